@@ -1,0 +1,89 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+]
+
+/// A Swift module of the router.
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+/// The tests of one module, or of several modules together.
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource]? = nil) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "tunic",
+    products: [
+        .executable(name: "tunic", targets: ["tunic"]),
+        .library(
+            name: "TunicCore",
+            targets: ["Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "SocksProtocol"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        // System libraries, and what Swift cannot import of them.
+        .systemLibrary(
+            name: "CLibUV", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
+        .systemLibrary(
+            name: "CLibSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+        .systemLibrary(
+            name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(
+            name: "CCares", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
+        .target(name: "CShims"),
+
+        // Pure: bytes, a time and events in; bytes, deadlines and events out.
+        module("Wire", [.product(name: "BasicContainers", package: "swift-collections")]),
+        module("OnionCrypto", ["CLibSodium", .product(name: "Crypto", package: "swift-crypto")]),
+        module("Onion", ["OnionCrypto", "Wire"]),
+        module("Link", ["OnionCrypto", "Wire"]),
+        module("Transport", ["Wire", .product(name: "BasicContainers", package: "swift-collections")]),
+        module("Directory", ["OnionCrypto", "Wire"]),
+        module("SocksProtocol", ["Wire"]),
+
+        // Impure: sockets, files, processes.
+        module("EventLoop", ["CLibUV", "CCares", "CShims", .product(name: "BasicContainers", package: "swift-collections")]),
+        module("Store", ["CSQLite", "CShims", "OnionCrypto", "Wire"]),
+        module("Links", ["Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire"]),
+        module(
+            "Relay",
+            ["Links", "Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire"]),
+        module(
+            "Client",
+            ["Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "EventLoop", "OnionCrypto", "Wire"]),
+        module("Control", ["EventLoop", "Wire"]),
+        .executableTarget(
+            name: "tunic",
+            dependencies: [
+                "Relay", "Client", "Control", "Links", "Store", "Directory", "EventLoop", "OnionCrypto", "Wire",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+
+        tests("WireTests", ["Wire"]),
+        tests("OnionCryptoTests", ["OnionCrypto"]),
+        tests("OnionTests", ["Onion", "OnionCrypto", "Wire"]),
+        tests("LinkTests", ["Link", "OnionCrypto", "Wire"]),
+        tests("TransportTests", ["Transport", "Wire"]),
+        tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
+        tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
+        tests("EventLoopTests", ["EventLoop"]),
+        tests("StoreTests", ["Store", "Wire"]),
+    ]
+)
