@@ -1,0 +1,69 @@
+/// A length of time in nanoseconds; may be negative.
+public struct TimeSpan: Comparable, Hashable, Sendable {
+    /// The length in nanoseconds.
+    public var nanoseconds: Int64
+
+    /// A length of `nanoseconds`.
+    public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    /// No time at all.
+    public static let zero = TimeSpan(nanoseconds: 0)
+
+    /// `count` microseconds.
+    public static func microseconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: count * 1_000) }
+
+    /// `count` milliseconds.
+    public static func milliseconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: count * 1_000_000) }
+
+    /// `count` seconds.
+    public static func seconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: count * 1_000_000_000) }
+
+    /// The length in seconds, for display and rates.
+    public var inSeconds: Double { Double(nanoseconds) / 1e9 }
+
+    /// The length in milliseconds, for display.
+    public var inMilliseconds: Double { Double(nanoseconds) / 1e6 }
+
+    public static func < (a: TimeSpan, b: TimeSpan) -> Bool { a.nanoseconds < b.nanoseconds }
+    public static func + (a: TimeSpan, b: TimeSpan) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds + b.nanoseconds) }
+    public static func - (a: TimeSpan, b: TimeSpan) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds - b.nanoseconds) }
+    public static func * (a: TimeSpan, b: Int64) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds * b) }
+    public static func / (a: TimeSpan, b: Int64) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds / b) }
+}
+
+/// A moment on a monotonic clock whose zero means nothing: only differences count.
+///
+/// Everything that times something takes one as an argument, so tests run on a clock of their own. The wall clock is a
+/// different thing (`UnixTime`), used only where moments are compared between machines.
+public struct Instant: Comparable, Hashable, Sendable {
+    /// Nanoseconds since the clock's zero.
+    public var nanoseconds: UInt64
+
+    /// The moment `nanoseconds` after the clock's zero.
+    public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+    public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
+
+    /// The moment `span` later; saturates at the clock's zero.
+    public static func + (a: Instant, span: TimeSpan) -> Instant {
+        if span.nanoseconds >= 0 { return Instant(nanoseconds: a.nanoseconds &+ UInt64(span.nanoseconds)) }
+        let back = span.nanoseconds.magnitude
+        return Instant(nanoseconds: a.nanoseconds > back ? a.nanoseconds - back : 0)
+    }
+
+    /// The time from `b` to `a`.
+    public static func - (a: Instant, b: Instant) -> TimeSpan {
+        TimeSpan(nanoseconds: Int64(bitPattern: a.nanoseconds &- b.nanoseconds))
+    }
+}
+
+/// Seconds since 1970 in UTC, as written on the wire.
+public struct UnixTime: Comparable, Hashable, Sendable {
+    /// Seconds since 1970-01-01T00:00:00Z.
+    public var seconds: UInt64
+
+    /// The moment `seconds` after 1970 began.
+    public init(seconds: UInt64) { self.seconds = seconds }
+
+    public static func < (a: UnixTime, b: UnixTime) -> Bool { a.seconds < b.seconds }
+}
