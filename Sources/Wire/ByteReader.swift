@@ -88,16 +88,6 @@ public struct ByteReader: ~Escapable {
     }
 }
 
-extension [UInt8] {
-    /// A copy of the bytes of `span`.
-    public init(copying span: RawSpan) {
-        unsafe self.init(unsafeUninitializedCapacity: span.byteCount) { buffer, count in
-            unsafe span.withUnsafeBytes { unsafe UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0) }
-            count = span.byteCount
-        }
-    }
-}
-
 /// Appends fixed-size integers (little-endian), varints and byte runs to an array: for messages, not for the packet path.
 public struct ByteWriter {
     /// What has been written.

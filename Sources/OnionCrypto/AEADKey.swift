@@ -1,0 +1,218 @@
+internal import CLibSodium
+internal import Wire
+
+/// An AEAD of the packet path; the raw value is what stands on the wire.
+public enum Suite: UInt8, Sendable, CaseIterable {
+    /// AES-256-GCM (NIST SP 800-38D): where both ends have the hardware.
+    case aes256gcm = 1
+    /// ChaCha20-Poly1305 with a 12-byte nonce (RFC 8439).
+    case chacha20poly1305 = 2
+
+    /// Whether this machine can run it.
+    public var isAvailable: Bool { self == .chacha20poly1305 || Sodium.hasAES }
+}
+
+/// A key of one AEAD, expanded once, that seals and opens in place.
+///
+/// The nonce of every operation is four zero bytes and the counter, little-endian; **a counter must never be used twice for
+/// sealing under one key**, which is the caller's duty. The key is wiped when the value ends.
+@safe public struct AEADKey: ~Copyable {
+    /// The length of a tag.
+    public static let tagSize = 16
+
+    /// Which AEAD this is a key of.
+    public let suite: Suite
+    private let memory: UnsafeMutableRawPointer
+
+    private static let aesStateSize = crypto_aead_aes256gcm_statebytes()
+    private var memorySize: Int { suite == .aes256gcm ? Self.aesStateSize : Secret.size }
+
+    /// Expands `secret` for `suite`, which must be available on this machine.
+    public init(_ suite: Suite, _ secret: borrowing Secret) {
+        precondition(suite.isAvailable, "the suite needs hardware that this machine lacks")
+        self.suite = suite
+        switch suite {
+        case .aes256gcm:
+            unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: Self.aesStateSize, alignment: 16)
+            _ = unsafe crypto_aead_aes256gcm_beforenm(
+                memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self), secret.pointer.assumingMemoryBound(to: UInt8.self))
+        case .chacha20poly1305:
+            unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: Secret.size, alignment: 16)
+            unsafe memory.copyMemory(from: secret.pointer, byteCount: Secret.size)
+        }
+    }
+
+    deinit {
+        unsafe sodium_memzero(memory, memorySize)
+        unsafe memory.deallocate()
+    }
+
+    /// Encrypts `packet[from..<to]` in place and writes the tag to `packet[tagAt..<tagAt + 16]`.
+    ///
+    /// The tag must lie outside of what is encrypted.
+    public func seal(
+        _ packet: inout MutableRawSpan, from: Int, to: Int, tagAt: Int, counter: UInt64
+    ) {
+        precondition(
+            0 <= from && from <= to && to <= packet.byteCount && tagAt >= 0
+                && tagAt + Self.tagSize <= packet.byteCount && (tagAt + Self.tagSize <= from || tagAt >= to))
+        unsafe packet.withUnsafeMutableBytes { buffer in
+            let base = unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            unsafe sealRaw(base + from, to - from, base + tagAt, nil, 0, counter)
+        }
+    }
+
+    /// Decrypts `packet[from..<to]` in place if the tag at `tagAt` is right; otherwise wipes it and returns false.
+    public func open(
+        _ packet: inout MutableRawSpan, from: Int, to: Int, tagAt: Int, counter: UInt64
+    ) -> Bool {
+        precondition(
+            0 <= from && from <= to && to <= packet.byteCount && tagAt >= 0
+                && tagAt + Self.tagSize <= packet.byteCount && (tagAt + Self.tagSize <= from || tagAt >= to))
+        return unsafe packet.withUnsafeMutableBytes { buffer in
+            let base = unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            return unsafe openRaw(base + from, to - from, base + tagAt, nil, 0, counter)
+        }
+    }
+
+    /// Seals a whole message with associated data and returns ciphertext and tag, for handshakes and records.
+    public func seal(_ message: RawSpan, associated: RawSpan, counter: UInt64) -> [UInt8] {
+        let count = message.byteCount
+        var output = [UInt8](copying: message)
+        output.append(contentsOf: repeatElement(0, count: Self.tagSize))
+        unsafe associated.withUnsafeBytes { ad in
+            unsafe output.withUnsafeMutableBufferPointer { buffer in
+                let base = buffer.baseAddress!
+                unsafe sealRaw(
+                    base, count, base + count, ad.baseAddress?.assumingMemoryBound(to: UInt8.self), ad.count, counter)
+            }
+        }
+        return output
+    }
+
+    /// Opens ciphertext and tag with associated data; nil when the tag is wrong or the input is too short.
+    public func open(_ sealed: RawSpan, associated: RawSpan, counter: UInt64) -> [UInt8]? {
+        let count = sealed.byteCount - Self.tagSize
+        guard count >= 0 else { return nil }
+        var output = [UInt8](copying: sealed)
+        let isGood = unsafe associated.withUnsafeBytes { ad in
+            unsafe output.withUnsafeMutableBufferPointer { buffer in
+                let base = buffer.baseAddress!
+                return unsafe openRaw(
+                    base, count, base + count, ad.baseAddress?.assumingMemoryBound(to: UInt8.self), ad.count, counter)
+            }
+        }
+        guard isGood else { return nil }
+        output.removeLast(Self.tagSize)
+        return output
+    }
+
+    private func sealRaw(
+        _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafeMutablePointer<UInt8>,
+        _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
+    ) {
+        var nonce: (UInt32, UInt32, UInt32) = Self.nonce(counter)
+        unsafe withUnsafeBytes(of: &nonce) { raw in
+            let npub = unsafe raw.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            switch suite {
+            case .aes256gcm:
+                _ = unsafe crypto_aead_aes256gcm_encrypt_detached_afternm(
+                    text, tag, nil, text, UInt64(count), ad, UInt64(adCount), nil, npub, memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self))
+            case .chacha20poly1305:
+                _ = unsafe crypto_aead_chacha20poly1305_ietf_encrypt_detached(
+                    text, tag, nil, text, UInt64(count), ad, UInt64(adCount), nil, npub,
+                    memory.assumingMemoryBound(to: UInt8.self))
+            }
+        }
+    }
+
+    private func openRaw(
+        _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafePointer<UInt8>,
+        _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
+    ) -> Bool {
+        var nonce: (UInt32, UInt32, UInt32) = Self.nonce(counter)
+        let isGood = unsafe withUnsafeBytes(of: &nonce) { raw in
+            let npub = unsafe raw.baseAddress!.assumingMemoryBound(to: UInt8.self)
+            switch suite {
+            case .aes256gcm:
+                return unsafe crypto_aead_aes256gcm_decrypt_detached_afternm(
+                    text, nil, text, UInt64(count), tag, ad, UInt64(adCount), npub, memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self)) == 0
+            case .chacha20poly1305:
+                return unsafe crypto_aead_chacha20poly1305_ietf_decrypt_detached(
+                    text, nil, text, UInt64(count), tag, ad, UInt64(adCount), npub,
+                    memory.assumingMemoryBound(to: UInt8.self)) == 0
+            }
+        }
+        if !isGood { unsafe sodium_memzero(text, count) }
+        return isGood
+    }
+
+    private static func nonce(_ counter: UInt64) -> (UInt32, UInt32, UInt32) {
+        (0, UInt32(truncatingIfNeeded: counter).littleEndian, UInt32(truncatingIfNeeded: counter >> 32).littleEndian)
+    }
+}
+
+/// ChaCha20 as a stream (RFC 8439, nonce zero, from block 0), for keys that are used once.
+public enum ChaCha20 {
+    /// XORs the keystream of `key` over `span` in place.
+    public static func xor(_ span: inout MutableRawSpan, key: borrowing Secret) {
+        let keyPointer = unsafe key.pointer.assumingMemoryBound(to: UInt8.self)
+        unsafe span.withUnsafeMutableBytes { buffer in
+            guard let base = unsafe buffer.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
+            var nonce: (UInt32, UInt32, UInt32) = (0, 0, 0)
+            unsafe withUnsafeBytes(of: &nonce) { raw in
+                _ = unsafe crypto_stream_chacha20_ietf_xor(
+                    base, base, UInt64(buffer.count), raw.baseAddress!.assumingMemoryBound(to: UInt8.self), keyPointer)
+            }
+        }
+    }
+}
+
+/// XChaCha20-Poly1305 with a random 24-byte nonce, for cookies.
+public enum XChaCha20Poly1305 {
+    /// The length of a nonce.
+    public static let nonceSize = 24
+
+    /// Ciphertext and tag of `message`.
+    public static func seal(_ message: RawSpan, associated: RawSpan, nonce: RawSpan, key: borrowing Secret) -> [UInt8] {
+        precondition(nonce.byteCount == nonceSize)
+        let count = message.byteCount
+        var output = [UInt8](repeating: 0, count: count + AEADKey.tagSize)
+        let keyPointer = unsafe key.pointer.assumingMemoryBound(to: UInt8.self)
+        unsafe message.withUnsafeBytes { m in
+            unsafe associated.withUnsafeBytes { ad in
+                unsafe nonce.withUnsafeBytes { n in
+                    unsafe output.withUnsafeMutableBufferPointer { c in
+                        _ = unsafe crypto_aead_xchacha20poly1305_ietf_encrypt(
+                            c.baseAddress!, nil, m.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(count),
+                            ad.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(ad.count), nil,
+                            n.baseAddress!.assumingMemoryBound(to: UInt8.self), keyPointer)
+                    }
+                }
+            }
+        }
+        return output
+    }
+
+    /// The message, or nil when the tag is wrong or the input is too short.
+    public static func open(
+        _ sealed: RawSpan, associated: RawSpan, nonce: RawSpan, key: borrowing Secret
+    ) -> [UInt8]? {
+        guard nonce.byteCount == nonceSize, sealed.byteCount >= AEADKey.tagSize else { return nil }
+        var output = [UInt8](repeating: 0, count: sealed.byteCount - AEADKey.tagSize)
+        let keyPointer = unsafe key.pointer.assumingMemoryBound(to: UInt8.self)
+        let status = unsafe sealed.withUnsafeBytes { c in
+            unsafe associated.withUnsafeBytes { ad in
+                unsafe nonce.withUnsafeBytes { n in
+                    unsafe output.withUnsafeMutableBufferPointer { m in
+                        unsafe crypto_aead_xchacha20poly1305_ietf_decrypt(
+                            m.baseAddress, nil, nil, c.baseAddress!.assumingMemoryBound(to: UInt8.self),
+                            UInt64(c.count), ad.baseAddress?.assumingMemoryBound(to: UInt8.self), UInt64(ad.count),
+                            n.baseAddress!.assumingMemoryBound(to: UInt8.self), keyPointer)
+                    }
+                }
+            }
+        }
+        return status == 0 ? output : nil
+    }
+}

@@ -1,0 +1,101 @@
+internal import CLibSodium
+internal import Wire
+
+/// Thirty-two secret bytes at one place in memory, wiped when the value ends.
+///
+/// The value itself holds only their address, so moving it leaves no copy behind.
+@safe public struct Secret: ~Copyable {
+    /// The length of every secret.
+    public static let size = 32
+
+    let pointer: UnsafeMutableRawPointer
+    private let isLocked: Bool
+
+    /// Memory for a secret, not yet written; `locked` keeps it out of swap where the system allows.
+    init(uninitializedLocked locked: Bool = false) {
+        Sodium.initialize()
+        unsafe pointer = UnsafeMutableRawPointer.allocate(byteCount: Self.size, alignment: 16)
+        isLocked = locked
+        if locked { _ = unsafe sodium_mlock(pointer, Self.size) }
+    }
+
+    /// A fresh random secret.
+    public static func random() -> Secret {
+        let secret = Secret()
+        unsafe randombytes_buf(secret.pointer, size)
+        return secret
+    }
+
+    private init() { self.init(uninitializedLocked: false) }
+
+    /// A copy of `span`, which must be 32 bytes long; the caller wipes the source.
+    public init(copying span: RawSpan, locked: Bool = false) {
+        precondition(span.byteCount == Self.size, "a secret is 32 bytes long")
+        self.init(uninitializedLocked: locked)
+        let target = unsafe pointer
+        unsafe span.withUnsafeBytes { unsafe target.copyMemory(from: $0.baseAddress!, byteCount: Self.size) }
+    }
+
+    deinit {
+        if isLocked {
+            _ = unsafe sodium_munlock(pointer, Self.size)  // wipes as well
+        } else {
+            unsafe sodium_memzero(pointer, Self.size)
+        }
+        unsafe pointer.deallocate()
+    }
+
+    /// The bytes, for as long as the secret is borrowed.
+    public var bytes: RawSpan {
+        @_lifetime(borrow self)
+        get {
+            let span = unsafe RawSpan(_unsafeStart: UnsafeRawPointer(pointer), byteCount: Self.size)
+            return unsafe _overrideLifetime(span, borrowing: self)
+        }
+    }
+
+    /// A second holder of the same bytes.
+    public borrowing func clone() -> Secret { Secret(copying: bytes) }
+
+    /// The key derivation of the whole protocol (protocol.md, "Key derivation").
+    ///
+    /// BLAKE2b-256 keyed with this secret over `label`, a zero byte, the other secret where there is one, and `context`.
+    public borrowing func derive(
+        _ label: StaticString, mixing other: borrowing Secret, context: [UInt8] = []
+    ) -> Secret {
+        var hash = startDerivation(label)
+        hash.update(other.bytes)
+        hash.update(context.rawSpan)
+        return hash.finishSecret()
+    }
+
+    /// The key derivation of the whole protocol, without a second secret.
+    public borrowing func derive(_ label: StaticString, context: [UInt8] = []) -> Secret {
+        var hash = startDerivation(label)
+        hash.update(context.rawSpan)
+        return hash.finishSecret()
+    }
+
+    private borrowing func startDerivation(_ label: StaticString) -> Blake2b {
+        var hash = Blake2b(outputSize: Self.size, key: bytes)
+        label.withUTF8Buffer { hash.update(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer($0))) }
+        let separator: [UInt8] = [0]
+        hash.update(separator.rawSpan)
+        return hash
+    }
+
+    /// The derived value's first eight bytes as a little-endian number, for starts of counters.
+    public borrowing func deriveNumber(_ label: StaticString) -> UInt64 {
+        let secret = derive(label)
+        return unsafe UInt64(littleEndian: secret.pointer.load(as: UInt64.self))
+    }
+}
+
+/// Wipes an array that held something secret; use it where an API insists on an array.
+public func wipe(_ array: inout [UInt8]) {
+    var span = array.mutableRawSpan
+    unsafe span.withUnsafeMutableBytes { buffer in
+        guard let base = buffer.baseAddress else { return }
+        unsafe sodium_memzero(base, buffer.count)
+    }
+}

@@ -1,0 +1,57 @@
+internal import CLibSodium
+internal import Wire
+
+/// The state of libsodium in this process.
+public enum Sodium {
+    /// Runs once: without it libsodium would silently use its slow portable ciphers.
+    private static let ready: Bool = sodium_init() >= 0
+
+    /// Prepares libsodium; every type of this module calls it before its first use, so calling it again costs a load.
+    public static func initialize() { precondition(ready, "libsodium could not be initialised") }
+
+    /// Whether this machine has the instructions that AES-256-GCM needs.
+    public static let hasAES: Bool = {
+        initialize()
+        return crypto_aead_aes256gcm_is_available() == 1
+    }()
+}
+
+/// Random bytes from the operating system.
+public enum SecureRandom {
+    /// Fills `span`.
+    public static func fill(_ span: inout MutableRawSpan) {
+        Sodium.initialize()
+        unsafe span.withUnsafeMutableBytes { buffer in
+            guard let base = buffer.baseAddress else { return }
+            unsafe randombytes_buf(base, buffer.count)
+        }
+    }
+
+    /// `count` random bytes.
+    public static func bytes(_ count: Int) -> [UInt8] {
+        var array = [UInt8](repeating: 0, count: count)
+        var span = array.mutableRawSpan
+        fill(&span)
+        return array
+    }
+
+    /// Thirty-two random bits.
+    public static func u32() -> UInt32 {
+        Sodium.initialize()
+        return randombytes_random()
+    }
+
+    /// Sixty-four random bits.
+    public static func u64() -> UInt64 { UInt64(u32()) << 32 | UInt64(u32()) }
+}
+
+/// Whether two runs of bytes are equal, in a time that tells only their lengths.
+public func constantTimeEqual(_ a: RawSpan, _ b: RawSpan) -> Bool {
+    guard a.byteCount == b.byteCount else { return false }
+    return unsafe a.withUnsafeBytes { left in
+        unsafe b.withUnsafeBytes { right in
+            guard let x = left.baseAddress, let y = right.baseAddress else { return true }
+            return unsafe sodium_memcmp(x, y, left.count) == 0
+        }
+    }
+}

@@ -1,0 +1,28 @@
+extension [UInt8] {
+    /// The array's bytes, for as long as it is borrowed.
+    public var rawSpan: RawSpan {
+        @_lifetime(borrow self)
+        get {
+            let elements = span
+            return unsafe _overrideLifetime(elements.bytes, borrowing: self)
+        }
+    }
+
+    /// The array's bytes, for changing them in place.
+    public var mutableRawSpan: MutableRawSpan {
+        @_lifetime(&self)
+        mutating get {
+            let buffer = unsafe withUnsafeMutableBytes { unsafe $0 }
+            let bytes = unsafe MutableRawSpan(_unsafeBytes: buffer)
+            return unsafe _overrideLifetime(bytes, mutating: &self)
+        }
+    }
+
+    /// A copy of the bytes of `span`.
+    public init(copying span: RawSpan) {
+        unsafe self.init(unsafeUninitializedCapacity: span.byteCount) { buffer, count in
+            unsafe span.withUnsafeBytes { unsafe UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0) }
+            count = span.byteCount
+        }
+    }
+}
