@@ -1,0 +1,46 @@
+extension IPAddress {
+    /// Whether the address is one that any host of the Internet could reach, and no tunnel to another address.
+    ///
+    /// What is special by the IANA registries (RFC 6890) is not: private, loopback, link-local, shared, documentation and
+    /// benchmarking ranges, multicast, reserved ones, and every IPv6 address outside 2000::/3. Neither are 6to4 and NAT64
+    /// addresses, which stand for an IPv4 address (`embeddedV4`).
+    public var isPublic: Bool {
+        if let value = v4 { return !Self.isSpecial(v4: value) }
+        guard high >> 61 == 0b001 else { return false }
+        return !(high >> 41 == 0x2001_0000 >> 9  // 2001::/23, protocol assignments, among them Teredo, ORCHID, benchmarking
+            || high >> 32 == 0x2001_0db8  // 2001:db8::/32, documentation
+            || high >> 48 == 0x2002  // 2002::/16, 6to4
+            || high >> 44 == 0x3fff0)  // 3fff::/20, documentation
+    }
+
+    /// The IPv4 address that a packet to this IPv6 address would end up at: NAT64 (64:ff9b::/96) and 6to4 (2002::/16).
+    public var embeddedV4: UInt32? {
+        if high == 0x0064_ff9b_0000_0000, low >> 32 == 0 { return UInt32(truncatingIfNeeded: low) }
+        if high >> 48 == 0x2002 { return UInt32(truncatingIfNeeded: high >> 16) }
+        return nil
+    }
+
+    /// Whether the address is a loopback one: 127.0.0.0/8 or ::1.
+    public var isLoopback: Bool { v4.map { $0 >> 24 == 127 } ?? (high == 0 && low == 1) }
+
+    /// Whether the IPv4 address `value` lies in a range with a special purpose (RFC 6890 and its registry).
+    private static func isSpecial(v4 value: UInt32) -> Bool {
+        switch value >> 24 {
+        case 0, 10, 127: true  // this network, private, loopback
+        case 100: value >> 22 == 0x6440_0000 >> 22  // 100.64.0.0/10, shared by carrier NAT
+        case 169: value >> 16 == 0xa9fe  // 169.254.0.0/16, link-local
+        case 172: value >> 20 == 0xac1  // 172.16.0.0/12, private
+        case 192:
+            value >> 8 == 0xc00000  // 192.0.0.0/24, protocol assignments
+                || value >> 8 == 0xc00002  // 192.0.2.0/24, documentation
+                || value >> 8 == 0xc05863  // 192.88.99.0/24, 6to4 relays
+                || value >> 16 == 0xc0a8  // 192.168.0.0/16, private
+        case 198:
+            value >> 17 == 0xc612_0000 >> 17  // 198.18.0.0/15, benchmarking
+                || value >> 8 == 0xc63364  // 198.51.100.0/24, documentation
+        case 203: value >> 8 == 0xcb0071  // 203.0.113.0/24, documentation
+        case 224...255: true  // multicast, reserved, broadcast
+        default: false
+        }
+    }
+}
