@@ -24,7 +24,9 @@ public struct HostName: Hashable, Sendable {
             }
         }
         let labels = name.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard labels.allSatisfy({ 1...63 ~= $0.count }), let last = labels.last, !Self.isNumber(last) else { return nil }
+        guard labels.allSatisfy({ 1...63 ~= $0.count }), let last = labels.last, !Self.isNumber(last) else {
+            return nil
+        }
         self.text = String(decoding: name, as: UTF8.self)
     }
 

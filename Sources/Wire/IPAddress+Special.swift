@@ -7,10 +7,12 @@ extension IPAddress {
     public var isPublic: Bool {
         if let value = v4 { return !Self.isSpecial(v4: value) }
         guard high >> 61 == 0b001 else { return false }
-        return !(high >> 41 == 0x2001_0000 >> 9  // 2001::/23, protocol assignments, among them Teredo, ORCHID, benchmarking
+        let isSpecial =
+            high >> 41 == 0x2001_0000 >> 9  // 2001::/23, protocol assignments, Teredo and ORCHID among them
             || high >> 32 == 0x2001_0db8  // 2001:db8::/32, documentation
             || high >> 48 == 0x2002  // 2002::/16, 6to4
-            || high >> 44 == 0x3fff0)  // 3fff::/20, documentation
+            || high >> 44 == 0x3fff0  // 3fff::/20, documentation
+        return !isSpecial
     }
 
     /// The IPv4 address that a packet to this IPv6 address would end up at: NAT64 (64:ff9b::/96) and 6to4 (2002::/16).

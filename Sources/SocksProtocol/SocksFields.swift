@@ -1,0 +1,98 @@
+import Wire
+
+/// Reads the client's messages field by field, numbers in network order.
+struct SocksFields: ~Escapable {
+    /// Why reading stops before the message ends.
+    enum Stop: Error {
+        /// The bytes end first.
+        case unfinished
+        /// What was read is wrong.
+        case bad(SocksError)
+    }
+
+    private var reader: ByteReader
+
+    /// Reads from the start of `bytes`.
+    @_lifetime(copy bytes)
+    init(_ bytes: RawSpan) { self.reader = ByteReader(bytes) }
+
+    /// How many bytes have been read.
+    var consumed: Int { reader.offset }
+
+    /// A greeting (RFC 1928, section 3); the method to be used.
+    mutating func greeting() throws(Stop) -> UInt8 {
+        guard try u8() == SocksMethod.version else { throw .bad(.notSocks) }
+        let methods = try array(Int(try u8()))
+        if methods.contains(SocksMethod.userPassword) { return SocksMethod.userPassword }
+        guard methods.contains(SocksMethod.none) else { throw .bad(.noAcceptableMethod) }
+        return SocksMethod.none
+    }
+
+    /// A user and a password (RFC 1929, section 2); either may be empty.
+    mutating func credentials() throws(Stop) -> SocksCredentials {
+        let version = try u8()
+        guard version == SocksCredentials.version else { throw .bad(.badAuthenticationVersion(version)) }
+        let user = try array(Int(try u8()))
+        let password = try array(Int(try u8()))
+        return SocksCredentials(user: user, password: password)
+    }
+
+    /// A request (RFC 1928, section 4).
+    mutating func request(_ credentials: SocksCredentials?) throws(Stop) -> SocksRequest {
+        let version = try u8()
+        guard version == SocksMethod.version else { throw .bad(.badRequestVersion(version)) }
+        let commandByte = try u8()
+        guard let command = SocksRequest.Command(rawValue: commandByte) else {
+            throw .bad(.unknownCommand(commandByte))
+        }
+        let reserved = try u8()
+        guard reserved == 0 else { throw .bad(.badReservedByte(reserved)) }
+        let typeByte = try u8()
+        guard let type = SocksAddressType(rawValue: typeByte) else { throw .bad(.unknownAddressType(typeByte)) }
+        let host = try host(type)
+        let high = try u8()
+        let low = try u8()
+        let port = UInt16(high) << 8 | UInt16(low)
+        switch (command, host) {
+        case (.connect, _): if port == 0 { throw .bad(.badPort) }
+        case (.resolvePointer, .name): throw .bad(.wrongAddressType)
+        case (.resolvePointer, .address), (.resolve, _), (.bind, _), (.udpAssociate, _): break
+        }
+        return SocksRequest(
+            command: command, destination: Destination(host: host, port: port), credentials: credentials)
+    }
+
+    private mutating func host(_ type: SocksAddressType) throws(Stop) -> Destination.Host {
+        switch type {
+        case .v4: return .address(IPAddress(v4: UInt32(truncatingIfNeeded: try number(bytes: 4))))
+        case .v6: return .address(IPAddress(high: try number(bytes: 8), low: try number(bytes: 8)))
+        case .name:
+            let count = Int(try u8())
+            guard count > 0 else { throw .bad(.badName) }
+            let bytes = try array(count)
+            if let address = literal(bytes) { return .address(address) }
+            guard let name = HostName(ascii: bytes) else { throw .bad(.badName) }
+            return .name(name)
+        }
+    }
+
+    /// The address that a name spells, with or without the brackets of a URL.
+    private func literal(_ name: [UInt8]) -> IPAddress? {
+        if name.first == UInt8(ascii: "["), name.last == UInt8(ascii: "]") {
+            return IPAddress(ascii: name.dropFirst().dropLast()).flatMap { $0.v4 == nil ? $0 : nil }
+        }
+        return IPAddress(ascii: name[...])
+    }
+
+    private mutating func number(bytes count: Int) throws(Stop) -> UInt64 {
+        try array(count).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    private mutating func u8() throws(Stop) -> UInt8 {
+        do throws(WireError) { return try reader.u8() } catch { throw .unfinished }
+    }
+
+    private mutating func array(_ count: Int) throws(Stop) -> [UInt8] {
+        do throws(WireError) { return try reader.array(count) } catch { throw .unfinished }
+    }
+}

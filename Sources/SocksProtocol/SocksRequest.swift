@@ -1,0 +1,70 @@
+public import Wire
+
+/// What an application asks for.
+public struct SocksRequest: Hashable, Sendable {
+    /// What is to be done with the destination.
+    public enum Command: UInt8, Sendable, CaseIterable {
+        /// Connect to it (RFC 1928).
+        case connect = 1
+        /// Wait for a connection from it (RFC 1928).
+        case bind = 2
+        /// Carry datagrams; the destination is where they will come from, mostly all zero (RFC 1928).
+        case udpAssociate = 3
+        /// Resolve the name (Tor's extension).
+        case resolve = 0xf0
+        /// Find the name of the address (Tor's extension).
+        case resolvePointer = 0xf1
+    }
+
+    /// What is to be done.
+    public var command: Command
+    /// With what; a name that is an IP literal has become that address.
+    ///
+    /// The port of CONNECT is not 0, that of the others may be.
+    public var destination: Destination
+    /// What the client gave as user and password: applications with different ones never share a path.
+    public var credentials: SocksCredentials?
+
+    /// A request for `command` with `destination`.
+    public init(command: Command, destination: Destination, credentials: SocksCredentials? = nil) {
+        self.command = command
+        self.destination = destination
+        self.credentials = credentials
+    }
+}
+
+/// A user name and a password, of 0 to 255 bytes each (RFC 1929); any pair is accepted, it only tells applications apart.
+public struct SocksCredentials: Hashable, Sendable {
+    /// The version of the user/password message.
+    static let version: UInt8 = 1
+
+    /// The user name, as it came.
+    public var user: [UInt8]
+    /// The password, as it came.
+    public var password: [UInt8]
+
+    /// The pair of `user` and `password`.
+    public init(user: [UInt8], password: [UInt8]) {
+        self.user = user
+        self.password = password
+    }
+}
+
+/// The methods of authentication (RFC 1928, section 3).
+enum SocksMethod {
+    /// The first byte of a greeting, a request and a reply.
+    static let version: UInt8 = 5
+    /// No authentication.
+    static let none: UInt8 = 0
+    /// User name and password.
+    static let userPassword: UInt8 = 2
+    /// The answer where no offered method will do.
+    static let noneAcceptable: UInt8 = 0xff
+}
+
+/// The types of address (RFC 1928, section 5).
+enum SocksAddressType: UInt8 {
+    case v4 = 1
+    case name = 3
+    case v6 = 4
+}
