@@ -1,0 +1,156 @@
+public import Wire
+
+/// Names one leg of a session: a path between the same two ends. Both ends use the same number.
+public struct LegID: Hashable, Sendable {
+    /// The number, as ACK and LEG frames carry it.
+    public var value: UInt8
+
+    /// The leg `value`.
+    public init(_ value: UInt8) { self.value = value }
+}
+
+/// Names one stream: even where the initiator opened it, odd where the responder did.
+public struct StreamID: Hashable, Sendable {
+    /// The number, as frames carry it; below 2^62.
+    public var value: UInt64
+
+    /// The stream `value`.
+    public init(_ value: UInt64) { self.value = value }
+
+    /// Whether the initiator opened it.
+    public var isInitiators: Bool { value & 1 == 0 }
+}
+
+/// Which end of a connection this is.
+public enum Role: Sendable {
+    /// Opens streams with even numbers and chooses the active leg.
+    case initiator
+    /// Opens streams with odd numbers and follows the initiator's choice of leg.
+    case responder
+}
+
+/// Why a stream could not be opened.
+public enum StreamError: Error, Equatable {
+    /// The peer admits no more streams now; `.streamsAvailable` tells when it does.
+    case limitReached
+    /// The connection is closed.
+    case connectionClosed
+}
+
+/// What the receive half of a stream has come to.
+public enum ReadState: Equatable, Sendable {
+    /// More bytes may come.
+    case open
+    /// The peer has finished and every byte has been consumed: end of stream.
+    case finished
+    /// The peer gave up sending, with its code; bytes not consumed are gone.
+    case reset(UInt64)
+    /// There is no such stream, or it is closed and forgotten.
+    case unknown
+}
+
+/// What the connection tells its owner, polled with `nextEvent`.
+public enum Event: Equatable, Sendable {
+    /// The peer opened a stream. Always the first event of that stream.
+    case streamOpened(StreamID)
+    /// Bytes, or the end of the stream, can be read. Told again only after `withReadable` was called and more came.
+    case readable(StreamID)
+    /// There is room again after a `write` that was not taken whole, or a `sendCapacity` of 0.
+    case writable(StreamID)
+    /// The peer has acknowledged every byte and the end of our half.
+    case finished(StreamID)
+    /// The peer reset its half.
+    case reset(StreamID, code: UInt64)
+    /// The peer will not read on; what was not sent is dropped and our half is reset with the same code by itself.
+    case stopSending(StreamID, code: UInt64)
+    /// Both halves are done and the number is forgotten. Always the last event of a stream.
+    case streamClosed(StreamID)
+    /// `openStream` will work again after it threw `limitReached`.
+    case streamsAvailable
+    /// A datagram, put together if it came in pieces.
+    case datagram(flow: UInt64, [UInt8])
+    /// The peer has acknowledged a packet of this leg for the first time.
+    case legValidated(LegID)
+    /// Two probes in a row of this leg went unanswered while data was in flight.
+    case legSuspect(LegID)
+    /// The initiator now wants data on this leg (responder only); data goes there already.
+    case legActivated(LegID)
+    /// The peer closed this leg; it is removed here too.
+    case legClosed(LegID)
+    /// The peer asks for an echo. It is answered by itself, on the same leg.
+    case pathChallenge(LegID, UInt64)
+    /// The peer echoes what `challenge` sent.
+    case pathResponse(LegID, UInt64)
+    /// The peer closed the connection, with its code.
+    case closed(code: UInt64)
+}
+
+/// Why a packet had no effect.
+public enum DropReason: Equatable, Sendable {
+    /// No leg has this number here.
+    case unknownLeg
+    /// The packet number has been seen.
+    case duplicate
+    /// The packet number is too old to tell whether it has been seen.
+    case stale
+    /// More holes in a stream than are kept; the packet is not acknowledged and will come again.
+    case tooManyGaps
+    /// The connection is closed.
+    case closed
+}
+
+/// How the peer broke the protocol; the raw values travel in CONNECTION_CLOSE.
+public enum ConnectionError: UInt64, Error, Equatable, Sendable {
+    /// Sent data beyond what was granted.
+    case flowControl = 0x3
+    /// Opened more streams than were granted.
+    case streamLimit = 0x4
+    /// Sent a frame for a stream that cannot be: one of ours that we never opened.
+    case streamState = 0x5
+    /// Changed the final size of a stream, or sent data beyond it.
+    case finalSize = 0x6
+    /// A frame that cannot be read.
+    case frameEncoding = 0x7
+    /// Acknowledged a packet that was never sent, or another claim that cannot be true.
+    case protocolViolation = 0xa
+}
+
+/// What became of a received packet.
+public enum Verdict: Equatable, Sendable {
+    /// Every frame was taken.
+    case accepted
+    /// Nothing came of it.
+    case dropped(DropReason)
+    /// The peer broke the protocol; the connection has closed itself and sends CONNECTION_CLOSE in its next packets.
+    case violation(ConnectionError)
+}
+
+/// What is known about a leg.
+public struct LegStatus: Equatable, Sendable {
+    /// The smoothed round-trip time; the initial estimate before the first sample.
+    public var smoothedRTT: TimeSpan
+    /// The smallest round-trip time of the last seconds; nil before the first sample.
+    public var minRTT: TimeSpan?
+    /// How many probe timeouts followed each other since the last acknowledgement.
+    public var ptoCount: Int
+    /// Payload bytes sent and neither acknowledged nor declared lost.
+    public var bytesInFlight: Int
+    /// Payload bytes that may be in flight.
+    public var congestionWindow: Int
+    /// When the last valid packet came; nil before the first.
+    public var lastReceived: Instant?
+    /// Whether the peer has acknowledged a packet of this leg.
+    public var everAcknowledged: Bool
+    /// Whether data goes on this leg.
+    public var isActive: Bool
+    /// Packets sent, and of these acknowledged, declared lost, and declared lost wrongly.
+    public var packetsSent: UInt64
+    /// Packets that the peer has acknowledged.
+    public var packetsAcknowledged: UInt64
+    /// Packets declared lost.
+    public var packetsLost: UInt64
+    /// Packets declared lost that were acknowledged later.
+    public var packetsSpuriouslyLost: UInt64
+    /// Packets received and accepted.
+    public var packetsReceived: UInt64
+}
