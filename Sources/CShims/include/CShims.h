@@ -1,4 +1,6 @@
 #ifndef CSHIMS_H
 #define CSHIMS_H
 
+#include "CShimsSocket.h"
+
 #endif

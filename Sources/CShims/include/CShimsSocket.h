@@ -1,0 +1,58 @@
+// What Swift cannot import of Linux' socket interface: recvmmsg, sendmmsg, control messages, UDP offloads, timerfd.
+#ifndef CSHIMS_SOCKET_H
+#define CSHIMS_SOCKET_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+// The layout of struct mmsghdr, which glibc declares only under _GNU_SOURCE.
+struct shim_message {
+    struct msghdr header;
+    unsigned int length;
+};
+
+enum {
+    SHIM_SOL_UDP = 17,
+    SHIM_UDP_SEGMENT = 103,
+    SHIM_UDP_GRO = 104,
+    SHIM_IP_MTU_DISCOVER = 10,
+    SHIM_IPV6_MTU_DISCOVER = 23,
+    SHIM_PMTUDISC_PROBE = 3,
+    SHIM_IPV6_V6ONLY = 26,
+    // Room for one control message with a 16-bit or 32-bit value.
+    SHIM_CONTROL_SIZE = 64
+};
+
+// recvmmsg without blocking: the number of messages, or a negative errno.
+int shim_receive_messages(int fd, struct shim_message *messages, unsigned int count);
+
+// sendmmsg without blocking: the number of messages, or a negative errno.
+int shim_send_messages(int fd, struct shim_message *messages, unsigned int count);
+
+// The segment size that UDP_GRO reported for a received message, or 0.
+unsigned int shim_received_segment_size(const struct msghdr *header);
+
+// Asks for a message to be cut into segments of `size` bytes; `control` has SHIM_CONTROL_SIZE bytes.
+void shim_set_segment_size(struct msghdr *header, void *control, uint16_t size);
+
+// A non-blocking, close-on-exec socket: the descriptor, or a negative errno.
+int shim_socket(int family, int type);
+
+// A pipe, close-on-exec at both ends: 0, or a negative errno.
+int shim_pipe(int ends[2]);
+
+// Sets a socket's integer option: 0, or a negative errno.
+int shim_set_option(int fd, int level, int option, int value);
+
+// A socket's pending error, which this clears, or the errno of asking; never negative.
+int shim_take_socket_error(int fd);
+
+// A timer descriptor on CLOCK_MONOTONIC, non-blocking and close-on-exec, or a negative errno.
+int shim_timer_create(void);
+
+// Arms the timer for an absolute time in nanoseconds (0 disarms it): 0, or a negative errno.
+int shim_timer_set(int fd, uint64_t deadline);
+
+#endif

@@ -1,0 +1,253 @@
+import CLibUV
+import CShims
+import Glibc
+
+/// What a datagram socket tells its owner.
+public protocol DatagramReceiver: AnyObject {
+    /// Packets arrived; called once per receive call, see ``ReceivedBatch`` for what may be done with them.
+    func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket)
+}
+
+/// A UDP socket for many packets: received and sent in batches, with segmentation offload where the kernel has it.
+///
+/// Packets are queued and leave at the next flush: right after the callback with a received batch, at the end of each turn, or
+/// when ``flush()`` is called. It does not connect, never blocks, and never fragments: a packet larger than the path allows is
+/// dropped and counted, as is whatever the kernel refuses.
+@safe
+public final class DatagramSocket: HandleOwner {
+    /// What to ask for when a socket is opened.
+    public struct Configuration: Sendable {
+        /// SO_RCVBUF and SO_SNDBUF in bytes; the kernel may grant less.
+        public var kernelBufferSize = 8 << 20
+        /// Packets from memory of others that one flush can hold; more of them cause a flush in between.
+        public var queueCapacity = 1024
+        /// Send slots for packets of our own making.
+        public var sendSlotCount = 512
+        /// Bytes of a send slot, at least.
+        public var sendSlotSize = 1536
+        /// UDP_GRO and UDP_SEGMENT, where the kernel has them.
+        public var usesOffload = true
+        /// Several sockets on one port (SO_REUSEPORT).
+        public var sharesPort = false
+        /// Rounds of receiving before other handles get their turn.
+        public var receiveRounds = 4
+
+        var usesSegmentation: Bool { usesOffload }
+
+        /// The values for a node's or client's one socket: large buffers.
+        public init() {}
+
+        /// The values for one of many sockets with arbitrary packets, as an exit has them: small buffers, few slots.
+        public static var small: Configuration {
+            var configuration = Configuration()
+            configuration.kernelBufferSize = 256 << 10
+            configuration.queueCapacity = 64
+            configuration.sendSlotCount = 0
+            configuration.receiveRounds = 1
+            configuration.usesOffload = false
+            return configuration
+        }
+    }
+
+    /// The loop that the socket belongs to.
+    public let loop: Loop
+    /// The address that the socket is bound to, with the port that the kernel chose.
+    public let localAddress: SocketAddress
+    /// Whether the kernel puts received packets together (UDP_GRO).
+    public let isCoalescing: Bool
+
+    private let descriptor: Int32
+    private let poll: UnsafeMutablePointer<uv_poll_t>
+    private let transmit: UnsafeMutablePointer<TransmitQueue>
+    private let receiveRounds: Int
+    /// Owned while the socket is open.
+    private var receiver: (any DatagramReceiver)?
+
+    /// Opens a socket on `address` and receives into `receiver`, which the socket keeps until it is closed.
+    ///
+    /// Port 0 lets the kernel choose. An IPv6 socket takes no IPv4.
+    public init(
+        on loop: Loop, bindTo address: SocketAddress, configuration: Configuration = Configuration(),
+        receiver: (any DatagramReceiver)?
+    ) throws(UVError) {
+        loop.assertOnThread()
+        precondition(!loop.isClosed, "the loop is closed")
+        let descriptor = try UVError.check(shim_socket(address.family, Int32(SOCK_DGRAM.rawValue)), "socket")
+        let poll = UnsafeMutablePointer<uv_poll_t>.allocate(capacity: 1)
+        do throws(UVError) {
+            isCoalescing = try Self.configure(descriptor, address, configuration)
+            let bound = unsafe address.withSockaddr { unsafe bind(descriptor, $0, socklen_t($1)) == 0 ? 0 : -errno }
+            try UVError.check(bound, "bind")
+            let local = unsafe SocketAddress.filled { name, length in
+                unsafe length.withMemoryRebound(to: socklen_t.self, capacity: 1) {
+                    unsafe getsockname(descriptor, name, $0)
+                }
+            }
+            guard let local else { throw UVError(code: UV_EINVAL.rawValue, call: "getsockname") }
+            localAddress = local
+            try UVError.check(unsafe uv_poll_init(loop.uv, poll, descriptor), "uv_poll_init")
+        } catch {
+            Glibc.close(descriptor)
+            unsafe poll.deallocate()
+            throw error
+        }
+        self.loop = loop
+        self.descriptor = descriptor
+        unsafe self.poll = poll
+        self.receiver = receiver
+        receiveRounds = max(configuration.receiveRounds, 1)
+        unsafe transmit = .allocate(capacity: 1)
+        unsafe transmit.initialize(
+            to: TransmitQueue(
+                descriptor: descriptor, poll: poll, pollCallback: datagramSocketReady, list: loop.transmits,
+                configuration: configuration))
+        unsafe transmit.pointee.selfPointer = transmit
+        unsafe poll.pointee.data = Unmanaged.passRetained(self).toOpaque()
+        unsafe transmit.pointee.startPolling()
+    }
+
+    deinit {
+        unsafe transmit.deinitialize(count: 1)
+        unsafe transmit.deallocate()
+        unsafe poll.deallocate()
+    }
+
+    /// Sets the socket's options; returns whether the kernel coalesces.
+    private static func configure(
+        _ descriptor: Int32, _ address: SocketAddress, _ configuration: Configuration
+    ) throws(UVError) -> Bool {
+        let size = Int32(clamping: configuration.kernelBufferSize)
+        // The FORCE variants need CAP_NET_ADMIN, and are not bound by the system's maximum.
+        if shim_set_option(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, size) < 0 {
+            shim_set_option(descriptor, SOL_SOCKET, SO_RCVBUF, size)
+        }
+        if shim_set_option(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, size) < 0 {
+            shim_set_option(descriptor, SOL_SOCKET, SO_SNDBUF, size)
+        }
+        if configuration.sharesPort {
+            try UVError.check(shim_set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1), "setsockopt(SO_REUSEPORT)")
+        }
+        let probe = Int32(SHIM_PMTUDISC_PROBE)
+        if address.isIPv4 {
+            try UVError.check(
+                shim_set_option(descriptor, Int32(IPPROTO_IP), Int32(SHIM_IP_MTU_DISCOVER), probe),
+                "setsockopt(IP_MTU_DISCOVER)")
+        } else {
+            try UVError.check(
+                shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_V6ONLY), 1),
+                "setsockopt(IPV6_V6ONLY)")
+            try UVError.check(
+                shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_MTU_DISCOVER), probe),
+                "setsockopt(IPV6_MTU_DISCOVER)")
+        }
+        guard configuration.usesOffload else { return false }
+        return shim_set_option(descriptor, Int32(SHIM_SOL_UDP), Int32(SHIM_UDP_GRO), 1) == 0
+    }
+
+    // MARK: - Sending
+
+    /// Takes memory for a packet of `size` bytes; nil when the size is larger than a slot, or none is free.
+    ///
+    /// When all slots await the flush, they are flushed first.
+    public func sendSlot(size: Int) -> SendSlot? {
+        loop.assertOnThread()
+        guard unsafe size >= 0 && size <= transmit.pointee.sendSlotSize,
+            let slot = unsafe transmit.pointee.takeSlot()
+        else { return nil }
+        return unsafe SendSlot(queue: transmit, slot: slot, size: size)
+    }
+
+    /// Queues a packet that stays where it is, and unchanged, until the next flush.
+    ///
+    /// It is sent, or dropped and counted, by then.
+    @unsafe
+    public func queue(packet: UnsafeRawBufferPointer, to address: SocketAddress) {
+        loop.assertOnThread()
+        guard let base = packet.baseAddress else { return }
+        unsafe transmit.pointee.append(base, length: packet.count, slot: -1, to: address)
+    }
+
+    /// Sends one packet at once, behind what is queued already; for the rare packet in memory of the caller's own.
+    public func send(_ packet: borrowing RawSpan, to address: SocketAddress) {
+        unsafe packet.withUnsafeBytes { bytes in
+            unsafe queue(packet: bytes, to: address)
+            flush()
+        }
+    }
+
+    /// Sends what is queued now.
+    public func flush() {
+        loop.assertOnThread()
+        unsafe transmit.pointee.flush()
+    }
+
+    /// What the socket has done so far.
+    public var counters: DatagramCounters { unsafe transmit.pointee.counters }
+
+    /// Whether packets leave as segmented messages; false once the kernel has refused one.
+    public var isSegmenting: Bool { unsafe transmit.pointee.isSegmenting }
+
+    /// Whether packets wait for the kernel to take more.
+    public var isBlocked: Bool { unsafe transmit.pointee.isBlocked }
+
+    /// Whether ``close()`` was called.
+    public var isClosed: Bool { unsafe transmit.pointee.isClosed }
+
+    /// Sends what is queued, closes the socket and lets go of the receiver; a second call does nothing.
+    public func close() {
+        loop.assertOnThread()
+        guard !isClosed else { return }
+        unsafe transmit.pointee.flush()
+        unsafe transmit.pointee.isClosed = true
+        receiver = nil
+        unsafe uv_close(UnsafeMutableRawPointer(poll).assumingMemoryBound(to: uv_handle_t.self), datagramSocketClosed)
+        Glibc.close(descriptor)
+    }
+
+    // MARK: - Events
+
+    fileprivate func ready(status: Int32, events: Int32) {
+        loop.assertOnThread()
+        if status < 0 {
+            // libuv stops polling on EPOLLERR: take the error off the socket and go on.
+            shim_take_socket_error(descriptor)
+            unsafe transmit.pointee.counters.receiveErrors += 1
+            unsafe transmit.pointee.startPolling()
+        }
+        if events & Int32(UV_WRITABLE.rawValue) != 0 { unsafe transmit.pointee.flush() }
+        if events & Int32(UV_READABLE.rawValue) != 0 { receive() }
+    }
+
+    /// Receives up to the allowed number of rounds, and after each sends what the receiver queued.
+    private func receive() {
+        let area = loop.receiveArea
+        for _ in 0..<receiveRounds {
+            guard let receiver else { return }
+            unsafe transmit.pointee.counters.receiveCalls += 1
+            let received = area.receive(descriptor)
+            guard received > 0 else {
+                if received != -Int(EAGAIN) && received != -Int(EINTR) {
+                    unsafe transmit.pointee.counters.receiveErrors += 1
+                }
+                return
+            }
+            let count = unsafe area.split(received, counters: &transmit.pointee.counters)
+            if count > 0 {
+                var batch = ReceivedBatch(count: count, area: area)
+                receiver.received(&batch, on: self)
+                loop.flushTransmits()
+            }
+            if received < ReceiveArea.slotCount || isClosed { return }
+        }
+    }
+}
+
+private func datagramSocketReady(_ handle: UnsafeMutablePointer<uv_poll_t>?, _ status: Int32, _ events: Int32) {
+    unsafe Unmanaged<DatagramSocket>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef {
+        $0.ready(status: status, events: events)
+    }
+}
+
+private func datagramSocketClosed(_ handle: UnsafeMutablePointer<uv_handle_t>?) {
+    unsafe Unmanaged<DatagramSocket>.fromOpaque(handle!.pointee.data).release()
+}

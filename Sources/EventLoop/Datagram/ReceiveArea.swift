@@ -1,0 +1,109 @@
+import CShims
+import Glibc
+
+/// The memory into which the datagram sockets of one loop receive, one socket at a time.
+@safe
+final class ReceiveArea {
+    /// A received packet: part of a slot.
+    @safe
+    struct Packet {
+        var bytes: UnsafeMutableRawPointer
+        var length: Int32
+        /// The message it came in.
+        var run: Int32
+    }
+
+    /// Slots, each for one datagram or one run of datagrams that the kernel put together.
+    static let slotCount = 16
+    /// The largest datagram or run.
+    static let slotSize = 65_536
+    /// From slot to slot: more than the size, or the first lines of all slots would compete for the same cache sets.
+    private static let slotStride = slotSize + 22 * 64
+    /// More segments than this in a run are malformed: the kernel puts at most 64 together, and passes on at most 128.
+    private static let maximumSegments = 128
+
+    let messages: UnsafeMutablePointer<shim_message>
+    let sources: UnsafeMutablePointer<SocketAddress>
+    let packets: UnsafeMutablePointer<Packet>
+    private let slots: UnsafeMutableRawPointer
+    private let vectors: UnsafeMutablePointer<iovec>
+    private let names: UnsafeMutableRawPointer
+    private let controls: UnsafeMutableRawPointer
+    /// Whether a delegate is looking at received packets.
+    var isInUse = false
+
+    init() {
+        let count = Self.slotCount
+        unsafe messages = .allocate(capacity: count)
+        unsafe messages.initialize(repeating: shim_message(), count: count)
+        unsafe sources = .allocate(capacity: count)
+        unsafe packets = .allocate(capacity: count * Self.maximumSegments)
+        unsafe slots = .allocate(byteCount: count * Self.slotStride, alignment: 64)
+        unsafe vectors = .allocate(capacity: count)
+        unsafe names = .allocate(byteCount: count * SocketAddress.storageSize, alignment: 8)
+        unsafe controls = .allocate(byteCount: count * SHIM_CONTROL_SIZE, alignment: 8)
+        for index in 0..<count {
+            unsafe vectors[index] = iovec(iov_base: slots + index * Self.slotStride, iov_len: Self.slotSize)
+            unsafe messages[index].header.msg_iov = vectors + index
+            unsafe messages[index].header.msg_iovlen = 1
+            unsafe messages[index].header.msg_name = names + index * SocketAddress.storageSize
+            unsafe messages[index].header.msg_control = controls + index * SHIM_CONTROL_SIZE
+            prepare(index)
+        }
+    }
+
+    deinit {
+        unsafe messages.deallocate()
+        unsafe sources.deallocate()
+        unsafe packets.deallocate()
+        unsafe slots.deallocate()
+        unsafe vectors.deallocate()
+        unsafe names.deallocate()
+        unsafe controls.deallocate()
+    }
+
+    /// Resets what the kernel overwrites of a message's header.
+    private func prepare(_ index: Int) {
+        unsafe messages[index].header.msg_namelen = socklen_t(SocketAddress.storageSize)
+        unsafe messages[index].header.msg_controllen = SHIM_CONTROL_SIZE
+    }
+
+    /// Receives once: the number of messages, or a negative errno.
+    func receive(_ descriptor: Int32) -> Int {
+        unsafe Int(shim_receive_messages(descriptor, messages, UInt32(Self.slotCount)))
+    }
+
+    /// Cuts the first `count` messages into packets, of which it returns the number.
+    func split(_ count: Int, counters: inout DatagramCounters) -> Int {
+        precondition(count <= Self.slotCount)
+        var packetCount = 0
+        for index in 0..<count {
+            let length = unsafe Int(messages[index].length)
+            let header = unsafe messages + index
+            let name = unsafe names + index * SocketAddress.storageSize
+            let segment = unsafe Int(shim_received_segment_size(&header.pointee.header))
+            let isCut = unsafe header.pointee.header.msg_flags & Int32(MSG_TRUNC) != 0
+            let source = unsafe SocketAddress(sockaddr: name, length: Int(header.pointee.header.msg_namelen))
+            prepare(index)
+            let size = segment > 0 ? segment : max(length, 1)
+            guard let source, !isCut, length <= Self.slotSize, length <= size * Self.maximumSegments else {
+                counters.droppedMalformed += 1
+                continue
+            }
+            unsafe sources[index] = source
+            counters.runsReceived += 1
+            counters.bytesReceived += UInt64(truncatingIfNeeded: length)
+            let start = unsafe slots + index * Self.slotStride
+            var offset = 0
+            repeat {
+                unsafe packets[packetCount] = Packet(
+                    bytes: start + offset, length: Int32(truncatingIfNeeded: min(size, length - offset)),
+                    run: Int32(truncatingIfNeeded: index))
+                packetCount += 1
+                offset += size
+            } while offset < length
+        }
+        counters.packetsReceived += UInt64(truncatingIfNeeded: packetCount)
+        return packetCount
+    }
+}

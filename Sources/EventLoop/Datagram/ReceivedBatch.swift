@@ -1,0 +1,61 @@
+/// The packets of one receive call, where the kernel put them.
+///
+/// They may be changed in place, and sent from where they lie: ``forward(_:from:length:to:on:)`` queues a packet without a copy.
+/// The memory is valid until the callback that got the batch returns; all that was queued, on whatever socket of the loop, is sent
+/// right after that. So a packet must not be changed any more once it has been queued. Packets of one run follow each other in
+/// memory, and each begins at a multiple of its run's segment size from a 64-byte boundary.
+@safe
+public struct ReceivedBatch: ~Copyable {
+    /// How many packets there are; at least one.
+    public let count: Int
+    private let packets: UnsafeMutablePointer<ReceiveArea.Packet>
+    private let sources: UnsafeMutablePointer<SocketAddress>
+
+    init(count: Int, area: ReceiveArea) {
+        self.count = count
+        unsafe packets = area.packets
+        unsafe sources = area.sources
+    }
+
+    /// Where packet `index` came from.
+    public func source(of index: Int) -> SocketAddress {
+        precondition(index >= 0 && index < count, "no such packet")
+        return unsafe sources[Int(packets[index].run)]
+    }
+
+    /// The length of packet `index` in bytes; may be 0.
+    public func length(of index: Int) -> Int {
+        precondition(index >= 0 && index < count, "no such packet")
+        return unsafe Int(packets[index].length)
+    }
+
+    /// The bytes of packet `index`, to read and to change.
+    @_lifetime(&self)
+    public mutating func packet(_ index: Int) -> MutableRawSpan {
+        precondition(index >= 0 && index < count, "no such packet")
+        let packet = unsafe packets[index]
+        let span = unsafe MutableRawSpan(_unsafeStart: packet.bytes, byteCount: Int(packet.length))
+        return unsafe _overrideLifetime(span, mutating: &self)
+    }
+
+    /// The bytes of packet `index`, for callers that keep raw addresses until the flush.
+    @unsafe
+    public func bytes(of index: Int) -> UnsafeMutableRawBufferPointer {
+        precondition(index >= 0 && index < count, "no such packet")
+        return unsafe UnsafeMutableRawBufferPointer(start: packets[index].bytes, count: Int(packets[index].length))
+    }
+
+    /// Queues packet `index`, or `length` bytes of it from `offset` on, to be sent from where it lies.
+    ///
+    /// `socket` is any socket of the same loop. A range outside of the packet traps.
+    public func forward(
+        _ index: Int, from offset: Int = 0, length: Int? = nil, to address: SocketAddress, on socket: DatagramSocket
+    ) {
+        precondition(index >= 0 && index < count, "no such packet")
+        let packet = unsafe packets[index]
+        let length = length ?? (Int(packet.length) - offset)
+        precondition(
+            offset >= 0 && length >= 0 && offset <= Int(packet.length) - length, "a range outside of the packet")
+        unsafe socket.queue(packet: UnsafeRawBufferPointer(start: packet.bytes + offset, count: length), to: address)
+    }
+}

@@ -1,0 +1,41 @@
+/// Memory for one packet of our own making, taken from a socket's bounded pool.
+///
+/// Committed, it is sent at the next flush and goes back to the pool after that; dropped, it goes back at once. It must not
+/// outlive its socket. The memory holds what the last packet in it left there.
+@safe
+public struct SendSlot: ~Copyable {
+    private let queue: UnsafeMutablePointer<TransmitQueue>
+    private let slot: Int32
+    private let base: UnsafeMutableRawPointer
+    /// The slot's size in bytes, as asked for.
+    public let size: Int
+
+    init(queue: UnsafeMutablePointer<TransmitQueue>, slot: Int32, size: Int) {
+        unsafe self.queue = queue
+        self.slot = slot
+        self.size = size
+        unsafe base = queue.pointee.slotMemory(slot)
+    }
+
+    deinit { unsafe queue.pointee.releaseSlot(slot) }
+
+    /// The slot's bytes.
+    public var bytes: MutableRawSpan {
+        @_lifetime(&self)
+        mutating get {
+            let span = unsafe MutableRawSpan(_unsafeStart: base, byteCount: size)
+            return unsafe _overrideLifetime(span, mutating: &self)
+        }
+    }
+
+    /// Queues the first `length` bytes (all, if not said) for `address`; more than the size traps.
+    public consuming func commit(length: Int? = nil, to address: SocketAddress) {
+        let length = length ?? size
+        precondition(length >= 0 && length <= size, "more than the slot holds")
+        let queue = unsafe self.queue
+        let slot = self.slot
+        let base = unsafe self.base
+        discard self
+        unsafe queue.pointee.append(base, length: length, slot: slot, to: address)
+    }
+}

@@ -1,0 +1,251 @@
+import CLibUV
+import CShims
+import Glibc
+
+/// One libuv loop, and the thread that runs it.
+///
+/// Everything made on a loop belongs to the thread that made the loop and is used on no other; only a ``Mailbox/Sender`` crosses
+/// threads. A turn is: socket and descriptor events, then the timers that are due, then ``atTurnEnd``, then the transmission of
+/// the packets queued in the turn; only then does the loop wait. Objects made on a loop keep it alive, and are kept alive by it
+/// while they are open: ``close()`` is what ends the cycle.
+@safe
+public final class Loop {
+    /// libuv's loop; freed with this object.
+    let uv: UnsafeMutablePointer<uv_loop_t>
+    private let prepare: UnsafeMutablePointer<uv_prepare_t>
+    private let idle: UnsafeMutablePointer<uv_idle_t>
+    private let timerPoll: UnsafeMutablePointer<uv_poll_t>
+    private let timerDescriptor: Int32
+
+    /// Called at the end of each turn, after all callbacks and before the loop flushes packets and waits.
+    ///
+    /// Packets that it queues are sent before the loop waits; a timer that it sets for now or earlier fires without waiting.
+    /// For other work that it leaves behind it calls ``wake()``.
+    public var atTurnEnd: (() -> Void)?
+
+    /// The timers that are set.
+    var timers = TimerQueue()
+    /// What the timer descriptor is armed for; `.max` is nothing.
+    private var armedDeadline = UInt64.max
+    /// The queues with packets that await a flush.
+    let transmits = UnsafeMutablePointer<TransmitList>.allocate(capacity: 1)
+    /// Where all datagram sockets of this loop receive; made when the first one opens.
+    lazy var receiveArea = ReceiveArea()
+    /// Where all streams of this loop read.
+    let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Loop.readBufferSize, alignment: 64)
+    /// The bytes of ``readBuffer``: the most that one read of a stream yields.
+    static let readBufferSize = 128 << 10
+
+    private var cachedNow: UInt64
+    private var isNowStale = true
+    private var state = State.open
+    private let thread: uv_thread_t
+
+    private enum State { case open, closing, closed }
+
+    /// Makes a loop that belongs to the current thread.
+    ///
+    /// The process ignores SIGPIPE from then on: libuv reports a broken connection as an error of the write.
+    public init() throws(UVError) {
+        unsafe uv = .allocate(capacity: 1)
+        unsafe prepare = .allocate(capacity: 1)
+        unsafe idle = .allocate(capacity: 1)
+        unsafe timerPoll = .allocate(capacity: 1)
+        unsafe transmits.initialize(to: TransmitList())
+        thread = uv_thread_self()
+        cachedNow = uv_hrtime()
+        timerDescriptor = shim_timer_create()
+        signal(SIGPIPE, SIG_IGN)
+
+        let made = unsafe uv_loop_init(uv)
+        guard made == 0, timerDescriptor >= 0 else {
+            state = .closed
+            if made == 0 { unsafe uv_loop_close(uv) }
+            throw made == 0 ? UVError(code: timerDescriptor, call: "timerfd_create") : UVError(code: made, call: "uv_loop_init")
+        }
+        unsafe uv_prepare_init(uv, prepare)
+        unsafe uv_idle_init(uv, idle)
+        let polled = unsafe uv_poll_init(uv, timerPoll, timerDescriptor)
+        let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+        unsafe prepare.pointee.data = context
+        unsafe idle.pointee.data = context
+        unsafe timerPoll.pointee.data = context
+        if polled == 0 {
+            unsafe uv_prepare_start(prepare, turnEnded)
+            unsafe uv_poll_start(timerPoll, Int32(UV_READABLE.rawValue), timerDescriptorReadable)
+        } else {
+            unsafe uv_close(UnsafeMutableRawPointer(prepare).assumingMemoryBound(to: uv_handle_t.self), nil)
+            unsafe uv_close(UnsafeMutableRawPointer(idle).assumingMemoryBound(to: uv_handle_t.self), nil)
+            unsafe uv_run(uv, UV_RUN_DEFAULT)
+            unsafe uv_loop_close(uv)
+            state = .closed
+            throw UVError(code: polled, call: "uv_poll_init")
+        }
+    }
+
+    deinit {
+        // An open loop here is one that nothing was ever opened on, for an open handle keeps its object, and that the loop.
+        if state == .open { close() }
+        if timerDescriptor >= 0 { Glibc.close(timerDescriptor) }
+        unsafe transmits.deallocate()
+        unsafe readBuffer.deallocate()
+        unsafe timerPoll.deallocate()
+        unsafe idle.deallocate()
+        unsafe prepare.deallocate()
+        unsafe uv.deallocate()
+    }
+
+    // MARK: - Time
+
+    /// The monotonic time in nanoseconds, read once per turn when first asked for, and again before timers fire.
+    public var now: UInt64 {
+        if isNowStale { refreshNow() }
+        return cachedNow
+    }
+
+    /// Reads the clock again, and returns the new ``now``.
+    @discardableResult
+    public func refreshNow() -> UInt64 {
+        cachedNow = uv_hrtime()
+        isNowStale = false
+        return cachedNow
+    }
+
+    // MARK: - Running
+
+    /// Runs turns until ``stop()``.
+    public func run() {
+        assertOnThread()
+        precondition(state == .open, "a closed loop does not run")
+        isNowStale = true
+        unsafe uv_run(uv, UV_RUN_DEFAULT)
+    }
+
+    /// Runs one turn: waits for an event or timer if `waiting`, and ends with a turn's end.
+    public func runOnce(waiting: Bool = false) {
+        assertOnThread()
+        precondition(state == .open, "a closed loop does not run")
+        isNowStale = true
+        unsafe uv_run(uv, waiting ? UV_RUN_ONCE : UV_RUN_NOWAIT)
+        endTurn()
+    }
+
+    /// Makes ``run()`` return after the present turn's callbacks.
+    public func stop() {
+        assertOnThread()
+        unsafe uv_stop(uv)
+    }
+
+    /// Keeps the loop from waiting before the end of one more turn.
+    public func wake() {
+        assertOnThread()
+        guard state == .open else { return }
+        unsafe uv_idle_start(idle, idleTurn)
+    }
+
+    /// Closes everything that was opened on the loop and waits for it; nothing calls back after that.
+    ///
+    /// Not to be called while the loop runs; a second call does nothing.
+    public func close() {
+        assertOnThread()
+        guard state == .open else { return }
+        state = .closing
+        atTurnEnd = nil
+        timers.removeAll()
+        unsafe uv_walk(uv, closeOwner, nil)
+        unsafe uv_close(UnsafeMutableRawPointer(prepare).assumingMemoryBound(to: uv_handle_t.self), nil)
+        unsafe uv_close(UnsafeMutableRawPointer(idle).assumingMemoryBound(to: uv_handle_t.self), nil)
+        unsafe uv_close(UnsafeMutableRawPointer(timerPoll).assumingMemoryBound(to: uv_handle_t.self), nil)
+        while unsafe uv_loop_close(uv) == UV_EBUSY.rawValue {
+            unsafe uv_run(uv, UV_RUN_DEFAULT)
+            // What a closing object opened meanwhile is closed in turn.
+            unsafe uv_walk(uv, closeOwner, nil)
+        }
+        state = .closed
+    }
+
+    /// Whether ``close()`` has begun.
+    public var isClosed: Bool { state != .open }
+
+    /// Traps, in debug builds, on any thread but the loop's own.
+    public func assertOnThread() {
+        assert(
+            {
+                var (own, current) = (thread, uv_thread_self())
+                return unsafe uv_thread_equal(&own, &current) != 0
+            }(), "used outside of the loop's thread")
+    }
+
+    // MARK: - Turns
+
+    /// Fires due timers, calls the hook, sends what was queued, and arms the timer descriptor for the next deadline.
+    fileprivate func endTurn() {
+        guard state == .open else { return }
+        fireTimers(until: refreshNow())
+        atTurnEnd?()
+        flushTransmits()
+        armTimerDescriptor()
+        isNowStale = true
+    }
+
+    /// Sends what is queued on every datagram socket; receive memory may be used again after that.
+    func flushTransmits() {
+        while let queue = unsafe transmits.pointee.first {
+            unsafe transmits.pointee.first = queue.pointee.next
+            unsafe queue.pointee.next = nil
+            unsafe queue.pointee.isListed = false
+            unsafe queue.pointee.flush()
+        }
+    }
+
+    private func fireTimers(until time: UInt64) {
+        while let timer = timers.popExpired(at: time) { timer.fire() }
+    }
+
+    private func armTimerDescriptor() {
+        // A later first deadline leaves the descriptor armed too early: one turn too many, but no system call per re-arm.
+        let time = refreshNow()
+        guard let first = timers.firstKey, !(armedDeadline > time && armedDeadline <= first) else { return }
+        guard let deadline = timers.settledFirstDeadline() else { return }
+        if deadline <= time {
+            wake()
+        } else if deadline != armedDeadline {
+            armedDeadline = deadline
+            let result = shim_timer_set(timerDescriptor, deadline)
+            assert(result == 0, "timerfd_settime takes any time")
+        }
+    }
+
+    fileprivate func timerDescriptorFired() {
+        var count = UInt64(0)
+        _ = unsafe read(timerDescriptor, &count, MemoryLayout<UInt64>.size)
+        armedDeadline = .max
+    }
+
+    /// Whether timers set now for the past must wait for the next turn.
+    var isFiring: Bool { timers.isFiring }
+}
+
+/// An object whose open handle keeps it; `handle.data` is the object, retained.
+protocol HandleOwner: AnyObject {
+    /// Closes the object's handles.
+    func close()
+}
+
+private func closeOwner(_ handle: UnsafeMutablePointer<uv_handle_t>?, _ argument: UnsafeMutableRawPointer?) {
+    guard let handle = unsafe handle, unsafe uv_is_closing(handle) == 0, let data = unsafe handle.pointee.data else { return }
+    let owner = unsafe Unmanaged<AnyObject>.fromOpaque(data).takeUnretainedValue()
+    (owner as? any HandleOwner)?.close()
+}
+
+private func turnEnded(_ handle: UnsafeMutablePointer<uv_prepare_t>?) {
+    unsafe Unmanaged<Loop>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { $0.endTurn() }
+}
+
+private func idleTurn(_ handle: UnsafeMutablePointer<uv_idle_t>?) {
+    unsafe uv_idle_stop(handle)
+}
+
+private func timerDescriptorReadable(_ handle: UnsafeMutablePointer<uv_poll_t>?, _ status: Int32, _ events: Int32) {
+    unsafe Unmanaged<Loop>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { $0.timerDescriptorFired() }
+}
