@@ -1,0 +1,103 @@
+import Testing
+import Wire
+
+/// The obvious version: a set of all committed counters.
+private struct SetModel {
+    var seen: Set<UInt64> = []
+    var highest: UInt64 = 0
+
+    func check(_ counter: UInt64) -> Bool {
+        if counter > highest { return true }
+        return highest - counter < 8128 && !seen.contains(counter)
+    }
+
+    mutating func commit(_ counter: UInt64) {
+        seen.insert(counter)
+        highest = max(highest, counter)
+    }
+}
+
+/// SplitMix64, so that a failure can be repeated from its seed.
+private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}
+
+@Suite struct ReplayWindowTests {
+    @Test(arguments: 0..<24 as Range<UInt64>) func agreesWithASetOfAllCounters(seed: UInt64) {
+        var random = Seeded(state: seed)
+        var window = ReplayWindow()
+        var model = SetModel()
+        // Starts near zero, near a multiple of the ring, and high up.
+        var cursor: UInt64 = [0, 1, 63, 8_191, 1 << 46, UInt64.max - 200_000][Int(seed % 6)]
+        for step in 0..<20_000 {
+            let counter: UInt64
+            switch random.next() % 100 {
+            case 0..<50: counter = cursor &+ 1
+            case 50..<70: counter = cursor &+ random.next() % 70
+            case 70..<90: counter = cursor - min(cursor, random.next() % 300)
+            case 90..<97: counter = cursor - min(cursor, 8_000 + random.next() % 300)
+            case 97..<99: counter = cursor &+ random.next() % 200
+            default: counter = seed % 6 == 5 ? cursor : cursor &+ random.next() % 20_000
+            }
+            if counter < cursor && random.next() % 2 == 0 && counter &+ 1 < counter { continue }
+            #expect(window.check(counter) == model.check(counter), "seed \(seed) step \(step) counter \(counter)")
+            if model.check(counter), random.next() % 4 != 0 {
+                window.commit(counter)
+                model.commit(counter)
+                cursor = max(cursor, counter)
+            }
+            #expect(window.highest == model.highest)
+            if seed % 6 == 5, cursor > UInt64.max - 1_000 { break }
+        }
+    }
+
+    @Test func acceptsExactly8128CountersBack() {
+        var window = ReplayWindow()
+        for top in [UInt64(8_127), 8_128, 8_191, 8_192, 100_031, 1 << 40] {
+            window.commit(top)
+            #expect(window.check(top - 8_127))
+            #expect(top < 8_128 || !window.check(top - min(top, 8_128)))
+        }
+    }
+
+    @Test func theHighestCounterOfAllIsAcceptedOnce() {
+        var window = ReplayWindow()
+        #expect(window.check(.max))
+        window.commit(.max)
+        #expect(!window.check(.max))
+        #expect(window.check(.max - 1))
+        #expect(!window.check(0))
+    }
+
+    @Test func zeroIsAcceptedOnce() {
+        var window = ReplayWindow()
+        #expect(window.check(0))
+        window.commit(0)
+        #expect(!window.check(0))
+    }
+
+    @Test func checkingMovesNothing() {
+        var window = ReplayWindow()
+        window.commit(5)
+        #expect(window.check(1 << 50))
+        #expect(window.check(6) && window.check(4) && !window.check(5))
+        #expect(window.highest == 5)
+    }
+
+    @Test func aCommitBehindTheWindowIsLeftOut() {
+        var window = ReplayWindow()
+        window.commit(20_000)
+        // 20_000 - 8_192 shares its bit with 20_000's ring position; the neighbour's must stay clear.
+        window.commit(20_001 - 8_192)
+        #expect(window.check(20_001))
+        window.commit(20_064)
+        #expect(window.check(20_001))
+    }
+}
