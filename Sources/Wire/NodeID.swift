@@ -1,0 +1,90 @@
+/// Who a node is: its Ed25519 public key (protocol.md, section 2).
+///
+/// Any 32 bytes are accepted; whether they are a key shows when a signature is verified or a link is made. Ordered
+/// by its bytes from the first to the last.
+public struct NodeID: Hashable, Sendable {
+    /// The public key.
+    public let key: Bytes32
+
+    /// The node with the public key `key`.
+    public init(_ key: Bytes32) { self.key = key }
+
+    /// What follows the key in the text form.
+    public static let suffix = ".snode"
+    /// How many characters the key takes as text.
+    private static let textLength = 52
+    /// The alphabet of z-base-32.
+    private static let alphabet = [UInt8]("ybndrfg8ejkmcpqxot1uwisza345h769".utf8)
+}
+
+extension NodeID: Comparable {
+    public static func < (a: NodeID, b: NodeID) -> Bool {
+        unsafe withUnsafeBytes(of: a.key) { left in
+            unsafe withUnsafeBytes(of: b.key) { right in
+                for index in 0..<4 {
+                    let x = unsafe UInt64(bigEndian: left.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))
+                    let y = unsafe UInt64(bigEndian: right.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self))
+                    if x != y { return x < y }
+                }
+                return false
+            }
+        }
+    }
+}
+
+extension NodeID: LosslessStringConvertible {
+    /// Reads `<z-base-32 of the key>.snode`; `nil` for anything else.
+    ///
+    /// Strict: 52 characters of the alphabet in lower case, the last of which has only one bit, and `.snode`.
+    public init?(_ text: String) {
+        let characters = Array(text.utf8)
+        guard characters.count == Self.textLength + Self.suffix.utf8.count,
+            characters[Self.textLength...].elementsEqual(Self.suffix.utf8)
+        else { return nil }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(33)
+        var pending: UInt32 = 0
+        var bits = 0
+        for character in characters[..<Self.textLength] {
+            guard let value = Self.alphabet.firstIndex(of: character) else { return nil }
+            pending = pending << 5 | UInt32(value)
+            bits += 5
+            if bits >= 8 {
+                bits -= 8
+                bytes.append(UInt8(truncatingIfNeeded: pending >> UInt32(bits)))
+                pending &= 1 << UInt32(bits) - 1
+            }
+        }
+        guard pending == 0, let key = Bytes32(bytes) else { return nil }
+        self.key = key
+    }
+
+    /// The text form: `<z-base-32 of the key>.snode`.
+    public var description: String {
+        var characters: [UInt8] = []
+        characters.reserveCapacity(Self.textLength + Self.suffix.utf8.count)
+        var pending: UInt32 = 0
+        var bits = 0
+        for byte in key.array {
+            pending = pending << 8 | UInt32(byte)
+            bits += 8
+            while bits >= 5 {
+                bits -= 5
+                characters.append(Self.alphabet[Int(pending >> UInt32(bits))])
+                pending &= 1 << UInt32(bits) - 1
+            }
+        }
+        characters.append(Self.alphabet[Int(pending << UInt32(5 - bits))])
+        return String(decoding: characters, as: UTF8.self) + Self.suffix
+    }
+}
+
+extension ByteReader {
+    /// A node id, 32 bytes.
+    public mutating func nodeID() throws(WireError) -> NodeID { NodeID(try bytes32()) }
+}
+
+extension ByteWriter {
+    /// A node id, 32 bytes.
+    public mutating func nodeID(_ value: NodeID) { bytes32(value.key) }
+}

@@ -1,0 +1,209 @@
+/// The registry at one height (protocol.md, section 10.2), without signatures.
+///
+/// A decoded value keeps to every rule of the format.
+public struct Snapshot: Hashable, Sendable {
+    /// The version of the format.
+    public static let version: UInt8 = 1
+    /// The most nodes.
+    public static let maximumNodes = 10_000
+    /// Bytes before the first entry.
+    static let headSize = 1 + 32 + 8 + 8 + 2
+
+    /// How a node stands in the registry; values that this version does not know count as not staked.
+    public struct State: RawRepresentable, Hashable, Sendable {
+        /// The byte on the wire.
+        public let rawValue: UInt8
+        /// The state whose byte is `rawValue`.
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// A full stake and in good standing: it may be a hop, and it signs.
+        public static let staked = State(rawValue: 1)
+        /// A full stake, but put aside for bad service: neither.
+        public static let suspended = State(rawValue: 2)
+    }
+
+    /// One node of the registry.
+    public struct Entry: Hashable, Sendable {
+        /// The length of an entry.
+        public static let size = 32 + 32 + 1 + 4
+
+        /// Which node.
+        public var node: NodeID
+        /// Who staked it; a shorter id of the registry stands at the end, behind zeros.
+        public var operatorID: Bytes32
+        /// How it stands.
+        public var state: State
+        /// What it can carry next to others, as the registry measured it; 0 counts as 1.
+        public var weight: UInt32
+
+        /// An entry of these values.
+        public init(node: NodeID, operatorID: Bytes32, state: State = .staked, weight: UInt32) {
+            self.node = node
+            self.operatorID = operatorID
+            self.state = state
+            self.weight = weight
+        }
+
+        /// Whether it may be a hop and signs snapshots.
+        public var isStaked: Bool { state == .staked }
+    }
+
+    /// The network's id.
+    public let network: Bytes32
+    /// Which snapshot this is: each has a greater height than the one before.
+    public let height: UInt64
+    /// When it was made.
+    public let time: UnixTime
+    /// The nodes, by ascending node id.
+    public let entries: [Entry]
+
+    /// The snapshot of `entries`, which are sorted; `nil` when a node stands twice or there are too many.
+    public init?(network: Bytes32, height: UInt64, time: UnixTime, entries: [Entry]) {
+        guard entries.count <= Self.maximumNodes else { return nil }
+        let sorted = entries.sorted { $0.node < $1.node }
+        guard zip(sorted, sorted.dropFirst()).allSatisfy({ $0.node < $1.node }) else { return nil }
+        self.init(network: network, height: height, time: time, sorted: sorted)
+    }
+
+    private init(network: Bytes32, height: UInt64, time: UnixTime, sorted: [Entry]) {
+        self.network = network
+        self.height = height
+        self.time = time
+        self.entries = sorted
+    }
+
+    /// How many nodes are staked.
+    public var stakedCount: Int { entries.reduce(0) { $0 + ($1.isStaked ? 1 : 0) } }
+
+    /// The entry of `node`, found by halving.
+    public func entry(of node: NodeID) -> Entry? {
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if entries[middle].node < node { low = middle + 1 } else { high = middle }
+        }
+        return low < entries.count && entries[low].node == node ? entries[low] : nil
+    }
+
+    /// Whether `node` may be a hop.
+    public func isStaked(_ node: NodeID) -> Bool { entry(of: node)?.isStaked ?? false }
+
+    /// The encoding without signatures.
+    public func encoded() -> [UInt8] {
+        var writer = ByteWriter(capacity: Self.headSize + entries.count * Entry.size)
+        writer.u8(Self.version)
+        writer.bytes32(network)
+        writer.u64(height)
+        writer.u64(time.seconds)
+        writer.u16(UInt16(entries.count))
+        for entry in entries {
+            writer.nodeID(entry.node)
+            writer.bytes32(entry.operatorID)
+            writer.u8(entry.state.rawValue)
+            writer.u32(entry.weight)
+        }
+        return writer.bytes
+    }
+
+    /// Reads a snapshot without signatures from the front of what `reader` holds.
+    ///
+    /// Nodes out of order or twice, and too many of them, throw `outOfRange`.
+    public static func decode(from reader: inout ByteReader) throws(WireError) -> Snapshot {
+        let version = try reader.u8()
+        guard version == Self.version else { throw .unknownKind(UInt64(version)) }
+        let network = try reader.bytes32()
+        let height = try reader.u64()
+        let time = UnixTime(seconds: try reader.u64())
+        let count = Int(try reader.u16())
+        guard count <= maximumNodes else { throw .outOfRange }
+        guard reader.remaining >= count * Entry.size else { throw .truncated }
+        var entries: [Entry] = []
+        entries.reserveCapacity(count)
+        for _ in 0..<count {
+            let entry = Entry(
+                node: try reader.nodeID(), operatorID: try reader.bytes32(), state: State(rawValue: try reader.u8()),
+                weight: try reader.u32())
+            if let last = entries.last, !(last.node < entry.node) { throw .outOfRange }
+            entries.append(entry)
+        }
+        return Snapshot(network: network, height: height, time: time, sorted: entries)
+    }
+}
+
+/// A snapshot with signatures of nodes, as it travels; the signatures are not checked here.
+public struct SignedSnapshot: Hashable, Sendable {
+    /// The longest encoding in bytes.
+    public static let maximumSize =
+        Snapshot.headSize + Snapshot.maximumNodes * (Snapshot.Entry.size + Signature.size) + 2
+
+    /// The signature of one node.
+    ///
+    /// It names its signer and not a place in a list, for those who read it may trust different snapshots.
+    public struct Signature: Hashable, Sendable {
+        /// The length of a signature with its signer.
+        public static let size = 32 + 64
+
+        /// Who signed.
+        public let signer: NodeID
+        /// The Ed25519 signature, 64 bytes.
+        public let bytes: [UInt8]
+
+        /// The signature `bytes`, 64 of them, of `signer`.
+        public init(signer: NodeID, bytes: [UInt8]) {
+            precondition(bytes.count == 64, "a signature is 64 bytes long")
+            self.signer = signer
+            self.bytes = bytes
+        }
+    }
+
+    /// The registry.
+    public let snapshot: Snapshot
+    /// The signatures, by ascending signer.
+    public private(set) var signatures: [Signature]
+
+    /// A snapshot that nobody has signed yet.
+    public init(_ snapshot: Snapshot) {
+        self.snapshot = snapshot
+        self.signatures = []
+    }
+
+    /// Adds a signature at its place; a second one of the same signer replaces the first, one beyond the limit is left out.
+    public mutating func add(_ signature: Signature) {
+        let place = signatures.firstIndex { !($0.signer < signature.signer) } ?? signatures.count
+        if place < signatures.count, signatures[place].signer == signature.signer {
+            signatures[place] = signature
+        } else if signatures.count < Snapshot.maximumNodes {
+            signatures.insert(signature, at: place)
+        }
+    }
+
+    /// The encoding.
+    public func encoded() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw(snapshot.encoded())
+        writer.u16(UInt16(signatures.count))
+        for signature in signatures {
+            writer.nodeID(signature.signer)
+            writer.raw(signature.bytes)
+        }
+        return writer.bytes
+    }
+
+    /// Reads a whole signed snapshot; bytes left over throw `trailingBytes`, signers out of order `outOfRange`.
+    public init(decoding span: RawSpan) throws(WireError) {
+        var reader = ByteReader(span)
+        snapshot = try Snapshot.decode(from: &reader)
+        let count = Int(try reader.u16())
+        guard count <= Snapshot.maximumNodes else { throw .outOfRange }
+        guard reader.remaining >= count * Signature.size else { throw .truncated }
+        var list: [Signature] = []
+        list.reserveCapacity(count)
+        for _ in 0..<count {
+            let signature = Signature(signer: try reader.nodeID(), bytes: try reader.array(64))
+            if let last = list.last, !(last.signer < signature.signer) { throw .outOfRange }
+            list.append(signature)
+        }
+        try reader.end()
+        signatures = list
+    }
+}
