@@ -1,0 +1,381 @@
+import CLibUV
+import Glibc
+
+/// What a stream tells its owner; only ``stream(_:received:)``, ``streamReachedEnd(_:)`` and ``stream(_:failed:)`` must be there.
+public protocol ByteStreamDelegate: AnyObject {
+    /// The connection that ``ByteStream/connect(on:to:from:delegate:)`` asked for is there.
+    func streamConnected(_ stream: ByteStream)
+    /// Bytes arrived; they are valid during the call.
+    func stream(_ stream: ByteStream, received bytes: RawSpan)
+    /// The peer will send no more; the stream can still be written to, and stays open until ``ByteStream/close()``.
+    func streamReachedEnd(_ stream: ByteStream)
+    /// All bytes that ``ByteStream/write(_:)`` had to queue have been handed to the kernel.
+    func streamDrained(_ stream: ByteStream)
+    /// All bytes and the end that ``ByteStream/shutdown()`` asked for have been handed to the kernel.
+    func streamFinishedWriting(_ stream: ByteStream)
+    /// The stream broke; it is closed when this returns.
+    func stream(_ stream: ByteStream, failed error: UVError)
+}
+
+extension ByteStreamDelegate {
+    /// Does nothing.
+    public func streamConnected(_ stream: ByteStream) {}
+    /// Does nothing.
+    public func streamDrained(_ stream: ByteStream) {}
+    /// Does nothing.
+    public func streamFinishedWriting(_ stream: ByteStream) {}
+}
+
+/// A TCP connection or a connection of a unix socket.
+///
+/// Each direction ends by itself: ``ByteStreamDelegate/streamReachedEnd(_:)`` ends the reading, ``shutdown()`` the writing, and
+/// ``close()`` or ``reset()`` both. An open stream keeps its delegate, until it is closed. Reading begins with ``startReading()``;
+/// while it is stopped, the kernel's buffer fills and holds the peer back, and a broken connection is not noticed.
+@safe
+public final class ByteStream: HandleOwner {
+    /// What lies below a stream.
+    public enum Kind: Sendable {
+        /// A TCP connection.
+        case tcp
+        /// A connection of a unix socket.
+        case unix
+    }
+
+    private enum State { case connecting, open, closed }
+
+    /// The loop that the stream belongs to.
+    public let loop: Loop
+    /// What lies below.
+    public let kind: Kind
+    /// Who is told what happens; kept while the stream is open.
+    public var delegate: (any ByteStreamDelegate)?
+
+    private let memory: UnsafeMutableRawPointer
+    private var state: State
+    private var isReading = false
+    private var hasEnded = false
+    private var isShutDown = false
+    private var connectRequest: UnsafeMutablePointer<uv_connect_t>?
+    private let shutdownRequest: UnsafeMutablePointer<uv_shutdown_t>
+
+    /// The bytes of a handle of either kind.
+    private static let handleSize = unsafe max(MemoryLayout<uv_tcp_t>.size, MemoryLayout<uv_pipe_t>.size)
+
+    var handle: UnsafeMutablePointer<uv_stream_t> { unsafe memory.assumingMemoryBound(to: uv_stream_t.self) }
+    private var tcp: UnsafeMutablePointer<uv_tcp_t> { unsafe memory.assumingMemoryBound(to: uv_tcp_t.self) }
+    private var pipe: UnsafeMutablePointer<uv_pipe_t> { unsafe memory.assumingMemoryBound(to: uv_pipe_t.self) }
+
+    /// A stream without a connection, for a listener or ``connect(on:to:from:delegate:)`` to fill.
+    private init(on loop: Loop, kind: Kind, state: State) {
+        loop.assertOnThread()
+        precondition(!loop.isClosed, "the loop is closed")
+        self.loop = loop
+        self.kind = kind
+        self.state = state
+        unsafe memory = .allocate(byteCount: Self.handleSize, alignment: 16)
+        unsafe shutdownRequest = .allocate(capacity: 1)
+        let result =
+            switch kind {
+            case .tcp: unsafe uv_tcp_init(loop.uv, tcp)
+            case .unix: unsafe uv_pipe_init(loop.uv, pipe, 0)
+            }
+        precondition(result == 0, "libuv's initialisation of an empty handle cannot fail")
+        unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
+    }
+
+    deinit {
+        unsafe memory.deallocate()
+        unsafe shutdownRequest.deallocate()
+    }
+
+    // MARK: - Opening
+
+    /// Begins a TCP connection to `address`, from `source` where that is given.
+    ///
+    /// The delegate hears of it with ``ByteStreamDelegate/streamConnected(_:)`` or ``ByteStreamDelegate/stream(_:failed:)``, never
+    /// inside this call. How long to wait is the caller's to decide: ``close()`` ends it.
+    public static func connect(
+        on loop: Loop, to address: SocketAddress, from source: SocketAddress? = nil,
+        delegate: (any ByteStreamDelegate)?
+    ) throws(UVError) -> ByteStream {
+        let stream = ByteStream(on: loop, kind: .tcp, state: .connecting)
+        let request = UnsafeMutablePointer<uv_connect_t>.allocate(capacity: 1)
+        var result = Int32(0)
+        if let source {
+            result = unsafe source.withSockaddr { name, _ in unsafe uv_tcp_bind(stream.tcp, name, 0) }
+        }
+        if result == 0 {
+            result = unsafe address.withSockaddr { name, _ in
+                unsafe uv_tcp_connect(request, stream.tcp, name, streamConnected)
+            }
+        }
+        guard result == 0 else {
+            unsafe request.deallocate()
+            stream.close()
+            throw UVError(code: result, call: "connect")
+        }
+        unsafe uv_tcp_nodelay(stream.tcp, 1)
+        unsafe stream.connectRequest = request
+        stream.delegate = delegate
+        return stream
+    }
+
+    /// Begins a connection to the unix socket at `path`; see ``connect(on:to:from:delegate:)``.
+    public static func connect(
+        on loop: Loop, toUnixPath path: String, delegate: (any ByteStreamDelegate)?
+    ) throws(UVError) -> ByteStream {
+        try UnixSocketPath.check(path)
+        let stream = ByteStream(on: loop, kind: .unix, state: .connecting)
+        let request = UnsafeMutablePointer<uv_connect_t>.allocate(capacity: 1)
+        unsafe uv_pipe_connect(request, stream.pipe, path, streamConnected)
+        unsafe stream.connectRequest = request
+        stream.delegate = delegate
+        return stream
+    }
+
+    /// Takes the next connection of a listening handle.
+    static func accept(
+        on loop: Loop, kind: Kind, from listener: UnsafeMutablePointer<uv_stream_t>
+    ) throws(UVError) -> ByteStream {
+        let stream = ByteStream(on: loop, kind: kind, state: .open)
+        let result = unsafe uv_accept(listener, stream.handle)
+        guard result == 0 else {
+            stream.close()
+            throw UVError(code: result, call: "accept")
+        }
+        if kind == .tcp { unsafe uv_tcp_nodelay(stream.tcp, 1) }
+        return stream
+    }
+
+    // MARK: - Addresses
+
+    /// Our end of a TCP connection.
+    public var localAddress: SocketAddress? {
+        guard kind == .tcp, state != .closed else { return nil }
+        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
+    }
+
+    /// The peer's end of a TCP connection.
+    public var remoteAddress: SocketAddress? {
+        guard kind == .tcp, state != .closed else { return nil }
+        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
+    }
+
+    /// Has the kernel probe an idle TCP connection after so many seconds.
+    public func enableKeepAlive(afterSeconds seconds: UInt32) {
+        guard kind == .tcp, state != .closed else { return }
+        unsafe uv_tcp_keepalive(tcp, 1, seconds)
+    }
+
+    // MARK: - Reading
+
+    /// Whether the stream was closed, by us or after a failure.
+    public var isClosed: Bool { state == .closed }
+
+    /// Whether the connection is there and not closed.
+    public var isOpen: Bool { state == .open }
+
+    /// Begins or resumes reading; does nothing on a stream that has ended or is not open.
+    public func startReading() {
+        loop.assertOnThread()
+        guard state == .open, !hasEnded, !isReading else { return }
+        let result = unsafe uv_read_start(handle, provideReadBuffer, streamRead)
+        isReading = result == 0
+    }
+
+    /// Stops reading; no bytes arrive until ``startReading()``.
+    public func stopReading() {
+        loop.assertOnThread()
+        guard state == .open, isReading else { return }
+        isReading = false
+        unsafe uv_read_stop(handle)
+    }
+
+    // MARK: - Writing
+
+    /// Bytes that wait for the kernel to take them.
+    public var queuedBytes: Int {
+        state == .closed ? 0 : unsafe Int(handle.pointee.write_queue_size)
+    }
+
+    /// Hands bytes to the kernel at once, as far as it takes them, and returns how many that were.
+    ///
+    /// Takes none while bytes are queued or the connection is not there. An error means that the stream is broken; closing it is
+    /// the caller's.
+    public func tryWrite(_ bytes: borrowing RawSpan) throws(UVError) -> Int {
+        loop.assertOnThread()
+        guard state == .open, !isShutDown, bytes.byteCount > 0, queuedBytes == 0 else { return 0 }
+        let result = unsafe bytes.withUnsafeBytes { source in
+            var buffer = unsafe Self.buffer(UnsafeMutableRawPointer(mutating: source.baseAddress), source.count)
+            return unsafe uv_try_write(handle, &buffer, 1)
+        }
+        guard result != UV_EAGAIN.rawValue else { return 0 }
+        return Int(try UVError.check(result, "write"))
+    }
+
+    /// Writes all of `bytes`: at once what the kernel takes, and later a copy of the rest.
+    ///
+    /// The caller bounds the memory: with ``queuedBytes`` above 0 it waits for ``ByteStreamDelegate/streamDrained(_:)``. Bytes
+    /// written before the connection is there are queued. Errors are as in ``tryWrite(_:)``.
+    public func write(_ bytes: borrowing RawSpan) throws(UVError) {
+        loop.assertOnThread()
+        guard state != .closed, !isShutDown else { throw UVError(code: UV_EPIPE.rawValue, call: "write") }
+        let taken = try tryWrite(bytes)
+        let rest = bytes.byteCount - taken
+        guard rest > 0 else { return }
+        let header = unsafe MemoryLayout<uv_write_t>.stride
+        let block = UnsafeMutableRawPointer.allocate(byteCount: header + rest, alignment: 16)
+        unsafe bytes.withUnsafeBytes { source in
+            unsafe (block + header).copyMemory(from: source.baseAddress! + taken, byteCount: rest)
+        }
+        let request = unsafe block.bindMemory(to: uv_write_t.self, capacity: 1)
+        var buffer = unsafe Self.buffer(block + header, rest)
+        let result = unsafe uv_write(request, handle, &buffer, 1, streamWritten)
+        guard result == 0 else {
+            unsafe block.deallocate()
+            throw UVError(code: result, call: "write")
+        }
+    }
+
+    /// Writes all of `bytes`; see ``write(_:)-(RawSpan)``.
+    public func write(_ bytes: [UInt8]) throws(UVError) {
+        unsafe try write(bytes.span.bytes)
+    }
+
+    /// Ends our direction behind what is queued; the peer's stays open.
+    public func shutdown() {
+        loop.assertOnThread()
+        guard state != .closed, !isShutDown else { return }
+        isShutDown = true
+        if state == .open { beginShutdown() }
+    }
+
+    private func beginShutdown() {
+        let result = unsafe uv_shutdown(shutdownRequest, handle, streamShutDown)
+        // Not connected any more: there is nothing to end, and reading will report it.
+        assert(result == 0 || result == UV_ENOTCONN.rawValue, "a stream is shut down once")
+    }
+
+    private static func buffer(_ base: UnsafeMutableRawPointer?, _ count: Int) -> uv_buf_t {
+        unsafe uv_buf_init(base?.assumingMemoryBound(to: CChar.self), UInt32(clamping: count))
+    }
+
+    // MARK: - Closing
+
+    /// Closes both directions, discards what is queued, and lets go of the delegate; a second call does nothing.
+    public func close() {
+        loop.assertOnThread()
+        guard state != .closed else { return }
+        state = .closed
+        delegate = nil
+        unsafe uv_close(memory.assumingMemoryBound(to: uv_handle_t.self), streamClosed)
+    }
+
+    /// Closes at once and tells the peer with an RST; a unix socket is just closed.
+    public func reset() {
+        loop.assertOnThread()
+        guard kind == .tcp, state == .open else { return close() }
+        state = .closed
+        delegate = nil
+        if unsafe uv_tcp_close_reset(tcp, streamClosed) != 0 {
+            // libuv refuses during a shutdown: do as it does otherwise.
+            var descriptor = Int32(-1)
+            if unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &descriptor) == 0 {
+                var option = linger(l_onoff: 1, l_linger: 0)
+                unsafe setsockopt(
+                    descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+            }
+            unsafe uv_close(memory.assumingMemoryBound(to: uv_handle_t.self), streamClosed)
+        }
+    }
+
+    // MARK: - Events
+
+    private func fail(_ code: Int32, _ call: String) {
+        guard state != .closed else { return }
+        delegate?.stream(self, failed: UVError(code: code, call: call))
+        close()
+    }
+
+    fileprivate func connected(_ status: Int32) {
+        unsafe connectRequest = nil
+        guard state == .connecting else { return }
+        guard status == 0 else { return fail(status, "connect") }
+        state = .open
+        if isShutDown { beginShutdown() }
+        delegate?.streamConnected(self)
+    }
+
+    fileprivate func read(_ count: Int, _ base: UnsafeMutablePointer<CChar>?) {
+        guard state == .open else { return }
+        if count > 0 {
+            let bytes = unsafe UnsafeRawBufferPointer(start: base, count: count)
+            unsafe delegate?.stream(self, received: bytes.bytes)
+        } else if count == Int(UV_EOF.rawValue) {
+            isReading = false
+            hasEnded = true
+            delegate?.streamReachedEnd(self)
+        } else if count < 0 {
+            isReading = false
+            fail(Int32(truncatingIfNeeded: count), "read")
+        }
+    }
+
+    fileprivate func wrote(_ status: Int32) {
+        guard state != .closed else { return }
+        guard status == 0 else {
+            // A failed connection reports itself.
+            if status != UV_ECANCELED.rawValue && state == .open { fail(status, "write") }
+            return
+        }
+        if queuedBytes == 0 { delegate?.streamDrained(self) }
+    }
+
+    fileprivate func finishedShutdown(_ status: Int32) {
+        guard state == .open else { return }
+        if status == 0 { delegate?.streamFinishedWriting(self) }
+    }
+}
+
+// MARK: - Callbacks
+
+private func provideReadBuffer(
+    _ handle: UnsafeMutablePointer<uv_handle_t>?, _ size: Int, _ buffer: UnsafeMutablePointer<uv_buf_t>?
+) {
+    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { stream in
+        let shared = unsafe stream.loop.readBuffer
+        unsafe buffer!.pointee = uv_buf_init(
+            shared.baseAddress!.assumingMemoryBound(to: CChar.self), UInt32(truncatingIfNeeded: shared.count))
+    }
+}
+
+private func streamRead(
+    _ handle: UnsafeMutablePointer<uv_stream_t>?, _ count: Int, _ buffer: UnsafePointer<uv_buf_t>?
+) {
+    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef {
+        unsafe $0.read(count, buffer?.pointee.base)
+    }
+}
+
+private func streamConnected(_ request: UnsafeMutablePointer<uv_connect_t>?, _ status: Int32) {
+    let handle = unsafe request!.pointee.handle!
+    unsafe request!.deallocate()
+    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef { $0.connected(status) }
+}
+
+private func streamWritten(_ request: UnsafeMutablePointer<uv_write_t>?, _ status: Int32) {
+    let handle = unsafe request!.pointee.handle!
+    unsafe UnsafeMutableRawPointer(request!).deallocate()
+    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef { $0.wrote(status) }
+}
+
+private func streamShutDown(_ request: UnsafeMutablePointer<uv_shutdown_t>?, _ status: Int32) {
+    let handle = unsafe request!.pointee.handle!
+    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef {
+        $0.finishedShutdown(status)
+    }
+}
+
+private func streamClosed(_ handle: UnsafeMutablePointer<uv_handle_t>?) {
+    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data).release()
+}

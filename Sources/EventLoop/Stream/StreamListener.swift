@@ -1,0 +1,144 @@
+import CLibUV
+import Glibc
+
+/// A listening TCP port or unix socket.
+@safe
+public final class StreamListener: HandleOwner {
+    /// The loop that the listener belongs to.
+    public let loop: Loop
+    /// What the accepted streams are.
+    public let kind: ByteStream.Kind
+    /// Connections that could not be taken, for want of descriptors or because the peer was gone.
+    public private(set) var acceptErrors: UInt64 = 0
+
+    private let memory: UnsafeMutableRawPointer
+    private var onAccept: ((ByteStream) -> Void)?
+    private var isClosed = false
+    private var isPaused = false
+    private var isConnectionWaiting = false
+    /// The socket file, to be removed on closing.
+    private var boundPath: UnixSocketPath?
+
+    private static let handleSize = unsafe max(MemoryLayout<uv_tcp_t>.size, MemoryLayout<uv_pipe_t>.size)
+
+    private var handle: UnsafeMutablePointer<uv_stream_t> { unsafe memory.assumingMemoryBound(to: uv_stream_t.self) }
+    private var tcp: UnsafeMutablePointer<uv_tcp_t> { unsafe memory.assumingMemoryBound(to: uv_tcp_t.self) }
+    private var pipe: UnsafeMutablePointer<uv_pipe_t> { unsafe memory.assumingMemoryBound(to: uv_pipe_t.self) }
+
+    private init(on loop: Loop, kind: ByteStream.Kind, onAccept: @escaping (ByteStream) -> Void) {
+        loop.assertOnThread()
+        precondition(!loop.isClosed, "the loop is closed")
+        self.loop = loop
+        self.kind = kind
+        self.onAccept = onAccept
+        unsafe memory = .allocate(byteCount: Self.handleSize, alignment: 16)
+        let result =
+            switch kind {
+            case .tcp: unsafe uv_tcp_init(loop.uv, tcp)
+            case .unix: unsafe uv_pipe_init(loop.uv, pipe, 0)
+            }
+        precondition(result == 0, "libuv's initialisation of an empty handle cannot fail")
+        unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
+    }
+
+    deinit { unsafe memory.deallocate() }
+
+    /// Listens for TCP connections on `address`; port 0 lets the kernel choose, and an IPv6 address takes no IPv4.
+    ///
+    /// `onAccept` gets each stream open, without a delegate, and not reading.
+    public static func tcp(
+        on loop: Loop, address: SocketAddress, backlog: Int32 = 511, onAccept: @escaping (ByteStream) -> Void
+    ) throws(UVError) -> StreamListener {
+        let listener = StreamListener(on: loop, kind: .tcp, onAccept: onAccept)
+        let flags = address.isIPv4 ? 0 : UV_TCP_IPV6ONLY.rawValue
+        let bound = unsafe address.withSockaddr { name, _ in unsafe uv_tcp_bind(listener.tcp, name, flags) }
+        do throws(UVError) {
+            try UVError.check(bound, "bind")
+            try UVError.check(unsafe uv_listen(listener.handle, backlog, listenerReady), "listen")
+        } catch {
+            listener.close()
+            throw error
+        }
+        return listener
+    }
+
+    /// Listens on a unix socket at `path` with mode 0600.
+    ///
+    /// A socket file that nobody listens on any more is replaced; one that is in use, or any other file, is not
+    /// (`EADDRINUSE`). The file is removed when the listener closes. Two processes that start at the same moment over the
+    /// same stale file are not kept apart: the directory is to be the owner's alone.
+    public static func unix(
+        on loop: Loop, path: String, backlog: Int32 = 64, onAccept: @escaping (ByteStream) -> Void
+    ) throws(UVError) -> StreamListener {
+        let (descriptor, boundPath) = try UnixSocketPath.bind(path)
+        let listener = StreamListener(on: loop, kind: .unix, onAccept: onAccept)
+        listener.boundPath = boundPath
+        do throws(UVError) {
+            let opened = unsafe uv_pipe_open(listener.pipe, descriptor)
+            if opened != 0 { Glibc.close(descriptor) }
+            try UVError.check(opened, "uv_pipe_open")
+            try UVError.check(unsafe uv_listen(listener.handle, backlog, listenerReady), "listen")
+        } catch {
+            listener.close()
+            throw error
+        }
+        return listener
+    }
+
+    /// The TCP address, with the port that the kernel chose.
+    public var localAddress: SocketAddress? {
+        guard kind == .tcp, !isClosed else { return nil }
+        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
+    }
+
+    /// Leaves new connections to wait in the kernel; one more may have been taken already, and waits here.
+    public func pause() { isPaused = true }
+
+    /// Takes connections again.
+    public func resume() {
+        loop.assertOnThread()
+        isPaused = false
+        if isConnectionWaiting {
+            isConnectionWaiting = false
+            accept()
+        }
+    }
+
+    /// Stops listening, and removes the socket file; accepted streams stay. A second call does nothing.
+    public func close() {
+        loop.assertOnThread()
+        guard !isClosed else { return }
+        isClosed = true
+        onAccept = nil
+        boundPath?.remove()
+        unsafe uv_close(memory.assumingMemoryBound(to: uv_handle_t.self), listenerClosed)
+    }
+
+    fileprivate func connectionArrived(_ status: Int32) {
+        guard !isClosed else { return }
+        guard status == 0 else {
+            acceptErrors += 1
+            return
+        }
+        if isPaused { isConnectionWaiting = true } else { accept() }
+    }
+
+    private func accept() {
+        do throws(UVError) {
+            let stream = try unsafe ByteStream.accept(on: loop, kind: kind, from: handle)
+            if let onAccept { onAccept(stream) } else { stream.close() }
+        } catch {
+            acceptErrors += 1
+        }
+    }
+}
+
+private func listenerReady(_ handle: UnsafeMutablePointer<uv_stream_t>?, _ status: Int32) {
+    unsafe Unmanaged<StreamListener>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef {
+        $0.connectionArrived(status)
+    }
+}
+
+private func listenerClosed(_ handle: UnsafeMutablePointer<uv_handle_t>?) {
+    unsafe Unmanaged<StreamListener>.fromOpaque(handle!.pointee.data).release()
+}

@@ -1,0 +1,80 @@
+import CLibUV
+import CShims
+import Glibc
+
+/// The file of a unix socket that we listen on.
+struct UnixSocketPath {
+    let path: String
+    /// Which file it was when we made it: another at the same path is not ours to remove.
+    private let device: dev_t
+    private let node: ino_t
+
+    /// The bytes of a path without its end, of `sockaddr_un`.
+    private static let maximumLength = 107
+
+    /// Throws unless a `sockaddr_un` can hold the path.
+    static func check(_ path: String) throws(UVError) {
+        guard !path.isEmpty, path.utf8.count <= maximumLength, !path.utf8.contains(0) else {
+            throw UVError(code: UV_ENAMETOOLONG.rawValue, call: "bind")
+        }
+    }
+
+    /// Binds a socket to `path` that only our user can use, in place of one that nobody listens on.
+    ///
+    /// The mode is set on the socket before it has a name, so that no moment is open to others, and no process-wide umask changes.
+    static func bind(_ path: String) throws(UVError) -> (descriptor: Int32, path: UnixSocketPath) {
+        try check(path)
+        if let existing = status(path) {
+            guard existing.st_mode & S_IFMT == S_IFSOCK, existing.st_uid == geteuid(), !isAnswering(path) else {
+                throw UVError(code: UV_EADDRINUSE.rawValue, call: "bind")
+            }
+            unsafe unlink(path)
+        }
+        let descriptor = try UVError.check(shim_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue)), "socket")
+        do throws(UVError) {
+            try UVError.check(fchmod(descriptor, 0o600) == 0 ? 0 : -errno, "fchmod")
+            let bound = unsafe withAddress(path) { unsafe Glibc.bind(descriptor, $0, $1) == 0 ? 0 : -errno }
+            try UVError.check(bound, "bind")
+        } catch {
+            Glibc.close(descriptor)
+            throw error
+        }
+        guard let made = status(path), made.st_mode & 0o177 == 0 else {
+            unsafe unlink(path)
+            Glibc.close(descriptor)
+            throw UVError(code: UV_EACCES.rawValue, call: "bind")
+        }
+        return (descriptor, UnixSocketPath(path: path, device: made.st_dev, node: made.st_ino))
+    }
+
+    /// Removes the file, if it is still the one that was made.
+    func remove() {
+        guard let found = Self.status(path), found.st_dev == device, found.st_ino == node else { return }
+        unsafe unlink(path)
+    }
+
+    private static func status(_ path: String) -> stat? {
+        var result = stat()
+        return unsafe lstat(path, &result) == 0 ? result : nil
+    }
+
+    /// Whether somebody listens on the socket; one whose backlog is full counts.
+    private static func isAnswering(_ path: String) -> Bool {
+        let descriptor = shim_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
+        guard descriptor >= 0 else { return true }
+        defer { Glibc.close(descriptor) }
+        let error = unsafe withAddress(path) { unsafe connect(descriptor, $0, $1) == 0 ? 0 : errno }
+        return error != ECONNREFUSED && error != ENOENT
+    }
+
+    private static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+        return unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+    }
+}
