@@ -56,7 +56,9 @@ public struct Descriptor: Hashable, Sendable {
     public var roles: Roles
     /// What it lets out to; empty without the exit role.
     public var exit: ExitSummary
-    /// What it is willing to carry in kilobytes (1,000 bytes) a second; 0 where it does not say. It can only lower its share.
+    /// What it is willing to carry, in kilobytes (1,000 bytes) a second, or 0 where it does not say.
+    ///
+    /// It can only lower the node's share.
     public var bandwidth: UInt32
     /// Where it listens on IPv4.
     public var ipv4: Endpoint?

@@ -18,6 +18,7 @@ public struct NodeID: Hashable, Sendable {
 }
 
 extension NodeID: Comparable {
+    /// Whether `a`'s bytes come before those of `b`.
     public static func < (a: NodeID, b: NodeID) -> Bool {
         unsafe withUnsafeBytes(of: a.key) { left in
             unsafe withUnsafeBytes(of: b.key) { right in

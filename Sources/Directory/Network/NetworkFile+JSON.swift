@@ -1,0 +1,220 @@
+internal import FoundationEssentials
+internal import Wire
+
+extension NetworkFile {
+    /// No network file is larger: one of 10,000 nodes has 2.3 MB.
+    public static let maximumFileSize = 4 << 20
+
+    /// Reads a network file's JSON text and checks all of it.
+    public init(json text: [UInt8]) throws(NetworkFileError) {
+        guard text.count <= Self.maximumFileSize else { throw .tooLarge }
+        let form: Form
+        do {
+            form = try JSONDecoder().decode(Form.self, from: Data(text))
+        } catch let error as NetworkFileError {
+            throw error
+        } catch let error as DecodingError {
+            throw Self.translate(error)
+        } catch {
+            throw .notJSON("unreadable")
+        }
+        let file = try form.file()
+        try file.validate()
+        self = file
+    }
+
+    /// The JSON text, with sorted keys and a line break at the end.
+    public func json() -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        do {
+            return [UInt8](try encoder.encode(Form(self))) + [UInt8(ascii: "\n")]
+        } catch {
+            preconditionFailure("a network file's values can always be written: \(error)")
+        }
+    }
+
+    private static func translate(_ error: DecodingError) -> NetworkFileError {
+        func name(_ path: [any CodingKey]) -> String {
+            path.reduce("") { text, key in
+                if let index = key.intValue { return "\(text)[\(index)]" }
+                return text.isEmpty ? key.stringValue : "\(text).\(key.stringValue)"
+            }
+        }
+        switch error {
+        case .keyNotFound(let key, let context): return .missingKey(name(context.codingPath + [key]))
+        case .typeMismatch(let type, let context), .valueNotFound(let type, let context):
+            if context.codingPath.isEmpty { return .notJSON("the text is not an object") }
+            return .invalid(key: name(context.codingPath), remedy: "give \(words(for: type))")
+        case .dataCorrupted(let context):
+            if context.codingPath.isEmpty { return .notJSON(context.debugDescription) }
+            return .invalid(key: name(context.codingPath), remedy: "give a value of the right form")
+        @unknown default: return .notJSON("unreadable")
+        }
+    }
+
+    private static func words(for type: any Any.Type) -> String {
+        switch type {
+        case is Int.Type, is UInt64.Type: "a whole number"
+        case is Bool.Type: "true or false"
+        case is String.Type: "a text in quotes"
+        case is Data.Type: "a text in base64"
+        default: "a value of the right form"
+        }
+    }
+}
+
+/// Any key, so that unknown ones are seen.
+private struct AnyKey: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+}
+
+extension Decoder {
+    /// Throws for the first key that is not among `known`, with the nearest of them.
+    fileprivate func refuseKeys(except known: [String]) throws {
+        let present = try container(keyedBy: AnyKey.self).allKeys.map(\.stringValue).sorted()
+        guard let stranger = present.first(where: { !known.contains($0) }) else { return }
+        let prefix = codingPath.reduce("") { text, key in
+            key.intValue.map { "\(text)[\($0)]" } ?? (text.isEmpty ? key.stringValue : "\(text).\(key.stringValue)")
+        }
+        let nearest = known.map { ($0, editDistance(stranger.lowercased(), $0.lowercased())) }.min { $0.1 < $1.1 }
+        let close = nearest.flatMap { $0.1 <= max(2, stranger.utf8.count / 3) ? $0.0 : nil }
+        throw NetworkFileError.unknownKey(prefix.isEmpty ? stranger : "\(prefix).\(stranger)", nearest: close)
+    }
+}
+
+/// The shape of the JSON text.
+private struct Form: Codable {
+    struct Node: Codable {
+        var id: String
+        var addresses: [String]
+
+        enum CodingKeys: String, CodingKey, CaseIterable { case id, addresses }
+
+        init(id: String, addresses: [String]) {
+            self.id = id
+            self.addresses = addresses
+        }
+
+        init(from decoder: any Decoder) throws {
+            try decoder.refuseKeys(except: CodingKeys.allCases.map(\.rawValue))
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            id = try values.decode(String.self, forKey: .id)
+            addresses = try values.decode([String].self, forKey: .addresses)
+        }
+    }
+
+    struct Limits: Codable {
+        var values: NetworkLimits
+
+        init(values: NetworkLimits) { self.values = values }
+
+        init(from decoder: any Decoder) throws {
+            try decoder.refuseKeys(except: NetworkLimits.fields.map(\.key))
+            let given = try decoder.container(keyedBy: AnyKey.self)
+            values = NetworkLimits()
+            for field in NetworkLimits.fields {
+                if let value = try given.decodeIfPresent(Int.self, forKey: AnyKey(stringValue: field.key)) {
+                    values[keyPath: field.path] = value
+                }
+            }
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var target = encoder.container(keyedBy: AnyKey.self)
+            for field in NetworkLimits.fields {
+                try target.encode(values[keyPath: field.path], forKey: AnyKey(stringValue: field.key))
+            }
+        }
+    }
+
+    var name: String
+    var id: String
+    var packetSize: Int?
+    var epochSeconds: UInt64?
+    var snapshotMaximumAge: UInt64?
+    var allowPrivateAddresses: Bool?
+    var requireOperatorDiversity: Bool?
+    var requireAddressDiversity: Bool?
+    var operatorSharePercent: Int?
+    var limits: Limits?
+    var bootstrap: [Node]
+    var snapshot: Data
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case name, id, packetSize, epochSeconds, snapshotMaximumAge, allowPrivateAddresses, requireOperatorDiversity
+        case requireAddressDiversity, operatorSharePercent, limits, bootstrap, snapshot
+    }
+
+    init(from decoder: any Decoder) throws {
+        try decoder.refuseKeys(except: CodingKeys.allCases.map(\.rawValue))
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        name = try values.decode(String.self, forKey: .name)
+        id = try values.decode(String.self, forKey: .id)
+        packetSize = try values.decodeIfPresent(Int.self, forKey: .packetSize)
+        epochSeconds = try values.decodeIfPresent(UInt64.self, forKey: .epochSeconds)
+        snapshotMaximumAge = try values.decodeIfPresent(UInt64.self, forKey: .snapshotMaximumAge)
+        allowPrivateAddresses = try values.decodeIfPresent(Bool.self, forKey: .allowPrivateAddresses)
+        requireOperatorDiversity = try values.decodeIfPresent(Bool.self, forKey: .requireOperatorDiversity)
+        requireAddressDiversity = try values.decodeIfPresent(Bool.self, forKey: .requireAddressDiversity)
+        operatorSharePercent = try values.decodeIfPresent(Int.self, forKey: .operatorSharePercent)
+        limits = try values.decodeIfPresent(Limits.self, forKey: .limits)
+        bootstrap = try values.decode([Node].self, forKey: .bootstrap)
+        snapshot = try values.decode(Data.self, forKey: .snapshot)
+    }
+
+    init(_ file: NetworkFile) {
+        name = file.name
+        id = hexadecimal(file.id.array)
+        packetSize = file.packetSize
+        epochSeconds = file.epochSeconds
+        snapshotMaximumAge = file.snapshotMaximumAge
+        allowPrivateAddresses = file.allowPrivateAddresses
+        requireOperatorDiversity = file.requireOperatorDiversity
+        requireAddressDiversity = file.requireAddressDiversity
+        operatorSharePercent = file.operatorSharePercent
+        limits = Limits(values: file.limits)
+        bootstrap = file.bootstrap.map { Node(id: $0.node.description, addresses: $0.addresses.map(\.description)) }
+        snapshot = Data(file.snapshot.encoded())
+    }
+
+    func file() throws(NetworkFileError) -> NetworkFile {
+        guard let networkID = bytes32(hexadecimal: id) else {
+            throw .invalid(key: "id", remedy: "give 64 hexadecimal digits")
+        }
+        var nodes: [NetworkFile.Bootstrap] = []
+        for (index, node) in bootstrap.enumerated() {
+            guard let nodeID = NodeID(node.id) else {
+                throw .invalid(key: "bootstrap[\(index)].id", remedy: "give a node's address, 52 characters and .snode")
+            }
+            var addresses: [Endpoint] = []
+            for address in node.addresses {
+                guard let endpoint = Endpoint(address) else {
+                    throw .invalid(
+                        key: "bootstrap[\(index)].addresses", remedy: "write 192.0.2.1:1090 or [2001:db8::1]:1090")
+                }
+                addresses.append(endpoint)
+            }
+            nodes.append(NetworkFile.Bootstrap(node: nodeID, addresses: addresses))
+        }
+        let signed: SignedSnapshot
+        do {
+            signed = try SignedSnapshot(decoding: [UInt8](snapshot).rawSpan)
+        } catch {
+            throw .invalid(key: "snapshot", remedy: "take the network file again from where it came (\(error))")
+        }
+        var file = NetworkFile(name: name, id: networkID, bootstrap: nodes, snapshot: signed)
+        file.packetSize = packetSize ?? file.packetSize
+        file.epochSeconds = epochSeconds ?? file.epochSeconds
+        file.snapshotMaximumAge = snapshotMaximumAge ?? file.snapshotMaximumAge
+        file.allowPrivateAddresses = allowPrivateAddresses ?? file.allowPrivateAddresses
+        file.requireOperatorDiversity = requireOperatorDiversity ?? file.requireOperatorDiversity
+        file.requireAddressDiversity = requireAddressDiversity ?? file.requireAddressDiversity
+        file.operatorSharePercent = operatorSharePercent ?? file.operatorSharePercent
+        file.limits = limits?.values ?? file.limits
+        return file
+    }
+}

@@ -1,0 +1,133 @@
+public import Wire
+
+/// What makes a network: the constants that all its members share, where to begin, and whom to trust first.
+///
+/// As a file it is JSON (protocol.md, section 10.5; `NetworkFile(json:)`). It holds no secrets.
+public struct NetworkFile: Hashable, Sendable {
+    /// A node that newcomers ask first.
+    public struct Bootstrap: Hashable, Sendable {
+        /// Which node.
+        public var node: NodeID
+        /// Where it listens, one address of each family at most.
+        public var addresses: [Endpoint]
+
+        /// The node `node` at `addresses`.
+        public init(node: NodeID, addresses: [Endpoint]) {
+            self.node = node
+            self.addresses = addresses
+        }
+    }
+
+    /// The smallest and the largest packet size: what IPv6 carries everywhere, and what Ethernet carries.
+    public static let packetSizes = 1232...1452
+    /// The packet size where the file names no other.
+    public static let defaultPacketSize = 1392
+
+    /// A name for people.
+    public var name: String
+    /// The network's id, which every handshake and signature is bound to.
+    public var id: Bytes32
+    /// The size of every datagram in bytes.
+    public var packetSize = NetworkFile.defaultPacketSize
+    /// Seconds between two snapshots, where the registry makes new ones.
+    public var epochSeconds: UInt64 = 3600
+    /// Seconds after which a snapshot is too old to build paths by; 0 for a registry that does not change.
+    public var snapshotMaximumAge: UInt64 = 0
+    /// Whether nodes may have private and loopback addresses: for tests.
+    public var allowPrivateAddresses = false
+    /// Whether the hops of a path must belong to different operators.
+    public var requireOperatorDiversity = true
+    /// Whether the hops of a path must lie in different ranges of addresses (/16 of IPv4, /32 of IPv6).
+    public var requireAddressDiversity = true
+    /// The largest share of all choices that one operator's nodes get, in percent.
+    public var operatorSharePercent = 10
+    /// What nodes take on.
+    public var limits = NetworkLimits()
+    /// The nodes that newcomers ask first.
+    public var bootstrap: [Bootstrap]
+    /// The snapshot that is trusted because this file is.
+    public var snapshot: SignedSnapshot
+
+    /// A network of these values with defaults for the rest.
+    public init(name: String, id: Bytes32, bootstrap: [Bootstrap], snapshot: SignedSnapshot) {
+        self.name = name
+        self.id = id
+        self.bootstrap = bootstrap
+        self.snapshot = snapshot
+    }
+
+    /// Throws unless the values fit together, with the key that is wrong and what to do about it.
+    public func validate() throws(NetworkFileError) {
+        func require(_ condition: Bool, _ key: String, _ remedy: String) throws(NetworkFileError) {
+            if !condition { throw .invalid(key: key, remedy: remedy) }
+        }
+        try require(
+            1...64 ~= name.utf8.count && name.utf8.allSatisfy { 0x20...0x7e ~= $0 }, "name",
+            "use 1 to 64 printable ASCII characters")
+        try require(!id.isZero, "id", "use the network's id, which is not zero")
+        try require(
+            Self.packetSizes.contains(packetSize), "packetSize",
+            "use \(Self.packetSizes.lowerBound) to \(Self.packetSizes.upperBound) bytes")
+        try require(60...604_800 ~= epochSeconds, "epochSeconds", "use 60 to 604800 seconds")
+        try require(
+            snapshotMaximumAge == 0 || snapshotMaximumAge >= epochSeconds, "snapshotMaximumAge",
+            "use 0 for a registry that does not change, else at least epochSeconds")
+        try require(1...100 ~= operatorSharePercent, "operatorSharePercent", "use 1 to 100 percent")
+        for field in NetworkLimits.fields {
+            try require(
+                field.range.contains(limits[keyPath: field.path]), "limits.\(field.key)",
+                "use \(field.range.lowerBound) to \(field.range.upperBound)")
+        }
+        try require(1...256 ~= bootstrap.count, "bootstrap", "name 1 to 256 nodes")
+        for (index, entry) in bootstrap.enumerated() {
+            let key = "bootstrap[\(index)]"
+            try require(
+                snapshot.snapshot.isStaked(entry.node), "\(key).id", "name a node that is staked in the snapshot")
+            let families = Set(entry.addresses.map { $0.address.v4 == nil })
+            try require(
+                !entry.addresses.isEmpty && families.count == entry.addresses.count, "\(key).addresses",
+                "give one IPv4 address, one IPv6 address, or both")
+            try require(
+                entry.addresses.allSatisfy {
+                    DescriptorStore.isAcceptable($0, allowingPrivate: allowPrivateAddresses)
+                }, "\(key).addresses", "use public addresses, or set allowPrivateAddresses for a test network")
+        }
+        do {
+            _ = try SnapshotChain(network: id, first: snapshot)
+        } catch {
+            throw .invalid(
+                key: "snapshot",
+                remedy: "take the network file again from where it came: the snapshot does not verify (\(error))")
+        }
+    }
+}
+
+/// Why a network file cannot be used; the description names the key and what to do.
+public enum NetworkFileError: Error, Equatable, CustomStringConvertible {
+    /// The text is larger than a network file may be.
+    case tooLarge
+    /// The text is not JSON.
+    case notJSON(String)
+    /// A key that must be there is not.
+    case missingKey(String)
+    /// A key that no network file has, and the known one that is most like it.
+    case unknownKey(String, nearest: String?)
+    /// A value has the wrong type or is outside of what it may be.
+    case invalid(key: String, remedy: String)
+
+    /// One sentence for the user.
+    public var description: String {
+        switch self {
+        case .tooLarge: "the network file is larger than \(NetworkFile.maximumFileSize) bytes; it must be another file"
+        case .notJSON(let reason): "the network file is not JSON (\(reason)); take it again from where it came"
+        case .missingKey(let key): "the network file lacks \"\(key)\"; take it again from where it came or add it"
+        case .unknownKey(let key, let nearest):
+            if let nearest {
+                "the network file has an unknown key \"\(key)\"; did you mean \"\(nearest)\"?"
+            } else {
+                "the network file has an unknown key \"\(key)\"; remove it, or use a version of tunic that knows it"
+            }
+        case .invalid(let key, let remedy): "the network file's \"\(key)\" is wrong: \(remedy)"
+        }
+    }
+}

@@ -1,0 +1,48 @@
+/// The limits that all nodes of a network keep to (protocol.md, section 10.5): what a client may count on, and no more.
+public struct NetworkLimits: Hashable, Sendable {
+    /// Path builds a second that one client's link may ask for.
+    public var clientBuildsPerSecond = 2
+    /// Path builds that one client's link may ask for at once.
+    public var clientBuildBurst = 60
+    /// Path builds a second that one link between nodes may ask for.
+    public var nodeBuildsPerSecond = 200
+    /// Path builds that one link between nodes may ask for at once.
+    public var nodeBuildBurst = 1_000
+    /// Path builds a second that a node takes from all links together.
+    public var buildsPerSecond = 1_000
+    /// Paths over one client's link.
+    public var pathsPerClientLink = 128
+    /// Paths over one link between nodes.
+    public var pathsPerNodeLink = 50_000
+    /// Paths through one node.
+    public var paths = 200_000
+    /// Seconds after which a path that was asked for and never answered is given up.
+    public var halfOpenSeconds = 30
+    /// Streams a second that one path may open at an exit.
+    public var streamsPerSecond = 100
+    /// Streams that one path may open at an exit at once.
+    public var streamBurst = 300
+    /// Open streams of one session at an exit.
+    public var streamsPerSession = 1_024
+
+    /// The limits that hold where the network file names no others.
+    public init() {}
+
+    /// Each limit with its key in the network file and the values that it may have.
+    static var fields: [(key: String, path: WritableKeyPath<NetworkLimits, Int>, range: ClosedRange<Int>)] {
+        [
+            ("clientBuildsPerSecond", \.clientBuildsPerSecond, 1...1_000_000),
+            ("clientBuildBurst", \.clientBuildBurst, 1...1_000_000),
+            ("nodeBuildsPerSecond", \.nodeBuildsPerSecond, 1...1_000_000),
+            ("nodeBuildBurst", \.nodeBuildBurst, 1...1_000_000),
+            ("buildsPerSecond", \.buildsPerSecond, 1...1_000_000),
+            ("pathsPerClientLink", \.pathsPerClientLink, 1...16_000_000),
+            ("pathsPerNodeLink", \.pathsPerNodeLink, 1...16_000_000),
+            ("paths", \.paths, 1...16_000_000),
+            ("halfOpenSeconds", \.halfOpenSeconds, 1...600),
+            ("streamsPerSecond", \.streamsPerSecond, 1...1_000_000),
+            ("streamBurst", \.streamBurst, 1...1_000_000),
+            ("streamsPerSession", \.streamsPerSession, 1...1_000_000),
+        ]
+    }
+}

@@ -1,0 +1,155 @@
+internal import OnionCrypto
+public import Wire
+
+/// Why a descriptor was not taken in.
+public enum DescriptorRefusal: Error, Equatable {
+    /// The bytes are not a descriptor.
+    case malformed(WireError)
+    /// Its node is not staked.
+    case notStaked
+    /// One that was published at the same time or later is held.
+    case notNewer
+    /// It was published after now and the tolerance.
+    case fromTheFuture
+    /// Its time is over.
+    case expired
+    /// It claims to hold for longer than it may.
+    case lifetimeTooLong
+    /// An address is private, special, or has port 0.
+    case forbiddenAddress
+    /// The signature is not that of the node.
+    case badSignature
+}
+
+/// The newest descriptor of each staked node, in memory (protocol.md, section 10.4).
+///
+/// Bounded by the registry: one descriptor of at most 2,048 bytes for each staked node.
+public struct DescriptorStore: Sendable {
+    /// The longest time between publication and expiry, in seconds.
+    public static let maximumLifetime: UInt64 = 24 * 3600
+    /// How far the clock of a node may be ahead, in seconds.
+    public static let clockTolerance: UInt64 = 600
+    /// How often a node signs a new descriptor, in seconds; after a restart at once.
+    public static let publishInterval: UInt64 = 4 * 3600
+    /// How much of the past to ask for again in GET_DESCRIPTORS: a descriptor may be on its way for that long, in seconds.
+    public static let overlap: UInt64 = 3600
+
+    private let network: Bytes32
+    private let allowsPrivateAddresses: Bool
+    private var snapshot: Snapshot
+    private var held: [NodeID: SignedDescriptor] = [:]
+    /// When what was forgotten was published: nothing older is taken in again.
+    private var floors: [NodeID: UnixTime] = [:]
+    /// Goes up with every change, so that what was made from the descriptors can tell whether it is still current.
+    public private(set) var generation: UInt64 = 0
+
+    /// An empty store for the staked nodes of `snapshot`.
+    public init(network: Bytes32, allowsPrivateAddresses: Bool, snapshot: Snapshot) {
+        self.network = network
+        self.allowsPrivateAddresses = allowsPrivateAddresses
+        self.snapshot = snapshot
+    }
+
+    /// How many nodes have a descriptor here.
+    public var count: Int { held.count }
+
+    /// All descriptors, in no order.
+    public var all: some Collection<SignedDescriptor> { held.values }
+
+    /// The newest publication that is held; 0 when nothing is.
+    public var newest: UnixTime { held.values.lazy.map(\.descriptor.published).max() ?? UnixTime(seconds: 0) }
+
+    /// Goes on with the nodes of `snapshot`: descriptors of nodes that are no longer staked are dropped.
+    public mutating func follow(_ snapshot: Snapshot) {
+        self.snapshot = snapshot
+        held = held.filter { snapshot.isStaked($0.key) }
+        floors = floors.filter { snapshot.isStaked($0.key) }
+        generation &+= 1
+    }
+
+    /// The descriptor of `node`, if one is held and still holds at `now`.
+    public func descriptor(of node: NodeID, at now: UnixTime) -> SignedDescriptor? {
+        guard let found = held[node], now < found.descriptor.expires else { return nil }
+        return found
+    }
+
+    /// Takes in a descriptor as it came from the network, and returns it; the signature is checked last.
+    ///
+    /// Returns `nil` for one that is held already, byte by byte.
+    public mutating func insert(
+        _ bytes: RawSpan, at now: UnixTime
+    ) throws(DescriptorRefusal) -> SignedDescriptor? {
+        let candidate: SignedDescriptor
+        do {
+            candidate = try SignedDescriptor(decoding: bytes)
+        } catch {
+            throw .malformed(error)
+        }
+        return try insert(candidate, at: now) ? candidate : nil
+    }
+
+    /// Takes in a descriptor, and says whether it is new here.
+    public mutating func insert(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
+        let descriptor = candidate.descriptor
+        guard snapshot.isStaked(descriptor.node) else { throw .notStaked }
+        if let known = held[descriptor.node] {
+            if known.bytes == candidate.bytes { return false }
+            guard descriptor.published > known.descriptor.published else { throw .notNewer }
+        } else if let floor = floors[descriptor.node], descriptor.published < floor {
+            throw .notNewer
+        }
+        let latest = now.seconds.addingReportingOverflow(Self.clockTolerance)
+        guard latest.overflow || descriptor.published.seconds <= latest.partialValue else { throw .fromTheFuture }
+        guard now < descriptor.expires else { throw .expired }
+        guard descriptor.expires.seconds - descriptor.published.seconds <= Self.maximumLifetime else {
+            throw .lifetimeTooLong
+        }
+        guard descriptor.addresses.allSatisfy({ Self.isAcceptable($0, allowingPrivate: allowsPrivateAddresses) }) else {
+            throw .forbiddenAddress
+        }
+        guard candidate.isAuthentic(network: network) else { throw .badSignature }
+        held[descriptor.node] = candidate
+        floors[descriptor.node] = nil
+        generation &+= 1
+        return true
+    }
+
+    /// Whether a node may be at `endpoint`: a public address unless private ones are allowed, which lets in any but the
+    /// unspecified, multicast and reserved ones; never port 0.
+    public static func isAcceptable(_ endpoint: Endpoint, allowingPrivate: Bool) -> Bool {
+        guard endpoint.port != 0 else { return false }
+        if endpoint.address.isPublic { return true }
+        guard allowingPrivate else { return false }
+        if let value = endpoint.address.v4 { return value >> 24 != 0 && value >> 28 < 14 }
+        return !(endpoint.address.high == 0 && endpoint.address.low == 0) && endpoint.address.high >> 56 != 0xff
+    }
+
+    /// The descriptors published at `time` or later that hold at `now`, oldest first, cut before `byteLimit`.
+    ///
+    /// The list form's two bytes of length count.
+    public func since(_ time: UnixTime, at now: UnixTime, byteLimit: Int = .max) -> [SignedDescriptor] {
+        let list = held.values.filter { $0.descriptor.published >= time && now < $0.descriptor.expires }.sorted {
+            ($0.descriptor.published, $0.descriptor.node) < ($1.descriptor.published, $1.descriptor.node)
+        }
+        var left = byteLimit
+        return Array(list.prefix { left -= $0.bytes.count + 2; return left >= 0 })
+    }
+
+    /// Drops the descriptor of `node`, as after a hop that could not open its record.
+    ///
+    /// The same one or a newer one is taken in again, an older one is not.
+    public mutating func forget(_ node: NodeID) {
+        guard let dropped = held.removeValue(forKey: node) else { return }
+        floors[node] = dropped.descriptor.published
+        generation &+= 1
+    }
+
+    /// Drops what has expired, and returns how many.
+    public mutating func expire(at now: UnixTime) -> Int {
+        let before = held.count
+        held = held.filter { now < $0.value.descriptor.expires }
+        floors = floors.filter { now.seconds < $0.value.seconds &+ Self.maximumLifetime }
+        if held.count != before { generation &+= 1 }
+        return before - held.count
+    }
+}

@@ -1,0 +1,60 @@
+public import OnionCrypto
+public import Wire
+
+extension Descriptor {
+    /// What stands before the bytes that a node signs.
+    private static let prefix = [UInt8]("tunic descriptor".utf8) + [0]
+
+    /// The signed form, by the node's own key, for the network `network`.
+    ///
+    /// `key` must be that of `node`, and the values must be valid.
+    public func signed(with key: borrowing SigningKey, network: Bytes32) -> SignedDescriptor {
+        precondition(key.publicKey == node.key, "a node signs its own descriptor")
+        let message = Self.prefix + network.array + encoded()
+        return SignedDescriptor(self, signature: key.sign(message.rawSpan))
+    }
+
+    static func message(of signed: SignedDescriptor, network: Bytes32) -> [UInt8] {
+        prefix + network.array + signed.body
+    }
+}
+
+extension SignedDescriptor {
+    /// Whether the signature is that of the node which the descriptor names, for the network `network`.
+    public func isAuthentic(network: Bytes32) -> Bool {
+        let message = Descriptor.message(of: self, network: network)
+        let signature = Array(signature)
+        return SigningKey.verify(signature.rawSpan, of: message.rawSpan, by: descriptor.node.key)
+    }
+}
+
+extension Snapshot {
+    /// The digest that names the snapshot: what people compare, and what is signed.
+    ///
+    /// `H("tunic snapshot" ‖ 0 ‖ encoding)`; costs a pass over the whole snapshot.
+    public var digest: Bytes32 {
+        let bytes = [UInt8]("tunic snapshot".utf8) + [0] + encoded()
+        return Blake2b.digest(bytes.rawSpan)
+    }
+
+    /// What a node signs for the snapshot with this digest.
+    static func message(digest: Bytes32, network: Bytes32, height: UInt64) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw("tunic snapshot signature".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.u64(height)
+        writer.bytes32(digest)
+        return writer.bytes
+    }
+}
+
+extension SignedSnapshot {
+    /// Adds the signature of the node with `key`.
+    public mutating func sign(with key: borrowing SigningKey) { sign(with: key, digest: snapshot.digest) }
+
+    mutating func sign(with key: borrowing SigningKey, digest: Bytes32) {
+        let message = Snapshot.message(digest: digest, network: snapshot.network, height: snapshot.height)
+        add(Signature(signer: NodeID(key.publicKey), bytes: key.sign(message.rawSpan)))
+    }
+}

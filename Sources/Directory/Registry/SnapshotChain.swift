@@ -1,0 +1,141 @@
+internal import OnionCrypto
+public import Wire
+
+/// Why a snapshot was not accepted.
+public enum SnapshotRefusal: Error, Equatable {
+    /// The bytes are not a signed snapshot.
+    case malformed(WireError)
+    /// It belongs to another network.
+    case otherNetwork
+    /// Its height is below `held`, which was accepted before.
+    case rolledBack(held: UInt64)
+    /// It has the height of the held one and another digest: somebody signed two.
+    case conflicting
+    /// Its time is after now and the tolerance.
+    case fromTheFuture
+    /// Its time is before that of the held one.
+    case timeWentBack
+    /// It has no staked node.
+    case empty
+    /// Too few of the nodes of the trusted snapshot signed: `signatures` of `needed`.
+    case tooFewSignatures(signatures: Int, needed: Int)
+    /// A signature of a trusted node is wrong.
+    case badSignature(NodeID)
+}
+
+/// The snapshot that is trusted now, and the rule by which a newer one takes its place (protocol.md, section 10.3).
+///
+/// A new snapshot needs the signatures of more than two thirds of the staked nodes of the snapshot that is trusted, so
+/// whoever serves it can withhold news but not invent nodes. Checking takes one signature verification per trusted node
+/// (60 µs each), for large networks on a worker thread; the first wrong signature ends it.
+public struct SnapshotChain: Sendable {
+    /// How far a snapshot's time may lie in the future.
+    public static let clockTolerance: UInt64 = 600
+
+    /// What must never be gone back behind: to be kept on disk across restarts.
+    public struct HighWaterMark: Hashable, Sendable {
+        /// The greatest height that was accepted.
+        public let height: UInt64
+        /// The digest of the snapshot at that height.
+        public let digest: Bytes32
+
+        /// The mark of an accepted snapshot.
+        public init(height: UInt64, digest: Bytes32) {
+            self.height = height
+            self.digest = digest
+        }
+    }
+
+    /// What is trusted.
+    public private(set) var trusted: SignedSnapshot
+    /// The digest of what is trusted.
+    public private(set) var digest: Bytes32
+    /// The greatest height that was ever accepted; above what is trusted only when the snapshot on disk was lost.
+    public private(set) var highWaterMark: HighWaterMark
+
+    /// Starts from the network file's snapshot, or from the one kept on disk where that is newer.
+    ///
+    /// The network file's is trusted because the user trusts the file; still more than two thirds of its own nodes must
+    /// have signed it, which finds a damaged file. `kept` was accepted before it was written: it counts if it is the one
+    /// that `mark` names. With a mark and no snapshot that fits it, nothing below the mark will be accepted.
+    public init(
+        network: Bytes32, first: SignedSnapshot, kept: SignedSnapshot? = nil, mark: HighWaterMark? = nil
+    ) throws(SnapshotRefusal) {
+        guard first.snapshot.network == network else { throw .otherNetwork }
+        try Self.checkSignatures(of: first, by: first.snapshot, digest: first.snapshot.digest)
+        trusted = first
+        digest = first.snapshot.digest
+        if let kept, let mark, kept.snapshot.network == network, kept.snapshot.height == mark.height,
+            kept.snapshot.height > first.snapshot.height, kept.snapshot.digest == mark.digest
+        {
+            trusted = kept
+            digest = mark.digest
+        }
+        let own = HighWaterMark(height: trusted.snapshot.height, digest: digest)
+        highWaterMark = if let mark, mark.height >= own.height { mark } else { own }
+        guard highWaterMark.height > own.height || highWaterMark.digest == own.digest else { throw .conflicting }
+    }
+
+    /// The nodes that are trusted now.
+    public var snapshot: Snapshot { trusted.snapshot }
+
+    /// Whether the trusted snapshot is older than `maximumAge` seconds; 0 means that it never is.
+    public func isStale(at now: UnixTime, maximumAge: UInt64) -> Bool {
+        maximumAge > 0 && now.seconds > snapshot.time.seconds && now.seconds - snapshot.time.seconds > maximumAge
+    }
+
+    /// How many signatures of the staked nodes of `snapshot` are more than two thirds.
+    public static func quorum(of snapshot: Snapshot) -> Int { snapshot.stakedCount * 2 / 3 + 1 }
+
+    /// Trusts `candidate` from now on if it follows the rule, and says whether it is a new one.
+    ///
+    /// The same snapshot again, with whatever signatures, is no error and changes nothing. After a throw nothing has changed.
+    public mutating func accept(_ candidate: SignedSnapshot, at now: UnixTime) throws(SnapshotRefusal) -> Bool {
+        let next = candidate.snapshot
+        guard next.network == snapshot.network else { throw .otherNetwork }
+        guard next.height >= highWaterMark.height else { throw .rolledBack(held: highWaterMark.height) }
+        let nextDigest = next.digest
+        if next.height == highWaterMark.height {
+            guard nextDigest == highWaterMark.digest else { throw .conflicting }
+            if next.height == snapshot.height { return false }
+        }
+        let latest = now.seconds.addingReportingOverflow(Self.clockTolerance)
+        guard latest.overflow || next.time.seconds <= latest.partialValue else { throw .fromTheFuture }
+        guard next.time >= snapshot.time else { throw .timeWentBack }
+        guard next.stakedCount > 0 else { throw .empty }
+        try Self.checkSignatures(of: candidate, by: snapshot, digest: nextDigest)
+        trusted = candidate
+        digest = nextDigest
+        highWaterMark = HighWaterMark(height: next.height, digest: nextDigest)
+        return true
+    }
+
+    /// The same for a snapshot as it came from the network.
+    public mutating func accept(_ bytes: RawSpan, at now: UnixTime) throws(SnapshotRefusal) -> Bool {
+        let candidate: SignedSnapshot
+        do {
+            candidate = try SignedSnapshot(decoding: bytes)
+        } catch {
+            throw .malformed(error)
+        }
+        return try accept(candidate, at: now)
+    }
+
+    /// Throws unless more than two thirds of the staked nodes of `voters` signed.
+    ///
+    /// Signatures of others count nothing and are not looked at; the count is checked before any is verified.
+    private static func checkSignatures(
+        of candidate: SignedSnapshot, by voters: Snapshot, digest: Bytes32
+    ) throws(SnapshotRefusal) {
+        let needed = quorum(of: voters)
+        let counted = candidate.signatures.filter { voters.isStaked($0.signer) }
+        guard counted.count >= needed else { throw .tooFewSignatures(signatures: counted.count, needed: needed) }
+        let message = Snapshot.message(
+            digest: digest, network: candidate.snapshot.network, height: candidate.snapshot.height)
+        for signature in counted.prefix(needed) {
+            guard SigningKey.verify(signature.bytes.rawSpan, of: message.rawSpan, by: signature.signer.key) else {
+                throw .badSignature(signature.signer)
+            }
+        }
+    }
+}
