@@ -1,6 +1,6 @@
 /// Why a SOCKS connection is closed before it asked for anything.
 ///
-/// `answer` is what the application is told first.
+/// `answer` is what the application is told first, behind what it is still owed from before.
 public enum SocksError: Error, Equatable, Sendable {
     /// The first byte is not 5: some other protocol, perhaps a web page's doing. Closed without an answer.
     case notSocks

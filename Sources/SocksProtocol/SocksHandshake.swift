@@ -15,6 +15,8 @@ public struct SocksHandshake: Sendable {
         case wait(send: [UInt8])
         /// Send `send`, which may be empty, then do as asked and answer with a `SocksReply`.
         case request(SocksRequest, send: [UInt8])
+        /// Send `send`, which may be empty, and close.
+        case refuse(SocksError, send: [UInt8])
     }
 
     /// What is awaited.
@@ -26,8 +28,8 @@ public struct SocksHandshake: Sendable {
         case requested
         /// The early data is out too.
         case finished
-        /// An error was thrown.
-        case failed(SocksError)
+        /// The connection is refused.
+        case refused(SocksError)
     }
 
     /// The longest message: user and password of 255 bytes each.
@@ -44,15 +46,18 @@ public struct SocksHandshake: Sendable {
 
     /// Takes the next bytes of the connection.
     ///
-    /// After the request it may still be called, until `takeEarlyData`: the bytes are early data. After an error the
-    /// connection is to be closed, when `error.answer` is sent; another call throws the same error.
-    public mutating func receive(_ bytes: RawSpan) throws(SocksError) -> Action {
+    /// After the request it may still be called, until `takeEarlyData`: the bytes are early data. After a refusal it
+    /// refuses again, with nothing to send.
+    public mutating func receive(_ bytes: RawSpan) -> Action {
+        var send: [UInt8] = []
         do throws(SocksError) {
-            return try advance(bytes)
+            let request = try advance(bytes, &send)
+            return if let request { .request(request, send: send) } else { .wait(send: send) }
         } catch {
-            state = .failed(error)
+            if case .refused = state { return .refuse(error, send: []) }
+            state = .refused(error)
             held = []
-            throw error
+            return .refuse(error, send: send + error.answer)
         }
     }
 
@@ -67,8 +72,8 @@ public struct SocksHandshake: Sendable {
         return early
     }
 
-    private mutating func advance(_ bytes: RawSpan) throws(SocksError) -> Action {
-        var send: [UInt8] = []
+    /// Reads as many messages as there are; the request, where it is among them.
+    private mutating func advance(_ bytes: RawSpan, _ send: inout [UInt8]) throws(SocksError) -> SocksRequest? {
         var request: SocksRequest?
         var offset = 0
         while true {
@@ -77,16 +82,15 @@ public struct SocksHandshake: Sendable {
             case .requested:
                 guard held.count + bytes.byteCount - offset <= earlyDataLimit else { throw .tooMuchEarlyData }
                 held += [UInt8](copying: bytes.extracting(droppingFirst: offset))
-                guard let request else { return .wait(send: send) }
-                return .request(request, send: send)
+                return request
             case .finished: preconditionFailure("bytes after the early data are the caller's to carry")
-            case .failed(let error): throw error
+            case .refused(let error): throw error
             }
             // Enough to finish the message at hand, never more than the longest.
             let taken = min(bytes.byteCount - offset, Self.longestMessage - held.count)
             held += [UInt8](copying: bytes.extracting(offset..<offset + taken))
             offset += taken
-            guard let used = try step(&send, &request) else { return .wait(send: send) }
+            guard let used = try step(&send, &request) else { return nil }
             held.removeFirst(used)
         }
     }
@@ -110,7 +114,7 @@ public struct SocksHandshake: Sendable {
             case .request(let credentials):
                 request = try fields.request(credentials)
                 state = .requested
-            case .requested, .finished, .failed:
+            case .requested, .finished, .refused:
                 preconditionFailure("no message is awaited")
             }
         } catch {
