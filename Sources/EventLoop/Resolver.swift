@@ -1,0 +1,346 @@
+import CCares
+import CLibUV
+import Glibc
+
+/// Looks names up in /etc/hosts and at the system's name servers, without blocking the loop.
+///
+/// Search domains and host aliases of the system are not applied: a name is asked for as it stands.
+@safe
+public final class Resolver {
+    /// Which addresses to ask for.
+    public enum Family: Sendable {
+        /// IPv4 alone.
+        case ipv4Only
+        /// IPv6 alone.
+        case ipv6Only
+        /// Both, with IPv4 first in the answer.
+        case ipv4First
+        /// Both, with IPv6 first in the answer.
+        case ipv6First
+    }
+
+    /// How to look up.
+    public struct Configuration: Sendable {
+        /// The name servers as `host:port` or `host`, or nil for those of /etc/resolv.conf.
+        public var servers: [String]?
+        /// Nanoseconds after which a query fails.
+        public var timeout: UInt64 = 10_000_000_000
+        /// Queries that may be under way at a time.
+        public var maximumQueries = 256
+
+        /// The system's servers, 10 seconds, 256 queries.
+        public init() {}
+    }
+
+    /// A query under way, to cancel it by.
+    public struct Query: Hashable, Sendable {
+        fileprivate let number: UInt64
+    }
+
+    /// What a query's callback gets: at least one address and at most ``maximumAddresses``, or why there is none.
+    public typealias Answer = Result<[SocketAddress], ResolverError>
+
+    /// The most addresses of an answer.
+    public static let maximumAddresses = 16
+
+    fileprivate struct Pending {
+        let port: UInt16
+        let family: Family
+        let deadline: UInt64
+        let callback: (Answer) -> Void
+    }
+
+    private let loop: Loop
+    private let configuration: Configuration
+    private var channel: ares_channel?
+    private var timer: LoopTimer?
+    private var sockets: [Int32: ResolverSocket] = [:]
+    /// Queries whose callback is still to be called.
+    private var pending: [UInt64: Pending] = [:]
+    /// Answers that c-ares or we have found, called back outside of c-ares.
+    private var answered: [(number: UInt64, answer: Answer)] = []
+    /// Queries that c-ares still works on, cancelled and late ones included.
+    private var running = 0
+    private var nextNumber = UInt64(0)
+    /// Inside of c-ares, callbacks wait.
+    private var isProcessing = false
+
+    /// A resolver with the system's or the given servers.
+    public init(on loop: Loop, configuration: Configuration = Configuration()) throws(UVError) {
+        loop.assertOnThread()
+        precondition(!loop.isClosed, "the loop is closed")
+        self.loop = loop
+        self.configuration = configuration
+        timer = LoopTimer(on: loop) { [unowned self] in timerFired() }
+
+        var options = unsafe ares_options()
+        unsafe options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
+        // Two rounds, the second twice as long, within the query's own time.
+        unsafe options.timeout = Int32(clamping: max(configuration.timeout / 4_000_000, 1))
+        unsafe options.tries = 2
+        unsafe options.sock_state_cb = resolverSocketChanged
+        unsafe options.sock_state_cb_data = Unmanaged.passUnretained(self).toOpaque()
+        let mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS
+        // The files first, then the name servers.
+        let made = unsafe "fb".withCString { lookups in
+            unsafe options.lookups = UnsafeMutablePointer(mutating: lookups)
+            return unsafe ares_init_options(&channel, &options, mask)
+        }
+        guard made == ARES_SUCCESS else {
+            throw UVError(code: made == ARES_ENOMEM ? UV_ENOMEM.rawValue : UV_EIO.rawValue, call: "ares_init")
+        }
+        if let servers = configuration.servers {
+            let set = unsafe ares_set_servers_ports_csv(channel, servers.joined(separator: ","))
+            guard set == ARES_SUCCESS else {
+                close()
+                throw UVError(code: UV_EINVAL.rawValue, call: "ares_set_servers")
+            }
+        }
+    }
+
+    deinit { close() }
+
+    /// Looks `name` up; the callback is called once, on the loop, never inside this call.
+    ///
+    /// The addresses come with `port`. A numeric address is its own answer, whatever the family.
+    @discardableResult
+    public func resolve(
+        _ name: String, port: UInt16, family: Family, callback: @escaping (Answer) -> Void
+    ) -> Query {
+        loop.assertOnThread()
+        let number = nextNumber
+        nextNumber += 1
+        pending[number] = Pending(
+            port: port, family: family, deadline: loop.now &+ configuration.timeout, callback: callback)
+        if let address = SocketAddress(numericHost: name, port: port) {
+            answered.append((number, .success([address])))
+        } else if !Self.isValid(name) {
+            answered.append((number, .failure(.invalidName)))
+        } else if running >= configuration.maximumQueries {
+            answered.append((number, .failure(.tooManyQueries)))
+        } else if let channel = unsafe channel {
+            running += 1
+            var hints = ares_addrinfo_hints()
+            hints.ai_flags = Int32(ARES_AI_NOSORT)
+            hints.ai_family =
+                switch family {
+                case .ipv4Only: AF_INET
+                case .ipv6Only: AF_INET6
+                case .ipv4First, .ipv6First: AF_UNSPEC
+                }
+            // Freed by the callback, which c-ares calls exactly once.
+            let ticket = UnsafeMutablePointer<ResolverTicket>.allocate(capacity: 1)
+            unsafe ticket.initialize(to: ResolverTicket(resolver: Unmanaged.passUnretained(self), number: number))
+            isProcessing = true
+            unsafe ares_getaddrinfo(channel, name, nil, &hints, resolverAnswered, ticket)
+            isProcessing = false
+        } else {
+            answered.append((number, .failure(.failed(ARES_EDESTRUCTION))))
+        }
+        setTimer()
+        return Query(number: number)
+    }
+
+    /// Forgets a query: its callback is let go of and not called.
+    public func cancel(_ query: Query) {
+        loop.assertOnThread()
+        pending[query.number] = nil
+    }
+
+    /// Forgets all queries and closes the sockets; a second call does nothing.
+    public func close() {
+        loop.assertOnThread()
+        guard let channel = unsafe channel else { return }
+        unsafe self.channel = nil
+        pending = [:]
+        isProcessing = true
+        unsafe ares_destroy(channel)
+        isProcessing = false
+        answered = []
+        timer?.close()
+        timer = nil
+        for socket in sockets.values { socket.close() }
+        sockets = [:]
+    }
+
+    /// Whether the name can be one: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
+    private static func isValid(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.count <= 255 && name.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x5c }
+    }
+
+    // MARK: - Events
+
+    /// Lets c-ares read and write, or just look at the time.
+    fileprivate func process(reading: Int32, writing: Int32) {
+        guard let channel = unsafe channel, !isProcessing else { return }
+        isProcessing = true
+        unsafe ares_process_fd(channel, reading, writing)
+        isProcessing = false
+        deliver()
+        setTimer()
+    }
+
+    private func timerFired() {
+        process(reading: -1, writing: -1)
+    }
+
+    /// Calls back what is answered, and what has waited too long.
+    private func deliver() {
+        let answers = answered
+        answered = []
+        for (number, answer) in answers { pending.removeValue(forKey: number)?.callback(answer) }
+        let now = loop.now
+        let late = pending.filter { $0.value.deadline <= now }.map(\.key).sorted()
+        for number in late { pending.removeValue(forKey: number)?.callback(.failure(.timedOut)) }
+    }
+
+    /// Sets the timer for what c-ares wants, for the first deadline, or at once when answers wait.
+    private func setTimer() {
+        guard let channel = unsafe channel else { return }
+        guard answered.isEmpty else {
+            timer?.schedule(at: loop.now)
+            return
+        }
+        var deadline = pending.values.lazy.map(\.deadline).min() ?? .max
+        var interval = timeval()
+        if unsafe ares_timeout(channel, nil, &interval) != nil {
+            let wait = UInt64(max(interval.tv_sec, 0)) * 1_000_000_000 + UInt64(max(interval.tv_usec, 0)) * 1000
+            deadline = min(deadline, loop.now + wait)
+        }
+        if deadline == .max { timer?.cancel() } else { timer?.schedule(at: deadline) }
+    }
+
+    /// Notes c-ares' answer.
+    fileprivate func answered(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<ares_addrinfo>?) {
+        defer { if let result = unsafe result { unsafe ares_freeaddrinfo(result) } }
+        running -= 1
+        guard let query = pending[number] else { return }
+        let answer: Answer
+        switch status {
+        case ARES_SUCCESS:
+            let addresses = unsafe Self.addresses(result, query)
+            answer = addresses.isEmpty ? .failure(.notFound) : .success(addresses)
+        case ARES_ENOTFOUND, ARES_ENODATA: answer = .failure(.notFound)
+        case ARES_ETIMEOUT: answer = .failure(.timedOut)
+        case ARES_EBADNAME: answer = .failure(.invalidName)
+        default: answer = .failure(.failed(status))
+        }
+        answered.append((number, answer))
+    }
+
+    private static func addresses(_ result: UnsafeMutablePointer<ares_addrinfo>?, _ query: Pending) -> [SocketAddress] {
+        var (first, second): ([SocketAddress], [SocketAddress]) = ([], [])
+        let wantsIPv4First =
+            switch query.family {
+            case .ipv4Only, .ipv4First: true
+            case .ipv6Only, .ipv6First: false
+            }
+        var node = unsafe result?.pointee.nodes
+        while let current = unsafe node {
+            unsafe node = current.pointee.ai_next
+            guard let name = unsafe current.pointee.ai_addr,
+                let address = unsafe SocketAddress(sockaddr: name, length: Int(current.pointee.ai_addrlen))
+            else { continue }
+            // A mapped IPv4 address in an AAAA record counts as what it is.
+            if address.isIPv4 == wantsIPv4First {
+                first.append(address.with(port: query.port))
+            } else {
+                second.append(address.with(port: query.port))
+            }
+        }
+        switch query.family {
+        case .ipv4Only, .ipv6Only: return Array(first.prefix(maximumAddresses))
+        case .ipv4First, .ipv6First:
+            // Some of the second family stay, if only to be tried last.
+            let kept = first.prefix(maximumAddresses - min(second.count, maximumAddresses / 4))
+            return Array(kept) + second.prefix(maximumAddresses - kept.count)
+        }
+    }
+
+    /// Polls one of c-ares' sockets for what it wants, or no more.
+    fileprivate func socketChanged(_ descriptor: Int32, reads: Bool, writes: Bool) {
+        let events = (reads ? UV_READABLE.rawValue : 0) | (writes ? UV_WRITABLE.rawValue : 0)
+        if events == 0 {
+            sockets.removeValue(forKey: descriptor)?.close()
+        } else if let socket = sockets[descriptor] {
+            socket.poll(events)
+        } else if unsafe channel != nil, !loop.isClosed, let socket = ResolverSocket(self, loop, descriptor) {
+            sockets[descriptor] = socket
+            socket.poll(events)
+        }
+    }
+}
+
+/// What c-ares hands back with an answer; the resolver destroys the channel, and so all tickets, before it goes.
+@safe
+private struct ResolverTicket {
+    let resolver: Unmanaged<Resolver>
+    let number: UInt64
+}
+
+/// The polling of one of c-ares' sockets; c-ares owns the descriptor.
+@safe
+private final class ResolverSocket: HandleOwner {
+    private weak var resolver: Resolver?
+    private let descriptor: Int32
+    private let handle: UnsafeMutablePointer<uv_poll_t>
+    private var isClosed = false
+
+    init?(_ resolver: Resolver, _ loop: Loop, _ descriptor: Int32) {
+        self.resolver = resolver
+        self.descriptor = descriptor
+        unsafe handle = .allocate(capacity: 1)
+        // Without polling the query times out.
+        guard unsafe uv_poll_init(loop.uv, handle, descriptor) == 0 else { return nil }
+        unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
+    }
+
+    deinit { unsafe handle.deallocate() }
+
+    func poll(_ events: UInt32) {
+        guard !isClosed else { return }
+        unsafe uv_poll_start(handle, Int32(events), resolverSocketReady)
+    }
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        unsafe uv_close(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self), resolverSocketClosed)
+    }
+
+    func ready(_ status: Int32, _ events: Int32) {
+        guard !isClosed, let resolver else { return }
+        // After an error c-ares finds out by trying both.
+        let reads = status < 0 || events & Int32(UV_READABLE.rawValue) != 0
+        let writes = status < 0 || events & Int32(UV_WRITABLE.rawValue) != 0
+        resolver.process(reading: reads ? descriptor : -1, writing: writes ? descriptor : -1)
+    }
+}
+
+private func resolverSocketChanged(
+    _ data: UnsafeMutableRawPointer?, _ descriptor: Int32, _ reads: Int32, _ writes: Int32
+) {
+    unsafe Unmanaged<Resolver>.fromOpaque(data!)._withUnsafeGuaranteedRef {
+        $0.socketChanged(descriptor, reads: reads != 0, writes: writes != 0)
+    }
+}
+
+private func resolverAnswered(
+    _ argument: UnsafeMutableRawPointer?, _ status: Int32, _ timeouts: Int32,
+    _ result: UnsafeMutablePointer<ares_addrinfo>?
+) {
+    let ticket = unsafe argument!.assumingMemoryBound(to: ResolverTicket.self)
+    let (resolver, number) = unsafe (ticket.pointee.resolver, ticket.pointee.number)
+    unsafe ticket.deallocate()
+    unsafe resolver._withUnsafeGuaranteedRef { unsafe $0.answered(number, status, result) }
+}
+
+private func resolverSocketReady(_ handle: UnsafeMutablePointer<uv_poll_t>?, _ status: Int32, _ events: Int32) {
+    unsafe Unmanaged<ResolverSocket>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef {
+        $0.ready(status, events)
+    }
+}
+
+private func resolverSocketClosed(_ handle: UnsafeMutablePointer<uv_handle_t>?) {
+    unsafe Unmanaged<ResolverSocket>.fromOpaque(handle!.pointee.data).release()
+}
