@@ -1,0 +1,133 @@
+/// Keeps released buffers for the next stream that needs one, so that a stream whose buffer runs empty may give it back.
+@safe
+struct BytePool: ~Copyable {
+    private static let smallestShift = 11
+    private static let classes = 20
+    private static let keptEach = 8
+    private static let keptBytes = 1 << 20
+
+    private var free: [[UnsafeMutableRawPointer]]
+    /// Bytes kept for reuse.
+    private(set) var kept = 0
+    /// Bytes lent out.
+    private(set) var lent = 0
+
+    init() { unsafe free = Array(repeating: [], count: Self.classes) }
+
+    deinit {
+        for index in 0..<Self.classes {
+            for position in unsafe 0..<free[index].count { unsafe free[index][position].deallocate() }
+        }
+    }
+
+    /// The size that a request for `size` bytes gets: a power of two.
+    static func capacity(for size: Int) -> Int {
+        var capacity = 1 << smallestShift
+        while capacity < size { capacity *= 2 }
+        return capacity
+    }
+
+    private static func index(_ capacity: Int) -> Int { capacity.trailingZeroBitCount - smallestShift }
+
+    mutating func take(_ capacity: Int) -> UnsafeMutableRawPointer {
+        lent += capacity
+        let index = Self.index(capacity)
+        if index < Self.classes, let buffer = unsafe free[index].popLast() {
+            kept -= capacity
+            return unsafe buffer
+        }
+        return UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
+    }
+
+    mutating func give(_ buffer: UnsafeMutableRawPointer, _ capacity: Int) {
+        lent -= capacity
+        let index = Self.index(capacity)
+        guard index < Self.classes, kept + capacity <= Self.keptBytes, unsafe free[index].count < Self.keptEach else {
+            unsafe buffer.deallocate()
+            return
+        }
+        kept += capacity
+        unsafe free[index].append(buffer)
+    }
+}
+
+/// Bytes of a stream, found by their offset in it; holds no memory while it is empty.
+///
+/// The window of offsets that is kept is the caller's to remember; it must not be wider than `capacity`.
+@safe
+struct ByteRing: ~Copyable {
+    private var buffer: UnsafeMutableRawPointer?
+    private(set) var capacity = 0
+
+    init() { unsafe buffer = nil }
+
+    deinit { unsafe buffer?.deallocate() }
+
+    /// Makes room for `size` bytes, keeping those at `low..<high`.
+    mutating func reserve(_ size: Int, keeping low: UInt64, _ high: UInt64, pool: inout BytePool) {
+        guard size > capacity else { return }
+        let larger = BytePool.capacity(for: size)
+        let target = unsafe pool.take(larger)
+        if let old = unsafe buffer {
+            let mask = UInt64(capacity - 1)
+            let newMask = UInt64(larger - 1)
+            var offset = low
+            while offset < high {
+                let from = Int(offset & mask)
+                let to = Int(offset & newMask)
+                let run = min(Int(high - offset), capacity - from, larger - to)
+                unsafe target.advanced(by: to).copyMemory(from: old.advanced(by: from), byteCount: run)
+                offset += UInt64(run)
+            }
+            unsafe pool.give(old, capacity)
+        }
+        unsafe buffer = target
+        capacity = larger
+    }
+
+    /// Gives the memory back.
+    mutating func release(to pool: inout BytePool) {
+        if let old = unsafe buffer { unsafe pool.give(old, capacity) }
+        unsafe buffer = nil
+        capacity = 0
+    }
+
+    /// Copies bytes in at `offset`.
+    mutating func write(_ bytes: RawSpan, at offset: UInt64) {
+        let count = bytes.byteCount
+        guard count > 0 else { return }
+        precondition(count <= capacity, "a ring takes what it has room for")
+        let from = Int(offset & UInt64(capacity - 1))
+        let run = min(count, capacity - from)
+        unsafe bytes.withUnsafeBytes { source in
+            guard let base = source.baseAddress, let buffer = unsafe buffer else { return }
+            unsafe buffer.advanced(by: from).copyMemory(from: base, byteCount: run)
+            if run < count { unsafe buffer.copyMemory(from: base.advanced(by: run), byteCount: count - run) }
+        }
+    }
+
+    /// Copies `count` bytes at `offset` out to `target`, from its byte `position` on.
+    func read(at offset: UInt64, count: Int, into target: inout MutableRawSpan, at position: Int) {
+        guard count > 0 else { return }
+        precondition(
+            count <= capacity && position >= 0 && position + count <= target.byteCount, "a ring is read inside its bounds")
+        let from = Int(offset & UInt64(capacity - 1))
+        let run = min(count, capacity - from)
+        unsafe target.withUnsafeMutableBytes { target in
+            guard let base = unsafe target.baseAddress?.advanced(by: position), let buffer = unsafe buffer else { return }
+            unsafe base.copyMemory(from: buffer.advanced(by: from), byteCount: run)
+            if run < count { unsafe base.advanced(by: run).copyMemory(from: buffer, byteCount: count - run) }
+        }
+    }
+
+    /// Shows the bytes from `offset` on that lie in one piece, at most `count`.
+    func withBytes<Result>(at offset: UInt64, count: Int, _ body: (RawSpan) -> Result) -> Result {
+        guard count > 0, let buffer = unsafe buffer else { return body(RawSpan()) }
+        precondition(count <= capacity, "a ring is read inside its bounds")
+        let from = Int(offset & UInt64(capacity - 1))
+        let run = min(count, capacity - from)
+        let bytes = unsafe UnsafeRawBufferPointer(start: buffer.advanced(by: from), count: run)
+        let span = unsafe RawSpan(_unsafeBytes: bytes)
+        return body(span)
+    }
+}

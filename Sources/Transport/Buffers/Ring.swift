@@ -1,0 +1,65 @@
+/// A queue of plain values that are found by a running index: the first ever appended has index 0.
+///
+/// Grows by doubling and keeps its storage; between growths nothing is allocated.
+struct Ring<Element> {
+    private var storage: [Element] = []
+    /// The index of the first element.
+    private(set) var head = 0
+    /// The index after the last element.
+    private(set) var tail = 0
+
+    init() {}
+
+    var count: Int { tail - head }
+    var isEmpty: Bool { head == tail }
+    var capacity: Int { storage.count }
+
+    subscript(index: Int) -> Element {
+        get {
+            precondition(index >= head && index < tail, "a ring is read inside its bounds")
+            return storage[index & (storage.count - 1)]
+        }
+        set {
+            precondition(index >= head && index < tail, "a ring is written inside its bounds")
+            storage[index & (storage.count - 1)] = newValue
+        }
+    }
+
+    mutating func append(_ element: Element) {
+        if tail - head == storage.count { grow(filler: element) }
+        storage[tail & (storage.count - 1)] = element
+        tail += 1
+    }
+
+    mutating func popFirst() -> Element? {
+        guard head < tail else { return nil }
+        let element = storage[head & (storage.count - 1)]
+        head += 1
+        return element
+    }
+
+    /// Puts an element before the first; its index is `head` afterwards.
+    mutating func prepend(_ element: Element) {
+        if tail - head == storage.count { grow(filler: element) }
+        // Indices stay above 0 by shifting both ends by a whole turn of the storage.
+        if head == 0 {
+            head += storage.count
+            tail += storage.count
+        }
+        head -= 1
+        storage[head & (storage.count - 1)] = element
+    }
+
+    /// Forgets the elements before `index`.
+    mutating func removeAll(before index: Int) {
+        precondition(index <= tail, "a ring forgets only what it holds")
+        if index > head { head = index }
+    }
+
+    private mutating func grow(filler: Element) {
+        let size = max(8, storage.count * 2)
+        var larger = [Element](repeating: filler, count: size)
+        for index in head..<tail { larger[index & (size - 1)] = storage[index & (storage.count - 1)] }
+        storage = larger
+    }
+}

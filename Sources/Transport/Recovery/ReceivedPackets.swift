@@ -1,0 +1,103 @@
+internal import Wire
+
+/// Which packets of a leg have come, as ranges to be acknowledged, and when the acknowledgement is due.
+struct ReceivedPackets {
+    struct Run: BitwiseCopyable {
+        var low: UInt64
+        var high: UInt64
+    }
+
+    /// From the highest down; never more than an ACK may carry.
+    private(set) var runs: [Run] = []
+    /// Numbers below are not told apart any more.
+    private var floor: UInt64 = 0
+    private(set) var largestTime = Instant(nanoseconds: 0)
+    private(set) var count: UInt64 = 0
+    /// Packets that ask for an acknowledgement since the last one was sent.
+    private(set) var unacknowledged = 0
+    /// Whether an acknowledgement would tell the peer something new.
+    private(set) var hasNews = false
+    private(set) var isUrgent = false
+    private(set) var deadline: Instant?
+    private var afterGap = 0
+
+    init() { runs.reserveCapacity(AckFrame.maxRanges + 1) }
+
+    var largest: UInt64? { runs.first?.high }
+
+    /// Whether the packet is new, seen, or too old to tell.
+    func check(_ number: UInt64) -> DropReason? {
+        if let first = runs.first, number > first.high { return nil }
+        for run in runs {
+            if number > run.high { return nil }
+            if number >= run.low { return .duplicate }
+        }
+        return number < floor ? .stale : nil
+    }
+
+    /// Records a packet that `check` has passed.
+    mutating func insert(_ number: UInt64, isEliciting: Bool, wantsAnswer: Bool, delay: TimeSpan, now: Instant) {
+        count += 1
+        hasNews = true
+        let isInOrder: Bool
+        if let first = runs.first {
+            isInOrder = number == first.high + 1
+            if number > first.high { largestTime = now }
+        } else {
+            isInOrder = true
+            largestTime = now
+        }
+        record(number)
+        guard isEliciting else { return }
+        unacknowledged += 1
+        // After a hole one more comes when the sender's threshold is passed, so that it need not wait for its timer.
+        if !isInOrder { afterGap = 4 } else if afterGap > 0 { afterGap -= 1 }
+        let threshold = count <= 32 ? 2 : count <= 256 ? 8 : count <= 2_048 ? 16 : 32
+        if !isInOrder || wantsAnswer || unacknowledged >= threshold || afterGap == 1 { isUrgent = true }
+        if deadline == nil { deadline = now + delay }
+    }
+
+    private mutating func record(_ number: UInt64) {
+        var index = 0
+        while index < runs.count, runs[index].low > number { index += 1 }
+        // Every run before `index` lies above the number; the run at `index` starts at or below it.
+        let joinsAbove = index > 0 && runs[index - 1].low == number + 1
+        let joinsBelow = index < runs.count && runs[index].high + 1 == number
+        if joinsAbove && joinsBelow {
+            runs[index - 1].low = runs[index].low
+            runs.remove(at: index)
+        } else if joinsAbove {
+            runs[index - 1].low = number
+        } else if joinsBelow {
+            runs[index].high = number
+        } else {
+            runs.insert(Run(low: number, high: number), at: index)
+            if runs.count > AckFrame.maxRanges {
+                let forgotten = runs.removeLast()
+                floor = max(floor, forgotten.high + 1)
+            }
+        }
+    }
+
+    /// The peer knows all that was acknowledged up to `largest`: there is no need to repeat it.
+    mutating func forget(upTo largest: UInt64) {
+        guard let first = runs.first, largest < first.high else { return }
+        while let last = runs.last, last.high <= largest, runs.count > 1 {
+            floor = max(floor, last.high + 1)
+            runs.removeLast()
+        }
+    }
+
+    mutating func acknowledgementSent() {
+        unacknowledged = 0
+        hasNews = false
+        isUrgent = false
+        deadline = nil
+    }
+
+    func isDue(_ now: Instant) -> Bool {
+        if isUrgent { return true }
+        guard let deadline else { return false }
+        return deadline <= now
+    }
+}

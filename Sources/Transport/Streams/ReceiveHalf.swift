@@ -1,0 +1,147 @@
+internal import Wire
+
+/// The receiving half of a stream: bytes from the peer until the application has consumed them.
+struct ReceiveHalf: ~Copyable {
+    enum Outcome: Equatable {
+        /// `grown` bytes of credit were used up; `readable` if there is something new at the front.
+        case accepted(grown: UInt64, readable: Bool)
+        case tooManyGaps
+        case violation(ConnectionError)
+    }
+
+    /// More holes than this in one stream are not kept.
+    static let maxRuns = 512
+
+    /// The first byte not consumed.
+    private(set) var consumed: UInt64 = 0
+    /// The end of what can be read in order.
+    private(set) var ready: UInt64 = 0
+    /// The end of the highest byte received.
+    private(set) var highest: UInt64 = 0
+    /// The end of the stream, once known; `.max` before.
+    private(set) var finalSize = UInt64.max
+    /// What was granted to the peer.
+    private(set) var limit: UInt64
+    private(set) var window: UInt64
+    private(set) var resetCode: UInt64?
+    /// The application does not want the rest.
+    private(set) var stopped = false
+    private var lastGrant: Instant?
+    private var ahead = RangeSet()
+    private var ring = ByteRing()
+
+    init(window: UInt64) {
+        self.window = window
+        limit = window
+    }
+
+    var memory: Int { ring.capacity + ahead.count * 16 }
+    var readable: Int { stopped || resetCode != nil ? 0 : Int(ready - consumed) }
+    /// Whether every byte up to the end has come and been consumed, or the rest is not wanted.
+    var isDone: Bool { resetCode != nil || (finalSize != .max && (stopped || consumed == finalSize)) }
+
+    mutating func receive(_ frame: borrowing StreamFrame, pool: inout BytePool) -> Outcome {
+        let low = frame.offset
+        let high = low + UInt64(frame.data.byteCount)
+        if finalSize != .max {
+            if high > finalSize || (frame.fin && high != finalSize) { return .violation(.finalSize) }
+        } else if frame.fin && high < highest {
+            return .violation(.finalSize)
+        }
+        guard high <= limit else { return .violation(.flowControl) }
+        let grown = high > highest ? high - highest : 0
+        if resetCode != nil || stopped {
+            if frame.fin { finalSize = high }
+            highest += grown
+            return .accepted(grown: grown, readable: false)
+        }
+        if low > ready {
+            guard high > low || frame.fin else { return .accepted(grown: 0, readable: false) }
+            if high > low {
+                guard ahead.count < Self.maxRuns || !ahead.wouldAdd(low, high) else { return .tooManyGaps }
+                ring.reserve(Int(high - consumed), keeping: consumed, highest, pool: &pool)
+                ring.write(frame.data, at: low)
+                ahead.insert(low, high)
+            }
+            if frame.fin { finalSize = high }
+            highest += grown
+            return .accepted(grown: grown, readable: false)
+        }
+        let before = ready
+        if high > ready {
+            ring.reserve(Int(high - consumed), keeping: consumed, highest, pool: &pool)
+            ring.write(frame.data.extracting(Int(ready - low)..<frame.data.byteCount), at: ready)
+            ready = high
+            while let run = ahead.first, run.low <= ready {
+                ready = max(ready, run.high)
+                ahead.remove(run.low, run.high)
+            }
+        }
+        let ended = frame.fin && finalSize == .max
+        if frame.fin { finalSize = high }
+        highest += grown
+        return .accepted(grown: grown, readable: ready > before || (ended && ready == finalSize))
+    }
+
+    /// Takes the peer's reset; `grown` is the credit that its final size uses up.
+    mutating func reset(code: UInt64, finalSize size: UInt64, pool: inout BytePool) -> Outcome {
+        if finalSize != .max && size != finalSize || size < highest { return .violation(.finalSize) }
+        guard size <= limit else { return .violation(.flowControl) }
+        let grown = size - highest
+        highest = size
+        finalSize = size
+        // A stream whose every byte has come is told as finished, not as reset.
+        if resetCode == nil, ready < size || stopped {
+            resetCode = code
+            ahead.removeAll()
+            ring.release(to: &pool)
+        }
+        return .accepted(grown: grown, readable: false)
+    }
+
+    /// Drops what is held and will come.
+    mutating func stop(pool: inout BytePool) {
+        stopped = true
+        ahead.removeAll()
+        ring.release(to: &pool)
+    }
+
+    /// Counts everything received as consumed; returns how much that was.
+    mutating func discard() -> UInt64 {
+        let dropped = highest - consumed
+        consumed = highest
+        ready = max(ready, consumed)
+        return dropped
+    }
+
+    /// Shows the first contiguous bytes.
+    mutating func read(pool: inout BytePool, _ body: (RawSpan) -> Int) -> Int {
+        let available = readable
+        guard available > 0 else { return 0 }
+        var shown = 0
+        let taken = ring.withBytes(at: consumed, count: available) { bytes in
+            shown = bytes.byteCount
+            return body(bytes)
+        }
+        precondition(taken >= 0 && taken <= shown, "no more can be consumed than was shown")
+        consumed += UInt64(taken)
+        if consumed == highest { ring.release(to: &pool) }
+        return taken
+    }
+
+    /// The new limit to grant after consumption, if it is time to tell the peer: when half the window is used up.
+    ///
+    /// The window doubles when that took less than two round trips.
+    mutating func grant(now: Instant, roundTrip: TimeSpan, maxWindow: UInt64) -> Bool {
+        guard finalSize == .max, !stopped, resetCode == nil, limit - consumed <= window / 2 else { return false }
+        if let lastGrant, now - lastGrant < roundTrip * 2 { window = min(window * 2, max(maxWindow, window)) }
+        lastGrant = now
+        limit = max(limit, consumed + window)
+        return true
+    }
+
+    mutating func release(to pool: inout BytePool) {
+        ahead.removeAll()
+        ring.release(to: &pool)
+    }
+}

@@ -1,0 +1,54 @@
+internal import Wire
+
+/// A stream's place in the table together with the count of its uses, so that what names a stream outlives it harmlessly.
+struct StreamRef: BitwiseCopyable, Equatable {
+    var slot: UInt32
+    var generation: UInt32
+}
+
+/// One stream: both halves, and what is to be told about it to the peer and to the application.
+struct Stream: ~Copyable {
+    struct Signals: OptionSet {
+        let rawValue: UInt16
+        static let opened = Signals(rawValue: 1)
+        static let readable = Signals(rawValue: 2)
+        static let writable = Signals(rawValue: 4)
+        static let finished = Signals(rawValue: 8)
+        static let reset = Signals(rawValue: 16)
+        static let stopSending = Signals(rawValue: 32)
+        static let closed = Signals(rawValue: 64)
+    }
+
+    struct Control: OptionSet {
+        let rawValue: UInt8
+        static let maxStreamData = Control(rawValue: 1)
+        static let reset = Control(rawValue: 2)
+        static let stopSending = Control(rawValue: 4)
+    }
+
+    var id: UInt64
+    var generation: UInt32
+    var isUsed = true
+    var send: SendHalf
+    var receive: ReceiveHalf
+    /// Events not polled yet.
+    var signals: Signals = []
+    /// Control frames to be sent.
+    var control: Control = []
+    var isInSendQueue = false
+    var isInEventQueue = false
+    var isInControlQueue = false
+    /// The application waits for room.
+    var wantsRoom = false
+    /// STOP_SENDING has been acknowledged or is not needed.
+    var stopCode: UInt64 = 0
+    /// The code of the peer's STOP_SENDING.
+    var peerStopCode: UInt64 = 0
+
+    init(id: UInt64, generation: UInt32, sendLimit: UInt64, receiveWindow: UInt64) {
+        self.id = id
+        self.generation = generation
+        send = SendHalf(limit: sendLimit)
+        receive = ReceiveHalf(window: receiveWindow)
+    }
+}
