@@ -89,3 +89,17 @@ extension ByteWriter {
     /// A node id, 32 bytes.
     public mutating func nodeID(_ value: NodeID) { bytes32(value.key) }
 }
+
+/// What one module wants kept about a node across restarts, in an encoding of its own.
+public struct NodeRow: Hashable, Sendable {
+    /// Which node it is about.
+    public let node: NodeID
+    /// What is kept.
+    public let bytes: [UInt8]
+
+    /// The row `bytes` about `node`.
+    public init(node: NodeID, bytes: [UInt8]) {
+        self.node = node
+        self.bytes = bytes
+    }
+}

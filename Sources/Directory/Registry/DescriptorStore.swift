@@ -132,7 +132,11 @@ public struct DescriptorStore: Sendable {
             ($0.descriptor.published, $0.descriptor.node) < ($1.descriptor.published, $1.descriptor.node)
         }
         var left = byteLimit
-        return Array(list.prefix { left -= $0.bytes.count + 2; return left >= 0 })
+        return Array(
+            list.prefix {
+                left -= $0.bytes.count + 2
+                return left >= 0
+            })
     }
 
     /// Drops the descriptor of `node`, as after a hop that could not open its record.

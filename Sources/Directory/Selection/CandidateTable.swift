@@ -1,0 +1,164 @@
+internal import Wire
+
+/// A node that can be a hop, with what path selection looks at.
+struct Candidate: Sendable {
+    let node: NodeID
+    /// Equal for nodes of one operator.
+    let operatorIndex: UInt32
+    /// The first 16 bits of its IPv4 address, or more than that where it has none.
+    let range4: UInt32
+    /// The first 32 bits of its IPv6 address; meaningful where it has one.
+    let range6: UInt32
+    let hasIPv6: Bool
+    let isExit: Bool
+    let exit: Descriptor.ExitSummary
+    /// Its weight as guard and middle: at least 1.
+    var innerWeight: UInt64 = 1
+    /// Its weight as an exit: at least 1.
+    var exitWeight: UInt64 = 1
+
+    static let noRange4: UInt32 = 1 << 16
+    var hasIPv4: Bool { range4 != Self.noRange4 }
+
+    func fits(_ terminal: Terminal) -> Bool {
+        switch terminal {
+        case .any: true
+        case .exit(let needs): isExit && exit.isSuperset(of: needs)
+        case .node(let named): node == named
+        }
+    }
+}
+
+/// All nodes that can be hops, with weights in which no operator has more than its share.
+struct CandidateTable: Sendable {
+    private(set) var candidates: [Candidate] = []
+    private(set) var index: [NodeID: Int] = [:]
+
+    /// Which weight counts.
+    enum Place {
+        /// As guard or middle, or as a terminal that need not be an exit.
+        case inner
+        /// As an exit.
+        case exit
+    }
+
+    /// Weights are whole numbers with this many of them to one.
+    private static let unit = 4096.0
+    /// The least part of its weight that an exit keeps as guard and middle.
+    private static let leastInnerPart = 1.0 / 32
+
+    init(
+        snapshot: Snapshot, descriptors: some Sequence<SignedDescriptor>, rules: PathSelector.Rules, at now: UnixTime
+    ) {
+        var operators: [Bytes32: UInt32] = [:]
+        var weights: [Double] = []
+        for descriptor in descriptors.lazy.map(\.descriptor) {
+            guard now < descriptor.expires, descriptor.versions.overlaps(rules.versions),
+                descriptor.suites & rules.suites != 0, !rules.own.contains(descriptor.node),
+                index[descriptor.node] == nil, let entry = snapshot.entry(of: descriptor.node), entry.isStaked
+            else { continue }
+            let fresh = UInt32(operators.count)
+            let number = operators[entry.operatorID] ?? fresh
+            operators[entry.operatorID] = number
+            index[descriptor.node] = candidates.count
+            candidates.append(
+                Candidate(
+                    node: descriptor.node, operatorIndex: number,
+                    range4: descriptor.ipv4.flatMap(\.address.v4).map { $0 >> 16 } ?? Candidate.noRange4,
+                    range6: UInt32(truncatingIfNeeded: (descriptor.ipv6?.address.high ?? 0) >> 32),
+                    hasIPv6: descriptor.ipv6 != nil, isExit: descriptor.roles.contains(.exit), exit: descriptor.exit))
+            let announced = descriptor.bandwidth == 0 ? UInt32.max : descriptor.bandwidth
+            weights.append(Double(max(1, min(entry.weight, announced))))
+        }
+        weigh(weights, operatorCount: operators.count, share: Double(rules.operatorSharePercent) / 100)
+    }
+
+    /// Sets the weights: capped by operator, for exits among themselves, and elsewhere with exits held back if they are scarce.
+    private mutating func weigh(_ weights: [Double], operatorCount: Int, share: Double) {
+        let exits = capped(
+            candidates.indices.map { candidates[$0].isExit ? weights[$0] : 0 }, operatorCount: operatorCount,
+            share: share)
+        let all = capped(weights, operatorCount: operatorCount, share: share)
+        let total = all.reduce(0, +)
+        let exitTotal = candidates.indices.reduce(0) { $0 + (candidates[$1].isExit ? all[$1] : 0) }
+        // What exits have beyond a third of everything, which the exits' own place takes.
+        let spare = exitTotal > 0 ? max(Self.leastInnerPart, (exitTotal - total / 3) / exitTotal) : 1
+        let inner = capped(
+            candidates.indices.map { all[$0] * (candidates[$0].isExit ? spare : 1) }, operatorCount: operatorCount,
+            share: share)
+        for place in candidates.indices {
+            candidates[place].innerWeight = max(1, UInt64(inner[place] * Self.unit))
+            candidates[place].exitWeight = max(1, UInt64(exits[place] * Self.unit))
+        }
+    }
+
+    /// The weights with those of each operator scaled down so that it has at most `share` of the new total.
+    ///
+    /// With few operators the share is at least twice an equal one. The capped operators come out at one level L, with
+    /// L = share × (k L + the rest's total) for the smallest number k of capped ones that no further one exceeds.
+    private func capped(_ weights: [Double], operatorCount: Int, share: Double) -> [Double] {
+        var totals = [Double](repeating: 0, count: operatorCount)
+        for (place, weight) in weights.enumerated() { totals[Int(candidates[place].operatorIndex)] += weight }
+        let present = totals.filter { $0 > 0 }.sorted(by: >)
+        let limit = max(share, 2 / Double(max(present.count, 1)))
+        guard limit < 1 else { return weights }
+        var rest = present.reduce(0, +)
+        var level = Double.infinity
+        for (count, largest) in present.enumerated() {
+            let room = 1 - Double(count) * limit
+            guard room > 1e-9 else { break }
+            level = limit * rest / room
+            if largest <= level { break }
+            rest -= largest
+        }
+        return weights.enumerated().map { place, weight in
+            let total = totals[Int(candidates[place].operatorIndex)]
+            return total > level ? weight * level / total : weight
+        }
+    }
+
+    /// A candidate for which `isAllowed` holds, drawn by weight; `nil` when there is none.
+    ///
+    /// `keeping` says how many eighths of its weight a candidate keeps.
+    func draw(
+        _ position: Place, using generator: inout some RandomNumberGenerator,
+        keeping: (Int) -> UInt8 = { _ in 8 }, where isAllowed: (Int) -> Bool
+    ) -> Int? {
+        var sums: [(index: Int, upTo: UInt64)] = []
+        sums.reserveCapacity(candidates.count)
+        var total: UInt64 = 0
+        for place in candidates.indices {
+            let kept = keeping(place)
+            guard kept > 0, isAllowed(place) else { continue }
+            total += (position == .exit ? candidates[place].exitWeight : candidates[place].innerWeight) * UInt64(kept)
+            sums.append((place, total))
+        }
+        guard total > 0 else { return nil }
+        let drawn = UInt64.random(in: 0..<total, using: &generator)
+        var low = 0
+        var high = sums.count - 1
+        while low < high {
+            let middle = (low + high) / 2
+            if sums[middle].upTo > drawn { high = middle } else { low = middle + 1 }
+        }
+        return sums[low].index
+    }
+
+    /// Whether two candidates belong to different operators and lie in different ranges of addresses.
+    func areApart(_ a: Int, _ b: Int) -> Bool {
+        candidates[a].operatorIndex != candidates[b].operatorIndex && !shareRange(a, b)
+    }
+
+    /// Whether two candidates may be on one path: two nodes with a family of addresses in common, as different as required.
+    func mayShareAPath(_ a: Int, _ b: Int, _ rules: PathSelector.Rules) -> Bool {
+        let (x, y) = (candidates[a], candidates[b])
+        guard a != b, x.hasIPv4 && y.hasIPv4 || x.hasIPv6 && y.hasIPv6 else { return false }
+        if rules.requireOperatorDiversity, x.operatorIndex == y.operatorIndex { return false }
+        return !(rules.requireAddressDiversity && shareRange(a, b))
+    }
+
+    private func shareRange(_ a: Int, _ b: Int) -> Bool {
+        let (x, y) = (candidates[a], candidates[b])
+        return x.hasIPv4 && x.range4 == y.range4 || x.hasIPv6 && y.hasIPv6 && x.range6 == y.range6
+    }
+}

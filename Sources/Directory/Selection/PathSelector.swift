@@ -1,0 +1,277 @@
+public import Wire
+
+/// What may be asked of the last hop of a path.
+public enum Terminal: Hashable, Sendable {
+    /// Any node.
+    case any
+    /// An exit that is able to do all of this.
+    case exit(Descriptor.ExitSummary)
+    /// This node, as for a further leg of a session.
+    case node(NodeID)
+}
+
+/// What was given up to find a path, in the order in which it is given up.
+public enum Relaxation: Int, Comparable, Sendable, CaseIterable {
+    /// Nothing.
+    case nothing
+    /// A middle hop is one of those to avoid.
+    case sharedMiddle
+    /// The guard is too: the path fails together with the one that it should be apart from.
+    case sharedGuard
+    /// A hop has failed often of late, or the guard rests.
+    case unhealthy
+
+    /// Whether `a` gives up less than `b`.
+    public static func < (a: Relaxation, b: Relaxation) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// Hops for a path.
+public struct SelectedPath: Hashable, Sendable {
+    /// The hops, guard first.
+    public let hops: [NodeID]
+    /// What was given up to find them.
+    public let relaxation: Relaxation
+}
+
+/// Why no path could be chosen.
+public enum PathRefusal: Error, Equatable {
+    /// No node can be the guard.
+    case noGuard
+    /// No node can be the last hop: none has the role, or the one that was named is not known.
+    case noTerminal
+    /// Too few nodes differ enough (operator, range of addresses) for this many hops.
+    case tooFewNodes
+}
+
+/// Chooses the hops of paths among the staked nodes whose descriptors are known.
+///
+/// A value for one state of the directory: made anew when snapshot or descriptors have changed (a pass over all nodes),
+/// and hourly, for descriptors expire. A choice is a few passes over the candidates.
+///
+/// What never gives way: no node twice, none of the own nodes, all hops staked, the terminal's role, and, where the network
+/// file requires them, different operators and ranges of addresses. What gives way, and in which order: `Relaxation`.
+public struct PathSelector: Sendable {
+    /// What holds for all paths.
+    public struct Rules: Sendable {
+        /// Whether hops must belong to different operators.
+        public var requireOperatorDiversity = true
+        /// Whether hops must lie in different ranges of addresses.
+        public var requireAddressDiversity = true
+        /// The largest share of one operator, in percent.
+        public var operatorSharePercent = 10
+        /// This machine's own nodes.
+        public var own: Set<NodeID> = []
+        /// Whether this machine reaches IPv4 addresses.
+        public var hasIPv4 = true
+        /// Whether this machine reaches IPv6 addresses.
+        public var hasIPv6 = false
+        /// The protocol versions that this machine speaks.
+        public var versions: ClosedRange<UInt8> = 1...1
+        /// The suites that this machine has, as in a descriptor.
+        public var suites: UInt8 = 3
+
+        /// The rules of a network.
+        public init(_ file: NetworkFile) {
+            requireOperatorDiversity = file.requireOperatorDiversity
+            requireAddressDiversity = file.requireAddressDiversity
+            operatorSharePercent = file.operatorSharePercent
+        }
+
+        /// The default rules.
+        public init() {}
+    }
+
+    private let table: CandidateTable
+    private let rules: Rules
+
+    /// Prepares to choose among the nodes that are staked in `snapshot` and have a descriptor that holds at `now`.
+    public init(
+        snapshot: Snapshot, descriptors: some Sequence<SignedDescriptor>, rules: Rules, at now: UnixTime
+    ) {
+        self.rules = rules
+        table = CandidateTable(snapshot: snapshot, descriptors: descriptors, rules: rules, at: now)
+    }
+
+    /// How many nodes can be hops.
+    public var count: Int { table.candidates.count }
+
+    /// How many nodes can be the last hop where `terminal` is asked for.
+    public func count(for terminal: Terminal) -> Int { table.candidates.count { $0.fits(terminal) } }
+
+    /// Whether `node` can be a hop.
+    public func knows(_ node: NodeID) -> Bool { table.index[node] != nil }
+
+    /// The primary guards that have no usable descriptor here: to be fetched before paths are chosen.
+    ///
+    /// Choosing without them would draw others in their place.
+    public func missingGuards(of guards: Guards) -> [NodeID] { guards.primaries.map(\.node).filter { !knows($0) } }
+
+    /// Chooses a path of 1 to 4 hops.
+    ///
+    /// `avoiding` names hops of other paths that this one should not fail together with. Guards are taken from `guards`,
+    /// which grows only when none of its sample will do. A path of one hop to a named node does without a guard.
+    public func select(
+        hops count: Int = 3, terminal: Terminal, avoiding: [NodeID] = [], guards: inout Guards, health: NodeHealth,
+        at now: UnixTime, using generator: inout some RandomNumberGenerator
+    ) throws(PathRefusal) -> SelectedPath {
+        precondition(1...4 ~= count, "a path has 1 to 4 hops")
+        var fixed: Int?
+        if case .node(let node) = terminal {
+            guard let index = table.index[node] else { throw .noTerminal }
+            guard count > 1 else {
+                guard isReachable(index) else { throw .noGuard }
+                return SelectedPath(hops: [node], relaxation: .nothing)
+            }
+            fixed = index
+        } else if !table.candidates.contains(where: { $0.fits(terminal) }) {
+            throw .noTerminal
+        }
+        guards.expire(at: now, using: &generator)
+        let entries = try enter(
+            hops: count, terminal: terminal, fixed: fixed, guards: &guards, at: now, using: &generator)
+        var draft = Draft(table: table, rules: rules, health: health, avoiding: avoiding, at: now)
+        for relaxation in Relaxation.allCases {
+            draft.relaxation = relaxation
+            for entry in entries where draft.allowsGuard(entry.index, rests: entry.rests) {
+                for _ in 0..<8 {
+                    switch draft.attempt(
+                        count, guardIndex: entry.index, terminal: terminal, fixed: fixed, using: &generator)
+                    {
+                    case .found(let path):
+                        return SelectedPath(hops: path.map { table.candidates[$0].node }, relaxation: relaxation)
+                    case .unlucky: continue
+                    case .impossible: break
+                    }
+                    break
+                }
+            }
+        }
+        throw .tooFewNodes
+    }
+
+    /// The guards to try, after drawing new ones where the sample has none for this path.
+    private func enter(
+        hops count: Int, terminal: Terminal, fixed: Int?, guards: inout Guards, at now: UnixTime,
+        using generator: inout some RandomNumberGenerator
+    ) throws(PathRefusal) -> [(index: Int, rests: Bool)] {
+        let table = table
+        let isUsable = { (node: NodeID) in table.index[node].map { isReachable($0) } ?? false }
+        while guards.sample.count(where: { isUsable($0.node) }) < Guards.primaryCount {
+            guard draw(into: &guards, at: now, where: { _ in true }, using: &generator) else { break }
+        }
+        let isSuitable = { (index: Int) in
+            if count == 1 { return table.candidates[index].fits(terminal) }
+            return fixed.map { table.mayShareAPath(index, $0, rules) } ?? true
+        }
+        func suitable(using generator: inout some RandomNumberGenerator) -> [(index: Int, rests: Bool)] {
+            guards.order(at: now, isUsable: isUsable, using: &generator).compactMap { entry in
+                guard let index = table.index[entry.node], isSuitable(index) else { return nil }
+                return (index, entry.rests)
+            }
+        }
+        var entries = suitable(using: &generator)
+        if !entries.contains(where: { !$0.rests }),
+            draw(into: &guards, at: now, where: isSuitable, using: &generator)
+        {
+            entries = suitable(using: &generator)
+        }
+        guard !entries.isEmpty else { throw .noGuard }
+        return entries
+    }
+
+    /// Draws one more guard, by preference of an operator and a range that the sample has not; false when there is none.
+    private func draw(
+        into guards: inout Guards, at now: UnixTime, where isSuitable: (Int) -> Bool,
+        using generator: inout some RandomNumberGenerator
+    ) -> Bool {
+        let sampled = guards.sample.compactMap { table.index[$0.node] }
+        for isApart in [true, false] {
+            let drawn = table.draw(.inner, using: &generator) { index in
+                isReachable(index) && isSuitable(index)
+                    && sampled.allSatisfy { $0 != index && (!isApart || table.areApart(index, $0)) }
+            }
+            if let drawn {
+                return guards.add(
+                    table.candidates[drawn].node, at: now, isListed: { table.index[$0] != nil }, using: &generator)
+            }
+        }
+        return false
+    }
+
+    /// Whether this machine can have a link to the candidate.
+    private func isReachable(_ index: Int) -> Bool {
+        let candidate = table.candidates[index]
+        return rules.hasIPv4 && candidate.hasIPv4 || rules.hasIPv6 && candidate.hasIPv6
+    }
+}
+
+/// The search for one path.
+private struct Draft {
+    enum Outcome {
+        case found([Int])
+        /// Another draw may succeed.
+        case unlucky
+        /// No draw can succeed with this guard.
+        case impossible
+    }
+
+    let table: CandidateTable
+    let rules: PathSelector.Rules
+    /// Eighths of its weight that a candidate keeps for its marks; 0 where it is avoided.
+    private var keeps: [UInt8]
+    private let avoiding: [Int]
+    var relaxation = Relaxation.nothing
+
+    init(table: CandidateTable, rules: PathSelector.Rules, health: NodeHealth, avoiding: [NodeID], at now: UnixTime) {
+        self.table = table
+        self.rules = rules
+        self.avoiding = avoiding.compactMap { table.index[$0] }
+        var keeps = [UInt8](repeating: 8, count: table.candidates.count)
+        health.forEach(at: now) { node, marks in
+            guard let index = table.index[node] else { return }
+            keeps[index] = marks >= NodeHealth.avoidanceMarks ? 0 : UInt8(8 / (1 + marks))
+        }
+        self.keeps = keeps
+    }
+
+    func allowsGuard(_ index: Int, rests: Bool) -> Bool {
+        (relaxation >= .unhealthy || !rests) && (relaxation >= .sharedGuard || !avoiding.contains(index))
+    }
+
+    /// Draws the hops behind the guard, the terminal first.
+    func attempt(
+        _ count: Int, guardIndex: Int, terminal: Terminal, fixed: Int?,
+        using generator: inout some RandomNumberGenerator
+    ) -> Outcome {
+        guard count > 1 else { return .found([guardIndex]) }
+        let last: Int
+        if let fixed {
+            last = fixed
+        } else {
+            let place: CandidateTable.Place = terminal == .any ? .inner : .exit
+            guard
+                let drawn = draw(place, apartFrom: [guardIndex], using: &generator, where: { $0.fits(terminal) })
+            else { return .impossible }
+            last = drawn
+        }
+        var path = [guardIndex]
+        for _ in 0..<count - 2 {
+            guard let drawn = draw(.inner, apartFrom: path + [last], using: &generator, where: { _ in true })
+            else { return .unlucky }
+            path.append(drawn)
+        }
+        return .found(path + [last])
+    }
+
+    private func draw(
+        _ place: CandidateTable.Place, apartFrom chosen: [Int],
+        using generator: inout some RandomNumberGenerator, where fits: (Candidate) -> Bool
+    ) -> Int? {
+        let avoided = relaxation >= .sharedMiddle ? [] : avoiding
+        let ignoresHealth = relaxation >= .unhealthy
+        return table.draw(place, using: &generator, keeping: { ignoresHealth ? 8 : keeps[$0] }) { index in
+            fits(table.candidates[index]) && chosen.allSatisfy { table.mayShareAPath(index, $0, rules) }
+                && !avoided.contains(index)
+        }
+    }
+}
