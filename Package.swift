@@ -60,12 +60,19 @@ let package = Package(
         module("EventLoop", ["CLibUV", "CCares", "CShims", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Store", ["CSQLite", "CShims", "OnionCrypto", "Wire"]),
         module("Links", ["Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire"]),
+        module("Sessions", ["Transport", "EventLoop", "Wire"]),
         module(
             "Relay",
-            ["Links", "Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire"]),
+            [
+                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire",
+                "Store", .product(name: "Logging", package: "swift-log"),
+            ]),
         module(
             "Client",
-            ["Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "EventLoop", "OnionCrypto", "Wire"]),
+            [
+                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "EventLoop",
+                "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
+            ]),
         module("Control", ["EventLoop", "Wire"]),
         .executableTarget(
             name: "tunic",

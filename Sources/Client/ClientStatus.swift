@@ -1,0 +1,67 @@
+public import Wire
+
+/// What a client is told at its start.
+public struct ClientConfiguration: Sendable {
+    /// Where the SOCKS5 port listens; port 0 picks a free one.
+    public var socks: [Endpoint]
+    /// How many hops a path has, 1 to 4.
+    public var hops = 3
+    /// How many ready paths without a session are kept.
+    public var sparePaths = 2
+
+    /// The defaults, with the SOCKS5 port at `socks`.
+    public init(socks: [Endpoint]) { self.socks = socks }
+}
+
+/// One path of a client.
+public struct PathStatus: Sendable {
+    /// What a path can be doing.
+    public enum State: String, Sendable {
+        /// Being built.
+        case building
+        /// Usable.
+        case ready
+        /// Its packets no longer come through.
+        case dead
+    }
+
+    /// The nodes in order, guard first.
+    public var hops: [NodeID]
+    /// What it is doing.
+    public var state: State
+    /// Whether a session's data goes over it.
+    public var isActive: Bool
+    /// How long ago it was built, or its build was begun.
+    public var age: TimeSpan
+    /// The smoothed round-trip time to its exit, or the time of its build.
+    public var roundTrip: TimeSpan?
+    /// Packet bytes received over it and sent into it.
+    public var bytesIn: UInt64, bytesOut: UInt64
+}
+
+/// What a client is doing: aggregates only, no destination and no credential.
+public struct ClientStatus: Sendable {
+    /// Where the SOCKS5 ports listen.
+    public var socks: [Endpoint]
+    /// Whether a path is ready; otherwise `problem` says why not.
+    public var isReady: Bool
+    /// What keeps it from being ready, in one sentence.
+    public var problem: String?
+    /// Links that are up.
+    public var links: Int
+    /// Sessions, one per isolation key in use.
+    public var sessions: Int
+    /// Open streams of apps.
+    public var streams: Int
+    /// Nodes whose descriptor is known.
+    public var descriptors: Int
+    /// Packets received and sent.
+    public var packetsIn: UInt64, packetsOut: UInt64
+    /// Bytes received and sent, whole datagrams.
+    public var bytesIn: UInt64, bytesOut: UInt64
+    /// Dropped packets by reason; only reasons that occurred.
+    public var drops: [String: UInt64]
+    /// Paths built, failed builds, and how long the last builds took, newest last (at most 100).
+    public var builds: UInt64, failedBuilds: UInt64
+    public var buildTimes: [TimeSpan]
+}

@@ -1,0 +1,52 @@
+public import Wire
+
+/// What a relay is told at its start.
+public struct RelayConfiguration: Sendable {
+    /// The UDP address to listen on; port 0 picks a free one.
+    public var listen: Endpoint
+    /// What the descriptor announces, one per address family; empty: the address it listens on.
+    public var announced: [Endpoint] = []
+    /// Whether streams may leave here.
+    public var isExit = false
+    /// Ranges that the exit opens although they are special (private, loopback and the like).
+    public var exitAllowed: [CIDR] = []
+    /// How long a drain waits for paths and streams to end by themselves.
+    public var drainLimit = TimeSpan.seconds(30)
+
+    /// The defaults, listening on `listen`.
+    public init(listen: Endpoint) { self.listen = listen }
+}
+
+/// What a relay is doing: aggregates only, nothing about any one path, client or destination.
+public struct RelayStatus: Sendable {
+    /// The node's id.
+    public var nodeID: NodeID
+    /// Where it listens.
+    public var address: Endpoint
+    /// Whether it is an exit.
+    public var isExit: Bool
+    /// Whether it serves; otherwise `problem` says why not.
+    public var isReady: Bool
+    /// What keeps it from serving, in one sentence.
+    public var problem: String?
+    /// Whether it is waiting for its paths to end.
+    public var isDraining: Bool
+    /// Links that are up.
+    public var links: Int
+    /// Paths that it carries.
+    public var paths: Int
+    /// Sessions that end here.
+    public var sessions: Int
+    /// Streams to the outside that are open.
+    public var streams: Int
+    /// Descriptors held.
+    public var descriptors: Int
+    /// Packets received and sent.
+    public var packetsIn: UInt64, packetsOut: UInt64
+    /// Bytes received and sent, whole datagrams.
+    public var bytesIn: UInt64, bytesOut: UInt64
+    /// Dropped packets by reason; only reasons that occurred.
+    public var drops: [String: UInt64]
+    /// Builds accepted here, and refused by reason.
+    public var builds: UInt64, refusals: [String: UInt64]
+}

@@ -1,0 +1,142 @@
+public import EventLoop
+public import Transport
+public import Wire
+
+/// The owner of sessions: a role that knows the paths behind a session's legs.
+public protocol SessionOwner: AnyObject {
+    /// Sends packets on the session's legs for as long as its connection wants to.
+    func transmit(_ session: Session, now: Instant)
+    /// Takes an event that concerns no single stream, or a stream that the peer has opened.
+    func event(_ event: Event, in session: Session)
+}
+
+/// The owner of one stream of a session.
+public protocol StreamUser: AnyObject {
+    /// Bytes, or the end of the peer's half, can be read.
+    func streamReadable()
+    /// There is room for bytes again.
+    func streamWritable()
+    /// The peer gave up its half.
+    func streamReset(code: UInt64)
+    /// The peer reads no more of ours.
+    func streamStopped(code: UInt64)
+    /// Both halves are done; the number means nothing from here on.
+    func streamClosed()
+}
+
+/// One session: its transport connection, its streams' users, and its turn on the loop.
+///
+/// It belongs to the loop's thread. Whoever changes the connection calls ``touch()``; at the end of the loop's turn its events are
+/// handed out, its packets sent, and its timer set.
+public final class Session {
+    /// The transport of all legs.
+    public var connection: Connection
+    /// Who knows the paths behind the legs.
+    public private(set) weak var owner: (any SessionOwner)?
+    /// Where it waits for the turn's end.
+    public let turn: SessionTurn
+    private var users: [StreamID: any StreamUser] = [:]
+    private var timer: LoopTimer!
+    fileprivate var isTouched = false
+    private var isOver = false
+
+    /// A session without legs.
+    public init(turn: SessionTurn, role: Role, configuration: Configuration, seed: UInt64, owner: any SessionOwner) {
+        self.turn = turn
+        self.owner = owner
+        connection = Connection(role: role, configuration: configuration, seed: seed)
+        timer = LoopTimer(on: turn.loop) { [weak self] in self?.touch() }
+    }
+
+    /// How many streams have a user.
+    public var streamCount: Int { users.count }
+
+    /// Gives the stream `id` to `user` until it is closed.
+    public func attach(_ user: any StreamUser, to id: StreamID) { users[id] = user }
+
+    /// Puts the session on the list of the turn's end.
+    public func touch() {
+        guard !isTouched, !isOver else { return }
+        isTouched = true
+        turn.add(self)
+    }
+
+    /// Ends every stream with an error and lets go of all that the session holds; nothing is sent any more.
+    public func end() {
+        guard !isOver else { return }
+        isOver = true
+        timer.close()
+        let left = users
+        users = [:]
+        for user in left.values { user.streamReset(code: SessionError.ended) }
+        for user in left.values { user.streamClosed() }
+    }
+
+    /// Runs due timers, hands out events and sends. What comes up meanwhile is part of it; events of the sending itself wait a turn.
+    fileprivate func settle() {
+        guard !isOver else { return }
+        let now = Instant(nanoseconds: turn.loop.now)
+        if let deadline = connection.nextDeadline, deadline <= now { connection.deadlineReached(now: now) }
+        while !isOver, let event = connection.nextEvent() { handOut(event) }
+        guard !isOver else { return }
+        owner?.transmit(self, now: now)
+        isTouched = false
+        while !isOver, let event = connection.nextEvent() { handOut(event) }
+        guard !isOver else { return }
+        if let deadline = connection.nextDeadline {
+            timer.schedule(at: deadline.nanoseconds)
+        } else {
+            timer.cancel()
+        }
+    }
+
+    private func handOut(_ event: Event) {
+        switch event {
+        case .readable(let id): users[id]?.streamReadable()
+        case .writable(let id): users[id]?.streamWritable()
+        case .reset(let id, let code): users[id]?.streamReset(code: code)
+        case .stopSending(let id, let code): users[id]?.streamStopped(code: code)
+        case .streamClosed(let id): users.removeValue(forKey: id)?.streamClosed()
+        case .finished: break
+        case .streamOpened, .streamsAvailable, .datagram, .legValidated, .legSuspect, .legActivated, .legClosed,
+            .pathChallenge, .pathResponse, .closed:
+            owner?.event(event, in: self)
+        }
+    }
+}
+
+/// Codes of RESET_STREAM and STOP_SENDING on session streams (protocol.md, section 7.2).
+public enum SessionError {
+    /// The other side's TCP connection was reset or failed.
+    public static let connectionReset: UInt64 = 1
+    /// The stream's user is gone or did not behave.
+    public static let cancelled: UInt64 = 2
+    /// The session ended; never on the wire.
+    public static let ended: UInt64 = 3
+    /// The bytes at the start of the stream are not a request or an answer.
+    public static let malformed: UInt64 = 4
+}
+
+/// The sessions that have something to do before the loop waits.
+public final class SessionTurn {
+    /// The loop of all its sessions.
+    public let loop: Loop
+    private var touched: [Session] = []
+    private var settling: [Session] = []
+
+    /// An empty list for sessions on `loop`.
+    public init(loop: Loop) { self.loop = loop }
+
+    fileprivate func add(_ session: Session) {
+        touched.append(session)
+        loop.wake()
+    }
+
+    /// Settles each touched session once; what that touches again waits for the next turn, which follows without waiting.
+    public func run() {
+        guard !touched.isEmpty else { return }
+        swap(&touched, &settling)
+        for session in settling { session.settle() }
+        settling.removeAll(keepingCapacity: true)
+    }
+}

@@ -1,0 +1,151 @@
+public import EventLoop
+public import Transport
+internal import Wire
+
+/// Carries bytes both ways between a TCP connection and a stream of a session, with backpressure and half-close.
+///
+/// From the session to the socket it takes what the socket takes at once, and hands it at most `writeLimit` bytes more to keep;
+/// what is not taken stays in the session, whose flow control stops the peer. From the socket to the session it stops reading as
+/// soon as the session takes no more. The owner forwards the session's stream events; the socket's come here directly.
+public final class StreamPump: ByteStreamDelegate {
+    /// What may wait in the socket's write queue.
+    static let writeLimit = 64 << 10
+
+    /// The session's stream.
+    public let id: StreamID
+    private weak var session: Session?
+    private let socket: ByteStream
+    private let ended: () -> Void
+    /// What was read from the socket and not yet taken by the session; at most one read.
+    private var pending: [UInt8] = []
+    private var pendingOffset = 0
+    private var socketEnded = false
+    private var sessionEnded = false
+    private var isOver = false
+
+    /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:)``.
+    ///
+    /// `ended` is called once: when both directions are done, or either side failed; the socket is closed by then.
+    public init(session: Session, id: StreamID, socket: ByteStream, ended: @escaping () -> Void) {
+        self.session = session
+        self.id = id
+        self.socket = socket
+        self.ended = ended
+    }
+
+    /// Begins, with `early` bytes that were read from the socket before, and its end if that was read too.
+    public func start(early: [UInt8] = [], hasEnded: Bool = false) {
+        socket.delegate = self
+        pending = early
+        socketEnded = hasEnded
+        toSession()
+        toSocket()
+    }
+
+    // MARK: Session to socket
+
+    /// Moves what the session has for the socket, and its end.
+    public func toSocket() {
+        guard !isOver, !sessionEnded, let session else { return }
+        let socket = socket
+        while socket.queuedBytes == 0 {
+            var failure: UVError?
+            let consumed = session.connection.withReadable(id) { bytes in
+                do throws(UVError) {
+                    let taken = try socket.tryWrite(bytes)
+                    let rest = min(bytes.byteCount - taken, Self.writeLimit)
+                    if rest > 0 { try socket.write(bytes.extracting(taken..<taken + rest)) }
+                    return taken + rest
+                } catch {
+                    failure = error
+                    return 0
+                }
+            }
+            if failure != nil { return fail() }
+            if consumed == 0 { break }
+            session.touch()
+        }
+        switch session.connection.readState(id) {
+        case .finished:
+            sessionEnded = true
+            socket.shutdown()
+            finishIfDone()
+        case .reset: fail()
+        case .open, .unknown: break
+        }
+    }
+
+    // MARK: Socket to session
+
+    /// Offers the session what it did not take before, then the socket's end, or reads on.
+    public func toSession() {
+        guard !isOver, let session else { return }
+        if pendingOffset < pending.count {
+            pendingOffset += session.connection.write(id, pending.rawSpan.extracting(pendingOffset..<pending.count))
+            session.touch()
+            guard pendingOffset == pending.count else { return }
+            pending = []
+            pendingOffset = 0
+        }
+        if socketEnded {
+            session.connection.finish(id)
+            session.touch()
+            finishIfDone()
+        } else {
+            socket.startReading()
+        }
+    }
+
+    // MARK: Ends
+
+    /// The session's stream broke, or the session ended: the peer of the socket is told by a reset.
+    public func fail() {
+        guard !isOver else { return }
+        isOver = true
+        socket.reset()
+        if let session {
+            session.connection.reset(id, code: SessionError.connectionReset)
+            session.connection.stopSending(id, code: SessionError.connectionReset)
+            session.touch()
+        }
+        ended()
+    }
+
+    private func finishIfDone() {
+        guard socketEnded, sessionEnded, pending.isEmpty, !isOver, socket.queuedBytes == 0 else { return }
+        isOver = true
+        socket.close()
+        ended()
+    }
+
+    // MARK: Socket events
+
+    /// Hands what the socket read to the session, and stops reading if it does not take all.
+    public func stream(_ stream: ByteStream, received bytes: RawSpan) {
+        guard !isOver, let session else { return }
+        let taken = session.connection.write(id, bytes)
+        session.touch()
+        guard taken < bytes.byteCount else { return }
+        pending = [UInt8](copying: bytes.extracting(taken..<bytes.byteCount))
+        pendingOffset = 0
+        socket.stopReading()
+    }
+
+    /// Ends our half of the session's stream behind what was read.
+    public func streamReachedEnd(_ stream: ByteStream) {
+        socketEnded = true
+        toSession()
+    }
+
+    /// Goes on writing.
+    public func streamDrained(_ stream: ByteStream) {
+        toSocket()
+        finishIfDone()
+    }
+
+    /// Closes the socket when the other direction is done too.
+    public func streamFinishedWriting(_ stream: ByteStream) { finishIfDone() }
+
+    /// Resets the session's stream.
+    public func stream(_ stream: ByteStream, failed error: UVError) { fail() }
+}

@@ -1,0 +1,252 @@
+"""The binary as processes: a whole network on loopback, real clients, real kills."""
+import concurrent.futures
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+from devnet import Devnet
+from peers import Peer, SocksError, digest, download, read_exactly, socks_connect, split, upload
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def resident(pid):
+    """The resident memory of a process, in bytes."""
+    with open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    raise AssertionError(f"process {pid} has no memory figure")
+
+
+def wait_until(condition, limit, what):
+    """Polls until `condition()` is true; fails after `limit` seconds."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {limit} s")
+
+
+class Routing(unittest.TestCase):
+    """One network for all tests that leave its nodes alive."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.net = cls.enterClassContext(Devnet())
+        cls.peer = cls.enterClassContext(Peer())
+
+    def test_curl_fetches_over_three_hops_in_separate_processes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(os.path.join(folder, "page"), "wb") as file:
+                file.write(os.urandom(300_000))
+            server = subprocess.Popen(
+                ["python3", "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder],
+                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            try:
+                port = server.stdout.readline().split()[5]
+                page = subprocess.run(
+                    ["curl", "-sS", "--max-time", "30", "--socks5-hostname", self.net.socks, f"http://localhost:{port}/page"],
+                    check=True, capture_output=True).stdout
+                with open(os.path.join(folder, "page"), "rb") as file:
+                    self.assertEqual(page, file.read())
+            finally:
+                server.terminate()
+                server.wait()
+                server.stdout.close()
+        self.assertEqual(len({node["pid"] for node in self.net.nodes}), 6)
+        active = [path for path in self.net.paths() if path["active"]]
+        self.assertTrue(active)
+        self.assertTrue(all(len(set(path["hops"])) == 3 for path in active))
+
+    def test_one_gibibyte_down_and_up_arrives_unchanged(self):
+        self.assertEqual(download(self.net.socks, self.peer.port, GIB), digest(GIB))
+        self.assertEqual(upload(self.net.socks, self.peer.port, GIB), (GIB, digest(GIB)))
+
+    def test_64_downloads_at_once_are_all_right(self):
+        with concurrent.futures.ThreadPoolExecutor(64) as pool:
+            sizes = [MIB + 1000 * index for index in range(64)]
+            got = list(pool.map(lambda size: download(self.net.socks, self.peer.port, size), sizes))
+        self.assertEqual(got, [digest(size) for size in sizes])
+
+    def test_half_close_lets_the_answer_come(self):
+        with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"late 200000\n") as sock:
+            sock.sendall(b"x" * 5000)
+            sock.shutdown(socket.SHUT_WR)
+            count = 0
+            while part := sock.recv(65536):
+                count += len(part)
+        self.assertEqual(count, 200_000)
+
+    def test_replies_name_the_exits_real_errors(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            port = closed.getsockname()[1]
+        for host, port, code in [
+            ("127.0.0.1", port, 5),  # refused
+            ("no-such-host.invalid", 80, 4),  # host not found
+            ("10.0.0.1", 80, 2),  # not allowed by the exit's policy
+            ("127.0.0.1", 25, 2),  # port 25
+        ]:
+            with self.subTest(host=host, port=port), self.assertRaises(SocksError) as caught:
+                socks_connect(self.net.socks, host, port)
+            self.assertEqual(caught.exception.code, code)
+
+    def test_different_credentials_never_share_a_path(self):
+        socks = [socks_connect(self.net.socks, "127.0.0.1", self.peer.port, user=name, early=b"echo\n") for name in ("a", "b")]
+        try:
+            for sock in socks:
+                sock.sendall(b"ping")
+                self.assertEqual(read_exactly(sock, 4), b"ping")
+            active = [tuple(path["hops"]) for path in self.net.paths() if path["active"]]
+            self.assertGreaterEqual(len(active), 2)
+        finally:
+            for sock in socks:
+                sock.close()
+
+    def test_an_app_that_stops_reading_holds_up_nobody_and_fills_no_memory(self):
+        before = resident(self.net.client_pid)
+        with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"get %d\n" % GIB) as lazy:
+            read_exactly(lazy, 1000)
+            time.sleep(1)
+            self.assertEqual(download(self.net.socks, self.peer.port, 8 * MIB), digest(8 * MIB))
+            self.assertLess(resident(self.net.client_pid) - before, 60 * MIB)
+
+    @unittest.skipUnless(shutil.which("sshd") or os.path.exists("/usr/sbin/sshd"), "no sshd")
+    def test_ssh_by_proxy_command(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("host", "user"):
+                subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{folder}/{name}"], check=True)
+            shutil.copy(f"{folder}/user.pub", f"{folder}/authorized_keys")
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            os.makedirs("/run/sshd", exist_ok=True)
+            server = subprocess.Popen(
+                ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", str(port), "-h", f"{folder}/host",
+                 "-o", f"AuthorizedKeysFile={folder}/authorized_keys", "-o", "StrictModes=no", "-o", "PidFile=none",
+                 "-o", "ListenAddress=127.0.0.1", "-o", "UsePAM=no"], stderr=subprocess.DEVNULL)
+            try:
+                wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 10, "sshd listens")
+                here = os.path.dirname(os.path.abspath(__file__))
+                output = subprocess.run(
+                    ["ssh", "-F", "/dev/null", "-i", f"{folder}/user", "-o", "StrictHostKeyChecking=no",
+                     "-o", f"UserKnownHostsFile={folder}/known", "-o", "BatchMode=yes", "-p", str(port),
+                     "-o", f"ProxyCommand=python3 {here}/netcat.py {self.net.socks} %h %p",
+                     "127.0.0.1", "seq 1 20000 | tail -1"],
+                    check=True, capture_output=True, text=True, timeout=60).stdout
+                self.assertEqual(output.strip(), "20000")
+            finally:
+                server.terminate()
+                server.wait()
+
+
+class Failures(unittest.TestCase):
+    """Each test has a network of its own and kills a part of it."""
+
+    def setUp(self):
+        self.net = self.enterContext(Devnet())
+        self.peer = self.enterContext(Peer())
+
+    def active(self):
+        """The hops of the path that carries traffic, once there is one."""
+        found = []
+
+        def look():
+            found[:] = [path["hops"] for path in self.net.paths() if path["active"] and path["bytes_in"] > 200_000]
+            return bool(found)
+
+        wait_until(look, 10, "a path carries traffic")
+        return found[0]
+
+    def kill(self, node_id):
+        pid = next(node["pid"] for node in self.net.nodes if node["id"] == node_id)
+        os.kill(pid, signal.SIGKILL)
+
+    def download_while_a_hop_dies(self, position):
+        stall, last, total = [0.0], [None], [0]
+
+        def progress(count):
+            now = time.monotonic()
+            if last[0] is not None:
+                stall[0] = max(stall[0], now - last[0])
+            last[0] = now
+            total[0] = count
+
+        result = []
+        worker = threading.Thread(target=lambda: result.append(download(self.net.socks, self.peer.port, GIB, progress)))
+        worker.start()
+        wait_until(lambda: total[0] > 100 * MIB, 60, "the download is under way")
+        self.kill(self.active()[position])
+        worker.join(180)
+        self.assertEqual(result, [digest(GIB)])
+        self.assertLess(stall[0], 3.0)
+
+    def test_a_download_outlives_its_guard(self):
+        self.download_while_a_hop_dies(0)
+
+    def test_a_download_outlives_its_middle(self):
+        self.download_while_a_hop_dies(1)
+
+    def test_a_dead_exit_ends_its_streams_and_the_next_request_works(self):
+        with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"get %d\n" % (8 * GIB)) as sock:
+            read_exactly(sock, 4 * MIB)
+            self.kill(self.active()[2])
+            began = time.monotonic()
+            with self.assertRaises((ConnectionError, EOFError)):
+                while True:
+                    read_exactly(sock, MIB)
+            self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual(download(self.net.socks, self.peer.port, MIB), digest(MIB))
+
+    def test_without_nodes_there_is_an_error_and_never_a_direct_connection(self):
+        self.assertEqual(download(self.net.socks, self.peer.port, MIB), digest(MIB))
+        for node in self.net.nodes:
+            os.kill(node["pid"], signal.SIGKILL)
+        before = self.peer.connections
+        began = time.monotonic()
+        with self.assertRaises((SocksError, EOFError, ConnectionError)):
+            with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"get 10\n") as sock:
+                read_exactly(sock, 10)
+        self.assertLess(time.monotonic() - began, 31)
+        self.assertEqual(self.peer.connections, before)
+        self.net.restart_nodes()
+
+        def works():
+            try:
+                return download(self.net.socks, self.peer.port, 1000, timeout=5) == digest(1000)
+            except (SocksError, OSError, EOFError):
+                return False
+
+        wait_until(works, 30, "traffic works again")
+
+    def test_2000_idle_streams_stay_alive(self):
+        socks = []
+        try:
+            for _ in range(2000):
+                socks.append(socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"echo\n"))
+            time.sleep(float(os.environ.get("TUNIC_IDLE_SECONDS", "60")))
+            for index, sock in enumerate(socks):
+                sock.sendall(b"%08d" % index)
+            for index, sock in enumerate(socks):
+                self.assertEqual(read_exactly(sock, 8), b"%08d" % index)
+            exits = {path["hops"][-1] for path in self.net.paths() if path["active"]}
+            pids = [self.net.client_pid] + [node["pid"] for node in self.net.nodes if node["id"] in exits]
+            self.assertGreaterEqual(len(pids), 2)
+            for pid in pids:
+                self.assertLess(resident(pid), 150 * MIB)
+        finally:
+            for sock in socks:
+                sock.close()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
