@@ -48,7 +48,8 @@ extension MutableRawSpan {
     /// The receiver index, or the type of a handshake message.
     public var receiverIndex: UInt32 {
         get {
-            UInt32(littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: Packet.receiverIndexOffset, as: UInt32.self))
+            UInt32(
+                littleEndian: unsafe unsafeLoadUnaligned(fromByteOffset: Packet.receiverIndexOffset, as: UInt32.self))
         }
         mutating set {
             storeBytes(of: newValue.littleEndian, toByteOffset: Packet.receiverIndexOffset, as: UInt32.self)

@@ -1,0 +1,226 @@
+internal import OnionCrypto
+public import Wire
+
+/// The responder's side of link handshakes (protocol.md, sections 3.2 to 3.4 and 3.6).
+///
+/// It keeps nothing about a source before it has shown a cookie or, without load, a fresh timestamp under a staked node's key.
+public struct LinkResponder: ~Copyable {
+    /// Local limits.
+    public struct Limits: Sendable {
+        /// Initiations a second from one source address, or one IPv6 /64, that has shown a cookie.
+        public var initiationsPerSource = 20
+        /// The burst of that rate.
+        public var sourceBurst = 40
+        /// How many sources are remembered.
+        public var sources = 4_096
+        /// Initiations a second above which nodes must show a cookie too.
+        public var loadThreshold = 200
+        /// Cookies sent a second.
+        public var cookies = 2_000
+        /// Clients' initiations remembered per cookie secret.
+        public var clientInitiations = 65_536
+        /// Nodes whose last timestamp is remembered.
+        public var nodes = 65_536
+
+        /// The defaults.
+        public init() {}
+    }
+
+    /// What an initiation came to.
+    public enum Verdict: ~Copyable {
+        /// Nothing; nothing is sent.
+        case drop(LinkDropReason)
+        /// Send this datagram back to the source; it is as long as the one that came.
+        case cookie([UInt8])
+        /// A link may be made.
+        case accepted(AcceptedInitiation)
+    }
+
+    private let network: LinkNetwork
+    private let identity: LinkIdentity
+    private let suites: SuiteSet
+    private let limits: Limits
+    private let macKey: Secret
+    private let cookieKey: Secret
+    private var jar: CookieJar
+    private var cookieBucket: TokenBucket
+    private var sources: SourceLimiter
+    private var load: LoadMeter
+    private var clients: InitiationCache
+    private var timestamps: [Bytes32: UInt64] = [:]
+
+    /// A responder for the node `identity`.
+    public init(
+        network: LinkNetwork, identity: LinkIdentity, suites: SuiteSet = .available, limits: Limits = Limits(),
+        now: Instant
+    ) {
+        self.network = network
+        self.identity = identity
+        self.suites = suites
+        self.limits = limits
+        macKey = network.macKey(of: identity.nodeID)
+        cookieKey = network.cookieKey(of: identity.nodeID)
+        jar = CookieJar(now: now)
+        cookieBucket = TokenBucket(rate: limits.cookies, burst: limits.cookies, now: now)
+        sources = SourceLimiter(rate: limits.initiationsPerSource, burst: limits.sourceBurst, capacity: limits.sources)
+        load = LoadMeter(threshold: limits.loadThreshold, now: now)
+        clients = InitiationCache(capacity: limits.clientInitiations)
+    }
+
+    /// Takes a datagram whose first four bytes are below 256 and which is no answer; `isStaked` tells of a node id.
+    public mutating func receive(
+        _ datagram: RawSpan, from source: Endpoint, now: Instant, isStaked: (Bytes32) -> Bool
+    ) -> Verdict {
+        guard datagram.byteCount == network.packetSize else { return .drop(.wrongSize) }
+        let kind: HandshakeKind
+        switch HandshakeKind(rawValue: datagram.receiverIndex) {
+        case .nodeInitiation: kind = .nodeInitiation
+        case .clientInitiation: kind = .clientInitiation
+        case .response, .cookie, nil: return .drop(.unknownType)
+        }
+
+        // 1: mac1, before any other work.
+        let mac1Offset = HandshakeLayout.mac1(network.packetSize)
+        let mac1 = datagram.extracting(mac1Offset..<mac1Offset + HandshakeLayout.macSize)
+        let expected = Blake2b.mac16(key: macKey.bytes, datagram.extracting(0..<mac1Offset))
+        guard constantTimeEqual(expected.rawSpan, mac1) else { return .drop(.badMAC) }
+        var reader = ByteReader(datagram)
+        guard (try? reader.u32()) != nil, let remoteIndex = try? reader.u32(), remoteIndex >= Packet.firstReceiverIndex
+        else { return .drop(.malformed) }
+
+        // 2: the source must have shown that it receives.
+        jar.advance(to: now)
+        clients.advance(toRotation: jar.rotation)
+        let isLoaded = load.count(now: now)
+        if kind == .clientInitiation || isLoaded {
+            guard jar.verify(datagram, from: source) else {
+                guard cookieBucket.take(now: now) else { return .drop(.cookieLimit) }
+                return .cookie(cookieMessage(to: source, index: remoteIndex, mac1: mac1))
+            }
+            guard sources.take(source.address, now: now) else { return .drop(.sourceLimit) }
+        }
+
+        // 3: the Noise message.
+        let noise = datagram.extracting(HandshakeLayout.initiationNoise..<mac1Offset)
+        return read(noise, kind: kind, remoteIndex: remoteIndex, isStaked: isStaked)
+    }
+
+    private mutating func read(
+        _ noise: RawSpan, kind: HandshakeKind, remoteIndex: UInt32, isStaked: (Bytes32) -> Bool
+    ) -> Verdict {
+        if kind == .clientInitiation {
+            let ephemeral = Bytes32(copying: noise.extracting(0..<32))
+            guard !clients.contains(ephemeral) else { return .drop(.replayedInitiation) }
+            guard clients.hasRoom else { return .drop(.initiationLimit) }
+        }
+        let prologue = network.prologue(kind, responder: identity.nodeID)
+        var handshake = NoiseHandshake(responder: kind.pattern, prologue: prologue.rawSpan, identity: identity)
+        guard let payload = try? handshake.readFirst(noise) else { return .drop(.badHandshake) }
+        var fields = ByteReader(payload.rawSpan)
+        guard let offered = try? fields.u8(), let reserved = try? fields.u8(), let timestamp = try? fields.u64(),
+            reserved == 0, let suite = suites.intersection(SuiteSet(rawValue: offered)).preferred
+        else { return .drop(.malformed) }
+
+        var peer: Bytes32?
+        switch kind {
+        case .nodeInitiation:
+            guard let nodeID = try? fields.bytes32(), nodeID != identity.nodeID else { return .drop(.malformed) }
+            guard isStaked(nodeID), (try? SigningKey.agreementKey(of: nodeID)) == handshake.remoteStatic else {
+                return .drop(.notStaked)
+            }
+            guard timestamp > timestamps[nodeID] ?? 0 else { return .drop(.staleTimestamp) }
+            if timestamps.count >= limits.nodes, timestamps[nodeID] == nil { forgetNodes(isStaked) }
+            timestamps[nodeID] = timestamp
+            peer = nodeID
+        case .clientInitiation:
+            guard timestamp == 0 else { return .drop(.malformed) }
+            guard let ephemeral = handshake.remoteEphemeral else { return .drop(.badHandshake) }
+            clients.insert(ephemeral)
+        case .response, .cookie: return .drop(.unknownType)
+        }
+        return .accepted(
+            AcceptedInitiation(
+                handshake: handshake, network: network, remoteIndex: remoteIndex, suite: suite, peer: peer))
+    }
+
+    /// Makes room: nodes that have lost their stake could not come back without being asked again anyway.
+    private mutating func forgetNodes(_ isStaked: (Bytes32) -> Bool) {
+        timestamps = timestamps.filter { isStaked($0.key) }
+    }
+
+    private func cookieMessage(to source: Endpoint, index: UInt32, mac1: RawSpan) -> [UInt8] {
+        let nonce = SecureRandom.bytes(HandshakeLayout.cookieSealed - HandshakeLayout.cookieNonce)
+        var message = ByteWriter(capacity: network.packetSize)
+        message.u32(HandshakeKind.cookie.rawValue)
+        message.u32(index)
+        message.raw(nonce)
+        message.raw(
+            XChaCha20Poly1305.seal(
+                jar.cookie(for: source).rawSpan, associated: mac1, nonce: nonce.rawSpan, key: cookieKey))
+        message.raw(SecureRandom.bytes(network.packetSize - HandshakeLayout.cookieRandom))
+        return message.bytes
+    }
+}
+
+/// An initiation that was accepted and not yet answered.
+public struct AcceptedInitiation: ~Copyable {
+    private let handshake: NoiseHandshake
+    private let network: LinkNetwork
+    private let remoteIndex: UInt32
+    private let suite: Suite
+    /// The node that initiates; nil for a client.
+    public let peer: Bytes32?
+
+    init(
+        handshake: consuming NoiseHandshake, network: LinkNetwork, remoteIndex: UInt32, suite: Suite, peer: Bytes32?
+    ) {
+        self.handshake = handshake
+        self.network = network
+        self.remoteIndex = remoteIndex
+        self.suite = suite
+        self.peer = peer
+    }
+
+    /// Makes the link and the response to send; nil when the initiator's key turns out to be of low order.
+    ///
+    /// `localIndex` is chosen at random, at least 256 and unused; `time` is what a client may set its clock by.
+    public consuming func respond(localIndex: UInt32, time: UnixTime, now: Instant) -> LinkResponse? {
+        precondition(localIndex >= Packet.firstReceiverIndex, "small receiver indices are handshake types")
+        let payloadSize = network.packetSize - HandshakeLayout.responseNoise - NoisePattern.secondOverhead
+        var payload = ByteWriter(capacity: payloadSize)
+        payload.u8(suite.rawValue)
+        payload.u8(0)
+        payload.u64(time.seconds)
+        payload.zeros(payloadSize - payload.bytes.count)
+        let network = network
+        let remoteIndex = remoteIndex
+        let suite = suite
+        let peer = peer
+        guard let result = try? handshake.writeSecond(payload.bytes.rawSpan) else { return nil }
+        var message = ByteWriter(capacity: network.packetSize)
+        message.u32(HandshakeKind.response.rawValue)
+        message.u32(localIndex)
+        message.u32(remoteIndex)
+        message.raw(result.bytes)
+        return LinkResponse(
+            bytes: message.bytes,
+            link: NewLink(
+                keys: result.takeKeys(), network: network, isInitiator: false, suite: suite, localIndex: localIndex,
+                remoteIndex: remoteIndex, peer: peer, peerTime: nil, now: now))
+    }
+}
+
+/// A response to send and the link that it makes, half-open until a packet under its keys comes.
+public struct LinkResponse: ~Copyable {
+    /// The datagram, to be sent to the initiation's source.
+    public let bytes: [UInt8]
+    private let link: NewLink
+
+    init(bytes: [UInt8], link: consuming NewLink) {
+        self.bytes = bytes
+        self.link = link
+    }
+
+    /// The link, moved out.
+    public consuming func takeLink() -> NewLink { link }
+}

@@ -1,0 +1,337 @@
+internal import OnionCrypto
+public import Wire
+
+/// All keys of a link: the current generation, the one before, and the one that waits for its first packet
+/// (protocol.md, sections 3.5, 3.7 and 4).
+public struct LinkKeyring: ~Copyable {
+    /// When keys change and end.
+    public struct Timing: Sendable {
+        /// The age at which the link's initiator makes new keys.
+        public var rekeyAfter = TimeSpan.seconds(120)
+        /// The number of packets under one key at which it does.
+        public var rekeyAfterPackets: UInt64 = 1 << 60
+        /// How long old keys are kept once the peer uses new ones.
+        public var overlap = TimeSpan.seconds(10)
+        /// The age at which any key ends, and with the current one the link.
+        public var keyLifetime = TimeSpan.seconds(180)
+        /// The wait after a failed rekey.
+        public var rekeyRetry = TimeSpan.seconds(10)
+
+        /// The protocol's values.
+        public init() {}
+    }
+
+    /// What committing a packet changed.
+    public enum Commit: Equatable, Sendable {
+        /// Another packet with this counter was committed first: this one must not count.
+        case duplicate
+        /// Nothing but the window.
+        case committed
+        /// The peer has begun to use new keys, and so do we.
+        case switched
+        /// The link's first packet: it is no longer half-open.
+        case confirmed
+    }
+
+    /// Whether we began the link, and so begin rekeys.
+    public let isInitiator: Bool
+    private let network: LinkNetwork
+    /// When keys change and end; to be set right after the handshake, if at all.
+    public var timing = Timing()
+    private let suite: Suite
+    private var current: LinkKeys
+    private var previous: LinkKeys?
+    /// When the previous keys end; nil until the peer has used the current ones.
+    private var previousEndsAt: Instant?
+    private var next: LinkKeys?
+    /// A rekey that waits for its answer, and the local index of its keys.
+    private var pending: NoiseHandshake?
+    private var pendingIndex: UInt32?
+    private var rekeyNotBefore: Instant
+    /// Local indices that nothing answers to any more and that were not handed over yet.
+    private var retired: [UInt32] = []
+    private var isLinkConfirmed = false
+    private var sendControlNext: UInt64
+    private let sendControlStart: UInt64
+    private let receiveControlStart: UInt64
+    /// Numbers of control packets, from the start on.
+    private var controlWindow = ReplayWindow()
+
+    init(
+        _ split: consuming SplitKeys, network: LinkNetwork, isInitiator: Bool, suite: Suite, localIndex: UInt32,
+        remoteIndex: UInt32, now: Instant
+    ) {
+        self.network = network
+        self.isInitiator = isInitiator
+        self.suite = suite
+        let initiatorStart = split.initiator.deriveNumber("control start") >> 17
+        let responderStart = split.responder.deriveNumber("control start") >> 17
+        sendControlStart = isInitiator ? initiatorStart : responderStart
+        receiveControlStart = isInitiator ? responderStart : initiatorStart
+        sendControlNext = sendControlStart
+        current = LinkKeys(
+            split, isInitiator: isInitiator, suite: suite, localIndex: localIndex, remoteIndex: remoteIndex, now: now)
+        rekeyNotBefore = now
+        previous = nil
+        next = nil
+        pending = nil
+    }
+
+    // MARK: Packets
+
+    /// The local index of the current keys.
+    public var localIndex: UInt32 { current.localIndex }
+
+    /// Opens the header of a packet in place with the keys that its receiver index names; commits nothing.
+    ///
+    /// Returns why it was dropped, or nil.
+    public mutating func openHeader(_ packet: inout MutableRawSpan) -> LinkDropReason? {
+        let index = packet.receiverIndex
+        if index == current.localIndex { return current.openHeader(&packet) }
+        if let reason = next?.openHeader(&packet, ifFor: index) { return reason.asDrop }
+        if let reason = previous?.openHeader(&packet, ifFor: index) { return reason.asDrop }
+        return .unknownIndex
+    }
+
+    /// Notes that a packet which `openHeader` let pass has passed its last check.
+    ///
+    /// `index` and `counter` are the packet's receiver index and link counter as it came. The first packet under new keys
+    /// makes them the current ones.
+    public mutating func commit(index: UInt32, counter: UInt64, now: Instant) -> Commit {
+        if index == current.localIndex {
+            let isFirst = !current.isConfirmed
+            guard current.commit(counter) else { return .duplicate }
+            guard isFirst else { return .committed }
+            if previous != nil, previousEndsAt == nil { previousEndsAt = now + timing.overlap }
+            if isLinkConfirmed { return .committed }
+            isLinkConfirmed = true
+            return .confirmed
+        }
+        if let isNew = next?.commit(counter, ifFor: index) {
+            guard isNew else { return .duplicate }
+            switchToNext(now: now)
+            return .switched
+        }
+        if let isNew = previous?.commit(counter, ifFor: index) { return isNew ? .committed : .duplicate }
+        return .duplicate
+    }
+
+    private mutating func switchToNext(now: Instant) {
+        guard let keys = next.take() else { return }
+        retireCurrent(for: keys)
+        previousEndsAt = now + timing.overlap
+    }
+
+    /// Makes `keys` the current ones and keeps the old ones for what is on its way.
+    private mutating func retireCurrent(for keys: consuming LinkKeys) {
+        if let index = Self.index(of: previous) { retired.append(index) }
+        var keys: LinkKeys = keys
+        swap(&current, &keys)
+        previous = consume keys
+        previousEndsAt = nil
+    }
+
+    /// Seals the header in place under the current keys; path id and slots must stand already.
+    public mutating func sealHeader(_ packet: inout MutableRawSpan) { current.sealHeader(&packet) }
+
+    // MARK: Control packets
+
+    /// The packet number that the next control packet will have.
+    public var nextControlNumber: UInt64 { sendControlNext - sendControlStart }
+
+    /// Leaves out `count` packet numbers, so that acknowledgements of packets never sent show.
+    public mutating func skipControlNumbers(_ count: UInt64) { sendControlNext &+= count }
+
+    /// Seals a control packet whose payload stands, in place: slots, path id, header.
+    public mutating func sealControl(_ packet: inout MutableRawSpan) {
+        let counter = sendControlNext
+        sendControlNext = counter &+ 1
+        current.sealControl(&packet, counter: counter)
+        current.sealHeader(&packet)
+    }
+
+    /// What opening a control packet came to.
+    public enum ControlOpening: Equatable, Sendable {
+        /// The payload stands open; the packet number is the control connection's.
+        case opened(packetNumber: UInt64)
+        /// It is dropped; the payload may have been wiped.
+        case drop(LinkDropReason)
+    }
+
+    /// Opens the payload of a packet with path id 0 whose header `openHeader` has opened; commits nothing.
+    public mutating func openControl(_ packet: inout MutableRawSpan) -> ControlOpening {
+        let counter = packet.hopCounter(4)
+        // The start is below 2^47: a counter far above the start is a forgery even if its tag were right.
+        guard counter >= receiveControlStart, counter - receiveControlStart < 1 << 62,
+            controlWindow.check(counter - receiveControlStart)
+        else { return .drop(.replayedControl) }
+        let index = packet.receiverIndex
+        let isGood: Bool
+        if index == current.localIndex {
+            isGood = current.openControl(&packet, counter: counter)
+        } else if let result = next?.openControl(&packet, counter: counter, ifFor: index) {
+            isGood = result
+        } else if let result = previous?.openControl(&packet, counter: counter, ifFor: index) {
+            isGood = result
+        } else {
+            return .drop(.unknownIndex)
+        }
+        return isGood ? .opened(packetNumber: counter - receiveControlStart) : .drop(.badControl)
+    }
+
+    /// Notes a control packet that was opened; to be called before `commit`, false if another was faster.
+    public mutating func commitControl(packetNumber: UInt64) -> Bool {
+        guard controlWindow.check(packetNumber) else { return false }
+        controlWindow.commit(packetNumber)
+        return true
+    }
+
+    // MARK: Rekey
+
+    /// The length of the body of REKEY and of its answer.
+    public static let rekeyMessageSize = 52
+
+    /// Whether it is time to call `startRekey`.
+    public func wantsRekey(now: Instant) -> Bool {
+        guard isInitiator, isLinkConfirmed, pendingIndex == nil, now >= rekeyNotBefore else { return false }
+        return now - current.createdAt >= timing.rekeyAfter || current.sealedCount >= timing.rekeyAfterPackets
+    }
+
+    /// The body of a REKEY message; `localIndex` is for the new keys, chosen at random and unused.
+    public mutating func startRekey(localIndex: UInt32) -> [UInt8] {
+        precondition(isInitiator, "the link's initiator begins rekeys")
+        let prologue = network.rekeyPrologue
+        var handshake = NoiseHandshake(
+            initiator: .nnPSK0, prologue: prologue.rawSpan, psk: current.takeRekeySecret())
+        var body = ByteWriter(capacity: Self.rekeyMessageSize)
+        body.u32(localIndex)
+        // Without a static key there is no exchange in the first message that could fail.
+        if let message = try? handshake.writeFirst(RawSpan()) { body.raw(message) }
+        if let pendingIndex { retired.append(pendingIndex) }
+        pending = consume handshake
+        pendingIndex = localIndex
+        return body.bytes
+    }
+
+    /// Takes the answer to REKEY; true when new keys are in use, and then a packet should be sent soon.
+    public mutating func finishRekey(_ answer: RawSpan, now: Instant) -> Bool {
+        guard let rekey = pending.take(), let localIndex = pendingIndex else { return false }
+        pendingIndex = nil
+        guard answer.byteCount == Self.rekeyMessageSize, answer.receiverIndex >= Packet.firstReceiverIndex,
+            let result = try? rekey.readSecond(answer.extracting(4..<answer.byteCount))
+        else {
+            retired.append(localIndex)
+            rekeyNotBefore = now + timing.rekeyRetry
+            return false
+        }
+        retireCurrent(
+            for: LinkKeys(
+                result.takeKeys(), isInitiator: true, suite: suite, localIndex: localIndex,
+                remoteIndex: answer.receiverIndex, now: now))
+        return true
+    }
+
+    /// Gives up a rekey that was not answered; another is tried later.
+    public mutating func rekeyFailed(now: Instant) {
+        guard let pendingIndex else { return }
+        pending = nil
+        retired.append(pendingIndex)
+        self.pendingIndex = nil
+        rekeyNotBefore = now + timing.rekeyRetry
+    }
+
+    /// Answers the peer's REKEY; nil when it is not valid, comes from the responder, or comes too soon after the last.
+    ///
+    /// `localIndex` is for the new keys, chosen at random and unused. The new keys are used once a packet under them has come.
+    public mutating func answerRekey(_ body: RawSpan, localIndex: UInt32, now: Instant) -> [UInt8]? {
+        guard !isInitiator, body.byteCount == Self.rekeyMessageSize,
+            body.receiverIndex >= Packet.firstReceiverIndex, now >= rekeyNotBefore
+        else { return nil }
+        let prologue = network.rekeyPrologue
+        var handshake = NoiseHandshake(
+            responder: .nnPSK0, prologue: prologue.rawSpan, psk: current.takeRekeySecret())
+        guard (try? handshake.readFirst(body.extracting(4..<body.byteCount))) != nil,
+            let result = try? handshake.writeSecond(RawSpan())
+        else { return nil }
+        rekeyNotBefore = now + timing.rekeyAfter / 4
+        if let index = Self.index(of: next) { retired.append(index) }
+        var answer = ByteWriter(capacity: Self.rekeyMessageSize)
+        answer.u32(localIndex)
+        answer.raw(result.bytes)
+        next = LinkKeys(
+            result.takeKeys(), isInitiator: false, suite: suite, localIndex: localIndex,
+            remoteIndex: body.receiverIndex, now: now)
+        return answer.bytes
+    }
+
+    // MARK: Time
+
+    /// Wipes keys whose time is over; true when the current ones are among them and the link must close.
+    public mutating func expire(now: Instant) -> Bool {
+        if let keys = previous.take() {
+            if keys.isOver(timing.keyLifetime, now) || previousEndsAt.map({ now >= $0 }) ?? false {
+                retired.append(keys.localIndex)
+                previousEndsAt = nil
+            } else {
+                previous = consume keys
+            }
+        }
+        if let keys = next.take() {
+            if keys.isOver(timing.keyLifetime, now) {
+                retired.append(keys.localIndex)
+            } else {
+                next = consume keys
+            }
+        }
+        return current.isOver(timing.keyLifetime, now)
+    }
+
+    /// Local indices that no key answers to any more, handed over once.
+    public mutating func takeRetired() -> [UInt32] {
+        guard !retired.isEmpty else { return [] }
+        let result = retired
+        retired = []
+        return result
+    }
+
+    /// Every local index that some key, or a rekey under way, answers to; for taking a link down.
+    public func localIndices() -> [UInt32] {
+        var result = [current.localIndex] + retired
+        if let index = Self.index(of: previous) { result.append(index) }
+        if let index = Self.index(of: next) { result.append(index) }
+        if let pendingIndex { result.append(pendingIndex) }
+        return result
+    }
+
+    private static func index(of keys: borrowing LinkKeys?) -> UInt32? {
+        switch keys {
+        case .some(let keys): keys.localIndex
+        case .none: nil
+        }
+    }
+}
+
+extension LinkKeys {
+    /// The outcome of `openHeader` for keys that a packet does belong to.
+    struct Opening {
+        let asDrop: LinkDropReason?
+    }
+
+    /// Opens the header if `index` names these keys; nil otherwise.
+    borrowing func openHeader(_ packet: inout MutableRawSpan, ifFor index: UInt32) -> Opening? {
+        index == localIndex ? Opening(asDrop: openHeader(&packet)) : nil
+    }
+
+    /// Commits if `index` names these keys; nil otherwise.
+    mutating func commit(_ counter: UInt64, ifFor index: UInt32) -> Bool? {
+        index == localIndex ? commit(counter) : nil
+    }
+
+    /// Opens a control payload if `index` names these keys; nil otherwise.
+    borrowing func openControl(_ packet: inout MutableRawSpan, counter: UInt64, ifFor index: UInt32) -> Bool? {
+        index == localIndex ? openControl(&packet, counter: counter) : nil
+    }
+
+    /// Whether they are as old as keys may become.
+    borrowing func isOver(_ lifetime: TimeSpan, _ now: Instant) -> Bool { now - createdAt >= lifetime }
+}

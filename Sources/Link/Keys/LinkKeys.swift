@@ -1,0 +1,102 @@
+internal import OnionCrypto
+public import Wire
+
+/// One generation of a link's keys: header and control, each for both directions (protocol.md, sections 3.5 and 4).
+///
+/// Everything works on a whole packet in place. The keys are wiped when the value ends.
+public struct LinkKeys: ~Copyable {
+    /// The receiver index that we chose: incoming packets with it belong to these keys.
+    public let localIndex: UInt32
+    /// The receiver index that the peer chose: it goes onto outgoing packets.
+    public let remoteIndex: UInt32
+    /// When the handshake that made them was done.
+    public let createdAt: Instant
+    let suite: Suite
+    private let sendHeader: AEADKey
+    private let receiveHeader: AEADKey
+    private let sendControl: AEADKey
+    private let receiveControl: AEADKey
+    private let rekeySecret: Secret
+    private var window = ReplayWindow()
+    /// The link counter of the next packet: also how many packets these keys have sealed.
+    public private(set) var sealedCount: UInt64 = 0
+    /// Whether a packet of the peer under these keys has been committed.
+    public private(set) var isConfirmed = false
+
+    init(
+        _ split: borrowing SplitKeys, isInitiator: Bool, suite: Suite, localIndex: UInt32, remoteIndex: UInt32,
+        now: Instant
+    ) {
+        self.suite = suite
+        self.localIndex = localIndex
+        self.remoteIndex = remoteIndex
+        createdAt = now
+        rekeySecret = split.initiator.derive("rekey", mixing: split.responder)
+        let initiatorHeader = AEADKey(suite, split.initiator.derive("header"))
+        let initiatorControl = AEADKey(suite, split.initiator.derive("control"))
+        let responderHeader = AEADKey(suite, split.responder.derive("header"))
+        let responderControl = AEADKey(suite, split.responder.derive("control"))
+        if isInitiator {
+            sendHeader = initiatorHeader
+            sendControl = initiatorControl
+            receiveHeader = responderHeader
+            receiveControl = responderControl
+        } else {
+            sendHeader = responderHeader
+            sendControl = responderControl
+            receiveHeader = initiatorHeader
+            receiveControl = initiatorControl
+        }
+    }
+
+    /// The pre-shared key of the rekey that follows these keys.
+    borrowing func takeRekeySecret() -> Secret { rekeySecret.clone() }
+
+    // MARK: Packets
+
+    /// Seals the header in place: writes receiver index, counter and tag; path id and slots must stand already.
+    public mutating func sealHeader(_ packet: inout MutableRawSpan) {
+        let counter = sealedCount
+        sealedCount = counter &+ 1
+        packet.receiverIndex = remoteIndex
+        packet.linkCounter = counter
+        sendHeader.seal(
+            &packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, tagAt: Packet.linkTagOffset,
+            counter: counter)
+    }
+
+    /// Opens the header in place if its counter is new and its tag right; commits nothing.
+    ///
+    /// Returns why not, and then the sealed header is wiped or untouched.
+    public borrowing func openHeader(_ packet: inout MutableRawSpan) -> LinkDropReason? {
+        let counter = packet.linkCounter
+        guard window.check(counter) else { return .replayedPacket }
+        let isGood = receiveHeader.open(
+            &packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, tagAt: Packet.linkTagOffset,
+            counter: counter)
+        return isGood ? nil : .badHeader
+    }
+
+    /// Notes that the packet with link counter `counter` has passed its last check; false if another with it was faster.
+    public mutating func commit(_ counter: UInt64) -> Bool {
+        guard window.check(counter) else { return false }
+        window.commit(counter)
+        isConfirmed = true
+        return true
+    }
+
+    /// Seals a control packet's payload in place and writes S4, zeroes the other slots and the path id.
+    func sealControl(_ packet: inout MutableRawSpan, counter: UInt64) {
+        packet.pathID = 0
+        packet.zeroSlots(1...3)
+        packet.setHopCounter(4, counter)
+        sendControl.seal(
+            &packet, from: Packet.payloadOffset, to: packet.byteCount, tagAt: Packet.tagOffset(4), counter: counter)
+    }
+
+    /// Opens a control packet's payload in place; false when its tag is wrong, and then it is wiped.
+    func openControl(_ packet: inout MutableRawSpan, counter: UInt64) -> Bool {
+        receiveControl.open(
+            &packet, from: Packet.payloadOffset, to: packet.byteCount, tagAt: Packet.tagOffset(4), counter: counter)
+    }
+}

@@ -1,0 +1,28 @@
+internal import OnionCrypto
+public import Wire
+
+/// What a finished handshake gives to either side.
+public struct NewLink: ~Copyable {
+    /// The node at the other end; nil for a client.
+    public let peer: Bytes32?
+    /// The responder's wall clock, where it sent one; the initiator may set a clock by it.
+    public let peerTime: UnixTime?
+    /// Whether we began the handshake.
+    public let isInitiator: Bool
+    private let keyring: LinkKeyring
+
+    init(
+        keys: consuming SplitKeys, network: LinkNetwork, isInitiator: Bool, suite: Suite, localIndex: UInt32,
+        remoteIndex: UInt32, peer: Bytes32?, peerTime: UnixTime?, now: Instant
+    ) {
+        self.peer = peer
+        self.peerTime = peerTime
+        self.isInitiator = isInitiator
+        keyring = LinkKeyring(
+            keys, network: network, isInitiator: isInitiator, suite: suite, localIndex: localIndex,
+            remoteIndex: remoteIndex, now: now)
+    }
+
+    /// The keys, moved out.
+    public consuming func takeKeyring() -> LinkKeyring { keyring }
+}

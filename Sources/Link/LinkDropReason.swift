@@ -1,0 +1,60 @@
+/// Why a datagram of a link had no effect; none of these is ever answered.
+public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
+    /// Not of the network's packet size.
+    case wrongSize
+    /// A handshake type that does not exist, or one that only nodes take.
+    case unknownType
+    /// mac1 is wrong.
+    case badMAC
+    /// A cookie was due, and as many as allowed have been sent already.
+    case cookieLimit
+    /// More initiations from one source than allowed.
+    case sourceLimit
+    /// A client's initiation that was seen before.
+    case replayedInitiation
+    /// No room to remember another client's initiation.
+    case initiationLimit
+    /// A handshake message that is not authentic, or with a key of low order.
+    case badHandshake
+    /// An authentic handshake message with fields that may not be so.
+    case malformed
+    /// The initiating node is not a staked one, or is not the one it says.
+    case notStaked
+    /// A node's initiation that is not newer than the last.
+    case staleTimestamp
+    /// A response or cookie that nobody waits for.
+    case unexpectedAnswer
+    /// No link, or no key of one, has this receiver index.
+    case unknownIndex
+    /// The link counter has been seen, or is behind the window.
+    case replayedPacket
+    /// The header's tag is wrong.
+    case badHeader
+    /// The control counter has been seen, or is outside of what may come.
+    case replayedControl
+    /// The tag of a control packet's payload is wrong.
+    case badControl
+    /// A path id that means nothing on this link.
+    case unknownPath
+    /// As many links as there may be.
+    case linkLimit
+    /// What follows from a packet can no longer be sent: the queue is full or the link gone.
+    case notSendable
+}
+
+/// How many datagrams had no effect, by reason.
+public struct DropCounters: Sendable {
+    private var counts = [UInt64](repeating: 0, count: LinkDropReason.allCases.count)
+
+    /// All zero.
+    public init() {}
+
+    /// Adds one.
+    public mutating func count(_ reason: LinkDropReason) { counts[Int(reason.rawValue)] &+= 1 }
+
+    /// How many had no effect because of `reason`.
+    public subscript(_ reason: LinkDropReason) -> UInt64 { counts[Int(reason.rawValue)] }
+
+    /// How many had no effect.
+    public var total: UInt64 { counts.reduce(0, &+) }
+}

@@ -1,0 +1,39 @@
+public import OnionCrypto
+public import Wire
+
+/// A node's keys for links: its signing key and the X25519 key that belongs to it (protocol.md, section 2).
+///
+/// One object that handshakes share, so that the secret stands in memory once.
+public final class LinkIdentity {
+    /// The Ed25519 key pair.
+    public let signingKey: SigningKey
+    /// The static key pair of handshakes.
+    public let agreementKey: AgreementKey
+    /// The public half of `agreementKey`.
+    public var linkKey: Bytes32 { agreementKey.publicKey }
+    /// The node id: the public half of `signingKey`.
+    public let nodeID: Bytes32
+    /// The last timestamp that an initiation of this node carried, in nanoseconds since 1970.
+    private var lastTimestamp: UInt64 = 0
+
+    /// The identity of `signingKey`.
+    public init(_ signingKey: consuming SigningKey) {
+        agreementKey = signingKey.agreementKey()
+        nodeID = signingKey.publicKey
+        self.signingKey = signingKey
+    }
+
+    /// For published test vectors: an identity whose link key is not its signing key's.
+    init(testing agreementKey: consuming AgreementKey) {
+        let signingKey = SigningKey()
+        nodeID = signingKey.publicKey
+        self.signingKey = signingKey
+        self.agreementKey = agreementKey
+    }
+
+    /// A timestamp that is greater than all before: `wallClock` in nanoseconds since 1970, or the last one and 1.
+    func nextTimestamp(_ wallClock: UInt64) -> UInt64 {
+        lastTimestamp = max(wallClock, lastTimestamp &+ 1)
+        return lastTimestamp
+    }
+}

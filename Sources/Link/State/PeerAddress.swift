@@ -1,0 +1,67 @@
+public import Wire
+
+/// Where the other end of a link is, and how it may move (protocol.md, section 3.9).
+///
+/// Links of clients move when a new address has answered a challenge that was sent to it; until then it gets no more bytes
+/// than came from it. Links between nodes do not move.
+public struct PeerAddress: Sendable {
+    /// An address from which authentic packets came and which has not proved yet that it receives.
+    private struct Candidate: Sendable {
+        var endpoint: Endpoint
+        var challenge: UInt64
+        var received: Int
+        var sent: Int
+        var challengedAt: Instant?
+    }
+
+    /// The wait before a challenge to the same address is repeated.
+    public static let challengeInterval = TimeSpan.milliseconds(500)
+
+    /// Where packets go.
+    public private(set) var endpoint: Endpoint
+    /// Whether it may change at all.
+    public let mayMove: Bool
+    private var candidate: Candidate?
+
+    /// A link to `endpoint`; `mayMove` where the peer is a client.
+    public init(_ endpoint: Endpoint, mayMove: Bool) {
+        self.endpoint = endpoint
+        self.mayMove = mayMove
+    }
+
+    /// Notes an authentic packet of `byteCount` bytes from `source`; returns the challenge to send there now, if any.
+    ///
+    /// `random` is eight unpredictable bytes, used when a new challenge begins. Call `challengeSent` when it was sent.
+    public mutating func received(from source: Endpoint, byteCount: Int, random: UInt64, now: Instant) -> UInt64? {
+        guard source != endpoint else { return nil }
+        guard mayMove else { return nil }
+        if candidate?.endpoint != source {
+            // One at a time; another address takes over only when this one has had its chance.
+            if let other = candidate, let at = other.challengedAt, now - at < Self.challengeInterval { return nil }
+            candidate = Candidate(endpoint: source, challenge: random, received: 0, sent: 0, challengedAt: nil)
+        }
+        candidate!.received += byteCount
+        if let at = candidate!.challengedAt, now - at < Self.challengeInterval { return nil }
+        guard candidate!.sent + byteCount <= candidate!.received else { return nil }
+        return candidate!.challenge
+    }
+
+    /// Where the challenge goes.
+    public var candidateEndpoint: Endpoint? { candidate?.endpoint }
+
+    /// Notes that a packet of `byteCount` bytes with the challenge went to the candidate.
+    public mutating func challengeSent(byteCount: Int, now: Instant) {
+        candidate?.sent += byteCount
+        candidate?.challengedAt = now
+    }
+
+    /// Notes the echo `data` in a packet from `source`; true when the link has moved there.
+    public mutating func answered(_ data: UInt64, from source: Endpoint) -> Bool {
+        guard let candidate, candidate.challenge == data, candidate.endpoint == source, candidate.sent > 0 else {
+            return false
+        }
+        endpoint = source
+        self.candidate = nil
+        return true
+    }
+}
