@@ -1,1 +1,235 @@
-// Store
+public import Wire
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#else
+    internal import Darwin
+#endif
+
+/// What is kept across restarts, in `tunic.sqlite` of a locked data folder.
+///
+/// One thread at a time uses it (it is not Sendable). A write takes under a millisecond as a rule and waits for the disk only
+/// where the comment says so, in `checkpoint()`, and once in about a thousand pages. A loop thread may make small writes; large
+/// ones (all descriptors, a snapshot) belong on a worker thread that owns the store. Nothing secret and nothing about paths,
+/// sessions or destinations is kept here; identity keys stand in files of their own (`KeyFile`).
+///
+/// SQLite works with a write-ahead log: what was written when the process is killed is there afterwards; what was written in
+/// the last moments before a power failure may be lost, but for the snapshot and its height, and nothing is half written.
+public final class Store {
+    /// The name of the database in the data folder.
+    public static let fileName = "tunic.sqlite"
+
+    // Kept open, and let go of after the database: the order of the properties.
+    private let database: Database
+    private let folder: DataFolder
+
+    /// Opens the store in the data folder at `path`, which is made where it is missing, and brings its format up to date.
+    ///
+    /// After a process that did not end in order the database is checked first, which reads all of it.
+    public init(folder path: String) throws(StoreError) {
+        let folder = try DataFolder(path)
+        let file = folder.file(Self.fileName)
+        let descriptor = unsafe open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .failed(file, "open", errno) }
+        close(descriptor)
+        try checkPrivate(file, isFolder: false)
+        // SQLite removes the log when it is closed in order.
+        let wasKilled = unsafe access("\(file)-wal", F_OK) == 0
+
+        let database = try Database(path: file)
+        try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF")
+        if wasKilled {
+            var verdict = ""
+            try database.run("PRAGMA quick_check(1)") { verdict = $0.text(0) }
+            guard verdict == "ok" else { throw .damaged(path: file) }
+        }
+        try Schema.migrate(database)
+        self.database = database
+        self.folder = folder
+    }
+
+    /// The data folder.
+    public var folderPath: String { folder.path }
+
+    /// The path of the file `name` in the data folder.
+    public func path(of name: String) -> String { folder.file(name) }
+
+    /// Moves the log into the database, which waits for the disk: for quiet moments and before the end.
+    public func checkpoint() throws(StoreError) { try database.run("PRAGMA wal_checkpoint(PASSIVE)") }
+
+    // MARK: Guards and node health
+
+    /// The guards as they were kept.
+    public func guards() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM guards") }
+
+    /// Keeps `rows` in place of all guards before.
+    public func setGuards(_ rows: [NodeRow]) throws(StoreError) {
+        try replace(rows, "DELETE FROM guards", "INSERT OR REPLACE INTO guards (node, row) VALUES (?, ?)")
+    }
+
+    /// The marks against nodes as they were kept.
+    public func health() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM health") }
+
+    /// Keeps `rows` in place of all marks before.
+    public func setHealth(_ rows: [NodeRow]) throws(StoreError) {
+        try replace(rows, "DELETE FROM health", "INSERT OR REPLACE INTO health (node, row) VALUES (?, ?)")
+    }
+
+    private func nodeRows(_ select: StaticString) throws(StoreError) -> [NodeRow] {
+        var rows: [NodeRow] = []
+        try database.run(select) { row in
+            if let key = Bytes32(row.blob(0)) { rows.append(NodeRow(node: NodeID(key), bytes: row.blob(1))) }
+        }
+        return rows
+    }
+
+    private func replace(
+        _ rows: [NodeRow], _ delete: StaticString, _ insert: StaticString
+    ) throws(StoreError) {
+        try database.transaction { () throws(StoreError) in
+            try database.run(delete)
+            for row in rows { try database.run(insert, [.blob(row.node.key.array), .blob(row.bytes)]) }
+        }
+    }
+
+    // MARK: Descriptors
+
+    /// The encoded descriptors as they were kept; to be checked like any that came from the network.
+    public func descriptors() throws(StoreError) -> [[UInt8]] {
+        var list: [[UInt8]] = []
+        try database.run("SELECT bytes FROM descriptors") { list.append($0.blob(0)) }
+        return list
+    }
+
+    /// Keeps descriptors, each in place of an older one of its node.
+    public func addDescriptors(_ list: [SignedDescriptor]) throws(StoreError) {
+        try database.transaction { () throws(StoreError) in
+            for signed in list {
+                try database.run(
+                    "INSERT OR REPLACE INTO descriptors (node, expires, bytes) VALUES (?, ?, ?)",
+                    [
+                        .blob(signed.descriptor.node.key.array),
+                        .integer(Int64(clamping: signed.descriptor.expires.seconds)), .blob(signed.bytes),
+                    ])
+            }
+        }
+    }
+
+    /// Drops the descriptor of `node`.
+    public func removeDescriptor(of node: NodeID) throws(StoreError) {
+        try database.run("DELETE FROM descriptors WHERE node = ?", [.blob(node.key.array)])
+    }
+
+    /// Drops the descriptors that have expired at `now`.
+    public func removeExpiredDescriptors(at now: UnixTime) throws(StoreError) {
+        try database.run("DELETE FROM descriptors WHERE expires <= ?", [.integer(Int64(clamping: now.seconds))])
+    }
+
+    // MARK: Snapshot
+
+    /// The newest accepted snapshot and the greatest height ever accepted.
+    public struct TrustedSnapshot: Hashable, Sendable {
+        /// The network that it belongs to.
+        public let network: Bytes32
+        /// The height that must not be gone below.
+        public let height: UInt64
+        /// The digest of the snapshot at that height.
+        public let digest: Bytes32
+        /// The encoding of the signed snapshot.
+        public let bytes: [UInt8]
+
+        /// A snapshot at `height` with `digest`.
+        public init(network: Bytes32, height: UInt64, digest: Bytes32, bytes: [UInt8]) {
+            self.network = network
+            self.height = height
+            self.digest = digest
+            self.bytes = bytes
+        }
+    }
+
+    /// The snapshot that was kept for `network`.
+    public func trustedSnapshot(of network: Bytes32) throws(StoreError) -> TrustedSnapshot? {
+        var found: TrustedSnapshot?
+        try database.run(
+            "SELECT height, digest, bytes FROM snapshots WHERE network = ?", [.blob(network.array)]
+        ) { row in
+            guard let digest = Bytes32(row.blob(1)) else { return }
+            found = TrustedSnapshot(
+                network: network, height: UInt64(bitPattern: row.integer(0)), digest: digest, bytes: row.blob(2))
+        }
+        return found
+    }
+
+    /// Keeps an accepted snapshot and its height; one below the height that is kept changes nothing.
+    ///
+    /// Waits for the disk, as a height must not be forgotten by a power failure: some milliseconds.
+    public func setTrustedSnapshot(_ snapshot: TrustedSnapshot) throws(StoreError) {
+        if let kept = try trustedSnapshot(of: snapshot.network), kept.height > snapshot.height { return }
+        try database.execute("PRAGMA synchronous = FULL")
+        defer { try? database.execute("PRAGMA synchronous = NORMAL") }
+        try database.run(
+            "INSERT OR REPLACE INTO snapshots (network, height, digest, bytes) VALUES (?, ?, ?, ?)",
+            [
+                .blob(snapshot.network.array), .integer(Int64(bitPattern: snapshot.height)),
+                .blob(snapshot.digest.array), .blob(snapshot.bytes),
+            ])
+    }
+
+    // MARK: Keys
+
+    /// What is known about a key file; the key itself stands in the file.
+    public struct KeyRecord: Hashable, Sendable {
+        /// Whose key it is.
+        public let node: NodeID
+        /// The path of the file.
+        public let path: String
+        /// When it was made.
+        public let created: UnixTime
+
+        /// The key of `node` in the file at `path`.
+        public init(node: NodeID, path: String, created: UnixTime) {
+            self.node = node
+            self.path = path
+            self.created = created
+        }
+    }
+
+    /// The key files that are known, by age.
+    public func keys() throws(StoreError) -> [KeyRecord] {
+        var list: [KeyRecord] = []
+        try database.run("SELECT node, path, created FROM keys ORDER BY created") { row in
+            guard let key = Bytes32(row.blob(0)) else { return }
+            let path = String(decoding: row.blob(1), as: UTF8.self)
+            let created = UnixTime(seconds: UInt64(clamping: row.integer(2)))
+            list.append(KeyRecord(node: NodeID(key), path: path, created: created))
+        }
+        return list
+    }
+
+    /// Keeps what is known about a key file.
+    public func addKey(_ record: KeyRecord) throws(StoreError) {
+        try database.run(
+            "INSERT OR REPLACE INTO keys (node, path, created) VALUES (?, ?, ?)",
+            [
+                .blob(record.node.key.array), .blob(Array(record.path.utf8)),
+                .integer(Int64(clamping: record.created.seconds)),
+            ])
+    }
+
+    // MARK: Single values
+
+    /// The value kept under `name`.
+    public func value(_ name: String) throws(StoreError) -> [UInt8]? {
+        var found: [UInt8]?
+        try database.run("SELECT value FROM meta WHERE name = ?", [.blob(Array(name.utf8))]) { found = $0.blob(0) }
+        return found
+    }
+
+    /// Keeps `value` under `name`, in place of one before.
+    public func setValue(_ value: [UInt8], for name: String) throws(StoreError) {
+        try database.run(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", [.blob(Array(name.utf8)), .blob(value)])
+    }
+}
