@@ -110,11 +110,14 @@ struct ByteRing: ~Copyable {
     func read(at offset: UInt64, count: Int, into target: inout MutableRawSpan, at position: Int) {
         guard count > 0 else { return }
         precondition(
-            count <= capacity && position >= 0 && position + count <= target.byteCount, "a ring is read inside its bounds")
+            count <= capacity && position >= 0 && position + count <= target.byteCount,
+            "a ring is read inside its bounds")
         let from = Int(offset & UInt64(capacity - 1))
         let run = min(count, capacity - from)
         unsafe target.withUnsafeMutableBytes { target in
-            guard let base = unsafe target.baseAddress?.advanced(by: position), let buffer = unsafe buffer else { return }
+            guard let base = unsafe target.baseAddress?.advanced(by: position), let buffer = unsafe buffer else {
+                return
+            }
             unsafe base.copyMemory(from: buffer.advanced(by: from), byteCount: run)
             if run < count { unsafe base.advanced(by: run).copyMemory(from: buffer, byteCount: count - run) }
         }

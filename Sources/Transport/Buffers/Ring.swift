@@ -38,6 +38,11 @@ struct Ring<Element> {
         return element
     }
 
+    mutating func removeLast() {
+        precondition(head < tail, "a ring gives only what it holds")
+        tail -= 1
+    }
+
     /// Puts an element before the first; its index is `head` afterwards.
     mutating func prepend(_ element: Element) {
         if tail - head == storage.count { grow(filler: element) }

@@ -50,7 +50,8 @@ struct Reassembly {
         messages[index].runs.insert(UInt64(low), UInt64(low + count))
         messages[index].missing -= covered(messages[index].runs) - before
         for position in 0..<count {
-            messages[index].bytes[low + position] = unsafe frame.data.unsafeLoad(fromByteOffset: position, as: UInt8.self)
+            messages[index].bytes[low + position] = unsafe frame.data.unsafeLoad(
+                fromByteOffset: position, as: UInt8.self)
         }
         guard messages[index].missing == 0 else { return nil }
         let whole = messages[index].bytes

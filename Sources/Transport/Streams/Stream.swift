@@ -40,7 +40,8 @@ struct Stream: ~Copyable {
     var isInControlQueue = false
     /// The application waits for room.
     var wantsRoom = false
-    /// STOP_SENDING has been acknowledged or is not needed.
+    var isFinishTold = false
+    /// The code of our STOP_SENDING.
     var stopCode: UInt64 = 0
     /// The code of the peer's STOP_SENDING.
     var peerStopCode: UInt64 = 0

@@ -1,0 +1,88 @@
+internal import Wire
+
+/// What an acknowledgement says about the path.
+struct AckSample {
+    var now: Instant
+    /// Bytes newly acknowledged.
+    var acknowledged: Int
+    /// Bytes in flight before and after the acknowledgement.
+    var inFlightBefore: Int
+    var inFlight: Int
+    /// Bytes declared lost at the same time.
+    var lost: Int
+    /// The newest round-trip sample less the peer's delay; nil if there was none.
+    var roundTrip: TimeSpan?
+    /// Bytes per second; nil if the sample does not tell.
+    var rate: Double?
+    /// Whether the newest packet acknowledged was sent while there was nothing more to send.
+    var isAppLimited: Bool
+    /// All bytes delivered on the leg, and how many of them when the newest packet acknowledged was sent.
+    var delivered: UInt64
+    var priorDelivered: UInt64
+    var largestAcknowledged: UInt64
+    var nextNumber: UInt64
+}
+
+/// A congestion controller of a leg: how much may be in flight and how fast it goes out.
+enum CongestionController {
+    case cubic(Cubic)
+    case model(PathModel)
+
+    init(_ algorithm: CongestionAlgorithm, packetSize: Int, initialRTT: TimeSpan, phase: UInt64) {
+        switch algorithm {
+        case .cubic: self = .cubic(Cubic(packetSize: packetSize))
+        case .model: self = .model(PathModel(packetSize: packetSize, initialRTT: initialRTT, phase: phase))
+        }
+    }
+
+    /// Bytes that may be in flight.
+    var window: Int {
+        switch self {
+        case .cubic(let state): state.window
+        case .model(let state): state.window
+        }
+    }
+
+    /// Bytes per second.
+    func pacingRate(smoothedRTT: TimeSpan) -> Double {
+        switch self {
+        case .cubic(let state): state.pacingRate(smoothedRTT: smoothedRTT)
+        case .model(let state): state.pacingRate
+        }
+    }
+
+    mutating func acknowledged(_ sample: AckSample) {
+        switch self {
+        case .cubic(var state):
+            state.acknowledged(sample)
+            self = .cubic(state)
+        case .model(var state):
+            state.acknowledged(sample)
+            self = .model(state)
+        }
+    }
+
+    /// Packets sent up to `newestLost` were declared lost.
+    mutating func lost(bytes: Int, newestLost: Instant, now: Instant) {
+        switch self {
+        case .cubic(var state):
+            state.lost(newestLost: newestLost, now: now)
+            self = .cubic(state)
+        case .model(var state):
+            state.lost(bytes: bytes)
+            self = .model(state)
+        }
+    }
+
+    /// A packet that was declared lost has come after all; `allOfEpisode` if every one since the last reduction has.
+    mutating func lossWasSpurious(bytes: Int, allOfEpisode: Bool) {
+        switch self {
+        case .cubic(var state):
+            if allOfEpisode { state.undo() }
+            self = .cubic(state)
+        case .model(var state):
+            state.lossWasSpurious(bytes: bytes)
+            self = .model(state)
+        }
+    }
+}

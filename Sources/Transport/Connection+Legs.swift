@@ -1,0 +1,117 @@
+internal import BasicContainers
+public import Wire
+
+extension Connection {
+    /// Adds a leg whose packets carry `payloadSize` bytes (256 to 65,535).
+    ///
+    /// `preamble` is an encoded frame (LEG_HELLO) that stands first in every packet until the peer has acknowledged one.
+    /// `initialRTT` is what building the path took, if known. The first leg is active at once; others stand by until
+    /// activated. False if the number is taken or there are `maxLegs` already.
+    @discardableResult
+    public mutating func addLeg(
+        _ id: LegID, payloadSize: Int, preamble: [UInt8] = [], initialRTT: TimeSpan? = nil, now: Instant
+    ) -> Bool {
+        precondition(payloadSize >= 256 && payloadSize <= 65_535 && preamble.count <= 64, "a leg's packets hold frames")
+        guard find(id) == nil, legs.count < configuration.maxLegs, !isClosed else { return false }
+        clock = max(clock, now)
+        let phase = nextRandom()
+        legs.append(
+            Leg(
+                id: id, payloadSize: payloadSize, preamble: preamble, initialRTT: initialRTT,
+                algorithm: configuration.congestion, phase: phase))
+        if pendingActivation == id {
+            pendingActivation = nil
+            move(to: id, now: now)
+        } else if active == nil && activeSequence == 0 {
+            active = id
+        }
+        return true
+    }
+
+    /// Forgets a leg; what is unacknowledged there is queued again at once.
+    ///
+    /// The initiator tells the responder over another leg. If it was active, no leg is until `activate`.
+    public mutating func removeLeg(_ id: LegID, now: Instant) {
+        guard let position = find(id) else { return }
+        clock = max(clock, now)
+        drop(position)
+        if role == .initiator, !legs.isEmpty, legCloses.count < 256 { legCloses.append(id) }
+    }
+
+    mutating func drop(_ position: Int) {
+        let id = legs[position].id
+        requeueAll(position)
+        _ = legs.remove(at: position)
+        if active == id {
+            active = nil
+            // The next leg is a choice, not the first one's default.
+            activeSequence = max(activeSequence, 1)
+        }
+    }
+
+    /// Moves data to this leg.
+    ///
+    /// The initiator's choice binds the responder too, by LEG_ACTIVE; a responder's call is local. What the old leg has in
+    /// flight stays there if it still works, and moves over if a probe went unanswered.
+    public mutating func activate(_ id: LegID, now: Instant) {
+        guard find(id) != nil else { return }
+        clock = max(clock, now)
+        if role == .initiator, active != id || activeSequence == 0 {
+            activeSequence += 1
+            activeFrameWanted = true
+        }
+        move(to: id, now: now)
+    }
+
+    mutating func move(to id: LegID, now: Instant) {
+        let old = active
+        active = id
+        guard let old, old != id, let position = find(old) else { return }
+        if legs[position].ptoCount >= 1 { requeueAll(position) }
+    }
+
+    /// Queues everything in flight on a leg again, without a word to its controller.
+    mutating func requeueAll(_ position: Int) {
+        var index = legs[position].sent.firstOpen
+        index = max(index, legs[position].sent.packets.head)
+        while index < legs[position].sent.packets.tail {
+            let packet = legs[position].sent[index]
+            if packet.state == .outstanding, packet.isEliciting {
+                legs[position].sent[index].state = .lost
+                legs[position].settle()
+                requeue(position, packet)
+            }
+            index += 1
+        }
+        legs[position].sent.advanceOpen()
+        legs[position].lossTime = nil
+    }
+
+    /// The leg on which data goes.
+    public var activeLeg: LegID? { active }
+
+    /// What is known about a leg; nil if there is none.
+    public func legStatus(_ id: LegID) -> LegStatus? {
+        guard let position = find(id) else { return nil }
+        return LegStatus(
+            smoothedRTT: legs[position].roundTrip.smoothed, minRTT: legs[position].roundTrip.smallest,
+            ptoCount: legs[position].ptoCount, bytesInFlight: legs[position].inFlight,
+            congestionWindow: legs[position].congestion.window, lastReceived: legs[position].lastReceived,
+            everAcknowledged: legs[position].everAcknowledged, isActive: active == id,
+            packetsSent: legs[position].packetsSent, packetsAcknowledged: legs[position].packetsAcknowledged,
+            packetsLost: legs[position].packetsLost, packetsSpuriouslyLost: legs[position].packetsSpuriouslyLost,
+            packetsReceived: legs[position].received.count)
+    }
+
+    /// Makes the next packet of the leg one that the peer acknowledges at once.
+    public mutating func ping(_ id: LegID) {
+        guard let position = find(id) else { return }
+        legs[position].pingWanted = true
+    }
+
+    /// Sends PATH_CHALLENGE once on this leg; `.pathResponse` brings the same eight bytes back.
+    public mutating func challenge(_ id: LegID, data: UInt64) {
+        guard let position = find(id) else { return }
+        legs[position].challengeWanted = data
+    }
+}

@@ -1,0 +1,226 @@
+internal import BasicContainers
+public import Wire
+
+extension Connection {
+    /// Takes the payload of a packet that arrived on a leg.
+    public mutating func receive(leg id: LegID, packetNumber: UInt64, payload: RawSpan, now: Instant) -> Verdict {
+        clock = max(clock, now)
+        guard let position = find(id) else { return .dropped(.unknownLeg) }
+        if isClosed {
+            if !isPeerClosed { closesToSend = min(closesToSend + 1, legs.count) }
+            return .dropped(.closed)
+        }
+        if let reason = legs[position].received.check(packetNumber) { return .dropped(reason) }
+        var isEliciting = false
+        var wantsAnswer = false
+        var isRefused = false
+        var reader = FrameReader(payload)
+        do throws(WireError) {
+            while let frame = try reader.next() {
+                switch frame {
+                case .ack(let ack):
+                    if let error = acknowledged(ack, now: now) { return fail(error) }
+                    continue
+                case .connectionClose(let code):
+                    isPeerClosed = true
+                    closedEvent = code
+                    return .accepted
+                case .stream(let stream):
+                    switch receive(stream) {
+                    case .accepted: break
+                    case .tooManyGaps: isRefused = true
+                    case .violation(let error): return fail(error)
+                    }
+                case .ping: wantsAnswer = true
+                case .legHello: wantsAnswer = true
+                case .pathChallenge(let data):
+                    wantsAnswer = true
+                    if legs[position].responses.count < 4 { legs[position].responses.append(data) }
+                    tell(.pathChallenge(id, data))
+                case .pathResponse(let data): tell(.pathResponse(id, data))
+                case .datagram(let datagram): receive(datagram, now: now)
+                case .maxData(let limit): raise(data: limit)
+                case .maxStreamData(let stream, let limit):
+                    if let error = raise(stream: stream, limit: limit) { return fail(error) }
+                case .maxStreams(let limit): raise(streams: limit)
+                case .resetStream(let stream, let code, let size):
+                    if let error = reset(peer: stream, code: code, finalSize: size) { return fail(error) }
+                case .stopSending(let stream, let code):
+                    if let error = stop(peer: stream, code: code) { return fail(error) }
+                case .legActive(let leg, let sequence): peerActivated(LegID(leg), sequence: sequence, now: now)
+                case .legClose(let leg): peerClosed(LegID(leg))
+                }
+                isEliciting = true
+            }
+        } catch { return fail(.frameEncoding) }
+        // LEG_CLOSE may have taken the leg away, or another from before it.
+        guard let position = find(id) else { return .accepted }
+        if isRefused { return .dropped(.tooManyGaps) }
+        legs[position].lastReceived = now
+        legs[position].received.insert(
+            packetNumber, isEliciting: isEliciting, wantsAnswer: wantsAnswer,
+            delay: min(legs[position].ackDelay, configuration.maxAckDelay), now: now)
+        // An end that only receives learns the round trip, and that the leg works both ways, from one ping.
+        if legs[position].received.count == 1, legs[position].packetsSent == 0 { legs[position].pingWanted = true }
+        return .accepted
+    }
+
+    private mutating func fail(_ error: ConnectionError) -> Verdict {
+        close(code: error.rawValue)
+        return .violation(error)
+    }
+
+    mutating func tell(_ event: Event) {
+        if pathEvents.count < 16 { pathEvents.append(event) }
+    }
+
+    private mutating func peerActivated(_ id: LegID, sequence: UInt64, now: Instant) {
+        guard role == .responder, sequence > activeSequence else { return }
+        activeSequence = sequence
+        guard let position = find(id) else {
+            pendingActivation = id
+            return
+        }
+        pendingActivation = nil
+        legs[position].tellActivated = true
+        move(to: id, now: now)
+    }
+
+    private mutating func peerClosed(_ id: LegID) {
+        guard role == .responder, let position = find(id) else { return }
+        drop(position)
+        if closedLegEvents.count < 256 { closedLegEvents.append(id) }
+    }
+
+    // MARK: Streams
+
+    /// The slot of a stream that a frame names; `isOver` if it is closed and forgotten. Opens the peer's streams up to it.
+    private mutating func named(_ id: UInt64) -> (slot: Int?, error: ConnectionError?) {
+        if let slot = index.find(id) { return (slot, nil) }
+        let isOwn = (id & 1 == 0) == (role == .initiator)
+        if isOwn { return (nil, id < nextOwnStream ? nil : .streamState) }
+        if id < nextPeerStream { return (nil, nil) }
+        guard id >> 1 < peerStreamLimit else { return (nil, .streamLimit) }
+        var slot = 0
+        while nextPeerStream <= id {
+            slot = insertStream(nextPeerStream)
+            signal(slot, .opened)
+            nextPeerStream += 2
+        }
+        return (slot, nil)
+    }
+
+    private mutating func receive(_ frame: borrowing StreamFrame) -> ReceiveHalf.Outcome {
+        let found = named(frame.stream)
+        if let error = found.error { return .violation(error) }
+        guard let slot = found.slot else { return .accepted(grown: 0, readable: false) }
+        // Checked before anything is taken, so that a lie leaves nothing behind.
+        let high = frame.offset + UInt64(frame.data.byteCount)
+        let highest = streams[slot].receive.highest
+        if high > highest, receivedData + (high - highest) > receiveLimit { return .violation(.flowControl) }
+        let outcome = streams[slot].receive.receive(frame, pool: &pool)
+        if case .accepted(let grown, let readable) = outcome {
+            receivedData += grown
+            if streams[slot].receive.stopped || streams[slot].receive.resetCode != nil { discard(slot) }
+            if readable { signal(slot, .readable) }
+            closeIfDone(slot)
+        }
+        return outcome
+    }
+
+    /// Gives the connection's credit back for what will not be read.
+    mutating func discard(_ slot: Int) {
+        consumed(Int(streams[slot].receive.discard()))
+    }
+
+    mutating func consumed(_ count: Int) {
+        guard count > 0 else { return }
+        consumedData += UInt64(count)
+        guard receiveLimit - consumedData <= receiveWindow / 2 else { return }
+        if let lastGrant, clock - lastGrant < tuningRoundTrip * 2 {
+            receiveWindow = min(receiveWindow * 2, max(receiveWindow, UInt64(configuration.maxConnectionWindow)))
+        }
+        lastGrant = clock
+        receiveLimit = max(receiveLimit, consumedData + receiveWindow)
+        maxDataWanted = true
+    }
+
+    /// The round trip that windows are tuned by; scheduling noise makes less than 10 ms meaningless.
+    var tuningRoundTrip: TimeSpan {
+        guard let active, let position = find(active) else { return .milliseconds(50) }
+        return max(legs[position].roundTrip.smoothed, .milliseconds(10))
+    }
+
+    private mutating func raise(data limit: UInt64) {
+        guard limit > sendLimit else { return }
+        sendLimit = limit
+        while let ref = blockedQueue.popFirst() {
+            guard let slot = slot(ref) else { continue }
+            streams[slot].isInSendQueue = false
+            if streams[slot].send.canSend { queueToSend(slot) }
+        }
+    }
+
+    private mutating func raise(stream id: UInt64, limit: UInt64) -> ConnectionError? {
+        let found = named(id)
+        guard let slot = found.slot else { return found.error }
+        if streams[slot].send.raise(limit: limit), streams[slot].send.canSend { queueToSend(slot) }
+        return nil
+    }
+
+    private mutating func raise(streams limit: UInt64) {
+        guard limit > ownStreamLimit else { return }
+        ownStreamLimit = min(limit, 1 << 60)
+        if wantsStreams {
+            wantsStreams = false
+            tellStreams = true
+        }
+    }
+
+    private mutating func reset(peer id: UInt64, code: UInt64, finalSize: UInt64) -> ConnectionError? {
+        let found = named(id)
+        guard let slot = found.slot else { return found.error }
+        let highest = streams[slot].receive.highest
+        if finalSize > highest, receivedData + (finalSize - highest) > receiveLimit { return .flowControl }
+        let wasReset = streams[slot].receive.resetCode != nil
+        switch streams[slot].receive.reset(code: code, finalSize: finalSize, pool: &pool) {
+        case .violation(let error): return error
+        case .tooManyGaps: break
+        case .accepted(let grown, _):
+            receivedData += grown
+            if streams[slot].receive.resetCode != nil {
+                discard(slot)
+                if !wasReset { signal(slot, .reset) }
+            }
+        }
+        closeIfDone(slot)
+        return nil
+    }
+
+    private mutating func stop(peer id: UInt64, code: UInt64) -> ConnectionError? {
+        let found = named(id)
+        guard let slot = found.slot else { return found.error }
+        guard streams[slot].send.phase == .open || streams[slot].send.phase == .finished else { return nil }
+        streams[slot].peerStopCode = code
+        signal(slot, .stopSending)
+        reset(StreamID(id), code: code)
+        return nil
+    }
+
+    // MARK: Datagrams
+
+    private mutating func receive(_ frame: borrowing DatagramFrame, now: Instant) {
+        if frame.message == nil {
+            arrive(frame.flow, [UInt8](copying: frame.data))
+        } else if let whole = reassembly.receive(frame, now: now) {
+            arrive(frame.flow, whole)
+        }
+    }
+
+    private mutating func arrive(_ flow: UInt64, _ bytes: [UInt8]) {
+        let cost = bytes.count + 48
+        guard arrivedBytes + cost <= configuration.maxDatagramQueue else { return }
+        arrivedBytes += cost
+        arrived.append((flow, bytes))
+    }
+}

@@ -1,0 +1,257 @@
+internal import BasicContainers
+public import Wire
+
+extension Connection {
+    /// When `deadlineReached` is to be called next, at the latest.
+    public var nextDeadline: Instant? {
+        guard !isClosed else { return nil }
+        var earliest: Instant?
+        var position = 0
+        while position < legs.count {
+            if let time = legs[position].received.deadline { earliest = min(earliest ?? time, time) }
+            if let time = legs[position].lossTime ?? legs[position].probeDeadline {
+                earliest = min(earliest ?? time, time)
+            }
+            if legs[position].isPaced, legs[position].id == active, hasData, legs[position].hasWindow {
+                let time = legs[position].pacer.release(isPaced: true) + .milliseconds(1)
+                earliest = min(earliest ?? time, time)
+            }
+            position += 1
+        }
+        return earliest
+    }
+
+    /// Runs the timers that are due.
+    public mutating func deadlineReached(now: Instant) {
+        clock = max(clock, now)
+        guard !isClosed else { return }
+        var position = 0
+        while position < legs.count {
+            if let time = legs[position].lossTime {
+                if time <= now { detectLosses(position, now: now) }
+            } else if let time = legs[position].probeDeadline, time <= now {
+                probe(position, now: now)
+            }
+            position += 1
+        }
+    }
+
+    /// A probe timeout (RFC 9002, section 6.2): the oldest data goes again, and the peer is asked to answer.
+    private mutating func probe(_ position: Int, now: Instant) {
+        legs[position].ptoCount += 1
+        legs[position].probes = 1
+        // The backoff counts from here even if no probe can be written now.
+        legs[position].lastElicitingTime = now
+        let isActive = legs[position].id == active
+        if legs[position].ptoCount >= 2, !legs[position].isSuspectTold {
+            legs[position].isSuspectTold = true
+            legs[position].tellSuspect = true
+        }
+        if !isActive, active != nil, legs[position].elicitingInFlight > 1 {
+            // Nothing will follow here that could show the loss; the other leg takes over.
+            requeueAll(position)
+            return
+        }
+        legs[position].sent.advanceOpen()
+        var index = legs[position].sent.firstOpen
+        var copies = 0
+        while index < legs[position].sent.packets.tail, copies < 2 {
+            let packet = legs[position].sent[index]
+            if packet.state == .outstanding, packet.isEliciting {
+                requeue(position, packet)
+                copies += 1
+            }
+            index += 1
+        }
+        if copies > 1 { legs[position].probes = 2 }
+    }
+
+    /// Takes an ACK frame that arrived on any leg.
+    mutating func acknowledged(_ frame: borrowing AckFrame, now: Instant) -> ConnectionError? {
+        guard let position = find(LegID(frame.leg)) else { return nil }
+        guard frame.largest < legs[position].sent.nextNumber else { return .protocolViolation }
+        let inFlightBefore = legs[position].inFlight
+        var acknowledgedBytes = 0
+        var newest: SentPacket?
+        var largestPacket: SentPacket?
+        var spuriousBytes = 0
+        var ranges = frame.ranges
+        while let range = ranges.next() {
+            let head = legs[position].sent.packets.head
+            guard head < legs[position].sent.packets.tail else { break }
+            let firstNumber = legs[position].sent[head].number
+            guard range.high >= firstNumber else { break }
+            var index = legs[position].sent.lastIndex(atMost: range.high)
+            guard index >= head, legs[position].sent[index].number == range.high else { return .protocolViolation }
+            let low = max(range.low, firstNumber)
+            var expected = range.high
+            while index >= head {
+                let packet = legs[position].sent[index]
+                if packet.number < low { break }
+                guard packet.number == expected else { return .protocolViolation }
+                expected &-= 1
+                if packet.state != .acknowledged {
+                    legs[position].sent[index].state = .acknowledged
+                    legs[position].topAcknowledged = max(legs[position].topAcknowledged, index)
+                    if packet.isEliciting {
+                        acknowledgedBytes += legs[position].payloadSize
+                        legs[position].packetsAcknowledged += 1
+                        if packet.state == .outstanding {
+                            legs[position].settle()
+                        } else {
+                            let distance = legs[position].sent.packets.tail - index
+                            let threshold = min(distance, Int(frame.largest - packet.number))
+                            legs[position].sawReordering(distance: threshold)
+                            if packet.isCounted {
+                                spuriousBytes += legs[position].payloadSize
+                                legs[position].episodeLosses -= 1
+                            }
+                        }
+                        if newest.map({ packet.number > $0.number }) ?? true { newest = packet }
+                    }
+                    if packet.number == frame.largest { largestPacket = packet }
+                    settleFrames(position, packet)
+                }
+                index -= 1
+            }
+            // A number in the range that is not in the log, though younger than its front, was never sent.
+            guard expected &+ 1 <= low || index < head else { return .protocolViolation }
+        }
+        guard acknowledgedBytes > 0 || largestPacket != nil else { return nil }
+        legs[position].sent.advanceOpen()
+        finishAcknowledgement(
+            position, frame, acknowledgedBytes: acknowledgedBytes, newest: newest, largest: largestPacket,
+            spuriousBytes: spuriousBytes, inFlightBefore: inFlightBefore, now: now)
+        return nil
+    }
+
+    private mutating func finishAcknowledgement(
+        _ position: Int, _ frame: borrowing AckFrame, acknowledgedBytes: Int, newest: SentPacket?,
+        largest: SentPacket?, spuriousBytes: Int, inFlightBefore: Int, now: Instant
+    ) {
+        var roundTrip: TimeSpan?
+        if let largest, largest.isEliciting {
+            let delay = TimeSpan.microseconds(Int64(min(frame.delay, 25_000)))
+            legs[position].roundTrip.sample(now - largest.time, ackDelay: delay)
+            roundTrip = legs[position].roundTrip.adjusted
+        }
+        guard let newest else { return }
+        legs[position].ptoCount = 0
+        legs[position].probes = 0
+        legs[position].isSuspectTold = false
+        if !legs[position].everAcknowledged {
+            legs[position].everAcknowledged = true
+            legs[position].tellValidated = true
+        }
+        legs[position].delivered += UInt64(acknowledgedBytes)
+        legs[position].deliveredTime = now
+        legs[position].firstSentTime = newest.time
+        let sendTime = newest.time - newest.firstSentTime
+        let ackTime = now - newest.deliveredTime
+        let interval = max(sendTime, ackTime)
+        var rate: Double?
+        if interval.nanoseconds > 0, let smallest = legs[position].roundTrip.smallest, interval >= smallest {
+            rate = Double(legs[position].delivered - newest.delivered) / interval.inSeconds
+        }
+        if spuriousBytes > 0 {
+            legs[position].congestion.lossWasSpurious(
+                bytes: spuriousBytes, allOfEpisode: legs[position].episodeLosses <= 0)
+        }
+        let lost = detectLosses(position, now: now)
+        legs[position].congestion.acknowledged(
+            AckSample(
+                now: now, acknowledged: acknowledgedBytes, inFlightBefore: inFlightBefore,
+                inFlight: legs[position].inFlight, lost: lost, roundTrip: roundTrip, rate: rate,
+                isAppLimited: newest.isAppLimited, delivered: legs[position].delivered,
+                priorDelivered: newest.delivered, largestAcknowledged: frame.largest,
+                nextNumber: legs[position].sent.nextNumber))
+        let keep = legs[position].roundTrip.smoothed * 2
+        legs[position].sent.trim(horizon: now + (.zero - keep))
+    }
+
+    /// Declares lost what was overtaken by enough packets or enough time (RFC 9002, section 6.1); gives the bytes.
+    @discardableResult
+    private mutating func detectLosses(_ position: Int, now: Instant) -> Int {
+        legs[position].lossTime = nil
+        legs[position].sent.advanceOpen()
+        let top = legs[position].topAcknowledged
+        let delay = legs[position].lossDelay
+        let threshold = legs[position].packetThreshold
+        var lost = 0
+        var newestLost = Instant(nanoseconds: 0)
+        var index = legs[position].sent.firstOpen
+        while index < top {
+            let packet = legs[position].sent[index]
+            if packet.state == .outstanding, packet.isEliciting {
+                guard top - index >= threshold || packet.time + delay <= now else {
+                    legs[position].lossTime = packet.time + delay
+                    break
+                }
+                legs[position].sent[index].state = .lost
+                legs[position].sent[index].isCounted = true
+                legs[position].settle()
+                legs[position].packetsLost += 1
+                lost += legs[position].payloadSize
+                newestLost = max(newestLost, packet.time)
+                requeue(position, packet)
+            }
+            index += 1
+        }
+        if lost > 0 {
+            legs[position].sent.advanceOpen()
+            legs[position].episodeLosses = max(0, legs[position].episodeLosses) + lost / legs[position].payloadSize
+            legs[position].congestion.lost(bytes: lost, newestLost: newestLost, now: now)
+        }
+        return lost
+    }
+
+    /// Passes on to the streams that a packet's frames have arrived.
+    private mutating func settleFrames(_ position: Int, _ packet: SentPacket) {
+        for offset in 0..<Int(packet.frameCount) {
+            let frame = legs[position].sent.frames[packet.firstFrame + offset]
+            switch frame.kind {
+            case .stream, .streamFin:
+                guard let slot = slot(frame.stream) else { continue }
+                let before = streams[slot].send.held
+                streams[slot].send.acknowledge(
+                    offset: frame.value, count: Int(frame.count), fin: frame.kind == .streamFin, pool: &pool)
+                heldToSend -= before - streams[slot].send.held
+                sendHalfChanged(slot)
+            case .reset:
+                guard let slot = slot(frame.stream) else { continue }
+                streams[slot].send.resetAcknowledged()
+                sendHalfChanged(slot)
+            case .ack: legs[position].received.forget(upTo: frame.value)
+            case .maxData, .maxStreamData, .maxStreams, .stopSending, .legActive, .legClose: continue
+            }
+        }
+    }
+
+    /// Queues again what a packet carried.
+    mutating func requeue(_ position: Int, _ packet: SentPacket) {
+        for offset in 0..<Int(packet.frameCount) {
+            let frame = legs[position].sent.frames[packet.firstFrame + offset]
+            switch frame.kind {
+            case .stream, .streamFin:
+                guard let slot = slot(frame.stream) else { continue }
+                streams[slot].send.lose(
+                    offset: frame.value, count: Int(frame.count), fin: frame.kind == .streamFin)
+                if streams[slot].send.canSend { queueToSend(slot, first: true) }
+            case .reset:
+                guard let slot = slot(frame.stream), streams[slot].send.phase == .reset else { continue }
+                queueControl(slot, .reset)
+            case .stopSending:
+                guard let slot = slot(frame.stream), !streams[slot].receive.isDone else { continue }
+                queueControl(slot, .stopSending)
+            case .maxStreamData:
+                guard let slot = slot(frame.stream), streams[slot].receive.limit == frame.value else { continue }
+                queueControl(slot, .maxStreamData)
+            case .maxData: if frame.value == receiveLimit { maxDataWanted = true }
+            case .maxStreams: if frame.value == peerStreamLimit { maxStreamsWanted = true }
+            case .legActive: if frame.value == activeSequence { activeFrameWanted = true }
+            case .legClose: if legCloses.count < 256 { legCloses.append(LegID(UInt8(truncatingIfNeeded: frame.value))) }
+            case .ack: continue
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+internal import BasicContainers
+internal import Wire
+
+extension Connection {
+    /// The slot that a reference still names.
+    func slot(_ ref: StreamRef) -> Int? {
+        let slot = Int(ref.slot)
+        return streams[slot].generation == ref.generation && streams[slot].isUsed ? slot : nil
+    }
+
+    private func ref(_ slot: Int) -> StreamRef {
+        StreamRef(slot: UInt32(slot), generation: streams[slot].generation)
+    }
+
+    mutating func insertStream(_ id: UInt64) -> Int {
+        let slot: Int
+        if let free = freeSlots.popLast() {
+            slot = free
+            let generation = streams[slot].generation &+ 1
+            streams[slot] = Stream(
+                id: id, generation: generation, sendLimit: UInt64(InitialLimits.streamData),
+                receiveWindow: UInt64(InitialLimits.streamData))
+        } else {
+            slot = streams.count
+            streams.append(
+                Stream(
+                    id: id, generation: 0, sendLimit: UInt64(InitialLimits.streamData),
+                    receiveWindow: UInt64(InitialLimits.streamData)))
+        }
+        index.insert(id, slot: slot)
+        return slot
+    }
+
+    mutating func queueToSend(_ slot: Int, first: Bool = false) {
+        guard !streams[slot].isInSendQueue else { return }
+        streams[slot].isInSendQueue = true
+        if first { sendQueue.prepend(ref(slot)) } else { sendQueue.append(ref(slot)) }
+    }
+
+    mutating func queueControl(_ slot: Int, _ control: Stream.Control) {
+        streams[slot].control.insert(control)
+        guard !streams[slot].isInControlQueue else { return }
+        streams[slot].isInControlQueue = true
+        controlQueue.append(ref(slot))
+    }
+
+    mutating func signal(_ slot: Int, _ signal: Stream.Signals) {
+        streams[slot].signals.insert(signal)
+        guard !streams[slot].isInEventQueue else { return }
+        streams[slot].isInEventQueue = true
+        eventQueue.append(ref(slot))
+    }
+
+    /// After acknowledgements: tells of room, of the end, and closes.
+    mutating func sendHalfChanged(_ slot: Int) {
+        if streams[slot].wantsRoom, room(slot) >= min(16 << 10, sendBuffer / 4) {
+            streams[slot].wantsRoom = false
+            signal(slot, .writable)
+        }
+        closeIfDone(slot)
+    }
+
+    mutating func closeIfDone(_ slot: Int) {
+        guard streams[slot].send.isDone else { return }
+        if streams[slot].send.fin == .acknowledged, !streams[slot].isFinishTold {
+            streams[slot].isFinishTold = true
+            signal(slot, .finished)
+        }
+        if streams[slot].receive.isDone { signal(slot, .closed) }
+    }
+
+    /// Frees a stream after its last event.
+    mutating func forget(_ slot: Int) {
+        let id = streams[slot].id
+        index.remove(id)
+        heldToSend -= streams[slot].send.held
+        streams[slot].send.release(to: &pool)
+        streams[slot].receive.release(to: &pool)
+        streams[slot].isUsed = false
+        freeSlots.append(slot)
+        let isOwn = (id & 1 == 0) == (role == .initiator)
+        guard !isOwn else { return }
+        peerStreamsClosed += 1
+        let limit = peerStreamsClosed + UInt64(max(configuration.maxPeerStreams, InitialLimits.streams))
+        if limit >= peerStreamLimit + UInt64(max(configuration.maxPeerStreams / 8, 8)) {
+            peerStreamLimit = limit
+            maxStreamsWanted = true
+        }
+    }
+
+    /// What one stream may hold now: twice what may be in flight, within the caps.
+    private var sendBuffer: Int {
+        var size = InitialLimits.streamData
+        if let active, let position = find(active) { size = max(size, legs[position].congestion.window * 2) }
+        return min(size, max(configuration.maxStreamSendBuffer, InitialLimits.streamData))
+    }
+
+    private func room(_ slot: Int) -> Int {
+        guard streams[slot].send.isOpen, !isClosed else { return 0 }
+        return max(0, min(sendBuffer - streams[slot].send.held, configuration.maxSendBuffer - heldToSend))
+    }
+
+    // MARK: For the application
+
+    /// Opens a bidirectional stream; the peer learns of it with its first frame.
+    public mutating func openStream() throws(StreamError) -> StreamID {
+        guard !isClosed else { throw .connectionClosed }
+        guard streamsAvailable > 0 else {
+            wantsStreams = true
+            throw .limitReached
+        }
+        let id = nextOwnStream
+        nextOwnStream += 2
+        ownStreamsOpened += 1
+        _ = insertStream(id)
+        return StreamID(id)
+    }
+
+    /// How many streams `openStream` would open now.
+    public var streamsAvailable: Int { isClosed ? 0 : Int(min(ownStreamLimit - ownStreamsOpened, 1 << 30)) }
+
+    /// Takes bytes for sending, and returns how many; `.writable` follows when there is room for the rest.
+    ///
+    /// 0 also if the stream is unknown, finished, reset or stopped.
+    public mutating func write(_ id: StreamID, _ bytes: RawSpan) -> Int {
+        guard let slot = index.find(id.value), streams[slot].send.isOpen else { return 0 }
+        let count = min(bytes.byteCount, room(slot))
+        if count < bytes.byteCount { wait(slot) }
+        guard count > 0 else { return 0 }
+        streams[slot].send.write(bytes.extracting(0..<count), pool: &pool)
+        heldToSend += count
+        if streams[slot].send.canSend { queueToSend(slot) }
+        return count
+    }
+
+    /// How many bytes `write` would take now; if 0, `.writable` follows.
+    public mutating func sendCapacity(_ id: StreamID) -> Int {
+        guard let slot = index.find(id.value), streams[slot].send.isOpen else { return 0 }
+        let count = room(slot)
+        if count == 0 { wait(slot) }
+        return count
+    }
+
+    private mutating func wait(_ slot: Int) {
+        streams[slot].wantsRoom = true
+        // With room in the stream, it is the others that must make some.
+        if heldToSend >= configuration.maxSendBuffer { waitsForRoom = true }
+    }
+
+    /// Ends our half after what was written; repeating it does nothing.
+    public mutating func finish(_ id: StreamID) {
+        guard let slot = index.find(id.value) else { return }
+        streams[slot].send.finish()
+        if streams[slot].send.canSend { queueToSend(slot) }
+    }
+
+    /// Gives up our half: drops what is not acknowledged and tells the peer.
+    public mutating func reset(_ id: StreamID, code: UInt64) {
+        guard let slot = index.find(id.value) else { return }
+        let held = streams[slot].send.held
+        guard streams[slot].send.reset(code: min(code, 1 << 62 - 1), pool: &pool) else { return }
+        heldToSend -= held
+        queueControl(slot, .reset)
+    }
+
+    /// Tells the peer that its half is not read any more; bytes held and to come are dropped.
+    public mutating func stopSending(_ id: StreamID, code: UInt64) {
+        guard let slot = index.find(id.value), !streams[slot].receive.stopped else { return }
+        guard streams[slot].receive.resetCode == nil else { return }
+        streams[slot].receive.stop(pool: &pool)
+        discard(slot)
+        if streams[slot].receive.finalSize == .max {
+            streams[slot].stopCode = min(code, 1 << 62 - 1)
+            queueControl(slot, .stopSending)
+        }
+        closeIfDone(slot)
+    }
+
+    /// Shows the readable bytes to `body`, which returns how many it has consumed, and gives credit for them to the peer.
+    ///
+    /// The bytes are the first in order and contiguous in memory; more may follow when they are consumed, so call it until
+    /// it returns 0. Returns how many bytes were consumed.
+    @discardableResult
+    public mutating func withReadable(_ id: StreamID, _ body: (RawSpan) -> Int) -> Int {
+        guard let slot = index.find(id.value) else { return 0 }
+        let count = streams[slot].receive.read(pool: &pool, body)
+        if count > 0 {
+            consumed(count)
+            let cap = UInt64(max(configuration.maxStreamWindow, InitialLimits.streamData))
+            if streams[slot].receive.grant(now: clock, roundTrip: tuningRoundTrip, maxWindow: cap) {
+                queueControl(slot, .maxStreamData)
+            }
+        }
+        closeIfDone(slot)
+        return count
+    }
+
+    /// How many bytes can be read now.
+    public func readableCount(_ id: StreamID) -> Int {
+        guard let slot = index.find(id.value) else { return 0 }
+        return streams[slot].receive.readable
+    }
+
+    /// What the peer's half has come to.
+    public func readState(_ id: StreamID) -> ReadState {
+        guard let slot = index.find(id.value) else { return .unknown }
+        if let code = streams[slot].receive.resetCode { return .reset(code) }
+        return streams[slot].receive.isDone ? .finished : .open
+    }
+
+    /// How many bytes of ours the peer has not acknowledged yet, unsent ones included.
+    public func unacknowledgedCount(_ id: StreamID) -> Int {
+        guard let slot = index.find(id.value) else { return 0 }
+        return streams[slot].send.held
+    }
+
+    /// Queues a datagram of at most 65,507 bytes, split as needed; false if it is too long or the queue is full.
+    ///
+    /// It is sent once, in the order of the calls, beside stream data.
+    public mutating func sendDatagram(flow: UInt64, _ bytes: RawSpan) -> Bool {
+        guard !isClosed, bytes.byteCount <= DatagramFrame.maxTotal, flow < 1 << 62 else { return false }
+        return datagrams.append(flow: flow, bytes, budget: configuration.maxDatagramQueue, pool: &pool)
+    }
+}
