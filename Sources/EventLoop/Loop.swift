@@ -61,7 +61,8 @@ public final class Loop {
         guard made == 0, timerDescriptor >= 0 else {
             state = .closed
             if made == 0 { unsafe uv_loop_close(uv) }
-            throw made == 0 ? UVError(code: timerDescriptor, call: "timerfd_create") : UVError(code: made, call: "uv_loop_init")
+            throw made == 0
+                ? UVError(code: timerDescriptor, call: "timerfd_create") : UVError(code: made, call: "uv_loop_init")
         }
         unsafe uv_prepare_init(uv, prepare)
         unsafe uv_idle_init(uv, idle)
@@ -221,9 +222,6 @@ public final class Loop {
         _ = unsafe read(timerDescriptor, &count, MemoryLayout<UInt64>.size)
         armedDeadline = .max
     }
-
-    /// Whether timers set now for the past must wait for the next turn.
-    var isFiring: Bool { timers.isFiring }
 }
 
 /// An object whose open handle keeps it; `handle.data` is the object, retained.
@@ -233,7 +231,8 @@ protocol HandleOwner: AnyObject {
 }
 
 private func closeOwner(_ handle: UnsafeMutablePointer<uv_handle_t>?, _ argument: UnsafeMutableRawPointer?) {
-    guard let handle = unsafe handle, unsafe uv_is_closing(handle) == 0, let data = unsafe handle.pointee.data else { return }
+    guard let handle = unsafe handle, unsafe uv_is_closing(handle) == 0 else { return }
+    guard let data = unsafe handle.pointee.data else { return }
     let owner = unsafe Unmanaged<AnyObject>.fromOpaque(data).takeUnretainedValue()
     (owner as? any HandleOwner)?.close()
 }

@@ -72,9 +72,6 @@ struct TimerQueue: ~Copyable {
     /// While timers fire: the time until which they do.
     private var firingTime: UInt64?
 
-    /// Whether timers are being fired.
-    var isFiring: Bool { firingTime != nil }
-
     /// A lower bound of the first deadline, or nil when nothing is set.
     var firstKey: UInt64? { entries.first?.key }
 
@@ -123,7 +120,8 @@ struct TimerQueue: ~Copyable {
         firingTime = time
         while let first = entries.first, first.key <= time {
             let timer = unsafe first.timer.takeUnretainedValue()
-            if timer.due <= time {
+            // A timer that was set later is put where it belongs first, or it would overtake others when the loop is late.
+            if timer.due <= first.key {
                 remove(timer)
                 return timer
             }

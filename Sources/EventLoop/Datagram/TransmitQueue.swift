@@ -282,8 +282,8 @@ struct TransmitQueue: ~Copyable {
             var index = position.entry
             repeat {
                 let entry = unsafe entries + Int(index)
-                unsafe vector[length] = iovec(
-                    iov_base: UnsafeMutableRawPointer(mutating: entry.pointee.bytes), iov_len: Int(entry.pointee.length))
+                unsafe vector[length].iov_base = UnsafeMutableRawPointer(mutating: entry.pointee.bytes)
+                unsafe vector[length].iov_len = Int(entry.pointee.length)
                 length += 1
                 index = unsafe entry.pointee.next
             } while isSegmented && index >= 0

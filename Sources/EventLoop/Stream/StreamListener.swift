@@ -104,7 +104,9 @@ public final class StreamListener: HandleOwner {
         }
     }
 
-    /// Stops listening, and removes the socket file; accepted streams stay. A second call does nothing.
+    /// Stops listening, and removes the socket file; accepted streams stay.
+    ///
+    /// A second call does nothing.
     public func close() {
         loop.assertOnThread()
         guard !isClosed else { return }

@@ -1,0 +1,211 @@
+import EventLoop
+import Testing
+
+/// Keeps all packets, and can send them back or on.
+private final class Recorder: DatagramReceiver {
+    var packets: [[UInt8]] = []
+    var sources: Set<SocketAddress> = []
+    /// What to do with each packet; by default nothing.
+    var handle: ((inout ReceivedBatch, Int, DatagramSocket) -> Void)?
+
+    func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+        for index in 0..<batch.count {
+            let packet = batch.packet(index)
+            packets.append(array(packet.bytes))
+            sources.insert(batch.source(of: index))
+            handle?(&batch, index, socket)
+        }
+    }
+}
+
+/// Which offloads the two ends of a test use.
+struct Offload: CustomStringConvertible {
+    let sender: Bool
+    let receiver: Bool
+    var description: String { "sender \(sender), receiver \(receiver)" }
+
+    static let all = [true, false].flatMap { sender in [true, false].map { Offload(sender: sender, receiver: $0) } }
+}
+
+private func configuration(offload: Bool) -> DatagramSocket.Configuration {
+    var configuration = DatagramSocket.Configuration()
+    configuration.usesOffload = offload
+    return configuration
+}
+
+private func send(_ bytes: [UInt8], on socket: DatagramSocket, to address: SocketAddress) {
+    guard var slot = socket.sendSlot(size: bytes.count) else {
+        Issue.record("no send slot")
+        return
+    }
+    var memory = slot.bytes
+    for (index, byte) in bytes.enumerated() { memory.storeBytes(of: byte, toByteOffset: index, as: UInt8.self) }
+    slot.commit(to: address)
+}
+
+private func hasSlot(_ socket: DatagramSocket, size: Int) -> Bool {
+    if socket.sendSlot(size: size) != nil { true } else { false }
+}
+
+private func drop(_ slot: consuming SendSlot?) {}
+
+@Suite struct DatagramTests {
+    @Test(arguments: Offload.all, [SocketAddress.loopbackIPv4(port: 0), SocketAddress.loopbackIPv6(port: 0)])
+    func burstsArriveCompleteInOrderAndUnchanged(_ offload: Offload, _ address: SocketAddress) throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let recorder = Recorder()
+        let receiver = try DatagramSocket(
+            on: loop, bindTo: address, configuration: configuration(offload: offload.receiver), receiver: recorder)
+        let sender = try DatagramSocket(
+            on: loop, bindTo: address, configuration: configuration(offload: offload.sender), receiver: nil)
+        let sent = (0..<400).map { pattern(1392, seed: UInt64($0)) }
+        for packet in sent { send(packet, on: sender, to: receiver.localAddress) }
+        run(loop) { recorder.packets.count >= sent.count }
+        #expect(recorder.packets == sent)
+        #expect(recorder.sources == [sender.localAddress])
+        #expect(sender.counters.packetsSent == 400)
+        #expect(sender.counters.bytesSent == 400 * 1392)
+        #expect(receiver.counters.packetsReceived == 400)
+        if sender.isSegmenting { #expect(sender.counters.messagesSent < 20) }
+    }
+
+    @Test func packetsAreForwardedFromWhereTheyWereReceived() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let last = Recorder()
+        let end = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: last)
+        let relay = Recorder()
+        let outgoing = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        let middle = try DatagramSocket(on: loop, bindTo: .loopbackIPv6(port: 0), receiver: relay)
+        relay.handle = { batch, index, _ in
+            var packet = batch.packet(index)
+            packet.storeBytes(of: 0xee, toByteOffset: 4, as: UInt8.self)
+            // Another socket of the loop, and without the first four bytes.
+            batch.forward(index, from: 4, to: end.localAddress, on: outgoing)
+        }
+        let first = try DatagramSocket(on: loop, bindTo: .loopbackIPv6(port: 0), receiver: nil)
+        let sent = (0..<300).map { pattern(1392, seed: UInt64($0)) }
+        for packet in sent { send(packet, on: first, to: middle.localAddress) }
+        run(loop) { last.packets.count >= sent.count }
+        #expect(last.packets == sent.map { [0xee] + $0[5...] })
+        #expect(outgoing.counters.packetsSent == 300)
+    }
+
+    @Test func packetsToSeveralDestinationsKeepTheirOrderAtEach() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let recorders = (0..<5).map { _ in Recorder() }
+        let receivers = try recorders.map {
+            try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: $0)
+        }
+        let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        // Lengths change on the way, also to 0 and back.
+        let lengths = [1200, 1200, 1200, 700, 1200, 1300, 1300, 0, 1300, 1, 2, 3]
+        var sent: [[[UInt8]]] = Array(repeating: [], count: 5)
+        for index in 0..<480 {
+            let to = (index * 7 + index / 11) % 5
+            let packet = pattern(lengths[index % lengths.count], seed: UInt64(index))
+            sent[to].append(packet)
+            send(packet, on: sender, to: receivers[to].localAddress)
+        }
+        run(loop) { recorders.map(\.packets.count).reduce(0, +) >= 480 }
+        for index in 0..<5 { #expect(recorders[index].packets == sent[index]) }
+    }
+
+    @Test func moreThanTheQueueHoldsIsFlushedInBetween() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let recorder = Recorder()
+        let receiver = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: recorder)
+        var small = DatagramSocket.Configuration.small
+        small.sendSlotCount = 8
+        let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: small, receiver: nil)
+        let sent = (0..<200).map { pattern(100, seed: UInt64($0)) }
+        for packet in sent { send(packet, on: sender, to: receiver.localAddress) }
+        run(loop) { recorder.packets.count >= sent.count }
+        #expect(recorder.packets == sent)
+        #expect(sender.counters.droppedWithoutSlot == 0)
+        #expect(!hasSlot(sender, size: 100_000))
+    }
+
+    @Test func aDroppedSlotGoesBackToThePool() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        var configuration = DatagramSocket.Configuration()
+        configuration.sendSlotCount = 1
+        let socket = try DatagramSocket(
+            on: loop, bindTo: .loopbackIPv4(port: 0), configuration: configuration, receiver: nil)
+        for _ in 0..<3 { #expect(hasSlot(socket, size: 10)) }
+        let held = socket.sendSlot(size: 10)
+        #expect(!hasSlot(socket, size: 10))
+        #expect(socket.counters.droppedWithoutSlot == 1)
+        drop(held)
+        #expect(hasSlot(socket, size: 10))
+    }
+
+    @Test func whatCannotBeSentIsCountedAndTheRestGoesOn() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let recorder = Recorder()
+        let receiver = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: recorder)
+        let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        let packet = pattern(500, seed: 1)
+        // Port 0 and an address of the other family cannot be sent to.
+        for index in 0..<4 {
+            send(packet, on: sender, to: .loopbackIPv4(port: 0))
+            send(packet, on: sender, to: SocketAddress(high: 0x2001_0db8_0000_0000, low: UInt64(index), port: 9))
+            send(packet, on: sender, to: receiver.localAddress)
+        }
+        run(loop) { recorder.packets.count >= 4 }
+        #expect(recorder.packets == Array(repeating: packet, count: 4))
+        #expect(sender.counters.droppedUnreachable == 8)
+        #expect(sender.counters.packetsSent == 4)
+    }
+
+    @Test func packetsQueuedInTheTurnEndHookLeaveInThatTurn() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let recorder = Recorder()
+        let receiver = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: recorder)
+        let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        var isSent = false
+        loop.atTurnEnd = {
+            if !isSent { send([1, 2, 3], on: sender, to: receiver.localAddress) }
+            isSent = true
+        }
+        run(loop) { !recorder.packets.isEmpty }
+        #expect(recorder.packets == [[1, 2, 3]])
+    }
+
+    @Test func aSocketMayBeClosedFromItsOwnCallback() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let recorder = Recorder()
+        let receiver = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: recorder)
+        let address = receiver.localAddress
+        recorder.handle = { batch, index, socket in
+            socket.close()
+            batch.forward(index, to: address, on: socket)
+        }
+        let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        send([1], on: sender, to: address)
+        run(loop) { receiver.isClosed }
+        #expect(receiver.isClosed)
+        #expect(receiver.counters.packetsSent == 0)
+    }
+
+    @Test func aPortIsTakenOnceUnlessItIsShared() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        var shared = DatagramSocket.Configuration()
+        shared.sharesPort = true
+        let first = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: shared, receiver: nil)
+        let second = try DatagramSocket(on: loop, bindTo: first.localAddress, configuration: shared, receiver: nil)
+        #expect(second.localAddress == first.localAddress)
+        let error = #expect(throws: UVError.self) {
+            _ = try DatagramSocket(on: loop, bindTo: first.localAddress, receiver: nil)
+        }
+        #expect(error?.kind == .addressInUse)
+    }
+}

@@ -1,0 +1,98 @@
+import EventLoop
+import Testing
+
+/// A name server for one name: `there.test` is 192.0.2.1 and 2001:db8::1, `quiet.test` has no answer, others are not there.
+private final class NameServer: DatagramReceiver {
+    func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+        for index in 0..<batch.count {
+            let packet = batch.packet(index)
+            let query = array(packet.bytes)
+            let question = Array(query[12...])
+            let name = String(decoding: question.dropFirst().prefix { $0 >= 0x20 }, as: UTF8.self)
+            if name == "quiet" { continue }
+            guard let nameEnd = question.firstIndex(of: 0) else { continue }
+            let asked = Array(question[...(nameEnd + 4)])
+            let isIPv6 = question[nameEnd + 2] == 28
+            let isThere = name == "there"
+            var answer = Array(query[..<2])
+            answer += [0x81, isThere ? 0x80 : 0x83, 0, 1, 0, isThere ? 1 : 0, 0, 0, 0, 0]
+            answer += asked
+            if isThere {
+                answer += [0xc0, 12, 0, isIPv6 ? 28 : 1, 0, 1, 0, 0, 0, 60, 0, isIPv6 ? 16 : 4]
+                answer += isIPv6 ? [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] : [192, 0, 2, 1]
+            }
+            unsafe socket.send(answer.span.bytes, to: batch.source(of: index))
+        }
+    }
+}
+
+@Suite struct ResolverTests {
+    private func answer(
+        _ name: String, family: Resolver.Family = .ipv4First, timeout: UInt64 = 5_000_000_000
+    ) throws -> Resolver.Answer {
+        let loop = try Loop()
+        defer { loop.close() }
+        let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: NameServer())
+        var configuration = Resolver.Configuration()
+        configuration.servers = [server.localAddress.description]
+        configuration.timeout = timeout
+        let resolver = try Resolver(on: loop, configuration: configuration)
+        var answers: [Resolver.Answer] = []
+        resolver.resolve(name, port: 80, family: family) { answers.append($0) }
+        #expect(answers.isEmpty)
+        run(loop) { !answers.isEmpty }
+        resolver.close()
+        return try #require(answers.first)
+    }
+
+    @Test func namesOfTheHostsFileAreFound() throws {
+        #expect(try answer("localhost", family: .ipv4Only) == .success([.loopbackIPv4(port: 80)]))
+    }
+
+    @Test func numericNamesAreTheirOwnAnswer() throws {
+        #expect(try answer("192.0.2.7") == .success([SocketAddress(ipv4: 0xc000_0207, port: 80)]))
+        #expect(try answer("::1") == .success([.loopbackIPv6(port: 80)]))
+    }
+
+    @Test func theFamilyDecidesWhatComesAndInWhichOrder() throws {
+        let ipv4 = SocketAddress(ipv4: 0xc000_0201, port: 80)
+        let ipv6 = SocketAddress(high: 0x2001_0db8_0000_0000, low: 1, port: 80)
+        #expect(try answer("there.test", family: .ipv4First) == .success([ipv4, ipv6]))
+        #expect(try answer("there.test", family: .ipv6First) == .success([ipv6, ipv4]))
+        #expect(try answer("there.test", family: .ipv4Only) == .success([ipv4]))
+        #expect(try answer("there.test", family: .ipv6Only) == .success([ipv6]))
+    }
+
+    @Test func missingNamesAndSilentServersAreToldApart() throws {
+        #expect(try answer("missing.test") == .failure(.notFound))
+        #expect(try answer("quiet.test", timeout: 100_000_000) == .failure(.timedOut))
+    }
+
+    @Test(arguments: ["", "a b", "a\0b", "a\nb", "ä.test", "a\\046b", String(repeating: "a", count: 256)])
+    func namesThatCannotBeAreRefused(_ name: String) throws {
+        #expect(try answer(name) == .failure(.invalidName))
+    }
+
+    @Test func cancelledQueriesDoNotCallBackAndTheLimitHolds() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: NameServer())
+        var configuration = Resolver.Configuration()
+        configuration.servers = [server.localAddress.description]
+        configuration.maximumQueries = 2
+        let resolver = try Resolver(on: loop, configuration: configuration)
+        var answers: [Int: Resolver.Answer] = [:]
+        let first = resolver.resolve("there.test", port: 1, family: .ipv4Only) { answers[1] = $0 }
+        resolver.resolve("there.test", port: 2, family: .ipv4Only) { answers[2] = $0 }
+        resolver.resolve("there.test", port: 3, family: .ipv4Only) { answers[3] = $0 }
+        resolver.cancel(first)
+        run(loop) { answers.count == 2 }
+        #expect(answers[1] == nil)
+        #expect(answers[2] == .success([SocketAddress(ipv4: 0xc000_0201, port: 2)]))
+        #expect(answers[3] == .failure(.tooManyQueries))
+        resolver.resolve("quiet.test", port: 4, family: .ipv4Only) { answers[4] = $0 }
+        resolver.close()
+        loop.runOnce()
+        #expect(answers[4] == nil)
+    }
+}
