@@ -50,7 +50,7 @@ let package = Package(
         // Pure: bytes, a time and events in; bytes, deadlines and events out.
         module("Wire", [.product(name: "BasicContainers", package: "swift-collections")]),
         module("OnionCrypto", ["CLibSodium", "Wire", .product(name: "Crypto", package: "swift-crypto")]),
-        module("Onion", ["OnionCrypto", "Wire"]),
+        module("Onion", ["OnionCrypto", "Wire", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Link", ["OnionCrypto", "Wire"]),
         module("Transport", ["Wire", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Directory", ["OnionCrypto", "Wire"]),

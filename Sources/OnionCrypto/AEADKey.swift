@@ -35,7 +35,8 @@ public enum Suite: UInt8, Sendable, CaseIterable {
         case .aes256gcm:
             unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: Self.aesStateSize, alignment: 16)
             _ = unsafe crypto_aead_aes256gcm_beforenm(
-                memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self), secret.pointer.assumingMemoryBound(to: UInt8.self))
+                memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self),
+                secret.pointer.assumingMemoryBound(to: UInt8.self))
         case .chacha20poly1305:
             unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: Secret.size, alignment: 16)
             unsafe memory.copyMemory(from: secret.pointer, byteCount: Secret.size)
@@ -117,7 +118,8 @@ public enum Suite: UInt8, Sendable, CaseIterable {
             switch suite {
             case .aes256gcm:
                 _ = unsafe crypto_aead_aes256gcm_encrypt_detached_afternm(
-                    text, tag, nil, text, UInt64(count), ad, UInt64(adCount), nil, npub, memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self))
+                    text, tag, nil, text, UInt64(count), ad, UInt64(adCount), nil, npub,
+                    memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self))
             case .chacha20poly1305:
                 _ = unsafe crypto_aead_chacha20poly1305_ietf_encrypt_detached(
                     text, tag, nil, text, UInt64(count), ad, UInt64(adCount), nil, npub,
@@ -136,7 +138,8 @@ public enum Suite: UInt8, Sendable, CaseIterable {
             switch suite {
             case .aes256gcm:
                 return unsafe crypto_aead_aes256gcm_decrypt_detached_afternm(
-                    text, nil, text, UInt64(count), tag, ad, UInt64(adCount), npub, memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self)) == 0
+                    text, nil, text, UInt64(count), tag, ad, UInt64(adCount), npub,
+                    memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self)) == 0
             case .chacha20poly1305:
                 return unsafe crypto_aead_chacha20poly1305_ietf_decrypt_detached(
                     text, nil, text, UInt64(count), tag, ad, UInt64(adCount), npub,
@@ -154,15 +157,17 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 
 /// ChaCha20 as a stream (RFC 8439, nonce zero, from block 0), for keys that are used once.
 public enum ChaCha20 {
-    /// XORs the keystream of `key` over `span` in place.
-    public static func xor(_ span: inout MutableRawSpan, key: borrowing Secret) {
+    /// XORs the keystream of `key` over `span` from `offset` on, in place; the keystream begins there.
+    public static func xor(_ span: inout MutableRawSpan, from offset: Int = 0, key: borrowing Secret) {
+        precondition(0 <= offset && offset <= span.byteCount)
         let keyPointer = unsafe key.pointer.assumingMemoryBound(to: UInt8.self)
         unsafe span.withUnsafeMutableBytes { buffer in
             guard let base = unsafe buffer.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return }
             var nonce: (UInt32, UInt32, UInt32) = (0, 0, 0)
             unsafe withUnsafeBytes(of: &nonce) { raw in
                 _ = unsafe crypto_stream_chacha20_ietf_xor(
-                    base, base, UInt64(buffer.count), raw.baseAddress!.assumingMemoryBound(to: UInt8.self), keyPointer)
+                    base + offset, base + offset, UInt64(buffer.count - offset),
+                    raw.baseAddress!.assumingMemoryBound(to: UInt8.self), keyPointer)
             }
         }
     }

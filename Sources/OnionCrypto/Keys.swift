@@ -35,7 +35,8 @@ public struct AgreementKey: ~Copyable {
         let shared = Secret(uninitializedLocked: false)
         let point = peer.array
         let status = unsafe crypto_scalarmult(
-            shared.pointer.assumingMemoryBound(to: UInt8.self), secret.pointer.assumingMemoryBound(to: UInt8.self), point)
+            shared.pointer.assumingMemoryBound(to: UInt8.self), secret.pointer.assumingMemoryBound(to: UInt8.self),
+            point)
         guard status == 0 else { throw .lowOrderPoint }
         return shared
     }

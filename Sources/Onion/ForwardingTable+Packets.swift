@@ -1,0 +1,82 @@
+public import Wire
+
+/// What is to be done with a packet after its layer.
+public enum Verdict: Equatable, Sendable {
+    /// Send it on this link; the path id is written to the packet already.
+    case send(link: UInt32, pathID: UInt64)
+    /// The payload is open here: the path ends at this node, and this is its packet number.
+    case deliver(path: PathHandle, number: UInt64)
+    /// Drop it, and count why.
+    case drop(DropReason)
+}
+
+/// The packet path: one layer, in place (protocol.md, section 5).
+extension ForwardingTable {
+    /// Takes this hop's layer off a packet towards the exit.
+    ///
+    /// `place` is what `find` just returned for the packet. The link's own replay window is to be committed afterwards, and
+    /// only if this does not return a drop.
+    public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+        precondition(isLive(place), "the place of a path that is gone")
+        let hop = unsafe pathPointer(place)
+        guard unsafe hop.pointee.isReady else { return .drop(.notReady) }
+        let slot = unsafe hop.pointee.slot
+        switch unsafe hop.pointee.layers.opener.open(&packet, slot: slot, now: now) {
+        case .dropped(let reason): return .drop(reason)
+        case .opened(let number):
+            unsafe hop.pointee.layers.opener.commit(number)
+            packet.zeroSlots(1...slot)
+            if slot == Packet.slotCount { return .deliver(path: handle(place), number: number) }
+            let next = unsafe hop.pointee.next
+            packet.pathID = next.pathID
+            return .send(link: next.link, pathID: next.pathID)
+        }
+    }
+
+    /// Puts this hop's layer on a packet towards the client.
+    ///
+    /// `place` is what `find` just returned for the packet. The link's own replay window is to be committed whatever this
+    /// returns, for the header has verified and nothing else can.
+    public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+        precondition(isLive(place), "the place of a path that is gone")
+        let hop = unsafe pathPointer(place)
+        guard unsafe hop.pointee.isReady else { return .drop(.notReady) }
+        return unsafe sealBackward(hop, &packet, now).verdict
+    }
+
+    /// Seals a packet of the terminal's, whose payload is written, towards the client.
+    ///
+    /// - Returns: where to send it and its packet number; a drop when the path is gone, does not end here or has used up
+    ///   its counters.
+    public mutating func sealAtTerminal(
+        _ path: PathHandle, _ packet: inout MutableRawSpan, now: Instant
+    ) -> (verdict: Verdict, number: UInt64) {
+        guard isLive(path), unsafe pathPointer(path.index).pointee.isTerminal else { return (.drop(.unknownPath), 0) }
+        return unsafe sealBackward(pathPointer(path.index), &packet, now)
+    }
+
+    /// The number that the next packet of the terminal's will have; nil when the path is gone or does not end here.
+    public func nextNumberAtTerminal(_ path: PathHandle) -> UInt64? {
+        guard isLive(path), unsafe pathPointer(path.index).pointee.isTerminal else { return nil }
+        return unsafe pathPointer(path.index).pointee.layers.sealer.nextNumber
+    }
+
+    /// Leaves out one packet number of the terminal's, so that a blind acknowledgement of it shows.
+    public mutating func skipNumberAtTerminal(_ path: PathHandle) {
+        guard isLive(path), unsafe pathPointer(path.index).pointee.isTerminal else { return }
+        unsafe pathPointer(path.index).pointee.layers.sealer.skipNumber()
+    }
+
+    private func sealBackward(
+        _ hop: UnsafeMutablePointer<HopState>, _ packet: inout MutableRawSpan, _ now: Instant
+    ) -> (verdict: Verdict, number: UInt64) {
+        let slot = unsafe hop.pointee.slot
+        if slot > 1 { packet.zeroSlots(1...slot - 1) }
+        guard let number = unsafe hop.pointee.layers.sealer.seal(&packet, slot: slot, now: now) else {
+            return (.drop(.exhausted), 0)
+        }
+        let previous = unsafe hop.pointee.previous
+        packet.pathID = previous.pathID
+        return (.send(link: previous.link, pathID: previous.pathID), number)
+    }
+}

@@ -1,0 +1,321 @@
+internal import OnionCrypto
+public import Wire
+
+/// Names one path of a table for as long as it lives; a name of a removed path finds nothing.
+public struct PathHandle: Hashable, Sendable {
+    let index: UInt32
+    let generation: UInt32
+}
+
+/// One side of a path: the link, and the id that the neighbour there wants packets under.
+public struct PathEnd: Hashable, Sendable {
+    /// The link; what it means is the caller's.
+    public var link: UInt32
+    /// The neighbour's path id; 0 when it has not told one.
+    public var pathID: UInt64
+
+    /// The end at `link` with the neighbour's `pathID`.
+    public init(link: UInt32, pathID: UInt64) {
+        self.link = link
+        self.pathID = pathID
+    }
+}
+
+/// A path that left the table, with what is needed to tell the neighbours.
+public struct RemovedPath: Hashable, Sendable {
+    /// The name it had.
+    public let path: PathHandle
+    /// Towards the client.
+    public let previous: PathEnd
+    /// Towards the exit; nil at the terminal.
+    public let next: PathEnd?
+}
+
+/// Why the table takes no further path.
+public enum ForwardingTableError: Error, Equatable {
+    /// It holds as many paths as it may.
+    case full
+    /// The link has asked for as many paths as it may.
+    case linkFull
+}
+
+/// Where a path id from a link leads.
+public enum Passage: Equatable, Sendable {
+    /// Nowhere: no path has this id from this link.
+    case unknown
+    /// Towards the exit, along the path at this place; good until the table is next changed.
+    case forward(UInt32)
+    /// Towards the client, along the path at this place; good until the table is next changed.
+    case backward(UInt32)
+}
+
+/// One path as a hop holds it.
+struct HopState: ~Copyable {
+    let slot: Int
+    var layers: HopLayers
+    let previous: PathEnd
+    var next: PathEnd
+    /// Places in the id table: what the previous neighbour sends to, and the next one (none at the terminal).
+    let forwardPlace: UInt32
+    let backwardPlace: UInt32
+    let expires: Instant
+    /// When the path goes if no answer has come.
+    let mustAnswerBy: Instant
+
+    var isTerminal: Bool { slot == Packet.slotCount }
+    var isReady: Bool { isTerminal || next.pathID != 0 }
+}
+
+/// All paths that a node forwards or ends, found by link and path id (protocol.md, sections 4 and 5).
+///
+/// A path's two ids stand at places drawn independently from at least as many free places as there are used ones, so that
+/// its neighbours cannot tell from their numbers that they share it. Finding a path costs no hash, and nothing on the
+/// packet path allocates; memory grows with the paths held, in chunks that never move.
+@safe public struct ForwardingTable: ~Copyable {
+    /// How long a path lives.
+    public static let lifetime = TimeSpan.seconds(Int64(BuildMessage.lifetime))
+    /// How long a path waits for the answer of the next hop.
+    public static let answerTime = TimeSpan.seconds(30)
+
+    private struct IDRecord {
+        var random: UInt32 = 0
+        var link: UInt32 = 0
+        /// The path's place times two, plus 1 for backward; `noPath` when the place is free.
+        var target: UInt32 = noPath
+    }
+    private static let noPath = UInt32.max
+    private static let idsPerChunk = 4096
+    private static let pathsPerChunk = 64
+
+    private let worker: UInt8
+    private let maximumPaths: Int
+    private var sequence = PathIDSequence()
+    private var idChunks: [UnsafeMutablePointer<IDRecord>] = unsafe []
+    private var freeIDs: [UInt32] = []
+    private var pathChunks: [UnsafeMutablePointer<HopState>] = unsafe []
+    /// Odd while the place holds a path.
+    private var generations: [UInt32] = []
+    private var freePaths: [UInt32] = []
+    /// The places of the paths on each link, and how many of them it asked for.
+    private var links: [UInt32: (paths: Set<UInt32>, asked: Int)] = [:]
+    private var sweepCursor = 0
+    /// How many paths the table holds.
+    public private(set) var count = 0
+
+    /// An empty table of worker `worker`, for at most `maximumPaths` paths (up to 2^21).
+    public init(worker: UInt8 = 0, maximumPaths: Int) {
+        precondition(maximumPaths > 0 && maximumPaths <= 1 << 21, "a path id names at most 2^23 places")
+        self.worker = worker
+        self.maximumPaths = maximumPaths
+    }
+
+    deinit {
+        for index in generations.indices where generations[index] & 1 == 1 {
+            let pointer =
+                unsafe pathChunks[index / Self.pathsPerChunk] + index % Self.pathsPerChunk
+            unsafe pointer.deinitialize(count: 1)
+        }
+        for index in unsafe pathChunks.indices { unsafe pathChunks[index].deallocate() }
+        for index in unsafe idChunks.indices { unsafe idChunks[index].deallocate() }
+    }
+
+    // MARK: Paths
+
+    /// Adds a path whose keys the hop has agreed on.
+    ///
+    /// - Parameters:
+    ///   - previous: where backward packets go: the link of the BUILD message and the id in it.
+    ///   - nextLink: the link to the next hop; nil at the terminal, whose slot is 4.
+    ///   - linkLimit: how many paths the previous link may have asked for.
+    public mutating func insert(
+        _ keys: consuming HopKeys, previous: PathEnd, nextLink: UInt32?, linkLimit: Int, now: Instant
+    ) throws(ForwardingTableError) -> PathHandle {
+        precondition((keys.slot == Packet.slotCount) == (nextLink == nil), "the terminal alone has no next hop")
+        guard count < maximumPaths else { throw .full }
+        guard links[previous.link]?.asked ?? 0 < linkLimit else { throw .linkFull }
+        if freePaths.isEmpty { addPathChunk() }
+        let index = freePaths.removeLast()
+        let forwardPlace = takeID(link: previous.link, target: index << 1)
+        let backwardPlace = nextLink.map { takeID(link: $0, target: index << 1 | 1) } ?? 0
+        let slot = keys.slot
+        let state = HopState(
+            slot: slot, layers: keys.hopEnds(now: now), previous: previous,
+            next: PathEnd(link: nextLink ?? 0, pathID: 0), forwardPlace: forwardPlace, backwardPlace: backwardPlace,
+            expires: now + Self.lifetime, mustAnswerBy: now + Self.answerTime)
+        let pointer = unsafe pathPointer(index)
+        unsafe pointer.initialize(to: state)
+        generations[Int(index)] &+= 1
+        count += 1
+        links[previous.link, default: ([], 0)].paths.insert(index)
+        links[previous.link, default: ([], 0)].asked += 1
+        if let nextLink { links[nextLink, default: ([], 0)].paths.insert(index) }
+        return PathHandle(index: index, generation: generations[Int(index)])
+    }
+
+    /// The id under which the previous neighbour is to send packets, told in BUILT; nil for a path that is gone.
+    public func forwardID(of path: PathHandle) -> UInt64? {
+        guard isLive(path) else { return nil }
+        return unsafe id(at: pathPointer(path.index).pointee.forwardPlace)
+    }
+
+    /// The id under which the next neighbour is to send packets, told in BUILD; nil at the terminal or for a path that
+    /// is gone.
+    public func backwardID(of path: PathHandle) -> UInt64? {
+        guard isLive(path), unsafe !pathPointer(path.index).pointee.isTerminal else { return nil }
+        return unsafe id(at: pathPointer(path.index).pointee.backwardPlace)
+    }
+
+    /// Completes a path with the id that the next hop's BUILT told; false if the path is gone, complete or a terminal's,
+    /// or the id is 0.
+    public mutating func connect(_ path: PathHandle, nextPathID: UInt64) -> Bool {
+        guard nextPathID != 0, isLive(path) else { return false }
+        let pointer = unsafe pathPointer(path.index)
+        guard unsafe !pointer.pointee.isReady else { return false }
+        unsafe pointer.pointee.next.pathID = nextPathID
+        return true
+    }
+
+    /// The path that has id `pathID` from `link`, for control messages that name one.
+    public func handle(link: UInt32, pathID: UInt64) -> PathHandle? {
+        switch find(link: link, pathID: pathID) {
+        case .unknown: nil
+        case .forward(let index), .backward(let index):
+            PathHandle(index: index, generation: generations[Int(index)])
+        }
+    }
+
+    /// Removes a path and wipes its keys; nil if it is gone already.
+    public mutating func remove(_ path: PathHandle) -> RemovedPath? {
+        guard isLive(path) else { return nil }
+        let state = unsafe pathPointer(path.index).move()
+        generations[Int(path.index)] &+= 1
+        freePaths.append(path.index)
+        count -= 1
+        release(id: state.forwardPlace)
+        leave(state.previous.link, path.index, asked: true)
+        if !state.isTerminal {
+            release(id: state.backwardPlace)
+            leave(state.next.link, path.index, asked: false)
+        }
+        return RemovedPath(path: path, previous: state.previous, next: state.isTerminal ? nil : state.next)
+    }
+
+    /// Removes all paths of a link that is gone.
+    public mutating func removeAll(link: UInt32) -> [RemovedPath] {
+        guard let paths = links[link]?.paths else { return [] }
+        var removed: [RemovedPath] = []
+        removed.reserveCapacity(paths.count)
+        for index in paths {
+            if let path = remove(PathHandle(index: index, generation: generations[Int(index)])) { removed.append(path) }
+        }
+        return removed
+    }
+
+    /// Looks at the next `limit` places, wipes keys whose time is over, and removes paths that have expired or were
+    /// never answered; to be called every second with a limit that goes round in a few seconds.
+    public mutating func sweep(now: Instant, limit: Int) -> [RemovedPath] {
+        var removed: [RemovedPath] = []
+        for _ in 0..<min(limit, generations.count) {
+            if sweepCursor >= generations.count { sweepCursor = 0 }
+            let index = UInt32(sweepCursor)
+            sweepCursor += 1
+            guard generations[Int(index)] & 1 == 1 else { continue }
+            let pointer = unsafe pathPointer(index)
+            let isOver =
+                unsafe now >= pointer.pointee.expires
+                || (!pointer.pointee.isReady && now >= pointer.pointee.mustAnswerBy)
+            if isOver {
+                if let path = remove(PathHandle(index: index, generation: generations[Int(index)])) {
+                    removed.append(path)
+                }
+            } else {
+                unsafe pointer.pointee.layers.opener.forgetPrevious(now)
+            }
+        }
+        return removed
+    }
+
+    /// How many paths `link` has asked for.
+    public func pathsAsked(by link: UInt32) -> Int { links[link]?.asked ?? 0 }
+
+    /// How many places the table has for paths; a sweep over all of them goes round once.
+    public var capacity: Int { generations.count }
+
+    // MARK: Finding
+
+    /// Where `pathID` leads when it comes from `link`: one table look-up.
+    public func find(link: UInt32, pathID: UInt64) -> Passage {
+        let place = Int(PathID.index(of: pathID))
+        guard PathID.worker(of: pathID) == worker, unsafe place < idChunks.count * Self.idsPerChunk else {
+            return .unknown
+        }
+        let record = unsafe idChunks[place / Self.idsPerChunk][place % Self.idsPerChunk]
+        guard record.target != Self.noPath, record.link == link, record.random == PathID.random(of: pathID) else {
+            return .unknown
+        }
+        return record.target & 1 == 0 ? .forward(record.target >> 1) : .backward(record.target >> 1)
+    }
+
+    func isLive(_ path: PathHandle) -> Bool {
+        path.generation & 1 == 1 && Int(path.index) < generations.count
+            && generations[Int(path.index)] == path.generation
+    }
+
+    func isLive(_ index: UInt32) -> Bool { Int(index) < generations.count && generations[Int(index)] & 1 == 1 }
+
+    func handle(_ index: UInt32) -> PathHandle { PathHandle(index: index, generation: generations[Int(index)]) }
+
+    func pathPointer(_ index: UInt32) -> UnsafeMutablePointer<HopState> {
+        unsafe pathChunks[Int(index) / Self.pathsPerChunk] + Int(index) % Self.pathsPerChunk
+    }
+
+    // MARK: Places
+
+    private func idPointer(_ place: UInt32) -> UnsafeMutablePointer<IDRecord> {
+        unsafe idChunks[Int(place) / Self.idsPerChunk] + Int(place) % Self.idsPerChunk
+    }
+
+    private func id(at place: UInt32) -> UInt64 {
+        PathID.make(worker: worker, index: place, random: unsafe idPointer(place).pointee.random)
+    }
+
+    /// Takes a place drawn at random, with random bits that have not been used before.
+    private mutating func takeID(link: UInt32, target: UInt32) -> UInt32 {
+        if freeIDs.count <= max(2 * count, 2) { addIDChunk() }
+        freeIDs.swapAt(Int(SecureRandom.u64() % UInt64(freeIDs.count)), freeIDs.count - 1)
+        let place = freeIDs.removeLast()
+        var random = sequence.next()
+        if PathID.make(worker: worker, index: place, random: random) == 0 { random = sequence.next() }
+        unsafe idPointer(place).pointee = IDRecord(random: random, link: link, target: target)
+        return place
+    }
+
+    private mutating func release(id place: UInt32) {
+        unsafe idPointer(place).pointee = IDRecord()
+        freeIDs.append(place)
+    }
+
+    private mutating func leave(_ link: UInt32, _ index: UInt32, asked: Bool) {
+        guard var entry = links.removeValue(forKey: link) else { return }
+        if asked { entry.asked -= 1 }
+        // A path whose both ends are on one link stays in its set until the second end leaves; removing twice is harmless.
+        entry.paths.remove(index)
+        if !entry.paths.isEmpty || entry.asked > 0 { links[link] = entry }
+    }
+
+    private mutating func addIDChunk() {
+        let chunk = UnsafeMutablePointer<IDRecord>.allocate(capacity: Self.idsPerChunk)
+        unsafe chunk.initialize(repeating: IDRecord(), count: Self.idsPerChunk)
+        let first = unsafe UInt32(idChunks.count * Self.idsPerChunk)
+        unsafe idChunks.append(chunk)
+        freeIDs.append(contentsOf: first..<first + UInt32(Self.idsPerChunk))
+    }
+
+    private mutating func addPathChunk() {
+        let chunk = UnsafeMutablePointer<HopState>.allocate(capacity: Self.pathsPerChunk)
+        let first = UInt32(generations.count)
+        unsafe pathChunks.append(chunk)
+        generations.append(contentsOf: repeatElement(0, count: Self.pathsPerChunk))
+        freePaths.append(contentsOf: (first..<first + UInt32(Self.pathsPerChunk)).reversed())
+    }
+}

@@ -1,0 +1,108 @@
+public import OnionCrypto
+public import Wire
+
+/// What became of a layer that was to be opened.
+public enum LayerOpening: Equatable, Sendable {
+    /// It verified and is decrypted; the number is relative to the direction's start. To be committed.
+    case opened(UInt64)
+    /// It did not; what it covered may be wiped.
+    case dropped(DropReason)
+}
+
+/// Opens one hop's layer in one direction: keys, ratchet and replay window (protocol.md, section 5).
+///
+/// `open` moves the ratchet once a packet has verified, but the replay window moves with `commit` only, so that the caller
+/// can make further checks in between.
+public struct LayerOpener: ~Copyable {
+    /// The AEAD of the layer.
+    public let suite: Suite
+    private var secret: Secret
+    private var key: AEADKey
+    private let start: UInt64
+    private var epoch: UInt64 = 0
+    /// The key of the epoch before, while it is still good.
+    private var previous: AEADKey?
+    private var previousEnds = Instant(nanoseconds: 0)
+    private var window = ReplayWindow()
+
+    /// An opener under `secret` from counter `start` (below 2^47), in epoch 0.
+    public init(_ suite: Suite, _ secret: consuming Secret, start: UInt64) {
+        precondition(start < 1 << 47, "the start of a counter is below 2^47")
+        self.suite = suite
+        key = AEADKey(suite, secret)
+        self.secret = secret
+        self.start = start
+    }
+
+    /// Opens everything behind slot `slot` (1 to 4) in place.
+    public mutating func open(_ packet: inout MutableRawSpan, slot: Int, now: Instant) -> LayerOpening {
+        let counter = packet.hopCounter(slot)
+        let sequence = counter & Ratchet.sequenceMask
+        guard sequence >= start else { return .dropped(.beforeStart) }
+        let number = sequence - start
+        guard window.check(number) else { return .dropped(.replayed) }
+        if previous != nil, now >= previousEnds { previous = nil }
+
+        let packetEpoch = counter >> Ratchet.epochShift
+        let from = Packet.layerOffset(slot)
+        let tag = Packet.tagOffset(slot)
+        if packetEpoch == epoch {
+            guard key.open(&packet, from: from, to: packet.byteCount, tagAt: tag, counter: counter) else {
+                return .dropped(.badTag)
+            }
+            return .opened(number)
+        }
+        if packetEpoch < epoch {
+            guard packetEpoch + 1 == epoch, let isGood = openWithPrevious(&packet, from, tag, counter) else {
+                return .dropped(.wrongEpoch)
+            }
+            return isGood ? .opened(number) : .dropped(.badTag)
+        }
+        guard packetEpoch - epoch <= Ratchet.lookAhead else { return .dropped(.wrongEpoch) }
+        return openAhead(&packet, from, tag, counter, now) ? .opened(number) : .dropped(.badTag)
+    }
+
+    /// Notes that the packet `number` has passed its last check.
+    public mutating func commit(_ number: UInt64) { window.commit(number) }
+
+    /// Wipes the key before the current one if its time is over, for paths on which nothing comes.
+    public mutating func forgetPrevious(_ now: Instant) {
+        if previous != nil, now >= previousEnds { previous = nil }
+    }
+
+    /// Whether the key before the current one is still held.
+    var holdsPrevious: Bool { previous != nil }
+
+    private func openWithPrevious(
+        _ packet: inout MutableRawSpan, _ from: Int, _ tag: Int, _ counter: UInt64
+    ) -> Bool? {
+        switch previous {
+        case .some(let key): key.open(&packet, from: from, to: packet.byteCount, tagAt: tag, counter: counter)
+        case .none: nil
+        }
+    }
+
+    /// Tries the key of a later epoch, and moves there if the packet verifies.
+    private mutating func openAhead(
+        _ packet: inout MutableRawSpan, _ from: Int, _ tag: Int, _ counter: UInt64, _ now: Instant
+    ) -> Bool {
+        let packetEpoch = counter >> Ratchet.epochShift
+        var before = secret.clone()
+        var step = epoch + 1
+        while step < packetEpoch {
+            before = before.derive("ratchet")
+            step += 1
+        }
+        let laterSecret = before.derive("ratchet")
+        let laterKey = AEADKey(suite, laterSecret)
+        guard laterKey.open(&packet, from: from, to: packet.byteCount, tagAt: tag, counter: counter) else {
+            return false
+        }
+        previous = AEADKey(suite, before)
+        previousEnds = now + Ratchet.grace
+        secret = laterSecret
+        key = laterKey
+        epoch = packetEpoch
+        return true
+    }
+}

@@ -1,0 +1,77 @@
+public import OnionCrypto
+public import Wire
+
+/// When a layer's key is replaced, and how far its opener follows (protocol.md, section 5, "Ratchet").
+public enum Ratchet {
+    /// How many packets a key seals at most.
+    public static let packetsPerEpoch: UInt32 = 1 << 18
+    /// How long a sealer stays in an epoch in which it seals.
+    public static let epochDuration = TimeSpan.seconds(60)
+    /// How long an opener keeps the key before the current one.
+    public static let grace = TimeSpan.seconds(5)
+    /// How many epochs an opener looks ahead.
+    public static let lookAhead: UInt64 = 32
+    /// Where the epoch stands in a counter.
+    static let epochShift: UInt64 = 48
+    /// The part of a counter that goes on across epochs.
+    static let sequenceMask: UInt64 = 1 << 48 - 1
+    static let lastEpoch: UInt64 = 0xffff
+}
+
+/// Seals one hop's layer in one direction: the key, its counter and its ratchet (protocol.md, section 5).
+public struct LayerSealer: ~Copyable {
+    /// The AEAD of the layer.
+    public let suite: Suite
+    private var secret: Secret
+    private var key: AEADKey
+    private let start: UInt64
+    private var next: UInt64
+    private var epoch: UInt64 = 0
+    private var sealedInEpoch: UInt32 = 0
+    private var enteredEpoch: Instant
+
+    /// A sealer under `secret` from counter `start` (below 2^47), in epoch 0 since `now`.
+    public init(_ suite: Suite, _ secret: consuming Secret, start: UInt64, now: Instant) {
+        precondition(start < 1 << 47, "the start of a counter is below 2^47")
+        self.suite = suite
+        key = AEADKey(suite, secret)
+        self.secret = secret
+        self.start = start
+        next = start
+        enteredEpoch = now
+    }
+
+    /// The number of the next packet, relative to the start.
+    public var nextNumber: UInt64 { next - start }
+
+    /// Leaves out a number; its packet is never sent.
+    public mutating func skipNumber() { if next < Ratchet.sequenceMask { next += 1 } }
+
+    /// Seals everything behind slot `slot` (1 to 4) in place and writes counter and tag to the slot.
+    ///
+    /// - Returns: the packet's number, or nil when the counters are used up; then nothing was changed.
+    public mutating func seal(_ packet: inout MutableRawSpan, slot: Int, now: Instant) -> UInt64? {
+        if sealedInEpoch >= Ratchet.packetsPerEpoch || now - enteredEpoch >= Ratchet.epochDuration {
+            guard epoch < Ratchet.lastEpoch else { return nil }
+            enterNextEpoch(now)
+        }
+        guard next < Ratchet.sequenceMask else { return nil }
+        let counter = epoch << Ratchet.epochShift | next
+        packet.setHopCounter(slot, counter)
+        key.seal(
+            &packet, from: Packet.layerOffset(slot), to: packet.byteCount, tagAt: Packet.tagOffset(slot),
+            counter: counter)
+        let number = next - start
+        next += 1
+        sealedInEpoch += 1
+        return number
+    }
+
+    private mutating func enterNextEpoch(_ now: Instant) {
+        secret = secret.derive("ratchet")
+        key = AEADKey(suite, secret)
+        epoch += 1
+        sealedInEpoch = 0
+        enteredEpoch = now
+    }
+}

@@ -1,0 +1,63 @@
+public import OnionCrypto
+public import Wire
+
+/// A node's onion keys: the current one and the one before (protocol.md, section 6; they live in memory only).
+public struct OnionKeys {
+    /// How long a key is the current one; afterwards it is good for as long again.
+    public static let rotation = TimeSpan.seconds(24 * 3_600)
+
+    struct Key {
+        let pair: KEM.PrivateKey
+        let id: UInt64
+        let hash: Bytes32
+
+        init(_ pair: KEM.PrivateKey) {
+            self.pair = pair
+            hash = Blake2b.digest(pair.publicKey.rawSpan)
+            id = OnionKeys.id(of: hash)
+        }
+    }
+
+    private(set) var current: Key
+    private(set) var previous: Key?
+    /// When the current key is to be replaced.
+    public private(set) var nextRotation: Instant
+
+    /// A fresh key, current since `now`.
+    public init(now: Instant) throws(CryptoError) { self.init(try KEM.PrivateKey(), now: now) }
+
+    /// The given key pair, current since `now`.
+    public init(_ pair: KEM.PrivateKey, now: Instant) {
+        current = Key(pair)
+        nextRotation = now + Self.rotation
+    }
+
+    /// The public half of the current key, for the descriptor.
+    public var publicKey: [UInt8] { current.pair.publicKey }
+
+    /// Replaces the current key when its time is over; the one before goes for good.
+    ///
+    /// - Returns: whether the descriptor must be made anew.
+    public mutating func advance(_ now: Instant) throws(CryptoError) -> Bool {
+        guard now >= nextRotation else { return false }
+        rotate(to: try KEM.PrivateKey(), now: now)
+        return true
+    }
+
+    mutating func rotate(to pair: KEM.PrivateKey, now: Instant) {
+        // After a long sleep the key that was current is past its grace as well.
+        previous = now - nextRotation < Self.rotation ? current : nil
+        current = Key(pair)
+        nextRotation = now + Self.rotation
+    }
+
+    /// The key that a record names, if the node still holds it.
+    func key(id: UInt64) -> Key? {
+        if current.id == id { return current }
+        return previous?.id == id ? previous : nil
+    }
+
+    static func id(of hash: Bytes32) -> UInt64 {
+        hash.withBytes { unsafe UInt64(littleEndian: $0.unsafeLoadUnaligned(as: UInt64.self)) }
+    }
+}

@@ -1,0 +1,56 @@
+internal import OnionCrypto
+internal import Wire
+
+/// A path id: `worker 8 │ table index 24 │ random 32`, chosen by who receives packets with it (protocol.md, section 4).
+public enum PathID {
+    /// The bit of the table index that sets a client's own paths apart from those that a node forwards.
+    public static let clientBit: UInt32 = 1 << 23
+
+    /// The id of these parts; `index` is below 2^24.
+    public static func make(worker: UInt8, index: UInt32, random: UInt32) -> UInt64 {
+        UInt64(worker) << 56 | UInt64(index & 0xff_ffff) << 32 | UInt64(random)
+    }
+
+    /// The worker whose table the id points into.
+    public static func worker(of id: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: id >> 56) }
+
+    /// The table index, below 2^24.
+    public static func index(of id: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: id >> 32) & 0xff_ffff }
+
+    /// The random part.
+    public static func random(of id: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: id) }
+
+    /// Whether the receiver is a client's own path.
+    public static func isClient(_ id: UInt64) -> Bool { index(of: id) & clientBit != 0 }
+}
+
+/// Random parts for path ids of which none comes twice in 2^32: a keyed permutation of a counter.
+public struct PathIDSequence: ~Copyable {
+    private let key: Secret
+    private var counter: UInt32
+
+    /// A sequence of its own.
+    public init() {
+        key = .random()
+        counter = SecureRandom.u32()
+    }
+
+    /// The next one.
+    public mutating func next() -> UInt32 {
+        var left = UInt16(truncatingIfNeeded: counter >> 16)
+        var right = UInt16(truncatingIfNeeded: counter)
+        counter &+= 1
+        for round in 0..<UInt8(4) {  // a Feistel network of four rounds: a permutation whatever the round function is
+            let mixed = left ^ mix(round, right)
+            left = right
+            right = mixed
+        }
+        return UInt32(left) << 16 | UInt32(right)
+    }
+
+    private func mix(_ round: UInt8, _ half: UInt16) -> UInt16 {
+        let input: [UInt8] = [round, UInt8(truncatingIfNeeded: half), UInt8(half >> 8)]
+        let output = Blake2b.mac16(key: key.bytes, input.rawSpan)
+        return UInt16(output[0]) | UInt16(output[1]) << 8
+    }
+}
