@@ -91,6 +91,6 @@ let package = Package(
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
-        tests("StoreTests", ["Store", "Wire"]),
+        tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
     ]
 )

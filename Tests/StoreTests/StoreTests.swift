@@ -1,1 +1,190 @@
-// Store
+import Glibc
+import OnionCrypto
+import Store
+import Testing
+import Wire
+
+/// A folder of its own for one test, removed afterwards.
+final class Folder {
+    let path: String
+    init() {
+        var template = Array("/tmp/tunic-store-XXXXXX".utf8CString)
+        path = unsafe String(cString: mkdtemp(&template))
+    }
+    deinit { system("rm -rf '\(path)'") }
+    func mode(_ name: String) -> UInt32 {
+        var status = stat()
+        _ = unsafe stat("\(path)/\(name)", &status)
+        return UInt32(status.st_mode & 0o777)
+    }
+}
+
+private func system(_ command: String) {
+    var child: pid_t = 0
+    let arguments = unsafe ["/bin/sh", "-c", command].map { unsafe strdup($0) } + [nil]
+    defer { unsafe arguments.forEach { unsafe free($0) } }
+    if unsafe posix_spawn(&child, "/bin/sh", nil, nil, arguments, environ) == 0 { _ = unsafe waitpid(child, nil, 0) }
+}
+
+private func node(_ number: UInt8) -> NodeID { NodeID(Bytes32([UInt8](repeating: number, count: 32))!) }
+private let network = Bytes32([UInt8](repeating: 200, count: 32))!
+
+struct StoreTests {
+    let folder = Folder()
+
+    @Test func everythingIsThereAfterARestart() throws {
+        let rows = [NodeRow(node: node(1), bytes: [1, 2]), NodeRow(node: node(2), bytes: [])]
+        let trusted = Store.TrustedSnapshot(network: network, height: .max, digest: network, bytes: [9])
+        do {
+            let store = try Store(folder: folder.path)
+            try store.setGuards([NodeRow(node: node(9), bytes: [1])])
+            try store.setGuards(rows)
+            try store.setHealth(rows)
+            try store.setTrustedSnapshot(trusted)
+            try store.addKey(.init(node: node(3), path: "identity.key", created: UnixTime(seconds: 5)))
+            try store.setValue([4], for: "x")
+            try store.checkpoint()
+        }
+        let store = try Store(folder: folder.path)
+        #expect(try store.guards() == rows)
+        #expect(try store.health() == rows)
+        #expect(try store.trustedSnapshot(of: network) == trusted)
+        #expect(try store.trustedSnapshot(of: Bytes32()) == nil)
+        #expect(try store.keys().map(\.path) == ["identity.key"])
+        #expect(try store.value("x") == [4])
+        #expect(try store.value("y") == nil)
+    }
+
+    @Test func p5TheHeightNeverFalls() throws {
+        let store = try Store(folder: folder.path)
+        try store.setTrustedSnapshot(.init(network: network, height: 5, digest: network, bytes: [5]))
+        try store.setTrustedSnapshot(.init(network: network, height: 4, digest: network, bytes: [4]))
+        #expect(try store.trustedSnapshot(of: network)?.height == 5)
+    }
+
+    @Test func descriptorsAreReplacedAndExpire() throws {
+        let store = try Store(folder: folder.path)
+        func made(_ number: UInt8, expires: UInt64) -> SignedDescriptor {
+            SignedDescriptor(
+                Descriptor(
+                    node: node(number), published: UnixTime(seconds: 1), expires: UnixTime(seconds: expires), suites: 3,
+                    ipv4: Endpoint("9.9.9.9:1")!, ipv6: nil, onionKey: [UInt8](repeating: 1, count: 1216)),
+                signature: [UInt8](repeating: 0, count: 64))
+        }
+        try store.addDescriptors([made(1, expires: 10), made(2, expires: 20), made(1, expires: 30)])
+        #expect(try store.descriptors().count == 2)
+        try store.removeExpiredDescriptors(at: UnixTime(seconds: 20))
+        #expect(try store.descriptors() == [made(1, expires: 30).bytes])
+        try store.removeDescriptor(of: node(1))
+        #expect(try store.descriptors().isEmpty)
+    }
+
+    @Test func k2FilesAreForTheirOwnerAlone() throws {
+        let store = try Store(folder: folder.path)
+        try store.setValue([1], for: "x")
+        for name in ["tunic.sqlite", "tunic.sqlite-wal", "tunic.sqlite-shm", "lock"] {
+            #expect(folder.mode(name) == 0o600, "\(name)")
+        }
+    }
+
+    @Test func k2WiderFoldersAndFilesAreRefused() throws {
+        do { _ = try Store(folder: folder.path) }
+        unsafe chmod("\(folder.path)/tunic.sqlite", 0o640)
+        let file = "\(folder.path)/tunic.sqlite"
+        let error = #expect(throws: StoreError.self) { _ = try Store(folder: folder.path) }
+        #expect(error?.description == "\(file) is open to other users (mode 640); run: chmod 600 \(file)")
+        unsafe chmod(folder.path, 0o750)
+        let other = #expect(throws: StoreError.self) { _ = try Store(folder: folder.path) }
+        #expect(other?.description.hasSuffix("run: chmod 700 \(folder.path)") == true)
+    }
+
+    @Test func twoProcessesDoNotShareAFolder() throws {
+        let store = try Store(folder: folder.path)
+        #expect(throws: StoreError.inUse(folder: folder.path, process: Int(getpid()))) {
+            _ = try Store(folder: folder.path)
+        }
+        _ = consume store
+        #expect(throws: Never.self) { _ = try Store(folder: folder.path) }
+    }
+
+    @Test func aLaterFormatIsRefused() throws {
+        do { _ = try Store(folder: folder.path) }
+        // The version stands at byte 60 of the file, big-endian (SQLite file format, section 1.3).
+        let file = unsafe open("\(folder.path)/tunic.sqlite", O_RDWR)
+        let version: [UInt8] = [0, 0, 0, 77]
+        #expect(unsafe pwrite(file, version, 4, 60) == 4)
+        close(file)
+        #expect(throws: StoreError.tooNew(path: "\(folder.path)/tunic.sqlite", version: 77, known: 1)) {
+            _ = try Store(folder: folder.path)
+        }
+    }
+
+    @Test func aDamagedFileIsSaidToBe() throws {
+        let file = unsafe open("\(folder.path)/tunic.sqlite", O_RDWR | O_CREAT, 0o600)
+        let text = [UInt8](repeating: 88, count: 8_192)
+        #expect(unsafe write(file, text, text.count) == text.count)
+        close(file)
+        #expect(throws: StoreError.damaged(path: "\(folder.path)/tunic.sqlite")) { _ = try Store(folder: folder.path) }
+    }
+
+    @Test func whatAKilledProcessLeavesIsReadableAndWhole() throws {
+        let store = try Store(folder: folder.path)
+        for round in 1...60 as ClosedRange<UInt8> {
+            try store.setGuards((0..<10).map { NodeRow(node: node($0), bytes: [UInt8](repeating: round, count: 500)) })
+            guard round % 10 == 0 else { continue }
+            // The files as a process killed at this moment leaves them, the log cut at an arbitrary place.
+            let copy = Folder()
+            for name in ["tunic.sqlite", "tunic.sqlite-wal"] { system("cp '\(folder.path)/\(name)' '\(copy.path)/\(name)'") }
+            if round % 20 == 0 { system("truncate -s -\(Int(round) * 37) '\(copy.path)/tunic.sqlite-wal'") }
+            let rows = try Store(folder: copy.path).guards()
+            #expect(rows.count == 10)
+            #expect(Set(rows.map(\.bytes)).count == 1, "all of one write, or none of it")
+            if round % 20 != 0 { #expect(rows[0].bytes[0] == round) }
+        }
+    }
+}
+
+/// K2: keys on disk.
+struct KeyFileTests {
+    let folder = Folder()
+    var path: String { "\(folder.path)/identity.key" }
+
+    @Test func k2AKeySurvivesItsFile() throws {
+        let key = try KeyFile.create(at: path)
+        #expect(folder.mode("identity.key") == 0o600)
+        #expect(try KeyFile.load(path).publicKey == key.publicKey)
+        #expect(throws: StoreError.alreadyExists(path: path)) { _ = try KeyFile.create(at: path) }
+        #expect(try KeyFile.load(path).publicKey == key.publicKey)
+    }
+
+    @Test func k2WiderPermissionsAreRefused() throws {
+        _ = try KeyFile.create(at: path)
+        for mode in [0o640, 0o604, 0o620, 0o777] as [mode_t] {
+            unsafe chmod(path, mode)
+            let error = #expect(throws: StoreError.self) { _ = try KeyFile.load(path) }
+            #expect(error?.description.contains("chmod 600 \(path)") == true)
+        }
+    }
+
+    @Test func k2ADamagedOrMissingFileIsSaidToBe() throws {
+        #expect(throws: StoreError.missing(path: path)) { _ = try KeyFile.load(path) }
+        _ = try KeyFile.create(at: path)
+        for place in [0, 8, 39, 40, 55] as [off_t] {
+            let file = unsafe open(path, O_RDWR)
+            var byte: [UInt8] = [0]
+            _ = unsafe pread(file, &byte, 1, place)
+            byte[0] ^= 1
+            _ = unsafe pwrite(file, byte, 1, place)
+            #expect(throws: StoreError.damaged(path: path)) { _ = try KeyFile.load(path) }
+            byte[0] ^= 1
+            _ = unsafe pwrite(file, byte, 1, place)
+            close(file)
+        }
+        #expect(throws: Never.self) { _ = try KeyFile.load(path) }
+        truncate(path, 55)
+        #expect(throws: StoreError.damaged(path: path)) { _ = try KeyFile.load(path) }
+        unlink(path)
+        symlink("/etc/passwd", path)
+        #expect(throws: StoreError.wrongKind(path: path, expected: "a plain file")) { _ = try KeyFile.load(path) }
+    }
+}
