@@ -73,11 +73,12 @@ let package = Package(
                 "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "EventLoop",
                 "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
-        module("Control", ["EventLoop", "Wire"]),
+        module("Control", ["EventLoop"]),
         .executableTarget(
             name: "tunic",
             dependencies: [
                 "Relay", "Client", "Control", "Links", "Store", "Directory", "EventLoop", "OnionCrypto", "Wire",
+                "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -92,5 +93,6 @@ let package = Package(
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
+        tests("ControlTests", ["Control", "EventLoop"]),
     ]
 )

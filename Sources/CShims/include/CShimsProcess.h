@@ -1,0 +1,11 @@
+// What Swift cannot import of Linux' process interface.
+#ifndef CSHIMS_PROCESS_H
+#define CSHIMS_PROCESS_H
+
+// Keeps other processes of the user from reading this one's memory, and the kernel from dumping it: 0, or a negative errno.
+int shim_forbid_dumps(void);
+
+// Has the kernel kill this process when the thread that started it ends: 0, or a negative errno.
+int shim_die_with_parent(void);
+
+#endif

@@ -1,0 +1,82 @@
+internal import FoundationEssentials
+
+/// Lines of JSON, as they go over a control socket.
+enum ControlLine {
+    /// The line of `value` with its newline; fields in alphabetical order.
+    static func encode(_ value: some Encodable) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Reports hold strings, integers and finite numbers only; what JSON could not write would be our own mistake.
+        guard let data = try? encoder.encode(value) else {
+            return encode(ControlRefusal(error: "the report cannot be written"))
+        }
+        return [UInt8](data) + [newline]
+    }
+
+    /// The value of a line without its newline, nil where it is none of that type.
+    static func decode<Value: Decodable>(_ type: Value.Type, from line: some Collection<UInt8>) -> Value? {
+        try? JSONDecoder().decode(type, from: Data(line))
+    }
+
+    static let newline = UInt8(ascii: "\n")
+
+    /// The answer to a request line.
+    static func answer(to line: [UInt8], from provider: (ControlCommand) -> ControlReply) -> [UInt8] {
+        guard let request = decode(ControlRequest.self, from: line) else {
+            return encode(ControlRefusal(error: "a request is one line of JSON like {\"command\":\"status\"}"))
+        }
+        guard let command = ControlCommand(rawValue: request.command) else {
+            let known = ControlCommand.allCases.map(\.rawValue).joined(separator: ", ")
+            return encode(ControlRefusal(error: "unknown command; the commands are: \(known)"))
+        }
+        return switch provider(command) {
+        case .status(let report): encode(report)
+        case .paths(let report): encode(report)
+        case .refusal(let reason): encode(ControlRefusal(error: reason))
+        }
+    }
+}
+
+/// A report's JSON, for printing it.
+public func json(_ report: some Encodable) -> String {
+    String(decoding: ControlLine.encode(report).dropLast(), as: UTF8.self)
+}
+
+/// Bytes that are cut into lines, of which at most one unfinished line is held.
+struct LineBuffer {
+    private var bytes: [UInt8] = []
+    /// The longest line in bytes, its newline not counted.
+    let limit: Int
+
+    /// Whether a line was longer than allowed; nothing more comes out then.
+    private(set) var isOverlong = false
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Whether nothing is held.
+    var isEmpty: Bool { bytes.isEmpty }
+
+    /// Takes what was received.
+    mutating func append(_ span: RawSpan) {
+        guard !isOverlong else { return }
+        // Further requests may wait here while one is answered, but no more than one line's worth.
+        guard bytes.count + span.byteCount <= 2 * limit + 2 else { return overflow() }
+        unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
+        let end = bytes.firstIndex(of: ControlLine.newline) ?? bytes.endIndex
+        if end > limit { overflow() }
+    }
+
+    private mutating func overflow() {
+        isOverlong = true
+        bytes = []
+    }
+
+    /// Takes the next whole line out, without its newline.
+    mutating func next() -> [UInt8]? {
+        guard let end = bytes.firstIndex(of: ControlLine.newline) else { return nil }
+        let line = Array(bytes[..<end])
+        bytes.removeSubrange(...end)
+        if (bytes.firstIndex(of: ControlLine.newline) ?? bytes.endIndex) > limit { overflow() }
+        return line
+    }
+}

@@ -1,0 +1,141 @@
+public import EventLoop
+
+/// Answers requests on a unix socket that only our user may use: one line of JSON each way, as often as is asked.
+///
+/// Connections, the length of a line, and the time to send a request or read its reply are bounded. Nothing can be changed over
+/// the socket, only asked.
+public final class ControlServer {
+    private let loop: Loop
+    private let provider: (ControlCommand) -> ControlReply
+    private var listener: StreamListener?
+    private var connections: [ObjectIdentifier: Connection] = [:]
+
+    /// Listens at `path`; a socket file that nobody listens on any more is replaced.
+    ///
+    /// `provider` is asked on the loop, once per request.
+    public init(
+        on loop: Loop, path: String, provider: @escaping (ControlCommand) -> ControlReply
+    ) throws(ControlError) {
+        let length = path.utf8.count
+        guard length <= ControlSocket.longestPath else { throw .pathTooLong(length) }
+        self.loop = loop
+        self.provider = provider
+        do throws(UVError) {
+            listener = try StreamListener.unix(on: loop, path: path) { [weak self] stream in
+                guard let self else { return stream.close() }
+                self.accept(stream)
+            }
+        } catch {
+            throw error.kind == .addressInUse ? .inUse : .system(error)
+        }
+    }
+
+    deinit { close() }
+
+    /// Stops listening, closes every connection and removes the socket file; a second call does nothing.
+    public func close() {
+        listener?.close()
+        listener = nil
+        for connection in connections.values { connection.close() }
+        connections = [:]
+    }
+
+    private func accept(_ stream: ByteStream) {
+        guard connections.count < ControlSocket.connectionLimit else { return stream.close() }
+        let connection = Connection(on: loop, stream, provider: provider) { [weak self] connection in
+            self?.connections[ObjectIdentifier(connection)] = nil
+        }
+        connections[ObjectIdentifier(connection)] = connection
+        connection.start()
+    }
+}
+
+/// One connection of the server.
+private final class Connection: ByteStreamDelegate {
+    private let loop: Loop
+    private let stream: ByteStream
+    private let provider: (ControlCommand) -> ControlReply
+    private let onEnd: (Connection) -> Void
+    private var buffer = LineBuffer(limit: ControlSocket.longestRequest)
+    private var deadline: LoopTimer?
+    private var hasPeerEnded = false
+    private var isAnswering = false
+
+    init(
+        on loop: Loop, _ stream: ByteStream, provider: @escaping (ControlCommand) -> ControlReply,
+        onEnd: @escaping (Connection) -> Void
+    ) {
+        self.loop = loop
+        self.stream = stream
+        self.provider = provider
+        self.onEnd = onEnd
+    }
+
+    func start() {
+        stream.delegate = self
+        deadline = LoopTimer(on: loop) { [weak self] in self?.end() }
+        extendDeadline()
+        stream.startReading()
+    }
+
+    func close() {
+        deadline?.close()
+        stream.close()
+    }
+
+    private func end() {
+        close()
+        onEnd(self)
+    }
+
+    private func extendDeadline() { deadline?.schedule(at: loop.now + ControlSocket.idleLimit) }
+
+    func stream(_ stream: ByteStream, received bytes: RawSpan) {
+        buffer.append(bytes)
+        answerWaiting()
+    }
+
+    func streamReachedEnd(_ stream: ByteStream) {
+        hasPeerEnded = true
+        answerWaiting()
+    }
+
+    func streamDrained(_ stream: ByteStream) {
+        isAnswering = false
+        stream.startReading()
+        answerWaiting()
+    }
+
+    func stream(_ stream: ByteStream, failed error: UVError) { end() }
+
+    func streamFinishedWriting(_ stream: ByteStream) { end() }
+
+    /// Answers the requests that are there, each when the reply before it has gone.
+    private func answerWaiting() {
+        while !isAnswering, let line = buffer.next() {
+            guard send(ControlLine.answer(to: line, from: provider)) else { return }
+            extendDeadline()
+        }
+        guard !isAnswering else { return }
+        if buffer.isOverlong {
+            stream.stopReading()
+            guard send(ControlLine.encode(ControlRefusal(error: "the request is too long"))) else { return }
+            stream.shutdown()
+        } else if hasPeerEnded {
+            stream.shutdown()
+        }
+    }
+
+    /// Writes a reply; false when the connection is gone.
+    private func send(_ reply: [UInt8]) -> Bool {
+        do throws(UVError) {
+            try stream.write(reply)
+        } catch {
+            end()
+            return false
+        }
+        isAnswering = stream.queuedBytes > 0
+        if isAnswering { stream.stopReading() }
+        return true
+    }
+}

@@ -1,0 +1,180 @@
+import EventLoop
+import Testing
+
+@testable import Control
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A loop and a socket path in a folder of its own.
+private final class Bench {
+    let loop: Loop
+    let folder: String
+    var path: String { "\(folder)/control.sock" }
+
+    init() throws {
+        loop = try Loop()
+        var template = Array("/tmp/tunic-control-XXXXXX".utf8CString)
+        try #require(unsafe mkdtemp(&template) != nil)
+        folder = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    deinit {
+        loop.close()
+        unsafe unlink(path)
+        unsafe rmdir(folder)
+    }
+
+    /// Runs the loop until `condition` holds, for ten seconds at most.
+    func run(until condition: () -> Bool) {
+        let limit = LoopTimer(on: loop) {}
+        let end = loop.refreshNow() + 10_000_000_000
+        limit.schedule(at: end)
+        while !condition() && loop.refreshNow() < end { loop.runOnce(waiting: true) }
+        #expect(condition(), "gave up waiting")
+    }
+
+    /// Asks and waits for the answer.
+    func ask<Report: Decodable>(_ command: ControlCommand, as type: Report.Type) -> Result<Report, ControlError>? {
+        var result: Result<Report, ControlError>?
+        ControlClient.ask(command, at: path, on: loop, as: type) { result = $0 }
+        run { result != nil }
+        return result
+    }
+}
+
+/// Collects what a connection receives.
+private final class Collector: ByteStreamDelegate {
+    var received: [UInt8] = []
+    var hasEnded = false
+    var isConnected = false
+    var text: String { String(decoding: received, as: UTF8.self) }
+
+    func streamConnected(_ stream: ByteStream) {
+        isConnected = true
+        stream.startReading()
+    }
+    func stream(_ stream: ByteStream, received bytes: RawSpan) {
+        for place in 0..<bytes.byteCount {
+            received.append(unsafe bytes.unsafeLoad(fromByteOffset: place, as: UInt8.self))
+        }
+    }
+    func streamReachedEnd(_ stream: ByteStream) { hasEnded = true }
+    func stream(_ stream: ByteStream, failed error: UVError) { hasEnded = true }
+}
+
+@Suite struct ControlServerTests {
+    @Test func reportsAndRefusalsReachTheClient() throws {
+        let bench = try Bench()
+        let report = StatusReport(role: .client, version: "1")
+        let server = try ControlServer(on: bench.loop, path: bench.path) { command in
+            command == .status ? .status(report) : .refusal("a relay has no paths")
+        }
+        #expect(bench.ask(.status, as: StatusReport.self) == .success(report))
+        #expect(bench.ask(.paths, as: PathsReport.self) == .failure(.refused("a relay has no paths")))
+        server.close()
+        #expect(unsafe access(bench.path, F_OK) != 0)
+    }
+
+    @Test func theSocketIsOurUsersAlone() throws {
+        let bench = try Bench()
+        let server = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("") }
+        var status = stat()
+        #expect(unsafe lstat(bench.path, &status) == 0 && status.st_mode & 0o777 == 0o600)
+        server.close()
+    }
+
+    @Test func severalRequestsComeBackInOrderOnOneConnection() throws {
+        let bench = try Bench()
+        let server = try ControlServer(on: bench.loop, path: bench.path) { .refusal($0.rawValue) }
+        let collector = Collector()
+        let stream = try ByteStream.connect(on: bench.loop, toUnixPath: bench.path, delegate: collector)
+        try stream.write(Array("{\"command\":\"paths\"}\nx\n{\"command\":\"status\"}\n".utf8))
+        stream.shutdown()
+        bench.run { collector.hasEnded }
+        let lines = collector.text.split(separator: "\n")
+        #expect(lines.count == 3 && lines.first == #"{"error":"paths"}"# && lines.last == #"{"error":"status"}"#)
+        stream.close()
+        server.close()
+    }
+
+    @Test func anEndlessLineIsRefusedAndTheConnectionClosed() throws {
+        let bench = try Bench()
+        let server = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("") }
+        let collector = Collector()
+        let stream = try ByteStream.connect(on: bench.loop, toUnixPath: bench.path, delegate: collector)
+        try stream.write(Array(repeating: UInt8(ascii: "a"), count: ControlSocket.longestRequest + 1))
+        bench.run { collector.hasEnded }
+        #expect(collector.text == "{\"error\":\"the request is too long\"}\n")
+        stream.close()
+        server.close()
+    }
+
+    @Test func connectionsBeyondTheLimitAreClosed() throws {
+        let bench = try Bench()
+        let server = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("") }
+        var held: [ByteStream] = []
+        var collectors: [Collector] = []
+        for _ in 0...ControlSocket.connectionLimit {
+            let collector = Collector()
+            held.append(try ByteStream.connect(on: bench.loop, toUnixPath: bench.path, delegate: collector))
+            bench.run { collector.isConnected }
+            collectors.append(collector)
+        }
+        let last = try #require(collectors.last)
+        bench.run { last.hasEnded }
+        #expect(collectors.dropLast().allSatisfy { !$0.hasEnded })
+        held[0].close()
+        bench.run {
+            var result: Result<StatusReport, ControlError>?
+            ControlClient.ask(.status, at: bench.path, on: bench.loop, as: StatusReport.self) { result = $0 }
+            while result == nil { bench.loop.runOnce(waiting: true) }
+            return result == .failure(.refused(""))
+        }
+        for stream in held { stream.close() }
+        server.close()
+    }
+
+    @Test func whatCannotBeAskedIsToldApart() throws {
+        let bench = try Bench()
+        guard case .failure(.unreachable(let error)) = bench.ask(.status, as: StatusReport.self) else {
+            Issue.record("nobody listens")
+            return
+        }
+        #expect(error.name == "ENOENT")
+        var result: Result<StatusReport, ControlError>?
+        ControlClient.ask(
+            .status, at: String(repeating: "a", count: 108), on: bench.loop, as: StatusReport.self
+        ) { result = $0 }
+        #expect(result == nil)
+        bench.run { result != nil }
+        #expect(result == .failure(.pathTooLong(108)))
+        let long = "/" + String(repeating: "a", count: 200)
+        #expect(throws: ControlError.pathTooLong(201)) {
+            _ = try ControlServer(on: bench.loop, path: long) { _ in .refusal("") }
+        }
+    }
+
+    @Test func anOtherServersSocketIsNotTaken() throws {
+        let bench = try Bench()
+        let server = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("first") }
+        #expect(throws: ControlError.inUse) {
+            _ = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("second") }
+        }
+        #expect(bench.ask(.status, as: StatusReport.self) == .failure(.refused("first")))
+        server.close()
+    }
+
+    @Test func aServerThatDoesNotAnswerIsGivenUp() throws {
+        let bench = try Bench()
+        let listener = try StreamListener.unix(on: bench.loop, path: bench.path) { _ in }
+        var result: Result<StatusReport, ControlError>?
+        ControlClient.ask(.status, at: bench.path, on: bench.loop, as: StatusReport.self, timeout: 1_000_000) {
+            result = $0
+        }
+        bench.run { result != nil }
+        #expect(result == .failure(.timedOut))
+        listener.close()
+    }
+}
