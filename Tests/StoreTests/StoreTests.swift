@@ -21,9 +21,11 @@ final class Folder {
 
 private func system(_ command: String) {
     var child: pid_t = 0
-    let arguments = unsafe ["/bin/sh", "-c", command].map { unsafe strdup($0) } + [nil]
+    let words = ["/bin/sh", "-c", command]
+    var arguments: [UnsafeMutablePointer<CChar>?] = unsafe words.map { (word: String) in unsafe strdup(word) }
+    unsafe arguments.append(nil)
     defer { unsafe arguments.forEach { unsafe free($0) } }
-    if unsafe posix_spawn(&child, "/bin/sh", nil, nil, arguments, environ) == 0 { _ = unsafe waitpid(child, nil, 0) }
+    if unsafe posix_spawn(&child, "/bin/sh", nil, nil, arguments, environ) == 0 { waitpid(child, nil, 0) }
 }
 
 private func node(_ number: UInt8) -> NodeID { NodeID(Bytes32([UInt8](repeating: number, count: 32))!) }
@@ -181,10 +183,10 @@ struct KeyFileTests {
             close(file)
         }
         #expect(throws: Never.self) { _ = try KeyFile.load(path) }
-        truncate(path, 55)
+        _ = unsafe truncate(path, 55)
         #expect(throws: StoreError.damaged(path: path)) { _ = try KeyFile.load(path) }
-        unlink(path)
-        symlink("/etc/passwd", path)
+        _ = unsafe unlink(path)
+        _ = unsafe symlink("/etc/passwd", path)
         #expect(throws: StoreError.wrongKind(path: path, expected: "a plain file")) { _ = try KeyFile.load(path) }
     }
 }
