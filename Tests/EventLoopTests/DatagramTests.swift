@@ -195,6 +195,23 @@ private func drop(_ slot: consuming SendSlot?) {}
         #expect(receiver.counters.packetsSent == 0)
     }
 
+    @Test func closingSendsWhatIsQueuedAndLeavesNothingBehind() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let recorder = Recorder()
+        let receiver = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: recorder)
+        // Opened, used, closed and let go of inside of a callback, before the turn's end.
+        let mailbox = try Mailbox<Int>(on: loop) { number in
+            let opened = try? DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+            guard let sender = opened else { return }
+            send([UInt8(number)], on: sender, to: receiver.localAddress)
+            sender.close()
+        }
+        for number in 0..<3 { mailbox.sender.send(number) }
+        run(loop) { recorder.packets.count == 3 }
+        #expect(recorder.packets == [[0], [1], [2]])
+    }
+
     @Test func aPortIsTakenOnceUnlessItIsShared() throws {
         let loop = try Loop()
         defer { loop.close() }

@@ -197,7 +197,8 @@ public final class DatagramSocket: HandleOwner {
     public func close() {
         loop.assertOnThread()
         guard !isClosed else { return }
-        unsafe transmit.pointee.flush()
+        // All of the loop's queues, so that this one is no longer listed for a flush when its memory goes.
+        loop.flushTransmits()
         unsafe transmit.pointee.isClosed = true
         receiver = nil
         unsafe uv_close(UnsafeMutableRawPointer(poll).assumingMemoryBound(to: uv_handle_t.self), datagramSocketClosed)

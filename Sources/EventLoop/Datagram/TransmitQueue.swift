@@ -332,18 +332,17 @@ struct TransmitQueue: ~Copyable {
     /// Keeps the packets of send slots from `position` on for when the socket is writable, and drops the others.
     private mutating func keep(from position: Position) {
         var keptCount = 0
-        var entry = position.entry
         for group in position.group..<groupCount {
-            var index = group == position.group ? entry : unsafe groups[group].first
+            var index = group == position.group ? position.entry : unsafe groups[group].first
             while index >= 0 {
-                entry = index
-                index = unsafe entries[Int(entry)].next
-                if unsafe entries[Int(entry)].slot < 0 {
+                let entry = unsafe entries[Int(index)]
+                if entry.slot < 0 {
                     counters.droppedBlocked += 1
                 } else {
-                    unsafe kept[keptCount] = (entries[Int(entry)], groups[group].address)
+                    unsafe kept[keptCount] = (entry, groups[group].address)
                     keptCount += 1
                 }
+                index = entry.next
             }
         }
         entryCount = 0
@@ -355,8 +354,8 @@ struct TransmitQueue: ~Copyable {
             unsafe append(packet.bytes, length: Int(packet.length), slot: packet.slot, to: address)
         }
         isListed = wasListed
-        if !isBlocked && keptCount > 0 {
-            isBlocked = true
+        if isBlocked != (keptCount > 0) {
+            isBlocked = keptCount > 0
             startPolling()
         }
     }
