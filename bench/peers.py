@@ -230,10 +230,10 @@ class Tor(Peer):
             f"DirPort 127.0.0.1:{self.directory_ports[name]}", "ContactInfo bench@localhost"]
 
     def _authority_settings(self, voted_exits):
-        """A consensus soon after the start, and then seldom, so that voting does not disturb the measurements."""
+        """Votes every 30 s: the first consensus may lack a relay that started late, and the next must follow soon."""
         return ["AuthoritativeDirectory 1", "V3AuthoritativeDirectory 1", "ExitRelay 0", "ExitPolicy reject *:*",
                 "TestingV3AuthInitialVotingInterval 10", "TestingV3AuthInitialVoteDelay 2", "TestingV3AuthInitialDistDelay 2",
-                "V3AuthVotingInterval 300", "V3AuthVoteDelay 10", "V3AuthDistDelay 10",
+                "V3AuthVotingInterval 30", "V3AuthVoteDelay 4", "V3AuthDistDelay 4",
                 "TestingMinExitFlagThreshold 0", f"TestingDirAuthVoteExit {voted_exits}", "TestingDirAuthVoteGuard *"]
 
     def _client_settings(self):
