@@ -17,7 +17,7 @@ struct FormatTests {
         var bytes = [UInt8](repeating: 0xff, count: 32)
         #expect(NodeID(Bytes32(bytes)!).description == String(repeating: "9", count: 51) + "o.snode")
         bytes[0] = 0
-        #expect(NodeID(Bytes32(bytes)!).description.hasPrefix("yh99"))
+        #expect(NodeID(Bytes32(bytes)!).description.hasPrefix("yd99"))
     }
 
     @Test func nodeIDTextIsStrict() {
@@ -52,7 +52,8 @@ struct FormatTests {
         #expect(read.isAuthentic(network: network))
         #expect(!read.isAuthentic(network: bytes32(8, 8)))
         #expect(read.descriptor.encoded() + Array(read.signature) == signed.bytes)
-        #expect(try SignedDescriptor.decodeList(SignedDescriptor.encodeList([signed, signed]).rawSpan) == [signed, signed])
+        #expect(
+            try SignedDescriptor.decodeList(SignedDescriptor.encodeList([signed, signed]).rawSpan) == [signed, signed])
     }
 
     @Test func aCutOrChangedDescriptorIsRefusedAndNeverTraps() {
@@ -65,7 +66,9 @@ struct FormatTests {
         var generator = Seeded(3)
         for _ in 0..<2_000 {
             var changed = bytes
-            let place = Bool.random(using: &generator) ? Int.random(in: 0..<60, using: &generator)
+            let place =
+                Bool.random(using: &generator)
+                ? Int.random(in: 0..<60, using: &generator)
                 : Int.random(in: 0..<bytes.count, using: &generator)
             changed[place] ^= UInt8.random(in: 1...255, using: &generator)
             if let read = try? SignedDescriptor(decoding: changed.rawSpan) {

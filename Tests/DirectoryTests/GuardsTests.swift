@@ -2,7 +2,7 @@ import Directory
 import Testing
 import Wire
 
-/// P3: guard discovery. P4: path bias.
+/// P3: guard discovery; P4: path bias.
 struct GuardsTests {
     func filled(_ town: Town, _ generator: inout Seeded, at time: UnixTime = now) throws -> Guards {
         var guards = Guards()

@@ -47,11 +47,19 @@ struct NetworkFileTests {
                 return error
             }
         }
-        #expect(error { $0.replacing("1392", with: "1000") } == .invalid(key: "packetSize", remedy: "use 1232 to 1452 bytes"))
-        #expect(error { $0.replacing("1392", with: "\"x\"") } == .invalid(key: "packetSize", remedy: "give a whole number"))
+        #expect(
+            error { $0.replacing("1392", with: "1000") }
+                == .invalid(key: "packetSize", remedy: "use 1232 to 1452 bytes"))
+        #expect(
+            error { $0.replacing("1392", with: "\"x\"") } == .invalid(key: "packetSize", remedy: "give a whole number"))
         #expect(error { $0.replacing("\"name\" : \"test\",", with: "") } == .missingKey("name"))
-        #expect(error { $0.replacing("9.9.0.1:1090", with: "10.0.0.1:1090") }.map { "\($0)".contains("bootstrap[0].addresses") } == true)
-        #expect(error { $0.replacing("9.9.0.1:1090", with: "nowhere") }.map { "\($0)".contains("bootstrap[0].addresses") } == true)
+        #expect(
+            error { $0.replacing("9.9.0.1:1090", with: "10.0.0.1:1090") }.map {
+                "\($0)".contains("bootstrap[0].addresses")
+            } == true)
+        #expect(
+            error { $0.replacing("9.9.0.1:1090", with: "nowhere") }.map { "\($0)".contains("bootstrap[0].addresses") }
+                == true)
         if case .notJSON = error({ String($0.dropLast(10)) }) {} else { Issue.record("a cut text is no JSON") }
         if case .notJSON = error({ _ in "[]" }) {} else { Issue.record("a list is no network file") }
     }

@@ -3,7 +3,7 @@ import OnionCrypto
 import Testing
 import Wire
 
-/// P5: registry rollback and forgery. P8: hostile addresses.
+/// P5: registry rollback and forgery; P8: hostile addresses.
 struct TrustTests {
     let first = signed(snapshot(keys: 0..<6), by: 0..<6)
     let later = UnixTime(seconds: now.seconds + 3_600)
@@ -102,7 +102,9 @@ struct TrustTests {
         DescriptorStore(network: network, allowsPrivateAddresses: allowsPrivate, snapshot: first.snapshot)
     }
 
-    func made(_ number: UInt64, at time: UnixTime = now, _ change: (inout Descriptor) -> Void = { _ in }) -> SignedDescriptor {
+    func made(_ number: UInt64, at time: UnixTime = now, _ change: (inout Descriptor) -> Void = { _ in })
+        -> SignedDescriptor
+    {
         var value = descriptor(of: NodeID(key(number).publicKey), at: time)
         change(&value)
         return value.signed(with: key(number), network: network)
@@ -142,7 +144,8 @@ struct TrustTests {
 
     @Test(arguments: [
         "127.0.0.1:1", "10.0.0.1:1", "192.168.1.1:1", "172.16.0.1:1", "100.64.0.1:1", "169.254.1.1:1", "0.0.0.0:1",
-        "224.0.0.1:1", "255.255.255.255:1", "9.9.9.9:0", "[::1]:1", "[::]:1", "[fe80::1]:1", "[fc00::1]:1", "[ff02::1]:1",
+        "224.0.0.1:1", "255.255.255.255:1", "9.9.9.9:0", "[::1]:1", "[::]:1", "[fe80::1]:1", "[fc00::1]:1",
+        "[ff02::1]:1",
         "[2002:a00:1::]:1", "[64:ff9b::a00:1]:1", "[2a00::1]:0",
     ])
     func p8HostileAddressesAreRefused(_ text: String) {

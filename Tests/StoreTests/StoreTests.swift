@@ -136,7 +136,9 @@ struct StoreTests {
             guard round % 10 == 0 else { continue }
             // The files as a process killed at this moment leaves them, the log cut at an arbitrary place.
             let copy = Folder()
-            for name in ["tunic.sqlite", "tunic.sqlite-wal"] { system("cp '\(folder.path)/\(name)' '\(copy.path)/\(name)'") }
+            for name in ["tunic.sqlite", "tunic.sqlite-wal"] {
+                system("cp '\(folder.path)/\(name)' '\(copy.path)/\(name)'")
+            }
             if round % 20 == 0 { system("truncate -s -\(Int(round) * 37) '\(copy.path)/tunic.sqlite-wal'") }
             let rows = try Store(folder: copy.path).guards()
             #expect(rows.count == 10)

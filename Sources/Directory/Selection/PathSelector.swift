@@ -14,7 +14,7 @@ public enum Terminal: Hashable, Sendable {
 public enum Relaxation: Int, Comparable, Sendable, CaseIterable {
     /// Nothing.
     case nothing
-    /// A middle hop is one of those to avoid.
+    /// A hop behind the guard is one of those to avoid, or a guard in use.
     case sharedMiddle
     /// The guard is too: the path fails together with the one that it should be apart from.
     case sharedGuard
@@ -129,7 +129,9 @@ public struct PathSelector: Sendable {
         guards.expire(at: now, using: &generator)
         let entries = try enter(
             hops: count, terminal: terminal, fixed: fixed, guards: &guards, at: now, using: &generator)
-        var draft = Draft(table: table, rules: rules, health: health, avoiding: avoiding, at: now)
+        // A guard in another place of one path could not be the guard of the leg beside it.
+        let spared = guards.primaries.map(\.node)
+        var draft = Draft(table: table, rules: rules, health: health, avoiding: avoiding, sparing: spared, at: now)
         for relaxation in Relaxation.allCases {
             draft.relaxation = relaxation
             for entry in entries where draft.allowsGuard(entry.index, rests: entry.rests) {
@@ -220,12 +222,18 @@ private struct Draft {
     /// Eighths of its weight that a candidate keeps for its marks; 0 where it is avoided.
     private var keeps: [UInt8]
     private let avoiding: [Int]
+    /// The guards in use, which are left out behind the guard.
+    private let sparing: [Int]
     var relaxation = Relaxation.nothing
 
-    init(table: CandidateTable, rules: PathSelector.Rules, health: NodeHealth, avoiding: [NodeID], at now: UnixTime) {
+    init(
+        table: CandidateTable, rules: PathSelector.Rules, health: NodeHealth, avoiding: [NodeID], sparing: [NodeID],
+        at now: UnixTime
+    ) {
         self.table = table
         self.rules = rules
         self.avoiding = avoiding.compactMap { table.index[$0] }
+        self.sparing = sparing.compactMap { table.index[$0] }
         var keeps = [UInt8](repeating: 8, count: table.candidates.count)
         health.forEach(at: now) { node, marks in
             guard let index = table.index[node] else { return }
@@ -267,7 +275,7 @@ private struct Draft {
         _ place: CandidateTable.Place, apartFrom chosen: [Int],
         using generator: inout some RandomNumberGenerator, where fits: (Candidate) -> Bool
     ) -> Int? {
-        let avoided = relaxation >= .sharedMiddle ? [] : avoiding
+        let avoided = relaxation >= .sharedMiddle ? [] : avoiding + sparing
         let ignoresHealth = relaxation >= .unhealthy
         return table.draw(place, using: &generator, keeping: { ignoresHealth ? 8 : keeps[$0] }) { index in
             fits(table.candidates[index]) && chosen.allSatisfy { table.mayShareAPath(index, $0, rules) }
