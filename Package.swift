@@ -88,6 +88,7 @@ let package = Package(
         tests("OnionCryptoTests", ["OnionCrypto"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "Wire"]),
         tests("LinkTests", ["Link", "OnionCrypto", "Wire"]),
+        tests("LinksTests", ["Links", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
         tests("TransportTests", ["Transport", "Wire"]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),

@@ -1,0 +1,56 @@
+public import EventLoop
+public import Link
+public import Transport
+public import Wire
+
+/// How the links of one worker are set up.
+public struct LinksConfiguration: Sendable {
+    /// The network.
+    public var network: LinkNetwork
+    /// What to bind to: at most one address per family. Port 0 for a client.
+    public var listen: [SocketAddress]
+    /// The most links at once, half-open ones among them.
+    public var maximumLinks = 8_192
+    /// The most handshakes of ours at once.
+    public var maximumHandshakes = 256
+    /// The most half-open links.
+    public var maximumHalfOpen = 1_024
+    /// How long a link may be half-open.
+    public var halfOpenTime = TimeSpan.seconds(10)
+    /// Abuse limits of the responder.
+    public var responder = LinkResponder.Limits()
+    /// When initiations are repeated.
+    public var initiator = LinkInitiator.Timing()
+    /// When keys change.
+    public var keys = LinkKeyring.Timing()
+    /// When the peer is taken for dead.
+    public var liveness = Liveness.Timing()
+    /// How long a client's link stays without paths.
+    public var clientIdle = IdleTimer.clientLimit
+    /// How long a link between nodes stays without paths.
+    public var nodeIdle = IdleTimer.nodeLimit
+    /// Control messages that a peer may have under way on one link.
+    public var messagesPerLink = 64
+    /// Control messages of ours that may be under way on one link.
+    public var requestsPerLink = 128
+    /// Control messages a second from a client, and their burst.
+    public var clientMessages = (rate: 20, burst: 200)
+    /// Control messages a second from a node, and their burst.
+    public var nodeMessages = (rate: 1_000, burst: 4_000)
+    /// How long a message may take to come whole.
+    public var messageTime = TimeSpan.seconds(30)
+    /// How long a message may wait for our answer.
+    public var answerTime = TimeSpan.seconds(60)
+    /// Limits of the control connections.
+    public var control = Configuration.control
+    /// Options of the sockets.
+    public var socket = DatagramSocket.Configuration()
+    /// This worker's number: the upper eight bits of its receiver indices.
+    public var worker: UInt8 = 0
+
+    /// The defaults for `network` on the addresses `listen`.
+    public init(network: LinkNetwork, listen: [SocketAddress]) {
+        self.network = network
+        self.listen = listen
+    }
+}

@@ -1,0 +1,65 @@
+internal import OnionCrypto
+internal import Wire
+
+/// From receiver indices, which are ours and random, to places in the link table: one look, no hash, no probing.
+///
+/// An index is drawn until its lower bits name a free entry, so that each entry holds at most one.
+@safe struct IndexTable: ~Copyable {
+    /// The place of an index that is reserved for a handshake of ours.
+    static let reserved = UInt32.max
+
+    private struct Entry {
+        var index: UInt32
+        var place: UInt32
+    }
+
+    private let entries: UnsafeMutablePointer<Entry>
+    private let mask: UInt32
+    private let worker: UInt32
+    private(set) var count = 0
+    private let limit: Int
+
+    /// A table for `capacity` indices of `worker`, at most half full.
+    init(capacity: Int, worker: UInt8) {
+        var size = 1_024
+        while size < capacity * 2, size < 1 << 22 { size *= 2 }
+        unsafe entries = .allocate(capacity: size)
+        unsafe entries.initialize(repeating: Entry(index: 0, place: 0), count: size)
+        mask = UInt32(size - 1)
+        limit = size / 2
+        self.worker = UInt32(worker) << 24
+    }
+
+    deinit { unsafe entries.deallocate() }
+
+    /// The place of `index`; nil when it is not in use.
+    func find(_ index: UInt32) -> UInt32? {
+        let entry = unsafe entries[Int(index & mask)]
+        return entry.index == index && index != 0 ? entry.place : nil
+    }
+
+    /// A fresh random index for `place`; nil when the table is full.
+    mutating func take(for place: UInt32) -> UInt32? {
+        guard count < limit else { return nil }
+        while true {
+            let index = worker | SecureRandom.u32() & 0x00ff_ffff
+            guard index >= Packet.firstReceiverIndex, unsafe entries[Int(index & mask)].index == 0 else { continue }
+            unsafe entries[Int(index & mask)] = Entry(index: index, place: place)
+            count += 1
+            return index
+        }
+    }
+
+    /// Lets `index`, which is in use, lead to `place`.
+    mutating func move(_ index: UInt32, to place: UInt32) {
+        guard find(index) != nil else { return }
+        unsafe entries[Int(index & mask)].place = place
+    }
+
+    /// Frees `index`.
+    mutating func free(_ index: UInt32) {
+        guard find(index) != nil else { return }
+        unsafe entries[Int(index & mask)] = Entry(index: 0, place: 0)
+        count -= 1
+    }
+}

@@ -1,0 +1,207 @@
+internal import EventLoop
+public import Link
+public import Wire
+
+/// The state of all links that packets touch: keys, windows, addresses and the sockets to send on.
+///
+/// Nothing here allocates, looks up a hash or calls an object per packet. It belongs to one worker's thread.
+@safe public struct LinkTable: ~Copyable {
+    /// One link.
+    struct Entry: ~Copyable {
+        var keyring: LinkKeyring
+        var liveness: Liveness
+        var address: SocketAddress
+        let mayMove: Bool
+    }
+
+    /// The moment of the present batch or turn; set by `Links` before the table is used.
+    public internal(set) var now: Instant
+    /// The size of every packet.
+    public let packetSize: Int
+    /// What happened so far.
+    public internal(set) var counters = LinkCounters()
+
+    var indices: IndexTable
+    /// The earliest moment at which the liveness of some link wants a tick; not later than any.
+    var earliestTick = Instant(nanoseconds: .max)
+    /// Links whose keys changed with a committed packet, to be looked at after the batch.
+    var confirmed: [LinkID] = []
+    var switched: [LinkID] = []
+    var socketV4: DatagramSocket?
+    var socketV6: DatagramSocket?
+
+    private let entries: UnsafeMutablePointer<Entry>
+    private let generations: UnsafeMutablePointer<UInt32>
+    private var free: [Int32] = []
+    /// How many places were ever used: places beyond have no memory initialised.
+    private(set) var placesUsed = 0
+    private let capacity: Int
+
+    init(capacity: Int, packetSize: Int, worker: UInt8, now: Instant) {
+        precondition(capacity > 0 && capacity < 1 << Int(LinkID.placeBits), "too many links")
+        self.capacity = capacity
+        self.packetSize = packetSize
+        self.now = now
+        indices = IndexTable(capacity: capacity * 4, worker: worker)
+        unsafe entries = .allocate(capacity: capacity)
+        // Even: free. Odd: in use.
+        unsafe generations = .allocate(capacity: capacity)
+        unsafe generations.initialize(repeating: 0, count: capacity)
+    }
+
+    deinit {
+        for place in 0..<placesUsed where unsafe generations[place] & 1 == 1 {
+            unsafe (entries + place).deinitialize(count: 1)
+        }
+        unsafe entries.deallocate()
+        unsafe generations.deallocate()
+    }
+
+    // MARK: Links
+
+    /// Adds a link; nil when the table is full.
+    mutating func insert(
+        _ keyring: consuming LinkKeyring, liveness: Liveness, address: SocketAddress, mayMove: Bool
+    ) -> LinkID? {
+        let place: Int
+        if let last = free.popLast() {
+            place = Int(last)
+        } else if placesUsed < capacity {
+            place = placesUsed
+            placesUsed += 1
+        } else {
+            return nil
+        }
+        let index = keyring.localIndex
+        unsafe (entries + place).initialize(
+            to: Entry(keyring: keyring, liveness: liveness, address: address, mayMove: mayMove))
+        unsafe generations[place] = (generations[place] + 1) & LinkID.generationMask
+        indices.move(index, to: UInt32(place))
+        earliestTick = min(earliestTick, liveness.nextDeadline)
+        return unsafe LinkID(place: place, generation: generations[place])
+    }
+
+    /// Takes a link out and wipes its keys.
+    mutating func remove(_ link: LinkID) {
+        guard isLive(link) else { return }
+        let entry = unsafe entries + link.place
+        for index in unsafe entry.pointee.keyring.localIndices() { indices.free(index) }
+        unsafe entry.deinitialize(count: 1)
+        unsafe generations[link.place] = (generations[link.place] + 1) & LinkID.generationMask
+        free.append(Int32(truncatingIfNeeded: link.place))
+    }
+
+    /// Whether the link stands.
+    public func isLive(_ link: LinkID) -> Bool {
+        link.place < placesUsed && link.generation & 1 == 1
+            && matches(link)
+    }
+
+    private func matches(_ link: LinkID) -> Bool { unsafe generations[link.place] == link.generation }
+
+    /// The link at `place`, where there is one.
+    func link(at place: Int) -> LinkID? {
+        guard place < placesUsed else { return nil }
+        let generation = unsafe generations[place]
+        return generation & 1 == 1 ? LinkID(place: place, generation: generation) : nil
+    }
+
+    /// The state of a link that is live.
+    @unsafe func entry(_ link: LinkID) -> UnsafeMutablePointer<Entry> {
+        precondition(isLive(link), "the link is gone")
+        return unsafe entries + link.place
+    }
+
+    /// The address of a link's peer; nil when the link is gone.
+    func address(of link: LinkID) -> SocketAddress? {
+        isLive(link) ? unsafe entry(link).pointee.address : nil
+    }
+
+    func socket(for address: SocketAddress) -> DatagramSocket? { address.isIPv4 ? socketV4 : socketV6 }
+
+    // MARK: Packets in
+
+    /// Notes that a packet has passed its last check: its link counter counts as seen.
+    ///
+    /// False when another packet with the same counter was faster, or the link is gone: then this one must have no effect.
+    public mutating func commit(_ arrival: Arrival) -> Bool {
+        guard isLive(arrival.link) else { return false }
+        return commit(arrival.link, index: arrival.index, counter: arrival.counter)
+    }
+
+    mutating func commit(_ link: LinkID, index: UInt32, counter: UInt64) -> Bool {
+        switch unsafe entry(link).pointee.keyring.commit(index: index, counter: counter, now: now) {
+        case .committed: return true
+        case .duplicate: return false
+        case .confirmed:
+            confirmed.append(link)
+            return true
+        case .switched:
+            switched.append(link)
+            return true
+        }
+    }
+
+    /// Counts a packet that a handler drops.
+    public mutating func drop(_ reason: LinkDropReason) { counters.drops.count(reason) }
+
+    // MARK: Packets out
+
+    /// Sends a received packet on: seals its header for `link` in place and queues it from where it lies.
+    ///
+    /// Path id and slots must be what the next node is to see. False when the link is gone.
+    @discardableResult
+    public mutating func forward(_ packets: inout ReceivedPackets, _ number: Int, on link: LinkID) -> Bool {
+        guard isLive(link) else {
+            counters.drops.count(.notSendable)
+            return false
+        }
+        let address = seal(&packets, number, link)
+        if let socket = socket(for: address) {
+            unsafe socket.queue(packet: UnsafeRawBufferPointer(packets.bytes(number)), to: address)
+            return true
+        }
+        counters.drops.count(.notSendable)
+        return false
+    }
+
+    private mutating func seal(_ packets: inout ReceivedPackets, _ number: Int, _ link: LinkID) -> SocketAddress {
+        var packet = packets.packet(number)
+        let entry = unsafe entry(link)
+        unsafe entry.pointee.keyring.sealHeader(&packet)
+        unsafe noteSent(&entry.pointee.liveness)
+        return unsafe entry.pointee.address
+    }
+
+    private mutating func noteSent(_ liveness: inout Liveness) {
+        liveness.sent(now: now)
+        if liveness.nextDeadline < earliestTick { earliestTick = liveness.nextDeadline }
+        counters.packetsSent &+= 1
+    }
+
+    /// Makes and sends a data packet: `fill` writes path id, slots and payload, or returns false to send nothing.
+    ///
+    /// The packet's memory holds old bytes at first. False when nothing was sent: the link is gone, no memory is free, or
+    /// `fill` returned false.
+    public mutating func send(on link: LinkID, _ fill: (inout MutableRawSpan) -> Bool) -> Bool {
+        guard isLive(link) else { return false }
+        let address = unsafe entry(link).pointee.address
+        guard let socket = socket(for: address), var slot = socket.sendSlot(size: packetSize) else {
+            counters.drops.count(.notSendable)
+            return false
+        }
+        var packet = slot.bytes
+        guard fill(&packet) else { return false }
+        let entry = unsafe entry(link)
+        unsafe entry.pointee.keyring.sealHeader(&packet)
+        unsafe noteSent(&entry.pointee.liveness)
+        slot.commit(to: address)
+        return true
+    }
+
+    /// Whether the sockets' queues have room, so that a sender may go on.
+    public func hasRoom(on link: LinkID) -> Bool {
+        guard isLive(link) else { return false }
+        return socket(for: unsafe entry(link).pointee.address).map { !$0.isBlocked } ?? false
+    }
+}

@@ -1,0 +1,67 @@
+internal import EventLoop
+
+/// A data packet as it came: what its open header says.
+public struct Arrival: Sendable {
+    /// The link that it came on.
+    public let link: LinkID
+    /// The path id, ours to interpret; never 0.
+    public let pathID: UInt64
+    /// The receiver index, which names the keys.
+    let index: UInt32
+    /// The link counter.
+    let counter: UInt64
+    /// Its number in the socket's batch.
+    let position: Int32
+}
+
+/// The data packets of one received batch for one handler, where the kernel put them.
+@safe public struct ReceivedPackets: ~Copyable {
+    /// The most packets of one batch that are looked at together.
+    static let capacity = 4_096
+
+    private let arrivals: UnsafeMutablePointer<Arrival>
+    private let memory: UnsafeMutablePointer<UnsafeMutableRawBufferPointer>
+    /// How many packets there are.
+    public private(set) var count = 0
+
+    init() {
+        unsafe arrivals = .allocate(capacity: Self.capacity)
+        unsafe memory = .allocate(capacity: Self.capacity)
+    }
+
+    deinit {
+        unsafe arrivals.deallocate()
+        unsafe memory.deallocate()
+    }
+
+    /// Adds packet `arrival.position` of `batch`; false when there is no room.
+    mutating func append(_ arrival: Arrival, of batch: borrowing ReceivedBatch) -> Bool {
+        guard count < Self.capacity else { return false }
+        unsafe (arrivals + count).initialize(to: arrival)
+        unsafe (memory + count).initialize(to: batch.bytes(of: Int(arrival.position)))
+        count += 1
+        return true
+    }
+
+    mutating func removeAll() { count = 0 }
+
+    /// What the header of packet `number` says.
+    public subscript(_ number: Int) -> Arrival {
+        precondition(number >= 0 && number < count, "no such packet")
+        return unsafe arrivals[number]
+    }
+
+    /// The bytes of packet `number`, to open in place; they must not be changed any more once it has been forwarded.
+    @_lifetime(&self)
+    public mutating func packet(_ number: Int) -> MutableRawSpan {
+        precondition(number >= 0 && number < count, "no such packet")
+        let span = unsafe MutableRawSpan(_unsafeBytes: memory[number])
+        return unsafe _overrideLifetime(span, mutating: &self)
+    }
+
+    /// The bytes of packet `number`, for queueing.
+    @unsafe func bytes(_ number: Int) -> UnsafeMutableRawBufferPointer {
+        precondition(number >= 0 && number < count, "no such packet")
+        return unsafe memory[number]
+    }
+}
