@@ -156,7 +156,7 @@ extension Connection {
         sendLimit = limit
         while let ref = blockedQueue.popFirst() {
             guard let slot = slot(ref) else { continue }
-            streams[slot].isInSendQueue = false
+            streams[slot].isBlocked = false
             if streams[slot].send.canSend { queueToSend(slot) }
         }
     }

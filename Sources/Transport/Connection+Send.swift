@@ -199,9 +199,9 @@ extension Connection {
             let head = FrameWriter.streamHeadSize(stream: id, offset: streams[slot].send.nextOffset)
             let room = writer.room - head
             guard let run = streams[slot].send.nextRun(room: room, credit: credit) else {
-                if streams[slot].send.hasNew {
-                    // It waits for the connection's credit, not its own.
-                    streams[slot].isInSendQueue = true
+                if streams[slot].send.hasNew, !streams[slot].isBlocked {
+                    // It waits for the connection's credit, not its own; what is lost may queue it all the same.
+                    streams[slot].isBlocked = true
                     blockedQueue.append(ref)
                 }
                 continue

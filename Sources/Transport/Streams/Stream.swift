@@ -36,6 +36,8 @@ struct Stream: ~Copyable {
     /// Control frames to be sent.
     var control: Control = []
     var isInSendQueue = false
+    /// Whether it waits for the connection's credit.
+    var isBlocked = false
     var isInEventQueue = false
     var isInControlQueue = false
     /// The application waits for room.
