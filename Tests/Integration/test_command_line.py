@@ -1,0 +1,288 @@
+"""What the command line refuses, and how: one line that names what is wrong, a status that is not 0, nothing half done."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from devnet import Devnet, binary, is_running, wait_until
+
+
+def run(*arguments, environment=None, timeout=60):
+    result = subprocess.run(
+        [binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
+        env={**os.environ, **(environment or {})})
+    return result.returncode, result.stdout, result.stderr
+
+
+class CommandLineTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def assert_fails(self, status, words, *arguments, **options):
+        """One line on standard error that has all of `words`, none on standard output."""
+        code, out, err = run(*arguments, **options)
+        self.assertEqual(code, status, err)
+        self.assertEqual(out, "")
+        self.assertEqual(err.count("\n"), 1, err)
+        self.assertTrue(err.startswith("tunic: "), err)
+        for word in words:
+            self.assertIn(str(word), err)
+
+    def make_network(self, nodes=3):
+        code, out, err = run("network", "create", "--dir", self.folder / "net", "--nodes", nodes, "--local")
+        self.assertEqual(code, 0, err)
+        return self.folder / "net" / "network.json"
+
+
+class Usage(CommandLineTest):
+    def test_wrong_command_lines(self):
+        network = "network.json"
+        for words, arguments in [
+            (["frobnicate", "tunic --help"], ["frobnicate"]),
+            (["--network", "tunic client --help"], ["client"]),
+            (["--listen"], ["relay", "--network", network, "--data", "x"]),
+            (["--data"], ["relay", "--network", network, "--listen", "127.0.0.1:1"]),
+            (["'nowhere'"], ["relay", "--network", network, "--data", "x", "--listen", "nowhere"]),
+            (["0.0.0.0:1", "--public"], ["relay", "--network", network, "--data", "x", "--listen", "0.0.0.0:1"]),
+            (["family"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1", "--public", "1.1.1.1:1,2.2.2.2:1"]),
+            (["'10.0.0.0/33'"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1", "--exit", "--exit-allow", "10.0.0.0/33"]),
+            (["--exit"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1", "--exit-allow", "10.0.0.0/8"]),
+            (["loopback"], ["client", "--network", network, "--socks", "0.0.0.0:1080"]),
+            (["loopback"], ["client", "--network", network, "--socks", "192.168.1.1:1080"]),
+            (["loopback"], ["devnet", "--socks", "[::]:1080"]),
+            (["--hops 5"], ["client", "--network", network, "--hops", "5"]),
+            (["--hops 0"], ["client", "--network", network, "--hops", "0"]),
+            (["twice"], ["client", "--network", network, "--socks", "127.0.0.1:1", "--socks", "127.0.0.1:1"]),
+            (["'loud'"], ["client", "--network", network, "--log-level", "loud"]),
+            (["--nodes 0"], ["devnet", "--nodes", "0"]),
+            (["--hops 4"], ["devnet", "--nodes", "3", "--hops", "4"]),
+            (["--exits 7"], ["devnet", "--nodes", "6", "--exits", "7"]),
+            (["--packet-size 1231", "1232"], ["devnet", "--packet-size", "1231"]),
+            (["--packet-size 9000"], ["network", "create", "--dir", "x", "--packet-size", "9000"]),
+            (["--exits 9"], ["network", "create", "--dir", "x", "--exits", "9"]),
+            (["--base-port"], ["network", "create", "--dir", "x", "--base-port", "65534"]),
+            (["10.0.0.1", "--local"], ["network", "create", "--dir", "x", "--base-address", "10.0.0.1"]),
+            (["fit together"], ["network", "create", "--dir", "x", "--nodes", "3", "--address", "8.8.8.8:1"]),
+        ]:
+            with self.subTest(arguments=arguments):
+                self.assert_fails(64, words, *arguments)
+
+    def test_help_and_version_succeed(self):
+        for arguments in (["--help"], ["--version"], ["version"], ["client", "--help"], ["relay", "--help"],
+                          ["network", "--help"], ["network", "create", "--help"], ["devnet", "--help"],
+                          ["paths", "--help"], ["status", "--help"]):
+            with self.subTest(arguments=arguments):
+                code, out, err = run(*arguments)
+                self.assertEqual((code, err), (0, ""))
+                self.assertIn("tunic", out)
+                if arguments[-1] == "--help":
+                    self.assertRegex(out, "Example|A whole network")
+
+
+class Files(CommandLineTest):
+    def client(self, network, *more):
+        return ["client", "--network", network, "--data", self.folder / "data", "--socks", "127.0.0.1:0", *more]
+
+    def relay(self, network, node=1, *more):
+        data = network.parent / f"node-{node}"
+        return ["relay", "--network", network, "--data", data, "--listen", "127.0.0.1:0", *more]
+
+    def test_network_file(self):
+        path = self.folder / "network.json"
+        self.assert_fails(66, [path], *self.client(path))
+        path.write_text("not json")
+        self.assert_fails(65, [path, "JSON"], *self.client(path))
+        path.write_text("{}")
+        self.assert_fails(65, [path, "lacks"], *self.client(path))
+        path.unlink()
+        path.mkdir()
+        self.assert_fails(71, [path], *self.client(path))
+        self.assertFalse((self.folder / "data").exists())
+
+    def test_network_file_values(self):
+        path = self.make_network()
+        whole = json.loads(path.read_text())
+        changed = self.folder / "changed.json"
+        changed.write_text(json.dumps({**whole, "packetsize": 1300}))
+        self.assert_fails(65, [changed, "packetsize", "packetSize"], *self.client(changed))
+        changed.write_text(json.dumps({**whole, "packetSize": 100}))
+        self.assert_fails(65, [changed, "packetSize", "1232"], *self.client(changed))
+        snapshot = whole["snapshot"]
+        broken = snapshot[:-6] + ("AAAAA=" if snapshot[-6:] != "AAAAA=" else "BBBBB=") if isinstance(snapshot, str) else None
+        if broken:
+            changed.write_text(json.dumps({**whole, "snapshot": broken}))
+            self.assert_fails(65, [changed, "snapshot"], *self.client(changed))
+
+    def test_key_file(self):
+        network = self.make_network()
+        key = network.parent / "node-1" / "identity.key"
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        key.chmod(0o644)
+        self.assert_fails(77, [key, "chmod 600"], *self.relay(network))
+        key.chmod(0o600)
+        whole = key.read_bytes()
+        key.write_bytes(whole[:-1])
+        self.assert_fails(65, [key, "damaged"], *self.relay(network))
+        key.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        self.assert_fails(65, [key, "damaged"], *self.relay(network))
+        key.unlink()
+        self.assert_fails(66, [key, "network create"], *self.relay(network))
+
+    def test_data_folder(self):
+        network = self.make_network()
+        deep = self.folder / "no" / "such" / "folder"
+        self.assert_fails(66, [deep], "client", "--network", network, "--data", deep, "--socks", "127.0.0.1:0")
+        self.assertFalse((self.folder / "no").exists())
+        wide = self.folder / "wide"
+        wide.mkdir()
+        wide.chmod(0o755)
+        self.assert_fails(77, [wide, "chmod 700"], "client", "--network", network, "--data", wide, "--socks", "127.0.0.1:0")
+        file = self.folder / "file"
+        file.touch()
+        self.assert_fails(65, [file], "client", "--network", network, "--data", file, "--socks", "127.0.0.1:0")
+
+    def test_socket_path(self):
+        network = self.make_network()
+        long = "/tmp/" + "a" * 120
+        self.assert_fails(78, [long, "107"], *self.client(network, "--control", long))
+        self.assert_fails(78, [long, "107"], "status", "--control", long)
+        self.assert_fails(78, ["107", "--dir"], "devnet", "--socks", "127.0.0.1:0", "--dir", self.folder / ("b" * 110))
+        self.assertFalse((self.folder / ("b" * 110)).exists())
+
+    def test_nothing_is_overwritten(self):
+        network = self.make_network()
+        before = {path: path.read_bytes() for path in network.parent.rglob("*") if path.is_file()}
+        self.assert_fails(73, ["is there already"], "network", "create", "--dir", network.parent, "--nodes", 3)
+        self.assert_fails(73, ["is there already"], "devnet", "--socks", "127.0.0.1:0", "--dir", network.parent)
+        self.assertEqual(before, {path: path.read_bytes() for path in network.parent.rglob("*") if path.is_file()})
+
+    def test_network_without_a_parent_folder(self):
+        self.assert_fails(66, [self.folder / "no" / "net"], "network", "create", "--dir", self.folder / "no" / "net")
+
+    def test_clock_behind_the_network(self):
+        network = self.make_network()
+        # The snapshot's time is signed, so the clock is what moves: faketime is not always there.
+        if subprocess.run(["which", "faketime"], capture_output=True).returncode != 0:
+            self.skipTest("faketime is not installed")
+        result = subprocess.run(
+            ["faketime", "-f", "-2h", binary(), *map(str, self.client(network))], capture_output=True, text=True, timeout=30)
+        self.assertEqual(result.returncode, 78, result.stderr)
+        self.assertIn("clock", result.stderr)
+
+
+class Running(CommandLineTest):
+    def start(self, *arguments):
+        process = subprocess.Popen([binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+        def stop():
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            process.stderr.close()
+        self.addCleanup(stop)
+        return process
+
+    def relay(self, network, *more):
+        return ["relay", "--network", network, "--data", network.parent / "node-1", *more]
+
+    def test_a_relay_answers_and_ends(self):
+        network = self.make_network()
+        control = network.parent / "node-1" / "control.sock"
+        relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
+        wait_until(control.exists)
+        self.assertEqual(control.stat().st_mode & 0o777, 0o600)
+        code, out, err = run("status", "--control", control, "--json")
+        self.assertEqual((code, err), (0, ""))
+        report = json.loads(out)
+        self.assertEqual((report["role"], report["exit"]), ("relay", False))
+        code, out, _ = run("status", "--control", control)
+        self.assertEqual(code, 0)
+        self.assertIn(report["node"], out)
+        self.assert_fails(69, [control, "relay"], "paths", "--control", control)
+        # The data folder and the socket are taken.
+        self.assert_fails(75, [network.parent / "node-1", relay.pid], *self.relay(network, "--listen", "127.0.0.1:0"))
+        with open(f"/proc/{relay.pid}/limits") as limits:
+            self.assertRegex(limits.read(), r"Max core file size +0 +0 ")
+        relay.send_signal(signal.SIGHUP)
+        relay.send_signal(signal.SIGTERM)
+        self.assertEqual(relay.wait(40), 0)
+        self.assertFalse(control.exists())
+        self.assert_fails(69, [control], "status", "--control", control)
+
+    def test_an_address_in_use(self):
+        network = self.make_network()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % taken.getsockname()[1]
+            self.assert_fails(69, [address, "--listen"], *self.relay(network, "--listen", address))
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = "127.0.0.1:%d" % taken.getsockname()[1]
+            self.assert_fails(
+                69, [address, "--socks"], "client", "--network", network, "--data", self.folder / "data", "--socks", address)
+            self.assert_fails(69, [address, "--socks"], "devnet", "--socks", address)
+        self.assert_fails(69, ["192.0.2.1:7"], *self.relay(network, "--listen", "192.0.2.1:7"))
+
+    def test_a_dead_process_is_told_from_none(self):
+        network = self.make_network()
+        control = network.parent / "node-1" / "control.sock"
+        relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
+        wait_until(control.exists)
+        relay.kill()
+        relay.wait()
+        self.assert_fails(69, [control, "ended"], "status", "--control", control)
+        # Neither the lock nor the socket of a dead process is in the way.
+        relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
+        wait_until(lambda: run("status", "--control", control)[0] == 0)
+
+
+class DevnetLife(unittest.TestCase):
+    def test_the_line_and_the_end(self):
+        with Devnet(nodes=4, exits=1) as net:
+            self.assertEqual(len(net.nodes), 4)
+            self.assertEqual(sum(node.exit for node in net.nodes), 1)
+            self.assertTrue(net.status()["ready"])
+            self.assertEqual(net.status()["socks"], ["%s:%d" % net.socks])
+            for node in net.nodes:
+                self.assertEqual(node.status()["node"], node.id)
+            folder = pathlib.Path(net.control).parent.parent
+            self.assertTrue(all(is_running(pid) for pid in net.pids))
+        self.assertEqual(net.process.returncode, 0)
+        self.assertFalse(any(is_running(pid) for pid in net.pids))
+        self.assertFalse(folder.exists())
+
+    def test_a_killed_devnet_takes_all_with_it(self):
+        with Devnet(nodes=3, exits=1) as net:
+            net.process.kill()
+            net.process.wait()
+            wait_until(lambda: not any(is_running(pid) for pid in net.pids))
+            subprocess.run(["rm", "-rf", pathlib.Path(net.control).parent.parent], check=True)
+
+    def test_the_others_go_on_without_a_node(self):
+        with Devnet(nodes=4, exits=1) as net:
+            net.nodes[0].kill()
+            wait_until(lambda: not net.nodes[0].is_running)
+            self.assertTrue(all(is_running(pid) for pid in net.pids if pid != net.nodes[0].pid))
+            self.assertIsNone(net.process.poll())
+
+    def test_a_command_gets_the_proxy_and_gives_its_status(self):
+        script = 'test "$ALL_PROXY" = "socks5h://$TUNIC_SOCKS" && test -S "$TUNIC_CONTROL" && test -z "$NO_PROXY" && exit 7'
+        code, _, err = run(
+            "devnet", "--nodes", 3, "--exits", 1, "--socks", "127.0.0.1:0", "--", "sh", "-c", script,
+            environment={"NO_PROXY": "127.0.0.1"})
+        self.assertEqual(code, 7, err)
+
+    def test_a_missing_command(self):
+        code, _, err = run("devnet", "--nodes", 3, "--exits", 1, "--socks", "127.0.0.1:0", "--", "/no/such/command")
+        self.assertEqual(code, 127, err)
+        self.assertIn("/no/such/command", err)
+
+
+if __name__ == "__main__":
+    unittest.main()
