@@ -1,1 +1,1 @@
-print("tunic")
+Tunic.start()

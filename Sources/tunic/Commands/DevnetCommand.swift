@@ -1,0 +1,92 @@
+internal import ArgumentParser
+internal import Directory
+internal import Logging
+internal import Wire
+
+/// Runs a whole network on this machine.
+struct DevnetCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "devnet", abstract: "Run a whole network on this machine: nodes and a client, each a process.",
+        discussion: """
+            Examples:
+              tunic devnet
+              tunic devnet --nodes 8 --exits 3 --socks 127.0.0.1:0 --json
+              tunic devnet -- curl http://127.0.0.1:8000/
+
+            A command after -- runs when a path is ready, and the network ends with it and its status. It finds the proxy \
+            in ALL_PROXY, HTTP_PROXY and HTTPS_PROXY (also in lower case) and in TUNIC_SOCKS, the client's control socket \
+            in TUNIC_CONTROL, and no NO_PROXY.
+
+            Exits reach this machine's loopback addresses. SIGINT and SIGTERM end everything.
+            """)
+
+    @Option(help: "How many nodes.")
+    var nodes = 6
+
+    @Option(help: "How many of them are exits.")
+    var exits = 2
+
+    @Option(
+        help: ArgumentHelp(
+            "Where SOCKS5 listens; port 0 is a free one (default: 127.0.0.1:1080).", valueName: "address"),
+        transform: socksEndpoint)
+    var socks = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080)
+
+    @Option(
+        help: ArgumentHelp(
+            "A folder for keys, logs and sockets, kept at the end (default: a temporary one).", valueName: "folder"))
+    var dir: String?
+
+    @Option(help: "How many nodes a path has, 1 to 4.")
+    var hops = 3
+
+    @Option(name: .customLong("packet-size"), help: ArgumentHelp("The size of every datagram.", valueName: "bytes"))
+    var packetSize = NetworkFile.defaultPacketSize
+
+    @Flag(help: "Print one line of JSON when a path is ready, and nothing else.")
+    var json = false
+
+    @OptionGroup var logging: LogOptions
+
+    @Argument(help: ArgumentHelp("A command to run through the network.", valueName: "command"))
+    var command: [String] = []
+
+    mutating func validate() throws {
+        guard 1...100 ~= nodes else { throw ValidationError("--nodes \(nodes): use 1 to 100") }
+        guard 1...4 ~= hops else { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
+        guard hops <= nodes else {
+            throw ValidationError("--hops \(hops) takes as many nodes, but --nodes is \(nodes)")
+        }
+        guard 1...nodes ~= exits else {
+            throw ValidationError("--exits \(exits): use 1 to \(nodes), the number of nodes")
+        }
+        guard NetworkFile.packetSizes.contains(packetSize) else {
+            let sizes = NetworkFile.packetSizes
+            throw ValidationError("--packet-size \(packetSize): use \(sizes.lowerBound) to \(sizes.upperBound)")
+        }
+    }
+
+    func run() throws {
+        let devnet = try Devnet(
+            .init(
+                nodes: nodes, exits: exits, socks: socks, folder: dir.map(Files.absolute), hops: hops,
+                packetSize: packetSize,
+                printsJSON: json, logLevel: logging.level.rawValue, command: command))
+        throw ExitCode(try devnet.run())
+    }
+}
+
+/// Runs a command that ends with its parent, even one that is killed.
+struct RunWithParentCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run-with-parent", abstract: "Run a command that is killed when this command's parent ends.",
+        shouldDisplay: false)
+
+    @Option(help: "The parent's process id.")
+    var parent: Int32
+
+    @Argument(parsing: .captureForPassthrough)
+    var command: [String]
+
+    func run() throws { try CommandReplacement.run(command, parent: parent) }
+}

@@ -1,0 +1,107 @@
+internal import ArgumentParser
+internal import Directory
+internal import Wire
+
+/// Commands about networks.
+struct NetworkCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "network", abstract: "Make a network.",
+        discussion: "Example:\n  tunic network create --dir testnet --nodes 5 --exits 2 --local",
+        subcommands: [NetworkCreateCommand.self])
+}
+
+/// Makes a network's keys and its network file.
+struct NetworkCreateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "create", abstract: "Make the keys of a network's first nodes, and its network file.",
+        discussion: """
+            Examples:
+              tunic network create --dir testnet --nodes 5 --exits 2 --local
+              tunic network create --dir net --address 198.51.100.7:7100 --address 203.0.113.9:7100 --exits 1
+
+            Nothing is overwritten. Each node's folder goes to its machine, network.json to everyone.
+            """)
+
+    @Option(help: ArgumentHelp("The folder to make it in.", valueName: "folder"))
+    var dir: String
+
+    @Option(help: "The network's name, for people.")
+    var name = "tunic"
+
+    @Option(help: "How many nodes.")
+    var nodes: Int?
+
+    @Option(help: "How many of them, the last ones, are exits.")
+    var exits = 1
+
+    @Option(
+        name: .customLong("base-address"),
+        help: ArgumentHelp("The address of all nodes, which get ports one after the other.", valueName: "address"))
+    var baseAddress = "127.0.0.1"
+
+    @Option(name: .customLong("base-port"), help: ArgumentHelp("The first node's port.", valueName: "port"))
+    var basePort: UInt16 = 7100
+
+    @Option(
+        help: ArgumentHelp(
+            "The address of one node, repeated for each, instead of base address and port.", valueName: "address"),
+        transform: endpoint)
+    var address: [Endpoint] = []
+
+    @Option(name: .customLong("packet-size"), help: ArgumentHelp("The size of every datagram.", valueName: "bytes"))
+    var packetSize = NetworkFile.defaultPacketSize
+
+    @Flag(help: "Allow private and loopback addresses; implied when all are loopback.")
+    var local = false
+
+    mutating func validate() throws {
+        guard NetworkFile.packetSizes.contains(packetSize) else {
+            let sizes = NetworkFile.packetSizes
+            throw ValidationError("--packet-size \(packetSize): use \(sizes.lowerBound) to \(sizes.upperBound)")
+        }
+        guard 1...64 ~= name.utf8.count, name.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else {
+            throw ValidationError("--name: use 1 to 64 printable ASCII characters")
+        }
+        if !address.isEmpty, let nodes, nodes != address.count {
+            throw ValidationError("--nodes \(nodes) and \(address.count) times --address do not fit together")
+        }
+        let count = address.isEmpty ? nodes ?? 5 : address.count
+        guard 1...256 ~= count else { throw ValidationError("--nodes \(count): use 1 to 256") }
+        guard 0...count ~= exits else {
+            throw ValidationError("--exits \(exits): use 0 to \(count), the number of nodes")
+        }
+        guard Int(basePort) + count - 1 <= 65_535, basePort > 0 else {
+            throw ValidationError("--base-port \(basePort) leaves no room for \(count) ports")
+        }
+        guard let first = IPAddress(baseAddress) else {
+            throw ValidationError("--base-address '\(baseAddress)' is no address such as 127.0.0.1")
+        }
+        if address.isEmpty {
+            address = (0..<count).map { Endpoint(address: first, port: basePort + UInt16($0)) }
+        }
+        guard Set(address).count == address.count else { throw ValidationError("--address: an address occurs twice") }
+        for endpoint in address where endpoint.port == 0 || endpoint.address.isUnspecified {
+            throw ValidationError("'\(endpoint)' is no address that others could send to")
+        }
+        if address.allSatisfy({ $0.address.isLoopback }) { local = true }
+        if !local, let special = address.first(where: { !$0.address.isPublic }) {
+            throw ValidationError(
+                "\(special.address) is no public address; use --local for a network of private addresses")
+        }
+    }
+
+    func run() throws {
+        let network = try NetworkFolder(
+            in: dir, .init(name: name, addresses: address, exits: exits, packetSize: packetSize, isLocal: local))
+        print("Made \(network.file) and the keys of \(network.nodes.count) nodes. Start them with:")
+        print("")
+        for node in network.nodes {
+            let exit = !node.isExit ? "" : local ? " --exit --exit-allow 127.0.0.0/8 --exit-allow ::1/128" : " --exit"
+            print("  tunic relay --network \(network.file) --listen \(node.address) --data \(node.folder)\(exit)")
+        }
+        print("")
+        print("and a client with:")
+        print("")
+        print("  tunic client --network \(network.file)")
+    }
+}

@@ -1,0 +1,38 @@
+internal import ArgumentParser
+internal import Control
+
+/// Asks a running client for its paths.
+struct PathsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "paths", abstract: "Show the paths of a running client, guard first.",
+        discussion: """
+            Examples:
+              tunic paths
+              tunic paths --control /tmp/tunic/control.sock --json
+            """)
+
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let report = try target.ask(.paths, as: PathsReport.self)
+        print(target.json ? json(report) : Self.text(report))
+    }
+
+    /// The report as a table, nodes by the first letters of their addresses.
+    static func text(_ report: PathsReport) -> String {
+        guard !report.paths.isEmpty else { return "no paths yet" }
+        var table = Table()
+        table.add("state", "active", "age", "round trip", "received", "sent", "hops, guard first")
+        for path in report.paths {
+            table.add(
+                path.state, path.active ? "yes" : "no", durationText(path.age),
+                path.roundTrip.map { "\(numberText($0, decimals: 1)) ms" } ?? "-", byteText(path.bytesIn),
+                byteText(path.bytesOut), path.hops.map(shortened).joined(separator: " > "))
+        }
+        return table.lines.joined(separator: "\n")
+    }
+
+    private static func shortened(_ node: String) -> String {
+        node.hasSuffix(".snode") && node.count > 16 ? "\(node.prefix(8))…snode" : node
+    }
+}

@@ -1,0 +1,58 @@
+internal import ArgumentParser
+internal import Control
+
+/// Asks a running client or relay what it is doing.
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Show what a running client or relay is doing.",
+        discussion: """
+            Examples:
+              tunic status
+              tunic status --control /var/lib/tunic/control.sock --json
+            """)
+
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let report = try target.ask(.status, as: StatusReport.self)
+        print(target.json ? json(report) : Self.text(report))
+    }
+
+    /// The report as a table of names and values.
+    static func text(_ report: StatusReport) -> String {
+        var table = Table()
+        table.add("role", report.role.rawValue + (report.exit == true ? ", exit" : ""))
+        if let node = report.node { table.add("node", node) }
+        if let address = report.address { table.add("address", address) }
+        if !report.socks.isEmpty { table.add("SOCKS5", report.socks.joined(separator: ", ")) }
+        table.add("version", report.version)
+        table.add("running for", durationText(report.uptime))
+        let state = report.draining == true ? "draining" : report.ready ? "yes" : "no"
+        table.add("ready", report.problem.map { "\(state): \($0)" } ?? state)
+        table.add("links", "\(report.links)")
+        table.add("paths", "\(report.paths)")
+        table.add("sessions", "\(report.sessions)")
+        table.add("streams", "\(report.streams)")
+        table.add("nodes known", "\(report.descriptors)")
+        let (total, rate) = (report.total, report.rate)
+        table.add("received", "\(total.packetsIn) packets, \(byteText(total.bytesIn)), \(byteText(rate.bytesIn))/s")
+        table.add("sent", "\(total.packetsOut) packets, \(byteText(total.bytesOut)), \(byteText(rate.bytesOut))/s")
+        table.add("dropped", counts(report.drops))
+        let failed = report.failedBuilds.map { ", \($0) failed" } ?? ""
+        table.add("paths built", "\(report.builds)\(failed)")
+        if let refusals = report.refusals { table.add("refused", counts(refusals)) }
+        if let times = report.buildTimes?.sorted(), let longest = times.last {
+            let median = numberText(times[times.count / 2], decimals: 1)
+            table.add("build time", "median \(median) ms, longest \(numberText(longest, decimals: 1)) ms")
+        }
+        return table.lines.joined(separator: "\n")
+    }
+
+    /// Counts by reason, largest first.
+    private static func counts(_ counts: [String: UInt64]) -> String {
+        let total = counts.values.reduce(0, &+)
+        guard total > 0 else { return "0" }
+        let reasons = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }
+        return "\(total) (\(reasons.joined(separator: ", ")))"
+    }
+}

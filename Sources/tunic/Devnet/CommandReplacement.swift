@@ -1,0 +1,21 @@
+internal import CShims
+internal import Glibc
+
+/// Turns this process into another program.
+enum CommandReplacement {
+    /// Runs `command` in this process' place, to be killed when `parent` ends; returns only by throwing.
+    static func run(_ command: [String], parent: Int32) throws(Failure) -> Never {
+        let arguments = command.first == "--" ? Array(command.dropFirst()) : command
+        guard let program = arguments.first else { throw Failure(.usage, "no command to run") }
+        let result = shim_die_with_parent()
+        guard result == 0 else { throw Failure(.system, "cannot follow the parent process: \(errorText(-result))") }
+        guard getppid() == parent else { throw Failure(.unavailable, "the parent process has ended") }
+        // What was ignored stays ignored in the program that follows.
+        signal(SIGPIPE, SIG_DFL)
+        var strings = unsafe arguments.map { unsafe strdup($0) } + [nil]
+        unsafe execvp(program, &strings)
+        let error = errno
+        complain("cannot run \(program): \(errorText(error))")
+        exit(error == ENOENT ? 127 : 126)
+    }
+}

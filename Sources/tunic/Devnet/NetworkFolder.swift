@@ -1,0 +1,70 @@
+internal import Directory
+internal import OnionCrypto
+internal import Wire
+
+/// A new network on disk: `network.json`, and a folder with a key for each node.
+struct NetworkFolder {
+    /// What is decided about the network.
+    struct Plan {
+        var name: String
+        /// Where each node listens.
+        var addresses: [Endpoint]
+        /// How many nodes, the last ones, are meant to be exits.
+        var exits: Int
+        var packetSize: Int
+        /// Whether nodes may have private and loopback addresses.
+        var isLocal: Bool
+    }
+
+    /// One node of the network.
+    struct Node {
+        var id: NodeID
+        var address: Endpoint
+        var isExit: Bool
+        /// The data folder, with the key.
+        var folder: String
+    }
+
+    /// The network file.
+    let file: String
+    /// The nodes in the plan's order.
+    let nodes: [Node]
+
+    /// Makes the network in `folder`, which is made if it is missing, and must be empty of what is to be written.
+    ///
+    /// Checks first, and removes what it made when something fails.
+    init(in folder: String, _ plan: Plan) throws(Failure) {
+        var creation = NetworkCreation(
+            name: plan.name, nodes: plan.addresses.map { NetworkCreation.Plan(addresses: [$0]) }, at: currentTime())
+        creation.file.packetSize = plan.packetSize
+        creation.file.allowPrivateAddresses = plan.isLocal
+        if plan.isLocal { creation.file.requireAddressDiversity = false }
+        do {
+            try creation.file.validate()
+        } catch {
+            throw Failure(.usage, "no network can be made of these values: \(error)")
+        }
+        file = "\(folder)/network.json"
+        nodes = creation.nodes.enumerated().map { index, node in
+            Node(
+                id: node.id, address: plan.addresses[index], isExit: index >= plan.addresses.count - plan.exits,
+                folder: "\(folder)/node-\(index + 1)")
+        }
+        for path in [file] + nodes.map(\.folder) where Files.exists(path) {
+            throw Failure(.cannotCreate, "\(path) is there already; remove it, or give another folder with --dir")
+        }
+        var made: [String] = []
+        do throws(Failure) {
+            if try Files.makeFolder(folder) { made.append(folder) }
+            for (node, keys) in zip(nodes, creation.nodes) {
+                try Files.makeFolder(node.folder)
+                made.append(node.folder)
+                try RoleFolder.writeKey(keys.key, in: node.folder)
+            }
+            try Files.writeNew(file, creation.file.json(), mode: 0o644)
+        } catch {
+            for path in made.reversed() { Files.remove(path) }
+            throw error
+        }
+    }
+}

@@ -1,0 +1,41 @@
+internal import ArgumentParser
+internal import Wire
+
+/// An address on the command line, or why it is none.
+func endpoint(_ text: String) throws -> Endpoint {
+    if let endpoint = Endpoint(text) { return endpoint }
+    throw ValidationError("'\(text)' is no address with a port, such as 127.0.0.1:1080 or [::1]:1080")
+}
+
+/// One announced address, or one of each family with a comma between.
+func announcedEndpoints(_ text: String) throws -> [Endpoint] {
+    let endpoints = try text.split(separator: ",", omittingEmptySubsequences: false).map { try endpoint(String($0)) }
+    guard endpoints.count <= 2, Set(endpoints.map { $0.address.v4 == nil }).count == endpoints.count else {
+        throw ValidationError("'\(text)' names more than one address of a family")
+    }
+    for endpoint in endpoints where endpoint.port == 0 || endpoint.address.isUnspecified {
+        throw ValidationError("'\(endpoint)' is no address that others could send to")
+    }
+    return endpoints
+}
+
+/// A range of addresses on the command line.
+func addressRange(_ text: String) throws -> CIDR {
+    if let range = CIDR(text) { return range }
+    throw ValidationError("'\(text)' is no range of addresses, such as 127.0.0.0/8 or fd00::/8")
+}
+
+/// An address that SOCKS5 may listen at: only this machine's own programs reach it.
+func socksEndpoint(_ text: String) throws -> Endpoint {
+    let endpoint = try endpoint(text)
+    guard endpoint.address.isLoopback else {
+        throw ValidationError(
+            "SOCKS5 listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it")
+    }
+    return endpoint
+}
+
+extension IPAddress {
+    /// Whether it is 0.0.0.0 or ::, which is an address to listen at, not to send to.
+    var isUnspecified: Bool { v4 == 0 || (high == 0 && low == 0) }
+}

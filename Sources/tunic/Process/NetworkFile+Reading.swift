@@ -1,0 +1,27 @@
+internal import Directory
+internal import Glibc
+internal import Wire
+
+extension NetworkFile {
+    /// Reads and checks the network file at `path`, and that this machine's clock is not behind it.
+    static func read(_ path: String) throws(Failure) -> NetworkFile {
+        let bytes = try Files.read(path, limit: NetworkFile.maximumFileSize)
+        let file: NetworkFile
+        do {
+            file = try NetworkFile(json: bytes)
+        } catch {
+            throw Failure(.data, "\(path): \(error)")
+        }
+        let made = file.snapshot.snapshot.time.seconds
+        let now = currentTime().seconds
+        guard now + 600 >= made else {
+            throw Failure(
+                .configuration,
+                "\(path) was made \(durationText(Double(made - now))) in the future; set this machine's clock")
+        }
+        return file
+    }
+}
+
+/// The wall clock.
+func currentTime() -> UnixTime { UnixTime(seconds: UInt64(max(0, time(nil)))) }

@@ -1,0 +1,25 @@
+internal import CShims
+internal import Glibc
+internal import OnionCrypto
+
+/// What a process of a client or relay sets for itself before it touches a secret.
+enum ProcessLimits {
+    /// Prepares libsodium, forbids memory dumps and takes as many descriptors as the system lets it have.
+    static func apply() throws(Failure) {
+        Sodium.initialize()
+        let forbidden = shim_forbid_dumps()
+        guard forbidden == 0 else {
+            throw Failure(.system, "cannot forbid memory dumps of this process: \(errorText(-forbidden))")
+        }
+        raiseDescriptorLimit()
+        signal(SIGPIPE, SIG_IGN)
+    }
+
+    /// Raises the soft limit of open descriptors to the hard one; the soft one stays where that is refused.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}

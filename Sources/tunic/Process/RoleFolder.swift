@@ -1,0 +1,52 @@
+internal import OnionCrypto
+internal import Store
+
+/// The data folder of a client or relay: a node's key, and the store.
+enum RoleFolder {
+    /// Opens the store in `folder`, which is made where only it is missing, and keeps other processes from it.
+    static func openStore(in folder: String) throws(Failure) -> Store {
+        do {
+            return try Store(folder: folder)
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+
+    /// Reads the node's key.
+    static func readKey(in folder: String) throws(Failure) -> SigningKey {
+        do {
+            return try KeyFile.load("\(folder)/\(KeyFile.name)")
+        } catch {
+            if case .missing(let path) = error {
+                throw Failure(
+                    .noInput, "\(path) does not exist; 'tunic network create' makes the keys of a network's nodes")
+            }
+            throw Failure.of(error)
+        }
+    }
+
+    /// Writes a new node's key.
+    static func writeKey(_ key: borrowing SigningKey, in folder: String) throws(Failure) {
+        do {
+            try KeyFile.save(key, to: "\(folder)/\(KeyFile.name)")
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+}
+
+extension Failure {
+    /// A failure of the data folder, with its own words.
+    static func of(_ error: StoreError) -> Failure {
+        let code: Code =
+            switch error {
+            case .tooOpen, .notOwned, .readOnly: .permission
+            case .wrongKind, .damaged, .tooNew: .data
+            case .inUse: .inUse
+            case .alreadyExists: .cannotCreate
+            case .missing: .noInput
+            case .diskFull, .system, .database: .io
+            }
+        return Failure(code, error.description)
+    }
+}

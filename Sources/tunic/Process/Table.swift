@@ -1,0 +1,59 @@
+/// Rows of text in columns that are as wide as their widest cell.
+struct Table {
+    private var rows: [[String]] = []
+
+    /// Adds a row.
+    mutating func add(_ cells: String...) { rows.append(cells) }
+
+    /// The lines, with two spaces between columns and none at the end.
+    var lines: [String] {
+        let columns = rows.map(\.count).max() ?? 0
+        let widths = (0..<columns).map { column in
+            rows.map { column < $0.count ? $0[column].unicodeScalars.count : 0 }.max() ?? 0
+        }
+        return rows.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                line += cell
+                guard column + 1 < row.count else { break }
+                line += String(repeating: " ", count: widths[column] - cell.unicodeScalars.count + 2)
+            }
+            return line
+        }
+    }
+}
+
+/// A number of bytes in the unit that keeps it short: `0 B`, `1.5 kB`, `23 MB`.
+func byteText(_ count: UInt64) -> String {
+    var value = Double(count)
+    var unit = 0
+    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]
+    while value >= 999.5 && unit + 1 < units.count {
+        value /= 1000
+        unit += 1
+    }
+    return "\(numberText(value, decimals: unit > 0 && value < 9.95 ? 1 : 0)) \(units[unit])"
+}
+
+/// A number with so many decimals.
+func numberText(_ value: Double, decimals: Int) -> String {
+    guard value.isFinite, value.magnitude < 1e15 else { return "-" }
+    let scale = (0..<decimals).reduce(1) { factor, _ in factor * 10 }
+    let scaled = Int((value.magnitude * Double(scale)).rounded())
+    let sign = value < 0 && scaled != 0 ? "-" : ""
+    guard decimals > 0 else { return "\(sign)\(scaled)" }
+    let fraction = String(scaled % scale)
+    return "\(sign)\(scaled / scale).\(String(repeating: "0", count: decimals - fraction.count))\(fraction)"
+}
+
+/// A time in seconds as people say it: `12 s`, `3 min`, `2 h 5 min`.
+func durationText(_ seconds: Double) -> String {
+    guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "-" }
+    let whole = Int(seconds)
+    switch whole {
+    case ..<120: return "\(whole) s"
+    case ..<7200: return "\(whole / 60) min"
+    case ..<172_800: return "\(whole / 3600) h \(whole % 3600 / 60) min"
+    default: return "\(whole / 86_400) d \(whole % 86_400 / 3600) h"
+    }
+}
