@@ -94,7 +94,9 @@ extension Connection {
 
     // MARK: Streams
 
-    /// The slot of a stream that a frame names; `isOver` if it is closed and forgotten. Opens the peer's streams up to it.
+    /// The slot of a stream that a frame names, none if it is closed and forgotten.
+    ///
+    /// Opens the peer's streams up to it.
     private mutating func named(_ id: UInt64) -> (slot: Int?, error: ConnectionError?) {
         if let slot = index.find(id) { return (slot, nil) }
         let isOwn = (id & 1 == 0) == (role == .initiator)

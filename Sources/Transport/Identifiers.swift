@@ -1,6 +1,8 @@
 public import Wire
 
-/// Names one leg of a session: a path between the same two ends. Both ends use the same number.
+/// Names one leg of a session: a path between the same two ends.
+///
+/// Both ends use the same number.
 public struct LegID: Hashable, Sendable {
     /// The number, as ACK and LEG frames carry it.
     public var value: UInt8

@@ -3,7 +3,9 @@ import Transport
 import Wire
 
 /// What the controllers make of the path that the requirements name: 100 Mbit/s, 60 ms, one bandwidth-delay product of
-/// queue. Shares are of the stream bytes that the link's packets can carry.
+/// queue.
+///
+/// Shares are of the stream bytes that the link's packets can carry.
 @Suite(.serialized)
 struct CongestionTests {
     static func shape(loss: Double = 0, reorder: Double = 0) -> LinkShape {
