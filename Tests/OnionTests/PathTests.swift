@@ -1,0 +1,279 @@
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Onion
+
+/// Whole paths: every hop real, links in place of which arrays are passed.
+@Suite struct PathTests {
+    static let shapes: [(Int, Suite, Int)] = (1...4).flatMap { hops in
+        Suite.allCases.filter(\.isAvailable).flatMap { suite in
+            [Packet.minimumSize, Packet.defaultSize].map { (hops, suite, $0) }
+        }
+    }
+
+    @Test(arguments: shapes) func packetsPassBothWays(hops: Int, suite: Suite, size: Int) {
+        let chain = Chain(hops, suite)
+        #expect(chain.build() == .path)
+        for number in 0..<UInt64(3) {
+            var packet = chain.clientPacket(size: size, fill: 0x11)
+            let verdict = chain.forward(&packet)
+            #expect(verdict == .deliver(path: chain.nodes[hops - 1].handle!, number: number))
+            #expect(packet[Packet.payloadOffset...].allSatisfy { $0 == 0x11 } && packet.count == size)
+            var answer = chain.terminalPacket(size: size, fill: 0x22)
+            #expect(chain.backward(&answer) == .packet(number))
+            #expect(answer[Packet.payloadOffset...].allSatisfy { $0 == 0x22 } && answer.count == size)
+        }
+    }
+
+    @Test(arguments: 1...4, Suite.allCases.filter(\.isAvailable))
+    func o1_aChangedBitDiesAtTheNextHonestHop(hops: Int, suite: Suite) {
+        let chain = Chain(hops, suite)
+        #expect(chain.build() == .path)
+        for target in 0..<hops {
+            let covered = Packet.slotOffset(target + 1 == hops ? 4 : target + 1)..<Packet.minimumSize
+            for byte in covered where byte < Packet.payloadOffset + 3 || byte % 97 == 0 || byte > 1_229 {
+                var packet = chain.clientPacket()
+                let verdict = chain.forward(&packet) { index, bytes in
+                    if index == target { bytes[byte] ^= 1 << (byte & 7) }
+                    #expect(index <= target, "byte \(byte) passed hop \(target)")
+                }
+                guard case .drop = verdict else {
+                    Issue.record("byte \(byte) into hop \(target) was delivered")
+                    continue
+                }
+            }
+        }
+        for source in 0..<hops {
+            let slot = source + 1 == hops ? 4 : source + 1
+            for byte in Packet.slotOffset(slot)..<Packet.minimumSize
+            where byte < Packet.payloadOffset + 3 || byte % 97 == 0 || byte > 1_229 {
+                var packet = chain.terminalPacket()
+                let opening = chain.backward(&packet) { index, bytes in
+                    if index == source { bytes[byte] ^= 1 << (byte & 7) }
+                }
+                guard case .dropped = opening else {
+                    Issue.record("byte \(byte) out of hop \(source) reached the client")
+                    continue
+                }
+            }
+        }
+        // Nothing of all this has hurt the path.
+        var packet = chain.clientPacket()
+        guard case .deliver = chain.forward(&packet) else {
+            Issue.record("the path is dead")
+            return
+        }
+    }
+
+    @Test func o2_o16_countersAndSlotsDifferOnEveryLinkAndCountOnTheirOwn() {
+        let chain = Chain(4)
+        #expect(chain.build() == .path)
+        var forward: [[UInt64]] = [], backward: [[UInt64]] = []
+        for _ in 0..<3 {
+            var seen: [UInt64] = []
+            var slots: Set<[UInt8]> = []
+            var packet = chain.clientPacket()
+            _ = chain.forward(&packet) { index, bytes in
+                seen.append(counter(bytes, index + 1))
+                for slot in index + 1...4 { #expect(slots.insert(slotBytes(bytes, slot)).inserted) }
+            }
+            forward.append(seen)
+            seen = []
+            slots = []
+            packet = chain.terminalPacket()
+            _ = chain.backward(&packet) { index, bytes in
+                seen.append(counter(bytes, index + 1))
+                for slot in index + 1...4 { #expect(slots.insert(slotBytes(bytes, slot)).inserted) }
+            }
+            backward.append(seen)
+        }
+        #expect(Set(forward.joined()).count == 12 && Set(backward.joined()).count == 12)
+        for hop in 0..<4 {
+            #expect(forward[1][hop] == forward[0][hop] + 1 && backward[2][hop] == backward[1][hop] + 1)
+        }
+        // A jump at the terminal changes nothing in the counters of the hops before.
+        chain.nodes[3].table.skipNumberAtTerminal(chain.nodes[3].handle!)
+        var packet = chain.terminalPacket()
+        var jumped: [UInt64] = []
+        let opening = chain.backward(&packet) { index, bytes in jumped.append(counter(bytes, index + 1)) }
+        #expect(opening == .packet(4))
+        #expect(jumped[0] == backward[2][0] + 2)
+        for hop in 1..<4 { #expect(jumped[hop] == backward[2][hop] + 1) }
+    }
+
+    @Test(arguments: 1...4) func o3_aReplayedPacketDiesAtTheFirstHopThatSawIt(hops: Int) {
+        let chain = Chain(hops)
+        #expect(chain.build() == .path)
+        for into in 0..<hops {
+            var copy: [UInt8] = []
+            var packet = chain.clientPacket()
+            guard case .deliver = chain.forward(&packet, on: { if $0 == into { copy = $1 } }) else {
+                Issue.record("not delivered")
+                return
+            }
+            #expect(chain.step(into, &copy, fromClient: true) == .drop(.replayed))
+        }
+        var copies: [[UInt8]] = []
+        var packet = chain.terminalPacket()
+        #expect(chain.backward(&packet, on: { index, bytes in copies.append(bytes) }) == .packet(0))
+        for (offset, copy) in copies.enumerated() {
+            var again = copy
+            var opening = ClientOpening.packet(0)
+            // The copy goes on from the node that sent it.
+            var index = hops - 1 - offset
+            while index > 0 {
+                index -= 1
+                _ = chain.step(index, &again, fromClient: false)
+            }
+            var span = again.mutableRawSpan
+            opening = chain.path!.open(&span, now: at(0))
+            #expect(opening == .dropped(.replayed))
+        }
+    }
+
+    @Test func o3_aPacketOfAnEarlierEpochIsStillAReplay() {
+        let chain = Chain(2)
+        #expect(chain.build() == .path)
+        var first = chain.clientPacket(now: at(0))
+        var copy = first
+        _ = chain.forward(&first, now: at(0))
+        var second = chain.clientPacket(now: at(61))
+        #expect(counter(second, 1) >> 48 == 1)
+        guard case .deliver(_, let number) = chain.forward(&second, now: at(61)) else {
+            Issue.record("not delivered")
+            return
+        }
+        #expect(number == 1)
+        #expect(chain.forward(&copy, now: at(62)) == .drop(.replayed))
+    }
+
+    @Test func o4_anIDCountsOnlyFromItsOwnLink() {
+        let chain = Chain(3)
+        #expect(chain.build() == .path)
+        let node = chain.nodes[1]
+        let forward = node.table.forwardID(of: node.handle!)!
+        let backward = node.table.backwardID(of: node.handle!)!
+        #expect(PathID.index(of: forward) != PathID.index(of: backward))
+        #expect(node.table.find(link: 101, pathID: forward) != .unknown)
+        #expect(node.table.find(link: 102, pathID: backward) != .unknown)
+        #expect(node.table.find(link: 102, pathID: forward) == .unknown)
+        #expect(node.table.find(link: 101, pathID: backward) == .unknown)
+        #expect(node.table.find(link: 7, pathID: forward) == .unknown)
+        #expect(node.table.find(link: 101, pathID: forward ^ 1) == .unknown)
+        #expect(node.table.find(link: 101, pathID: forward ^ 1 << 40) == .unknown)
+        #expect(node.table.find(link: 101, pathID: forward ^ 1 << 60) == .unknown)
+        #expect(node.table.find(link: 101, pathID: forward | UInt64(PathID.clientBit) << 32) == .unknown)
+        #expect(node.table.find(link: 101, pathID: 0) == .unknown)
+    }
+
+    @Test func o5_aGuardSeesThreeAndFourHopsAlike() {
+        for hops in 3...4 {
+            let chain = Chain(hops)
+            chain.build()
+            var packet = chain.clientPacket()
+            _ = chain.forward(&packet) { index, bytes in
+                // After the guard's layer, the next slot is all that is in the clear.
+                if index == 1 {
+                    #expect(slotBytes(bytes, 1).allSatisfy { $0 == 0 } && bytes.count == Packet.minimumSize)
+                    for slot in 3...4 { #expect(!slotBytes(bytes, slot).allSatisfy { $0 == 0 }) }
+                }
+            }
+            for node in chain.nodes {
+                #expect(node.seenRecords.count == BuildMessage.recordsSize)
+                for place in 0..<4 {  // no place is empty or repeated, whatever the length of the path
+                    let record = node.seenRecords[place * 1_240..<(place + 1) * 1_240]
+                    #expect(record.filter { $0 == 0 }.count < 40)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: 1...4) func o6_everyPacketKeepsItsSize(hops: Int) {
+        let chain = Chain(hops)
+        chain.build()
+        var packet = chain.clientPacket(size: 1_392)
+        _ = chain.forward(&packet) { _, bytes in #expect(bytes.count == 1_392) }
+    }
+
+    @Test(arguments: 2...4) func o15_marksInHeaderBytesAreGoneAfterOneHop(hops: Int) {
+        let chain = Chain(hops)
+        chain.build()
+        // Forward: everything before the hop's own slot is free for the hop before; it must not come out again.
+        for marked in 0..<hops {
+            var packet = chain.clientPacket()
+            let own = Packet.slotOffset(marked + 1 == hops ? 4 : marked + 1)
+            for index in 0..<own where !(28..<36).contains(index) { _ = index }
+            let verdict = chain.forward(&packet) { index, bytes in
+                if index == marked {
+                    for byte in Packet.firstSlotOffset..<own { bytes[byte] = 0xab }
+                }
+                if index == marked + 1 {
+                    #expect(bytes[Packet.firstSlotOffset..<Packet.layerOffset(marked + 1)].allSatisfy { $0 == 0 })
+                }
+            }
+            guard case .deliver = verdict else {
+                Issue.record("not delivered")
+                return
+            }
+            #expect(packet[Packet.firstSlotOffset..<Packet.payloadOffset].allSatisfy { $0 == 0 })
+        }
+        // Backward: what stands before the hop's slot is free for the hop behind.
+        for marked in 1..<hops {
+            var packet = chain.terminalPacket()
+            let own = Packet.slotOffset(marked + 1 == hops ? 4 : marked + 1)
+            var wasChecked = false
+            _ = chain.backward(&packet) { index, bytes in
+                if index == marked {
+                    for byte in Packet.firstSlotOffset..<min(own, Packet.slotOffset(marked)) { bytes[byte] = 0xab }
+                }
+                if index == marked - 1 {
+                    wasChecked = true
+                    #expect(
+                        bytes[Packet.firstSlotOffset..<Packet.slotOffset(index + 1)].allSatisfy { $0 == 0 })
+                }
+            }
+            #expect(wasChecked)
+        }
+        // The terminal leaves nothing of the buffer it was given.
+        let packet = chain.terminalPacket()
+        #expect(packet[Packet.firstSlotOffset..<Packet.slotOffset(4)].allSatisfy { $0 == 0 })
+    }
+
+    @Test(arguments: 1...4) func o17_aSpoiledCopyDoesNotDisplaceTheRealPacket(hops: Int) {
+        let chain = Chain(hops)
+        chain.build()
+        var packet = chain.clientPacket()
+        let verdict = chain.forward(&packet) { index, bytes in
+            var spoiled = bytes
+            spoiled[spoiled.count - 1] ^= 1
+            #expect(chain.step(index, &spoiled, fromClient: true) == .drop(.badTag))
+        }
+        guard case .deliver = verdict else {
+            Issue.record("the real packet was displaced")
+            return
+        }
+        // At the client: any layer may be the one that is spoiled.
+        for source in 0..<hops {
+            var real = chain.terminalPacket()
+            var spoiled = real
+            let before = source
+            #expect(
+                chain.backward(
+                    &spoiled,
+                    on: { index, bytes in
+                        if index == before { bytes[bytes.count - 1] ^= 1 }
+                    }) == .dropped(.badTag))
+            #expect(chain.backward(&real) == .packet(UInt64(source)))
+        }
+    }
+
+    @Test func aClientMaySkipNumbers() {
+        let chain = Chain(3)
+        chain.build()
+        chain.path!.skipNumber()
+        var packet = chain.clientPacket()
+        #expect(chain.forward(&packet) == .deliver(path: chain.nodes[2].handle!, number: 1))
+        #expect(chain.nextNumber == 2)
+    }
+}
