@@ -60,7 +60,7 @@ let package = Package(
         module("EventLoop", ["CLibUV", "CCares", "CShims", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Store", ["CSQLite", "CShims", "OnionCrypto", "Wire"]),
         module("Links", ["Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire"]),
-        module("Sessions", ["Transport", "EventLoop", "Wire"]),
+        module("Sessions", ["Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),
         module(
             "Relay",
             [

@@ -55,6 +55,13 @@ public struct DropCounters: Sendable {
     /// How many had no effect because of `reason`.
     public subscript(_ reason: LinkDropReason) -> UInt64 { counts[Int(reason.rawValue)] }
 
+    /// The reasons that occurred, by name, for status and metrics.
+    public var byName: [String: UInt64] {
+        var result: [String: UInt64] = [:]
+        for reason in LinkDropReason.allCases where self[reason] > 0 { result["\(reason)"] = self[reason] }
+        return result
+    }
+
     /// How many had no effect.
     public var total: UInt64 { counts.reduce(0, &+) }
 }

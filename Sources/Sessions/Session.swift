@@ -32,7 +32,7 @@ public final class Session {
     /// The transport of all legs.
     public var connection: Connection
     /// Who knows the paths behind the legs.
-    public private(set) weak var owner: (any SessionOwner)?
+    public weak var owner: (any SessionOwner)?
     /// Where it waits for the turn's end.
     public let turn: SessionTurn
     private var users: [StreamID: any StreamUser] = [:]
@@ -40,10 +40,9 @@ public final class Session {
     fileprivate var isTouched = false
     private var isOver = false
 
-    /// A session without legs.
-    public init(turn: SessionTurn, role: Role, configuration: Configuration, seed: UInt64, owner: any SessionOwner) {
+    /// A session without legs; its maker sets ``owner``.
+    public init(turn: SessionTurn, role: Role, configuration: Configuration, seed: UInt64) {
         self.turn = turn
-        self.owner = owner
         connection = Connection(role: role, configuration: configuration, seed: seed)
         timer = LoopTimer(on: turn.loop) { [weak self] in self?.touch() }
     }

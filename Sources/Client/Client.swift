@@ -1,0 +1,219 @@
+public import Directory
+public import EventLoop
+internal import Link
+internal import Links
+public import Logging
+internal import Onion
+internal import Sessions
+internal import SocksProtocol
+public import Store
+internal import Transport
+public import Wire
+
+/// What keeps streams apart: those of different keys never share a path.
+struct IsolationKey: Hashable {
+    /// The user and password that the app gave, if it did.
+    var credentials: SocksCredentials?
+}
+
+/// The client role: SOCKS5 ports, sessions by isolation key, and the paths below them.
+public final class Client {
+    /// How many apps may be connected at once; at the limit the oldest unfinished handshake goes, else the newcomer.
+    static let connectionLimit = 8_192
+    /// How many isolation keys may have a session at once.
+    static let sessionLimit = 256
+
+    private let loop: Loop
+    private let configuration: ClientConfiguration
+    private let packetSize: Int
+    private let log: Logger
+    private let links: Links
+    private let directory: DirectoryClient
+    private let pool: PathPool
+    private let messages: ClientMessages
+    private let turn: SessionTurn
+    private var timer: LoopTimer?
+    private var listeners: [StreamListener] = []
+    private var sessions: [IsolationKey: ClientSession] = [:]
+    private var beginning: Set<IsolationKey> = []
+    private var lastExit: [IsolationKey: NodeID] = [:]
+    private var waiting: [IsolationKey: [SocksConnection]] = [:]
+    private var connections: [ObjectIdentifier: SocksConnection] = [:]
+    private var unfinished: [SocksConnection] = []
+    private var wasReady = false
+    private var isClosing = false
+    /// Called each time the client becomes ready: a path stands.
+    public var onReady: (() -> Void)?
+
+    /// A client on `loop`; sockets are open when this returns, nothing is sent before ``start()``.
+    public init(
+        loop: Loop, network: NetworkFile, configuration: ClientConfiguration, store: Store?, log: Logger
+    ) throws {
+        self.loop = loop
+        self.configuration = configuration
+        self.log = log
+        packetSize = network.packetSize
+        turn = SessionTurn(loop: loop)
+        var setup = LinksConfiguration(
+            network: LinkNetwork(id: network.id, packetSize: network.packetSize), listen: [.anyIPv4(port: 0)])
+        setup.maximumLinks = 256
+        links = try Links(on: loop, configuration: setup, identity: nil)
+        directory = try DirectoryClient(links: links, loop: loop, network: network, store: store, log: log)
+        pool = PathPool(
+            links: links, loop: loop, directory: directory, network: network.id, packetSize: network.packetSize,
+            hopCount: configuration.hops, spares: configuration.sparePaths)
+        messages = ClientMessages(links: links, pool: pool)
+        links.client = pool
+        links.control = messages
+        loop.atTurnEnd = { [turn] in turn.run() }
+        for address in configuration.socks {
+            listeners.append(
+                try StreamListener.tcp(on: loop, address: SocketAddress(address)) { [weak self] in self?.accepted($0) })
+        }
+        directory.changed = { [weak self] in self?.pool.fillSpares() }
+        pool.pathReady = { [weak self] in self?.becameReady() }
+    }
+
+    /// Begins to build paths.
+    public func start() {
+        timer = LoopTimer(on: loop) { [weak self] in self?.tick() }
+        tick()
+    }
+
+    private func tick() {
+        guard !isClosing else { return }
+        directory.tick(hops: configuration.hops)
+        if directory.canChoose(hops: configuration.hops) { pool.sweep() }
+        let now = Instant(nanoseconds: loop.now)
+        for session in sessions.values { session.keep(now) }
+        if wasReady, !pool.hasReadyPath {
+            wasReady = false
+            log.warning("no path is left; building new ones")
+        }
+        if !pool.hasReadyPath { directory.refreshSoon() }
+        timer?.schedule(at: (now + .milliseconds(200)).nanoseconds)
+    }
+
+    private func becameReady() {
+        guard !wasReady else { return }
+        wasReady = true
+        log.info("a path is ready")
+        onReady?()
+    }
+
+    // MARK: Apps
+
+    private func accepted(_ socket: ByteStream) {
+        unfinished.removeAll { !$0.isUnfinished }
+        if connections.count >= Self.connectionLimit {
+            guard let oldest = unfinished.first else { return socket.close() }
+            unfinished.removeFirst()
+            oldest.end()
+        }
+        let connection = SocksConnection(socket: socket, client: self)
+        connections[ObjectIdentifier(connection)] = connection
+        unfinished.append(connection)
+    }
+
+    /// An app's connection is over.
+    func ended(_ connection: SocksConnection) { connections[ObjectIdentifier(connection)] = nil }
+
+    /// Gives the app a stream of its isolation key's session, now or when there is one; its own deadline bounds the wait.
+    func connect(_ connection: SocksConnection, isolation: IsolationKey) {
+        if let session = sessions[isolation], session.isUsable { return connection.open(on: session.session) }
+        guard waiting[isolation] != nil || sessions.count + waiting.count < Self.sessionLimit else {
+            return connection.fail()
+        }
+        waiting[isolation, default: []].append(connection)
+        begin(isolation)
+    }
+
+    /// Begins a session for `key` as soon as there is a path.
+    private func begin(_ key: IsolationKey) {
+        guard sessions[key] == nil, beginning.insert(key).inserted else { return }
+        pool.takeSpare(avoiding: lastExit[key]) { [weak self] path in
+            guard let self else { return }
+            beginning.remove(key)
+            guard path.state == .ready else { return begin(key) }
+            let session = ClientSession(
+                turn: turn, pool: pool, path: path, payloadSize: packetSize - Packet.payloadOffset,
+                now: Instant(nanoseconds: loop.now))
+            session.ended = { [weak self, weak session] in
+                guard let self, let session else { return }
+                sessions[key] = nil
+                if session.streamCount >= 0, lastExit.count < 1_024 { lastExit[key] = session.exit }
+                if waiting[key]?.contains(where: { !$0.isOver }) == true { begin(key) }
+            }
+            sessions[key] = session
+            lastExit[key] = nil
+            let apps = waiting.removeValue(forKey: key) ?? []
+            for app in apps where !app.isOver { app.open(on: session.session) }
+        }
+    }
+
+    // MARK: Status
+
+    /// Where the SOCKS5 ports listen.
+    public var socksAddresses: [Endpoint] { listeners.compactMap { $0.localAddress.map(Endpoint.init) } }
+
+    /// What the client is doing.
+    public var status: ClientStatus {
+        let counters = links.counters
+        var drops = counters.drops.byName
+        for reason in DropReason.allCases where pool.drops[Int(reason.rawValue)] > 0 {
+            drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
+        }
+        return ClientStatus(
+            socks: socksAddresses, isReady: pool.hasReadyPath, problem: problem, links: links.status.nodes,
+            sessions: sessions.count, streams: sessions.values.reduce(0) { $0 + $1.streamCount },
+            descriptors: directory.descriptorCount, packetsIn: counters.packetsReceived,
+            packetsOut: counters.packetsSent, bytesIn: counters.packetsReceived * UInt64(packetSize),
+            bytesOut: counters.packetsSent * UInt64(packetSize), drops: drops, builds: pool.builds,
+            failedBuilds: pool.failedBuilds, buildTimes: pool.buildTimes)
+    }
+
+    /// What is missing, in one sentence.
+    private var problem: String? {
+        guard !pool.hasReadyPath else { return nil }
+        if !directory.canChoose(hops: configuration.hops) {
+            return "\(directory.descriptorCount) of \(directory.nodeCount) nodes are known, too few for a path of "
+                + "\(configuration.hops) hops; no node of the network file may be reachable."
+        }
+        return switch pool.lastFailure {
+        case .noChoice(let refusal): "No hops can be chosen: \(refusal)."
+        case .noDescriptor: "The descriptor of a chosen hop is not known yet."
+        case .guardUnreachable: "No guard can be reached; check the network connection."
+        case .refused(let hop, let status):
+            "Hop \(hop + 1) did not build a path (\(status.map { "\($0)" } ?? "no reason given"))."
+        case .timedOut: "Builds of paths are not answered in time."
+        case nil: "The first path is being built."
+        }
+    }
+
+    /// All paths, those with traffic first.
+    public var paths: [PathStatus] {
+        let now = Instant(nanoseconds: loop.now)
+        return pool.all.map { path in
+            PathStatus(
+                hops: path.hops, state: path.state == .ready ? .ready : path.state == .building ? .building : .dead,
+                isActive: path.session?.isActive(path) ?? false, age: now - path.since,
+                roundTrip: path.session?.roundTrip(of: path) ?? path.buildTime, bytesIn: path.bytesIn,
+                bytesOut: path.bytesOut)
+        }.sorted { $0.isActive && !$1.isActive }
+    }
+
+    // MARK: End
+
+    /// Ends everything and tells the guards; `completion` follows when nothing is open any more.
+    public func close(completion: @escaping () -> Void) {
+        guard !isClosing else { return completion() }
+        isClosing = true
+        timer?.close()
+        for listener in listeners { listener.close() }
+        for session in sessions.values { session.end() }
+        for connection in connections.values { connection.end() }
+        pool.close()
+        directory.save()
+        links.closeAll(completion: completion)
+    }
+}

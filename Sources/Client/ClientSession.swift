@@ -1,0 +1,230 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Sessions
+internal import Transport
+internal import Wire
+
+/// One isolation key's session: an active leg, a standby leg to the same exit, and the streams that go over them.
+final class ClientSession: SessionOwner {
+    /// How long it lives without streams.
+    static let idleLimit = TimeSpan.seconds(600)
+    /// How long it goes on without a leg before its exit counts as dead.
+    static let leglessLimit = TimeSpan.seconds(6)
+    /// How many builds to the exit may fail one after the other, the exit itself named, while no leg is left.
+    static let exitFailureLimit = 2
+    /// How long a leg that answers no probes may stay before it is given up.
+    static let suspectLimit = TimeSpan.seconds(2)
+
+    let exit: NodeID
+    let session: Session
+    private let pool: PathPool
+    private let payloadSize: Int
+    private let id: [UInt8]
+    private let secret: Secret
+    private var legs: [LegID: Path] = [:]
+    private var suspects: [LegID: Instant] = [:]
+    private var nextLeg: UInt8 = 0
+    private var isBuilding = false
+    private var failures = 0
+    private var exitFailures = 0
+    private var nextBuild = Instant(nanoseconds: 0)
+    private var leglessSince: Instant?
+    private var idleSince: Instant?
+    private(set) var isOver = false
+    /// Called once, when the session has ended.
+    var ended: () -> Void = {}
+
+    /// A session over `path`, which is ready, as its first leg.
+    init(turn: SessionTurn, pool: PathPool, path: Path, payloadSize: Int, now: Instant) {
+        self.pool = pool
+        self.payloadSize = payloadSize
+        exit = path.exit
+        guard let id = path.layers?.secrets.sessionID, let secret = path.layers?.secrets.session.clone() else {
+            preconditionFailure("a session begins on a ready path")
+        }
+        self.id = id
+        self.secret = secret
+        session = Session(turn: turn, role: .initiator, configuration: Configuration(), seed: SecureRandom.u64())
+        session.owner = self
+        add(path, hello: .newSession, now)
+    }
+
+    var streamCount: Int { session.streamCount }
+
+    /// Whether new streams can begin here.
+    var isUsable: Bool { !isOver && !session.connection.isClosed && session.connection.streamsAvailable > 0 }
+
+    /// Whether the path carries this session's data.
+    func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }
+
+    /// The smoothed round-trip time over a path.
+    func roundTrip(of path: Path) -> TimeSpan? { session.connection.legStatus(path.leg)?.smoothedRTT }
+
+    // MARK: Legs
+
+    private func add(_ path: Path, hello kind: LegHello.Kind?, _ now: Instant) {
+        let leg = LegID(nextLeg)
+        nextLeg &+= 1
+        let mac = path.layers?.secrets.joinMAC(session: secret, leg: leg.value) ?? []
+        let hello = LegHello(leg: leg.value, kind: kind ?? .join(session: id, mac: mac))
+        path.session = self
+        path.leg = leg
+        guard
+            session.connection.addLeg(
+                leg, payloadSize: payloadSize, preamble: hello.encoded, initialRTT: path.buildTime, now: now)
+        else {
+            path.session = nil
+            return pool.end(path)
+        }
+        legs[leg] = path
+        if session.connection.activeLeg == nil { session.connection.activate(leg, now: now) }
+        // The exit learns of a standby leg by its first packet.
+        session.connection.ping(leg)
+        leglessSince = nil
+        session.touch()
+    }
+
+    /// A path of this session is over: its data goes on over another leg at once.
+    func pathDied(_ path: Path) {
+        guard legs.removeValue(forKey: path.leg) != nil, !isOver else { return }
+        suspects[path.leg] = nil
+        let now = now
+        let wasActive = session.connection.activeLeg == path.leg
+        session.connection.removeLeg(path.leg, now: now)
+        if wasActive, let other = legs.keys.first { session.connection.activate(other, now: now) }
+        if legs.isEmpty { leglessSince = now }
+        session.touch()
+        keep(now)
+    }
+
+    private var now: Instant { Instant(nanoseconds: session.turn.loop.now) }
+
+    /// Keeps two legs, replaces old ones, and ends what cannot go on; called several times a second and when a leg changes.
+    func keep(_ now: Instant) {
+        guard !isOver else { return }
+        if session.streamCount > 0 {
+            idleSince = nil
+        } else if let since = idleSince {
+            if now - since > Self.idleLimit { return end() }
+        } else {
+            idleSince = now
+        }
+        if let since = leglessSince, now - since > Self.leglessLimit || exitFailures >= Self.exitFailureLimit {
+            return end()
+        }
+        for (leg, since) in suspects where now - since > Self.suspectLimit {
+            suspects[leg] = nil
+            if let path = legs[leg], legs.count > 1 { return pool.end(path) }
+        }
+        let fresh = legs.values.filter { now - $0.since < PathPool.useLimit }.count
+        if fresh < 2 { buildLeg(now) }
+        if fresh >= 2, let old = legs.values.first(where: { now - $0.since >= PathPool.useLimit }) { retire(old, now) }
+    }
+
+    /// Moves the data off an old path, and ends it when nothing of it is on its way any more.
+    private func retire(_ path: Path, _ now: Instant) {
+        if session.connection.activeLeg == path.leg {
+            let other = legs.values.first { $0 !== path && now - $0.since < PathPool.useLimit }
+            if let other { session.connection.activate(other.leg, now: now) }
+            session.touch()
+        } else if session.connection.legStatus(path.leg)?.bytesInFlight ?? 0 == 0 {
+            pool.end(path)
+        }
+    }
+
+    private func buildLeg(_ now: Instant) {
+        guard !isBuilding, now >= nextBuild else { return }
+        isBuilding = true
+        let avoiding = legs.values.flatMap { $0.hops.dropLast() }
+        pool.build(to: .node(exit), avoiding: avoiding) { [weak self] result in
+            guard let self else {
+                if case .success(let path) = result { path.session?.pathDied(path) }
+                return
+            }
+            isBuilding = false
+            let now = self.now
+            switch result {
+            case .success(let path):
+                failures = 0
+                exitFailures = 0
+                if isOver { pool.end(path) } else { add(path, hello: nil, now) }
+            case .failure(let failure):
+                failures += 1
+                if isExitsFault(failure) { exitFailures += 1 }
+                nextBuild = now + PathPool.pause(after: failures)
+                keep(now)
+            }
+        }
+    }
+
+    /// Whether a failed build says that the exit cannot be reached or does not know us.
+    private func isExitsFault(_ failure: PathFailure) -> Bool {
+        switch failure {
+        case .refused(let hop, let status):
+            switch status {
+            case .nextHopUnreachable, .nextHopFailed: hop == pool.hops - 2
+            case .none, .overloaded, .draining, .ready, .suiteUnavailable, .unknownNextHop, .timeInvalid:
+                hop == pool.hops - 1
+            }
+        case .noDescriptor(let node), .guardUnreachable(let node): node == exit
+        case .noChoice(let refusal): refusal == .noTerminal
+        case .timedOut: false
+        }
+    }
+
+    // MARK: Packets and events
+
+    /// Takes the open payload of a packet.
+    func received(_ payload: RawSpan, number: UInt64, on path: Path, now: Instant) {
+        guard !isOver else { return }
+        _ = session.connection.receive(leg: path.leg, packetNumber: number, payload: payload, now: now)
+        if suspects[path.leg] != nil { suspects[path.leg] = nil }
+        session.touch()
+    }
+
+    func transmit(_ session: Session, now: Instant) {
+        for (leg, path) in legs {
+            while session.connection.wantsToSend(leg: leg, now: now) {
+                let isSent = pool.send(on: path, now: now) { number, payload in
+                    session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
+                }
+                if !isSent { break }
+                for _ in 0..<session.connection.numbersToSkip() { path.layers?.skipNumber() }
+            }
+        }
+    }
+
+    func event(_ event: Event, in session: Session) {
+        switch event {
+        case .legSuspect(let leg):
+            if suspects[leg] == nil { suspects[leg] = now }
+            session.connection.ping(leg)
+            if session.connection.activeLeg == leg, let other = legs.keys.first(where: { suspects[$0] == nil }) {
+                session.connection.activate(other, now: now)
+                session.touch()
+            }
+        case .legClosed(let leg): if let path = legs[leg] { pool.end(path) }
+        case .closed: end()
+        case .streamOpened(let id):
+            // An exit opens no streams.
+            session.connection.reset(id, code: SessionError.cancelled)
+            session.connection.stopSending(id, code: SessionError.cancelled)
+        case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .streamsAvailable,
+            .legValidated, .legActivated, .pathChallenge, .pathResponse:
+            break
+        }
+    }
+
+    /// Ends all streams with an error, and the paths.
+    func end() {
+        guard !isOver else { return }
+        isOver = true
+        session.end()
+        for path in legs.values { pool.end(path) }
+        legs = [:]
+        ended()
+    }
+}

@@ -1,0 +1,244 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Logging
+internal import Onion
+internal import OnionCrypto
+internal import Store
+internal import Transport
+internal import Wire
+
+/// What the client knows of the network: snapshot, descriptors, guards and health, kept current over links and in the store.
+final class DirectoryClient {
+    /// What an exit must be able to do.
+    static let exit = Terminal.exit([.tcp])
+    /// How often descriptors are asked for once paths can be built.
+    static let refresh = TimeSpan.seconds(300)
+    /// How long a question may take.
+    static let answerLimit = TimeSpan.seconds(10)
+
+    private let links: Links
+    private let loop: Loop
+    private let network: NetworkFile
+    private let store: Store?
+    private let log: Logger
+    private var chain: SnapshotChain
+    private var descriptors: DescriptorStore
+    private var guards: Guards
+    private var health: NodeHealth
+    private var random = SystemRandomNumberGenerator()
+    private var selector: (value: PathSelector, generation: UInt64, made: Instant)?
+    private var isFetching = false
+    private var nextFetch = Instant(nanoseconds: 0)
+    private var failures = 0
+    private var refetched: [NodeID: Instant] = [:]
+    private var savedGuards: UInt64 = 0
+    private var savedDescriptors: UInt64 = 0
+    private var nextSave = Instant(nanoseconds: 0)
+    /// Called when descriptors have come.
+    var changed: () -> Void = {}
+
+    init(links: Links, loop: Loop, network: NetworkFile, store: Store?, log: Logger) throws {
+        self.links = links
+        self.loop = loop
+        self.network = network
+        self.store = store
+        self.log = log
+        let now = links.time
+        let kept = try store?.trustedSnapshot(of: network.id)
+        chain = try SnapshotChain(
+            network: network.id, first: network.snapshot,
+            kept: kept.flatMap { try? SignedSnapshot(decoding: $0.bytes.rawSpan) },
+            mark: kept.map { SnapshotChain.HighWaterMark(height: $0.height, digest: $0.digest) })
+        descriptors = DescriptorStore(
+            network: network.id, allowsPrivateAddresses: network.allowPrivateAddresses, snapshot: chain.snapshot)
+        for bytes in try store?.descriptors() ?? [] { _ = try? descriptors.insert(bytes.rawSpan, at: now) }
+        guards = Guards(rows: try store?.guards() ?? [])
+        health = NodeHealth(rows: try store?.health() ?? [], at: now)
+        savedGuards = guards.generation
+        savedDescriptors = descriptors.generation
+    }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+    private var unixTime: UnixTime { links.time }
+
+    /// The wall clock, as build records carry it.
+    var time: UnixTime { unixTime }
+    /// How many descriptors are held.
+    var descriptorCount: Int { descriptors.count }
+    /// How many staked nodes the snapshot has.
+    var nodeCount: Int { chain.snapshot.stakedCount }
+
+    // MARK: Choosing
+
+    private func currentSelector() -> PathSelector {
+        if let selector, selector.generation == descriptors.generation, now - selector.made < .seconds(3_600) {
+            return selector.value
+        }
+        var rules = PathSelector.Rules(network)
+        rules.suites = Sodium.hasAES ? 3 : 2
+        let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: unixTime)
+        selector = (value, descriptors.generation, now)
+        return value
+    }
+
+    /// Whether enough descriptors are known for a path of `hops` hops.
+    func canChoose(hops: Int) -> Bool {
+        let selector = currentSelector()
+        return selector.count >= hops && selector.count(for: Self.exit) > 0
+    }
+
+    /// Chooses the hops of a path, guard first.
+    func select(hops: Int, terminal: Terminal, avoiding: [NodeID]) throws(PathRefusal) -> [NodeID] {
+        let selector = currentSelector()
+        return try selector.select(
+            hops: hops, terminal: terminal, avoiding: avoiding, guards: &guards, health: health, at: unixTime,
+            using: &random
+        ).hops
+    }
+
+    /// A node's descriptor that holds now.
+    func descriptor(of node: NodeID) -> Descriptor? { descriptors.descriptor(of: node, at: unixTime)?.descriptor }
+
+    /// The AEAD for a hop: the fastest that both ends have.
+    func suite(for descriptor: Descriptor) -> Suite {
+        Sodium.hasAES && descriptor.suites & 1 != 0 ? .aes256gcm : .chacha20poly1305
+    }
+
+    /// Where a node can be reached.
+    func addresses(of node: NodeID) -> [Endpoint] {
+        descriptor(of: node)?.addresses ?? network.bootstrap.first { $0.node == node }?.addresses ?? []
+    }
+
+    // MARK: What happened to paths
+
+    /// A path was built.
+    func succeeded(_ hops: [NodeID]) {
+        guards.succeeded(hops[0], at: unixTime)
+        note(guards.builtPath(through: hops[0], succeeded: true), hops[0])
+        health.succeeded(hops, at: unixTime)
+    }
+
+    /// The guard could not be reached.
+    func guardFailed(_ node: NodeID) {
+        guards.failed(node, at: unixTime)
+        health.unreachable(node, at: unixTime)
+    }
+
+    /// The hop at `hop` refused with `status`, or without a word.
+    func refused(_ hops: [NodeID], hop: Int, status: BuildStatus?) {
+        let next = hop + 1 < hops.count ? hops[hop + 1] : nil
+        note(guards.builtPath(through: hops[0], succeeded: false), hops[0])
+        // A hop that resets the build or breaks its answer counts as one that cannot carry it.
+        let reason = status.flatMap { NodeHealth.Reason(rawValue: $0.rawValue) } ?? .overloaded
+        health.refused(by: hops[hop], next: next, reason: reason, at: unixTime)
+        // An onion key that a restart has replaced: the node's own word, or its neighbour's, that it cannot open a record.
+        switch status {
+        case nil: refetch(hops[hop])
+        case .nextHopFailed: if let next { refetch(next) }
+        default: break
+        }
+    }
+
+    /// No answer came.
+    func timedOut(_ hops: [NodeID]) {
+        note(guards.builtPath(through: hops[0], succeeded: false), hops[0])
+        health.timedOut(hops, at: unixTime)
+    }
+
+    private func note(_ level: PathBias.Level?, _ node: NodeID) {
+        guard let level else { return }
+        log.warning("a guard fails many of the paths through it", metadata: ["level": "\(level)"])
+    }
+
+    // MARK: Fetching
+
+    /// Fetches and saves what is due; called several times a second.
+    func tick(hops: Int) {
+        if now >= nextFetch { fetch() }
+        if now >= nextSave { save() }
+        if !canChoose(hops: hops), nextFetch > now + .seconds(3) { nextFetch = now }
+    }
+
+    /// Asks for all descriptors anew soon, as when nothing works any more.
+    func refreshSoon() { if nextFetch > now + .seconds(2) { nextFetch = now } }
+
+    /// Any node can say which descriptors there are: a guard where one is known, else one of the network file's.
+    private func fetch() {
+        guard !isFetching else { return }
+        let guardNodes = guards.primaries.map(\.node).filter { !addresses(of: $0).isEmpty }
+        let useGuard = failures == 0 && !guardNodes.isEmpty
+        let source = useGuard ? guardNodes.randomElement(using: &random) : network.bootstrap.randomElement()?.node
+        guard let source else { return }
+        isFetching = true
+        links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
+            guard let self else { return }
+            guard let link else { return fetched(false) }
+            var writer = ByteWriter(capacity: 8)
+            // Rounded, so that the question does not tell clients apart; failures ask for everything.
+            let newest = failures > 0 ? 0 : descriptors.newest.seconds
+            writer.u64(newest > 7_200 ? (newest - 3_600) / 3_600 * 3_600 : 0)
+            links.request(on: link, .getDescriptors, body: writer.bytes, timeout: Self.answerLimit) {
+                [weak self] result in
+                guard let self else { return }
+                guard case .success(let body) = result else { return fetched(false) }
+                fetched(insert(body) >= 0)
+            }
+        }
+    }
+
+    private func fetched(_ isGood: Bool) {
+        isFetching = false
+        failures = isGood ? 0 : failures + 1
+        nextFetch = isGood ? now + Self.refresh : now + PathPool.pause(after: failures)
+        if isGood { changed() }
+    }
+
+    /// How many new descriptors a list held; -1 if it is none.
+    private func insert(_ body: [UInt8]) -> Int {
+        guard let list = try? SignedDescriptor.decodeList(body.rawSpan) else { return -1 }
+        var count = 0
+        for descriptor in list { if (try? descriptors.insert(descriptor, at: unixTime)) == true { count += 1 } }
+        return count
+    }
+
+    /// Asks a guard for one node's descriptor, and the node itself if it is a guard.
+    private func refetch(_ node: NodeID) {
+        if let last = refetched[node], now - last < .seconds(1) { return }
+        if refetched.count > 64 { refetched.removeAll() }
+        refetched[node] = now
+        let isGuard = guards.primaries.contains { $0.node == node }
+        let others = guards.primaries.map(\.node).filter { $0 != node }
+        guard let source = isGuard ? node : others.randomElement(using: &random) else { return }
+        links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
+            guard let self, let link else { return }
+            links.request(on: link, .getDescriptor, body: node.key.array, timeout: Self.answerLimit) {
+                [weak self] result in
+                guard let self, case .success(let body) = result, !body.isEmpty else { return }
+                if (try? descriptors.insert(body.rawSpan, at: unixTime)) != nil { changed() }
+            }
+        }
+    }
+
+    // MARK: Store
+
+    /// Writes what has changed to the store.
+    func save() {
+        nextSave = now + .seconds(10)
+        guard let store else { return }
+        do {
+            if guards.generation != savedGuards {
+                try store.setGuards(guards.rows)
+                savedGuards = guards.generation
+            }
+            if descriptors.generation != savedDescriptors {
+                try store.addDescriptors(Array(descriptors.all))
+                try store.removeExpiredDescriptors(at: unixTime)
+                savedDescriptors = descriptors.generation
+            }
+            try store.setHealth(health.rows)
+        } catch {
+            log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
+        }
+    }
+}

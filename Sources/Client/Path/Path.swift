@@ -1,0 +1,50 @@
+internal import Directory
+internal import Links
+internal import Onion
+internal import Transport
+internal import Wire
+
+/// One path of the client, from the choice of its hops to its end.
+final class Path {
+    /// Where in its life it is.
+    enum State {
+        /// The guard's link or the answer is awaited.
+        case building
+        /// Packets pass.
+        case ready
+        /// It is over; nothing of it is used any more.
+        case dead
+    }
+
+    /// The nodes, guard first.
+    let hops: [NodeID]
+    /// Its place in the pool, which is part of its path id.
+    let index: UInt32
+    /// The id under which the guard sends to us.
+    let pathID: UInt64
+    /// When its build began, and later when it was built.
+    var since: Instant
+    var state = State.building
+    /// The layers, once it is built.
+    var layers: ClientPath?
+    /// The link to the guard, and the id that the guard wants.
+    var link: LinkID?
+    var guardPathID: UInt64 = 0
+    /// How long the build took.
+    var buildTime: TimeSpan?
+    /// Which leg of which session it is.
+    weak var session: ClientSession?
+    var leg = LegID(0)
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+
+    init(hops: [NodeID], index: UInt32, pathID: UInt64, now: Instant) {
+        self.hops = hops
+        self.index = index
+        self.pathID = pathID
+        since = now
+    }
+
+    var entry: NodeID { hops[0] }
+    var exit: NodeID { hops[hops.count - 1] }
+}

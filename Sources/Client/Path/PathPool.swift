@@ -1,0 +1,334 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Transport
+internal import Wire
+
+/// Why there is no path.
+enum PathFailure: Error {
+    /// No hops could be chosen.
+    case noChoice(PathRefusal)
+    /// A hop's descriptor has gone, or its key is none.
+    case noDescriptor(NodeID)
+    /// The guard cannot be reached.
+    case guardUnreachable(NodeID)
+    /// The hop at this place refused, or something before it changed its answer.
+    case refused(hop: Int, BuildStatus?)
+    /// No answer came.
+    case timedOut
+}
+
+/// All paths of the client: building them, keeping ready ones, and their packets.
+final class PathPool: PacketHandler {
+    /// How long a guard's link may take to come up.
+    static let linkLimit = TimeSpan.seconds(5)
+    /// How long a build may take behind that.
+    static let buildLimit = TimeSpan.seconds(10)
+    /// When a path is replaced, well before its hops forget it.
+    static let useLimit = TimeSpan.seconds(900)
+    /// How many paths there may be at once.
+    static let limit = 512
+
+    private let links: Links
+    private let loop: Loop
+    private let directory: DirectoryClient
+    /// How many hops a path has.
+    let hops: Int
+    private let packetSize: Int
+    private let network: Bytes32
+    private var paths: [Path?] = []
+    private var randoms = PathIDSequence()
+    /// Ready paths that no session uses, and how many are being built to become such.
+    private var spare: [Path] = []
+    private var sparesWanted: Int
+    private var sparesBuilding = 0
+    private var spareFailures = 0
+    private var nextSpare = Instant(nanoseconds: 0)
+    /// Sessions that wait for a spare path.
+    private var waiting: [(avoiding: NodeID?, take: (Path) -> Void)] = []
+    private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
+    private(set) var builds: UInt64 = 0
+    private(set) var failedBuilds: UInt64 = 0
+    private(set) var buildTimes: [TimeSpan] = []
+    /// Why the last build failed, as long as none has succeeded since.
+    private(set) var lastFailure: PathFailure?
+    /// Called when a path has become ready.
+    var pathReady: () -> Void = {}
+
+    init(
+        links: Links, loop: Loop, directory: DirectoryClient, network: Bytes32, packetSize: Int, hopCount: Int,
+        spares: Int
+    ) {
+        self.links = links
+        self.loop = loop
+        self.directory = directory
+        self.network = network
+        self.packetSize = packetSize
+        hops = hopCount
+        sparesWanted = spares
+    }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+
+    /// All paths that are building or ready.
+    var all: [Path] { paths.compactMap { $0 } }
+
+    /// Whether a path is ready or carries a session.
+    var hasReadyPath: Bool { paths.contains { $0?.state == .ready } }
+
+    // MARK: Packets
+
+    /// Takes one batch of packets of the client's paths: opens their layers in place and hands the payloads to the sessions.
+    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+        let now = now
+        for index in 0..<packets.count {
+            let arrival = packets[index]
+            let place = Int(PathID.index(of: arrival.pathID) & ~PathID.clientBit)
+            guard place < paths.count, let path = paths[place], path.pathID == arrival.pathID,
+                path.link == arrival.link, path.state == .ready
+            else {
+                drops[Int(DropReason.unknownPath.rawValue)] += 1
+                continue
+            }
+            var packet = packets.packet(index)
+            switch path.layers?.open(&packet, now: now) {
+            case .packet(let number):
+                guard links.commit(arrival) else { continue }
+                path.bytesIn += UInt64(packetSize)
+                let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
+                path.session?.received(payload, number: number, on: path, now: now)
+            case .dropped(let reason): drops[Int(reason.rawValue)] += 1
+            case nil: break
+            }
+        }
+    }
+
+    /// Makes a packet for the terminal: `fill` gets its number and payload and says whether there is something to send.
+    func send(on path: Path, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool) -> Bool {
+        guard path.state == .ready, let link = path.link, let number = path.layers?.nextNumber else { return false }
+        let isSent = links.withTable { links in
+            links.send(on: link) { packet in
+                do {
+                    var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
+                    guard fill(number, &payload) else { return false }
+                }
+                packet.pathID = path.guardPathID
+                return path.layers?.seal(&packet, now: now) == number
+            }
+        }
+        if isSent { path.bytesOut += UInt64(packetSize) }
+        return isSent
+    }
+
+    // MARK: Building
+
+    /// Builds a path; the result comes later, never inside this call unless no hops can be chosen.
+    func build(
+        to terminal: Terminal, avoiding: [NodeID], completion: @escaping (Result<Path, PathFailure>) -> Void
+    ) {
+        let hops: [NodeID]
+        do throws(PathRefusal) {
+            hops = try directory.select(hops: self.hops, terminal: terminal, avoiding: avoiding)
+        } catch {
+            return completion(.failure(failed(.noChoice(error), nil)))
+        }
+        var targets: [HopTarget] = []
+        for hop in hops {
+            guard let descriptor = directory.descriptor(of: hop) else {
+                return completion(.failure(failed(.noDescriptor(hop), nil)))
+            }
+            targets.append(
+                HopTarget(node: hop.key, onionKey: descriptor.onionKey, suite: directory.suite(for: descriptor)))
+        }
+        guard let path = makePath(hops) else { return completion(.failure(failed(.timedOut, nil))) }
+        links.link(to: path.entry, at: directory.addresses(of: path.entry), limit: Self.linkLimit) { [weak self] link in
+            guard let self, path.state == .building else { return }
+            guard let link else {
+                directory.guardFailed(path.entry)
+                return completion(.failure(failed(.guardUnreachable(path.entry), path)))
+            }
+            path.link = link
+            sendBuild(path, targets, link, completion)
+        }
+    }
+
+    private func makePath(_ hops: [NodeID]) -> Path? {
+        var place = paths.firstIndex { $0 == nil } ?? paths.count
+        if place == paths.count {
+            guard paths.count < Self.limit else { return nil }
+            paths.append(nil)
+            place = paths.count - 1
+        }
+        let index = UInt32(place) | PathID.clientBit
+        let id = PathID.make(worker: 0, index: index, random: randoms.next())
+        let path = Path(hops: hops, index: UInt32(place), pathID: id, now: now)
+        paths[place] = path
+        return path
+    }
+
+    private func sendBuild(
+        _ path: Path, _ targets: [HopTarget], _ link: LinkID, _ completion: @escaping (Result<Path, PathFailure>) -> Void
+    ) {
+        guard
+            let builder = try? PathBuilder(
+                hops: targets, network: network, time: directory.time)
+        else { return completion(.failure(failed(.noDescriptor(path.exit), path))) }
+        let began = now
+        let message = builder.message(pathID: path.pathID)
+        let pending = PendingBuild(builder)
+        links.request(on: link, .build, body: message, timeout: Self.buildLimit) { [weak self] result in
+            guard let self, path.state == .building, let builder = pending.take() else { return }
+            switch result {
+            case .failure(.refused):
+                directory.refused(path.hops, hop: 0, status: nil)
+                completion(.failure(failed(.refused(hop: 0, nil), path)))
+            case .failure:
+                directory.timedOut(path.hops)
+                completion(.failure(failed(.timedOut, path)))
+            case .success(let body):
+                finish(path, builder.receive(body.rawSpan, now: now), began, completion)
+            }
+        }
+    }
+
+    private func finish(
+        _ path: Path, _ result: consuming PathBuildResult, _ began: Instant,
+        _ completion: (Result<Path, PathFailure>) -> Void
+    ) {
+        switch consume result {
+        case .built(let layers, let pathID):
+            path.layers = consume layers
+            path.guardPathID = pathID
+            path.state = .ready
+            path.since = now
+            path.buildTime = now - began
+            builds += 1
+            lastFailure = nil
+            if buildTimes.count >= 100 { buildTimes.removeFirst() }
+            buildTimes.append(now - began)
+            directory.succeeded(path.hops)
+            completion(.success(path))
+            pathReady()
+        case .refused(let hop, let status):
+            directory.refused(path.hops, hop: hop, status: status)
+            completion(.failure(failed(.refused(hop: hop, status), path)))
+        case .broken(let hop):
+            directory.refused(path.hops, hop: hop, status: nil)
+            completion(.failure(failed(.refused(hop: hop, nil), path)))
+        }
+    }
+
+    private func failed(_ failure: PathFailure, _ path: Path?) -> PathFailure {
+        failedBuilds += 1
+        lastFailure = failure
+        if let path { forget(path) }
+        return failure
+    }
+
+    // MARK: Spare paths
+
+    /// Gives a ready path to `take`, at once or when there is one, to an exit other than `avoiding`.
+    func takeSpare(avoiding: NodeID?, _ take: @escaping (Path) -> Void) {
+        if let index = spare.firstIndex(where: { $0.exit != avoiding }) {
+            let path = spare.remove(at: index)
+            fillSpares()
+            return take(path)
+        }
+        waiting.append((avoiding, take))
+        fillSpares()
+    }
+
+    /// Starts builds for spare paths that are missing.
+    func fillSpares() {
+        guard now >= nextSpare else { return }
+        let wanted = sparesWanted + waiting.count
+        while spare.count + sparesBuilding < min(wanted, 16) {
+            sparesBuilding += 1
+            let avoiding = spare.map(\.exit) + waiting.compactMap(\.avoiding)
+            build(to: DirectoryClient.exit, avoiding: avoiding) { [weak self] result in
+                guard let self else { return }
+                sparesBuilding -= 1
+                switch result {
+                case .success(let path):
+                    spareFailures = 0
+                    addSpare(path)
+                case .failure:
+                    spareFailures += 1
+                    nextSpare = now + Self.pause(after: spareFailures)
+                }
+            }
+            if now < nextSpare { break }
+        }
+    }
+
+    /// How long to wait after so many failed builds in a row: from 100 ms to 3 s.
+    static func pause(after failures: Int) -> TimeSpan { .milliseconds(min(3_000, 50 << Int64(min(failures, 6)))) }
+
+    private func addSpare(_ path: Path) {
+        if let index = waiting.firstIndex(where: { $0.avoiding != path.exit }) {
+            waiting.remove(at: index).take(path)
+        } else {
+            spare.append(path)
+        }
+    }
+
+    // MARK: Ending
+
+    /// Ends a path and tells its guard.
+    func end(_ path: Path) {
+        if path.state == .ready, let link = path.link {
+            var writer = ByteWriter(capacity: 8)
+            writer.u64(path.guardPathID)
+            links.send(on: link, .destroy, body: writer.bytes)
+        }
+        forget(path)
+    }
+
+    private func forget(_ path: Path) {
+        guard path.state != .dead else { return }
+        path.state = .dead
+        path.layers = nil
+        paths[Int(path.index)] = nil
+        spare.removeAll { $0 === path }
+        path.session?.pathDied(path)
+    }
+
+    /// The guard says that a path is over.
+    func destroy(_ pathID: UInt64, from link: LinkID) {
+        let place = Int(PathID.index(of: pathID) & ~PathID.clientBit)
+        guard place < paths.count, let path = paths[place], path.pathID == pathID, path.link == link,
+            path.state == .ready
+        else { return }
+        forget(path)
+    }
+
+    /// A link is gone, and its paths with it.
+    func linkEnded(_ link: LinkID) {
+        for path in paths.compactMap({ $0 }) where path.link == link && path.state == .ready { forget(path) }
+    }
+
+    /// Replaces spare paths that are old; to be called every second.
+    func sweep() {
+        for path in spare where now - path.since > Self.useLimit { end(path) }
+        for path in all { path.layers?.forgetPreviousKeys(now) }
+        fillSpares()
+    }
+
+    /// Ends all paths.
+    func close() {
+        waiting = []
+        sparesWanted = 0
+        for path in all { end(path) }
+    }
+}
+
+/// A builder that waits for its answer, used once.
+private final class PendingBuild {
+    private var builder: PathBuilder?
+
+    init(_ builder: consuming PathBuilder) { self.builder = consume builder }
+
+    func take() -> PathBuilder? { builder.take() }
+}

@@ -1,0 +1,201 @@
+internal import EventLoop
+internal import Sessions
+internal import SocksProtocol
+internal import Transport
+internal import Wire
+
+/// One app's connection to the SOCKS5 port: handshake, request, reply, then bytes both ways over a session.
+///
+/// It fails closed: whatever goes wrong ends in an error reply or a closed connection, never in a connection of its own.
+final class SocksConnection: ByteStreamDelegate, StreamUser {
+    /// How long an app may take to say what it wants.
+    static let handshakeLimit = TimeSpan.seconds(30)
+    /// How long a request may wait for its reply.
+    static let openLimit = TimeSpan.seconds(28)
+
+    private let socket: ByteStream
+    private weak var client: Client?
+    private var handshake = SocksHandshake()
+    private var request: SocksRequest?
+    private var deadline: LoopTimer?
+    private weak var session: Session?
+    private var stream: StreamID?
+    private var pump: StreamPump?
+    private var hasEnded = false
+    private(set) var isOver = false
+
+    /// Serves `socket`; the caller keeps it until ``Client/ended(_:)``.
+    init(socket: ByteStream, client: Client) {
+        self.socket = socket
+        self.client = client
+        deadline = LoopTimer(on: socket.loop) { [weak self] in self?.timedOut() }
+        setDeadline(Self.handshakeLimit)
+        socket.delegate = self
+        socket.startReading()
+    }
+
+    /// Whether the app has not yet said what it wants.
+    var isUnfinished: Bool { request == nil && !isOver }
+
+    private func setDeadline(_ span: TimeSpan) {
+        deadline?.schedule(at: (Instant(nanoseconds: socket.loop.now) + span).nanoseconds)
+    }
+
+    private func timedOut() { request == nil ? close() : reply(.ttlExpired) }
+
+    // MARK: Handshake
+
+    func stream(_ stream: ByteStream, received bytes: RawSpan) {
+        switch handshake.receive(bytes) {
+        case .wait(let send): answer(send)
+        case .refuse(_, let send):
+            answer(send)
+            closeSoon()
+        case .request(let found, let send):
+            answer(send)
+            guard request == nil, !isOver else { return }
+            request = found
+            guard found.command == .connect else { return reply(.commandNotSupported) }
+            setDeadline(Self.openLimit)
+            client?.connect(self, isolation: IsolationKey(credentials: found.credentials))
+        }
+    }
+
+    private func answer(_ bytes: [UInt8]) {
+        guard !bytes.isEmpty, !isOver else { return }
+        do throws(UVError) { try socket.write(bytes) } catch { close() }
+    }
+
+    func streamReachedEnd(_ stream: ByteStream) {
+        hasEnded = true
+        if request == nil { close() }
+    }
+
+    func stream(_ stream: ByteStream, failed error: UVError) { abandon() }
+
+    func streamFinishedWriting(_ stream: ByteStream) {
+        // Nothing can follow a refusal: what the app still sends is not read.
+        close()
+    }
+
+    // MARK: Session
+
+    /// Opens the app's stream on `session`; data that the app has sent already goes right behind the request.
+    func open(on session: Session) {
+        guard !isOver, stream == nil, let request else { return }
+        do throws(StreamError) {
+            let id = try session.connection.openStream()
+            self.session = session
+            stream = id
+            session.attach(self, to: id)
+            socket.stopReading()
+            let opening = OpenRequest(destination: request.destination).encoded()
+            let early = handshake.takeEarlyData()
+            let bytes = opening + early
+            let taken = session.connection.write(id, bytes.rawSpan)
+            // An empty stream takes a request and the early data, which are bounded, or the session has no room at all.
+            guard taken == bytes.count else { return reply(.generalFailure) }
+            if hasEnded { session.connection.finish(id) }
+            session.touch()
+        } catch {
+            reply(.generalFailure)
+        }
+    }
+
+    /// There is no session to be had.
+    func fail() { reply(.generalFailure) }
+
+    func streamReadable() {
+        if let pump { return pump.toSocket() }
+        guard !isOver, let session, let stream else { return }
+        var status: OpenReply.Status?
+        var isBad = false
+        session.connection.withReadable(stream) { bytes in
+            do throws(WireError) {
+                guard let found = try OpenReply.decode(from: bytes) else { return 0 }
+                status = found.reply.status
+                return found.consumed
+            } catch {
+                isBad = true
+                return 0
+            }
+        }
+        session.touch()
+        switch status {
+        case .ok: connected(session, stream)
+        case .some(let failure): reply(SocksReply(failure))
+        case nil: if isBad || session.connection.readState(stream) != .open { reply(.generalFailure) }
+        }
+    }
+
+    private func connected(_ session: Session, _ stream: StreamID) {
+        deadline?.close()
+        deadline = nil
+        answer(SocksReply.succeeded.encoded())
+        guard !isOver else { return }
+        let pump = StreamPump(session: session, id: stream, socket: socket) { [weak self] in self?.over() }
+        self.pump = pump
+        pump.start(hasEnded: hasEnded)
+    }
+
+    func streamWritable() { pump?.toSession() }
+    func streamReset(code: UInt64) { if let pump { pump.fail() } else { reply(.generalFailure) } }
+    func streamStopped(code: UInt64) { if let pump { pump.fail() } }
+    func streamClosed() { if pump == nil, !isOver { reply(.generalFailure) } }
+
+    // MARK: Ends
+
+    /// Answers with `failure` and closes behind it.
+    private func reply(_ failure: SocksReply) {
+        guard !isOver, pump == nil else { return }
+        answer(failure.encoded())
+        letGo()
+        closeSoon()
+    }
+
+    private func letGo() {
+        deadline?.close()
+        deadline = nil
+        guard let session, let stream else { return }
+        session.connection.reset(stream, code: SessionError.cancelled)
+        session.connection.stopSending(stream, code: SessionError.cancelled)
+        session.touch()
+        self.session = nil
+    }
+
+    /// Closes when what was written is with the kernel; an app that does not take it is cut off after some seconds.
+    private func closeSoon() {
+        guard !isOver, !isClosing else { return }
+        isClosing = true
+        socket.stopReading()
+        socket.shutdown()
+        deadline = LoopTimer(on: socket.loop) { [weak self] in self?.close() }
+        setDeadline(.seconds(5))
+    }
+
+    private var isClosing = false
+
+    private func abandon() {
+        letGo()
+        close()
+    }
+
+    private func close() {
+        guard !isOver else { return }
+        socket.close()
+        over()
+    }
+
+    private func over() {
+        guard !isOver else { return }
+        isOver = true
+        deadline?.close()
+        deadline = nil
+        client?.ended(self)
+    }
+
+    /// Ends the connection whatever it is doing.
+    func end() {
+        if let pump { pump.fail() } else { abandon() }
+    }
+}

@@ -1,0 +1,25 @@
+internal import EventLoop
+public import Wire
+
+extension Links {
+    /// Gets a link as ``link(to:at:completion:)`` does, but waits no longer than `limit`: then `completion` gets nil.
+    ///
+    /// The handshake goes on, so that a later call may find the link up.
+    public func link(
+        to node: NodeID, at endpoints: [Endpoint], limit: TimeSpan, completion: @escaping (LinkID?) -> Void
+    ) {
+        if let link = existingLink(to: node) { return completion(link) }
+        var isOver = false
+        var timer: LoopTimer?
+        let finish = { (link: LinkID?) in
+            guard !isOver else { return }
+            isOver = true
+            timer?.close()
+            timer = nil
+            completion(link)
+        }
+        timer = LoopTimer(on: loop) { finish(nil) }
+        timer?.schedule(at: (Instant(nanoseconds: loop.now) + limit).nanoseconds)
+        link(to: node, at: endpoints) { result in finish(try? result.get()) }
+    }
+}

@@ -1,0 +1,201 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Sessions
+internal import Transport
+internal import Wire
+
+/// The end of paths: their sessions, and the sessions' streams to the outside (protocol.md, section 7).
+final class Exit: SessionOwner {
+    /// How long a session without legs is kept.
+    static let legless = TimeSpan.seconds(60)
+    /// How many sessions there may be.
+    static let sessionLimit = 20_000
+
+    /// A path that ends here.
+    private final class Leg {
+        let path: PathHandle
+        let link: UInt32
+        let secrets: SessionSecrets
+        /// Which leg of which session it is, once a LEG_HELLO has said so.
+        var session: ExitSession?
+        var id = LegID(0)
+
+        init(path: PathHandle, link: UInt32, secrets: consuming SessionSecrets) {
+            self.path = path
+            self.link = link
+            self.secrets = secrets
+        }
+    }
+
+    /// A session and what belongs to it here.
+    private final class ExitSession {
+        let id: [UInt8]
+        let secret: Secret
+        let session: Session
+        var legs: [LegID: Leg] = [:]
+        var leglessSince: Instant?
+        var streams = 0
+        var newStreams: RateLimit
+
+        init(id: [UInt8], secret: consuming Secret, session: Session, newStreams: RateLimit) {
+            self.id = id
+            self.secret = secret
+            self.session = session
+            self.newStreams = newStreams
+        }
+    }
+
+    private let turn: SessionTurn
+    private let gate: ExitGate
+    private let limits: NetworkLimits
+    private let payloadSize: Int
+    private var legs: [PathHandle: Leg] = [:]
+    private var sessions: [[UInt8]: ExitSession] = [:]
+    private var owners: [ObjectIdentifier: ExitSession] = [:]
+    /// Sends a packet for a leg; false when there is nothing to send or no room.
+    private let paths: PathService
+
+    /// An exit whose sessions take their turns in `turn` and whose paths are `paths`'.
+    init(turn: SessionTurn, gate: ExitGate, network: NetworkFile, paths: PathService) {
+        self.turn = turn
+        self.gate = gate
+        self.paths = paths
+        limits = network.limits
+        payloadSize = network.packetSize - Packet.payloadOffset
+    }
+
+    /// How many sessions there are.
+    var sessionCount: Int { sessions.count }
+    /// How many streams to the outside there are.
+    var streamCount: Int { sessions.values.reduce(0) { $0 + $1.streams } }
+
+    // MARK: Paths
+
+    /// Takes a path that was built to here.
+    func pathBuilt(_ path: PathHandle, link: UInt32, secrets: consuming SessionSecrets) {
+        legs[path] = Leg(path: path, link: link, secrets: secrets)
+    }
+
+    /// Lets go of a path; its session goes on over its other legs, at once on one of them.
+    func pathEnded(_ path: PathHandle) {
+        guard let leg = legs.removeValue(forKey: path), let owner = leg.session else { return }
+        let now = Instant(nanoseconds: turn.loop.now)
+        owner.legs[leg.id] = nil
+        let wasActive = owner.session.connection.activeLeg == leg.id
+        owner.session.connection.removeLeg(leg.id, now: now)
+        if wasActive, let other = owner.legs.keys.first { owner.session.connection.activate(other, now: now) }
+        if owner.legs.isEmpty { owner.leglessSince = now }
+        owner.session.touch()
+    }
+
+    // MARK: Packets
+
+    /// Takes the open payload of a packet that ends here; false if it was refused.
+    func received(_ payload: RawSpan, number: UInt64, on path: PathHandle, now: Instant) -> Bool {
+        guard let leg = legs[path] else { return false }
+        if leg.session == nil {
+            guard join(leg, payload, now) else { return false }
+        }
+        guard let owner = leg.session else { return false }
+        let verdict = owner.session.connection.receive(leg: leg.id, packetNumber: number, payload: payload, now: now)
+        owner.session.touch()
+        return verdict == .accepted
+    }
+
+    /// Finds or makes the session that a leg's first packet names; frames before that are refused.
+    private func join(_ leg: Leg, _ payload: RawSpan, _ now: Instant) -> Bool {
+        guard let hello = (try? LegHello.first(of: payload)) ?? nil else { return false }
+        let id = LegID(hello.leg)
+        let owner: ExitSession
+        switch hello.kind {
+        case .newSession:
+            guard sessions.count < Self.sessionLimit else { return false }
+            let sessionID = leg.secrets.sessionID
+            guard sessions[sessionID] == nil else { return false }
+            var configuration = Configuration()
+            configuration.maxPeerStreams = limits.streamsPerSession
+            let session = Session(
+                turn: turn, role: .responder, configuration: configuration, seed: SecureRandom.u64())
+            session.owner = self
+            owner = ExitSession(
+                id: sessionID, secret: leg.secrets.session.clone(), session: session,
+                newStreams: RateLimit(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now))
+            sessions[sessionID] = owner
+            owners[ObjectIdentifier(session)] = owner
+        case .join(let sessionID, let mac):
+            guard let found = sessions[sessionID],
+                constantTimeEqual(
+                    leg.secrets.joinMAC(session: found.secret, leg: hello.leg).rawSpan, mac.rawSpan)
+            else { return false }
+            owner = found
+        }
+        guard owner.session.connection.addLeg(id, payloadSize: payloadSize, now: now) else { return false }
+        owner.legs[id] = leg
+        owner.leglessSince = nil
+        leg.session = owner
+        leg.id = id
+        return true
+    }
+
+    func transmit(_ session: Session, now: Instant) {
+        guard let owner = owners[ObjectIdentifier(session)] else { return }
+        for (id, leg) in owner.legs {
+            while session.connection.wantsToSend(leg: id, now: now) {
+                let isSent = paths.sendFromTerminal(leg.path, link: leg.link, now: now) { number, payload in
+                    session.connection.writePacket(leg: id, packetNumber: number, into: &payload, now: now)
+                }
+                if !isSent { break }
+                for _ in 0..<session.connection.numbersToSkip() { paths.skipNumber(leg.path) }
+            }
+        }
+    }
+
+    // MARK: Events
+
+    func event(_ event: Event, in session: Session) {
+        guard let owner = owners[ObjectIdentifier(session)] else { return }
+        switch event {
+        case .streamOpened(let id): opened(id, owner)
+        case .legClosed(let id):
+            if let leg = owner.legs.removeValue(forKey: id) { paths.end(leg.path) }
+        case .closed: end(owner)
+        case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .streamsAvailable,
+            .legValidated, .legSuspect, .legActivated, .pathChallenge, .pathResponse:
+            break
+        }
+    }
+
+    private func opened(_ id: StreamID, _ owner: ExitSession) {
+        let stream = ExitStream(session: owner.session, id: id, gate: gate) { [weak owner] in owner?.streams -= 1 }
+        owner.streams += 1
+        owner.session.attach(stream, to: id)
+        let now = Instant(nanoseconds: turn.loop.now)
+        if owner.streams > limits.streamsPerSession || !owner.newStreams.take(now) {
+            stream.refuse(.tooManyStreams)
+        }
+    }
+
+    private func end(_ owner: ExitSession) {
+        sessions[owner.id] = nil
+        owners[ObjectIdentifier(owner.session)] = nil
+        owner.session.end()
+        for leg in owner.legs.values { paths.end(leg.path) }
+        owner.legs = [:]
+    }
+
+    /// Ends sessions whose last leg went long ago; to be called every second.
+    func sweep(now: Instant) {
+        for owner in sessions.values {
+            if let since = owner.leglessSince, now - since >= Self.legless { end(owner) }
+        }
+    }
+
+    /// Ends everything.
+    func close() {
+        for owner in sessions.values { end(owner) }
+        gate.resolver.close()
+    }
+}

@@ -1,0 +1,195 @@
+internal import EventLoop
+internal import Sessions
+internal import Transport
+internal import Wire
+
+/// One stream of a session on its way to the outside: request, name, connection, then bytes both ways.
+///
+/// The request's destination is held only until the connection stands, and appears in no log.
+final class ExitStream: StreamUser, ByteStreamDelegate {
+    /// How long resolving and connecting may take together.
+    static let openLimit = TimeSpan.seconds(20)
+    /// How many addresses of one name are tried.
+    private static let addressLimit = 4
+
+    private let gate: ExitGate
+    private weak var session: Session?
+    private let id: StreamID
+    private let ended: () -> Void
+    private var query: Resolver.Query?
+    /// Addresses not tried yet, the next one last.
+    private var candidates: [SocketAddress] = []
+    private var connecting: ByteStream?
+    private var pump: StreamPump?
+    private var deadline: LoopTimer?
+    private var hasRequest = false
+    private var isOver = false
+
+    /// Serves the stream `id`; `ended` is called once, when it holds nothing any more.
+    init(session: Session, id: StreamID, gate: ExitGate, ended: @escaping () -> Void) {
+        self.session = session
+        self.id = id
+        self.gate = gate
+        self.ended = ended
+    }
+
+    // MARK: Request
+
+    func streamReadable() {
+        if let pump { return pump.toSocket() }
+        guard !hasRequest, !isOver, let session else { return }
+        var request: OpenRequest?
+        var isBad = false
+        session.connection.withReadable(id) { bytes in
+            do throws(WireError) {
+                guard let found = try OpenRequest.decode(from: bytes) else { return 0 }
+                request = found.request
+                return found.consumed
+            } catch {
+                isBad = true
+                return 0
+            }
+        }
+        if let request {
+            hasRequest = true
+            open(request)
+        } else if isBad || session.connection.readState(id) != .open {
+            refuse(.generalFailure)
+        }
+    }
+
+    private func open(_ request: OpenRequest) {
+        guard gate.isExit else { return refuse(.notAllowed) }
+        deadline = LoopTimer(on: gate.loop) { [weak self] in self?.refuse(.timeout) }
+        deadline?.schedule(at: (Instant(nanoseconds: gate.loop.now) + Self.openLimit).nanoseconds)
+        let port = request.destination.port
+        switch request.destination.host {
+        case .address(let address):
+            let only = SocketAddress(high: address.high, low: address.low, port: port)
+            connect(to: [only])
+        case .name(let name):
+            query = gate.resolver.resolve(name.text, port: port, family: .ipv4First) { [weak self] answer in
+                guard let self, !isOver else { return }
+                query = nil
+                switch answer {
+                case .success(let addresses): connect(to: addresses)
+                case .failure(.notFound), .failure(.invalidName): refuse(.hostNotFound)
+                case .failure(.timedOut): refuse(.timeout)
+                case .failure(.tooManyQueries), .failure(.failed): refuse(.generalFailure)
+                }
+            }
+        }
+    }
+
+    // MARK: Connection
+
+    /// Tries the addresses that the policy allows: it is asked about what is really connected to, behind every name.
+    private func connect(to addresses: [SocketAddress]) {
+        let allowed = addresses.filter {
+            gate.policy.allows(IPAddress(high: $0.high, low: $0.low), port: $0.port, .tcp)
+        }
+        guard !allowed.isEmpty else { return refuse(addresses.isEmpty ? .hostNotFound : .notAllowed) }
+        candidates = allowed.prefix(Self.addressLimit).reversed()
+        tryNext(after: nil)
+    }
+
+    private func tryNext(after failure: UVError?) {
+        guard let address = candidates.popLast() else { return refuse(Self.status(of: failure)) }
+        do throws(UVError) {
+            connecting = try ByteStream.connect(on: gate.loop, to: address, delegate: self)
+        } catch {
+            tryNext(after: error)
+        }
+    }
+
+    func streamConnected(_ stream: ByteStream) {
+        guard let session, !isOver else { return stream.close() }
+        connecting = nil
+        candidates = []
+        deadline?.close()
+        deadline = nil
+        _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
+        let pump = StreamPump(session: session, id: id, socket: stream) { [weak self] in self?.finish() }
+        self.pump = pump
+        pump.start()
+    }
+
+    func stream(_ stream: ByteStream, received bytes: RawSpan) {}
+    func streamReachedEnd(_ stream: ByteStream) {}
+
+    func stream(_ stream: ByteStream, failed error: UVError) {
+        connecting = nil
+        tryNext(after: error)
+    }
+
+    private static func status(of failure: UVError?) -> OpenReply.Status {
+        switch failure?.kind {
+        case .connectionRefused, .connectionReset: .refused
+        case .timedOut: .timeout
+        case .networkUnreachable: .networkUnreachable
+        case .hostUnreachable: .hostUnreachable
+        case .notPermitted: .notAllowed
+        case .addressInUse, .noResources, .cancelled, .other, nil: .generalFailure
+        }
+    }
+
+    // MARK: Ends
+
+    /// Tells the client why there is no connection, and takes no more.
+    func refuse(_ status: OpenReply.Status) {
+        guard !isOver, let session else { return }
+        _ = session.connection.write(id, OpenReply(status: status).encoded().rawSpan)
+        session.connection.finish(id)
+        session.connection.stopSending(id, code: SessionError.cancelled)
+        session.touch()
+        finish()
+    }
+
+    private func finish() {
+        guard !isOver else { return }
+        isOver = true
+        if let query { gate.resolver.cancel(query) }
+        connecting?.close()
+        connecting = nil
+        deadline?.close()
+        deadline = nil
+        ended()
+    }
+
+    func streamWritable() { pump?.toSession() }
+
+    func streamReset(code: UInt64) {
+        if let pump { pump.fail() } else { abandon() }
+    }
+
+    func streamStopped(code: UInt64) {
+        if let pump { pump.fail() } else { abandon() }
+    }
+
+    func streamClosed() { if !isOver, pump == nil { abandon() } }
+
+    /// The client gave the stream up before there was a connection.
+    private func abandon() {
+        guard !isOver else { return }
+        session?.connection.reset(id, code: SessionError.cancelled)
+        session?.connection.stopSending(id, code: SessionError.cancelled)
+        session?.touch()
+        finish()
+    }
+}
+
+/// What all streams to the outside share.
+final class ExitGate {
+    let loop: Loop
+    let resolver: Resolver
+    /// Whether this node is an exit at all.
+    let isExit: Bool
+    let policy: ExitPolicy
+
+    init(loop: Loop, isExit: Bool, policy: ExitPolicy) throws(UVError) {
+        self.loop = loop
+        self.isExit = isExit
+        self.policy = policy
+        resolver = try Resolver(on: loop)
+    }
+}

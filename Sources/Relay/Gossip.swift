@@ -1,0 +1,187 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import OnionCrypto
+internal import Store
+internal import Transport
+internal import Wire
+
+/// How descriptors spread: each node publishes its own, passes on what is new to it, and asks others for what it missed.
+final class Gossip {
+    /// How many neighbours a node seeks for itself at its start, and passes news on to.
+    static let fanout = 8
+    /// How often a random neighbour is asked for what was missed.
+    static let refresh = TimeSpan.seconds(600)
+    /// How long a question or a handshake may take.
+    static let answerLimit = TimeSpan.seconds(10)
+    /// The longest answer to GET_DESCRIPTORS.
+    static let answerBytes = 15 << 20
+
+    private let links: Links
+    private let loop: Loop
+    private let network: NetworkFile
+    private let node: NodeID
+    private let store: Store?
+    private var chain: SnapshotChain
+    private(set) var descriptors: DescriptorStore
+    /// Links to nodes that are up.
+    private var neighbours: [NodeID: LinkID] = [:]
+    /// Nodes of the bootstrap list that have not heard of our present descriptor yet.
+    private var untold: Set<NodeID> = []
+    private var contacting: Set<NodeID> = []
+    private var retries: [NodeID: (at: Instant, failures: Int)] = [:]
+    private var nextRefresh = Instant(nanoseconds: 0)
+    private var savedGeneration: UInt64 = 0
+    private var nextSave = Instant(nanoseconds: 0)
+    private var isFirstAnswerDue = true
+
+    init(links: Links, loop: Loop, network: NetworkFile, node: NodeID, store: Store?) throws {
+        self.links = links
+        self.loop = loop
+        self.network = network
+        self.node = node
+        self.store = store
+        chain = try SnapshotChain(network: network.id, first: network.snapshot)
+        descriptors = DescriptorStore(
+            network: network.id, allowsPrivateAddresses: network.allowPrivateAddresses, snapshot: chain.snapshot)
+        for bytes in try store?.descriptors() ?? [] { _ = try? descriptors.insert(bytes.rawSpan, at: links.time) }
+        savedGeneration = descriptors.generation
+    }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+
+    /// Whether `node` is staked, so that it may link as a node.
+    func isStaked(_ node: NodeID) -> Bool { chain.snapshot.isStaked(node) }
+
+    /// Whether a neighbour has answered since the start, or there is none to ask.
+    var hasHeard: Bool { !isFirstAnswerDue || network.bootstrap.allSatisfy { $0.node == node } }
+
+    /// Where a staked node can be reached.
+    func addresses(of node: NodeID) -> [Endpoint]? {
+        guard isStaked(node) else { return nil }
+        if let descriptor = descriptors.descriptor(of: node, at: links.time) { return descriptor.descriptor.addresses }
+        return network.bootstrap.first { $0.node == node }?.addresses
+    }
+
+    // MARK: Our own
+
+    /// Takes our new descriptor and tells the neighbours; those of the bootstrap list hear of it as soon as they can be reached.
+    func publish(_ own: SignedDescriptor) {
+        _ = try? descriptors.insert(own, at: links.time)
+        var random = SystemRandomNumberGenerator()
+        let others = network.bootstrap.map(\.node).filter { $0 != node && isStaked($0) }
+        untold = Set(others.shuffled(using: &random).prefix(max(Self.fanout, 32)))
+        send([own], except: nil)
+    }
+
+    private var own: SignedDescriptor? { descriptors.descriptor(of: node, at: links.time) }
+
+    // MARK: Neighbours
+
+    /// A link to a node stands.
+    func linkUp(_ link: LinkID, _ peer: NodeID) {
+        neighbours[peer] = link
+        retries[peer] = nil
+        tell(peer, link)
+        if isFirstAnswerDue || now >= nextRefresh { ask(link, everything: isFirstAnswerDue) }
+    }
+
+    /// A link is gone.
+    func linkDown(_ link: LinkID) {
+        for (peer, other) in neighbours where other == link { neighbours[peer] = nil }
+    }
+
+    /// Hands our descriptor to a neighbour that has not heard of it.
+    private func tell(_ peer: NodeID, _ link: LinkID) {
+        guard let own else { return }
+        untold.remove(peer)
+        links.send(on: link, .publish, body: SignedDescriptor.encodeList([own]))
+    }
+
+    /// Makes links to nodes that are to hear of us, and refreshes; to be called every second.
+    func tick() {
+        for peer in untold where !contacting.contains(peer) && (retries[peer]?.at ?? now) <= now {
+            contact(peer)
+            if contacting.count >= Self.fanout { break }
+        }
+        if now >= nextRefresh, let link = neighbours.values.randomElement() { ask(link, everything: false) }
+        if now >= nextSave { save() }
+    }
+
+    private func contact(_ peer: NodeID) {
+        guard let addresses = addresses(of: peer) else {
+            untold.remove(peer)
+            return
+        }
+        contacting.insert(peer)
+        links.link(to: peer, at: addresses) { [weak self] result in
+            guard let self else { return }
+            contacting.remove(peer)
+            if case .success(let link) = result {
+                if untold.contains(peer) { tell(peer, link) }
+            } else {
+                let failures = (retries[peer]?.failures ?? 0) + 1
+                retries[peer] = (now + .seconds(Int64(min(60, 1 << min(failures, 6)))), failures)
+            }
+        }
+    }
+
+    private func ask(_ link: LinkID, everything: Bool) {
+        nextRefresh = now + Self.refresh
+        var writer = ByteWriter(capacity: 8)
+        let newest = descriptors.newest.seconds
+        writer.u64(everything || newest < 7_200 ? 0 : newest - 7_200)
+        links.request(on: link, .getDescriptors, body: writer.bytes, timeout: Self.answerLimit) { [weak self] result in
+            guard let self else { return }
+            guard case .success(let body) = result else {
+                nextRefresh = now + .seconds(5)
+                return
+            }
+            isFirstAnswerDue = false
+            take(body, from: link)
+        }
+    }
+
+    // MARK: Messages
+
+    /// Takes descriptors from a neighbour and passes on those that are news.
+    func take(_ body: [UInt8], from link: LinkID) {
+        guard let list = try? SignedDescriptor.decodeList(body.rawSpan) else { return }
+        let news = list.filter { $0.descriptor.node != node && (try? descriptors.insert($0, at: links.time)) == true }
+        if !news.isEmpty { send(news, except: link) }
+    }
+
+    private func send(_ list: [SignedDescriptor], except link: LinkID?) {
+        let others = neighbours.filter { $0.value != link }
+        for (peer, other) in others.shuffled().prefix(Self.fanout) {
+            if list.count == 1, list[0].descriptor.node == node { untold.remove(peer) }
+            // What is longer than one message may be is left to the others' questions.
+            let body = SignedDescriptor.encodeList(list)
+            if body.count <= ControlMessage.publish.longestBody { links.send(on: other, .publish, body: body) }
+        }
+    }
+
+    /// The answer to GET_DESCRIPTORS.
+    func since(_ time: UnixTime) -> [UInt8] {
+        SignedDescriptor.encodeList(descriptors.since(time, at: links.time, byteLimit: Self.answerBytes))
+    }
+
+    /// The answer to GET_DESCRIPTOR.
+    func descriptor(of node: NodeID) -> [UInt8] { descriptors.descriptor(of: node, at: links.time)?.bytes ?? [] }
+
+    /// The answer to GET_SNAPSHOT.
+    func snapshot(above height: UInt64) -> [UInt8] {
+        chain.snapshot.height > height ? chain.trusted.encoded() : []
+    }
+
+    // MARK: Store
+
+    /// Writes what has changed to the store.
+    func save() {
+        nextSave = now + .seconds(10)
+        guard let store, descriptors.generation != savedGeneration else { return }
+        savedGeneration = descriptors.generation
+        try? store.addDescriptors(Array(descriptors.all))
+        try? store.removeExpiredDescriptors(at: links.time)
+    }
+}

@@ -1,0 +1,276 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Wire
+
+/// The paths that this node carries: building them, forwarding their packets, ending them.
+final class PathService: PacketHandler {
+    /// How long a link to the next hop may take to come up.
+    static let linkLimit = TimeSpan.seconds(3)
+    /// How long the next hop may take to answer a build.
+    static let answerLimit = TimeSpan.seconds(8)
+
+    private let links: Links
+    private let loop: Loop
+    private let limits: NetworkLimits
+    private var table: ForwardingTable
+    private var responder: BuildResponder
+    private var allBuilds: RateLimit
+    private var linkBuilds: [LinkID: RateLimit] = [:]
+    /// Drops by reason.
+    private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
+    private(set) var builds: UInt64 = 0
+    private(set) var refusals: [String: UInt64] = [:]
+    /// Whether no new path is taken.
+    var isDraining = false
+    /// Where a node can be reached; nil when it is unknown.
+    var findNode: (NodeID) -> [Endpoint]? = { _ in nil }
+    /// The wall clock.
+    var clock: () -> UnixTime = { UnixTime(seconds: 0) }
+    /// Where paths end.
+    weak var exit: Exit?
+
+    init(links: Links, loop: Loop, network: NetworkFile, node: NodeID, keys: OnionKeys) {
+        self.links = links
+        self.loop = loop
+        limits = network.limits
+        let now = Instant(nanoseconds: loop.now)
+        table = ForwardingTable(maximumPaths: network.limits.paths)
+        responder = BuildResponder(
+            network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(now: now))
+        allBuilds = RateLimit(perSecond: network.limits.buildsPerSecond, burst: network.limits.buildsPerSecond, now: now)
+    }
+
+    /// How many paths there are.
+    var pathCount: Int { table.count }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+
+    /// The public half of the onion key, for the descriptor.
+    var onionKey: [UInt8] { responder.keys.publicKey }
+
+    /// Replaces the onion key when its time has come; true if the descriptor must be made anew.
+    func advanceKeys() -> Bool { (try? responder.keys.advance(now)) ?? false }
+
+    // MARK: Packets
+
+    /// Takes one batch of packets of relayed paths: each loses or gains this node's layer in place and leaves from where it lies.
+    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+        let now = now
+        for index in 0..<packets.count {
+            let arrival = packets[index]
+            switch table.find(link: arrival.link.rawValue, pathID: arrival.pathID) {
+            case .unknown: drop(.unknownPath)
+            case .forward(let place):
+                var packet = packets.packet(index)
+                switch table.forward(place, &packet, now: now) {
+                case .send(let link, _):
+                    guard links.commit(arrival) else { continue }
+                    links.forward(&packets, index, on: LinkID(rawValue: link))
+                case .deliver(let path, let number):
+                    guard links.commit(arrival) else { continue }
+                    let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
+                    _ = exit?.received(payload, number: number, on: path, now: now)
+                case .drop(let reason): drop(reason)
+                }
+            case .backward(let place):
+                guard links.commit(arrival) else { continue }
+                var packet = packets.packet(index)
+                switch table.backward(place, &packet, now: now) {
+                case .send(let link, _): links.forward(&packets, index, on: LinkID(rawValue: link))
+                case .drop(let reason): drop(reason)
+                case .deliver: break
+                }
+            }
+        }
+    }
+
+    private func drop(_ reason: DropReason) { drops[Int(reason.rawValue)] += 1 }
+
+    /// Makes a packet at a terminal: `fill` gets its number and payload and says whether there is something to send.
+    func sendFromTerminal(
+        _ path: PathHandle, link: UInt32, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool
+    ) -> Bool {
+        guard let number = table.nextNumberAtTerminal(path) else { return false }
+        return links.withTable { links in
+            links.send(on: LinkID(rawValue: link)) { packet in
+                do {
+                    var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
+                    guard fill(number, &payload) else { return false }
+                }
+                return table.sealAtTerminal(path, &packet, now: now).number == number
+            }
+        }
+    }
+
+    /// Leaves out a packet number at a terminal.
+    func skipNumber(_ path: PathHandle) { table.skipNumberAtTerminal(path) }
+
+    // MARK: Building
+
+    /// Answers a BUILD that came from `link`.
+    func build(_ body: [UInt8], from link: LinkID, isNode: Bool, _ answer: ControlResponder) {
+        let now = now
+        let linkRate =
+            isNode
+            ? RateLimit(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
+            : RateLimit(perSecond: limits.clientBuildsPerSecond, burst: limits.clientBuildBurst, now: now)
+        guard linkBuilds[link, default: linkRate].take(now), allBuilds.take(now) else {
+            return reset(answer, "rate")
+        }
+        guard let message = PathMessage(body, recordsSize: BuildMessage.recordsSize) else {
+            return reset(answer, "malformed")
+        }
+        switch responder.open(message.records.rawSpan, time: clock(), now: now) {
+        case .unreadable(let fault): reset(answer, "\(fault)")
+        case .refuse(let status, let reply): refuse(status, reply, answer)
+        case .terminal(let keys, let reply, let secrets):
+            guard !isDraining else { return refuse(.draining, reply, answer) }
+            guard let path = insert(keys, link, message.pathID, next: nil, isNode: isNode, now) else {
+                return refuse(.overloaded, reply, answer)
+            }
+            builds += 1
+            exit?.pathBuilt(path, link: link.rawValue, secrets: secrets)
+            let forwardID = table.forwardID(of: path) ?? 0
+            links.answer(answer, PathMessage.encode(pathID: forwardID, reply.answer(.ready)))
+        case .onward(let node, let records, let keys, let reply):
+            guard !isDraining else { return refuse(.draining, reply, answer) }
+            guard let addresses = findNode(NodeID(node)) else { return refuse(.unknownNextHop, reply, answer) }
+            let build = PendingBuild(
+                keys: keys, reply: reply, records: records, previous: link, previousID: message.pathID, isNode: isNode,
+                answer: answer)
+            links.link(to: NodeID(node), at: addresses, limit: Self.linkLimit) { [weak self] next in
+                self?.extend(build, over: next)
+            }
+        }
+    }
+
+    private func insert(
+        _ keys: consuming HopKeys, _ link: LinkID, _ pathID: UInt64, next: LinkID?, isNode: Bool, _ now: Instant
+    ) -> PathHandle? {
+        let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
+        return try? table.insert(
+            keys, previous: PathEnd(link: link.rawValue, pathID: pathID), nextLink: next?.rawValue, linkLimit: limit, now: now)
+    }
+
+    /// Sends the rest of a build to the next hop, and its answer back.
+    private func extend(_ build: PendingBuild, over next: LinkID?) {
+        guard let next else { return build.refuse(.nextHopUnreachable, self) }
+        guard links.peer(of: build.previous) != nil else { return }
+        guard let keys = build.takeKeys(),
+            let path = insert(keys, build.previous, build.previousID, next: next, isNode: build.isNode, now)
+        else { return build.refuse(.overloaded, self) }
+        let backwardID = table.backwardID(of: path) ?? 0
+        let message = PathMessage.encode(pathID: backwardID, build.records)
+        links.request(on: next, .build, body: message, timeout: Self.answerLimit) { [weak self] result in
+            guard let self else { return }
+            guard case .success(let body) = result, let built = PathMessage(body, recordsSize: BuildMessage.replyRecordsSize) else {
+                _ = table.remove(path)
+                return build.refuse(.nextHopFailed, self)
+            }
+            guard built.pathID == 0 || table.connect(path, nextPathID: built.pathID), let reply = build.takeReply(),
+                let records = reply.wrap(built.records.rawSpan)
+            else {
+                _ = table.remove(path)
+                return build.refuse(.nextHopFailed, self)
+            }
+            let forwardID = built.pathID == 0 ? 0 : table.forwardID(of: path) ?? 0
+            if forwardID == 0 { _ = table.remove(path) } else { builds += 1 }
+            links.answer(build.answer, PathMessage.encode(pathID: forwardID, records))
+        }
+    }
+
+    fileprivate func refuse(_ status: BuildStatus, _ reply: consuming HopReply, _ answer: ControlResponder) {
+        refusals["\(status)", default: 0] += 1
+        links.answer(answer, PathMessage.encode(pathID: 0, reply.answer(status)))
+    }
+
+    private func reset(_ answer: ControlResponder, _ reason: String) {
+        refusals[reason, default: 0] += 1
+        links.refuse(answer)
+    }
+
+    // MARK: Ending
+
+    /// A neighbour says that a path is over: it goes here, and the other neighbour is told.
+    func destroy(_ pathID: UInt64, from link: LinkID) {
+        guard let path = table.handle(link: link.rawValue, pathID: pathID), let removed = table.remove(path) else { return }
+        tell(removed, except: link)
+    }
+
+    /// Ends a path that ends here.
+    func end(_ path: PathHandle) {
+        if let removed = table.remove(path) { tell(removed, except: nil) }
+    }
+
+    /// Ends all paths of a link that is gone.
+    func linkEnded(_ link: LinkID) {
+        linkBuilds[link] = nil
+        for removed in table.removeAll(link: link.rawValue) { tell(removed, except: link) }
+    }
+
+    /// Ends paths whose time is over; to be called every second.
+    func sweep() {
+        for removed in table.sweep(now: now, limit: max(1024, table.capacity / 4)) { tell(removed, except: nil) }
+    }
+
+    private func tell(_ removed: RemovedPath, except link: LinkID?) {
+        exit?.pathEnded(removed.path)
+        for end in [removed.previous, removed.next].compactMap({ $0 })
+        where end.pathID != 0 && LinkID(rawValue: end.link) != link {
+            var writer = ByteWriter(capacity: 8)
+            writer.u64(end.pathID)
+            links.send(on: LinkID(rawValue: end.link), .destroy, body: writer.bytes)
+        }
+    }
+}
+
+/// The body of BUILD or BUILT: a path id and records.
+struct PathMessage {
+    /// The body of these.
+    static func encode(pathID: UInt64, _ records: [UInt8]) -> [UInt8] { BuildMessage.encode(pathID: pathID, records) }
+
+    let pathID: UInt64
+    let records: [UInt8]
+
+    /// Reads a body whose records have `recordsSize` bytes; nil if it is anything else.
+    init?(_ body: [UInt8], recordsSize: Int) {
+        guard body.count == 8 + recordsSize else { return nil }
+        pathID = unsafe body.rawSpan.unsafeLoadUnaligned(as: UInt64.self).littleEndian
+        records = Array(body.dropFirst(8))
+    }
+}
+
+/// A build that waits for its next hop. The keys and the reply are used once.
+private final class PendingBuild {
+    let records: [UInt8]
+    let previous: LinkID
+    let previousID: UInt64
+    let isNode: Bool
+    let answer: ControlResponder
+    private var keys: HopKeys?
+    private var reply: HopReply?
+
+    init(
+        keys: consuming HopKeys, reply: consuming HopReply, records: [UInt8], previous: LinkID, previousID: UInt64,
+        isNode: Bool, answer: ControlResponder
+    ) {
+        self.keys = consume keys
+        self.reply = consume reply
+        self.records = records
+        self.previous = previous
+        self.previousID = previousID
+        self.isNode = isNode
+        self.answer = answer
+    }
+
+    func takeKeys() -> HopKeys? { keys.take() }
+    func takeReply() -> HopReply? { reply.take() }
+
+    func refuse(_ status: BuildStatus, _ service: PathService) {
+        guard let reply = takeReply() else { return }
+        service.refuse(status, reply, answer)
+    }
+}

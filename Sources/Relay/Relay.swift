@@ -1,0 +1,173 @@
+public import Directory
+public import EventLoop
+internal import Link
+internal import Links
+public import Logging
+internal import Onion
+public import OnionCrypto
+internal import Sessions
+public import Store
+internal import Transport
+public import Wire
+
+/// Why a relay cannot run.
+public enum RelayError: Error, Equatable, CustomStringConvertible {
+    /// The node is not among the staked nodes of the network file.
+    case notStaked(NodeID)
+    /// No address can be announced: it listens on a wildcard address.
+    case noAddress
+
+    /// What is wrong and what to do.
+    public var description: String {
+        switch self {
+        case .notStaked(let node):
+            "\(node) is not a staked node of this network; use the key of a node that the network file's snapshot lists"
+        case .noAddress:
+            "the address to listen on cannot be announced to others; name the public address with --public"
+        }
+    }
+}
+
+/// The node role: links with clients and nodes, paths through here and to here, and the exit.
+public final class Relay {
+    private let loop: Loop
+    private let network: NetworkFile
+    private let configuration: RelayConfiguration
+    private let node: NodeID
+    private let identity: LinkIdentity
+    private let log: Logger
+    private let links: Links
+    private let gossip: Gossip
+    private let paths: PathService
+    private let exit: Exit
+    private let turn: SessionTurn
+    private let address: Endpoint
+    private let messages: RelayMessages
+    private var timer: LoopTimer?
+    private var published = UnixTime(seconds: 0)
+    private var drained: (() -> Void)?
+    private var drainEnd = Instant(nanoseconds: 0)
+    private var isClosing = false
+
+    /// A relay on `loop` with the identity `identity`; its socket is open when this returns, nothing is sent before ``start()``.
+    public init(
+        loop: Loop, network: NetworkFile, configuration: RelayConfiguration, identity: consuming SigningKey,
+        store: Store?, log: Logger
+    ) throws {
+        self.loop = loop
+        self.network = network
+        self.configuration = configuration
+        self.log = log
+        let identity = LinkIdentity(identity)
+        self.identity = identity
+        node = NodeID(identity.nodeID)
+        guard network.snapshot.snapshot.isStaked(node) else { throw RelayError.notStaked(node) }
+        turn = SessionTurn(loop: loop)
+        let setup = LinksConfiguration(
+            network: LinkNetwork(id: network.id, packetSize: network.packetSize),
+            listen: [SocketAddress(configuration.listen)])
+        let first = network.snapshot.snapshot
+        links = try Links(
+            on: loop, configuration: setup, identity: identity, isStaked: { first.isStaked($0) })
+        address = links.localAddresses.first.map(Endpoint.init) ?? configuration.listen
+        let announced = configuration.announced.isEmpty ? [address] : configuration.announced
+        guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) }) else { throw RelayError.noAddress }
+        gossip = try Gossip(links: links, loop: loop, network: network, node: node, store: store)
+        let now = Instant(nanoseconds: loop.now)
+        paths = PathService(links: links, loop: loop, network: network, node: node, keys: try OnionKeys(now: now))
+        let own = Set(announced.map(\.address) + [address.address])
+        let gate = try ExitGate(
+            loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own))
+        exit = Exit(turn: turn, gate: gate, network: network, paths: paths)
+        messages = RelayMessages(links: links, paths: paths, gossip: gossip)
+        paths.exit = exit
+        paths.findNode = { [gossip] in gossip.addresses(of: $0) }
+        paths.clock = { [links] in links.time }
+        links.relay = paths
+        links.control = messages
+        loop.atTurnEnd = { [turn] in turn.run() }
+    }
+
+    /// Publishes the node and begins to serve.
+    public func start() {
+        publish()
+        timer = LoopTimer(on: loop) { [weak self] in self?.tick() }
+        tick()
+        log.info("the relay serves", metadata: ["exit": "\(configuration.isExit)"])
+    }
+
+    /// Makes and spreads a new descriptor.
+    private func publish() {
+        let announced = configuration.announced.isEmpty ? [address] : configuration.announced
+        // Never the same second twice, so that a new one is newer.
+        published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
+        let descriptor = Descriptor(
+            node: node, published: published,
+            expires: UnixTime(seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
+            versions: 1...1, suites: Sodium.hasAES ? 3 : 2, roles: configuration.isExit ? .exit : [],
+            exit: configuration.isExit ? [.tcp, .ipv4] : [], bandwidth: 0, ipv4: announced.first { $0.address.v4 != nil },
+            ipv6: announced.first { $0.address.v4 == nil }, onionKey: paths.onionKey, software: "tunic")
+        gossip.publish(descriptor.signed(with: identity.signingKey, network: network.id))
+    }
+
+    private func tick() {
+        guard !isClosing else { return }
+        let now = Instant(nanoseconds: loop.now)
+        paths.sweep()
+        exit.sweep(now: now)
+        gossip.tick()
+        let isDue = links.time.seconds >= published.seconds + DescriptorStore.publishInterval
+        if paths.advanceKeys() || isDue { publish() }
+        if let drained, paths.pathCount == 0 || now >= drainEnd {
+            self.drained = nil
+            close(completion: drained)
+        }
+        timer?.schedule(at: (now + (drained == nil ? .seconds(1) : .milliseconds(100))).nanoseconds)
+    }
+
+    // MARK: Status
+
+    /// Where it listens.
+    public var listenAddress: Endpoint { address }
+
+    /// What the relay is doing.
+    public var status: RelayStatus {
+        let counters = links.counters
+        var drops = counters.drops.byName
+        for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
+            drops["\(reason)", default: 0] += paths.drops[Int(reason.rawValue)]
+        }
+        return RelayStatus(
+            nodeID: node, address: address, isExit: configuration.isExit, isReady: gossip.hasHeard && !paths.isDraining,
+            problem: paths.isDraining
+                ? "It drains: no new paths are taken." : gossip.hasHeard ? nil : "No other node has answered yet.",
+            isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
+            sessions: exit.sessionCount, streams: exit.streamCount, descriptors: gossip.descriptors.count,
+            packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
+            bytesIn: counters.packetsReceived * UInt64(network.packetSize),
+            bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: paths.builds,
+            refusals: paths.refusals)
+    }
+
+    // MARK: End
+
+    /// Takes no new paths, waits for those that are there until the configured limit, then closes.
+    public func drain(completion: @escaping () -> Void) {
+        guard !paths.isDraining, !isClosing else { return }
+        paths.isDraining = true
+        log.info("draining", metadata: ["paths": "\(paths.pathCount)"])
+        drained = completion
+        drainEnd = Instant(nanoseconds: loop.now) + configuration.drainLimit
+        tick()
+    }
+
+    /// Ends everything and tells the neighbours; `completion` follows when nothing is open any more.
+    public func close(completion: @escaping () -> Void) {
+        guard !isClosing else { return completion() }
+        isClosing = true
+        timer?.close()
+        exit.close()
+        gossip.save()
+        links.closeAll(completion: completion)
+    }
+}

@@ -1,0 +1,59 @@
+internal import Links
+internal import Onion
+internal import Wire
+
+/// What a relay does with control messages and when links come and go.
+final class RelayMessages: ControlHandler {
+    private let links: Links
+    private let paths: PathService
+    private let gossip: Gossip
+    private var peers: [LinkID: LinkPeer] = [:]
+
+    init(links: Links, paths: PathService, gossip: Gossip) {
+        self.links = links
+        self.paths = paths
+        self.gossip = gossip
+    }
+
+    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        switch message {
+        case .build:
+            paths.build(body, from: link, isNode: peers[link]?.node != nil, responder)
+        case .destroy:
+            if let pathID = number(body) { paths.destroy(pathID, from: link) }
+            links.answer(responder, [])
+        case .getSnapshot:
+            guard let height = number(body) else { return links.refuse(responder) }
+            links.answer(responder, gossip.snapshot(above: height))
+        case .getDescriptors:
+            guard let time = number(body) else { return links.refuse(responder) }
+            links.answer(responder, gossip.since(UnixTime(seconds: time)))
+        case .getDescriptor:
+            guard let id = Bytes32(body) else { return links.refuse(responder) }
+            links.answer(responder, gossip.descriptor(of: NodeID(id)))
+        case .publish:
+            // Only nodes have descriptors to publish.
+            guard peers[link]?.node != nil else { return links.refuse(responder) }
+            gossip.take(body, from: link)
+            links.answer(responder, [])
+        case .rekey, .close: links.refuse(responder)
+        }
+    }
+
+    private func number(_ body: [UInt8]) -> UInt64? {
+        var reader = ByteReader(body.rawSpan)
+        guard let value = try? reader.u64(), reader.remaining == 0 else { return nil }
+        return value
+    }
+
+    func linkUp(_ link: LinkID, peer: LinkPeer) {
+        peers[link] = peer
+        if let node = peer.node { gossip.linkUp(link, node) }
+    }
+
+    func linkDown(_ link: LinkID, reason: LinkDownReason) {
+        peers[link] = nil
+        gossip.linkDown(link)
+        paths.linkEnded(link)
+    }
+}
