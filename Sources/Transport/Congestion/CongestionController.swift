@@ -24,65 +24,41 @@ struct AckSample {
 }
 
 /// A congestion controller of a leg: how much may be in flight and how fast it goes out.
-enum CongestionController {
-    case cubic(Cubic)
-    case model(PathModel)
+///
+/// One of the two is there. They stand side by side, not in an enum, so that each changes in place.
+struct CongestionController {
+    private var cubic: Cubic?
+    private var model: PathModel?
 
     init(_ algorithm: CongestionAlgorithm, packetSize: Int, initialRTT: TimeSpan, phase: UInt64) {
         switch algorithm {
-        case .cubic: self = .cubic(Cubic(packetSize: packetSize))
-        case .model: self = .model(PathModel(packetSize: packetSize, initialRTT: initialRTT, phase: phase))
+        case .cubic: cubic = Cubic(packetSize: packetSize)
+        case .model: model = PathModel(packetSize: packetSize, initialRTT: initialRTT, phase: phase)
         }
     }
 
     /// Bytes that may be in flight.
-    var window: Int {
-        switch self {
-        case .cubic(let state): state.window
-        case .model(let state): state.window
-        }
-    }
+    var window: Int { model?.window ?? cubic?.window ?? 0 }
 
     /// Bytes per second.
     func pacingRate(smoothedRTT: TimeSpan) -> Double {
-        switch self {
-        case .cubic(let state): state.pacingRate(smoothedRTT: smoothedRTT)
-        case .model(let state): state.pacingRate
-        }
+        model?.pacingRate ?? cubic?.pacingRate(smoothedRTT: smoothedRTT) ?? 0
     }
 
     mutating func acknowledged(_ sample: AckSample) {
-        switch self {
-        case .cubic(var state):
-            state.acknowledged(sample)
-            self = .cubic(state)
-        case .model(var state):
-            state.acknowledged(sample)
-            self = .model(state)
-        }
+        model?.acknowledged(sample)
+        cubic?.acknowledged(sample)
     }
 
     /// Packets sent up to `newestLost` were declared lost.
     mutating func lost(bytes: Int, newestLost: Instant, now: Instant) {
-        switch self {
-        case .cubic(var state):
-            state.lost(newestLost: newestLost, now: now)
-            self = .cubic(state)
-        case .model(var state):
-            state.lost(bytes: bytes)
-            self = .model(state)
-        }
+        model?.lost(bytes: bytes)
+        cubic?.lost(newestLost: newestLost, now: now)
     }
 
     /// A packet that was declared lost has come after all; `allOfEpisode` if every one since the last reduction has.
     mutating func lossWasSpurious(bytes: Int, allOfEpisode: Bool) {
-        switch self {
-        case .cubic(var state):
-            if allOfEpisode { state.undo() }
-            self = .cubic(state)
-        case .model(var state):
-            state.lossWasSpurious(bytes: bytes)
-            self = .model(state)
-        }
+        model?.lossWasSpurious(bytes: bytes)
+        if allOfEpisode { cubic?.undo() }
     }
 }
