@@ -57,7 +57,9 @@ let package = Package(
         module("SocksProtocol", ["Wire"]),
 
         // Impure: sockets, files, processes.
-        module("EventLoop", ["CLibUV", "CCares", "CShims", .product(name: "BasicContainers", package: "swift-collections")]),
+        module(
+            "EventLoop",
+            ["CLibUV", "CCares", "CShims", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Store", ["CSQLite", "CShims", "OnionCrypto", "Wire"]),
         module("Links", ["Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire"]),
         module("Sessions", ["Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),

@@ -61,7 +61,8 @@ public struct ClientStatus: Sendable {
     public var bytesIn: UInt64, bytesOut: UInt64
     /// Dropped packets by reason; only reasons that occurred.
     public var drops: [String: UInt64]
-    /// Paths built, failed builds, and how long the last builds took, newest last (at most 100).
+    /// Paths built, and builds that failed.
     public var builds: UInt64, failedBuilds: UInt64
+    /// How long the last builds took, newest last, at most 100.
     public var buildTimes: [TimeSpan]
 }

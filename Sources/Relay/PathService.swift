@@ -40,7 +40,8 @@ final class PathService: PacketHandler {
         table = ForwardingTable(maximumPaths: network.limits.paths)
         responder = BuildResponder(
             network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(now: now))
-        allBuilds = RateLimit(perSecond: network.limits.buildsPerSecond, burst: network.limits.buildsPerSecond, now: now)
+        allBuilds = RateLimit(
+            perSecond: network.limits.buildsPerSecond, burst: network.limits.buildsPerSecond, now: now)
     }
 
     /// How many paths there are.
@@ -56,7 +57,9 @@ final class PathService: PacketHandler {
 
     // MARK: Packets
 
-    /// Takes one batch of packets of relayed paths: each loses or gains this node's layer in place and leaves from where it lies.
+    /// Takes one batch of packets of relayed paths.
+    ///
+    /// Each loses or gains this node's layer in place and leaves from where it lies.
     func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
         let now = now
         for index in 0..<packets.count {
@@ -151,8 +154,14 @@ final class PathService: PacketHandler {
         _ keys: consuming HopKeys, _ link: LinkID, _ pathID: UInt64, next: LinkID?, isNode: Bool, _ now: Instant
     ) -> PathHandle? {
         let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
-        return try? table.insert(
-            keys, previous: PathEnd(link: link.rawValue, pathID: pathID), nextLink: next?.rawValue, linkLimit: limit, now: now)
+        let previous = PathEnd(link: link.rawValue, pathID: pathID)
+        guard
+            let path = try? table.insert(
+                keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, now: now)
+        else { return nil }
+        links.addPath(on: link)
+        if let next { links.addPath(on: next) }
+        return path
     }
 
     /// Sends the rest of a build to the next hop, and its answer back.
@@ -166,18 +175,20 @@ final class PathService: PacketHandler {
         let message = PathMessage.encode(pathID: backwardID, build.records)
         links.request(on: next, .build, body: message, timeout: Self.answerLimit) { [weak self] result in
             guard let self else { return }
-            guard case .success(let body) = result, let built = PathMessage(body, recordsSize: BuildMessage.replyRecordsSize) else {
-                _ = table.remove(path)
+            guard case .success(let body) = result,
+                let built = PathMessage(body, recordsSize: BuildMessage.replyRecordsSize)
+            else {
+                discard(path)
                 return build.refuse(.nextHopFailed, self)
             }
             guard built.pathID == 0 || table.connect(path, nextPathID: built.pathID), let reply = build.takeReply(),
                 let records = reply.wrap(built.records.rawSpan)
             else {
-                _ = table.remove(path)
+                discard(path)
                 return build.refuse(.nextHopFailed, self)
             }
             let forwardID = built.pathID == 0 ? 0 : table.forwardID(of: path) ?? 0
-            if forwardID == 0 { _ = table.remove(path) } else { builds += 1 }
+            if forwardID == 0 { discard(path) } else { builds += 1 }
             links.answer(build.answer, PathMessage.encode(pathID: forwardID, records))
         }
     }
@@ -196,24 +207,46 @@ final class PathService: PacketHandler {
 
     /// A neighbour says that a path is over: it goes here, and the other neighbour is told.
     func destroy(_ pathID: UInt64, from link: LinkID) {
-        guard let path = table.handle(link: link.rawValue, pathID: pathID), let removed = table.remove(path) else { return }
+        guard let path = table.handle(link: link.rawValue, pathID: pathID), let removed = table.remove(path) else {
+            return
+        }
+        release(removed)
         tell(removed, except: link)
     }
 
     /// Ends a path that ends here.
     func end(_ path: PathHandle) {
-        if let removed = table.remove(path) { tell(removed, except: nil) }
+        guard let removed = table.remove(path) else { return }
+        release(removed)
+        tell(removed, except: nil)
     }
 
     /// Ends all paths of a link that is gone.
     func linkEnded(_ link: LinkID) {
         linkBuilds[link] = nil
-        for removed in table.removeAll(link: link.rawValue) { tell(removed, except: link) }
+        for removed in table.removeAll(link: link.rawValue) {
+            release(removed)
+            tell(removed, except: link)
+        }
     }
 
     /// Ends paths whose time is over; to be called every second.
     func sweep() {
-        for removed in table.sweep(now: now, limit: max(1024, table.capacity / 4)) { tell(removed, except: nil) }
+        for removed in table.sweep(now: now, limit: max(1024, table.capacity / 4)) {
+            release(removed)
+            tell(removed, except: nil)
+        }
+    }
+
+    /// A path that never stood leaves the table.
+    private func discard(_ path: PathHandle) {
+        if let removed = table.remove(path) { release(removed) }
+    }
+
+    /// The links are no longer used by the path.
+    private func release(_ removed: RemovedPath) {
+        links.removePath(on: LinkID(rawValue: removed.previous.link))
+        if let next = removed.next { links.removePath(on: LinkID(rawValue: next.link)) }
     }
 
     private func tell(_ removed: RemovedPath, except link: LinkID?) {
@@ -243,7 +276,9 @@ struct PathMessage {
     }
 }
 
-/// A build that waits for its next hop. The keys and the reply are used once.
+/// A build that waits for its next hop.
+///
+/// The keys and the reply are used once.
 private final class PendingBuild {
     let records: [UInt8]
     let previous: LinkID

@@ -71,7 +71,8 @@ public final class Relay {
             on: loop, configuration: setup, identity: identity, isStaked: { first.isStaked($0) })
         address = links.localAddresses.first.map(Endpoint.init) ?? configuration.listen
         let announced = configuration.announced.isEmpty ? [address] : configuration.announced
-        guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) }) else { throw RelayError.noAddress }
+        guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) })
+        else { throw RelayError.noAddress }
         gossip = try Gossip(links: links, loop: loop, network: network, node: node, store: store)
         let now = Instant(nanoseconds: loop.now)
         paths = PathService(links: links, loop: loop, network: network, node: node, keys: try OnionKeys(now: now))
@@ -103,9 +104,11 @@ public final class Relay {
         published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
         let descriptor = Descriptor(
             node: node, published: published,
-            expires: UnixTime(seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
+            expires: UnixTime(
+                seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
             versions: 1...1, suites: Sodium.hasAES ? 3 : 2, roles: configuration.isExit ? .exit : [],
-            exit: configuration.isExit ? [.tcp, .ipv4] : [], bandwidth: 0, ipv4: announced.first { $0.address.v4 != nil },
+            exit: configuration.isExit ? [.tcp, .ipv4] : [], bandwidth: 0,
+            ipv4: announced.first { $0.address.v4 != nil },
             ipv6: announced.first { $0.address.v4 == nil }, onionKey: paths.onionKey, software: "tunic")
         gossip.publish(descriptor.signed(with: identity.signingKey, network: network.id))
     }

@@ -71,7 +71,9 @@ public final class Session {
         for user in left.values { user.streamClosed() }
     }
 
-    /// Runs due timers, hands out events and sends. What comes up meanwhile is part of it; events of the sending itself wait a turn.
+    /// Runs due timers, hands out events and sends.
+    ///
+    /// What comes up meanwhile is part of it; events of the sending itself wait a turn.
     fileprivate func settle() {
         guard !isOver else { return }
         let now = Instant(nanoseconds: turn.loop.now)

@@ -46,8 +46,10 @@ public struct Bytes32: Hashable, Sendable {
     /// Whether all bytes are zero.
     public var isZero: Bool { words.0 | words.1 | words.2 | words.3 == 0 }
 
+    /// Whether all bytes are equal.
     public static func == (a: Bytes32, b: Bytes32) -> Bool { a.words == b.words }
 
+    /// Feeds all bytes to `hasher`.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(words.0)
         hasher.combine(words.1)

@@ -24,10 +24,15 @@ public struct TimeSpan: Comparable, Hashable, Sendable {
     /// The length in milliseconds, for display.
     public var inMilliseconds: Double { Double(nanoseconds) / 1e6 }
 
+    /// Whether `a` is the shorter.
     public static func < (a: TimeSpan, b: TimeSpan) -> Bool { a.nanoseconds < b.nanoseconds }
+    /// Both lengths together.
     public static func + (a: TimeSpan, b: TimeSpan) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds + b.nanoseconds) }
+    /// What `a` is longer than `b`.
     public static func - (a: TimeSpan, b: TimeSpan) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds - b.nanoseconds) }
+    /// The length `b` times.
     public static func * (a: TimeSpan, b: Int64) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds * b) }
+    /// One of `b` equal parts, rounded towards zero.
     public static func / (a: TimeSpan, b: Int64) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds / b) }
 }
 
@@ -42,6 +47,7 @@ public struct Instant: Comparable, Hashable, Sendable {
     /// The moment `nanoseconds` after the clock's zero.
     public init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
 
+    /// Whether `a` comes before `b`.
     public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
 
     /// The moment `span` later; saturates at the clock's zero.
@@ -65,5 +71,6 @@ public struct UnixTime: Comparable, Hashable, Sendable {
     /// The moment `seconds` after 1970 began.
     public init(seconds: UInt64) { self.seconds = seconds }
 
+    /// Whether `a` comes before `b`.
     public static func < (a: UnixTime, b: UnixTime) -> Bool { a.seconds < b.seconds }
 }

@@ -169,7 +169,8 @@ final class PathPool: PacketHandler {
     }
 
     private func sendBuild(
-        _ path: Path, _ targets: [HopTarget], _ link: LinkID, _ completion: @escaping (Result<Path, PathFailure>) -> Void
+        _ path: Path, _ targets: [HopTarget], _ link: LinkID,
+        _ completion: @escaping (Result<Path, PathFailure>) -> Void
     ) {
         guard
             let builder = try? PathBuilder(
@@ -203,6 +204,7 @@ final class PathPool: PacketHandler {
             path.guardPathID = pathID
             path.state = .ready
             path.since = now
+            if let link = path.link { links.addPath(on: link) }
             path.buildTime = now - began
             builds += 1
             lastFailure = nil
@@ -288,6 +290,7 @@ final class PathPool: PacketHandler {
 
     private func forget(_ path: Path) {
         guard path.state != .dead else { return }
+        if path.state == .ready, let link = path.link { links.removePath(on: link) }
         path.state = .dead
         path.layers = nil
         paths[Int(path.index)] = nil
