@@ -1,10 +1,13 @@
 public import EventLoop
+internal import Glibc
 public import Link
+internal import OnionCrypto
+internal import Transport
 public import Wire
 
 /// The links of one worker: its sockets, the link table, and each link's control connection.
 ///
-/// Relay and client both stand on it. It belongs to the loop's thread; callbacks run there, never inside of a call to it.
+/// Relay and client both stand on it. It belongs to the loop's thread, and callbacks run there. Handlers are held weakly.
 public final class Links {
     /// The loop.
     public let loop: Loop
@@ -17,85 +20,194 @@ public final class Links {
     /// Takes control messages and hears of links.
     public weak var control: (any ControlHandler)?
 
+    let identity: LinkIdentity?
+    let isStaked: (NodeID) -> Bool
+    let wallClock: () -> UInt64
+    /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
+    var table: LinkTable
+    var sorted = SortedBatch()
+    var sockets: [DatagramSocket] = []
+    let responder: ResponderState?
+    var halfOpen: HalfOpenLinks<LinkID>
+    var clock: ClockEstimate
+    /// By place in the table.
+    var links: [ControlLink?] = []
+    /// The link that is used for each node.
+    var nodes: [NodeID: LinkID] = [:]
+    /// Handshakes of ours, by receiver index.
+    var handshakes: [UInt32: PendingHandshake] = [:]
+    /// The same, by node.
+    var handshakesByNode: [NodeID: PendingHandshake] = [:]
+    var wanted: [WantedLink] = []
+    /// What runs at the end of the turn, outside of any call to this object.
+    var deferred: [() -> Void] = []
+    /// Links with something to send.
+    var dirty: [ControlLink] = []
+    /// Fires at the end of a turn in which something was left to do.
+    var turnTimer: LoopTimer?
+    /// Fires when some link wants a look.
+    var sweepTimer: LoopTimer?
+    var lastSweep: Instant
+    var isClosing = false
+
     /// Opens the sockets.
     ///
-    /// `identity` is a node's; a client has none and takes no handshakes. `isStaked` tells which nodes may begin links.
-    /// `wallClock` is nanoseconds since 1970; the system's unless a test has another.
+    /// `identity` is a node's; a client has none and takes no handshakes. `isStaked` tells which nodes may begin links; it must
+    /// not call back. `wallClock` is nanoseconds since 1970: the system's clock unless something else is given.
     public init(
         on loop: Loop, configuration: LinksConfiguration, identity: LinkIdentity?,
-        isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: @escaping () -> UInt64 = { 0 }
+        isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: @escaping () -> UInt64 = Links.systemClock
     ) throws(UVError) {
         self.loop = loop
         self.configuration = configuration
+        self.identity = identity
+        self.isStaked = isStaked
+        self.wallClock = wallClock
+        let now = Instant(nanoseconds: loop.now)
+        table = LinkTable(
+            capacity: configuration.maximumLinks, packetSize: configuration.network.packetSize,
+            worker: configuration.worker, now: now)
+        halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
+        clock = ClockEstimate(wallClock: UnixTime(seconds: wallClock() / 1_000_000_000), now: now)
+        lastSweep = now
+        if let identity {
+            responder = ResponderState(
+                LinkResponder(
+                    network: configuration.network, identity: identity, limits: configuration.responder, now: now))
+        } else {
+            responder = nil
+        }
+        try openSockets()
+        turnTimer = LoopTimer(on: loop) { [weak self] in self?.turn() }
+        sweepTimer = LoopTimer(on: loop) { [weak self] in self?.sweep() }
     }
 
-    // MARK: Links
+    deinit { for socket in sockets { socket.close() } }
 
-    /// Gets a link to `node`: the one there is, or a new one by a handshake with `endpoints` in turn.
+    /// The system's wall clock in nanoseconds since 1970.
+    public static func systemClock() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(max(0, time.tv_nsec))
+    }
+
+    /// The loop's present moment.
+    public var now: Instant { Instant(nanoseconds: loop.now) }
+
+    // MARK: Sockets
+
+    func openSockets() throws(UVError) {
+        let inlet = Inlet(self)
+        for address in configuration.listen {
+            let socket = try DatagramSocket(
+                on: loop, bindTo: address, configuration: configuration.socket, receiver: inlet)
+            sockets.append(socket)
+            if address.isIPv4 { table.socketV4 = socket } else { table.socketV6 = socket }
+        }
+    }
+
+    /// Opens new sockets in place of the present ones, after the network has changed; links stay and tell their peers.
     ///
-    /// `completion` runs later, not inside of this call.
-    public func link(
-        to node: NodeID, at endpoints: [Endpoint], completion: @escaping (Result<LinkID, LinkFailure>) -> Void
-    ) {}
+    /// Not to be called from a packet handler. When it throws, the old sockets are gone and no new ones may be open.
+    public func rebind() throws(UVError) {
+        closeSockets()
+        try openSockets()
+        for case .some(let link) in links where link.isOpen {
+            link.connection.ping(ControlLink.leg)
+            markDirty(link)
+        }
+    }
 
-    /// The link to `node` that is up, if any.
-    public func existingLink(to node: NodeID) -> LinkID? { nil }
+    func closeSockets() {
+        for socket in sockets { socket.close() }
+        sockets = []
+        table.socketV4 = nil
+        table.socketV6 = nil
+    }
 
-    /// Who is at the other end of a link that is up; nil when it is gone.
-    public func peer(of link: LinkID) -> LinkPeer? { nil }
-
-    /// Where the other end is; nil when the link is gone.
-    public func endpoint(of link: LinkID) -> Endpoint? { nil }
-
-    /// Says that a path uses the link, so that it is not closed for idleness.
-    public func addPath(on link: LinkID) {}
-
-    /// Says that a path no longer uses the link.
-    public func removePath(on link: LinkID) {}
-
-    /// Tells the peer, and forgets the link; `linkDown` follows.
-    public func close(_ link: LinkID) {}
-
-    /// Closes all links and sockets, telling the peers; `completion` runs when what could be sent has been.
-    public func closeAll(completion: @escaping () -> Void) {}
-
-    // MARK: Control messages
-
-    /// Sends a control message and waits for its answer, up to `timeout`.
-    ///
-    /// `reply` runs once, later, not inside of this call.
-    public func request(
-        on link: LinkID, _ message: ControlMessage, body: [UInt8], timeout: TimeSpan = .seconds(10),
-        reply: @escaping (Result<[UInt8], ControlFailure>) -> Void
-    ) {}
-
-    /// Sends a control message whose answer does not matter.
-    public func send(on link: LinkID, _ message: ControlMessage, body: [UInt8]) {}
-
-    /// Answers a control message; does nothing when it was answered, timed out, or its link is gone.
-    public func answer(_ responder: ControlResponder, _ body: [UInt8]) {}
-
-    /// Refuses a control message: resets its stream, without a reason.
-    public func refuse(_ responder: ControlResponder) {}
+    /// The addresses that the sockets are bound to.
+    public var localAddresses: [SocketAddress] { sockets.map(\.localAddress) }
 
     // MARK: Packets
 
-    /// Gives access to the table for sending packets outside of `PacketHandler.receive`; must not be nested.
-    public func withTable<R>(_ body: (inout LinkTable) -> R) -> R { fatalError() }
+    /// Gives access to the table, for sending packets outside of `PacketHandler.receive`; must not be nested.
+    public func withTable<R>(_ body: (inout LinkTable) -> R) -> R {
+        table.now = now
+        defer { armSweep() }
+        return body(&table)
+    }
 
     // MARK: State
 
-    /// The wall clock: a node's own, a client's by the nodes that it links to.
-    public var time: UnixTime { UnixTime(seconds: 0) }
-    /// From how many nodes a client has the time.
-    public var timeSources: Int { 0 }
-    /// The addresses that the sockets are bound to.
-    public var localAddresses: [SocketAddress] { [] }
-    /// What happened so far.
-    public var counters: LinkCounters { LinkCounters() }
-    /// How many links there are.
-    public var status: LinkStatus { LinkStatus() }
+    /// The wall clock: a node's own; a client's by the nodes that it links to.
+    public var time: UnixTime {
+        identity == nil ? clock.time(at: now) : UnixTime(seconds: wallClock() / 1_000_000_000)
+    }
 
-    /// Opens new sockets in place of the present ones, after the network has changed; links stay and tell their peers.
-    public func rebind() throws(UVError) {}
+    /// From how many nodes a client has the time; 0 for its own clock.
+    public var timeSources: Int { clock.sources }
+
+    /// What happened so far.
+    public var counters: LinkCounters { table.counters }
+
+    /// How many links there are.
+    public var status: LinkStatus {
+        var status = LinkStatus()
+        for case .some(let link) in links where link.isUp && link.isOpen {
+            if link.peer == .client { status.clients += 1 } else { status.nodes += 1 }
+        }
+        status.halfOpen = halfOpen.count
+        status.handshakes = handshakes.count + wanted.count
+        return status
+    }
+
+    /// What the sockets did so far, in the order of the configuration's addresses.
+    public var socketCounters: [DatagramCounters] { sockets.map(\.counters) }
+
+    // MARK: The turn
+
+    /// Lets `work` run at the end of the turn.
+    func later(_ work: @escaping () -> Void) {
+        deferred.append(work)
+        turnTimer?.schedule(at: 0)
+    }
+
+    func markDirty(_ link: ControlLink) {
+        guard !link.isDirty, !link.isGone else { return }
+        link.isDirty = true
+        dirty.append(link)
+        turnTimer?.schedule(at: 0)
+    }
+
+    /// The end of a turn in which something was left to do.
+    private func turn() {
+        table.now = now
+        startWanted()
+        let work = deferred
+        deferred = []
+        for item in work { item() }
+        let links = dirty
+        dirty = []
+        for link in links {
+            link.isDirty = false
+            pump(link)
+        }
+        armSweep()
+    }
+}
+
+/// Receives for `Links`, which the sockets must not keep alive.
+private final class Inlet: DatagramReceiver {
+    private weak var links: Links?
+
+    init(_ links: Links) { self.links = links }
+
+    func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+        links?.received(&batch)
+    }
+}
+
+extension LinksConfiguration {
+    /// Whether these are a client's links: no address has a port of its own.
+    var isClient: Bool { listen.allSatisfy { $0.port == 0 } }
 }

@@ -7,7 +7,7 @@ public import Wire
 public struct LinksConfiguration: Sendable {
     /// The network.
     public var network: LinkNetwork
-    /// What to bind to: at most one address per family. Port 0 for a client.
+    /// What to bind to: at most one address per family, with port 0 for a client.
     public var listen: [SocketAddress]
     /// The most links at once, half-open ones among them.
     public var maximumLinks = 8_192

@@ -36,6 +36,8 @@ public import Wire
     /// How many places were ever used: places beyond have no memory initialised.
     private(set) var placesUsed = 0
     private let capacity: Int
+    /// How many of the places used are free again.
+    var freeCount: Int { free.count }
 
     init(capacity: Int, packetSize: Int, worker: UInt8, now: Instant) {
         precondition(capacity > 0 && capacity < 1 << Int(LinkID.placeBits), "too many links")

@@ -1,0 +1,88 @@
+internal import EventLoop
+internal import Link
+internal import OnionCrypto
+internal import Transport
+internal import Wire
+
+/// A received batch, from the socket to the handlers.
+extension Links {
+    func received(_ batch: inout ReceivedBatch) {
+        guard !isClosing else { return }
+        table.now = now
+        sorted.removeAll()
+        table.sort(&batch, into: &sorted)
+
+        if sorted.relay.count > 0 { hand(&sorted.relay, to: relay) }
+        if sorted.client.count > 0 { hand(&sorted.client, to: client) }
+        noteCommits()
+        for number in 0..<sorted.control.count { takeControl(number, &batch) }
+        if !sorted.strangers.isEmpty { noteStrangers(&batch) }
+        for number in 0..<sorted.handshakes.count { takeHandshake(sorted.handshakes[number], &batch) }
+        armSweep()
+    }
+
+    private func hand(_ packets: inout ReceivedPackets, to handler: (any PacketHandler)?) {
+        guard let handler else {
+            for _ in 0..<packets.count { table.drop(.unknownPath) }
+            return
+        }
+        handler.receive(&packets, links: &table)
+    }
+
+    /// Follows up on commits that changed more than a window.
+    func noteCommits() {
+        while let link = table.confirmed.popLast() { confirmed(link) }
+        while let link = table.switched.popLast() {
+            table.counters.rekeys += 1
+            table.freeRetired(link)
+        }
+    }
+
+    /// The link with this name, if it has not gone.
+    func find(_ id: LinkID) -> ControlLink? {
+        guard id.place < links.count, let link = links[id.place], link.id == id, !link.isGone else { return nil }
+        return link
+    }
+
+    private func takeControl(_ number: Int, _ batch: inout ReceivedBatch) {
+        let arrival = sorted.control[number]
+        guard let link = find(arrival.link) else { return }
+        let position = Int(arrival.position)
+        let source = Endpoint(batch.source(of: position))
+        var packet = batch.packet(position)
+        guard let packetNumber = table.openControl(arrival, &packet) else { return }
+        noteCommits()
+        guard !link.isGone else { return }
+        let payload = packet.bytes.extracting(Packet.payloadOffset..<table.packetSize)
+        _ = link.connection.receive(
+            leg: ControlLink.leg, packetNumber: packetNumber, payload: payload, now: table.now)
+        takeEvents(link, from: source)
+        markDirty(link)
+    }
+
+    // MARK: Mobility
+
+    /// Challenges addresses from which authentic packets of clients came and that are not their link's.
+    private func noteStrangers(_ batch: inout ReceivedBatch) {
+        for number in 0..<sorted.strangers.count {
+            let (id, position) = sorted.strangers[number]
+            // The packet may have been the one that moved the link here.
+            guard let link = find(id), link.isOpen, link.isUp else { continue }
+            let source = batch.source(of: position)
+            let challenge = link.address.received(
+                from: Endpoint(source), byteCount: table.packetSize, random: SecureRandom.u64(), now: table.now)
+            guard let challenge else { continue }
+            link.connection.challenge(ControlLink.leg, data: challenge)
+            if sendControlPacket(link, to: source) {
+                link.address.challengeSent(byteCount: table.packetSize, now: table.now)
+            }
+        }
+    }
+
+    /// The peer echoed a challenge in a packet from `source`.
+    func challengeAnswered(_ link: ControlLink, _ data: UInt64, from source: Endpoint) {
+        guard link.address.answered(data, from: source), table.isLive(link.id) else { return }
+        table.setAddress(SocketAddress(source), of: link.id)
+        table.counters.moves += 1
+    }
+}

@@ -1,0 +1,85 @@
+internal import EventLoop
+internal import Link
+internal import Transport
+internal import Wire
+
+/// What happens on links because time passes.
+extension Links {
+    /// Two sweeps are at least this far apart.
+    private static let shortestSweep = TimeSpan.milliseconds(20)
+    /// Keys, idleness and messages are looked at at least this often while there are links.
+    private var housekeeping: TimeSpan {
+        let keys = configuration.keys
+        return max(
+            Self.shortestSweep,
+            min(.seconds(1), keys.rekeyAfter / 8, keys.overlap / 4, configuration.clientIdle / 8))
+    }
+
+    /// Sets the timer for the next look at the links, where it is not set for an earlier one.
+    func armSweep() {
+        guard table.count > 0 else { return }
+        sweepBefore(min(table.earliestTick, lastSweep + housekeeping))
+    }
+
+    /// Lets the links be looked at at `moment` at the latest.
+    func sweepBefore(_ moment: Instant) {
+        guard let sweepTimer else { return }
+        let deadline = max(moment, lastSweep + Self.shortestSweep).nanoseconds
+        if sweepTimer.deadline.map({ deadline < $0 }) ?? true { sweepTimer.schedule(at: deadline) }
+    }
+
+    /// Looks at every link.
+    func sweep() {
+        guard !isClosing else { return }
+        let moment = now
+        table.now = moment
+        lastSweep = moment
+        while let id = halfOpen.popExpired(now: moment) { removeSilently(id) }
+        var next = moment + housekeeping
+        table.earliestTick = Instant(nanoseconds: .max)
+        for place in 0..<links.count {
+            guard let link = links[place] else { continue }
+            look(at: link, moment)
+            guard !link.isGone else { continue }
+            table.earliestTick = min(table.earliestTick, table.nextTick(link.id))
+            for request in link.requests.values { next = min(next, request.deadline) }
+        }
+        if table.count > 0 { sweepBefore(min(next, table.earliestTick)) }
+    }
+
+    private func look(at link: ControlLink, _ moment: Instant) {
+        if let until = link.closingUntil {
+            if moment >= until || link.requests.isEmpty { remove(link, reason: .closedHere) }
+            return
+        }
+        switch table.tick(link.id) {
+        case .none: break
+        case .ping:
+            link.connection.ping(ControlLink.leg)
+            markDirty(link)
+        case .dead:
+            if link.isUp { return remove(link, reason: .dead) }
+        }
+        if table.expire(link.id) {
+            return link.isUp ? remove(link, reason: .keysExpired) : removeSilently(link.id)
+        }
+        guard link.isUp else { return }
+        expireMessages(link, moment)
+        if let deadline = link.idle.deadline, moment >= deadline, link.requests.isEmpty, link.incoming.isEmpty {
+            return close(link.id, reason: .idle)
+        }
+        if table.wantsRekey(link.id) { startRekey(link) }
+    }
+
+    private func expireMessages(_ link: ControlLink, _ moment: Instant) {
+        for (stream, request) in link.requests where moment >= request.deadline {
+            link.end(stream, .failure(.timedOut))
+            markDirty(link)
+        }
+        for (stream, message) in link.incoming where moment >= message.deadline {
+            table.counters.messagesRefused += 1
+            link.refuse(stream)
+            markDirty(link)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+internal import EventLoop
+internal import Link
+internal import Wire
+
+/// A handshake of ours that waits for its answer, and who waits for the link.
+final class PendingHandshake {
+    let node: NodeID
+    let endpoints: [Endpoint]
+    /// The next endpoint to try, in turn.
+    var attempt = 0
+    var completions: [(Result<LinkID, LinkFailure>) -> Void] = []
+    var initiator: LinkInitiator
+    var timer: LoopTimer?
+
+    init(node: NodeID, endpoints: [Endpoint], initiator: consuming LinkInitiator) {
+        self.node = node
+        self.endpoints = endpoints
+        self.initiator = initiator
+    }
+
+    /// Where the next initiation goes.
+    func nextEndpoint() -> Endpoint {
+        defer { attempt += 1 }
+        return endpoints[attempt % endpoints.count]
+    }
+
+    /// Where the link goes when the answer came from `source`.
+    func endpoint(answeredFrom source: Endpoint) -> Endpoint {
+        endpoints.contains(source) ? source : endpoints[max(0, attempt - 1) % endpoints.count]
+    }
+}
+
+/// A request for a link that has not begun yet.
+struct WantedLink {
+    let node: NodeID
+    let endpoints: [Endpoint]
+    let completion: (Result<LinkID, LinkFailure>) -> Void
+}
+
+/// The responder's state at one place, so that it is changed there.
+final class ResponderState {
+    var responder: LinkResponder
+
+    init(_ responder: consuming LinkResponder) { self.responder = responder }
+}

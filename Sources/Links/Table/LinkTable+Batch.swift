@@ -1,0 +1,134 @@
+internal import EventLoop
+internal import Link
+internal import Wire
+
+/// What a received batch was sorted into.
+@safe struct SortedBatch: ~Copyable {
+    /// Data packets of paths that this node forwards or ends.
+    var relay = ReceivedPackets()
+    /// Data packets of this client's paths.
+    var client = ReceivedPackets()
+    /// Packets of control connections.
+    var control = ReceivedPackets()
+    /// Numbers of handshake messages in the batch.
+    var handshakes: [Int] = []
+    /// Authentic packets that did not come from their link's address.
+    var strangers: [(link: LinkID, position: Int)] = []
+
+    init() {
+        handshakes.reserveCapacity(ReceivedPackets.capacity)
+        strangers.reserveCapacity(64)
+    }
+
+    mutating func removeAll() {
+        relay.removeAll()
+        client.removeAll()
+        control.removeAll()
+        handshakes.removeAll(keepingCapacity: true)
+        strangers.removeAll(keepingCapacity: true)
+    }
+}
+
+extension LinkTable {
+    /// The bit of a path id that sets a client's own paths apart (protocol.md, section 4).
+    private static let clientBit: UInt64 = 1 << 55
+
+    /// Opens the header of each packet of a batch and sorts the packets by who takes them.
+    mutating func sort(_ batch: inout ReceivedBatch, into sorted: inout SortedBatch) {
+        for position in 0..<batch.count {
+            guard batch.length(of: position) == packetSize else {
+                counters.drops.count(.wrongSize)
+                continue
+            }
+            let source = batch.source(of: position)
+            var packet = batch.packet(position)
+            let index = packet.receiverIndex
+            if index < Packet.firstReceiverIndex {
+                sorted.handshakes.append(position)
+                continue
+            }
+            guard let place = indices.find(index), let link = link(at: Int(place)) else {
+                counters.drops.count(.unknownIndex)
+                continue
+            }
+            let counter = packet.linkCounter
+            let entry = unsafe entry(link)
+            if let reason = unsafe entry.pointee.keyring.openHeader(&packet) {
+                counters.drops.count(reason)
+                continue
+            }
+            counters.packetsReceived &+= 1
+            unsafe entry.pointee.liveness.received(now: now)
+            if unsafe entry.pointee.mayMove, unsafe entry.pointee.address != source, sorted.strangers.count < 64 {
+                sorted.strangers.append((link, position))
+            }
+            let arrival = Arrival(
+                link: link, pathID: packet.pathID, index: index, counter: counter,
+                position: Int32(truncatingIfNeeded: position))
+            let hasRoom =
+                if arrival.pathID == 0 {
+                    sorted.control.append(arrival, of: batch)
+                } else if arrival.pathID & Self.clientBit != 0 {
+                    sorted.client.append(arrival, of: batch)
+                } else {
+                    sorted.relay.append(arrival, of: batch)
+                }
+            if !hasRoom { counters.drops.count(.notSendable) }
+        }
+    }
+
+    /// Opens a control packet's payload and commits its windows; returns its packet number, or nil when it was dropped.
+    mutating func openControl(_ arrival: Arrival, _ packet: inout MutableRawSpan) -> UInt64? {
+        guard isLive(arrival.link) else { return nil }
+        let entry = unsafe entry(arrival.link)
+        switch unsafe entry.pointee.keyring.openControl(&packet) {
+        case .drop(let reason):
+            counters.drops.count(reason)
+            return nil
+        case .opened(let number):
+            guard unsafe entry.pointee.keyring.commitControl(packetNumber: number), commit(arrival) else {
+                counters.drops.count(.replayedControl)
+                return nil
+            }
+            counters.controlReceived &+= 1
+            return number
+        }
+    }
+
+    /// Makes and sends a control packet: `fill` writes the payload for the packet number given.
+    ///
+    /// It goes to the link's peer, or to `address` if that is said. Returns whether a packet was sent.
+    mutating func sendControl(
+        on link: LinkID, to address: SocketAddress? = nil, skipping: UInt64,
+        _ fill: (inout MutableRawSpan, UInt64) -> (isFilled: Bool, wantsAnswer: Bool)
+    ) -> Bool {
+        guard isLive(link) else { return false }
+        let entry = unsafe entry(link)
+        let target = unsafe address ?? entry.pointee.address
+        guard let socket = socket(for: target), var slot = socket.sendSlot(size: packetSize) else {
+            counters.drops.count(.notSendable)
+            return false
+        }
+        unsafe entry.pointee.keyring.skipControlNumbers(skipping)
+        let number = unsafe entry.pointee.keyring.nextControlNumber
+        var packet = slot.bytes
+        var payload = packet._mutatingExtracting(Packet.payloadOffset..<packetSize)
+        let result = fill(&payload, number)
+        guard result.isFilled else { return false }
+        unsafe entry.pointee.keyring.sealControl(&packet)
+        if result.wantsAnswer {
+            unsafe entry.pointee.liveness.sent(now: now)
+            earliestTick = unsafe min(earliestTick, entry.pointee.liveness.nextDeadline)
+        }
+        counters.packetsSent &+= 1
+        counters.controlSent &+= 1
+        slot.commit(to: target)
+        return true
+    }
+
+    /// Frees the receiver indices whose keys are gone.
+    mutating func freeRetired(_ link: LinkID) {
+        guard isLive(link) else { return }
+        for index in unsafe entry(link).pointee.keyring.takeRetired() { indices.free(index) }
+    }
+}
