@@ -5,7 +5,8 @@ import threading
 
 from peers import socks_connect
 
-sock = socks_connect(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+host, port = sys.argv[1].rsplit(":", 1)
+sock = socks_connect((host, int(port)), sys.argv[2], int(sys.argv[3]))
 sock.settimeout(None)
 
 

@@ -50,14 +50,9 @@ def read_exactly(sock, count):
     return data
 
 
-def split(address):
-    host, port = address.rsplit(":", 1)
-    return host, int(port)
-
-
 def socks_connect(proxy, host, port, timeout=40, user=None, early=b""):
-    """A socket to host:port through the proxy; host names go to the proxy as they are. `early` is sent behind the request at once."""
-    sock = socket.create_connection(split(proxy), timeout=timeout)
+    """A socket to host:port through the proxy, a (host, port) pair; host names go to the proxy as they are. `early` is sent behind the request at once."""
+    sock = socket.create_connection(proxy, timeout=timeout)
     try:
         if user is None:
             sock.sendall(b"\x05\x01\x00")

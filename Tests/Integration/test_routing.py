@@ -2,7 +2,6 @@
 import concurrent.futures
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -10,8 +9,8 @@ import threading
 import time
 import unittest
 
-from devnet import Devnet
-from peers import Peer, SocksError, digest, download, read_exactly, socks_connect, split, upload
+from devnet import Devnet, wait_until
+from peers import Peer, SocksError, digest, download, read_exactly, socks_connect, upload
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -26,14 +25,15 @@ def resident(pid):
     raise AssertionError(f"process {pid} has no memory figure")
 
 
-def wait_until(condition, limit, what):
-    """Polls until `condition()` is true; fails after `limit` seconds."""
-    end = time.monotonic() + limit
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {limit} s")
+def command_line(pid):
+    """How a process was started, without what ties it to its parent."""
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        words = [word.decode() for word in file.read().split(b"\0")[:-1]]
+    words[0] = os.readlink(f"/proc/{pid}/exe")
+    while "--parent-fd" in words:
+        place = words.index("--parent-fd")
+        del words[place:place + 2]
+    return words
 
 
 class Routing(unittest.TestCase):
@@ -54,7 +54,8 @@ class Routing(unittest.TestCase):
             try:
                 port = server.stdout.readline().split()[5]
                 page = subprocess.run(
-                    ["curl", "-sS", "--max-time", "30", "--socks5-hostname", self.net.socks, f"http://localhost:{port}/page"],
+                    ["curl", "-sS", "--max-time", "30", "--socks5-hostname", "%s:%d" % self.net.socks,
+                     f"http://localhost:{port}/page"],
                     check=True, capture_output=True).stdout
                 with open(os.path.join(folder, "page"), "rb") as file:
                     self.assertEqual(page, file.read())
@@ -62,7 +63,7 @@ class Routing(unittest.TestCase):
                 server.terminate()
                 server.wait()
                 server.stdout.close()
-        self.assertEqual(len({node["pid"] for node in self.net.nodes}), 6)
+        self.assertEqual(len({node.pid for node in self.net.nodes}), 6)
         active = [path for path in self.net.paths() if path["active"]]
         self.assertTrue(active)
         self.assertTrue(all(len(set(path["hops"])) == 3 for path in active))
@@ -135,12 +136,12 @@ class Routing(unittest.TestCase):
                  "-o", f"AuthorizedKeysFile={folder}/authorized_keys", "-o", "StrictModes=no", "-o", "PidFile=none",
                  "-o", "ListenAddress=127.0.0.1", "-o", "UsePAM=no"], stderr=subprocess.DEVNULL)
             try:
-                wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 10, "sshd listens")
+                wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 10)
                 here = os.path.dirname(os.path.abspath(__file__))
                 output = subprocess.run(
                     ["ssh", "-F", "/dev/null", "-i", f"{folder}/user", "-o", "StrictHostKeyChecking=no",
                      "-o", f"UserKnownHostsFile={folder}/known", "-o", "BatchMode=yes", "-p", str(port),
-                     "-o", f"ProxyCommand=python3 {here}/netcat.py {self.net.socks} %h %p",
+                     "-o", f"ProxyCommand=python3 {here}/netcat.py {self.net.socks[0]}:{self.net.socks[1]} %h %p",
                      "127.0.0.1", "seq 1 20000 | tail -1"],
                     check=True, capture_output=True, text=True, timeout=60).stdout
                 self.assertEqual(output.strip(), "20000")
@@ -164,12 +165,11 @@ class Failures(unittest.TestCase):
             found[:] = [path["hops"] for path in self.net.paths() if path["active"] and path["bytes_in"] > 200_000]
             return bool(found)
 
-        wait_until(look, 10, "a path carries traffic")
+        wait_until(look, 10)
         return found[0]
 
     def kill(self, node_id):
-        pid = next(node["pid"] for node in self.net.nodes if node["id"] == node_id)
-        os.kill(pid, signal.SIGKILL)
+        self.net.node(node_id).kill()
 
     def download_while_a_hop_dies(self, position):
         stall, last, total = [0.0], [None], [0]
@@ -184,7 +184,7 @@ class Failures(unittest.TestCase):
         result = []
         worker = threading.Thread(target=lambda: result.append(download(self.net.socks, self.peer.port, GIB, progress)))
         worker.start()
-        wait_until(lambda: total[0] > 100 * MIB, 60, "the download is under way")
+        wait_until(lambda: total[0] > 100 * MIB, 60)
         self.kill(self.active()[position])
         worker.join(180)
         self.assertEqual(result, [digest(GIB)])
@@ -209,8 +209,9 @@ class Failures(unittest.TestCase):
 
     def test_without_nodes_there_is_an_error_and_never_a_direct_connection(self):
         self.assertEqual(download(self.net.socks, self.peer.port, MIB), digest(MIB))
+        commands = [command_line(node.pid) for node in self.net.nodes]
         for node in self.net.nodes:
-            os.kill(node["pid"], signal.SIGKILL)
+            node.kill()
         before = self.peer.connections
         began = time.monotonic()
         with self.assertRaises((SocksError, EOFError, ConnectionError)):
@@ -218,7 +219,10 @@ class Failures(unittest.TestCase):
                 read_exactly(sock, 10)
         self.assertLess(time.monotonic() - began, 31)
         self.assertEqual(self.peer.connections, before)
-        self.net.restart_nodes()
+        for command in commands:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
 
         def works():
             try:
@@ -226,7 +230,7 @@ class Failures(unittest.TestCase):
             except (SocksError, OSError, EOFError):
                 return False
 
-        wait_until(works, 30, "traffic works again")
+        wait_until(works, 30)
 
     def test_2000_idle_streams_stay_alive(self):
         socks = []
@@ -239,7 +243,7 @@ class Failures(unittest.TestCase):
             for index, sock in enumerate(socks):
                 self.assertEqual(read_exactly(sock, 8), b"%08d" % index)
             exits = {path["hops"][-1] for path in self.net.paths() if path["active"]}
-            pids = [self.net.client_pid] + [node["pid"] for node in self.net.nodes if node["id"] in exits]
+            pids = [self.net.client_pid] + [node.pid for node in self.net.nodes if node.id in exits]
             self.assertGreaterEqual(len(pids), 2)
             for pid in pids:
                 self.assertLess(resident(pid), 150 * MIB)
