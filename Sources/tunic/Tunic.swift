@@ -30,7 +30,7 @@ struct Tunic: ParsableCommand {
             """,
         version: "tunic \(version)",
         subcommands: [
-            NetworkCommand.self, DevnetCommand.self, StatusCommand.self,
+            ClientCommand.self, RelayCommand.self, NetworkCommand.self, DevnetCommand.self, StatusCommand.self,
             PathsCommand.self, VersionCommand.self, RunWithParentCommand.self,
         ])
 

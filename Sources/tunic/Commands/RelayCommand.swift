@@ -1,0 +1,119 @@
+internal import ArgumentParser
+internal import Control
+internal import Directory
+internal import EventLoop
+internal import Logging
+internal import OnionCrypto
+internal import Relay
+internal import Store
+internal import Wire
+
+/// Runs a node.
+struct RelayCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "relay", abstract: "Run a node of a network.",
+        discussion: """
+            Examples:
+              tunic relay --network network.json --listen 0.0.0.0:7100 --public 198.51.100.7:7100 --data /var/lib/tunic
+              tunic relay --network network.json --listen 0.0.0.0:7100 --public 198.51.100.7:7100 --data /var/lib/tunic --exit
+
+            SIGINT and SIGTERM end it when its paths have ended; a second one ends it at once.
+            """)
+
+    @OptionGroup var options: RoleOptions
+
+    @Option(help: ArgumentHelp("The UDP address to listen at.", valueName: "address"), transform: endpoint)
+    var listen: Endpoint
+
+    @Option(
+        name: .customLong("public"),
+        help: ArgumentHelp(
+            "The address that others send to, where it is another one; IPv4 and IPv6 with a comma between.",
+            valueName: "address"),
+        transform: announcedEndpoints)
+    var announced: [Endpoint]?
+
+    @Option(help: ArgumentHelp("The node's data folder, which holds its key.", valueName: "folder"))
+    var data: String
+
+    @Flag(help: "Open connections to the outside for clients.")
+    var exit = false
+
+    @Option(
+        name: .customLong("exit-allow"),
+        help: ArgumentHelp(
+            "A range of private or loopback addresses that the exit opens, for tests; may be repeated.",
+            valueName: "range"),
+        transform: addressRange)
+    var exitAllowed: [CIDR] = []
+
+    mutating func validate() throws {
+        guard exit || exitAllowed.isEmpty else { throw ValidationError("--exit-allow has a meaning with --exit only") }
+        if announced == nil && listen.address.isUnspecified {
+            throw ValidationError(
+                "--listen \(listen) is every address of this machine; say with --public which one others send to")
+        }
+    }
+
+    func run() throws {
+        try ProcessLimits.apply()
+        let network = try NetworkFile.read(options.network)
+        let controlPath = try options.controlPath(in: data)
+        let key = try RoleFolder.readKey(in: data)
+        let store = try RoleFolder.openStore(in: data)
+        let loop = try makeLoop()
+        let log = options.logging.logger("relay")
+
+        var configuration = RelayConfiguration(listen: listen)
+        configuration.announced = announced ?? []
+        configuration.isExit = exit
+        configuration.exitAllowed = exitAllowed
+        let relay: Relay
+        do {
+            relay = try Relay(
+                loop: loop, network: network, configuration: configuration, identity: key, store: store, log: log)
+        } catch {
+            throw Failure.starting(error, at: listen.description, option: "--listen")
+        }
+        let role = Role(
+            start: relay.start, finish: { relay.drain(completion: $0) }, close: relay.close,
+            report: { StatusReport(relay.status) }, paths: { nil })
+        let process = try RoleProcess(
+            on: loop, role: role, controlPath: controlPath, parent: options.parent, log: log)
+        throw ExitCode(process.run())
+    }
+}
+
+extension StatusReport {
+    /// What a relay reports.
+    init(_ status: RelayStatus) {
+        self.init(role: .relay, version: tunic.version)
+        ready = status.isReady
+        problem = status.problem
+        node = status.nodeID.description
+        address = status.address.description
+        exit = status.isExit
+        draining = status.isDraining
+        links = status.links
+        paths = status.paths
+        sessions = status.sessions
+        streams = status.streams
+        descriptors = status.descriptors
+        total = .init(
+            packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
+            bytesOut: status.bytesOut)
+        drops = status.drops
+        builds = status.builds
+        refusals = status.refusals
+    }
+}
+
+extension Failure {
+    /// The failure of a role's start, which most often is its address.
+    static func starting(_ error: any Error, at address: String, option: String) -> Failure {
+        if let failure = error as? Failure { return failure }
+        if let error = error as? StoreError { return of(error) }
+        if let error = error as? UVError { return listening(error, at: address, option: option) }
+        return Failure(.configuration, "\(error)")
+    }
+}
