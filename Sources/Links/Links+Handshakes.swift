@@ -192,7 +192,8 @@ extension Links {
         }
         let timer = LoopTimer(on: loop) { [weak self] in self?.deadlineReached(id) }
         let link = ControlLink(
-            id: id, peer: peer, isInitiator: isInitiator, address: Endpoint(address), configuration: configuration,
+            id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: identity == nil, address: Endpoint(address),
+            configuration: configuration,
             timer: timer, now: moment)
         while links.count <= id.place { links.append(nil) }
         links[id.place] = link

@@ -206,8 +206,3 @@ private final class Inlet: DatagramReceiver {
         links?.received(&batch)
     }
 }
-
-extension LinksConfiguration {
-    /// Whether these are a client's links: no address has a port of its own.
-    var isClient: Bool { listen.allSatisfy { $0.port == 0 } }
-}

@@ -54,7 +54,8 @@ final class ControlLink {
     let timer: LoopTimer
 
     init(
-        id: LinkID, peer: LinkPeer, isInitiator: Bool, address: Endpoint, configuration: LinksConfiguration,
+        id: LinkID, peer: LinkPeer, isInitiator: Bool, ownerIsClient: Bool, address: Endpoint,
+        configuration: LinksConfiguration,
         timer: LoopTimer, now: Instant
     ) {
         self.id = id
@@ -67,7 +68,7 @@ final class ControlLink {
         connection.addLeg(
             Self.leg, payloadSize: configuration.network.packetSize - Packet.payloadOffset, now: now)
         // A client's own link to its guard is idle by a client's measure as well.
-        let isClients = peer == .client || configuration.isClient
+        let isClients = peer == .client || ownerIsClient
         idle = IdleTimer(limit: isClients ? configuration.clientIdle : configuration.nodeIdle, now: now)
         self.address = PeerAddress(address, mayMove: peer == .client)
         let rate = peer == .client ? configuration.clientMessages : configuration.nodeMessages
@@ -87,7 +88,8 @@ final class ControlLink {
         guard requests.count < limit, body.count <= message.longestBody,
             let stream = try? connection.openStream()
         else { return false }
-        requests[stream] = Request(unsent: [message.rawValue] + body, message: message, deadline: deadline, reply: reply)
+        requests[stream] = Request(
+            unsent: [message.rawValue] + body, message: message, deadline: deadline, reply: reply)
         writeRequest(stream)
         return true
     }

@@ -1,0 +1,136 @@
+import EventLoop
+import Link
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Links
+
+/// One side: links on a loopback socket, and what they told.
+final class Side: ControlHandler, PacketHandler {
+    let links: Links
+    let identity: LinkIdentity?
+    var ups: [(link: LinkID, peer: LinkPeer)] = []
+    var downs: [(link: LinkID, reason: LinkDownReason)] = []
+    var messages: [(message: ControlMessage, body: [UInt8], responder: ControlResponder)] = []
+    /// Called for each message; answers with the body turned round unless a test has another.
+    var onMessage: ((Side, ControlMessage, [UInt8], ControlResponder) -> Void)? = { side, _, body, responder in
+        side.links.answer(responder, body.reversed())
+    }
+    /// Path ids and first payload bytes of data packets that were committed.
+    var packets: [(pathID: UInt64, first: UInt8)] = []
+    /// Where data packets are sent on to.
+    var forwardTo: LinkID?
+    var refusedCommits = 0
+
+    init(_ links: Links, _ identity: LinkIdentity?) {
+        self.links = links
+        self.identity = identity
+        links.control = self
+        links.relay = self
+        links.client = self
+    }
+
+    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        messages.append((message, body, responder))
+        onMessage?(self, message, body, responder)
+    }
+
+    func linkUp(_ link: LinkID, peer: LinkPeer) { ups.append((link, peer)) }
+    func linkDown(_ link: LinkID, reason: LinkDownReason) { downs.append((link, reason)) }
+
+    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+        for number in 0..<packets.count {
+            let arrival = packets[number]
+            let first = packets.packet(number).unsafeFirstPayloadByte
+            guard links.commit(arrival) else {
+                refusedCommits += 1
+                continue
+            }
+            self.packets.append((arrival.pathID, first))
+            if let forwardTo { links.forward(&packets, number, on: forwardTo) }
+        }
+    }
+
+    var nodeID: NodeID { NodeID(identity!.nodeID) }
+    var endpoint: Endpoint { Endpoint(links.localAddresses[0]) }
+
+    /// Sends one data packet.
+    func send(on link: LinkID, pathID: UInt64, first: UInt8) -> Bool {
+        links.withTable { table in
+            table.send(on: link) { packet in
+                packet.pathID = pathID
+                packet.zeroSlots(1...4)
+                packet.storeBytes(of: first, toByteOffset: Packet.payloadOffset, as: UInt8.self)
+                return true
+            }
+        }
+    }
+}
+
+extension MutableRawSpan {
+    var unsafeFirstPayloadByte: UInt8 { unsafe unsafeLoad(fromByteOffset: Packet.payloadOffset, as: UInt8.self) }
+}
+
+/// A loop with sides on it, all on 127.0.0.1.
+final class Harness {
+    let loop: Loop
+    let network: LinkNetwork
+    var sides: [Side] = []
+    /// Node ids that count as staked.
+    var staked: Set<NodeID> = []
+
+    init(packetSize: Int = Packet.defaultSize) throws {
+        loop = try Loop()
+        network = LinkNetwork(id: Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan), packetSize: packetSize)
+    }
+
+    deinit {
+        for side in sides { side.links.closeAll() }
+        loop.close()
+    }
+
+    func node(staked isStaked: Bool = true, _ change: (inout LinksConfiguration) -> Void = { _ in }) throws -> Side {
+        let identity = LinkIdentity(SigningKey())
+        if isStaked { staked.insert(NodeID(identity.nodeID)) }
+        return try side(identity, change)
+    }
+
+    func client(_ change: (inout LinksConfiguration) -> Void = { _ in }) throws -> Side { try side(nil, change) }
+
+    private func side(_ identity: LinkIdentity?, _ change: (inout LinksConfiguration) -> Void) throws -> Side {
+        var configuration = LinksConfiguration(network: network, listen: [.loopbackIPv4(port: 0)])
+        configuration.maximumLinks = 256
+        change(&configuration)
+        let links = try Links(
+            on: loop, configuration: configuration, identity: identity,
+            isStaked: { [unowned self] in staked.contains($0) })
+        let side = Side(links, identity)
+        sides.append(side)
+        return side
+    }
+
+    /// Runs the loop until `condition` holds; false when it does not within `limit`.
+    @discardableResult
+    func run(for limit: TimeSpan = .seconds(10), until condition: () -> Bool) -> Bool {
+        let deadline = Instant(nanoseconds: loop.refreshNow()) + limit
+        let timer = LoopTimer(on: loop) {}
+        while !condition() {
+            guard Instant(nanoseconds: loop.refreshNow()) < deadline else { return false }
+            timer.schedule(at: loop.now + 5_000_000)
+            loop.runOnce(waiting: true)
+        }
+        timer.close()
+        return true
+    }
+
+    /// A link from one side to another, up at both.
+    func connect(_ from: Side, _ to: Side, at endpoint: Endpoint? = nil) throws -> (near: LinkID, far: LinkID) {
+        var result: Result<LinkID, LinkFailure>?
+        let before = to.ups.count
+        from.links.link(to: to.nodeID, at: [endpoint ?? to.endpoint]) { result = $0 }
+        #expect(run { result != nil && (to.ups.count > before || (try? result?.get()) == nil) })
+        let near = try #require(result).get()
+        return (near, try #require(to.ups.last).link)
+    }
+}

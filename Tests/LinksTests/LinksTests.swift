@@ -1,0 +1,89 @@
+import EventLoop
+import Link
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Links
+
+/// Links over real sockets on one loop.
+@Suite struct LinksTests {
+    static let sizes = [Packet.minimumSize, Packet.defaultSize]
+
+    @Test("a client links to a node, with a cookie, and takes its time", arguments: sizes)
+    func clientToNode(_ size: Int) throws {
+        let harness = try Harness(packetSize: size)
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        #expect(node.links.counters.cookiesSent == 1)
+        #expect(client.links.peer(of: link.near) == .node(node.nodeID))
+        #expect(node.links.peer(of: link.far) == .client)
+        #expect(client.links.timeSources == 1)
+        #expect(client.links.existingLink(to: node.nodeID) == link.near)
+        #expect(node.links.status.clients == 1 && node.links.status.halfOpen == 0)
+    }
+
+    @Test("a staked node links to a node without a cookie; one that is not staked does not", arguments: sizes)
+    func nodeToNode(_ size: Int) throws {
+        let harness = try Harness(packetSize: size)
+        let a = try harness.node()
+        let b = try harness.node()
+        let link = try harness.connect(a, b)
+        #expect(b.links.counters.cookiesSent == 0)
+        #expect(b.links.peer(of: link.far) == .node(a.nodeID))
+        #expect(b.links.existingLink(to: a.nodeID) == link.far)
+
+        let stranger = try harness.node(staked: false) { $0.initiator.total = .milliseconds(300) }
+        var result: Result<LinkID, LinkFailure>?
+        stranger.links.link(to: b.nodeID, at: [b.endpoint]) { result = $0 }
+        #expect(harness.run { result != nil })
+        #expect(result == .failure(.noAnswer))
+        #expect(b.links.counters.drops[.notStaked] >= 1)
+    }
+
+    @Test("messages of 1 byte and 200 kB go both ways", arguments: sizes)
+    func messages(_ size: Int) throws {
+        let harness = try Harness(packetSize: size)
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        for (side, id) in [(client, link.near), (node, link.far)] {
+            for count in [1, 200_000] {
+                let other = side === client ? node : client
+                other.onMessage = { side, _, body, responder in
+                    #expect(body.count == count)
+                    side.links.answer(responder, Array(body.reversed()))
+                }
+                let body = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+                var reply: Result<[UInt8], ControlFailure>?
+                // PUBLISH takes a long body, GET_SNAPSHOT a long answer: use each for what it is for.
+                side.links.request(on: id, .publish, body: body) { reply = $0 }
+                #expect(harness.run { other.messages.contains { $0.body == body } })
+                #expect(harness.run { reply != nil })
+                // The answer to PUBLISH is empty: anything else is refused.
+                #expect(reply == .failure(.refused))
+
+                other.onMessage = { side, _, _, responder in side.links.answer(responder, body) }
+                reply = nil
+                side.links.request(on: id, .getSnapshot, body: [UInt8](repeating: 0, count: 8)) { reply = $0 }
+                #expect(harness.run { reply != nil })
+                #expect(reply == .success(body))
+            }
+        }
+    }
+
+    @Test("data packets go from one link to another in place") func forwarding() throws {
+        let harness = try Harness()
+        let a = try harness.node()
+        let b = try harness.node()
+        let client = try harness.client()
+        let first = try harness.connect(client, a)
+        let second = try harness.connect(a, b)
+        a.forwardTo = second.near
+        for number in 0..<100 { #expect(client.send(on: first.near, pathID: 77, first: UInt8(number))) }
+        #expect(harness.run { b.packets.count == 100 })
+        #expect(b.packets.map(\.first) == (0..<100).map { UInt8($0) })
+        #expect(a.packets.allSatisfy { $0.pathID == 77 })
+    }
+}
