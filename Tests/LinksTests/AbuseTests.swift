@@ -1,0 +1,223 @@
+import EventLoop
+import Link
+import OnionCrypto
+import Testing
+import Transport
+import Wire
+
+@testable import Links
+
+/// What hostile peers send, over real sockets on one loop.
+@Suite struct AbuseTests {
+    /// Takes datagrams apart from any links.
+    final class Tap: DatagramReceiver {
+        var datagrams: [[UInt8]] = []
+        func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+            for index in 0..<batch.count {
+                let packet = batch.packet(index)
+                datagrams.append([UInt8](copying: packet.bytes))
+            }
+        }
+    }
+
+    @Test("R1, R2, R4: floods of garbage are counted, not answered, and leave nothing behind") func garbage() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let tap = Tap()
+        let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { socket.close() }
+        var generator = SystemRandomNumberGenerator()
+        let target = SocketAddress(node.endpoint)
+        let size = harness.network.packetSize
+        var sent = 0
+        for round in 0..<40 {
+            for number in 0..<50 {
+                var datagram = SecureRandom.bytes(number % 5 == 0 ? Int.random(in: 0..<1_460, using: &generator) : size)
+                if number % 5 < 3, datagram.count >= 4 {
+                    datagram[0] = UInt8((round + number) % 7)
+                    datagram[1] = 0
+                    datagram[2] = 0
+                    datagram[3] = 0
+                }
+                socket.send(datagram.rawSpan, to: target)
+                sent += 1
+            }
+            let expected = UInt64(sent)
+            #expect(harness.run { node.links.counters.drops.total >= expected })
+        }
+        #expect(tap.datagrams.isEmpty)
+        let counts = node.links.withTable { ($0.count, $0.indices.count) }
+        #expect(counts == (0, 0))
+        #expect(node.links.counters.drops[.badMAC] > 0 && node.links.counters.drops[.unknownIndex] > 0)
+        #expect(node.links.counters.drops[.wrongSize] > 0 && node.links.counters.drops[.unexpectedAnswer] > 0)
+    }
+
+    @Test("R1, R2: initiations without a cookie get a cookie of the same size and make no state") func cookies() throws
+    {
+        let harness = try Harness()
+        let node = try harness.node { $0.responder.cookies = 30 }
+        let tap = Tap()
+        let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { socket.close() }
+        for number in 0..<200 {
+            var initiator = try LinkInitiator(
+                network: harness.network, responder: node.nodeID.key, identity: nil,
+                localIndex: 1_000 + UInt32(number), now: node.links.now)
+            guard case .send(let datagram) = initiator.poll(now: node.links.now, wallClock: 0) else { return }
+            socket.send(datagram.rawSpan, to: SocketAddress(node.endpoint))
+        }
+        #expect(harness.run { node.links.counters.cookiesSent + node.links.counters.drops[.cookieLimit] == 200 })
+        #expect(node.links.counters.drops[.cookieLimit] > 100)
+        #expect(harness.run { tap.datagrams.count == Int(node.links.counters.cookiesSent) })
+        #expect(tap.datagrams.allSatisfy { $0.count == harness.network.packetSize && $0[0] == 4 })
+        let counts = node.links.withTable { ($0.count, $0.indices.count) }
+        #expect(counts == (0, 0))
+    }
+
+    @Test("R4: half-open links are bounded, and the oldest gives way") func halfOpen() throws {
+        let harness = try Harness()
+        let node = try harness.node { $0.maximumHalfOpen = 4 }
+        let tap = Tap()
+        let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { socket.close() }
+        for number in 0..<12 {
+            let initiation = try knock(harness, node, socket, tap, index: 1_000 + UInt32(number))
+            // R2: the answer is no longer than the question.
+            #expect(tap.datagrams[1].count == initiation.count && tap.datagrams[1][0] == 3)
+            // A replay of the same initiation makes nothing.
+            socket.send(initiation.rawSpan, to: SocketAddress(node.endpoint))
+            #expect(harness.run { node.links.counters.drops[.replayedInitiation] == UInt64(number + 1) })
+        }
+        #expect(node.links.status.halfOpen == 4)
+        let counts = node.links.withTable { ($0.count, $0.indices.count) }
+        #expect(counts == (4, 4))
+        #expect(node.ups.isEmpty)
+        // An honest client still gets in.
+        let client = try harness.client()
+        _ = try harness.connect(client, node)
+    }
+
+    @Test("R4: half-open links end by themselves") func halfOpenEnds() throws {
+        let harness = try Harness()
+        let node = try harness.node { $0.halfOpenTime = .milliseconds(100) }
+        let tap = Tap()
+        let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { socket.close() }
+        _ = try knock(harness, node, socket, tap, index: 1_000)
+        #expect(node.links.status.halfOpen == 1)
+        #expect(harness.run { node.links.status.halfOpen == 0 })
+        let counts = node.links.withTable { ($0.count, $0.indices.count) }
+        #expect(counts == (0, 0))
+        #expect(node.ups.isEmpty && node.downs.isEmpty)
+    }
+
+    /// Goes through a client's handshake up to the response and leaves it at that; returns the initiation with cookie.
+    private func knock(
+        _ harness: Harness, _ node: Side, _ socket: DatagramSocket, _ tap: Tap, index: UInt32
+    ) throws -> [UInt8] {
+        var initiator = try LinkInitiator(
+            network: harness.network, responder: node.nodeID.key, identity: nil, localIndex: index,
+            now: node.links.now)
+        tap.datagrams = []
+        var initiation: [UInt8] = []
+        for round in 1...2 {
+            if case .send(let datagram) = initiator.poll(now: node.links.now, wallClock: 0) { initiation = datagram }
+            socket.send(initiation.rawSpan, to: SocketAddress(node.endpoint))
+            #expect(harness.run { tap.datagrams.count == round })
+            let answer = tap.datagrams[0]
+            if round == 1 { _ = initiator.receive(answer.rawSpan, now: node.links.now) }
+        }
+        return initiation
+    }
+
+    @Test("messages beyond the limits are refused: type, length, number") func limits() throws {
+        let harness = try Harness()
+        let node = try harness.node { $0.messagesPerLink = 3 }
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        node.onMessage = { _, _, _, _ in }
+        var replies: [Result<[UInt8], ControlFailure>] = []
+        for _ in 0..<5 { client.links.request(on: link.near, .getSnapshot, body: []) { replies.append($0) } }
+        #expect(harness.run { replies.count == 2 && node.messages.count == 3 })
+        #expect(replies == [.failure(.refused), .failure(.refused)])
+        // Answered in another order, each once; a second answer does nothing.
+        for (number, message) in node.messages.enumerated().reversed() {
+            node.links.answer(message.responder, [UInt8(number)])
+            node.links.answer(message.responder, [99])
+            node.links.refuse(message.responder)
+        }
+        #expect(harness.run { replies.count == 5 })
+        #expect(Set(replies.compactMap { try? $0.get() }) == [[0], [1], [2]])
+
+        // A body that its type does not allow, sent past the check of our own side.
+        for (type, count) in [(UInt8(2), 9), (5, 9), (4, 1), (0, 0), (9, 3), (200, 0)] {
+            let state = try #require(client.links.find(link.near))
+            let stream = try state.connection.openStream()
+            let bytes = [type] + [UInt8](repeating: 0, count: count)
+            _ = state.connection.write(stream, bytes.rawSpan)
+            state.connection.finish(stream)
+            let before = node.links.counters.messagesRefused
+            client.links.markDirty(state)
+            #expect(harness.run { node.links.counters.messagesRefused == before + 1 })
+        }
+        #expect(node.messages.count == 3)
+        #expect(node.downs.isEmpty)
+    }
+
+    @Test("a client's messages are limited in their rate") func rate() throws {
+        let harness = try Harness()
+        let node = try harness.node { $0.clientMessages = (rate: 1, burst: 10) }
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        var refused = 0
+        var answered = 0
+        for _ in 0..<30 {
+            client.links.request(on: link.near, .getDescriptor, body: [1]) {
+                if $0 == .failure(.refused) { refused += 1 } else { answered += 1 }
+            }
+        }
+        #expect(harness.run { refused + answered == 30 })
+        #expect(answered >= 10 && answered <= 13)
+    }
+
+    @Test("a message without an answer times out, on both sides") func timeouts() throws {
+        let harness = try Harness()
+        let node = try harness.node { $0.answerTime = .milliseconds(100) }
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        node.onMessage = { _, _, _, _ in }
+        var first: Result<[UInt8], ControlFailure>?
+        client.links.request(on: link.near, .getSnapshot, body: [], timeout: .milliseconds(50)) { first = $0 }
+        #expect(harness.run { first == .failure(.timedOut) })
+        var second: Result<[UInt8], ControlFailure>?
+        client.links.request(on: link.near, .getSnapshot, body: [], timeout: .seconds(8)) { second = $0 }
+        #expect(harness.run { second == .failure(.refused) })
+    }
+
+    @Test("O17, K8: replays and packets of no link have no effect") func replay() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        // A relay between them that sends everything twice would do the same as this: seal once, send twice.
+        let tap = Tap()
+        let middle = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { middle.close() }
+        client.links.withTable { $0.setAddress(middle.localAddress, of: link.near) }
+        #expect(client.send(on: link.near, pathID: 5, first: 9))
+        #expect(harness.run { !tap.datagrams.isEmpty })
+        let packet = tap.datagrams[0]
+        var spoiled = packet
+        spoiled[30] ^= 1
+        var foreign = packet
+        foreign[1] ^= 1
+        let target = SocketAddress(node.endpoint)
+        for datagram in [spoiled, foreign, packet, packet, packet] { middle.send(datagram.rawSpan, to: target) }
+        #expect(harness.run { node.links.counters.drops.total >= 4 || node.refusedCommits > 0 })
+        #expect(harness.run { node.packets.count == 1 })
+        #expect(node.packets[0] == (5, 9))
+        #expect(node.links.counters.drops[.badHeader] == 1)
+        #expect(node.links.counters.drops[.unknownIndex] == 1)
+        #expect(Int(node.links.counters.drops[.replayedPacket]) + node.refusedCommits == 2)
+    }
+}
