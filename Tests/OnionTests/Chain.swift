@@ -31,9 +31,9 @@ final class ChainNode {
     var seenRecords: [UInt8] = []
     let onionKey: [UInt8]
 
-    init(_ number: UInt8) {
+    init(_ number: UInt8) throws {
         id = Bytes32([UInt8](repeating: 100 + number, count: 32))!
-        let keys = try! OnionKeys(now: at(0))
+        let keys = try OnionKeys(now: at(0))
         onionKey = keys.publicKey
         responder = BuildResponder(
             network: testNetwork, node: id, keys: keys, cache: BuildReplayCache(now: at(0)))
@@ -63,18 +63,18 @@ final class Chain {
     var refusal: (Int) -> BuildStatus? = { _ in nil }
     var faults: [BuildFault] = []
 
-    init(_ count: Int, _ suite: Suite = .chacha20poly1305) {
-        nodes = (0..<count).map { ChainNode(UInt8($0)) }
+    init(_ count: Int, _ suite: Suite = .chacha20poly1305) throws {
+        nodes = try (0..<count).map { try ChainNode(UInt8($0)) }
         self.suite = suite
     }
 
     var targets: [HopTarget] { nodes.map { HopTarget(node: $0.id, onionKey: $0.onionKey, suite: suite) } }
 
     @discardableResult
-    func build(time: UnixTime = testTime, hopTime: UnixTime = testTime, now: Instant = at(0)) -> Built {
-        let builder = try! PathBuilder(hops: targets, network: testNetwork, time: time)
+    func build(time: UnixTime = testTime, hopTime: UnixTime = testTime, now: Instant = at(0)) throws -> Built {
+        let builder = try PathBuilder(hops: targets, network: testNetwork, time: time)
         var records = builder.records
-        let (pathID, reply) = answer(0, &records, from: clientID, hopTime, now)
+        let (pathID, reply) = try answer(0, &records, from: clientID, hopTime, now)
         guard let reply else { return .broken(0) }
         guardID = pathID
         let message = BuildMessage.encode(pathID: pathID, reply)
@@ -92,7 +92,7 @@ final class Chain {
     /// Node `index` answers a BUILD; nil when it resets the stream.
     func answer(
         _ index: Int, _ records: inout [UInt8], from pathID: UInt64, _ time: UnixTime, _ now: Instant
-    ) -> (UInt64, [UInt8]?) {
+    ) throws -> (UInt64, [UInt8]?) {
         onRecords(index, &records)
         let node = nodes[index]
         node.seenRecords = records
@@ -109,7 +109,7 @@ final class Chain {
             if let status = refusal(index) {
                 reply = sealer.answer(status)
             } else {
-                let handle = try! node.table.insert(keys, previous: previous, nextLink: nil, linkLimit: 100, now: now)
+                let handle = try node.table.insert(keys, previous: previous, nextLink: nil, linkLimit: 100, now: now)
                 node.handle = handle
                 answerID = node.table.forwardID(of: handle)!
                 reply = sealer.answer(.ready)
@@ -118,11 +118,11 @@ final class Chain {
             if let status = refusal(index) {
                 reply = sealer.answer(status)
             } else {
-                let handle = try! node.table.insert(
+                let handle = try node.table.insert(
                     keys, previous: previous, nextLink: UInt32(101 + index), linkLimit: 100, now: now)
                 node.handle = handle
                 var next = onward
-                let (nextID, answer) = self.answer(
+                let (nextID, answer) = try self.answer(
                     index + 1, &next, from: node.table.backwardID(of: handle)!, time, now)
                 if let answer {
                     reply = sealer.wrap(answer.rawSpan)!

@@ -12,9 +12,9 @@ import Wire
         }
     }
 
-    @Test(arguments: shapes) func packetsPassBothWays(hops: Int, suite: Suite, size: Int) {
-        let chain = Chain(hops, suite)
-        #expect(chain.build() == .path)
+    @Test(arguments: shapes) func packetsPassBothWays(hops: Int, suite: Suite, size: Int) throws {
+        let chain = try Chain(hops, suite)
+        #expect(try chain.build() == .path)
         for number in 0..<UInt64(3) {
             var packet = chain.clientPacket(size: size, fill: 0x11)
             let verdict = chain.forward(&packet)
@@ -27,9 +27,9 @@ import Wire
     }
 
     @Test(arguments: 1...4, Suite.allCases.filter(\.isAvailable))
-    func o1_aChangedBitDiesAtTheNextHonestHop(hops: Int, suite: Suite) {
-        let chain = Chain(hops, suite)
-        #expect(chain.build() == .path)
+    func o1_aChangedBitDiesAtTheNextHonestHop(hops: Int, suite: Suite) throws {
+        let chain = try Chain(hops, suite)
+        #expect(try chain.build() == .path)
         for target in 0..<hops {
             let covered = Packet.slotOffset(target + 1 == hops ? 4 : target + 1)..<Packet.minimumSize
             for byte in covered where byte < Packet.payloadOffset + 3 || byte % 97 == 0 || byte > 1_229 {
@@ -66,9 +66,9 @@ import Wire
         }
     }
 
-    @Test func o2_o16_countersAndSlotsDifferOnEveryLinkAndCountOnTheirOwn() {
-        let chain = Chain(4)
-        #expect(chain.build() == .path)
+    @Test func o2_o16_countersAndSlotsDifferOnEveryLinkAndCountOnTheirOwn() throws {
+        let chain = try Chain(4)
+        #expect(try chain.build() == .path)
         var forward: [[UInt64]] = [], backward: [[UInt64]] = []
         for _ in 0..<3 {
             var seen: [UInt64] = []
@@ -102,9 +102,9 @@ import Wire
         for hop in 1..<4 { #expect(jumped[hop] == backward[2][hop] + 1) }
     }
 
-    @Test(arguments: 1...4) func o3_aReplayedPacketDiesAtTheFirstHopThatSawIt(hops: Int) {
-        let chain = Chain(hops)
-        #expect(chain.build() == .path)
+    @Test(arguments: 1...4) func o3_aReplayedPacketDiesAtTheFirstHopThatSawIt(hops: Int) throws {
+        let chain = try Chain(hops)
+        #expect(try chain.build() == .path)
         for into in 0..<hops {
             var copy: [UInt8] = []
             var packet = chain.clientPacket()
@@ -132,9 +132,9 @@ import Wire
         }
     }
 
-    @Test func o3_aPacketOfAnEarlierEpochIsStillAReplay() {
-        let chain = Chain(2)
-        #expect(chain.build() == .path)
+    @Test func o3_aPacketOfAnEarlierEpochIsStillAReplay() throws {
+        let chain = try Chain(2)
+        #expect(try chain.build() == .path)
         var first = chain.clientPacket(now: at(0))
         var copy = first
         _ = chain.forward(&first, now: at(0))
@@ -148,9 +148,9 @@ import Wire
         #expect(chain.forward(&copy, now: at(62)) == .drop(.replayed))
     }
 
-    @Test func o4_anIDCountsOnlyFromItsOwnLink() {
-        let chain = Chain(3)
-        #expect(chain.build() == .path)
+    @Test func o4_anIDCountsOnlyFromItsOwnLink() throws {
+        let chain = try Chain(3)
+        #expect(try chain.build() == .path)
         let node = chain.nodes[1]
         let forward = node.table.forwardID(of: node.handle!)!
         let backward = node.table.backwardID(of: node.handle!)!
@@ -167,10 +167,10 @@ import Wire
         #expect(node.table.find(link: 101, pathID: 0) == .unknown)
     }
 
-    @Test func o5_aGuardSeesThreeAndFourHopsAlike() {
+    @Test func o5_aGuardSeesThreeAndFourHopsAlike() throws {
         for hops in 3...4 {
-            let chain = Chain(hops)
-            chain.build()
+            let chain = try Chain(hops)
+            try chain.build()
             var packet = chain.clientPacket()
             _ = chain.forward(&packet) { index, bytes in
                 // After the guard's layer, the next slot is all that is in the clear.
@@ -189,16 +189,16 @@ import Wire
         }
     }
 
-    @Test(arguments: 1...4) func o6_everyPacketKeepsItsSize(hops: Int) {
-        let chain = Chain(hops)
-        chain.build()
+    @Test(arguments: 1...4) func o6_everyPacketKeepsItsSize(hops: Int) throws {
+        let chain = try Chain(hops)
+        try chain.build()
         var packet = chain.clientPacket(size: 1_392)
         _ = chain.forward(&packet) { _, bytes in #expect(bytes.count == 1_392) }
     }
 
-    @Test(arguments: 2...4) func o15_marksInHeaderBytesAreGoneAfterOneHop(hops: Int) {
-        let chain = Chain(hops)
-        chain.build()
+    @Test(arguments: 2...4) func o15_marksInHeaderBytesAreGoneAfterOneHop(hops: Int) throws {
+        let chain = try Chain(hops)
+        try chain.build()
         // Forward: everything before the hop's own slot is free for the hop before; it must not come out again.
         for marked in 0..<hops {
             var packet = chain.clientPacket()
@@ -240,9 +240,9 @@ import Wire
         #expect(packet[Packet.firstSlotOffset..<Packet.slotOffset(4)].allSatisfy { $0 == 0 })
     }
 
-    @Test(arguments: 1...4) func o17_aSpoiledCopyDoesNotDisplaceTheRealPacket(hops: Int) {
-        let chain = Chain(hops)
-        chain.build()
+    @Test(arguments: 1...4) func o17_aSpoiledCopyDoesNotDisplaceTheRealPacket(hops: Int) throws {
+        let chain = try Chain(hops)
+        try chain.build()
         var packet = chain.clientPacket()
         let verdict = chain.forward(&packet) { index, bytes in
             var spoiled = bytes
@@ -268,9 +268,9 @@ import Wire
         }
     }
 
-    @Test func aClientMaySkipNumbers() {
-        let chain = Chain(3)
-        chain.build()
+    @Test func aClientMaySkipNumbers() throws {
+        let chain = try Chain(3)
+        try chain.build()
         chain.path!.skipNumber()
         var packet = chain.clientPacket()
         #expect(chain.forward(&packet) == .deliver(path: chain.nodes[2].handle!, number: 1))

@@ -1,0 +1,156 @@
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Onion
+
+/// The table apart from packets: bounds, names, ends of paths.
+@Suite struct ForwardingTableTests {
+    private func keys(_ slot: Int) -> HopKeys {
+        HopKeys(secret: Secret.random(), slot: slot, suite: .chacha20poly1305)
+    }
+
+    @discardableResult
+    private func add(
+        _ table: inout ForwardingTable, slot: Int = 1, from: UInt32 = 1, to: UInt32? = 2, limit: Int = 1_000_000,
+        now: Instant = at(0)
+    ) throws -> PathHandle {
+        try table.insert(
+            keys(slot), previous: PathEnd(link: from, pathID: 77), nextLink: to, linkLimit: limit, now: now)
+    }
+
+    @Test func r3_theTableIsBounded() throws {
+        var table = ForwardingTable(maximumPaths: 10)
+        for _ in 0..<10 { try add(&table) }
+        do {
+            try add(&table)
+            Issue.record("an eleventh path")
+        } catch { #expect(error as? ForwardingTableError == .full) }
+        #expect(table.count == 10)
+    }
+
+    @Test func r3_aLinkIsBounded() throws {
+        var table = ForwardingTable(maximumPaths: 100)
+        for _ in 0..<3 { try add(&table, from: 5, limit: 3) }
+        do {
+            try add(&table, from: 5, limit: 3)
+            Issue.record("a fourth path")
+        } catch { #expect(error as? ForwardingTableError == .linkFull) }
+        // Paths that pass towards the exit do not count on that link, and another link has its own count.
+        for _ in 0..<5 { try add(&table, from: 6, to: 5, limit: 5) }
+        #expect(table.pathsAsked(by: 5) == 3)
+        #expect(table.pathsAsked(by: 6) == 5)
+    }
+
+    @Test func r3_unansweredPathsGoAfter30SecondsAndAllAfter1200() throws {
+        var table = ForwardingTable(maximumPaths: 100)
+        let open = try add(&table)
+        let ready = try add(&table)
+        let terminal = try add(&table, slot: 4, to: nil)
+        #expect(table.connect(ready, nextPathID: 9) == true)
+        #expect(table.sweep(now: at(29.9), limit: 1_000) == [])
+        let first = table.sweep(now: at(30), limit: 1_000)
+        #expect(first.map(\.path) == [open])
+        #expect(first[0].next == PathEnd(link: 2, pathID: 0))
+        #expect(table.sweep(now: at(1_199), limit: 1_000) == [])
+        let last = table.sweep(now: at(1_200), limit: 1_000)
+        #expect(Set(last.map(\.path)) == [ready, terminal])
+        #expect(last.first { $0.path == ready }?.next == PathEnd(link: 2, pathID: 9))
+        #expect(last.first { $0.path == terminal }?.next == nil)
+        #expect(table.count == 0)
+    }
+
+    @Test func aSweepInPiecesGoesRound() throws {
+        var table = ForwardingTable(maximumPaths: 1_000)
+        for _ in 0..<200 { try add(&table) }
+        var gone = 0
+        for _ in 0..<(table.capacity + 6) / 7 { gone += table.sweep(now: at(31), limit: 7).count }
+        #expect(gone == 200)
+    }
+
+    @Test func aReplyCompletesAPathOnce() throws {
+        var table = ForwardingTable(maximumPaths: 10)
+        let path = try add(&table)
+        #expect(table.connect(path, nextPathID: 0) == false)
+        #expect(table.connect(path, nextPathID: 5) == true)
+        #expect(table.connect(path, nextPathID: 6) == false)
+        let terminal = try add(&table, slot: 4, to: nil)
+        #expect(table.connect(terminal, nextPathID: 5) == false)
+    }
+
+    @Test func packetsOfAnUnansweredPathAreDropped() throws {
+        var table = ForwardingTable(maximumPaths: 10)
+        let path = try add(&table)
+        var packet = [UInt8](repeating: 0, count: 1_232)
+        var span = packet.mutableRawSpan
+        for (link, id) in [(UInt32(1), table.forwardID(of: path)!), (2, table.backwardID(of: path)!)] {
+            switch table.find(link: link, pathID: id) {
+            case .forward(let place): #expect(table.forward(place, &span, now: at(0)) == .drop(.notReady))
+            case .backward(let place): #expect(table.backward(place, &span, now: at(0)) == .drop(.notReady))
+            case .unknown: Issue.record("not found")
+            }
+        }
+    }
+
+    @Test func aRemovedPathIsFoundByNothing() throws {
+        var table = ForwardingTable(maximumPaths: 10)
+        let path = try add(&table)
+        let ids = (table.forwardID(of: path)!, table.backwardID(of: path)!)
+        #expect(table.handle(link: 1, pathID: ids.0) == path)
+        #expect(table.handle(link: 2, pathID: ids.1) == path)
+        #expect(table.remove(path) != nil)
+        #expect(table.remove(path) == nil)
+        #expect(table.find(link: 1, pathID: ids.0) == .unknown)
+        #expect(table.find(link: 2, pathID: ids.1) == .unknown)
+        #expect(table.forwardID(of: path) == nil)
+        let again = try add(&table)
+        #expect(again != path && table.forwardID(of: path) == nil)
+        var packet = [UInt8](repeating: 0, count: 1_232)
+        var span = packet.mutableRawSpan
+        #expect(table.sealAtTerminal(again, &span, now: at(0)).verdict == .drop(.unknownPath))
+    }
+
+    @Test func aLinkThatClosesTakesItsPathsWithIt() throws {
+        var table = ForwardingTable(maximumPaths: 100)
+        let a = try add(&table, from: 1, to: 2)
+        let b = try add(&table, from: 2, to: 3)
+        let c = try add(&table, from: 3, to: 3)  // in and out by the same link
+        let d = try add(&table, slot: 4, from: 2, to: nil)
+        let removed = table.removeAll(link: 2)
+        #expect(Set(removed.map(\.path)) == [a, b, d])
+        #expect(table.pathsAsked(by: 1) == 0)
+        #expect(table.pathsAsked(by: 3) == 1)
+        #expect(table.removeAll(link: 3).map(\.path) == [c])
+        #expect(table.removeAll(link: 3) == [])
+        #expect(table.count == 0)
+    }
+
+    @Test func o2_idsTellNothingOfEachOtherAndNeverComeTwice() throws {
+        var table = ForwardingTable(worker: 3, maximumPaths: 100_000)
+        var seen: Set<UInt64> = []
+        var distances: Set<Int64> = []
+        for round in 0..<4_000 {
+            let path = try add(&table)
+            let forward = table.forwardID(of: path)!
+            let backward = table.backwardID(of: path)!
+            #expect(seen.insert(forward).inserted && seen.insert(backward).inserted)
+            #expect(PathID.worker(of: forward) == 3 && !PathID.isClient(forward))
+            distances.insert(Int64(PathID.index(of: forward)) - Int64(PathID.index(of: backward)))
+            if round % 2 == 0 { _ = table.remove(path) }
+        }
+        #expect(distances.count > 2_000)
+    }
+
+    @Test func pathIDPartsComeBack() {
+        let id = PathID.make(worker: 0xab, index: 0x81_2345, random: 0xdead_beef)
+        #expect(id == 0xab81_2345_dead_beef)
+        #expect(PathID.worker(of: id) == 0xab && PathID.index(of: id) == 0x81_2345)
+        #expect(PathID.random(of: id) == 0xdead_beef && PathID.isClient(id))
+    }
+
+    @Test func theSequenceIsAPermutation() {
+        var sequence = PathIDSequence()
+        var seen: Set<UInt32> = []
+        for _ in 0..<50_000 { #expect(seen.insert(sequence.next()).inserted) }
+    }
+}
