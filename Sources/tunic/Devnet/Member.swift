@@ -35,7 +35,12 @@ final class Member {
         case nil: break
         }
         if process == nil { return "was not started" }
-        return status.map { $0.problem ?? "not ready" } ?? "does not answer\(last)"
+        return status.map { sentence($0.problem) ?? "not ready" } ?? "does not answer\(last)"
+    }
+
+    /// A sentence without its full stop, to stand in a list.
+    private func sentence(_ text: String?) -> String? {
+        text.map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 }
     }
 
     /// This program's own path, as `/proc/self/exe` names it; that name itself where the file was replaced.
