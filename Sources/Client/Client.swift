@@ -120,10 +120,11 @@ public final class Client {
 
     /// Gives the app a stream of its isolation key's session, now or when there is one; its own deadline bounds the wait.
     func connect(_ connection: SocksConnection, isolation: IsolationKey) {
-        if let session = sessions[isolation], session.isUsable { return connection.open(on: session.session) }
+        if let session = sessions[isolation], session.hasRoom { return connection.open(on: session.session) }
         guard waiting[isolation] != nil || sessions.count + waiting.count < Self.sessionLimit else {
             return connection.fail()
         }
+        guard waiting[isolation]?.count ?? 0 < Self.connectionLimit else { return connection.fail() }
         waiting[isolation, default: []].append(connection)
         begin(isolation)
     }
@@ -146,9 +147,18 @@ public final class Client {
             }
             sessions[key] = session
             lastExit[key] = nil
-            let apps = waiting.removeValue(forKey: key) ?? []
-            for app in apps where !app.isOver { app.open(on: session.session) }
+            session.streamsAvailable = { [weak self] in self?.openWaiting(key) }
+            openWaiting(key)
         }
+    }
+
+    /// Opens streams for the apps that wait, as far as the session has room.
+    private func openWaiting(_ key: IsolationKey) {
+        guard let session = sessions[key], var apps = waiting.removeValue(forKey: key) else { return }
+        apps.removeAll { $0.isOver }
+        var rest = apps[...]
+        while session.hasRoom, let app = rest.popFirst() { app.open(on: session.session) }
+        if !rest.isEmpty { waiting[key] = Array(rest) }
     }
 
     // MARK: Status

@@ -34,6 +34,8 @@ final class ClientSession: SessionOwner {
     private var leglessSince: Instant?
     private var idleSince: Instant?
     private(set) var isOver = false
+    /// Called when streams can be opened again after there were as many as the exit allows.
+    var streamsAvailable: () -> Void = {}
     /// Called once, when the session has ended.
     var ended: () -> Void = {}
 
@@ -54,8 +56,8 @@ final class ClientSession: SessionOwner {
 
     var streamCount: Int { session.streamCount }
 
-    /// Whether new streams can begin here.
-    var isUsable: Bool { !isOver && !session.connection.isClosed && session.connection.streamsAvailable > 0 }
+    /// Whether a stream can begin here now.
+    var hasRoom: Bool { !isOver && !session.connection.isClosed && session.connection.streamsAvailable > 0 }
 
     /// Whether the path carries this session's data.
     func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }
@@ -212,8 +214,9 @@ final class ClientSession: SessionOwner {
             // An exit opens no streams.
             session.connection.reset(id, code: SessionError.cancelled)
             session.connection.stopSending(id, code: SessionError.cancelled)
-        case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .streamsAvailable,
-            .legValidated, .legActivated, .pathChallenge, .pathResponse:
+        case .streamsAvailable: streamsAvailable()
+        case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .legValidated,
+            .legActivated, .pathChallenge, .pathResponse:
             break
         }
     }

@@ -23,7 +23,7 @@ public struct NetworkLimits: Hashable, Sendable {
     /// Streams that one path may open at an exit at once.
     public var streamBurst = 300
     /// Open streams of one session at an exit.
-    public var streamsPerSession = 1_024
+    public var streamsPerSession = 4_096
 
     /// The limits that hold where the network file names no others.
     public init() {}
