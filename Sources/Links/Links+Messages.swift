@@ -41,6 +41,10 @@ extension Links {
     /// Answers a control message; does nothing when it was answered, timed out, or its link is gone.
     public func answer(_ responder: ControlResponder, _ body: [UInt8]) {
         guard let link = find(responder.link), link.isOpen else { return }
+        if body.count > 64 << 10 {
+            let held = links.reduce(0) { $0 + ($1?.answerBytes ?? 0) }
+            guard held + body.count <= configuration.answerMemory else { return refuse(responder) }
+        }
         link.answer(StreamID(responder.stream), body, deadline: now + configuration.messageTime)
         markDirty(link)
     }
@@ -113,6 +117,7 @@ extension Links {
             case .writable(let stream):
                 link.writeRequest(stream)
                 link.writeAnswer(stream)
+                link.incoming[stream]?.deadline = table.now + configuration.messageTime
                 markDirty(link)
             case .reset(let stream, _), .stopSending(let stream, _):
                 link.end(stream, .failure(.refused))
@@ -175,6 +180,7 @@ extension Links {
                 }
             }
             link.incoming[stream]!.bytes = message.bytes
+            guard link.messageBytes <= link.messageMemory else { return refuse(link, stream) }
             switch link.connection.readState(stream) {
             case .open: break
             case .finished, .unknown: arrived(link, stream, message.bytes)

@@ -37,7 +37,13 @@ public struct LinksConfiguration: Sendable {
     public var clientMessages = (rate: 20, burst: 200)
     /// Control messages a second from a node, and their burst.
     public var nodeMessages = (rate: 1_000, burst: 4_000)
-    /// How long a message may take to come whole.
+    /// Bytes that the unfinished messages of one client may hold together.
+    public var clientMessageMemory = 320 << 10
+    /// Bytes that the unfinished messages of one node may hold together.
+    public var nodeMessageMemory = 2 << 20
+    /// Bytes that answers above 64 KiB may hold together, over all links, until they are written.
+    public var answerMemory = 256 << 20
+    /// How long a message may take to come whole, and an answer to make progress.
     public var messageTime = TimeSpan.seconds(30)
     /// How long a message may wait for our answer.
     public var answerTime = TimeSpan.seconds(60)

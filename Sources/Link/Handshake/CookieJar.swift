@@ -26,12 +26,13 @@ struct CookieJar: ~Copyable {
         if age >= Self.period * 2 {
             previous = nil
             rotation += 2
+            startedAt = now
         } else {
             previous = consume current
             rotation += 1
+            startedAt = startedAt + Self.period
         }
         current = .random()
-        startedAt = now
     }
 
     /// The cookie of `source` under the current secret.

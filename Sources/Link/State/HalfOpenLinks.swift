@@ -67,6 +67,9 @@ public struct HalfOpenLinks<Link: Hashable & Sendable>: Sendable {
             head = 0
         }
         // Confirmed links behind a waiting one stay in the queue until it ends; bound that too.
-        if queue.count > 4 * limit { queue.removeAll { !waiting.contains($0.link) } }
+        if queue.count > 4 * limit {
+            queue.removeAll { !waiting.contains($0.link) }
+            head = 0
+        }
     }
 }

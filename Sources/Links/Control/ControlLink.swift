@@ -42,6 +42,8 @@ final class ControlLink {
     var idle: IdleTimer
     var address: PeerAddress
     var bucket: TokenBucket
+    /// What messages that have not come whole may hold.
+    let messageMemory: Int
     /// Whether `linkUp` was told.
     var isUp = false
     /// Whether the link has left the table.
@@ -63,8 +65,14 @@ final class ControlLink {
         self.isInitiator = isInitiator
         since = now
         self.timer = timer
+        var limits = configuration.control
+        if peer == .client {
+            limits.maxStreamWindow = min(limits.maxStreamWindow, 256 << 10)
+            limits.maxConnectionWindow = min(limits.maxConnectionWindow, 512 << 10)
+        }
+        messageMemory = peer == .client ? configuration.clientMessageMemory : configuration.nodeMessageMemory
         connection = Connection(
-            role: isInitiator ? .initiator : .responder, configuration: configuration.control, seed: SecureRandom.u64())
+            role: isInitiator ? .initiator : .responder, configuration: limits, seed: SecureRandom.u64())
         connection.addLeg(
             Self.leg, payloadSize: configuration.network.packetSize - Packet.payloadOffset, now: now)
         // A client's own link to its guard is idle by a client's measure as well.
@@ -139,6 +147,11 @@ final class ControlLink {
             incoming[stream]!.sent = sent
         }
     }
+
+    /// Bytes that unfinished messages hold.
+    var messageBytes: Int { incoming.values.reduce(0) { $0 + ($1.phase == .arriving ? $1.bytes.count : 0) } }
+    /// Bytes that unwritten answers hold.
+    var answerBytes: Int { incoming.values.reduce(0) { $0 + ($1.phase == .answering ? $1.bytes.count : 0) } }
 
     /// Refuses a message: resets its stream.
     func refuse(_ stream: StreamID) {

@@ -1,0 +1,191 @@
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Link
+
+@Suite struct StateTests {
+    let start = Instant(nanoseconds: 50_000_000_000)
+
+    /// Runs a liveness without any packet until it is dead; the times of its pings and of its end in ms.
+    private func silence(_ liveness: inout Liveness, late: TimeSpan = .zero) -> (pings: [Int64], dead: Int64?) {
+        var pings: [Int64] = []
+        for _ in 0..<50 {
+            let moment = liveness.nextDeadline + late
+            let time = (moment - start).nanoseconds / 1_000_000
+            switch liveness.tick(now: moment) {
+            case .none: break
+            case .ping: pings.append(time)
+            case .dead: return (pings, time)
+            }
+        }
+        return (pings, nil)
+    }
+
+    @Test("a peer that does not answer is dead after 1,150 ms under traffic") func deadUnderTraffic() {
+        var liveness = Liveness(now: start)
+        liveness.sent(now: start)
+        liveness.sent(now: start + .milliseconds(100))
+        check(liveness.tick(now: start + .milliseconds(249)) == .none)
+        let result = silence(&liveness)
+        check(result.pings == [250, 550, 850])
+        check(result.dead == 1_150)
+    }
+
+    @Test("a silent link is pinged after 10 s and found dead well within 30 s") func deadIdle() {
+        var liveness = Liveness(now: start)
+        let result = silence(&liveness)
+        check(result.pings.first == 10_000)
+        check(result.dead! < 12_000)
+    }
+
+    @Test("any packet that comes makes the link good again") func recovers() {
+        var liveness = Liveness(now: start)
+        liveness.sent(now: start)
+        check(liveness.tick(now: start + .milliseconds(250)) == .ping)
+        liveness.received(now: start + .milliseconds(400))
+        check(liveness.nextDeadline == start + .milliseconds(10_400))
+        check(liveness.tick(now: start + .milliseconds(600)) == .none)
+        liveness.sent(now: start + .milliseconds(700))
+        check(liveness.nextDeadline == start + .milliseconds(950))
+    }
+
+    @Test("a tick that comes late does not count against the peer, but not for ever") func lateTick() {
+        var liveness = Liveness(now: start)
+        liveness.sent(now: start)
+        check(liveness.tick(now: start + .milliseconds(250)) == .ping)
+        // Our loop stood still for five seconds: the peer gets all its pings from then on.
+        let after = start + .seconds(5)
+        check(liveness.tick(now: after) == .ping)
+        check(liveness.tick(now: after + .milliseconds(300)) == .ping)
+        check(liveness.tick(now: after + .milliseconds(600)) == .ping)
+        check(liveness.tick(now: after + .milliseconds(900)) == .dead)
+        var always = Liveness(now: start)
+        always.sent(now: start)
+        check(silence(&always, late: .milliseconds(500)).dead != nil)
+    }
+
+    // MARK: Address
+
+    let home = Endpoint(address: IPAddress(v4: 1), port: 1)
+    let away = Endpoint(address: IPAddress(v4: 2), port: 2)
+    let third = Endpoint(address: IPAddress(v4: 3), port: 3)
+
+    @Test("a link moves only when the new address echoes the challenge from there") func moves() {
+        var address = PeerAddress(home, mayMove: true)
+        check(address.received(from: home, byteCount: 100, random: 1, now: start) == nil)
+        check(address.received(from: away, byteCount: 100, random: 77, now: start) == 77)
+        check(address.candidateEndpoint == away)
+        // An echo before anything was sent proves nothing.
+        check(!address.answered(77, from: away))
+        address.challengeSent(byteCount: 100, now: start)
+        check(!address.answered(76, from: away))
+        check(!address.answered(77, from: home))
+        check(!address.answered(77, from: third))
+        check(address.endpoint == home)
+        check(address.answered(77, from: away))
+        check(address.endpoint == away)
+        check(!address.answered(77, from: away))
+    }
+
+    @Test("R2: an address that has proved nothing gets no more than it sent, and one packet each 500 ms") func budget()
+    {
+        var address = PeerAddress(home, mayMove: true)
+        var received = 0
+        var sent = 0
+        var moment = start
+        for _ in 0..<200 {
+            moment = moment + .milliseconds(20)
+            received += 100
+            if address.received(from: away, byteCount: 100, random: 5, now: moment) != nil {
+                address.challengeSent(byteCount: 100, now: moment)
+                sent += 100
+            }
+            check(sent <= received)
+        }
+        check(sent == 800)
+        // Another address cannot push a fresh candidate out.
+        check(address.received(from: third, byteCount: 100, random: 6, now: moment) == nil)
+        check(address.candidateEndpoint == away)
+        moment = moment + .seconds(1)
+        check(address.received(from: third, byteCount: 100, random: 6, now: moment) == 6)
+    }
+
+    @Test("a link between nodes does not move") func nodes() {
+        var address = PeerAddress(home, mayMove: false)
+        check(address.received(from: away, byteCount: 100, random: 5, now: start) == nil)
+        check(!address.answered(5, from: away))
+    }
+
+    // MARK: Idle, half-open, clock, buckets
+
+    @Test("a link is idle without paths and messages only") func idle() {
+        var timer = IdleTimer(limit: IdleTimer.clientLimit, now: start)
+        check(timer.deadline == start + .seconds(60))
+        timer.touch(now: start + .seconds(30))
+        check(timer.deadline == start + .seconds(90))
+        timer.addPath()
+        timer.addPath()
+        check(timer.deadline == nil)
+        timer.removePath(now: start + .seconds(100))
+        check(timer.deadline == nil && timer.paths == 1)
+        timer.removePath(now: start + .seconds(200))
+        check(timer.deadline == start + .seconds(260))
+        timer.removePath(now: start + .seconds(201))
+        check(timer.paths == 0)
+    }
+
+    @Test("R4: half-open links are bounded, end in time, and the oldest gives way") func halfOpen() {
+        var links = HalfOpenLinks<Int>(limit: 3, lifetime: .seconds(10))
+        for link in 0..<3 { check(links.insert(link, now: start) == nil) }
+        check(links.insert(3, now: start + .seconds(1)) == 0)
+        links.remove(2)
+        check(links.count == 2)
+        check(links.popExpired(now: start + .seconds(9)) == nil)
+        check(links.popExpired(now: start + .seconds(10)) == 1)
+        check(links.popExpired(now: start + .seconds(10)) == nil)
+        check(links.nextDeadline == start + .seconds(11))
+        for link in 10..<10_000 {
+            _ = links.insert(link, now: start + .seconds(2))
+            links.remove(link)
+        }
+        check(links.count == 1)
+        check(links.popExpired(now: start + .seconds(11)) == 3)
+        check(links.nextDeadline == nil)
+    }
+
+    @Test("the clock is the median of what nodes say, and one of them cannot move it far") func clock() {
+        var clock = ClockEstimate(wallClock: UnixTime(seconds: 1_000), now: start)
+        check(clock.time(at: start + .seconds(5)) == UnixTime(seconds: 1_005))
+        let nodes = (0..<5).map { Bytes32(copying: [UInt8](repeating: $0, count: 32).rawSpan) }
+        for node in nodes { clock.add(UnixTime(seconds: 1_700_000_000), from: node, now: start) }
+        clock.add(UnixTime(seconds: 5), from: nodes[0], now: start)
+        clock.add(UnixTime(seconds: .max), from: nodes[1], now: start)
+        for _ in 0..<10 { clock.add(UnixTime(seconds: 9_000_000_000), from: nodes[2], now: start) }
+        check(clock.time(at: start + .seconds(10)) == UnixTime(seconds: 1_700_000_010))
+        check(clock.sources == 4)
+    }
+
+    @Test("a bucket gives its burst and then its rate") func bucket() {
+        var bucket = TokenBucket(rate: 10, burst: 3, now: start)
+        check((0..<5).map { _ in bucket.take(now: start) } == [true, true, true, false, false])
+        check(!bucket.take(now: start + .milliseconds(99)))
+        check(bucket.take(now: start + .milliseconds(100)))
+        check(!bucket.take(now: start + .milliseconds(100)))
+        let later = start + .seconds(100)
+        check((0..<5).map { _ in bucket.take(now: later) } == [true, true, true, false, false])
+        // A clock that has only just begun to run.
+        var early = TokenBucket(rate: 10, burst: 3, now: Instant(nanoseconds: 0))
+        check(early.take(now: Instant(nanoseconds: 200_000_000)))
+    }
+
+    @Test("R1: buckets of sources are bounded; an IPv6 /64 shares one") func sources() {
+        var limiter = SourceLimiter(rate: 1, burst: 2, capacity: 64)
+        let prefix = IPAddress(high: 0x2001_0db8_0000_0001, low: 1)
+        let same = IPAddress(high: 0x2001_0db8_0000_0001, low: 0xffff)
+        check(limiter.take(prefix, now: start) && limiter.take(same, now: start))
+        check(!limiter.take(prefix, now: start) && !limiter.take(same, now: start))
+        for number in UInt32(0)..<10_000 { _ = limiter.take(IPAddress(v4: number), now: start) }
+        check(MemoryLayout.size(ofValue: limiter) < 128)
+    }
+}
