@@ -144,6 +144,13 @@ public final class Links {
         identity == nil ? clock.time(at: now) : UnixTime(seconds: wallClock() / 1_000_000_000)
     }
 
+    /// How far the system's clock is ahead of the network's, by the nodes linked to; nil before any has told its time.
+    public var clockError: TimeSpan? {
+        guard clock.sources > 0 else { return nil }
+        let own = Int64(clamping: wallClock() / 1_000_000_000)
+        return .seconds(own - Int64(clamping: clock.time(at: now).seconds))
+    }
+
     /// From how many nodes a client has the time; 0 for its own clock.
     public var timeSources: Int { clock.sources }
 

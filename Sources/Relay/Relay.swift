@@ -45,6 +45,7 @@ public final class Relay {
     private let messages: RelayMessages
     private var timer: LoopTimer?
     private var published = UnixTime(seconds: 0)
+    private var hasWarnedOfClock = false
     private var drained: (() -> Void)?
     private var drainEnd = Instant(nanoseconds: 0)
     private var isClosing = false
@@ -121,6 +122,10 @@ public final class Relay {
         gossip.tick()
         let isDue = links.time.seconds >= published.seconds + DescriptorStore.publishInterval
         if paths.advanceKeys() || isDue { publish() }
+        if !hasWarnedOfClock, let wrongClock {
+            hasWarnedOfClock = true
+            log.error("\(wrongClock)")
+        }
         if let drained, paths.pathCount == 0 || now >= drainEnd {
             self.drained = nil
             close(completion: drained)
@@ -141,15 +146,32 @@ public final class Relay {
             drops["\(reason)", default: 0] += paths.drops[Int(reason.rawValue)]
         }
         return RelayStatus(
-            nodeID: node, address: address, isExit: configuration.isExit, isReady: gossip.hasHeard && !paths.isDraining,
-            problem: paths.isDraining
-                ? "It drains: no new paths are taken." : gossip.hasHeard ? nil : "No other node has answered yet.",
+            nodeID: node, address: address, isExit: configuration.isExit, isReady: problem == nil,
+            problem: problem,
             isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
             sessions: exit.sessionCount, streams: exit.streamCount, descriptors: gossip.descriptors.count,
             packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
             bytesIn: counters.packetsReceived * UInt64(network.packetSize),
             bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: paths.builds,
             refusals: paths.refusals)
+    }
+
+    /// What keeps the relay from serving, in one sentence.
+    private var problem: String? {
+        if paths.isDraining { return "It drains: no new paths are taken." }
+        if let error = wrongClock { return error }
+        return gossip.hasHeard ? nil : "No other node has answered yet."
+    }
+
+    /// Says so when this machine's clock differs so much from the other nodes' that they refuse what this node signs.
+    private var wrongClock: String? {
+        guard let error = links.clockError, abs(error.inSeconds) > Double(DescriptorStore.clockTolerance) else {
+            return nil
+        }
+        let minutes = Int(abs(error.inSeconds) / 60)
+        return
+            "The clock of this machine is \(minutes) minutes \(error > .zero ? "ahead of" : "behind") the other nodes'; "
+            + "set it, and keep it right with an NTP daemon."
     }
 
     // MARK: End
