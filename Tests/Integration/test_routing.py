@@ -36,6 +36,12 @@ def command_line(pid):
     return words
 
 
+def accepts(port):
+    """Whether something on this machine takes connections there."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Routing(unittest.TestCase):
     """One network for all tests that leave its nodes alive."""
 
@@ -136,7 +142,7 @@ class Routing(unittest.TestCase):
                  "-o", f"AuthorizedKeysFile={folder}/authorized_keys", "-o", "StrictModes=no", "-o", "PidFile=none",
                  "-o", "ListenAddress=127.0.0.1", "-o", "UsePAM=no"], stderr=subprocess.DEVNULL)
             try:
-                wait_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, 10)
+                wait_until(lambda: accepts(port), 10)
                 here = os.path.dirname(os.path.abspath(__file__))
                 output = subprocess.run(
                     ["ssh", "-F", "/dev/null", "-i", f"{folder}/user", "-o", "StrictHostKeyChecking=no",
