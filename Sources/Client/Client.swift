@@ -185,6 +185,9 @@ public final class Client {
     /// What is missing, in one sentence.
     private var problem: String? {
         guard !pool.hasReadyPath else { return nil }
+        if directory.isStale {
+            return "The newest snapshot of the network is too old; no node has offered a newer one."
+        }
         if !directory.canChoose(hops: configuration.hops) {
             return "\(directory.descriptorCount) of \(directory.nodeCount) nodes are known, too few for a path of "
                 + "\(configuration.hops) hops; no node of the network file may be reachable."

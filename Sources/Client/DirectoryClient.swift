@@ -34,6 +34,9 @@ final class DirectoryClient {
     private var refetched: [NodeID: Instant] = [:]
     private var savedGuards: UInt64 = 0
     private var savedDescriptors: UInt64 = 0
+    private var savedHealth: [NodeRow] = []
+    /// Whether a node has been asked since the start: until then guards are not replaced for want of their descriptors.
+    private var hasFetched = false
     private var nextSave = Instant(nanoseconds: 0)
     /// Called when descriptors have come.
     var changed: () -> Void = {}
@@ -57,6 +60,7 @@ final class DirectoryClient {
         health = NodeHealth(rows: try store?.health() ?? [], at: now)
         savedGuards = guards.generation
         savedDescriptors = descriptors.generation
+        savedHealth = health.rows
     }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
@@ -84,9 +88,14 @@ final class DirectoryClient {
 
     /// Whether enough descriptors are known for a path of `hops` hops.
     func canChoose(hops: Int) -> Bool {
+        guard !isStale else { return false }
         let selector = currentSelector()
+        guard hasFetched || selector.missingGuards(of: guards).isEmpty else { return false }
         return selector.count >= hops && selector.count(for: Self.exit) > 0
     }
+
+    /// Whether the snapshot is too old to be relied on.
+    var isStale: Bool { chain.isStale(at: unixTime, maximumAge: network.snapshotMaximumAge) }
 
     /// Chooses the hops of a path, guard first.
     func select(hops: Int, terminal: Terminal, avoiding: [NodeID]) throws(PathRefusal) -> [NodeID] {
@@ -132,6 +141,7 @@ final class DirectoryClient {
         // A hop that resets the build or breaks its answer counts as one that cannot carry it.
         let reason = status.flatMap { NodeHealth.Reason(rawValue: $0.rawValue) } ?? .overloaded
         health.refused(by: hops[hop], next: next, reason: reason, at: unixTime)
+        if hop == 0, status == .overloaded || status == .draining { guards.failed(hops[0], at: unixTime) }
         // An onion key that a restart has replaced: the node's own word, or its neighbour's, that it cannot open a record.
         switch status {
         case nil: refetch(hops[hop])
@@ -184,11 +194,38 @@ final class DirectoryClient {
                 guard case .success(let body) = result else { return fetched(false) }
                 fetched(insert(body) >= 0)
             }
+            fetchSnapshot(link)
         }
+    }
+
+    /// Asks for a snapshot newer than the trusted one; it counts only with the signatures that the rule asks for.
+    private func fetchSnapshot(_ link: LinkID) {
+        var writer = ByteWriter(capacity: 8)
+        writer.u64(chain.highWaterMark.height)
+        links.request(on: link, .getSnapshot, body: writer.bytes, timeout: Self.answerLimit) { [weak self] result in
+            guard let self, case .success(let body) = result, !body.isEmpty else { return }
+            do throws(SnapshotRefusal) {
+                guard try chain.accept(body.rawSpan, at: unixTime) else { return }
+            } catch {
+                return log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(error)"])
+            }
+            descriptors.follow(chain.snapshot)
+            selector = nil
+            keepSnapshot()
+            changed()
+        }
+    }
+
+    private func keepSnapshot() {
+        let kept = Store.TrustedSnapshot(
+            network: network.id, height: chain.highWaterMark.height, digest: chain.highWaterMark.digest,
+            bytes: chain.trusted.encoded())
+        do { try store?.setTrustedSnapshot(kept) } catch { warn(error) }
     }
 
     private func fetched(_ isGood: Bool) {
         isFetching = false
+        if isGood { hasFetched = true }
         failures = isGood ? 0 : failures + 1
         nextFetch = isGood ? now + Self.refresh : now + PathPool.pause(after: failures)
         if isGood { changed() }
@@ -224,9 +261,9 @@ final class DirectoryClient {
 
     /// Writes what has changed to the store.
     func save() {
-        nextSave = now + .seconds(10)
+        nextSave = now + .seconds(1)
         guard let store else { return }
-        do {
+        do throws(StoreError) {
             if guards.generation != savedGuards {
                 try store.setGuards(guards.rows)
                 savedGuards = guards.generation
@@ -236,9 +273,19 @@ final class DirectoryClient {
                 try store.removeExpiredDescriptors(at: unixTime)
                 savedDescriptors = descriptors.generation
             }
-            try store.setHealth(health.rows)
+            let rows = health.rows
+            if rows != savedHealth {
+                try store.setHealth(rows)
+                savedHealth = rows
+                nextSave = now + .seconds(10)
+            }
         } catch {
-            log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
+            warn(error)
+            nextSave = now + .seconds(60)
         }
+    }
+
+    private func warn(_ error: StoreError) {
+        log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
     }
 }

@@ -22,6 +22,7 @@ final class Gossip {
     private let network: NetworkFile
     private let node: NodeID
     private let store: Store?
+    private let registry: any RegistrySource
     private var chain: SnapshotChain
     private(set) var descriptors: DescriptorStore
     /// Links to nodes that are up.
@@ -35,12 +36,16 @@ final class Gossip {
     private var nextSave = Instant(nanoseconds: 0)
     private var isFirstAnswerDue = true
 
-    init(links: Links, loop: Loop, network: NetworkFile, node: NodeID, store: Store?) throws {
+    init(
+        links: Links, loop: Loop, network: NetworkFile, node: NodeID, registry: any RegistrySource,
+        store: Store?
+    ) throws {
         self.links = links
         self.loop = loop
         self.network = network
         self.node = node
         self.store = store
+        self.registry = registry
         chain = try SnapshotChain(network: network.id, first: network.snapshot)
         descriptors = DescriptorStore(
             network: network.id, allowsPrivateAddresses: network.allowPrivateAddresses, snapshot: chain.snapshot)
@@ -104,8 +109,17 @@ final class Gossip {
             contact(peer)
             if contacting.count >= Self.fanout { break }
         }
+        followRegistry()
         if now >= nextRefresh, let link = neighbours.values.randomElement() { ask(link, everything: false) }
         if now >= nextSave { save() }
+    }
+
+    /// Takes what the registry has that is newer, as far as its signatures suffice.
+    private func followRegistry() {
+        guard let next = registry.snapshot(above: chain.highWaterMark.height, at: links.time),
+            (try? chain.accept(next, at: links.time)) == true
+        else { return }
+        descriptors.follow(chain.snapshot)
     }
 
     private func contact(_ peer: NodeID) {

@@ -51,9 +51,11 @@ public final class Relay {
     private var isClosing = false
 
     /// A relay on `loop` with the identity `identity`; its socket is open when this returns, nothing is sent before ``start()``.
+    ///
+    /// `registry` is where it learns of stakes; the network file's snapshot unless something else is given.
     public init(
         loop: Loop, network: NetworkFile, configuration: RelayConfiguration, identity: consuming SigningKey,
-        store: Store?, log: Logger
+        registry: (any RegistrySource)? = nil, store: Store?, log: Logger
     ) throws {
         self.loop = loop
         self.network = network
@@ -74,7 +76,9 @@ public final class Relay {
         let announced = configuration.announced.isEmpty ? [address] : configuration.announced
         guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) })
         else { throw RelayError.noAddress }
-        gossip = try Gossip(links: links, loop: loop, network: network, node: node, store: store)
+        gossip = try Gossip(
+            links: links, loop: loop, network: network, node: node, registry: registry ?? NetworkFileRegistry(network),
+            store: store)
         let now = Instant(nanoseconds: loop.now)
         paths = PathService(links: links, loop: loop, network: network, node: node, keys: try OnionKeys(now: now))
         let own = Set(announced.map(\.address) + [address.address])
