@@ -61,7 +61,7 @@ public final class Client {
         directory = try DirectoryClient(links: links, loop: loop, network: network, store: store, log: log)
         pool = PathPool(
             links: links, loop: loop, directory: directory, network: network.id, packetSize: network.packetSize,
-            hopCount: configuration.hops, spares: configuration.sparePaths)
+            hopCount: configuration.hops, useLimit: configuration.pathUse, spares: configuration.sparePaths)
         messages = ClientMessages(links: links, pool: pool)
         links.client = pool
         links.control = messages

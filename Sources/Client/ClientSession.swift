@@ -121,15 +121,15 @@ final class ClientSession: SessionOwner {
             suspects[leg] = nil
             if let path = legs[leg], legs.count > 1 { return pool.end(path) }
         }
-        let fresh = legs.values.filter { now - $0.since < PathPool.useLimit }.count
+        let fresh = legs.values.count { !pool.isOld($0, now) }
         if fresh < 2 { buildLeg(now) }
-        if fresh >= 2, let old = legs.values.first(where: { now - $0.since >= PathPool.useLimit }) { retire(old, now) }
+        if fresh >= 2, let old = legs.values.first(where: { pool.isOld($0, now) }) { retire(old, now) }
     }
 
     /// Moves the data off an old path, and ends it when nothing of it is on its way any more.
     private func retire(_ path: Path, _ now: Instant) {
         if session.connection.activeLeg == path.leg {
-            let other = legs.values.first { $0 !== path && now - $0.since < PathPool.useLimit }
+            let other = legs.values.first { $0 !== path && !pool.isOld($0, now) }
             if let other { session.connection.activate(other.leg, now: now) }
             session.touch()
         } else if session.connection.legStatus(path.leg)?.bytesInFlight ?? 0 == 0 {

@@ -258,5 +258,21 @@ class Failures(unittest.TestCase):
                 sock.close()
 
 
+class Rotation(unittest.TestCase):
+    """Paths that are used for three seconds only."""
+
+    def test_streams_outlive_their_paths(self):
+        with Devnet(arguments=["--path-use", "3"]) as net, Peer() as peer:
+            with socks_connect(net.socks, "127.0.0.1", peer.port, early=b"echo\n") as idle:
+                end = time.monotonic() + 12
+                while time.monotonic() < end:
+                    self.assertEqual(download(net.socks, peer.port, 20 * MIB), digest(20 * MIB))
+                    idle.sendall(b"still")
+                    self.assertEqual(read_exactly(idle, 5), b"still")
+            later = net.paths()
+            self.assertTrue(all(path["age_s"] < 8 for path in later), later)
+            self.assertLess(len(later), 12)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -26,8 +26,6 @@ final class PathPool: PacketHandler {
     static let linkLimit = TimeSpan.seconds(5)
     /// How long a build may take behind that.
     static let buildLimit = TimeSpan.seconds(10)
-    /// When a path is replaced, well before its hops forget it.
-    static let useLimit = TimeSpan.seconds(900)
     /// How many paths there may be at once.
     static let limit = 512
 
@@ -37,6 +35,7 @@ final class PathPool: PacketHandler {
     /// How many hops a path has.
     let hops: Int
     private let packetSize: Int
+    private let useLimit: TimeSpan
     private let network: Bytes32
     private var paths: [Path?] = []
     private var randoms = PathIDSequence()
@@ -59,8 +58,9 @@ final class PathPool: PacketHandler {
 
     init(
         links: Links, loop: Loop, directory: DirectoryClient, network: Bytes32, packetSize: Int, hopCount: Int,
-        spares: Int
+        useLimit: TimeSpan, spares: Int
     ) {
+        self.useLimit = useLimit
         self.links = links
         self.loop = loop
         self.directory = directory
@@ -71,6 +71,9 @@ final class PathPool: PacketHandler {
     }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
+
+    /// Whether a path is to be replaced: well before its hops forget it.
+    func isOld(_ path: Path, _ now: Instant) -> Bool { now - path.since >= useLimit }
 
     /// All paths that are building or ready.
     var all: [Path] { paths.compactMap { $0 } }
@@ -314,7 +317,7 @@ final class PathPool: PacketHandler {
 
     /// Replaces spare paths that are old; to be called every second.
     func sweep() {
-        for path in spare where now - path.since > Self.useLimit { end(path) }
+        for path in spare where isOld(path, now) { end(path) }
         for path in all { path.layers?.forgetPreviousKeys(now) }
         fillSpares()
     }

@@ -40,6 +40,11 @@ struct DevnetCommand: ParsableCommand {
     @Option(help: "How many nodes a path has, 1 to 4.")
     var hops = 3
 
+    @Option(
+        name: .customLong("path-use"),
+        help: ArgumentHelp("How long a path is used before another takes its place, 2 to 900.", valueName: "seconds"))
+    var pathUse = 900
+
     @Option(name: .customLong("packet-size"), help: ArgumentHelp("The size of every datagram.", valueName: "bytes"))
     var packetSize = NetworkFile.defaultPacketSize
 
@@ -54,6 +59,7 @@ struct DevnetCommand: ParsableCommand {
     mutating func validate() throws {
         guard 1...100 ~= nodes else { throw ValidationError("--nodes \(nodes): use 1 to 100") }
         guard 1...4 ~= hops else { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
+        guard 2...900 ~= pathUse else { throw ValidationError("--path-use \(pathUse): use 2 to 900 seconds") }
         guard hops <= nodes else {
             throw ValidationError("--hops \(hops) takes as many nodes, but --nodes is \(nodes)")
         }
@@ -70,7 +76,7 @@ struct DevnetCommand: ParsableCommand {
         let devnet = try Devnet(
             .init(
                 nodes: nodes, exits: exits, socks: socks, folder: dir.map(Files.absolute), hops: hops,
-                packetSize: packetSize,
+                pathUse: pathUse, packetSize: packetSize,
                 printsJSON: json, logLevel: logging.level.rawValue, command: command))
         throw ExitCode(try devnet.run())
     }

@@ -18,6 +18,7 @@ final class Devnet {
         /// Nil: a temporary folder, removed at the end.
         var folder: String?
         var hops: Int
+        var pathUse: Int
         var packetSize: Int
         var printsJSON: Bool
         var logLevel: String
@@ -124,7 +125,7 @@ final class Devnet {
             client,
             [
                 "client", "--network", network.file, "--socks", options.socks.description, "--data", client.folder,
-                "--hops", "\(options.hops)",
+                "--hops", "\(options.hops)", "--path-use", "\(options.pathUse)",
             ])
     }
 
