@@ -27,7 +27,11 @@ public struct DataFolder: ~Copyable {
         self.path = path
     }
 
-    deinit { close(lock) }
+    deinit {
+        // Closing alone would leave the lock with a child that another thread has just forked, until that child's exec.
+        _ = flock(lock, LOCK_UN)
+        close(lock)
+    }
 
     /// The path of `name` in the folder.
     public borrowing func file(_ name: String) -> String { "\(path)/\(name)" }
