@@ -86,10 +86,13 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Reads what Tests/Vectors holds.
+        .target(
+            name: "VectorFiles", dependencies: ["OnionCrypto", "Wire"], path: "Tests/VectorFiles", swiftSettings: settings),
         tests("WireTests", ["Wire"]),
-        tests("OnionCryptoTests", ["OnionCrypto"]),
-        tests("OnionTests", ["Onion", "OnionCrypto", "Wire"]),
-        tests("LinkTests", ["Link", "OnionCrypto", "Wire"]),
+        tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
+        tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
+        tests("LinkTests", ["Link", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("LinksTests", ["Links", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
         tests("TransportTests", ["Transport", "Wire"]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

@@ -1,6 +1,7 @@
 import OnionCrypto
 import Synchronization
 import Testing
+import VectorFiles
 import Wire
 
 @testable import Onion

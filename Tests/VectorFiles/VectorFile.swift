@@ -1,13 +1,14 @@
-import Glibc
-import OnionCrypto
-import Wire
+internal import Glibc
+public import OnionCrypto
+public import Wire
 
 /// A file of `Tests/Vectors`: one flat JSON object of hexadecimal strings.
-struct VectorFile {
+public struct VectorFile: Sendable {
     private var values: [String: [UInt8]] = [:]
 
-    init(_ name: String, testFile: String = #filePath) throws {
-        var parts = testFile.split(separator: "/", omittingEmptySubsequences: false).dropLast(2)
+    /// Reads `Tests/Vectors/<name>.json`.
+    public init(_ name: String) throws {
+        var parts = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(2)
         parts += ["Vectors", "\(name).json"]
         let strings = try Self.strings(in: Self.read(parts.joined(separator: "/")))
         for index in stride(from: 0, to: strings.count - 1, by: 2) {
@@ -15,24 +16,31 @@ struct VectorFile {
         }
     }
 
-    struct Missing: Error { let name: String }
+    /// A file or a value that is not there.
+    public struct Missing: Error {
+        let name: String
+    }
 
-    func callAsFunction(_ name: String) throws -> [UInt8] {
+    /// The value `name`.
+    public func callAsFunction(_ name: String) throws -> [UInt8] {
         guard let value = values[name] else { throw Missing(name: name) }
         return value
     }
 
-    func secret(_ name: String) throws -> Secret {
+    /// The value `name` as a secret.
+    public func secret(_ name: String) throws -> Secret {
         let bytes = try self(name)
         return Secret(copying: bytes.rawSpan)
     }
 
-    func bytes32(_ name: String) throws -> Bytes32 {
+    /// The value `name` of 32 bytes.
+    public func bytes32(_ name: String) throws -> Bytes32 {
         guard let value = Bytes32(try self(name)) else { throw Missing(name: name) }
         return value
     }
 
-    static func bytes(hex: String) throws -> [UInt8] {
+    /// The bytes of hexadecimal digits.
+    public static func bytes(hex: String) throws -> [UInt8] {
         let digits = try hex.utf8.map { (digit: UInt8) throws -> UInt8 in
             guard let value = Character(UnicodeScalar(digit)).hexDigitValue else { throw Missing(name: hex) }
             return UInt8(value)
