@@ -88,7 +88,8 @@ let package = Package(
 
         // Reads what Tests/Vectors holds.
         .target(
-            name: "VectorFiles", dependencies: ["OnionCrypto", "Wire"], path: "Tests/VectorFiles", swiftSettings: settings),
+            name: "VectorFiles", dependencies: ["OnionCrypto", "Wire"], path: "Tests/VectorFiles",
+            swiftSettings: settings),
         tests("WireTests", ["Wire"]),
         tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
