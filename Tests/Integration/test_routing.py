@@ -93,6 +93,13 @@ class Routing(unittest.TestCase):
                 count += len(part)
         self.assertEqual(count, 200_000)
 
+    def test_apps_that_wait_for_the_reply_before_they_speak_are_served(self):
+        for _ in range(300):
+            with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, timeout=5) as sock:
+                sock.sendall(b"get 8\n")
+                read_exactly(sock, 8)
+                self.assertEqual(sock.recv(1), b"")
+
     def test_replies_name_the_exits_real_errors(self):
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))

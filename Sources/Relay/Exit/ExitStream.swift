@@ -109,6 +109,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         deadline?.close()
         deadline = nil
         _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
+        session.touch()
         let pump = StreamPump(session: session, id: id, socket: stream) { [weak self] in self?.finish() }
         self.pump = pump
         pump.start()
