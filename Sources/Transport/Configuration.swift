@@ -16,17 +16,23 @@ public enum CongestionAlgorithm: Sendable {
 public struct Configuration: Sendable {
     /// The congestion controller of new legs.
     public var congestion: CongestionAlgorithm = .model
-    /// How far a stream's receive window may grow.
+    /// How far a stream's receive window may grow; at most a quarter of `maxConnectionWindow` counts.
     public var maxStreamWindow = 8 << 20
-    /// How far the connection's receive window may grow: the cap on what all streams together may hold unread.
-    public var maxConnectionWindow = 16 << 20
+    /// The cap on what all streams together may hold unread.
+    ///
+    /// Credit is given ahead of what has come, not of what was read, so that unread streams do not stop the others; when
+    /// they hold three quarters of this cap, those that nobody reads are reset, the largest first.
+    public var maxConnectionWindow = 32 << 20
+    /// How long nothing must have been read of a stream before it counts as one that nobody reads.
+    public var unreadGrace = TimeSpan.seconds(2)
     /// What one stream may hold unsent and unacknowledged; it starts at `InitialLimits.streamData` and grows with the
     /// congestion window.
     public var maxStreamSendBuffer = 8 << 20
-    /// What all streams together may hold unsent and unacknowledged.
+    /// What all streams together may hold unsent and unacknowledged; one may hold half as much as
+    /// is left for others, and 4 KiB in any case.
     public var maxSendBuffer = 32 << 20
     /// How many streams of the peer may be open at once.
-    public var maxPeerStreams = 2_048
+    public var maxPeerStreams = 4_096
     /// What datagrams waiting to be sent, and to be polled, may hold: each a budget of its own.
     public var maxDatagramQueue = 512 << 10
     /// What datagrams being put together may hold.

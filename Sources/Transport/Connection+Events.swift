@@ -16,11 +16,14 @@ extension Connection {
             tellStreams = false
             return .streamsAvailable
         }
-        if waitsForRoom, heldToSend < configuration.maxSendBuffer * 3 / 4 {
-            waitsForRoom = false
+        if let mark = waitsForRoomAt, heldToSend <= mark - max(configuration.maxSendBuffer / 64, 16 << 10) {
+            waitsForRoomAt = nil
             var slot = 0
             while slot < streams.count {
-                if streams[slot].isUsed, streams[slot].wantsRoom { sendHalfChanged(slot) }
+                if streams[slot].isUsed, streams[slot].wantsRoom {
+                    sendHalfChanged(slot)
+                    if streams[slot].wantsRoom { waitsForRoomAt = heldToSend }
+                }
                 slot += 1
             }
             return nextEvent()
@@ -76,7 +79,7 @@ extension Connection {
         }
         if signals.contains(.reset) {
             streams[slot].signals.remove(.reset)
-            return .reset(id, code: streams[slot].receive.resetCode ?? 0)
+            return .reset(id, code: streams[slot].receive.endCode ?? 0)
         }
         if signals.contains(.stopSending) {
             streams[slot].signals.remove(.stopSending)

@@ -120,37 +120,18 @@ extension Connection {
         let high = frame.offset + UInt64(frame.data.byteCount)
         let highest = streams[slot].receive.highest
         if high > highest, receivedData + (high - highest) > receiveLimit { return .violation(.flowControl) }
-        let outcome = streams[slot].receive.receive(frame, pool: &pool)
+        let outcome = streams[slot].receive.receive(frame, pool: &pool, now: clock)
         if case .accepted(let grown, let readable) = outcome {
             receivedData += grown
             if streams[slot].receive.stopped || streams[slot].receive.resetCode != nil { discard(slot) }
             if readable { signal(slot, .readable) }
             closeIfDone(slot)
+            if grown > 0 {
+                grantData()
+                if isCrowded { relieve() }
+            }
         }
         return outcome
-    }
-
-    /// Gives the connection's credit back for what will not be read.
-    mutating func discard(_ slot: Int) {
-        consumed(Int(streams[slot].receive.discard()))
-    }
-
-    mutating func consumed(_ count: Int) {
-        guard count > 0 else { return }
-        consumedData += UInt64(count)
-        guard receiveLimit - consumedData <= receiveWindow / 2 else { return }
-        if let lastGrant, clock - lastGrant < tuningRoundTrip * 2 {
-            receiveWindow = min(receiveWindow * 2, max(receiveWindow, UInt64(configuration.maxConnectionWindow)))
-        }
-        lastGrant = clock
-        receiveLimit = max(receiveLimit, consumedData + receiveWindow)
-        maxDataWanted = true
-    }
-
-    /// The round trip that windows are tuned by; scheduling noise makes less than 10 ms meaningless.
-    var tuningRoundTrip: TimeSpan {
-        guard let active, let position = find(active) else { return .milliseconds(50) }
-        return max(legs[position].roundTrip.smoothed, .milliseconds(10))
     }
 
     private mutating func raise(data limit: UInt64) {
@@ -166,7 +147,10 @@ extension Connection {
     private mutating func raise(stream id: UInt64, limit: UInt64) -> ConnectionError? {
         let found = named(id)
         guard let slot = found.slot else { return found.error }
-        if streams[slot].send.raise(limit: limit), streams[slot].send.canSend { queueToSend(slot) }
+        if streams[slot].send.raise(limit: limit) {
+            if streams[slot].send.canSend { queueToSend(slot) }
+            if streams[slot].wantsRoom { sendHalfChanged(slot) }
+        }
         return nil
     }
 
@@ -190,9 +174,10 @@ extension Connection {
         case .tooManyGaps: break
         case .accepted(let grown, _):
             receivedData += grown
+            grantData()
             if streams[slot].receive.resetCode != nil {
                 discard(slot)
-                if !wasReset { signal(slot, .reset) }
+                if !wasReset, !streams[slot].receive.isAbandoned { signal(slot, .reset) }
             }
         }
         closeIfDone(slot)

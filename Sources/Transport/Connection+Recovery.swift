@@ -5,7 +5,7 @@ extension Connection {
     /// When `deadlineReached` is to be called next, at the latest.
     public var nextDeadline: Instant? {
         guard !isClosed else { return nil }
-        var earliest: Instant?
+        var earliest = reliefDeadline
         var position = 0
         while position < legs.count {
             if let time = legs[position].received.deadline { earliest = min(earliest ?? time, time) }
@@ -25,6 +25,7 @@ extension Connection {
     public mutating func deadlineReached(now: Instant) {
         clock = max(clock, now)
         guard !isClosed else { return }
+        if isCrowded { relieve() }
         var position = 0
         while position < legs.count {
             if let time = legs[position].lossTime {

@@ -187,6 +187,10 @@ extension Connection {
         }
     }
 
+    /// What streams that have sent less than `littleSent` find of the connection's credit when others have used it up.
+    private static let kept: UInt64 = 64 << 10
+    private static let littleSent: UInt64 = 64 << 10
+
     /// Fills the packet with stream data, one frame a stream, and moves each stream to the end of the queue.
     private mutating func writeStreams(
         _ position: Int, _ writer: inout FrameWriter, _ payload: inout MutableRawSpan
@@ -195,7 +199,9 @@ extension Connection {
             guard let slot = slot(ref) else { continue }
             streams[slot].isInSendQueue = false
             let id = streams[slot].id
-            let credit = sendLimit - sentData
+            var credit = sendLimit - sentData
+            // The last of it is for streams that have sent little: with others unread, requests still pass.
+            if streams[slot].send.next >= Self.littleSent { credit -= min(credit, Self.kept) }
             let head = FrameWriter.streamHeadSize(stream: id, offset: streams[slot].send.nextOffset)
             let room = writer.room - head
             guard let run = streams[slot].send.nextRun(room: room, credit: credit) else {

@@ -88,7 +88,7 @@ extension Connection {
         }
     }
 
-    /// What one stream may hold now: twice what may be in flight, within the caps.
+    /// What one stream may hold now, whatever others do: twice what may be in flight, within the cap.
     private var sendBuffer: Int {
         var size = InitialLimits.streamData
         if let active, let position = find(active) { size = max(size, legs[position].congestion.window * 2) }
@@ -97,8 +97,19 @@ extension Connection {
 
     private func room(_ slot: Int) -> Int {
         guard streams[slot].send.isOpen, !isClosed else { return 0 }
-        return max(0, min(sendBuffer - streams[slot].send.held, configuration.maxSendBuffer - heldToSend))
+        let held = streams[slot].send.held
+        let most = min(sendBuffer - held, shared - held, streams[slot].send.limitAhead + Self.beyondCredit)
+        return max(0, most, Self.ownBuffer - held)
     }
+
+    /// What a stream may hold whatever others do: a request or an answer to one.
+    private static let ownBuffer = 4 << 10
+
+    /// What any stream may hold for the sake of the others: half of what is left, so that something always is.
+    private var shared: Int { max(configuration.maxSendBuffer - heldToSend, 0) / 2 }
+
+    /// What a stream may hold that the peer does not admit yet.
+    private static let beyondCredit = 64 << 10
 
     // MARK: For the application
 
@@ -143,8 +154,8 @@ extension Connection {
 
     private mutating func wait(_ slot: Int) {
         streams[slot].wantsRoom = true
-        // With room in the stream, it is the others that must make some.
-        if heldToSend >= configuration.maxSendBuffer { waitsForRoom = true }
+        // If it lacks room for the sake of others, it is them that must make some.
+        if shared - streams[slot].send.held < Self.beyondCredit, waitsForRoomAt == nil { waitsForRoomAt = heldToSend }
     }
 
     /// Ends our half after what was written; repeating it does nothing.
@@ -183,10 +194,12 @@ extension Connection {
     @discardableResult
     public mutating func withReadable(_ id: StreamID, _ body: (RawSpan) -> Int) -> Int {
         guard let slot = index.find(id.value) else { return 0 }
-        let count = streams[slot].receive.read(pool: &pool, body)
+        let count = streams[slot].receive.read(pool: &pool, now: clock, body)
         if count > 0 {
             consumed(count)
-            let cap = UInt64(max(configuration.maxStreamWindow, InitialLimits.streamData))
+            // With much unread already, windows grow no more.
+            let mayGrow = receivedData - consumedData <= receiveCap / 2
+            let cap = UInt64(mayGrow ? min(configuration.maxStreamWindow, configuration.maxConnectionWindow / 4) : 0)
             if streams[slot].receive.grant(now: clock, roundTrip: tuningRoundTrip, maxWindow: cap) {
                 queueControl(slot, .maxStreamData)
             }
@@ -204,7 +217,7 @@ extension Connection {
     /// What the peer's half has come to.
     public func readState(_ id: StreamID) -> ReadState {
         guard let slot = index.find(id.value) else { return .unknown }
-        if let code = streams[slot].receive.resetCode { return .reset(code) }
+        if let code = streams[slot].receive.endCode { return .reset(code) }
         return streams[slot].receive.isDone ? .finished : .open
     }
 

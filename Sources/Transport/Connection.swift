@@ -52,7 +52,10 @@ public struct Connection: ~Copyable {
     var consumedData: UInt64 = 0
     var lastGrant: Instant?
     var maxDataWanted = false
-    var waitsForRoom = false
+    /// When streams were last looked through for unread ones.
+    var lastRelief: Instant?
+    /// What was held when a stream began to wait for others to make room; nil if none waits.
+    var waitsForRoomAt: Int?
 
     var datagrams = DatagramQueue()
     var datagramsFirst = true

@@ -39,13 +39,19 @@ public enum StreamError: Error, Equatable {
     case connectionClosed
 }
 
+/// Codes of RESET_STREAM and STOP_SENDING that the transport itself uses.
+public enum StreamCode {
+    /// The receiver ran out of memory, and this was the largest of the streams that nobody read.
+    public static let unread: UInt64 = 0x10
+}
+
 /// What the receive half of a stream has come to.
 public enum ReadState: Equatable, Sendable {
     /// More bytes may come.
     case open
     /// The peer has finished and every byte has been consumed: end of stream.
     case finished
-    /// The peer gave up sending, with its code; bytes not consumed are gone.
+    /// The peer gave up sending, with its code, or this end receiving (`StreamCode.unread`); bytes not consumed are gone.
     case reset(UInt64)
     /// There is no such stream, or it is closed and forgotten.
     case unknown
@@ -61,7 +67,7 @@ public enum Event: Equatable, Sendable {
     case writable(StreamID)
     /// The peer has acknowledged every byte and the end of our half.
     case finished(StreamID)
-    /// The peer reset its half.
+    /// The peer reset its half, or, with `StreamCode.unread`, this end dropped it because nobody read it.
     case reset(StreamID, code: UInt64)
     /// The peer will not read on; what was not sent is dropped and our half is reset with the same code by itself.
     case stopSending(StreamID, code: UInt64)

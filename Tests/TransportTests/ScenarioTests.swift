@@ -193,7 +193,7 @@ struct ScenarioTests {
         let (initiator, responder) = simulator.flows[flow]
         // The responder learns of the limit that the initiator may use.
         simulator.run(.milliseconds(200))
-        #expect(holds(initiator.connection.streamsAvailable == 2_048))
+        #expect(holds(initiator.connection.streamsAvailable == 4_096))
         let bytes: [UInt8] = [1]
         let before = initiator.connection.memoryUse
         responder.onEvent = { end, event, _ in

@@ -26,6 +26,10 @@ struct ReceiveHalf: ~Copyable {
     private(set) var resetCode: UInt64?
     /// The application does not want the rest.
     private(set) var stopped = false
+    /// This end gave up because nobody read.
+    private(set) var isAbandoned = false
+    /// Since when what is held has waited without any of it being consumed.
+    private(set) var waitingSince = Instant(nanoseconds: 0)
     private var lastGrant: Instant?
     private var ahead = RangeSet()
     private var ring = ByteRing()
@@ -37,10 +41,14 @@ struct ReceiveHalf: ~Copyable {
 
     var memory: Int { ring.capacity + ahead.count * 16 }
     var readable: Int { stopped || resetCode != nil ? 0 : Int(ready - consumed) }
+    /// Bytes of credit used up and not consumed, holes included.
+    var held: Int { Int(highest - consumed) }
+    /// What the application is told of a half that ended early.
+    var endCode: UInt64? { isAbandoned ? StreamCode.unread : resetCode }
     /// Whether every byte up to the end has come and been consumed, or the rest is not wanted.
     var isDone: Bool { resetCode != nil || (finalSize != .max && (stopped || consumed == finalSize)) }
 
-    mutating func receive(_ frame: borrowing StreamFrame, pool: inout BytePool) -> Outcome {
+    mutating func receive(_ frame: borrowing StreamFrame, pool: inout BytePool, now: Instant) -> Outcome {
         let low = frame.offset
         let high = low + UInt64(frame.data.byteCount)
         if finalSize != .max {
@@ -55,6 +63,7 @@ struct ReceiveHalf: ~Copyable {
             highest += grown
             return .accepted(grown: grown, readable: false)
         }
+        if highest == consumed { waitingSince = now }
         if low > ready {
             guard high > low || frame.fin else { return .accepted(grown: 0, readable: false) }
             if high > low {
@@ -106,6 +115,12 @@ struct ReceiveHalf: ~Copyable {
         ring.release(to: &pool)
     }
 
+    /// Drops what is held and will come, as something that the application does not know of yet.
+    mutating func abandon(pool: inout BytePool) {
+        isAbandoned = true
+        stop(pool: &pool)
+    }
+
     /// Counts everything received as consumed; returns how much that was.
     mutating func discard() -> UInt64 {
         let dropped = highest - consumed
@@ -115,7 +130,7 @@ struct ReceiveHalf: ~Copyable {
     }
 
     /// Shows the first contiguous bytes.
-    mutating func read(pool: inout BytePool, _ body: (RawSpan) -> Int) -> Int {
+    mutating func read(pool: inout BytePool, now: Instant, _ body: (RawSpan) -> Int) -> Int {
         let available = readable
         guard available > 0 else { return 0 }
         var shown = 0
@@ -125,16 +140,21 @@ struct ReceiveHalf: ~Copyable {
         }
         precondition(taken >= 0 && taken <= shown, "no more can be consumed than was shown")
         consumed += UInt64(taken)
+        if taken > 0 { waitingSince = now }
         if consumed == highest { ring.release(to: &pool) }
         return taken
     }
 
     /// The new limit to grant after consumption, if it is time to tell the peer: when half the window is used up.
     ///
-    /// The window doubles when that took less than two round trips.
+    /// The window doubles when that took less than two round trips, and halves when it took very long.
     mutating func grant(now: Instant, roundTrip: TimeSpan, maxWindow: UInt64) -> Bool {
         guard finalSize == .max, !stopped, resetCode == nil, limit - consumed <= window / 2 else { return false }
-        if let lastGrant, now - lastGrant < roundTrip * 2 { window = min(window * 2, max(maxWindow, window)) }
+        if let lastGrant {
+            let took = now - lastGrant
+            if took < roundTrip * 2 { window = min(window * 2, max(maxWindow, window)) }
+            if took > max(roundTrip * 32, .seconds(2)) { window = max(window / 2, UInt64(InitialLimits.streamData)) }
+        }
         lastGrant = now
         limit = max(limit, consumed + window)
         return true

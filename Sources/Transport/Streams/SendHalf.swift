@@ -40,6 +40,8 @@ struct SendHalf: ~Copyable {
     var isOpen: Bool { phase == .open }
     var isDone: Bool { phase == .done }
 
+    /// How far the peer's grant reaches beyond what was written; negative if not as far.
+    var limitAhead: Int { Int(limit) - Int(end) }
     /// Whether there is something to send regardless of the connection's credit.
     var hasUrgent: Bool { !lost.isEmpty || (fin == .wanted && next == end && isLive) }
     var hasNew: Bool { next < end && next < limit && isLive }

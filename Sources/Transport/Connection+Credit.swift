@@ -1,0 +1,103 @@
+internal import BasicContainers
+public import Wire
+
+/// The credit of all streams together, and what becomes of streams that nobody reads.
+extension Connection {
+    /// The cap on what all streams together may hold unread.
+    var receiveCap: UInt64 { UInt64(max(configuration.maxConnectionWindow, InitialLimits.data)) }
+
+    /// Whether what is held unread is so much that streams nobody reads must go.
+    var isCrowded: Bool { receivedData - consumedData >= receiveCap / 4 * 3 }
+
+    /// Gives the connection's credit back for what will not be read.
+    mutating func discard(_ slot: Int) {
+        consumed(Int(streams[slot].receive.discard()))
+    }
+
+    mutating func consumed(_ count: Int) {
+        guard count > 0 else { return }
+        consumedData += UInt64(count)
+        grantData()
+    }
+
+    /// Grants a window beyond what has come, read or not, so that an unread stream stops only itself; within the cap.
+    mutating func grantData() {
+        let left = receiveLimit - receivedData
+        guard left <= receiveWindow / 2 else { return }
+        let cap = consumedData + receiveCap
+        let wanted = receivedData + receiveWindow
+        // At the cap the credit grows in small steps only when there is little left.
+        let step = min(receiveWindow / 4, left < receiveWindow / 4 ? 16 << 10 : .max)
+        guard min(wanted, cap) >= receiveLimit + step else { return }
+        if let lastGrant, clock - lastGrant < tuningRoundTrip * 2 {
+            receiveWindow = min(receiveWindow * 2, max(receiveCap / 2, UInt64(InitialLimits.data)))
+        }
+        lastGrant = clock
+        receiveLimit = max(receiveLimit, min(receivedData + receiveWindow, cap))
+        maxDataWanted = true
+    }
+
+    /// The round trip that windows are tuned by; scheduling noise makes less than 10 ms meaningless.
+    var tuningRoundTrip: TimeSpan {
+        guard let active, let position = find(active) else { return .milliseconds(50) }
+        return max(legs[position].roundTrip.smoothed, .milliseconds(10))
+    }
+
+    // MARK: Streams that nobody reads
+
+    private static let reliefInterval = TimeSpan.milliseconds(100)
+
+    /// When to look again for streams that nobody reads.
+    var reliefDeadline: Instant? {
+        guard isCrowded else { return nil }
+        return (lastRelief ?? clock) + Self.reliefInterval
+    }
+
+    /// Resets the largest of the streams that nobody has read for the grace, until what is held is no longer too much.
+    mutating func relieve() {
+        if let lastRelief, clock - lastRelief < Self.reliefInterval { return }
+        lastRelief = clock
+        while isCrowded, let slot = largestUnread() { abandon(slot) }
+    }
+
+    private func largestUnread() -> Int? {
+        var largest: Int?
+        var most = 0
+        var slot = 0
+        while slot < streams.count {
+            if streams[slot].isUsed, streams[slot].receive.held > most,
+                clock - streams[slot].receive.waitingSince >= configuration.unreadGrace
+            {
+                most = streams[slot].receive.held
+                largest = slot
+            }
+            slot += 1
+        }
+        return largest
+    }
+
+    /// Drops what a stream holds and will get; both the application and the peer are told.
+    private mutating func abandon(_ slot: Int) {
+        let isEnded = streams[slot].receive.finalSize != .max
+        streams[slot].receive.abandon(pool: &pool)
+        discard(slot)
+        streams[slot].signals.remove(.readable)
+        signal(slot, .reset)
+        if !isEnded {
+            streams[slot].stopCode = StreamCode.unread
+            queueControl(slot, .stopSending)
+        }
+        closeIfDone(slot)
+    }
+
+    /// Bytes that streams hold unread, for an owner that shares memory among connections.
+    public var unreadBytes: Int { Int(receivedData - consumedData) }
+
+    /// Resets the stream that holds the most of those that nobody has read for the grace; false if there is none.
+    public mutating func dropLargestUnread(now: Instant) -> Bool {
+        clock = max(clock, now)
+        guard !isClosed, let slot = largestUnread() else { return false }
+        abandon(slot)
+        return true
+    }
+}
