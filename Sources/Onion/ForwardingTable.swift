@@ -74,7 +74,7 @@ struct HopState: ~Copyable {
 @safe public struct ForwardingTable: ~Copyable {
     /// How long a path lives.
     public static let lifetime = TimeSpan.seconds(Int64(BuildMessage.lifetime))
-    /// How long a path waits for the answer of the next hop.
+    /// How long a path waits for the answer of the next hop, unless the table is told another time.
     public static let answerTime = TimeSpan.seconds(30)
 
     private struct IDRecord {
@@ -89,6 +89,7 @@ struct HopState: ~Copyable {
 
     private let worker: UInt8
     private let maximumPaths: Int
+    private let answerTime: TimeSpan
     private var sequence = PathIDSequence()
     private var idChunks: [UnsafeMutablePointer<IDRecord>] = unsafe []
     private var freeIDs: [UInt32] = []
@@ -103,10 +104,11 @@ struct HopState: ~Copyable {
     public private(set) var count = 0
 
     /// An empty table of worker `worker`, for at most `maximumPaths` paths (up to 2^21).
-    public init(worker: UInt8 = 0, maximumPaths: Int) {
+    public init(worker: UInt8 = 0, maximumPaths: Int, answerTime: TimeSpan = ForwardingTable.answerTime) {
         precondition(maximumPaths > 0 && maximumPaths <= 1 << 21, "a path id names at most 2^23 places")
         self.worker = worker
         self.maximumPaths = maximumPaths
+        self.answerTime = answerTime
     }
 
     deinit {
@@ -141,7 +143,7 @@ struct HopState: ~Copyable {
         let state = HopState(
             slot: slot, layers: keys.hopEnds(now: now), previous: previous,
             next: PathEnd(link: nextLink ?? 0, pathID: 0), forwardPlace: forwardPlace, backwardPlace: backwardPlace,
-            expires: now + Self.lifetime, mustAnswerBy: now + Self.answerTime)
+            expires: now + Self.lifetime, mustAnswerBy: now + answerTime)
         let pointer = unsafe pathPointer(index)
         unsafe pointer.initialize(to: state)
         generations[Int(index)] &+= 1

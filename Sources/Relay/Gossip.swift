@@ -6,6 +6,14 @@ internal import Store
 internal import Transport
 internal import Wire
 
+/// The staked nodes of the snapshot that is trusted now, for whoever decides who may link as a node.
+final class StakedNodes {
+    fileprivate var snapshot: Snapshot?
+
+    /// Whether `node` is staked.
+    func contains(_ node: NodeID) -> Bool { snapshot?.isStaked(node) ?? false }
+}
+
 /// How descriptors spread: each node publishes its own, passes on what is new to it, and asks others for what it missed.
 final class Gossip {
     /// How many neighbours a node seeks for itself at its start, and passes news on to.
@@ -23,6 +31,7 @@ final class Gossip {
     private let node: NodeID
     private let store: Store?
     private let registry: any RegistrySource
+    private let staked: StakedNodes
     private var chain: SnapshotChain
     private(set) var descriptors: DescriptorStore
     /// Links to nodes that are up.
@@ -38,7 +47,7 @@ final class Gossip {
 
     init(
         links: Links, loop: Loop, network: NetworkFile, node: NodeID, registry: any RegistrySource,
-        store: Store?
+        staked: StakedNodes, store: Store?
     ) throws {
         self.links = links
         self.loop = loop
@@ -46,7 +55,13 @@ final class Gossip {
         self.node = node
         self.store = store
         self.registry = registry
-        chain = try SnapshotChain(network: network.id, first: network.snapshot)
+        self.staked = staked
+        let kept = try store?.trustedSnapshot(of: network.id)
+        chain = try SnapshotChain(
+            network: network.id, first: network.snapshot,
+            kept: kept.flatMap { try? SignedSnapshot(decoding: $0.bytes.rawSpan) },
+            mark: kept.map { SnapshotChain.HighWaterMark(height: $0.height, digest: $0.digest) })
+        staked.snapshot = chain.snapshot
         descriptors = DescriptorStore(
             network: network.id, allowsPrivateAddresses: network.allowPrivateAddresses, snapshot: chain.snapshot)
         for bytes in try store?.descriptors() ?? [] { _ = try? descriptors.insert(bytes.rawSpan, at: links.time) }
@@ -55,8 +70,7 @@ final class Gossip {
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
 
-    /// Whether `node` is staked, so that it may link as a node.
-    func isStaked(_ node: NodeID) -> Bool { chain.snapshot.isStaked(node) }
+    private func isStaked(_ node: NodeID) -> Bool { chain.snapshot.isStaked(node) }
 
     /// Whether a neighbour has answered since the start, or there is none to ask.
     var hasHeard: Bool { !isFirstAnswerDue || network.bootstrap.allSatisfy { $0.node == node } }
@@ -120,6 +134,11 @@ final class Gossip {
             (try? chain.accept(next, at: links.time)) == true
         else { return }
         descriptors.follow(chain.snapshot)
+        staked.snapshot = chain.snapshot
+        let mark = chain.highWaterMark
+        try? store?.setTrustedSnapshot(
+            Store.TrustedSnapshot(
+                network: network.id, height: mark.height, digest: mark.digest, bytes: chain.trusted.encoded()))
     }
 
     private func contact(_ peer: NodeID) {

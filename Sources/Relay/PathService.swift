@@ -37,7 +37,8 @@ final class PathService: PacketHandler {
         self.loop = loop
         limits = network.limits
         let now = Instant(nanoseconds: loop.now)
-        table = ForwardingTable(maximumPaths: network.limits.paths)
+        table = ForwardingTable(
+            maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)))
         responder = BuildResponder(
             network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(now: now))
         allBuilds = RateLimit(

@@ -66,19 +66,19 @@ public final class Relay {
         node = NodeID(identity.nodeID)
         guard network.snapshot.snapshot.isStaked(node) else { throw RelayError.notStaked(node) }
         turn = SessionTurn(loop: loop)
+        let staked = StakedNodes()
         let setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
             listen: [SocketAddress(configuration.listen)])
-        let first = network.snapshot.snapshot
         links = try Links(
-            on: loop, configuration: setup, identity: identity, isStaked: { first.isStaked($0) })
+            on: loop, configuration: setup, identity: identity, isStaked: { staked.contains($0) })
         address = links.localAddresses.first.map(Endpoint.init) ?? configuration.listen
         let announced = configuration.announced.isEmpty ? [address] : configuration.announced
         guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) })
         else { throw RelayError.noAddress }
         gossip = try Gossip(
             links: links, loop: loop, network: network, node: node, registry: registry ?? NetworkFileRegistry(network),
-            store: store)
+            staked: staked, store: store)
         let now = Instant(nanoseconds: loop.now)
         paths = PathService(links: links, loop: loop, network: network, node: node, keys: try OnionKeys(now: now))
         let own = Set(announced.map(\.address) + [address.address])

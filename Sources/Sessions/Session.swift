@@ -82,6 +82,9 @@ public final class Session {
         guard !isOver else { return }
         owner?.transmit(self, now: now)
         isTouched = false
+        // One that has closed itself, because the peer broke the protocol, has no event for it; its last packets are sent by now.
+        if connection.isClosed { owner?.event(.closed(code: 0), in: self) }
+        guard !isOver else { return }
         while !isOver, let event = connection.nextEvent() { handOut(event) }
         guard !isOver else { return }
         if let deadline = connection.nextDeadline {

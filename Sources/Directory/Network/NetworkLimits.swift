@@ -18,9 +18,9 @@ public struct NetworkLimits: Hashable, Sendable {
     public var paths = 200_000
     /// Seconds after which a path that was asked for and never answered is given up.
     public var halfOpenSeconds = 30
-    /// Streams a second that one path may open at an exit.
+    /// Streams a second that one session may open at an exit.
     public var streamsPerSecond = 100
-    /// Streams that one path may open at an exit at once.
+    /// Streams that one session may open at an exit at once.
     public var streamBurst = 300
     /// Open streams of one session at an exit.
     public var streamsPerSession = 4_096
@@ -38,7 +38,7 @@ public struct NetworkLimits: Hashable, Sendable {
             ("buildsPerSecond", \.buildsPerSecond, 1...1_000_000),
             ("pathsPerClientLink", \.pathsPerClientLink, 1...16_000_000),
             ("pathsPerNodeLink", \.pathsPerNodeLink, 1...16_000_000),
-            ("paths", \.paths, 1...16_000_000),
+            ("paths", \.paths, 1...2_097_152),
             ("halfOpenSeconds", \.halfOpenSeconds, 1...600),
             ("streamsPerSecond", \.streamsPerSecond, 1...1_000_000),
             ("streamBurst", \.streamBurst, 1...1_000_000),
