@@ -4,12 +4,18 @@ import Wire
 
 private let network = LinkNetwork(id: Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan))
 private let source = Endpoint(address: IPAddress(v4: 0x0a00_0001), port: 4_000)
-nonisolated(unsafe) private let node = identity(1)
-nonisolated(unsafe) private let peer = identity(2)
 
-private func identity(_ number: UInt8) -> LinkIdentity {
-    LinkIdentity(SigningKey(seed: Secret(copying: [UInt8](repeating: number, count: 32).rawSpan)))
+/// The two nodes; libFuzzer runs one input at a time.
+private struct Nodes: @unchecked Sendable {
+    let responder = Nodes.identity(1)
+    let initiator = Nodes.identity(2)
+
+    static func identity(_ number: UInt8) -> LinkIdentity {
+        LinkIdentity(SigningKey(seed: Secret(copying: [UInt8](repeating: number, count: 32).rawSpan)))
+    }
 }
+
+private let nodes = Nodes()
 
 /// A handshake one of whose messages the input changes: never a trap, and never a link on what is not authentic.
 ///
@@ -21,10 +27,11 @@ func link(_ input: RawSpan) {
     let isNode = choice & 1 == 0
     let target = Int(choice >> 1 & 3)
     let repairs = choice & 8 != 0
-    var responder = LinkResponder(network: network, identity: node, now: start)
+    var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
     guard
         var initiator = try? LinkInitiator(
-            network: network, responder: node.nodeID, identity: isNode ? peer : nil, localIndex: 4_242, now: start)
+            network: network, responder: nodes.responder.nodeID, identity: isNode ? nodes.initiator : nil,
+            localIndex: 4_242, now: start)
     else { preconditionFailure("a node id is a public key") }
 
     for attempt in 0..<2 {
@@ -68,7 +75,7 @@ func datagram(_ input: RawSpan) {
     bytes += [UInt8](repeating: 0, count: max(0, network.packetSize - bytes.count))
     bytes.removeLast(bytes.count - network.packetSize)
     repair(&bytes)
-    var responder = LinkResponder(network: network, identity: node, now: start)
+    var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
     switch responder.receive(bytes.rawSpan, from: source, now: start, isStaked: { _ in true }) {
     case .drop: break
     case .cookie(let cookie): precondition(cookie.count == bytes.count, "an answer of another length")
@@ -76,7 +83,7 @@ func datagram(_ input: RawSpan) {
     }
     guard
         var initiator = try? LinkInitiator(
-            network: network, responder: node.nodeID, identity: nil, localIndex: 4_242, now: start)
+            network: network, responder: nodes.responder.nodeID, identity: nil, localIndex: 4_242, now: start)
     else { preconditionFailure("a node id is a public key") }
     _ = initiator.poll(now: start, wallClock: 1)
     guard case .drop = initiator.receive(bytes.rawSpan, now: start) else {
@@ -89,7 +96,7 @@ private func repair(_ datagram: inout [UInt8]) {
     let place = datagram.count - 32
     var context = ByteWriter(capacity: 34)
     context.u16(LinkNetwork.version)
-    context.bytes32(node.nodeID)
+    context.bytes32(nodes.responder.nodeID)
     let key = Secret(copying: network.id.array.rawSpan).derive("mac1", context: context.bytes)
     let mac = Blake2b.mac16(key: key.bytes, datagram.rawSpan.extracting(0..<place))
     datagram.replaceSubrange(place..<place + 16, with: mac)

@@ -4,8 +4,8 @@ import Wire
 
 private let network = Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan)
 
-/// One node that answers builds and holds paths.
-private final class Node {
+/// One node that answers builds and holds paths; libFuzzer runs one input at a time.
+private final class Node: @unchecked Sendable {
     let id: Bytes32
     let onionKey: [UInt8]
     var responder: BuildResponder
@@ -25,8 +25,8 @@ private final class Node {
     }
 }
 
-nonisolated(unsafe) private let first = Node(1)
-nonisolated(unsafe) private let last = Node(2)
+private let first = Node(1)
+private let last = Node(2)
 
 private func builder(_ hops: [HopTarget]) -> PathBuilder {
     guard let builder = try? PathBuilder(hops: hops, network: network, time: wallClock) else {
@@ -48,7 +48,8 @@ func build(_ input: RawSpan) {
         let isWhole = mutation.changed.isEmpty && choice & 2 == 0
         switch last.open(records) {
         case .unreadable: precondition(!isWhole, "a good build is refused")
-        case .refuse, .onward: preconditionFailure("an answer that the client did not ask for")
+        case .refuse: preconditionFailure("a refusal without a reason")
+        case .onward: preconditionFailure("a terminal's build goes on")
         case .terminal: precondition(isWhole, "records that nobody made")
         }
         return
@@ -66,7 +67,7 @@ func build(_ input: RawSpan) {
 }
 
 /// The two ends and the node between them of a path that stands.
-private final class StandingPath {
+private final class StandingPath: @unchecked Sendable {
     var client: ClientPath?
     let guardID: UInt64
     let terminal: PathHandle
@@ -92,7 +93,7 @@ private final class StandingPath {
     }
 }
 
-nonisolated(unsafe) private let path = StandingPath()
+private let path = StandingPath()
 
 /// A packet through a node in the middle and at its end, changed on the way: it is dropped where its layer does not verify,
 /// and delivered once where nothing was changed.
@@ -132,8 +133,8 @@ func relay(_ input: RawSpan) {
         var mutation = isLater ? nil : Mutation(&reader, on: &packet)
         guard send(&packet, by: first, link: 2) else { return }
         if isLater { mutation = Mutation(&reader, on: &packet) }
-        // The node in the middle writes the slots before its own layer anew.
-        let from = isLater ? Packet.firstSlotOffset : Packet.slotOffset(2)
+        // The slots between are nobody's before the node in the middle has sealed them.
+        let from = isLater ? Packet.firstSlotOffset : Packet.slotOffset(4)
         var end = packet.mutableRawSpan
         guard var client = path.client.take() else { preconditionFailure("no path") }
         let opening = client.open(&end, now: start)
