@@ -12,7 +12,7 @@ private let chosen: @Sendable (RawSpan) -> Void = {
     let name = unsafe getenv("FUZZ").map { unsafe String(cString: $0) } ?? "list"
     if let target = targets.first(where: { $0.name == name }) { return target.run }
     for target in targets { print("target \(target.name)") }
-    unsafe fflush(nil)
+    fflush(nil)
     // Not `exit`, which libFuzzer takes for a crash.
     _exit(name == "list" ? 0 : 2)
 }()

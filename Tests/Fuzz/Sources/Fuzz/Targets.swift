@@ -8,7 +8,8 @@ import Wire
 let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("socks", socks), ("destination", destination), ("open", open), ("reply", reply), ("text", text),
     ("frames", frames), ("descriptor", descriptor), ("descriptors", descriptors), ("snapshot", snapshot),
-    ("network", network),
+    ("network", network), ("link", link), ("datagram", datagram), ("build", build), ("relay", relay),
+    ("transport", transport),
 ]
 
 /// A conversation in two pieces ends as it does in one; the first byte of the input says where it is split.

@@ -1,0 +1,103 @@
+import Link
+import OnionCrypto
+import Wire
+
+private let network = LinkNetwork(id: Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan))
+private let source = Endpoint(address: IPAddress(v4: 0x0a00_0001), port: 4_000)
+
+/// The two nodes; libFuzzer runs one input at a time.
+private struct Nodes: @unchecked Sendable {
+    let responder = Nodes.identity(1)
+    let initiator = Nodes.identity(2)
+
+    static func identity(_ number: UInt8) -> LinkIdentity {
+        LinkIdentity(SigningKey(seed: Secret(copying: [UInt8](repeating: number, count: 32).rawSpan)))
+    }
+}
+
+private let nodes = Nodes()
+
+/// A handshake one of whose messages the input changes: never a trap, and never a link on what is not authentic.
+///
+/// The first byte says who begins (bit 0), which message is changed (bits 1 and 2) and whether its first MAC is made right
+/// again afterwards (bit 3), as only one who knows the node can.
+func link(_ input: RawSpan) {
+    var reader = ByteReader(input)
+    guard let choice = try? reader.u8() else { return }
+    let isNode = choice & 1 == 0
+    let target = Int(choice >> 1 & 3)
+    let repairs = choice & 8 != 0
+    var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
+    guard
+        var initiator = try? LinkInitiator(
+            network: network, responder: nodes.responder.nodeID, identity: isNode ? nodes.initiator : nil,
+            localIndex: 4_242, now: start)
+    else { preconditionFailure("a node id is a public key") }
+
+    for attempt in 0..<2 {
+        guard case .send(var initiation) = initiator.poll(now: start, wallClock: 1) else { return }
+        let mac1 = initiation.count - 32
+        var isAuthentic = true
+        if target == attempt {
+            let mutation = Mutation(&reader, on: &initiation)
+            if repairs { repair(&initiation) }
+            isAuthentic = !mutation.touches(8..<mac1) && (repairs || !mutation.touches(0..<mac1 + 16))
+        }
+        switch responder.receive(initiation.rawSpan, from: source, now: start, isStaked: { _ in true }) {
+        case .drop: return
+        case .cookie(var cookie):
+            precondition(cookie.count == network.packetSize, "an answer of another length")
+            precondition(attempt == 0 || target < 2, "a good cookie is asked for again")
+            guard attempt == 0 else { return }
+            var isTouched = false
+            if target == 2 { isTouched = Mutation(&reader, on: &cookie).touches(0..<64) }
+            switch initiator.receive(cookie.rawSpan, now: start) {
+            case .cookie: precondition(!isTouched, "a cookie that nobody made")
+            case .drop: return
+            case .established: preconditionFailure("a link from a cookie")
+            }
+        case .accepted(let accepted):
+            precondition(isAuthentic, "an initiation that nobody made")
+            guard let response = accepted.respond(localIndex: 777_777, time: wallClock, now: start) else { return }
+            var bytes = response.bytes
+            let mutation = target == 3 ? Mutation(&reader, on: &bytes) : nil
+            if case .established = initiator.receive(bytes.rawSpan, now: start) {
+                precondition(mutation?.touches(12..<bytes.count) != true, "a response that nobody made")
+            }
+            return
+        }
+    }
+}
+
+/// The input as a whole datagram, filled up with zeros, with the right first MAC.
+func datagram(_ input: RawSpan) {
+    var bytes = [UInt8](copying: input)
+    bytes += [UInt8](repeating: 0, count: max(0, network.packetSize - bytes.count))
+    bytes.removeLast(bytes.count - network.packetSize)
+    repair(&bytes)
+    var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
+    switch responder.receive(bytes.rawSpan, from: source, now: start, isStaked: { _ in true }) {
+    case .drop: break
+    case .cookie(let cookie): precondition(cookie.count == bytes.count, "an answer of another length")
+    case .accepted: preconditionFailure("an initiation that nobody made")
+    }
+    guard
+        var initiator = try? LinkInitiator(
+            network: network, responder: nodes.responder.nodeID, identity: nil, localIndex: 4_242, now: start)
+    else { preconditionFailure("a node id is a public key") }
+    _ = initiator.poll(now: start, wallClock: 1)
+    guard case .drop = initiator.receive(bytes.rawSpan, now: start) else {
+        preconditionFailure("an answer that nobody made")
+    }
+}
+
+/// Puts the first MAC of an initiation right (protocol.md, section 3.1).
+private func repair(_ datagram: inout [UInt8]) {
+    let place = datagram.count - 32
+    var context = ByteWriter(capacity: 34)
+    context.u16(LinkNetwork.version)
+    context.bytes32(nodes.responder.nodeID)
+    let key = Secret(copying: network.id.array.rawSpan).derive("mac1", context: context.bytes)
+    let mac = Blake2b.mac16(key: key.bytes, datagram.rawSpan.extracting(0..<place))
+    datagram.replaceSubrange(place..<place + 16, with: mac)
+}

@@ -1,0 +1,26 @@
+import Wire
+
+/// Changes that an input makes to a message which is right without them: triples of an offset (two bytes) and a byte that
+/// is put over the one there by exclusive or.
+struct Mutation {
+    /// The offsets whose byte differs in the end.
+    private(set) var changed: Set<Int> = []
+
+    /// Applies what is left of `input` to `message`, at most 64 changes.
+    init(_ input: inout ByteReader, on message: inout [UInt8]) {
+        let original = message
+        var count = 0
+        while count < 64, !message.isEmpty, let place = try? input.u16(), let mask = try? input.u8() {
+            message[Int(place) % message.count] ^= mask
+            count += 1
+        }
+        for index in message.indices where message[index] != original[index] { changed.insert(index) }
+    }
+
+    /// Whether a byte in `range` differs.
+    func touches(_ range: Range<Int>) -> Bool { changed.contains { range.contains($0) } }
+}
+
+/// A moment that all targets share; only differences count.
+let start = Instant(nanoseconds: 1_000_000_000_000)
+let wallClock = UnixTime(seconds: 1_800_000_123)
