@@ -36,6 +36,28 @@ public final class Loop {
     /// The bytes of ``readBuffer``: the most that one read of a stream yields.
     static let readBufferSize = 128 << 10
 
+    /// How many of the process's descriptors TCP connections leave free, for files, name servers' sockets and the control socket.
+    ///
+    /// A connection that would take one of them is refused with `EMFILE`.
+    public var reservedDescriptors = Loop.defaultReserve
+
+    /// 64, or a quarter of what a process with a low limit may open.
+    private static var defaultReserve: Int { min(64, descriptorLimit / 4) }
+
+    private static var descriptorLimit: Int {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 256 }
+        return Int(clamping: limit.rlim_cur)
+    }
+
+    /// Whether more descriptors than the reserve are free: the kernel gives out the lowest one, and shows by it where it stands.
+    var hasDescriptorsToSpare: Bool {
+        let lowest = fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0)
+        guard lowest >= 0 else { return false }
+        Glibc.close(lowest)
+        return Int(lowest) < Self.descriptorLimit - reservedDescriptors
+    }
+
     private var cachedNow: UInt64
     private var isNowStale = true
     private var state = State.open

@@ -56,6 +56,8 @@ public enum LinkDownReason: Hashable, Sendable {
     case keysExpired
     /// The peer broke the protocol on the control connection.
     case violation
+    /// Clients' links held too much memory together, and this one the most.
+    case memory
 }
 
 /// Why a link could not be made.

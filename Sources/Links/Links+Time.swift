@@ -37,14 +37,28 @@ extension Links {
         while let id = halfOpen.popExpired(now: moment) { removeSilently(id) }
         var next = moment + housekeeping
         table.earliestTick = Instant(nanoseconds: .max)
+        var held = 0
         for place in 0..<links.count {
             guard let link = links[place] else { continue }
             look(at: link, moment)
             guard !link.isGone else { continue }
+            if link.peer == .client { held += link.memoryUse }
             table.earliestTick = min(table.earliestTick, table.nextTick(link.id))
             for request in link.requests.values { next = min(next, request.deadline) }
         }
+        if held > configuration.maximumClientMemory { makeRoom(held) }
         if table.count > 0 { sweepBefore(min(next, table.earliestTick)) }
+    }
+
+    /// Ends the clients' links that hold most, until the rest is within the limit.
+    private func makeRoom(_ held: Int) {
+        var held = held
+        let clients = links.compactMap { $0 }.filter { $0.peer == .client }.map { (link: $0, use: $0.memoryUse) }
+        for (link, use) in clients.sorted(by: { $0.use > $1.use }) {
+            guard held > configuration.maximumClientMemory else { break }
+            held -= use
+            if link.isUp { remove(link, reason: .memory) } else { removeSilently(link.id) }
+        }
     }
 
     private func look(at link: ControlLink, _ moment: Instant) {

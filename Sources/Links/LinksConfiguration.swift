@@ -49,6 +49,8 @@ public struct LinksConfiguration: Sendable {
     public var answerTime = TimeSpan.seconds(60)
     /// Limits of the control connections.
     public var control = Configuration.control
+    /// What all clients' control connections and messages together may hold in memory, in bytes; beyond it the largest end.
+    public var maximumClientMemory = 256 << 20
     /// Options of the sockets.
     public var socket = DatagramSocket.Configuration()
     /// This worker's number: the upper eight bits of its receiver indices.

@@ -22,6 +22,13 @@ public protocol StreamUser: AnyObject {
     func streamStopped(code: UInt64)
     /// Both halves are done; the number means nothing from here on.
     func streamClosed()
+    /// Bytes that it holds beside the session's own buffers; 0 unless said otherwise.
+    var heldBytes: Int { get }
+}
+
+extension StreamUser {
+    /// None.
+    public var heldBytes: Int { 0 }
 }
 
 /// One session: its transport connection, its streams' users, and its turn on the loop.
@@ -49,6 +56,9 @@ public final class Session {
 
     /// How many streams have a user.
     public var streamCount: Int { users.count }
+
+    /// Bytes of memory that the session and its streams' users hold, for accounting.
+    public var memoryUse: Int { connection.memoryUse + users.values.reduce(0) { $0 + $1.heldBytes } }
 
     /// Gives the stream `id` to `user` until it is closed.
     public func attach(_ user: any StreamUser, to id: StreamID) { users[id] = user }

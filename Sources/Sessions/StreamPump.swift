@@ -42,6 +42,9 @@ public final class StreamPump: ByteStreamDelegate {
         toSocket()
     }
 
+    /// Bytes that wait here, or in the socket's write queue.
+    public var heldBytes: Int { pending.count + socket.queuedBytes }
+
     // MARK: Session to socket
 
     /// Moves what the session has for the socket, and its end.

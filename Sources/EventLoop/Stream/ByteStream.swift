@@ -98,6 +98,7 @@ public final class ByteStream: HandleOwner {
         on loop: Loop, to address: SocketAddress, from source: SocketAddress? = nil,
         delegate: (any ByteStreamDelegate)?
     ) throws(UVError) -> ByteStream {
+        guard loop.hasDescriptorsToSpare else { throw UVError(code: UV_EMFILE.rawValue, call: "connect") }
         let stream = ByteStream(on: loop, kind: .tcp, state: .connecting)
         let request = UnsafeMutablePointer<uv_connect_t>.allocate(capacity: 1)
         var result = Int32(0)
@@ -142,6 +143,10 @@ public final class ByteStream: HandleOwner {
         guard result == 0 else {
             stream.close()
             throw UVError(code: result, call: "accept")
+        }
+        guard kind == .unix || loop.hasDescriptorsToSpare else {
+            stream.close()
+            throw UVError(code: UV_EMFILE.rawValue, call: "accept")
         }
         if kind == .tcp { unsafe uv_tcp_nodelay(stream.tcp, 1) }
         return stream

@@ -86,6 +86,12 @@ final class ControlLink {
     /// Whether messages may come and go.
     var isOpen: Bool { !isGone && closingUntil == nil }
 
+    /// Bytes of memory that its connection and messages hold, for accounting.
+    var memoryUse: Int {
+        let incoming = incoming.values.reduce(0) { $0 + $1.bytes.count }
+        return connection.memoryUse + incoming + requests.values.reduce(0) { $0 + $1.unsent.count + $1.answer.count }
+    }
+
     // MARK: Requests
 
     /// Begins a message; false when there are too many or the connection takes no stream.

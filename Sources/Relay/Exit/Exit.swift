@@ -39,6 +39,8 @@ final class Exit: SessionOwner {
         var leglessSince: Instant?
         var streams = 0
         var newStreams: RateLimit
+        /// What it held when last looked at, in bytes.
+        var held = 0
 
         init(id: [UInt8], secret: consuming Secret, session: Session, newStreams: RateLimit) {
             self.id = id
@@ -48,6 +50,8 @@ final class Exit: SessionOwner {
         }
     }
 
+    /// What all sessions together may hold in memory, in bytes; beyond it the largest end.
+    var memoryLimit = 1 << 30
     private let turn: SessionTurn
     private let gate: ExitGate
     private let limits: NetworkLimits
@@ -186,10 +190,23 @@ final class Exit: SessionOwner {
         owner.legs = [:]
     }
 
-    /// Ends sessions whose last leg went long ago; to be called every second.
+    /// Ends sessions whose last leg went long ago, and the largest ones when all together hold too much; to be called every
+    /// second.
     func sweep(now: Instant) {
+        var held = 0
         for owner in sessions.values {
-            if let since = owner.leglessSince, now - since >= Self.legless { end(owner) }
+            if let since = owner.leglessSince, now - since >= Self.legless {
+                end(owner)
+            } else {
+                owner.held = owner.session.memoryUse
+                held += owner.held
+            }
+        }
+        guard held > memoryLimit else { return }
+        for owner in sessions.values.sorted(by: { $0.held > $1.held }) {
+            end(owner)
+            held -= owner.held
+            if held <= memoryLimit { break }
         }
     }
 

@@ -157,6 +157,8 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         ended()
     }
 
+    var heldBytes: Int { pump?.heldBytes ?? 0 }
+
     func streamWritable() { pump?.toSession() }
 
     func streamReset(code: UInt64) {
