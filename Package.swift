@@ -96,6 +96,18 @@ let package = Package(
         tests("LinkTests", ["Link", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("LinksTests", ["Links", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
         tests("TransportTests", ["Transport", "Wire"]),
+        tests(
+            "RelayTests",
+            [
+                "Relay", "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto",
+                "Wire", .product(name: "Logging", package: "swift-log"),
+            ]),
+        tests(
+            "ClientTests",
+            [
+                "Client", "Links", "Directory", "EventLoop", "OnionCrypto", "Wire",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),

@@ -39,7 +39,7 @@ public final class Relay {
     private let links: Links
     private let gossip: Gossip
     private let paths: PathService
-    private let exit: Exit
+    let exit: Exit
     private let turn: SessionTurn
     private let address: Endpoint
     private let messages: RelayMessages

@@ -76,6 +76,9 @@ final class Exit: SessionOwner {
     /// How many streams to the outside there are.
     var streamCount: Int { sessions.values.reduce(0) { $0 + $1.streams } }
 
+    /// What all sessions together hold in memory, in bytes.
+    var memoryUse: Int { sessions.values.reduce(0) { $0 + $1.session.memoryUse } }
+
     // MARK: Paths
 
     /// Takes a path that was built to here.

@@ -1,0 +1,73 @@
+import Directory
+import EventLoop
+import Links
+import Logging
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Client
+
+/// What local programs can make a client spend, over real sockets on one loop.
+@Suite struct ClientThreatTests {
+    /// What one program hears.
+    private final class App: ByteStreamDelegate {
+        var received: [UInt8] = []
+        var isOver = false
+        func streamConnected(_ stream: ByteStream) { stream.startReading() }
+        func stream(_ stream: ByteStream, received bytes: RawSpan) { received += [UInt8](copying: bytes) }
+        func streamReachedEnd(_ stream: ByteStream) { isOver = true }
+        func stream(_ stream: ByteStream, failed error: UVError) { isOver = true }
+    }
+
+    private func run(_ loop: Loop, until condition: () -> Bool) -> Bool {
+        let deadline = Instant(nanoseconds: loop.refreshNow()) + .seconds(10)
+        let timer = LoopTimer(on: loop) {}
+        while !condition() {
+            guard Instant(nanoseconds: loop.refreshNow()) < deadline else { return false }
+            timer.schedule(at: loop.now + 5_000_000)
+            loop.runOnce(waiting: true)
+        }
+        timer.close()
+        return true
+    }
+
+    @Test("R9: without descriptors to spare a new app is turned away at once, and those that are there are served")
+    func descriptorsOfTheSocksPort() throws {
+        let loop = try Loop()
+        let time = UnixTime(seconds: 1_700_000_000)
+        let creation = NetworkCreation(name: "test", nodes: [.init(addresses: [Endpoint("9.9.9.9:1090")!])], at: time)
+        let client = try Client(
+            loop: loop, network: creation.file,
+            configuration: ClientConfiguration(socks: [Endpoint("127.0.0.1:0")!]), store: nil,
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        defer {
+            client.close {}
+            loop.close()
+        }
+        let port = SocketAddress(try #require(client.socksAddresses.first))
+        let reserve = loop.reservedDescriptors
+
+        let first = App()
+        let early = try ByteStream.connect(on: loop, to: port, delegate: first)
+        #expect(run(loop) { early.isOpen })
+        let second = App()
+        let late = try ByteStream.connect(on: loop, to: port, delegate: second)
+        loop.reservedDescriptors = 1 << 30
+        #expect(run(loop) { second.isOver })
+        #expect(second.received.isEmpty)
+        // The one that was there before goes on.
+        try early.write([5, 1, 0])
+        #expect(run(loop) { first.received == [5, 0] })
+        // What the loop itself would open is refused by an error, not by a trap.
+        #expect(throws: UVError.self) { try ByteStream.connect(on: loop, to: port, delegate: nil) }
+
+        loop.reservedDescriptors = reserve
+        let third = App()
+        let again = try ByteStream.connect(on: loop, to: port, delegate: third)
+        #expect(run(loop) { again.isOpen })
+        try again.write([5, 1, 0])
+        #expect(run(loop) { third.received == [5, 0] })
+        for stream in [early, late, again] { stream.close() }
+    }
+}

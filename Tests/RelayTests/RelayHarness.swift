@@ -1,0 +1,295 @@
+import Directory
+import EventLoop
+import Link
+import Links
+import Logging
+import Onion
+import OnionCrypto
+import Testing
+import Transport
+import Wire
+
+@testable import Relay
+
+/// One relay on 127.0.0.1, and a second node that speaks links and answers nothing.
+final class RelayHarness {
+    let loop: Loop
+    let network: NetworkFile
+    let relay: Relay
+    let node: NodeID
+    /// The node behind the relay.
+    let silent: Links
+    let silentID: NodeID
+    private let quiet = Quiet()
+    private var clients: [TestClient] = []
+
+    init(exit: Bool = false, _ change: (inout NetworkFile) -> Void = { _ in }) throws {
+        loop = try Loop()
+        let seeds = [SecureRandom.bytes(32), SecureRandom.bytes(32)]
+        func key(_ number: Int) -> SigningKey {
+            let seed = seeds[number]
+            return SigningKey(seed: Secret(copying: seed.rawSpan))
+        }
+        let ids = [NodeID(key(0).publicKey), NodeID(key(1).publicKey)]
+        let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
+        let time = UnixTime(seconds: Links.systemClock() / 1_000_000_000)
+        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
+        var signed = SignedSnapshot(try #require(Snapshot(network: id, height: 1, time: time, entries: entries)))
+        for number in 0...1 { signed.sign(with: key(number)) }
+
+        let linkNetwork = LinkNetwork(id: id)
+        silent = try Links(
+            on: loop, configuration: LinksConfiguration(network: linkNetwork, listen: [.loopbackIPv4(port: 0)]),
+            identity: LinkIdentity(key(1)), isStaked: { ids.contains($0) })
+        silent.control = quiet
+        let behind = NetworkFile.Bootstrap(node: ids[1], addresses: silent.localAddresses.map { Endpoint($0) })
+        var file = NetworkFile(name: "test", id: id, bootstrap: [behind], snapshot: signed)
+        file.allowPrivateAddresses = true
+        change(&file)
+        network = file
+        var configuration = RelayConfiguration(listen: Endpoint("127.0.0.1:0")!)
+        configuration.isExit = exit
+        configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
+        relay = try Relay(
+            loop: loop, network: file, configuration: configuration, identity: key(0), store: nil,
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        relay.start()
+        node = ids[0]
+        silentID = ids[1]
+    }
+
+    deinit {
+        for client in clients { client.links.closeAll() }
+        silent.closeAll()
+        relay.close {}
+        loop.close()
+    }
+
+    /// Runs the loop until `condition` holds; false when it does not within `limit`.
+    @discardableResult
+    func run(for limit: TimeSpan = .seconds(10), until condition: () -> Bool) -> Bool {
+        let deadline = Instant(nanoseconds: loop.refreshNow()) + limit
+        let timer = LoopTimer(on: loop) {}
+        while !condition() {
+            guard Instant(nanoseconds: loop.refreshNow()) < deadline else { return false }
+            timer.schedule(at: loop.now + 5_000_000)
+            loop.runOnce(waiting: true)
+        }
+        timer.close()
+        return true
+    }
+
+    /// A client that has a link to the relay and knows its onion key.
+    func client() throws -> TestClient {
+        let client = try TestClient(self)
+        clients.append(client)
+        return client
+    }
+}
+
+/// Takes messages and says nothing.
+private final class Quiet: ControlHandler {
+    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+    func linkUp(_ link: LinkID, peer: LinkPeer) {}
+    func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+}
+
+/// What a build came to.
+enum Built: Equatable {
+    case path(UInt64)
+    case refused(Int, BuildStatus)
+    case broken
+    /// The stream of the message was reset.
+    case reset
+}
+
+/// A client by hand: links, builds, and one path with a connection.
+final class TestClient: PacketHandler, ControlHandler {
+    let links: Links
+    private unowned let harness: RelayHarness
+    private(set) var link: LinkID
+    private var onionKey: [UInt8] = []
+    private var path: ClientPath?
+    private var guardID: UInt64 = 0
+    var connection = Connection(role: .initiator, seed: 5)
+    /// Path ids of DESTROY messages.
+    private(set) var destroyed: [UInt64] = []
+    private var number: UInt32 = 1
+    /// Under what id packets of the last path come here.
+    var pathID: UInt64 { PathID.make(worker: 0, index: PathID.clientBit, random: number) }
+
+    init(_ harness: RelayHarness) throws {
+        self.harness = harness
+        links = try Links(
+            on: harness.loop,
+            configuration: LinksConfiguration(
+                network: LinkNetwork(id: harness.network.id), listen: [.loopbackIPv4(port: 0)]), identity: nil)
+        link = LinkID(rawValue: 0)
+        links.client = self
+        links.control = self
+        var up: Result<LinkID, LinkFailure>?
+        links.link(to: harness.node, at: [harness.relay.listenAddress]) { up = $0 }
+        harness.run { up != nil }
+        link = try #require(up).get()
+        var found: [UInt8]?
+        links.request(on: link, .getDescriptor, body: harness.node.key.array) { found = try? $0.get() }
+        harness.run { found != nil }
+        let bytes = try #require(found)
+        onionKey = try SignedDescriptor(decoding: bytes.rawSpan).descriptor.onionKey
+    }
+
+    /// The body of a BUILD over these nodes, all with the relay's onion key.
+    private func builder(_ hops: [NodeID]) throws -> PathBuilder {
+        try PathBuilder(
+            hops: hops.map { HopTarget(node: $0.key, onionKey: onionKey, suite: .chacha20poly1305) },
+            network: harness.network.id, time: links.time)
+    }
+
+    /// Builds a path of one hop and keeps it; `then` gets what came of it.
+    func build(then: @escaping (Built) -> Void) throws {
+        let builder = try builder([harness.node])
+        let waiting = Waiting(consume builder)
+        number += 1
+        let body = waiting.message(pathID)
+        links.request(on: link, .build, body: body) { [self] result in
+            guard case .success(let answer) = result, let builder = waiting.take() else { return then(.reset) }
+            let built = builder.receive(answer.rawSpan, now: links.now)
+            switch consume built {
+            case .built(let layers, let id):
+                path = consume layers
+                guardID = id
+                then(.path(id))
+            case .refused(let hop, let status): then(.refused(hop, status))
+            case .broken: then(.broken)
+            }
+        }
+    }
+
+    /// Builds and waits.
+    func build() throws -> Built {
+        var result: Built?
+        try build { result = $0 }
+        harness.run { result != nil }
+        return try #require(result)
+    }
+
+    /// Asks for a path on to `next` and does not wait.
+    func beginBuild(to next: NodeID) throws {
+        let builder = try builder([harness.node, next])
+        number += 1
+        let body = builder.message(pathID: pathID)
+        links.request(on: link, .build, body: body) { _ in }
+    }
+
+    func destroy(_ pathID: UInt64) {
+        var writer = ByteWriter()
+        writer.u64(pathID)
+        links.send(on: link, .destroy, body: writer.bytes)
+    }
+
+    // MARK: Session
+
+    /// Begins a session over the path.
+    func beginSession() {
+        let hello = LegHello(leg: 0, kind: .newSession)
+        connection.addLeg(LegID(0), payloadSize: 1_260, preamble: hello.encoded, now: links.now)
+    }
+
+    /// Sends what the connection has to send.
+    func pump() {
+        while connection.wantsToSend(leg: LegID(0), now: links.now) {
+            let isSent = sendPacket { number, payload in
+                connection.writePacket(leg: LegID(0), packetNumber: number, into: &payload, now: links.now)
+            }
+            if !isSent { break }
+        }
+    }
+
+    /// Sends one packet whose payload is `frames`, apart from the connection.
+    func sendRaw(_ frames: [UInt8]) {
+        _ = sendPacket { _, payload in
+            for (offset, byte) in frames.enumerated() {
+                payload.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
+            }
+            return true
+        }
+    }
+
+    private func sendPacket(_ fill: (UInt64, inout MutableRawSpan) -> Bool) -> Bool {
+        guard let number = path?.nextNumber else { return false }
+        let now = links.now
+        return links.withTable { table in
+            table.send(on: link) { packet in
+                do {
+                    var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
+                    for offset in 0..<payload.byteCount {
+                        payload.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+                    }
+                    guard fill(number, &payload) else { return false }
+                }
+                packet.pathID = guardID
+                return path?.seal(&packet, now: now) == number
+            }
+        }
+    }
+
+    func receive(_ packets: inout ReceivedPackets, links table: inout LinkTable) {
+        let now = Instant(nanoseconds: harness.loop.now)
+        for index in 0..<packets.count {
+            let arrival = packets[index]
+            var packet = packets.packet(index)
+            guard case .packet(let number) = path?.open(&packet, now: now), table.commit(arrival) else { continue }
+            let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
+            _ = connection.receive(leg: LegID(0), packetNumber: number, payload: payload, now: now)
+        }
+    }
+
+    /// What the exit answers to a request for `destination`.
+    func open(_ destination: Endpoint) throws -> OpenReply.Status? {
+        let id = try connection.openStream()
+        let request = OpenRequest(
+            destination: Destination(host: .address(destination.address), port: destination.port)
+        ).encoded()
+        _ = connection.write(id, request.rawSpan)
+        var status: OpenReply.Status?
+        harness.run {
+            connection.deadlineReached(now: links.now)
+            while connection.nextEvent() != nil {}
+            pump()
+            connection.withReadable(id) { bytes in
+                guard let found = try? OpenReply.decode(from: bytes) else { return 0 }
+                status = found.reply.status
+                return found.consumed
+            }
+            return status != nil
+        }
+        return status
+    }
+
+    // MARK: Control
+
+    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        var reader = ByteReader(body.rawSpan)
+        if message == .destroy, let id = try? reader.u64() { destroyed.append(id) }
+        links.answer(responder, [])
+    }
+
+    func linkUp(_ link: LinkID, peer: LinkPeer) {}
+    func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+}
+
+/// A builder that waits for its answer.
+private final class Waiting {
+    private var builder: PathBuilder?
+
+    init(_ builder: consuming PathBuilder) { self.builder = consume builder }
+
+    func message(_ pathID: UInt64) -> [UInt8] {
+        guard let builder = builder.take() else { return [] }
+        let message = builder.message(pathID: pathID)
+        self.builder = consume builder
+        return message
+    }
+
+    func take() -> PathBuilder? { builder.take() }
+}

@@ -1,0 +1,140 @@
+import Directory
+import EventLoop
+import Links
+import Testing
+import Transport
+import Wire
+
+@testable import Relay
+
+/// What clients can make a relay spend, over real sockets on one loop.
+@Suite struct RelayThreatTests {
+    /// Builds `count` paths at once over `client`, and waits for all answers.
+    private func results(_ harness: RelayHarness, _ clients: [TestClient], _ count: Int) throws -> [Built] {
+        var results: [Built] = []
+        for _ in 0..<count { for client in clients { try client.build { results.append($0) } } }
+        #expect(harness.run { results.count == count * clients.count })
+        return results
+    }
+
+    private func paths(_ results: [Built]) -> Int {
+        results.reduce(0) { if case .path = $1 { $0 + 1 } else { $0 } }
+    }
+
+    @Test("R3: a client's link builds no faster than its rate, and another link has its own") func rateOfALink() throws
+    {
+        let harness = try RelayHarness {
+            $0.limits.clientBuildsPerSecond = 1
+            $0.limits.clientBuildBurst = 4
+        }
+        let hasty = try harness.client()
+        let other = try harness.client()
+        let first = try results(harness, [hasty], 20)
+        #expect((4...8).contains(paths(first)))
+        #expect(first.contains(.reset))
+        #expect(harness.relay.status.refusals["rate"] ?? 0 >= 12)
+        #expect(paths(try results(harness, [other], 4)) == 4)
+    }
+
+    @Test("R3: all links together build no faster than the node's rate") func rateOfAll() throws {
+        let harness = try RelayHarness { $0.limits.buildsPerSecond = 4 }
+        let clients = [try harness.client(), try harness.client(), try harness.client()]
+        let all = try results(harness, clients, 20)
+        #expect((4...30).contains(paths(all)))
+        #expect(harness.relay.status.refusals["rate"] ?? 0 >= 30)
+    }
+
+    @Test("R3: a client's link gets no more paths than its limit; a path that ends makes room") func pathsOfALink()
+        throws
+    {
+        let harness = try RelayHarness { $0.limits.pathsPerClientLink = 3 }
+        let client = try harness.client()
+        let other = try harness.client()
+        let built = try results(harness, [client], 5)
+        #expect(paths(built) == 3)
+        #expect(built.filter { $0 == .refused(0, .overloaded) }.count == 2)
+        #expect(paths(try results(harness, [other], 1)) == 1)
+        guard case .path(let id) = built.first(where: { if case .path = $0 { true } else { false } }) else { return }
+        client.destroy(id)
+        #expect(harness.run { harness.relay.status.paths == 3 })
+        #expect(paths(try results(harness, [client], 2)) == 1)
+    }
+
+    @Test("R3: all links together get no more paths than the node carries") func pathsOfAll() throws {
+        let harness = try RelayHarness { $0.limits.paths = 4 }
+        let clients = [try harness.client(), try harness.client()]
+        #expect(paths(try results(harness, clients, 4)) == 4)
+        #expect(harness.relay.status.paths == 4)
+        #expect(harness.relay.status.refusals["overloaded"] == 4)
+    }
+
+    @Test("R3: a path that the next hop never answers is forgotten when its time is over") func halfOpenPath() throws {
+        let harness = try RelayHarness { $0.limits.halfOpenSeconds = 1 }
+        let client = try harness.client()
+        try client.beginBuild(to: harness.silentID)
+        #expect(harness.run { harness.relay.status.paths == 1 })
+        // Sooner than the build itself times out.
+        #expect(harness.run(for: .seconds(6)) { harness.relay.status.paths == 0 })
+    }
+
+    @Test("R3: a link that ends takes its paths with it") func linkEnds() throws {
+        let harness = try RelayHarness()
+        let client = try harness.client()
+        #expect(paths(try results(harness, [client], 5)) == 5)
+        client.links.close(client.link)
+        #expect(harness.run { harness.relay.status.paths == 0 && harness.relay.status.links <= 1 })
+    }
+
+    @Test("R5: when sessions hold too much, the largest ends and the others stay") func memoryOfSessions() throws {
+        let harness = try RelayHarness(exit: true)
+        let small = try harness.client()
+        let large = try harness.client()
+        for client in [small, large] {
+            guard case .path = try client.build() else {
+                Issue.record("no path")
+                return
+            }
+            // Bytes that cannot be read because the first one never comes: 40 KB for one, 400 KB for the other.
+            let count = client === large ? 400 : 40
+            client.sendRaw(LegHello(leg: 0, kind: .newSession).encoded)
+            for number in 0..<count {
+                var writer = ByteWriter()
+                writer.raw(LegHello(leg: 0, kind: .newSession).encoded)
+                writer.u8(0x0e)
+                writer.varint(UInt64(number / 200) * 4)
+                writer.varint(1 + UInt64(number % 200) * 1_000)
+                writer.varint(1_000)
+                writer.raw([UInt8](repeating: 3, count: 1_000))
+                client.sendRaw(writer.bytes)
+                if number % 50 == 49 { harness.run(for: .milliseconds(5)) { false } }
+            }
+        }
+        #expect(harness.run { harness.relay.status.sessions == 2 && harness.relay.exit.memoryUse > 400_000 })
+        harness.relay.exit.memoryLimit = 300_000
+        #expect(harness.run { harness.relay.status.sessions == 1 })
+        #expect(harness.run { large.destroyed == [large.pathID] })
+        #expect(small.destroyed.isEmpty)
+        #expect(harness.relay.status.paths == 1)
+        #expect(harness.relay.exit.memoryUse < 300_000)
+    }
+
+    @Test("R9: without descriptors to spare an exit says so to its client, and serves again when there are some")
+    func descriptorsOfAnExit() throws {
+        let harness = try RelayHarness(exit: true)
+        var accepted: [ByteStream] = []
+        let listener = try StreamListener.tcp(on: harness.loop, address: .loopbackIPv4(port: 0)) { accepted.append($0) }
+        defer { listener.close() }
+        let destination = Endpoint(try #require(listener.localAddress))
+        let client = try harness.client()
+        _ = try client.build()
+        client.beginSession()
+        let reserve = harness.loop.reservedDescriptors
+        #expect(reserve > 0)
+        harness.loop.reservedDescriptors = 1 << 30
+        #expect(try client.open(destination) == .generalFailure)
+        harness.loop.reservedDescriptors = reserve
+        #expect(try client.open(destination) == .ok)
+        #expect(harness.run { accepted.count == 1 })
+        for stream in accepted { stream.close() }
+    }
+}
