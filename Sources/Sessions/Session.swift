@@ -127,8 +127,6 @@ public enum SessionError {
     public static let cancelled: UInt64 = 2
     /// The session ended; never on the wire.
     public static let ended: UInt64 = 3
-    /// The bytes at the start of the stream are not a request or an answer.
-    public static let malformed: UInt64 = 4
 }
 
 /// The sessions that have something to do before the loop waits.
