@@ -160,6 +160,8 @@ struct UnreadStreamTests {
         initiator.onEvent = { end, event, now in
             if event == .streamsAvailable { open() } else { before(end, event, now) }
         }
+        // What it holds holds it.
+        defer { initiator.onEvent = before }
         open()
         setting.simulator.run(.seconds(3), until: { setting.answered.count == 2_000 })
         let took = setting.simulator.now - start
