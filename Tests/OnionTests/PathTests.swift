@@ -257,13 +257,15 @@ import Wire
         for source in 0..<hops {
             var real = chain.terminalPacket()
             var spoiled = real
-            let before = source
-            #expect(
-                chain.backward(
-                    &spoiled,
-                    on: { index, bytes in
-                        if index == before { bytes[bytes.count - 1] ^= 1 }
-                    }) == .dropped(.badTag))
+            var copy: [UInt8] = []
+            let opening = chain.backward(&spoiled) { index, bytes in
+                if index == source { bytes[bytes.count - 1] ^= 1 }
+                if index == 0 { copy = bytes }
+            }
+            #expect(opening == .dropped(.badTag))
+            // No window has moved, not even those of the layers that verified: the same bytes fail for the same reason.
+            var span = copy.mutableRawSpan
+            #expect(chain.path!.open(&span, now: at(0)) == .dropped(.badTag))
             #expect(chain.backward(&real) == .packet(UInt64(source)))
         }
     }
