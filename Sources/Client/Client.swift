@@ -55,7 +55,9 @@ public final class Client {
         packetSize = network.packetSize
         turn = SessionTurn(loop: loop)
         var setup = LinksConfiguration(
-            network: LinkNetwork(id: network.id, packetSize: network.packetSize), listen: [.anyIPv4(port: 0)])
+            network: LinkNetwork(id: network.id, packetSize: network.packetSize),
+            listen: [.anyIPv4(port: 0), .anyIPv6(port: 0)])
+        setup.mayLackFamily = true
         setup.maximumLinks = 256
         links = try Links(on: loop, configuration: setup, identity: nil)
         directory = try DirectoryClient(links: links, loop: loop, network: network, store: store, log: log)

@@ -28,6 +28,7 @@ final class DirectoryClient {
     private var health: NodeHealth
     private var random = SystemRandomNumberGenerator()
     private var selector: (value: PathSelector, generation: UInt64, made: Instant)?
+    private var families: AddressFamilies
     private var isFetching = false
     private var nextFetch = Instant(nanoseconds: 0)
     private var failures = 0
@@ -58,6 +59,7 @@ final class DirectoryClient {
         for bytes in try store?.descriptors() ?? [] { _ = try? descriptors.insert(bytes.rawSpan, at: now) }
         guards = Guards(rows: try store?.guards() ?? [])
         health = NodeHealth(rows: try store?.health() ?? [], at: now)
+        families = AddressFamilies(network, links)
         savedGuards = guards.generation
         savedDescriptors = descriptors.generation
         savedHealth = health.rows
@@ -81,6 +83,8 @@ final class DirectoryClient {
         }
         var rules = PathSelector.Rules(network)
         rules.suites = Sodium.hasAES ? 3 : 2
+        rules.hasIPv4 = families.hasIPv4
+        rules.hasIPv6 = families.hasIPv6
         let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: unixTime)
         selector = (value, descriptors.generation, now)
         return value
@@ -128,8 +132,17 @@ final class DirectoryClient {
         health.succeeded(hops, at: unixTime)
     }
 
+    /// Looks anew at what this machine reaches, since a link could not be made: it may have come to another network.
+    private func refreshFamilies() {
+        let found = AddressFamilies(network, links)
+        guard found != families else { return }
+        families = found
+        selector = nil
+    }
+
     /// The guard could not be reached.
     func guardFailed(_ node: NodeID) {
+        refreshFamilies()
         guards.failed(node, at: unixTime)
         health.unreachable(node, at: unixTime)
     }
@@ -178,12 +191,16 @@ final class DirectoryClient {
         guard !isFetching else { return }
         let guardNodes = guards.primaries.map(\.node).filter { !addresses(of: $0).isEmpty }
         let useGuard = failures == 0 && !guardNodes.isEmpty
-        let source = useGuard ? guardNodes.randomElement(using: &random) : network.bootstrap.randomElement()?.node
+        let bootstrap = network.bootstrap.filter { families.reaches($0.addresses) }.randomElement(using: &random)
+        let source = useGuard ? guardNodes.randomElement(using: &random) : bootstrap?.node
         guard let source else { return }
         isFetching = true
         links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
             guard let self else { return }
-            guard let link else { return fetched(false) }
+            guard let link else {
+                refreshFamilies()
+                return fetched(false)
+            }
             var writer = ByteWriter(capacity: 8)
             // Rounded, so that the question does not tell clients apart; failures ask for everything.
             let newest = failures > 0 ? 0 : descriptors.newest.seconds

@@ -50,7 +50,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
     /// A relay's own id.
     public var node: String?
     /// Where a relay listens.
-    public var address: String?
+    public var addresses: [String]?
     /// Whether a relay is an exit.
     public var exit: Bool?
     /// Whether a relay waits for its paths to end.
@@ -81,7 +81,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var buildTimes: [Double]?
 
     enum CodingKeys: String, CodingKey {
-        case role, version, ready, problem, socks, node, address, exit, draining, links, paths, sessions, streams
+        case role, version, ready, problem, socks, node, addresses, exit, draining, links, paths, sessions, streams
         case descriptors, total, rate, drops, builds, refusals
         case uptime = "uptime_s"
         case failedBuilds = "failed_builds"

@@ -6,7 +6,8 @@ public import Wire
 
 /// Links made and taken down.
 extension Links {
-    /// Gets a link to `node`: the one there is, or a new one by a handshake with `endpoints` in turn.
+    /// Gets a link to `node`: the one there is, or a new one by a handshake with those of `endpoints` in turn that this
+    /// machine reaches.
     ///
     /// `completion` runs once, later, not inside of this call; before `linkUp` for a new link it does not run.
     public func link(
@@ -51,6 +52,8 @@ extension Links {
     private func start(_ request: WantedLink) -> LinkFailure? {
         let usable = request.endpoints.filter { table.socket(for: SocketAddress($0)) != nil && $0.port != 0 }
         guard !usable.isEmpty else { return .noAddress }
+        // Of two families one may have no route. Where neither has, that may change before the handshake gives up.
+        let reached = usable.count > 1 ? usable.filter { reaches($0) } : usable
         guard request.node.key != identity?.nodeID else { return .badIdentity }
         guard handshakes.count < configuration.maximumHandshakes,
             let index = table.indices.take(for: IndexTable.reserved)
@@ -63,7 +66,8 @@ extension Links {
             table.indices.free(index)
             return .badIdentity
         }
-        let pending = PendingHandshake(node: request.node, endpoints: usable, initiator: initiator)
+        let pending = PendingHandshake(
+            node: request.node, endpoints: reached.isEmpty ? usable : reached, initiator: initiator)
         pending.completions = [request.completion]
         pending.timer = LoopTimer(on: loop) { [weak self] in self?.poll(index) }
         handshakes[index] = pending
@@ -160,7 +164,7 @@ extension Links {
         case .drop(let reason): table.drop(reason)
         case .cookie:
             // The cookie is for the address that it came from: stay with it.
-            pending.attempt = max(0, pending.attempt - 1)
+            pending.stay(at: Endpoint(source))
             poll(index)
         case .established(let newLink):
             if let time = newLink.peerTime { clock.add(time, from: pending.node.key, now: now) }

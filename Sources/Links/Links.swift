@@ -98,12 +98,25 @@ public final class Links {
 
     func openSockets() throws(UVError) {
         let inlet = Inlet(self)
+        var failure: UVError?
         for address in configuration.listen {
-            let socket = try DatagramSocket(
-                on: loop, bindTo: address, configuration: configuration.socket, receiver: inlet)
-            sockets.append(socket)
-            if address.isIPv4 { table.socketV4 = socket } else { table.socketV6 = socket }
+            do throws(UVError) {
+                let socket = try DatagramSocket(
+                    on: loop, bindTo: address, configuration: configuration.socket, receiver: inlet)
+                sockets.append(socket)
+                if address.isIPv4 { table.socketV4 = socket } else { table.socketV6 = socket }
+            } catch {
+                guard configuration.mayLackFamily else { throw error }
+                failure = error
+            }
         }
+        if sockets.isEmpty, let failure { throw failure }
+    }
+
+    /// Whether there is a socket for the address and this machine has a route to it now.
+    public func reaches(_ endpoint: Endpoint) -> Bool {
+        let address = SocketAddress(endpoint)
+        return table.socket(for: address) != nil && address.hasRoute
     }
 
     /// Opens new sockets in place of the present ones, after the network has changed; links stay and tell their peers.

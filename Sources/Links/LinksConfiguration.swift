@@ -9,6 +9,8 @@ public struct LinksConfiguration: Sendable {
     public var network: LinkNetwork
     /// What to bind to: at most one address per family, with port 0 for a client.
     public var listen: [SocketAddress]
+    /// Whether a family that this machine lacks is left out, as long as there is another one.
+    public var mayLackFamily = false
     /// The most links at once, half-open ones among them.
     public var maximumLinks = 8_192
     /// The most handshakes of ours at once.

@@ -24,6 +24,9 @@ final class PendingHandshake {
         return endpoints[attempt % endpoints.count]
     }
 
+    /// Lets the next initiation go to `source`, or where the last one went.
+    func stay(at source: Endpoint) { attempt = endpoints.firstIndex(of: source) ?? max(0, attempt - 1) }
+
     /// Where the link goes when the answer came from `source`.
     func endpoint(answeredFrom source: Endpoint) -> Endpoint {
         endpoints.contains(source) ? source : endpoints[max(0, attempt - 1) % endpoints.count]

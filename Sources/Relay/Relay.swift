@@ -14,7 +14,7 @@ public import Wire
 public enum RelayError: Error, Equatable, CustomStringConvertible {
     /// The node is not among the staked nodes of the network file.
     case notStaked(NodeID)
-    /// No address can be announced: it listens on a wildcard address.
+    /// An address cannot be announced: it listens on a wildcard address.
     case noAddress
 
     /// What is wrong and what to do.
@@ -41,7 +41,9 @@ public final class Relay {
     private let paths: PathService
     let exit: Exit
     private let turn: SessionTurn
-    private let address: Endpoint
+    /// Where it listens, IPv4 first.
+    public let listenAddresses: [Endpoint]
+    private let announced: [Endpoint]
     private let messages: RelayMessages
     private var timer: LoopTimer?
     private var published = UnixTime(seconds: 0)
@@ -50,7 +52,7 @@ public final class Relay {
     private var drainEnd = Instant(nanoseconds: 0)
     private var isClosing = false
 
-    /// A relay on `loop` with the identity `identity`; its socket is open when this returns, nothing is sent before ``start()``.
+    /// A relay on `loop` with the identity `identity`; its sockets are open when this returns, nothing is sent before ``start()``.
     ///
     /// `registry` is where it learns of stakes; the network file's snapshot unless something else is given.
     public init(
@@ -69,11 +71,12 @@ public final class Relay {
         let staked = StakedNodes()
         let setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
-            listen: [SocketAddress(configuration.listen)])
+            listen: configuration.listen.map { SocketAddress($0) })
         links = try Links(
             on: loop, configuration: setup, identity: identity, isStaked: { staked.contains($0) })
-        address = links.localAddresses.first.map(Endpoint.init) ?? configuration.listen
-        let announced = configuration.announced.isEmpty ? [address] : configuration.announced
+        let addresses = links.localAddresses.map { Endpoint($0) }
+        listenAddresses = addresses.filter { $0.address.v4 != nil } + addresses.filter { $0.address.v4 == nil }
+        announced = configuration.announced.isEmpty ? listenAddresses : configuration.announced
         guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) })
         else { throw RelayError.noAddress }
         gossip = try Gossip(
@@ -81,7 +84,7 @@ public final class Relay {
             staked: staked, store: store)
         let now = Instant(nanoseconds: loop.now)
         paths = PathService(links: links, loop: loop, network: network, node: node, keys: try OnionKeys(now: now))
-        let own = Set(announced.map(\.address) + [address.address])
+        let own = Set((announced + listenAddresses).map(\.address))
         let gate = try ExitGate(
             loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own))
         exit = Exit(turn: turn, gate: gate, network: network, paths: paths)
@@ -104,7 +107,6 @@ public final class Relay {
 
     /// Makes and spreads a new descriptor.
     private func publish() {
-        let announced = configuration.announced.isEmpty ? [address] : configuration.announced
         // Never the same second twice, so that a new one is newer.
         published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
         let descriptor = Descriptor(
@@ -112,10 +114,20 @@ public final class Relay {
             expires: UnixTime(
                 seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
             versions: 1...1, suites: Sodium.hasAES ? 3 : 2, roles: configuration.isExit ? .exit : [],
-            exit: configuration.isExit ? [.tcp, .ipv4] : [], bandwidth: 0,
+            exit: exitSummary, bandwidth: 0,
             ipv4: announced.first { $0.address.v4 != nil },
             ipv6: announced.first { $0.address.v4 == nil }, onionKey: paths.onionKey, software: "tunic")
         gossip.publish(descriptor.signed(with: identity.signingKey, network: network.id))
+    }
+
+    /// What the exit lets out to: the families to which this machine has a route, or a range of which it opens.
+    private var exitSummary: Descriptor.ExitSummary {
+        guard configuration.isExit else { return [] }
+        var summary: Descriptor.ExitSummary = .tcp
+        let opened = configuration.exitAllowed.map { $0.address.v4 != nil }
+        if opened.contains(true) || SocketAddress.globalIPv4.hasRoute { summary.insert(.ipv4) }
+        if opened.contains(false) || SocketAddress.globalIPv6.hasRoute { summary.insert(.ipv6) }
+        return summary
     }
 
     private func tick() {
@@ -139,9 +151,6 @@ public final class Relay {
 
     // MARK: Status
 
-    /// Where it listens.
-    public var listenAddress: Endpoint { address }
-
     /// What the relay is doing.
     public var status: RelayStatus {
         let counters = links.counters
@@ -150,7 +159,7 @@ public final class Relay {
             drops["\(reason)", default: 0] += paths.drops[Int(reason.rawValue)]
         }
         return RelayStatus(
-            nodeID: node, address: address, isExit: configuration.isExit, isReady: problem == nil,
+            nodeID: node, addresses: listenAddresses, isExit: configuration.isExit, isReady: problem == nil,
             problem: problem,
             isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
             sessions: exit.sessionCount, streams: exit.streamCount, descriptors: gossip.descriptors.count,

@@ -2,9 +2,9 @@ public import Wire
 
 /// What a relay is told at its start.
 public struct RelayConfiguration: Sendable {
-    /// The UDP address to listen on; port 0 picks a free one.
-    public var listen: Endpoint
-    /// What the descriptor announces, one per address family; empty: the address it listens on.
+    /// The UDP addresses to listen on, one per address family; port 0 picks a free one.
+    public var listen: [Endpoint]
+    /// What the descriptor announces, one per address family; empty: the addresses it listens on.
     public var announced: [Endpoint] = []
     /// Whether streams may leave here.
     public var isExit = false
@@ -14,15 +14,15 @@ public struct RelayConfiguration: Sendable {
     public var drainLimit = TimeSpan.seconds(30)
 
     /// The defaults, listening on `listen`.
-    public init(listen: Endpoint) { self.listen = listen }
+    public init(listen: [Endpoint]) { self.listen = listen }
 }
 
 /// What a relay is doing: aggregates only, nothing about any one path, client or destination.
 public struct RelayStatus: Sendable {
     /// The node's id.
     public var nodeID: NodeID
-    /// Where it listens.
-    public var address: Endpoint
+    /// Where it listens, IPv4 first.
+    public var addresses: [Endpoint]
     /// Whether it is an exit.
     public var isExit: Bool
     /// Whether it serves; otherwise `problem` says why not.

@@ -59,6 +59,36 @@ struct PathSelectorTests {
         #expect(entries > all * 10 / 100 && exits > all * 10 / 100)
     }
 
+    @Test("a guard is one that this machine reaches, and any two hops have a family in common", arguments: [4, 6])
+    func families(_ family: Int) throws {
+        var town = Town(count: 90)
+        // A third of the nodes has IPv4, a third IPv6, a third both.
+        for (i, signed) in town.descriptors.enumerated() where i % 3 > 0 {
+            var changed = signed.descriptor
+            changed.ipv6 = Endpoint(address: IPAddress(high: 0x2a00_0000 + UInt64(i) << 32, low: 1), port: 1090)
+            if i % 3 == 1 { changed.ipv4 = nil }
+            changed.roles = .exit
+            changed.exit = .tcp
+            town.descriptors[i] = SignedDescriptor(changed, signature: [UInt8](repeating: 0, count: 64))
+        }
+        let selector = town.selector {
+            $0.hasIPv4 = family == 4
+            $0.hasIPv6 = family == 6
+        }
+        let descriptors = Dictionary(uniqueKeysWithValues: town.descriptors.map { ($0.descriptor.node, $0.descriptor) })
+        var generator = Seeded(UInt64(family))
+        for _ in 0..<500 {
+            var guards = Guards()
+            let path = try selector.select(
+                terminal: .exit(.tcp), guards: &guards, health: NodeHealth(), at: now, using: &generator)
+            let hops = path.hops.compactMap { descriptors[$0] }
+            #expect((family == 4 ? hops[0].ipv4 : hops[0].ipv6) != nil)
+            for a in hops {
+                for b in hops { #expect(a.ipv4 != nil && b.ipv4 != nil || a.ipv6 != nil && b.ipv6 != nil) }
+            }
+        }
+    }
+
     @Test func p3GuardsStayWithinTwo() throws {
         let town = Town(count: 200)
         let selector = town.selector()

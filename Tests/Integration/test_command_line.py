@@ -52,6 +52,10 @@ class Usage(CommandLineTest):
             (["'nowhere'"], ["relay", "--network", network, "--data", "x", "--listen", "nowhere"]),
             (["0.0.0.0:1", "--public"], ["relay", "--network", network, "--data", "x", "--listen", "0.0.0.0:1"]),
             (["family"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1", "--public", "1.1.1.1:1,2.2.2.2:1"]),
+            (["family"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1,1.2.3.5:1"]),
+            (["--listen", "two IPv6"], ["relay", "--network", network, "--data", "x", "--listen", "[::1]:1", "--listen", "[::1]:2"]),
+            (["[::]:1", "--public"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1,[::]:1"]),
+            (["no IPv6", "--listen [::]:1"], ["relay", "--network", network, "--data", "x", "--listen", "0.0.0.0:1", "--public", "1.1.1.1:1,[2001:db8::1]:1"]),
             (["'10.0.0.0/33'"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1", "--exit", "--exit-allow", "10.0.0.0/33"]),
             (["--exit"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1", "--exit-allow", "10.0.0.0/8"]),
             (["loopback"], ["client", "--network", network, "--socks", "0.0.0.0:1080"]),
@@ -222,6 +226,7 @@ class Running(CommandLineTest):
             taken.bind(("127.0.0.1", 0))
             address = "127.0.0.1:%d" % taken.getsockname()[1]
             self.assert_fails(69, [address, "--listen"], *self.relay(network, "--listen", address))
+            self.assert_fails(69, [address, "--listen"], *self.relay(network, "--listen", f"[::1]:0,{address}"))
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = "127.0.0.1:%d" % taken.getsockname()[1]
             self.assert_fails(

@@ -49,10 +49,15 @@ import Wire
         #expect(client.downs[0] == (link.near, .keysExpired))
     }
 
-    @Test("a client's link moves with it, by challenge; messages go on") func move() throws {
+    @Test(
+        "a client's link moves with it, by challenge; messages go on",
+        arguments: [
+            SocketAddress.loopbackIPv4(port: 0), .loopbackIPv6(port: 0),
+        ])
+    func move(_ address: SocketAddress) throws {
         let harness = try Harness()
-        let node = try harness.node()
-        let client = try harness.client()
+        let node = try harness.node { $0.listen = [address] }
+        let client = try harness.client { $0.listen = [address] }
         let link = try harness.connect(client, node)
         let before = client.endpoint
         #expect(node.links.endpoint(of: link.far) == before)

@@ -47,7 +47,7 @@ final class RelayHarness {
         file.allowPrivateAddresses = true
         change(&file)
         network = file
-        var configuration = RelayConfiguration(listen: Endpoint("127.0.0.1:0")!)
+        var configuration = RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!])
         configuration.isExit = exit
         configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
         relay = try Relay(
@@ -128,7 +128,7 @@ final class TestClient: PacketHandler, ControlHandler {
         links.client = self
         links.control = self
         var up: Result<LinkID, LinkFailure>?
-        links.link(to: harness.node, at: [harness.relay.listenAddress]) { up = $0 }
+        links.link(to: harness.node, at: harness.relay.listenAddresses) { up = $0 }
         harness.run { up != nil }
         link = try #require(up).get()
         var found: [UInt8]?

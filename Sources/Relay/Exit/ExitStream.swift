@@ -9,7 +9,7 @@ internal import Wire
 final class ExitStream: StreamUser, ByteStreamDelegate {
     /// How long resolving and connecting may take together.
     static let openLimit = TimeSpan.seconds(20)
-    /// How many addresses of one name are tried.
+    /// How many addresses of one name are tried; those to which there is no route do not count.
     private static let addressLimit = 4
 
     private let gate: ExitGate
@@ -19,6 +19,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
     private var query: Resolver.Query?
     /// Addresses not tried yet, the next one last.
     private var candidates: [SocketAddress] = []
+    private var attempts = 0
     private var connecting: ByteStream?
     private var pump: StreamPump?
     private var deadline: LoopTimer?
@@ -89,14 +90,17 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
             gate.policy.allows(IPAddress(high: $0.high, low: $0.low), port: $0.port, .tcp)
         }
         guard !allowed.isEmpty else { return refuse(addresses.isEmpty ? .hostNotFound : .notAllowed) }
-        candidates = allowed.prefix(Self.addressLimit).reversed()
+        candidates = allowed.reversed()
         tryNext(after: nil)
     }
 
     private func tryNext(after failure: UVError?) {
-        guard let address = candidates.popLast() else { return refuse(Self.status(of: failure)) }
+        guard attempts < Self.addressLimit, let address = candidates.popLast() else {
+            return refuse(Self.status(of: failure))
+        }
         do throws(UVError) {
             connecting = try ByteStream.connect(on: gate.loop, to: address, delegate: self)
+            attempts += 1
         } catch {
             tryNext(after: error)
         }

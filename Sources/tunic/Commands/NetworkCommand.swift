@@ -17,7 +17,7 @@ struct NetworkCreateCommand: ParsableCommand {
         discussion: """
             Examples:
               tunic network create --dir testnet --nodes 5 --exits 2 --local
-              tunic network create --dir net --address 198.51.100.7:7100 --address 203.0.113.9:7100 --exits 1
+              tunic network create --dir net --address 198.51.100.7:7100 --address '203.0.113.9:7100,[2001:db8::9]:7100'
 
             Nothing is overwritten. Each node's folder goes to its machine, network.json to everyone.
             """)
@@ -44,9 +44,10 @@ struct NetworkCreateCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The address of one node, repeated for each, instead of base address and port.", valueName: "address"),
-        transform: endpoint)
-    var address: [Endpoint] = []
+            "The address of one node, repeated for each, instead of base address and port; IPv4 and IPv6 with a comma between.",
+            valueName: "address"),
+        transform: announcedEndpoints)
+    var address: [[Endpoint]] = []
 
     @Option(name: .customLong("packet-size"), help: ArgumentHelp("The size of every datagram.", valueName: "bytes"))
     var packetSize = NetworkFile.defaultPacketSize
@@ -77,14 +78,15 @@ struct NetworkCreateCommand: ParsableCommand {
             throw ValidationError("--base-address '\(baseAddress)' is no address such as 127.0.0.1")
         }
         if address.isEmpty {
-            address = (0..<count).map { Endpoint(address: first, port: basePort + UInt16($0)) }
+            address = (0..<count).map { [Endpoint(address: first, port: basePort + UInt16($0))] }
         }
-        guard Set(address).count == address.count else { throw ValidationError("--address: an address occurs twice") }
-        for endpoint in address where endpoint.port == 0 || endpoint.address.isUnspecified {
+        let all = address.flatMap { $0 }
+        guard Set(all).count == all.count else { throw ValidationError("--address: an address occurs twice") }
+        for endpoint in all where endpoint.address.isUnspecified {
             throw ValidationError("'\(endpoint)' is no address that others could send to")
         }
-        if address.allSatisfy({ $0.address.isLoopback }) { local = true }
-        if !local, let special = address.first(where: { !$0.address.isPublic }) {
+        if all.allSatisfy({ $0.address.isLoopback }) { local = true }
+        if !local, let special = all.first(where: { !$0.address.isPublic }) {
             throw ValidationError(
                 "\(special.address) is no public address; use --local for a network of private addresses")
         }
@@ -97,7 +99,10 @@ struct NetworkCreateCommand: ParsableCommand {
         print("")
         for node in network.nodes {
             let exit = !node.isExit ? "" : local ? " --exit --exit-allow 127.0.0.0/8 --exit-allow ::1/128" : " --exit"
-            print("  tunic relay --network \(network.file) --listen \(node.address) --data \(node.folder)\(exit)")
+            let addresses = node.addresses.map(\.description).joined(separator: ",")
+            // Shells take brackets for a pattern.
+            let listen = addresses.contains("[") ? "'\(addresses)'" : addresses
+            print("  tunic relay --network \(network.file) --listen \(listen) --data \(node.folder)\(exit)")
         }
         print("")
         print("and a client with:")

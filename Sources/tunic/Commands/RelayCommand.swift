@@ -16,14 +16,18 @@ struct RelayCommand: ParsableCommand {
             Examples:
               tunic relay --network network.json --listen 0.0.0.0:7100 --public 198.51.100.7:7100 --data /var/lib/tunic
               tunic relay --network network.json --listen 0.0.0.0:7100 --public 198.51.100.7:7100 --data /var/lib/tunic --exit
+              tunic relay --network network.json --listen '198.51.100.7:7100,[2001:db8::7]:7100' --data /var/lib/tunic
 
             SIGINT and SIGTERM end it when its paths have ended; a second one ends it at once.
             """)
 
     @OptionGroup var options: RoleOptions
 
-    @Option(help: ArgumentHelp("The UDP address to listen at.", valueName: "address"), transform: endpoint)
-    var listen: Endpoint
+    @Option(
+        help: ArgumentHelp(
+            "The UDP address to listen at; IPv4 and IPv6 with a comma between, or repeated.", valueName: "address"),
+        transform: endpoints)
+    var listen: [[Endpoint]]
 
     @Option(
         name: .customLong("public"),
@@ -49,11 +53,24 @@ struct RelayCommand: ParsableCommand {
 
     mutating func validate() throws {
         guard exit || exitAllowed.isEmpty else { throw ValidationError("--exit-allow has a meaning with --exit only") }
-        if announced == nil && listen.address.isUnspecified {
+        for isIPv4 in [true, false] where addresses.count(where: { $0.address.isIPv4 == isIPv4 }) > 1 {
+            throw ValidationError("--listen names two \(isIPv4 ? "IPv4" : "IPv6") addresses; give one of each family")
+        }
+        if let announced {
+            for other in announced where !addresses.contains(where: { $0.address.isIPv4 == other.address.isIPv4 }) {
+                let family = other.address.isIPv4 ? ("IPv4", "0.0.0.0") : ("IPv6", "[::]")
+                throw ValidationError(
+                    "--public names \(other), but --listen has no \(family.0) address; "
+                        + "add one, such as --listen \(family.1):\(other.port)")
+            }
+        } else if let all = addresses.first(where: \.address.isUnspecified) {
             throw ValidationError(
-                "--listen \(listen) is every address of this machine; say with --public which one others send to")
+                "--listen \(all) is every address of this machine; say with --public which one others send to")
         }
     }
+
+    /// Where to listen.
+    private var addresses: [Endpoint] { listen.flatMap { $0 } }
 
     func run() throws {
         try ProcessLimits.apply()
@@ -64,7 +81,7 @@ struct RelayCommand: ParsableCommand {
         let loop = try makeLoop()
         let log = options.logging.logger("relay")
 
-        var configuration = RelayConfiguration(listen: listen)
+        var configuration = RelayConfiguration(listen: addresses)
         configuration.announced = announced ?? []
         configuration.isExit = exit
         configuration.exitAllowed = exitAllowed
@@ -73,7 +90,8 @@ struct RelayCommand: ParsableCommand {
             relay = try Relay(
                 loop: loop, network: network, configuration: configuration, identity: key, store: store, log: log)
         } catch {
-            throw Failure.starting(error, at: listen.description, option: "--listen")
+            let listening = addresses.map(\.description).joined(separator: ", ")
+            throw Failure.starting(error, at: listening, option: "--listen")
         }
         let role = Role(
             start: relay.start, finish: { relay.drain(completion: $0) }, close: relay.close,
@@ -91,7 +109,7 @@ extension StatusReport {
         ready = status.isReady
         problem = status.problem
         node = status.nodeID.description
-        address = status.address.description
+        addresses = status.addresses.map(\.description)
         exit = status.isExit
         draining = status.isDraining
         links = status.links

@@ -23,7 +23,7 @@ struct StatusCommand: ParsableCommand {
         var table = Table()
         table.add("role", report.role.rawValue + (report.exit == true ? ", exit" : ""))
         if let node = report.node { table.add("node", node) }
-        if let address = report.address { table.add("address", address) }
+        if let addresses = report.addresses { table.add("address", addresses.joined(separator: ", ")) }
         if !report.socks.isEmpty { table.add("SOCKS5", report.socks.joined(separator: ", ")) }
         table.add("version", report.version)
         table.add("running for", durationText(report.uptime))

@@ -76,7 +76,8 @@ final class Devnet {
             network = try NetworkFolder(
                 in: folder,
                 .init(
-                    name: "devnet", addresses: addresses, exits: options.exits, packetSize: options.packetSize,
+                    name: "devnet", addresses: addresses.map { [$0] }, exits: options.exits,
+                    packetSize: options.packetSize,
                     isLocal: true))
             try Files.makeFolder("\(folder)/client")
         } catch {
@@ -111,7 +112,7 @@ final class Devnet {
     private func startNodes() {
         for (member, node) in zip(nodes, network.nodes) {
             var arguments = [
-                "relay", "--network", network.file, "--listen", node.address.description, "--data", node.folder,
+                "relay", "--network", network.file, "--listen", node.addresses[0].description, "--data", node.folder,
             ]
             if node.isExit { arguments += ["--exit", "--exit-allow", "127.0.0.0/8", "--exit-allow", "::1/128"] }
             guard start(member, arguments) else { return }
@@ -180,7 +181,7 @@ final class Devnet {
             socks: socks, control: client.control, client: .init(pid: client.pid),
             nodes: zip(nodes, network.nodes).map { member, node in
                 .init(
-                    id: node.id.description, pid: member.pid, address: node.address.description, exit: node.isExit,
+                    id: node.id.description, pid: member.pid, address: node.addresses[0].description, exit: node.isExit,
                     control: member.control)
             })
     }

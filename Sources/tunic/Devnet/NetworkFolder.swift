@@ -7,8 +7,8 @@ struct NetworkFolder {
     /// What is decided about the network.
     struct Plan {
         var name: String
-        /// Where each node listens.
-        var addresses: [Endpoint]
+        /// Where each node listens, one address of each family at most.
+        var addresses: [[Endpoint]]
         /// How many nodes, the last ones, are meant to be exits.
         var exits: Int
         var packetSize: Int
@@ -19,7 +19,7 @@ struct NetworkFolder {
     /// One node of the network.
     struct Node {
         var id: NodeID
-        var address: Endpoint
+        var addresses: [Endpoint]
         var isExit: Bool
         /// The data folder, with the key.
         var folder: String
@@ -35,7 +35,7 @@ struct NetworkFolder {
     /// Checks first, and removes what it made when something fails.
     init(in folder: String, _ plan: Plan) throws(Failure) {
         var creation = NetworkCreation(
-            name: plan.name, nodes: plan.addresses.map { NetworkCreation.Plan(addresses: [$0]) }, at: currentTime())
+            name: plan.name, nodes: plan.addresses.map { NetworkCreation.Plan(addresses: $0) }, at: currentTime())
         creation.file.packetSize = plan.packetSize
         creation.file.allowPrivateAddresses = plan.isLocal
         if plan.isLocal {
@@ -56,7 +56,7 @@ struct NetworkFolder {
         file = "\(folder)/network.json"
         nodes = creation.nodes.enumerated().map { index, node in
             Node(
-                id: node.id, address: plan.addresses[index], isExit: index >= plan.addresses.count - plan.exits,
+                id: node.id, addresses: plan.addresses[index], isExit: index >= plan.addresses.count - plan.exits,
                 folder: "\(folder)/node-\(index + 1)")
         }
         for path in [file] + nodes.map(\.folder) where Files.exists(path) {

@@ -7,12 +7,19 @@ func endpoint(_ text: String) throws -> Endpoint {
     throw ValidationError("'\(text)' is no address with a port, such as 127.0.0.1:1080 or [::1]:1080")
 }
 
-/// One announced address, or one of each family with a comma between.
-func announcedEndpoints(_ text: String) throws -> [Endpoint] {
+/// One address, or one of each family with a comma between.
+func endpoints(_ text: String) throws -> [Endpoint] {
     let endpoints = try text.split(separator: ",", omittingEmptySubsequences: false).map { try endpoint(String($0)) }
-    guard endpoints.count <= 2, Set(endpoints.map { $0.address.v4 == nil }).count == endpoints.count else {
-        throw ValidationError("'\(text)' names more than one address of a family")
+    guard Set(endpoints.map(\.address.isIPv4)).count == endpoints.count else {
+        throw ValidationError(
+            "'\(text)' names two addresses of one family; give one of IPv4, one of IPv6, or both with a comma between")
     }
+    return endpoints
+}
+
+/// The addresses of one node to which others send, at most one of each family.
+func announcedEndpoints(_ text: String) throws -> [Endpoint] {
+    let endpoints = try endpoints(text)
     for endpoint in endpoints where endpoint.port == 0 || endpoint.address.isUnspecified {
         throw ValidationError("'\(endpoint)' is no address that others could send to")
     }
@@ -36,6 +43,9 @@ func socksEndpoint(_ text: String) throws -> Endpoint {
 }
 
 extension IPAddress {
+    /// Whether it is an IPv4 address.
+    var isIPv4: Bool { v4 != nil }
+
     /// Whether it is 0.0.0.0 or ::, which is an address to listen at, not to send to.
     var isUnspecified: Bool { v4 == 0 || (high == 0 && low == 0) }
 }

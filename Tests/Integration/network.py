@@ -1,0 +1,115 @@
+"""A network whose nodes are started one by one, each at addresses of its own, as people start them.
+
+    with Network([["[::1]:7100"], ["127.0.0.1:7100", "[::1]:7100"]], exits=1) as net:
+        net.start()
+        net.client.status()
+"""
+
+import pathlib
+import socket
+import subprocess
+import tempfile
+
+from devnet import ask, binary, wait_until
+
+
+def has_ipv6():
+    """Whether this machine has an IPv6 loopback address."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as free:
+            free.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+def free_port():
+    """A UDP port that is free at 127.0.0.1 and at ::1."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as four:
+            four.bind(("127.0.0.1", 0))
+            port = four.getsockname()[1]
+            if not has_ipv6():
+                return port
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six:
+                try:
+                    six.bind(("::1", port))
+                    return port
+                except OSError:
+                    continue
+
+
+class Process:
+    """A client or a relay."""
+
+    def __init__(self, prefix, arguments, folder):
+        self.control = str(folder / "control.sock")
+        self.log = folder.parent / f"{folder.name}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*prefix, binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+
+    def status(self):
+        """What it reports; nothing as long as it does not answer."""
+        if self.process.poll() is not None:
+            raise RuntimeError(f"ended with status {self.process.returncode}: {self.log.read_text()}")
+        try:
+            return ask(self.control, "status")
+        except OSError:
+            return {"ready": False, "descriptors": 0}
+
+    def paths(self):
+        return ask(self.control, "paths")["paths"]
+
+
+class Network:
+    """A network of nodes at `addresses`, a list for each node of what it announces; the last `exits` of them are exits.
+
+    `listen` says where they listen, where that is not what they announce. All processes run behind `prefix`, a command that
+    starts others.
+    """
+
+    def __init__(self, addresses, exits=1, listen=None, prefix=(), socks="127.0.0.1:0", packet_size=None):
+        self.addresses, self.exits, self.prefix, self.socks = addresses, exits, list(prefix), socks
+        self.listen = listen or addresses
+        self.packet_size = packet_size
+
+    def __enter__(self):
+        self.kept = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.folder = pathlib.Path(self.kept.name)
+        self.file = self.folder / "net" / "network.json"
+        size = ["--packet-size", str(self.packet_size)] if self.packet_size else []
+        subprocess.run(
+            [binary(), "network", "create", "--dir", self.folder / "net", "--local", "--exits", str(self.exits), *size,
+             *(part for addresses in self.addresses for part in ("--address", ",".join(addresses)))],
+            check=True, stdout=subprocess.DEVNULL)
+        self.nodes = []
+        self.client = None
+        return self
+
+    def __exit__(self, *_):
+        for process in [self.client, *self.nodes]:
+            if process:
+                process.process.kill()
+                process.process.wait()
+        self.kept.cleanup()
+
+    def start(self, hops=3):
+        """Starts all nodes, waits until they know each other, and then starts the client and waits for a path."""
+        count = len(self.addresses)
+        for number, (addresses, listen) in enumerate(zip(self.addresses, self.listen)):
+            folder = self.folder / "net" / f"node-{number + 1}"
+            arguments = ["relay", "--network", self.file, "--data", folder, "--listen", ",".join(listen)]
+            if addresses != listen:
+                arguments += ["--public", ",".join(addresses)]
+            if number >= count - self.exits:
+                arguments += ["--exit", "--exit-allow", "127.0.0.0/8", "--exit-allow", "::1/128"]
+            self.nodes.append(Process(self.prefix, arguments, folder))
+        wait_until(lambda: all(node.status()["descriptors"] == count for node in self.nodes), 30)
+        folder = self.folder / "client"
+        folder.mkdir(0o700)
+        self.client = Process(
+            self.prefix,
+            ["client", "--network", self.file, "--data", folder, "--socks", self.socks, "--hops", hops], folder)
+        wait_until(lambda: self.client.status()["ready"], 30)
+        return self.client.status()["socks"][0]
