@@ -1,13 +1,16 @@
 internal import BasicContainers
-public import Wire
+internal import Wire
 
 /// The credit of all streams together, and what becomes of streams that nobody reads.
 extension Connection {
     /// The cap on what all streams together may hold unread.
     var receiveCap: UInt64 { UInt64(max(configuration.maxConnectionWindow, InitialLimits.data)) }
 
+    /// Bytes that streams hold unread.
+    var unreadBytes: UInt64 { receivedData - consumedData }
+
     /// Whether what is held unread is so much that streams nobody reads must go.
-    var isCrowded: Bool { receivedData - consumedData >= receiveCap / 4 * 3 }
+    var isCrowded: Bool { unreadBytes >= receiveCap / 4 * 3 }
 
     /// Gives the connection's credit back for what will not be read.
     mutating func discard(_ slot: Int) {
@@ -88,16 +91,5 @@ extension Connection {
             queueControl(slot, .stopSending)
         }
         closeIfDone(slot)
-    }
-
-    /// Bytes that streams hold unread, for an owner that shares memory among connections.
-    public var unreadBytes: Int { Int(receivedData - consumedData) }
-
-    /// Resets the stream that holds the most of those that nobody has read for the grace; false if there is none.
-    public mutating func dropLargestUnread(now: Instant) -> Bool {
-        clock = max(clock, now)
-        guard !isClosed, let slot = largestUnread() else { return false }
-        abandon(slot)
-        return true
     }
 }

@@ -1,6 +1,7 @@
 import Testing
-import Transport
 import Wire
+
+@testable import Transport
 
 /// Streams that nobody reads stop themselves and nobody else.
 @Suite(.serialized)
