@@ -32,17 +32,9 @@ struct ClientCommand: ParsableCommand {
             "The data folder (default: tunic in $XDG_STATE_HOME or ~/.local/state).", valueName: "folder"))
     var data: String?
 
-    @Option(help: "How many nodes a path has, 1 to 4.")
-    var hops = 3
-
-    @Option(
-        name: .customLong("path-use"),
-        help: ArgumentHelp("How long a path is used before another takes its place, 2 to 900.", valueName: "seconds"))
-    var pathUse = 900
+    @OptionGroup var path: PathOptions
 
     mutating func validate() throws {
-        guard 1...4 ~= hops else { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
-        guard 2...900 ~= pathUse else { throw ValidationError("--path-use \(pathUse): use 2 to 900 seconds") }
         guard Set(socks.filter { $0.port != 0 }).count == socks.count(where: { $0.port != 0 }) else {
             throw ValidationError("--socks names an address twice")
         }
@@ -60,8 +52,8 @@ struct ClientCommand: ParsableCommand {
 
         var configuration = ClientConfiguration(
             socks: socks.isEmpty ? [Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080)] : socks)
-        configuration.hops = hops
-        configuration.pathUse = .seconds(Int64(pathUse))
+        configuration.hops = path.hops
+        configuration.pathUse = .seconds(Int64(path.pathUse))
         let client: Client
         do {
             client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)

@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import Directory
 internal import Logging
 internal import Wire
 
@@ -37,16 +36,9 @@ struct DevnetCommand: ParsableCommand {
             "A folder for keys, logs and sockets, kept at the end (default: a temporary one).", valueName: "folder"))
     var dir: String?
 
-    @Option(help: "How many nodes a path has, 1 to 4.")
-    var hops = 3
+    @OptionGroup var path: PathOptions
 
-    @Option(
-        name: .customLong("path-use"),
-        help: ArgumentHelp("How long a path is used before another takes its place, 2 to 900.", valueName: "seconds"))
-    var pathUse = 900
-
-    @Option(name: .customLong("packet-size"), help: ArgumentHelp("The size of every datagram.", valueName: "bytes"))
-    var packetSize = NetworkFile.defaultPacketSize
+    @OptionGroup var network: NetworkOptions
 
     @Flag(help: "Print one line of JSON when a path is ready, and nothing else.")
     var json = false
@@ -58,25 +50,19 @@ struct DevnetCommand: ParsableCommand {
 
     mutating func validate() throws {
         guard 1...100 ~= nodes else { throw ValidationError("--nodes \(nodes): use 1 to 100") }
-        guard 1...4 ~= hops else { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
-        guard 2...900 ~= pathUse else { throw ValidationError("--path-use \(pathUse): use 2 to 900 seconds") }
-        guard hops <= nodes else {
-            throw ValidationError("--hops \(hops) takes as many nodes, but --nodes is \(nodes)")
+        guard path.hops <= nodes else {
+            throw ValidationError("--hops \(path.hops) takes as many nodes, but --nodes is \(nodes)")
         }
         guard 1...nodes ~= exits else {
             throw ValidationError("--exits \(exits): use 1 to \(nodes), the number of nodes")
-        }
-        guard NetworkFile.packetSizes.contains(packetSize) else {
-            let sizes = NetworkFile.packetSizes
-            throw ValidationError("--packet-size \(packetSize): use \(sizes.lowerBound) to \(sizes.upperBound)")
         }
     }
 
     func run() throws {
         let devnet = try Devnet(
             .init(
-                nodes: nodes, exits: exits, socks: socks, folder: dir.map(Files.absolute), hops: hops,
-                pathUse: pathUse, packetSize: packetSize,
+                nodes: nodes, exits: exits, socks: socks, folder: dir.map(Files.absolute), hops: path.hops,
+                pathUse: path.pathUse, packetSize: network.packetSize,
                 printsJSON: json, logLevel: logging.level.rawValue, command: command))
         throw ExitCode(try devnet.run())
     }

@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import Directory
 internal import Wire
 
 /// Commands about networks.
@@ -49,17 +48,12 @@ struct NetworkCreateCommand: ParsableCommand {
         transform: announcedEndpoints)
     var address: [[Endpoint]] = []
 
-    @Option(name: .customLong("packet-size"), help: ArgumentHelp("The size of every datagram.", valueName: "bytes"))
-    var packetSize = NetworkFile.defaultPacketSize
+    @OptionGroup var network: NetworkOptions
 
     @Flag(help: "Allow private and loopback addresses; implied when all are loopback.")
     var local = false
 
     mutating func validate() throws {
-        guard NetworkFile.packetSizes.contains(packetSize) else {
-            let sizes = NetworkFile.packetSizes
-            throw ValidationError("--packet-size \(packetSize): use \(sizes.lowerBound) to \(sizes.upperBound)")
-        }
         guard 1...64 ~= name.utf8.count, name.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else {
             throw ValidationError("--name: use 1 to 64 printable ASCII characters")
         }
@@ -93,20 +87,21 @@ struct NetworkCreateCommand: ParsableCommand {
     }
 
     func run() throws {
-        let network = try NetworkFolder(
-            in: dir, .init(name: name, addresses: address, exits: exits, packetSize: packetSize, isLocal: local))
-        print("Made \(network.file) and the keys of \(network.nodes.count) nodes. Start them with:")
+        let made = try NetworkFolder(
+            in: dir,
+            .init(name: name, addresses: address, exits: exits, packetSize: network.packetSize, isLocal: local))
+        print("Made \(made.file) and the keys of \(made.nodes.count) nodes. Start them with:")
         print("")
-        for node in network.nodes {
+        for node in made.nodes {
             let exit = !node.isExit ? "" : local ? " --exit --exit-allow 127.0.0.0/8 --exit-allow ::1/128" : " --exit"
             let addresses = node.addresses.map(\.description).joined(separator: ",")
             // Shells take brackets for a pattern.
             let listen = addresses.contains("[") ? "'\(addresses)'" : addresses
-            print("  tunic relay --network \(network.file) --listen \(listen) --data \(node.folder)\(exit)")
+            print("  tunic relay --network \(made.file) --listen \(listen) --data \(node.folder)\(exit)")
         }
         print("")
         print("and a client with:")
         print("")
-        print("  tunic client --network \(network.file)")
+        print("  tunic client --network \(made.file)")
     }
 }
