@@ -51,12 +51,9 @@ final class DirectoryClient {
         let now = links.time
         let kept = try store?.trustedSnapshot(of: network.id)
         chain = try SnapshotChain(
-            network: network.id, first: network.snapshot,
-            kept: kept.flatMap { try? SignedSnapshot(decoding: $0.bytes.rawSpan) },
-            mark: kept.map { SnapshotChain.HighWaterMark(height: $0.height, digest: $0.digest) })
+            network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) })
         descriptors = DescriptorStore(
-            network: network.id, allowsPrivateAddresses: network.allowPrivateAddresses, snapshot: chain.snapshot)
-        for bytes in try store?.descriptors() ?? [] { _ = try? descriptors.insert(bytes.rawSpan, at: now) }
+            network, snapshot: chain.snapshot, kept: try store?.descriptors() ?? [], at: now)
         guards = Guards(rows: try store?.guards() ?? [])
         health = NodeHealth(rows: try store?.health() ?? [], at: now)
         families = AddressFamilies(network, links)

@@ -58,13 +58,10 @@ final class Gossip {
         self.staked = staked
         let kept = try store?.trustedSnapshot(of: network.id)
         chain = try SnapshotChain(
-            network: network.id, first: network.snapshot,
-            kept: kept.flatMap { try? SignedSnapshot(decoding: $0.bytes.rawSpan) },
-            mark: kept.map { SnapshotChain.HighWaterMark(height: $0.height, digest: $0.digest) })
+            network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) })
         staked.snapshot = chain.snapshot
         descriptors = DescriptorStore(
-            network: network.id, allowsPrivateAddresses: network.allowPrivateAddresses, snapshot: chain.snapshot)
-        for bytes in try store?.descriptors() ?? [] { _ = try? descriptors.insert(bytes.rawSpan, at: links.time) }
+            network, snapshot: chain.snapshot, kept: try store?.descriptors() ?? [], at: links.time)
         savedGeneration = descriptors.generation
     }
 
