@@ -90,22 +90,28 @@ let package = Package(
         .target(
             name: "VectorFiles", dependencies: ["OnionCrypto", "Wire"], path: "Tests/VectorFiles",
             swiftSettings: settings),
+        // Runs a loop until something holds.
+        .target(
+            name: "LoopTesting", dependencies: ["EventLoop", "Wire"], path: "Tests/LoopTesting",
+            swiftSettings: settings),
         tests("WireTests", ["Wire"]),
         tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("LinkTests", ["Link", "OnionCrypto", "VectorFiles", "Wire"]),
-        tests("LinksTests", ["Links", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
+        tests("LinksTests", ["Links", "Link", "LoopTesting", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
+        tests("SessionsTests", ["Sessions", "Onion", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("TransportTests", ["Transport", "Wire"]),
         tests(
             "RelayTests",
             [
-                "Relay", "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto",
+                "Relay", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport", "Directory", "EventLoop",
+                "OnionCrypto",
                 "Wire", .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
             "ClientTests",
             [
-                "Client", "Links", "Directory", "EventLoop", "OnionCrypto", "Wire",
+                "Client", "Links", "LoopTesting", "Directory", "EventLoop", "OnionCrypto", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

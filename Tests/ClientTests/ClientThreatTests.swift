@@ -2,6 +2,7 @@ import Directory
 import EventLoop
 import Links
 import Logging
+import LoopTesting
 import OnionCrypto
 import Testing
 import Wire
@@ -18,18 +19,6 @@ import Wire
         func stream(_ stream: ByteStream, received bytes: RawSpan) { received += [UInt8](copying: bytes) }
         func streamReachedEnd(_ stream: ByteStream) { isOver = true }
         func stream(_ stream: ByteStream, failed error: UVError) { isOver = true }
-    }
-
-    private func run(_ loop: Loop, until condition: () -> Bool) -> Bool {
-        let deadline = Instant(nanoseconds: loop.refreshNow()) + .seconds(10)
-        let timer = LoopTimer(on: loop) {}
-        while !condition() {
-            guard Instant(nanoseconds: loop.refreshNow()) < deadline else { return false }
-            timer.schedule(at: loop.now + 5_000_000)
-            loop.runOnce(waiting: true)
-        }
-        timer.close()
-        return true
     }
 
     @Test("R9: without descriptors to spare a new app is turned away at once, and those that are there are served")
@@ -50,24 +39,24 @@ import Wire
 
         let first = App()
         let early = try ByteStream.connect(on: loop, to: port, delegate: first)
-        #expect(run(loop) { early.isOpen })
+        #expect(loop.run { early.isOpen })
         let second = App()
         let late = try ByteStream.connect(on: loop, to: port, delegate: second)
         loop.reservedDescriptors = 1 << 30
-        #expect(run(loop) { second.isOver })
+        #expect(loop.run { second.isOver })
         #expect(second.received.isEmpty)
         // The one that was there before goes on.
         try early.write([5, 1, 0])
-        #expect(run(loop) { first.received == [5, 0] })
+        #expect(loop.run { first.received == [5, 0] })
         // What the loop itself would open is refused by an error, not by a trap.
         #expect(throws: UVError.self) { try ByteStream.connect(on: loop, to: port, delegate: nil) }
 
         loop.reservedDescriptors = reserve
         let third = App()
         let again = try ByteStream.connect(on: loop, to: port, delegate: third)
-        #expect(run(loop) { again.isOpen })
+        #expect(loop.run { again.isOpen })
         try again.write([5, 1, 0])
-        #expect(run(loop) { third.received == [5, 0] })
+        #expect(loop.run { third.received == [5, 0] })
         for stream in [early, late, again] { stream.close() }
     }
 }

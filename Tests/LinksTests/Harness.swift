@@ -1,5 +1,6 @@
 import EventLoop
 import Link
+import LoopTesting
 import OnionCrypto
 import Testing
 import Wire
@@ -113,15 +114,7 @@ final class Harness {
     /// Runs the loop until `condition` holds; false when it does not within `limit`.
     @discardableResult
     func run(for limit: TimeSpan = .seconds(10), until condition: () -> Bool) -> Bool {
-        let deadline = Instant(nanoseconds: loop.refreshNow()) + limit
-        let timer = LoopTimer(on: loop) {}
-        while !condition() {
-            guard Instant(nanoseconds: loop.refreshNow()) < deadline else { return false }
-            timer.schedule(at: loop.now + 5_000_000)
-            loop.runOnce(waiting: true)
-        }
-        timer.close()
-        return true
+        loop.run(for: limit, until: condition)
     }
 
     /// A link from one side to another, up at both.

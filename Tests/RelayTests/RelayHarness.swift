@@ -3,6 +3,7 @@ import EventLoop
 import Link
 import Links
 import Logging
+import LoopTesting
 import Onion
 import OnionCrypto
 import Testing
@@ -68,15 +69,7 @@ final class RelayHarness {
     /// Runs the loop until `condition` holds; false when it does not within `limit`.
     @discardableResult
     func run(for limit: TimeSpan = .seconds(10), until condition: () -> Bool) -> Bool {
-        let deadline = Instant(nanoseconds: loop.refreshNow()) + limit
-        let timer = LoopTimer(on: loop) {}
-        while !condition() {
-            guard Instant(nanoseconds: loop.refreshNow()) < deadline else { return false }
-            timer.schedule(at: loop.now + 5_000_000)
-            loop.runOnce(waiting: true)
-        }
-        timer.close()
-        return true
+        loop.run(for: limit, until: condition)
     }
 
     /// A client that has a link to the relay and knows its onion key.

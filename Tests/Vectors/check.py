@@ -68,7 +68,7 @@ def path(v, suites):
         v[f"secret.{k}"] = hops[k].secret
     session, leg = hops[-1].session, hops[-1].leg
     v["session secret"], v["leg secret"], v["session id"] = session, leg, m.session_id(session)
-    v["mac new"], v["mac join"] = m.leg_mac(session, "new", 0, leg), m.leg_mac(session, "join", 3, leg)
+    v["join mac"] = m.join_mac(session, 3, leg)
 
     def layers(direction):
         return [m.Layer(s, getattr(h, direction), getattr(h, direction + "_start")) for s, h in zip(suites, hops)]

@@ -329,5 +329,5 @@ def session_id(secret):
     return derive(secret, "session id")[:16]
 
 
-def leg_mac(session_secret, kind, leg, leg_secret):
-    return MAC(session_secret, kind.encode() + bytes([leg]) + leg_secret)
+def join_mac(session_secret, leg, leg_secret):
+    return MAC(session_secret, b"join" + bytes([leg]) + leg_secret)
