@@ -123,7 +123,9 @@ internal import CSQLite
 extension StoreError {
     /// The error of an SQLite result code, plain or extended, with the common ones told apart.
     static func sqlite(_ code: Int32, _ path: String) -> StoreError {
-        switch code & 0xff {
+        // The memory that processes share is a file beside the database, which has no room to grow (SQLITE_IOERR_SHMSIZE).
+        if code == SQLITE_IOERR | 19 << 8 { return .diskFull(path: path) }
+        return switch code & 0xff {
         case SQLITE_FULL: .diskFull(path: path)
         case SQLITE_READONLY, SQLITE_PERM, SQLITE_CANTOPEN: .readOnly(path: path)
         case SQLITE_CORRUPT, SQLITE_NOTADB: .damaged(path: path)

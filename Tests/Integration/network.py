@@ -44,7 +44,7 @@ class Process:
 
     def __init__(self, prefix, arguments, folder):
         self.control = str(folder / "control.sock")
-        self.log = folder.parent / f"{folder.name}.log"
+        self.log = pathlib.Path(f"{folder}.log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*prefix, binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
@@ -66,11 +66,12 @@ class Network:
     """A network of nodes at `addresses`, a list for each node of what it announces; the last `exits` of them are exits.
 
     `listen` says where they listen, where that is not what they announce. All processes run behind `prefix`, a command that
-    starts others.
+    starts others, but those that `prefixes` has another for, by number.
     """
 
-    def __init__(self, addresses, exits=1, listen=None, prefix=(), socks="127.0.0.1:0", packet_size=None):
+    def __init__(self, addresses, exits=1, listen=None, prefix=(), prefixes=None, socks="127.0.0.1:0", packet_size=None):
         self.addresses, self.exits, self.prefix, self.socks = addresses, exits, list(prefix), socks
+        self.prefixes = prefixes or {}
         self.listen = listen or addresses
         self.packet_size = packet_size
 
@@ -96,6 +97,14 @@ class Network:
 
     def start(self, hops=3):
         """Starts all nodes, waits until they know each other, and then starts the client and waits for a path."""
+        self.start_nodes()
+        wait_until(lambda: all(node.status()["descriptors"] == len(self.nodes) for node in self.nodes), 30)
+        self.start_client(hops)
+        wait_until(lambda: self.client.status()["ready"], 30)
+        return self.client.status()["socks"][0]
+
+    def start_nodes(self):
+        """Starts all nodes."""
         count = len(self.addresses)
         for number, (addresses, listen) in enumerate(zip(self.addresses, self.listen)):
             folder = self.folder / "net" / f"node-{number + 1}"
@@ -104,12 +113,13 @@ class Network:
                 arguments += ["--public", ",".join(addresses)]
             if number >= count - self.exits:
                 arguments += ["--exit", "--exit-allow", "127.0.0.0/8", "--exit-allow", "::1/128"]
-            self.nodes.append(Process(self.prefix, arguments, folder))
-        wait_until(lambda: all(node.status()["descriptors"] == count for node in self.nodes), 30)
-        folder = self.folder / "client"
-        folder.mkdir(0o700)
+            self.nodes.append(Process(self.prefixes.get(number, self.prefix), arguments, folder))
+
+    def start_client(self, hops=3, prefix=None, folder=None):
+        """Starts the client, in a data folder of its own."""
+        if folder is None:
+            folder = self.folder / "client"
+            folder.mkdir(0o700)
         self.client = Process(
-            self.prefix,
+            self.prefix if prefix is None else prefix,
             ["client", "--network", self.file, "--data", folder, "--socks", self.socks, "--hops", hops], folder)
-        wait_until(lambda: self.client.status()["ready"], 30)
-        return self.client.status()["socks"][0]

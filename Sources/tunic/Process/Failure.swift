@@ -44,12 +44,14 @@ struct Failure: Error {
 
     /// The failure of a system call on `path`.
     static func of(_ number: Int32, _ action: String, _ path: String) -> Failure {
-        let reason = errorText(number)
+        let what = "\(action) \(path): \(errorText(number))"
         return switch number {
-        case ENOENT, ENOTDIR: Failure(.noInput, "\(action) \(path): \(reason)")
-        case EACCES, EPERM, EROFS: Failure(.permission, "\(action) \(path): \(reason)")
-        case ENOSPC, EDQUOT, EIO: Failure(.io, "\(action) \(path): \(reason)")
-        default: Failure(.system, "\(action) \(path): \(reason)")
+        case ENOENT, ENOTDIR: Failure(.noInput, "\(what); check the path")
+        case EACCES, EPERM: Failure(.permission, "\(what); check the permissions")
+        case EROFS: Failure(.permission, "\(what); choose a folder that can be written to")
+        case ENOSPC, EDQUOT: Failure(.io, "\(what); free some space")
+        case EIO: Failure(.io, "\(what); check the disk")
+        default: Failure(.system, what)
         }
     }
 }

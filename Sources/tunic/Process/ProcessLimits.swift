@@ -13,6 +13,8 @@ enum ProcessLimits {
         }
         raiseDescriptorLimit()
         signal(SIGPIPE, SIG_IGN)
+        // A file at its size limit (RLIMIT_FSIZE), the log even, is an error of the write and not the end.
+        signal(SIGXFSZ, SIG_IGN)
     }
 
     /// Raises the soft limit of open descriptors to the hard one; the soft one stays where that is refused.

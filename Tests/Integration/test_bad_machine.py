@@ -1,0 +1,199 @@
+"""Disks that are full or read-only, and clocks that are wrong: one line that names the file and what to do, and nothing broken."""
+
+import glob
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from devnet import binary, wait_until
+from network import Network, free_port
+from peers import Peer, digest, download
+
+
+class MountTest(unittest.TestCase):
+    """Each test has a mount namespace, in which the folder `disk` is a disk of its own."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.disk = self.folder / "disk"
+        self.disk.mkdir(0o700)
+        try:
+            holder = subprocess.Popen(
+                ["unshare", "-m", "sh", "-c", "echo ready && exec sleep 600"], stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL, text=True)
+        except FileNotFoundError:
+            self.skipTest("no unshare")
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        if holder.stdout.readline() != "ready\n":
+            self.skipTest("no mount namespace can be made here")
+        self.prefix = ["nsenter", "-t", str(holder.pid), "-m"]
+        if self.inside("mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", self.disk).returncode != 0:
+            self.skipTest("nothing can be mounted here")
+        code, _, err = self.tunic("network", "create", "--dir", self.folder / "net", "--nodes", 3, "--local")
+        self.assertEqual(code, 0, err)
+        self.network = self.folder / "net" / "network.json"
+
+    def inside(self, *command, timeout=60):
+        return subprocess.run(
+            [*self.prefix, *map(str, command)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+
+    def tunic(self, *arguments):
+        result = self.inside(binary(), *arguments)
+        return result.returncode, result.stdout, result.stderr
+
+    def files(self):
+        """What is on the disk."""
+        return sorted(self.inside("find", self.disk, "-mindepth", "1").stdout.split())
+
+    def assert_fails(self, status, words, *arguments):
+        code, out, err = self.tunic(*arguments)
+        self.assertEqual((code, out), (status, ""), err)
+        self.assertEqual(err.count("\n"), 1, err)
+        for word in words:
+            self.assertIn(str(word), err)
+
+
+class FullDisk(MountTest):
+    def resize(self, size):
+        self.assertEqual(self.inside("mount", "-o", f"remount,size={size}", self.disk).returncode, 0)
+
+    def fill(self):
+        self.inside("dd", "if=/dev/zero", f"of={self.disk}/big", "bs=4k")
+
+    def test_a_network_is_made_whole_or_not_at_all(self):
+        made = self.disk / "net"
+        self.assert_fails(74, [made, "full"], "network", "create", "--dir", made, "--nodes", 60, "--local")
+        self.assertEqual(self.files(), [])
+        self.fill()
+        self.assert_fails(74, [made, "full"], "devnet", "--dir", made, "--socks", "127.0.0.1:0")
+        self.assertEqual(self.files(), [f"{self.disk}/big"])
+
+    def test_a_client_does_not_begin_and_begins_when_there_is_room(self):
+        client = ["client", "--network", self.network, "--data", self.disk, "--socks", "127.0.0.1:0"]
+        for size in ("4k", "8k", "16k", "32k"):
+            self.resize(size)
+            self.assert_fails(74, [self.disk, "full"], *client)
+        self.resize("4m")
+        process = subprocess.Popen([*self.prefix, binary(), *map(str, client)], stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertIn("started", process.stderr.readline())
+
+    def test_a_client_whose_disk_fills_up_goes_on_and_comes_back(self):
+        self.resize("4m")
+        with Peer() as peer, Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=2) as net:
+            net.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes), 30)
+
+            def start():
+                # Where it can be reached from outside of the namespace.
+                control = self.folder / "control.sock"
+                log = open(self.folder / "log", "wb")
+                with log:
+                    process = subprocess.Popen(
+                        [*self.prefix, binary(), "client", "--network", str(net.file), "--data", str(self.disk), "--control",
+                         str(control), "--socks", f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL, stderr=log)
+                self.addCleanup(process.wait)
+                self.addCleanup(process.kill)
+                wait_until(lambda: self.folder.joinpath("log").read_bytes().count(b"notice ready"), 30)
+                return process
+
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            first = start()
+            self.fill()
+            for _ in range(3):
+                self.assertEqual(download(("127.0.0.1", port), peer.port, 100_000), digest(100_000))
+            # What it learns cannot be kept: it says so and goes on.
+            net.nodes[0].process.kill()
+            net.nodes[0].process.wait()
+            self.assertIsNone(first.poll())
+            self.assertEqual(download(("127.0.0.1", port), peer.port, 100_000), digest(100_000))
+            first.kill()
+            first.wait()
+            self.inside("rm", f"{self.disk}/big")
+            second = start()
+            self.assertEqual(download(("127.0.0.1", port), peer.port, 100_000), digest(100_000))
+            self.assertIsNone(second.poll())
+
+
+class ReadOnlyDisk(MountTest):
+    def test_every_command_names_what_cannot_be_written(self):
+        node = self.disk / "node-1"
+        self.assertEqual(self.inside("cp", "-a", self.network.parent / "node-1", node).returncode, 0)
+        self.assertEqual(self.inside("mount", "-o", "remount,ro", self.disk).returncode, 0)
+        before = self.files()
+        for words, arguments in [
+            ([node, "read-only"], ["client", "--network", self.network, "--data", node, "--socks", "127.0.0.1:0"]),
+            ([node, "read-only"], ["relay", "--network", self.network, "--data", node, "--listen", "127.0.0.1:0"]),
+            ([self.disk / "new", "read-only"], ["client", "--network", self.network, "--data", self.disk / "new", "--socks", "127.0.0.1:0"]),
+            ([self.disk / "new", "can be written"], ["network", "create", "--dir", self.disk / "new", "--local"]),
+            ([self.disk / "new", "can be written"], ["devnet", "--dir", self.disk / "new", "--socks", "127.0.0.1:0"]),
+        ]:
+            with self.subTest(arguments=arguments):
+                self.assert_fails(77, words, *arguments)
+        self.assertEqual(self.files(), before)
+
+
+def faketime(offset):
+    """The command that starts another with its wall clock off by `offset`; nothing without libfaketime."""
+    library = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
+    if not library:
+        return None
+    # The library changes the environment of the first process that it is loaded in, and Swift finds its arguments by where
+    # the environment lies: the first process is another.
+    return ["env", f"LD_PRELOAD={library[0]}", f"FAKETIME={offset}", "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1",
+            "nice", "-n", "0"]
+
+
+def forget(process):
+    """Removes what libfaketime leaves of a process."""
+    for name in ("faketime_shm", "sem.faketime_sem"):
+        pathlib.Path(f"/dev/shm/{name}_{process.pid}").unlink(missing_ok=True)
+
+
+@unittest.skipUnless(faketime("+1h"), "no libfaketime")
+class WrongClock(unittest.TestCase):
+    def test_an_hour_behind_a_new_network(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)]) as net:
+            for arguments in (["client", "--data", net.folder / "client", "--socks", "127.0.0.1:0"],
+                              ["relay", "--data", net.folder / "net" / "node-1", "--listen", "127.0.0.1:0"]):
+                process = subprocess.Popen(
+                    [*faketime("-1h"), binary(), *map(str, arguments), "--network", net.file], stderr=subprocess.PIPE, text=True)
+                error = process.communicate(timeout=30)[1]
+                forget(process)
+                self.assertEqual(process.returncode, 78, error)
+                self.assertEqual(error.count("\n"), 1, error)
+                for word in (str(net.file), "future", "clock"):
+                    self.assertIn(word, error)
+            self.assertFalse((net.folder / "client").exists())
+
+    def test_a_node_an_hour_ahead_says_so_and_a_client_takes_the_networks_time(self):
+        addresses = [[f"127.0.0.1:{free_port()}"] for _ in range(5)]
+        with Peer() as peer, Network(addresses, exits=2, prefixes={0: faketime("+1h")}) as net:
+            net.start_nodes()
+            wait_until(lambda: "clock" in (net.nodes[0].status().get("problem") or ""), 30)
+            problem = net.nodes[0].status()["problem"]
+            self.assertIn("ahead", problem)
+            self.assertRegex(problem, "(59|60) minutes")
+            wait_until(lambda: "clock" in net.nodes[0].log.read_text())
+            # The others do without it.
+            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes[1:]), 30)
+            net.start_client(prefix=faketime("+1h"))
+            wait_until(lambda: net.client.status()["ready"], 30)
+            host, port = net.client.status()["socks"][0].rsplit(":", 1)
+            self.assertEqual(download((host, int(port)), peer.port, 1_000_000), digest(1_000_000))
+            for process in (net.nodes[0], net.client):
+                self.addCleanup(forget, process.process)
+
+
+if __name__ == "__main__":
+    unittest.main()
