@@ -83,7 +83,8 @@ def socks_connect(proxy, host, port, timeout=40, user=None, early=b""):
 
 class _Handler(socketserver.BaseRequestHandler):
     """One line of request: `get N` sends a body, `put` takes one until its end and answers size and digest, `echo` echoes, `late N` answers
-    with a body only after the client's half has ended."""
+    with a body only after the client's half has ended, `reset` resets the connection after the next byte, `watch` says "w" and notes how
+    the connection ends."""
 
     def handle(self):
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -120,9 +121,25 @@ class _Handler(socketserver.BaseRequestHandler):
             pass
         self.get(size)
 
+    def reset(self):
+        self.request.sendall(b"r")
+        self.request.recv(1)
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.request.close()
+
+    def watch(self):
+        self.request.sendall(b"w")
+        try:
+            while self.request.recv(65536):
+                pass
+            self.server.ends.append("end")
+        except ConnectionResetError:
+            self.server.ends.append("reset")
+
 
 class Peer(socketserver.ThreadingTCPServer):
-    """The server; use it as a context manager. `port` is where it listens on 127.0.0.1, `connections` how many it has served."""
+    """The server; use it as a context manager. `port` is where it listens on 127.0.0.1, `connections` how many it has served, `ends`
+    how those that were watched have ended."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -132,6 +149,7 @@ class Peer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.port = self.server_address[1]
         self.connections = 0
+        self.ends = []
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def handle_error(self, request, client_address):

@@ -3,6 +3,7 @@ import concurrent.futures
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -92,6 +93,36 @@ class Routing(unittest.TestCase):
             while part := sock.recv(65536):
                 count += len(part)
         self.assertEqual(count, 200_000)
+
+    def test_l9_what_an_app_sends_before_the_reply_arrives_once(self):
+        body = os.urandom(30_000)
+        request = b"\x05\x01\x00" + b"\x05\x01\x00\x01" + socket.inet_aton("127.0.0.1") + self.peer.port.to_bytes(2, "big")
+        for size in (1, 5_000, 30_000):
+            with socket.create_connection(self.net.socks, timeout=20) as sock:
+                sock.sendall(request + b"echo\n" + body[:size])
+                self.assertEqual(read_exactly(sock, 2 + 10)[:4], b"\x05\x00\x05\x00")
+                self.assertEqual(read_exactly(sock, size), body[:size])
+                sock.sendall(b"and on")
+                self.assertEqual(read_exactly(sock, 6), b"and on")
+                sock.shutdown(socket.SHUT_WR)
+                self.assertEqual(sock.recv(1), b"")
+
+    def test_l10_a_reset_of_the_server_reaches_the_app(self):
+        with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"reset\n") as sock:
+            self.assertEqual(read_exactly(sock, 1), b"r")
+            sock.sendall(b"x")
+            with self.assertRaises(ConnectionResetError):
+                read_exactly(sock, 1)
+
+    def test_l10_a_reset_of_the_app_reaches_the_server_and_an_end_is_none(self):
+        for name in ("reset", "end"):
+            self.peer.ends.clear()
+            with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"watch\n") as sock:
+                self.assertEqual(read_exactly(sock, 1), b"w")
+                if name == "reset":
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            wait_until(lambda: self.peer.ends, 10)
+            self.assertEqual(self.peer.ends, [name])
 
     def test_apps_that_wait_for_the_reply_before_they_speak_are_served(self):
         for _ in range(300):

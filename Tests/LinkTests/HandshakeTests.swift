@@ -92,6 +92,10 @@ import Wire
             }
         }
         check(accepted == 5 && cookies == 5)
+        // What was too much in the last second is still too much at the beginning of this one.
+        parties.now = parties.now + .seconds(1)
+        var early = parties.initiator(isNode: true)
+        guard case .cookie = parties.meet(parties.initiation(&early)) else { return check(Bool(false)) }
         parties.now = parties.now + .seconds(3)
         var initiator = parties.initiator(isNode: true)
         guard case .accepted = parties.meet(parties.initiation(&initiator)) else { return check(Bool(false)) }
@@ -137,7 +141,7 @@ import Wire
         if case .accepted(let response) = parties.meet(initiation) { check(response.count == size) }
     }
 
-    @Test("a client's initiation works once, however long its cookie is good") func clientReplay() throws {
+    @Test("R4: a client's initiation works once, however long its cookie is good") func clientReplay() throws {
         var parties = Handshakes()
         var initiator = parties.initiator()
         guard case .cookie(let cookie) = parties.meet(parties.initiation(&initiator)) else {
@@ -171,7 +175,7 @@ import Wire
         }
     }
 
-    @Test("a node's initiation must be newer than its last, and from a staked node") func timestamps() throws {
+    @Test("R4: a node's initiation must be newer than its last, and from a staked node") func timestamps() throws {
         var parties = Handshakes()
         var initiator = parties.initiator(isNode: true)
         let first = parties.initiation(&initiator)
@@ -247,6 +251,32 @@ import Wire
         guard case .established = initiator.receive(response.rawSpan, now: parties.now) else {
             return check(Bool(false))
         }
+    }
+
+    /// Whoever watches a client knows its cookie, for the key that seals it comes of what everybody knows.
+    @Test("O17: a spoiled copy of a client's initiation with the right MACs does not displace it") func spoiledCopy() {
+        var parties = Handshakes()
+        var initiator = parties.initiator()
+        let first = parties.initiation(&initiator)
+        guard case .cookie(let answer) = parties.meet(first),
+            case .cookie = initiator.receive(answer.rawSpan, now: parties.now)
+        else { return check(Bool(false)) }
+        let real = parties.initiation(&initiator)
+
+        let end = real.count - 32
+        let opened = XChaCha20Poly1305.open(
+            answer.rawSpan.extracting(32..<64), associated: first.rawSpan.extracting(end..<end + 16),
+            nonce: answer.rawSpan.extracting(8..<32), key: parties.network.cookieKey(of: parties.node.nodeID))
+        guard let cookie = opened else { return check(Bool(false)) }
+        var spoiled = real
+        spoiled[1_000] ^= 1
+        let key = parties.network.macKey(of: parties.node.nodeID)
+        let mac1 = Blake2b.mac16(key: key.bytes, spoiled.rawSpan.extracting(0..<end))
+        spoiled.replaceSubrange(end..<end + 16, with: mac1)
+        let mac2 = Blake2b.mac16(key: cookie.rawSpan, spoiled.rawSpan.extracting(0..<end + 16))
+        spoiled.replaceSubrange(end + 16..<end + 32, with: mac2)
+        check(parties.meet(spoiled) == .dropped(.badHandshake))
+        guard case .accepted = parties.meet(real) else { return check(Bool(false)) }
     }
 
     @Test("a forged cookie is dropped, and cookies cause a bounded number of initiations") func cookiesAtInitiator() {

@@ -71,7 +71,7 @@ import Wire
     let away = Endpoint(address: IPAddress(v4: 2), port: 2)
     let third = Endpoint(address: IPAddress(v4: 3), port: 3)
 
-    @Test("a link moves only when the new address echoes the challenge from there") func moves() {
+    @Test("R2: a link moves only when the new address echoes the challenge from there") func moves() {
         var address = PeerAddress(home, mayMove: true)
         check(address.received(from: home, byteCount: 100, random: 1, now: start) == nil)
         check(address.received(from: away, byteCount: 100, random: 77, now: start) == 77)
@@ -109,6 +109,16 @@ import Wire
         check(address.candidateEndpoint == away)
         moment = moment + .seconds(1)
         check(address.received(from: third, byteCount: 100, random: 6, now: moment) == 6)
+    }
+
+    @Test("R2: a challenge goes out only against bytes that came from there") func budgetOfBytes() {
+        var address = PeerAddress(home, mayMove: true)
+        check(address.received(from: away, byteCount: 60, random: 5, now: start) == 5)
+        address.challengeSent(byteCount: 100, now: start)
+        // The interval is over, but 100 and 60 more are above the 120 that came.
+        let later = start + .seconds(1)
+        check(address.received(from: away, byteCount: 60, random: 5, now: later) == nil)
+        check(address.received(from: away, byteCount: 60, random: 5, now: later) == 5)
     }
 
     @Test("a link between nodes does not move") func nodes() {
@@ -150,6 +160,9 @@ import Wire
             links.remove(link)
         }
         check(links.count == 1)
+        // What is remembered of links that are no longer half-open is bounded too.
+        let queue = Mirror(reflecting: links).descendant("queue") as? [Any]
+        check((1...13).contains(queue?.count ?? 0))
         check(links.popExpired(now: start + .seconds(11)) == 3)
         check(links.nextDeadline == nil)
     }
@@ -179,13 +192,20 @@ import Wire
         check(early.take(now: Instant(nanoseconds: 200_000_000)))
     }
 
+    /// How many sources the limiter has places for.
+    private func places(_ limiter: SourceLimiter) -> Int? {
+        (Mirror(reflecting: limiter).descendant("entries") as? [Any])?.count
+    }
+
     @Test("R1: buckets of sources are bounded; an IPv6 /64 shares one") func sources() {
         var limiter = SourceLimiter(rate: 1, burst: 2, capacity: 64)
         let prefix = IPAddress(high: 0x2001_0db8_0000_0001, low: 1)
         let same = IPAddress(high: 0x2001_0db8_0000_0001, low: 0xffff)
         check(limiter.take(prefix, now: start) && limiter.take(same, now: start))
         check(!limiter.take(prefix, now: start) && !limiter.take(same, now: start))
+        let remembered = places(limiter)
+        check(remembered == 64)
         for number in UInt32(0)..<10_000 { _ = limiter.take(IPAddress(v4: number), now: start) }
-        check(MemoryLayout.size(ofValue: limiter) < 128)
+        check(places(limiter) == remembered)
     }
 }

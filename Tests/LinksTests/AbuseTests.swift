@@ -12,10 +12,12 @@ import Wire
     /// Takes datagrams apart from any links.
     final class Tap: DatagramReceiver {
         var datagrams: [[UInt8]] = []
+        var sources: [SocketAddress] = []
         func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
             for index in 0..<batch.count {
                 let packet = batch.packet(index)
                 datagrams.append([UInt8](copying: packet.bytes))
+                sources.append(batch.source(of: index))
             }
         }
     }
@@ -220,5 +222,109 @@ import Wire
         #expect(node.links.counters.drops[.badHeader] == 1)
         #expect(node.links.counters.drops[.unknownIndex] == 1)
         #expect(Int(node.links.counters.drops[.replayedPacket]) + node.refusedCommits == 2)
+    }
+
+    @Test("O17: a spoiled copy of a control packet does not displace it") func spoiledControl() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        let tap = Tap()
+        let middle = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { middle.close() }
+        client.links.withTable { $0.setAddress(middle.localAddress, of: link.near) }
+        client.links.request(on: link.near, .getDescriptor, body: [1, 2]) { _ in }
+        // Header intact, payload not: it is known for spoiled only when the last check is done.
+        let target = SocketAddress(node.endpoint)
+        let isThere = harness.run {
+            for (datagram, source) in zip(tap.datagrams, tap.sources) where source != target {
+                var spoiled = datagram
+                spoiled[spoiled.count - 1] ^= 1
+                middle.send(spoiled.rawSpan, to: target)
+                middle.send(datagram.rawSpan, to: target)
+            }
+            tap.datagrams = []
+            tap.sources = []
+            return node.messages.count == 1
+        }
+        #expect(isThere)
+        #expect(node.links.counters.drops[.badControl] > 0 && node.links.counters.drops[.replayedPacket] == 0)
+    }
+
+    @Test("R2: an address that has proved nothing gets a challenge and nothing else") func stranger() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        let tap = Tap()
+        let middle = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { middle.close() }
+        let target = SocketAddress(node.endpoint)
+        client.links.withTable { $0.setAddress(middle.localAddress, of: link.near) }
+        #expect(client.send(on: link.near, pathID: 5, first: 9))
+        #expect(harness.run { !tap.datagrams.isEmpty })
+        client.links.withTable { $0.setAddress(target, of: link.near) }
+        // A real packet of the client's, from where the client is not.
+        let packet = tap.datagrams[0]
+        middle.send(packet.rawSpan, to: target)
+        func answers() -> [[UInt8]] { zip(tap.datagrams, tap.sources).filter { $0.1 == target }.map(\.0) }
+        #expect(harness.run { node.packets.count == 1 && !answers().isEmpty })
+        for number in UInt8(0)..<20 { #expect(node.send(on: link.far, pathID: 1 << 55 | 6, first: number)) }
+        #expect(harness.run { client.packets.count == 20 })
+        #expect(answers().map(\.count) == [harness.network.packetSize])
+        #expect(node.links.counters.moves == 0)
+    }
+
+    /// Passes what comes from the client on to the node and what comes from the node on to the client, and counts it.
+    final class Middle: DatagramReceiver {
+        private let node: SocketAddress
+        private var client: SocketAddress?
+        var sizes: [Int: Int] = [:]
+        var types: Set<UInt8> = []
+
+        init(_ node: SocketAddress) { self.node = node }
+
+        func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+            for index in 0..<batch.count {
+                let source = batch.source(of: index)
+                if source != node { client = source }
+                let packet = batch.packet(index)
+                let datagram = [UInt8](copying: packet.bytes)
+                sizes[datagram.count, default: 0] += 1
+                if datagram.count > 3, datagram[1...3].allSatisfy({ $0 == 0 }) { types.insert(datagram[0]) }
+                if let target = source == node ? client : node { socket.send(datagram.rawSpan, to: target) }
+            }
+        }
+    }
+
+    @Test(
+        "O6: every datagram of a link has one size: handshake, messages, packets, new keys, the end",
+        arguments: LinksTests.sizes)
+    func oneSize(_ size: Int) throws {
+        let harness = try Harness(packetSize: size)
+        func change(_ configuration: inout LinksConfiguration) { configuration.keys.rekeyAfter = .milliseconds(160) }
+        let node = try harness.node(change)
+        let client = try harness.client(change)
+        let middle = Middle(SocketAddress(node.endpoint))
+        let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: middle)
+        defer { socket.close() }
+        let link = try harness.connect(client, node, at: Endpoint(socket.localAddress))
+        #expect(middle.types == [2, 3, 4])
+        var replies = 0
+        for count in [0, 1, 30] {
+            client.links.request(on: link.near, .getDescriptor, body: [UInt8](repeating: 1, count: count)) { _ in
+                replies += 1
+            }
+        }
+        node.links.request(on: link.far, .getDescriptor, body: [2]) { _ in replies += 1 }
+        for number in UInt8(0)..<20 {
+            #expect(client.send(on: link.near, pathID: 5, first: number))
+            #expect(node.send(on: link.far, pathID: 1 << 55 | 6, first: number))
+        }
+        #expect(harness.run { replies == 4 && node.packets.count == 20 && client.packets.count == 20 })
+        #expect(harness.run { client.links.counters.rekeys > 0 })
+        client.links.close(link.near)
+        #expect(harness.run { !node.downs.isEmpty })
+        #expect(Set(middle.sizes.keys) == [size] && middle.sizes[size, default: 0] > 50)
     }
 }

@@ -214,6 +214,27 @@ import Wire
         }
     }
 
+    /// Whoever answers and however long the path, each hop gets four reply records that differ in nothing to be seen.
+    @Test func o5_everyReplyHasFourRecordsThatWereNotSeenElsewhere() throws {
+        for hops in 1...4 {
+            for refuser in -1..<hops {
+                let chain = try Chain(hops)
+                chain.refusal = { $0 == refuser ? .overloaded : nil }
+                var seen: Set<[UInt8]> = []
+                chain.onReply = { _, reply in
+                    #expect(reply.count == 448)
+                    for place in 0..<4 {
+                        let record = [UInt8](reply[place * 112..<(place + 1) * 112])
+                        #expect(record.filter { $0 == 0 }.count < 12)
+                        #expect(seen.insert(record).inserted)
+                    }
+                }
+                try chain.build()
+                #expect(seen.count == 4 * (refuser < 0 ? hops : refuser + 1))
+            }
+        }
+    }
+
     @Test func o5_theGuardOfThreeAndOfFourHopsIsAskedTheSame() throws {
         for hops in 3...4 {
             let chain = try Chain(hops)

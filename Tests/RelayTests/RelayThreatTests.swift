@@ -1,10 +1,10 @@
 import Directory
 import EventLoop
-import Links
 import Testing
 import Transport
 import Wire
 
+@testable import Links
 @testable import Relay
 
 /// What clients can make a relay spend, over real sockets on one loop.
@@ -136,5 +136,41 @@ import Wire
         #expect(try client.open(destination) == .ok)
         #expect(harness.run { accepted.count == 1 })
         for stream in accepted { stream.close() }
+    }
+
+    /// Keeps what comes.
+    private final class Tap: DatagramReceiver {
+        var datagrams: [[UInt8]] = []
+        func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+            for index in 0..<batch.count {
+                let packet = batch.packet(index)
+                datagrams.append([UInt8](copying: packet.bytes))
+            }
+        }
+    }
+
+    @Test("O17: a copy whose header is right and whose payload is not does not displace the packet at a relay")
+    func spoiledCopy() throws {
+        let harness = try RelayHarness(exit: true)
+        let client = try harness.client()
+        guard case .path = try client.build() else {
+            Issue.record("no path")
+            return
+        }
+        let tap = Tap()
+        let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
+        defer { socket.close() }
+        client.links.withTable { $0.setAddress(socket.localAddress, of: client.link) }
+        client.sendRaw(LegHello(leg: 0, kind: .newSession).encoded)
+        #expect(harness.run { !tap.datagrams.isEmpty })
+        // Whatever else the link had to say goes the same way.
+        for datagram in tap.datagrams {
+            var spoiled = datagram
+            spoiled[spoiled.count - 1] ^= 1
+            socket.send(spoiled.rawSpan, to: SocketAddress(harness.relay.listenAddress))
+            socket.send(datagram.rawSpan, to: SocketAddress(harness.relay.listenAddress))
+        }
+        #expect(harness.run { harness.relay.status.sessions == 1 })
+        #expect(harness.relay.status.drops["badTag"] == 1)
     }
 }
