@@ -30,6 +30,7 @@ let package = Package(
             targets: ["Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "SocksProtocol"]),
     ],
     dependencies: [
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
@@ -76,10 +77,12 @@ let package = Package(
                 "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module("Control", ["EventLoop"]),
+        module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "Relay", "Client", "Control", "Links", "Store", "Directory", "EventLoop", "OnionCrypto", "Wire",
+                "Relay", "Client", "Control", "Bench", "Links", "Store", "Directory", "EventLoop", "OnionCrypto",
+                "Wire",
                 "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -119,5 +122,6 @@ let package = Package(
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
         tests("ControlTests", ["Control", "EventLoop"]),
+        tests("BenchTests", ["Bench", "EventLoop"]),
     ]
 )

@@ -81,7 +81,7 @@ class Usage(CommandLineTest):
     def test_help_and_version_succeed(self):
         for arguments in (["--help"], ["--version"], ["version"], ["client", "--help"], ["relay", "--help"],
                           ["network", "--help"], ["network", "create", "--help"], ["devnet", "--help"],
-                          ["paths", "--help"], ["status", "--help"]):
+                          ["paths", "--help"], ["status", "--help"], ["bench", "--help"]):
             with self.subTest(arguments=arguments):
                 code, out, err = run(*arguments)
                 self.assertEqual((code, err), (0, ""))

@@ -37,7 +37,8 @@ final class Devnet {
     }
 
     private let options: Options
-    private let loop: Loop
+    /// The loop that it runs on.
+    let loop: Loop
     private let folder: String
     private let network: NetworkFolder
     private let nodes: [Member]
@@ -47,6 +48,10 @@ final class Devnet {
     private var result: Result<Int32, Failure> = .success(0)
     private var ticker: LoopTimer?
     private var startTime: UInt64
+    /// Called when a path is ready, in place of an announcement; whoever sets it ends the network with ``end(_:)``.
+    var onReady: ((DevnetAnnouncement) -> Void)?
+    /// Called when the network begins to end.
+    var onEnd: (() -> Void)?
     private var endTime: UInt64 = 0
 
     /// How long a network may take until a path is ready, in nanoseconds.
@@ -168,6 +173,7 @@ final class Devnet {
     private func becameReady() {
         phase = .running
         let socks = client.status?.socks.first ?? options.socks.description
+        if let onReady { return onReady(announcement(socks: socks)) }
         if options.printsJSON {
             writeAll(json(announcement(socks: socks)) + "\n", to: STDOUT_FILENO)
         } else {
@@ -230,7 +236,7 @@ final class Devnet {
                 command.send(signal: SIGTERM)
                 end(.success(128 + (signal == .interrupt ? SIGINT : SIGTERM)))
             } else {
-                end(.success(0))
+                end(.success(onReady == nil ? 0 : 128 + (signal == .interrupt ? SIGINT : SIGTERM)))
             }
         case .nodes, .client: end(.success(128 + (signal == .interrupt ? SIGINT : SIGTERM)))
         }
@@ -246,10 +252,12 @@ final class Devnet {
         }
     }
 
-    private func end(_ result: Result<Int32, Failure>) {
+    /// Ends everything, so that ``run()`` gives `result`; a second call does nothing.
+    func end(_ result: Result<Int32, Failure>) {
         if phase == .ending { return }
         self.result = result
         phase = .ending
+        onEnd?()
         endTime = loop.now
         for member in nodes + [client] { member.kill(SIGTERM) }
         continueEnding()
@@ -276,7 +284,7 @@ final class Devnet {
 
     /// Progress for people; nothing where a program reads.
     private func say(_ text: String) {
-        guard !options.printsJSON else { return }
+        guard !options.printsJSON, onReady == nil else { return }
         writeAll(text + "\n", to: options.command.isEmpty ? STDOUT_FILENO : STDERR_FILENO)
     }
 }

@@ -61,7 +61,8 @@ struct ConsoleLog: LogHandler {
             String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
     }
 
-    private static func timestamp() -> String {
+    /// The time to one second in UTC.
+    static func timestamp() -> String {
         var now = time(nil)
         var parts = unsafe tm()
         unsafe gmtime_r(&now, &parts)

@@ -39,25 +39,46 @@ enum Files {
             if errno == EEXIST { throw Failure(.cannotCreate, "\(path) is there already; it is not overwritten") }
             throw Failure.of(errno, "cannot make", path)
         }
-        var written = 0
-        var error: Int32 = 0
-        while written < bytes.count {
-            let count = unsafe bytes.withUnsafeBytes {
-                unsafe write(descriptor, $0.baseAddress! + written, $0.count - written)
-            }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else {
-                error = errno
-                break
-            }
-            written += count
-        }
+        var error = writeAll(bytes, to: descriptor)
         if error == 0 && fsync(descriptor) != 0 { error = errno }
         close(descriptor)
         guard error == 0 else {
             unsafe unlink(path)
             throw Failure.of(error, "cannot write", path)
         }
+    }
+
+    /// Throws unless a file can be written at `path`, in place of one that is there.
+    static func checkWritable(_ path: String) throws(Failure) {
+        guard !isFolder(path) else { throw Failure(.cannotCreate, "\(path) is a folder, not a file to write") }
+        let isThere = exists(path)
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        guard unsafe access(isThere ? path : folder, W_OK) != 0 else { return }
+        throw Failure.of(errno, "cannot write", path)
+    }
+
+    /// Writes a file, in place of one that is there; `-` is standard output.
+    static func write(_ path: String, _ text: String) throws(Failure) {
+        if path == "-" { return tunic.writeAll(text, to: STDOUT_FILENO) }
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw Failure.of(errno, "cannot make", path) }
+        let error = writeAll(Array(text.utf8), to: descriptor)
+        close(descriptor)
+        guard error == 0 else { throw Failure.of(error, "cannot write", path) }
+    }
+
+    /// Writes all bytes; 0, or the number of the error.
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+        var written = 0
+        while written < bytes.count {
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return errno }
+            written += count
+        }
+        return 0
     }
 
     /// Makes a folder for our user only; whether it was made rather than there.

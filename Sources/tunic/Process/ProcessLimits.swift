@@ -17,6 +17,13 @@ enum ProcessLimits {
         signal(SIGXFSZ, SIG_IGN)
     }
 
+    /// How many descriptors the process may have.
+    static var descriptors: Int {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return .max }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// Raises the soft limit of open descriptors to the hard one; the soft one stays where that is refused.
     private static func raiseDescriptorLimit() {
         var limit = rlimit()

@@ -1,0 +1,136 @@
+internal import EventLoop
+
+/// What a measurement of new connections saw in its window.
+struct FetchResult {
+    /// How long it was, in seconds.
+    var seconds: Double
+    /// The whole time of each fetch: connect, handshake, eight bytes, the end of the stream.
+    var latencies: Latencies
+}
+
+/// Connections that each fetch eight bytes, so many at a time.
+final class Fetches: LoadStreamOwner {
+    struct Plan {
+        /// How many are under way at a time.
+        var inFlight: Int
+        /// Ends the window after so many fetches; nil: by time only.
+        var limit: Int?
+        /// Whether each has a SOCKS user name of its own.
+        var isolates: Bool
+        /// In seconds.
+        var warmUp: Double
+        /// The window in seconds.
+        var seconds: Double
+        /// In seconds.
+        var patience: Double
+    }
+
+    /// A measurement with so many faults ends.
+    private static let faultLimit = 100
+    private static let tick: UInt64 = 50_000_000
+
+    /// Called when the window begins and when it ends, at the very moments.
+    var windowBegan: () -> Void = {}
+    var windowEnded: () -> Void = {}
+    /// Called each tick of the window with the time since its beginning in seconds, and the fetches so far.
+    var progressed: (Double, Int) -> Void = { _, _ in }
+
+    private let loop: Loop
+    private let plan: Plan
+    private let route: Route
+    private let target: Target
+    private var nextNumber: UInt32
+    private var streams: [ObjectIdentifier: LoadStream] = [:]
+    private var latencies = Latencies()
+    private var faults = Faults()
+    private let began: UInt64
+    private var windowAt: UInt64?
+    private var begun = 0
+    private var isOver = false
+    private var timer: LoopTimer?
+    private var completion: ((Result<FetchResult, Faults>) -> Void)?
+
+    init(
+        on loop: Loop, _ plan: Plan, along route: Route, to target: Target, firstNumber: UInt32,
+        completion: @escaping (Result<FetchResult, Faults>) -> Void
+    ) {
+        self.loop = loop
+        self.plan = plan
+        self.route = route
+        self.target = target
+        nextNumber = firstNumber
+        self.completion = completion
+        began = loop.now
+        timer = LoopTimer(on: loop) { [unowned self] in ticked() }
+        timer?.schedule(at: loop.now)
+    }
+
+    /// Ends everything without a result.
+    func cancel() {
+        completion = nil
+        finish()
+    }
+
+    func ended(_ stream: LoadStream) {
+        guard !isOver, streams.removeValue(forKey: ObjectIdentifier(stream)) != nil else { return }
+        book(stream)
+        fill()
+    }
+
+    private func book(_ stream: LoadStream) {
+        if let fault = stream.tally.fault {
+            faults.add(fault)
+        } else if windowAt != nil {
+            latencies.record(loop.refreshNow() - stream.began)
+        }
+    }
+
+    /// Begins fetches until enough are under way.
+    private func fill() {
+        while !isOver, streams.count < plan.inFlight, faults.count < Self.faultLimit {
+            if let limit = plan.limit, begun >= limit { break }
+            begun += 1
+            let stream = LoadStream(
+                .fetch, number: nextNumber, on: loop, along: route, to: target,
+                userName: plan.isolates ? "bench-fetch-\(nextNumber)" : nil, tally: Tally(), owner: self)
+            nextNumber &+= 1
+            if stream.isEnded { book(stream) } else { streams[ObjectIdentifier(stream)] = stream }
+        }
+    }
+
+    private func ticked() {
+        let now = loop.now
+        for stream in streams.values where now - min(stream.began, now) > nanoseconds(plan.patience) {
+            stream.end(Fault(.stalled, "a fetch took too long"))
+        }
+        guard !isOver else { return }
+        if faults.count >= Self.faultLimit { return finish() }
+        if windowAt == nil, now - began >= nanoseconds(plan.warmUp) {
+            windowAt = loop.refreshNow()
+            windowBegan()
+        }
+        fill()
+        if let windowAt {
+            let seconds = Double(loop.now - windowAt) / 1e9
+            progressed(seconds, latencies.count)
+            let isComplete = plan.limit.map { begun >= $0 && streams.isEmpty } ?? (seconds >= plan.seconds)
+            // A window in which nothing ended is kept open until patience decides.
+            if isComplete && (latencies.count > 0 || !faults.isEmpty) { return finish() }
+        }
+        timer?.schedule(at: loop.now + Self.tick)
+    }
+
+    private func finish() {
+        guard !isOver else { return }
+        isOver = true
+        timer?.close()
+        let seconds = Double(loop.refreshNow() - (windowAt ?? loop.now)) / 1e9
+        if windowAt != nil { windowEnded() }
+        for stream in streams.values { stream.end(nil) }
+        streams = [:]
+        let completion = completion
+        self.completion = nil
+        completion?(
+            faults.isEmpty ? .success(FetchResult(seconds: seconds, latencies: latencies)) : .failure(faults))
+    }
+}

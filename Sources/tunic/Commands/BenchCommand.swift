@@ -1,0 +1,172 @@
+internal import ArgumentParser
+internal import Bench
+internal import EventLoop
+internal import Wire
+
+/// Measures a network of its own, a real one, or any SOCKS5 proxy.
+struct BenchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench", abstract: "Measure a network of its own, a real one, or any SOCKS5 proxy.",
+        discussion: """
+            Examples:
+              tunic bench
+              tunic bench --hops 2 --streams 1,16 --seconds 5 --json result.json --html result.html
+              tunic bench --socks 127.0.0.1:9050
+              tunic bench --sink --listen 203.0.113.7:7000          # on the machine behind the exit, and then:
+              tunic bench --network network.json --target 203.0.113.7:7000
+
+            It measures throughput for each number of streams, the latency of one byte there and back, new connections per \
+            second, path builds, and the CPU time and memory of the processes that it knows. Every byte is checked. Where a \
+            stream is refused, closed, stalled or corrupt there is no figure but that, and the status is 69. The table goes \
+            to standard output, progress to standard error. Ctrl-C ends everything it started.
+            """)
+
+    @Option(help: "How many nodes a path has, 1 to 4 (default: 3).")
+    var hops: Int?
+
+    @Option(
+        help: ArgumentHelp("Numbers of streams, with commas (default: 1,8,64).", valueName: "list"),
+        transform: streamCounts)
+    var streams: [Int] = [1, 8, 64]
+
+    @Option(help: "How long each measurement takes, 0.2 to 3600 seconds.")
+    var seconds = 10.0
+
+    @Option(
+        help: ArgumentHelp("Which way bytes go: down, up or both (default: both).", valueName: "direction"),
+        transform: directions)
+    var direction: [Direction] = Direction.allCases
+
+    @Option(
+        help: ArgumentHelp(
+            "What to measure, with commas: throughput, latency, connections, builds (default: all).", valueName: "list"),
+        transform: measurements)
+    var measure: [Benchmark.Measurement] = Benchmark.Measurement.allCases
+
+    @Flag(help: "Give each stream a SOCKS user name, and so a path, of its own.")
+    var isolate = false
+
+    @Option(help: "After how many seconds without a byte something is stalled, 0.1 to 600.")
+    var patience = 20.0
+
+    @Option(
+        help: ArgumentHelp("Measure the SOCKS5 proxy at this address instead.", valueName: "address"),
+        transform: endpoint)
+    var socks: Endpoint?
+
+    @Option(
+        help: ArgumentHelp("Measure the network of this file instead, with a client of its own.", valueName: "file"))
+    var network: String?
+
+    @Flag(help: "Measure a direct connection instead: what the benchmark itself can do.")
+    var direct = false
+
+    @Option(
+        help: ArgumentHelp("Where 'tunic bench --sink' listens, as the exit sees it.", valueName: "host:port"),
+        transform: benchTarget)
+    var target: Target?
+
+    @Flag(help: "Be the source and sink behind the exit for others' benchmarks, until Ctrl-C.")
+    var sink = false
+
+    @Option(
+        help: ArgumentHelp(
+            "Where the sink listens; port 0 is a free one (default: 127.0.0.1:0).", valueName: "address"),
+        transform: endpoint)
+    var listen: Endpoint?
+
+    @Option(help: ArgumentHelp("Write everything as JSON; - is standard output, without tables.", valueName: "file"))
+    var json: String?
+
+    @Option(help: ArgumentHelp("Write a page with tables and charts.", valueName: "file"))
+    var html: String?
+
+    mutating func validate() throws {
+        if let hops, !(1...4 ~= hops) { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
+        guard 0.2...3600 ~= seconds else { throw ValidationError("--seconds \(seconds): use 0.2 to 3600 seconds") }
+        guard 0.1...600 ~= patience else { throw ValidationError("--patience \(patience): use 0.1 to 600 seconds") }
+        guard sink || listen == nil else { throw ValidationError("--listen is for --sink") }
+        let chosen = [socks != nil ? "--socks" : nil, network != nil ? "--network" : nil, direct ? "--direct" : nil]
+            .compactMap { $0 }
+        guard chosen.count <= 1 else {
+            throw ValidationError("\(chosen.joined(separator: " and ")) do not fit together; give one of them")
+        }
+        if sink {
+            guard chosen.isEmpty, target == nil, hops == nil, json == nil, html == nil else {
+                throw ValidationError("--sink measures nothing; the only other option it takes is --listen")
+            }
+        }
+        if network != nil, target == nil {
+            throw ValidationError(
+                "--network needs --target HOST:PORT, where 'tunic bench --sink' listens behind the exits")
+        }
+        if chosen.isEmpty, target != nil {
+            throw ValidationError("--target goes with --network, --socks or --direct; a network of its own has its own")
+        }
+        if let first = chosen.first, first != "--network", hops != nil {
+            throw ValidationError("--hops does not go with \(first), whose paths are not the benchmark's to choose")
+        }
+        if direct, let target, target.address == nil {
+            throw ValidationError("--target \(target): --direct needs a numeric address")
+        }
+        if json == "-", html == "-" { throw ValidationError("--json - and --html - do not fit together") }
+    }
+
+    func run() throws {
+        try ProcessLimits.apply()
+        if sink {
+            throw ExitCode(try BenchSink.run(at: listen ?? Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 0)))
+        }
+        var plan = Benchmark.Plan()
+        plan.streams = streams
+        plan.directions = direction
+        plan.seconds = seconds
+        plan.patience = patience
+        plan.isolates = isolate
+        plan.measurements = Set(measure)
+        let subject: BenchRun.Subject =
+            if let socks {
+                .proxy(socks, target)
+            } else if let network, let target {
+                .network(Files.absolute(network), target, hops: hops ?? 3)
+            } else if direct {
+                .direct(target)
+            } else {
+                .devnet(hops: hops ?? 3)
+            }
+        throw ExitCode(try BenchRun(plan, subject, json: json, html: html).run())
+    }
+}
+
+/// Numbers of streams on the command line.
+private func streamCounts(_ text: String) throws -> [Int] {
+    let counts = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+    guard counts.count <= 16, counts.allSatisfy({ 1...Benchmark.streamLimit ~= $0 }) else {
+        throw ValidationError(
+            "'\(text)' is no list of at most 16 numbers from 1 to \(Benchmark.streamLimit), such as 1,8,64")
+    }
+    guard Set(counts).count == counts.count else { throw ValidationError("'\(text)' names a number twice") }
+    return counts
+}
+
+/// One direction or both on the command line.
+private func directions(_ text: String) throws -> [Direction] {
+    if text == "both" { return Direction.allCases }
+    if let direction = Direction(rawValue: text) { return [direction] }
+    throw ValidationError("'\(text)' is no direction; use down, up or both")
+}
+
+/// Kinds of measurements on the command line.
+private func measurements(_ text: String) throws -> [Benchmark.Measurement] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { name in
+        if let measurement = Benchmark.Measurement(rawValue: String(name)) { return measurement }
+        let known = Benchmark.Measurement.allCases.map(\.rawValue).joined(separator: ", ")
+        throw ValidationError("'\(name)' is no measurement; they are: \(known)")
+    }
+}
+
+/// A host and a port on the command line.
+private func benchTarget(_ text: String) throws -> Target {
+    if let target = Target(text) { return target }
+    throw ValidationError("'\(text)' is no host with a port, such as 203.0.113.7:7000 or sink.example:7000")
+}

@@ -1,0 +1,125 @@
+import FoundationEssentials
+import Testing
+
+@testable import Bench
+
+/// A report with a figure or a fault for everything.
+private func sample() -> BenchReport {
+    var report = BenchReport(
+        version: "1.2.3", date: "2026-01-02T03:04:05Z", host: .init(cpu: "a <fast> one", cores: 2, kernel: "6.1"),
+        settings: .init(subject: "a network", hops: 3, plan: Benchmark.Plan()))
+    var down = BenchReport.Throughput(streams: 1, direction: .down)
+    down.seconds = 1
+    down.bytes = 1 << 27
+    (down.rate, down.leastRate) = (134.217, 134.217)
+    (down.cpu, down.cpuOfBenchmark) = (8, 0.9)
+    down.cpuByRole = ["client": 3, "guard": 1, "middle": 1, "exit": 3]
+    down.ticks = [.init(at: 0.5, rate: 100), .init(at: 1, rate: 168.4)]
+    var up = BenchReport.Throughput(streams: 64, direction: .up)
+    up.fault = "3 stalled (moved no byte in time)"
+    report.throughput = [down, up]
+    var idle = BenchReport.Latency(besides: 0)
+    (idle.count, idle.p50, idle.p99, idle.longest, idle.cpuEach) = (500, 150.5, 300, 4000, 90)
+    idle.distribution = [
+        .init(percentile: 0, time: 90), .init(percentile: 90, time: 200), .init(percentile: 99, time: 300),
+    ]
+    report.latency = [idle]
+    report.connections = .init(inFlight: 32, seconds: 1, count: 1234, rate: 1234, p50: 20_000, p99: 30_000)
+    report.builds = .init(count: 80, failed: 1, p50: 4.5, p90: 6)
+    report.memory = .init(idle: ["client": 12_000_000], peak: ["client": 30_000_000, "guard": 15_000_000])
+    return report
+}
+
+private func object(_ report: BenchReport) throws -> [String: Any] {
+    let data = try JSONEncoder().encode(report)
+    return try #require(try JSONDecoder().decode(JSONValue.self, from: data).value as? [String: Any])
+}
+
+/// Any JSON, as dictionaries and arrays.
+private struct JSONValue: Decodable {
+    var value: Any
+
+    init(from decoder: any Decoder) throws {
+        let single = try decoder.singleValueContainer()
+        if let object = try? single.decode([String: JSONValue].self) {
+            value = object.mapValues(\.value)
+        } else if let array = try? single.decode([JSONValue].self) {
+            value = array.map(\.value)
+        } else if let number = try? single.decode(Double.self) {
+            value = number
+        } else if let flag = try? single.decode(Bool.self) {
+            value = flag
+        } else {
+            value = try single.decode(String.self)
+        }
+    }
+}
+
+@Test func theJSONHasEveryFigureUnderItsName() throws {
+    let report = sample()
+    let json = try object(report)
+    #expect(
+        Set(json.keys) == [
+            "version", "date", "host", "settings", "throughput", "latency", "connections", "path_builds", "memory",
+        ])
+    let throughput = try #require(json["throughput"] as? [[String: Any]])
+    #expect(
+        Set(throughput[0].keys) == [
+            "streams", "direction", "seconds", "bytes", "mb_per_s", "least_mb_per_s", "cpu_s_per_gib",
+            "cpu_s_per_gib_by_role", "cpu_s_per_gib_benchmark", "over_time",
+        ])
+    #expect(Set(throughput[1].keys) == ["streams", "direction", "fault"])
+    let latency = try #require(json["latency"] as? [[String: Any]])
+    #expect(latency[0]["p50_us"] as? Double == 150.5)
+    #expect(latency[0]["p999_us"] == nil)
+    #expect((json["connections"] as? [String: Any])?["per_second"] as? Double == 1234)
+    #expect((json["path_builds"] as? [String: Any])?["p90_ms"] as? Double == 6)
+    let again = try JSONDecoder().decode(BenchReport.self, from: try JSONEncoder().encode(report))
+    #expect(again == report)
+}
+
+@Test func faultsAreNamedAndHaveNoFigures() {
+    let report = sample()
+    #expect(report.faults == ["64 streams up: 3 stalled (moved no byte in time)"])
+    let table = report.tables[0]
+    #expect(table.rows[1] == ["64 streams up", "3 stalled (moved no byte in time)"])
+    #expect(table.head == ["", "MB/s", "least", "CPU", "client", "guard", "middle", "exit", "benchmark"])
+    #expect(table.rows[0].count == table.head.count)
+}
+
+@Test func tablesAlignTheirColumns() {
+    let lines = sample().tables[0].lines
+    #expect(lines[1].hasSuffix("benchmark"))
+    #expect(lines[1].count == lines[2].count)
+    #expect(lines[3] == "  64 streams up  3 stalled (moved no byte in time)")
+}
+
+@Test func thePageIsWholeAndNeedsNothingFromElsewhere() {
+    let page = sample().page
+    #expect(page.hasPrefix("<!DOCTYPE html>"))
+    #expect(page.contains("a &lt;fast&gt; one"))
+    #expect(page.contains("prefers-color-scheme: dark"))
+    #expect(page.split(separator: "<svg").count == 3)
+    for tag in ["table", "svg", "figure", "ul", "tr", "style", "body", "html"] {
+        #expect(page.split(separator: "<\(tag)").count == page.split(separator: "</\(tag)>").count, "\(tag)")
+    }
+    for outside in ["http:", "https:", "<script", "<link", "@import", "url("] { #expect(!page.contains(outside)) }
+    #expect(!page.contains("nan") && !page.contains("inf,"))
+}
+
+@Test(arguments: [0.0, 0.003, 0.9, 1, 7, 10, 123, 999, 100_000])
+func axesReachTheirHighestValueInFewSteps(highest: Double) throws {
+    let marks = Chart.marks(to: highest)
+    #expect(2...8 ~= marks.count)
+    #expect(marks.first?.at == 0)
+    #expect(try #require(marks.last).at >= highest)
+}
+
+@Test func numbersHaveAboutThreeDigits() {
+    #expect(figure(nil) == "-")
+    #expect(figure(1234.5) == "1235")
+    #expect(figure(12.34) == "12.3")
+    #expect(figure(1.234) == "1.23")
+    #expect(decimal(-0.001, 1) == "0.0")
+    #expect(decimal(.nan, 1) == "-")
+}
