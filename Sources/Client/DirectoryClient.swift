@@ -10,8 +10,6 @@ internal import Wire
 
 /// What the client knows of the network: snapshot, descriptors, guards and health, kept current over links and in the store.
 final class DirectoryClient {
-    /// What an exit must be able to do.
-    static let exit = Terminal.exit([.tcp])
     /// How often descriptors are asked for once paths can be built.
     static let refresh = TimeSpan.seconds(300)
     /// How long a question may take.
@@ -27,7 +25,7 @@ final class DirectoryClient {
     private var guards: Guards
     private var health: NodeHealth
     private var random = SystemRandomNumberGenerator()
-    private var selector: (value: PathSelector, generation: UInt64, made: Instant)?
+    private var selector: (value: PathSelector, exit: Terminal, generation: UInt64, made: Instant)?
     private var families: AddressFamilies
     private var isFetching = false
     private var nextFetch = Instant(nanoseconds: 0)
@@ -74,25 +72,31 @@ final class DirectoryClient {
 
     // MARK: Choosing
 
-    private func currentSelector() -> PathSelector {
+    private func current() -> (value: PathSelector, exit: Terminal) {
         if let selector, selector.generation == descriptors.generation, now - selector.made < .seconds(3_600) {
-            return selector.value
+            return (selector.value, selector.exit)
         }
         var rules = PathSelector.Rules(network)
         rules.suites = Sodium.hasAES ? 3 : 2
         rules.hasIPv4 = families.hasIPv4
         rules.hasIPv6 = families.hasIPv6
         let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: unixTime)
-        selector = (value, descriptors.generation, now)
-        return value
+        // Most destinations have an IPv4 address, and many no other.
+        let wanted = Terminal.exit([.tcp, .ipv4])
+        let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
+        selector = (value, exit, descriptors.generation, now)
+        return (value, exit)
     }
+
+    /// What an exit must be able to do: TCP, and to IPv4 addresses unless no exit is.
+    var exit: Terminal { current().exit }
 
     /// Whether enough descriptors are known for a path of `hops` hops.
     func canChoose(hops: Int) -> Bool {
         guard !isStale else { return false }
-        let selector = currentSelector()
+        let (selector, exit) = current()
         guard hasFetched || selector.missingGuards(of: guards).isEmpty else { return false }
-        return selector.count >= hops && selector.count(for: Self.exit) > 0
+        return selector.count >= hops && selector.count(for: exit) > 0
     }
 
     /// Whether the snapshot is too old to be relied on.
@@ -100,8 +104,7 @@ final class DirectoryClient {
 
     /// Chooses the hops of a path, guard first.
     func select(hops: Int, terminal: Terminal, avoiding: [NodeID]) throws(PathRefusal) -> [NodeID] {
-        let selector = currentSelector()
-        return try selector.select(
+        try current().value.select(
             hops: hops, terminal: terminal, avoiding: avoiding, guards: &guards, health: health, at: unixTime,
             using: &random
         ).hops

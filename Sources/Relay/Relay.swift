@@ -47,6 +47,7 @@ public final class Relay {
     private let messages: RelayMessages
     private var timer: LoopTimer?
     private var published = UnixTime(seconds: 0)
+    private var publishedExit: Descriptor.ExitSummary = []
     private var hasWarnedOfClock = false
     private var drained: (() -> Void)?
     private var drainEnd = Instant(nanoseconds: 0)
@@ -109,12 +110,13 @@ public final class Relay {
     private func publish() {
         // Never the same second twice, so that a new one is newer.
         published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
+        publishedExit = exitSummary
         let descriptor = Descriptor(
             node: node, published: published,
             expires: UnixTime(
                 seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
             versions: 1...1, suites: Sodium.hasAES ? 3 : 2, roles: configuration.isExit ? .exit : [],
-            exit: exitSummary, bandwidth: 0,
+            exit: publishedExit, bandwidth: 0,
             ipv4: announced.first { $0.address.v4 != nil },
             ipv6: announced.first { $0.address.v4 == nil }, onionKey: paths.onionKey, software: "tunic")
         gossip.publish(descriptor.signed(with: identity.signingKey, network: network.id))
@@ -136,7 +138,9 @@ public final class Relay {
         paths.sweep()
         exit.sweep(now: now)
         gossip.tick()
-        let isDue = links.time.seconds >= published.seconds + DescriptorStore.publishInterval
+        let age = links.time.seconds - min(links.time.seconds, published.seconds)
+        // A route may come and go: at most one descriptor a minute tells of it.
+        let isDue = age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
         if paths.advanceKeys() || isDue { publish() }
         if !hasWarnedOfClock, let wrongClock {
             hasWarnedOfClock = true

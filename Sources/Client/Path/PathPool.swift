@@ -252,7 +252,7 @@ final class PathPool: PacketHandler {
         while spare.count + sparesBuilding < min(wanted, 16) {
             sparesBuilding += 1
             let avoiding = spare.map(\.exit) + waiting.compactMap(\.avoiding)
-            build(to: DirectoryClient.exit, avoiding: avoiding) { [weak self] result in
+            build(to: directory.exit, avoiding: avoiding) { [weak self] result in
                 guard let self else { return }
                 sparesBuilding -= 1
                 switch result {

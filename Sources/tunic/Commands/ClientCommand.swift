@@ -58,8 +58,7 @@ struct ClientCommand: ParsableCommand {
         do {
             client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
         } catch {
-            let addresses = configuration.socks.map(\.description).joined(separator: ", ")
-            throw Failure.starting(error, at: addresses, option: "--socks")
+            throw Failure.starting(error, at: configuration.socks, option: "--socks")
         }
         client.onReady = { log.notice("ready") }
         let role = Role(
