@@ -164,11 +164,12 @@ import Wire
         client.sendRaw(LegHello(leg: 0, kind: .newSession).encoded)
         #expect(harness.run { !tap.datagrams.isEmpty })
         // Whatever else the link had to say goes the same way.
+        let target = SocketAddress(try #require(harness.relay.listenAddresses.first))
         for datagram in tap.datagrams {
             var spoiled = datagram
             spoiled[spoiled.count - 1] ^= 1
-            socket.send(spoiled.rawSpan, to: SocketAddress(harness.relay.listenAddress))
-            socket.send(datagram.rawSpan, to: SocketAddress(harness.relay.listenAddress))
+            socket.send(spoiled.rawSpan, to: target)
+            socket.send(datagram.rawSpan, to: target)
         }
         #expect(harness.run { harness.relay.status.sessions == 1 })
         #expect(harness.relay.status.drops["badTag"] == 1)
