@@ -1,0 +1,93 @@
+import Glibc
+import Testing
+import Wire
+
+@testable import OnionCrypto
+
+/// What is left in the memory of this process of secrets that have ended.
+@Suite struct WipeTests {
+    /// The mappings that can be written to, without those that a sanitizer reserves.
+    private func mappings() -> [Range<UInt>] {
+        var text: [UInt8] = []
+        let file = unsafe open("/proc/self/maps", O_RDONLY)
+        defer { _ = close(file) }
+        var part = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = unsafe read(file, &part, part.count)
+            guard count > 0 else { break }
+            text += part[..<count]
+        }
+        return String(decoding: text, as: UTF8.self).split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ")
+            let ends = words[0].split(separator: "-").compactMap { UInt($0, radix: 16) }
+            guard words[1].hasPrefix("rw"), ends.count == 2, ends[1] - ends[0] < 1 << 30 else { return nil }
+            return ends[0]..<ends[1]
+        }
+    }
+
+    /// How many places hold the complement of `inverted`, 16 bytes.
+    private func places(of inverted: ArraySlice<UInt8>) throws -> Int {
+        let size = 1 << 20
+        let whole = size + 4_096
+        guard let area = unsafe mmap(nil, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) else {
+            return -1
+        }
+        defer { _ = unsafe munmap(area, whole) }
+        let own = UInt(bitPattern: area)..<UInt(bitPattern: area) + UInt(whole)
+        let needle = unsafe area + size
+        let first = ~inverted[inverted.startIndex]
+        for (offset, byte) in inverted.enumerated() {
+            unsafe needle.storeBytes(of: ~byte, toByteOffset: offset, as: UInt8.self)
+        }
+        let memory = unsafe open("/proc/self/mem", O_RDONLY)
+        defer { _ = close(memory) }
+        try #require(memory >= 0)
+        var found = 0
+        for mapping in mappings() {
+            var start = mapping.lowerBound
+            while start < mapping.upperBound {
+                let count = unsafe pread(memory, area, min(size, Int(mapping.upperBound - start)), off_t(start))
+                guard count > 16 else { break }
+                var offset = 0
+                while offset <= count - 16,
+                    let hit = unsafe memchr(area + offset, Int32(first), count - 15 - offset)
+                {
+                    offset = unsafe hit - UnsafeMutableRawPointer(area)
+                    if unsafe memcmp(hit, needle, 16) == 0, !own.contains(start + UInt(offset)) { found += 1 }
+                    offset += 1
+                }
+                start += UInt(count - 15)
+            }
+        }
+        return found
+    }
+
+    @Test(arguments: [false, true]) func k4_aSecretThatEndsLeavesNothing(isLocked: Bool) throws {
+        let inverted = SecureRandom.bytes(32)
+        do {
+            var plain = inverted.map { ~$0 }
+            let secret = Secret(copying: plain.rawSpan, locked: isLocked)
+            wipe(&plain)
+            let clone = secret.clone()
+            #expect(try places(of: inverted[16...]) == 2)
+            let size = secret.bytes.byteCount + clone.bytes.byteCount
+            #expect(size == 64)
+        }
+        #expect(try places(of: inverted[16...]) == 0)
+    }
+
+    @Test(arguments: Suite.allCases.filter(\.isAvailable)) func k4_aKeyThatEndsLeavesNothing(suite: Suite) throws {
+        let inverted = SecureRandom.bytes(32)
+        do {
+            var plain = inverted.map { ~$0 }
+            let secret = Secret(copying: plain.rawSpan)
+            wipe(&plain)
+            let key = AEADKey(suite, secret)
+            #expect(try places(of: inverted[16...]) >= 2)
+            var packet = [UInt8](repeating: 1, count: 64)
+            var span = packet.mutableRawSpan
+            key.seal(&span, from: 16, to: 64, tagAt: 0, counter: 5)
+        }
+        #expect(try places(of: inverted[16...]) == 0)
+    }
+}
