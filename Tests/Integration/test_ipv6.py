@@ -12,7 +12,7 @@ from network import Network, free_port, has_ipv6
 PAGE = os.urandom(2_000_000)
 
 NAMESPACE = r"""
-ip link set lo mtu 1280 up && ip -4 address del 127.0.0.1/8 dev lo && mount --bind "$1" /etc/hosts && echo ready && exec sleep 600
+ip link set lo mtu 1280 up && ip -4 address del 127.0.0.1/8 dev lo && ip -6 address show dev lo | grep -q ::1 && mount --bind "$1" /etc/hosts && echo ready && exec sleep 600
 """
 
 
