@@ -107,9 +107,8 @@ let package = Package(
         tests(
             "RelayTests",
             [
-                "Relay", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport", "Directory", "EventLoop",
-                "OnionCrypto",
-                "Wire", .product(name: "Logging", package: "swift-log"),
+                "Relay", "Client", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport", "Directory",
+                "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
             "ClientTests",

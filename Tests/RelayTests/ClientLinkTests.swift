@@ -1,0 +1,102 @@
+import Client
+import Directory
+import EventLoop
+import Links
+import Logging
+import Testing
+import Wire
+
+@testable import Relay
+
+/// A whole client and an exit, and somebody on the link between them.
+@Suite struct ClientLinkTests {
+    /// Passes everything on; when told to, what comes from the relay comes spoiled before it comes as it is.
+    private final class Middle: DatagramReceiver {
+        private let relay: SocketAddress
+        private var client: SocketAddress?
+        var spoils = false
+        private(set) var spoiled = 0
+
+        init(_ relay: SocketAddress) { self.relay = relay }
+
+        func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+            for index in 0..<batch.count {
+                let source = batch.source(of: index)
+                let packet = batch.packet(index)
+                let datagram = [UInt8](copying: packet.bytes)
+                guard source == relay else {
+                    client = source
+                    socket.send(datagram.rawSpan, to: relay)
+                    continue
+                }
+                guard let client else { continue }
+                if spoils {
+                    var copy = datagram
+                    copy[copy.count - 1] ^= 1
+                    socket.send(copy.rawSpan, to: client)
+                    spoiled += 1
+                }
+                socket.send(datagram.rawSpan, to: client)
+            }
+        }
+    }
+
+    /// What an app hears.
+    private final class App: ByteStreamDelegate {
+        var received: [UInt8] = []
+        func streamConnected(_ stream: ByteStream) { stream.startReading() }
+        func stream(_ stream: ByteStream, received bytes: RawSpan) { received += [UInt8](copying: bytes) }
+        func streamReachedEnd(_ stream: ByteStream) {}
+        func stream(_ stream: ByteStream, failed error: UVError) {}
+    }
+
+    @Test("O17: a copy whose header is right and whose payload is not does not displace the packet at a client")
+    func spoiledCopy() throws {
+        let harness = try RelayHarness(exit: true)
+        let middle = Middle(SocketAddress(try #require(harness.relay.listenAddresses.first)))
+        let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: middle)
+        defer { socket.close() }
+        var accepted: [ByteStream] = []
+        let listener = try StreamListener.tcp(on: harness.loop, address: .loopbackIPv4(port: 0)) { stream in
+            accepted.append(stream)
+            try? stream.write([42])
+        }
+        defer { listener.close() }
+        let port = try #require(listener.localAddress).port
+
+        var file = NetworkFile(
+            name: "test", id: harness.network.id,
+            bootstrap: [.init(node: harness.node, addresses: [Endpoint(socket.localAddress)])],
+            snapshot: harness.network.snapshot)
+        file.allowPrivateAddresses = true
+        var configuration = ClientConfiguration(socks: [Endpoint("127.0.0.1:0")!])
+        configuration.hops = 1
+        // A loop has one owner of the end of its turns: the client gets one of its own, which runs in between.
+        let loop = try Loop()
+        defer { loop.close() }
+        func run(until condition: () -> Bool) -> Bool {
+            harness.run {
+                loop.runOnce(waiting: false)
+                return condition()
+            }
+        }
+        let client = try Client(
+            loop: loop, network: file, configuration: configuration, store: nil,
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        defer { client.close {} }
+        var isReady = false
+        client.onReady = { isReady = true }
+        client.start()
+        #expect(run { isReady })
+
+        middle.spoils = true
+        let app = App()
+        let stream = try ByteStream.connect(
+            on: loop, to: SocketAddress(try #require(client.socksAddresses.first)), delegate: app)
+        #expect(run { stream.isOpen })
+        try stream.write([5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, UInt8(port >> 8), UInt8(port & 255)])
+        #expect(run { app.received.count == 13 })
+        #expect(app.received.last == 42 && middle.spoiled > 0)
+        for stream in accepted + [stream] { stream.close() }
+    }
+}
