@@ -22,11 +22,11 @@ extension Benchmark {
     // MARK: - Throughput
 
     private func throughput(
-        _ streams: Int, _ direction: Direction, seconds: Double?,
+        _ streams: Int, _ direction: Direction, isolates: Bool, seconds: Double?,
         completion: @escaping (Result<ThroughputWindow, Faults>) -> Void
     ) -> Throughput {
         let plan = Throughput.Plan(
-            direction: direction, streams: streams, isolates: plan.isolates, warmUp: plan.warmUp, seconds: seconds,
+            direction: direction, streams: streams, isolates: isolates, warmUp: plan.warmUp, seconds: seconds,
             patience: plan.patience)
         return Throughput(
             on: loop, plan, along: route, to: target, farEnd: farEnd, firstNumber: takeNumbers(streams),
@@ -37,7 +37,8 @@ extension Benchmark {
         var one = BenchReport.Throughput(streams: streams, direction: direction)
         progressed(one.title)
         var follow: (@escaping () -> Void) -> Void = { $0() }
-        let load = throughput(streams, direction, seconds: plan.seconds) { [unowned self] result in
+        let load = throughput(streams, direction, isolates: plan.isolates, seconds: plan.seconds) {
+            [unowned self] result in
             follow { [unowned self] in
                 switch result {
                 case .failure(let faults): one.fault = faults.description
@@ -90,7 +91,7 @@ extension Benchmark {
         var bulk: Result<ThroughputWindow, Faults>?
         var whenBulkIsOver: (() -> Void)?
         var hasBegun = false
-        let load = throughput(besides, .down, seconds: nil) { [unowned self] result in
+        let load = throughput(besides, .down, isolates: false, seconds: nil) { [unowned self] result in
             bulk = result
             if hasBegun {
                 whenBulkIsOver?()

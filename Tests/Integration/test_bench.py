@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from devnet import binary, is_running, wait_until
+from devnet import Devnet, binary, is_running, wait_until
 
 
 def run(*arguments, timeout=60):
@@ -168,9 +168,15 @@ class Benchmark(unittest.TestCase):
                 self.assertTrue(all(one["mb_per_s"] > 1 for one in report["throughput"]))
                 self.assertGreater(report["connections"]["count"], 0)
                 self.assertNotIn("memory", report)
-                code, out, err = run("--direct", "--target", target, "--seconds", "0.3", "--streams", "2", "--measure", "throughput",
-                                     "--direction", "up")
+                with Devnet(nodes=3, exits=1, arguments=["--dir", self.folder / "net"]):
+                    code, out, err = run("--network", self.folder / "net" / "network.json", "--target", target, "--hops", "2",
+                                         "--seconds", "0.3", "--streams", "2", "--measure", "throughput,builds", "--json", "-")
                 self.assertEqual(code, 0, err)
+                report = json.loads(out)
+                self.assertTrue(all(set(one["cpu_s_per_gib_by_role"]) == {"client"} for one in report["throughput"]))
+                self.assertEqual(len(report["throughput"]), 2)
+                self.assertGreater(report["path_builds"]["count"], 10)
+                self.assertEqual(set(report["memory"]["peak"]), {"client"})
                 sink.send_signal(signal.SIGTERM)
                 self.assertEqual(sink.wait(5), 0)
             finally:

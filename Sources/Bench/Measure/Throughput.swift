@@ -158,6 +158,10 @@ final class Throughput: LoadStreamOwner {
 
     private func closeWindow() {
         let now = loop.refreshNow()
+        // The last tick has nearly the others' length: a shorter one would be noise.
+        if let last = window.ticks.last, now - phaseBegan < nanoseconds(last.seconds) + Self.tick / 2 {
+            window.ticks.removeLast()
+        }
         recordTick(now)
         let moved = zip(streams, phaseBytes).map { $0.tally.bytes - $1 }
         window.seconds = Double(now - phaseBegan) / 1e9

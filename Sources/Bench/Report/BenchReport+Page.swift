@@ -77,7 +77,8 @@ extension BenchReport {
         let points = lines.flatMap(\.points)
         return Chart(
             title: "Throughput over time, \(direction.rawValue)", xTitle: "seconds", yTitle: "MB/s",
-            xMarks: Chart.marks(to: points.map(\.x).max() ?? 1), yMarks: Chart.marks(to: points.map(\.y).max() ?? 1),
+            xMarks: Chart.marks(to: (points.map(\.x).max() ?? 1) * 0.98),
+            yMarks: Chart.marks(to: points.map(\.y).max() ?? 1),
             lines: lines)
     }
 
@@ -91,7 +92,7 @@ extension BenchReport {
         }
         guard !lines.isEmpty else { return nil }
         let points = lines.flatMap(\.points)
-        let lastNine = Int((points.map(\.x).max() ?? 2).rounded(.up))
+        let lastNine = Int(((points.map(\.x).max() ?? 2) - 0.05).rounded(.up))
         let names = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"]
         let (low, high) = (points.map(\.y).min() ?? 0, points.map(\.y).max() ?? 1)
         let magnitudes = Int(low.rounded(.down))...max(Int(high.rounded(.up)), Int(low.rounded(.down)) + 1)

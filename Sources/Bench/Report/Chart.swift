@@ -20,7 +20,7 @@ struct Chart {
     var lines: [Line]
 
     private static let width = 760.0, height = 300.0
-    private static let left = 62.0, right = 12.0, top = 14.0, bottom = 44.0
+    private static let left = 62.0, right = 32.0, top = 14.0, bottom = 44.0
 
     /// The SVG element with its legend.
     var svg: String {

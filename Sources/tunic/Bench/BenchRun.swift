@@ -47,6 +47,7 @@ final class BenchRun {
 
     /// Measures until the end, a failure or a signal; the status for the process.
     func run() throws(Failure) -> Int32 {
+        defer { progress.clear() }
         let status =
             switch subject {
             case .devnet(let hops): try runDevnet(hops: hops)
