@@ -36,8 +36,8 @@ def children(pid):
 class BadProxy:
     """A SOCKS5 proxy that connects, and has a fault: `refuse`, `stall`, `stall-later`, `corrupt`, `lose`, `repeat`, `close`, or none."""
 
-    def __init__(self, fault=None, after=300_000):
-        self.fault, self.after = fault, after
+    def __init__(self, fault=None, after=300_000, upwards=False):
+        self.fault, self.after, self.upwards = fault, after, upwards
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
         self.open = []
@@ -77,8 +77,9 @@ class BadProxy:
             app.sendall(b"\x05\x00\x00\x01" + bytes(6))
         except OSError:
             return
-        threading.Thread(target=self.pipe, args=(app, far, None), daemon=True).start()
-        self.pipe(far, app, self.fault)
+        up, down = (self.fault, None) if self.upwards else (None, self.fault)
+        threading.Thread(target=self.pipe, args=(app, far, up), daemon=True).start()
+        self.pipe(far, app, down)
 
     def pipe(self, source, sink, fault):
         """Carries bytes one way; the fault comes when so many have gone."""
@@ -112,7 +113,7 @@ class Benchmark(unittest.TestCase):
 
     def test_a_short_run_of_a_network_of_its_own(self):
         json_path, html_path = self.folder / "result.json", self.folder / "result.html"
-        code, out, err = run("--seconds", "0.6", "--streams", "1,4", "--hops", "2", "--json", json_path, "--html", html_path)
+        code, out, err = run("--seconds", "0.5", "--streams", "1,4", "--hops", "2", "--json", json_path, "--html", html_path)
         self.assertEqual(code, 0, err)
         report = json.loads(json_path.read_text())
         self.assertEqual([(one["streams"], one["direction"]) for one in report["throughput"]],
@@ -182,11 +183,11 @@ class Benchmark(unittest.TestCase):
             finally:
                 sink.kill()
 
-    def assert_reported(self, kind, proxy, patience=20):
+    def assert_reported(self, kind, proxy, *arguments, patience=20, direction="down"):
         """The benchmark says what is wrong and gives no figure."""
         path = self.folder / f"{kind}.json"
-        code, out, err = run("--socks", proxy.address, "--seconds", "0.3", "--streams", "2", "--direction", "down",
-                             "--patience", patience, "--measure", "throughput", "--json", path)
+        code, out, err = run("--socks", proxy.address, "--seconds", "0.3", "--streams", "2", "--direction", direction,
+                             "--patience", patience, "--measure", "throughput", "--json", path, *arguments)
         self.assertEqual(code, 69, err)
         self.assertIn(kind, err)
         report = json.loads(path.read_text())
@@ -221,6 +222,13 @@ class Benchmark(unittest.TestCase):
                 self.assert_reported("corrupt", proxy)
         with BadProxy("corrupt", after=3) as proxy:  # the far end's answer
             self.assert_reported("corrupt", proxy)
+        with BadProxy("lose", upwards=True) as proxy:
+            self.assert_reported("corrupt", proxy, direction="up")
+            with subprocess.Popen([binary(), "bench", "--sink"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as sink:
+                try:
+                    self.assert_reported("corrupt", proxy, "--target", sink.stdout.readline().strip(), direction="up")
+                finally:
+                    sink.kill()
 
     def test_a_round_trip_that_is_wrong(self):
         for fault, kind, patience in (("corrupt", "corrupt", 20), ("stall-later", "stalled", 0.7)):
@@ -249,6 +257,8 @@ class Benchmark(unittest.TestCase):
             (["--hops", "--socks"], ["--socks", "127.0.0.1:1", "--hops", "2"]),
             (["--listen", "--sink"], ["--listen", "127.0.0.1:1"]),
             (["--sink", "--listen"], ["--sink", "--hops", "2"]),
+            (["--sink", "--listen"], ["--sink", "--seconds", "2"]),
+            (["--measure builds", "--direct"], ["--direct", "--measure", "builds"]),
         ]:
             with self.subTest(arguments=arguments):
                 code, out, err = run(*arguments, timeout=5)

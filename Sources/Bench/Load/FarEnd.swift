@@ -147,9 +147,11 @@ private final class ServedStream: ByteStreamDelegate {
         case .upload:
             if !check.take(bytes, into: tally) { end() }
         case .reportedUpload:
+            guard tally.fault == nil else { return }
             let isRight = check.take(bytes, into: tally)
             report(isRight: isRight)
-            if !isRight { end() }
+            // What still comes is read and dropped: closed now, the connection could lose the report.
+            if !isRight { socket.shutdown() }
         case .ping:
             // Whoever does not read his own bytes back is no ping.
             guard socket.queuedBytes < 65_536 else { return end() }
@@ -164,7 +166,7 @@ private final class ServedStream: ByteStreamDelegate {
 
     private func report(isRight: Bool) {
         let now = socket.loop.now
-        guard now >= nextReport || !isRight, socket.queuedBytes == 0 else { return }
+        guard now >= nextReport && socket.queuedBytes == 0 || !isRight else { return }
         nextReport = now + FarEnd.reportInterval
         _ = send(bigEndianBytes(of: isRight ? tally.bytes : .max))
     }

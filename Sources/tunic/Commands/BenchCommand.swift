@@ -27,27 +27,27 @@ struct BenchCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp("Numbers of streams, with commas (default: 1,8,64).", valueName: "list"),
         transform: streamCounts)
-    var streams: [Int] = [1, 8, 64]
+    var streams: [Int]?
 
-    @Option(help: "How long each measurement takes, 0.2 to 3600 seconds.")
-    var seconds = 10.0
+    @Option(help: "How long each measurement takes, 0.2 to 3600 seconds (default: 10).")
+    var seconds: Double?
 
     @Option(
         help: ArgumentHelp("Which way bytes go: down, up or both (default: both).", valueName: "direction"),
         transform: directions)
-    var direction: [Direction] = Direction.allCases
+    var direction: [Direction]?
 
     @Option(
         help: ArgumentHelp(
             "What to measure, with commas: throughput, latency, connections, builds (default: all).", valueName: "list"),
         transform: measurements)
-    var measure: [Benchmark.Measurement] = Benchmark.Measurement.allCases
+    var measure: [Benchmark.Measurement]?
 
     @Flag(help: "Give each stream a SOCKS user name, and so a path, of its own.")
     var isolate = false
 
-    @Option(help: "After how many seconds without a byte something is stalled, 0.1 to 600.")
-    var patience = 20.0
+    @Option(help: "After how many seconds without a byte something is stalled, 0.1 to 600 (default: 20).")
+    var patience: Double?
 
     @Option(
         help: ArgumentHelp("Measure the SOCKS5 proxy at this address instead.", valueName: "address"),
@@ -83,8 +83,12 @@ struct BenchCommand: ParsableCommand {
 
     mutating func validate() throws {
         if let hops, !(1...4 ~= hops) { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
-        guard 0.2...3600 ~= seconds else { throw ValidationError("--seconds \(seconds): use 0.2 to 3600 seconds") }
-        guard 0.1...600 ~= patience else { throw ValidationError("--patience \(patience): use 0.1 to 600 seconds") }
+        if let seconds, !(0.2...3600 ~= seconds) {
+            throw ValidationError("--seconds \(seconds): use 0.2 to 3600 seconds")
+        }
+        if let patience, !(0.1...600 ~= patience) {
+            throw ValidationError("--patience \(patience): use 0.1 to 600 seconds")
+        }
         guard sink || listen == nil else { throw ValidationError("--listen is for --sink") }
         let chosen = [socks != nil ? "--socks" : nil, network != nil ? "--network" : nil, direct ? "--direct" : nil]
             .compactMap { $0 }
@@ -92,7 +96,8 @@ struct BenchCommand: ParsableCommand {
             throw ValidationError("\(chosen.joined(separator: " and ")) do not fit together; give one of them")
         }
         if sink {
-            guard chosen.isEmpty, target == nil, hops == nil, json == nil, html == nil else {
+            let others: [Any?] = [target, hops, json, html, streams, seconds, direction, measure, patience]
+            guard chosen.isEmpty, !isolate, others.allSatisfy({ $0 == nil }) else {
                 throw ValidationError("--sink measures nothing; the only other option it takes is --listen")
             }
         }
@@ -109,6 +114,10 @@ struct BenchCommand: ParsableCommand {
         if direct, let target, target.address == nil {
             throw ValidationError("--target \(target): --direct needs a numeric address")
         }
+        if let first = chosen.first, first != "--network", measure?.contains(.builds) == true {
+            throw ValidationError(
+                "--measure builds does not go with \(first), which builds no paths that could be asked for")
+        }
         if json == "-", html == "-" { throw ValidationError("--json - and --html - do not fit together") }
     }
 
@@ -118,12 +127,12 @@ struct BenchCommand: ParsableCommand {
             throw ExitCode(try BenchSink.run(at: listen ?? Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 0)))
         }
         var plan = Benchmark.Plan()
-        plan.streams = streams
-        plan.directions = direction
-        plan.seconds = seconds
-        plan.patience = patience
+        if let streams { plan.streams = streams }
+        if let direction { plan.directions = direction }
+        if let measure { plan.measurements = Set(measure) }
+        if let seconds { plan.seconds = seconds }
+        if let patience { plan.patience = patience }
         plan.isolates = isolate
-        plan.measurements = Set(measure)
         let subject: BenchRun.Subject =
             if let socks {
                 .proxy(socks, target)
