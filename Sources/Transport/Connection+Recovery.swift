@@ -237,7 +237,7 @@ extension Connection {
                 guard let slot = slot(frame.stream) else { continue }
                 streams[slot].send.lose(
                     offset: frame.value, count: Int(frame.count), fin: frame.kind == .streamFin)
-                if streams[slot].send.canSend { queueToSend(slot, first: true) }
+                if streams[slot].send.canSend { queueToSend(slot, as: .first) }
             case .reset:
                 guard let slot = slot(frame.stream), streams[slot].send.phase == .reset else { continue }
                 queueControl(slot, .reset)

@@ -2,9 +2,11 @@ internal import BasicContainers
 public import Wire
 
 extension Connection {
+    private var hasStreamData: Bool { !sendQueue.isEmpty || !shortQueue.isEmpty }
+
     /// Whether there are frames that only the active leg carries.
     var hasData: Bool {
-        !sendQueue.isEmpty || !datagrams.isEmpty || !controlQueue.isEmpty || maxDataWanted || maxStreamsWanted
+        hasStreamData || !datagrams.isEmpty || !controlQueue.isEmpty || maxDataWanted || maxStreamsWanted
             || activeFrameWanted || !legCloses.isEmpty
     }
 
@@ -65,7 +67,7 @@ extension Connection {
         // A preamble asks for an answer too, as LEG_HELLO does.
         let isEliciting = writer.offset > afterAck
         writer.pad(&payload)
-        let hasMore = id == active && (!sendQueue.isEmpty || !datagrams.isEmpty)
+        let hasMore = id == active && (hasStreamData || !datagrams.isEmpty)
         if !hasMore, legs[position].hasWindow, isEliciting {
             legs[position].appLimitedUntil = max(
                 legs[position].delivered + UInt64(legs[position].inFlight + legs[position].payloadSize), 1)
@@ -191,11 +193,11 @@ extension Connection {
     private static let kept: UInt64 = 64 << 10
     private static let littleSent: UInt64 = 64 << 10
 
-    /// Fills the packet with stream data, one frame a stream, and moves each stream to the end of the queue.
+    /// Fills the packet with stream data, one frame a stream; a stream whose turn is over goes to the end of the queue.
     private mutating func writeStreams(
         _ position: Int, _ writer: inout FrameWriter, _ payload: inout MutableRawSpan
     ) {
-        while writer.room >= 24, let ref = sendQueue.popFirst() {
+        while writer.room >= 24, let (ref, isShort) = nextToSend() {
             guard let slot = slot(ref) else { continue }
             streams[slot].isInSendQueue = false
             let id = streams[slot].id
@@ -230,7 +232,9 @@ extension Connection {
             if run.isNew { sentData += UInt64(count) }
             legs[position].sent.append(
                 frame: SentFrame(fin ? .streamFin : .stream, stream: ref, value: run.offset, count: count))
-            if streams[slot].send.canSend { queueToSend(slot) }
+            shortLead = isShort ? shortLead + count : max(shortLead - count, -Self.turn)
+            streams[slot].turnLeft -= count
+            if streams[slot].send.canSend { queueToSend(slot, as: streams[slot].turnLeft > 0 ? .first : .last) }
         }
     }
 

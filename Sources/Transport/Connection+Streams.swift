@@ -31,11 +31,33 @@ extension Connection {
         return slot
     }
 
-    mutating func queueToSend(_ slot: Int, first: Bool = false) {
+    /// Gives a stream its turn to send: behind the others, before them, or before the next that has had one of its own.
+    mutating func queueToSend(_ slot: Int, as place: SendPlace = .last) {
         guard !streams[slot].isInSendQueue else { return }
         streams[slot].isInSendQueue = true
-        if first { sendQueue.prepend(ref(slot)) } else { sendQueue.append(ref(slot)) }
+        switch place {
+        case .first: sendQueue.prepend(ref(slot))
+        case .short: shortQueue.append(ref(slot))
+        case .last:
+            streams[slot].turnLeft = Self.turn
+            sendQueue.append(ref(slot))
+        }
     }
+
+    /// The stream whose turn it is: a short one, unless those have had more than the long of late.
+    mutating func nextToSend() -> (stream: StreamRef, isShort: Bool)? {
+        if sendQueue.isEmpty { shortLead = 0 }
+        if shortLead <= 0, let ref = shortQueue.popFirst() { return (ref, true) }
+        guard let ref = sendQueue.popFirst() else { return nil }
+        return (ref, false)
+    }
+
+    /// What a stream sends in one turn: enough that the app at the other end gets it in few pieces, little enough that the
+    /// others do not wait long.
+    static let turn = 12 << 10
+
+    /// A write below this, by a stream of which nothing is on its way, is a short one.
+    private static let shortWrite = 1 << 10
 
     mutating func queueControl(_ slot: Int, _ control: Stream.Control) {
         streams[slot].control.insert(control)
@@ -138,9 +160,11 @@ extension Connection {
         let count = min(bytes.byteCount, room(slot))
         if count < bytes.byteCount { wait(slot) }
         guard count > 0 else { return 0 }
+        // A request, or an answer to one, does not wait for the turns of those that have much to send.
+        let isShort = count < Self.shortWrite && streams[slot].send.held == 0
         streams[slot].send.write(bytes.extracting(0..<count), pool: &pool)
         heldToSend += count
-        if streams[slot].send.canSend { queueToSend(slot) }
+        if streams[slot].send.canSend { queueToSend(slot, as: isShort ? .short : .last) }
         return count
     }
 

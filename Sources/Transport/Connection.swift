@@ -28,7 +28,11 @@ public struct Connection: ~Copyable {
     var freeSlots: [Int] = []
     var index: StreamIndex
     var pool = BytePool()
+    /// Streams that have something to send; none is in both queues.
     var sendQueue = Ring<StreamRef>()
+    var shortQueue = Ring<StreamRef>()
+    /// How many bytes the short ones are ahead of the others; behind by a turn at most.
+    var shortLead = 0
     var blockedQueue = Ring<StreamRef>()
     var controlQueue = Ring<StreamRef>()
     var eventQueue = Ring<StreamRef>()
@@ -126,7 +130,8 @@ public struct Connection: ~Copyable {
     public var memoryUse: Int {
         var total = pool.lent + pool.kept + streams.capacity * MemoryLayout<Stream>.stride + index.count * 48
         total += reassembly.held + arrivedBytes + datagrams.memory
-        total += (sendQueue.capacity + blockedQueue.capacity + controlQueue.capacity + eventQueue.capacity) * 8
+        total += (sendQueue.capacity + shortQueue.capacity + blockedQueue.capacity) * 8
+        total += (controlQueue.capacity + eventQueue.capacity) * 8
         var position = 0
         while position < legs.count {
             total += legs[position].memory

@@ -6,6 +6,16 @@ struct StreamRef: BitwiseCopyable, Equatable {
     var generation: UInt32
 }
 
+/// Where in the queue a stream waits for its turn to send.
+enum SendPlace {
+    /// Behind the others.
+    case last
+    /// Before the others: it goes on, or repeats what was lost.
+    case first
+    /// Among those that have little to send.
+    case short
+}
+
 /// One stream: both halves, and what is to be told about it to the peer and to the application.
 struct Stream: ~Copyable {
     struct Signals: OptionSet {
@@ -36,6 +46,8 @@ struct Stream: ~Copyable {
     /// Control frames to be sent.
     var control: Control = []
     var isInSendQueue = false
+    /// Bytes that it may send before it goes behind the others.
+    var turnLeft = 0
     /// Whether it waits for the connection's credit.
     var isBlocked = false
     var isInEventQueue = false
