@@ -77,7 +77,7 @@ final class DirectoryClient {
             return (selector.value, selector.exit)
         }
         var rules = PathSelector.Rules(network)
-        rules.suites = Sodium.hasAES ? 3 : 2
+        rules.suites = Suite.aes256gcm.isAvailable ? 3 : 2
         rules.hasIPv4 = families.hasIPv4
         rules.hasIPv6 = families.hasIPv6
         let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: unixTime)
@@ -115,7 +115,7 @@ final class DirectoryClient {
 
     /// The AEAD for a hop: the fastest that both ends have.
     func suite(for descriptor: Descriptor) -> Suite {
-        Sodium.hasAES && descriptor.suites & 1 != 0 ? .aes256gcm : .chacha20poly1305
+        Suite.aes256gcm.isAvailable && descriptor.suites & 1 != 0 ? .aes256gcm : .chacha20poly1305
     }
 
     /// Where a node can be reached.

@@ -1,3 +1,4 @@
+internal import CCryptoBoringSSL
 internal import CLibSodium
 internal import Wire
 
@@ -8,11 +9,13 @@ public enum Suite: UInt8, Sendable, CaseIterable {
     /// ChaCha20-Poly1305 with a 12-byte nonce (RFC 8439).
     case chacha20poly1305 = 2
 
-    /// Whether this machine can run it.
-    public var isAvailable: Bool { self == .chacha20poly1305 || Sodium.hasAES }
+    private static let hasAES = CCryptoBoringSSL_EVP_has_aes_hardware() == 1
+
+    /// Whether this machine can run it: AES only by the processor's own instructions, which take the same time for all data.
+    public var isAvailable: Bool { self == .chacha20poly1305 || Self.hasAES }
 }
 
-/// A key of one AEAD, expanded once, that seals and opens in place.
+/// A key of one AEAD, expanded once, that seals and opens in place: BoringSSL's, as swift-crypto carries it.
 ///
 /// The nonce of every operation is four zero bytes and the counter, little-endian; **a counter must never be used twice for
 /// sealing under one key**, which is the caller's duty. The key is wiped when the value ends.
@@ -22,30 +25,26 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 
     /// Which AEAD this is a key of.
     public let suite: Suite
-    private let memory: UnsafeMutableRawPointer
-
-    private static let aesStateSize = crypto_aead_aes256gcm_statebytes()
-    private var memorySize: Int { suite == .aes256gcm ? Self.aesStateSize : Secret.size }
+    private let context: UnsafeMutablePointer<EVP_AEAD_CTX>
 
     /// Expands `secret` for `suite`, which must be available on this machine.
     public init(_ suite: Suite, _ secret: borrowing Secret) {
         precondition(suite.isAvailable, "the suite needs hardware that this machine lacks")
         self.suite = suite
-        switch suite {
-        case .aes256gcm:
-            unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: Self.aesStateSize, alignment: 16)
-            _ = unsafe crypto_aead_aes256gcm_beforenm(
-                memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self),
-                secret.pointer.assumingMemoryBound(to: UInt8.self))
-        case .chacha20poly1305:
-            unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: Secret.size, alignment: 16)
-            unsafe memory.copyMemory(from: secret.pointer, byteCount: Secret.size)
-        }
+        unsafe context = UnsafeMutablePointer.allocate(capacity: 1)
+        unsafe CCryptoBoringSSL_EVP_AEAD_CTX_zero(context)
+        let aead =
+            suite == .aes256gcm
+            ? unsafe CCryptoBoringSSL_EVP_aead_aes_256_gcm() : unsafe CCryptoBoringSSL_EVP_aead_chacha20_poly1305()
+        let isSet = unsafe CCryptoBoringSSL_EVP_AEAD_CTX_init(
+            context, aead, secret.pointer.assumingMemoryBound(to: UInt8.self), Secret.size, Self.tagSize, nil)
+        precondition(isSet == 1, "a key of the right length is always taken")
     }
 
     deinit {
-        unsafe sodium_memzero(memory, memorySize)
-        unsafe memory.deallocate()
+        unsafe CCryptoBoringSSL_EVP_AEAD_CTX_cleanup(context)
+        unsafe sodium_memzero(context, MemoryLayout<EVP_AEAD_CTX>.size)
+        unsafe context.deallocate()
     }
 
     /// Encrypts `packet[from..<to]` in place and writes the tag to `packet[tagAt..<tagAt + 16]`.
@@ -112,39 +111,25 @@ public enum Suite: UInt8, Sendable, CaseIterable {
         _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafeMutablePointer<UInt8>,
         _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
     ) {
-        var nonce: (UInt32, UInt32, UInt32) = Self.nonce(counter)
-        unsafe withUnsafeBytes(of: &nonce) { raw in
-            let npub = unsafe raw.baseAddress!.assumingMemoryBound(to: UInt8.self)
-            switch suite {
-            case .aes256gcm:
-                _ = unsafe crypto_aead_aes256gcm_encrypt_detached_afternm(
-                    text, tag, nil, text, UInt64(count), ad, UInt64(adCount), nil, npub,
-                    memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self))
-            case .chacha20poly1305:
-                _ = unsafe crypto_aead_chacha20poly1305_ietf_encrypt_detached(
-                    text, tag, nil, text, UInt64(count), ad, UInt64(adCount), nil, npub,
-                    memory.assumingMemoryBound(to: UInt8.self))
-            }
+        var nonce = Self.nonce(counter)
+        let isSealed = unsafe withUnsafeBytes(of: &nonce) { raw in
+            var tagSize = 0
+            return unsafe CCryptoBoringSSL_EVP_AEAD_CTX_seal_scatter(
+                context, text, tag, &tagSize, Self.tagSize, raw.baseAddress!.assumingMemoryBound(to: UInt8.self),
+                raw.count, text, count, nil, 0, ad, adCount) == 1
         }
+        precondition(isSealed, "sealing fails for nothing but lengths that no packet has")
     }
 
     private func openRaw(
         _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafePointer<UInt8>,
         _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
     ) -> Bool {
-        var nonce: (UInt32, UInt32, UInt32) = Self.nonce(counter)
+        var nonce = Self.nonce(counter)
         let isGood = unsafe withUnsafeBytes(of: &nonce) { raw in
-            let npub = unsafe raw.baseAddress!.assumingMemoryBound(to: UInt8.self)
-            switch suite {
-            case .aes256gcm:
-                return unsafe crypto_aead_aes256gcm_decrypt_detached_afternm(
-                    text, nil, text, UInt64(count), tag, ad, UInt64(adCount), npub,
-                    memory.assumingMemoryBound(to: crypto_aead_aes256gcm_state.self)) == 0
-            case .chacha20poly1305:
-                return unsafe crypto_aead_chacha20poly1305_ietf_decrypt_detached(
-                    text, nil, text, UInt64(count), tag, ad, UInt64(adCount), npub,
-                    memory.assumingMemoryBound(to: UInt8.self)) == 0
-            }
+            unsafe CCryptoBoringSSL_EVP_AEAD_CTX_open_gather(
+                context, text, raw.baseAddress!.assumingMemoryBound(to: UInt8.self), raw.count, text, count, tag,
+                Self.tagSize, ad, adCount) == 1
         }
         if !isGood { unsafe sodium_memzero(text, count) }
         return isGood

@@ -8,12 +8,6 @@ public enum Sodium {
 
     /// Prepares libsodium; every type of this module calls it before its first use, so calling it again costs a load.
     public static func initialize() { precondition(ready, "libsodium could not be initialised") }
-
-    /// Whether this machine has the instructions that AES-256-GCM needs.
-    public static let hasAES: Bool = {
-        initialize()
-        return crypto_aead_aes256gcm_is_available() == 1
-    }()
 }
 
 /// Random bytes from the operating system.
