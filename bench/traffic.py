@@ -107,11 +107,12 @@ class Stream:
         self.socket = None
         line = (request % self.number).encode() + b"\n"
         self.socket = self._timed(lambda: socks_connect(
-            run.proxy, "127.0.0.1", run.server.port, timeout=PATIENCE, user=random.choice(run.users), early=line if early else b""))
+            run.proxy, "127.0.0.1", run.server.port, timeout=PATIENCE, user=random.choice(run.users), early=line if early else b""),
+            "to open")
         if not early:
             self.send(line)
 
-    def _timed(self, step):
+    def _timed(self, step, what):
         """Runs what should not take long, and notes a stall when it does."""
         began = time.monotonic()
         try:
@@ -119,19 +120,19 @@ class Stream:
         finally:
             taken = time.monotonic() - began
             if taken > STALL:
-                self.run.stalled(self, taken)
+                self.run.stalled(self, taken, what)
 
     def send(self, data):
-        self._timed(lambda: self.socket.sendall(data))
+        self._timed(lambda: self.socket.sendall(data), "to send")
 
     def receive(self, count):
-        part = self._timed(lambda: self.socket.recv(count))
+        part = self._timed(lambda: self.socket.recv(count), "to receive")
         if not part:
             raise EOFError("ended early")
         return part
 
     def read_exactly(self, count):
-        return self._timed(lambda: read_exactly(self.socket, count))
+        return self._timed(lambda: read_exactly(self.socket, count), "to receive")
 
     def close(self):
         if self.socket:
@@ -175,8 +176,8 @@ class Traffic:
             self._number += 1
             return self._number
 
-    def stalled(self, stream, seconds):
-        self._on_stall(stream.kind, seconds)
+    def stalled(self, stream, seconds, what):
+        self._on_stall(f"{stream.kind} {what}", seconds)
 
     def _work(self, kind):
         step = getattr(self, "_" + kind)
@@ -230,7 +231,7 @@ class Traffic:
             self._pace(began, count)
         if hash.hexdigest() != digest(size):
             raise ValueError("corrupt")
-        if stream._timed(lambda: stream.socket.recv(1)):
+        if stream._timed(lambda: stream.socket.recv(1), "to end"):
             raise ValueError("more than there is")
         return size
 
