@@ -13,7 +13,12 @@ final class ClientSession: SessionOwner {
     static let idleLimit = TimeSpan.seconds(600)
     /// How long it goes on without a leg before its exit counts as dead.
     static let leglessLimit = TimeSpan.seconds(6)
-    /// How many builds to the exit may fail one after the other, the exit itself named, while no leg is left.
+    /// How long it goes on without a leg while other hops are in the way: as long as the exit keeps it.
+    static let exitKeepsFor = TimeSpan.seconds(60)
+    /// The wait before another leg is tried while all go through one guard, and the longest; it doubles.
+    static let apartPause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(600))
+    /// How many builds to the exit may fail one after the other, the exit itself named or the new leg never answered, while
+    /// no leg is left.
     static let exitFailureLimit = 2
     /// How long a leg that answers no probes may stay before it is given up.
     static let suspectLimit = TimeSpan.seconds(2)
@@ -27,11 +32,14 @@ final class ClientSession: SessionOwner {
     private var legs: [LegID: Path] = [:]
     private var suspects: [LegID: Instant] = [:]
     private var nextLeg: UInt8 = 0
-    private var isBuilding = false
+    private var building = 0
     private var failures = 0
     private var exitFailures = 0
     private var nextBuild = Instant(nanoseconds: 0)
-    private var leglessSince: Instant?
+    /// When the last leg went, and when the session ends if no other comes.
+    private var legless: (since: Instant, until: Instant)?
+    private var nextApart = Instant(nanoseconds: 0)
+    private var apartPause = ClientSession.apartPause.first
     private var idleSince: Instant?
     private(set) var isOver = false
     /// Called when streams can be opened again after there were as many as the exit allows.
@@ -85,7 +93,7 @@ final class ClientSession: SessionOwner {
         if session.connection.activeLeg == nil { session.connection.activate(leg, now: now) }
         // The exit learns of a standby leg by its first packet.
         session.connection.ping(leg)
-        leglessSince = nil
+        legless = nil
         session.touch()
     }
 
@@ -95,9 +103,14 @@ final class ClientSession: SessionOwner {
         suspects[path.leg] = nil
         let now = now
         let wasActive = session.connection.activeLeg == path.leg
+        let wasAnswered = session.connection.legStatus(path.leg)?.everAcknowledged ?? false
         session.connection.removeLeg(path.leg, now: now)
         if wasActive, let other = legs.keys.first { session.connection.activate(other, now: now) }
-        if legs.isEmpty { leglessSince = now }
+        if legs.isEmpty {
+            legless = (now, now + Self.leglessLimit)
+            // An exit that was started anew knows nothing of the session, and ends the paths that are to join it.
+            exitFailures = wasAnswered ? 0 : exitFailures + 1
+        }
         session.touch()
         keep(now)
     }
@@ -114,16 +127,37 @@ final class ClientSession: SessionOwner {
         } else {
             idleSince = now
         }
-        if let since = leglessSince, now - since > Self.leglessLimit || exitFailures >= Self.exitFailureLimit {
-            return end()
-        }
+        if let legless, now > legless.until || exitFailures >= Self.exitFailureLimit { return end() }
         for (leg, since) in suspects where now - since > Self.suspectLimit {
             suspects[leg] = nil
-            if let path = legs[leg], legs.count > 1 { return pool.end(path) }
+            let isAnswered = session.connection.legStatus(leg)?.everAcknowledged ?? false
+            if let path = legs[leg], legs.count > 1 || !isAnswered { return pool.end(path) }
         }
         let fresh = legs.values.count { !pool.isOld($0, now) }
-        if fresh < 2 { buildLeg(now) }
-        if fresh >= 2, let old = legs.values.first(where: { pool.isOld($0, now) }) { retire(old, now) }
+        if fresh < 2 {
+            buildLeg(now)
+        } else if sharesGuard, now >= nextApart {
+            nextApart = now + apartPause
+            apartPause = min(apartPause * 2, Self.apartPause.longest)
+            buildLeg(now)
+        }
+        if fresh >= 2, let old = legs.values.first(where: { pool.isOld($0, now) }) {
+            retire(old, now)
+        } else if fresh > 2, let path = superfluous {
+            pool.end(path)
+        }
+    }
+
+    /// Whether all legs would go with one guard that another guard could stand in for.
+    private var sharesGuard: Bool {
+        guard pool.hops > 1, let entry = legs.values.first?.entry else { return false }
+        return legs.values.allSatisfy { $0.entry == entry }
+    }
+
+    /// A standby leg that there is one of too many, by preference one that shares its guard.
+    private var superfluous: Path? {
+        let standby = legs.values.filter { !isActive($0) }
+        return standby.first { path in legs.values.contains { $0 !== path && $0.entry == path.entry } } ?? standby.first
     }
 
     /// Moves the data off an old path, and ends it when nothing of it is on its way any more.
@@ -138,24 +172,30 @@ final class ClientSession: SessionOwner {
     }
 
     private func buildLeg(_ now: Instant) {
-        guard !isBuilding, now >= nextBuild else { return }
-        isBuilding = true
-        let avoiding = legs.values.flatMap { $0.hops.dropLast() }
+        // Without a leg both are built at once, and one that waits for a dead hop holds up no other.
+        guard building < (legs.isEmpty ? 2 : 1), now >= nextBuild else { return }
+        building += 1
+        let others = Array(legs.values) + pool.all.filter { $0.state == .building && $0.exit == exit }
+        let avoiding = others.flatMap { $0.hops.dropLast() }
         pool.build(to: .node(exit), avoiding: avoiding) { [weak self] result in
             guard let self else {
                 if case .success(let path) = result { path.session?.pathDied(path) }
                 return
             }
-            isBuilding = false
+            building -= 1
             let now = self.now
             switch result {
             case .success(let path):
                 failures = 0
-                exitFailures = 0
                 if isOver { pool.end(path) } else { add(path, hello: nil, now) }
             case .failure(let failure):
                 failures += 1
-                if isExitsFault(failure) { exitFailures += 1 }
+                if isExitsFault(failure) {
+                    exitFailures += 1
+                } else if isAnothersFault(failure), let legless {
+                    let until = min(now + Self.leglessLimit, legless.since + Self.exitKeepsFor)
+                    self.legless = (legless.since, max(legless.until, until))
+                }
                 nextBuild = now + PathPool.pause(after: failures)
                 keep(now)
             }
@@ -174,6 +214,14 @@ final class ClientSession: SessionOwner {
         case .noDescriptor(let node), .guardUnreachable(let node): node == exit
         case .noChoice(let refusal): refusal == .noTerminal
         case .timedOut: false
+        }
+    }
+
+    /// Whether a failed build came to an end before the exit: then it says nothing of the exit.
+    private func isAnothersFault(_ failure: PathFailure) -> Bool {
+        switch failure {
+        case .guardUnreachable, .refused: !isExitsFault(failure)
+        case .noChoice, .noDescriptor, .timedOut: false
         }
     }
 
@@ -215,8 +263,9 @@ final class ClientSession: SessionOwner {
             session.connection.reset(id, code: SessionError.cancelled)
             session.connection.stopSending(id, code: SessionError.cancelled)
         case .streamsAvailable: streamsAvailable()
-        case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .legValidated,
-            .legActivated, .pathChallenge, .pathResponse:
+        case .legValidated: exitFailures = 0
+        case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .legActivated,
+            .pathChallenge, .pathResponse:
             break
         }
     }

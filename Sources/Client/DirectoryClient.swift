@@ -147,6 +147,9 @@ final class DirectoryClient {
         health.unreachable(node, at: unixTime)
     }
 
+    /// The link to a guard has died: builds go through another one, where there is one.
+    func guardLost(_ node: NodeID) { guards.lost(node, at: unixTime) }
+
     /// The hop at `hop` refused with `status`, or without a word.
     func refused(_ hops: [NodeID], hop: Int, status: BuildStatus?) {
         let next = hop + 1 < hops.count ? hops[hop + 1] : nil

@@ -36,6 +36,26 @@ struct GuardsTests {
         #expect(guards.sample.count == 2)
     }
 
+    @Test func p3ALostLinkLeavesTheOtherGuardAndNeverDrawsOne() throws {
+        let town = Town(count: 30)
+        let selector = town.selector()
+        var generator = Seeded(3)
+        var guards = try filled(town, &generator)
+        let primaries = guards.sample.map(\.node)
+        guards.lost(primaries[0], at: now)
+        for _ in 0..<50 {
+            let path = try selector.select(
+                terminal: .exit([]), guards: &guards, health: NodeHealth(), at: now, using: &generator)
+            #expect(path.hops[0] == primaries[1])
+        }
+        // With both links gone it may be our own network: the second one is tried again.
+        guards.lost(primaries[1], at: now)
+        let path = try selector.select(
+            terminal: .exit([]), guards: &guards, health: NodeHealth(), at: now, using: &generator)
+        #expect(path.hops[0] == primaries[1])
+        #expect(guards.sample.map(\.node) == primaries)
+    }
+
     @Test func p3APrimaryThatComesBackIsUsedAgain() throws {
         let town = Town(count: 30)
         let selector = town.selector()

@@ -240,6 +240,16 @@ class Failures(unittest.TestCase):
     def test_a_download_outlives_its_middle(self):
         self.download_while_a_hop_dies(1)
 
+    def test_a_stream_outlives_both_guards(self):
+        with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"echo\n") as sock:
+            for _ in range(2):
+                path = wait_until(lambda: next((path["hops"] for path in self.net.paths() if path["active"]), None), 10)
+                self.kill(path[0])
+                end = time.monotonic() + 2
+                while time.monotonic() < end:
+                    sock.sendall(b"still")
+                    self.assertEqual(read_exactly(sock, 5), b"still")
+
     def test_a_dead_exit_ends_its_streams_and_the_next_request_works(self):
         with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"get %d\n" % (8 * GIB)) as sock:
             read_exactly(sock, 4 * MIB)
@@ -249,6 +259,26 @@ class Failures(unittest.TestCase):
                 while True:
                     read_exactly(sock, MIB)
             self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual(download(self.net.socks, self.peer.port, MIB), digest(MIB))
+
+    def test_an_exit_that_restarts_at_once_is_used_again(self):
+        with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"echo\n") as sock:
+            sock.sendall(b"still")
+            self.assertEqual(read_exactly(sock, 5), b"still")
+            node = self.net.node(next(path["hops"][2] for path in self.net.paths() if path["active"]))
+            command = command_line(node.pid)
+            node.kill()
+            wait_until(lambda: not node.is_running)
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            # The stream is lost, and says so in time.
+            sock.settimeout(20)
+            with self.assertRaises((ConnectionError, EOFError)):
+                while True:
+                    sock.sendall(b"still")
+                    read_exactly(sock, 5)
+                    time.sleep(0.1)
         self.assertEqual(download(self.net.socks, self.peer.port, MIB), digest(MIB))
 
     def test_without_nodes_there_is_an_error_and_never_a_direct_connection(self):

@@ -23,9 +23,11 @@ enum PathFailure: Error {
 /// All paths of the client: building them, keeping ready ones, and their packets.
 final class PathPool: PacketHandler {
     /// How long a guard's link may take to come up.
-    static let linkLimit = TimeSpan.seconds(5)
+    static let linkLimit = TimeSpan.seconds(3)
     /// How long a build may take behind that.
     static let buildLimit = TimeSpan.seconds(10)
+    /// How long a guard's link may be awaited before builds go through others beside it: a handshake takes two round trips.
+    static let slowLink = TimeSpan.milliseconds(700)
     /// How many paths there may be at once.
     static let limit = 512
 
@@ -81,6 +83,11 @@ final class PathPool: PacketHandler {
     /// Whether a path is ready or carries a session.
     var hasReadyPath: Bool { paths.contains { $0?.state == .ready } }
 
+    /// Guards whose links are awaited for longer than usual.
+    var slowGuards: [NodeID] {
+        all.filter { $0.state == .building && $0.link == nil && now - $0.since > Self.slowLink }.map(\.entry)
+    }
+
     // MARK: Packets
 
     /// Takes one batch of packets of the client's paths: opens their layers in place and hands the payloads to the sessions.
@@ -133,7 +140,7 @@ final class PathPool: PacketHandler {
     ) {
         let hops: [NodeID]
         do throws(PathRefusal) {
-            hops = try directory.select(hops: self.hops, terminal: terminal, avoiding: avoiding)
+            hops = try directory.select(hops: self.hops, terminal: terminal, avoiding: avoiding + slowGuards)
         } catch {
             return completion(.failure(failed(.noChoice(error), nil)))
         }
@@ -234,9 +241,10 @@ final class PathPool: PacketHandler {
 
     // MARK: Spare paths
 
-    /// Gives a ready path to `take`, at once or when there is one, to an exit other than `avoiding`.
+    /// Gives a ready path to `take`, at once or when there is one, to an exit other than `avoiding` where that can be had.
     func takeSpare(avoiding: NodeID?, _ take: @escaping (Path) -> Void) {
-        if let index = spare.firstIndex(where: { $0.exit != avoiding }) {
+        let index = spare.firstIndex { $0.exit != avoiding } ?? (spare.count > sparesWanted ? 0 : nil)
+        if let index {
             let path = spare.remove(at: index)
             fillSpares()
             return take(path)
@@ -272,7 +280,9 @@ final class PathPool: PacketHandler {
     static func pause(after failures: Int) -> TimeSpan { .milliseconds(min(3_000, 50 << Int64(min(failures, 6)))) }
 
     private func addSpare(_ path: Path) {
-        if let index = waiting.firstIndex(where: { $0.avoiding != path.exit }) {
+        // With enough spares to an exit that all who wait would avoid, there is none to be had but that.
+        let index = waiting.firstIndex { $0.avoiding != path.exit } ?? (spare.count >= sparesWanted ? 0 : nil)
+        if let index, index < waiting.count {
             waiting.remove(at: index).take(path)
         } else {
             spare.append(path)
@@ -312,7 +322,10 @@ final class PathPool: PacketHandler {
 
     /// A link is gone, and its paths with it.
     func linkEnded(_ link: LinkID) {
-        for path in paths.compactMap({ $0 }) where path.link == link && path.state == .ready { forget(path) }
+        let ended = all.filter { $0.link == link && $0.state == .ready }
+        // Before the sessions build anew: waiting for this guard would cost them seconds.
+        if let path = ended.first { directory.guardLost(path.entry) }
+        for path in ended { forget(path) }
     }
 
     /// Replaces spare paths that are old; to be called every second.

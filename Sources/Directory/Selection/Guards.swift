@@ -82,6 +82,14 @@ public struct Guards: Sendable {
         if sample.allSatisfy({ $0.isResting(at: now) }) { allFailed = true }
     }
 
+    /// The link to `node`, which worked, has died: it rests as one that cannot be reached, if another one does not.
+    ///
+    /// Where all would rest it may be this machine's network that is gone, and the same guards are to be tried again.
+    public mutating func lost(_ node: NodeID, at now: UnixTime) {
+        guard sample.contains(where: { $0.node != node && !$0.isResting(at: now) }) else { return }
+        failed(node, at: now)
+    }
+
     /// A build through `node` that had come past it ended; returns a level of suspicion when it is reached anew.
     ///
     /// To be called when the hop behind the guard answered or did not, and not when the guard itself was unreachable.

@@ -13,6 +13,8 @@ final class Exit: SessionOwner {
     static let legless = TimeSpan.seconds(60)
     /// How many sessions there may be.
     static let sessionLimit = 20_000
+    /// How many paths to unknown sessions are ended each second.
+    static let orphanLimit = 1_024
 
     /// A path that ends here.
     private final class Leg {
@@ -59,6 +61,9 @@ final class Exit: SessionOwner {
     private var legs: [PathHandle: Leg] = [:]
     private var sessions: [[UInt8]: ExitSession] = [:]
     private var owners: [ObjectIdentifier: ExitSession] = [:]
+    /// Paths that were to join a session that is not here, to be ended with the next sweep: a client whose exit was started
+    /// anew learns so that it must begin again.
+    private var orphans: [PathHandle] = []
     /// Sends a packet for a leg; false when there is nothing to send or no room.
     private let paths: PathService
 
@@ -133,9 +138,12 @@ final class Exit: SessionOwner {
             sessions[sessionID] = owner
             owners[ObjectIdentifier(session)] = owner
         case .join(let sessionID, let mac):
-            guard let found = sessions[sessionID],
-                constantTimeEqual(
-                    leg.secrets.joinMAC(session: found.secret, leg: hello.leg).rawSpan, mac.rawSpan)
+            guard let found = sessions[sessionID] else {
+                // The packet path is no place to change tables.
+                if orphans.count < Self.orphanLimit { orphans.append(leg.path) }
+                return false
+            }
+            guard constantTimeEqual(leg.secrets.joinMAC(session: found.secret, leg: hello.leg).rawSpan, mac.rawSpan)
             else { return false }
             owner = found
         }
@@ -196,6 +204,8 @@ final class Exit: SessionOwner {
     /// Ends sessions whose last leg went long ago, and the largest ones when all together hold too much; to be called every
     /// second.
     func sweep(now: Instant) {
+        for path in orphans where legs[path]?.session == nil { paths.end(path) }
+        orphans.removeAll(keepingCapacity: true)
         var held = 0
         for owner in sessions.values {
             if let since = owner.leglessSince, now - since >= Self.legless {
