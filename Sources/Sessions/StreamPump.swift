@@ -10,6 +10,8 @@ internal import Wire
 public final class StreamPump: ByteStreamDelegate {
     /// What may wait in the socket's write queue.
     static let writeLimit = 64 << 10
+    /// With less room than this the socket is not read.
+    private static let leastRead = 4 << 10
 
     /// The session's stream.
     public let id: StreamID
@@ -94,9 +96,18 @@ public final class StreamPump: ByteStreamDelegate {
             session.connection.finish(id)
             session.touch()
             finishIfDone()
-        } else {
+        } else if makeRoom(session) {
             socket.startReading()
         }
+    }
+
+    /// Whether to read: the session takes enough that it is worth while, and no more is then read.
+    ///
+    /// A session that will take nothing any more does not stop the reading, which tells of the socket's end.
+    private func makeRoom(_ session: Session) -> Bool {
+        guard session.connection.isSending(id) else { return true }
+        socket.readLimit = session.connection.sendCapacity(id, atLeast: Self.leastRead)
+        return socket.readLimit > 0
     }
 
     // MARK: Ends
@@ -128,10 +139,13 @@ public final class StreamPump: ByteStreamDelegate {
         guard !isOver, let session else { return }
         let taken = session.connection.write(id, bytes)
         session.touch()
-        guard taken < bytes.byteCount else { return }
-        pending = [UInt8](copying: bytes.extracting(taken..<bytes.byteCount))
-        pendingOffset = 0
-        socket.stopReading()
+        if taken < bytes.byteCount {
+            pending = [UInt8](copying: bytes.extracting(taken..<bytes.byteCount))
+            pendingOffset = 0
+            socket.stopReading()
+        } else if !makeRoom(session) {
+            socket.stopReading()
+        }
     }
 
     /// Ends our half of the session's stream behind what was read.

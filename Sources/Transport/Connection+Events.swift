@@ -16,7 +16,7 @@ extension Connection {
             tellStreams = false
             return .streamsAvailable
         }
-        if let mark = waitsForRoomAt, heldToSend <= mark - max(configuration.maxSendBuffer / 64, 16 << 10) {
+        if let mark = waitsForRoomAt, heldToSend <= mark - max(sendBudget / 64, 16 << 10) {
             waitsForRoomAt = nil
             var slot = 0
             while slot < streams.count {

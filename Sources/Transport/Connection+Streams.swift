@@ -75,7 +75,7 @@ extension Connection {
 
     /// After acknowledgements: tells of room, of the end, and closes.
     mutating func sendHalfChanged(_ slot: Int) {
-        if streams[slot].wantsRoom, room(slot) >= min(16 << 10, sendBuffer / 4) {
+        if streams[slot].wantsRoom, room(slot) >= (streams[slot].send.held == 0 ? 1 : min(16 << 10, sendBuffer / 4)) {
             streams[slot].wantsRoom = false
             signal(slot, .writable)
         }
@@ -112,10 +112,21 @@ extension Connection {
 
     /// What one stream may hold now, whatever others do: twice what may be in flight, within the cap.
     private var sendBuffer: Int {
-        var size = InitialLimits.streamData
-        if let active, let position = find(active) { size = max(size, legs[position].congestion.window * 2) }
-        return min(size, max(configuration.maxStreamSendBuffer, InitialLimits.streamData))
+        min(max(InitialLimits.streamData, window * 2), max(configuration.maxStreamSendBuffer, InitialLimits.streamData))
     }
+
+    /// What may be in flight.
+    private var window: Int {
+        guard let active, let position = find(active) else { return 0 }
+        return legs[position].congestion.window
+    }
+
+    /// What all streams together may hold now.
+    ///
+    /// It is what keeps the path full, however many they are, and not more: that would only fall out of the processor's cache.
+    var sendBudget: Int { min(configuration.maxSendBuffer, max(Self.leastSendBudget, window * 6)) }
+
+    private static let leastSendBudget = 2 << 20
 
     private func room(_ slot: Int) -> Int {
         guard streams[slot].send.isOpen, !isClosed else { return 0 }
@@ -128,7 +139,7 @@ extension Connection {
     private static let ownBuffer = 4 << 10
 
     /// What any stream may hold for the sake of the others: half of what is left, so that something always is.
-    private var shared: Int { max(configuration.maxSendBuffer - heldToSend, 0) / 2 }
+    private var shared: Int { max(sendBudget - heldToSend, 0) / 2 }
 
     /// What a stream may hold that the peer does not admit yet.
     private static let beyondCredit = 64 << 10
@@ -168,12 +179,19 @@ extension Connection {
         return count
     }
 
-    /// How many bytes `write` would take now; if 0, `.writable` follows.
-    public mutating func sendCapacity(_ id: StreamID) -> Int {
+    /// Whether our half takes bytes, now or when there is room: it is neither finished nor reset nor stopped.
+    public func isSending(_ id: StreamID) -> Bool {
+        guard let slot = index.find(id.value) else { return false }
+        return streams[slot].send.isOpen
+    }
+
+    /// How many bytes `write` would take now; if fewer than `least`, 0, and `.writable` follows.
+    public mutating func sendCapacity(_ id: StreamID, atLeast least: Int = 1) -> Int {
         guard let slot = index.find(id.value), streams[slot].send.isOpen else { return 0 }
         let count = room(slot)
-        if count == 0 { wait(slot) }
-        return count
+        if count >= least { return count }
+        wait(slot)
+        return 0
     }
 
     private mutating func wait(_ slot: Int) {

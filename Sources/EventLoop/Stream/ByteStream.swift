@@ -50,6 +50,9 @@ public final class ByteStream: HandleOwner {
     /// Who is told what happens; kept while the stream is open.
     public var delegate: (any ByteStreamDelegate)?
 
+    /// The most that one read brings, so that no more is taken off the kernel than there is room for.
+    public var readLimit = Int.max
+
     private let memory: UnsafeMutableRawPointer
     private var state: State
     private var isReading = false
@@ -349,8 +352,9 @@ private func provideReadBuffer(
 ) {
     unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { stream in
         let shared = unsafe stream.loop.readBuffer
+        let size = min(shared.count, max(stream.readLimit, 1))
         unsafe buffer!.pointee = uv_buf_init(
-            shared.baseAddress!.assumingMemoryBound(to: CChar.self), UInt32(truncatingIfNeeded: shared.count))
+            shared.baseAddress!.assumingMemoryBound(to: CChar.self), UInt32(truncatingIfNeeded: size))
     }
 }
 

@@ -3,7 +3,7 @@
 struct BytePool: ~Copyable {
     private static let smallestShift = 11
     private static let classes = 20
-    private static let keptEach = 8
+    private static let keptEach = 64
     private static let keptBytes = 1 << 20
 
     private var free: [[UnsafeMutableRawPointer]]
