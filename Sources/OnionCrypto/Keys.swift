@@ -1,3 +1,4 @@
+internal import CCryptoBoringSSL
 internal import CLibSodium
 public import Wire
 
@@ -24,7 +25,8 @@ public struct AgreementKey: ~Copyable {
     public init(_ secret: consuming Secret) {
         var output = [UInt8](repeating: 0, count: 32)
         unsafe output.withUnsafeMutableBufferPointer {
-            _ = unsafe crypto_scalarmult_base($0.baseAddress!, secret.pointer.assumingMemoryBound(to: UInt8.self))
+            unsafe CCryptoBoringSSL_X25519_public_from_private(
+                $0.baseAddress!, secret.pointer.assumingMemoryBound(to: UInt8.self))
         }
         publicKey = Bytes32(copying: output.rawSpan)
         self.secret = secret
@@ -34,10 +36,10 @@ public struct AgreementKey: ~Copyable {
     public borrowing func agree(with peer: Bytes32) throws(CryptoError) -> Secret {
         let shared = Secret(uninitializedLocked: false)
         let point = peer.array
-        let status = unsafe crypto_scalarmult(
+        let isGood = unsafe CCryptoBoringSSL_X25519(
             shared.pointer.assumingMemoryBound(to: UInt8.self), secret.pointer.assumingMemoryBound(to: UInt8.self),
             point)
-        guard status == 0 else { throw .lowOrderPoint }
+        guard isGood == 1 else { throw .lowOrderPoint }
         return shared
     }
 }
