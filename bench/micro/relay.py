@@ -1,6 +1,7 @@
 """What a relay's whole process spends on a packet that passes it: a network of processes, one of whose relays runs under callgrind."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SIZE = 12 << 20  # bytes of the download, and of the upload after it
 
 
-def measure(tunic):
+def measure(tunic, keep=None):
     """Carries a download and an upload over the relay; the figures of one packet that it received and sent on."""
     sys.path.insert(0, os.path.join(HERE, "..", "..", "Tests", "Integration"))
     os.environ["TUNIC"] = tunic = os.path.realpath(tunic)
@@ -50,6 +51,8 @@ def measure(tunic):
             process.wait()
         packets = after["packets_in"] - before["packets_in"]
         dump = next(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.startswith("relay.callgrind."))
+        if keep:
+            shutil.copy(dump, os.path.join(keep, "relay-process.callgrind"))
         figures = counts.summary(counts.Profile(dump).costs, packets, "tunic", counts.boring_functions(tunic))
     return {"name": "relay-process", "title": f"relay: its whole process, for each of {packets:,} packets that it received", "group": "packet",
             "packets": packets, "instructions": figures}
