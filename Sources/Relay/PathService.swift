@@ -63,10 +63,34 @@ final class PathService: PacketHandler {
     /// Each loses or gains this node's layer in place and leaves from where it lies.
     func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
         let now = now
-        for index in 0..<packets.count {
+        var next = 0
+        while let delivery = Self.pass(&packets, &links, &table, &drops, from: &next, now: now) {
+            let packet = packets.packet(delivery.index)
+            let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
+            _ = exit?.received(payload, number: delivery.number, on: delivery.path, now: now)
+        }
+    }
+
+    /// A packet whose path ends here, with its payload open.
+    private struct Delivery {
+        let index: Int
+        let path: PathHandle
+        let number: UInt64
+    }
+
+    /// Sends packets on, from `next` to the first whose path ends here; nil behind the last.
+    ///
+    /// It has the table to itself meanwhile: an access for each packet would cost more than what else is done with it.
+    private static func pass(
+        _ packets: inout ReceivedPackets, _ links: inout LinkTable, _ table: inout ForwardingTable,
+        _ drops: inout [UInt64], from next: inout Int, now: Instant
+    ) -> Delivery? {
+        while next < packets.count {
+            let index = next
+            next += 1
             let arrival = packets[index]
             switch table.find(link: arrival.link.rawValue, pathID: arrival.pathID) {
-            case .unknown: drop(.unknownPath)
+            case .unknown: drops[Int(DropReason.unknownPath.rawValue)] += 1
             case .forward(let place):
                 var packet = packets.packet(index)
                 switch table.forward(place, &packet, now: now) {
@@ -75,23 +99,21 @@ final class PathService: PacketHandler {
                     links.forward(&packets, index, on: LinkID(rawValue: link))
                 case .deliver(let path, let number):
                     guard links.commit(arrival) else { continue }
-                    let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
-                    _ = exit?.received(payload, number: number, on: path, now: now)
-                case .drop(let reason): drop(reason)
+                    return Delivery(index: index, path: path, number: number)
+                case .drop(let reason): drops[Int(reason.rawValue)] += 1
                 }
             case .backward(let place):
                 guard links.commit(arrival) else { continue }
                 var packet = packets.packet(index)
                 switch table.backward(place, &packet, now: now) {
                 case .send(let link, _): links.forward(&packets, index, on: LinkID(rawValue: link))
-                case .drop(let reason): drop(reason)
+                case .drop(let reason): drops[Int(reason.rawValue)] += 1
                 case .deliver: break
                 }
             }
         }
+        return nil
     }
-
-    private func drop(_ reason: DropReason) { drops[Int(reason.rawValue)] += 1 }
 
     /// Makes a packet at a terminal: `fill` gets its number and payload and says whether there is something to send.
     func sendFromTerminal(
