@@ -12,11 +12,13 @@ public import Wire
 
 /// What keeps streams apart: those of different keys never share a path.
 struct IsolationKey: Hashable {
+    /// What the app speaks.
+    var via: ProxyProtocol
     /// The user and password that the app gave, if it did.
     var credentials: SocksCredentials?
 }
 
-/// The client role: SOCKS5 ports, sessions by isolation key, and the paths below them.
+/// The client role: ports for apps, sessions by isolation key, and the paths below them.
 public final class Client {
     /// How many apps may be connected at once; at the limit the oldest unfinished handshake goes, else the newcomer.
     static let connectionLimit = 8_192
@@ -165,7 +167,7 @@ public final class Client {
 
     // MARK: Status
 
-    /// Where the SOCKS5 ports listen.
+    /// Where apps are awaited.
     public var socksAddresses: [Endpoint] { listeners.compactMap { $0.localAddress.map(Endpoint.init) } }
 
     /// What the client is doing.

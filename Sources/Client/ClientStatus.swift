@@ -43,7 +43,7 @@ public struct PathStatus: Sendable {
 
 /// What a client is doing: aggregates only, no destination and no credential.
 public struct ClientStatus: Sendable {
-    /// Where the SOCKS5 ports listen.
+    /// Where apps are awaited.
     public var socks: [Endpoint]
     /// Whether a path is ready; otherwise `problem` says why not.
     public var isReady: Bool

@@ -1,9 +1,7 @@
-/// Why a SOCKS connection is closed before it asked for anything.
-///
-/// `answer` is what the application is told first, behind what it is still owed from before.
+/// Why an app's connection is closed before it asked for anything that the proxy has.
 public enum SocksError: Error, Equatable, Sendable {
-    /// The first byte is not 5: some other protocol, perhaps a web page's doing. Closed without an answer.
-    case notSocks
+    /// The first byte begins no protocol that is spoken here. Closed without an answer.
+    case unknownProtocol
     /// The client offers no method that the server has.
     case noAcceptableMethod
     /// The user/password message has another version than 1.
@@ -16,6 +14,8 @@ public enum SocksError: Error, Equatable, Sendable {
     case unknownCommand(UInt8)
     /// The address type is none that is known.
     case unknownAddressType(UInt8)
+    /// The user id of SOCKS4 has more than 255 bytes.
+    case userTooLong
     /// The name is empty or not the shape of a host name.
     case badName
     /// CONNECT to port 0.
@@ -24,16 +24,26 @@ public enum SocksError: Error, Equatable, Sendable {
     case wrongAddressType
     /// More bytes came behind the request, before it was answered, than are kept.
     case tooMuchEarlyData
+    /// The head of an HTTP request is longer than `HTTPHead.maximumSize`.
+    case headTooLong
+    /// The head of an HTTP request is malformed, or a CONNECT says something that it cannot.
+    case badHead
+    /// An HTTP request with another method than CONNECT; a HEAD is answered without a body.
+    case notConnect(isHead: Bool)
 
-    /// The bytes to send before closing; empty where nothing is answered.
-    public var answer: [UInt8] {
+    /// The bytes to send before closing to an app that speaks `via`; empty where nothing is answered.
+    public func answer(via: ProxyProtocol) -> [UInt8] {
         switch self {
-        case .notSocks, .tooMuchEarlyData: []
+        case .unknownProtocol, .tooMuchEarlyData: []
         case .noAcceptableMethod: [SocksMethod.version, SocksMethod.noneAcceptable]
         case .badAuthenticationVersion: [SocksCredentials.version, 1]
-        case .badRequestVersion, .badReservedByte, .badName, .badPort: SocksReply.generalFailure.encoded()
-        case .unknownCommand: SocksReply.commandNotSupported.encoded()
-        case .unknownAddressType, .wrongAddressType: SocksReply.addressTypeNotSupported.encoded()
+        case .badRequestVersion, .badReservedByte, .userTooLong: SocksReply.generalFailure.encoded(via: via)
+        case .unknownCommand: SocksReply.commandNotSupported.encoded(via: via)
+        case .unknownAddressType, .wrongAddressType: SocksReply.addressTypeNotSupported.encoded(via: via)
+        case .badName, .badPort:
+            via == .http ? HTTPAnswer.badRequest.encoded() : SocksReply.generalFailure.encoded(via: via)
+        case .headTooLong, .badHead: HTTPAnswer.badRequest.encoded()
+        case .notConnect(let isHead): HTTPAnswer.methodNotAllowed.encoded(withBody: !isHead)
         }
     }
 }

@@ -21,7 +21,7 @@ struct SocksFields: ~Escapable {
 
     /// A greeting (RFC 1928, section 3); the method to be used.
     mutating func greeting() throws(Stop) -> UInt8 {
-        guard try u8() == SocksMethod.version else { throw .bad(.notSocks) }
+        guard try u8() == SocksMethod.version else { throw .bad(.unknownProtocol) }
         let methods = try array(Int(try u8()))
         if methods.contains(SocksMethod.userPassword) { return SocksMethod.userPassword }
         guard methods.contains(SocksMethod.none) else { throw .bad(.noAcceptableMethod) }
@@ -59,7 +59,43 @@ struct SocksFields: ~Escapable {
         case (.resolvePointer, .address), (.resolve, _), (.bind, _), (.udpAssociate, _): break
         }
         return SocksRequest(
-            command: command, destination: Destination(host: host, port: port), credentials: credentials)
+            command: command, destination: Destination(host: host, port: port), credentials: credentials, via: .socks5)
+    }
+
+    /// A request of SOCKS4 or SOCKS4a: version, command, port, address, user id, and a name where the address is 0.0.0.x.
+    mutating func socks4Request() throws(Stop) -> SocksRequest {
+        let version = try u8()
+        guard version == 4 else { throw .bad(.badRequestVersion(version)) }
+        let commandByte = try u8()
+        guard let command = SocksRequest.Command(rawValue: commandByte), [.connect, .bind].contains(command) else {
+            throw .bad(.unknownCommand(commandByte))
+        }
+        let port = UInt16(truncatingIfNeeded: try number(bytes: 2))
+        guard port != 0 || command != .connect else { throw .bad(.badPort) }
+        let address = UInt32(truncatingIfNeeded: try number(bytes: 4))
+        let user = try terminated(or: .userTooLong)
+        let isName = 1...255 ~= address
+        let host: Destination.Host
+        if isName {
+            let name = try terminated(or: .badName)
+            do throws(SocksError) { host = try Self.host(spelled: name) } catch { throw .bad(error) }
+        } else {
+            host = .address(IPAddress(v4: address))
+        }
+        return SocksRequest(
+            command: command, destination: Destination(host: host, port: port),
+            credentials: user.isEmpty ? nil : SocksCredentials(user: user, password: []), via: .socks4)
+    }
+
+    /// Up to 255 bytes that end with a 0, which is read too.
+    private mutating func terminated(or error: SocksError) throws(Stop) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while true {
+            let byte = try u8()
+            if byte == 0 { return bytes }
+            guard bytes.count < 255 else { throw .bad(error) }
+            bytes.append(byte)
+        }
     }
 
     private mutating func host(_ type: SocksAddressType) throws(Stop) -> Destination.Host {
@@ -70,14 +106,19 @@ struct SocksFields: ~Escapable {
             let count = Int(try u8())
             guard count > 0 else { throw .bad(.badName) }
             let bytes = try array(count)
-            if let address = literal(bytes) { return .address(address) }
-            guard let name = HostName(ascii: bytes) else { throw .bad(.badName) }
-            return .name(name)
+            do throws(SocksError) { return try Self.host(spelled: bytes) } catch { throw .bad(error) }
         }
     }
 
+    /// The host that `bytes` spell: a name, or an address in the place of one.
+    static func host(spelled bytes: [UInt8]) throws(SocksError) -> Destination.Host {
+        if let address = literal(bytes) { return .address(address) }
+        guard let name = HostName(ascii: bytes) else { throw .badName }
+        return .name(name)
+    }
+
     /// The address that a name spells, with or without the brackets of a URL.
-    private func literal(_ name: [UInt8]) -> IPAddress? {
+    private static func literal(_ name: [UInt8]) -> IPAddress? {
         if name.first == UInt8(ascii: "["), name.last == UInt8(ascii: "]") {
             return IPAddress(ascii: name.dropFirst().dropLast()).flatMap { $0.v4 == nil ? $0 : nil }
         }

@@ -1,9 +1,11 @@
 import Wire
 
-/// The server's side of one SOCKS5 connection until its request is read (RFC 1928, RFC 1929).
+/// The proxy's side of one app's connection until its request is read: SOCKS5 (RFC 1928, RFC 1929), SOCKS4, SOCKS4a, or
+/// HTTP CONNECT (RFC 9110, section 9.3.6), as the first byte says.
 ///
 /// It is fed with bytes as they come, split anywhere, and says what to send. A client that sends ahead is served: what
-/// comes behind the request is kept as early data for the destination. At most 513 bytes of an unfinished message are held.
+/// comes behind the request is kept as early data for the destination. Of an unfinished message at most 520 bytes are held, of
+/// the head of an HTTP request 8 KiB.
 /// The caller sets a deadline for the whole.
 ///
 /// Of the methods that a client offers, user/password is taken before none, as it tells applications apart; any
@@ -13,7 +15,7 @@ public struct SocksHandshake: Sendable {
     public enum Action: Equatable, Sendable {
         /// Send `send`, which may be empty, and feed what comes next.
         case wait(send: [UInt8])
-        /// Send `send`, which may be empty, then do as asked and answer with a `SocksReply`.
+        /// Send `send`, which may be empty, then do as asked and answer with a `SocksReply`, encoded for what the app speaks.
         case request(SocksRequest, send: [UInt8])
         /// Send `send`, which may be empty, and close.
         case refuse(SocksError, send: [UInt8])
@@ -21,9 +23,14 @@ public struct SocksHandshake: Sendable {
 
     /// What is awaited.
     private enum State: Sendable {
+        /// The first byte.
+        case beginning
         case greeting
         case credentials
         case request(SocksCredentials?)
+        case socks4Request
+        /// The head of an HTTP request, of which so many bytes were looked at.
+        case head(scanned: Int)
         /// The request is out; what comes is early data.
         case requested
         /// The early data is out too.
@@ -32,16 +39,17 @@ public struct SocksHandshake: Sendable {
         case refused(SocksError)
     }
 
-    /// The longest message: user and password of 255 bytes each.
-    private static let longestMessage = 1 + 1 + 255 + 1 + 255
+    /// The longest message of SOCKS: a request of SOCKS4a with user id and name of 255 bytes each.
+    private static let longestMessage = 1 + 1 + 2 + 4 + 256 + 256
 
-    private var state = State.greeting
+    private var state = State.beginning
+    private var via = ProxyProtocol.socks5
     /// The unfinished message, then the early data.
     private var held: [UInt8] = []
     /// How many bytes of early data are kept.
     private let earlyDataLimit: Int
 
-    /// Awaits a greeting; keeps up to `earlyDataLimit` bytes that come before the request is answered.
+    /// Awaits the first byte; keeps up to `earlyDataLimit` bytes that come before the request is answered.
     public init(earlyDataLimit: Int = 65_536) { self.earlyDataLimit = earlyDataLimit }
 
     /// Takes the next bytes of the connection.
@@ -57,7 +65,7 @@ public struct SocksHandshake: Sendable {
             if case .refused = state { return .refuse(error, send: []) }
             state = .refused(error)
             held = []
-            return .refuse(error, send: send + error.answer)
+            return .refuse(error, send: send + error.answer(via: via))
         }
     }
 
@@ -78,7 +86,7 @@ public struct SocksHandshake: Sendable {
         var offset = 0
         while true {
             switch state {
-            case .greeting, .credentials, .request: break
+            case .beginning, .greeting, .credentials, .request, .socks4Request, .head: break
             case .requested:
                 guard held.count + bytes.byteCount - offset <= earlyDataLimit else { throw .tooMuchEarlyData }
                 held += [UInt8](copying: bytes.extracting(droppingFirst: offset))
@@ -87,7 +95,8 @@ public struct SocksHandshake: Sendable {
             case .refused(let error): throw error
             }
             // Enough to finish the message at hand, never more than the longest.
-            let taken = min(bytes.byteCount - offset, Self.longestMessage - held.count)
+            let longest = if case .head = state { HTTPHead.maximumSize } else { Self.longestMessage }
+            let taken = min(bytes.byteCount - offset, longest - held.count)
             held += [UInt8](copying: bytes.extracting(offset..<offset + taken))
             offset += taken
             guard let used = try step(&send, &request) else { return nil }
@@ -99,6 +108,26 @@ public struct SocksHandshake: Sendable {
     ///
     /// Fields are read and judged in their order, so the outcome does not depend on how the bytes were split.
     private mutating func step(_ send: inout [UInt8], _ request: inout SocksRequest?) throws(SocksError) -> Int? {
+        if case .beginning = state {
+            guard let first = held.first else { return nil }
+            guard let found = ProxyProtocol(firstByte: first) else { throw .unknownProtocol }
+            via = found
+            state =
+                switch found {
+                case .socks4: .socks4Request
+                case .socks5: .greeting
+                case .http: .head(scanned: 0)
+                }
+            return 0
+        }
+        if case .head(var scanned) = state {
+            let end = try HTTPHead.end(in: held, scanned: &scanned)
+            state = .head(scanned: scanned)
+            guard let end else { return nil }
+            request = try HTTPHead.request(held[..<end])
+            state = .requested
+            return end
+        }
         let message = held
         var fields = unsafe SocksFields(message.span.bytes)
         do throws(SocksFields.Stop) {
@@ -114,7 +143,10 @@ public struct SocksHandshake: Sendable {
             case .request(let credentials):
                 request = try fields.request(credentials)
                 state = .requested
-            case .requested, .finished, .refused:
+            case .socks4Request:
+                request = try fields.socks4Request()
+                state = .requested
+            case .beginning, .head, .requested, .finished, .refused:
                 preconditionFailure("no message is awaited")
             }
         } catch {

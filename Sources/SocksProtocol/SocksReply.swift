@@ -38,7 +38,16 @@ public enum SocksReply: UInt8, Sendable, CaseIterable {
             }
     }
 
-    /// The reply message, with the address and port at which the server is bound for this request.
+    /// The reply in the terms of what the app speaks; behind any but `succeeded` the connection is closed.
+    public func encoded(via: ProxyProtocol) -> [UInt8] {
+        switch via {
+        case .socks4: [0, self == .succeeded ? 90 : 91, 0, 0, 0, 0, 0, 0]
+        case .socks5: encoded()
+        case .http: HTTPAnswer(self).encoded()
+        }
+    }
+
+    /// The reply message of SOCKS5, with the address and port at which the server is bound for this request.
     public func encoded(bound: Endpoint = unspecified) -> [UInt8] {
         var writer = ByteWriter(capacity: 22)
         writer.u8(SocksMethod.version)

@@ -23,17 +23,26 @@ public struct SocksRequest: Hashable, Sendable {
     /// The port of CONNECT is not 0, that of the others may be.
     public var destination: Destination
     /// What the client gave as user and password: applications with different ones never share a path.
+    ///
+    /// The user id of SOCKS4 is a user without a password, and an empty one is none.
     public var credentials: SocksCredentials?
+    /// What the client speaks, and is to be answered in.
+    public var via: ProxyProtocol
 
     /// A request for `command` with `destination`.
-    public init(command: Command, destination: Destination, credentials: SocksCredentials? = nil) {
+    public init(
+        command: Command, destination: Destination, credentials: SocksCredentials? = nil, via: ProxyProtocol = .socks5
+    ) {
         self.command = command
         self.destination = destination
         self.credentials = credentials
+        self.via = via
     }
 }
 
-/// A user name and a password, of 0 to 255 bytes each (RFC 1929); any pair is accepted, it only tells applications apart.
+/// A user name and a password; any pair is accepted, it only tells applications apart.
+///
+/// SOCKS has up to 255 bytes of each (RFC 1929), HTTP what fits into a head.
 public struct SocksCredentials: Hashable, Sendable {
     /// The version of the user/password message.
     static let version: UInt8 = 1

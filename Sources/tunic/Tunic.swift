@@ -8,7 +8,7 @@ let version = "0.1.0"
 struct Tunic: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tunic",
-        abstract: "An onion-routing proxy: apps speak SOCKS5 to it, it carries their traffic over several nodes.",
+        abstract: "An onion-routing proxy for apps that speak SOCKS or HTTP CONNECT, over several nodes.",
         discussion: """
             A whole network on this machine, and a request through it:
 

@@ -2,68 +2,6 @@ import SocksProtocol
 import Testing
 import Wire
 
-/// What became of a conversation: all that was sent, and how it ended.
-private struct Outcome: Equatable {
-    var sent: [UInt8] = []
-    var request: SocksRequest?
-    var early: [UInt8] = []
-    var error: SocksError?
-}
-
-/// What a client says and what is to become of it.
-private struct Case: Sendable, CustomTestStringConvertible {
-    let testDescription: String
-    let input: [UInt8]
-    let outcome: Outcome
-
-    init(_ name: String, _ input: [UInt8], sent: [UInt8], request: SocksRequest? = nil, early: [UInt8] = []) {
-        self.testDescription = name
-        self.input = input
-        self.outcome = Outcome(sent: sent, request: request, early: early)
-    }
-
-    /// `sent` is without the error's own answer, `answer`.
-    init(_ name: String, _ input: [UInt8], sent: [UInt8] = [], error: SocksError, answer: [UInt8]) {
-        self.testDescription = name
-        self.input = input
-        self.outcome = Outcome(sent: sent + answer, error: error)
-    }
-}
-
-private func receive(_ bytes: [UInt8], _ handshake: inout SocksHandshake) -> SocksHandshake.Action {
-    unsafe handshake.receive(bytes.span.bytes)
-}
-
-private func feed(_ pieces: [[UInt8]], limit: Int = 65_536) -> Outcome {
-    var handshake = SocksHandshake(earlyDataLimit: limit)
-    var outcome = Outcome()
-    for piece in pieces {
-        switch receive(piece, &handshake) {
-        case .wait(let send): outcome.sent += send
-        case .request(let request, let send):
-            outcome.sent += send
-            #expect(outcome.request == nil, "one request per connection")
-            outcome.request = request
-        case .refuse(let error, let send):
-            outcome.sent += send
-            #expect(outcome.error == nil || outcome.error == error && send.isEmpty, "one refusal per connection")
-            outcome.error = error
-        }
-    }
-    if outcome.error != nil { outcome.request = nil }
-    if outcome.request != nil { outcome.early = handshake.takeEarlyData() }
-    return outcome
-}
-
-private func request(
-    _ command: SocksRequest.Command, _ host: String, _ port: UInt16, _ credentials: SocksCredentials? = nil
-) -> SocksRequest {
-    let address = IPAddress(host)
-    let host: Destination.Host = address.map { .address($0) } ?? .name(HostName(host)!)
-    return SocksRequest(
-        command: command, destination: Destination(host: host, port: port), credentials: credentials)
-}
-
 private func named(_ name: [UInt8], command: UInt8 = 1) -> [UInt8] {
     [5, 1, 0, 5, command, 0, 3, UInt8(name.count)] + name + [0x01, 0xbb]
 }
@@ -102,13 +40,12 @@ private let cases: [Case] = [
     Case("no method, and a request", [5, 0] + connect, error: .noAcceptableMethod, answer: [5, 0xff]),
     Case("GSSAPI alone", [5, 1, 1], error: .noAcceptableMethod, answer: [5, 0xff]),
     Case("the method that says none", [5, 1, 0xff], error: .noAcceptableMethod, answer: [5, 0xff]),
-    // What is not SOCKS5.
-    Case("SOCKS4", [4, 1, 0, 80, 1, 2, 3, 4, 0], error: .notSocks, answer: []),
-    Case("an HTTP request", Array("GET / HTTP/1.1\r\n\r\n".utf8), error: .notSocks, answer: []),
-    Case("an HTTP POST with SOCKS inside", Array("POST".utf8) + [5, 1, 0] + connect, error: .notSocks, answer: []),
-    Case("TLS", [0x16, 3, 1, 0, 5], error: .notSocks, answer: []),
-    Case("zero", [0], error: .notSocks, answer: []),
-    Case("six", [6, 1, 0], error: .notSocks, answer: []),
+    // What is none of the protocols.
+    Case("TLS", [0x16, 3, 1, 0, 5], error: .unknownProtocol, answer: []),
+    Case("STUN over TCP", [0, 1, 0, 0], error: .unknownProtocol, answer: []),
+    Case("a line in small letters", Array("get / HTTP/1.1\r\n\r\n".utf8), error: .unknownProtocol, answer: []),
+    Case("three", [3, 1, 0], error: .unknownProtocol, answer: []),
+    Case("six", [6, 1, 0], error: .unknownProtocol, answer: []),
     // Unfinished.
     Case("nothing", [], sent: []),
     Case("a version", [5], sent: []),
@@ -228,23 +165,7 @@ private let cases: [Case] = [
 ]
 
 @Suite struct SocksHandshakeTests {
-    @Test(arguments: cases) fileprivate func wholeInput(_ row: Case) {
-        #expect(feed([row.input]) == row.outcome)
-    }
-
-    @Test(arguments: cases) fileprivate func byteByByte(_ row: Case) {
-        #expect(feed(row.input.map { [$0] }) == row.outcome)
-    }
-
-    @Test(arguments: cases) fileprivate func splitAtEveryPoint(_ row: Case) {
-        for point in row.input.indices {
-            #expect(feed([Array(row.input[..<point]), Array(row.input[point...])]) == row.outcome, "split at \(point)")
-        }
-    }
-
-    @Test(arguments: cases) fileprivate func emptyReadsBetween(_ row: Case) {
-        #expect(feed(row.input.flatMap { [[], [$0]] } + [[]]) == row.outcome)
-    }
+    @Test(arguments: cases) func everyConversation(_ row: Case) { check(row) }
 
     @Test func repliesComeAtTheirTurn() {
         var handshake = SocksHandshake()
@@ -269,36 +190,17 @@ private let cases: [Case] = [
         #expect(feed([input + [1, 2], [3, 4, 5]], limit: 4).error == .tooMuchEarlyData)
         #expect(feed([input], limit: 0).request == connected)
         #expect(feed([input, [1]], limit: 0).error == .tooMuchEarlyData)
-        #expect(SocksError.tooMuchEarlyData.answer.isEmpty)
+        for via in ProxyProtocol.allCases { #expect(SocksError.tooMuchEarlyData.answer(via: via).isEmpty) }
     }
 
     @Test func anErrorStays() {
         var handshake = SocksHandshake()
-        for bytes: [UInt8] in [[4], [5, 1, 0], connect, []] {
-            #expect(receive(bytes, &handshake) == .refuse(.notSocks, send: []))
+        for bytes: [UInt8] in [[3], [5, 1, 0], connect, []] {
+            #expect(receive(bytes, &handshake) == .refuse(.unknownProtocol, send: []))
         }
     }
 
     @Test(arguments: [UInt64(1), 2, 3, 4]) func arbitraryBytesInArbitraryPieces(seed: UInt64) {
-        var state = seed &* 0x9e37_79b9_7f4a_7c15
-        func next(_ bound: Int) -> Int {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Int(state >> 33) % bound
-        }
-        for _ in 0..<500 {
-            // A conversation from the table with a few bytes changed.
-            var input = cases[next(cases.count)].input
-            for _ in 0..<next(4) where !input.isEmpty {
-                input[next(input.count)] = UInt8(next(2) == 0 ? next(256) : next(6))
-            }
-            var pieces: [[UInt8]] = []
-            var rest = input[...]
-            while !rest.isEmpty {
-                let count = min(rest.count, 1 + next(20))
-                pieces.append(Array(rest.prefix(count)))
-                rest = rest.dropFirst(count)
-            }
-            #expect(feed(pieces) == feed([input]), "seed \(seed)")
-        }
+        checkMutations(of: cases, seed: seed, rounds: 500) { UInt8($0 % 6) }
     }
 }

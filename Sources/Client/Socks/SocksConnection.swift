@@ -4,7 +4,7 @@ internal import SocksProtocol
 internal import Transport
 internal import Wire
 
-/// One app's connection to the SOCKS5 port: handshake, request, reply, then bytes both ways over a session.
+/// One app's connection to a proxy port, over SOCKS or HTTP CONNECT: handshake, request, reply, then bytes both ways over a session.
 ///
 /// It fails closed: whatever goes wrong ends in an error reply or a closed connection, never in a connection of its own.
 final class SocksConnection: ByteStreamDelegate, StreamUser {
@@ -57,7 +57,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
             request = found
             guard found.command == .connect else { return reply(.commandNotSupported) }
             setDeadline(Self.openLimit)
-            client?.connect(self, isolation: IsolationKey(credentials: found.credentials))
+            client?.connect(self, isolation: IsolationKey(via: found.via, credentials: found.credentials))
         }
     }
 
@@ -129,9 +129,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     }
 
     private func connected(_ session: Session, _ stream: StreamID) {
+        guard let request else { return }
         deadline?.close()
         deadline = nil
-        answer(SocksReply.succeeded.encoded())
+        answer(SocksReply.succeeded.encoded(via: request.via))
         guard !isOver else { return }
         let pump = StreamPump(session: session, id: stream, socket: socket) { [weak self] in self?.over() }
         self.pump = pump
@@ -147,8 +148,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
 
     /// Answers with `failure` and closes behind it.
     private func reply(_ failure: SocksReply) {
-        guard !isOver, pump == nil else { return }
-        answer(failure.encoded())
+        guard !isOver, pump == nil, let request else { return }
+        answer(failure.encoded(via: request.via))
         letGo()
         closeSoon()
     }

@@ -10,7 +10,8 @@ internal import Wire
 /// Runs a client.
 struct ClientCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "client", abstract: "Run a client: SOCKS5 on this machine, onion routing to the network.",
+        commandName: "client",
+        abstract: "Run a client: SOCKS and HTTP CONNECT on this machine, onion routing to the network.",
         discussion: """
             Examples:
               tunic client --network network.json
@@ -23,7 +24,8 @@ struct ClientCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where SOCKS5 listens, on loopback; port 0 is a free one (default: 127.0.0.1:1080).", valueName: "address"),
+            "Where SOCKS and HTTP CONNECT listen, on loopback; port 0 is a free one (default: 127.0.0.1:1080).",
+            valueName: "address"),
         transform: socksEndpoint)
     var socks: [Endpoint] = []
 

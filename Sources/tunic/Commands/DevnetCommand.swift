@@ -27,7 +27,8 @@ struct DevnetCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where SOCKS5 listens; port 0 is a free one (default: 127.0.0.1:1080).", valueName: "address"),
+            "Where SOCKS and HTTP CONNECT listen; port 0 is a free one (default: 127.0.0.1:1080).",
+            valueName: "address"),
         transform: socksEndpoint)
     var socks = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080)
 

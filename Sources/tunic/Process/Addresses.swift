@@ -32,12 +32,12 @@ func addressRange(_ text: String) throws -> CIDR {
     throw ValidationError("'\(text)' is no range of addresses, such as 127.0.0.0/8 or fd00::/8")
 }
 
-/// An address that SOCKS5 may listen at: only this machine's own programs reach it.
+/// An address that apps may be awaited at: only this machine's own programs reach it.
 func socksEndpoint(_ text: String) throws -> Endpoint {
     let endpoint = try endpoint(text)
     guard endpoint.address.isLoopback else {
         throw ValidationError(
-            "SOCKS5 listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it")
+            "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it")
     }
     return endpoint
 }

@@ -1,0 +1,144 @@
+import Wire
+
+/// The head of an HTTP/1 request, read for CONNECT alone (RFC 9112, sections 2 to 5; RFC 9110, section 9.3.6).
+///
+/// It is strict where HTTP is lenient: lines end with CR LF, no line is folded, and whatever could be read in two ways is refused.
+enum HTTPHead {
+    /// The longest head in bytes, with the empty line at its end.
+    static let maximumSize = 8_192
+
+    private static let lineFeed = UInt8(ascii: "\n")
+    private static let carriageReturn = UInt8(ascii: "\r")
+    private static let space = UInt8(ascii: " ")
+    private static let tab = UInt8(ascii: "\t")
+    private static let colon = UInt8(ascii: ":")
+
+    /// The end of the head in `bytes`, the first `scanned` of which have been looked at before; `nil` while it is not there.
+    ///
+    /// Throws at the first byte that no head has.
+    static func end(in bytes: [UInt8], scanned: inout Int) throws(SocksError) -> Int? {
+        while scanned < bytes.count {
+            let byte = bytes[scanned]
+            let isBehindReturn = scanned > 0 && bytes[scanned - 1] == carriageReturn
+            guard isBehindReturn == (byte == lineFeed) else { throw .badHead }
+            guard byte >= space && byte != 0x7f || [lineFeed, carriageReturn, tab].contains(byte) else {
+                throw .badHead
+            }
+            scanned += 1
+            if byte == lineFeed, scanned >= 4, bytes[scanned - 3] == lineFeed { return scanned }
+        }
+        guard bytes.count < maximumSize else { throw .headTooLong }
+        return nil
+    }
+
+    /// What a whole head asks for.
+    static func request(_ head: ArraySlice<UInt8>) throws(SocksError) -> SocksRequest {
+        let lines = head.split(separator: lineFeed).map { $0.dropLast() }
+        guard let first = lines.first else { throw .badHead }
+        let words = first.split(separator: space, maxSplits: 3, omittingEmptySubsequences: false).map(Array.init)
+        guard words.count == 3, isToken(words[0]), !words[1].isEmpty, words[2].count == 8,
+            words[2].starts(with: "HTTP/1.".utf8), isDigit(words[2][7])
+        else { throw .badHead }
+        let fields = try fields(lines.dropFirst().dropLast())
+        guard words[0].elementsEqual("CONNECT".utf8) else {
+            throw .notConnect(isHead: words[0].elementsEqual("HEAD".utf8))
+        }
+        // One Host (RFC 9112, section 3.2); what it says is not used.
+        let hosts = fields.count { $0.name == "host" }
+        guard hosts == 1 || hosts == 0 && words[2][7] == UInt8(ascii: "0") else { throw .badHead }
+        // CONNECT has no content: what follows the head is the tunnel's.
+        guard
+            fields.allSatisfy({
+                $0.name != "transfer-encoding" && ($0.name != "content-length" || $0.value == [UInt8(ascii: "0")])
+            })
+        else { throw .badHead }
+        return SocksRequest(
+            command: .connect, destination: try destination(words[1]), credentials: try credentials(fields), via: .http)
+    }
+
+    private static func fields(
+        _ lines: ArraySlice<ArraySlice<UInt8>>
+    ) throws(SocksError) -> [(name: String, value: [UInt8])] {
+        var fields: [(name: String, value: [UInt8])] = []
+        for line in lines {
+            let bytes = Array(line)
+            guard let end = bytes.firstIndex(of: colon), isToken(bytes[..<end]) else { throw .badHead }
+            let isSpace = { (byte: UInt8) in byte == space || byte == tab }
+            var value = bytes[(end + 1)...].drop(while: isSpace)
+            while let last = value.last, isSpace(last) { value.removeLast() }
+            fields.append((String(decoding: bytes[..<end], as: UTF8.self).lowercased(), Array(value)))
+        }
+        return fields
+    }
+
+    /// Host and port, both of them: CONNECT has no default (RFC 9110, section 9.3.6).
+    private static func destination(_ target: [UInt8]) throws(SocksError) -> Destination {
+        guard let end = target.lastIndex(of: colon) else { throw .badHead }
+        let digits = target[(end + 1)...]
+        guard 1...5 ~= digits.count, digits.allSatisfy(isDigit),
+            let port = UInt16(String(decoding: digits, as: UTF8.self)), port != 0
+        else { throw .badPort }
+        let host = Array(target[..<end])
+        // An IPv6 address stands in brackets, or its last group would be taken for the port.
+        guard host.first == UInt8(ascii: "[") || !host.contains(colon) else { throw .badName }
+        return Destination(host: try SocksFields.host(spelled: host), port: port)
+    }
+
+    /// The user and password of Basic (RFC 7617); `nil` without any.
+    ///
+    /// Ones that cannot be read are an error, for an app that gives some is not to be taken for one that gives none.
+    private static func credentials(
+        _ fields: [(name: String, value: [UInt8])]
+    ) throws(SocksError) -> SocksCredentials? {
+        let values = fields.filter { $0.name == "proxy-authorization" }.map(\.value)
+        guard let value = values.first else { return nil }
+        let words = value.split(separator: space)
+        guard values.count == 1, words.count == 2,
+            String(decoding: words[0], as: UTF8.self).lowercased() == "basic",
+            let pair = base64(words[1]), let end = pair.firstIndex(of: colon)
+        else { throw .badHead }
+        return SocksCredentials(user: Array(pair[..<end]), password: Array(pair[(end + 1)...]))
+    }
+
+    /// The bytes that Base64 spells (RFC 4648, section 4), with its padding.
+    private static func base64(_ text: ArraySlice<UInt8>) -> [UInt8]? {
+        guard text.count % 4 == 0 else { return nil }
+        let padding = text.reversed().prefix { $0 == UInt8(ascii: "=") }.count
+        guard padding <= 2 else { return nil }
+        var bytes: [UInt8] = []
+        var bits: UInt32 = 0
+        var held = 0
+        for byte in text.dropLast(padding) {
+            guard let value = sextet(byte) else { return nil }
+            bits = bits << 6 | value
+            held += 6
+            if held >= 8 {
+                held -= 8
+                bytes.append(UInt8(truncatingIfNeeded: bits >> UInt32(held)))
+            }
+        }
+        return bytes
+    }
+
+    private static func sextet(_ byte: UInt8) -> UInt32? {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(byte - UInt8(ascii: "A"))
+        case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(byte - UInt8(ascii: "a")) + 26
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte - UInt8(ascii: "0")) + 52
+        case UInt8(ascii: "+"): 62
+        case UInt8(ascii: "/"): 63
+        default: nil
+        }
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool { UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte }
+
+    /// Whether it is a token (RFC 9110, section 5.6.2).
+    private static func isToken(_ bytes: some Collection<UInt8>) -> Bool {
+        !bytes.isEmpty
+            && bytes.allSatisfy { byte in
+                let isLetter = UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20
+                return isLetter || isDigit(byte) || "!#$%&'*+-.^_`|~".utf8.contains(byte)
+            }
+    }
+}

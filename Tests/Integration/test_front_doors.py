@@ -1,0 +1,152 @@
+"""What apps can speak to the client besides SOCKS5, each with a real client."""
+import http.server
+import os
+import socket
+import subprocess
+import threading
+import unittest
+
+from devnet import Devnet
+from peers import Peer, read_exactly
+
+PAGE = os.urandom(60_000)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(PAGE)))
+        self.end_headers()
+        self.wfile.write(PAGE)
+
+    def log_message(self, *_):
+        pass
+
+
+def read_all(sock):
+    data = b""
+    while part := sock.recv(65536):
+        data += part
+    return data
+
+
+class FrontDoors(unittest.TestCase):
+    """One network for all."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.net = cls.enterClassContext(Devnet())
+        cls.peer = cls.enterClassContext(Peer())
+        cls.server = cls.enterClassContext(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        cls.addClassCleanup(cls.server.shutdown)
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.port = cls.server.server_port
+        cls.proxy = "%s:%d" % cls.net.socks
+
+    def curl(self, *arguments):
+        return subprocess.run(
+            ["curl", "-sS", "--max-time", "30", "--noproxy", "", *arguments], capture_output=True)
+
+    def fetch(self, *arguments):
+        done = self.curl(*arguments)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, PAGE)
+
+    def connect(self, early=b""):
+        sock = socket.create_connection(self.net.socks, timeout=40)
+        self.addCleanup(sock.close)
+        sock.sendall(early)
+        return sock
+
+    def test_socks4a_resolves_at_the_exit(self):
+        self.fetch("--socks4a", self.proxy, f"http://localhost:{self.port}/")
+        self.fetch("--proxy", f"socks4a://someone@{self.proxy}", f"http://localhost:{self.port}/")
+
+    def test_socks4_takes_an_address(self):
+        self.fetch("--socks4", self.proxy, f"http://127.0.0.1:{self.port}/")
+
+    def test_socks4_says_91(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            for command, port in [(1, closed.getsockname()[1]), (2, self.peer.port), (1, 0), (0xFF, 80)]:
+                with self.subTest(command=command, port=port):
+                    request = bytes([4, command]) + port.to_bytes(2, "big") + b"\x7f\0\0\1\0"
+                    self.assertEqual(read_all(self.connect(request)), b"\0\x5b\0\0\0\0\0\0")
+
+    def test_http_connect(self):
+        for target in ("localhost", "127.0.0.1"):
+            self.fetch("--proxytunnel", "--proxy", f"http://{self.proxy}", f"http://{target}:{self.port}/")
+
+    def test_http_connect_with_user_and_password_has_a_path_of_its_own(self):
+        before = self.net.status()["sessions"]
+        for user in ("alice:one", "bob:two", "alice:one"):
+            self.fetch(
+                "--proxytunnel", "--proxy", f"http://{self.proxy}", "--proxy-user", user,
+                f"http://localhost:{self.port}/")
+        self.assertEqual(self.net.status()["sessions"], before + 2)
+
+    def test_http_connect_answers_with_the_exits_real_errors(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            for target, status in [
+                (f"127.0.0.1:{closed.getsockname()[1]}", b"502"),  # refused
+                ("no-such-host.invalid:80", b"502"),
+                ("10.0.0.1:80", b"403"),  # not allowed by the exit's policy
+                ("127.0.0.1:0", b"400"),
+                ("127.0.0.1", b"400"),
+            ]:
+                with self.subTest(target=target):
+                    sock = self.connect(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+                    answer = read_all(sock)
+                    self.assertEqual(answer.split()[1], status)
+                    self.assertIn(b"\r\nConnection: close\r\n", answer)
+
+    def test_http_connect_carries_early_data_once(self):
+        body = os.urandom(30_000)
+        head = f"CONNECT 127.0.0.1:{self.peer.port} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+        sock = self.connect(head + b"echo\n" + body)
+        answer = b"HTTP/1.1 200 Connection established\r\n\r\n"
+        self.assertEqual(read_exactly(sock, len(answer)), answer)
+        self.assertEqual(read_exactly(sock, len(body)), body)
+        sock.shutdown(socket.SHUT_WR)
+        self.assertEqual(sock.recv(1), b"")
+
+    def test_a_head_byte_by_byte(self):
+        sock = self.connect()
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in f"CONNECT localhost:{self.peer.port} HTTP/1.0\r\n\r\nget 100\n".encode():
+            sock.sendall(bytes([byte]))
+        answer = read_all(sock)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 "))
+        self.assertEqual(len(answer.partition(b"\r\n\r\n")[2]), 100)
+
+    def test_l2_a_web_page_gets_a_sentence_and_nothing_happens(self):
+        streams = self.net.status()["streams"]
+        tunnel = f"CONNECT 127.0.0.1:{self.peer.port} HTTP/1.0\r\n\r\n"
+        for arguments in (
+            ["--noproxy", "*", f"http://{self.proxy}/"],
+            ["--noproxy", "*", "-H", "Host: evil.example", f"http://{self.proxy}/"],
+            ["--noproxy", "*", "--data-binary", tunnel, f"http://{self.proxy}/"],
+            ["--noproxy", "*", "-X", "OPTIONS", "-H", "Origin: https://evil.example", f"http://{self.proxy}/"],
+            ["--proxy", f"http://{self.proxy}", f"http://127.0.0.1:{self.port}/"],
+        ):
+            with self.subTest(arguments=arguments):
+                done = self.curl("--include", *arguments)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn(b"HTTP/1.1 405 ", done.stdout)
+                self.assertIn(b"HTTP CONNECT", done.stdout)
+                self.assertIn(b"\r\nConnection: close\r\n", done.stdout)
+                self.assertNotIn(b"Access-Control", done.stdout)
+        self.assertEqual(self.net.status()["streams"], streams)
+
+    def test_l2_other_protocols_are_closed_without_an_answer(self):
+        for first in (b"\x16\x03\x01\x02\x00", b"\x00\x01\x00\x00", b"get / HTTP/1.1\r\n\r\n"):
+            with self.subTest(first=first):
+                try:
+                    self.assertEqual(read_all(self.connect(first)), b"")
+                except ConnectionResetError:
+                    pass
+
+
+if __name__ == "__main__":
+    unittest.main()
