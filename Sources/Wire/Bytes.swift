@@ -20,6 +20,11 @@ extension [UInt8] {
 
     /// A copy of the bytes of `span`.
     public init(copying span: RawSpan) {
+        // The initializer below stores a count in the empty array that all threads share.
+        guard span.byteCount > 0 else {
+            self = []
+            return
+        }
         unsafe self.init(unsafeUninitializedCapacity: span.byteCount) { buffer, count in
             unsafe span.withUnsafeBytes { unsafe UnsafeMutableRawBufferPointer(buffer).copyMemory(from: $0) }
             count = span.byteCount
