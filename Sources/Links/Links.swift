@@ -104,7 +104,8 @@ public final class Links {
                 let socket = try DatagramSocket(
                     on: loop, bindTo: address, configuration: configuration.socket, receiver: inlet)
                 sockets.append(socket)
-                if address.isIPv4 { table.socketV4 = socket } else { table.socketV6 = socket }
+                let unretained = unsafe Unmanaged.passUnretained(socket)
+                if address.isIPv4 { unsafe table.socketV4 = unretained } else { unsafe table.socketV6 = unretained }
             } catch {
                 guard configuration.mayLackFamily else { throw error }
                 failure = error
@@ -134,8 +135,8 @@ public final class Links {
     func closeSockets() {
         for socket in sockets { socket.close() }
         sockets = []
-        table.socketV4 = nil
-        table.socketV6 = nil
+        unsafe table.socketV4 = nil
+        unsafe table.socketV6 = nil
     }
 
     /// The addresses that the sockets are bound to.

@@ -27,8 +27,9 @@ public import Wire
     /// Links whose keys changed with a committed packet, to be looked at after the batch.
     var confirmed: [LinkID] = []
     var switched: [LinkID] = []
-    var socketV4: DatagramSocket?
-    var socketV6: DatagramSocket?
+    /// The sockets by family, unretained for the sake of packets; `Links` keeps each open for as long as it stands here.
+    var socketV4: Unmanaged<DatagramSocket>?
+    var socketV6: Unmanaged<DatagramSocket>?
 
     private let entries: UnsafeMutablePointer<Entry>
     private let generations: UnsafeMutablePointer<UInt32>
@@ -119,7 +120,13 @@ public import Wire
         isLive(link) ? unsafe entry(link).pointee.address : nil
     }
 
-    func socket(for address: SocketAddress) -> DatagramSocket? { address.isIPv4 ? socketV4 : socketV6 }
+    func socket(for address: SocketAddress) -> DatagramSocket? {
+        unsafe unretainedSocket(for: address)?.takeUnretainedValue()
+    }
+
+    private func unretainedSocket(for address: SocketAddress) -> Unmanaged<DatagramSocket>? {
+        unsafe address.isIPv4 ? socketV4 : socketV6
+    }
 
     // MARK: Packets in
 
@@ -159,8 +166,10 @@ public import Wire
             return false
         }
         let address = seal(&packets, number, link)
-        if let socket = socket(for: address) {
-            unsafe socket.queue(packet: UnsafeRawBufferPointer(packets.bytes(number)), to: address)
+        if let socket = unsafe unretainedSocket(for: address) {
+            unsafe socket._withUnsafeGuaranteedRef {
+                unsafe $0.queue(packet: UnsafeRawBufferPointer(packets.bytes(number)), to: address)
+            }
             return true
         }
         counters.drops.count(.notSendable)
