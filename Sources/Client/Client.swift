@@ -8,10 +8,12 @@ internal import Sessions
 internal import SocksProtocol
 public import Store
 internal import Transport
-public import Wire
+internal import Wire
 
 /// What keeps streams apart: those of different keys never share a path.
 struct IsolationKey: Hashable {
+    /// Which of the client's addresses the app came to.
+    var listener: Int
     /// What the app speaks.
     var via: ProxyProtocol
     /// The user and password that the app gave, if it did.
@@ -35,7 +37,7 @@ public final class Client {
     private let messages: ClientMessages
     private let turn: SessionTurn
     private var timer: LoopTimer?
-    private var listeners: [StreamListener] = []
+    private var listeners: [(address: ProxyAddress, socket: StreamListener)] = []
     private var sessions: [IsolationKey: ClientSession] = [:]
     private var beginning: Set<IsolationKey> = []
     private var lastExit: [IsolationKey: NodeID] = [:]
@@ -70,9 +72,15 @@ public final class Client {
         links.client = pool
         links.control = messages
         loop.atTurnEnd = { [turn] in turn.run() }
-        for address in configuration.socks {
-            listeners.append(
-                try StreamListener.tcp(on: loop, address: SocketAddress(address)) { [weak self] in self?.accepted($0) })
+        do {
+            for (index, address) in configuration.socks.enumerated() {
+                let socket = try address.listen(on: loop) { [weak self] in self?.accepted($0, by: index) }
+                listeners.append((address, socket))
+            }
+        } catch {
+            // No socket file is left behind.
+            for listener in listeners { listener.socket.close() }
+            throw error
         }
         directory.changed = { [weak self] in self?.pool.fillSpares() }
         pool.pathReady = { [weak self] in self?.becameReady() }
@@ -107,14 +115,16 @@ public final class Client {
 
     // MARK: Apps
 
-    private func accepted(_ socket: ByteStream) {
+    private func accepted(_ socket: ByteStream, by listener: Int) {
+        // TCP is looked at where it is taken; unix sockets are let through there for the control socket.
+        guard socket.kind == .tcp || loop.hasDescriptorsToSpare else { return socket.close() }
         unfinished.removeAll { !$0.isUnfinished }
         if connections.count >= Self.connectionLimit {
             guard let oldest = unfinished.first else { return socket.close() }
             unfinished.removeFirst()
             oldest.end()
         }
-        let connection = SocksConnection(socket: socket, client: self)
+        let connection = SocksConnection(socket: socket, listener: listener, client: self)
         connections[ObjectIdentifier(connection)] = connection
         unfinished.append(connection)
     }
@@ -168,7 +178,9 @@ public final class Client {
     // MARK: Status
 
     /// Where apps are awaited.
-    public var socksAddresses: [Endpoint] { listeners.compactMap { $0.localAddress.map(Endpoint.init) } }
+    public var socksAddresses: [ProxyAddress] {
+        listeners.map { $0.socket.localAddress.map { .tcp(Endpoint($0)) } ?? $0.address }
+    }
 
     /// What the client is doing.
     public var status: ClientStatus {
@@ -226,7 +238,7 @@ public final class Client {
         guard !isClosing else { return completion() }
         isClosing = true
         timer?.close()
-        for listener in listeners { listener.close() }
+        for listener in listeners { listener.socket.close() }
         for session in sessions.values { session.end() }
         for connection in connections.values { connection.end() }
         pool.close()

@@ -2,8 +2,8 @@ public import Wire
 
 /// What a client is told at its start.
 public struct ClientConfiguration: Sendable {
-    /// Where the SOCKS5 port listens; port 0 picks a free one.
-    public var socks: [Endpoint]
+    /// Where apps are awaited; those that come to different addresses never share a path.
+    public var socks: [ProxyAddress]
     /// How many hops a path has, 1 to 4.
     public var hops = 3
     /// How long a path is used before another takes its place; hops forget a path after 1,200 s.
@@ -11,8 +11,8 @@ public struct ClientConfiguration: Sendable {
     /// How many ready paths without a session are kept.
     public var sparePaths = 2
 
-    /// The defaults, with the SOCKS5 port at `socks`.
-    public init(socks: [Endpoint]) { self.socks = socks }
+    /// The defaults, with apps awaited at `socks`.
+    public init(socks: [ProxyAddress]) { self.socks = socks }
 }
 
 /// One path of a client.
@@ -44,7 +44,7 @@ public struct PathStatus: Sendable {
 /// What a client is doing: aggregates only, no destination and no credential.
 public struct ClientStatus: Sendable {
     /// Where apps are awaited.
-    public var socks: [Endpoint]
+    public var socks: [ProxyAddress]
     /// Whether a path is ready; otherwise `problem` says why not.
     public var isReady: Bool
     /// What keeps it from being ready, in one sentence.

@@ -51,7 +51,7 @@ public final class Loop {
     }
 
     /// Whether more descriptors than the reserve are free: the kernel gives out the lowest one, and shows by it where it stands.
-    var hasDescriptorsToSpare: Bool {
+    public var hasDescriptorsToSpare: Bool {
         let lowest = fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0)
         guard lowest >= 0 else { return false }
         Glibc.close(lowest)

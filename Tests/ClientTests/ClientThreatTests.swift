@@ -28,13 +28,13 @@ import Wire
         let creation = NetworkCreation(name: "test", nodes: [.init(addresses: [Endpoint("9.9.9.9:1090")!])], at: time)
         let client = try Client(
             loop: loop, network: creation.file,
-            configuration: ClientConfiguration(socks: [Endpoint("127.0.0.1:0")!]), store: nil,
+            configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]), store: nil,
             log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         defer {
             client.close {}
             loop.close()
         }
-        let port = SocketAddress(try #require(client.socksAddresses.first))
+        let port = SocketAddress(try #require(client.socksAddresses.first?.endpoint))
         let reserve = loop.reservedDescriptors
 
         let first = App()

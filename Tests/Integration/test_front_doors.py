@@ -1,12 +1,14 @@
 """What apps can speak to the client besides SOCKS5, each with a real client."""
 import http.server
 import os
+import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import unittest
 
-from devnet import Devnet
+from devnet import Devnet, ask, binary, wait_until
 from peers import Peer, read_exactly
 
 PAGE = os.urandom(60_000)
@@ -42,6 +44,7 @@ class FrontDoors(unittest.TestCase):
         threading.Thread(target=cls.server.serve_forever, daemon=True).start()
         cls.port = cls.server.server_port
         cls.proxy = "%s:%d" % cls.net.socks
+        cls.network = os.path.join(os.path.dirname(os.path.dirname(cls.net.control)), "network.json")
 
     def curl(self, *arguments):
         return subprocess.run(
@@ -121,7 +124,7 @@ class FrontDoors(unittest.TestCase):
         self.assertEqual(len(answer.partition(b"\r\n\r\n")[2]), 100)
 
     def test_l2_a_web_page_gets_a_sentence_and_nothing_happens(self):
-        streams = self.net.status()["streams"]
+        wait_until(lambda: self.net.status()["streams"] == 0)
         tunnel = f"CONNECT 127.0.0.1:{self.peer.port} HTTP/1.0\r\n\r\n"
         for arguments in (
             ["--noproxy", "*", f"http://{self.proxy}/"],
@@ -137,7 +140,7 @@ class FrontDoors(unittest.TestCase):
                 self.assertIn(b"HTTP CONNECT", done.stdout)
                 self.assertIn(b"\r\nConnection: close\r\n", done.stdout)
                 self.assertNotIn(b"Access-Control", done.stdout)
-        self.assertEqual(self.net.status()["streams"], streams)
+        self.assertEqual(self.net.status()["streams"], 0)
 
     def test_l2_other_protocols_are_closed_without_an_answer(self):
         for first in (b"\x16\x03\x01\x02\x00", b"\x00\x01\x00\x00", b"get / HTTP/1.1\r\n\r\n"):
@@ -146,6 +149,68 @@ class FrontDoors(unittest.TestCase):
                     self.assertEqual(read_all(self.connect(first)), b"")
                 except ConnectionResetError:
                     pass
+
+    def second_client(self, *sockets):
+        """A client of the same network that listens at these, once it is ready; it ends with the test."""
+        folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(folder.cleanup)
+        os.chmod(folder.name, 0o700)
+        client = subprocess.Popen(
+            [binary(), "client", "--network", self.network, "--data", folder.name,
+             *(part for name in sockets for part in ("--socks", name))],
+            stderr=subprocess.PIPE, text=True)
+
+        def end():
+            client.kill()
+            client.wait()
+            client.stderr.close()
+
+        self.addCleanup(end)
+        client.control = os.path.join(folder.name, "control.sock")
+        return client
+
+    def test_several_addresses_are_apart_and_a_unix_socket_is_ours_alone(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            path = os.path.join(folder, "apps.sock")
+            client = self.second_client(f"unix:{path}", "127.0.0.1:0", "127.0.0.1:0")
+            wait_until(lambda: os.path.exists(client.control), 20)
+            wait_until(lambda: ask(client.control, "status")["ready"], 20)
+            unix, one, two = ask(client.control, "status")["socks"]
+            self.assertEqual(unix, f"unix:{path}")
+            self.assertEqual(os.stat(path).st_mode & 0o7777, 0o600)
+
+            page = f"http://localhost:{self.port}/"
+            # One session for each address; the protocol over the unix socket is one more.
+            self.fetch("--proxy", f"socks5h://localhost{path}", page)
+            self.assertEqual(ask(client.control, "status")["sessions"], 1)
+            self.fetch("--socks4a", one, page)
+            self.fetch("--socks4a", two, page)
+            self.fetch("--socks4a", two, page)
+            self.assertEqual(ask(client.control, "status")["sessions"], 3)
+            exchange = socket.socket(socket.AF_UNIX)
+            self.addCleanup(exchange.close)
+            exchange.settimeout(20)
+            exchange.connect(path)
+            exchange.sendall(f"CONNECT localhost:{self.peer.port} HTTP/1.0\r\n\r\nget 100\n".encode())
+            self.assertEqual(len(read_all(exchange).partition(b"\r\n\r\n")[2]), 100)
+            self.assertEqual(ask(client.control, "status")["sessions"], 4)
+            active = [tuple(found["hops"]) for found in ask(client.control, "paths")["paths"] if found["active"]]
+            self.assertEqual(len(active), 4)
+
+            # A living process's socket is refused, a dead one's replaced, and an end by itself leaves none.
+            other = self.second_client(f"unix:{path}")
+            self.assertEqual(other.wait(20), 69)
+            self.assertIn(path, other.stderr.read())
+            client.kill()
+            client.wait()
+            self.assertTrue(os.path.exists(path))
+            third = self.second_client(f"unix:{path}")
+            wait_until(lambda: os.path.exists(third.control), 20)
+            wait_until(lambda: ask(third.control, "status")["ready"], 20)
+            self.fetch("--proxy", f"socks5h://localhost{path}", page)
+            third.send_signal(signal.SIGTERM)
+            self.assertEqual(third.wait(20), 0)
+            self.assertFalse(os.path.exists(path))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ import Wire
             bootstrap: [.init(node: harness.node, addresses: [Endpoint(socket.localAddress)])],
             snapshot: harness.network.snapshot)
         file.allowPrivateAddresses = true
-        var configuration = ClientConfiguration(socks: [Endpoint("127.0.0.1:0")!])
+        var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)])
         configuration.hops = 1
         // A loop has one owner of the end of its turns: the client gets one of its own, which runs in between.
         let loop = try Loop()
@@ -92,7 +92,7 @@ import Wire
         middle.spoils = true
         let app = App()
         let stream = try ByteStream.connect(
-            on: loop, to: SocketAddress(try #require(client.socksAddresses.first)), delegate: app)
+            on: loop, to: SocketAddress(try #require(client.socksAddresses.first?.endpoint)), delegate: app)
         #expect(run { stream.isOpen })
         try stream.write([5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, UInt8(port >> 8), UInt8(port & 255)])
         #expect(run { app.received.count == 13 })

@@ -14,6 +14,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     static let openLimit = TimeSpan.seconds(28)
 
     private let socket: ByteStream
+    private let listener: Int
     private weak var client: Client?
     private var handshake = SocksHandshake()
     private var request: SocksRequest?
@@ -24,9 +25,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     private var hasEnded = false
     private(set) var isOver = false
 
-    /// Serves `socket`; the caller keeps it until ``Client/ended(_:)``.
-    init(socket: ByteStream, client: Client) {
+    /// Serves `socket`, which came to the client's address number `listener`; the caller keeps it until ``Client/ended(_:)``.
+    init(socket: ByteStream, listener: Int, client: Client) {
         self.socket = socket
+        self.listener = listener
         self.client = client
         deadline = LoopTimer(on: socket.loop) { [weak self] in self?.timedOut() }
         setDeadline(Self.handshakeLimit)
@@ -57,7 +59,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
             request = found
             guard found.command == .connect else { return reply(.commandNotSupported) }
             setDeadline(Self.openLimit)
-            client?.connect(self, isolation: IsolationKey(via: found.via, credentials: found.credentials))
+            client?.connect(
+                self,
+                isolation: IsolationKey(listener: listener, via: found.via, credentials: found.credentials))
         }
     }
 

@@ -16,7 +16,9 @@ struct ClientCommand: ParsableCommand {
             Examples:
               tunic client --network network.json
               tunic client --network network.json --socks 127.0.0.1:9050 --socks '[::1]:9050' --hops 4
+              tunic client --network network.json --socks unix:/run/user/1000/tunic.sock
 
+            Apps that use different addresses of the client never share a path. A unix socket is the user's alone (mode 0600).
             Without a path, apps get an error, never a direct connection. SIGINT and SIGTERM end it.
             """)
 
@@ -24,10 +26,13 @@ struct ClientCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where SOCKS and HTTP CONNECT listen, on loopback; port 0 is a free one (default: 127.0.0.1:1080).",
+            """
+            Where SOCKS and HTTP CONNECT listen: a loopback address, with port 0 for a free one, or unix: and a path; may be \
+            repeated (default: 127.0.0.1:1080).
+            """,
             valueName: "address"),
-        transform: socksEndpoint)
-    var socks: [Endpoint] = []
+        transform: proxyAddress)
+    var socks: [ProxyAddress] = []
 
     @Option(
         help: ArgumentHelp(
@@ -37,7 +42,8 @@ struct ClientCommand: ParsableCommand {
     @OptionGroup var path: PathOptions
 
     mutating func validate() throws {
-        guard Set(socks.filter { $0.port != 0 }).count == socks.count(where: { $0.port != 0 }) else {
+        let named = socks.filter { if case .tcp(let endpoint) = $0 { endpoint.port != 0 } else { true } }
+        guard Set(named).count == named.count else {
             throw ValidationError("--socks names an address twice")
         }
     }
@@ -53,14 +59,14 @@ struct ClientCommand: ParsableCommand {
         let log = options.logging.logger("client")
 
         var configuration = ClientConfiguration(
-            socks: socks.isEmpty ? [Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080)] : socks)
+            socks: socks.isEmpty ? [.tcp(Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080))] : socks)
         configuration.hops = path.hops
         configuration.pathUse = .seconds(Int64(path.pathUse))
         let client: Client
         do {
             client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
         } catch {
-            throw Failure.starting(error, at: configuration.socks, option: "--socks")
+            throw Failure.starting(error, at: configuration.socks.map(\.description), option: "--socks")
         }
         client.onReady = { log.notice("ready") }
         let role = Role(

@@ -90,7 +90,7 @@ struct RelayCommand: ParsableCommand {
             relay = try Relay(
                 loop: loop, network: network, configuration: configuration, identity: key, store: store, log: log)
         } catch {
-            throw Failure.starting(error, at: addresses, option: "--listen")
+            throw Failure.starting(error, at: addresses.map(\.description), option: "--listen")
         }
         let role = Role(
             start: relay.start, finish: { relay.drain(completion: $0) }, close: relay.close,
@@ -127,11 +127,11 @@ extension StatusReport {
 
 extension Failure {
     /// The failure of a role's start, which most often is its address.
-    static func starting(_ error: any Error, at addresses: [Endpoint], option: String) -> Failure {
+    static func starting(_ error: any Error, at addresses: [String], option: String) -> Failure {
         if let failure = error as? Failure { return failure }
         if let error = error as? StoreError { return of(error) }
         if let error = error as? UVError {
-            let names = addresses.map(\.description).joined(separator: ", ")
+            let names = addresses.joined(separator: ", ")
             return listening(error, at: addresses.count > 1 ? "one of \(names)" : names, option: option)
         }
         return Failure(.configuration, "\(error)")

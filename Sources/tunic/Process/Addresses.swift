@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Client
 internal import Wire
 
 /// An address on the command line, or why it is none.
@@ -40,6 +41,16 @@ func socksEndpoint(_ text: String) throws -> Endpoint {
             "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it")
     }
     return endpoint
+}
+
+/// Where a client may await apps: a loopback address, or `unix:` and an absolute path.
+func proxyAddress(_ text: String) throws -> ProxyAddress {
+    guard text.hasPrefix("unix:") else { return .tcp(try socksEndpoint(text)) }
+    let path = String(text.dropFirst("unix:".count))
+    guard path.hasPrefix("/"), !path.hasSuffix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
+        throw ValidationError("'\(text)' is no unix socket: behind unix: stands an absolute path of at most 107 bytes")
+    }
+    return .unix(path)
 }
 
 extension IPAddress {

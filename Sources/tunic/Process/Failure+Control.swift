@@ -44,7 +44,9 @@ extension Failure {
         case .notPermitted:
             Failure(
                 .permission,
-                "\(address): not permitted; ports below 1024 need a privilege, choose another with \(option)")
+                address.hasPrefix("unix:")
+                    ? "\(address): not permitted; choose a socket in a folder of yours with \(option)"
+                    : "\(address): not permitted; ports below 1024 need a privilege, choose another with \(option)")
         default:
             if error.name == "EADDRNOTAVAIL" {
                 Failure(.unavailable, "\(address) is no address of this machine; choose another with \(option)")
