@@ -27,7 +27,7 @@ let package = Package(
         .executable(name: "tunic", targets: ["tunic"]),
         .library(
             name: "TunicCore",
-            targets: ["Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "SocksProtocol"]),
+            targets: ["Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "SocksProtocol"]),
     ],
     dependencies: [
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -55,6 +55,7 @@ let package = Package(
         module("Link", ["OnionCrypto", "Wire"]),
         module("Transport", ["Wire", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Directory", ["OnionCrypto", "Wire"]),
+        module("Registry", ["OnionCrypto", "Wire"]),
         module("SocksProtocol", ["Wire"]),
 
         // Impure: sockets, files, processes.
@@ -117,6 +118,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
+        tests("RegistryTests", ["Registry", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),

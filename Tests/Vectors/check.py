@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 import model as m
+import registry
 
 HERE = pathlib.Path(__file__).parent
 SIZE = 1232
@@ -134,6 +135,7 @@ FILES = {
     "path4.json": lambda v: path(v, [1, 2, 1, 1]),
     "link1.json": lambda v: link(v, 1),
     "link2.json": lambda v: link(v, 2),
+    "registry.json": registry.vectors,
 }
 
 

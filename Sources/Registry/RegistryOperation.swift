@@ -1,0 +1,253 @@
+public import OnionCrypto
+public import Wire
+
+/// An operation on the registry, signed by an account (docs/registry.md, "Operations").
+public struct RegistryOperation: Hashable, Sendable {
+    /// The version of the format.
+    public static let version: UInt8 = 1
+    /// The length of a signature.
+    public static let signatureSize = SigningKey.signatureSize
+    /// The most votes of one verdict.
+    public static let maximumVotes = Int(RegistryParameters.quorumLimit)
+    /// The longest encoding in bytes.
+    public static let maximumSize = headSize + 42 + maximumVotes * (1 + signatureSize) + signatureSize
+    static let headSize = 1 + 1 + 32 + 32 + 8
+
+    /// What a quorum decides about a node.
+    public enum Verdict: UInt8, Hashable, Sendable, CaseIterable {
+        /// It does not serve: no hop, no reward.
+        case decommission = 1
+        /// It serves again.
+        case recommission = 2
+        /// It is put out, and its stake stays locked.
+        case deregister = 3
+    }
+
+    /// The vote of one member of a quorum.
+    public struct Vote: Hashable, Sendable {
+        /// The voter's place in the quorum, from 0.
+        public let place: UInt8
+        /// The voter's signature, 64 bytes.
+        public let signature: [UInt8]
+
+        /// The vote of the node at `place`; `signature` has 64 bytes.
+        public init(place: UInt8, signature: [UInt8]) {
+            precondition(signature.count == signatureSize, "a signature is 64 bytes long")
+            self.place = place
+            self.signature = signature
+        }
+    }
+
+    /// What is asked for.
+    public enum Action: Hashable, Sendable {
+        /// Registers `node` with the operator's first `stake` and `fee`; `proof` is the node's signature, 64 bytes.
+        case register(node: NodeID, fee: UInt16, stake: UInt64, proof: [UInt8])
+        /// Adds `amount` to the stake of an open node.
+        case contribute(node: NodeID, amount: UInt64)
+        /// Takes back a contribution to an open node; the operator's dissolves the node.
+        case cancel(node: NodeID)
+        /// Changes the operator's fee.
+        case setFee(node: NodeID, fee: UInt16)
+        /// Asks for the node to leave.
+        case leave(node: NodeID)
+        /// Carries out a verdict on `node` by the quorum of `height`; `votes` by ascending place.
+        case judge(Verdict, node: NodeID, height: UInt64, votes: [Vote])
+        /// Pays out the rewards of one interval.
+        case distribute
+        /// Moves the account's rewards to its free balance.
+        case claim
+        /// Pays a network fee.
+        case pay(amount: UInt64)
+
+        /// The byte that names the action.
+        var kind: UInt8 {
+            switch self {
+            case .register: 1
+            case .contribute: 2
+            case .cancel: 3
+            case .setFee: 4
+            case .leave: 5
+            case .judge: 6
+            case .distribute: 7
+            case .claim: 8
+            case .pay: 9
+            }
+        }
+    }
+
+    /// The network's id.
+    public let network: Bytes32
+    /// Whose operation it is.
+    public let account: Account
+    /// How many operations of the account were applied before this one.
+    public let nonce: UInt64
+    /// What is asked for.
+    public let action: Action
+    /// The account's signature, 64 bytes; it is not checked here.
+    public let signature: [UInt8]
+
+    /// The operation with a signature that was made elsewhere, 64 bytes.
+    public init(network: Bytes32, account: Account, nonce: UInt64, action: Action, signature: [UInt8]) {
+        precondition(signature.count == Self.signatureSize, "a signature is 64 bytes long")
+        self.network = network
+        self.account = account
+        self.nonce = nonce
+        self.action = action
+        self.signature = signature
+    }
+
+    /// The operation, signed with the account's `key`.
+    public init(network: Bytes32, nonce: UInt64, action: Action, key: borrowing SigningKey) {
+        let account = Account(key.publicKey)
+        let body = Self.body(network: network, account: account, nonce: nonce, action: action)
+        self.init(
+            network: network, account: account, nonce: nonce, action: action,
+            signature: key.sign(Self.message(body).rawSpan))
+    }
+
+    /// The registration of the node with `nodeKey`, signed by it and with the operator's `key`.
+    public init(
+        registering nodeKey: borrowing SigningKey, fee: UInt16, stake: UInt64, network: Bytes32, nonce: UInt64,
+        key: borrowing SigningKey
+    ) {
+        let node = NodeID(nodeKey.publicKey)
+        let proof = nodeKey.sign(
+            Self.registration(
+                network: network, account: Account(key.publicKey), nonce: nonce, node: node, fee: fee, stake: stake
+            ).rawSpan)
+        let action = Action.register(node: node, fee: fee, stake: stake, proof: proof)
+        self.init(network: network, nonce: nonce, action: action, key: key)
+    }
+
+    /// What a member of the quorum of `height`, made in the block `block`, signs.
+    public static func ballot(
+        _ verdict: Verdict, on node: NodeID, height: UInt64, block: Bytes32, network: Bytes32
+    ) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw("tunic registry vote".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.u8(verdict.rawValue)
+        writer.nodeID(node)
+        writer.u64(height)
+        writer.bytes32(block)
+        return writer.bytes
+    }
+
+    /// What a node signs when it is registered.
+    static func registration(
+        network: Bytes32, account: Account, nonce: UInt64, node: NodeID, fee: UInt16, stake: UInt64
+    ) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw("tunic registry node".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.account(account)
+        writer.u64(nonce)
+        writer.nodeID(node)
+        writer.u16(fee)
+        writer.u64(stake)
+        return writer.bytes
+    }
+
+    /// What the account signs, for a body without its signature.
+    private static func message(_ body: [UInt8]) -> [UInt8] { [UInt8]("tunic registry operation".utf8) + [0] + body }
+
+    /// Whether the signature is the account's.
+    public var isAuthentic: Bool {
+        let body = Self.body(network: network, account: account, nonce: nonce, action: action)
+        return SigningKey.verify(signature.rawSpan, of: Self.message(body).rawSpan, by: account.key)
+    }
+}
+
+extension RegistryOperation {
+    /// The encoding.
+    public func encoded() -> [UInt8] {
+        Self.body(network: network, account: account, nonce: nonce, action: action) + signature
+    }
+
+    private static func body(network: Bytes32, account: Account, nonce: UInt64, action: Action) -> [UInt8] {
+        var writer = ByteWriter(capacity: headSize + 128)
+        writer.u8(version)
+        writer.u8(action.kind)
+        writer.bytes32(network)
+        writer.account(account)
+        writer.u64(nonce)
+        switch action {
+        case .register(let node, let fee, let stake, let proof):
+            writer.nodeID(node)
+            writer.u16(fee)
+            writer.u64(stake)
+            writer.raw(proof)
+        case .contribute(let node, let amount):
+            writer.nodeID(node)
+            writer.u64(amount)
+        case .cancel(let node), .leave(let node):
+            writer.nodeID(node)
+        case .setFee(let node, let fee):
+            writer.nodeID(node)
+            writer.u16(fee)
+        case .judge(let verdict, let node, let height, let votes):
+            writer.u8(verdict.rawValue)
+            writer.nodeID(node)
+            writer.u64(height)
+            writer.u8(UInt8(clamping: votes.count))
+            for vote in votes {
+                writer.u8(vote.place)
+                writer.raw(vote.signature)
+            }
+        case .distribute, .claim: break
+        case .pay(let amount): writer.u64(amount)
+        }
+        return writer.bytes
+    }
+
+    /// Reads a whole operation; what is not exactly an encoding throws.
+    ///
+    /// No votes, too many, or votes that are not by ascending place throw `outOfRange`.
+    public init(decoding span: RawSpan) throws(WireError) {
+        var reader = ByteReader(span)
+        let version = try reader.u8()
+        guard version == Self.version else { throw .unknownKind(UInt64(version)) }
+        let kind = try reader.u8()
+        let network = try reader.bytes32()
+        let account = try reader.account()
+        let nonce = try reader.u64()
+        let action = try Self.action(kind, from: &reader)
+        let signature = try reader.array(Self.signatureSize)
+        try reader.end()
+        self.init(network: network, account: account, nonce: nonce, action: action, signature: signature)
+    }
+
+    private static func action(_ kind: UInt8, from reader: inout ByteReader) throws(WireError) -> Action {
+        switch kind {
+        case 1:
+            return .register(
+                node: try reader.nodeID(), fee: try reader.u16(), stake: try reader.u64(),
+                proof: try reader.array(signatureSize))
+        case 2: return .contribute(node: try reader.nodeID(), amount: try reader.u64())
+        case 3: return .cancel(node: try reader.nodeID())
+        case 4: return .setFee(node: try reader.nodeID(), fee: try reader.u16())
+        case 5: return .leave(node: try reader.nodeID())
+        case 6:
+            let code = try reader.u8()
+            guard let verdict = Verdict(rawValue: code) else { throw .unknownKind(UInt64(code)) }
+            let node = try reader.nodeID()
+            let height = try reader.u64()
+            let count = Int(try reader.u8())
+            guard (1...maximumVotes).contains(count) else { throw .outOfRange }
+            var votes: [Vote] = []
+            votes.reserveCapacity(count)
+            for _ in 0..<count {
+                let vote = Vote(place: try reader.u8(), signature: try reader.array(signatureSize))
+                if let last = votes.last, last.place >= vote.place { throw .outOfRange }
+                votes.append(vote)
+            }
+            return .judge(verdict, node: node, height: height, votes: votes)
+        case 7: return .distribute
+        case 8: return .claim
+        case 9: return .pay(amount: try reader.u64())
+        default: throw .unknownKind(UInt64(kind))
+        }
+    }
+}

@@ -1,0 +1,133 @@
+internal import Wire
+
+/// The numbers of a staked network: amounts in atomic units, shares in 1/10,000, times in seconds.
+///
+/// They are part of the state and of its digest, and never change. The defaults are those of the Session Network.
+public struct RegistryParameters: Hashable, Sendable {
+    /// What a share of one whole is: shares and fees count in 1/10,000.
+    public static let whole: UInt64 = 10_000
+    /// The greatest quorum.
+    public static let quorumLimit: UInt8 = 32
+
+    /// What a node's contributions come to when it becomes active.
+    public var fullStake: UInt64 = 25_000_000_000_000
+    /// How many contribute beside the operator, at most.
+    public var maximumContributors: UInt8 = 10
+    /// The least share of the full stake that is the operator's own.
+    public var operatorShare: UInt16 = 2_500
+    /// The least that a new contributor brings; 0: what is missing, divided by the places that are left.
+    public var minimumContribution: UInt64 = 0
+    /// Whoever holds less than this share of the stake is a small contributor.
+    public var smallShare: UInt16 = 2_500
+    /// How long after the node became active a small contributor may first ask to leave.
+    public var smallLeaveWait: UInt32 = 30 * 86_400
+    /// How long after the request a node leaves.
+    public var leaveDelay: UInt32 = 15 * 86_400
+    /// How long the stake of a deregistered node stays locked.
+    public var deregistrationLock: UInt32 = 30 * 86_400
+    /// The share of the pool that is paid out in a year, were the pool to stay as it is.
+    public var yearlyRate: UInt16 = 1_400
+    /// The time between two distributions.
+    public var rewardInterval: UInt32 = 86_400
+    /// How many distributions make a year.
+    public var intervalsPerYear: UInt16 = 365
+    /// The share of a network fee that goes to the pool; the rest is the treasury's.
+    public var poolShare: UInt16 = 9_000
+    /// The account that claims what the pool does not get of the network fees.
+    public var treasury: Account
+    /// The credit of a node that becomes active.
+    public var creditAtStart: UInt32 = 7_200
+    /// What the credit grows by in `creditPeriod` of service.
+    public var creditGrowth: UInt32 = 48 * 60
+    /// The time of service in which the credit grows by `creditGrowth`.
+    public var creditPeriod: UInt32 = 86_400
+    /// The greatest credit.
+    public var creditLimit: UInt32 = 48 * 3_600
+    /// Below this credit an active node is deregistered, not decommissioned.
+    public var creditToDecommission: UInt32 = 7_200
+    /// How many nodes judge another.
+    public var quorumSize: UInt8 = 10
+    /// How many votes of a full quorum decide.
+    public var quorumVotes: UInt8 = 7
+    /// For how many heights a quorum may judge.
+    public var voteLifetime: UInt16 = 60
+    /// How many nodes there are at most, open ones among them.
+    public var maximumNodes: UInt16 = 10_000
+    /// How many operations one block holds at most.
+    public var operationsPerBlock: UInt32 = 1_000
+
+    /// The Session Network's numbers, with `treasury` for what the pool does not get of the fees.
+    public init(treasury: Account) { self.treasury = treasury }
+
+    /// Whether a state can stand on these numbers: no share above a whole, nothing that is divided by is zero.
+    public var areValid: Bool {
+        let shares = [operatorShare, smallShare, yearlyRate, poolShare]
+        return fullStake > 0 && shares.allSatisfy { UInt64($0) <= Self.whole } && minimumContribution <= fullStake
+            && maximumContributors < .max && rewardInterval > 0 && intervalsPerYear > 0 && creditPeriod > 0
+            && creditAtStart <= creditLimit && (1...Self.quorumLimit).contains(quorumSize)
+            && (1...quorumSize).contains(quorumVotes) && voteLifetime > 0
+            && Int(maximumNodes) <= Snapshot.maximumNodes
+    }
+
+    /// The least that an operator brings.
+    public var operatorMinimum: UInt64 { portionRoundedUp(of: fullStake, UInt64(operatorShare), Self.whole) }
+
+    /// How many votes of a quorum of `size` decide: the same share of it as of a full one, rounded up.
+    public func votesNeeded(ofQuorum size: Int) -> Int {
+        (size * Int(quorumVotes) + Int(quorumSize) - 1) / Int(quorumSize)
+    }
+
+    func encode(to writer: inout ByteWriter) {
+        writer.u64(fullStake)
+        writer.u8(maximumContributors)
+        writer.u16(operatorShare)
+        writer.u64(minimumContribution)
+        writer.u16(smallShare)
+        writer.u32(smallLeaveWait)
+        writer.u32(leaveDelay)
+        writer.u32(deregistrationLock)
+        writer.u16(yearlyRate)
+        writer.u32(rewardInterval)
+        writer.u16(intervalsPerYear)
+        writer.u16(poolShare)
+        writer.account(treasury)
+        writer.u32(creditAtStart)
+        writer.u32(creditGrowth)
+        writer.u32(creditPeriod)
+        writer.u32(creditLimit)
+        writer.u32(creditToDecommission)
+        writer.u8(quorumSize)
+        writer.u8(quorumVotes)
+        writer.u16(voteLifetime)
+        writer.u16(maximumNodes)
+        writer.u32(operationsPerBlock)
+    }
+
+    /// Reads parameters; throws `outOfRange` for such as are not valid.
+    init(from reader: inout ByteReader) throws(WireError) {
+        fullStake = try reader.u64()
+        maximumContributors = try reader.u8()
+        operatorShare = try reader.u16()
+        minimumContribution = try reader.u64()
+        smallShare = try reader.u16()
+        smallLeaveWait = try reader.u32()
+        leaveDelay = try reader.u32()
+        deregistrationLock = try reader.u32()
+        yearlyRate = try reader.u16()
+        rewardInterval = try reader.u32()
+        intervalsPerYear = try reader.u16()
+        poolShare = try reader.u16()
+        treasury = try reader.account()
+        creditAtStart = try reader.u32()
+        creditGrowth = try reader.u32()
+        creditPeriod = try reader.u32()
+        creditLimit = try reader.u32()
+        creditToDecommission = try reader.u32()
+        quorumSize = try reader.u8()
+        quorumVotes = try reader.u8()
+        voteLifetime = try reader.u16()
+        maximumNodes = try reader.u16()
+        operationsPerBlock = try reader.u32()
+        guard areValid else { throw .outOfRange }
+    }
+}

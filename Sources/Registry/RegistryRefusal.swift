@@ -1,0 +1,86 @@
+/// The rule that an operation or a block breaks; the state is as it was (docs/registry.md, "Refusals").
+public enum RegistryRefusal: Error, Hashable, Sendable {
+    // Of a block.
+    /// The height is not above the state's.
+    case heightNotAbove(UInt64)
+    /// The time lies before the state's.
+    case timeWentBack
+    /// The time is beyond what the registry counts to.
+    case timeOutOfRange
+
+    // Of any operation.
+    /// It is for another network.
+    case otherNetwork
+    /// The block holds as many operations as it may.
+    case blockFull
+    /// The account holds nothing and never has.
+    case unknownAccount
+    /// An operation of the account with this number or a later one was applied; `expected` is next.
+    case replayed(expected: UInt64)
+    /// Operations of the account are missing before this one; `expected` is next.
+    case outOfTurn(expected: UInt64)
+    /// The signature is not the account's.
+    case wrongSigner
+    /// The amount is zero.
+    case zeroAmount
+    /// The account's free balance is only `available`.
+    case overspent(available: UInt64)
+
+    // Of registering and staking.
+    /// The node's signature under its own registration is wrong.
+    case wrongNodeSignature
+    /// The node is in the registry.
+    case alreadyRegistered
+    /// The registry holds as many nodes as it may.
+    case tooManyNodes
+    /// The fee is above a whole.
+    case feeOutOfRange
+    /// The fee would rise under contributors who joined at a lower one.
+    case feeRaised
+    /// The contribution is below `minimum`.
+    case stakeUnder(minimum: UInt64)
+    /// The contribution is above `maximum`, which is all that is missing.
+    case stakeOver(maximum: UInt64)
+    /// Every place beside the operator's is taken.
+    case tooManyContributors
+    /// The node is not in the registry.
+    case unknownNode
+    /// The node's stake is full.
+    case notOpen
+    /// The node's stake is not full.
+    case notFull
+    /// The account is not the node's operator.
+    case notOperator
+    /// The account has no part in the node.
+    case notContributor
+    /// The node is leaving.
+    case leaveAskedTwice
+    /// A small contributor may ask to leave from `from` on.
+    case leaveTooEarly(from: UInt64)
+
+    // Of judging.
+    /// There is no quorum for that height, or none any more.
+    case unknownQuorum
+    /// The node's state changed at or after the quorum's height.
+    case staleVotes
+    /// A vote is for a place that the quorum does not have.
+    case notInQuorum(place: UInt8)
+    /// The vote for this place is not signed by the node there.
+    case wrongVote(place: UInt8)
+    /// Only `votes` where `needed` decide.
+    case tooFewVotes(votes: Int, needed: Int)
+    /// The node is not active.
+    case notActive
+    /// The node is not decommissioned.
+    case notDecommissioned
+    /// The node's credit is too small to decommission it.
+    case creditTooSmall(credit: UInt64)
+    /// The node has credit, so it is not deregistered.
+    case creditLeft(credit: UInt64)
+
+    // Of rewards.
+    /// The next distribution is at `next`.
+    case distributedTooEarly(next: UInt64)
+    /// The account has no reward to claim.
+    case nothingToClaim
+}

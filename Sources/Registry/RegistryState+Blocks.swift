@@ -1,0 +1,94 @@
+internal import OnionCrypto
+public import Wire
+
+// What time alone brings about, and who judges at a height.
+
+extension RegistryState {
+    /// Opens the block at `height` with its time (seconds since 1970) and its hash; its operations come after.
+    ///
+    /// Nodes whose time has come leave, nodes whose credit is used up are deregistered, stakes whose time has come are
+    /// free, and the quorum of this height is chosen.
+    public mutating func begin(height: UInt64, time: UInt64, block: Bytes32) throws(RegistryRefusal) {
+        guard height > self.height else { throw .heightNotAbove(self.height) }
+        guard time >= self.time else { throw .timeWentBack }
+        guard time <= Self.timeLimit else { throw .timeOutOfRange }
+        self.height = height
+        self.time = time
+        operationsInBlock = 0
+        for (id, node) in nodes {
+            switch node.due(at: time) {
+            case nil: break
+            case .left:
+                for part in node.contributions { credit(part.amount, to: part.account) }
+                nodes[id] = nil
+            case .deregistered: deregister(id)
+            }
+        }
+        let free = locks.prefix { $0.until <= time }
+        for lock in free { credit(lock.amount, to: lock.account) }
+        locks.removeFirst(free.count)
+        quorums.removeAll { height - $0.height >= UInt64(parameters.voteLifetime) }
+        quorums.append(makeQuorum(block: block))
+    }
+
+    /// Adds to a free balance; the sum is within the supply.
+    mutating func credit(_ amount: UInt64, to account: Account) {
+        accounts[account, default: Holding(balance: 0)].balance += amount
+    }
+
+    /// Takes a node out and locks its stake.
+    mutating func deregister(_ id: NodeID) {
+        guard let node = nodes.removeValue(forKey: id) else { return }
+        let until = time + UInt64(parameters.deregistrationLock)
+        for part in node.contributions {
+            let lock = Lock(until: until, account: part.account, amount: part.amount)
+            let place = locks.partitioned { $0 < lock }
+            if place < locks.count, locks[place].until == until, locks[place].account == part.account {
+                locks[place].amount += part.amount
+            } else {
+                locks.insert(lock, at: place)
+            }
+        }
+    }
+
+    /// The quorum of this height: the active nodes of the lowest ranks.
+    private func makeQuorum(block: Bytes32) -> Quorum {
+        var ranked: [(rank: NodeID, node: NodeID)] = []
+        for (id, node) in nodes where node.standing == .active {
+            ranked.append((NodeID(Self.rank(of: id, network: network, height: height, block: block)), id))
+        }
+        ranked.sort { $0 < $1 }
+        return Quorum(height: height, block: block, nodes: ranked.prefix(Int(parameters.quorumSize) + 1).map(\.node))
+    }
+
+    /// The rank of a node at a height: `H("tunic registry quorum" ‖ 0 ‖ network ‖ height ‖ block hash ‖ node)`.
+    static func rank(of node: NodeID, network: Bytes32, height: UInt64, block: Bytes32) -> Bytes32 {
+        var writer = ByteWriter(capacity: 128)
+        writer.raw("tunic registry quorum".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.u64(height)
+        writer.bytes32(block)
+        writer.nodeID(node)
+        return Blake2b.digest(writer.bytes.rawSpan)
+    }
+
+    /// The quorum that judges `node` by the votes of `height`: each vote names a place in it; empty when there is none.
+    public func judges(of node: NodeID, height: UInt64) -> [NodeID] {
+        guard let quorum = quorums.last(where: { $0.height == height }) else { return [] }
+        return Array(quorum.nodes.lazy.filter { $0 != node }.prefix(Int(parameters.quorumSize)))
+    }
+}
+
+extension Array {
+    /// The first index whose element does not come `before`, in an array where all that do come first.
+    fileprivate func partitioned(_ before: (Element) -> Bool) -> Int {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if before(self[middle]) { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

@@ -1,0 +1,216 @@
+internal import OnionCrypto
+internal import Wire
+
+// One operation after the other: first all that can stand against it, then what it changes.
+
+extension RegistryState {
+    /// Carries out `operation` in the open block, with every signature checked.
+    public mutating func apply(_ operation: RegistryOperation) throws(RegistryRefusal) {
+        try checkHead(operation)
+        try checkSignatures(operation)
+        try perform(operation)
+    }
+
+    /// Carries out an operation whose signatures were checked before, as on a worker thread.
+    public mutating func applyVerified(_ operation: RegistryOperation) throws(RegistryRefusal) {
+        try checkHead(operation)
+        try perform(operation)
+    }
+
+    /// Checks every signature of `operation` against this state: the costly part of `apply`.
+    public func checkSignatures(_ operation: RegistryOperation) throws(RegistryRefusal) {
+        guard operation.isAuthentic else { throw .wrongSigner }
+        switch operation.action {
+        case .register(let node, let fee, let stake, let proof):
+            let message = RegistryOperation.registration(
+                network: network, account: operation.account, nonce: operation.nonce, node: node, fee: fee,
+                stake: stake)
+            guard SigningKey.verify(proof.rawSpan, of: message.rawSpan, by: node.key) else {
+                throw .wrongNodeSignature
+            }
+        case .judge(let verdict, let node, let height, let votes):
+            guard let quorum = quorums.last(where: { $0.height == height }) else { throw .unknownQuorum }
+            let judges = judges(of: node, height: height)
+            let ballot = RegistryOperation.ballot(
+                verdict, on: node, height: height, block: quorum.block, network: network)
+            try checkPlaces(votes, of: judges.count)
+            for vote in votes {
+                let voter = judges[Int(vote.place)]
+                guard SigningKey.verify(vote.signature.rawSpan, of: ballot.rawSpan, by: voter.key) else {
+                    throw .wrongVote(place: vote.place)
+                }
+            }
+        default: break
+        }
+    }
+
+    private func checkPlaces(_ votes: [RegistryOperation.Vote], of count: Int) throws(RegistryRefusal) {
+        var next = 0
+        for vote in votes {
+            guard vote.place < count else { throw .notInQuorum(place: vote.place) }
+            guard vote.place >= next else { throw .wrongVote(place: vote.place) }
+            next = Int(vote.place) + 1
+        }
+    }
+
+    private func checkHead(_ operation: RegistryOperation) throws(RegistryRefusal) {
+        guard operation.network == network else { throw .otherNetwork }
+        guard operationsInBlock < parameters.operationsPerBlock else { throw .blockFull }
+        guard let holding = accounts[operation.account] else { throw .unknownAccount }
+        guard operation.nonce >= holding.nonce else { throw .replayed(expected: holding.nonce) }
+        guard operation.nonce == holding.nonce, holding.nonce < .max else { throw .outOfTurn(expected: holding.nonce) }
+    }
+
+    private mutating func perform(_ operation: RegistryOperation) throws(RegistryRefusal) {
+        let account = operation.account
+        switch operation.action {
+        case .register(let node, let fee, let stake, _): try register(node, fee: fee, stake: stake, by: account)
+        case .contribute(let node, let amount): try contribute(amount, to: node, by: account)
+        case .cancel(let node): try cancel(node, by: account)
+        case .setFee(let node, let fee): try setFee(fee, of: node, by: account)
+        case .leave(let node): try leave(node, by: account)
+        case .judge(let verdict, let node, let height, let votes):
+            try judge(verdict, on: node, height: height, votes: votes)
+        case .distribute: try distribute()
+        case .claim: try claim(by: account)
+        case .pay(let amount): try pay(amount, by: account)
+        }
+        accounts[account]?.nonce += 1
+        operationsInBlock += 1
+    }
+
+    /// Throws unless `account` has `amount` free, which is not zero.
+    func checkFunds(_ amount: UInt64, of account: Account) throws(RegistryRefusal) {
+        guard amount > 0 else { throw .zeroAmount }
+        let available = accounts[account]?.balance ?? 0
+        guard amount <= available else { throw .overspent(available: available) }
+    }
+
+    /// The node `id`, which is open or has its full stake as `isOpen` says.
+    private func node(_ id: NodeID, isOpen: Bool) throws(RegistryRefusal) -> RegisteredNode {
+        guard let node = nodes[id] else { throw .unknownNode }
+        guard (node.standing == .open) == isOpen else { throw isOpen ? .notOpen : .notFull }
+        return node
+    }
+
+    private mutating func register(
+        _ id: NodeID, fee: UInt16, stake: UInt64, by account: Account
+    ) throws(RegistryRefusal) {
+        guard nodes[id] == nil else { throw .alreadyRegistered }
+        guard nodes.count < Int(parameters.maximumNodes) else { throw .tooManyNodes }
+        guard UInt64(fee) <= RegistryParameters.whole else { throw .feeOutOfRange }
+        guard stake >= parameters.operatorMinimum else { throw .stakeUnder(minimum: parameters.operatorMinimum) }
+        guard stake <= parameters.fullStake else { throw .stakeOver(maximum: parameters.fullStake) }
+        try checkFunds(stake, of: account)
+        accounts[account]?.balance -= stake
+        let part = RegisteredNode.Contribution(account: account, amount: stake)
+        var node = RegisteredNode(standing: .open, fee: fee, changedHeight: height, contributions: [part])
+        activateIfFull(&node)
+        nodes[id] = node
+    }
+
+    private mutating func contribute(
+        _ amount: UInt64, to id: NodeID, by account: Account
+    ) throws(RegistryRefusal) {
+        var node = try node(id, isOpen: true)
+        guard amount > 0 else { throw .zeroAmount }
+        let missing = parameters.fullStake - node.stake
+        let index = node.contributions.firstIndex { $0.account == account }
+        if index == nil {
+            let places = Int(parameters.maximumContributors) - (node.contributions.count - 1)
+            guard places > 0 else { throw .tooManyContributors }
+            let minimum = parameters.minimum(missing: missing, places: UInt64(places))
+            guard amount >= minimum else { throw .stakeUnder(minimum: minimum) }
+        }
+        guard amount <= missing else { throw .stakeOver(maximum: missing) }
+        try checkFunds(amount, of: account)
+        accounts[account]?.balance -= amount
+        if let index {
+            node.contributions[index].amount += amount
+        } else {
+            node.contributions.append(.init(account: account, amount: amount))
+        }
+        activateIfFull(&node)
+        nodes[id] = node
+    }
+
+    private func activateIfFull(_ node: inout RegisteredNode) {
+        guard node.stake == parameters.fullStake else { return }
+        node.standing = .active
+        node.changedHeight = height
+        node.activeSince = time
+        node.credit = UInt64(parameters.creditAtStart)
+        node.creditTime = time
+    }
+
+    private mutating func cancel(_ id: NodeID, by account: Account) throws(RegistryRefusal) {
+        var node = try node(id, isOpen: true)
+        guard let index = node.contributions.firstIndex(where: { $0.account == account }) else {
+            throw .notContributor
+        }
+        if index == 0 {
+            for part in node.contributions { credit(part.amount, to: part.account) }
+            nodes[id] = nil
+        } else {
+            let part = node.contributions.remove(at: index)
+            credit(part.amount, to: account)
+            nodes[id] = node
+        }
+    }
+
+    private mutating func setFee(_ fee: UInt16, of id: NodeID, by account: Account) throws(RegistryRefusal) {
+        guard let node = nodes[id] else { throw .unknownNode }
+        guard node.operatorAccount == account else { throw .notOperator }
+        guard UInt64(fee) <= RegistryParameters.whole else { throw .feeOutOfRange }
+        guard fee <= node.fee || node.contributions.count == 1 else { throw .feeRaised }
+        nodes[id]?.fee = fee
+    }
+
+    private mutating func leave(_ id: NodeID, by account: Account) throws(RegistryRefusal) {
+        let node = try node(id, isOpen: false)
+        guard let amount = node.contribution(of: account) else { throw .notContributor }
+        guard node.leavesAt == 0 else { throw .leaveAskedTwice }
+        let small = portionRoundedUp(of: parameters.fullStake, UInt64(parameters.smallShare), RegistryParameters.whole)
+        let from = node.activeSince + UInt64(parameters.smallLeaveWait)
+        guard amount >= small || time >= from else { throw .leaveTooEarly(from: from) }
+        nodes[id]?.leavesAt = max(1, time + UInt64(parameters.leaveDelay))
+    }
+
+    private mutating func judge(
+        _ verdict: RegistryOperation.Verdict, on id: NodeID, height: UInt64, votes: [RegistryOperation.Vote]
+    ) throws(RegistryRefusal) {
+        guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
+        var node = try node(id, isOpen: false)
+        guard height > node.changedHeight else { throw .staleVotes }
+        let judges = judges(of: id, height: height)
+        try checkPlaces(votes, of: judges.count)
+        let needed = max(1, parameters.votesNeeded(ofQuorum: judges.count))
+        guard votes.count >= needed else { throw .tooFewVotes(votes: votes.count, needed: needed) }
+        let credit = node.credit(at: time, parameters)
+        switch verdict {
+        case .decommission:
+            guard node.standing == .active else { throw .notActive }
+            guard credit >= parameters.creditToDecommission else { throw .creditTooSmall(credit: credit) }
+            node.standing = .decommissioned
+        case .recommission:
+            guard node.standing == .decommissioned else { throw .notDecommissioned }
+            node.standing = .active
+        case .deregister:
+            guard node.standing == .active else { throw .notActive }
+            guard credit < parameters.creditToDecommission else { throw .creditLeft(credit: credit) }
+            deregister(id)
+            return
+        }
+        node.credit = credit
+        node.creditTime = time
+        node.changedHeight = self.height
+        nodes[id] = node
+    }
+}
+
+extension RegistryParameters {
+    /// The least that a new contributor brings when `missing` is missing and `places` are left.
+    func minimum(missing: UInt64, places: UInt64) -> UInt64 {
+        minimumContribution > 0 ? min(minimumContribution, missing) : missing / places + (missing % places > 0 ? 1 : 0)
+    }
+}

@@ -1,0 +1,54 @@
+internal import Wire
+
+// The pool, the rewards and the fees.
+
+extension RegistryState {
+    /// What the next distribution takes from the pool at most.
+    public var intervalReward: UInt64 {
+        portion(
+            of: pool, UInt64(parameters.yearlyRate), RegistryParameters.whole * UInt64(parameters.intervalsPerYear))
+    }
+
+    /// Pays one interval's rewards to the nodes that are active now; what does not divide stays in the pool.
+    mutating func distribute() throws(RegistryRefusal) {
+        let next = distributedUntil + UInt64(parameters.rewardInterval)
+        guard time >= next else { throw .distributedTooEarly(next: next) }
+        let active = nodes.values.filter { $0.standing == .active }
+        distributedUntil = next
+        guard !active.isEmpty else { return }
+        let reward = intervalReward / UInt64(active.count)
+        pool -= reward * UInt64(active.count)
+        for node in active { share(reward, of: node) }
+    }
+
+    /// Gives the operator the fee, each contributor his share of the rest rounded down, and the operator what remains.
+    private mutating func share(_ reward: UInt64, of node: RegisteredNode) {
+        let rest = reward - portion(of: reward, UInt64(node.fee), RegistryParameters.whole)
+        var operatorPart = reward
+        for part in node.contributions.dropFirst() {
+            let amount = portion(of: rest, part.amount, parameters.fullStake)
+            operatorPart -= amount
+            accounts[part.account, default: Holding(balance: 0)].rewards += amount
+        }
+        accounts[node.operatorAccount, default: Holding(balance: 0)].rewards += operatorPart
+    }
+
+    /// Moves rewards, and for the treasury the fees, to the free balance.
+    mutating func claim(by account: Account) throws(RegistryRefusal) {
+        let isTreasury = account == parameters.treasury
+        let amount = (accounts[account]?.rewards ?? 0) + (isTreasury ? fees : 0)
+        guard amount > 0 else { throw .nothingToClaim }
+        accounts[account]?.rewards = 0
+        if isTreasury { fees = 0 }
+        credit(amount, to: account)
+    }
+
+    /// Takes a network fee: the pool's share rounded down, the rest for the treasury.
+    mutating func pay(_ amount: UInt64, by account: Account) throws(RegistryRefusal) {
+        try checkFunds(amount, of: account)
+        let toPool = portion(of: amount, UInt64(parameters.poolShare), RegistryParameters.whole)
+        accounts[account]?.balance -= amount
+        pool += toPool
+        fees += amount - toPool
+    }
+}

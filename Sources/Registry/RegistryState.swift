@@ -1,0 +1,135 @@
+internal import OnionCrypto
+public import Wire
+
+/// The registry of a staked network: who holds what, which nodes are staked, and how they stand (docs/registry.md).
+///
+/// A value that follows from its beginning and the blocks and operations alone. `begin` opens a block, `apply` carries
+/// out one operation; either throws the rule that stands against it and then leaves the state as it was. Amounts are
+/// atomic units, and none is ever lost: see `isBalanced`.
+public struct RegistryState: Hashable, Sendable {
+    /// The greatest block time in seconds since 1970.
+    public static let timeLimit: UInt64 = 1 << 40
+
+    /// What an account has beside its parts in nodes.
+    public struct Holding: Hashable, Sendable {
+        /// The free balance.
+        public internal(set) var balance: UInt64
+        /// Rewards that were not claimed yet.
+        public internal(set) var rewards: UInt64 = 0
+        /// How many operations of the account were applied.
+        public internal(set) var nonce: UInt64 = 0
+    }
+
+    /// The stake of a deregistered node, as far as it is one account's.
+    public struct Lock: Hashable, Comparable, Sendable {
+        /// When it becomes free, in seconds since 1970.
+        public let until: UInt64
+        /// Whose it is.
+        public let account: Account
+        /// How much it is.
+        public internal(set) var amount: UInt64
+
+        /// Whether `a` becomes free earlier, or at the same time for a lower account.
+        public static func < (a: Lock, b: Lock) -> Bool { (a.until, a.account) < (b.until, b.account) }
+    }
+
+    /// The nodes that may judge by the votes of one height.
+    public struct Quorum: Hashable, Sendable {
+        /// The height.
+        public let height: UInt64
+        /// The hash of the block at that height.
+        public let block: Bytes32
+        /// The nodes by rank, one more than a quorum has, so that nobody judges himself.
+        public let nodes: [NodeID]
+    }
+
+    /// The network's id.
+    public let network: Bytes32
+    /// The numbers of the rules.
+    public let parameters: RegistryParameters
+    /// The sum of all amounts, which never changes.
+    public let supply: UInt64
+    /// The height of the last block.
+    public internal(set) var height: UInt64
+    /// The time of the last block, in seconds since 1970.
+    public internal(set) var time: UInt64
+    /// How many operations of this block were applied.
+    public internal(set) var operationsInBlock: UInt32 = 0
+    /// Up to when rewards are paid out, in seconds since 1970.
+    public internal(set) var distributedUntil: UInt64
+    /// What rewards are paid from.
+    public internal(set) var pool: UInt64
+    /// What the pool did not get of the network fees, until the treasury claims it.
+    public internal(set) var fees: UInt64 = 0
+    /// The accounts.
+    public internal(set) var accounts: [Account: Holding]
+    /// The nodes, open ones among them.
+    public internal(set) var nodes: [NodeID: RegisteredNode] = [:]
+    /// The stakes of deregistered nodes, in order.
+    public internal(set) var locks: [Lock] = []
+    /// The quorums that may still judge, by ascending height.
+    public internal(set) var quorums: [Quorum] = []
+
+    /// The beginning: what is in the pool and what each account holds, at `time` (seconds since 1970) and height 0.
+    ///
+    /// `nil` when the parameters are not valid, the time is beyond `timeLimit`, or the sum has more than 64 bits.
+    public init?(
+        network: Bytes32, parameters: RegistryParameters, time: UInt64, pool: UInt64, balances: [Account: UInt64]
+    ) {
+        var supply = pool
+        for balance in balances.values {
+            let sum = supply.addingReportingOverflow(balance)
+            if sum.overflow { return nil }
+            supply = sum.partialValue
+        }
+        guard parameters.areValid, time <= Self.timeLimit else { return nil }
+        var accounts = balances.mapValues { Holding(balance: $0) }
+        if accounts[parameters.treasury] == nil { accounts[parameters.treasury] = Holding(balance: 0) }
+        self.init(
+            network: network, parameters: parameters, supply: supply, height: 0, time: time, distributedUntil: time,
+            pool: pool, accounts: accounts)
+    }
+
+    init(
+        network: Bytes32, parameters: RegistryParameters, supply: UInt64, height: UInt64, time: UInt64,
+        distributedUntil: UInt64, pool: UInt64, accounts: [Account: Holding]
+    ) {
+        self.network = network
+        self.parameters = parameters
+        self.supply = supply
+        self.height = height
+        self.time = time
+        self.distributedUntil = distributedUntil
+        self.pool = pool
+        self.accounts = accounts
+    }
+
+    /// Where every unit is: free balances, rewards, stakes, locked stakes, the pool and the fees, added up.
+    public var total: UInt128 {
+        var sum = UInt128(pool) + UInt128(fees)
+        for holding in accounts.values { sum += UInt128(holding.balance) + UInt128(holding.rewards) }
+        for node in nodes.values { sum += UInt128(node.stake) }
+        for lock in locks { sum += UInt128(lock.amount) }
+        return sum
+    }
+
+    /// Whether every unit is accounted for; holds after any block and any operation.
+    public var isBalanced: Bool { total == UInt128(supply) }
+
+    /// The digest that names the state: `H("tunic registry state" ‖ 0 ‖ encoding)`; costs a pass over all of it.
+    public var digest: Bytes32 {
+        let bytes = [UInt8]("tunic registry state".utf8) + [0] + encoded()
+        return Blake2b.digest(bytes.rawSpan)
+    }
+
+    /// The active nodes as staked and the decommissioned as suspended, with their operators' accounts, all of weight 1.
+    public func snapshot() -> Snapshot? {
+        let entries = nodes.compactMap { (id, node) -> Snapshot.Entry? in
+            guard node.standing != .open else { return nil }
+            return Snapshot.Entry(
+                node: id, operatorID: node.operatorAccount.key,
+                state: node.standing == .active ? .staked : .suspended, weight: 1)
+        }
+        return Snapshot(network: network, height: height, time: UnixTime(seconds: time), entries: entries)
+    }
+}

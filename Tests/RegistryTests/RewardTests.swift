@@ -1,0 +1,185 @@
+import OnionCrypto
+import Testing
+import VectorFiles
+import Wire
+
+@testable import Registry
+
+/// The pool, the rewards and the fees, and a year of them beside an independent model.
+@Suite struct RewardTests {
+    @Test func ninetyPercentOfAFeeGoToThePool() {
+        var town = Town()
+        let pool = town.state.pool
+        town.run(0, .pay(amount: 19))
+        #expect(town.state.pool == pool + 17)
+        #expect(town.state.fees == 2)
+        town.refuse(0, .claim, .nothingToClaim)
+        town.run(1000, .claim)
+        #expect(town.balance(1000) == 2 && town.state.fees == 0)
+        town.refuse(1000, .claim, .nothingToClaim)
+    }
+
+    @Test func rewardsComeOnceADay() {
+        var town = Town()
+        town.settle(0..<3)
+        town.refuse(9, .distribute, .distributedTooEarly(next: start + day))
+        town.next(after: day - 1)
+        town.refuse(9, .distribute, .distributedTooEarly(next: start + day))
+        town.next(after: 1)
+        let each = town.state.intervalReward / 3
+        let pool = town.state.pool
+        town.run(9, .distribute)
+        #expect(town.state.pool == pool - 3 * each)
+        #expect(town.state.accounts[town.id(0)]?.rewards == each)
+        town.refuse(9, .distribute, .distributedTooEarly(next: start + 2 * day))
+        let balance = town.balance(0)
+        town.run(0, .claim)
+        #expect(town.balance(0) == balance + each)
+        town.refuse(0, .claim, .nothingToClaim)
+        // What was missed is made up for, one interval at a time.
+        town.next(after: 2 * day)
+        town.run(9, .distribute)
+        town.run(9, .distribute)
+        town.refuse(9, .distribute, .distributedTooEarly(next: start + 4 * day))
+    }
+
+    @Test func onlyActiveNodesEarn() {
+        var town = Town()
+        town.settle(0..<12)
+        town.run(town.registration(12, 12, stake: full / 2))
+        town.next(after: day)
+        town.run(0, town.verdict(.decommission, 3, places: 0..<7))
+        town.run(0, .distribute)
+        #expect(town.state.accounts[town.id(3)]?.rewards == 0)
+        #expect(town.state.accounts[town.id(12)]?.rewards == 0)
+        #expect(town.state.accounts[town.id(4)]!.rewards > 0)
+    }
+
+    @Test func withoutNodesAnIntervalPassesUnpaid() {
+        var town = Town()
+        let pool = town.state.pool
+        town.next(after: day)
+        town.run(0, .distribute)
+        #expect(town.state.pool == pool && town.state.distributedUntil == start + day)
+    }
+
+    @Test func theFeeComesFirstAndTheRemainderIsTheOperators() {
+        var town = Town()
+        town.run(town.registration(0, 0, fee: 1_000, stake: full / 4))
+        town.run(1, .contribute(node: Town.nodeIDs[0], amount: full / 4))
+        town.run(2, .contribute(node: Town.nodeIDs[0], amount: full / 2))
+        town.next(after: day)
+        let reward = town.state.intervalReward
+        town.run(9, .distribute)
+        let rest = reward - reward / 10
+        #expect(town.state.accounts[town.id(1)]?.rewards == rest / 4)
+        #expect(town.state.accounts[town.id(2)]?.rewards == rest / 2)
+        #expect(town.state.accounts[town.id(0)]?.rewards == reward - rest / 4 - rest / 2)
+    }
+
+    /// Seeds of 32 bytes, one after the other.
+    private func seeds(_ bytes: [UInt8]) -> [[UInt8]] {
+        stride(from: 0, to: bytes.count, by: 32).map { Array(bytes[$0..<$0 + 32]) }
+    }
+
+    private func u64s(_ bytes: [UInt8]) throws -> [UInt64] {
+        var reader = ByteReader(bytes.rawSpan)
+        return try (0..<bytes.count / 8).map { _ throws(WireError) in try reader.u64() }
+    }
+
+    /// What the model's blocks are called.
+    private func blockHash(_ height: UInt64) -> Bytes32 {
+        var writer = ByteWriter()
+        writer.raw("block".utf8)
+        writer.u64(height)
+        return Blake2b.digest(writer.bytes.rawSpan)
+    }
+
+    @Test func aYearIsTheModelsToTheUnit() throws {
+        let file = try VectorFile("registry")
+        let accounts = seeds(try file("accounts")).map {
+            Account(SigningKey(seed: Secret(copying: $0.rawSpan)).publicKey)
+        }
+        let genesis = try u64s(file("genesis"))
+        let parameters = RegistryParameters(treasury: Account(try file.bytes32("treasury")))
+        var state = RegistryState(
+            network: try file.bytes32("network"), parameters: parameters, time: genesis[0], pool: genesis[1],
+            balances: Dictionary(uniqueKeysWithValues: accounts.map { ($0, genesis[2]) }))!
+        let pools = try u64s(file("pools"))
+        let rewards = try u64s(file("rewards"))
+        for day in 0...365 as ClosedRange<UInt64> {
+            try state.begin(height: day + 1, time: genesis[0] + day * 86_400, block: blockHash(day + 1))
+            let number = String(day)
+            let operations = try file("day." + String(repeating: "0", count: 3 - number.count) + number)
+            var reader = ByteReader(operations.rawSpan)
+            while reader.remaining > 0 {
+                let bytes = try reader.array(Int(try reader.u16()))
+                try state.apply(RegistryOperation(decoding: bytes.rawSpan))
+            }
+            #expect(state.isBalanced)
+            #expect(state.pool == pools[Int(day)])
+            let paid = accounts.map { state.accounts[$0]!.rewards }
+            #expect(paid[...] == rewards[Int(day) * 14..<Int(day) * 14 + 14])
+        }
+        let toPool = UInt64(12_345_678_912_345) * 9 / 10
+        #expect(genesis[1] + toPool - state.pool == rewards.suffix(14).reduce(0, +))
+        let expected = try file("state")
+        #expect(state.encoded() == expected)
+        let digest = try file.bytes32("state digest")
+        #expect(state.digest == digest)
+        let read = try RegistryState(decoding: expected.rawSpan)
+        #expect(read == state)
+    }
+
+    @Test func theQuorumIsTheModels() throws {
+        let file = try VectorFile("registry")
+        let crowd = seeds(try file("crowd"))
+        let expected = seeds(try file("crowd quorum"))
+        let network = try file.bytes32("network")
+        let ranked = crowd.map { (node: [UInt8]) -> (NodeID, [UInt8]) in
+            let id = NodeID(Bytes32(node)!)
+            return (NodeID(RegistryState.rank(of: id, network: network, height: 7, block: blockHash(7))), node)
+        }
+        #expect(ranked.sorted { $0.0 < $1.0 }.prefix(11).map(\.1) == expected)
+    }
+
+    @Test func operationsAreTheModelsByteForByte() throws {
+        let file = try VectorFile("registry")
+        let network = try file.bytes32("network")
+        let nodeSeeds = seeds(try file("nodes"))
+        func node(_ index: Int) -> SigningKey {
+            let seed = nodeSeeds[index]
+            return SigningKey(seed: Secret(copying: seed.rawSpan))
+        }
+        let seed = Array(try file("accounts").prefix(32))
+        let key = SigningKey(seed: Secret(copying: seed.rawSpan))
+        let id = NodeID(node(0).publicKey)
+        let ballot = RegistryOperation.ballot(
+            .recommission, on: id, height: 9, block: blockHash(9), network: network)
+        let votes = [(0, 1), (3, 2), (9, 3)].map { (place: UInt8, index: Int) in
+            RegistryOperation.Vote(place: place, signature: node(index).sign(ballot.rawSpan))
+        }
+        func operation(_ nonce: UInt64, _ action: Action) -> RegistryOperation {
+            RegistryOperation(network: network, nonce: nonce, action: action, key: key)
+        }
+        let made = [
+            RegistryOperation(
+                registering: node(0), fee: 1_234, stake: full, network: network, nonce: 0, key: key),
+            operation(1, .contribute(node: id, amount: 5 * sesh)),
+            operation(2, .cancel(node: id)),
+            operation(3, .setFee(node: id, fee: 77)),
+            operation(4, .leave(node: id)),
+            operation(5, .judge(.recommission, node: id, height: 9, votes: votes)),
+            operation(6, .distribute),
+            operation(7, .claim),
+            operation(.max, .pay(amount: 10)),
+        ]
+        for (index, operation) in made.enumerated() {
+            let bytes = try file("operation.\(index + 1)")
+            #expect(operation.encoded() == bytes)
+            let read = try RegistryOperation(decoding: bytes.rawSpan)
+            #expect(read == operation)
+            #expect(operation.isAuthentic)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+import OnionCrypto
+import Registry
+import Testing
+import Wire
+
+/// Who judges, with how many votes, and what becomes of a node that does not serve.
+@Suite struct VerdictTests {
+    /// A town with `count` active nodes and a block after they became active.
+    private func town(_ count: Int) -> Town {
+        var town = Town()
+        town.settle(0..<count)
+        town.next(after: 120)
+        return town
+    }
+
+    @Test func sevenOfTenDecide() {
+        var town = town(20)
+        town.refuse(0, town.verdict(.decommission, 3, places: 0..<6), .tooFewVotes(votes: 6, needed: 7))
+        town.refuse(0, town.verdict(.decommission, 3, places: 0..<0), .tooFewVotes(votes: 0, needed: 7))
+        town.refuse(0, town.verdict(.decommission, 3, places: 4..<11), .notInQuorum(place: 10))
+        town.refuse(0, town.verdict(.decommission, 3, places: [0, 1, 2, 3, 4, 5, 5]), .wrongVote(place: 5))
+        town.refuse(0, town.verdict(.recommission, 3, places: 0..<7), .notDecommissioned)
+        town.run(0, town.verdict(.decommission, 3, places: 3..<10))
+        #expect(town.node(3)?.standing == .decommissioned)
+        #expect(town.state.snapshot()?.entry(of: Town.nodeIDs[3])?.isStaked == false)
+        #expect(town.state.snapshot()?.stakedCount == 19)
+    }
+
+    @Test(arguments: [(2, 1), (3, 2), (4, 3), (6, 4), (8, 5), (11, 7), (12, 7)])
+    func aSmallNetworkDecidesInProportion(_ count: Int, _ needed: Int) {
+        var town = town(count)
+        #expect(town.state.judges(of: Town.nodeIDs[0], height: 2).count == min(10, count - 1))
+        let less = town.verdict(.decommission, 0, places: 0..<UInt8(needed - 1))
+        town.refuse(1, less, .tooFewVotes(votes: needed - 1, needed: needed))
+        town.run(1, town.verdict(.decommission, 0, places: 0..<UInt8(needed)))
+    }
+
+    @Test func nobodyJudgesAlone() {
+        var town = town(1)
+        town.refuse(1, town.verdict(.decommission, 0, places: 0..<1), .notInQuorum(place: 0))
+        town.refuse(1, town.verdict(.decommission, 0, places: 0..<0), .tooFewVotes(votes: 0, needed: 1))
+    }
+
+    @Test func votesAreForOneVerdictOnOneNode() {
+        var town = town(20)
+        guard case .judge(_, _, let height, let votes) = town.verdict(.decommission, 3, places: 0..<7) else { return }
+        // Node 4 is judged by others than node 3 only where one of the two is of the quorum; the ballot differs anyway.
+        town.refuse(
+            0, .judge(.decommission, node: Town.nodeIDs[4], height: height, votes: votes), .wrongVote(place: 0))
+        town.refuse(
+            0, .judge(.deregister, node: Town.nodeIDs[3], height: height, votes: votes), .wrongVote(place: 0))
+        town.refuse(
+            0, .judge(.decommission, node: Town.nodeIDs[3], height: height + 1, votes: votes), .unknownQuorum)
+        town.refuse(0, town.verdict(.decommission, 40, places: 0..<7), .unknownNode)
+        town.run(town.registration(25, 41, stake: full / 2))
+        town.refuse(0, town.verdict(.decommission, 41, places: 0..<7), .notFull)
+    }
+
+    @Test func aQuorumJudgesForSixtyHeights() {
+        var town = town(12)
+        let height = town.state.height
+        for _ in 0..<59 { town.next(after: 120) }
+        var late = town
+        town.run(0, town.verdict(.decommission, 3, height: height, places: 0..<7))
+        late.next(after: 0)
+        late.refuse(0, late.verdict(.decommission, 3, height: height, places: 0..<7), .unknownQuorum)
+    }
+
+    @Test func votesAreNotUsedTwice() {
+        var town = town(12)
+        let old = town.verdict(.decommission, 3, places: 0..<7)
+        town.run(0, old)
+        town.refuse(0, old, .staleVotes)
+        town.next(after: 60)
+        town.run(0, town.verdict(.recommission, 3, places: 0..<7))
+        town.refuse(0, old, .staleVotes)
+        #expect(town.node(3)?.standing == .active)
+        town.next(after: 60)
+        town.refuse(0, old, .staleVotes)
+    }
+
+    @Test func creditGrowsToItsLimit() {
+        var town = town(12)
+        #expect(town.node(0)?.credit(at: start, town.state.parameters) == 7_200)
+        #expect(town.node(0)?.credit(at: start + day, town.state.parameters) == 7_200 + 2_880)
+        #expect(town.node(0)?.credit(at: start + 29, town.state.parameters) == 7_200)
+        #expect(town.node(0)?.credit(at: start + 30, town.state.parameters) == 7_201)
+        let filled = (172_800 - 7_200) / 48 / 60 * day * 1
+        #expect(town.node(0)?.credit(at: start + filled, town.state.parameters) == 7_200 + filled / 30)
+        #expect(town.node(0)?.credit(at: start + 1_000 * day, town.state.parameters) == 172_800)
+        town.next(after: day)
+        town.run(0, town.verdict(.decommission, 0, places: 0..<7))
+        #expect(town.node(0)?.credit == 7_200 + (day + 120) / 30)
+    }
+
+    @Test func creditUsedUpDeregistersAndLocksTheStake() {
+        var town = town(12)
+        town.run(0, town.verdict(.decommission, 3, places: 0..<7))
+        let credit = 7_200 + 120 / 30 as UInt64
+        town.next(after: credit - 1)
+        #expect(town.node(3)?.standing == .decommissioned)
+        town.refuse(0, town.verdict(.deregister, 3, places: 0..<7), .notActive)
+        town.next(after: 1)
+        #expect(town.node(3) == nil)
+        #expect(town.balance(3) == 100_000 * sesh - full)
+        #expect(town.state.locks.map(\.amount) == [full])
+        town.next(after: 30 * day - 1)
+        #expect(town.balance(3) == 100_000 * sesh - full)
+        town.next(after: 1)
+        #expect(town.balance(3) == 100_000 * sesh)
+        #expect(town.state.locks.isEmpty)
+    }
+
+    @Test func whoFailsAgainWithoutCreditIsDeregistered() {
+        var town = town(12)
+        town.refuse(0, town.verdict(.deregister, 3, places: 0..<7), .creditLeft(credit: 7_204))
+        town.run(0, town.verdict(.decommission, 3, places: 0..<7))
+        town.next(after: 1_000)
+        town.refuse(0, town.verdict(.decommission, 3, places: 0..<7), .notActive)
+        town.run(0, town.verdict(.recommission, 3, places: 0..<7))
+        town.next(after: 30)
+        town.refuse(0, town.verdict(.decommission, 3, places: 0..<7), .creditTooSmall(credit: 6_205))
+        town.run(0, town.verdict(.deregister, 3, places: 0..<7))
+        #expect(town.node(3) == nil)
+        #expect(town.state.locks.map(\.until) == [town.state.time + 30 * day])
+    }
+
+    @Test func aDecommissionedNodeLeavesWhenItsTimeComesFirst() {
+        var town = town(12)
+        town.run(3, .leave(node: Town.nodeIDs[3]))
+        town.next(after: 15 * day - 60)
+        town.run(0, town.verdict(.decommission, 3, places: 0..<7))
+        town.next(after: 60)
+        #expect(town.node(3) == nil)
+        #expect(town.balance(3) == 100_000 * sesh && town.state.locks.isEmpty)
+    }
+
+    @Test func aQuorumIsOfActiveNodesAndChangesWithTheBlock() {
+        var town = town(30)
+        var seen: Set<[NodeID]> = []
+        town.run(0, town.verdict(.decommission, 3, places: 0..<7))
+        for _ in 0..<20 {
+            town.next(after: 60)
+            let nodes = town.state.quorums.last!.nodes
+            #expect(nodes.count == 11 && Set(nodes).count == 11 && !nodes.contains(Town.nodeIDs[3]))
+            seen.insert(nodes)
+        }
+        #expect(seen.count == 20)
+    }
+}

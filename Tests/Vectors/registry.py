@@ -1,0 +1,190 @@
+"""The registry of docs/registry.md in plain Python, as far as its vectors go: written from that page alone.
+
+A year of a small network: four nodes with uneven shares and fees, one of which joins late, a fee paid on the way, one
+distribution a day. Every operation, the pool and all rewards of each day, and the whole state at the end are vectors.
+"""
+import hashlib
+import struct
+from fractions import Fraction
+from math import ceil, floor
+
+from nacl import bindings as nacl
+
+SESH = 10**9
+FULL = 25_000 * SESH
+DAY = 86_400
+START = 1_800_000_000
+WHOLE = 10_000
+
+
+def H(x):
+    return hashlib.blake2b(x, digest_size=32).digest()
+
+
+class Key:
+    def __init__(self, name):
+        self.seed = H(b"registry vectors " + name.encode())
+        self.public, self.secret = nacl.crypto_sign_seed_keypair(self.seed)
+
+    def sign(self, message):
+        return nacl.crypto_sign(message, self.secret)[:64]
+
+
+NETWORK = H(b"registry vectors network")
+TREASURY = Key("treasury")
+ACCOUNTS = [Key(f"account {i}") for i in range(14)]
+NODES = [Key(f"node {i}") for i in range(4)]
+BALANCE = 100_000 * SESH + 7
+POOL = 40_000_000 * SESH + 123_456_789
+
+# The operator's fee, the day of joining, and (account, amount) in order, the operator first.
+PLAN = [
+    (0, 0, [(0, FULL)]),
+    (1_000, 0, [(1, FULL // 4), (2, FULL // 4 + 1), (3, 5_000 * SESH + 333), (4, FULL // 8), (5, None)]),
+    (10_000, 0, [(6, FULL * 2 // 5 + 1), (7, None)]),
+    (1, 100, [(1, FULL * 3 // 10)] + [(i, None if i == 12 else FULL * 7 // 100 + 3 * i + 1000) for i in range(3, 13)]),
+]
+FEE_DAY, FEE = 200, 12_345_678_912_345
+
+
+def stakes(plan):
+    """The plan with the last contribution, which fills what is missing."""
+    known = sum(amount for _, amount in plan if amount is not None)
+    return [(account, FULL - known if amount is None else amount) for account, amount in plan]
+
+
+def parameters():
+    month = 30 * DAY
+    return (
+        struct.pack("<QBHQHIIIHIHH", FULL, 10, 2_500, 0, 2_500, month, 15 * DAY, month, 1_400, DAY, 365, 9_000)
+        + TREASURY.public
+        + struct.pack("<IIIIIBBHHI", 7_200, 2_880, DAY, 48 * 3600, 7_200, 10, 7, 60, 10_000, 1_000))
+
+
+def operation(kind, key, nonce, body):
+    message = struct.pack("<BB", 1, kind) + NETWORK + key.public + struct.pack("<Q", nonce) + body
+    return message + key.sign(b"tunic registry operation\0" + message)
+
+
+def register(key, nonce, node, fee, stake):
+    values = node.public + struct.pack("<HQ", fee, stake)
+    proof = node.sign(b"tunic registry node\0" + NETWORK + key.public + struct.pack("<Q", nonce) + values)
+    return operation(1, key, nonce, values + proof)
+
+
+def ballot(verdict, node, height, block):
+    return (
+        b"tunic registry vote\0" + NETWORK + bytes([verdict]) + node.public + struct.pack("<Q", height) + block)
+
+
+def judge(key, nonce, verdict, node, height, block, voters):
+    votes = b"".join(bytes([place]) + k.sign(ballot(verdict, node, height, block)) for place, k in voters)
+    return operation(
+        6, key, nonce, bytes([verdict]) + node.public + struct.pack("<Q", height) + bytes([len(voters)]) + votes)
+
+
+def block_hash(height):
+    return H(b"block" + struct.pack("<Q", height))
+
+
+def quorum(nodes, height, size):
+    """The nodes of the lowest ranks, one more than `size`."""
+    head = b"tunic registry quorum\0" + NETWORK + struct.pack("<Q", height) + block_hash(height)
+    return sorted(nodes, key=lambda node: H(head + node))[:size + 1]
+
+
+def vectors(v):
+    v["network"], v["treasury"] = NETWORK, TREASURY.public
+    v["accounts"] = b"".join(key.seed for key in ACCOUNTS)
+    v["nodes"] = b"".join(key.seed for key in NODES)
+    v["genesis"] = struct.pack("<QQQ", START, POOL, BALANCE)
+
+    # One operation of each kind; the Swift side makes the same ones, and reads these.
+    a, n = ACCOUNTS[0], NODES[0]
+    samples = [
+        register(a, 0, n, 1_234, FULL),
+        operation(2, a, 1, n.public + struct.pack("<Q", 5 * SESH)),
+        operation(3, a, 2, n.public),
+        operation(4, a, 3, n.public + struct.pack("<H", 77)),
+        operation(5, a, 4, n.public),
+        judge(a, 5, 2, n, 9, block_hash(9), [(0, NODES[1]), (3, NODES[2]), (9, NODES[3])]),
+        operation(7, a, 6, b""),
+        operation(8, a, 7, b""),
+        operation(9, a, 2**64 - 1, struct.pack("<Q", 10)),
+    ]
+    for i, sample in enumerate(samples):
+        v[f"operation.{i + 1}"] = sample
+
+    # Whom a block chooses out of thirty nodes.
+    crowd = [H(b"crowd" + bytes([i])) for i in range(30)]
+    v["crowd"], v["crowd quorum"] = b"".join(crowd), b"".join(quorum(crowd, 7, 10))
+
+    # The year.
+    balances = {i: BALANCE for i in range(len(ACCOUNTS))}
+    rewards = {i: 0 for i in range(len(ACCOUNTS))}
+    nonces = {i: 0 for i in range(len(ACCOUNTS))}
+    pool, fees, active, joined, applied = POOL, 0, [], {}, 0
+    quorums, pools, paid = [], [], []
+
+    def next_nonce(account):
+        nonces[account] += 1
+        return nonces[account] - 1
+
+    for day in range(366):
+        height, done = day + 1, []
+        quorums.append((height, quorum([NODES[i].public for i in active], height, 10)))
+        for i, (fee, first, plan) in enumerate(PLAN):
+            if first != day:
+                continue
+            parts = stakes(plan)
+            assert sum(amount for _, amount in parts) == FULL
+            for place, (account, amount) in enumerate(parts):
+                balances[account] -= amount
+                key, nonce = ACCOUNTS[account], next_nonce(account)
+                if place == 0:
+                    done.append(register(key, nonce, NODES[i], fee, amount))
+                else:
+                    missing = FULL - sum(x for _, x in parts[:place])
+                    assert amount >= ceil(Fraction(missing, 10 - (place - 1))), (i, place)
+                    done.append(operation(2, key, nonce, NODES[i].public + struct.pack("<Q", amount)))
+            active.append(i)
+            joined[i] = (height, START + day * DAY, fee, parts)
+        if day == FEE_DAY:
+            done.append(operation(9, ACCOUNTS[0], next_nonce(0), struct.pack("<Q", FEE)))
+            balances[0] -= FEE
+            to_pool = floor(Fraction(FEE * 9, 10))
+            pool, fees = pool + to_pool, fees + FEE - to_pool
+        if day > 0:
+            done.append(operation(7, ACCOUNTS[13], next_nonce(13), b""))
+            each = floor(Fraction(floor(Fraction(pool) * Fraction(14, 100) / 365), len(active)))
+            for i in active:
+                _, _, fee, parts = joined[i]
+                rest = each - floor(Fraction(each * fee, WHOLE))
+                shares = {account: floor(rest * Fraction(amount, FULL)) for account, amount in parts[1:]}
+                shares[parts[0][0]] = each - sum(shares.values())
+                for account, amount in shares.items():
+                    rewards[account] += amount
+                pool -= each
+        applied = len(done)
+        v[f"day.{day:03}"] = b"".join(struct.pack("<H", len(x)) + x for x in done)
+        pools.append(pool)
+        paid.append([rewards[i] for i in range(len(ACCOUNTS))])
+    v["pools"] = struct.pack(f"<{len(pools)}Q", *pools)
+    v["rewards"] = b"".join(struct.pack("<14Q", *day) for day in paid)
+
+    supply = POOL + BALANCE * len(ACCOUNTS)
+    assert pool + fees + sum(balances.values()) + sum(rewards.values()) + len(active) * FULL == supply
+    state = bytes([1]) + NETWORK + parameters()
+    state += struct.pack("<QQQIQQQ", supply, 366, START + 365 * DAY, applied, START + 365 * DAY, pool, fees)
+    held = [(key.public, struct.pack("<QQQ", balances[i], rewards[i], nonces[i])) for i, key in enumerate(ACCOUNTS)]
+    held.append((TREASURY.public, bytes(24)))
+    state += struct.pack("<I", len(held)) + b"".join(key + values for key, values in sorted(held))
+    state += struct.pack("<I", len(active))
+    for i in sorted(active, key=lambda i: NODES[i].public):
+        height, since, fee, parts = joined[i]
+        state += NODES[i].public + struct.pack("<BHQQQQQB", 2, fee, height, since, 7_200, since, 0, len(parts))
+        state += b"".join(ACCOUNTS[account].public + struct.pack("<Q", amount) for account, amount in parts)
+    state += struct.pack("<I", 0) + struct.pack("<H", 60)
+    for height, chosen in quorums[-60:]:
+        state += struct.pack("<Q", height) + block_hash(height) + bytes([len(chosen)]) + b"".join(chosen)
+    v["state"], v["state digest"] = state, H(b"tunic registry state\0" + state)
