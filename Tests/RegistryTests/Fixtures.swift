@@ -110,7 +110,7 @@ struct Town {
         refuse(operation(account, action), refusal, place)
     }
 
-    /// Registers nodes whose operators hold the full stake, in pairs of accounts.
+    /// Registers nodes whose operators hold the full stake: the account of the same number.
     mutating func settle(_ numbers: Range<Int>) {
         for number in numbers { run(registration(UInt64(number), number, stake: full)) }
     }

@@ -85,7 +85,7 @@ import Wire
         #expect(town.node(0)?.credit(at: start + day, town.state.parameters) == 7_200 + 2_880)
         #expect(town.node(0)?.credit(at: start + 29, town.state.parameters) == 7_200)
         #expect(town.node(0)?.credit(at: start + 30, town.state.parameters) == 7_201)
-        let filled = (172_800 - 7_200) / 48 / 60 * day * 1
+        let filled = (172_800 - 7_200) / 2_880 * day
         #expect(town.node(0)?.credit(at: start + filled, town.state.parameters) == 7_200 + filled / 30)
         #expect(town.node(0)?.credit(at: start + 1_000 * day, town.state.parameters) == 172_800)
         town.next(after: day)

@@ -1,4 +1,4 @@
-"""The registry of docs/registry.md in plain Python, as far as its vectors go: written from that page alone.
+"""The registry of docs/registry.md in plain Python, as far as its vectors go; it shares no code with the Swift sources.
 
 A year of a small network: four nodes with uneven shares and fees, one of which joins late, a fee paid on the way, one
 distribution a day. Every operation, the pool and all rewards of each day, and the whole state at the end are vectors.
