@@ -2,7 +2,7 @@ import CCares
 import CLibUV
 import Glibc
 
-/// Looks names up in /etc/hosts and at the system's name servers, without blocking the loop.
+/// Looks names and addresses up in /etc/hosts and at the system's name servers, without blocking the loop.
 ///
 /// Search domains and host aliases of the system are not applied: a name is asked for as it stands.
 @safe
@@ -40,14 +40,38 @@ public final class Resolver {
     /// What a query's callback gets: at least one address and at most ``maximumAddresses``, or why there is none.
     public typealias Answer = Result<[SocketAddress], ResolverError>
 
+    /// What the callback of a query for a name gets: the name as it came, which may be no host name, or why there is none.
+    public typealias NameAnswer = Result<String, ResolverError>
+
     /// The most addresses of an answer.
     public static let maximumAddresses = 16
 
     fileprivate struct Pending {
-        let port: UInt16
-        let family: Family
+        let wanted: Wanted
         let deadline: UInt64
-        let callback: (Answer) -> Void
+    }
+
+    /// What a query is for, and whom to tell.
+    fileprivate enum Wanted {
+        case addresses(port: UInt16, family: Family, callback: (Answer) -> Void)
+        case name(callback: (NameAnswer) -> Void)
+
+        func tell(_ found: Found) {
+            switch (self, found) {
+            case (.addresses(_, _, let callback), .addresses(let addresses)): callback(.success(addresses))
+            case (.addresses(_, _, let callback), .none(let error)): callback(.failure(error))
+            case (.name(let callback), .name(let name)): callback(.success(name))
+            case (.name(let callback), .none(let error)): callback(.failure(error))
+            case (.addresses, .name), (.name, .addresses): preconditionFailure("an answer to another kind of query")
+            }
+        }
+    }
+
+    /// What a query has found.
+    fileprivate enum Found {
+        case addresses([SocketAddress])
+        case name(String)
+        case none(ResolverError)
     }
 
     private let loop: Loop
@@ -58,7 +82,7 @@ public final class Resolver {
     /// Queries whose callback is still to be called.
     private var pending: [UInt64: Pending] = [:]
     /// Answers that c-ares or we have found, called back outside of c-ares.
-    private var answered: [(number: UInt64, answer: Answer)] = []
+    private var answered: [(number: UInt64, found: Found)] = []
     /// Queries that c-ares still works on, cancelled and late ones included.
     private var running = 0
     private var nextNumber = UInt64(0)
@@ -107,19 +131,12 @@ public final class Resolver {
     public func resolve(
         _ name: String, port: UInt16, family: Family, callback: @escaping (Answer) -> Void
     ) -> Query {
-        loop.assertOnThread()
-        let number = nextNumber
-        nextNumber += 1
-        pending[number] = Pending(
-            port: port, family: family, deadline: loop.now &+ configuration.timeout, callback: callback)
+        let number = begin(.addresses(port: port, family: family, callback: callback))
         if let address = SocketAddress(numericHost: name, port: port) {
-            answered.append((number, .success([address])))
+            answered.append((number, .addresses([address])))
         } else if !Self.isValid(name) {
-            answered.append((number, .failure(.invalidName)))
-        } else if running >= configuration.maximumQueries {
-            answered.append((number, .failure(.tooManyQueries)))
-        } else if let channel = unsafe channel {
-            running += 1
+            answered.append((number, .none(.invalidName)))
+        } else if let channel = unsafe channelForQuery(number) {
             var hints = ares_addrinfo_hints()
             hints.ai_flags = Int32(ARES_AI_NOSORT)
             hints.ai_family =
@@ -128,17 +145,60 @@ public final class Resolver {
                 case .ipv6Only: AF_INET6
                 case .ipv4First, .ipv6First: AF_UNSPEC
                 }
-            // Freed by the callback, which c-ares calls exactly once.
-            let ticket = UnsafeMutablePointer<ResolverTicket>.allocate(capacity: 1)
-            unsafe ticket.initialize(to: ResolverTicket(resolver: Unmanaged.passUnretained(self), number: number))
             isProcessing = true
-            unsafe ares_getaddrinfo(channel, name, nil, &hints, resolverAnswered, ticket)
+            unsafe ares_getaddrinfo(channel, name, nil, &hints, resolverAnswered, ticket(number))
             isProcessing = false
-        } else {
-            answered.append((number, .failure(.failed(ARES_EDESTRUCTION))))
         }
         setTimer()
         return Query(number: number)
+    }
+
+    /// Looks up the name of an address, whatever its port; the callback is called once, on the loop, never inside this call.
+    @discardableResult
+    public func name(of address: SocketAddress, callback: @escaping (NameAnswer) -> Void) -> Query {
+        let number = begin(.name(callback: callback))
+        if let channel = unsafe channelForQuery(number) {
+            isProcessing = true
+            if address.isIPv4 {
+                var bytes = UInt32(truncatingIfNeeded: address.low).bigEndian
+                unsafe ares_gethostbyaddr(channel, &bytes, 4, AF_INET, resolverNamed, ticket(number))
+            } else {
+                var bytes = (address.high.bigEndian, address.low.bigEndian)
+                unsafe ares_gethostbyaddr(channel, &bytes, 16, AF_INET6, resolverNamed, ticket(number))
+            }
+            isProcessing = false
+        }
+        setTimer()
+        return Query(number: number)
+    }
+
+    private func begin(_ wanted: Wanted) -> UInt64 {
+        loop.assertOnThread()
+        let number = nextNumber
+        nextNumber += 1
+        pending[number] = Pending(wanted: wanted, deadline: loop.now &+ configuration.timeout)
+        return number
+    }
+
+    /// The channel for one more query, which c-ares then has to be given; `nil` when the query is answered without.
+    private func channelForQuery(_ number: UInt64) -> ares_channel? {
+        guard let channel = unsafe channel else {
+            answered.append((number, .none(.failed(ARES_EDESTRUCTION))))
+            return nil
+        }
+        guard running < configuration.maximumQueries else {
+            answered.append((number, .none(.tooManyQueries)))
+            return nil
+        }
+        running += 1
+        return unsafe channel
+    }
+
+    /// What c-ares hands back with the answer; freed by the callback, which c-ares calls exactly once.
+    private func ticket(_ number: UInt64) -> UnsafeMutablePointer<ResolverTicket> {
+        let ticket = UnsafeMutablePointer<ResolverTicket>.allocate(capacity: 1)
+        unsafe ticket.initialize(to: ResolverTicket(resolver: Unmanaged.passUnretained(self), number: number))
+        return unsafe ticket
     }
 
     /// Forgets a query: its callback is let go of and not called.
@@ -188,10 +248,10 @@ public final class Resolver {
     private func deliver() {
         let answers = answered
         answered = []
-        for (number, answer) in answers { pending.removeValue(forKey: number)?.callback(answer) }
+        for (number, found) in answers { pending.removeValue(forKey: number)?.wanted.tell(found) }
         let now = loop.now
         let late = pending.filter { $0.value.deadline <= now }.map(\.key).sorted()
-        for number in late { pending.removeValue(forKey: number)?.callback(.failure(.timedOut)) }
+        for number in late { pending.removeValue(forKey: number)?.wanted.tell(.none(.timedOut)) }
     }
 
     /// Sets the timer for what c-ares wants, for the first deadline, or at once when answers wait.
@@ -214,24 +274,41 @@ public final class Resolver {
     fileprivate func answered(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<ares_addrinfo>?) {
         defer { if let result = unsafe result { unsafe ares_freeaddrinfo(result) } }
         running -= 1
-        guard let query = pending[number] else { return }
-        let answer: Answer
-        switch status {
-        case ARES_SUCCESS:
-            let addresses = unsafe Self.addresses(result, query)
-            answer = addresses.isEmpty ? .failure(.notFound) : .success(addresses)
-        case ARES_ENOTFOUND, ARES_ENODATA: answer = .failure(.notFound)
-        case ARES_ETIMEOUT: answer = .failure(.timedOut)
-        case ARES_EBADNAME: answer = .failure(.invalidName)
-        default: answer = .failure(.failed(status))
+        guard case .addresses(let port, let family, _)? = pending[number]?.wanted else { return }
+        guard status == ARES_SUCCESS else {
+            answered.append((number, .none(Self.error(status))))
+            return
         }
-        answered.append((number, answer))
+        let addresses = unsafe Self.addresses(result, port, family)
+        answered.append((number, addresses.isEmpty ? .none(.notFound) : .addresses(addresses)))
     }
 
-    private static func addresses(_ result: UnsafeMutablePointer<ares_addrinfo>?, _ query: Pending) -> [SocketAddress] {
+    /// Notes c-ares' answer to a query for a name.
+    fileprivate func named(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<hostent>?) {
+        running -= 1
+        guard case .name? = pending[number]?.wanted else { return }
+        if status == ARES_SUCCESS, let name = unsafe result?.pointee.h_name {
+            answered.append((number, .name(unsafe String(cString: name))))
+        } else {
+            answered.append((number, .none(status == ARES_SUCCESS ? .notFound : Self.error(status))))
+        }
+    }
+
+    private static func error(_ status: Int32) -> ResolverError {
+        switch status {
+        case ARES_ENOTFOUND, ARES_ENODATA: .notFound
+        case ARES_ETIMEOUT: .timedOut
+        case ARES_EBADNAME: .invalidName
+        default: .failed(status)
+        }
+    }
+
+    private static func addresses(
+        _ result: UnsafeMutablePointer<ares_addrinfo>?, _ port: UInt16, _ family: Family
+    ) -> [SocketAddress] {
         var (first, second): ([SocketAddress], [SocketAddress]) = ([], [])
         let wantsIPv4First =
-            switch query.family {
+            switch family {
             case .ipv4Only, .ipv4First: true
             case .ipv6Only, .ipv6First: false
             }
@@ -243,12 +320,12 @@ public final class Resolver {
             else { continue }
             // A mapped IPv4 address in an AAAA record counts as what it is.
             if address.isIPv4 == wantsIPv4First {
-                first.append(address.with(port: query.port))
+                first.append(address.with(port: port))
             } else {
-                second.append(address.with(port: query.port))
+                second.append(address.with(port: port))
             }
         }
-        switch query.family {
+        switch family {
         case .ipv4Only, .ipv6Only: return Array(first.prefix(maximumAddresses))
         case .ipv4First, .ipv6First:
             // Some of the second family stay, if only to be tried last.
@@ -333,6 +410,15 @@ private func resolverAnswered(
     let (resolver, number) = unsafe (ticket.pointee.resolver, ticket.pointee.number)
     unsafe ticket.deallocate()
     unsafe resolver._withUnsafeGuaranteedRef { unsafe $0.answered(number, status, result) }
+}
+
+private func resolverNamed(
+    _ argument: UnsafeMutableRawPointer?, _ status: Int32, _ timeouts: Int32, _ result: UnsafeMutablePointer<hostent>?
+) {
+    let ticket = unsafe argument!.assumingMemoryBound(to: ResolverTicket.self)
+    let (resolver, number) = unsafe (ticket.pointee.resolver, ticket.pointee.number)
+    unsafe ticket.deallocate()
+    unsafe resolver._withUnsafeGuaranteedRef { unsafe $0.named(number, status, result) }
 }
 
 private func resolverSocketReady(_ handle: UnsafeMutablePointer<uv_poll_t>?, _ status: Int32, _ events: Int32) {

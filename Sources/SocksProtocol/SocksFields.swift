@@ -67,7 +67,8 @@ struct SocksFields: ~Escapable {
         let version = try u8()
         guard version == 4 else { throw .bad(.badRequestVersion(version)) }
         let commandByte = try u8()
-        guard let command = SocksRequest.Command(rawValue: commandByte), [.connect, .bind].contains(command) else {
+        guard let command = SocksRequest.Command(rawValue: commandByte), [.connect, .bind, .resolve].contains(command)
+        else {
             throw .bad(.unknownCommand(commandByte))
         }
         let port = UInt16(truncatingIfNeeded: try number(bytes: 2))

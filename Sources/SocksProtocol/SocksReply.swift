@@ -47,6 +47,24 @@ public enum SocksReply: UInt8, Sendable, CaseIterable {
         }
     }
 
+    /// The reply to RESOLVE or RESOLVE_PTR that has found `host`, as Tor's socks-extensions have it.
+    ///
+    /// SOCKS4 has no place for an IPv6 address or a name, and HTTP has no such request: nothing is found.
+    public static func encoded(found host: Destination.Host, via: ProxyProtocol) -> [UInt8] {
+        switch (via, host) {
+        case (.socks5, .address(let address)):
+            return succeeded.encoded(bound: Endpoint(address: address, port: 0))
+        case (.socks5, .name(let name)):
+            let text = Array(name.text.utf8)
+            return [SocksMethod.version, succeeded.rawValue, 0, SocksAddressType.name.rawValue, UInt8(text.count)]
+                + text + [0, 0]
+        case (.socks4, .address(let address)):
+            guard let value = address.v4 else { return hostUnreachable.encoded(via: via) }
+            return [0, 90, 0, 0] + (0..<4).map { UInt8(truncatingIfNeeded: value >> UInt32(24 - 8 * $0)) }
+        case (.socks4, .name), (.http, _): return hostUnreachable.encoded(via: via)
+        }
+    }
+
     /// The reply message of SOCKS5, with the address and port at which the server is bound for this request.
     public func encoded(bound: Endpoint = unspecified) -> [UInt8] {
         var writer = ByteWriter(capacity: 22)

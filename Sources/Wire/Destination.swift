@@ -22,6 +22,23 @@ public struct Destination: Hashable, Sendable {
     /// The longest encoding in bytes.
     public static let maximumSize = 1 + 1 + HostName.maximumLength + 2
 
+    /// Writes the kind, the address in network order or the name behind its length, and the port.
+    public func encode(into writer: inout ByteWriter) {
+        host.encode(into: &writer)
+        writer.u16(port)
+    }
+
+    /// Reads a destination from the front of what `reader` holds.
+    ///
+    /// Each destination has one encoding: a mapped IPv4 address as IPv6, an address as a name and a name that is
+    /// not in its plain form throw `outOfRange`.
+    public static func decode(from reader: inout ByteReader) throws(WireError) -> Destination {
+        let host = try Host.decode(from: &reader)
+        return Destination(host: host, port: try reader.u16())
+    }
+}
+
+extension Destination.Host {
     /// The first byte of an encoding.
     private enum Kind: UInt8 {
         case v4 = 1
@@ -29,9 +46,9 @@ public struct Destination: Hashable, Sendable {
         case name = 3
     }
 
-    /// Writes the kind, the address in network order or the name behind its length, and the port.
-    public func encode(into writer: inout ByteWriter) {
-        switch host {
+    /// Writes the kind and the address in network order, or the name behind its length.
+    func encode(into writer: inout ByteWriter) {
+        switch self {
         case .address(let address):
             if let value = address.v4 {
                 writer.u8(Kind.v4.rawValue)
@@ -46,32 +63,26 @@ public struct Destination: Hashable, Sendable {
             writer.u8(UInt8(name.text.utf8.count))
             writer.raw(name.text.utf8)
         }
-        writer.u16(port)
     }
 
-    /// Reads a destination from the front of what `reader` holds.
-    ///
-    /// Each destination has one encoding: a mapped IPv4 address as IPv6, an address as a name and a name that is
-    /// not in its plain form throw `outOfRange`.
-    public static func decode(from reader: inout ByteReader) throws(WireError) -> Destination {
+    /// Reads a host, with the rules of `Destination.decode(from:)`.
+    static func decode(from reader: inout ByteReader) throws(WireError) -> Destination.Host {
         let byte = try reader.u8()
         guard let kind = Kind(rawValue: byte) else { throw .unknownKind(UInt64(byte)) }
-        let host: Host
         switch kind {
         case .v4:
-            host = .address(IPAddress(v4: (try reader.u32()).byteSwapped))
+            return .address(IPAddress(v4: (try reader.u32()).byteSwapped))
         case .v6:
             let address = IPAddress(high: (try reader.u64()).byteSwapped, low: (try reader.u64()).byteSwapped)
             guard address.v4 == nil else { throw .outOfRange }
-            host = .address(address)
+            return .address(address)
         case .name:
             let count = Int(try reader.u8())
             guard 1...HostName.maximumLength ~= count else { throw .outOfRange }
             let bytes = try reader.array(count)
             guard let name = HostName(ascii: bytes), name.text.utf8.elementsEqual(bytes) else { throw .outOfRange }
-            host = .name(name)
+            return .name(name)
         }
-        return Destination(host: host, port: try reader.u16())
     }
 }
 

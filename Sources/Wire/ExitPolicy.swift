@@ -26,6 +26,9 @@ public struct ExitPolicy: Sendable {
         self.own = own
     }
 
+    /// Whether a look-up may have to do with `address`: none tells, or asks for, what cannot be connected to.
+    public func answers(_ address: IPAddress) -> Bool { allows(address, port: 443, .tcp) }
+
     /// Whether a connection to `port` at `address` may be opened.
     ///
     /// A NAT64 or 6to4 address is judged by the IPv4 address that it leads to.

@@ -8,6 +8,10 @@ public struct OpenRequest: Hashable, Sendable {
     public enum Kind: UInt8, Sendable {
         /// A TCP connection.
         case tcp = 1
+        /// Nothing: it looks up the address of a name.
+        case resolve = 2
+        /// Nothing: it looks up the name of an address.
+        case resolvePointer = 3
     }
 
     /// The version of the format.
@@ -38,7 +42,8 @@ public struct OpenRequest: Hashable, Sendable {
     /// Reads a request from the first bytes of a stream; `nil` while more are needed.
     ///
     /// `bytes` is all that has come so far; `consumed` of it is the request, the rest is for the destination. Throws for an
-    /// unknown version or kind, an impossible destination and port 0, as soon as the bytes show it.
+    /// unknown version or kind, an impossible destination and, for TCP, port 0, as soon as the bytes show it. A look-up has
+    /// port 0, and a name or an address, whichever it is for.
     public static func decode(from bytes: RawSpan) throws(WireError) -> (request: OpenRequest, consumed: Int)? {
         var reader = ByteReader(bytes)
         do throws(WireError) {
@@ -47,7 +52,12 @@ public struct OpenRequest: Hashable, Sendable {
             let kindByte = try reader.u8()
             guard let kind = Kind(rawValue: kindByte) else { throw .unknownKind(UInt64(kindByte)) }
             let destination = try Destination.decode(from: &reader)
-            guard destination.port != 0 else { throw .outOfRange }
+            switch (kind, destination.host) {
+            case (.tcp, _): guard destination.port != 0 else { throw .outOfRange }
+            case (.resolve, .name), (.resolvePointer, .address):
+                guard destination.port == 0 else { throw .outOfRange }
+            case (.resolve, .address), (.resolvePointer, .name): throw .outOfRange
+            }
             return (OpenRequest(kind: kind, destination: destination), reader.offset)
         } catch {
             if error == .truncated, bytes.byteCount < maximumSize { return nil }

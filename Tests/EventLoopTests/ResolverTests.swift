@@ -2,6 +2,8 @@ import EventLoop
 import Testing
 
 /// A name server for one name: `there.test` is 192.0.2.1 and 2001:db8::1, `quiet.test` has no answer, others are not there.
+///
+/// The addresses that end in 1 have that name too.
 private final class NameServer: DatagramReceiver {
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
         for index in 0..<batch.count {
@@ -13,11 +15,15 @@ private final class NameServer: DatagramReceiver {
             guard let nameEnd = question.firstIndex(of: 0) else { continue }
             let asked = Array(question[...(nameEnd + 4)])
             let isIPv6 = question[nameEnd + 2] == 28
-            let isThere = name == "there"
+            let isPointer = question[nameEnd + 2] == 12
+            let isThere = name == (isPointer ? "1" : "there")
             var answer = Array(query[..<2])
             answer += [0x81, isThere ? 0x80 : 0x83, 0, 1, 0, isThere ? 1 : 0, 0, 0, 0, 0]
             answer += asked
-            if isThere {
+            if isThere, isPointer {
+                answer += [0xc0, 12, 0, 12, 0, 1, 0, 0, 0, 60, 0, 12, 5] + Array("there".utf8) + [4]
+                answer += Array("test".utf8) + [0]
+            } else if isThere {
                 answer += [0xc0, 12, 0, isIPv6 ? 28 : 1, 0, 1, 0, 0, 0, 60, 0, isIPv6 ? 16 : 4]
                 answer += isIPv6 ? [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1] : [192, 0, 2, 1]
             }
@@ -71,6 +77,30 @@ private final class NameServer: DatagramReceiver {
     @Test(arguments: ["", "a b", "a\0b", "a\nb", "ä.test", "a\\046b", String(repeating: "a", count: 256)])
     func namesThatCannotBeAreRefused(_ name: String) throws {
         #expect(try answer(name) == .failure(.invalidName))
+    }
+
+    @Test(
+        arguments: [
+            (SocketAddress(ipv4: 0xc000_0201, port: 80), .success("there.test")),
+            (SocketAddress(high: 0x2001_0db8_0000_0000, low: 1, port: 0), .success("there.test")),
+            (SocketAddress(ipv4: 0xc000_0202, port: 0), .failure(.notFound)),
+            (.loopbackIPv4(port: 0), .success("localhost")),
+        ] as [(SocketAddress, Resolver.NameAnswer)])
+    func namesOfAddresses(address: SocketAddress, expected: Resolver.NameAnswer) throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: NameServer())
+        var configuration = Resolver.Configuration()
+        configuration.servers = [server.localAddress.description]
+        let resolver = try Resolver(on: loop, configuration: configuration)
+        var answers: [Resolver.NameAnswer] = []
+        let cancelled = resolver.name(of: address) { _ in Issue.record("a cancelled query calls back") }
+        resolver.cancel(cancelled)
+        resolver.name(of: address) { answers.append($0) }
+        #expect(answers.isEmpty)
+        run(loop) { !answers.isEmpty }
+        resolver.close()
+        #expect(answers == [expected])
     }
 
     @Test func cancelledQueriesDoNotCallBackAndTheLimitHolds() throws {

@@ -1,6 +1,7 @@
 """What apps can speak to the client besides SOCKS5, each with a real client."""
 import http.server
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -122,6 +123,33 @@ class FrontDoors(unittest.TestCase):
         answer = read_all(sock)
         self.assertTrue(answer.startswith(b"HTTP/1.1 200 "))
         self.assertEqual(len(answer.partition(b"\r\n\r\n")[2]), 100)
+
+    def test_l8_look_ups_are_the_exits(self):
+        home = b"\x7f\0\0\1"
+        for request, answer in [
+            (b"\5\1\0\5\xf0\0\3\x09localhost\0\0", b"\5\0\5\0\0\1" + home + b"\0\0"),
+            (b"\5\1\0\5\xf0\0\3\x14no-such-host.invalid\0\0", b"\5\0\5\4\0\1" + bytes(6)),
+            (b"\5\1\0\5\xf0\0\1" + home + b"\0\0", b"\5\0\5\0\0\1" + home + b"\0\0"),
+            (b"\5\1\0\5\xf1\0\1" + home + b"\0\0", b"\5\0\5\0\0\3\x09localhost\0\0"),
+            (b"\5\1\0\5\xf1\0\1\x0a\0\0\1\0\0", b"\5\0\5\2\0\1" + bytes(6)),
+            (b"\4\xf0\0\0\0\0\0\1\0localhost\0", b"\0\x5a\0\0" + home),
+        ]:
+            with self.subTest(request=request):
+                self.assertEqual(read_all(self.connect(request)), answer)
+
+    @unittest.skipUnless(shutil.which("tor-resolve"), "needs tor-resolve")
+    def test_l8_look_ups_by_tor_resolve(self):
+        def resolve(*arguments):
+            return subprocess.run(["tor-resolve", *arguments, self.proxy], capture_output=True, text=True, timeout=30)
+
+        self.assertEqual(resolve("localhost").stdout.strip(), "127.0.0.1")
+        self.assertEqual(resolve("-4", "localhost").stdout.strip(), "127.0.0.1")
+        self.assertEqual(resolve("-x", "127.0.0.1").stdout.strip(), "localhost")
+        for arguments in (["no-such-host.invalid"], ["-4", "no-such-host.invalid"], ["-x", "10.0.0.1"]):
+            with self.subTest(arguments=arguments):
+                failed = resolve(*arguments)
+                self.assertNotEqual(failed.returncode, 0)
+                self.assertEqual(failed.stdout, "")
 
     def test_l2_a_web_page_gets_a_sentence_and_nothing_happens(self):
         wait_until(lambda: self.net.status()["streams"] == 0)

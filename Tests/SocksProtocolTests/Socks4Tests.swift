@@ -55,6 +55,10 @@ private let cases: [Case] = [
     Case("a name of 256 bytes", socks4(address: [0, 0, 0, 1]) + long255 + [1], error: .badName, answer: rejected),
     Case("port 0", socks4(port: 0), error: .badPort, answer: rejected),
     Case("BIND", socks4(command: 2), sent: [], request: request(.bind, "1.2.3.4", 80, via: .socks4)),
+    Case(
+        "RESOLVE", socks4(command: 0xf0, port: 0, address: [0, 0, 0, 1], name: [0x61]), sent: [],
+        request: request(.resolve, "a", 0, via: .socks4)),
+    Case("RESOLVE_PTR", socks4(command: 0xf1), error: .unknownCommand(0xf1), answer: rejected),
     Case("command 0", socks4(command: 0), error: .unknownCommand(0), answer: rejected),
     Case("command 3", socks4(command: 3), error: .unknownCommand(3), answer: rejected),
     Case("command 255", socks4(command: 255), error: .unknownCommand(255), answer: rejected),

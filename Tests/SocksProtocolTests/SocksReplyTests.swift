@@ -10,6 +10,20 @@ import Wire
         }
     }
 
+    @Test func whatLookUpsFind() throws {
+        let v4 = Destination.Host.address(try #require(IPAddress("1.2.3.4")))
+        let v6 = Destination.Host.address(try #require(IPAddress("2001:db8::1")))
+        let name = Destination.Host.name(try #require(HostName("a.example")))
+        #expect(SocksReply.encoded(found: v4, via: .socks5) == [5, 0, 0, 1, 1, 2, 3, 4, 0, 0])
+        #expect(
+            SocksReply.encoded(found: v6, via: .socks5)
+                == [5, 0, 0, 4, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0])
+        #expect(SocksReply.encoded(found: name, via: .socks5) == [5, 0, 0, 3, 9] + Array("a.example".utf8) + [0, 0])
+        #expect(SocksReply.encoded(found: v4, via: .socks4) == [0, 90, 0, 0, 1, 2, 3, 4])
+        #expect(SocksReply.encoded(found: v6, via: .socks4) == [0, 91, 0, 0, 0, 0, 0, 0])
+        #expect(SocksReply.encoded(found: name, via: .socks4) == [0, 91, 0, 0, 0, 0, 0, 0])
+    }
+
     @Test func boundAddresses() throws {
         let v4 = try #require(Endpoint("1.2.3.4:4660"))
         #expect(SocksReply.succeeded.encoded(bound: v4) == [5, 0, 0, 1, 1, 2, 3, 4, 0x12, 0x34])

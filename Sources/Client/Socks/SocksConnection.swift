@@ -18,6 +18,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     private weak var client: Client?
     private var handshake = SocksHandshake()
     private var request: SocksRequest?
+    /// What the exit is asked for.
+    private var kind = OpenRequest.Kind.tcp
     private var deadline: LoopTimer?
     private weak var session: Session?
     private var stream: StreamID?
@@ -57,7 +59,14 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
             answer(send)
             guard request == nil, !isOver else { return }
             request = found
-            guard found.command == .connect else { return reply(.commandNotSupported) }
+            switch (found.command, found.destination.host) {
+            case (.connect, _): kind = .tcp
+            case (.resolve, .name): kind = .resolve
+            case (.resolvePointer, _): kind = .resolvePointer
+            // An address is its own answer.
+            case (.resolve, .address): return reply(SocksReply.encoded(found: found.destination.host, via: found.via))
+            case (.bind, _), (.udpAssociate, _): return reply(.commandNotSupported)
+            }
             setDeadline(Self.openLimit)
             client?.connect(
                 self,
@@ -93,13 +102,16 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
             stream = id
             session.attach(self, to: id)
             socket.stopReading()
-            let opening = OpenRequest(destination: request.destination).encoded()
-            let early = handshake.takeEarlyData()
+            let isLookup = kind != .tcp
+            let destination = Destination(host: request.destination.host, port: isLookup ? 0 : request.destination.port)
+            let opening = OpenRequest(kind: kind, destination: destination).encoded()
+            // Behind a look-up there is nobody to send to.
+            let early = isLookup ? [] : handshake.takeEarlyData()
             let bytes = opening + early
             let taken = session.connection.write(id, bytes.rawSpan)
             // An empty stream takes a request and the early data, which are bounded, or the session has no room at all.
             guard taken == bytes.count else { return reply(.generalFailure) }
-            if hasEnded { session.connection.finish(id) }
+            if hasEnded || isLookup { session.connection.finish(id) }
             session.touch()
         } catch {
             reply(.generalFailure)
@@ -112,6 +124,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     func streamReadable() {
         if let pump { return pump.toSocket() }
         guard !isOver, let session, let stream else { return }
+        guard kind == .tcp else { return lookupReadable(session, stream) }
         var status: OpenReply.Status?
         var isBad = false
         session.connection.withReadable(stream) { bytes in
@@ -128,6 +141,22 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
         switch status {
         case .ok: connected(session, stream)
         case .some(let failure): reply(SocksReply(failure))
+        case nil: if isBad || session.connection.readState(stream) != .open { reply(.generalFailure) }
+        }
+    }
+
+    private func lookupReadable(_ session: Session, _ stream: StreamID) {
+        guard let request else { return }
+        var found: LookupReply?
+        var isBad = false
+        session.connection.withReadable(stream) { bytes in
+            do throws(WireError) { found = try LookupReply.decode(from: bytes, to: kind) } catch { isBad = true }
+            return found == nil ? 0 : bytes.byteCount
+        }
+        session.touch()
+        switch found?.outcome {
+        case .found(let host): reply(SocksReply.encoded(found: host, via: request.via))
+        case .failed(let status): reply(SocksReply(status))
         case nil: if isBad || session.connection.readState(stream) != .open { reply(.generalFailure) }
         }
     }
@@ -152,8 +181,14 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
 
     /// Answers with `failure` and closes behind it.
     private func reply(_ failure: SocksReply) {
-        guard !isOver, pump == nil, let request else { return }
-        answer(failure.encoded(via: request.via))
+        guard let request else { return }
+        reply(failure.encoded(via: request.via))
+    }
+
+    /// Answers with `bytes` and closes behind them.
+    private func reply(_ bytes: [UInt8]) {
+        guard !isOver, pump == nil else { return }
+        answer(bytes)
         letGo()
         closeSoon()
     }

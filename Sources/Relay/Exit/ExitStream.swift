@@ -65,6 +65,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         deadline?.schedule(at: (Instant(nanoseconds: gate.loop.now) + Self.openLimit).nanoseconds)
         let port = request.destination.port
         switch request.destination.host {
+        case .address(let address) where request.kind == .resolvePointer: lookUpName(of: address)
         case .address(let address):
             let only = SocketAddress(high: address.high, low: address.low, port: port)
             connect(to: [only])
@@ -73,11 +74,42 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
                 guard let self, !isOver else { return }
                 query = nil
                 switch answer {
+                case .success(let addresses) where request.kind == .resolve: tell(addresses)
                 case .success(let addresses): connect(to: addresses)
-                case .failure(.notFound), .failure(.invalidName): refuse(.hostNotFound)
-                case .failure(.timedOut): refuse(.timeout)
-                case .failure(.tooManyQueries), .failure(.failed): refuse(.generalFailure)
+                case .failure(let error): refuse(Self.status(of: error))
                 }
+            }
+        }
+    }
+
+    private static func status(of error: ResolverError) -> OpenReply.Status {
+        switch error {
+        case .notFound, .invalidName: .hostNotFound
+        case .timedOut: .timeout
+        case .tooManyQueries, .failed: .generalFailure
+        }
+    }
+
+    // MARK: Look-ups
+
+    /// Tells the first address that the policy allows: names of the exit's own network stay there.
+    private func tell(_ addresses: [SocketAddress]) {
+        let found = addresses.lazy.map { IPAddress(high: $0.high, low: $0.low) }.first { self.gate.policy.answers($0) }
+        guard let found else { return refuse(.notAllowed) }
+        end(with: LookupReply.encoded(found: .address(found)))
+    }
+
+    private func lookUpName(of address: IPAddress) {
+        guard gate.policy.answers(address) else { return refuse(.notAllowed) }
+        let asked = SocketAddress(high: address.high, low: address.low, port: 0)
+        query = gate.resolver.name(of: asked) { [weak self] answer in
+            guard let self, !isOver else { return }
+            query = nil
+            switch answer {
+            case .success(let text):
+                guard let name = HostName(text) else { return refuse(.hostNotFound) }
+                end(with: LookupReply.encoded(found: .name(name)))
+            case .failure(let error): refuse(Self.status(of: error))
             }
         }
     }
@@ -141,9 +173,12 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
     // MARK: Ends
 
     /// Tells the client why there is no connection, and takes no more.
-    func refuse(_ status: OpenReply.Status) {
+    func refuse(_ status: OpenReply.Status) { end(with: OpenReply(status: status).encoded()) }
+
+    /// Sends the whole of what the client gets here, and takes no more.
+    private func end(with answer: [UInt8]) {
         guard !isOver, let session else { return }
-        _ = session.connection.write(id, OpenReply(status: status).encoded().rawSpan)
+        _ = session.connection.write(id, answer.rawSpan)
         session.connection.finish(id)
         session.connection.stopSending(id, code: SessionError.cancelled)
         session.touch()

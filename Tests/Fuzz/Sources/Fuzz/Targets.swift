@@ -67,6 +67,11 @@ private func open(_ input: RawSpan) {
 }
 
 private func reply(_ input: RawSpan) {
+    for kind in [OpenRequest.Kind.resolve, .resolvePointer] {
+        guard case .found(let host)? = (try? LookupReply.decode(from: input, to: kind))?.outcome else { continue }
+        let encoded = LookupReply.encoded(found: host)
+        precondition(encoded == [UInt8](copying: input.extracting(first: encoded.count)), "two encodings")
+    }
     guard let result = try? OpenReply.decode(from: input) else { return }
     precondition(result.reply.encoded().count == result.consumed)
 }
