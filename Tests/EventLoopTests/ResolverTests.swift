@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import Testing
 
 /// A name server for one name: `there.test` is 192.0.2.1 and 2001:db8::1, `quiet.test` has no answer, others are not there.
@@ -51,7 +52,8 @@ private final class NameServer: DatagramReceiver {
         return try #require(answers.first)
     }
 
-    @Test func namesOfTheHostsFileAreFound() throws {
+    @Test(.enabled(if: access("/etc/hosts", R_OK) == 0, "a bare container may have no hosts file"))
+    func namesOfTheHostsFileAreFound() throws {
         #expect(try answer("localhost", family: .ipv4Only) == .success([.loopbackIPv4(port: 80)]))
     }
 
