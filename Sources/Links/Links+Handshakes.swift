@@ -167,7 +167,6 @@ extension Links {
             pending.stay(at: Endpoint(source))
             poll(index)
         case .established(let newLink):
-            if let time = newLink.peerTime { clock.add(time, from: pending.node.key, now: now) }
             let address = SocketAddress(pending.endpoint(answeredFrom: Endpoint(source)))
             guard let link = register(newLink, at: address, index: index) else {
                 return end(pending, .failure(.limit))
@@ -184,6 +183,7 @@ extension Links {
     private func register(_ newLink: consuming NewLink, at address: SocketAddress, index: UInt32) -> ControlLink? {
         let peer = newLink.peer.map { LinkPeer.node(NodeID($0)) } ?? .client
         let isInitiator = newLink.isInitiator
+        let peerTime = newLink.peerTime
         var keyring = newLink.takeKeyring()
         keyring.timing = configuration.keys
         let moment = now
@@ -198,7 +198,7 @@ extension Links {
         let link = ControlLink(
             id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: identity == nil, address: Endpoint(address),
             configuration: configuration,
-            timer: timer, now: moment)
+            peerTime: peerTime, timer: timer, now: moment)
         while links.count <= id.place { links.append(nil) }
         links[id.place] = link
         return link
@@ -215,6 +215,7 @@ extension Links {
 
     private func announce(_ link: ControlLink) {
         link.isUp = true
+        if let node = link.peer.node, let time = link.peerTime { clock.add(time, from: node.key, now: link.since) }
         if let node = link.peer.node, isPreferred(link, for: node) { nodes[node] = link.id }
         control?.linkUp(link.id, peer: link.peer)
         if let node = link.peer.node, let pending = handshakesByNode[node] {

@@ -33,6 +33,8 @@ import Wire
         #expect(b.links.counters.cookiesSent == 0)
         #expect(b.links.peer(of: link.far) == .node(a.nodeID))
         #expect(b.links.existingLink(to: a.nodeID) == link.far)
+        // Whoever began it, each has the other's time.
+        #expect(a.links.timeSources == 1 && b.links.timeSources == 1)
 
         let stranger = try harness.node(staked: false) { $0.initiator.total = .milliseconds(300) }
         var result: Result<LinkID, LinkFailure>?

@@ -140,7 +140,8 @@ public struct LinkResponder: ~Copyable {
         }
         return .accepted(
             AcceptedInitiation(
-                handshake: handshake, network: network, remoteIndex: remoteIndex, suite: suite, peer: peer))
+                handshake: handshake, network: network, remoteIndex: remoteIndex, suite: suite, peer: peer,
+                peerTime: peer == nil ? nil : UnixTime(seconds: timestamp / 1_000_000_000)))
     }
 
     /// Makes room: nodes that have lost their stake could not come back without being asked again anyway.
@@ -170,15 +171,18 @@ public struct AcceptedInitiation: ~Copyable {
     private let suite: Suite
     /// The node that initiates; nil for a client.
     public let peer: Bytes32?
+    private let peerTime: UnixTime?
 
     init(
-        handshake: consuming NoiseHandshake, network: LinkNetwork, remoteIndex: UInt32, suite: Suite, peer: Bytes32?
+        handshake: consuming NoiseHandshake, network: LinkNetwork, remoteIndex: UInt32, suite: Suite, peer: Bytes32?,
+        peerTime: UnixTime?
     ) {
         self.handshake = handshake
         self.network = network
         self.remoteIndex = remoteIndex
         self.suite = suite
         self.peer = peer
+        self.peerTime = peerTime
     }
 
     /// Makes the link and the response to send; nil when the initiator's key turns out to be of low order.
@@ -196,6 +200,7 @@ public struct AcceptedInitiation: ~Copyable {
         let remoteIndex = remoteIndex
         let suite = suite
         let peer = peer
+        let peerTime = peerTime
         guard let result = try? handshake.writeSecond(payload.bytes.rawSpan) else { return nil }
         var message = ByteWriter(capacity: network.packetSize)
         message.u32(HandshakeKind.response.rawValue)
@@ -206,7 +211,7 @@ public struct AcceptedInitiation: ~Copyable {
             bytes: message.bytes,
             link: NewLink(
                 keys: result.takeKeys(), network: network, isInitiator: false, suite: suite, localIndex: localIndex,
-                remoteIndex: remoteIndex, peer: peer, peerTime: nil, now: now))
+                remoteIndex: remoteIndex, peer: peer, peerTime: peerTime, now: now))
     }
 }
 

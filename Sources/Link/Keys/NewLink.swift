@@ -5,7 +5,9 @@ public import Wire
 public struct NewLink: ~Copyable {
     /// The node at the other end; nil for a client.
     public let peer: Bytes32?
-    /// The responder's wall clock, where it sent one; the initiator may set a clock by it.
+    /// The other end's wall clock at the handshake; nil for a client.
+    ///
+    /// A responder believes it only when the link is confirmed: an initiation may be a recorded one.
     public let peerTime: UnixTime?
     /// Whether we began the handshake.
     public let isInitiator: Bool

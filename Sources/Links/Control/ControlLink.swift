@@ -35,6 +35,8 @@ final class ControlLink {
     let isInitiator: Bool
     /// When the handshake was done.
     let since: Instant
+    /// The node's wall clock at that time; nil for a client.
+    let peerTime: UnixTime?
     /// The control connection.
     var connection: Connection
     var requests: [StreamID: Request] = [:]
@@ -58,12 +60,14 @@ final class ControlLink {
     init(
         id: LinkID, peer: LinkPeer, isInitiator: Bool, ownerIsClient: Bool, address: Endpoint,
         configuration: LinksConfiguration,
+        peerTime: UnixTime?,
         timer: LoopTimer, now: Instant
     ) {
         self.id = id
         self.peer = peer
         self.isInitiator = isInitiator
         since = now
+        self.peerTime = peerTime
         self.timer = timer
         var limits = configuration.control
         if peer == .client {
