@@ -20,6 +20,18 @@ public struct RegisteredNode: Hashable, Sendable {
         public internal(set) var amount: UInt64
     }
 
+    /// What a node of one operator has measured of the node.
+    public struct Report: Hashable, Sendable {
+        /// Whose node measured it.
+        public let operatorAccount: Account
+        /// The height of the quorum that it belonged to.
+        public internal(set) var height: UInt64
+        /// When the report came into the registry, in seconds since 1970.
+        public internal(set) var time: UInt64
+        /// What the node carried, in 1,000 bytes a second; 0: it did not answer.
+        public internal(set) var capacity: UInt32
+    }
+
     /// How the node stands.
     public internal(set) var standing: Standing
     /// The operator's part of each reward before it is shared, in 1/10,000.
@@ -36,6 +48,14 @@ public struct RegisteredNode: Hashable, Sendable {
     public internal(set) var leavesAt: UInt64 = 0
     /// The contributions, the operator's first, the others in the order in which they joined.
     public internal(set) var contributions: [Contribution]
+
+    /// The newest report of each of some other operators, by ascending account.
+    public internal(set) var reports: [Report] = []
+
+    /// What others measured, in 1,000 bytes a second: the median of the reports, the lower one of two; nil without any.
+    public var capacity: UInt32? {
+        reports.isEmpty ? nil : reports.map(\.capacity).sorted()[(reports.count - 1) / 2]
+    }
 
     /// Who runs the node.
     public var operatorAccount: Account { contributions[0].account }

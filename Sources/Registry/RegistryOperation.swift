@@ -12,6 +12,10 @@ public struct RegistryOperation: Hashable, Sendable {
     /// The longest encoding in bytes.
     public static let maximumSize = headSize + 42 + maximumVotes * (1 + signatureSize) + signatureSize
     static let headSize = 1 + 1 + 32 + 32 + 8
+    /// The most nodes that one report is about.
+    public static let maximumReported = 16
+    /// What stands for the account in an operation that needs none: 32 zero bytes.
+    public static let nobody = Account(Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan))
 
     /// What a quorum decides about a node.
     public enum Verdict: UInt8, Hashable, Sendable, CaseIterable {
@@ -38,6 +42,20 @@ public struct RegistryOperation: Hashable, Sendable {
         }
     }
 
+    /// What a node measured of another.
+    public struct Measurement: Hashable, Sendable {
+        /// The other.
+        public let node: NodeID
+        /// What it carried, in 1,000 bytes a second; 0: it did not answer.
+        public let capacity: UInt32
+
+        /// The measurement `capacity` of `node`.
+        public init(node: NodeID, capacity: UInt32) {
+            self.node = node
+            self.capacity = capacity
+        }
+    }
+
     /// What is asked for.
     public enum Action: Hashable, Sendable {
         /// Registers `node` with the operator's first `stake` and `fee`; `proof` is the node's signature, 64 bytes.
@@ -58,6 +76,19 @@ public struct RegistryOperation: Hashable, Sendable {
         case claim
         /// Pays a network fee.
         case pay(amount: UInt64)
+        /// Moves `amount` to another account, which is made where it is not there.
+        case transfer(to: Account, amount: UInt64)
+        /// Hands in what `reporter` measured as a member of the quorum of `height`; `measured` by ascending node, `proof`
+        /// the reporter's signature, 64 bytes.
+        case report(reporter: NodeID, height: UInt64, measured: [Measurement], proof: [UInt8])
+
+        /// Whether it stands by itself, so that no account need sign it.
+        var needsNoAccount: Bool {
+            switch self {
+            case .judge, .distribute, .report: true
+            case .register, .contribute, .cancel, .setFee, .leave, .claim, .pay, .transfer: false
+            }
+        }
 
         /// The byte that names the action.
         var kind: UInt8 {
@@ -71,6 +102,8 @@ public struct RegistryOperation: Hashable, Sendable {
             case .distribute: 7
             case .claim: 8
             case .pay: 9
+            case .transfer: 10
+            case .report: 11
             }
         }
     }
@@ -119,6 +152,48 @@ public struct RegistryOperation: Hashable, Sendable {
         self.init(network: network, nonce: nonce, action: action, key: key)
     }
 
+    /// An operation of nobody: a verdict, a distribution or a report, which stand by themselves.
+    public init(unsigned action: Action, network: Bytes32) {
+        precondition(action.needsNoAccount, "this operation is an account's")
+        self.init(
+            network: network, account: Self.nobody, nonce: 0, action: action,
+            signature: [UInt8](repeating: 0, count: Self.signatureSize))
+    }
+
+    /// Nobody's report of the node with `nodeKey`, which was in the quorum of `height`.
+    public init(
+        reporting measured: [Measurement], height: UInt64, network: Bytes32, nodeKey: borrowing SigningKey
+    ) {
+        let measured = measured.sorted { $0.node < $1.node }
+        let reporter = NodeID(nodeKey.publicKey)
+        let message = Self.statement(network: network, reporter: reporter, height: height, measured: measured)
+        let action = Action.report(
+            reporter: reporter, height: height, measured: measured, proof: nodeKey.sign(message.rawSpan))
+        self.init(unsigned: action, network: network)
+    }
+
+    /// What a node signs when it reports.
+    static func statement(
+        network: Bytes32, reporter: NodeID, height: UInt64, measured: [Measurement]
+    ) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw("tunic registry report".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.nodeID(reporter)
+        writer.u64(height)
+        encode(measured, to: &writer)
+        return writer.bytes
+    }
+
+    private static func encode(_ measured: [Measurement], to writer: inout ByteWriter) {
+        writer.u8(UInt8(clamping: measured.count))
+        for measurement in measured {
+            writer.nodeID(measurement.node)
+            writer.u32(measurement.capacity)
+        }
+    }
+
     /// What a member of the quorum of `height`, made in the block `block`, signs.
     public static func ballot(
         _ verdict: Verdict, on node: NodeID, height: UInt64, block: Bytes32, network: Bytes32
@@ -153,8 +228,9 @@ public struct RegistryOperation: Hashable, Sendable {
     /// What the account signs, for a body without its signature.
     private static func message(_ body: [UInt8]) -> [UInt8] { [UInt8]("tunic registry operation".utf8) + [0] + body }
 
-    /// Whether the signature is the account's.
+    /// Whether the signature is the account's; nobody's is 64 zero bytes.
     public var isAuthentic: Bool {
+        if account == Self.nobody { return action.needsNoAccount && signature.allSatisfy { $0 == 0 } }
         let body = Self.body(network: network, account: account, nonce: nonce, action: action)
         return SigningKey.verify(signature.rawSpan, of: Self.message(body).rawSpan, by: account.key)
     }
@@ -198,13 +274,21 @@ extension RegistryOperation {
             }
         case .distribute, .claim: break
         case .pay(let amount): writer.u64(amount)
+        case .transfer(let receiver, let amount):
+            writer.account(receiver)
+            writer.u64(amount)
+        case .report(let reporter, let height, let measured, let proof):
+            writer.nodeID(reporter)
+            writer.u64(height)
+            encode(measured, to: &writer)
+            writer.raw(proof)
         }
         return writer.bytes
     }
 
     /// Reads a whole operation; what is not exactly an encoding throws.
     ///
-    /// No votes, too many, or votes that are not by ascending place throw `outOfRange`.
+    /// No votes or measurements, too many, or such as are not by ascending place or node throw `outOfRange`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let version = try reader.u8()
@@ -247,6 +331,21 @@ extension RegistryOperation {
         case 7: return .distribute
         case 8: return .claim
         case 9: return .pay(amount: try reader.u64())
+        case 10: return .transfer(to: try reader.account(), amount: try reader.u64())
+        case 11:
+            let reporter = try reader.nodeID()
+            let height = try reader.u64()
+            let count = Int(try reader.u8())
+            guard (1...maximumReported).contains(count) else { throw .outOfRange }
+            var measured: [Measurement] = []
+            measured.reserveCapacity(count)
+            for _ in 0..<count {
+                let measurement = Measurement(node: try reader.nodeID(), capacity: try reader.u32())
+                if let last = measured.last, !(last.node < measurement.node) { throw .outOfRange }
+                measured.append(measurement)
+            }
+            let proof = try reader.array(signatureSize)
+            return .report(reporter: reporter, height: height, measured: measured, proof: proof)
         default: throw .unknownKind(UInt64(kind))
         }
     }

@@ -56,6 +56,13 @@ public struct RegistryParameters: Hashable, Sendable {
     /// How many operations one block holds at most.
     public var operationsPerBlock: UInt32 = 1_000
 
+    /// The least that an account holds after a transfer from it, and gets by the transfer that makes it.
+    public var accountMinimum: UInt64 = 1_000_000_000
+    /// How many accounts there are at most, those of the beginning among them.
+    public var maximumAccounts: UInt32 = 100_000
+    /// Of how many operators a node keeps a report.
+    public var reportsPerNode: UInt8 = 10
+
     /// The Session Network's numbers, with `treasury` for what the pool does not get of the fees.
     public init(treasury: Account) { self.treasury = treasury }
 
@@ -66,7 +73,7 @@ public struct RegistryParameters: Hashable, Sendable {
             && maximumContributors < .max && rewardInterval > 0 && intervalsPerYear > 0 && creditPeriod > 0
             && creditAtStart <= creditLimit && (1...Self.quorumLimit).contains(quorumSize)
             && (1...quorumSize).contains(quorumVotes) && voteLifetime > 0
-            && Int(maximumNodes) <= Snapshot.maximumNodes
+            && Int(maximumNodes) <= Snapshot.maximumNodes && reportsPerNode <= Self.quorumLimit
     }
 
     /// The least that an operator brings.
@@ -101,6 +108,9 @@ public struct RegistryParameters: Hashable, Sendable {
         writer.u16(voteLifetime)
         writer.u16(maximumNodes)
         writer.u32(operationsPerBlock)
+        writer.u64(accountMinimum)
+        writer.u32(maximumAccounts)
+        writer.u8(reportsPerNode)
     }
 
     /// Reads parameters; throws `outOfRange` for such as are not valid.
@@ -128,6 +138,9 @@ public struct RegistryParameters: Hashable, Sendable {
         voteLifetime = try reader.u16()
         maximumNodes = try reader.u16()
         operationsPerBlock = try reader.u32()
+        accountMinimum = try reader.u64()
+        maximumAccounts = try reader.u32()
+        reportsPerNode = try reader.u8()
         guard areValid else { throw .outOfRange }
     }
 }

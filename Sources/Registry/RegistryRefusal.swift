@@ -25,6 +25,12 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case zeroAmount
     /// The account's free balance is only `available`.
     case overspent(available: UInt64)
+    /// A transfer leads back to the account that it comes from, or to no account at all.
+    case wrongReceiver
+    /// The transfer makes an account and is below `minimum`.
+    case transferUnder(minimum: UInt64)
+    /// There are as many accounts as there may be.
+    case tooManyAccounts
 
     // Of registering and staking.
     /// The node's signature under its own registration is wrong.
@@ -77,6 +83,16 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case creditTooSmall(credit: UInt64)
     /// The node has credit, so it is not deregistered.
     case creditLeft(credit: UInt64)
+
+    // Of reporting.
+    /// The report is not signed by the node that it names as its maker.
+    case wrongReport
+    /// The node that reports is not in the quorum of that height for a node that it reports on.
+    case notReporter
+    /// The node that reports and one that it reports on have the same operator.
+    case sameOperator
+    /// The operator has reported on a node at that height or a later one.
+    case staleReport
 
     // Of rewards.
     /// The next distribution is at `next`.

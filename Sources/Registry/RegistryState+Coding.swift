@@ -82,7 +82,7 @@ extension RegistryState {
         var last: Account?
         for _ in 0..<count {
             let account = try reader.account()
-            if let last, !(last < account) { throw .outOfRange }
+            guard account != RegistryOperation.nobody, last.map({ $0 < account }) ?? true else { throw .outOfRange }
             last = account
             result[account] = Holding(
                 balance: try reader.u64(), rewards: try reader.u64(), nonce: try reader.u64())
@@ -142,7 +142,7 @@ extension RegistryState {
     /// What holds between the parts of a state: every unit once, every account known, no time that has passed.
     private func check() throws(WireError) {
         guard isBalanced, accounts[parameters.treasury] != nil,
-            nodes.values.allSatisfy({ isConsistent($0) }),
+            accounts.count <= Int(parameters.maximumAccounts), nodes.values.allSatisfy({ isConsistent($0) }),
             locks.allSatisfy({
                 accounts[$0.account] != nil && $0.until >= time
                     && $0.until - time <= UInt64(parameters.deregistrationLock)
@@ -163,9 +163,12 @@ extension RegistryState {
     }
 
     private func isConsistent(_ node: RegisteredNode) -> Bool {
-        guard node.changedHeight <= height, node.contributions.allSatisfy({ accounts[$0.account] != nil }) else {
-            return false
-        }
+        guard node.changedHeight <= height, node.contributions.allSatisfy({ accounts[$0.account] != nil }),
+            node.reports.allSatisfy({
+                accounts[$0.operatorAccount] != nil && $0.operatorAccount != node.operatorAccount && $0.height <= height
+                    && $0.time <= time
+            })
+        else { return false }
         if node.standing == .open { return true }
         return node.activeSince <= node.creditTime && node.creditTime <= time
             && (node.leavesAt == 0 || node.leavesAt <= time + UInt64(parameters.leaveDelay))
@@ -185,6 +188,13 @@ extension RegisteredNode {
         for part in contributions {
             writer.account(part.account)
             writer.u64(part.amount)
+        }
+        writer.u8(UInt8(reports.count))
+        for report in reports {
+            writer.account(report.operatorAccount)
+            writer.u64(report.height)
+            writer.u64(report.time)
+            writer.u32(report.capacity)
         }
     }
 
@@ -215,5 +225,14 @@ extension RegisteredNode {
             contributions[0].amount >= parameters.operatorMinimum,
             isFull || (activeSince == 0 && credit == 0 && creditTime == 0 && leavesAt == 0)
         else { throw .outOfRange }
+        let reportCount = Int(try reader.u8())
+        guard reportCount <= (isFull ? Int(parameters.reportsPerNode) : 0) else { throw .outOfRange }
+        for _ in 0..<reportCount {
+            let report = Report(
+                operatorAccount: try reader.account(), height: try reader.u64(), time: try reader.u64(),
+                capacity: try reader.u32())
+            if let last = reports.last, !(last.operatorAccount < report.operatorAccount) { throw .outOfRange }
+            reports.append(report)
+        }
     }
 }

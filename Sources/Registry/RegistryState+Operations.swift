@@ -40,7 +40,11 @@ extension RegistryState {
                     throw .wrongVote(place: vote.place)
                 }
             }
-        default: break
+        case .report(let reporter, let height, let measured, let proof):
+            let message = RegistryOperation.statement(
+                network: network, reporter: reporter, height: height, measured: measured)
+            guard SigningKey.verify(proof.rawSpan, of: message.rawSpan, by: reporter.key) else { throw .wrongReport }
+        case .contribute, .cancel, .setFee, .leave, .distribute, .claim, .pay, .transfer: break
         }
     }
 
@@ -56,6 +60,10 @@ extension RegistryState {
     private func checkHead(_ operation: RegistryOperation) throws(RegistryRefusal) {
         guard operation.network == network else { throw .otherNetwork }
         guard operationsInBlock < parameters.operationsPerBlock else { throw .blockFull }
+        if operation.account == RegistryOperation.nobody, operation.action.needsNoAccount {
+            guard operation.nonce == 0 else { throw .outOfTurn(expected: 0) }
+            return
+        }
         guard let holding = accounts[operation.account] else { throw .unknownAccount }
         guard operation.nonce >= holding.nonce else { throw .replayed(expected: holding.nonce) }
         guard operation.nonce == holding.nonce, holding.nonce < .max else { throw .outOfTurn(expected: holding.nonce) }
@@ -74,6 +82,9 @@ extension RegistryState {
         case .distribute: try distribute()
         case .claim: try claim(by: account)
         case .pay(let amount): try pay(amount, by: account)
+        case .transfer(let receiver, let amount): try transfer(amount, to: receiver, by: account)
+        case .report(let reporter, let height, let measured, _):
+            try report(measured, by: reporter, height: height)
         }
         accounts[account]?.nonce += 1
         operationsInBlock += 1

@@ -1,6 +1,6 @@
 internal import Wire
 
-// The pool, the rewards and the fees.
+// The pool, the rewards and the fees, and what goes from one account to another.
 
 extension RegistryState {
     /// What the next distribution takes from the pool at most.
@@ -41,6 +41,23 @@ extension RegistryState {
         accounts[account]?.rewards = 0
         if isTreasury { fees = 0 }
         credit(amount, to: account)
+    }
+
+    /// Moves an amount to `receiver`, which is made where it is not there; the sender keeps the least that an account holds.
+    mutating func transfer(_ amount: UInt64, to receiver: Account, by account: Account) throws(RegistryRefusal) {
+        guard amount > 0 else { throw .zeroAmount }
+        let balance = accounts[account]?.balance ?? 0
+        let available = balance - min(balance, parameters.accountMinimum)
+        guard amount <= available else { throw .overspent(available: available) }
+        guard receiver != account, receiver != RegistryOperation.nobody else { throw .wrongReceiver }
+        if accounts[receiver] == nil {
+            guard amount >= parameters.accountMinimum else {
+                throw .transferUnder(minimum: parameters.accountMinimum)
+            }
+            guard accounts.count < Int(parameters.maximumAccounts) else { throw .tooManyAccounts }
+        }
+        accounts[account]?.balance -= amount
+        credit(amount, to: receiver)
     }
 
     /// Takes a network fee: the pool's share rounded down, the rest for the treasury.

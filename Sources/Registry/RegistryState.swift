@@ -72,7 +72,8 @@ public struct RegistryState: Hashable, Sendable {
 
     /// The beginning: what is in the pool and what each account holds, at `time` (seconds since 1970) and height 0.
     ///
-    /// `nil` when the parameters are not valid, the time is beyond `timeLimit`, or the sum has more than 64 bits.
+    /// `nil` when the parameters are not valid, the time is beyond `timeLimit`, an account is 32 zero bytes, there are too many,
+    /// or the sum has more than 64 bits.
     public init?(
         network: Bytes32, parameters: RegistryParameters, time: UInt64, pool: UInt64, balances: [Account: UInt64]
     ) {
@@ -82,9 +83,12 @@ public struct RegistryState: Hashable, Sendable {
             if sum.overflow { return nil }
             supply = sum.partialValue
         }
-        guard parameters.areValid, time <= Self.timeLimit else { return nil }
+        guard parameters.areValid, time <= Self.timeLimit, balances[RegistryOperation.nobody] == nil else { return nil }
         var accounts = balances.mapValues { Holding(balance: $0) }
         if accounts[parameters.treasury] == nil { accounts[parameters.treasury] = Holding(balance: 0) }
+        guard accounts.count <= Int(parameters.maximumAccounts), parameters.treasury != RegistryOperation.nobody else {
+            return nil
+        }
         self.init(
             network: network, parameters: parameters, supply: supply, height: 0, time: time, distributedUntil: time,
             pool: pool, accounts: accounts)
@@ -122,13 +126,19 @@ public struct RegistryState: Hashable, Sendable {
         return Blake2b.digest(bytes.rawSpan)
     }
 
-    /// The active nodes as staked and the decommissioned as suspended, with their operators' accounts, all of weight 1.
+    /// The active nodes as staked and the decommissioned as suspended, with their operators' accounts and what others
+    /// measured of them.
+    ///
+    /// A node that nobody has measured yet counts as what a quarter of the measured ones do not exceed, 1 at least.
     public func snapshot() -> Snapshot? {
+        let measured = nodes.values.compactMap(\.capacity).sorted()
+        let unmeasured = measured.isEmpty ? 1 : measured[(measured.count - 1) / 4]
         let entries = nodes.compactMap { (id, node) -> Snapshot.Entry? in
             guard node.standing != .open else { return nil }
             return Snapshot.Entry(
                 node: id, operatorID: node.operatorAccount.key,
-                state: node.standing == .active ? .staked : .suspended, weight: 1)
+                state: node.standing == .active ? .staked : .suspended,
+                weight: max(1, node.capacity ?? unmeasured))
         }
         return Snapshot(network: network, height: height, time: UnixTime(seconds: time), entries: entries)
     }

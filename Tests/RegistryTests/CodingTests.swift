@@ -21,6 +21,9 @@ import Wire
         town.run(0, town.verdict(.recommission, 3, places: 0..<7))
         town.next(after: 2 * day - 4_000)
         town.run(0, .pay(amount: 12_345))
+        let reporter = Town.nodeIDs.firstIndex(
+            of: town.state.judges(of: Town.nodeIDs[6], height: town.state.height)[0])!
+        town.run(town.report(by: reporter, on: [(6, 1_234)]))
         return town
     }
 
@@ -34,6 +37,7 @@ import Wire
             town.operation(2, .cancel(node: node)), town.operation(3, .setFee(node: node, fee: 9)),
             town.operation(4, .leave(node: node)), town.operation(5, town.verdict(.deregister, 2, places: 1..<8)),
             town.operation(6, .distribute), town.operation(7, .claim), town.operation(8, .pay(amount: .max)),
+            town.operation(9, .transfer(to: Town.treasury, amount: 9)), town.report(by: 3, on: [(4, 7), (5, 0)]),
         ]
     }
 
@@ -64,8 +68,8 @@ import Wire
         bytes[0] = 2
         #expect(throws: WireError.unknownKind(2)) { try decodeOperation(bytes) }
         bytes = all[6]
-        bytes[1] = 10
-        #expect(throws: WireError.unknownKind(10)) { try decodeOperation(bytes) }
+        bytes[1] = 12
+        #expect(throws: WireError.unknownKind(12)) { try decodeOperation(bytes) }
         bytes[1] = 0
         #expect(throws: WireError.unknownKind(0)) { try decodeOperation(bytes) }
         bytes = all[5]

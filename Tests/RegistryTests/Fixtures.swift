@@ -110,6 +110,13 @@ struct Town {
         refuse(operation(account, action), refusal, place)
     }
 
+    /// A report by node `reporter` of what it measured of others, at the present height unless another is given.
+    func report(by reporter: Int, on measured: [(Int, UInt32)], height: UInt64? = nil) -> RegistryOperation {
+        RegistryOperation(
+            reporting: measured.map { .init(node: Self.nodeIDs[$0], capacity: $1) }, height: height ?? state.height,
+            network: networkID, nodeKey: key(100 + UInt64(reporter)))
+    }
+
     /// Registers nodes whose operators hold the full stake: the account of the same number.
     mutating func settle(_ numbers: Range<Int>) {
         for number in numbers { run(registration(UInt64(number), number, stake: full)) }

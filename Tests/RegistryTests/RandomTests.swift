@@ -36,7 +36,7 @@ import Wire
                 #expect(read == town.state)
             }
         }
-        #expect(kinds.count == 9 && kinds.values.allSatisfy { $0 > 100 }, "\(kinds)")
+        #expect(kinds.count == 11 && kinds.values.allSatisfy { $0 > 100 }, "\(kinds)")
         #expect(refusals.count >= 18, "\(refusals)")
         #expect(greatest > 20)
     }
@@ -57,7 +57,7 @@ import Wire
         let id = Town.nodeIDs.randomElement(using: &random)!
         let node = state.nodes[id]
         let isOfNode = Bool.random(using: &random)
-        switch Int.random(in: 0..<20, using: &random) {
+        switch Int.random(in: 0..<24, using: &random) {
         case 0..<4:
             let stake = [full, full / 2, full / 4, full / 4 - 1, full / 3 + 7].randomElement(using: &random)!
             let fee = UInt16.random(in: 0...10_010, using: &random)
@@ -85,7 +85,27 @@ import Wire
             return .judge(verdicts.randomElement(using: &random)!, node: id, height: height, votes: votes)
         case 16: return .distribute
         case 17, 18: return .claim
+        case 19, 20:
+            let receiver =
+                Bool.random(using: &random)
+                ? Town.ids.randomElement(using: &random)! : Account(bytes32(77, random.next() % 40))
+            return .transfer(to: receiver, amount: UInt64.random(in: 0...3 * sesh, using: &random))
+        case 21, 22:
+            return report(state, on: id, by: &account, using: &random)
         default: return .pay(amount: UInt64.random(in: 0...20 * sesh, using: &random))
         }
+    }
+
+    /// A report that most often is by a node of the quorum, and by nobody's account.
+    private func report(
+        _ state: RegistryState, on id: NodeID, by account: inout Account, using random: inout Seeded
+    ) -> Action {
+        if Bool.random(using: &random) { account = RegistryOperation.nobody }
+        let judges = state.judges(of: id, height: state.height)
+        let isMember = Int.random(in: 0..<8, using: &random) > 0
+        let reporter = isMember ? judges.randomElement(using: &random) : Town.nodeIDs.randomElement(using: &random)
+        return .report(
+            reporter: reporter ?? id, height: state.height,
+            measured: [.init(node: id, capacity: UInt32.random(in: 0...9, using: &random))], proof: Self.signature)
     }
 }

@@ -101,7 +101,8 @@ import Wire
             Account(SigningKey(seed: Secret(copying: $0.rawSpan)).publicKey)
         }
         let genesis = try u64s(file("genesis"))
-        let parameters = RegistryParameters(treasury: Account(try file.bytes32("treasury")))
+        var parameters = RegistryParameters(treasury: Account(try file.bytes32("treasury")))
+        parameters.reportsPerNode = 2
         var state = RegistryState(
             network: try file.bytes32("network"), parameters: parameters, time: genesis[0], pool: genesis[1],
             balances: Dictionary(uniqueKeysWithValues: accounts.map { ($0, genesis[2]) }))!
@@ -127,6 +128,12 @@ import Wire
         #expect(state.encoded() == expected)
         let digest = try file.bytes32("state digest")
         #expect(state.digest == digest)
+        let weights = try file("weights")
+        var reader = ByteReader(weights.rawSpan)
+        for entry in try #require(state.snapshot()).entries {
+            let weight = try reader.u32()
+            #expect(entry.weight == weight)
+        }
         let read = try RegistryState(decoding: expected.rawSpan)
         #expect(read == state)
     }
@@ -162,6 +169,8 @@ import Wire
         func operation(_ nonce: UInt64, _ action: Action) -> RegistryOperation {
             RegistryOperation(network: network, nonce: nonce, action: action, key: key)
         }
+        let newcomerSeed = Blake2b.digest([UInt8]("registry vectors newcomer".utf8).rawSpan).array
+        let newcomer = SigningKey(seed: Secret(copying: newcomerSeed.rawSpan)).publicKey
         let made = [
             RegistryOperation(
                 registering: node(0), fee: 1_234, stake: full, network: network, nonce: 0, key: key),
@@ -173,6 +182,11 @@ import Wire
             operation(6, .distribute),
             operation(7, .claim),
             operation(.max, .pay(amount: 10)),
+            operation(8, .transfer(to: Account(newcomer), amount: 2 * sesh)),
+            RegistryOperation(
+                reporting: [(1, 4_000), (2, 0)].map { (index: Int, capacity: UInt32) in
+                    .init(node: NodeID(node(index).publicKey), capacity: capacity)
+                }, height: 9, network: network, nodeKey: node(0)),
         ]
         for (index, operation) in made.enumerated() {
             let bytes = try file("operation.\(index + 1)")

@@ -45,6 +45,12 @@ PLAN = [
     (1, 100, [(1, FULL * 3 // 10)] + [(i, None if i == 12 else FULL * 7 // 100 + 3 * i + 1000) for i in range(3, 13)]),
 ]
 FEE_DAY, FEE = 200, 12_345_678_912_345
+# A newcomer that the last account sends an amount to, twice.
+NEWCOMER = Key("newcomer")
+TRANSFERS = {50: 3 * SESH + 1, 51: 5}
+# Of how many operators a node keeps a report; less than there are, so that old ones go.
+REPORTS = 2
+NOBODY = bytes(32)
 
 
 def stakes(plan):
@@ -58,7 +64,8 @@ def parameters():
     return (
         struct.pack("<QBHQHIIIHIHH", FULL, 10, 2_500, 0, 2_500, month, 15 * DAY, month, 1_400, DAY, 365, 9_000)
         + TREASURY.public
-        + struct.pack("<IIIIIBBHHI", 7_200, 2_880, DAY, 48 * 3600, 7_200, 10, 7, 60, 10_000, 1_000))
+        + struct.pack("<IIIIIBBHHI", 7_200, 2_880, DAY, 48 * 3600, 7_200, 10, 7, 60, 10_000, 1_000)
+        + struct.pack("<QIB", SESH, 100_000, REPORTS))
 
 
 def operation(kind, key, nonce, body):
@@ -81,6 +88,19 @@ def judge(key, nonce, verdict, node, height, block, voters):
     votes = b"".join(bytes([place]) + k.sign(ballot(verdict, node, height, block)) for place, k in voters)
     return operation(
         6, key, nonce, bytes([verdict]) + node.public + struct.pack("<Q", height) + bytes([len(voters)]) + votes)
+
+
+def report(reporter, height, measured):
+    """Nobody's operation: the reporter signs what it measured, by ascending node."""
+    head, entries = reporter.public + struct.pack("<Q", height), bytes([len(measured)])
+    for node in sorted(measured):
+        entries += node + struct.pack("<I", measured[node])
+    proof = reporter.sign(b"tunic registry report\0" + NETWORK + head + entries)
+    return struct.pack("<BB", 1, 11) + NETWORK + NOBODY + bytes(8) + head + entries + proof + bytes(64)
+
+
+def median(values):
+    return sorted(values)[(len(values) - 1) // 2]
 
 
 def block_hash(height):
@@ -111,6 +131,8 @@ def vectors(v):
         operation(7, a, 6, b""),
         operation(8, a, 7, b""),
         operation(9, a, 2**64 - 1, struct.pack("<Q", 10)),
+        operation(10, a, 8, NEWCOMER.public + struct.pack("<Q", 2 * SESH)),
+        report(n, 9, {NODES[1].public: 4_000, NODES[2].public: 0}),
     ]
     for i, sample in enumerate(samples):
         v[f"operation.{i + 1}"] = sample
@@ -125,6 +147,8 @@ def vectors(v):
     nonces = {i: 0 for i in range(len(ACCOUNTS))}
     pool, fees, active, joined, applied = POOL, 0, [], {}, 0
     quorums, pools, paid = [], [], []
+    reports = {i: {} for i in range(4)}  # of each node: operator -> (height, time, capacity)
+    newcomer = 0
 
     def next_nonce(account):
         nonces[account] += 1
@@ -154,6 +178,21 @@ def vectors(v):
             balances[0] -= FEE
             to_pool = floor(Fraction(FEE * 9, 10))
             pool, fees = pool + to_pool, fees + FEE - to_pool
+        if day in TRANSFERS:
+            done.append(operation(10, ACCOUNTS[13], next_nonce(13), NEWCOMER.public + struct.pack("<Q", TRANSFERS[day])))
+            balances[13] -= TRANSFERS[day]
+            newcomer += TRANSFERS[day]
+        if day % 30 == 29:
+            # Each node of the quorum in turn, one a month, reports on all nodes of other operators.
+            chosen = [i for i in range(4) if NODES[i].public in quorums[-1][1]]
+            maker = chosen[day // 30 % len(chosen)]
+            owner = joined[maker][3][0][0]
+            others = [i for i in chosen if joined[i][3][0][0] != owner]
+            done.append(report(NODES[maker], height, {NODES[i].public: 1_000 * i + day for i in others}))
+            for i in others:
+                reports[i][owner] = (height, START + day * DAY, 1_000 * i + day)
+                if len(reports[i]) > REPORTS:
+                    del reports[i][min(reports[i], key=lambda o: (reports[i][o][0], ACCOUNTS[o].public))]
         if day > 0:
             done.append(operation(7, ACCOUNTS[13], next_nonce(13), b""))
             each = floor(Fraction(floor(Fraction(pool) * Fraction(14, 100) / 365), len(active)))
@@ -173,18 +212,24 @@ def vectors(v):
     v["rewards"] = b"".join(struct.pack("<14Q", *day) for day in paid)
 
     supply = POOL + BALANCE * len(ACCOUNTS)
-    assert pool + fees + sum(balances.values()) + sum(rewards.values()) + len(active) * FULL == supply
+    assert pool + fees + newcomer + sum(balances.values()) + sum(rewards.values()) + len(active) * FULL == supply
     state = bytes([1]) + NETWORK + parameters()
     state += struct.pack("<QQQIQQQ", supply, 366, START + 365 * DAY, applied, START + 365 * DAY, pool, fees)
     held = [(key.public, struct.pack("<QQQ", balances[i], rewards[i], nonces[i])) for i, key in enumerate(ACCOUNTS)]
     held.append((TREASURY.public, bytes(24)))
+    held.append((NEWCOMER.public, struct.pack("<QQQ", newcomer, 0, 0)))
     state += struct.pack("<I", len(held)) + b"".join(key + values for key, values in sorted(held))
     state += struct.pack("<I", len(active))
     for i in sorted(active, key=lambda i: NODES[i].public):
         height, since, fee, parts = joined[i]
         state += NODES[i].public + struct.pack("<BHQQQQQB", 2, fee, height, since, 7_200, since, 0, len(parts))
         state += b"".join(ACCOUNTS[account].public + struct.pack("<Q", amount) for account, amount in parts)
+        state += bytes([len(reports[i])])
+        for owner in sorted(reports[i], key=lambda o: ACCOUNTS[o].public):
+            state += ACCOUNTS[owner].public + struct.pack("<QQI", *reports[i][owner])
     state += struct.pack("<I", 0) + struct.pack("<H", 60)
     for height, chosen in quorums[-60:]:
         state += struct.pack("<Q", height) + block_hash(height) + bytes([len(chosen)]) + b"".join(chosen)
+    v["weights"] = struct.pack(
+        "<4I", *(median([c for _, _, c in reports[i].values()]) for i in sorted(active, key=lambda i: NODES[i].public)))
     v["state"], v["state digest"] = state, H(b"tunic registry state\0" + state)

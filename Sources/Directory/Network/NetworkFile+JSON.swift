@@ -107,6 +107,57 @@ private struct Form: Codable {
         }
     }
 
+    struct Authority: Codable {
+        var key: String
+        var node: String
+
+        enum CodingKeys: String, CodingKey, CaseIterable { case key, node }
+
+        init(_ authority: NetworkFile.Authority) {
+            key = hexadecimal(authority.key.array)
+            node = authority.node.description
+        }
+
+        init(from decoder: any Decoder) throws {
+            try decoder.refuseKeys(except: CodingKeys.allCases.map(\.rawValue))
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            key = try values.decode(String.self, forKey: .key)
+            node = try values.decode(String.self, forKey: .node)
+        }
+    }
+
+    struct Ledger: Codable {
+        var blockSeconds: UInt64?
+        var slotSeconds: UInt64?
+        var genesis: Data
+        var blocks: [Data]?
+
+        enum CodingKeys: String, CodingKey, CaseIterable { case blockSeconds, slotSeconds, genesis, blocks }
+
+        init(_ ledger: NetworkFile.Ledger) {
+            blockSeconds = ledger.blockSeconds
+            slotSeconds = ledger.slotSeconds
+            genesis = Data(ledger.genesis)
+            blocks = ledger.blocks.map { Data($0) }
+        }
+
+        init(from decoder: any Decoder) throws {
+            try decoder.refuseKeys(except: CodingKeys.allCases.map(\.rawValue))
+            let values = try decoder.container(keyedBy: CodingKeys.self)
+            blockSeconds = try values.decodeIfPresent(UInt64.self, forKey: .blockSeconds)
+            slotSeconds = try values.decodeIfPresent(UInt64.self, forKey: .slotSeconds)
+            genesis = try values.decode(Data.self, forKey: .genesis)
+            blocks = try values.decodeIfPresent([Data].self, forKey: .blocks)
+        }
+
+        var value: NetworkFile.Ledger {
+            var ledger = NetworkFile.Ledger(genesis: [UInt8](genesis), blocks: (blocks ?? []).map { [UInt8]($0) })
+            ledger.blockSeconds = blockSeconds ?? ledger.blockSeconds
+            ledger.slotSeconds = slotSeconds ?? min(ledger.slotSeconds, ledger.blockSeconds)
+            return ledger
+        }
+    }
+
     struct Limits: Codable {
         var values: NetworkLimits
 
@@ -141,12 +192,16 @@ private struct Form: Codable {
     var requireAddressDiversity: Bool?
     var operatorSharePercent: Int?
     var limits: Limits?
+    var authorities: [Authority]?
+    var authorityThreshold: Int?
+    var ledger: Ledger?
     var bootstrap: [Node]
     var snapshot: Data
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case name, id, packetSize, epochSeconds, snapshotMaximumAge, allowPrivateAddresses, requireOperatorDiversity
         case requireAddressDiversity, operatorSharePercent, limits, bootstrap, snapshot
+        case authorities, authorityThreshold, ledger
     }
 
     init(from decoder: any Decoder) throws {
@@ -162,6 +217,9 @@ private struct Form: Codable {
         requireAddressDiversity = try values.decodeIfPresent(Bool.self, forKey: .requireAddressDiversity)
         operatorSharePercent = try values.decodeIfPresent(Int.self, forKey: .operatorSharePercent)
         limits = try values.decodeIfPresent(Limits.self, forKey: .limits)
+        authorities = try values.decodeIfPresent([Authority].self, forKey: .authorities)
+        authorityThreshold = try values.decodeIfPresent(Int.self, forKey: .authorityThreshold)
+        ledger = try values.decodeIfPresent(Ledger.self, forKey: .ledger)
         bootstrap = try values.decode([Node].self, forKey: .bootstrap)
         snapshot = try values.decode(Data.self, forKey: .snapshot)
     }
@@ -177,6 +235,11 @@ private struct Form: Codable {
         requireAddressDiversity = file.requireAddressDiversity
         operatorSharePercent = file.operatorSharePercent
         limits = Limits(values: file.limits)
+        if !file.authorities.isEmpty {
+            authorities = file.authorities.map { Authority($0) }
+            authorityThreshold = file.authorityThreshold
+        }
+        ledger = file.ledger.map { Ledger($0) }
         bootstrap = file.bootstrap.map { Node(id: $0.node.description, addresses: $0.addresses.map(\.description)) }
         snapshot = Data(file.snapshot.encoded())
     }
@@ -215,6 +278,18 @@ private struct Form: Codable {
         file.requireAddressDiversity = requireAddressDiversity ?? file.requireAddressDiversity
         file.operatorSharePercent = operatorSharePercent ?? file.operatorSharePercent
         file.limits = limits?.values ?? file.limits
+        for (index, authority) in (authorities ?? []).enumerated() {
+            guard let key = bytes32(hexadecimal: authority.key) else {
+                throw .invalid(key: "authorities[\(index)].key", remedy: "give 64 hexadecimal digits")
+            }
+            guard let node = NodeID(authority.node) else {
+                throw .invalid(
+                    key: "authorities[\(index)].node", remedy: "give a node's address, 52 characters and .snode")
+            }
+            file.authorities.append(NetworkFile.Authority(key: key, node: node))
+        }
+        file.authorityThreshold = authorityThreshold ?? 0
+        file.ledger = ledger?.value
         return file
     }
 }

@@ -18,6 +18,38 @@ public struct NetworkFile: Hashable, Sendable {
         }
     }
 
+    /// Who signs the registry's ledger, or a registry file.
+    public struct Authority: Hashable, Sendable {
+        /// The public key.
+        public var key: Bytes32
+        /// The node at which the authority is reached.
+        public var node: NodeID
+
+        /// The authority `key` at `node`.
+        public init(key: Bytes32, node: NodeID) {
+            self.key = key
+            self.node = node
+        }
+    }
+
+    /// How the registry's ledger begins and goes on; `Registry` reads its bytes.
+    public struct Ledger: Hashable, Sendable {
+        /// Seconds from one block to the next.
+        public var blockSeconds: UInt64 = 120
+        /// Seconds for which one authority leads before it is another's turn.
+        public var slotSeconds: UInt64 = 10
+        /// The encoded state of the registry before the first block.
+        public var genesis: [UInt8]
+        /// The first blocks, encoded; they register the network's first nodes.
+        public var blocks: [[UInt8]]
+
+        /// A ledger that begins with the state `genesis` and `blocks`.
+        public init(genesis: [UInt8], blocks: [[UInt8]]) {
+            self.genesis = genesis
+            self.blocks = blocks
+        }
+    }
+
     /// The smallest and the largest packet size: what IPv6 carries everywhere, and what Ethernet carries.
     public static let packetSizes = 1232...1452
     /// The packet size where the file names no other.
@@ -43,6 +75,12 @@ public struct NetworkFile: Hashable, Sendable {
     public var operatorSharePercent = 10
     /// What nodes take on.
     public var limits = NetworkLimits()
+    /// Who signs the ledger or a registry file, 32 at most; empty where the registry is the snapshot and never changes.
+    public var authorities: [Authority] = []
+    /// How many of the authorities must sign; more than half of them.
+    public var authorityThreshold = 0
+    /// The ledger of the registry; nil where the network has none.
+    public var ledger: Ledger?
     /// The nodes that newcomers ask first.
     public var bootstrap: [Bootstrap]
     /// The snapshot that is trusted because this file is.
@@ -73,6 +111,20 @@ public struct NetworkFile: Hashable, Sendable {
             snapshotMaximumAge == 0 || snapshotMaximumAge >= epochSeconds, "snapshotMaximumAge",
             "use 0 for a registry that does not change, else at least epochSeconds")
         try require(1...100 ~= operatorSharePercent, "operatorSharePercent", "use 1 to 100 percent")
+        try require(
+            authorities.count <= 32 && Set(authorities.map(\.key)).count == authorities.count
+                && Set(authorities.map(\.node)).count == authorities.count, "authorities",
+            "name at most 32 authorities, each key and each node once")
+        try require(
+            authorities.isEmpty
+                ? authorityThreshold == 0 : authorities.count / 2 + 1...authorities.count ~= authorityThreshold,
+            "authorityThreshold", "use more than half of the authorities, and no more than all")
+        if let ledger {
+            try require(!authorities.isEmpty, "ledger", "name the authorities that sign it")
+            try require(1...86_400 ~= ledger.blockSeconds, "ledger.blockSeconds", "use 1 to 86400 seconds")
+            try require(
+                1...ledger.blockSeconds ~= ledger.slotSeconds, "ledger.slotSeconds", "use 1 to blockSeconds seconds")
+        }
         for field in NetworkLimits.fields {
             try require(
                 field.range.contains(limits[keyPath: field.path]), "limits.\(field.key)",

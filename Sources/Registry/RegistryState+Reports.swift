@@ -1,0 +1,45 @@
+internal import Wire
+
+// What nodes measure of one another.
+
+extension RegistryState {
+    /// Keeps what `reporter` measured, in place of what a node of its operator reported before.
+    ///
+    /// A report counts where the reporter is in the quorum that the block at `height` chose, so that nobody chooses whom he
+    /// judges; and each operator once, so that many nodes of one are no majority.
+    mutating func report(
+        _ measured: [RegistryOperation.Measurement], by reporter: NodeID, height: UInt64
+    ) throws(RegistryRefusal) {
+        guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
+        guard let maker = nodes[reporter] else { throw .unknownNode }
+        guard maker.standing == .active else { throw .notActive }
+        let account = maker.operatorAccount
+        for measurement in measured {
+            guard let node = nodes[measurement.node] else { throw .unknownNode }
+            guard node.standing != .open else { throw .notFull }
+            guard judges(of: measurement.node, height: height).contains(reporter) else { throw .notReporter }
+            guard node.operatorAccount != account else { throw .sameOperator }
+            let last = node.reports.first { $0.operatorAccount == account }
+            guard (last?.height ?? 0) < height else { throw .staleReport }
+        }
+        for measurement in measured {
+            nodes[measurement.node]?.keep(
+                RegisteredNode.Report(
+                    operatorAccount: account, height: height, time: time, capacity: measurement.capacity),
+                limit: Int(parameters.reportsPerNode))
+        }
+    }
+}
+
+extension RegisteredNode {
+    /// Keeps a report in place of its operator's older one; of more than `limit` the one of the lowest height goes, of those
+    /// the one of the lowest account.
+    mutating func keep(_ report: Report, limit: Int) {
+        reports.removeAll { $0.operatorAccount == report.operatorAccount }
+        let place = reports.firstIndex { report.operatorAccount < $0.operatorAccount } ?? reports.count
+        reports.insert(report, at: place)
+        if reports.count > limit, let oldest = reports.indices.min(by: { reports[$0].height < reports[$1].height }) {
+            reports.remove(at: oldest)
+        }
+    }
+}

@@ -1,0 +1,28 @@
+import EventLoop
+import Testing
+
+/// Work beside the loop.
+@Suite struct WorkTests {
+    @Test func whatAJobReturnsComesBackOnTheLoop() throws {
+        let loop = try Loop()
+        var results: [Int] = []
+        for number in 0..<20 {
+            loop.work({ number * number }) {
+                loop.assertOnThread()
+                results.append($0)
+                if results.count == 20 { loop.stop() }
+            }
+        }
+        #expect(results.isEmpty)
+        loop.run()
+        loop.close()
+        #expect(results.sorted() == (0..<20).map { $0 * $0 })
+    }
+
+    @Test func aClosedLoopCallsBackForNothing() throws {
+        let loop = try Loop()
+        loop.work({ 1 }) { _ in Issue.record("called back by a closed loop") }
+        loop.close()
+        loop.work({ 2 }) { _ in Issue.record("called back by a closed loop") }
+    }
+}
