@@ -47,6 +47,8 @@ let package = Package(
         .systemLibrary(
             name: "CCares", pkgConfig: "libcares", providers: [.apt(["libc-ares-dev"])]),
         .target(name: "CShims"),
+        // libcurl's headers are enough to build it; the library is loaded when a node has an oxend daemon.
+        .target(name: "CCurl"),
 
         // Pure: bytes, a time and events in; bytes, deadlines and events out.
         module("Wire", [.product(name: "BasicContainers", package: "swift-collections")]),
@@ -63,6 +65,9 @@ let package = Package(
             "EventLoop",
             ["CLibUV", "CCares", "CShims", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Store", ["CSQLite", "CShims", "OnionCrypto", "Wire"]),
+        module(
+            "Oxen",
+            ["CCurl", "Directory", "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
         module("Links", ["Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire"]),
         module("Sessions", ["Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),
         module(
@@ -82,7 +87,8 @@ let package = Package(
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "Relay", "Client", "Control", "Bench", "Links", "Store", "Directory", "EventLoop", "OnionCrypto",
+                "Relay", "Client", "Control", "Bench", "Links", "Oxen", "Store", "Directory", "EventLoop",
+                "OnionCrypto",
                 "Wire",
                 "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -119,6 +125,7 @@ let package = Package(
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
         tests("RegistryTests", ["Registry", "OnionCrypto", "VectorFiles", "Wire"]),
+        tests("OxenTests", ["Oxen", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),

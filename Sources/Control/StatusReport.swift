@@ -77,12 +77,14 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var failedBuilds: UInt64?
     /// Builds that a relay refused, by reason.
     public var refusals: [String: UInt64]?
+    /// What a relay beside an oxend daemon knows of it.
+    public var oxend: OxendReport?
     /// How long a client's last builds took in milliseconds, newest last.
     public var buildTimes: [Double]?
 
     enum CodingKeys: String, CodingKey {
         case role, version, ready, problem, socks, node, addresses, exit, draining, links, paths, sessions, streams
-        case descriptors, total, rate, drops, builds, refusals
+        case descriptors, total, rate, drops, builds, refusals, oxend
         case uptime = "uptime_s"
         case failedBuilds = "failed_builds"
         case buildTimes = "build_times_ms"

@@ -45,6 +45,8 @@ public final class Relay {
     public let listenAddresses: [Endpoint]
     private let announced: [Endpoint]
     private let messages: RelayMessages
+    /// Called each second with what keeps the relay from serving, or nil; a drain keeps it from nothing that was promised.
+    public var onProblem: ((String?) -> Void)?
     private var timer: LoopTimer?
     private var published = UnixTime(seconds: 0)
     private var publishedExit: Descriptor.ExitSummary = []
@@ -142,6 +144,7 @@ public final class Relay {
         // A route may come and go: at most one descriptor a minute tells of it.
         let isDue = age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
         if paths.advanceKeys() || isDue { publish() }
+        onProblem?(paths.isDraining ? nil : problem)
         if !hasWarnedOfClock, let wrongClock {
             hasWarnedOfClock = true
             log.error("\(wrongClock)")

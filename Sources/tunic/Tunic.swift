@@ -31,7 +31,7 @@ struct Tunic: ParsableCommand {
         version: "tunic \(version)",
         subcommands: [
             ClientCommand.self, RelayCommand.self, NetworkCommand.self, DevnetCommand.self, StatusCommand.self,
-            PathsCommand.self, BenchCommand.self, VersionCommand.self, RunWithParentCommand.self,
+            PathsCommand.self, OxendCommand.self, BenchCommand.self, VersionCommand.self, RunWithParentCommand.self,
         ])
 
     /// Runs the command line of this process; what goes wrong is one line on standard error.

@@ -4,6 +4,7 @@ internal import Directory
 internal import EventLoop
 internal import Logging
 internal import OnionCrypto
+internal import Oxen
 internal import Relay
 internal import Store
 internal import Wire
@@ -51,6 +52,14 @@ struct RelayCommand: ParsableCommand {
         transform: addressRange)
     var exitAllowed: [CIDR] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "An oxend daemon's administrative JSON-RPC, such as \(OxendAddress.standard): "
+                + "the registry and the node's key come from it.",
+            valueName: "address"),
+        transform: oxendAddress)
+    var oxend: OxendAddress?
+
     mutating func validate() throws {
         guard exit || exitAllowed.isEmpty else { throw ValidationError("--exit-allow has a meaning with --exit only") }
         for isIPv4 in [true, false] where addresses.count(where: { $0.address.isIPv4 == isIPv4 }) > 1 {
@@ -76,7 +85,7 @@ struct RelayCommand: ParsableCommand {
         try ProcessLimits.apply()
         let network = try NetworkFile.read(options.network)
         let controlPath = try options.controlPath(in: data)
-        let key = try RoleFolder.readKey(in: data)
+        let key = try oxend.map { try OxendRegistry.key(of: $0) } ?? RoleFolder.readKey(in: data)
         let store = try RoleFolder.openStore(in: data)
         let loop = try makeLoop()
         let log = options.logging.logger("relay")
@@ -85,28 +94,40 @@ struct RelayCommand: ParsableCommand {
         configuration.announced = announced ?? []
         configuration.isExit = exit
         configuration.exitAllowed = exitAllowed
+        let daemon = oxend.map {
+            OxendRegistry.daemon(
+                at: $0, network: network, node: NodeID(key.publicKey), log: options.logging.logger("oxend"))
+        }
         let relay: Relay
         do {
             relay = try Relay(
-                loop: loop, network: network, configuration: configuration, identity: key, store: store, log: log)
+                loop: loop, network: network, configuration: configuration, identity: key, registry: daemon,
+                store: store, log: log)
         } catch {
             throw Failure.starting(error, at: addresses.map(\.description), option: "--listen")
         }
         let role = Role(
             start: relay.start, finish: { relay.drain(completion: $0) }, close: relay.close,
-            report: { StatusReport(relay.status) }, paths: { nil })
+            report: { StatusReport(relay.status, daemon?.status) }, paths: { nil })
         let process = try RoleProcess(
             on: loop, role: role, controlPath: controlPath, parent: options.parent, log: log)
-        throw ExitCode(process.run())
+        if let daemon {
+            relay.onProblem = { daemon.setProblem($0) }
+            try OxendRegistry.start(daemon)
+        }
+        let status = process.run()
+        daemon?.stop()
+        throw ExitCode(status)
     }
 }
 
 extension StatusReport {
     /// What a relay reports.
-    init(_ status: RelayStatus) {
+    init(_ status: RelayStatus, _ daemon: OxendStatus?) {
         self.init(role: .relay, version: tunic.version)
         ready = status.isReady
-        problem = status.problem
+        problem = status.problem ?? daemon?.problem
+        oxend = daemon.map(OxendReport.init)
         node = status.nodeID.description
         addresses = status.addresses.map(\.description)
         exit = status.isExit

@@ -29,6 +29,7 @@ struct StatusCommand: ParsableCommand {
         table.add("running for", durationText(report.uptime))
         let state = report.draining == true ? "draining" : report.ready ? "yes" : "no"
         table.add("ready", report.problem.map { "\(state): \($0)" } ?? state)
+        if let oxend = report.oxend { addRows(of: oxend, to: &table) }
         table.add("links", "\(report.links)")
         table.add("paths", "\(report.paths)")
         table.add("sessions", "\(report.sessions)")
@@ -46,6 +47,15 @@ struct StatusCommand: ParsableCommand {
             table.add("build time", "median \(median) ms, longest \(numberText(longest, decimals: 1)) ms")
         }
         return table.lines.joined(separator: "\n")
+    }
+
+    private static func addRows(of daemon: OxendReport, to table: inout Table) {
+        let list = "height \(daemon.height), \(daemon.active) active and \(daemon.decommissioned) decommissioned nodes"
+        table.add("oxend", daemon.height == 0 ? "no list yet" : list)
+        table.add("oxend node", daemon.standing ?? "not listed")
+        if let trouble = daemon.trouble {
+            table.add("oxend trouble", "for \(durationText(daemon.silence)): \(trouble)")
+        }
     }
 
     /// Counts by reason, largest first.

@@ -1,0 +1,31 @@
+internal import OnionCrypto
+internal import Wire
+
+/// A name of the Oxen Name Service: the daemon sees its hash only, and what it answers opens with the name.
+struct OxenName {
+    private let text: [UInt8]
+    /// What the daemon is asked for, in hexadecimal.
+    let hash: String
+
+    /// The name in lower case; what is not 1 to 253 bytes of ASCII is none.
+    init?(_ name: String) {
+        let text = Array(name.lowercased().utf8)
+        guard 1...253 ~= text.count, text.allSatisfy({ 0x21...0x7e ~= $0 }) else { return nil }
+        self.text = text
+        hash = hexadecimal(Blake2b.digest(text.rawSpan).array)
+    }
+
+    /// The address that the daemon's value holds: `<z-base-32 of the key>.loki`.
+    func open(value: String, nonce: String) -> String? {
+        guard let sealed = bytes(hexadecimal: value), let nonce = bytes(hexadecimal: nonce) else { return nil }
+        var digest = Blake2b(outputSize: 32, key: Blake2b.digest(text.rawSpan).array.rawSpan)
+        digest.update(text.rawSpan)
+        let key = digest.finishSecret()
+        guard
+            let plain = XChaCha20Poly1305.open(
+                sealed.rawSpan, associated: RawSpan(), nonce: nonce.rawSpan, key: key),
+            let address = Bytes32(plain)
+        else { return nil }
+        return NodeID(address).description.dropLast(NodeID.suffix.count) + ".loki"
+    }
+}

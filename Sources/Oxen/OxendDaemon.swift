@@ -1,0 +1,145 @@
+public import Directory
+internal import EventLoop
+internal import Glibc
+public import Logging
+internal import Synchronization
+public import Wire
+
+/// What a node tells its daemon and how often.
+public struct OxendConfiguration: Sendable {
+    /// Where the daemon is.
+    public var address: OxendAddress
+    /// The network that the snapshots are of.
+    public var network: Bytes32
+    /// The node itself.
+    public var node: NodeID
+    /// Blocks between two snapshots: equal at all nodes of the network.
+    public var epochBlocks: UInt64
+    /// What the daemon compares with the least version of a router that it wants beside it.
+    public var version: [UInt16] = [0, 9, 14]
+    /// Seconds between two pings.
+    public var pingSeconds: Int64 = 30
+    /// Seconds between two questions for the list; most are answered with "unchanged".
+    public var pollSeconds: Int64 = 10
+    /// For how many seconds a node must have been unable to serve before the daemon is told.
+    public var problemPatience: Int64 = 600
+
+    /// The defaults for a node beside the daemon at `address`.
+    public init(address: OxendAddress, network: Bytes32, node: NodeID, epochBlocks: UInt64) {
+        self.address = address
+        self.network = network
+        self.node = node
+        self.epochBlocks = epochBlocks
+    }
+}
+
+/// The registry of an oxend daemon, and what a node owes the daemon: pings and the results of its tests.
+///
+/// All calls run on a thread of its own, so that neither a slow daemon nor a list of thousands of nodes holds up a packet. Any
+/// thread may use this object. The last good state stays whatever the daemon does.
+public final class OxendDaemon: RegistrySource, Sendable {
+    /// The most results that wait to be reported.
+    private static let reportLimit = 4_096
+
+    /// What the threads share.
+    struct Shared {
+        var status: OxendStatus
+        var lastGood: Instant
+        var snapshot: Snapshot?
+        var serviceKeys: [NodeID: String] = [:]
+        var reports: [NodeID: Bool] = [:]
+        var problem: (text: String, since: Instant)?
+        var waker: UInt = 0
+        var isStopping = false
+    }
+
+    let configuration: OxendConfiguration
+    let log: Logger
+    let shared: Mutex<Shared>
+    private let thread = Mutex<pthread_t?>(nil)
+
+    /// A daemon that is not asked yet.
+    public init(_ configuration: OxendConfiguration, log: Logger) {
+        self.configuration = configuration
+        self.log = log
+        shared = Mutex(Shared(status: OxendStatus(address: configuration.address.description), lastGood: Self.now))
+    }
+
+    /// The monotonic clock, as loops have it.
+    static var now: Instant {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return Instant(nanoseconds: UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec))
+    }
+
+    // MARK: The thread
+
+    /// Begins to ask; throws when libcurl is missing or there can be no thread.
+    public func start() throws {
+        let connection = try OxendConnection(configuration.address)
+        shared.withLock { $0.waker = connection.waker }
+        let worker = OxendWorker(daemon: self, connection: connection)
+        let context = unsafe Unmanaged.passRetained(worker)
+        try thread.withLock { thread in
+            var started = pthread_t()
+            let result = unsafe pthread_create(&started, nil, workerMain, context.toOpaque())
+            guard result == 0 else {
+                unsafe context.release()
+                throw UVError(code: result, call: "pthread_create")
+            }
+            thread = started
+        }
+    }
+
+    /// Ends the calls that are under way and the thread; returns when it is gone.
+    public func stop() {
+        shared.withLock {
+            $0.isStopping = true
+            OxendConnection.wake($0.waker)
+        }
+        let ended = thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+        if let ended { _ = pthread_join(ended, nil) }
+    }
+
+    // MARK: What a node asks and says
+
+    /// The newest snapshot that the chain gives, when it is above `height`; nobody has signed it.
+    public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
+        guard let newest = shared.withLock({ $0.snapshot }), newest.height > height else { return nil }
+        return SignedSnapshot(newest)
+    }
+
+    /// What is known of the daemon now.
+    public var status: OxendStatus {
+        shared.withLock { shared in
+            var status = shared.status
+            status.silence = Self.now - shared.lastGood
+            return status
+        }
+    }
+
+    /// Says what keeps the node from serving, or that nothing does; the daemon hears of it when it lasts.
+    public func setProblem(_ problem: String?) {
+        shared.withLock { shared in
+            guard let problem else { return shared.problem = nil }
+            shared.problem = (problem, shared.problem?.since ?? Self.now)
+        }
+    }
+
+    /// Has the daemon told whether `node` has passed this node's test; of several for one node the last counts.
+    public func report(_ node: NodeID, passed: Bool) {
+        shared.withLock { shared in
+            guard shared.reports[node] != nil || shared.reports.count < Self.reportLimit else { return }
+            shared.reports[node] = passed
+            OxendConnection.wake(shared.waker)
+        }
+    }
+}
+
+private func workerMain(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    if let context = unsafe context { unsafe Unmanaged<OxendWorker>.fromOpaque(context).takeRetainedValue().run() }
+    return nil
+}

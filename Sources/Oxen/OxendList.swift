@@ -1,0 +1,139 @@
+internal import OnionCrypto
+public import Wire
+
+/// A node as a daemon lists it.
+public struct OxendNode: Hashable, Sendable {
+    /// How a node stands on the chain.
+    public enum Standing: Sendable {
+        /// Not fully funded.
+        case open
+        /// Funded and serving.
+        case active
+        /// Funded, and put aside for bad service.
+        case decommissioned
+    }
+
+    /// What one address has in the node.
+    public struct Contribution: Hashable, Sendable {
+        /// Whose it is, as the chain writes it.
+        public let address: String
+        /// How much it is, in atomic units.
+        public let amount: UInt64
+    }
+
+    /// Its Ed25519 key.
+    public let node: NodeID
+    /// The key under which the chain knows it, in hexadecimal: what reports name.
+    public let serviceKey: String
+    /// How it stands.
+    public let standing: Standing
+    /// Who runs it, as the chain writes it.
+    public let operatorAddress: String
+    /// The operator's fee in millionths.
+    public let fee: UInt64
+    /// What is staked, in atomic units.
+    public let stake: UInt64
+    /// What is to be staked, in atomic units.
+    public let requirement: UInt64
+    /// The contributions, the operator's among them.
+    public let contributions: [Contribution]
+    /// The height at which it was registered.
+    public let registrationHeight: UInt64
+    /// The height at which it came to its present standing.
+    public let stateHeight: UInt64
+    /// The height at which it leaves; 0 when nobody asked.
+    public let unlockHeight: UInt64
+    /// Blocks that it may be away (active), or that are left of them (decommissioned).
+    public let creditBlocks: Int64
+    /// How often it was decommissioned.
+    public let decommissions: UInt64
+    /// When its last proof of being up came, in seconds since 1970; 0: none.
+    public let lastProof: UInt64
+
+    /// The operator in a snapshot: an address of 20 bytes behind zeros, or the digest of another kind of address.
+    public var operatorID: Bytes32 {
+        if operatorAddress.hasPrefix("0x"), let bytes = bytes(hexadecimal: String(operatorAddress.dropFirst(2))),
+            bytes.count == 20, let id = Bytes32([UInt8](repeating: 0, count: 12) + bytes)
+        {
+            return id
+        }
+        return Blake2b.digest(([UInt8]("tunic oxend operator".utf8) + [0] + Array(operatorAddress.utf8)).rawSpan)
+    }
+}
+
+/// The nodes at one block of the chain.
+public struct OxendList: Hashable, Sendable {
+    /// The height of the top block.
+    public let height: UInt64
+    /// Where the others' chains are by the daemon's account; 0 when it knows of no others.
+    public let targetHeight: UInt64
+    /// The top block's hash, 64 hexadecimal digits.
+    public let blockHash: String
+    /// The nodes whose Ed25519 key is known.
+    public let nodes: [OxendNode]
+
+    /// How many nodes stand so.
+    public func count(_ standing: OxendNode.Standing) -> Int { nodes.count { $0.standing == standing } }
+}
+
+extension OxendList {
+    /// The list in a result that has one.
+    init(_ result: NodeListResult) throws(OxendError) {
+        guard let height = result.height else { throw .malformed("no height") }
+        guard let hash = result.blockHash, bytes(hexadecimal: hash)?.count == 32 else {
+            throw .malformed("no block hash")
+        }
+        guard let states = result.nodes else { throw .malformed("no list of nodes") }
+        self.height = height
+        targetHeight = result.targetHeight ?? 0
+        blockHash = hash
+        var nodes: [OxendNode] = []
+        nodes.reserveCapacity(states.count)
+        for state in states {
+            // Before the chain's nodes had one key, the second was known from a node's first proof on.
+            guard let key = state.key, !key.isEmpty else { continue }
+            guard let id = Bytes32(bytes(hexadecimal: key) ?? []), bytes(hexadecimal: state.serviceKey)?.count == 32
+            else {
+                throw .malformed("a key is none")
+            }
+            nodes.append(
+                OxendNode(
+                    node: NodeID(id), serviceKey: state.serviceKey,
+                    standing: state.active ? .active : state.funded ? .decommissioned : .open,
+                    operatorAddress: state.operatorAddress, fee: state.operatorFee ?? 0, stake: state.contributed ?? 0,
+                    requirement: state.requirement ?? 0,
+                    contributions: (state.contributors ?? []).map { .init(address: $0.address, amount: $0.amount) },
+                    registrationHeight: state.registrationHeight ?? 0, stateHeight: state.stateHeight ?? 0,
+                    unlockHeight: state.unlockHeight ?? 0, creditBlocks: state.creditBlocks ?? 0,
+                    decommissions: state.decommissions ?? 0, lastProof: state.lastProof ?? 0))
+        }
+        self.nodes = nodes
+    }
+}
+
+/// The bytes that hexadecimal digits of either case write.
+func bytes(hexadecimal text: String) -> [UInt8]? {
+    let digits = Array(text.utf8)
+    guard digits.count.isMultiple(of: 2) else { return nil }
+    func value(_ digit: UInt8) -> UInt8? {
+        switch digit {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): digit - UInt8(ascii: "0")
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): digit - UInt8(ascii: "a") + 10
+        case UInt8(ascii: "A")...UInt8(ascii: "F"): digit - UInt8(ascii: "A") + 10
+        default: nil
+        }
+    }
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(digits.count / 2)
+    for index in stride(from: 0, to: digits.count, by: 2) {
+        guard let high = value(digits[index]), let low = value(digits[index + 1]) else { return nil }
+        bytes.append(high << 4 | low)
+    }
+    return bytes
+}
+
+/// `bytes` in hexadecimal digits of lower case.
+func hexadecimal(_ bytes: [UInt8]) -> String {
+    let digits = Array("0123456789abcdef".utf8)
+    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+}

@@ -1,0 +1,212 @@
+internal import Logging
+internal import Synchronization
+internal import Wire
+
+/// The thread of a daemon's calls: pings, lists and reports, each kind by itself, so that none waits for another.
+final class OxendWorker {
+    /// Seconds for a list, which is long, and for any other answer.
+    private static let timeout = (list: 60, other: 15)
+    /// How many reports are under way at once.
+    private static let reportsAtOnce = 4
+
+    /// What a call is for; its raw value is the call's tag, for a report with its number added.
+    private enum Kind {
+        static let ping: UInt64 = 1
+        static let list: UInt64 = 2
+        static let header: UInt64 = 3
+        static let reports: UInt64 = 16
+    }
+
+    private let daemon: OxendDaemon
+    private let connection: OxendConnection
+    private var follower: ChainFollower
+    private var nextPing: Instant
+    private var nextList: Instant
+    private var isPinging = false
+    private var isListing = false
+    private var reports: [UInt64: NodeID] = [:]
+    private var nextReport = Kind.reports
+    private var lastTrouble: String?
+    private var lastPingTrouble: String?
+
+    init(daemon: OxendDaemon, connection: OxendConnection) {
+        self.daemon = daemon
+        self.connection = connection
+        follower = ChainFollower(
+            network: daemon.configuration.network, epochBlocks: daemon.configuration.epochBlocks)
+        nextPing = OxendDaemon.now
+        nextList = nextPing
+    }
+
+    /// Runs until it is stopped.
+    func run() {
+        while !daemon.shared.withLock({ $0.isStopping }) {
+            let now = OxendDaemon.now
+            if now >= nextPing { ping(now) }
+            if now >= nextList { ask(now) }
+            sendReports()
+            while let (tag, answer) = connection.next() { take(tag, answer) }
+            let next = min(isPinging ? now + .seconds(1) : nextPing, isListing ? now + .seconds(1) : nextList)
+            connection.wait(Int(max(1, min((next - OxendDaemon.now).inSeconds * 1_000, 1_000))))
+        }
+        // Nobody may wake what is about to go.
+        daemon.shared.withLock { $0.waker = 0 }
+    }
+
+    private func take(_ tag: UInt64, _ answer: Result<[UInt8], OxendError>) {
+        switch tag {
+        case Kind.ping: pinged(answer)
+        case Kind.list: listed(answer)
+        case Kind.header: tookHeader(answer)
+        default: reported(tag, answer)
+        }
+    }
+
+    // MARK: Pings
+
+    private func ping(_ now: Instant) {
+        guard !isPinging else { return }
+        nextPing = now + .seconds(daemon.configuration.pingSeconds)
+        let patience = TimeSpan.seconds(daemon.configuration.problemPatience)
+        let problem = daemon.shared.withLock { shared -> String? in
+            guard let problem = shared.problem, now - problem.since >= patience else { return nil }
+            return problem.text
+        }
+        let parameters = PingParameters(
+            key: hexadecimal(daemon.configuration.node.key.array), version: daemon.configuration.version,
+            error: problem)
+        isPinging = connection.begin(
+            OxendCall(method: "lokinet_ping", params: parameters).bytes, tag: Kind.ping, timeout: Self.timeout.other)
+    }
+
+    private func pinged(_ answer: Result<[UInt8], OxendError>) {
+        isPinging = false
+        var trouble: OxendError?
+        do throws(OxendError) {
+            _ = try oxendResult(PlainResult.self, in: try answer.get())
+        } catch {
+            trouble = error
+        }
+        let text = trouble?.description
+        daemon.shared.withLock { shared in
+            // No answer at all is the silence of a daemon that restarts, which the lists show as well.
+            if case .noAnswer = trouble { return }
+            shared.status.takesPings = text == nil
+            shared.status.pingTrouble = text
+        }
+        if text != lastPingTrouble {
+            lastPingTrouble = text
+            if let text {
+                daemon.log.warning("a ping failed: \(text)")
+            } else {
+                daemon.log.notice("the oxend daemon takes pings")
+            }
+        }
+    }
+
+    // MARK: Lists
+
+    private func ask(_ now: Instant) {
+        guard !isListing else { return }
+        nextList = now + .seconds(daemon.configuration.pollSeconds)
+        let call = OxendCall(
+            method: "get_service_nodes", params: NodeListParameters(pollBlockHash: follower.pollHash))
+        isListing = connection.begin(call.bytes, tag: Kind.list, timeout: Self.timeout.list)
+    }
+
+    private func listed(_ answer: Result<[UInt8], OxendError>) {
+        isListing = false
+        do throws(OxendError) {
+            let result = try oxendResult(NodeListResult.self, in: try answer.get())
+            if result.unchanged == true {
+                guard follower.newest != nil else { throw .malformed("unchanged, before any list") }
+            } else {
+                try follower.take(try OxendList(result))
+            }
+            good()
+            if let height = follower.wantedHeader {
+                let call = OxendCall(method: "get_block_header_by_height", params: HeaderParameters(height: height))
+                _ = connection.begin(call.bytes, tag: Kind.header, timeout: Self.timeout.other)
+            }
+        } catch {
+            bad(error)
+        }
+    }
+
+    private func tookHeader(_ answer: Result<[UInt8], OxendError>) {
+        do throws(OxendError) {
+            let header = try oxendResult(HeaderResult.self, in: try answer.get()).header
+            try follower.takeHeader(
+                height: header.height, hash: header.hash, time: UnixTime(seconds: header.timestamp))
+            daemon.shared.withLock { shared in
+                shared.snapshot = follower.snapshot
+                shared.status.snapshotHeight = follower.snapshot?.height ?? 0
+            }
+        } catch {
+            bad(error)
+        }
+    }
+
+    /// An answer was believed.
+    private func good() {
+        let list = follower.newest
+        daemon.shared.withLock { shared in
+            shared.lastGood = OxendDaemon.now
+            shared.status.trouble = nil
+            guard let list, list.height != shared.status.height || shared.serviceKeys.isEmpty else { return }
+            shared.status.height = list.height
+            shared.status.active = list.count(.active)
+            shared.status.decommissioned = list.count(.decommissioned)
+            shared.status.open = list.count(.open)
+            shared.status.own = list.nodes.first { $0.node == daemon.configuration.node }
+            shared.serviceKeys = Dictionary(list.nodes.map { ($0.node, $0.serviceKey) }) { first, _ in first }
+        }
+        if lastTrouble != nil {
+            lastTrouble = nil
+            daemon.log.notice("the oxend daemon answers again")
+        }
+    }
+
+    /// An answer was none, or was not believed: the last good state stays.
+    private func bad(_ error: OxendError) {
+        let text = error.description
+        daemon.shared.withLock { $0.status.trouble = text }
+        guard text != lastTrouble else { return }
+        lastTrouble = text
+        daemon.log.warning("the registry stays as it was: \(text)")
+    }
+
+    // MARK: Reports
+
+    private func sendReports() {
+        guard reports.count < Self.reportsAtOnce else { return }
+        let room = Self.reportsAtOnce - reports.count
+        let waiting = daemon.shared.withLock { shared -> [(NodeID, Bool, String)] in
+            guard !shared.reports.isEmpty, !shared.serviceKeys.isEmpty else { return [] }
+            let taken = shared.reports.prefix(room).compactMap { node, passed in
+                shared.serviceKeys[node].map { (node, passed, $0) }
+            }
+            for (node, _) in shared.reports.prefix(room) { shared.reports[node] = nil }
+            return taken
+        }
+        for (node, passed, key) in waiting {
+            let call = OxendCall(method: "report_peer_status", params: ReportParameters(pubkey: key, passed: passed))
+            nextReport += 1
+            if connection.begin(call.bytes, tag: nextReport, timeout: Self.timeout.other) { reports[nextReport] = node }
+        }
+    }
+
+    private func reported(_ tag: UInt64, _ answer: Result<[UInt8], OxendError>) {
+        reports[tag] = nil
+        let isTaken: Bool
+        do throws(OxendError) {
+            _ = try oxendResult(PlainResult.self, in: try answer.get())
+            isTaken = true
+        } catch {
+            isTaken = false
+        }
+        daemon.shared.withLock { shared in
+            if isTaken { shared.status.reportsTaken += 1 } else { shared.status.reportsRefused += 1 }
+        }
+    }
+}

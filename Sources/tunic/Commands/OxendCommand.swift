@@ -1,0 +1,121 @@
+internal import ArgumentParser
+internal import Control
+internal import Oxen
+internal import Wire
+
+/// Asks an oxend daemon what a node beside it would be told.
+struct OxendCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "oxend", abstract: "Ask an oxend daemon for its nodes or for a name.",
+        subcommands: [OxendNodes.self, OxendResolve.self])
+}
+
+/// The daemon's address, as an option.
+struct OxendOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The daemon's JSON-RPC (default: \(OxendAddress.standard)).", valueName: "address"),
+        transform: oxendAddress)
+    var oxend: OxendAddress?
+
+    /// The address that was given, or a daemon's own.
+    func address() throws(OxendError) -> OxendAddress {
+        if let oxend { return oxend }
+        return try OxendAddress(OxendAddress.standard)
+    }
+}
+
+/// A daemon's address on the command line, or why it is none.
+func oxendAddress(_ text: String) throws -> OxendAddress {
+    do throws(OxendError) {
+        return try OxendAddress(text)
+    } catch {
+        throw ValidationError(error.description)
+    }
+}
+
+/// Lists the nodes that the daemon knows.
+struct OxendNodes: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "nodes", abstract: "Show how many nodes the daemon lists, and each with --json.",
+        discussion: """
+            Examples:
+              tunic oxend nodes
+              tunic oxend nodes --oxend http://127.0.0.1:22023 --json
+            """)
+
+    @OptionGroup var options: OxendOptions
+    @Flag(help: "Print every node, as JSON.")
+    var json = false
+
+    func run() throws {
+        let list: OxendList
+        do throws(OxendError) {
+            list = try OxendCalls.list(of: try options.address())
+        } catch {
+            throw Failure(.unavailable, error.description)
+        }
+        if json { return print(Control.json(OxendNodesReport(list))) }
+        var table = Table()
+        table.add("height", "\(list.height)")
+        table.add("active", "\(list.count(.active))")
+        table.add("decommissioned", "\(list.count(.decommissioned))")
+        table.add("not funded", "\(list.count(.open))")
+        print(table.lines.joined(separator: "\n"))
+    }
+}
+
+/// Looks a name up.
+struct OxendResolve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "resolve", abstract: "Print the address that a name of the Oxen Name Service stands for.",
+        discussion: """
+            Example:
+              tunic oxend resolve blocks.loki
+            """)
+
+    @OptionGroup var options: OxendOptions
+    @Argument(help: "The name.")
+    var name: String
+
+    func run() throws {
+        do throws(OxendError) {
+            print(try OxendCalls.resolve(name, by: try options.address()))
+        } catch {
+            throw Failure(error == .unknownName ? .noInput : .unavailable, error.description)
+        }
+    }
+}
+
+/// The nodes of a daemon, for programs.
+struct OxendNodesReport: Encodable {
+    struct Node: Encodable {
+        var node: String
+        var state: String
+        var operatorAddress: String
+        /// In millionths.
+        var fee: UInt64
+        /// In atomic units.
+        var stake: UInt64
+        var credit: Int64
+        var contributors: Int
+
+        enum CodingKeys: String, CodingKey {
+            case node, state, fee, stake, contributors
+            case operatorAddress = "operator"
+            case credit = "credit_blocks"
+        }
+    }
+
+    var height: UInt64
+    var nodes: [Node]
+
+    init(_ list: OxendList) {
+        height = list.height
+        nodes = list.nodes.sorted { $0.node < $1.node }.map {
+            Node(
+                node: $0.node.description, state: "\($0.standing)", operatorAddress: $0.operatorAddress, fee: $0.fee,
+                stake: $0.stake, credit: $0.creditBlocks, contributors: $0.contributions.count)
+        }
+    }
+}
