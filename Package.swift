@@ -49,6 +49,8 @@ let package = Package(
         .target(name: "CShims"),
         // libcurl's headers are enough to build it; the library is loaded when a node has an oxend daemon.
         .target(name: "CCurl"),
+        // toml++ (header only, libtomlplusplus-dev) behind a C function.
+        .target(name: "CToml"),
 
         // Pure: bytes, a time and events in; bytes, deadlines and events out.
         module("Wire", [.product(name: "BasicContainers", package: "swift-collections")]),
@@ -59,6 +61,7 @@ let package = Package(
         module("Directory", ["OnionCrypto", "Wire"]),
         module("Registry", ["OnionCrypto", "Wire"]),
         module("SocksProtocol", ["Wire"]),
+        module("Settings", ["CToml"]),
 
         // Impure: sockets, files, processes.
         module(
@@ -87,9 +90,8 @@ let package = Package(
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "Relay", "Client", "Control", "Bench", "Links", "Oxen", "Store", "Directory", "EventLoop",
-                "OnionCrypto",
-                "Wire",
+                "Relay", "Client", "Control", "Bench", "Settings", "Links", "Oxen", "Store", "Directory", "EventLoop",
+                "OnionCrypto", "Wire",
                 "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -127,6 +129,7 @@ let package = Package(
         tests("RegistryTests", ["Registry", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("OxenTests", ["Oxen", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
+        tests("SettingsTests", ["Settings"]),
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
         tests("ControlTests", ["Control", "EventLoop"]),

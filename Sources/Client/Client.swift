@@ -71,7 +71,7 @@ public final class Client {
         messages = ClientMessages(links: links, pool: pool)
         links.client = pool
         links.control = messages
-        loop.atTurnEnd = { [turn] in turn.run() }
+        loop.addAtTurnEnd { [turn] in turn.run() }
         do {
             for (index, address) in configuration.socks.enumerated() {
                 let socket = try address.listen(on: loop) { [weak self] in self?.accepted($0, by: index) }

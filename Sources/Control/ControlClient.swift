@@ -6,7 +6,7 @@ public enum ControlClient {
     ///
     /// After `timeout` nanoseconds it gives up.
     public static func ask<Report: Decodable>(
-        _ command: ControlCommand, at path: String, on loop: Loop, as type: Report.Type,
+        _ command: ControlCommand, argument: String? = nil, at path: String, on loop: Loop, as type: Report.Type,
         timeout: UInt64 = 5_000_000_000, completion: @escaping (Result<Report, ControlError>) -> Void
     ) {
         Exchange(on: loop, timeout: timeout) { result in
@@ -16,7 +16,7 @@ public enum ControlClient {
                     let refusal = ControlLine.decode(ControlRefusal.self, from: line)
                     return .failure(refusal.map { .refused($0.error) } ?? .malformedReply)
                 })
-        }.begin(ControlLine.encode(ControlRequest(command: command.rawValue)), at: path)
+        }.begin(ControlLine.encode(ControlRequest(command: command.rawValue, argument: argument)), at: path)
     }
 }
 

@@ -1,14 +1,37 @@
 /// What can be asked over the control socket.
 public enum ControlCommand: String, Codable, CaseIterable, Sendable {
-    /// A ``StatusReport``.
+    /// A ``StatusReport``; of a process that is both, the client's, with the relay's in ``StatusReport/others``.
     case status
     /// A ``PathsReport``; a relay refuses it, for it knows no paths, only its own place in them.
     case paths
+    /// New paths for new streams: of the isolation key whose label is the argument, else of all; a ``Done``.
+    case newpath
+    /// The exits that a client may use: an ``ExitsReport``.
+    case exits
+    /// What a client's apps have open, by isolation key: a ``StreamsReport``.
+    case streams
+    /// The figures for Prometheus, in a ``MetricsReport``.
+    case metrics
+    /// The last lines of the log: a ``LogReport``.
+    case log
+    /// Where the status page is: a ``WebReport``.
+    case web
+    /// Reads the configuration again, as SIGHUP does; a ``Done``, or what is wrong with it.
+    case reload
 }
 
-/// One line of the control socket towards the server: `{"command":"status"}`.
-struct ControlRequest: Codable {
-    var command: String
+/// One line of the control socket towards the server: `{"command":"status"}`, some with an argument.
+public struct ControlRequest: Codable, Sendable {
+    /// What is asked.
+    public var command: String
+    /// What it is asked about, where the command has an argument.
+    public var argument: String?
+
+    /// A request of these words.
+    public init(command: String, argument: String? = nil) {
+        self.command = command
+        self.argument = argument
+    }
 }
 
 /// What a provider answers.
@@ -17,8 +40,19 @@ public enum ControlReply: Sendable {
     case status(StatusReport)
     /// To ``ControlCommand/paths``.
     case paths(PathsReport)
+    /// Any other report.
+    case report(any Encodable & Sendable)
     /// Why there is no answer, in one sentence.
     case refusal(String)
+}
+
+/// The answer to a command that did what was asked: `{"done":"…"}`.
+public struct Done: Codable, Sendable, Equatable {
+    /// What was done, in one sentence.
+    public var done: String
+
+    /// Says what was done.
+    public init(_ done: String) { self.done = done }
 }
 
 /// The line that stands for a refusal: `{"error":"…"}`.

@@ -21,7 +21,7 @@ enum ControlLine {
     static let newline = UInt8(ascii: "\n")
 
     /// The answer to a request line.
-    static func answer(to line: [UInt8], from provider: (ControlCommand) -> ControlReply) -> [UInt8] {
+    static func answer(to line: [UInt8], from provider: (ControlCommand, String?) -> ControlReply) -> [UInt8] {
         guard let request = decode(ControlRequest.self, from: line) else {
             return encode(ControlRefusal(error: "a request is one line of JSON like {\"command\":\"status\"}"))
         }
@@ -29,9 +29,10 @@ enum ControlLine {
             let known = ControlCommand.allCases.map(\.rawValue).joined(separator: ", ")
             return encode(ControlRefusal(error: "unknown command; the commands are: \(known)"))
         }
-        return switch provider(command) {
+        return switch provider(command, request.argument) {
         case .status(let report): encode(report)
         case .paths(let report): encode(report)
+        case .report(let report): encode(report)
         case .refusal(let reason): encode(ControlRefusal(error: reason))
         }
     }

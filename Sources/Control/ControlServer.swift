@@ -2,19 +2,18 @@ public import EventLoop
 
 /// Answers requests on a unix socket that only our user may use: one line of JSON each way, as often as is asked.
 ///
-/// Connections, the length of a line, and the time to send a request or read its reply are bounded. Nothing can be changed over
-/// the socket, only asked.
+/// Connections, the length of a line, and the time to send a request or read its reply are bounded.
 public final class ControlServer {
     private let loop: Loop
-    private let provider: (ControlCommand) -> ControlReply
+    private let provider: (ControlCommand, String?) -> ControlReply
     private var listener: StreamListener?
     private var connections: [ObjectIdentifier: Connection] = [:]
 
     /// Listens at `path`; a socket file that nobody listens on any more is replaced.
     ///
-    /// `provider` is asked on the loop, once per request.
+    /// `provider` is asked on the loop, once per request, with the command and its argument.
     public init(
-        on loop: Loop, path: String, provider: @escaping (ControlCommand) -> ControlReply
+        on loop: Loop, path: String, provider: @escaping (ControlCommand, String?) -> ControlReply
     ) throws(ControlError) {
         let length = path.utf8.count
         guard length <= ControlSocket.longestPath else { throw .pathTooLong(length) }
@@ -54,7 +53,7 @@ public final class ControlServer {
 private final class Connection: ByteStreamDelegate {
     private let loop: Loop
     private let stream: ByteStream
-    private let provider: (ControlCommand) -> ControlReply
+    private let provider: (ControlCommand, String?) -> ControlReply
     private let onEnd: (Connection) -> Void
     private var buffer = LineBuffer(limit: ControlSocket.longestRequest)
     private var deadline: LoopTimer?
@@ -62,7 +61,7 @@ private final class Connection: ByteStreamDelegate {
     private var isAnswering = false
 
     init(
-        on loop: Loop, _ stream: ByteStream, provider: @escaping (ControlCommand) -> ControlReply,
+        on loop: Loop, _ stream: ByteStream, provider: @escaping (ControlCommand, String?) -> ControlReply,
         onEnd: @escaping (Connection) -> Void
     ) {
         self.loop = loop

@@ -81,10 +81,12 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var oxend: OxendReport?
     /// How long a client's last builds took in milliseconds, newest last.
     public var buildTimes: [Double]?
+    /// The other role of a process that is client and relay.
+    public var others: [StatusReport]?
 
     enum CodingKeys: String, CodingKey {
         case role, version, ready, problem, socks, node, addresses, exit, draining, links, paths, sessions, streams
-        case descriptors, total, rate, drops, builds, refusals, oxend
+        case descriptors, total, rate, drops, builds, refusals, oxend, others
         case uptime = "uptime_s"
         case failedBuilds = "failed_builds"
         case buildTimes = "build_times_ms"

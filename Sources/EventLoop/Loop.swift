@@ -23,6 +23,15 @@ public final class Loop {
     /// For other work that it leaves behind it calls ``wake()``.
     public var atTurnEnd: (() -> Void)?
 
+    /// Has `work` done at the end of each turn too, behind what ``atTurnEnd`` does already.
+    public func addAtTurnEnd(_ work: @escaping () -> Void) {
+        guard let earlier = atTurnEnd else { return atTurnEnd = work }
+        atTurnEnd = {
+            earlier()
+            work()
+        }
+    }
+
     /// The timers that are set.
     var timers = TimerQueue()
     /// What the timer descriptor is armed for; `.max` is nothing.

@@ -97,7 +97,7 @@ public final class Relay {
         paths.clock = { [links] in links.time }
         links.relay = paths
         links.control = messages
-        loop.atTurnEnd = { [turn] in turn.run() }
+        loop.addAtTurnEnd { [turn] in turn.run() }
     }
 
     /// Publishes the node and begins to serve.

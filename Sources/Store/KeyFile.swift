@@ -29,13 +29,21 @@ public enum KeyFile {
     }
 
     /// Reads the key at `path`.
-    public static func load(_ path: String) throws(StoreError) -> SigningKey {
+    ///
+    /// A credential of systemd (`isCredential`) may belong to root and be readable by a group: its folder is ours alone.
+    public static func load(_ path: String, isCredential: Bool = false) throws(StoreError) -> SigningKey {
         let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .failed(path, "open", errno) }
         defer { close(descriptor) }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw .failed(path, "stat", errno) }
-        try checkPrivate(status, path, isFolder: false)
+        if isCredential {
+            guard status.st_mode & 0o037 == 0 else {
+                throw .tooOpen(path: path, mode: UInt32(status.st_mode), isFolder: false)
+            }
+        } else {
+            try checkPrivate(status, path, isFolder: false)
+        }
         guard status.st_size == Self.size else { throw .damaged(path: path) }
         var bytes = [UInt8](repeating: 0, count: Self.size)
         defer { wipe(&bytes) }

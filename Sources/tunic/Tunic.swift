@@ -30,8 +30,9 @@ struct Tunic: ParsableCommand {
             """,
         version: "tunic \(version)",
         subcommands: [
-            ClientCommand.self, RelayCommand.self, NetworkCommand.self, DevnetCommand.self, StatusCommand.self,
-            PathsCommand.self, OxendCommand.self, BenchCommand.self, VersionCommand.self, RunWithParentCommand.self,
+            RunCommand.self, ClientCommand.self, RelayCommand.self, ConfigCommand.self, NetworkCommand.self,
+            DevnetCommand.self, StatusCommand.self, PathsCommand.self, OxendCommand.self, BenchCommand.self,
+            VersionCommand.self, RunWithParentCommand.self,
         ])
 
     /// Runs the command line of this process; what goes wrong is one line on standard error.

@@ -68,7 +68,7 @@ private final class Collector: ByteStreamDelegate {
     @Test func reportsAndRefusalsReachTheClient() throws {
         let bench = try Bench()
         let report = StatusReport(role: .client, version: "1")
-        let server = try ControlServer(on: bench.loop, path: bench.path) { command in
+        let server = try ControlServer(on: bench.loop, path: bench.path) { command, _ in
             command == .status ? .status(report) : .refusal("a relay has no paths")
         }
         #expect(bench.ask(.status, as: StatusReport.self) == .success(report))
@@ -79,7 +79,7 @@ private final class Collector: ByteStreamDelegate {
 
     @Test func theSocketIsOurUsersAlone() throws {
         let bench = try Bench()
-        let server = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("") }
+        let server = try ControlServer(on: bench.loop, path: bench.path) { _, _ in .refusal("") }
         var status = stat()
         #expect(unsafe lstat(bench.path, &status) == 0 && status.st_mode & 0o777 == 0o600)
         server.close()
@@ -87,7 +87,7 @@ private final class Collector: ByteStreamDelegate {
 
     @Test func severalRequestsComeBackInOrderOnOneConnection() throws {
         let bench = try Bench()
-        let server = try ControlServer(on: bench.loop, path: bench.path) { .refusal($0.rawValue) }
+        let server = try ControlServer(on: bench.loop, path: bench.path) { command, _ in .refusal(command.rawValue) }
         let collector = Collector()
         let stream = try ByteStream.connect(on: bench.loop, toUnixPath: bench.path, delegate: collector)
         try stream.write(Array("{\"command\":\"paths\"}\nx\n{\"command\":\"status\"}\n".utf8))
@@ -101,7 +101,7 @@ private final class Collector: ByteStreamDelegate {
 
     @Test func anEndlessLineIsRefusedAndTheConnectionClosed() throws {
         let bench = try Bench()
-        let server = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("") }
+        let server = try ControlServer(on: bench.loop, path: bench.path) { _, _ in .refusal("") }
         let collector = Collector()
         let stream = try ByteStream.connect(on: bench.loop, toUnixPath: bench.path, delegate: collector)
         try stream.write(Array(repeating: UInt8(ascii: "a"), count: ControlSocket.longestRequest + 1))
@@ -113,7 +113,7 @@ private final class Collector: ByteStreamDelegate {
 
     @Test func connectionsBeyondTheLimitAreClosed() throws {
         let bench = try Bench()
-        let server = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("") }
+        let server = try ControlServer(on: bench.loop, path: bench.path) { _, _ in .refusal("") }
         var held: [ByteStream] = []
         var collectors: [Collector] = []
         for _ in 0...ControlSocket.connectionLimit {
@@ -152,15 +152,15 @@ private final class Collector: ByteStreamDelegate {
         #expect(result == .failure(.pathTooLong(108)))
         let long = "/" + String(repeating: "a", count: 200)
         #expect(throws: ControlError.pathTooLong(201)) {
-            _ = try ControlServer(on: bench.loop, path: long) { _ in .refusal("") }
+            _ = try ControlServer(on: bench.loop, path: long) { _, _ in .refusal("") }
         }
     }
 
     @Test func anOtherServersSocketIsNotTaken() throws {
         let bench = try Bench()
-        let server = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("first") }
+        let server = try ControlServer(on: bench.loop, path: bench.path) { _, _ in .refusal("first") }
         #expect(throws: ControlError.inUse) {
-            _ = try ControlServer(on: bench.loop, path: bench.path) { _ in .refusal("second") }
+            _ = try ControlServer(on: bench.loop, path: bench.path) { _, _ in .refusal("second") }
         }
         #expect(bench.ask(.status, as: StatusReport.self) == .failure(.refused("first")))
         server.close()

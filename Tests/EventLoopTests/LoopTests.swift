@@ -141,6 +141,15 @@ import Testing
         #expect(order.filter { $0 == "end" }.count >= 1)
     }
 
+    @Test func turnEndsAddUpInTheirOrder() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        var order: [Int] = []
+        for number in 1...3 { loop.addAtTurnEnd { order.append(number) } }
+        loop.runOnce()
+        #expect(order.starts(with: [1, 2, 3]))
+    }
+
     @Test func wakeKeepsTheLoopFromWaiting() throws {
         let loop = try Loop()
         defer { loop.close() }

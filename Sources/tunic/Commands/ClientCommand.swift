@@ -1,11 +1,5 @@
 internal import ArgumentParser
-internal import Client
 internal import Control
-internal import Directory
-internal import EventLoop
-internal import Logging
-internal import Store
-internal import Wire
 
 /// Runs a client.
 struct ClientCommand: ParsableCommand {
@@ -19,7 +13,8 @@ struct ClientCommand: ParsableCommand {
               tunic client --network network.json --socks unix:/run/user/1000/tunic.sock
 
             Apps that use different addresses of the client never share a path. A unix socket is the user's alone (mode 0600).
-            Without a path, apps get an error, never a direct connection. SIGINT and SIGTERM end it.
+            Without a path, apps get an error, never a direct connection. SIGINT and SIGTERM end it; at SIGHUP it reads its
+            configuration again.
             """)
 
     @OptionGroup var options: RoleOptions
@@ -30,85 +25,33 @@ struct ClientCommand: ParsableCommand {
             Where SOCKS and HTTP CONNECT listen: a loopback address, with port 0 for a free one, or unix: and a path; may be \
             repeated (default: 127.0.0.1:1080).
             """,
-            valueName: "address"),
-        transform: proxyAddress)
-    var socks: [ProxyAddress] = []
+            valueName: "address"))
+    var socks: [String] = []
 
     @Option(
         help: ArgumentHelp(
             "The data folder (default: tunic in $XDG_STATE_HOME or ~/.local/state).", valueName: "folder"))
     var data: String?
 
-    @OptionGroup var path: PathOptions
+    @Option(help: "How many nodes a path has, 1 to 4 (default: 3).")
+    var hops: String?
 
-    mutating func validate() throws {
-        let named = socks.filter { if case .tcp(let endpoint) = $0 { endpoint.port != 0 } else { true } }
-        guard Set(named).count == named.count else {
-            throw ValidationError("--socks names an address twice")
-        }
-    }
+    @Option(
+        name: .customLong("path-use"),
+        help: ArgumentHelp(
+            "How long a path is used before another takes its place, 2 to 900 (default: 900).", valueName: "seconds"))
+    var pathUse: String?
+
+    @Flag(name: .customLong("allow-remote"), help: "Let --socks name addresses that other machines reach.")
+    var allowRemote = false
 
     func run() throws {
-        try ProcessLimits.apply()
-        let network = try NetworkFile.read(options.network)
-        let folder = try data ?? ClientFolder.defaultPath()
-        let controlPath = try options.controlPath(in: folder)
-        if data == nil { try Files.makeFolders(folder) }
-        let store = try RoleFolder.openStore(in: folder)
-        let loop = try makeLoop()
-        let log = options.logging.logger("client")
-
-        var configuration = ClientConfiguration(
-            socks: socks.isEmpty ? [.tcp(Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080))] : socks)
-        configuration.hops = path.hops
-        configuration.pathUse = .seconds(Int64(path.pathUse))
-        let client: Client
-        do {
-            client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
-        } catch {
-            throw Failure.starting(error, at: configuration.socks.map(\.description), option: "--socks")
-        }
-        client.onReady = { log.notice("ready") }
-        let role = Role(
-            start: client.start, finish: client.close, close: client.close,
-            report: { StatusReport(client.status, paths: client.paths) }, paths: { PathsReport(client.paths) })
-        let process = try RoleProcess(
-            on: loop, role: role, controlPath: controlPath, parent: options.parent, log: log)
-        throw ExitCode(process.run())
-    }
-}
-
-extension StatusReport {
-    /// What a client reports.
-    init(_ status: ClientStatus, paths: [PathStatus]) {
-        self.init(role: .client, version: tunic.version)
-        ready = status.isReady
-        problem = status.problem
-        socks = status.socks.map(\.description)
-        links = status.links
-        self.paths = paths.count { $0.state == .ready }
-        sessions = status.sessions
-        streams = status.streams
-        descriptors = status.descriptors
-        total = .init(
-            packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
-            bytesOut: status.bytesOut)
-        drops = status.drops
-        builds = status.builds
-        failedBuilds = status.failedBuilds
-        buildTimes = status.buildTimes.map { ($0.inMilliseconds * 1000).rounded() / 1000 }
-    }
-}
-
-extension PathsReport {
-    /// A client's paths.
-    init(_ paths: [PathStatus]) {
-        self.init(
-            paths: paths.map {
-                Path(
-                    hops: $0.hops.map(\.description), state: $0.state.rawValue, active: $0.isActive,
-                    age: $0.age.inSeconds,
-                    roundTrip: $0.roundTrip?.inMilliseconds, bytesIn: $0.bytesIn, bytesOut: $0.bytesOut)
-            })
+        var source = options.source
+        source.add("--socks", "client.socks", socks)
+        source.add("--data", "data", data)
+        source.add("--hops", "client.hops", hops)
+        source.add("--path-use", "client.path_use", pathUse)
+        source.add("--allow-remote", "client.allow_remote", allowRemote)
+        throw ExitCode(try RoleProcess.run(source, [.client], parent: options.process.parent))
     }
 }

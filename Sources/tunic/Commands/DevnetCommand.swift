@@ -64,7 +64,7 @@ struct DevnetCommand: ParsableCommand {
             .init(
                 nodes: nodes, exits: exits, socks: socks, folder: dir.map(Files.absolute), hops: path.hops,
                 pathUse: path.pathUse, packetSize: network.packetSize,
-                printsJSON: json, logLevel: logging.level.rawValue, command: command))
+                printsJSON: json, logLevel: (logging.level ?? .notice).rawValue, command: command))
         throw ExitCode(try devnet.run())
     }
 }

@@ -1,35 +1,58 @@
 internal import ArgumentParser
-internal import Control
-internal import Directory
 internal import Glibc
+internal import Logging
 
-/// The options that a client and a relay share.
+/// The options that a client and a relay share; each stands for a setting.
 struct RoleOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The network file.", valueName: "file"))
-    var network: String
+    var network: String?
 
     @Option(help: ArgumentHelp("The control socket (default: control.sock in the data folder).", valueName: "path"))
     var control: String?
 
+    @OptionGroup var process: ProcessOptions
+    @OptionGroup var logging: LogOptions
+    @OptionGroup var settings: SettingsOptions
+
+    /// Where settings come from, with these options.
+    var source: SettingsSource {
+        var source = settings.source
+        source.add("--network", "network", network)
+        source.add("--control", "control", control)
+        source.add("--log-level", "log.level", logging.level?.rawValue)
+        return source
+    }
+}
+
+/// The option of every process that another one starts.
+struct ProcessOptions: ParsableArguments {
     @Option(
         name: .customLong("parent-fd"),
         help: ArgumentHelp("A pipe from the parent process, at whose end this process ends.", visibility: .hidden))
     var parent: Int32?
-
-    @OptionGroup var logging: LogOptions
 
     mutating func validate() throws {
         if let parent, parent < 3 || fcntl(parent, F_GETFD) < 0 {
             throw ValidationError("--parent-fd \(parent) is no open descriptor")
         }
     }
+}
 
-    /// The control socket's path, which a unix socket can have.
-    func controlPath(in folder: String) throws(Failure) -> String {
-        let path = control ?? folder + "/" + ClientFolder.socketName
-        guard path.utf8.count <= ControlSocket.longestPath else {
-            throw Failure.of(ControlError.pathTooLong(path.utf8.count), path)
-        }
-        return path
+extension SettingsSource {
+    /// Takes an option with one value, where it was given.
+    mutating func add(_ option: String, _ key: String, _ text: String?) {
+        guard let text else { return }
+        given.append(.text(option: "\(option) \(text)", key: key, text: text))
+    }
+
+    /// Takes an option that may be repeated, where it was given.
+    mutating func add(_ option: String, _ key: String, _ list: [String]) {
+        guard !list.isEmpty else { return }
+        given.append(.list(option: option, key: key, list: list))
+    }
+
+    /// Takes a flag, where it was given.
+    mutating func add(_ option: String, _ key: String, _ isGiven: Bool) {
+        if isGiven { given.append(.text(option: option, key: key, text: "true")) }
     }
 }

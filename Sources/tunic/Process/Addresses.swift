@@ -8,9 +8,10 @@ func endpoint(_ text: String) throws -> Endpoint {
     throw ValidationError("'\(text)' is no address with a port, such as 127.0.0.1:1080 or [::1]:1080")
 }
 
-/// One address, or one of each family with a comma between.
-func endpoints(_ text: String) throws -> [Endpoint] {
-    let endpoints = try text.split(separator: ",", omittingEmptySubsequences: false).map { try endpoint(String($0)) }
+/// The addresses of one node to which others send, with a comma between, at most one of each family.
+func announcedEndpoints(_ text: String) throws -> [Endpoint] {
+    let endpoints = try text.split(separator: ",", omittingEmptySubsequences: false)
+        .map { try announcedEndpoint(String($0)) }
     guard Set(endpoints.map(\.address.isIPv4)).count == endpoints.count else {
         throw ValidationError(
             "'\(text)' names two addresses of one family; give one of IPv4, one of IPv6, or both with a comma between")
@@ -18,13 +19,13 @@ func endpoints(_ text: String) throws -> [Endpoint] {
     return endpoints
 }
 
-/// The addresses of one node to which others send, at most one of each family.
-func announcedEndpoints(_ text: String) throws -> [Endpoint] {
-    let endpoints = try endpoints(text)
-    for endpoint in endpoints where endpoint.port == 0 || endpoint.address.isUnspecified {
+/// An address to which others send.
+func announcedEndpoint(_ text: String) throws -> Endpoint {
+    let endpoint = try endpoint(text)
+    guard endpoint.port != 0, !endpoint.address.isUnspecified else {
         throw ValidationError("'\(endpoint)' is no address that others could send to")
     }
-    return endpoints
+    return endpoint
 }
 
 /// A range of addresses on the command line.
@@ -38,14 +39,25 @@ func socksEndpoint(_ text: String) throws -> Endpoint {
     let endpoint = try endpoint(text)
     guard endpoint.address.isLoopback else {
         throw ValidationError(
-            "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it")
+            "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it; "
+                + "--allow-remote, or allow_remote = true, lifts that")
     }
     return endpoint
 }
 
-/// Where a client may await apps: a loopback address, or `unix:` and an absolute path.
-func proxyAddress(_ text: String) throws -> ProxyAddress {
-    guard text.hasPrefix("unix:") else { return .tcp(try socksEndpoint(text)) }
+/// A loopback address, or nil for `off`.
+func localAddress(_ text: String) throws -> Endpoint? {
+    guard text != "off" else { return nil }
+    let endpoint = try endpoint(text)
+    guard endpoint.address.isLoopback else {
+        throw ValidationError("only this machine may reach it: use 127.0.0.1:PORT or [::1]:PORT, or \"off\"")
+    }
+    return endpoint
+}
+
+/// Where a client may await apps: a loopback address, or any where `mayBeRemote`, or `unix:` and an absolute path.
+func proxyAddress(_ text: String, mayBeRemote: Bool) throws -> ProxyAddress {
+    guard text.hasPrefix("unix:") else { return .tcp(try mayBeRemote ? endpoint(text) : socksEndpoint(text)) }
     let path = String(text.dropFirst("unix:".count))
     guard path.hasPrefix("/"), !path.hasSuffix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
         throw ValidationError("'\(text)' is no unix socket: behind unix: stands an absolute path of at most 107 bytes")

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Control
 internal import Glibc
 internal import Logging
 
@@ -13,23 +14,20 @@ struct LogOptions: ParsableArguments {
             guard let level = Logger.Level(rawValue: text) else { throw ValidationError("'\(text)' is no log level") }
             return level
         })
-    var level = Logger.Level.notice
-
-    /// A logger named `label`.
-    func logger(_ label: String) -> Logger {
-        let level = level
-        return Logger(label: label) { _ in ConsoleLog(level: level) }
-    }
+    var level: Logger.Level?
 }
 
-/// Log lines on standard error: the time to one second in UTC, the level, the message and its values.
+/// Log lines on standard error: the time to one second in UTC, the level, the message and its values, as text or JSON.
+///
+/// Level and format are those of ``LogSink``, for all loggers of the process at once.
 struct ConsoleLog: LogHandler {
-    var logLevel: Logger.Level
+    var logLevel: Logger.Level {
+        get { LogSink.shared.level }
+        set { LogSink.shared.level = newValue }
+    }
     var metadata: Logger.Metadata = [:]
     /// Whether levels are coloured.
     private let isColoured = isatty(STDERR_FILENO) == 1
-
-    init(level: Logger.Level) { logLevel = level }
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
@@ -37,10 +35,17 @@ struct ConsoleLog: LogHandler {
     }
 
     func log(event: LogEvent) {
-        var line = "\(Self.timestamp()) \(coloured(event.level)) \(oneLine(event.message.description))"
-        let values = metadata.merging(event.metadata ?? [:]) { $1 }
-        for (key, value) in values.sorted(by: { $0.key < $1.key }) { line += " \(key)=\(oneLine(value.description))" }
-        writeAll(line + "\n", to: STDERR_FILENO)
+        let values = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+        let (time, message) = (Self.timestamp(), oneLine(event.message.description))
+        var rest = ""
+        for (key, value) in values { rest += " \(key)=\(oneLine(value.description))" }
+        LogSink.shared.keep("\(time) \(event.level.rawValue) \(message)\(rest)")
+        guard LogSink.shared.isJSON else {
+            return writeAll("\(time) \(coloured(event.level)) \(message)\(rest)\n", to: STDERR_FILENO)
+        }
+        var fields = ["time": time, "level": event.level.rawValue, "message": message]
+        for (key, value) in values where fields[key] == nil { fields[key] = oneLine(value.description) }
+        writeAll(json(fields) + "\n", to: STDERR_FILENO)
     }
 
     private func coloured(_ level: Logger.Level) -> String {

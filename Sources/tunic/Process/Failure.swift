@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Settings
 
 /// Why a command ends without success: one line for the user, and the status of the process.
 struct Failure: Error {
@@ -32,9 +33,13 @@ struct Failure: Error {
     /// What is wrong, where, and what to do; without a full stop, and never more than one line.
     var message: String
 
-    init(_ code: Code, _ message: String) {
+    /// The setting that is at fault, where one is.
+    var problem: SettingProblem?
+
+    init(_ code: Code, _ message: String, problem: SettingProblem? = nil) {
         self.code = code
         self.message = message
+        self.problem = problem
     }
 
     /// The same with another remedy.

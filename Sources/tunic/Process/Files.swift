@@ -142,6 +142,11 @@ enum Files {
         return unsafe String(cString: folder) + "/" + path
     }
 
+    /// The first of the folders that an environment variable of systemd names.
+    static func firstFolder(_ variable: String) -> String? {
+        environment(variable)?.split(separator: ":").first.map(String.init)
+    }
+
     /// The value of an environment variable that is set and not empty.
     static func environment(_ name: String) -> String? {
         guard let value = unsafe getenv(name) else { return nil }

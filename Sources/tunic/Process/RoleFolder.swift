@@ -12,10 +12,13 @@ enum RoleFolder {
         }
     }
 
-    /// Reads the node's key.
-    static func readKey(in folder: String) throws(Failure) -> SigningKey {
+    /// Reads the node's key: the one at `path` where that is given, else systemd's credential, else that of the folder.
+    static func readKey(_ path: String? = nil, in folder: String) throws(Failure) -> SigningKey {
+        let credential = Files.environment("CREDENTIALS_DIRECTORY").map { "\($0)/\(KeyFile.name)" }
+        let isCredential = path == nil && credential.map(Files.exists) ?? false
         do {
-            return try KeyFile.load("\(folder)/\(KeyFile.name)")
+            if isCredential, let credential { return try KeyFile.load(credential, isCredential: true) }
+            return try KeyFile.load(path ?? "\(folder)/\(KeyFile.name)")
         } catch {
             if case .missing(let path) = error {
                 throw Failure(

@@ -1,0 +1,53 @@
+/// One setting: its name, what it may be, and what the documentation says of it.
+public struct SettingKey: Sendable {
+    /// What a setting's value is.
+    public enum Kind: Sendable, Equatable {
+        /// One text.
+        case text
+        /// A list of texts; in the environment, with semicolons between.
+        case list
+        /// A whole number in a range.
+        case integer(ClosedRange<Int64>)
+        /// `true` or `false`.
+        case boolean
+        /// A time in a range of seconds: a number of seconds, or a text such as `"90s"`, `"15m"`, `"12h"`, `"30d"`.
+        case duration(ClosedRange<Int64>)
+        /// A number of bytes, or a text such as `"500 kB"`, `"10 MB"`, `"2 TB"` (powers of 1,000).
+        case bytes
+        /// One of these words.
+        case choice([String])
+    }
+
+    /// Its path: `client.hops`.
+    public let path: String
+    /// What it may be.
+    public let kind: Kind
+    /// What holds where nobody says otherwise, as it stands in a file; nil: nothing.
+    public let byDefault: String?
+    /// A value as it may stand in a file, for a key without a default.
+    public let example: String
+    /// What it does, in lines for the default file.
+    public let documentation: [String]
+    /// Whether a running process takes a change at SIGHUP.
+    public let isReloadable: Bool
+
+    /// A key; `example` is needed where there is no default.
+    public init(
+        _ path: String, _ kind: Kind, byDefault: String? = nil, example: String = "", reloadable: Bool = false,
+        _ documentation: String...
+    ) {
+        self.path = path
+        self.kind = kind
+        self.byDefault = byDefault
+        self.example = byDefault ?? example
+        self.documentation = documentation
+        isReloadable = reloadable
+    }
+
+    /// The table that it stands in, empty for the top.
+    public var table: String { path.lastIndex(of: ".").map { String(path[..<$0]) } ?? "" }
+    /// Its name within the table.
+    public var name: String { path.split(separator: ".").last.map(String.init) ?? path }
+    /// The environment variable that sets it: `TUNIC_CLIENT_HOPS`.
+    public var variable: String { "TUNIC_" + path.replacing(".", with: "_").uppercased() }
+}

@@ -1,0 +1,184 @@
+/// What was set, by key: options over environment over file; the typed getters give the default for the rest.
+///
+/// A value that was taken is of its key's kind. What it means (an address, a node) is looked at where it is read, by
+/// ``read(_:_:)``, so that every fault has its place.
+public struct Settings: Sendable {
+    /// A value and where it comes from.
+    struct Entry: Sendable {
+        var value: SettingValue
+        var origin: SettingOrigin
+    }
+
+    private var entries: [String: Entry] = [:]
+    /// The named sets of exits: name, members, place.
+    public private(set) var exitSets: [String: (members: [String], origin: SettingOrigin)] = [:]
+    /// The tables that the file has, with the line of each.
+    public private(set) var tables: [String: Int] = [:]
+
+    /// Nothing but defaults.
+    public init() {}
+
+    /// Takes what stands in `text`, the contents of the file `path`.
+    public mutating func take(file path: String, _ text: String) throws(SettingProblems) {
+        let document: TomlDocument
+        do {
+            document = try TomlDocument(text)
+        } catch {
+            let problem = SettingProblem(
+                .file(path, line: error.line), "", "this is no TOML: \(Self.firstLower(error.message))")
+            throw SettingProblems([problem])
+        }
+        var problems: [SettingProblem] = []
+        for entry in document.entries {
+            let origin = SettingOrigin.file(path, line: entry.line)
+            if entry.value == .table, SettingsCatalog.tables.contains(entry.path) {
+                tables[entry.path] = entry.line
+                continue
+            }
+            if entry.path.hasPrefix(SettingsCatalog.setsTable + ".") {
+                let name = String(entry.path.dropFirst(SettingsCatalog.setsTable.count + 1))
+                let members = entry.elements.compactMap { if case .string(let text) = $0 { text } else { nil } }
+                if entry.value == .array, members.count == entry.elements.count, !members.isEmpty {
+                    exitSets[name] = (members, origin)
+                } else {
+                    problems.append(
+                        SettingProblem(origin, entry.path, "a set is a list of exits, such as [\"country:SE\"]"))
+                }
+                continue
+            }
+            guard let key = SettingsCatalog.key(entry.path) else {
+                problems.append(SettingProblem(origin, entry.path, Self.unknown(entry.path)))
+                continue
+            }
+            do throws(SettingFault) {
+                entries[key.path] = Entry(value: try SettingValue(entry, key.kind), origin: origin)
+            } catch {
+                problems.append(SettingProblem(origin, key.path, error.message))
+            }
+        }
+        guard problems.isEmpty else { throw SettingProblems(problems) }
+    }
+
+    /// Takes the variables of an environment that name a key.
+    public mutating func take(environment: [String: String]) throws(SettingProblems) {
+        var problems: [SettingProblem] = []
+        for (name, text) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("TUNIC_") {
+            let origin = SettingOrigin.environment(name)
+            guard let key = SettingsCatalog.keys.first(where: { $0.variable == name }) else {
+                // Variables of other purposes exist; those with the name of a table are meant for us.
+                guard SettingsCatalog.tables.contains(where: { name.hasPrefix("TUNIC_\($0.uppercased())_") }) else {
+                    continue
+                }
+                let near = SettingsCatalog.nearest(to: name, among: SettingsCatalog.keys.map(\.variable))
+                let hint = near.map { "; did you mean \($0)?" } ?? ""
+                problems.append(SettingProblem(origin, "", "no setting has this variable\(hint)"))
+                continue
+            }
+            guard !text.isEmpty else { continue }
+            do throws(SettingFault) {
+                entries[key.path] = Entry(value: try SettingValue(text, key.kind), origin: origin)
+            } catch {
+                problems.append(SettingProblem(origin, key.path, error.message))
+            }
+        }
+        guard problems.isEmpty else { throw SettingProblems(problems) }
+    }
+
+    /// Takes `text` for the key at `path`, as the option `option` of the command line gave it.
+    public mutating func take(option: String, _ path: String, _ text: String) throws(SettingProblems) {
+        let origin = SettingOrigin.option(option)
+        guard let key = SettingsCatalog.key(path) else {
+            throw SettingProblems([SettingProblem(origin, path, Self.unknown(path))])
+        }
+        do throws(SettingFault) {
+            entries[path] = Entry(value: try SettingValue(text, key.kind), origin: origin)
+        } catch {
+            throw SettingProblems([SettingProblem(origin, path, error.message)])
+        }
+    }
+
+    /// Takes a list for the key at `path`, as the option `option` gave it.
+    public mutating func take(option: String, _ path: String, list: [String]) {
+        precondition(SettingsCatalog.key(path)?.kind == .list, "\(path) is a list")
+        entries[path] = Entry(value: .list(list), origin: .option(option))
+    }
+
+    /// Takes the default for the key at `path` whatever the file says.
+    public mutating func remove(_ path: String) { entries[path] = nil }
+
+    // MARK: Reading
+
+    private func value(_ path: String) -> SettingValue? {
+        guard let key = SettingsCatalog.key(path) else { preconditionFailure("\(path) is no setting") }
+        if let entry = entries[path] { return entry.value }
+        return key.byDefault.map { text in
+            guard let value = SettingsCatalog.defaults[path] else { preconditionFailure("\(path) = \(text) is checked") }
+            return value
+        }
+    }
+
+    /// Where the value of a key comes from.
+    public func origin(_ path: String) -> SettingOrigin { entries[path]?.origin ?? .byDefault }
+
+    /// Whether anybody set the key.
+    public func isSet(_ path: String) -> Bool { entries[path] != nil }
+
+    /// The text of a key, or nil.
+    public func text(_ path: String) -> String? {
+        if case .text(let text) = value(path), !text.isEmpty { text } else { nil }
+    }
+
+    /// The list of a key, empty where there is none.
+    public func list(_ path: String) -> [String] { if case .list(let list) = value(path) { list } else { [] } }
+
+    /// The whole number of a key: seconds and bytes too.
+    public func integer(_ path: String) -> Int64? {
+        if case .integer(let number) = value(path) { number } else { nil }
+    }
+
+    /// Whether a key is true.
+    public func boolean(_ path: String) -> Bool { if case .boolean(let flag) = value(path) { flag } else { false } }
+
+    /// The meaning of a key's text, or nil; what `parse` throws becomes a problem with its place.
+    public func read<Value>(_ path: String, _ parse: (String) throws -> Value) throws(SettingProblems) -> Value? {
+        guard let text = text(path) else { return nil }
+        return try parsed(path, text, parse)
+    }
+
+    /// The meanings of a key's list; what `parse` throws becomes a problem with its place.
+    public func readList<Value>(_ path: String, _ parse: (String) throws -> Value) throws(SettingProblems) -> [Value] {
+        var values: [Value] = []
+        for text in list(path) { values.append(try parsed(path, text, parse)) }
+        return values
+    }
+
+    private func parsed<Value>(
+        _ path: String, _ text: String, _ parse: (String) throws -> Value
+    ) throws(SettingProblems) -> Value {
+        do {
+            return try parse(text)
+        } catch {
+            throw SettingProblems([problem(path, "\(error)")])
+        }
+    }
+
+    /// A problem with a key, at its place.
+    public func problem(_ path: String, _ message: String) -> SettingProblem {
+        SettingProblem(origin(path), path, message)
+    }
+
+    /// The keys whose value differs from another's.
+    public func changes(to other: Settings) -> [SettingKey] {
+        SettingsCatalog.keys.filter { value($0.path) != other.value($0.path) }
+    }
+
+    // MARK: Words
+
+    private static func unknown(_ path: String) -> String {
+        if SettingsCatalog.tables.contains(path) { return "this is a table: write [\(path)] on a line of its own" }
+        let near = SettingsCatalog.nearest(to: path, among: SettingsCatalog.keys.map(\.path))
+        return "there is no such key" + (near.map { "; did you mean \($0)?" } ?? "; 'tunic config default' shows all")
+    }
+
+    private static func firstLower(_ text: String) -> String { text.prefix(1).lowercased() + text.dropFirst() }
+}

@@ -1,0 +1,197 @@
+/// All settings there are.
+public enum SettingsCatalog {
+    /// The tables of the file; the empty one is its top.
+    public static let tables = ["client", "client.sets", "relay", "web", "metrics", "log"]
+    /// The table whose keys are the user's own names for sets of exits.
+    static let setsTable = "client.sets"
+
+    /// Each setting, in the order of the default file.
+    public static let keys: [SettingKey] = [
+        SettingKey(
+            "network", .text, example: "\"/etc/tunic/network.json\"",
+            "The network file, which says what network this is and which nodes to ask first."),
+        SettingKey(
+            "data", .text, example: "\"/var/lib/tunic\"",
+            "The folder for what must be remembered (mode 0700). By default that of systemd (STATE_DIRECTORY), else",
+            "tunic in $XDG_STATE_HOME or ~/.local/state. With both roles the client's folder is 'client' in it."),
+        SettingKey(
+            "control", .text, example: "\"/run/tunic/control.sock\"",
+            "The control socket (mode 0600) that 'tunic status' and the like ask. By default control.sock in systemd's",
+            "RUNTIME_DIRECTORY, else in the data folder."),
+
+        SettingKey(
+            "client.socks", .list, byDefault: "[\"127.0.0.1:1080\"]",
+            "Where apps are awaited, over SOCKS and HTTP CONNECT: loopback addresses, or unix: and an absolute path.",
+            "Port 0 is a free one. Apps that use different addresses never share a path."),
+        SettingKey(
+            "client.allow_remote", .boolean, byDefault: "false",
+            "Let 'socks' name addresses that other machines reach. Whoever reaches them can use the proxy."),
+        SettingKey("client.hops", .integer(1...4), byDefault: "3", "How many nodes a path has."),
+        SettingKey(
+            "client.path_use", .duration(2...900), byDefault: "900",
+            "How long a path is used before another takes its place."),
+        SettingKey(
+            "client.spare_paths", .integer(0...16), byDefault: "2", reloadable: true,
+            "How many ready paths wait for the next app."),
+        SettingKey(
+            "client.exits", .list, byDefault: "[]", reloadable: true,
+            "Which exits may be used: node addresses (….snode), \"country:SE\" for what an exit says of itself, or",
+            "\"set:NAME\" for one of [client.sets]. Empty: all. While any of them works no other is used, and when",
+            "none works nothing goes out."),
+        SettingKey(
+            "client.avoid", .list, byDefault: "[]", reloadable: true,
+            "Nodes that are in no path, in the same words; a country here counts for every place of a path."),
+        SettingKey(
+            "client.exit_check", .duration(0...86_400), byDefault: "60", reloadable: true,
+            "How often the exits of 'exits' are tried, where it names some; 0: never."),
+
+        SettingKey(
+            "relay.listen", .list, byDefault: "[]", example: "[\"0.0.0.0:7100\"]",
+            "The UDP addresses to listen at, one of IPv4 and one of IPv6."),
+        SettingKey(
+            "relay.public", .list, byDefault: "[]",
+            "The addresses that others send to, where those of 'listen' are not (0.0.0.0, NAT)."),
+        SettingKey(
+            "relay.key", .text, example: "\"/etc/tunic/identity.key\"",
+            "The node's key. By default identity.key in systemd's CREDENTIALS_DIRECTORY, else in the data folder."),
+        SettingKey(
+            "relay.oxend", .text, example: "\"http://127.0.0.1:22023\"",
+            "An oxend daemon's administrative JSON-RPC: the registry and the node's key come from it."),
+        SettingKey(
+            "relay.exit", .boolean, byDefault: "false", "Open connections to the outside for clients."),
+        SettingKey(
+            "relay.exit_policy", .list, byDefault: "[]", reloadable: true,
+            "What the exit opens, in Tor's words, first match first: \"reject *:6881-6999\", \"accept 192.0.2.0/24:443\",",
+            "\"reject6 *:*\". What no line names is accepted. Private and special addresses, port 25 and, by UDP,",
+            "amplifiers' ports stay closed."),
+        SettingKey(
+            "relay.exit_allow", .list, byDefault: "[]",
+            "Ranges of private or loopback addresses that the exit opens, for tests."),
+        SettingKey(
+            "relay.country", .text, example: "\"SE\"",
+            "Two letters by which clients can choose this node; nothing proves them."),
+        SettingKey(
+            "relay.rate", .bytes, byDefault: "0", example: "\"10 MB\"", reloadable: true,
+            "How many bytes a second the relay sends at most; what it receives is about the same. 0: no limit."),
+        SettingKey(
+            "relay.burst", .bytes, byDefault: "0", reloadable: true,
+            "How many bytes may go at once after a pause; 0: a second's worth."),
+        SettingKey(
+            "relay.monthly_limit", .bytes, byDefault: "0", reloadable: true,
+            "How many bytes, sent and received, a month may have. Then the relay takes no new paths and drains, until",
+            "the next month. 0: no limit."),
+        SettingKey(
+            "relay.month_start", .integer(1...28), byDefault: "1", reloadable: true,
+            "The day on which a month begins, at 0:00 UTC."),
+        SettingKey(
+            "relay.drain", .duration(0...86_400), byDefault: "30", reloadable: true,
+            "How long the relay waits at its end for paths to end."),
+
+        SettingKey(
+            "web.listen", .text, byDefault: "\"127.0.0.1:0\"", reloadable: true,
+            "Where the status page is served: a loopback address, \"off\" for no page. Its URL holds a secret and is",
+            "printed at the start ('tunic web' prints it again)."),
+        SettingKey(
+            "metrics.listen", .text, byDefault: "\"off\"", reloadable: true,
+            "Where Prometheus finds /metrics: a loopback address, such as \"127.0.0.1:9464\". 'tunic metrics' prints the",
+            "same."),
+        SettingKey(
+            "log.level", .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]),
+            byDefault: "\"notice\"", reloadable: true, "What is logged, to standard error."),
+        SettingKey(
+            "log.format", .choice(["text", "json"]), byDefault: "\"text\"", reloadable: true,
+            "Lines of text, or of JSON."),
+    ]
+
+    private static let places = Dictionary(uniqueKeysWithValues: keys.enumerated().map { ($1.path, $0) })
+
+    /// The key at `path`.
+    public static func key(_ path: String) -> SettingKey? { places[path].map { keys[$0] } }
+
+    /// The defaults, as values.
+    static let defaults: [String: SettingValue] = {
+        var values: [String: SettingValue] = [:]
+        for key in keys {
+            guard let text = key.byDefault, let document = try? TomlDocument("value = \(text)"),
+                let entry = document.entries.first, let value = try? SettingValue(entry, key.kind)
+            else { continue }
+            values[key.path] = value
+        }
+        return values
+    }()
+
+    /// The commented file that 'tunic config default' prints: every key with its default.
+    public static var defaultFile: String {
+        let width = 118
+        var text = """
+            # Settings of tunic. A line that begins with # is a comment; the values shown are the defaults, or examples.
+            # Options of the command line count before the environment (client.hops is TUNIC_CLIENT_HOPS; lists with ; between),
+            # and that before this file. 'tunic config check' looks for mistakes; SIGHUP has a running process read it again.
+            # The table [client] makes the process a client, [relay] a node; with both it is both.
+
+
+            """
+        var table = ""
+        for key in keys {
+            if key.table != table {
+                table = key.table
+                text += header(table)
+            }
+            for line in key.documentation {
+                assert(line.count <= width, "\(key.path): the line is too long")
+                text += "# \(line)\n"
+            }
+            if !key.isReloadable { text += "# (Takes a restart.)\n" }
+            text += "#\(key.name) = \(key.example)\n\n"
+        }
+        text += """
+            # Names for several exits, to be used in 'exits' and 'avoid' as "set:north".
+            #[client.sets]
+            #north = ["country:SE", "country:NO", "country:FI"]
+
+            """
+        return text
+    }
+
+    private static func header(_ table: String) -> String {
+        let title =
+            switch table {
+            case "client": "The client: a proxy for the apps of this machine."
+            case "relay": "The relay: a node that carries others' paths."
+            case "web": "The status page, for a browser on this machine."
+            case "metrics": "Figures for Prometheus."
+            default: "What is logged."
+            }
+        // What makes a process a relay is left to be asked for.
+        return "# \(title)\n\(table == "relay" ? "#" : "")[\(table)]\n\n"
+    }
+
+    /// The name that was most likely meant, if one is near.
+    static func nearest(to text: String, among names: [String]) -> String? {
+        let last = text.split(separator: ".").last.map(String.init) ?? text
+        // The right name in the wrong table.
+        if let same = names.first(where: { $0.split(separator: ".").last.map(String.init) == last }) { return same }
+        let ranked = names.map { name in
+            let nameLast = name.split(separator: ".").last.map(String.init) ?? name
+            return (min(distance(text, name), distance(last, nameLast) + 1), name)
+        }.sorted { $0.0 < $1.0 }
+        guard let best = ranked.first, best.0 <= max(2, last.count / 3 + 1) else { return nil }
+        return best.1
+    }
+
+    /// How many letters must be put in, left out or changed to come from `a` to `b`.
+    private static func distance(_ a: String, _ b: String) -> Int {
+        let (a, b) = (Array(a.utf8.prefix(64)), Array(b.utf8.prefix(64)))
+        var row = Array(0...b.count)
+        for (i, x) in a.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for (j, y) in b.enumerated() {
+                let change = diagonal + (x == y ? 0 : 1)
+                diagonal = row[j + 1]
+                row[j + 1] = min(change, row[j] + 1, diagonal + 1)
+            }
+        }
+        return row[b.count]
+    }
+}

@@ -1,0 +1,83 @@
+internal import ArgumentParser
+internal import Control
+internal import Glibc
+internal import Settings
+
+/// The commands about the configuration file.
+struct ConfigCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "config", abstract: "Print the default configuration, or check one.",
+        subcommands: [Default.self, Check.self])
+
+    /// Prints the default file.
+    struct Default: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print a configuration file with every setting, explained, at its default.",
+            discussion: "Example:\n  tunic config default > ~/.config/tunic/tunic.toml")
+
+        func run() { writeAll(SettingsCatalog.defaultFile, to: STDOUT_FILENO) }
+    }
+
+    /// Looks for mistakes.
+    struct Check: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Say what is wrong with a configuration file: file, line, key and remedy.",
+            discussion: """
+                Example:
+                  tunic config check --config /etc/tunic/tunic.toml
+
+                The environment (TUNIC_...) is looked at too. Nothing is opened or started.
+                """)
+
+        @OptionGroup var settings: SettingsOptions
+
+        @Flag(help: "Print the result as one line of JSON.")
+        var json = false
+
+        /// What is found.
+        private struct Report: Encodable {
+            struct Problem: Encodable {
+                var place: String
+                var key: String
+                var message: String
+            }
+            var file: String?
+            var problems: [Problem]
+        }
+
+        func run() throws {
+            let source = settings.source
+            var problems: [SettingProblem] = []
+            do throws(SettingProblems) {
+                let found = try source.loadAll()
+                problems = Self.faults(in: found)
+            } catch {
+                problems = error.all
+            }
+            if json {
+                let report = Report(
+                    file: source.file,
+                    problems: problems.map { .init(place: "\($0.origin)", key: $0.key, message: $0.message) })
+                print(Control.json(report))
+            } else {
+                for problem in problems { complain(problem.description) }
+                if problems.isEmpty { print("\(source.file ?? "no file, only the environment"): no mistakes") }
+            }
+            guard problems.isEmpty else { throw ExitCode(Failure.Code.configuration.rawValue) }
+        }
+
+        /// What the roles do not take.
+        private static func faults(in settings: Settings) -> [SettingProblem] {
+            do throws(Failure) {
+                for role in ProcessSettings.roles(settings) { try RoleProcess.check(settings, role) }
+                try RoleProcess.checkProcess(settings)
+                let shared = try ProcessSettings(settings, roles: [])
+                _ = try Files.read(shared.network, limit: 1 << 24)
+                return []
+            } catch {
+                if let problem = error.problem { return [problem] }
+                return [SettingProblem(.byDefault, "", error.message)]
+            }
+        }
+    }
+}

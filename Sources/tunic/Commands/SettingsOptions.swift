@@ -1,0 +1,39 @@
+internal import ArgumentParser
+
+/// The options that say where settings come from.
+struct SettingsOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            """
+            The configuration file (default: $TUNIC_CONFIG, else tunic.toml in systemd's configuration folder or in tunic in \
+            $XDG_CONFIG_HOME or ~/.config, where there is one).
+            """,
+            valueName: "file"))
+    var config: String?
+
+    @Option(
+        name: [.customShort("o"), .customLong("set")],
+        help: ArgumentHelp(
+            "A setting, as it stands in the configuration file, such as client.hops=2; may be repeated.",
+            valueName: "key=value"),
+        transform: { text in
+            guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
+                throw ValidationError("'\(text)' is no setting, such as client.hops=2")
+            }
+            return Pair(key: String(text[..<equals]), value: String(text[text.index(after: equals)...]))
+        })
+    var settings: [Pair] = []
+
+    /// A key and the text for it.
+    struct Pair {
+        var key: String
+        var value: String
+    }
+
+    /// Where settings come from, with what `--set` says.
+    var source: SettingsSource {
+        var source = SettingsSource(file: config)
+        source.given = settings.map { .text(option: "--set \($0.key)", key: $0.key, text: $0.value) }
+        return source
+    }
+}

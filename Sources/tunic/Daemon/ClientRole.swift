@@ -1,0 +1,106 @@
+internal import Client
+internal import Control
+internal import Directory
+internal import EventLoop
+internal import Logging
+internal import Settings
+internal import Store
+internal import Wire
+
+/// The client of a process.
+final class ClientRole: Role {
+    let kind = StatusReport.Role.client
+    private let client: Client
+    private let log: Logger
+    var onReady: (() -> Void)?
+
+    /// A client by `settings`; what it needs is open when this returns.
+    init(
+        on loop: Loop, _ settings: Settings, network: NetworkFile, folder: String, log: Logger
+    ) throws(Failure) {
+        self.log = log
+        let configuration = try Self.configuration(settings)
+        let store = try RoleFolder.openStore(in: folder)
+        do {
+            client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
+        } catch {
+            throw Failure.starting(error, at: configuration.socks.map(\.description), option: "--socks")
+        }
+        client.onReady = { [unowned self] in
+            log.notice("ready")
+            onReady?()
+        }
+    }
+
+    /// The configuration that `settings` stand for.
+    static func configuration(_ settings: Settings) throws(Failure) -> ClientConfiguration {
+        do throws(SettingProblems) {
+            let mayBeRemote = settings.boolean("client.allow_remote")
+            let socks = try settings.readList("client.socks") { try proxyAddress($0, mayBeRemote: mayBeRemote) }
+            let named = socks.filter { if case .tcp(let endpoint) = $0 { endpoint.port != 0 } else { true } }
+            if Set(named).count != named.count {
+                throw SettingProblems([settings.problem("client.socks", "an address is named twice")])
+            }
+            var configuration = ClientConfiguration(socks: socks)
+            configuration.hops = Int(settings.integer("client.hops") ?? 3)
+            configuration.pathUse = .seconds(settings.integer("client.path_use") ?? 900)
+            configuration.sparePaths = Int(settings.integer("client.spare_paths") ?? 2)
+            return configuration
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+
+    func start() { client.start() }
+    func finish(_ completion: @escaping () -> Void) { client.close(completion: completion) }
+    func close(_ completion: @escaping () -> Void) { client.close(completion: completion) }
+    func report() -> StatusReport { StatusReport(client.status, paths: client.paths) }
+
+    func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
+        switch command {
+        case .paths: .paths(PathsReport(client.paths))
+        default: nil
+        }
+    }
+
+    func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
+        let configuration = try Self.configuration(settings)
+        _ = configuration
+        return PreparedChange()
+    }
+}
+
+extension StatusReport {
+    /// What a client reports.
+    init(_ status: ClientStatus, paths: [PathStatus]) {
+        self.init(role: .client, version: tunic.version)
+        ready = status.isReady
+        problem = status.problem
+        socks = status.socks.map(\.description)
+        links = status.links
+        self.paths = paths.count { $0.state == .ready }
+        sessions = status.sessions
+        streams = status.streams
+        descriptors = status.descriptors
+        total = .init(
+            packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
+            bytesOut: status.bytesOut)
+        drops = status.drops
+        builds = status.builds
+        failedBuilds = status.failedBuilds
+        buildTimes = status.buildTimes.map { ($0.inMilliseconds * 1000).rounded() / 1000 }
+    }
+}
+
+extension PathsReport {
+    /// A client's paths.
+    init(_ paths: [PathStatus]) {
+        self.init(
+            paths: paths.map {
+                Path(
+                    hops: $0.hops.map(\.description), state: $0.state.rawValue, active: $0.isActive,
+                    age: $0.age.inSeconds,
+                    roundTrip: $0.roundTrip?.inMilliseconds, bytesIn: $0.bytesIn, bytesOut: $0.bytesOut)
+            })
+    }
+}

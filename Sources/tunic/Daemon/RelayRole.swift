@@ -1,0 +1,157 @@
+internal import Control
+internal import Directory
+internal import EventLoop
+internal import Logging
+internal import OnionCrypto
+internal import Oxen
+internal import Relay
+internal import Settings
+internal import Store
+internal import Wire
+
+/// The relay of a process.
+final class RelayRole: Role {
+    let kind = StatusReport.Role.relay
+    private let relay: Relay
+    private let daemon: OxendDaemon?
+    private let log: Logger
+    var onReady: (() -> Void)?
+
+    /// A relay by `settings`; its sockets are open when this returns.
+    init(
+        on loop: Loop, _ settings: Settings, network: NetworkFile, folder: String, log: Logger
+    ) throws(Failure) {
+        self.log = log
+        let configuration = try Self.configuration(settings)
+        let oxend = try Self.oxend(settings)
+        let key =
+            if let oxend { try OxendRegistry.key(of: oxend) } else {
+                try RoleFolder.readKey(settings.text("relay.key"), in: folder)
+            }
+        daemon = oxend.map {
+            OxendRegistry.daemon(
+                at: $0, network: network, node: NodeID(key.publicKey), log: Logger(label: "oxend") { _ in ConsoleLog() })
+        }
+        let store = try RoleFolder.openStore(in: folder)
+        do {
+            relay = try Relay(
+                loop: loop, network: network, configuration: configuration, identity: key, registry: daemon,
+                store: store, log: log)
+        } catch {
+            throw Failure.starting(error, at: configuration.listen.map(\.description), option: "--listen")
+        }
+        if let daemon {
+            relay.onProblem = { daemon.setProblem($0) }
+            try OxendRegistry.start(daemon)
+        }
+    }
+
+    deinit { daemon?.stop() }
+
+    /// The daemon beside which the relay runs, where there is one.
+    private static func oxend(_ settings: Settings) throws(Failure) -> OxendAddress? {
+        do throws(SettingProblems) {
+            return try settings.read("relay.oxend", oxendAddress)
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+
+    /// The configuration that `settings` stand for.
+    static func configuration(_ settings: Settings) throws(Failure) -> RelayConfiguration {
+        do throws(SettingProblems) {
+            let addresses = try settings.readList("relay.listen", endpoint)
+            let announced = try settings.readList("relay.public", announcedEndpoint)
+            func fault(_ key: String, _ message: String) -> SettingProblems {
+                SettingProblems([settings.problem(key, message)])
+            }
+            guard !addresses.isEmpty else {
+                throw fault(
+                    "relay.listen", "a relay needs --listen, or 'listen' under [relay]: the UDP address to listen at")
+            }
+            for (key, endpoints) in [("relay.listen", addresses), ("relay.public", announced)] {
+                for isIPv4 in [true, false] where endpoints.count(where: { $0.address.isIPv4 == isIPv4 }) > 1 {
+                    throw fault(key, "names two \(isIPv4 ? "IPv4" : "IPv6") addresses; give one of each family")
+                }
+            }
+            for other in announced where !addresses.contains(where: { $0.address.isIPv4 == other.address.isIPv4 }) {
+                let family = other.address.isIPv4 ? ("IPv4", "0.0.0.0") : ("IPv6", "[::]")
+                throw fault(
+                    "relay.public",
+                    "names \(other), but there is no \(family.0) address to listen at; "
+                        + "add one, such as --listen \(family.1):\(other.port)")
+            }
+            if announced.isEmpty, let all = addresses.first(where: \.address.isUnspecified) {
+                throw fault(
+                    "relay.listen",
+                    "\(all) is every address of this machine; say with --public, or 'public' under [relay], which one "
+                        + "others send to")
+            }
+            var configuration = RelayConfiguration(listen: addresses)
+            configuration.announced = announced
+            configuration.isExit = settings.boolean("relay.exit")
+            configuration.exitAllowed = try settings.readList("relay.exit_allow", addressRange)
+            configuration.drainLimit = .seconds(settings.integer("relay.drain") ?? 30)
+            if !configuration.isExit, settings.isSet("relay.exit_allow"), !configuration.exitAllowed.isEmpty {
+                throw fault("relay.exit_allow", "has a meaning with --exit, or 'exit = true', only")
+            }
+            return configuration
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+
+    func start() {
+        relay.start()
+        onReady?()
+    }
+
+    func finish(_ completion: @escaping () -> Void) { relay.drain(completion: completion) }
+    func close(_ completion: @escaping () -> Void) { relay.close(completion: completion) }
+    func report() -> StatusReport { StatusReport(relay.status, daemon?.status) }
+    func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? { nil }
+
+    func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
+        let configuration = try Self.configuration(settings)
+        _ = configuration
+        return PreparedChange()
+    }
+}
+
+extension StatusReport {
+    /// What a relay reports.
+    init(_ status: RelayStatus, _ daemon: OxendStatus?) {
+        self.init(role: .relay, version: tunic.version)
+        ready = status.isReady
+        problem = status.problem ?? daemon?.problem
+        oxend = daemon.map(OxendReport.init)
+        node = status.nodeID.description
+        addresses = status.addresses.map(\.description)
+        exit = status.isExit
+        draining = status.isDraining
+        links = status.links
+        paths = status.paths
+        sessions = status.sessions
+        streams = status.streams
+        descriptors = status.descriptors
+        total = .init(
+            packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
+            bytesOut: status.bytesOut)
+        drops = status.drops
+        builds = status.builds
+        refusals = status.refusals
+    }
+}
+
+extension Failure {
+    /// The failure of a role's start, which most often is its address.
+    static func starting(_ error: any Error, at addresses: [String], option: String) -> Failure {
+        if let failure = error as? Failure { return failure }
+        if let error = error as? StoreError { return of(error) }
+        if let error = error as? UVError {
+            let names = addresses.joined(separator: ", ")
+            return listening(error, at: addresses.count > 1 ? "one of \(names)" : names, option: option)
+        }
+        return Failure(.configuration, "\(error)")
+    }
+}

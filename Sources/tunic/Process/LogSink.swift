@@ -1,0 +1,46 @@
+internal import Logging
+internal import Settings
+internal import Synchronization
+
+/// What all loggers of the process share: level, format and the last lines.
+final class LogSink: Sendable {
+    static let shared = LogSink()
+    /// How many lines are kept.
+    private static let limit = 200
+
+    private struct State {
+        var level = Logger.Level.notice
+        var isJSON = false
+        var lines: [String] = []
+    }
+
+    private let state = Mutex(State())
+
+    /// What is logged at all.
+    var level: Logger.Level {
+        get { state.withLock { $0.level } }
+        set { state.withLock { $0.level = newValue } }
+    }
+
+    /// Whether lines are JSON.
+    var isJSON: Bool { state.withLock { $0.isJSON } }
+
+    /// The last lines, oldest first, as text.
+    var lines: [String] { state.withLock { $0.lines } }
+
+    /// Keeps a line for those who ask for the last ones.
+    func keep(_ line: String) {
+        state.withLock {
+            if $0.lines.count >= Self.limit { $0.lines.removeFirst(Self.limit / 4) }
+            $0.lines.append(line)
+        }
+    }
+
+    /// Takes level and format from the settings.
+    func apply(_ settings: Settings) {
+        state.withLock {
+            $0.level = settings.text("log.level").flatMap(Logger.Level.init(rawValue:)) ?? .notice
+            $0.isJSON = settings.text("log.format") == "json"
+        }
+    }
+}

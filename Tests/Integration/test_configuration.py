@@ -1,0 +1,216 @@
+"""The configuration file: what counts, what is refused, and what a running process takes at SIGHUP."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from devnet import ask, binary, wait_until
+from network import Network, free_port
+from test_command_line import run
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.file = self.folder / "tunic.toml"
+
+    def write(self, text):
+        self.file.write_text(text)
+        return self.file
+
+    def make_network(self, nodes=3):
+        code, _, err = run("network", "create", "--dir", self.folder / "net", "--nodes", nodes, "--local")
+        self.assertEqual(code, 0, err)
+        return self.folder / "net" / "network.json"
+
+
+class Check(Folder):
+    def check(self, *arguments, **environment):
+        return run("config", "check", "--config", self.file, *arguments, environment=environment)
+
+    def test_the_default_file_is_without_mistakes(self):
+        code, text, err = run("config", "default")
+        self.assertEqual((code, err), (0, ""))
+        network = self.make_network()
+        self.write(text.replace('#network = "/etc/tunic/network.json"', f'network = "{network}"'))
+        code, out, err = self.check()
+        self.assertEqual(code, 0, err)
+        self.assertIn("no mistakes", out)
+
+    def test_faults_have_file_line_key_and_remedy(self):
+        network = self.make_network()
+        begin = f'network = "{network}"\n'
+        for text, words in [
+            ("[client]\nhop = 3\n", [":3: client.hop: ", "did you mean client.hops?"]),
+            ("[client]\nsocks = ['0.0.0.0:1']\n", [":3: client.socks: ", "loopback", "allow_remote"]),
+            ("[client]\nsocks = ['localhost']\n", [":3: client.socks: ", "127.0.0.1:1080"]),
+            ("[client]\n[web]\nlisten = '0.0.0.0:80'\n", [":4: web.listen: ", "127.0.0.1:PORT"]),
+            ("[relay]\nexit = true\n", ["relay.listen: ", "--listen"]),
+            ("data = '/x'\n[relay]\nlisten = ['0.0.0.0:1']\n", [":4: relay.listen: ", "--public"]),
+            ("data = '/x'\n[relay]\nlisten = ['1.2.3.4:1']\nexit_allow = ['10.0.0.0/33']\nexit = true\n", [":5: relay.exit_allow: ", "10.0.0.0/33"]),
+            ("[client\n", [":2: this is no TOML"]),
+            ("", ["neither", "[client]", "[relay]"]),
+        ]:
+            with self.subTest(text):
+                self.write(begin + text)
+                code, out, err = self.check()
+                self.assertEqual(code, 78, err)
+                self.assertEqual(out, "")
+                for word in words:
+                    self.assertIn(word, err)
+                if ":" in words[0]:
+                    self.assertIn(str(self.file) if words[0][0] == ":" else "relay", err)
+
+    def test_every_fault_at_once_and_as_json(self):
+        self.write("[client]\nhops = 9\nsock = []\n")
+        code, out, _ = self.check("--json")
+        self.assertEqual(code, 78)
+        problems = json.loads(out)["problems"]
+        self.assertEqual([(p["place"].rsplit(":", 1)[1], p["key"]) for p in problems], [("2", "client.hops"), ("3", "client.sock")])
+
+    def test_the_environment_is_looked_at(self):
+        self.write(f'network = "{self.make_network()}"\n[client]\n')
+        code, _, err = self.check(TUNIC_CLIENT_HOPS="7")
+        self.assertEqual(code, 78)
+        self.assertIn("TUNIC_CLIENT_HOPS", err)
+        code, _, err = self.check(TUNIC_CLIENT_HOP="2")
+        self.assertIn("did you mean TUNIC_CLIENT_HOPS?", err)
+
+    def test_a_file_that_is_not_there(self):
+        code, _, err = run("run", "--config", self.folder / "none.toml")
+        self.assertEqual(code, 66, err)
+        self.assertIn("none.toml", err)
+
+
+class Running(Folder):
+    """A client by a file, in a network whose nodes do not run: it starts and answers all the same."""
+
+    def start(self, *arguments, command="run", **environment):
+        process = subprocess.Popen(
+            [binary(), command, "--config", self.file, *map(str, arguments)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment})
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.process = process
+        self.control = str(self.folder / "data" / "control.sock")
+        wait_until(lambda: os.path.exists(self.control) or process.poll() is not None, 20)
+        self.assertIsNone(process.poll(), process.poll() is not None and process.stderr.read())
+        return process
+
+    def client(self, lines="", top=""):
+        network = self.folder / "net" / "network.json"
+        if not network.exists():
+            self.make_network()
+        (self.folder / "data").mkdir(mode=0o700, exist_ok=True)
+        return self.write(
+            f'network = "{network}"\ndata = "{self.folder}/data"\n{top}[client]\nsocks = ["127.0.0.1:0"]\n{lines}')
+
+    def reload(self):
+        try:
+            return ask(self.control, "reload")
+        except RuntimeError as refused:
+            return {"error": str(refused)}
+
+    def test_options_count_before_environment_and_file(self):
+        port, other = free_port(), free_port()
+        self.client()
+        self.start("--set", f"client.socks=127.0.0.1:{port}", TUNIC_CLIENT_SOCKS=f"127.0.0.1:{other}")
+        self.assertEqual(ask(self.control, "status")["socks"], [f"127.0.0.1:{port}"])
+
+    def test_systemds_folders(self):
+        self.client()
+        self.file.write_text(self.file.read_text().replace("data =", "#data ="))
+        runtime = self.folder / "run"
+        runtime.mkdir()
+        process = subprocess.Popen(
+            [binary(), "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "CONFIGURATION_DIRECTORY": str(self.folder), "STATE_DIRECTORY": f"{self.folder}/data",
+                 "RUNTIME_DIRECTORY": str(runtime)})
+        try:
+            wait_until(lambda: (runtime / "control.sock").exists() or process.poll() is not None, 20)
+            self.assertEqual(ask(str(runtime / "control.sock"), "status")["role"], "client")
+            self.assertTrue((self.folder / "data" / "tunic.sqlite").exists())
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
+
+    def test_a_reload_is_all_or_nothing(self):
+        """K10: a broken file changes nothing, and what cannot change is said."""
+        self.client()
+        process = self.start()
+        before = ask(self.control, "status")["socks"]
+        port = free_port()
+        good = self.file.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}")
+
+        self.file.write_text(good + "hop = 3\n")
+        self.assertIn("did you mean client.hops?", self.reload()["error"])
+        self.assertEqual(ask(self.control, "status")["socks"], before)
+
+        self.file.write_text(good + "hops = 2\n")
+        self.assertIn("client.hops cannot change while the process runs", self.reload()["error"])
+        self.assertEqual(ask(self.control, "status")["socks"], before)
+
+    def test_sighup_reads_again(self):
+        self.client()
+        process = self.start()
+        self.file.write_text(self.file.read_text() + "[log]\nlevel = 'notice'\nformat = 'json'\n")
+        process.send_signal(signal.SIGHUP)
+        line = ""
+        while not line.startswith("{"):
+            line = process.stderr.readline()
+            if "read again" in line:
+                process.send_signal(signal.SIGTERM)
+            self.assertNotEqual(line, "")
+        self.assertEqual(json.loads(line)["level"], "notice")
+
+
+class Both(unittest.TestCase):
+    def test_a_client_and_a_relay_in_one_process(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=1) as net:
+            net.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes), 30)
+            # The first node again, with a client beside it.
+            first = net.nodes[0].process
+            first.terminate()
+            first.wait()
+            folder = net.folder / "net" / "node-1"
+            file = net.folder / "both.toml"
+            file.write_text(
+                f'network = "{net.file}"\ndata = "{folder}"\n[client]\nsocks = ["127.0.0.1:0"]\nhops = 2\n'
+                f'[relay]\nlisten = ["{net.addresses[0][0]}"]\n')
+            with open(f"{folder}.log", "wb") as log:
+                process = subprocess.Popen([binary(), "run", "--config", file], stdout=subprocess.DEVNULL, stderr=log)
+            try:
+                control = str(folder / "control.sock")
+
+                def status():
+                    try:
+                        return ask(control, "status")
+                    except OSError:
+                        return {}
+
+                wait_until(lambda: status().get("ready") and status()["others"][0]["descriptors"] == 4, 30)
+                report = status()
+                self.assertEqual((report["role"], report["others"][0]["role"]), ("client", "relay"))
+                own = report["others"][0]["node"]
+                for path in ask(control, "paths")["paths"]:
+                    self.assertNotIn(own, path["hops"], "P7: the own node is in no path")
+                process.terminate()
+                self.assertEqual(process.wait(40), 0)
+            finally:
+                process.kill()
+                process.wait()
+
+
+if __name__ == "__main__":
+    unittest.main()
