@@ -146,7 +146,9 @@ public struct Settings: Sendable {
     }
 
     /// The meanings of a key's list; what `parse` throws becomes a problem with its place.
-    public func readList<Value>(_ path: String, _ parse: (String) throws -> Value) throws(SettingProblems) -> [Value] {
+    public func readList<Value>(
+        _ path: String, _ parse: (String) throws -> Value
+    ) throws(SettingProblems) -> [Value] {
         var values: [Value] = []
         for text in list(path) { values.append(try parsed(path, text, parse)) }
         return values
