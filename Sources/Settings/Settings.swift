@@ -111,10 +111,7 @@ public struct Settings: Sendable {
     private func value(_ path: String) -> SettingValue? {
         guard let key = SettingsCatalog.key(path) else { preconditionFailure("\(path) is no setting") }
         if let entry = entries[path] { return entry.value }
-        return key.byDefault.map { text in
-            guard let value = SettingsCatalog.defaults[path] else { preconditionFailure("\(path) = \(text) is checked") }
-            return value
-        }
+        return key.byDefault == nil ? nil : SettingsCatalog.defaults[path]
     }
 
     /// Where the value of a key comes from.

@@ -30,7 +30,8 @@ final class RelayRole: Role {
             }
         daemon = oxend.map {
             OxendRegistry.daemon(
-                at: $0, network: network, node: NodeID(key.publicKey), log: Logger(label: "oxend") { _ in ConsoleLog() })
+                at: $0, network: network, node: NodeID(key.publicKey), log: Logger(label: "oxend") { _ in ConsoleLog() }
+            )
         }
         let store = try RoleFolder.openStore(in: folder)
         do {
