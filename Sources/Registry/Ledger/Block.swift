@@ -1,0 +1,236 @@
+internal import OnionCrypto
+public import Wire
+
+/// One step of the ledger: operations at a time, and the digest of the state that they lead to (docs/registry.md, "Ledger").
+public struct Block: Hashable, Sendable {
+    /// The version of the format.
+    public static let version: UInt8 = 1
+    /// The most bytes that a block's operations take, each with its length.
+    public static let operationBytes = 200_000
+    /// The longest encoding in bytes.
+    public static let maximumSize = headSize + 2 + operationBytes
+    static let headSize = 1 + 32 + 8 + 8 + 32 + 32 + 32
+
+    /// The network's id.
+    public let network: Bytes32
+    /// One more than that of the block before; the first block's is 1.
+    public let height: UInt64
+    /// When it was made, in seconds since 1970.
+    public let time: UInt64
+    /// The hash of the block before, for the first block the hash of the beginning.
+    public let previous: Bytes32
+    /// The operations in their order.
+    public let operations: [RegistryOperation]
+    /// The digest of the state after them.
+    public let stateDigest: Bytes32
+    /// The digest of the operations.
+    public let operationsDigest: Bytes32
+    /// What the block is called within the state, which its hash depends on: everything but the state's digest.
+    public let contentHash: Bytes32
+    /// The block's name, which is signed and which the next block names.
+    public let hash: Bytes32
+
+    /// The block of these operations, which `state` tells the state's digest after, given the block's content hash.
+    init(
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, operations: [RegistryOperation],
+        stateDigest: Bytes32
+    ) {
+        let digest = Self.digest(of: operations)
+        self.init(
+            network: network, height: height, time: time, previous: previous, operations: operations,
+            operationsDigest: digest, stateDigest: stateDigest)
+    }
+
+    private init(
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, operations: [RegistryOperation],
+        operationsDigest: Bytes32, stateDigest: Bytes32
+    ) {
+        self.network = network
+        self.height = height
+        self.time = time
+        self.previous = previous
+        self.operations = operations
+        self.operationsDigest = operationsDigest
+        self.stateDigest = stateDigest
+        let content = Self.content(
+            network: network, height: height, time: time, previous: previous, operationsDigest: operationsDigest)
+        contentHash = Self.hash("tunic ledger content", content)
+        hash = Self.hash("tunic ledger block", content + stateDigest.array)
+    }
+
+    /// The content hash of a block whose state is not known yet.
+    static func contentHash(
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, operations: [RegistryOperation]
+    ) -> Bytes32 {
+        let content = content(
+            network: network, height: height, time: time, previous: previous, operationsDigest: digest(of: operations))
+        return hash("tunic ledger content", content)
+    }
+
+    private static func content(
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, operationsDigest: Bytes32
+    ) -> [UInt8] {
+        var writer = ByteWriter(capacity: headSize)
+        writer.u8(version)
+        writer.bytes32(network)
+        writer.u64(height)
+        writer.u64(time)
+        writer.bytes32(previous)
+        writer.bytes32(operationsDigest)
+        return writer.bytes
+    }
+
+    private static func encode(_ operations: [RegistryOperation]) -> [UInt8] {
+        var writer = ByteWriter(capacity: 2 + operations.count * 256)
+        writer.u16(UInt16(operations.count))
+        for operation in operations {
+            let bytes = operation.encoded()
+            writer.u16(UInt16(bytes.count))
+            writer.raw(bytes)
+        }
+        return writer.bytes
+    }
+
+    private static func digest(of operations: [RegistryOperation]) -> Bytes32 {
+        hash("tunic ledger operations", encode(operations))
+    }
+
+    static func hash(_ label: String, _ bytes: [UInt8]) -> Bytes32 {
+        let text = [UInt8](label.utf8) + [0] + bytes
+        return Blake2b.digest(text.rawSpan)
+    }
+
+    /// The encoding.
+    public func encoded() -> [UInt8] {
+        Self.content(
+            network: network, height: height, time: time, previous: previous, operationsDigest: operationsDigest)
+            + stateDigest.array + Self.encode(operations)
+    }
+
+    /// Reads a whole block; what is not exactly the encoding of one throws.
+    public init(decoding span: RawSpan) throws(WireError) {
+        var reader = ByteReader(span)
+        self = try Self.decode(from: &reader)
+        try reader.end()
+    }
+
+    /// Reads a block from the front of what `reader` holds.
+    static func decode(from reader: inout ByteReader) throws(WireError) -> Block {
+        let version = try reader.u8()
+        guard version == Self.version else { throw .unknownKind(UInt64(version)) }
+        let network = try reader.bytes32()
+        let height = try reader.u64()
+        let time = try reader.u64()
+        let previous = try reader.bytes32()
+        let digest = try reader.bytes32()
+        let stateDigest = try reader.bytes32()
+        let count = Int(try reader.u16())
+        var operations: [RegistryOperation] = []
+        var size = 0
+        for _ in 0..<count {
+            let length = Int(try reader.u16())
+            size += length + 2
+            guard size <= operationBytes, length <= RegistryOperation.maximumSize else { throw .outOfRange }
+            let bytes = try reader.array(length)
+            operations.append(try RegistryOperation(decoding: bytes.rawSpan))
+        }
+        let block = Block(
+            network: network, height: height, time: time, previous: previous, operations: operations,
+            stateDigest: stateDigest)
+        guard block.operationsDigest == digest else { throw .outOfRange }
+        return block
+    }
+}
+
+/// One authority's signature.
+public struct AuthoritySignature: Hashable, Sendable {
+    /// The authority's place in the network file, from 0.
+    public let authority: UInt8
+    /// The signature, 64 bytes.
+    public let bytes: [UInt8]
+
+    /// The signature `bytes`, 64 of them, of the authority at `authority`.
+    public init(authority: UInt8, bytes: [UInt8]) {
+        precondition(bytes.count == SigningKey.signatureSize, "a signature is 64 bytes long")
+        self.authority = authority
+        self.bytes = bytes
+    }
+
+    static func encode(_ list: [AuthoritySignature], to writer: inout ByteWriter) {
+        writer.u8(UInt8(clamping: list.count))
+        for signature in list {
+            writer.u8(signature.authority)
+            writer.raw(signature.bytes)
+        }
+    }
+
+    /// Reads signatures by ascending authority, at most `LedgerRules.maximumAuthorities`.
+    static func decodeList(from reader: inout ByteReader) throws(WireError) -> [AuthoritySignature] {
+        let count = Int(try reader.u8())
+        guard count <= LedgerRules.maximumAuthorities else { throw .outOfRange }
+        var list: [AuthoritySignature] = []
+        for _ in 0..<count {
+            let next = AuthoritySignature(
+                authority: try reader.u8(), bytes: try reader.array(SigningKey.signatureSize))
+            if let last = list.last, last.authority >= next.authority { throw .outOfRange }
+            list.append(next)
+        }
+        return list
+    }
+}
+
+/// A block with the signatures that make it final; they are not checked here.
+public struct FinalBlock: Hashable, Sendable {
+    /// The longest encoding in bytes.
+    public static let maximumSize = Block.maximumSize + 1 + LedgerRules.maximumAuthorities * 65
+
+    /// The block.
+    public let block: Block
+    /// The signatures, by ascending authority.
+    public let signatures: [AuthoritySignature]
+
+    /// `block` with `signatures`, which are sorted.
+    public init(_ block: Block, signatures: [AuthoritySignature]) {
+        self.block = block
+        self.signatures = signatures.sorted { $0.authority < $1.authority }
+    }
+
+    /// The encoding: the block's, then the signatures.
+    public func encoded() -> [UInt8] {
+        var writer = ByteWriter(capacity: Block.headSize + 512)
+        writer.raw(block.encoded())
+        AuthoritySignature.encode(signatures, to: &writer)
+        return writer.bytes
+    }
+
+    /// Reads a whole block with its signatures; what is not exactly an encoding throws.
+    public init(decoding span: RawSpan) throws(WireError) {
+        var reader = ByteReader(span)
+        block = try Block.decode(from: &reader)
+        signatures = try AuthoritySignature.decodeList(from: &reader)
+        try reader.end()
+    }
+
+    /// The encoding of several blocks, each behind its length in 4 bytes.
+    public static func encodeList(_ blocks: [[UInt8]]) -> [UInt8] {
+        var writer = ByteWriter(capacity: blocks.reduce(0) { $0 + $1.count + 4 })
+        for block in blocks {
+            writer.u32(UInt32(block.count))
+            writer.raw(block)
+        }
+        return writer.bytes
+    }
+
+    /// Reads what ``encodeList(_:)`` wrote, whole.
+    public static func decodeList(_ span: RawSpan) throws(WireError) -> [FinalBlock] {
+        var reader = ByteReader(span)
+        var list: [FinalBlock] = []
+        while reader.remaining > 0 {
+            let length = Int(try reader.u32())
+            guard length <= maximumSize else { throw .outOfRange }
+            let bytes = try reader.array(length)
+            list.append(try FinalBlock(decoding: bytes.rawSpan))
+        }
+        return list
+    }
+}

@@ -1,0 +1,154 @@
+public import Wire
+
+/// The ledger as far as one node has it: the state after the last block, and that block's hash.
+///
+/// A value: what throws leaves it as it was.
+public struct LedgerChain: Sendable {
+    /// How it began, and who signs.
+    public let rules: LedgerRules
+    /// The registry after the last block.
+    public private(set) var state: RegistryState
+    /// The hash of the last block, or of the beginning.
+    public private(set) var head: Bytes32
+    /// The block that was checked last and what it leads to, so that nothing is done twice.
+    private var checked: (hash: Bytes32, state: RegistryState)?
+
+    /// The chain without any block.
+    public init(_ rules: LedgerRules) {
+        self.rules = rules
+        state = rules.genesis
+        head = rules.genesisHash
+    }
+
+    /// The chain that ends with `block` and the state after it, as they were kept; the signatures and the digest are checked.
+    public init(_ rules: LedgerRules, block: FinalBlock, state: RegistryState) throws(LedgerRefusal) {
+        guard block.block.network == rules.network, state.network == rules.network,
+            state.parameters == rules.genesis.parameters
+        else { throw .otherNetwork }
+        try rules.check(block.signatures, over: rules.seal(height: block.block.height, hash: block.block.hash))
+        guard state.height == block.block.height, state.digest == block.block.stateDigest else { throw .wrongState }
+        self.rules = rules
+        self.state = state
+        head = block.block.hash
+    }
+
+    /// The height of the last block.
+    public var height: UInt64 { state.height }
+
+    /// Takes the next block; `now` is in seconds since 1970.
+    public mutating func append(_ final: FinalBlock, now: UInt64) throws(LedgerRefusal) {
+        let block = final.block
+        guard block.network == rules.network else { throw .otherNetwork }
+        guard block.hash != head else { throw .alreadyThere }
+        guard block.height <= height + 1 else { throw .gap(expected: height + 1) }
+        // Before anything is said about forks: who signs nothing contradicts nothing.
+        try rules.check(final.signatures, over: rules.seal(height: block.height, hash: block.hash))
+        guard block.height >= height else { throw .rollback(to: block.height) }
+        guard block.height > height else { throw .fork(height: block.height) }
+        state = try successor(block, now: now)
+        head = block.hash
+        checked = nil
+    }
+
+    /// Checks a block that nobody has signed yet as the next one, and remembers what it leads to.
+    mutating func check(_ block: Block, now: UInt64) throws(LedgerRefusal) {
+        guard block.network == rules.network else { throw .otherNetwork }
+        guard block.height == height + 1 else { throw .gap(expected: height + 1) }
+        checked = (block.hash, try successor(block, now: now))
+    }
+
+    /// The state after `block`.
+    private func successor(_ block: Block, now: UInt64) throws(LedgerRefusal) -> RegistryState {
+        guard block.previous == head else { throw .fork(height: block.height) }
+        guard block.time <= now + LedgerRules.clockTolerance else { throw .fromTheFuture }
+        if let checked, checked.hash == block.hash { return checked.state }
+        guard block.time >= state.time else { throw .timeWentBack }
+        var next = state
+        do throws(RegistryRefusal) {
+            try next.begin(height: block.height, time: block.time, block: block.contentHash)
+        } catch {
+            throw .begin(error)
+        }
+        for (place, operation) in block.operations.enumerated() {
+            do throws(RegistryRefusal) {
+                try next.apply(operation)
+            } catch {
+                throw .operation(place, error)
+            }
+        }
+        guard next.digest == block.stateDigest else { throw .wrongState }
+        return next
+    }
+
+    /// Makes the next block of those of `operations` that the rules allow, and of the distributions that are due, at `time` in
+    /// seconds since 1970 or that of the block before.
+    public mutating func draft(_ operations: [RegistryOperation], time: UInt64) -> Block {
+        let time = min(max(time, state.time), RegistryState.timeLimit)
+        var included = allowed(operations, time: time)
+        while true {
+            let content = Block.contentHash(
+                network: rules.network, height: height + 1, time: time, previous: head, operations: included)
+            var next = state
+            var refused: Int?
+            do throws(RegistryRefusal) {
+                try next.begin(height: height + 1, time: time, block: content)
+                for (place, operation) in included.enumerated() {
+                    refused = place
+                    // Signatures were checked with the zero block; only such as name this very height could differ.
+                    try next.apply(operation)
+                }
+            } catch {
+                // The block's own hash has a part in its quorum: what it refuses goes, and the hash is another one.
+                precondition(refused != nil, "time was held back to what a block may have")
+                included.remove(at: refused!)
+                continue
+            }
+            let block = Block(
+                network: rules.network, height: height + 1, time: time, previous: head, operations: included,
+                stateDigest: next.digest)
+            checked = (block.hash, next)
+            return block
+        }
+    }
+
+    /// Those of `operations` that can be applied one after the other, within a block's bounds.
+    private func allowed(_ operations: [RegistryOperation], time: UInt64) -> [RegistryOperation] {
+        guard var trial = opened(at: time) else { return [] }
+        var list: [RegistryOperation] = []
+        var size = 0
+        func add(_ operation: RegistryOperation) -> Bool {
+            let bytes = operation.encoded().count + 2
+            guard size + bytes <= Block.operationBytes else { return false }
+            do throws(RegistryRefusal) {
+                try trial.applyVerified(operation)
+            } catch {
+                return false
+            }
+            size += bytes
+            list.append(operation)
+            return true
+        }
+        let distribution = RegistryOperation(unsigned: .distribute, network: rules.network)
+        for _ in 0..<10 where trial.isDistributionDue { _ = add(distribution) }
+        for operation in operations { _ = add(operation) }
+        return list
+    }
+
+    /// The state in which a block at `time` in seconds since 1970 is open, whatever its hash.
+    func opened(at time: UInt64) -> RegistryState? {
+        var trial = state
+        let zero = Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan)
+        let time = min(max(time, state.time), RegistryState.timeLimit)
+        do throws(RegistryRefusal) {
+            try trial.begin(height: height + 1, time: time, block: zero)
+        } catch {
+            return nil
+        }
+        return trial
+    }
+}
+
+extension RegistryState {
+    /// Whether the rewards of an interval can be paid out now.
+    var isDistributionDue: Bool { time >= distributedUntil + UInt64(parameters.rewardInterval) }
+}

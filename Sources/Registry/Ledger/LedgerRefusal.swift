@@ -1,0 +1,39 @@
+/// Why a block is not taken; the chain is as it was (docs/registry.md, "Ledger").
+public enum LedgerRefusal: Error, Hashable, Sendable {
+    /// The bytes are no block.
+    case unreadable
+    /// It is for another network.
+    case otherNetwork
+    /// It is the block that the chain ends with.
+    case alreadyThere
+    /// It lies below the block that the chain ends with, at this height.
+    case rollback(to: UInt64)
+    /// Blocks are missing before it; `expected` is next.
+    case gap(expected: UInt64)
+    /// It contradicts the chain at this height: the authorities have signed two blocks, or the chain is another one.
+    case fork(height: UInt64)
+    /// A signature is by an authority that the network does not have, or names one twice.
+    case unknownAuthority(Int)
+    /// The signature of this authority is wrong.
+    case wrongSignature(authority: Int)
+    /// Only `found` authorities signed where `needed` must.
+    case tooFewSignatures(found: Int, needed: Int)
+    /// Its time lies before that of the block before.
+    case timeWentBack
+    /// Its time lies ahead of the clock.
+    case fromTheFuture
+    /// The operation at this place is refused by the rules of the registry.
+    case operation(Int, RegistryRefusal)
+    /// The registry cannot begin the block.
+    case begin(RegistryRefusal)
+    /// The state after it has another digest.
+    case wrongState
+
+    /// The rule's name, for people.
+    public var name: String { String("\(self)".prefix { $0 != "(" }) }
+}
+
+extension RegistryRefusal {
+    /// The rule's name, as docs/registry.md lists it.
+    public var name: String { String("\(self)".prefix { $0 != "(" }) }
+}

@@ -1,0 +1,113 @@
+internal import OnionCrypto
+public import Wire
+
+/// What all members of a network know about its ledger: how it begins, who signs it, and how often.
+public struct LedgerRules: Sendable {
+    /// The most authorities.
+    public static let maximumAuthorities = 32
+    /// How far a block's time may be ahead of the clock of whoever checks it, in seconds.
+    public static let clockTolerance: UInt64 = 60
+
+    /// Who signs blocks.
+    public struct Authority: Hashable, Sendable {
+        /// The public key.
+        public let key: Bytes32
+        /// The node at which it is reached.
+        public let node: NodeID
+
+        /// The authority `key` at `node`.
+        public init(key: Bytes32, node: NodeID) {
+            self.key = key
+            self.node = node
+        }
+    }
+
+    /// The network's id.
+    public let network: Bytes32
+    /// The authorities, in the network file's order.
+    public let authorities: [Authority]
+    /// How many of them make a block final.
+    public let threshold: Int
+    /// Seconds from one block to the next.
+    public let blockSeconds: UInt64
+    /// Seconds for which one authority leads.
+    public let slotSeconds: UInt64
+    /// The state before the first block.
+    public let genesis: RegistryState
+    /// What the first block names as the one before.
+    public let genesisHash: Bytes32
+
+    /// The rules of a ledger; `nil` unless more than half of 1 to 32 different authorities must sign, the times are not zero, and
+    /// `genesis` is a beginning of this network.
+    public init?(
+        authorities: [Authority], threshold: Int, blockSeconds: UInt64, slotSeconds: UInt64, genesis: RegistryState
+    ) {
+        guard (1...Self.maximumAuthorities).contains(authorities.count),
+            Set(authorities.map(\.key)).count == authorities.count,
+            Set(authorities.map(\.node)).count == authorities.count,
+            (authorities.count / 2 + 1...authorities.count).contains(threshold), blockSeconds > 0, slotSeconds > 0,
+            genesis.height == 0
+        else { return nil }
+        network = genesis.network
+        self.authorities = authorities
+        self.threshold = threshold
+        self.blockSeconds = blockSeconds
+        self.slotSeconds = slotSeconds
+        self.genesis = genesis
+        var writer = ByteWriter()
+        writer.bytes32(genesis.digest)
+        writer.u8(UInt8(threshold))
+        writer.u8(UInt8(authorities.count))
+        for authority in authorities { writer.bytes32(authority.key) }
+        genesisHash = Block.hash("tunic ledger genesis", writer.bytes)
+    }
+
+    /// The place of the authority that is reached at `node`.
+    public func authority(at node: NodeID) -> Int? { authorities.firstIndex { $0.node == node } }
+
+    /// The slot of a moment in milliseconds since 1970.
+    func slot(at now: UInt64) -> UInt64 { now / 1_000 / slotSeconds }
+
+    /// Which authority leads in a slot.
+    func leader(of slot: UInt64) -> Int { Int(slot % UInt64(authorities.count)) }
+
+    /// What an authority signs when it accepts a block in a slot, which does not make it final.
+    func acceptance(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw("tunic ledger accept".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.u64(height)
+        writer.u64(slot)
+        writer.bytes32(hash)
+        return writer.bytes
+    }
+
+    /// What an authority signs to make a block final.
+    public func seal(height: UInt64, hash: Bytes32) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw("tunic ledger seal".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.u64(height)
+        writer.bytes32(hash)
+        return writer.bytes
+    }
+
+    /// Throws unless `signatures` are of enough different authorities over `message`, every one of them good.
+    func check(_ signatures: [AuthoritySignature], over message: [UInt8]) throws(LedgerRefusal) {
+        var next = 0
+        for signature in signatures {
+            let place = Int(signature.authority)
+            guard place < authorities.count, place >= next else { throw .unknownAuthority(place) }
+            next = place + 1
+            let key = authorities[place].key
+            guard SigningKey.verify(signature.bytes.rawSpan, of: message.rawSpan, by: key) else {
+                throw .wrongSignature(authority: place)
+            }
+        }
+        guard signatures.count >= threshold else {
+            throw .tooFewSignatures(found: signatures.count, needed: threshold)
+        }
+    }
+}

@@ -1,0 +1,240 @@
+import OnionCrypto
+import Registry
+import Testing
+import Wire
+
+/// Authorities and followers on a virtual clock, with a network that loses and delays, disks that outlive processes, and kills.
+///
+/// Everything follows from the seed.
+final class LedgerSimulation {
+    struct Conditions {
+        /// Of 100 messages, how many are lost.
+        var loss = 0
+        /// The longest a message takes, in milliseconds.
+        var delay: UInt64 = 20
+        /// Of 1,000 lists of actions, in how many the process is killed.
+        var kills = 0
+        /// Which nodes cannot reach which others: those of different numbers.
+        var side: [Int: Int] = [:]
+    }
+
+    /// What a process leaves.
+    struct Disk {
+        var vote: [UInt8]?
+        var blocks: [[UInt8]] = []
+    }
+
+    private struct Event {
+        let time: UInt64
+        let number: UInt64
+        let run: () -> Void
+    }
+
+    let realm: Realm
+    let ids: [NodeID]
+    var conditions = Conditions()
+    var disks: [Disk]
+    /// Nil while a node is down.
+    var nodes: [LedgerNode?]
+    private var lives: [Int]
+    private let skews: [Int64]
+    private var random: Seeded
+    private var events: [Event] = []
+    private var eventCount: UInt64 = 0
+    private(set) var now = start * 1_000
+    /// The hash of the final block of each height, whoever had it first.
+    private(set) var finals: [UInt64: Bytes32] = [:]
+    private(set) var results: [UInt64: SubmitResult] = [:]
+    private(set) var warnings: [String] = []
+    private(set) var killCount = 0
+    private var nextSubmission: UInt64 = 1
+
+    init(_ realm: Realm, followers: UInt64 = 2, seed: UInt64, skew: Int64 = 0) {
+        self.realm = realm
+        random = Seeded(seed)
+        let count = UInt64(realm.rules.authorities.count) + followers
+        ids = (0..<count).map { NodeID(key(3000 + $0).publicKey) }
+        disks = ids.map { _ in Disk() }
+        nodes = ids.map { _ in nil }
+        lives = ids.map { _ in 0 }
+        var skews: [Int64] = []
+        for _ in ids { skews.append(skew == 0 ? 0 : Int64.random(in: -skew...skew, using: &random)) }
+        self.skews = skews
+        for index in ids.indices { boot(index) }
+    }
+
+    private func clock(_ index: Int) -> UInt64 { UInt64(Int64(now) + skews[index]) }
+
+    // MARK: Life
+
+    /// Starts a node from what is on its disk.
+    private func boot(_ index: Int) {
+        var chain = LedgerChain(realm.rules)
+        for bytes in disks[index].blocks {
+            do {
+                try chain.append(FinalBlock(decoding: bytes.rawSpan), now: clock(index) / 1_000)
+            } catch {
+                Issue.record("the disk of \(index) has a block that is refused: \(error)")
+            }
+        }
+        var authority: Authority?
+        if index < realm.rules.authorities.count {
+            var vote: AuthorityVote?
+            if let bytes = disks[index].vote { vote = try? AuthorityVote(decoding: bytes.rawSpan) }
+            #expect((vote == nil) == (disks[index].vote == nil))
+            authority = Authority(realm.rules, key: key(2000 + UInt64(index)), kept: vote)
+        }
+        nodes[index] = LedgerNode(node: ids[index], chain: chain, authority: authority)
+        lives[index] += 1
+        tick(index, life: lives[index])
+    }
+
+    /// Ends a process; it is started again after `time`, or never.
+    func kill(_ index: Int, for time: UInt64?) {
+        nodes[index] = nil
+        lives[index] += 1
+        killCount += 1
+        if let time { after(time) { [self] in if nodes[index] == nil { boot(index) } } }
+    }
+
+    func revive(_ index: Int) { if nodes[index] == nil { boot(index) } }
+
+    private func tick(_ index: Int, life: Int) {
+        guard lives[index] == life, nodes[index] != nil else { return }
+        let actions = nodes[index]!.tick(now: clock(index))
+        perform(actions, index)
+        after(200) { [self] in tick(index, life: life) }
+    }
+
+    // MARK: Time
+
+    private func after(_ delay: UInt64, _ run: @escaping () -> Void) {
+        let event = Event(time: now + delay, number: eventCount, run: run)
+        eventCount += 1
+        var (low, high) = (0, events.count)
+        while low < high {
+            let middle = (low + high) / 2
+            // The soonest stands at the end.
+            if (events[middle].time, events[middle].number) > (event.time, event.number) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        events.insert(event, at: low)
+    }
+
+    func run(for time: UInt64) {
+        let end = now + time
+        while let event = events.last, event.time <= end {
+            events.removeLast()
+            now = max(now, event.time)
+            event.run()
+        }
+        now = end
+    }
+
+    // MARK: Actions
+
+    /// Does the actions in their order; a kill may cut the list, and then nothing after it happens.
+    private func perform(_ actions: [LedgerNode.Action], _ index: Int) {
+        let isKilled = !actions.isEmpty && Int.random(in: 0..<1_000, using: &random) < conditions.kills
+        let count = isKilled ? Int.random(in: 0...actions.count, using: &random) : actions.count
+        for action in actions.prefix(count) {
+            switch action {
+            case .keepVote(let vote): disks[index].vote = vote.encoded()
+            case .keepBlock(let block):
+                disks[index].blocks.append(block.encoded())
+                let height = block.block.height
+                if let other = finals[height], other != block.block.hash {
+                    Issue.record("two final blocks at height \(height)")
+                }
+                finals[height] = block.block.hash
+            case .ask(let node, let request, let id): ask(index, node, request, id)
+            case .announce(let height):
+                for other in ids.indices where other != index {
+                    send(from: index, to: other) { [self] in
+                        let actions = nodes[other]!.announced(height, by: ids[index], now: clock(other))
+                        perform(actions, other)
+                    }
+                }
+            case .submitted(let id, let result): results[id] = result
+            case .warn(let text): warnings.append(text)
+            }
+        }
+        if isKilled { kill(index, for: UInt64.random(in: 0...5_000, using: &random)) }
+    }
+
+    /// Calls `deliver` when a message has come, or never.
+    private func send(from index: Int, to other: Int, _ deliver: @escaping () -> Void) {
+        guard conditions.side[index, default: 0] == conditions.side[other, default: 0],
+            Int.random(in: 0..<100, using: &random) >= conditions.loss
+        else { return }
+        after(UInt64.random(in: 1...conditions.delay, using: &random)) { [self] in
+            if nodes[other] != nil { deliver() }
+        }
+    }
+
+    private func ask(_ index: Int, _ node: NodeID?, _ request: LedgerRequest, _ id: UInt64) {
+        let life = lives[index]
+        func answer(_ body: [UInt8]?) {
+            guard lives[index] == life, nodes[index] != nil else { return }
+            let actions = nodes[index]!.answered(id, body, now: clock(index))
+            perform(actions, index)
+        }
+        var isAnswered = false
+        after(2_000) {
+            if !isAnswered { answer(nil) }
+            isAnswered = true
+        }
+        let others = ids.indices.filter { $0 != index }
+        guard let other = node.map({ ids.firstIndex(of: $0)! }) ?? others.randomElement(using: &random) else { return }
+        send(from: index, to: other) { [self] in
+            guard let body = serve(request, other, from: index) else { return }
+            send(from: other, to: index) {
+                if !isAnswered { answer(body) }
+                isAnswered = true
+            }
+        }
+    }
+
+    /// What a node answers, nil where it was killed first or refuses.
+    private func serve(_ request: LedgerRequest, _ other: Int, from index: Int) -> [UInt8]? {
+        switch request {
+        case .blocks(let above):
+            return FinalBlock.encodeList(Array(disks[other].blocks.dropFirst(Int(above)).prefix(10)))
+        case .submit(let operation): return nodes[other]!.received(operation, now: clock(other))?.encoded()
+        case .authority(let request):
+            let life = lives[other]
+            guard let (actions, answer) = nodes[other]!.received(request, from: ids[index], now: clock(other)) else {
+                return nil
+            }
+            perform(actions, other)
+            return lives[other] == life ? answer.encoded() : nil
+        }
+    }
+
+    // MARK: Operations
+
+    /// Hands an operation in at a node that is up.
+    func submit(_ operation: RegistryOperation, at index: Int) -> UInt64 {
+        let id = nextSubmission
+        nextSubmission += 1
+        if nodes[index] != nil {
+            let actions = nodes[index]!.submit(operation, id: id, now: clock(index))
+            perform(actions, index)
+        }
+        return id
+    }
+
+    /// The height that every node that is up has, nil where they differ in anything.
+    var agreedHeight: UInt64? {
+        let chains = nodes.compactMap { $0?.chain }
+        guard let first = chains.first, chains.allSatisfy({ $0.head == first.head && $0.state == first.state }) else {
+            return nil
+        }
+        return first.height
+    }
+
+    var height: UInt64 { nodes.compactMap { $0?.chain.height }.max() ?? 0 }
+}

@@ -1,0 +1,109 @@
+import Glibc
+import OnionCrypto
+import Registry
+import Testing
+import Wire
+
+/// How many seeds the long simulation takes: LEDGER_RUNS, or 10.
+private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(cString: $0)) } ?? 10
+
+/// Making blocks together: one block at each height whatever happens, and blocks as long as enough authorities are there.
+@Suite struct LedgerTests {
+    @Test func blocksComeInTimeAndEverybodyHasThem() {
+        let town = LedgerSimulation(Realm(), seed: 1)
+        town.run(for: 60_000)
+        #expect(town.height >= 20 && town.height <= 30)
+        let digests = Set(town.nodes.map { $0!.chain.state.digest })
+        #expect(digests.count <= 2 && town.warnings.isEmpty)
+    }
+
+    @Test func oneAuthorityAloneMakesBlocks() {
+        let town = LedgerSimulation(Realm(authorities: 1, threshold: 1), followers: 1, seed: 2)
+        town.run(for: 20_000)
+        #expect(town.height >= 8)
+    }
+
+    @Test func anOperationIsAppliedOrRefusedByName() {
+        let realm = Realm()
+        let town = LedgerSimulation(realm, seed: 3)
+        let pay = town.submit(realm.operation(0, 0, .pay(amount: 5)), at: 5)
+        let spent = town.submit(realm.operation(1, 0, .pay(amount: 200_000 * sesh)), at: 4)
+        town.run(for: 10_000)
+        #expect(town.results[spent] == .refused("overspent"))
+        guard case .applied(let height) = town.results[pay] else { return #expect(Bool(false), "not applied") }
+        #expect(height > 0 && town.nodes[5]!.chain.state.accounts[Town.ids[0]]?.nonce == 1)
+        // The same once more, at an authority itself.
+        let again = town.submit(realm.operation(0, 0, .pay(amount: 5)), at: 0)
+        town.run(for: 1_000)
+        #expect(town.results[again] == .refused("replayed"))
+    }
+
+    @Test func deadAuthoritiesDoNotStopTheChainAsLongAsEnoughLive() {
+        let town = LedgerSimulation(Realm(authorities: 5, threshold: 3), seed: 4)
+        town.kill(0, for: nil)
+        town.kill(3, for: nil)
+        town.run(for: 60_000)
+        #expect(town.height >= 10)
+        town.kill(1, for: nil)
+        let height = town.height
+        town.run(for: 30_000)
+        #expect(town.height <= height + 1)
+        town.revive(0)
+        town.run(for: 30_000)
+        #expect(town.height >= height + 5)
+    }
+
+    /// Two authorities on each side, of which three must sign: nothing is made, and after it everything goes on.
+    @Test(arguments: 10..<15 as Range<UInt64>)
+    func aSplitHeals(_ seed: UInt64) {
+        var random = Seeded(seed)
+        let town = LedgerSimulation(Realm(), followers: 0, seed: seed)
+        town.run(for: 5_000 + UInt64.random(in: 0...3_000, using: &random))
+        let height = town.height
+        // In the midst of a block: a part of the authorities may have accepted or signed it.
+        town.conditions.side = [0: 1, 1: 1]
+        town.run(for: 20_000)
+        #expect(town.height <= height + 1)
+        town.conditions.side = [:]
+        town.run(for: 20_000)
+        #expect(town.height >= height + 4)
+    }
+
+    /// Loss, delay, clocks that differ, and kills at any point between two actions; then quiet.
+    @Test(arguments: 100..<100 + runs)
+    func thereIsOneBlockAtEachHeight(_ seed: UInt64) {
+        var random = Seeded(seed)
+        let authorities = UInt64.random(in: 1...5, using: &random)
+        let threshold = Int.random(in: Int(authorities) / 2 + 1...Int(authorities), using: &random)
+        let realm = Realm(
+            authorities: authorities, threshold: threshold, blockSeconds: UInt64.random(in: 1...3, using: &random))
+        let town = LedgerSimulation(
+            realm, followers: UInt64.random(in: 1...2, using: &random), seed: seed &* 77, skew: 3_000)
+        var nonces = [UInt64](repeating: 0, count: 5)
+        var submitted: [UInt64] = []
+        for _ in 0..<12 {
+            town.conditions.loss = Int.random(in: 0...40, using: &random)
+            town.conditions.delay = [5, 50, 400, 1_500].randomElement(using: &random)!
+            town.conditions.kills = [0, 10, 50].randomElement(using: &random)!
+            if Bool.random(using: &random) {
+                town.conditions.side = [Int.random(in: 0..<Int(authorities), using: &random): 1]
+            } else {
+                town.conditions.side = [:]
+            }
+            let payer = Int.random(in: 0..<5, using: &random)
+            let operation = realm.operation(UInt64(payer), nonces[payer], .pay(amount: 1))
+            nonces[payer] += 1
+            submitted.append(town.submit(operation, at: Int.random(in: 0..<town.ids.count, using: &random)))
+            town.run(for: 10_000)
+        }
+        town.conditions = .init()
+        for index in town.ids.indices { town.revive(index) }
+        let height = town.height
+        town.run(for: 60_000)
+        #expect(town.height >= height + 8, "the chain stands still")
+        #expect(town.finals.count == Int(town.height))
+        // A warning would be of a fork.
+        #expect(town.warnings.allSatisfy { $0.contains("fromTheFuture") }, "\(town.warnings)")
+        for case .applied(let height) in submitted.compactMap({ town.results[$0] }) { #expect(height <= town.height) }
+    }
+}
