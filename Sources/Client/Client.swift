@@ -192,7 +192,8 @@ public final class Client {
         return ClientStatus(
             socks: socksAddresses, isReady: pool.hasReadyPath, problem: problem, links: links.status.nodes,
             sessions: sessions.count, streams: sessions.values.reduce(0) { $0 + $1.streamCount },
-            descriptors: directory.descriptorCount, packetsIn: counters.packetsReceived,
+            descriptors: directory.descriptorCount, snapshot: directory.snapshotStatus,
+            witnesses: directory.witnesses.count, isContradicted: directory.isContradicted, packetsIn: counters.packetsReceived,
             packetsOut: counters.packetsSent, bytesIn: counters.packetsReceived * UInt64(packetSize),
             bytesOut: counters.packetsSent * UInt64(packetSize), drops: drops, builds: pool.builds,
             failedBuilds: pool.failedBuilds, buildTimes: pool.buildTimes)
@@ -242,7 +243,7 @@ public final class Client {
         for session in sessions.values { session.end() }
         for connection in connections.values { connection.end() }
         pool.close()
-        directory.save()
+        directory.save(all: true)
         links.closeAll(completion: completion)
     }
 }

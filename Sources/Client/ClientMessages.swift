@@ -18,7 +18,7 @@ final class ClientMessages: ControlHandler {
             var reader = ByteReader(body.rawSpan)
             if let pathID = try? reader.u64(), reader.remaining == 0 { pool.destroy(pathID, from: link) }
             links.answer(responder, [])
-        case .build, .rekey, .close, .getSnapshot, .getDescriptors, .getDescriptor, .publish:
+        default:
             // A client serves nobody.
             links.refuse(responder)
         }

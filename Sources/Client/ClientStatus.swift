@@ -1,3 +1,4 @@
+public import Directory
 public import Wire
 
 /// What a client is told at its start.
@@ -57,6 +58,12 @@ public struct ClientStatus: Sendable {
     public var streams: Int
     /// Nodes whose descriptor is known.
     public var descriptors: Int
+    /// The snapshot that it trusts.
+    public var snapshot: SnapshotStatus
+    /// How many nodes were asked and have it too.
+    public var witnesses: Int
+    /// Whether a node has shown another one for the same height.
+    public var isContradicted: Bool
     /// Packets received and sent.
     public var packetsIn: UInt64, packetsOut: UInt64
     /// Bytes received and sent, whole datagrams.

@@ -10,32 +10,37 @@ internal import Wire
 
 /// What the client knows of the network: snapshot, descriptors, guards and health, kept current over links and in the store.
 final class DirectoryClient {
-    /// How often descriptors are asked for once paths can be built.
-    static let refresh = TimeSpan.seconds(300)
     /// How long a question may take.
     static let answerLimit = TimeSpan.seconds(10)
+    /// How long the answer to a question about all nodes may take.
+    static let longAnswerLimit = TimeSpan.seconds(90)
 
-    private let links: Links
-    private let loop: Loop
-    private let network: NetworkFile
-    private let store: Store?
-    private let log: Logger
-    private var chain: SnapshotChain
-    private var descriptors: DescriptorStore
-    private var guards: Guards
+    let links: Links
+    let loop: Loop
+    let network: NetworkFile
+    let store: Store?
+    let log: Logger
+    var chain: SnapshotChain
+    var descriptors: DescriptorStore
+    var guards: Guards
     private var health: NodeHealth
-    private var random = SystemRandomNumberGenerator()
-    private var selector: (value: PathSelector, exit: Terminal, generation: UInt64, made: Instant)?
-    private var families: AddressFamilies
-    private var isFetching = false
-    private var nextFetch = Instant(nanoseconds: 0)
-    private var failures = 0
-    private var refetched: [NodeID: Instant] = [:]
+    var random = SystemRandomNumberGenerator()
+    var selector: (value: PathSelector, exit: Terminal, generation: UInt64, made: Instant)?
+    var families: AddressFamilies
+    var isFetching = false
+    var nextFetch = Instant(nanoseconds: 0)
+    var failures = 0
+    var refetched: [NodeID: Instant] = [:]
+    /// Whether the next question is for all descriptors.
+    var wantsAll = false
+    /// The nodes that have the snapshot that is trusted here, as far as they were asked, and whether one has another.
+    var witnesses: Set<NodeID> = []
+    var isContradicted = false
     private var savedGuards: UInt64 = 0
     private var savedDescriptors: UInt64 = 0
     private var savedHealth: [NodeRow] = []
     /// Whether a node has been asked since the start: until then guards are not replaced for want of their descriptors.
-    private var hasFetched = false
+    var hasFetched = false
     private var nextSave = Instant(nanoseconds: 0)
     /// Called when descriptors have come.
     var changed: () -> Void = {}
@@ -60,8 +65,8 @@ final class DirectoryClient {
         savedHealth = health.rows
     }
 
-    private var now: Instant { Instant(nanoseconds: loop.now) }
-    private var unixTime: UnixTime { links.time }
+    var now: Instant { Instant(nanoseconds: loop.now) }
+    var unixTime: UnixTime { links.time }
 
     /// The wall clock, as build records carry it.
     var time: UnixTime { unixTime }
@@ -69,6 +74,8 @@ final class DirectoryClient {
     var descriptorCount: Int { descriptors.count }
     /// How many staked nodes the snapshot has.
     var nodeCount: Int { chain.snapshot.stakedCount }
+    /// The trusted snapshot.
+    var snapshotStatus: SnapshotStatus { SnapshotStatus(chain.snapshot, digest: chain.digest) }
 
     // MARK: Choosing
 
@@ -133,7 +140,7 @@ final class DirectoryClient {
     }
 
     /// Looks anew at what this machine reaches, since a link could not be made: it may have come to another network.
-    private func refreshFamilies() {
+    func refreshFamilies() {
         let found = AddressFamilies(network, links)
         guard found != families else { return }
         families = found
@@ -177,8 +184,6 @@ final class DirectoryClient {
         log.warning("a guard fails many of the paths through it", metadata: ["level": "\(level)"])
     }
 
-    // MARK: Fetching
-
     /// Fetches and saves what is due; called several times a second.
     func tick(hops: Int) {
         if now >= nextFetch { fetch() }
@@ -186,101 +191,13 @@ final class DirectoryClient {
         if !canChoose(hops: hops), nextFetch > now + .seconds(3) { nextFetch = now }
     }
 
-    /// Asks for all descriptors anew soon, as when nothing works any more.
+    /// Asks anew soon, as when nothing works any more.
     func refreshSoon() { if nextFetch > now + .seconds(2) { nextFetch = now } }
-
-    /// Any node can say which descriptors there are: a guard where one is known, else one of the network file's.
-    private func fetch() {
-        guard !isFetching else { return }
-        let guardNodes = guards.primaries.map(\.node).filter { !addresses(of: $0).isEmpty }
-        let useGuard = failures == 0 && !guardNodes.isEmpty
-        let bootstrap = network.bootstrap.filter { families.reaches($0.addresses) }.randomElement(using: &random)
-        let source = useGuard ? guardNodes.randomElement(using: &random) : bootstrap?.node
-        guard let source else { return }
-        isFetching = true
-        links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
-            guard let self else { return }
-            guard let link else {
-                refreshFamilies()
-                return fetched(false)
-            }
-            var writer = ByteWriter(capacity: 8)
-            // Rounded, so that the question does not tell clients apart; failures ask for everything.
-            let newest = failures > 0 ? 0 : descriptors.newest.seconds
-            writer.u64(newest > 7_200 ? (newest - 3_600) / 3_600 * 3_600 : 0)
-            links.request(on: link, .getDescriptors, body: writer.bytes, timeout: Self.answerLimit) {
-                [weak self] result in
-                guard let self else { return }
-                guard case .success(let body) = result else { return fetched(false) }
-                fetched(insert(body) >= 0)
-            }
-            fetchSnapshot(link)
-        }
-    }
-
-    /// Asks for a snapshot newer than the trusted one; it counts only with the signatures that the rule asks for.
-    private func fetchSnapshot(_ link: LinkID) {
-        var writer = ByteWriter(capacity: 8)
-        writer.u64(chain.highWaterMark.height)
-        links.request(on: link, .getSnapshot, body: writer.bytes, timeout: Self.answerLimit) { [weak self] result in
-            guard let self, case .success(let body) = result, !body.isEmpty else { return }
-            do throws(SnapshotRefusal) {
-                guard try chain.accept(body.rawSpan, at: unixTime) else { return }
-            } catch {
-                return log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(error)"])
-            }
-            descriptors.follow(chain.snapshot)
-            selector = nil
-            keepSnapshot()
-            changed()
-        }
-    }
-
-    private func keepSnapshot() {
-        let kept = Store.TrustedSnapshot(
-            network: network.id, height: chain.highWaterMark.height, digest: chain.highWaterMark.digest,
-            bytes: chain.trusted.encoded())
-        do { try store?.setTrustedSnapshot(kept) } catch { warn(error) }
-    }
-
-    private func fetched(_ isGood: Bool) {
-        isFetching = false
-        if isGood { hasFetched = true }
-        failures = isGood ? 0 : failures + 1
-        nextFetch = isGood ? now + Self.refresh : now + PathPool.pause(after: failures)
-        if isGood { changed() }
-    }
-
-    /// How many new descriptors a list held; -1 if it is none.
-    private func insert(_ body: [UInt8]) -> Int {
-        guard let list = try? SignedDescriptor.decodeList(body.rawSpan) else { return -1 }
-        var count = 0
-        for descriptor in list { if (try? descriptors.insert(descriptor, at: unixTime)) == true { count += 1 } }
-        return count
-    }
-
-    /// Asks a guard for one node's descriptor, and the node itself if it is a guard.
-    private func refetch(_ node: NodeID) {
-        if let last = refetched[node], now - last < .seconds(1) { return }
-        if refetched.count > 64 { refetched.removeAll() }
-        refetched[node] = now
-        let isGuard = guards.primaries.contains { $0.node == node }
-        let others = guards.primaries.map(\.node).filter { $0 != node }
-        guard let source = isGuard ? node : others.randomElement(using: &random) else { return }
-        links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
-            guard let self, let link else { return }
-            links.request(on: link, .getDescriptor, body: node.key.array, timeout: Self.answerLimit) {
-                [weak self] result in
-                guard let self, case .success(let body) = result, !body.isEmpty else { return }
-                if (try? descriptors.insert(body.rawSpan, at: unixTime)) != nil { changed() }
-            }
-        }
-    }
 
     // MARK: Store
 
-    /// Writes what has changed to the store.
-    func save() {
+    /// Writes what has changed to the store: some at a time, or all of it at the end.
+    func save(all: Bool = false) {
         nextSave = now + .seconds(1)
         guard let store else { return }
         do throws(StoreError) {
@@ -289,9 +206,10 @@ final class DirectoryClient {
                 savedGuards = guards.generation
             }
             if descriptors.generation != savedDescriptors {
-                try store.addDescriptors(Array(descriptors.all))
-                try store.removeExpiredDescriptors(at: unixTime)
-                savedDescriptors = descriptors.generation
+                let (list, upTo) = descriptors.arrivals(after: savedDescriptors, limit: all ? .max : 200)
+                try store.addDescriptors(list)
+                if upTo == descriptors.generation { try store.removeExpiredDescriptors(at: unixTime) }
+                savedDescriptors = upTo
             }
             let rows = health.rows
             if rows != savedHealth {
@@ -305,7 +223,7 @@ final class DirectoryClient {
         }
     }
 
-    private func warn(_ error: StoreError) {
+    func warn(_ error: StoreError) {
         log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
     }
 }

@@ -16,6 +16,14 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
     case getDescriptor = 7
     /// Brings descriptors.
     case publish = 8
+    /// Brings signatures of a snapshot.
+    case signatures = 24
+    /// Asks for signatures of a snapshot.
+    case getSignatures = 25
+    /// Asks which snapshot is the newest, and which one stands at a height.
+    case getSnapshotID = 26
+    /// Asks for what changed in the descriptors.
+    case getDescriptorChanges = 27
 
     /// The longest body in bytes; a longer one resets the stream.
     public var longestBody: Int {
@@ -24,9 +32,12 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .destroy: 8
         case .rekey: 100
         case .close: 0
-        case .getSnapshot, .getDescriptors: 8
+        case .getDescriptors, .getSnapshotID: 8
+        case .getSnapshot: 40
         case .getDescriptor: 32
-        case .publish: 262_144
+        case .publish, .signatures: 262_144
+        case .getSignatures: 40 + 1_250
+        case .getDescriptorChanges: 10 + 8 * 4_096
         }
     }
 
@@ -34,9 +45,11 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
     public var longestAnswer: Int {
         switch self {
         case .build: 456
-        case .destroy, .close, .publish: 0
+        case .destroy, .close, .publish, .signatures: 0
         case .rekey: 100
-        case .getSnapshot, .getDescriptors: 16 << 20
+        case .getSnapshot, .getDescriptors, .getDescriptorChanges: 16 << 20
+        case .getSignatures: 660_000
+        case .getSnapshotID: 72
         case .getDescriptor: 65_535
         }
     }

@@ -211,7 +211,7 @@ extension Links {
         switch type {
         case .rekey: answerRekey(link, stream, body)
         case .close: remove(link, reason: .closedByPeer)
-        case .build, .destroy, .getSnapshot, .getDescriptors, .getDescriptor, .publish:
+        default:
             link.idle.touch(now: table.now)
             sweepBefore(deadline)
             guard let control else { return refuse(link, stream) }

@@ -8,7 +8,7 @@ internal import Wire
 
 /// The staked nodes of the snapshot that is trusted now, for whoever decides who may link as a node.
 final class StakedNodes {
-    fileprivate var snapshot: Snapshot?
+    var snapshot: Snapshot?
 
     /// Whether `node` is staked.
     func contains(_ node: NodeID) -> Bool { snapshot?.isStaked(node) ?? false }
@@ -24,16 +24,19 @@ final class Gossip {
     static let answerLimit = TimeSpan.seconds(10)
     /// The longest answer to GET_DESCRIPTORS.
     static let answerBytes = 15 << 20
+    /// The most descriptors that wait for their check.
+    static let maximumWaiting = 16_384
 
     private let links: Links
     private let loop: Loop
     private let network: NetworkFile
     private let node: NodeID
     private let store: Store?
-    private let registry: any RegistrySource
-    private let staked: StakedNodes
-    private var chain: SnapshotChain
+    private var snapshot: Snapshot
     private(set) var descriptors: DescriptorStore
+    /// Descriptors whose signatures are to be checked, and where they came from.
+    private var waiting: [(signed: SignedDescriptor, from: LinkID)] = []
+    private var isChecking = false
     /// Links to nodes that are up.
     private var neighbours: [NodeID: LinkID] = [:]
     /// Nodes of the bootstrap list that have not heard of our present descriptor yet.
@@ -46,28 +49,27 @@ final class Gossip {
     private var isFirstAnswerDue = true
 
     init(
-        links: Links, loop: Loop, network: NetworkFile, node: NodeID, registry: any RegistrySource,
-        staked: StakedNodes, store: Store?
+        links: Links, loop: Loop, network: NetworkFile, node: NodeID, snapshot: Snapshot, store: Store?
     ) throws {
         self.links = links
         self.loop = loop
         self.network = network
         self.node = node
         self.store = store
-        self.registry = registry
-        self.staked = staked
-        let kept = try store?.trustedSnapshot(of: network.id)
-        chain = try SnapshotChain(
-            network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) })
-        staked.snapshot = chain.snapshot
-        descriptors = DescriptorStore(
-            network, snapshot: chain.snapshot, kept: try store?.descriptors() ?? [], at: links.time)
+        self.snapshot = snapshot
+        descriptors = DescriptorStore(network, snapshot: snapshot, kept: try store?.descriptors() ?? [], at: links.time)
         savedGeneration = descriptors.generation
+    }
+
+    /// Goes on with the nodes of a newer snapshot.
+    func follow(_ snapshot: Snapshot) {
+        self.snapshot = snapshot
+        descriptors.follow(snapshot)
     }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
 
-    private func isStaked(_ node: NodeID) -> Bool { chain.snapshot.isStaked(node) }
+    private func isStaked(_ node: NodeID) -> Bool { snapshot.isStaked(node) }
 
     /// Whether a neighbour has answered since the start, or there is none to ask.
     var hasHeard: Bool { !isFirstAnswerDue || network.bootstrap.allSatisfy { $0.node == node } }
@@ -120,22 +122,21 @@ final class Gossip {
             contact(peer)
             if contacting.count >= Self.fanout { break }
         }
-        followRegistry()
         if now >= nextRefresh, let link = neighbours.values.randomElement() { ask(link, everything: false) }
         if now >= nextSave { save() }
     }
 
-    /// Takes what the registry has that is newer, as far as its signatures suffice.
-    private func followRegistry() {
-        guard let next = registry.snapshot(above: chain.highWaterMark.height, at: links.time),
-            (try? chain.accept(next, at: links.time)) == true
-        else { return }
-        descriptors.follow(chain.snapshot)
-        staked.snapshot = chain.snapshot
-        let mark = chain.highWaterMark
-        try? store?.setTrustedSnapshot(
-            Store.TrustedSnapshot(
-                network: network.id, height: mark.height, digest: mark.digest, bytes: chain.trusted.encoded()))
+    /// The links to the nodes that are up.
+    var linksToNeighbours: [LinkID] { Array(neighbours.values) }
+
+    /// Makes a link to one more node, any whose address is known.
+    func seek() {
+        guard contacting.count < 2 else { return }
+        let known = descriptors.all.lazy.map(\.descriptor.node)
+        let others = (Array(known) + network.bootstrap.map(\.node)).filter {
+            $0 != node && neighbours[$0] == nil && !contacting.contains($0) && (retries[$0]?.at ?? now) <= now
+        }
+        if let peer = others.randomElement() { contact(peer) }
     }
 
     private func contact(_ peer: NodeID) {
@@ -174,11 +175,35 @@ final class Gossip {
 
     // MARK: Messages
 
-    /// Takes descriptors from a neighbour and passes on those that are news.
+    /// Takes descriptors from a neighbour, checks their signatures on another thread, and passes on those that are news.
     func take(_ body: [UInt8], from link: LinkID) {
         guard let list = try? SignedDescriptor.decodeList(body.rawSpan) else { return }
-        let news = list.filter { $0.descriptor.node != node && (try? descriptors.insert($0, at: links.time)) == true }
-        if !news.isEmpty { send(news, except: link) }
+        let news = list.filter { $0.descriptor.node != node && (try? descriptors.isNews($0, at: links.time)) == true }
+        guard !news.isEmpty, waiting.count + news.count <= Self.maximumWaiting else { return }
+        waiting += news.map { ($0, link) }
+        check()
+    }
+
+    private func check() {
+        guard !isChecking, !waiting.isEmpty else { return }
+        // What came twice meanwhile is checked once.
+        var seen: Set<[UInt8]> = []
+        let batch = waiting.filter {
+            (try? descriptors.isNews($0.signed, at: links.time)) == true && seen.insert($0.signed.bytes).inserted
+        }
+        waiting.removeAll()
+        guard !batch.isEmpty else { return }
+        isChecking = true
+        let id = network.id
+        loop.work {
+            batch.filter { $0.signed.isAuthentic(network: id) }
+        } completion: { [weak self] good in
+            guard let self else { return }
+            isChecking = false
+            let news = good.filter { descriptors.insert(authentic: $0.signed, at: links.time) }
+            for (link, list) in Dictionary(grouping: news, by: \.from) { send(list.map(\.signed), except: link) }
+            check()
+        }
     }
 
     private func send(_ list: [SignedDescriptor], except link: LinkID?) {
@@ -191,27 +216,42 @@ final class Gossip {
         }
     }
 
-    /// The answer to GET_DESCRIPTORS.
-    func since(_ time: UnixTime) -> [UInt8] {
-        SignedDescriptor.encodeList(descriptors.since(time, at: links.time, byteLimit: Self.answerBytes))
+    /// Answers GET_DESCRIPTORS, from another thread.
+    func answer(since time: UnixTime, _ responder: ControlResponder) {
+        let (descriptors, now) = (descriptors, links.time)
+        loop.work {
+            SignedDescriptor.encodeList(descriptors.since(time, at: now, byteLimit: Self.answerBytes))
+        } completion: { [weak self] in self?.links.answer(responder, $0) }
+    }
+
+    /// Answers GET_DESCRIPTOR_CHANGES, from another thread.
+    func answerChanges(_ body: [UInt8], _ responder: ControlResponder) {
+        guard let (time, marks) = try? DescriptorChange.readQuestion(body.rawSpan) else {
+            return links.refuse(responder)
+        }
+        let (descriptors, now) = (descriptors, links.time)
+        loop.work {
+            DescriptorChange.encodeList(
+                descriptors.changes(since: time, having: marks, at: now, byteLimit: Self.answerBytes))
+        } completion: { [weak self] in self?.links.answer(responder, $0) }
     }
 
     /// The answer to GET_DESCRIPTOR.
     func descriptor(of node: NodeID) -> [UInt8] { descriptors.descriptor(of: node, at: links.time)?.bytes ?? [] }
 
-    /// The answer to GET_SNAPSHOT.
-    func snapshot(above height: UInt64) -> [UInt8] {
-        chain.snapshot.height > height ? chain.trusted.encoded() : []
-    }
-
     // MARK: Store
 
-    /// Writes what has changed to the store.
-    func save() {
+    /// Writes what has changed to the store: some at a time, or all of it at the end.
+    func save(all: Bool = false) {
         nextSave = now + .seconds(10)
         guard let store, descriptors.generation != savedGeneration else { return }
-        savedGeneration = descriptors.generation
-        try? store.addDescriptors(Array(descriptors.all))
-        try? store.removeExpiredDescriptors(at: links.time)
+        let (list, upTo) = descriptors.arrivals(after: savedGeneration, limit: all ? .max : 64)
+        savedGeneration = upTo
+        try? store.addDescriptors(list)
+        if upTo == descriptors.generation {
+            try? store.removeExpiredDescriptors(at: links.time)
+        } else {
+            nextSave = now + .seconds(1)
+        }
     }
 }

@@ -38,6 +38,7 @@ public final class Relay {
     private let log: Logger
     private let links: Links
     private let gossip: Gossip
+    private let epochs: Epochs
     private let paths: PathService
     let exit: Exit
     private let turn: SessionTurn
@@ -82,16 +83,25 @@ public final class Relay {
         announced = configuration.announced.isEmpty ? listenAddresses : configuration.announced
         guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) })
         else { throw RelayError.noAddress }
+        epochs = try Epochs(
+            links: links, loop: loop, network: network, identity: identity,
+            registry: registry ?? NetworkFileRegistry(network), store: store, log: log)
+        staked.snapshot = epochs.snapshot
         gossip = try Gossip(
-            links: links, loop: loop, network: network, node: node, registry: registry ?? NetworkFileRegistry(network),
-            staked: staked, store: store)
+            links: links, loop: loop, network: network, node: node, snapshot: epochs.snapshot, store: store)
         let now = Instant(nanoseconds: loop.now)
         paths = PathService(links: links, loop: loop, network: network, node: node, keys: try OnionKeys(now: now))
         let own = Set((announced + listenAddresses).map(\.address))
         let gate = try ExitGate(
             loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own))
         exit = Exit(turn: turn, gate: gate, network: network, paths: paths)
-        messages = RelayMessages(links: links, paths: paths, gossip: gossip)
+        messages = RelayMessages(links: links, paths: paths, gossip: gossip, epochs: epochs)
+        epochs.neighbours = { [gossip] in gossip.linksToNeighbours }
+        epochs.seek = { [gossip] in gossip.seek() }
+        epochs.onSnapshot.append { [gossip, staked] snapshot in
+            staked.snapshot = snapshot
+            gossip.follow(snapshot)
+        }
         paths.exit = exit
         paths.findNode = { [gossip] in gossip.addresses(of: $0) }
         paths.clock = { [links] in links.time }
@@ -140,6 +150,7 @@ public final class Relay {
         paths.sweep()
         exit.sweep(now: now)
         gossip.tick()
+        epochs.tick()
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
         // A route may come and go: at most one descriptor a minute tells of it.
         let isDue = age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
@@ -170,6 +181,7 @@ public final class Relay {
             problem: problem,
             isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
             sessions: exit.sessionCount, streams: exit.streamCount, descriptors: gossip.descriptors.count,
+            snapshot: SnapshotStatus(epochs.snapshot, digest: epochs.digest), registryProblem: epochs.problem,
             packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
             bytesIn: counters.packetsReceived * UInt64(network.packetSize),
             bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: paths.builds,
@@ -180,6 +192,7 @@ public final class Relay {
     private var problem: String? {
         if paths.isDraining { return "It drains: no new paths are taken." }
         if let error = wrongClock { return error }
+        if let problem = epochs.problem { return "The registry: \(problem)." }
         return gossip.hasHeard ? nil : "No other node has answered yet."
     }
 
@@ -212,7 +225,8 @@ public final class Relay {
         isClosing = true
         timer?.close()
         exit.close()
-        gossip.save()
+        gossip.save(all: true)
+        epochs.close()
         links.closeAll(completion: completion)
     }
 }

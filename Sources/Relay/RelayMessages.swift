@@ -7,12 +7,14 @@ final class RelayMessages: ControlHandler {
     private let links: Links
     private let paths: PathService
     private let gossip: Gossip
+    private let epochs: Epochs
     private var peers: [LinkID: LinkPeer] = [:]
 
-    init(links: Links, paths: PathService, gossip: Gossip) {
+    init(links: Links, paths: PathService, gossip: Gossip, epochs: Epochs) {
         self.links = links
         self.paths = paths
         self.gossip = gossip
+        self.epochs = epochs
     }
 
     func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
@@ -22,12 +24,17 @@ final class RelayMessages: ControlHandler {
         case .destroy:
             if let pathID = number(body) { paths.destroy(pathID, from: link) }
             links.answer(responder, [])
-        case .getSnapshot:
-            guard let height = number(body) else { return links.refuse(responder) }
-            links.answer(responder, gossip.snapshot(above: height))
+        case .getSnapshot: epochs.answerSnapshot(body, responder)
+        case .getSnapshotID: answer(responder, epochs.snapshotID(for: body))
+        case .getSignatures: answer(responder, epochs.signatures(for: body))
+        case .signatures:
+            guard peers[link]?.node != nil else { return links.refuse(responder) }
+            epochs.takeSignatures(body, from: link)
+            links.answer(responder, [])
         case .getDescriptors:
             guard let time = number(body) else { return links.refuse(responder) }
-            links.answer(responder, gossip.since(UnixTime(seconds: time)))
+            gossip.answer(since: UnixTime(seconds: time), responder)
+        case .getDescriptorChanges: gossip.answerChanges(body, responder)
         case .getDescriptor:
             guard let id = Bytes32(body) else { return links.refuse(responder) }
             links.answer(responder, gossip.descriptor(of: NodeID(id)))
@@ -36,8 +43,12 @@ final class RelayMessages: ControlHandler {
             guard peers[link]?.node != nil else { return links.refuse(responder) }
             gossip.take(body, from: link)
             links.answer(responder, [])
-        case .rekey, .close: links.refuse(responder)
+        default: links.refuse(responder)
         }
+    }
+
+    private func answer(_ responder: ControlResponder, _ body: [UInt8]?) {
+        if let body { links.answer(responder, body) } else { links.refuse(responder) }
     }
 
     private func number(_ body: [UInt8]) -> UInt64? {

@@ -1,3 +1,4 @@
+public import Directory
 public import Wire
 
 /// What a relay is told at its start.
@@ -41,6 +42,10 @@ public struct RelayStatus: Sendable {
     public var streams: Int
     /// Descriptors held.
     public var descriptors: Int
+    /// The snapshot that it trusts.
+    public var snapshot: SnapshotStatus
+    /// What is wrong with where it learns of stakes, in one sentence.
+    public var registryProblem: String?
     /// Packets received and sent.
     public var packetsIn: UInt64, packetsOut: UInt64
     /// Bytes received and sent, whole datagrams.

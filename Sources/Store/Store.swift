@@ -162,13 +162,21 @@ public final class Store {
         return found
     }
 
+    private func trustedHeight(of network: Bytes32) throws(StoreError) -> UInt64? {
+        var height: UInt64?
+        try database.run("SELECT height FROM snapshots WHERE network = ?", [.blob(network.array)]) { row in
+            height = UInt64(bitPattern: row.integer(0))
+        }
+        return height
+    }
+
     /// Keeps an accepted snapshot and its height; one below the height that is kept changes nothing.
     ///
-    /// Waits for the disk, as a height must not be forgotten by a power failure: some milliseconds.
-    public func setTrustedSnapshot(_ snapshot: TrustedSnapshot) throws(StoreError) {
-        if let kept = try trustedSnapshot(of: snapshot.network), kept.height > snapshot.height { return }
-        try database.execute("PRAGMA synchronous = FULL")
-        defer { try? database.execute("PRAGMA synchronous = NORMAL") }
+    /// Waits for the disk if `waiting`, for some milliseconds, so that a power failure does not make it forget the height.
+    public func setTrustedSnapshot(_ snapshot: TrustedSnapshot, waiting: Bool = true) throws(StoreError) {
+        if let kept = try trustedHeight(of: snapshot.network), kept > snapshot.height { return }
+        if waiting { try database.execute("PRAGMA synchronous = FULL") }
+        defer { if waiting { try? database.execute("PRAGMA synchronous = NORMAL") } }
         try database.run(
             "INSERT OR REPLACE INTO snapshots (network, height, digest, bytes) VALUES (?, ?, ?, ?)",
             [

@@ -7,7 +7,7 @@ public struct Snapshot: Hashable, Sendable {
     /// The most nodes.
     public static let maximumNodes = 10_000
     /// Bytes before the first entry.
-    static let headSize = 1 + 32 + 8 + 8 + 2
+    static let headSize = 1 + 32 + 8 + 8 + 32 + 2
 
     /// How a node stands in the registry; values that this version does not know count as not staked.
     public struct State: RawRepresentable, Hashable, Sendable {
@@ -53,23 +53,34 @@ public struct Snapshot: Hashable, Sendable {
     public let height: UInt64
     /// When it was made.
     public let time: UnixTime
+    /// The digest of the snapshot that those who sign this one trust; zeros in a first snapshot.
+    public let previous: Bytes32
     /// The nodes, by ascending node id.
     public let entries: [Entry]
 
     /// The snapshot of `entries`, which are sorted; `nil` when a node stands twice or there are too many.
-    public init?(network: Bytes32, height: UInt64, time: UnixTime, entries: [Entry]) {
+    public init?(network: Bytes32, height: UInt64, time: UnixTime, previous: Bytes32 = Bytes32(), entries: [Entry]) {
         guard entries.count <= Self.maximumNodes else { return nil }
         let sorted = entries.sorted { $0.node < $1.node }
         guard zip(sorted, sorted.dropFirst()).allSatisfy({ $0.node < $1.node }) else { return nil }
-        self.init(network: network, height: height, time: time, sorted: sorted)
+        self.init(network: network, height: height, time: time, previous: previous, sorted: sorted)
     }
 
-    private init(network: Bytes32, height: UInt64, time: UnixTime, sorted: [Entry]) {
+    private init(network: Bytes32, height: UInt64, time: UnixTime, previous: Bytes32, sorted: [Entry]) {
         self.network = network
         self.height = height
         self.time = time
+        self.previous = previous
         self.entries = sorted
     }
+
+    /// The same registry as what follows the snapshot with the digest `previous`.
+    public func following(_ previous: Bytes32) -> Snapshot {
+        Snapshot(network: network, height: height, time: time, previous: previous, sorted: entries)
+    }
+
+    /// The staked nodes, by ascending node id: those whose signatures decide what follows.
+    public var voters: [NodeID] { entries.lazy.filter(\.isStaked).map(\.node) }
 
     /// How many nodes are staked.
     public var stakedCount: Int { entries.reduce(0) { $0 + ($1.isStaked ? 1 : 0) } }
@@ -95,13 +106,9 @@ public struct Snapshot: Hashable, Sendable {
         writer.bytes32(network)
         writer.u64(height)
         writer.u64(time.seconds)
+        writer.bytes32(previous)
         writer.u16(UInt16(entries.count))
-        for entry in entries {
-            writer.nodeID(entry.node)
-            writer.bytes32(entry.operatorID)
-            writer.u8(entry.state.rawValue)
-            writer.u32(entry.weight)
-        }
+        for entry in entries { entry.encode(to: &writer) }
         return writer.bytes
     }
 
@@ -114,19 +121,41 @@ public struct Snapshot: Hashable, Sendable {
         let network = try reader.bytes32()
         let height = try reader.u64()
         let time = UnixTime(seconds: try reader.u64())
+        let previous = try reader.bytes32()
+        let entries = try decodeEntries(from: &reader)
+        return Snapshot(network: network, height: height, time: time, previous: previous, sorted: entries)
+    }
+
+    /// Reads a count (u16) and that many entries by ascending node id.
+    public static func decodeEntries(from reader: inout ByteReader) throws(WireError) -> [Entry] {
         let count = Int(try reader.u16())
         guard count <= maximumNodes else { throw .outOfRange }
         guard reader.remaining >= count * Entry.size else { throw .truncated }
         var entries: [Entry] = []
         entries.reserveCapacity(count)
         for _ in 0..<count {
-            let entry = Entry(
-                node: try reader.nodeID(), operatorID: try reader.bytes32(), state: State(rawValue: try reader.u8()),
-                weight: try reader.u32())
+            let entry = try Entry(from: &reader)
             if let last = entries.last, !(last.node < entry.node) { throw .outOfRange }
             entries.append(entry)
         }
-        return Snapshot(network: network, height: height, time: time, sorted: entries)
+        return entries
+    }
+}
+
+extension Snapshot.Entry {
+    /// Appends the entry's 69 bytes.
+    public func encode(to writer: inout ByteWriter) {
+        writer.nodeID(node)
+        writer.bytes32(operatorID)
+        writer.u8(state.rawValue)
+        writer.u32(weight)
+    }
+
+    /// Reads an entry's 69 bytes.
+    public init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            node: try reader.nodeID(), operatorID: try reader.bytes32(),
+            state: Snapshot.State(rawValue: try reader.u8()), weight: try reader.u32())
     }
 }
 

@@ -106,7 +106,7 @@ public struct NetworkFile: Hashable, Sendable {
         try require(
             Self.packetSizes.contains(packetSize), "packetSize",
             "use \(Self.packetSizes.lowerBound) to \(Self.packetSizes.upperBound) bytes")
-        try require(60...604_800 ~= epochSeconds, "epochSeconds", "use 60 to 604800 seconds")
+        try require(1...604_800 ~= epochSeconds, "epochSeconds", "use 1 to 604800 seconds")
         try require(
             snapshotMaximumAge == 0 || snapshotMaximumAge >= epochSeconds, "snapshotMaximumAge",
             "use 0 for a registry that does not change, else at least epochSeconds")

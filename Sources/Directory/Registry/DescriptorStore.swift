@@ -30,14 +30,33 @@ public struct DescriptorStore: Sendable {
     /// How far the clock of a node may be ahead, in seconds.
     public static let clockTolerance: UInt64 = 600
     /// How often a node signs a new descriptor, in seconds; after a restart at once.
-    public static let publishInterval: UInt64 = 4 * 3600
+    public static let publishInterval: UInt64 = 8 * 3600
     /// How much of the past to ask for again in GET_DESCRIPTORS: a descriptor may be on its way for that long, in seconds.
     public static let overlap: UInt64 = 3600
 
     private let network: Bytes32
     private let allowsPrivateAddresses: Bool
     private var snapshot: Snapshot
-    private var held: [NodeID: SignedDescriptor] = [:]
+    /// A descriptor that is held.
+    private struct Held: Sendable {
+        let signed: SignedDescriptor
+        /// When the first one was published that said the same, as far as that is known here.
+        let since: UnixTime
+        /// What names it in GET_DESCRIPTOR_CHANGES.
+        let mark: UInt64
+        /// The generation in which it came.
+        let generation: UInt64
+
+        init(_ signed: SignedDescriptor, after known: Held?, generation: UInt64) {
+            self.generation = generation
+            self.signed = signed
+            let says = known.map { $0.signed.descriptor.says(asMuchAs: signed.descriptor) } ?? false
+            since = says ? known!.since : signed.descriptor.published
+            mark = signed.mark
+        }
+    }
+
+    private var held: [NodeID: Held] = [:]
     /// When what was forgotten was published: nothing older is taken in again.
     private var floors: [NodeID: UnixTime] = [:]
     /// Goes up with every change, so that what was made from the descriptors can tell whether it is still current.
@@ -54,10 +73,10 @@ public struct DescriptorStore: Sendable {
     public var count: Int { held.count }
 
     /// All descriptors, in no order.
-    public var all: some Collection<SignedDescriptor> { held.values }
+    public var all: some Collection<SignedDescriptor> { held.values.lazy.map(\.signed) }
 
     /// The newest publication that is held; 0 when nothing is.
-    public var newest: UnixTime { held.values.lazy.map(\.descriptor.published).max() ?? UnixTime(seconds: 0) }
+    public var newest: UnixTime { held.values.lazy.map(\.signed.descriptor.published).max() ?? UnixTime(seconds: 0) }
 
     /// Goes on with the nodes of `snapshot`: descriptors of nodes that are no longer staked are dropped.
     public mutating func follow(_ snapshot: Snapshot) {
@@ -69,7 +88,7 @@ public struct DescriptorStore: Sendable {
 
     /// The descriptor of `node`, if one is held and still holds at `now`.
     public func descriptor(of node: NodeID, at now: UnixTime) -> SignedDescriptor? {
-        guard let found = held[node], now < found.descriptor.expires else { return nil }
+        guard let found = held[node]?.signed, now < found.descriptor.expires else { return nil }
         return found
     }
 
@@ -90,9 +109,31 @@ public struct DescriptorStore: Sendable {
 
     /// Takes in a descriptor, and says whether it is new here.
     public mutating func insert(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
+        guard try isNews(candidate, at: now) else { return false }
+        guard candidate.isAuthentic(network: network) else { throw .badSignature }
+        put(candidate)
+        return true
+    }
+
+    /// Takes in a descriptor whose signature was checked, and says whether it is new here.
+    public mutating func insert(authentic candidate: SignedDescriptor, at now: UnixTime) -> Bool {
+        guard (try? isNews(candidate, at: now)) == true else { return false }
+        put(candidate)
+        return true
+    }
+
+    private mutating func put(_ candidate: SignedDescriptor) {
+        let node = candidate.descriptor.node
+        generation &+= 1
+        held[node] = Held(candidate, after: held[node], generation: generation)
+        floors[node] = nil
+    }
+
+    /// Whether a descriptor is new and acceptable but for its signature, which is left to be checked; false where it is held already.
+    public func isNews(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
         let descriptor = candidate.descriptor
         guard snapshot.isStaked(descriptor.node) else { throw .notStaked }
-        if let known = held[descriptor.node] {
+        if let known = held[descriptor.node]?.signed {
             if known.bytes == candidate.bytes { return false }
             guard descriptor.published > known.descriptor.published else { throw .notNewer }
         } else if let floor = floors[descriptor.node], descriptor.published < floor {
@@ -107,10 +148,6 @@ public struct DescriptorStore: Sendable {
         guard descriptor.addresses.allSatisfy({ Self.isAcceptable($0, allowingPrivate: allowsPrivateAddresses) }) else {
             throw .forbiddenAddress
         }
-        guard candidate.isAuthentic(network: network) else { throw .badSignature }
-        held[descriptor.node] = candidate
-        floors[descriptor.node] = nil
-        generation &+= 1
         return true
     }
 
@@ -128,15 +165,58 @@ public struct DescriptorStore: Sendable {
     ///
     /// The list form's two bytes of length count.
     public func since(_ time: UnixTime, at now: UnixTime, byteLimit: Int = .max) -> [SignedDescriptor] {
-        let list = held.values.filter { $0.descriptor.published >= time && now < $0.descriptor.expires }.sorted {
-            ($0.descriptor.published, $0.descriptor.node) < ($1.descriptor.published, $1.descriptor.node)
-        }
         var left = byteLimit
         return Array(
-            list.prefix {
+            news(since: time, at: now).map(\.signed).prefix {
                 left -= $0.bytes.count + 2
                 return left >= 0
             })
+    }
+
+    /// What came after `generation`, in the order in which it came, at most `limit`; with the generation up to which that is all.
+    public func arrivals(after generation: UInt64, limit: Int) -> (list: [SignedDescriptor], upTo: UInt64) {
+        let list = held.values.filter { $0.generation > generation }.sorted { $0.generation < $1.generation }
+        guard list.count > limit else { return (list.map(\.signed), self.generation) }
+        return (list.prefix(limit).map(\.signed), list[limit - 1].generation)
+    }
+
+    private func news(since time: UnixTime, at now: UnixTime) -> [Held] {
+        held.values.filter { $0.signed.descriptor.published >= time && now < $0.signed.descriptor.expires }.sorted {
+            let (a, b) = ($0.signed.descriptor, $1.signed.descriptor)
+            return (a.published, a.node) < (b.published, b.node)
+        }
+    }
+
+    /// What one lacks that holds what was published before `time`, and of the rest what has the marks `having`; oldest first, cut before `byteLimit`.
+    ///
+    /// A descriptor that says what one from before `time` said goes as its new times and signature.
+    public func changes(
+        since time: UnixTime, having: Set<UInt64>, at now: UnixTime, byteLimit: Int = .max
+    ) -> [DescriptorChange] {
+        var left = byteLimit
+        return Array(
+            news(since: time, at: now).lazy.filter { !having.contains($0.mark) }.map { held in
+                held.since < time ? .renewed(DescriptorRenewal(held.signed)) : .whole(held.signed)
+            }.prefix {
+                left -= $0.size
+                return left >= 0
+            })
+    }
+
+    /// The marks of what is held and was published at `time` or later, ascending; the newest 4,096.
+    public func marks(since time: UnixTime) -> [UInt64] {
+        let list = held.values.filter { $0.signed.descriptor.published >= time }.sorted {
+            $0.signed.descriptor.published > $1.signed.descriptor.published
+        }
+        return list.prefix(DescriptorChange.maximumMarks).map(\.mark).sorted()
+    }
+
+    /// What a change stands for here; `nil` where it renews what is not held.
+    public func resolve(_ change: DescriptorChange) -> SignedDescriptor? {
+        switch change {
+        case .whole(let signed): signed
+        case .renewed(let renewal): held[renewal.node].flatMap { renewal.applied(to: $0.signed.descriptor) }
+        }
     }
 
     /// Drops the descriptor of `node`, as after a hop that could not open its record.
@@ -144,14 +224,14 @@ public struct DescriptorStore: Sendable {
     /// The same one or a newer one is taken in again, an older one is not.
     public mutating func forget(_ node: NodeID) {
         guard let dropped = held.removeValue(forKey: node) else { return }
-        floors[node] = dropped.descriptor.published
+        floors[node] = dropped.signed.descriptor.published
         generation &+= 1
     }
 
     /// Drops what has expired, and returns how many.
     public mutating func expire(at now: UnixTime) -> Int {
         let before = held.count
-        held = held.filter { now < $0.value.descriptor.expires }
+        held = held.filter { now < $0.value.signed.descriptor.expires }
         floors = floors.filter { now.seconds < $0.value.seconds &+ Self.maximumLifetime }
         if held.count != before { generation &+= 1 }
         return before - held.count

@@ -20,32 +20,17 @@ extension Descriptor {
 }
 
 extension SignedDescriptor {
+    /// What names the descriptor among others: the first eight bytes of its hash.
+    public var mark: UInt64 {
+        let digest = Blake2b.digest(bytes.rawSpan).array
+        return digest.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
     /// Whether the signature is that of the node which the descriptor names, for the network `network`.
     public func isAuthentic(network: Bytes32) -> Bool {
         let message = Descriptor.message(of: self, network: network)
         let signature = Array(signature)
         return SigningKey.verify(signature.rawSpan, of: message.rawSpan, by: descriptor.node.key)
-    }
-}
-
-extension Snapshot {
-    /// The digest that names the snapshot: what people compare, and what is signed.
-    ///
-    /// `H("tunic snapshot" ‖ 0 ‖ encoding)`; costs a pass over the whole snapshot.
-    public var digest: Bytes32 {
-        let bytes = [UInt8]("tunic snapshot".utf8) + [0] + encoded()
-        return Blake2b.digest(bytes.rawSpan)
-    }
-
-    /// What a node signs for the snapshot with this digest.
-    static func message(digest: Bytes32, network: Bytes32, height: UInt64) -> [UInt8] {
-        var writer = ByteWriter()
-        writer.raw("tunic snapshot signature".utf8)
-        writer.u8(0)
-        writer.bytes32(network)
-        writer.u64(height)
-        writer.bytes32(digest)
-        return writer.bytes
     }
 }
 

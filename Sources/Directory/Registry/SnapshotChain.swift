@@ -21,6 +21,10 @@ public enum SnapshotRefusal: Error, Equatable {
     case tooFewSignatures(signatures: Int, needed: Int)
     /// A signature of a trusted node is wrong.
     case badSignature(NodeID)
+    /// It begins at a snapshot that is not the trusted one.
+    case unknownBase
+    /// Its parts do not fit together.
+    case broken
 }
 
 /// The snapshot that is trusted now, and the rule by which a newer one takes its place (protocol.md, section 10.3).
@@ -46,10 +50,14 @@ public struct SnapshotChain: Sendable {
         }
     }
 
-    /// What is trusted.
+    /// What is trusted; without signatures where they came in an update.
     public private(set) var trusted: SignedSnapshot
     /// The digest of what is trusted.
     public private(set) var digest: Bytes32
+    /// The network file's snapshot, from which all trust comes.
+    public let first: Snapshot
+    /// The digest of the network file's snapshot.
+    public let firstDigest: Bytes32
     /// The greatest height that was ever accepted; above what is trusted only when the snapshot on disk was lost.
     public private(set) var highWaterMark: HighWaterMark
 
@@ -62,9 +70,12 @@ public struct SnapshotChain: Sendable {
         network: Bytes32, first: SignedSnapshot, kept: SignedSnapshot? = nil, mark: HighWaterMark? = nil
     ) throws(SnapshotRefusal) {
         guard first.snapshot.network == network else { throw .otherNetwork }
-        try Self.checkSignatures(of: first, by: first.snapshot, digest: first.snapshot.digest)
+        let firstDigest = first.snapshot.digest
+        try Self.checkSignatures(of: first, by: first.snapshot, digest: firstDigest)
+        self.first = first.snapshot
+        self.firstDigest = firstDigest
         trusted = first
-        digest = first.snapshot.digest
+        digest = firstDigest
         if let kept, let mark, kept.snapshot.network == network, kept.snapshot.height == mark.height,
             kept.snapshot.height > first.snapshot.height, kept.snapshot.digest == mark.digest
         {
@@ -85,16 +96,68 @@ public struct SnapshotChain: Sendable {
     }
 
     /// How many signatures of the staked nodes of `snapshot` are more than two thirds.
-    public static func quorum(of snapshot: Snapshot) -> Int { snapshot.stakedCount * 2 / 3 + 1 }
+    public static func quorum(of snapshot: Snapshot) -> Int { quorum(of: snapshot.stakedCount) }
+
+    /// How many of `count` are more than two thirds.
+    public static func quorum(of count: Int) -> Int { count * 2 / 3 + 1 }
 
     /// Trusts `candidate` from now on if it follows the rule, and says whether it is a new one.
     ///
     /// The same snapshot again, with whatever signatures, is no error and changes nothing. After a throw nothing has changed.
     public mutating func accept(_ candidate: SignedSnapshot, at now: UnixTime) throws(SnapshotRefusal) -> Bool {
         let next = candidate.snapshot
+        let nextDigest = next.digest
+        guard try isNews(next, digest: nextDigest, at: now) else { return false }
+        try Self.checkSignatures(of: candidate, by: snapshot, digest: nextDigest)
+        take(candidate, digest: nextDigest)
+        return true
+    }
+
+    /// Trusts the newest snapshot of `update` from now on if the update leads there by the rule, and says whether it is a new one.
+    ///
+    /// The update begins at the trusted snapshot, or at the network file's. After a throw nothing has changed.
+    public mutating func accept(
+        _ update: SnapshotUpdate, at now: UnixTime, check: SignatureCheck = .ed25519
+    ) throws(SnapshotRefusal) -> Bool {
+        let followed = try follow(update)
+        guard try isNews(followed.newest, digest: followed.digest, at: now) else { return false }
+        try followed.checkVotes(check)
+        take(SignedSnapshot(followed.newest), digest: followed.digest)
+        return true
+    }
+
+    func follow(_ update: SnapshotUpdate) throws(SnapshotRefusal) -> FollowedUpdate {
+        if update.base == snapshot.height { return try FollowedUpdate(update, from: snapshot, digest: digest) }
+        return try FollowedUpdate(update, from: first, digest: firstDigest)
+    }
+
+    /// Trusts a snapshot whose signatures were checked one by one.
+    mutating func accept(
+        checked next: Snapshot, digest nextDigest: Bytes32, at now: UnixTime
+    ) throws(SnapshotRefusal) -> Bool {
+        guard try isNews(next, digest: nextDigest, at: now) else { return false }
+        take(SignedSnapshot(next), digest: nextDigest)
+        return true
+    }
+
+    /// Goes back to what a kept history leads to, when that was written before the snapshot was; the mark stays.
+    mutating func fallBack(to kept: Snapshot, digest keptDigest: Bytes32) {
+        trusted = SignedSnapshot(kept)
+        digest = keptDigest
+    }
+
+    private mutating func take(_ next: SignedSnapshot, digest nextDigest: Bytes32) {
+        trusted = next
+        digest = nextDigest
+        highWaterMark = HighWaterMark(height: next.snapshot.height, digest: nextDigest)
+    }
+
+    /// Whether `next` could follow what is trusted, if enough have signed it; false for what is trusted already.
+    private func isNews(
+        _ next: Snapshot, digest nextDigest: Bytes32, at now: UnixTime
+    ) throws(SnapshotRefusal) -> Bool {
         guard next.network == snapshot.network else { throw .otherNetwork }
         guard next.height >= highWaterMark.height else { throw .rolledBack(held: highWaterMark.height) }
-        let nextDigest = next.digest
         if next.height == highWaterMark.height {
             guard nextDigest == highWaterMark.digest else { throw .conflicting }
             if next.height == snapshot.height { return false }
@@ -103,10 +166,6 @@ public struct SnapshotChain: Sendable {
         guard latest.overflow || next.time.seconds <= latest.partialValue else { throw .fromTheFuture }
         guard next.time >= snapshot.time else { throw .timeWentBack }
         guard next.stakedCount > 0 else { throw .empty }
-        try Self.checkSignatures(of: candidate, by: snapshot, digest: nextDigest)
-        trusted = candidate
-        digest = nextDigest
-        highWaterMark = HighWaterMark(height: next.height, digest: nextDigest)
         return true
     }
 

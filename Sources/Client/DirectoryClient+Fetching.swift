@@ -1,0 +1,231 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Logging
+internal import OnionCrypto
+internal import Store
+internal import Wire
+
+/// How the client keeps what it knows current: first the snapshot, then the descriptors of its nodes, then what others say.
+///
+/// Any node can be asked, for all that it answers is signed: a guard where one is known, else one of the network file's.
+/// Signatures are checked on another thread.
+extension DirectoryClient {
+    /// How long until the next question once all is well: a quarter of an epoch, within two seconds and a quarter of an hour, more or less.
+    private var refresh: TimeSpan {
+        let seconds = min(900, max(2, network.epochSeconds / 4))
+        return .milliseconds(Int64(UInt64.random(in: seconds * 750...seconds * 1_250, using: &random)))
+    }
+
+    func fetch() {
+        guard !isFetching, let source = sources(but: []).first else { return }
+        isFetching = true
+        links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
+            guard let self else { return }
+            guard let link else {
+                refreshFamilies()
+                return fetched(false)
+            }
+            fetchSnapshot(link) { [weak self] in
+                self?.fetchDescriptors(link) { [weak self] isGood in
+                    guard let self else { return }
+                    fetched(isGood)
+                    if isGood { compare(with: source) }
+                }
+            }
+        }
+    }
+
+    /// Nodes to ask, in order: guards first, unless the last question failed; then the network file's.
+    private func sources(but left: Set<NodeID>) -> [NodeID] {
+        let bootstrap = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+            .shuffled(using: &random)
+        let guardNodes = guards.primaries.map(\.node).filter { !addresses(of: $0).isEmpty }.shuffled(using: &random)
+        let all = failures == 0 ? guardNodes + bootstrap : bootstrap + guardNodes
+        return all.filter { !left.contains($0) }
+    }
+
+    private func fetched(_ isGood: Bool) {
+        isFetching = false
+        if isGood { hasFetched = true }
+        failures = isGood ? 0 : failures + 1
+        nextFetch = isGood ? now + refresh : now + PathPool.pause(after: failures)
+        if isGood { changed() }
+    }
+
+    // MARK: The snapshot
+
+    /// Asks for what leads from the trusted snapshot to the newest; `then` follows in any case.
+    private func fetchSnapshot(_ link: LinkID, fromFirst: Bool = false, then: @escaping () -> Void) {
+        var writer = ByteWriter(capacity: 40)
+        writer.u64(fromFirst ? chain.first.height : chain.snapshot.height)
+        writer.bytes32(fromFirst ? chain.firstDigest : chain.digest)
+        links.request(on: link, .getSnapshot, body: writer.bytes, timeout: Self.longAnswerLimit) {
+            [weak self] result in
+            guard let self, case .success(let body) = result, !body.isEmpty else { return then() }
+            let (before, time) = (chain, unixTime)
+            loop.work {
+                Self.accepted(body, by: before, at: time)
+            } completion: { [weak self] result in
+                self?.take(result, before)
+                then()
+            }
+        }
+    }
+
+    /// The chain after an update, or nil when that brings nothing new.
+    private static func accepted(
+        _ body: [UInt8], by before: SnapshotChain, at time: UnixTime
+    ) -> Result<SnapshotChain?, SnapshotRefusal> {
+        let update: SnapshotUpdate
+        do {
+            update = try SnapshotUpdate(decoding: body.rawSpan)
+        } catch {
+            return .failure(.malformed(error))
+        }
+        do {
+            var chain = before
+            return .success(try chain.accept(update, at: time) ? chain : nil)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func take(_ result: Result<SnapshotChain?, SnapshotRefusal>, _ before: SnapshotChain) {
+        switch result {
+        case .success(let after):
+            guard let after, chain.digest == before.digest else { return }
+            chain = after
+            witnesses = []
+            isContradicted = false
+            descriptors.follow(chain.snapshot)
+            selector = nil
+            keepSnapshot()
+        case .failure(let refusal):
+            log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
+        }
+    }
+
+    private func keepSnapshot() {
+        let kept = Store.TrustedSnapshot(
+            network: network.id, height: chain.highWaterMark.height, digest: chain.highWaterMark.digest,
+            bytes: chain.trusted.encoded())
+        do { try store?.setTrustedSnapshot(kept) } catch { warn(error) }
+    }
+
+    /// Asks two nodes other than `source` which snapshot they have: nobody shows this client a network of its own.
+    private func compare(with source: NodeID) {
+        witnesses.insert(source)
+        for other in sources(but: [source]).prefix(2) {
+            links.link(to: other, at: addresses(of: other), limit: PathPool.linkLimit) { [weak self] link in
+                guard let self, let link else { return }
+                ask(other, link)
+            }
+        }
+    }
+
+    private func ask(_ node: NodeID, _ link: LinkID) {
+        let (height, digest) = (chain.snapshot.height, chain.digest)
+        var writer = ByteWriter(capacity: 8)
+        writer.u64(height)
+        links.request(on: link, .getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) { [weak self] result in
+            guard let self, case .success(let body) = result, chain.digest == digest else { return }
+            var reader = ByteReader(body.rawSpan)
+            guard let newest = try? reader.u64(), (try? reader.bytes32()) != nil, let same = try? reader.bytes32(),
+                reader.remaining == 0
+            else { return }
+            if same == digest {
+                witnesses.insert(node)
+            } else if !same.isZero {
+                isContradicted = true
+                log.warning("nodes have different snapshots of one height", metadata: ["height": "\(height)"])
+                // Whoever has the true one can lead there from the network file's.
+                fetchSnapshot(link, fromFirst: true) {}
+            }
+            if newest > height { fetchSnapshot(link) { [weak self] in self?.changed() } }
+        }
+    }
+
+    // MARK: Descriptors
+
+    private func fetchDescriptors(_ link: LinkID, then: @escaping (Bool) -> Void) {
+        let newest = descriptors.newest.seconds
+        let isWhole = failures > 0 || wantsAll || newest <= 7_200
+        // Rounded, so that the question does not tell clients apart.
+        let since = UnixTime(seconds: isWhole ? 0 : (newest - DescriptorStore.overlap) / 3_600 * 3_600)
+        var writer = ByteWriter(capacity: 8)
+        writer.u64(0)
+        let body =
+            isWhole ? writer.bytes : DescriptorChange.question(since: since, marks: descriptors.marks(since: since))
+        links.request(
+            on: link, isWhole ? .getDescriptors : .getDescriptorChanges, body: body, timeout: Self.longAnswerLimit
+        ) { [weak self] result in
+            guard let self, case .success(let body) = result else { return then(false) }
+            let (held, time, id) = (descriptors, unixTime, network.id)
+            loop.work {
+                Self.checked(body, isWhole: isWhole, held, at: time, network: id)
+            } completion: { [weak self] checked in
+                guard let self else { return }
+                guard let checked else { return then(false) }
+                for descriptor in checked.good { _ = descriptors.insert(authentic: descriptor, at: unixTime) }
+                wantsAll = checked.missing.count > 16
+                if !wantsAll { for node in checked.missing { refetch(node, on: link) } }
+                then(true)
+            }
+        }
+    }
+
+    /// The descriptors of an answer that are news and authentic, and the nodes whose descriptor must be fetched whole; nil for what is no answer.
+    private static func checked(
+        _ body: [UInt8], isWhole: Bool, _ held: DescriptorStore, at time: UnixTime, network: Bytes32
+    ) -> (good: [SignedDescriptor], missing: [NodeID])? {
+        let changes: [DescriptorChange]
+        if isWhole {
+            guard let list = try? SignedDescriptor.decodeList(body.rawSpan) else { return nil }
+            changes = list.map { .whole($0) }
+        } else {
+            guard let list = try? DescriptorChange.decodeList(body.rawSpan) else { return nil }
+            changes = list
+        }
+        var good: [SignedDescriptor] = []
+        var missing: [NodeID] = []
+        for change in changes {
+            guard let signed = held.resolve(change) else {
+                if case .renewed(let renewal) = change { missing.append(renewal.node) }
+                continue
+            }
+            guard (try? held.isNews(signed, at: time)) == true else { continue }
+            if signed.isAuthentic(network: network) {
+                good.append(signed)
+            } else if case .renewed(let renewal) = change {
+                missing.append(renewal.node)
+            }
+        }
+        return (good, missing)
+    }
+
+    private func refetch(_ node: NodeID, on link: LinkID) {
+        links.request(on: link, .getDescriptor, body: node.key.array, timeout: Self.answerLimit) { [weak self] result in
+            guard let self, case .success(let body) = result, !body.isEmpty else { return }
+            if (try? descriptors.insert(body.rawSpan, at: unixTime)) != nil { changed() }
+        }
+    }
+
+    /// Asks a guard for one node's descriptor, and the node itself if it is a guard.
+    func refetch(_ node: NodeID) {
+        if let last = refetched[node], now - last < .seconds(1) { return }
+        if refetched.count > 64 { refetched.removeAll() }
+        refetched[node] = now
+        let isGuard = guards.primaries.contains { $0.node == node }
+        let others = guards.primaries.map(\.node).filter { $0 != node }
+        guard let source = isGuard ? node : others.randomElement(using: &random) else { return }
+        links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
+            guard let self, let link else { return }
+            links.request(on: link, .getDescriptor, body: node.key.array, timeout: Self.answerLimit) {
+                [weak self] result in
+                guard let self, case .success(let body) = result, !body.isEmpty else { return }
+                if (try? descriptors.insert(body.rawSpan, at: unixTime)) != nil { changed() }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+public import Wire
+
+/// The signatures of one snapshot, by those who decide about it, as they come in (protocol.md, section 10.3).
+///
+/// Each is to be checked once, before it is added.
+public struct SnapshotSignatures: Sendable {
+    /// One signature with its signer's place among the voters.
+    public struct Item: Hashable, Sendable {
+        /// The bytes of an item.
+        public static let size = 2 + 64
+        /// The signer's place among the voters.
+        public let place: Int
+        /// The signature, 64 bytes.
+        public let bytes: [UInt8]
+
+        /// The signature `bytes`, 64 of them, of the voter at `place`.
+        public init(place: Int, bytes: [UInt8]) {
+            precondition(bytes.count == 64, "a signature is 64 bytes long")
+            self.place = place
+            self.bytes = bytes
+        }
+    }
+
+    /// What is signed.
+    public let snapshot: Snapshot
+    /// Its digest.
+    public let digest: Bytes32
+    /// Who decides: the staked nodes of the snapshot before, by ascending node id.
+    public let voters: [NodeID]
+    /// What each signer signs.
+    let message: [UInt8]
+    private var held: [[UInt8]?]
+    /// How many have signed.
+    public private(set) var count = 0
+
+    /// No signatures of `snapshot` yet, which follows a snapshot with these voters.
+    init(_ snapshot: Snapshot, voters: [NodeID]) {
+        self.snapshot = snapshot
+        digest = snapshot.digest
+        self.voters = voters
+        message = Snapshot.message(digest: digest, network: snapshot.network, height: snapshot.height)
+        held = [[UInt8]?](repeating: nil, count: voters.count)
+    }
+
+    /// Whether more than two thirds have signed.
+    public var isFinal: Bool { count >= SnapshotChain.quorum(of: voters.count) }
+    /// Whether all have.
+    public var isWhole: Bool { count == voters.count }
+
+    /// One bit for each voter, the first in the lowest bit of the first byte: set where a signature is held.
+    public var bitmap: [UInt8] {
+        var bits = [UInt8](repeating: 0, count: (voters.count + 7) / 8)
+        for place in held.indices where held[place] != nil { bits[place / 8] |= 1 << UInt8(place % 8) }
+        return bits
+    }
+
+    /// Whether the voter at `place` has signed.
+    public func holds(_ place: Int) -> Bool { held.indices.contains(place) && held[place] != nil }
+
+    /// The signatures that one with `bitmap` lacks, as many as fit `byteLimit`.
+    public func missing(in bitmap: [UInt8], byteLimit: Int) -> [Item] {
+        var list: [Item] = []
+        for (place, bytes) in held.enumerated() {
+            guard let bytes, place / 8 >= bitmap.count || bitmap[place / 8] >> UInt8(place % 8) & 1 == 0 else { continue }
+            guard (list.count + 1) * Item.size <= byteLimit else { break }
+            list.append(Item(place: place, bytes: bytes))
+        }
+        return list
+    }
+
+    /// Those of `items` that are of voters who are not known to have signed, one for each: the ones worth checking.
+    public func unknown(_ items: [Item]) -> [Item] {
+        var seen: Set<Int> = []
+        return items.filter { $0.place < held.count && held[$0.place] == nil && seen.insert($0.place).inserted }
+    }
+
+    /// Those of `items` whose signatures are right.
+    public func checked(_ items: [Item], _ check: SignatureCheck = .ed25519) -> [Item] {
+        items.filter { $0.place < voters.count && check.isGood($0.bytes, message, voters[$0.place]) }
+    }
+
+    /// Keeps a checked signature, and says whether it is new.
+    mutating func add(_ item: Item) -> Bool {
+        guard item.place < held.count, held[item.place] == nil else { return false }
+        held[item.place] = item.bytes
+        count += 1
+        return true
+    }
+
+    /// The place of `node` among the voters, found by halving.
+    func place(of node: NodeID) -> Int? {
+        var low = 0
+        var high = voters.count
+        while low < high {
+            let middle = (low + high) / 2
+            if voters[middle] < node { low = middle + 1 } else { high = middle }
+        }
+        return low < voters.count && voters[low] == node ? low : nil
+    }
+
+    /// The items one after the other: place u16, signature 64.
+    public static func encode(_ items: [Item]) -> [UInt8] {
+        var writer = ByteWriter(capacity: items.count * Item.size)
+        for item in items {
+            writer.u16(UInt16(item.place))
+            writer.raw(item.bytes)
+        }
+        return writer.bytes
+    }
+
+    /// Reads items up to the end of what `reader` holds; a piece of one throws.
+    public static func decode(from reader: inout ByteReader) throws(WireError) -> [Item] {
+        guard reader.remaining % Item.size == 0 else { throw .truncated }
+        guard reader.remaining / Item.size <= Snapshot.maximumNodes else { throw .outOfRange }
+        var list: [Item] = []
+        list.reserveCapacity(reader.remaining / Item.size)
+        while reader.remaining > 0 {
+            let place = Int(try reader.u16())
+            list.append(Item(place: place, bytes: try reader.array(64)))
+        }
+        return list
+    }
+}

@@ -1,0 +1,137 @@
+internal import OnionCrypto
+internal import Synchronization
+public import Wire
+
+/// Why a registry file was not taken.
+public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
+    /// It is no signed snapshot.
+    case unreadable(WireError)
+    /// It belongs to another network.
+    case otherNetwork
+    /// Too few of the network's authorities have signed it.
+    case tooFewSignatures(signatures: Int, needed: Int)
+    /// Its height is below that of the one before.
+    case older(height: UInt64, held: UInt64)
+    /// It has the height of the one before and says something else.
+    case conflicting(height: UInt64)
+    /// Its time is after now and the tolerance.
+    case fromTheFuture
+    /// It has no staked node.
+    case empty
+    /// The network file names no authorities.
+    case noAuthorities
+
+    /// One sentence for the operator.
+    public var description: String {
+        switch self {
+        case .unreadable(let error): "the registry file is no signed snapshot (\(error)); take it again from where it came"
+        case .otherNetwork: "the registry file belongs to another network; take the one of this network"
+        case .tooFewSignatures(let signatures, let needed):
+            "the registry file has \(signatures) good signatures of the network's authorities and needs \(needed)"
+        case .older(let height, let held):
+            "the registry file has height \(height), below \(held), which was read before; take the newest one"
+        case .conflicting(let height):
+            "the registry file differs from another one of the same height \(height); ask the network's authorities"
+        case .fromTheFuture: "the registry file's time is in the future; check this machine's clock"
+        case .empty: "the registry file has no staked node"
+        case .noAuthorities: "the network file names no authorities, so no registry file can be trusted"
+        }
+    }
+}
+
+/// A registry that authorities sign as a file, for the simplest private networks (docs/registry.md).
+///
+/// The file is a signed snapshot (protocol.md, section 10.2) whose signers are authorities of the network file. Each epoch has a
+/// snapshot of the file that was made last before the epoch began: its height is the file's height times 2^32 and the number
+/// of epochs since the file's time, its time the beginning of the epoch. The last good file is kept, whatever comes after.
+public final class StaticRegistry: RegistrySource {
+    private struct State {
+        /// The files that count or will, by ascending height; at most the last that counts and one to come.
+        var files: [Snapshot] = []
+        var problem: String?
+    }
+
+    private let network: Bytes32
+    private let authorities: Set<NodeID>
+    private let needed: Int
+    private let epoch: UInt64
+    private let state = Mutex(State())
+
+    /// A registry of `network` that begins with the network file's `first` snapshot; `needed` of the `authorities` must sign a file.
+    public init(network: Bytes32, first: Snapshot, authorities: [NodeID], needed: Int, epochSeconds: UInt64) {
+        self.network = network
+        self.authorities = Set(authorities)
+        self.needed = max(1, needed)
+        epoch = max(1, epochSeconds)
+        state.withLock { $0.files = [first] }
+    }
+
+    /// Takes a file in place of the one before, and says whether it is a new one; after a throw the one before goes on.
+    public func read(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Bool {
+        do throws(StaticRegistryError) {
+            let fresh = try check(bytes, at: now)
+            state.withLock { state in
+                state.problem = nil
+                // The one before counts until the first epoch after the fresh one's time.
+                if let fresh { state.files = state.files.suffix(1) + [fresh] }
+            }
+            return fresh != nil
+        } catch {
+            report("\(error)")
+            throw error
+        }
+    }
+
+    /// Notes what is wrong with the file, such as that it cannot be read; the last good one goes on.
+    public func report(_ problem: String) { state.withLock { $0.problem = problem } }
+
+    /// What is wrong with the file now.
+    public var problem: String? { state.withLock { $0.problem } }
+
+    private func check(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Snapshot? {
+        guard !authorities.isEmpty else { throw .noAuthorities }
+        let signed: SignedSnapshot
+        do {
+            signed = try SignedSnapshot(decoding: bytes.rawSpan)
+        } catch {
+            throw .unreadable(error)
+        }
+        let snapshot = signed.snapshot
+        guard snapshot.network == network else { throw .otherNetwork }
+        let held = state.withLock { $0.files[$0.files.count - 1] }
+        guard snapshot.height >= held.height, snapshot.height < 1 << 31 else {
+            throw .older(height: snapshot.height, held: held.height)
+        }
+        if snapshot.height == held.height {
+            guard snapshot.entries == held.entries, snapshot.time == held.time else {
+                throw .conflicting(height: held.height)
+            }
+            return nil
+        }
+        guard snapshot.time >= held.time else { throw .older(height: snapshot.height, held: held.height) }
+        guard snapshot.time.seconds <= now.seconds &+ SnapshotChain.clockTolerance else { throw .fromTheFuture }
+        guard snapshot.stakedCount > 0 else { throw .empty }
+        let message = Snapshot.message(digest: snapshot.digest, network: network, height: snapshot.height)
+        let good = signed.signatures.count {
+            authorities.contains($0.signer)
+                && SigningKey.verify($0.bytes.rawSpan, of: message.rawSpan, by: $0.signer.key)
+        }
+        guard good >= needed else { throw .tooFewSignatures(signatures: good, needed: needed) }
+        return snapshot
+    }
+
+    /// The snapshot of the epoch at `now`, by the newest file that was made before it began.
+    public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
+        let start = now.seconds / epoch * epoch
+        let files = state.withLock { $0.files }
+        guard let file = files.last(where: { $0.time.seconds <= start }) else { return nil }
+        let count = start / epoch - file.time.seconds / epoch
+        guard count < 1 << 32, file.height < 1 << 31 else { return nil }
+        let next = file.height << 32 | count
+        guard next > height,
+            let snapshot = Snapshot(
+                network: network, height: next, time: UnixTime(seconds: start), entries: file.entries)
+        else { return nil }
+        return SignedSnapshot(snapshot)
+    }
+}

@@ -1,0 +1,393 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Logging
+internal import OnionCrypto
+internal import Store
+internal import Wire
+
+/// How this node comes from one snapshot to the next: it signs what its registry says, exchanges signatures with its
+/// neighbours, and leads those that ask to the newest one.
+///
+/// Signatures are checked, and what is asked for is put together, on other threads.
+final class Epochs {
+    /// How long a question may take.
+    static let answerLimit = TimeSpan.seconds(60)
+    /// How many neighbours hear of news at once.
+    static let fanout = 4
+    /// The most signatures that wait for their check; what comes beyond is asked for again.
+    static let maximumWaiting = 8_192
+    /// What answers that are kept for the next to ask may hold.
+    static let cacheBytes = 8 << 20
+
+    private let links: Links
+    private let loop: Loop
+    private let network: NetworkFile
+    private let node: NodeID
+    private let identity: LinkIdentity
+    private let registry: any RegistrySource
+    private let store: Store?
+    private let log: Logger
+    private var signing: SnapshotSigning
+    /// Signatures that wait for their check, for one snapshot at a time.
+    private var waiting: [SnapshotSignatures.Item] = []
+    private var waitingFor: Bytes32?
+    private var isChecking = false
+    private var isFollowing = false
+    /// News for the neighbours, and when they go.
+    private var news: [SnapshotSignatures.Item] = []
+    private var newsOf: Bytes32?
+    private var newsTimer: LoopTimer?
+    private var nextPull = Instant(nanoseconds: 0)
+    private var nextQuestion = Instant(nanoseconds: 0)
+    private var answers: [UInt64: [UInt8]] = [:]
+    private var asking: [UInt64: [ControlResponder]] = [:]
+    private var isSaving = false
+    private var isSaveDue = false
+    private var toldProblem: String?
+    /// The neighbours that are up.
+    var neighbours: () -> [LinkID] = { [] }
+    /// Makes a link to one more node.
+    var seek: () -> Void = {}
+    /// Called when a newer snapshot is trusted.
+    var onSnapshot: [(Snapshot) -> Void] = []
+
+    init(
+        links: Links, loop: Loop, network: NetworkFile, identity: LinkIdentity, registry: any RegistrySource,
+        store: Store?, log: Logger
+    ) throws {
+        self.links = links
+        self.loop = loop
+        self.network = network
+        self.identity = identity
+        self.registry = registry
+        self.store = store
+        self.log = log
+        node = NodeID(identity.nodeID)
+        let kept = try store?.trustedSnapshot(of: network.id)
+        let chain = try SnapshotChain(
+            network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) })
+        let history = store.flatMap { try? StateFile.read($0.path(of: Self.fileName)) }.flatMap {
+            SnapshotHistory(kept: $0, first: chain.first, digest: chain.firstDigest)
+        }
+        signing = SnapshotSigning(chain, history: history, signed: try Self.signed(store))
+        newsTimer = LoopTimer(on: loop) { [weak self] in self?.tellNews() }
+    }
+
+    private static let fileName = "snapshots.history"
+    private static let signedName = "signed snapshot"
+
+    private static func signed(_ store: Store?) throws -> SnapshotSigning.Signed? {
+        guard let bytes = try store?.value(signedName) else { return nil }
+        var reader = ByteReader(bytes.rawSpan)
+        guard let height = try? reader.u64(), let digest = try? reader.bytes32() else { return nil }
+        return SnapshotSigning.Signed(height: height, digest: digest)
+    }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+    /// The trusted snapshot.
+    var snapshot: Snapshot { signing.snapshot }
+    /// Its digest.
+    var digest: Bytes32 { signing.chain.digest }
+    /// The rule by which it is trusted.
+    var chain: SnapshotChain { signing.chain }
+    /// What is wrong with the registry, in one sentence.
+    var problem: String? { registry.problem }
+    /// How many of how many have signed what is to be the next snapshot.
+    var progress: (signed: Int, of: Int)? { signing.next.map { ($0.count, $0.voters.count) } }
+
+    /// A tenth of an epoch, within a second and a minute.
+    private var pause: TimeSpan { .seconds(Int64(min(60, max(1, network.epochSeconds / 10)))) }
+
+    // MARK: Once a second
+
+    /// Follows the registry, signs what is due, and asks for what is missing.
+    func tick() {
+        let time = links.time
+        tellProblem()
+        if let found = registry.snapshot(above: max(snapshot.height, signing.next?.snapshot.height ?? 0), at: time) {
+            _ = signing.propose(found.snapshot, at: time)
+        }
+        if let due = signing.due(node, epoch: network.epochSeconds, at: time) { sign(due) }
+        let peers = neighbours()
+        if signing.next != nil, peers.count < Self.fanout { seek() }
+        guard let peer = peers.randomElement() else { return }
+        if now >= nextPull { pull(peer) }
+        if now >= nextQuestion { askForSnapshot(peer) }
+    }
+
+    private func tellProblem() {
+        let problem = registry.problem
+        guard problem != toldProblem else { return }
+        toldProblem = problem
+        if let problem {
+            log.warning("the registry: \(problem)")
+        } else {
+            log.info("the registry is well again")
+        }
+    }
+
+    private func sign(_ due: SnapshotSignatures) {
+        let item = signing.sign(as: node) { identity.signingKey.sign($0.rawSpan) }
+        guard let item, let signed = signing.signed else { return }
+        var writer = ByteWriter(capacity: 40)
+        writer.u64(signed.height)
+        writer.bytes32(signed.digest)
+        try? store?.setValue(writer.bytes, for: Self.signedName)
+        add([item], for: due.digest)
+    }
+
+    /// Adds checked signatures, and passes on those that are new.
+    private func add(_ items: [SnapshotSignatures.Item], for digest: Bytes32) {
+        let (new, isFinal) = signing.add(items, for: digest, at: links.time)
+        guard !new.isEmpty else { return }
+        if newsOf != digest {
+            tellNews()
+            newsOf = digest
+        }
+        if news.isEmpty {
+            // Signatures of many go in bundles.
+            let delay: TimeSpan = signing.snapshot.entries.count > 100 ? .milliseconds(500) : .milliseconds(20)
+            newsTimer?.schedule(at: (now + delay).nanoseconds)
+        }
+        news += new
+        if isFinal { changed() }
+    }
+
+    private func tellNews() {
+        guard !news.isEmpty, let digest = newsOf, let collection = signing.collection(digest) else {
+            return news.removeAll()
+        }
+        let head = Self.head(collection.snapshot.height, digest)
+        let most = (ControlMessage.signatures.longestBody - head.count) / SnapshotSignatures.Item.size
+        let body = head + SnapshotSignatures.encode(Array(news.prefix(most)))
+        for peer in neighbours().shuffled().prefix(Self.fanout) { links.send(on: peer, .signatures, body: body) }
+        news.removeAll()
+    }
+
+    private static func head(_ height: UInt64, _ digest: Bytes32) -> [UInt8] {
+        var writer = ByteWriter(capacity: 40)
+        writer.u64(height)
+        writer.bytes32(digest)
+        return writer.bytes
+    }
+
+    /// A newer snapshot is trusted.
+    private func changed() {
+        answers.removeAll()
+        let wasStaked = signing.last?.voters.contains(node) ?? false
+        log.info("a new snapshot", metadata: ["height": "\(snapshot.height)", "nodes": "\(snapshot.stakedCount)"])
+        if wasStaked, !snapshot.isStaked(node) {
+            log.warning("this node is not staked in the newest snapshot, which it has helped to sign; it may be stopped")
+        }
+        for call in onSnapshot { call(snapshot) }
+        save()
+    }
+
+    // MARK: Questions of ours
+
+    /// Asks a neighbour for signatures that are missing: soon while the next snapshot waits for them, seldom afterwards.
+    private func pull(_ peer: LinkID) {
+        nextPull = now + (signing.next == nil ? pause : .seconds(Int64(min(3, max(1, network.epochSeconds / 10)))))
+        guard let collection = signing.next ?? signing.last, !collection.isWhole else { return }
+        let digest = collection.digest
+        let body = Self.head(collection.snapshot.height, digest) + collection.bitmap
+        links.request(on: peer, .getSignatures, body: body, timeout: Self.answerLimit) { [weak self] result in
+            guard let self, case .success(let body) = result, !body.isEmpty else { return }
+            var reader = ByteReader(body.rawSpan)
+            guard let items = try? SnapshotSignatures.decode(from: &reader) else { return }
+            check(items, for: digest)
+        }
+    }
+
+    /// Asks a neighbour what leads from our snapshot to a newer one.
+    private func askForSnapshot(_ peer: LinkID) {
+        nextQuestion = now + pause
+        guard !isFollowing else { return }
+        let body = Self.head(snapshot.height, digest)
+        links.request(on: peer, .getSnapshot, body: body, timeout: Self.answerLimit) { [weak self] result in
+            guard let self, case .success(let body) = result, !body.isEmpty else { return }
+            follow(body)
+        }
+    }
+
+    /// Follows an update, on another thread.
+    private func follow(_ body: [UInt8]) {
+        guard !isFollowing else { return }
+        isFollowing = true
+        let before = signing
+        let time = links.time
+        loop.work {
+            Self.followed(body, from: before, at: time)
+        } completion: { [weak self] result in
+            guard let self else { return }
+            isFollowing = false
+            switch result {
+            case .success(let after):
+                guard let after, signing.chain.digest == before.chain.digest else { return }
+                signing = after
+                changed()
+            case .failure(let refusal):
+                log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
+            }
+        }
+    }
+
+    private static func followed(
+        _ body: [UInt8], from before: SnapshotSigning, at time: UnixTime
+    ) -> Result<SnapshotSigning?, SnapshotRefusal> {
+        let update: SnapshotUpdate
+        do {
+            update = try SnapshotUpdate(decoding: body.rawSpan)
+        } catch {
+            return .failure(.malformed(error))
+        }
+        do {
+            var chain = before.chain
+            guard try chain.accept(update, at: time) else { return .success(nil) }
+            var after = before
+            return .success(after.take(update, accepted: chain) ? after : nil)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    // MARK: Signatures
+
+    /// Checks signatures on another thread, each once, and adds the good ones.
+    private func check(_ items: [SnapshotSignatures.Item], for digest: Bytes32) {
+        guard let collection = signing.collection(digest) else { return }
+        if waitingFor != digest {
+            waiting.removeAll()
+            waitingFor = digest
+        }
+        waiting += collection.unknown(items).prefix(Self.maximumWaiting - waiting.count)
+        checkWaiting()
+    }
+
+    private func checkWaiting() {
+        guard !isChecking, let digest = waitingFor, let collection = signing.collection(digest) else { return }
+        let items = collection.unknown(waiting)
+        waiting.removeAll()
+        guard !items.isEmpty else { return }
+        isChecking = true
+        loop.work {
+            collection.checked(items)
+        } completion: { [weak self] good in
+            guard let self else { return }
+            isChecking = false
+            add(good, for: digest)
+            checkWaiting()
+        }
+    }
+
+    // MARK: Messages
+
+    /// Takes signatures that a neighbour brings.
+    func takeSignatures(_ body: [UInt8], from link: LinkID) {
+        var reader = ByteReader(body.rawSpan)
+        guard let height = try? reader.u64(), let digest = try? reader.bytes32(),
+            let items = try? SnapshotSignatures.decode(from: &reader)
+        else { return }
+        if signing.collection(digest) != nil {
+            check(items, for: digest)
+        } else if height > snapshot.height, now + pause > nextQuestion, nextQuestion > now + .seconds(1) {
+            // It may know of a snapshot that we have missed.
+            nextQuestion = now + .seconds(1)
+        }
+    }
+
+    /// The answer to GET_SIGNATURES; nil for a body that is none.
+    func signatures(for body: [UInt8]) -> [UInt8]? {
+        var reader = ByteReader(body.rawSpan)
+        guard (try? reader.u64()) != nil, let digest = try? reader.bytes32(),
+            let bitmap = try? reader.array(reader.remaining)
+        else { return nil }
+        guard let collection = signing.collection(digest) else { return [] }
+        return SnapshotSignatures.encode(
+            collection.missing(in: bitmap, byteLimit: ControlMessage.getSignatures.longestAnswer))
+    }
+
+    /// The answer to GET_SNAPSHOT_ID; nil for a body that is none.
+    func snapshotID(for body: [UInt8]) -> [UInt8]? {
+        var reader = ByteReader(body.rawSpan)
+        guard let height = try? reader.u64(), reader.remaining == 0 else { return nil }
+        var writer = ByteWriter(capacity: 72)
+        writer.u64(snapshot.height)
+        writer.bytes32(digest)
+        writer.bytes32(signing.history.digest(at: height) ?? Bytes32())
+        return writer.bytes
+    }
+
+    /// Answers GET_SNAPSHOT, from another thread where the answer must be put together.
+    func answerSnapshot(_ body: [UInt8], _ responder: ControlResponder) {
+        var reader = ByteReader(body.rawSpan)
+        guard let height = try? reader.u64(), let digest = try? reader.bytes32(), reader.remaining == 0 else {
+            return links.refuse(responder)
+        }
+        guard height < snapshot.height, signing.history.digest(at: height) == digest else {
+            return links.answer(responder, [])
+        }
+        if let answer = answers[height] { return links.answer(responder, answer) }
+        guard asking[height] == nil else {
+            asking[height]!.append(responder)
+            return
+        }
+        guard asking.count < 16 else { return links.refuse(responder) }
+        asking[height] = [responder]
+        let history = signing.history
+        loop.work {
+            let answer = history.update(from: height, digest: digest)?.encoded() ?? []
+            return answer.count <= ControlMessage.getSnapshot.longestAnswer ? answer : []
+        } completion: { [weak self] answer in
+            guard let self else { return }
+            if history.digest == signing.history.digest {
+                if answers.values.reduce(answer.count, { $0 + $1.count }) > Self.cacheBytes { answers.removeAll() }
+                answers[height] = answer
+            }
+            for responder in asking.removeValue(forKey: height) ?? [] { links.answer(responder, answer) }
+        }
+    }
+
+    // MARK: Store
+
+    private func save() {
+        try? store?.setTrustedSnapshot(
+            Store.TrustedSnapshot(
+                network: network.id, height: snapshot.height, digest: digest,
+                bytes: SignedSnapshot(snapshot).encoded()), waiting: false)
+        saveHistory()
+    }
+
+    /// Writes the history, on another thread; one writing at a time.
+    private func saveHistory() {
+        guard let path = store?.path(of: Self.fileName) else { return }
+        guard !isSaving else {
+            isSaveDue = true
+            return
+        }
+        isSaving = true
+        isSaveDue = false
+        let history = signing.history
+        loop.work { () -> StoreError? in
+            do throws(StoreError) {
+                try StateFile.write(history.encoded(), to: path)
+                return nil
+            } catch {
+                return error
+            }
+        } completion: { [weak self] (error: StoreError?) in
+            guard let self else { return }
+            isSaving = false
+            if let error { log.warning("the history of snapshots cannot be kept", metadata: ["error": "\(error)"]) }
+            if isSaveDue { saveHistory() }
+        }
+    }
+
+    /// Ends the timer.
+    func close() {
+        newsTimer?.close()
+        newsTimer = nil
+    }
+}

@@ -1,0 +1,58 @@
+internal import OnionCrypto
+
+#if canImport(Glibc)
+    internal import Glibc
+#elseif canImport(Musl)
+    internal import Musl
+#else
+    internal import Darwin
+#endif
+
+/// A file of a data folder that is replaced whole; used on any thread, by one at a time for one path.
+public enum StateFile {
+    /// No such file is read beyond this many bytes.
+    public static let maximumSize = 64 << 20
+
+    /// The bytes of the file at `path`.
+    public static func read(_ path: String) throws(StoreError) -> [UInt8] {
+        let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw .failed(path, "open", errno) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { throw .failed(path, "stat", errno) }
+        try checkPrivate(status, path, isFolder: false)
+        guard status.st_size <= maximumSize else { throw .damaged(path: path) }
+        var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
+        var done = 0
+        while done < bytes.count {
+            let count = unsafe bytes.withUnsafeMutableBytes {
+                unsafe Glibc.read(descriptor, $0.baseAddress! + done, $0.count - done)
+            }
+            guard count > 0 else { throw .damaged(path: path) }
+            done += count
+        }
+        return bytes
+    }
+
+    /// Writes `bytes` beside `path`, forces them to disk and gives them the name; readable by the owner alone.
+    public static func write(_ bytes: [UInt8], to path: String) throws(StoreError) {
+        let temporary = "\(path).\(getpid()).\(SecureRandom.u32()).new"
+        let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .failed(path, "open", errno) }
+        var done = 0
+        var error: Int32 = 0
+        while done < bytes.count, error == 0 {
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.write(descriptor, $0.baseAddress! + done, $0.count - done)
+            }
+            if count <= 0 { error = count == 0 ? ENOSPC : errno } else { done += count }
+        }
+        if error == 0, fsync(descriptor) != 0 { error = errno }
+        close(descriptor)
+        if error == 0, unsafe rename(temporary, path) != 0 { error = errno }
+        guard error == 0 else {
+            _ = unsafe unlink(temporary)
+            throw .failed(path, "write", error)
+        }
+    }
+}

@@ -1,0 +1,276 @@
+/// What leads from a snapshot that a reader trusts to the newest one (protocol.md, section 10.4): the answer to GET_SNAPSHOT.
+///
+/// Only the bytes are checked here, and every length before anything is reserved; what they prove is the directory's to say.
+public struct SnapshotUpdate: Hashable, Sendable {
+    /// The version of the format.
+    public static let version: UInt8 = 1
+    /// The most snapshots that one update passes.
+    public static let maximumHeaders = 16_384
+
+    /// What is signed of one snapshot, without what all of a network's have in common and without the digest before it.
+    public struct Header: Hashable, Sendable {
+        /// The bytes of a header.
+        public static let size = 80
+        /// The snapshot's height.
+        public let height: UInt64
+        /// When it was made.
+        public let time: UnixTime
+        /// The digest of its staked nodes.
+        public let voters: Bytes32
+        /// The digest of its entries.
+        public let entries: Bytes32
+
+        /// A header of these values.
+        public init(height: UInt64, time: UnixTime, voters: Bytes32, entries: Bytes32) {
+            self.height = height
+            self.time = time
+            self.voters = voters
+            self.entries = entries
+        }
+    }
+
+    /// A snapshot in between whose staked nodes are told, because too few of those before reach further.
+    public struct Turn: Hashable, Sendable {
+        /// Its place among the headers.
+        public let header: Int
+        /// The places, among the voters before, of those that are gone; ascending.
+        public let left: [UInt16]
+        /// Those that are new, ascending.
+        public let joined: [NodeID]
+
+        /// The voters at the header number `header`.
+        public init(header: Int, left: [UInt16], joined: [NodeID]) {
+            self.header = header
+            self.left = left
+            self.joined = joined
+        }
+    }
+
+    /// One node's signature.
+    public struct Vote: Hashable, Sendable {
+        /// The signer's number: the reader's voters count from 0, then those that join at each turn, in order.
+        public let number: Int
+        /// The place of the signed snapshot among the headers.
+        public let header: Int
+        /// The signature, 64 bytes.
+        public let signature: [UInt8]
+
+        /// The signature of the node with `number` for the snapshot number `header`.
+        public init(number: Int, header: Int, signature: [UInt8]) {
+            precondition(signature.count == 64, "a signature is 64 bytes long")
+            self.number = number
+            self.header = header
+            self.signature = signature
+        }
+    }
+
+    /// A node that stayed with the same operator, and changed.
+    public struct Change: Hashable, Sendable {
+        /// Its place among the reader's entries.
+        public let place: UInt16
+        /// Its new state.
+        public let state: Snapshot.State
+        /// Its new weight.
+        public let weight: UInt32
+
+        /// The entry at `place` becomes this.
+        public init(place: UInt16, state: Snapshot.State, weight: UInt32) {
+            self.place = place
+            self.state = state
+            self.weight = weight
+        }
+    }
+
+    /// The newest snapshot's entries.
+    public enum Entries: Hashable, Sendable {
+        /// All of them.
+        case whole([Snapshot.Entry])
+        /// As a difference to the reader's: places that are gone, entries that changed, entries that are new, each ascending.
+        case difference(removed: [UInt16], changed: [Change], added: [Snapshot.Entry])
+    }
+
+    /// The height of the reader's snapshot.
+    public var base: UInt64
+    /// The snapshots after the reader's, to the newest, without a gap.
+    public var headers: [Header]
+    /// The snapshots in between whose voters are told.
+    public var turns: [Turn]
+    /// The signatures, by header and then by number.
+    public var votes: [Vote]
+    /// The newest snapshot's entries.
+    public var entries: Entries
+
+    /// An update of these parts.
+    public init(base: UInt64, headers: [Header], turns: [Turn], votes: [Vote], entries: Entries) {
+        self.base = base
+        self.headers = headers
+        self.turns = turns
+        self.votes = votes
+        self.entries = entries
+    }
+
+    /// The encoding.
+    public func encoded() -> [UInt8] {
+        var writer = ByteWriter(capacity: headers.count * Header.size + votes.count * 66 + 4_096)
+        writer.u8(Self.version)
+        writer.u64(base)
+        writer.u16(UInt16(headers.count))
+        for header in headers {
+            writer.u64(header.height)
+            writer.u64(header.time.seconds)
+            writer.bytes32(header.voters)
+            writer.bytes32(header.entries)
+        }
+        writer.u16(UInt16(turns.count))
+        for turn in turns {
+            writer.u16(UInt16(turn.header))
+            Self.write(turn.left, to: &writer)
+            writer.u16(UInt16(turn.joined.count))
+            for node in turn.joined { writer.nodeID(node) }
+        }
+        writer.u32(UInt32(votes.count))
+        var header = 0
+        var number = 0
+        for vote in votes {
+            // A step to another header, and the way from the number before; both are mostly one byte.
+            writer.varint(UInt64(vote.header - header))
+            if vote.header != header { number = 0 }
+            writer.varint(UInt64(vote.number - number))
+            writer.raw(vote.signature)
+            header = vote.header
+            number = vote.number + 1
+        }
+        switch entries {
+        case .whole(let all):
+            writer.u8(0)
+            writer.u16(UInt16(all.count))
+            for entry in all { entry.encode(to: &writer) }
+        case .difference(let removed, let changed, let added):
+            writer.u8(1)
+            Self.write(removed, to: &writer)
+            writer.u16(UInt16(changed.count))
+            for change in changed {
+                writer.u16(change.place)
+                writer.u8(change.state.rawValue)
+                writer.u32(change.weight)
+            }
+            writer.u16(UInt16(added.count))
+            for entry in added { entry.encode(to: &writer) }
+        }
+        return writer.bytes
+    }
+
+    private static func write(_ places: [UInt16], to writer: inout ByteWriter) {
+        writer.u16(UInt16(places.count))
+        for place in places { writer.u16(place) }
+    }
+
+    /// Reads a whole update; bytes left over throw `trailingBytes`, what is out of order or too much `outOfRange`.
+    public init(decoding span: RawSpan) throws(WireError) {
+        var reader = ByteReader(span)
+        let version = try reader.u8()
+        guard version == Self.version else { throw .unknownKind(UInt64(version)) }
+        base = try reader.u64()
+        headers = try Self.headers(&reader, above: base)
+        turns = try Self.turns(&reader, headers: headers.count)
+        votes = try Self.votes(&reader, headers: headers.count)
+        switch try reader.u8() {
+        case 0: entries = .whole(try Snapshot.decodeEntries(from: &reader))
+        case 1:
+            let removed = try Self.places(&reader)
+            let count = Int(try reader.u16())
+            guard reader.remaining >= count * 7 else { throw .truncated }
+            var changed: [Change] = []
+            changed.reserveCapacity(count)
+            for _ in 0..<count {
+                let change = Change(
+                    place: try reader.u16(), state: Snapshot.State(rawValue: try reader.u8()), weight: try reader.u32())
+                if let last = changed.last, last.place >= change.place { throw .outOfRange }
+                changed.append(change)
+            }
+            entries = .difference(
+                removed: removed, changed: changed, added: try Snapshot.decodeEntries(from: &reader))
+        case let kind: throw .unknownKind(UInt64(kind))
+        }
+        try reader.end()
+    }
+
+    private static func headers(_ reader: inout ByteReader, above base: UInt64) throws(WireError) -> [Header] {
+        let count = Int(try reader.u16())
+        guard 1...maximumHeaders ~= count else { throw .outOfRange }
+        guard reader.remaining >= count * Header.size else { throw .truncated }
+        var list: [Header] = []
+        list.reserveCapacity(count)
+        var height = base
+        for _ in 0..<count {
+            let header = Header(
+                height: try reader.u64(), time: UnixTime(seconds: try reader.u64()), voters: try reader.bytes32(),
+                entries: try reader.bytes32())
+            guard header.height > height else { throw .outOfRange }
+            height = header.height
+            list.append(header)
+        }
+        return list
+    }
+
+    private static func turns(_ reader: inout ByteReader, headers: Int) throws(WireError) -> [Turn] {
+        let count = Int(try reader.u16())
+        guard count < headers else { throw .outOfRange }
+        var list: [Turn] = []
+        var before = -1
+        for _ in 0..<count {
+            let header = Int(try reader.u16())
+            // The last header is the newest snapshot, whose entries tell its voters.
+            guard header > before, header < headers - 1 else { throw .outOfRange }
+            before = header
+            let left = try places(&reader)
+            let joinedCount = Int(try reader.u16())
+            guard joinedCount <= Snapshot.maximumNodes else { throw .outOfRange }
+            guard reader.remaining >= joinedCount * 32 else { throw .truncated }
+            var joined: [NodeID] = []
+            joined.reserveCapacity(joinedCount)
+            for _ in 0..<joinedCount {
+                let node = try reader.nodeID()
+                if let last = joined.last, !(last < node) { throw .outOfRange }
+                joined.append(node)
+            }
+            list.append(Turn(header: header, left: left, joined: joined))
+        }
+        return list
+    }
+
+    private static func votes(_ reader: inout ByteReader, headers: Int) throws(WireError) -> [Vote] {
+        let count = Int(try reader.u32())
+        guard count <= reader.remaining / 66 else { throw .truncated }
+        var list: [Vote] = []
+        list.reserveCapacity(count)
+        var header: UInt64 = 0
+        var number: UInt64 = 0
+        for _ in 0..<count {
+            let step = try reader.varint()
+            guard step < UInt64(headers), header + step < UInt64(headers) else { throw .outOfRange }
+            if step > 0 { number = 0 }
+            header += step
+            let gap = try reader.varint()
+            guard gap < 1 << 24, number + gap < 1 << 24 else { throw .outOfRange }
+            number += gap
+            list.append(Vote(number: Int(number), header: Int(header), signature: try reader.array(64)))
+            number += 1
+        }
+        return list
+    }
+
+    private static func places(_ reader: inout ByteReader) throws(WireError) -> [UInt16] {
+        let count = Int(try reader.u16())
+        guard count <= Snapshot.maximumNodes else { throw .outOfRange }
+        guard reader.remaining >= count * 2 else { throw .truncated }
+        var list: [UInt16] = []
+        list.reserveCapacity(count)
+        for _ in 0..<count {
+            let place = try reader.u16()
+            if let last = list.last, last >= place { throw .outOfRange }
+            list.append(place)
+        }
+        return list
+    }
+}
