@@ -193,7 +193,8 @@ public final class Client {
             socks: socksAddresses, isReady: pool.hasReadyPath, problem: problem, links: links.status.nodes,
             sessions: sessions.count, streams: sessions.values.reduce(0) { $0 + $1.streamCount },
             descriptors: directory.descriptorCount, snapshot: directory.snapshotStatus,
-            witnesses: directory.witnesses.count, isContradicted: directory.isContradicted, packetsIn: counters.packetsReceived,
+            witnesses: directory.witnesses.count, isContradicted: directory.isContradicted,
+            packetsIn: counters.packetsReceived,
             packetsOut: counters.packetsSent, bytesIn: counters.packetsReceived * UInt64(packetSize),
             bytesOut: counters.packetsSent * UInt64(packetSize), drops: drops, builds: pool.builds,
             failedBuilds: pool.failedBuilds, buildTimes: pool.buildTimes)

@@ -179,7 +179,8 @@ final class Epochs {
         let wasStaked = signing.last?.voters.contains(node) ?? false
         log.info("a new snapshot", metadata: ["height": "\(snapshot.height)", "nodes": "\(snapshot.stakedCount)"])
         if wasStaked, !snapshot.isStaked(node) {
-            log.warning("this node is not staked in the newest snapshot, which it has helped to sign; it may be stopped")
+            log.warning(
+                "this node is not staked in the newest snapshot, which it has helped to sign; it may be stopped")
         }
         for call in onSnapshot { call(snapshot) }
         save()

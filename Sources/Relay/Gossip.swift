@@ -221,7 +221,9 @@ final class Gossip {
         let (descriptors, now) = (descriptors, links.time)
         loop.work {
             SignedDescriptor.encodeList(descriptors.since(time, at: now, byteLimit: Self.answerBytes))
-        } completion: { [weak self] in self?.links.answer(responder, $0) }
+        } completion: { [weak self] in
+            self?.links.answer(responder, $0)
+        }
     }
 
     /// Answers GET_DESCRIPTOR_CHANGES, from another thread.
@@ -233,7 +235,9 @@ final class Gossip {
         loop.work {
             DescriptorChange.encodeList(
                 descriptors.changes(since: time, having: marks, at: now, byteLimit: Self.answerBytes))
-        } completion: { [weak self] in self?.links.answer(responder, $0) }
+        } completion: { [weak self] in
+            self?.links.answer(responder, $0)
+        }
     }
 
     /// The answer to GET_DESCRIPTOR.

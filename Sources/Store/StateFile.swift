@@ -13,14 +13,21 @@ public enum StateFile {
     /// No such file is read beyond this many bytes.
     public static let maximumSize = 64 << 20
 
-    /// The bytes of the file at `path`.
-    public static func read(_ path: String) throws(StoreError) -> [UInt8] {
-        let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
+    /// The bytes of the file at `path`, which is its owner's alone.
+    public static func read(_ path: String) throws(StoreError) -> [UInt8] { try read(path, isPrivate: true) }
+
+    /// The bytes of the file at `path`, which others may read and write: what it says is signed.
+    public static func readPublic(_ path: String) throws(StoreError) -> [UInt8] { try read(path, isPrivate: false) }
+
+    private static func read(_ path: String, isPrivate: Bool) throws(StoreError) -> [UInt8] {
+        let flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (isPrivate ? O_NOFOLLOW : 0)
+        let descriptor = unsafe open(path, flags)
         guard descriptor >= 0 else { throw .failed(path, "open", errno) }
         defer { close(descriptor) }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw .failed(path, "stat", errno) }
-        try checkPrivate(status, path, isFolder: false)
+        if isPrivate { try checkPrivate(status, path, isFolder: false) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .wrongKind(path: path, expected: "a plain file") }
         guard status.st_size <= maximumSize else { throw .damaged(path: path) }
         var bytes = [UInt8](repeating: 0, count: Int(status.st_size))
         var done = 0

@@ -24,7 +24,9 @@ public struct DescriptorRenewal: Hashable, Sendable {
         signature = try reader.array(SignedDescriptor.signatureSize)
     }
 
-    /// The new descriptor, where the one before is `held`; nil when the times do not fit. The signature is not checked here.
+    /// The new descriptor, where the one before is `held`; nil when the times do not fit.
+    ///
+    /// The signature is not checked here.
     public func applied(to held: Descriptor) -> SignedDescriptor? {
         guard held.node == node, published < expires else { return nil }
         var descriptor = held

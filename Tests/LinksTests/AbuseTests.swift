@@ -152,7 +152,7 @@ import Wire
         #expect(Set(replies.compactMap { try? $0.get() }) == [[0], [1], [2]])
 
         // A body that its type does not allow, sent past the check of our own side.
-        for (type, count) in [(UInt8(2), 9), (5, 9), (4, 1), (0, 0), (9, 3), (200, 0)] {
+        for (type, count) in [(UInt8(2), 9), (5, 41), (4, 1), (0, 0), (9, 3), (200, 0)] {
             let state = try #require(client.links.find(link.near))
             let stream = try state.connection.openStream()
             let bytes = [type] + [UInt8](repeating: 0, count: count)

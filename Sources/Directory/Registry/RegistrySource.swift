@@ -5,7 +5,7 @@ public import Wire
 /// A node asks it once a second on its loop for what follows the snapshot that it trusts, signs that, and trusts it when more
 /// than two thirds of the trusted nodes have signed. A client never asks it, for a client trusts signatures alone. The staking
 /// rules live behind this protocol.
-public protocol RegistrySource: Sendable {
+public protocol RegistrySource {
     /// The newest snapshot above `height` that the source knows at `now`, without signatures; `nil` when there is none.
     ///
     /// One for each epoch, and at one height the same at every node; nothing here waits for a disk or a socket.

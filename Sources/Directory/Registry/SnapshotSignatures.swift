@@ -61,7 +61,9 @@ public struct SnapshotSignatures: Sendable {
     public func missing(in bitmap: [UInt8], byteLimit: Int) -> [Item] {
         var list: [Item] = []
         for (place, bytes) in held.enumerated() {
-            guard let bytes, place / 8 >= bitmap.count || bitmap[place / 8] >> UInt8(place % 8) & 1 == 0 else { continue }
+            guard let bytes, place / 8 >= bitmap.count || bitmap[place / 8] >> UInt8(place % 8) & 1 == 0 else {
+                continue
+            }
             guard (list.count + 1) * Item.size <= byteLimit else { break }
             list.append(Item(place: place, bytes: bytes))
         }

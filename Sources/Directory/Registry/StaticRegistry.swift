@@ -1,5 +1,4 @@
 internal import OnionCrypto
-internal import Synchronization
 public import Wire
 
 /// Why a registry file was not taken.
@@ -24,7 +23,8 @@ public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
     /// One sentence for the operator.
     public var description: String {
         switch self {
-        case .unreadable(let error): "the registry file is no signed snapshot (\(error)); take it again from where it came"
+        case .unreadable(let error):
+            "the registry file is no signed snapshot (\(error)); take it again from where it came"
         case .otherNetwork: "the registry file belongs to another network; take the one of this network"
         case .tooFewSignatures(let signatures, let needed):
             "the registry file has \(signatures) good signatures of the network's authorities and needs \(needed)"
@@ -44,49 +44,41 @@ public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
 /// The file is a signed snapshot (protocol.md, section 10.2) whose signers are authorities of the network file. Each epoch has a
 /// snapshot of the file that was made last before the epoch began: its height is the file's height times 2^32 and the number
 /// of epochs since the file's time, its time the beginning of the epoch. The last good file is kept, whatever comes after.
-public final class StaticRegistry: RegistrySource {
-    private struct State {
-        /// The files that count or will, by ascending height; at most the last that counts and one to come.
-        var files: [Snapshot] = []
-        var problem: String?
-    }
-
+public struct StaticRegistry: Sendable {
     private let network: Bytes32
     private let authorities: Set<NodeID>
     private let needed: Int
     private let epoch: UInt64
-    private let state = Mutex(State())
+    /// The files that count or will, by ascending height: at most the last that counted and the newest.
+    private var files: [Snapshot]
+    /// What is wrong with the file now, in one sentence.
+    public private(set) var problem: String?
 
-    /// A registry of `network` that begins with the network file's `first` snapshot; `needed` of the `authorities` must sign a file.
-    public init(network: Bytes32, first: Snapshot, authorities: [NodeID], needed: Int, epochSeconds: UInt64) {
-        self.network = network
-        self.authorities = Set(authorities)
-        self.needed = max(1, needed)
-        epoch = max(1, epochSeconds)
-        state.withLock { $0.files = [first] }
+    /// The registry of a network, which begins with the network file's snapshot.
+    public init(_ file: NetworkFile) {
+        network = file.id
+        authorities = Set(file.authorities.map { NodeID($0.key) })
+        needed = file.authorityThreshold
+        epoch = file.epochSeconds
+        files = [file.snapshot.snapshot]
     }
 
     /// Takes a file in place of the one before, and says whether it is a new one; after a throw the one before goes on.
-    public func read(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Bool {
+    public mutating func read(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Bool {
         do throws(StaticRegistryError) {
             let fresh = try check(bytes, at: now)
-            state.withLock { state in
-                state.problem = nil
-                // The one before counts until the first epoch after the fresh one's time.
-                if let fresh { state.files = state.files.suffix(1) + [fresh] }
-            }
+            problem = nil
+            // The one before counts until the first epoch after the fresh one's time.
+            if let fresh { files = files.suffix(1) + [fresh] }
             return fresh != nil
         } catch {
-            report("\(error)")
+            problem = "\(error)"
             throw error
         }
     }
 
     /// Notes what is wrong with the file, such as that it cannot be read; the last good one goes on.
-    public func report(_ problem: String) { state.withLock { $0.problem = problem } }
-
-    /// What is wrong with the file now.
-    public var problem: String? { state.withLock { $0.problem } }
+    public mutating func report(_ problem: String) { self.problem = problem }
 
     private func check(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Snapshot? {
         guard !authorities.isEmpty else { throw .noAuthorities }
@@ -98,7 +90,7 @@ public final class StaticRegistry: RegistrySource {
         }
         let snapshot = signed.snapshot
         guard snapshot.network == network else { throw .otherNetwork }
-        let held = state.withLock { $0.files[$0.files.count - 1] }
+        let held = files[files.count - 1]
         guard snapshot.height >= held.height, snapshot.height < 1 << 31 else {
             throw .older(height: snapshot.height, held: held.height)
         }
@@ -123,7 +115,6 @@ public final class StaticRegistry: RegistrySource {
     /// The snapshot of the epoch at `now`, by the newest file that was made before it began.
     public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
         let start = now.seconds / epoch * epoch
-        let files = state.withLock { $0.files }
         guard let file = files.last(where: { $0.time.seconds <= start }) else { return nil }
         let count = start / epoch - file.time.seconds / epoch
         guard count < 1 << 32, file.height < 1 << 31 else { return nil }

@@ -1,0 +1,67 @@
+public import Directory
+public import EventLoop
+internal import Store
+public import Wire
+
+/// A registry that the network's authorities sign as a file, read anew when the file changes (docs/registry.md).
+///
+/// A file that cannot be read, is older than the one before, or is not signed as it must be is refused; the last good one goes on.
+public final class RegistryFile: RegistrySource {
+    /// How often the file is looked at.
+    public static let interval = TimeSpan.seconds(5)
+
+    private let path: String
+    private let loop: Loop
+    private let time: () -> UnixTime
+    private var registry: StaticRegistry
+    private var timer: LoopTimer?
+
+    /// The registry of `network` in the file at `path`, which is read now, and now and then on another thread; `time` is the wall clock.
+    public init(_ network: NetworkFile, path: String, loop: Loop, time: @escaping () -> UnixTime) {
+        self.path = path
+        self.loop = loop
+        self.time = time
+        registry = Self.read(path, StaticRegistry(network), at: time())
+        timer = LoopTimer(on: loop) { [weak self] in self?.readAgain() }
+        schedule()
+    }
+
+    private static func read(_ path: String, _ before: StaticRegistry, at now: UnixTime) -> StaticRegistry {
+        var after = before
+        do throws(StoreError) {
+            let bytes = try StateFile.readPublic(path)
+            // What is wrong with it stands in `problem`.
+            _ = try? after.read(bytes, at: now)
+        } catch {
+            after.report("\(error)")
+        }
+        return after
+    }
+
+    private func schedule() { timer?.schedule(at: (Instant(nanoseconds: loop.now) + Self.interval).nanoseconds) }
+
+    private func readAgain() {
+        let (path, before, now) = (path, registry, time())
+        loop.work {
+            Self.read(path, before, at: now)
+        } completion: { [weak self] after in
+            guard let self else { return }
+            registry = after
+            schedule()
+        }
+    }
+
+    /// The snapshot of the epoch at `now`.
+    public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
+        registry.snapshot(above: height, at: now)
+    }
+
+    /// What is wrong with the file.
+    public var problem: String? { registry.problem }
+
+    /// Reads no more.
+    public func close() {
+        timer?.close()
+        timer = nil
+    }
+}
