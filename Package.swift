@@ -27,7 +27,10 @@ let package = Package(
         .executable(name: "tunic", targets: ["tunic"]),
         .library(
             name: "TunicCore",
-            targets: ["Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "SocksProtocol"]),
+            targets: [
+                "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "SocksProtocol",
+                "DNSProtocol",
+            ]),
     ],
     dependencies: [
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
@@ -62,6 +65,7 @@ let package = Package(
         module("Registry", ["OnionCrypto", "Wire"]),
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
+        module("DNSProtocol", ["Wire"]),
 
         // Impure: sockets, files, processes.
         module(
@@ -76,14 +80,14 @@ let package = Package(
         module(
             "Relay",
             [
-                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire",
-                "Store", .product(name: "Logging", package: "swift-log"),
+                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol", "EventLoop",
+                "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module(
             "Client",
             [
-                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "EventLoop",
-                "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
+                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "DNSProtocol",
+                "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module("Control", ["EventLoop"]),
         module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
@@ -106,7 +110,7 @@ let package = Package(
         .target(
             name: "LoopTesting", dependencies: ["EventLoop", "Wire"], path: "Tests/LoopTesting",
             swiftSettings: settings),
-        tests("WireTests", ["Wire"]),
+        tests("WireTests", ["VectorFiles", "Wire"]),
         tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("LinkTests", ["Link", "OnionCrypto", "VectorFiles", "Wire"]),
@@ -130,6 +134,7 @@ let package = Package(
         tests("OxenTests", ["Oxen", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("SettingsTests", ["Settings"]),
+        tests("DNSProtocolTests", ["DNSProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
         tests("ControlTests", ["Control", "EventLoop"]),

@@ -5,20 +5,9 @@ internal import Links
 public import Logging
 internal import Onion
 internal import Sessions
-internal import SocksProtocol
 public import Store
 internal import Transport
-internal import Wire
-
-/// What keeps streams apart: those of different keys never share a path.
-struct IsolationKey: Hashable {
-    /// Which of the client's addresses the app came to.
-    var listener: Int
-    /// What the app speaks.
-    var via: ProxyProtocol
-    /// The user and password that the app gave, if it did.
-    var credentials: SocksCredentials?
-}
+public import Wire
 
 /// The client role: ports for apps, sessions by isolation key, and the paths below them.
 public final class Client {
@@ -38,12 +27,17 @@ public final class Client {
     private let turn: SessionTurn
     private var timer: LoopTimer?
     private var listeners: [(address: ProxyAddress, socket: StreamListener)] = []
+    private var dnsPorts: [DNSPort] = []
     private var sessions: [IsolationKey: ClientSession] = [:]
     private var beginning: Set<IsolationKey> = []
     private var lastExit: [IsolationKey: NodeID] = [:]
-    private var waiting: [IsolationKey: [SocksConnection]] = [:]
+    private var waiting: [IsolationKey: [any SessionApp]] = [:]
     private var connections: [ObjectIdentifier: SocksConnection] = [:]
     private var unfinished: [SocksConnection] = []
+    /// How many UDP associations there have been, and are.
+    private var associationsMade: UInt64 = 0
+    private var associations = 0
+    private var hasWarnedOfAddress = false
     private var wasReady = false
     private var isClosing = false
     /// Called each time the client becomes ready: a path stands.
@@ -73,13 +67,18 @@ public final class Client {
         links.control = messages
         loop.addAtTurnEnd { [turn] in turn.run() }
         do {
-            for (index, address) in configuration.socks.enumerated() {
+            for (index, listener) in configuration.listeners.enumerated() {
+                let address = listener.address
                 let socket = try address.listen(on: loop) { [weak self] in self?.accepted($0, by: index) }
                 listeners.append((address, socket))
+            }
+            for (index, address) in configuration.dns.enumerated() {
+                dnsPorts.append(try DNSPort(on: loop, at: address, number: index, client: self))
             }
         } catch {
             // No socket file is left behind.
             for listener in listeners { listener.socket.close() }
+            for port in dnsPorts { port.close() }
             throw error
         }
         directory.changed = { [weak self] in self?.pool.fillSpares() }
@@ -129,18 +128,52 @@ public final class Client {
         unfinished.append(connection)
     }
 
+    /// A number for a UDP association that begins; nil when there are too many.
+    func beginAssociation() -> UInt64? {
+        guard associations < AppAssociation.limit else { return nil }
+        associations += 1
+        associationsMade += 1
+        return associationsMade
+    }
+
+    /// A UDP association is over.
+    func endedAssociation() { associations -= 1 }
+
+    /// How long a UDP association lives without a datagram.
+    var udpIdle: TimeSpan { configuration.udpIdle }
+
+    /// What is kept apart, and refused, of apps that come to the address number `listener`.
+    func rules(of listener: Int) -> ProxyListener { configuration.listeners[listener] }
+
+    /// An app asks for an address: it may have looked its name up without us, which is said once.
+    func noteAddress(refused: Bool) {
+        guard !hasWarnedOfAddress else { return }
+        hasWarnedOfAddress = true
+        log.warning(
+            "an app asks for an address instead of a name; if it looked a name up by itself, others have seen the name",
+            metadata: ["refused": "\(refused)"])
+    }
+
     /// An app's connection is over.
     func ended(_ connection: SocksConnection) { connections[ObjectIdentifier(connection)] = nil }
 
     /// Gives the app a stream of its isolation key's session, now or when there is one; its own deadline bounds the wait.
-    func connect(_ connection: SocksConnection, isolation: IsolationKey) {
-        if let session = sessions[isolation], session.hasRoom { return connection.open(on: session.session) }
-        guard waiting[isolation] != nil || sessions.count + waiting.count < Self.sessionLimit else {
-            return connection.fail()
+    func connect(_ app: some SessionApp, isolation: IsolationKey) {
+        if let session = sessions[isolation], session.hasRoom { return app.open(on: session.session) }
+        if waiting[isolation] == nil, sessions[isolation] == nil, sessions.count + waiting.count >= Self.sessionLimit {
+            guard let idle = longestIdle else { return app.fail() }
+            idle.end()
         }
-        guard waiting[isolation]?.count ?? 0 < Self.connectionLimit else { return connection.fail() }
-        waiting[isolation, default: []].append(connection)
+        guard waiting[isolation]?.count ?? 0 < Self.connectionLimit else { return app.fail() }
+        waiting[isolation, default: []].append(app)
         begin(isolation)
+    }
+
+    /// The session that has been without streams for the longest time.
+    private var longestIdle: ClientSession? {
+        sessions.values.filter { $0.streamCount == 0 }.min {
+            ($0.idleSince ?? Instant(nanoseconds: .max)) < ($1.idleSince ?? Instant(nanoseconds: .max))
+        }
     }
 
     /// Begins a session for `key` as soon as there is a path.
@@ -182,6 +215,9 @@ public final class Client {
         listeners.map { $0.socket.localAddress.map { .tcp(Endpoint($0)) } ?? $0.address }
     }
 
+    /// Where DNS is answered.
+    public var dnsAddresses: [Endpoint] { dnsPorts.map(\.address) }
+
     /// What the client is doing.
     public var status: ClientStatus {
         let counters = links.counters
@@ -190,8 +226,10 @@ public final class Client {
             drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
         }
         return ClientStatus(
-            socks: socksAddresses, isReady: pool.hasReadyPath, problem: problem, links: links.status.nodes,
+            socks: socksAddresses, dns: dnsAddresses, isReady: pool.hasReadyPath, problem: problem,
+            links: links.status.nodes,
             sessions: sessions.count, streams: sessions.values.reduce(0) { $0 + $1.streamCount },
+            associations: associations,
             descriptors: directory.descriptorCount, snapshot: directory.snapshotStatus,
             witnesses: directory.witnesses.count, isContradicted: directory.isContradicted,
             packetsIn: counters.packetsReceived,
@@ -241,6 +279,7 @@ public final class Client {
         isClosing = true
         timer?.close()
         for listener in listeners { listener.socket.close() }
+        for port in dnsPorts { port.close() }
         for session in sessions.values { session.end() }
         for connection in connections.values { connection.end() }
         pool.close()

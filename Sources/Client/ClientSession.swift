@@ -40,7 +40,7 @@ final class ClientSession: SessionOwner {
     private var legless: (since: Instant, until: Instant)?
     private var nextApart = Instant(nanoseconds: 0)
     private var apartPause = ClientSession.apartPause.first
-    private var idleSince: Instant?
+    private(set) var idleSince: Instant?
     private(set) var isOver = false
     /// Called when streams can be opened again after there were as many as the exit allows.
     var streamsAvailable: () -> Void = {}

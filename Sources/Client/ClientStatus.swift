@@ -3,8 +3,12 @@ public import Wire
 
 /// What a client is told at its start.
 public struct ClientConfiguration: Sendable {
-    /// Where apps are awaited; those that come to different addresses never share a path.
-    public var socks: [ProxyAddress]
+    /// Where apps are awaited, and what is kept apart there.
+    public var listeners: [ProxyListener]
+    /// Where DNS is answered, over UDP and TCP: addresses on the loopback.
+    public var dns: [Endpoint] = []
+    /// How long a UDP association lives without a datagram.
+    public var udpIdle = TimeSpan.seconds(300)
     /// How many hops a path has, 1 to 4.
     public var hops = 3
     /// How long a path is used before another takes its place; hops forget a path after 1,200 s.
@@ -13,7 +17,10 @@ public struct ClientConfiguration: Sendable {
     public var sparePaths = 2
 
     /// The defaults, with apps awaited at `socks`.
-    public init(socks: [ProxyAddress]) { self.socks = socks }
+    public init(socks: [ProxyAddress]) { listeners = socks.map { ProxyListener($0) } }
+
+    /// The addresses of ``listeners``.
+    public var socks: [ProxyAddress] { listeners.map(\.address) }
 }
 
 /// One path of a client.
@@ -46,6 +53,8 @@ public struct PathStatus: Sendable {
 public struct ClientStatus: Sendable {
     /// Where apps are awaited.
     public var socks: [ProxyAddress]
+    /// Where DNS is answered.
+    public var dns: [Endpoint]
     /// Whether a path is ready; otherwise `problem` says why not.
     public var isReady: Bool
     /// What keeps it from being ready, in one sentence.
@@ -56,6 +65,8 @@ public struct ClientStatus: Sendable {
     public var sessions: Int
     /// Open streams of apps.
     public var streams: Int
+    /// UDP associations of apps, which are streams too.
+    public var associations: Int
     /// Nodes whose descriptor is known.
     public var descriptors: Int
     /// The snapshot that it trusts.

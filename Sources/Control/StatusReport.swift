@@ -47,6 +47,8 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var problem: String?
     /// Where a client's SOCKS5 ports listen.
     public var socks: [String] = []
+    /// Where a client answers DNS, if anywhere.
+    public var dns: [String]?
     /// A relay's own id.
     public var node: String?
     /// Where a relay listens.
@@ -63,6 +65,8 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var sessions = 0
     /// Open streams.
     public var streams = 0
+    /// UDP associations among them.
+    public var associations: Int?
     /// Nodes whose descriptor is known.
     public var descriptors = 0
     /// Packets and bytes since the start.
@@ -85,8 +89,8 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var others: [StatusReport]?
 
     enum CodingKeys: String, CodingKey {
-        case role, version, ready, problem, socks, node, addresses, exit, draining, links, paths, sessions, streams
-        case descriptors, total, rate, drops, builds, refusals, oxend, others
+        case role, version, ready, problem, socks, dns, node, addresses, exit, draining, links, paths, sessions, streams
+        case associations, descriptors, total, rate, drops, builds, refusals, oxend, others
         case uptime = "uptime_s"
         case failedBuilds = "failed_builds"
         case buildTimes = "build_times_ms"

@@ -43,6 +43,9 @@ public final class Resolver {
     /// What the callback of a query for a name gets: the name as it came, which may be no host name, or why there is none.
     public typealias NameAnswer = Result<String, ResolverError>
 
+    /// What the callback of a query for records gets: the name server's message, or why there is none.
+    public typealias MessageAnswer = Result<[UInt8], ResolverError>
+
     /// The most addresses of an answer.
     public static let maximumAddresses = 16
 
@@ -55,6 +58,7 @@ public final class Resolver {
     fileprivate enum Wanted {
         case addresses(port: UInt16, family: Family, callback: (Answer) -> Void)
         case name(callback: (NameAnswer) -> Void)
+        case message(callback: (MessageAnswer) -> Void)
 
         func tell(_ found: Found) {
             switch (self, found) {
@@ -62,7 +66,9 @@ public final class Resolver {
             case (.addresses(_, _, let callback), .none(let error)): callback(.failure(error))
             case (.name(let callback), .name(let name)): callback(.success(name))
             case (.name(let callback), .none(let error)): callback(.failure(error))
-            case (.addresses, .name), (.name, .addresses): preconditionFailure("an answer to another kind of query")
+            case (.message(let callback), .message(let message)): callback(.success(message))
+            case (.message(let callback), .none(let error)): callback(.failure(error))
+            case (.addresses, _), (.name, _), (.message, _): preconditionFailure("an answer to another kind of query")
             }
         }
     }
@@ -71,6 +77,7 @@ public final class Resolver {
     fileprivate enum Found {
         case addresses([SocketAddress])
         case name(String)
+        case message([UInt8])
         case none(ResolverError)
     }
 
@@ -171,6 +178,29 @@ public final class Resolver {
         setTimer()
         return Query(number: number)
     }
+
+    /// Asks the name servers, and no file, for the records of `name` of one type; the callback is called once, on the loop, never
+    /// inside this call.
+    ///
+    /// It gets the message of the name server, which may be malformed, also where it holds no record of the type.
+    @discardableResult
+    public func records(
+        of name: String, type: UInt16, callback: @escaping (MessageAnswer) -> Void
+    ) -> Query {
+        let number = begin(.message(callback: callback))
+        if !Self.isValid(name) {
+            answered.append((number, .none(.invalidName)))
+        } else if let channel = unsafe channelForQuery(number) {
+            isProcessing = true
+            unsafe ares_query(channel, name, Self.internetClass, Int32(type), resolverAsked, ticket(number))
+            isProcessing = false
+        }
+        setTimer()
+        return Query(number: number)
+    }
+
+    /// The class of the Internet's records.
+    private static let internetClass = Int32(1)
 
     private func begin(_ wanted: Wanted) -> UInt64 {
         loop.assertOnThread()
@@ -291,6 +321,17 @@ public final class Resolver {
             answered.append((number, .name(unsafe String(cString: name))))
         } else {
             answered.append((number, .none(status == ARES_SUCCESS ? .notFound : Self.error(status))))
+        }
+    }
+
+    /// Notes c-ares' answer to a query for records.
+    fileprivate func asked(_ number: UInt64, _ status: Int32, _ message: [UInt8]) {
+        running -= 1
+        guard case .message? = pending[number]?.wanted else { return }
+        if status == ARES_SUCCESS || status == ARES_ENODATA, !message.isEmpty {
+            answered.append((number, .message(message)))
+        } else {
+            answered.append((number, .none(Self.error(status))))
         }
     }
 
@@ -419,6 +460,17 @@ private func resolverNamed(
     let (resolver, number) = unsafe (ticket.pointee.resolver, ticket.pointee.number)
     unsafe ticket.deallocate()
     unsafe resolver._withUnsafeGuaranteedRef { unsafe $0.named(number, status, result) }
+}
+
+private func resolverAsked(
+    _ argument: UnsafeMutableRawPointer?, _ status: Int32, _ timeouts: Int32, _ bytes: UnsafeMutablePointer<UInt8>?,
+    _ count: Int32
+) {
+    let ticket = unsafe argument!.assumingMemoryBound(to: ResolverTicket.self)
+    let (resolver, number) = unsafe (ticket.pointee.resolver, ticket.pointee.number)
+    unsafe ticket.deallocate()
+    let message = unsafe Array(UnsafeBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(max(count, 0))))
+    unsafe resolver._withUnsafeGuaranteedRef { $0.asked(number, status, message) }
 }
 
 private func resolverSocketReady(_ handle: UnsafeMutablePointer<uv_poll_t>?, _ status: Int32, _ events: Int32) {

@@ -93,7 +93,8 @@ public final class Relay {
         paths = PathService(links: links, loop: loop, network: network, node: node, keys: try OnionKeys(now: now))
         let own = Set((announced + listenAddresses).map(\.address))
         let gate = try ExitGate(
-            loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own))
+            loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own),
+            resolvers: configuration.exitResolvers)
         exit = Exit(turn: turn, gate: gate, network: network, paths: paths)
         messages = RelayMessages(links: links, paths: paths, gossip: gossip, epochs: epochs)
         epochs.neighbours = { [gossip] in gossip.linksToNeighbours }
@@ -137,7 +138,7 @@ public final class Relay {
     /// What the exit lets out to: the families to which this machine has a route, or a range of which it opens.
     private var exitSummary: Descriptor.ExitSummary {
         guard configuration.isExit else { return [] }
-        var summary: Descriptor.ExitSummary = .tcp
+        var summary: Descriptor.ExitSummary = [.tcp, .udp]
         let opened = configuration.exitAllowed.map { $0.address.v4 != nil }
         if opened.contains(true) || SocketAddress.globalIPv4.hasRoute { summary.insert(.ipv4) }
         if opened.contains(false) || SocketAddress.globalIPv6.hasRoute { summary.insert(.ipv6) }
@@ -180,7 +181,8 @@ public final class Relay {
             nodeID: node, addresses: listenAddresses, isExit: configuration.isExit, isReady: problem == nil,
             problem: problem,
             isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
-            sessions: exit.sessionCount, streams: exit.streamCount, descriptors: gossip.descriptors.count,
+            sessions: exit.sessionCount, streams: exit.streamCount,
+            associations: exit.associationCount, descriptors: gossip.descriptors.count,
             snapshot: SnapshotStatus(epochs.snapshot, digest: epochs.digest), registryProblem: epochs.problem,
             packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
             bytesIn: counters.packetsReceived * UInt64(network.packetSize),

@@ -11,6 +11,8 @@ public struct RelayConfiguration: Sendable {
     public var isExit = false
     /// Ranges that the exit opens although they are special (private, loopback and the like).
     public var exitAllowed: [CIDR] = []
+    /// The name servers that an exit asks, as `host` or `host:port`; nil for the system's.
+    public var exitResolvers: [String]?
     /// How long a drain waits for paths and streams to end by themselves.
     public var drainLimit = TimeSpan.seconds(30)
 
@@ -40,6 +42,8 @@ public struct RelayStatus: Sendable {
     public var sessions: Int
     /// Streams to the outside that are open.
     public var streams: Int
+    /// UDP associations among them.
+    public var associations: Int
     /// Descriptors held.
     public var descriptors: Int
     /// The snapshot that it trusts.

@@ -22,6 +22,8 @@ public protocol StreamUser: AnyObject {
     func streamStopped(code: UInt64)
     /// Both halves are done; the number means nothing from here on.
     func streamClosed()
+    /// A datagram of the flow that has the stream's number came; dropped unless said otherwise.
+    func streamDatagram(_ bytes: [UInt8])
     /// Bytes that it holds beside the session's own buffers; 0 unless said otherwise.
     var heldBytes: Int { get }
 }
@@ -29,6 +31,8 @@ public protocol StreamUser: AnyObject {
 extension StreamUser {
     /// None.
     public var heldBytes: Int { 0 }
+    /// Drops it.
+    public func streamDatagram(_ bytes: [UInt8]) {}
 }
 
 /// One session: its transport connection, its streams' users, and its turn on the loop.
@@ -111,8 +115,9 @@ public final class Session {
         case .reset(let id, let code): users[id]?.streamReset(code: code)
         case .stopSending(let id, let code): users[id]?.streamStopped(code: code)
         case .streamClosed(let id): users.removeValue(forKey: id)?.streamClosed()
+        case .datagram(let flow, let bytes): users[StreamID(flow)]?.streamDatagram(bytes)
         case .finished: break
-        case .streamOpened, .streamsAvailable, .datagram, .legValidated, .legSuspect, .legActivated, .legClosed,
+        case .streamOpened, .streamsAvailable, .legValidated, .legSuspect, .legActivated, .legClosed,
             .pathChallenge, .pathResponse, .closed:
             owner?.event(event, in: self)
         }

@@ -22,7 +22,15 @@ public enum SettingsCatalog {
         SettingKey(
             "client.socks", .list, byDefault: "[\"127.0.0.1:1080\"]",
             "Where apps are awaited, over SOCKS and HTTP CONNECT: loopback addresses, or unix: and an absolute path.",
-            "Port 0 is a free one. Apps that use different addresses never share a path."),
+            "Port 0 is a free one. Behind an address, with commas between, what keeps streams on paths of their own:",
+            "destination-host, destination-port, client-address, beside user and password, address and protocol, which",
+            "no-credentials, no-listener and no-protocol leave out; names-only refuses apps that ask for an address."),
+        SettingKey(
+            "client.dns", .list, byDefault: "[]", example: "[\"127.0.0.1:5353\"]",
+            "Where DNS is answered through the exit, over UDP and TCP: loopback addresses."),
+        SettingKey(
+            "client.udp_idle", .duration(1...3_600), byDefault: "300",
+            "How long a UDP association of an app lives without a datagram."),
         SettingKey(
             "client.allow_remote", .boolean, byDefault: "false",
             "Let 'socks' name addresses that other machines reach. Whoever reaches them can use the proxy."),
@@ -67,6 +75,9 @@ public enum SettingsCatalog {
         SettingKey(
             "relay.exit_allow", .list, byDefault: "[]",
             "Ranges of private or loopback addresses that the exit opens, for tests."),
+        SettingKey(
+            "relay.exit_resolver", .list, byDefault: "[]", example: "[\"127.0.0.1:53\"]",
+            "The name servers that the exit asks, with or without a port. Empty: the system's."),
         SettingKey(
             "relay.country", .text, example: "\"SE\"",
             "Two letters by which clients can choose this node; nothing proves them."),

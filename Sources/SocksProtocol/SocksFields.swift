@@ -49,10 +49,8 @@ struct SocksFields: ~Escapable {
         guard reserved == 0 else { throw .bad(.badReservedByte(reserved)) }
         let typeByte = try u8()
         guard let type = SocksAddressType(rawValue: typeByte) else { throw .bad(.unknownAddressType(typeByte)) }
-        let host = try host(type)
-        let high = try u8()
-        let low = try u8()
-        let port = UInt16(high) << 8 | UInt16(low)
+        let host = try host(type, of: command)
+        let port = UInt16(truncatingIfNeeded: try number(bytes: 2))
         switch (command, host) {
         case (.connect, _): if port == 0 { throw .bad(.badPort) }
         case (.resolvePointer, .name): throw .bad(.wrongAddressType)
@@ -96,6 +94,30 @@ struct SocksFields: ~Escapable {
             if byte == 0 { return bytes }
             guard bytes.count < 255 else { throw .bad(error) }
             bytes.append(byte)
+        }
+    }
+
+    /// The header of a datagram (RFC 1928, section 7): where it is to go.
+    mutating func datagramPeer() throws(Stop) -> Destination {
+        for _ in 0..<3 {
+            let byte = try u8()
+            guard byte == 0 else { throw .bad(.badReservedByte(byte)) }
+        }
+        let typeByte = try u8()
+        guard let type = SocksAddressType(rawValue: typeByte) else { throw .bad(.unknownAddressType(typeByte)) }
+        let host = try host(type)
+        return Destination(host: host, port: UInt16(truncatingIfNeeded: try number(bytes: 2)))
+    }
+
+    /// The host of a request; where the datagrams of an association will come from is a hint that apps fill with anything.
+    private mutating func host(
+        _ type: SocksAddressType, of command: SocksRequest.Command
+    ) throws(Stop) -> Destination.Host {
+        do throws(Stop) {
+            return try host(type)
+        } catch {
+            guard case .bad(.badName) = error, command == .udpAssociate else { throw error }
+            return .address(IPAddress(v4: 0))
         }
     }
 

@@ -44,7 +44,8 @@ public struct LookupReply: Hashable, Sendable {
         }
         switch (kind, host) {
         case (.resolve, .address), (.resolvePointer, .name): return LookupReply(found: host)
-        case (.resolve, .name), (.resolvePointer, .address), (.tcp, _): throw .outOfRange
+        case (.resolve, .name), (.resolvePointer, .address), (.tcp, _), (.udp, _), (.records, _):
+            throw .outOfRange
         }
     }
 }

@@ -12,6 +12,11 @@ public struct OpenRequest: Hashable, Sendable {
         case resolve = 2
         /// Nothing: it looks up the name of an address.
         case resolvePointer = 3
+        /// A UDP association, for as long as the stream is open; its datagrams are the session's, with the stream's number
+        /// for a flow (`FlowDatagram`).
+        case udp = 4
+        /// Nothing: it asks its name servers for the records of a name (`RecordsReply`).
+        case records = 5
     }
 
     /// The version of the format.
@@ -21,8 +26,11 @@ public struct OpenRequest: Hashable, Sendable {
 
     /// What to open.
     public var kind: Kind
-    /// Where to.
+    /// Where to; for records the port is their type, and for a UDP association it is ``nowhere``.
     public var destination: Destination
+
+    /// The destination of a request that has none: 0.0.0.0 and port 0.
+    public static let nowhere = Destination(host: .address(IPAddress(v4: 0)), port: 0)
 
     /// Asks for `kind` towards `destination`.
     public init(kind: Kind = .tcp, destination: Destination) {
@@ -42,8 +50,8 @@ public struct OpenRequest: Hashable, Sendable {
     /// Reads a request from the first bytes of a stream; `nil` while more are needed.
     ///
     /// `bytes` is all that has come so far; `consumed` of it is the request, the rest is for the destination. Throws for an
-    /// unknown version or kind, an impossible destination and, for TCP, port 0, as soon as the bytes show it. A look-up has
-    /// port 0, and a name or an address, whichever it is for.
+    /// unknown version or kind, an impossible destination and, for TCP and records, port 0, as soon as the bytes show it. A
+    /// look-up of an address or name has port 0, and a name or an address, whichever it is for.
     public static func decode(from bytes: RawSpan) throws(WireError) -> (request: OpenRequest, consumed: Int)? {
         var reader = ByteReader(bytes)
         do throws(WireError) {
@@ -53,10 +61,11 @@ public struct OpenRequest: Hashable, Sendable {
             guard let kind = Kind(rawValue: kindByte) else { throw .unknownKind(UInt64(kindByte)) }
             let destination = try Destination.decode(from: &reader)
             switch (kind, destination.host) {
-            case (.tcp, _): guard destination.port != 0 else { throw .outOfRange }
+            case (.tcp, _), (.records, .name): guard destination.port != 0 else { throw .outOfRange }
+            case (.udp, _): guard destination == nowhere else { throw .outOfRange }
             case (.resolve, .name), (.resolvePointer, .address):
                 guard destination.port == 0 else { throw .outOfRange }
-            case (.resolve, .address), (.resolvePointer, .name): throw .outOfRange
+            case (.resolve, .address), (.resolvePointer, .name), (.records, .address): throw .outOfRange
             }
             return (OpenRequest(kind: kind, destination: destination), reader.offset)
         } catch {

@@ -35,7 +35,7 @@ private func reply(_ bytes: ArraySlice<UInt8>, _ kind: OpenRequest.Kind) throws 
         ] as [[UInt8]])
     func refusesPortsAndTheWrongHosts(bytes: [UInt8]) {
         #expect(throws: WireError.outOfRange) { _ = try request(bytes) }
-        #expect(throws: WireError.unknownKind(4)) { _ = try request([1, 4] + bytes.dropFirst(2)) }
+        #expect(throws: WireError.unknownKind(6)) { _ = try request([1, 6] + bytes.dropFirst(2)) }
     }
 
     @Test func repliesFromAnyPrefix() throws {

@@ -19,6 +19,7 @@ enum {
     SHIM_UDP_GRO = 104,
     SHIM_IP_MTU_DISCOVER = 10,
     SHIM_IPV6_MTU_DISCOVER = 23,
+    SHIM_PMTUDISC_DONT = 0,
     SHIM_PMTUDISC_PROBE = 3,
     SHIM_IPV6_V6ONLY = 26,
     // Room for one control message with a 16-bit or 32-bit value.

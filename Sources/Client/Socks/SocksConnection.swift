@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import Links
 internal import Sessions
 internal import SocksProtocol
 internal import Transport
@@ -7,7 +8,7 @@ internal import Wire
 /// One app's connection to a proxy port, over SOCKS or HTTP CONNECT: handshake, request, reply, then bytes both ways over a session.
 ///
 /// It fails closed: whatever goes wrong ends in an error reply or a closed connection, never in a connection of its own.
-final class SocksConnection: ByteStreamDelegate, StreamUser {
+final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     /// How long an app may take to say what it wants.
     static let handshakeLimit = TimeSpan.seconds(30)
     /// How long a request may wait for its reply.
@@ -24,6 +25,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     private weak var session: Session?
     private var stream: StreamID?
     private var pump: StreamPump?
+    private var association: AppAssociation?
+    private var hasAssociation = false
     private var hasEnded = false
     private(set) var isOver = false
 
@@ -50,6 +53,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     // MARK: Handshake
 
     func stream(_ stream: ByteStream, received bytes: RawSpan) {
+        // Only the end of an association's connection has a meaning.
+        guard association == nil else { return }
         switch handshake.receive(bytes) {
         case .wait(let send): answer(send)
         case .refuse(_, let send):
@@ -59,18 +64,36 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
             answer(send)
             guard request == nil, !isOver else { return }
             request = found
+            guard let client else { return close() }
+            let rules = client.rules(of: listener)
             switch (found.command, found.destination.host) {
-            case (.connect, _): kind = .tcp
+            case (.connect, .address), (.resolvePointer, .address):
+                client.noteAddress(refused: rules.namesOnly)
+                if rules.namesOnly { return reply(.notAllowed) }
+                kind = found.command == .connect ? .tcp : .resolvePointer
+            case (.connect, .name): kind = .tcp
             case (.resolve, .name): kind = .resolve
-            case (.resolvePointer, _): kind = .resolvePointer
+            case (.resolvePointer, .name): return reply(.addressTypeNotSupported)
             // An address is its own answer.
             case (.resolve, .address): return reply(SocksReply.encoded(found: found.destination.host, via: found.via))
-            case (.bind, _), (.udpAssociate, _): return reply(.commandNotSupported)
+            case (.bind, _): return reply(.commandNotSupported)
+            case (.udpAssociate, _):
+                // Whoever can reach a loopback port is not who can reach a unix socket.
+                guard socket.kind == .tcp else { return reply(.commandNotSupported) }
+                kind = .udp
+            }
+            var association = UInt64(0)
+            if kind == .udp {
+                guard let number = client.beginAssociation() else { return reply(.generalFailure) }
+                association = number
+                hasAssociation = true
             }
             setDeadline(Self.openLimit)
-            client?.connect(
+            client.connect(
                 self,
-                isolation: IsolationKey(listener: listener, via: found.via, credentials: found.credentials))
+                isolation: IsolationKey(
+                    found, listener: listener, client: socket.remoteAddress.map { Endpoint($0).address },
+                    isolation: rules.isolation, association: association))
         }
     }
 
@@ -81,7 +104,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
 
     func streamReachedEnd(_ stream: ByteStream) {
         hasEnded = true
-        if request == nil { close() }
+        if request == nil { close() } else if association != nil { abandon() }
     }
 
     func stream(_ stream: ByteStream, failed error: UVError) { abandon() }
@@ -102,16 +125,21 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
             stream = id
             session.attach(self, to: id)
             socket.stopReading()
-            let isLookup = kind != .tcp
-            let destination = Destination(host: request.destination.host, port: isLookup ? 0 : request.destination.port)
+            let destination =
+                switch kind {
+                case .tcp: request.destination
+                case .resolve, .resolvePointer, .records: Destination(host: request.destination.host, port: 0)
+                case .udp: OpenRequest.nowhere
+                }
             let opening = OpenRequest(kind: kind, destination: destination).encoded()
-            // Behind a look-up there is nobody to send to.
-            let early = isLookup ? [] : handshake.takeEarlyData()
+            // Behind anything but a connection there is nobody to send to.
+            let sent = handshake.takeEarlyData()
+            let early = kind == .tcp ? sent : []
             let bytes = opening + early
             let taken = session.connection.write(id, bytes.rawSpan)
             // An empty stream takes a request and the early data, which are bounded, or the session has no room at all.
             guard taken == bytes.count else { return reply(.generalFailure) }
-            if hasEnded || isLookup { session.connection.finish(id) }
+            if hasEnded || (kind != .tcp && kind != .udp) { session.connection.finish(id) }
             session.touch()
         } catch {
             reply(.generalFailure)
@@ -124,7 +152,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     func streamReadable() {
         if let pump { return pump.toSocket() }
         guard !isOver, let session, let stream else { return }
-        guard kind == .tcp else { return lookupReadable(session, stream) }
+        if association != nil { return associationReadable(session, stream) }
+        guard kind == .tcp || kind == .udp else { return lookupReadable(session, stream) }
         var status: OpenReply.Status?
         var isBad = false
         session.connection.withReadable(stream) { bytes in
@@ -139,6 +168,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
         }
         session.touch()
         switch status {
+        case .ok where kind == .udp: associated(session, stream)
         case .ok: connected(session, stream)
         case .some(let failure): reply(SocksReply(failure))
         case nil: if isBad || session.connection.readState(stream) != .open { reply(.generalFailure) }
@@ -173,9 +203,38 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
     }
 
     func streamWritable() { pump?.toSession() }
-    func streamReset(code: UInt64) { if let pump { pump.fail() } else { reply(.generalFailure) } }
-    func streamStopped(code: UInt64) { if let pump { pump.fail() } }
-    func streamClosed() { if pump == nil, !isOver { reply(.generalFailure) } }
+    func streamReset(code: UInt64) { if let pump { pump.fail() } else { failStream() } }
+    func streamStopped(code: UInt64) { if let pump { pump.fail() } else if association != nil { failStream() } }
+    func streamClosed() { if pump == nil, !isOver { failStream() } }
+
+    private func failStream() { if association == nil { reply(.generalFailure) } else { abandon() } }
+
+    // MARK: UDP
+
+    /// The exit has its sockets: opens the app's port and tells it.
+    private func associated(_ session: Session, _ stream: StreamID) {
+        guard let request, let client, let local = socket.localAddress, let remote = socket.remoteAddress else {
+            return reply(.generalFailure)
+        }
+        let association = AppAssociation(
+            session: session, flow: stream, expected: remote.with(port: request.destination.port),
+            idleLimit: client.udpIdle
+        ) { [weak self] in self?.abandon() }
+        guard !hasEnded, let bound = association.open(at: local) else { return reply(.generalFailure) }
+        deadline?.close()
+        deadline = nil
+        self.association = association
+        answer(SocksReply.succeeded.encoded(bound: bound))
+        socket.startReading()
+    }
+
+    func streamDatagram(_ bytes: [UInt8]) { association?.deliver(bytes) }
+
+    /// Behind the status nothing comes but the end, with which the exit says that its side is over.
+    private func associationReadable(_ session: Session, _ stream: StreamID) {
+        session.connection.withReadable(stream) { $0.byteCount }
+        if session.connection.readState(stream) != .open { abandon() }
+    }
 
     // MARK: Ends
 
@@ -187,7 +246,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
 
     /// Answers with `bytes` and closes behind them.
     private func reply(_ bytes: [UInt8]) {
-        guard !isOver, pump == nil else { return }
+        guard !isOver, pump == nil, association == nil else { return }
         answer(bytes)
         letGo()
         closeSoon()
@@ -231,6 +290,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser {
         isOver = true
         deadline?.close()
         deadline = nil
+        association?.close()
+        if hasAssociation { client?.endedAssociation() }
         client?.ended(self)
     }
 

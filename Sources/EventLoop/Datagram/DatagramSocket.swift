@@ -11,7 +11,7 @@ public protocol DatagramReceiver: AnyObject {
 /// A UDP socket for many packets: received and sent in batches, with segmentation offload where the kernel has it.
 ///
 /// Packets are queued and leave at the next flush: right after the callback with a received batch, at the end of each turn, or
-/// when ``flush()`` is called. It does not connect, never blocks, and never fragments: a packet larger than the path allows is
+/// when ``flush()`` is called. It does not connect, never blocks, and fragments only if it is told to: a packet larger than the way allows is
 /// dropped and counted, as is whatever the kernel refuses.
 @safe
 public final class DatagramSocket: HandleOwner {
@@ -29,6 +29,8 @@ public final class DatagramSocket: HandleOwner {
         public var usesOffload = true
         /// Several sockets on one port (SO_REUSEPORT).
         public var sharesPort = false
+        /// Datagrams too large for the way are fragmented, rather than dropped.
+        public var fragments = false
         /// Rounds of receiving before other handles get their turn.
         public var receiveRounds = 4
 
@@ -37,7 +39,7 @@ public final class DatagramSocket: HandleOwner {
         /// The values for a node's or client's one socket: large buffers.
         public init() {}
 
-        /// The values for one of many sockets with arbitrary packets, as an exit has them: small buffers, few slots.
+        /// The values for one of many sockets with arbitrary packets, as an exit has them: small buffers, no slots, fragmentation.
         public static var small: Configuration {
             var configuration = Configuration()
             configuration.kernelBufferSize = 256 << 10
@@ -45,6 +47,7 @@ public final class DatagramSocket: HandleOwner {
             configuration.sendSlotCount = 0
             configuration.receiveRounds = 1
             configuration.usesOffload = false
+            configuration.fragments = true
             return configuration
         }
     }
@@ -127,17 +130,17 @@ public final class DatagramSocket: HandleOwner {
         if configuration.sharesPort {
             try UVError.check(shim_set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1), "setsockopt(SO_REUSEPORT)")
         }
-        let probe = Int32(SHIM_PMTUDISC_PROBE)
+        let discovery = Int32(configuration.fragments ? SHIM_PMTUDISC_DONT : SHIM_PMTUDISC_PROBE)
         if address.isIPv4 {
             try UVError.check(
-                shim_set_option(descriptor, Int32(IPPROTO_IP), Int32(SHIM_IP_MTU_DISCOVER), probe),
+                shim_set_option(descriptor, Int32(IPPROTO_IP), Int32(SHIM_IP_MTU_DISCOVER), discovery),
                 "setsockopt(IP_MTU_DISCOVER)")
         } else {
             try UVError.check(
                 shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_V6ONLY), 1),
                 "setsockopt(IPV6_V6ONLY)")
             try UVError.check(
-                shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_MTU_DISCOVER), probe),
+                shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_MTU_DISCOVER), discovery),
                 "setsockopt(IPV6_MTU_DISCOVER)")
         }
         guard configuration.usesOffload else { return false }

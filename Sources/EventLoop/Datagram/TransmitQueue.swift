@@ -47,7 +47,7 @@ struct TransmitQueue: ~Copyable {
 
     /// The most segments of one message that all kernels with UDP_SEGMENT take.
     static let maximumSegments = 64
-    /// The most payload of one UDP datagram, before segmentation, that both address families take.
+    /// The most payload of one segmented message that both address families take.
     static let maximumBytes = 65_507 - 20
     /// The messages of one system call.
     private static let messagesPerCall = 64
@@ -165,7 +165,7 @@ struct TransmitQueue: ~Copyable {
     ///
     /// Memory that is no send slot must stay valid until the flush.
     mutating func append(_ bytes: UnsafeRawPointer, length: Int, slot: Int32, to address: SocketAddress) {
-        guard !isClosed, length <= Self.maximumBytes else {
+        guard !isClosed, length <= Int(UInt16.max) else {
             counters.droppedOversize += 1
             if slot >= 0 { releaseSlot(slot) }
             return

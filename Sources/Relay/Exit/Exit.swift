@@ -81,6 +81,9 @@ final class Exit: SessionOwner {
     /// How many streams to the outside there are.
     var streamCount: Int { sessions.values.reduce(0) { $0 + $1.streams } }
 
+    /// How many UDP associations there are.
+    var associationCount: Int { gate.associations }
+
     /// What all sessions together hold in memory, in bytes.
     var memoryUse: Int { sessions.values.reduce(0) { $0 + $1.session.memoryUse } }
 

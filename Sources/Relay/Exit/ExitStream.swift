@@ -1,3 +1,4 @@
+internal import DNSProtocol
 internal import EventLoop
 internal import Sessions
 internal import Transport
@@ -22,6 +23,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
     private var attempts = 0
     private var connecting: ByteStream?
     private var pump: StreamPump?
+    private var association: ExitAssociation?
     private var deadline: LoopTimer?
     private var hasRequest = false
     private var isOver = false
@@ -38,6 +40,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
 
     func streamReadable() {
         if let pump { return pump.toSocket() }
+        if association != nil { return associationReadable() }
         guard !hasRequest, !isOver, let session else { return }
         var request: OpenRequest?
         var isBad = false
@@ -61,6 +64,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
 
     private func open(_ request: OpenRequest) {
         guard gate.isExit else { return refuse(.notAllowed) }
+        if request.kind == .udp { return associate() }
         deadline = LoopTimer(on: gate.loop) { [weak self] in self?.refuse(.timeout) }
         deadline?.schedule(at: (Instant(nanoseconds: gate.loop.now) + Self.openLimit).nanoseconds)
         let port = request.destination.port
@@ -69,6 +73,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         case .address(let address):
             let only = SocketAddress(high: address.high, low: address.low, port: port)
             connect(to: [only])
+        case .name(let name) where request.kind == .records: ask(for: RecordType(rawValue: port), of: name)
         case .name(let name):
             query = gate.resolver.resolve(name.text, port: port, family: .ipv4First) { [weak self] answer in
                 guard let self, !isOver else { return }
@@ -112,6 +117,75 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
             case .failure(let error): refuse(Self.status(of: error))
             }
         }
+    }
+
+    /// The times to live that clients hear of: what they keep tells nobody when it was asked for.
+    private static let timesToLive: (short: UInt32, long: UInt32) = (60, 300)
+
+    private func ask(for type: RecordType, of name: HostName) {
+        guard type.isCarried else { return refuse(.generalFailure) }
+        if type == .ptr, let address = RecordData.address(named: name), !gate.policy.answers(address) {
+            return refuse(.notAllowed)
+        }
+        query = gate.resolver.records(of: name.text, type: type.rawValue) { [weak self] answer in
+            guard let self, !isOver else { return }
+            query = nil
+            switch answer {
+            case .success(let message):
+                guard let records = NameServerAnswer.records(of: name, type: type, in: message.rawSpan) else {
+                    return refuse(.generalFailure)
+                }
+                tell(records, type)
+            case .failure(let error): refuse(Self.status(of: error))
+            }
+        }
+    }
+
+    /// Tells the records but for addresses that the policy does not allow: names of the exit's own network stay there.
+    private func tell(_ records: [RecordsReply.Record], _ type: RecordType) {
+        let allowed = records.filter { record in
+            RecordData.address(record.data, of: type).map(gate.policy.answers) ?? true
+        }
+        guard !allowed.isEmpty || records.isEmpty else { return refuse(.notAllowed) }
+        let (short, long) = Self.timesToLive
+        let told = allowed.map {
+            RecordsReply.Record(timeToLive: $0.timeToLive < long ? short : long, data: $0.data)
+        }
+        end(with: RecordsReply(.found(told)).encoded())
+    }
+
+    // MARK: UDP
+
+    /// Opens a UDP association, which ends with the stream.
+    private func associate() {
+        guard let session, gate.associations < ExitGate.associationLimit else { return refuse(.generalFailure) }
+        let association = ExitAssociation(session: session, flow: id, gate: gate) { [weak self] in self?.leave() }
+        guard association.open() else {
+            association.close()
+            return refuse(.generalFailure)
+        }
+        gate.associations += 1
+        self.association = association
+        _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
+        session.touch()
+    }
+
+    func streamDatagram(_ bytes: [UInt8]) { association?.send(bytes) }
+
+    /// Nothing comes on the stream but its end, which is the association's.
+    private func associationReadable() {
+        guard let session else { return }
+        session.connection.withReadable(id) { $0.byteCount }
+        if session.connection.readState(id) != .open { leave() }
+    }
+
+    /// Ends an association of either side: the stream is done, and with it the sockets.
+    private func leave() {
+        guard !isOver, let session else { return }
+        session.connection.finish(id)
+        session.connection.stopSending(id, code: SessionError.cancelled)
+        session.touch()
+        finish()
     }
 
     // MARK: Connection
@@ -193,10 +267,15 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         connecting = nil
         deadline?.close()
         deadline = nil
+        if let association {
+            association.close()
+            gate.associations -= 1
+        }
+        association = nil
         ended()
     }
 
-    var heldBytes: Int { pump?.heldBytes ?? 0 }
+    var heldBytes: Int { pump?.heldBytes ?? association?.heldBytes ?? 0 }
 
     func streamWritable() { pump?.toSession() }
 
@@ -227,11 +306,16 @@ final class ExitGate {
     /// Whether this node is an exit at all.
     let isExit: Bool
     let policy: ExitPolicy
+    /// How many UDP associations there may be, and are.
+    static let associationLimit = 8_192
+    var associations = 0
 
-    init(loop: Loop, isExit: Bool, policy: ExitPolicy) throws(UVError) {
+    init(loop: Loop, isExit: Bool, policy: ExitPolicy, resolvers: [String]? = nil) throws(UVError) {
         self.loop = loop
         self.isExit = isExit
         self.policy = policy
-        resolver = try Resolver(on: loop)
+        var configuration = Resolver.Configuration()
+        configuration.servers = resolvers
+        resolver = try Resolver(on: loop, configuration: configuration)
     }
 }

@@ -23,10 +23,28 @@ struct ClientCommand: ParsableCommand {
         help: ArgumentHelp(
             """
             Where SOCKS and HTTP CONNECT listen: a loopback address, with port 0 for a free one, or unix: and a path; may be \
-            repeated (default: 127.0.0.1:1080).
+            repeated (default: 127.0.0.1:1080). Behind it, with commas between: destination-host, destination-port and \
+            client-address keep apart by these, too; no-credentials, no-listener and no-protocol do not keep apart by those; \
+            names-only refuses addresses.
+            """,
+            valueName: "address[,flag]"))
+    var socks: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Where DNS is answered through the exit, over UDP and TCP: a loopback address, with port 0 for a free one; may be \
+            repeated (default: nowhere).
             """,
             valueName: "address"))
-    var socks: [String] = []
+    var dns: [String] = []
+
+    @Option(
+        name: .customLong("udp-idle"),
+        help: ArgumentHelp(
+            "How long a UDP association of an app lives without a datagram, 1 to 3600 (default: 300).",
+            valueName: "seconds"))
+    var udpIdle: String?
 
     @Option(
         help: ArgumentHelp(
@@ -48,6 +66,8 @@ struct ClientCommand: ParsableCommand {
     func run() throws {
         var source = options.source
         source.add("--socks", "client.socks", socks)
+        source.add("--dns", "client.dns", dns)
+        source.add("--udp-idle", "client.udp_idle", udpIdle)
         source.add("--data", "data", data)
         source.add("--hops", "client.hops", hops)
         source.add("--path-use", "client.path_use", pathUse)

@@ -43,6 +43,13 @@ struct RelayCommand: ParsableCommand {
     var exitAllowed: [String] = []
 
     @Option(
+        name: .customLong("exit-resolver"),
+        help: ArgumentHelp(
+            "A name server that the exit asks, an address with or without a port; may be repeated (default: the system's).",
+            valueName: "address"))
+    var exitResolvers: [String] = []
+
+    @Option(
         help: ArgumentHelp(
             "An oxend daemon's administrative JSON-RPC, such as \(OxendAddress.standard): "
                 + "the registry and the node's key come from it.",
@@ -56,6 +63,7 @@ struct RelayCommand: ParsableCommand {
         source.add("--data", "data", data)
         source.add("--exit", "relay.exit", exit)
         source.add("--exit-allow", "relay.exit_allow", exitAllowed)
+        source.add("--exit-resolver", "relay.exit_resolver", exitResolvers)
         source.add("--oxend", "relay.oxend", oxend)
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))
     }

@@ -24,7 +24,8 @@ final class ClientRole: Role {
         do {
             client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
         } catch {
-            throw Failure.starting(error, at: configuration.socks.map(\.description), option: "--socks")
+            throw Failure.starting(error, at: (configuration.socks.map(\.description) + configuration.dns.map(\.description)),
+                option: configuration.dns.isEmpty ? "--socks" : "--socks or --dns")
         }
         client.onReady = { [unowned self] in
             log.notice("ready")
@@ -36,12 +37,20 @@ final class ClientRole: Role {
     static func configuration(_ settings: Settings) throws(Failure) -> ClientConfiguration {
         do throws(SettingProblems) {
             let mayBeRemote = settings.boolean("client.allow_remote")
-            let socks = try settings.readList("client.socks") { try proxyAddress($0, mayBeRemote: mayBeRemote) }
-            let named = socks.filter { if case .tcp(let endpoint) = $0 { endpoint.port != 0 } else { true } }
+            let socks = try settings.readList("client.socks") { try proxyListener($0, mayBeRemote: mayBeRemote) }
+            let named = socks.map(\.address).filter { if case .tcp(let endpoint) = $0 { endpoint.port != 0 } else { true } }
             if Set(named).count != named.count {
                 throw SettingProblems([settings.problem("client.socks", "an address is named twice")])
             }
-            var configuration = ClientConfiguration(socks: socks)
+            let dns = try settings.readList("client.dns", dnsEndpoint)
+            let ports = dns.filter { $0.port != 0 }
+            if Set(ports).count != ports.count || ports.contains(where: { named.contains(.tcp($0)) }) {
+                throw SettingProblems([settings.problem("client.dns", "an address is named twice, here or in 'socks'")])
+            }
+            var configuration = ClientConfiguration(socks: [])
+            configuration.listeners = socks
+            configuration.dns = dns
+            configuration.udpIdle = .seconds(settings.integer("client.udp_idle") ?? 300)
             configuration.hops = Int(settings.integer("client.hops") ?? 3)
             configuration.pathUse = .seconds(settings.integer("client.path_use") ?? 900)
             configuration.sparePaths = Int(settings.integer("client.spare_paths") ?? 2)
@@ -77,10 +86,12 @@ extension StatusReport {
         ready = status.isReady
         problem = status.problem
         socks = status.socks.map(\.description)
+        dns = status.dns.isEmpty ? nil : status.dns.map(\.description)
         links = status.links
         self.paths = paths.count { $0.state == .ready }
         sessions = status.sessions
         streams = status.streams
+        associations = status.associations
         descriptors = status.descriptors
         total = .init(
             packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,

@@ -93,6 +93,13 @@ final class RelayRole: Role {
             configuration.isExit = settings.boolean("relay.exit")
             configuration.exitAllowed = try settings.readList("relay.exit_allow", addressRange)
             configuration.drainLimit = .seconds(settings.integer("relay.drain") ?? 30)
+            let resolvers = try settings.readList("relay.exit_resolver", nameServer)
+            if !resolvers.isEmpty {
+                guard configuration.isExit else {
+                    throw fault("relay.exit_resolver", "has a meaning with --exit, or 'exit = true', only")
+                }
+                configuration.exitResolvers = resolvers
+            }
             if !configuration.isExit, settings.isSet("relay.exit_allow"), !configuration.exitAllowed.isEmpty {
                 throw fault("relay.exit_allow", "has a meaning with --exit, or 'exit = true', only")
             }
@@ -134,6 +141,7 @@ extension StatusReport {
         paths = status.paths
         sessions = status.sessions
         streams = status.streams
+        associations = status.associations
         descriptors = status.descriptors
         total = .init(
             packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,

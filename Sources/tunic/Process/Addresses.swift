@@ -28,6 +28,13 @@ func announcedEndpoint(_ text: String) throws -> Endpoint {
     return endpoint
 }
 
+/// A name server: an address, with or without a port.
+func nameServer(_ text: String) throws -> String {
+    if Endpoint(text) != nil || IPAddress(text) != nil { return text }
+    throw ValidationError(
+        "'\(text)' is no address of a name server, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53")
+}
+
 /// A range of addresses on the command line.
 func addressRange(_ text: String) throws -> CIDR {
     if let range = CIDR(text) { return range }
@@ -41,6 +48,15 @@ func socksEndpoint(_ text: String) throws -> Endpoint {
         throw ValidationError(
             "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it; "
                 + "--allow-remote, or allow_remote = true, lifts that")
+    }
+    return endpoint
+}
+
+/// An address at which DNS may be answered: no other machine reaches it.
+func dnsEndpoint(_ text: String) throws -> Endpoint {
+    let endpoint = try endpoint(text)
+    guard endpoint.address.isLoopback else {
+        throw ValidationError("DNS is answered on loopback only (127.0.0.1:PORT or [::1]:PORT)")
     }
     return endpoint
 }
@@ -63,6 +79,28 @@ func proxyAddress(_ text: String, mayBeRemote: Bool) throws -> ProxyAddress {
         throw ValidationError("'\(text)' is no unix socket: behind unix: stands an absolute path of at most 107 bytes")
     }
     return .unix(path)
+}
+
+/// An address for apps, and behind commas what is kept apart there.
+func proxyListener(_ text: String, mayBeRemote: Bool) throws -> ProxyListener {
+    let words = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    var listener = ProxyListener(try proxyAddress(words[0], mayBeRemote: mayBeRemote))
+    for word in words.dropFirst() {
+        switch word {
+        case "destination-host": listener.isolation.insert(.destinationHost)
+        case "destination-port": listener.isolation.insert(.destinationPort)
+        case "client-address": listener.isolation.insert(.clientAddress)
+        case "no-credentials": listener.isolation.remove(.credentials)
+        case "no-listener": listener.isolation.remove(.listener)
+        case "no-protocol": listener.isolation.remove(.proxyProtocol)
+        case "names-only": listener.namesOnly = true
+        default:
+            throw ValidationError(
+                "'\(word)' is nothing that can be kept apart: behind the address stand destination-host, destination-port, "
+                    + "client-address, no-credentials, no-listener, no-protocol or names-only")
+        }
+    }
+    return listener
 }
 
 extension IPAddress {

@@ -1,3 +1,4 @@
+import DNSProtocol
 import Directory
 import SocksProtocol
 import Wire
@@ -9,7 +10,7 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("socks", socks), ("destination", destination), ("open", open), ("reply", reply), ("text", text),
     ("frames", frames), ("descriptor", descriptor), ("descriptors", descriptors), ("snapshot", snapshot),
     ("network", network), ("link", link), ("datagram", datagram), ("build", build), ("relay", relay),
-    ("transport", transport),
+    ("transport", transport), ("udp", udp), ("query", query), ("answer", answer),
 ]
 
 /// A conversation in two pieces, or byte by byte, ends as it does in one; the first byte of the input says where it is split.
@@ -99,6 +100,51 @@ private func frames(_ input: RawSpan) {
         before = reader.offset
     }
     precondition(reader.offset <= input.byteCount)
+}
+
+/// A datagram of an app, and one of a session.
+private func udp(_ input: RawSpan) {
+    if let (peer, offset) = SocksDatagram.decode(from: input) {
+        let data = input.extracting(droppingFirst: offset)
+        let encoded = SocksDatagram.encoded(from: peer, data)
+        guard let again = SocksDatagram.decode(from: encoded.rawSpan) else {
+            preconditionFailure("its own encoding is unreadable")
+        }
+        precondition(again.peer == peer && encoded.count - again.offset == data.byteCount)
+    }
+    if let (peer, offset) = try? FlowDatagram.decode(from: input) {
+        let encoded = FlowDatagram.encoded(peer, input.extracting(droppingFirst: offset))
+        precondition(encoded == [UInt8](copying: input), "two encodings")
+    }
+}
+
+/// An app's DNS query; every answer to it is within its bounds.
+private func query(_ input: RawSpan) {
+    let records = [RecordsReply.Record(timeToLive: 1, data: [UInt8](repeating: 1, count: 700))]
+    switch DNSQuery.decode(from: input) {
+    case .none: break
+    case .answer(let query, let code): precondition(query.answer(code, overUDP: true).count <= 1_232)
+    case .query(let query):
+        precondition(query.name != nil && query.type.isCarried)
+        for found in [[], records] {
+            precondition(query.answer(.noError, records: found, reason: .noExit, overUDP: true).count <= 1_232)
+        }
+    }
+}
+
+/// A name server's message at the exit, and an exit's records at the client; the first bytes say what was asked for.
+private func answer(_ input: RawSpan) {
+    guard input.byteCount > 2 else { return }
+    let bytes = [UInt8](copying: input.extracting(first: 2))
+    let type = RecordType(rawValue: UInt16(bytes[0]) | UInt16(bytes[1] & 1) << 8)
+    let message = input.extracting(droppingFirst: 2)
+    if let name = HostName("a.b"), let found = NameServerAnswer.records(of: name, type: type, in: message) {
+        for record in found { precondition(RecordData.isValid(record.data, of: type), "malformed data came through") }
+    }
+    if let reply = try? RecordsReply.decode(from: message), case .found = reply.outcome {
+        let encoded = reply.encoded()
+        precondition(encoded == [UInt8](copying: message.extracting(first: encoded.count)), "two encodings")
+    }
 }
 
 private func descriptor(_ input: RawSpan) {

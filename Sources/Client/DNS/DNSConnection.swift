@@ -1,0 +1,101 @@
+internal import DNSProtocol
+internal import EventLoop
+internal import Wire
+
+/// An app's TCP connection to a DNS port (RFC 7766): messages behind their lengths, answered as their answers come.
+final class DNSConnection: ByteStreamDelegate {
+    /// How long it may be silent.
+    static let idleLimit = TimeSpan.seconds(30)
+    /// The most questions that wait for their answers; more are not read.
+    static let questionLimit = 64
+    /// The most bytes of answers that wait for the app; more are not made.
+    static let writeLimit = 256 << 10
+
+    private let stream: ByteStream
+    private weak var port: DNSPort?
+    private var held: [UInt8] = []
+    private var waiting = 0
+    private var hasEnded = false
+    private var isAnswering = false
+    private var isOver = false
+    private var timer: LoopTimer?
+    /// When something was last heard or said.
+    private(set) var lastUsed: Instant
+
+    /// Serves `stream`; the port keeps it until ``DNSPort/ended(_:)``.
+    init(_ stream: ByteStream, port: DNSPort) {
+        self.stream = stream
+        self.port = port
+        lastUsed = Instant(nanoseconds: stream.loop.now)
+        timer = LoopTimer(on: stream.loop) { [weak self] in self?.close() }
+        stream.delegate = self
+        stream.startReading()
+        use()
+    }
+
+    private func use() {
+        lastUsed = Instant(nanoseconds: stream.loop.now)
+        timer?.schedule(at: (lastUsed + Self.idleLimit).nanoseconds)
+    }
+
+    func stream(_ stream: ByteStream, received bytes: RawSpan) {
+        held += [UInt8](copying: bytes)
+        use()
+        answerHeld()
+    }
+
+    private func answerHeld() {
+        guard !isAnswering else { return }
+        isAnswering = true
+        while !isOver, held.count >= 2, waiting < Self.questionLimit, stream.queuedBytes < Self.writeLimit {
+            let length = Int(held[0]) << 8 | Int(held[1])
+            // No query is as long, and what speaks another protocol begins with letters.
+            guard length <= DNSQuery.maximumSize else { return close() }
+            guard held.count >= 2 + length else { break }
+            let message = Array(held[2..<2 + length])
+            held.removeFirst(2 + length)
+            waiting += 1
+            port?.answer(message.rawSpan, overUDP: false) { [weak self] in self?.send($0) }
+        }
+        isAnswering = false
+        guard !isOver else { return }
+        if waiting >= Self.questionLimit || stream.queuedBytes >= Self.writeLimit {
+            stream.stopReading()
+        } else if !hasEnded {
+            stream.startReading()
+        }
+        if hasEnded, waiting == 0 { stream.shutdown() }
+    }
+
+    private func send(_ answer: [UInt8]) {
+        guard !isOver else { return }
+        waiting -= 1
+        use()
+        let length = UInt16(answer.count)
+        do throws(UVError) {
+            try stream.write([UInt8(length >> 8), UInt8(truncatingIfNeeded: length)] + answer)
+        } catch {
+            close()
+        }
+        answerHeld()
+    }
+
+    func streamReachedEnd(_ stream: ByteStream) {
+        hasEnded = true
+        answerHeld()
+    }
+
+    func streamDrained(_ stream: ByteStream) { answerHeld() }
+    func streamFinishedWriting(_ stream: ByteStream) { close() }
+    func stream(_ stream: ByteStream, failed error: UVError) { close() }
+
+    /// Closes the connection; answers that come later go nowhere.
+    func close() {
+        guard !isOver else { return }
+        isOver = true
+        timer?.close()
+        timer = nil
+        stream.close()
+        port?.ended(self)
+    }
+}

@@ -1,0 +1,172 @@
+internal import DNSProtocol
+internal import EventLoop
+internal import Links
+internal import Wire
+
+/// A port on the loopback that answers DNS, over UDP and TCP, through the exit's resolver.
+///
+/// It asks nobody else: without an exit the answer is a failure.
+final class DNSPort: DatagramReceiver {
+    /// The most questions that wait for the exit.
+    static let questionLimit = 512
+    /// The most apps that wait for the answer to one question.
+    static let askerLimit = 64
+    /// The most TCP connections; the one that was longest silent makes room.
+    static let connectionLimit = 64
+
+    private let loop: Loop
+    private let isolation: IsolationKey
+    private weak var client: Client?
+    private var socket: DatagramSocket?
+    private var listener: StreamListener?
+    private var connections: [DNSConnection] = []
+    private var cache = DNSCache()
+    private var lookups: [DNSQuestion: (lookup: RecordsLookup, askers: [(RecordsLookup.Outcome) -> Void])] = [:]
+    /// Where it listens.
+    let address: Endpoint
+
+    /// Listens at `address`, the client's number `number`, over both.
+    ///
+    /// Port 0 picks one that is free for both.
+    init(on loop: Loop, at address: Endpoint, number: Int, client: Client) throws(UVError) {
+        self.loop = loop
+        self.client = client
+        isolation = IsolationKey(dns: number)
+        var attempts = address.port == 0 ? 16 : 1
+        while true {
+            attempts -= 1
+            let accepted = Accepted()
+            let listener = try StreamListener.tcp(on: loop, address: SocketAddress(address)) { accepted.take($0) }
+            let port = listener.localAddress?.port ?? 0
+            let receiver = Received()
+            do throws(UVError) {
+                var configuration = DatagramSocket.Configuration.small
+                configuration.fragments = false
+                socket = try DatagramSocket(
+                    on: loop, bindTo: SocketAddress(address).with(port: port), configuration: configuration,
+                    receiver: receiver)
+                self.listener = listener
+                self.address = Endpoint(address: address.address, port: port)
+                accepted.port = self
+                receiver.port = self
+                return
+            } catch {
+                listener.close()
+                guard attempts > 0, error.kind == .addressInUse else { throw error }
+            }
+        }
+    }
+
+    /// Stands between a listener that is open and the port that is not made yet.
+    private final class Accepted {
+        weak var port: DNSPort?
+        func take(_ stream: ByteStream) { if let port { port.accepted(stream) } else { stream.close() } }
+    }
+
+    private final class Received: DatagramReceiver {
+        weak var port: DNSPort?
+        func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+            port?.received(&batch, on: socket)
+        }
+    }
+
+    // MARK: UDP
+
+    func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+        for index in 0..<batch.count {
+            let source = batch.source(of: index)
+            // Nothing to answer to; port 0 is nobody's.
+            guard source.port != 0 else { continue }
+            let packet = batch.packet(index)
+            answer(packet.bytes, overUDP: true) { [weak self] answer in self?.socket?.send(answer.rawSpan, to: source) }
+        }
+    }
+
+    // MARK: TCP
+
+    private func accepted(_ stream: ByteStream) {
+        if connections.count >= Self.connectionLimit {
+            guard let oldest = connections.min(by: { $0.lastUsed < $1.lastUsed }) else { return stream.close() }
+            oldest.close()
+        }
+        connections.append(DNSConnection(stream, port: self))
+    }
+
+    /// A connection is over.
+    func ended(_ connection: DNSConnection) { connections.removeAll { $0 === connection } }
+
+    // MARK: Questions
+
+    /// Answers a message of an app with `send`, now or later, once at most.
+    func answer(_ message: RawSpan, overUDP: Bool, send: @escaping ([UInt8]) -> Void) {
+        switch DNSQuery.decode(from: message) {
+        case .none: break
+        case .answer(let query, let code): send(query.answer(code, overUDP: overUDP))
+        case .query(let query):
+            guard let name = query.name else { return }
+            let question = DNSQuestion(name: name, type: query.type)
+            if let known = question.known {
+                return send(Self.answer(query, known, overUDP: overUDP))
+            }
+            ask(question) { send(Self.answer(query, $0, overUDP: overUDP)) }
+        }
+    }
+
+    private func ask(_ question: DNSQuestion, then tell: @escaping (RecordsLookup.Outcome) -> Void) {
+        if let answer = cache.answer(to: question, now: Instant(nanoseconds: loop.now)) {
+            return tell(.answered(answer))
+        }
+        if let count = lookups[question]?.askers.count {
+            guard count < Self.askerLimit else { return tell(.none) }
+            lookups[question]?.askers.append(tell)
+            return
+        }
+        guard lookups.count < Self.questionLimit, let client else { return tell(.none) }
+        let lookup = RecordsLookup(question, on: loop) { [weak self] in self?.found($0, for: question) }
+        lookups[question] = (lookup, [tell])
+        client.connect(lookup, isolation: isolation)
+    }
+
+    private func found(_ outcome: RecordsLookup.Outcome, for question: DNSQuestion) {
+        guard let askers = lookups.removeValue(forKey: question)?.askers else { return }
+        var told = outcome
+        if case .answered(let answer) = outcome {
+            told = .answered(cache.keep(answer, to: question, now: Instant(nanoseconds: loop.now)))
+        }
+        for tell in askers { tell(told) }
+    }
+
+    private static func answer(_ query: DNSQuery, _ known: DNSQuestion.Known, overUDP: Bool) -> [UInt8] {
+        switch known {
+        case .node: return query.answer(.refused, reason: .nodeName, overUDP: overUDP)
+        case .noSuchName: return query.answer(.nameError, overUDP: overUDP)
+        case .address(let address):
+            let records = address.map { [RecordsReply.Record(timeToLive: 300, data: RecordData.of($0))] }
+            return query.answer(.noError, records: records ?? [], overUDP: overUDP)
+        }
+    }
+
+    private static func answer(_ query: DNSQuery, _ outcome: RecordsLookup.Outcome, overUDP: Bool) -> [UInt8] {
+        switch outcome {
+        case .none: query.answer(.serverFailure, reason: .noExit, overUDP: overUDP)
+        case .answered(.found(let records)): query.answer(.noError, records: records, overUDP: overUDP)
+        case .answered(.failed(let status)):
+            switch status {
+            case .hostNotFound: query.answer(.nameError, overUDP: overUDP)
+            case .notAllowed: query.answer(.refused, reason: .forbidden, overUDP: overUDP)
+            case .timeout, .generalFailure, .hostUnreachable, .networkUnreachable, .refused:
+                query.answer(.serverFailure, reason: .noServer, overUDP: overUDP)
+            case .ok, .tooManyStreams: query.answer(.serverFailure, overUDP: overUDP)
+            }
+        }
+    }
+
+    /// Closes the port and its connections.
+    func close() {
+        socket?.close()
+        listener?.close()
+        for connection in connections { connection.close() }
+        socket = nil
+        listener = nil
+    }
+}

@@ -1,0 +1,90 @@
+internal import DNSProtocol
+internal import EventLoop
+internal import Sessions
+internal import Transport
+internal import Wire
+
+/// A question to the exit for the records of a name, over a stream of its own.
+final class RecordsLookup: SessionApp, StreamUser {
+    /// How long an answer may take.
+    static let limit = TimeSpan.seconds(20)
+
+    /// What came of it.
+    enum Outcome {
+        /// The exit has answered.
+        case answered(RecordsReply.Outcome)
+        /// There is no exit, or it has not answered.
+        case none
+    }
+
+    private let question: DNSQuestion
+    private let done: (Outcome) -> Void
+    private weak var session: Session?
+    private var stream: StreamID?
+    private var deadline: LoopTimer?
+    private(set) var isOver = false
+
+    /// Asks `question`; `done` is called once, never inside this call.
+    init(_ question: DNSQuestion, on loop: Loop, done: @escaping (Outcome) -> Void) {
+        self.question = question
+        self.done = done
+        deadline = LoopTimer(on: loop) { [weak self] in self?.end(.none) }
+        deadline?.schedule(at: (Instant(nanoseconds: loop.now) + Self.limit).nanoseconds)
+    }
+
+    func open(on session: Session) {
+        guard !isOver, stream == nil else { return }
+        guard let id = try? session.connection.openStream() else { return end(.none) }
+        self.session = session
+        stream = id
+        session.attach(self, to: id)
+        let destination = Destination(host: .name(question.name), port: question.type.rawValue)
+        let request = OpenRequest(kind: .records, destination: destination).encoded()
+        guard session.connection.write(id, request.rawSpan) == request.count else { return end(.none) }
+        session.connection.finish(id)
+        session.touch()
+    }
+
+    func fail() { end(.none) }
+
+    func streamReadable() {
+        guard !isOver, let session, let stream else { return }
+        var reply: RecordsReply?
+        var isBad = false
+        session.connection.withReadable(stream) { bytes in
+            do throws(WireError) { reply = try RecordsReply.decode(from: bytes) } catch { isBad = true }
+            return reply == nil ? 0 : bytes.byteCount
+        }
+        session.touch()
+        if let reply {
+            end(.answered(checked(reply.outcome)))
+        } else if isBad || session.connection.readState(stream) != .open {
+            end(.none)
+        }
+    }
+
+    /// No app gets what the type does not allow.
+    private func checked(_ outcome: RecordsReply.Outcome) -> RecordsReply.Outcome {
+        guard case .found(let records) = outcome else { return outcome }
+        let isGood = records.allSatisfy { RecordData.isValid($0.data, of: question.type) }
+        return isGood ? outcome : .failed(.generalFailure)
+    }
+
+    func streamWritable() {}
+    func streamReset(code: UInt64) { end(.none) }
+    func streamStopped(code: UInt64) {}
+    func streamClosed() { end(.none) }
+
+    private func end(_ outcome: Outcome) {
+        guard !isOver else { return }
+        isOver = true
+        deadline?.close()
+        deadline = nil
+        if let session, let stream {
+            session.connection.reset(stream, code: SessionError.cancelled)
+            session.connection.stopSending(stream, code: SessionError.cancelled)
+            session.touch()
+        }
+        done(outcome)
+    }
+}

@@ -1,0 +1,99 @@
+internal import EventLoop
+internal import Links
+internal import Sessions
+internal import SocksProtocol
+internal import Transport
+internal import Wire
+
+/// The client's end of an app's UDP association (RFC 1928, section 7): a port on the loopback, and one app that may use it.
+///
+/// Who sends the first readable datagram from the app's address keeps the port to itself; nobody else is heard or answered.
+final class AppAssociation: DatagramReceiver {
+    /// How long it lives without a datagram in either direction, unless the client is told otherwise.
+    static let idleLimit = TimeSpan.seconds(300)
+    /// How many there may be.
+    static let limit = 1_024
+
+    private weak var session: Session?
+    private let flow: StreamID
+    /// The address of the app's TCP connection, with the port that it has said it would send from, or 0.
+    private let expected: SocketAddress
+    private let idleLimit: TimeSpan
+    private let ended: () -> Void
+    private var socket: DatagramSocket?
+    /// Where the app sends from.
+    private var app: SocketAddress?
+    private var lastUsed: Instant
+    private var timer: LoopTimer?
+
+    /// An association for an app at `expected`; `ended` is called once, when it has been idle for `idleLimit`.
+    init(
+        session: Session, flow: StreamID, expected: SocketAddress, idleLimit: TimeSpan, ended: @escaping () -> Void
+    ) {
+        self.session = session
+        self.flow = flow
+        self.expected = expected
+        self.idleLimit = idleLimit
+        self.ended = ended
+        lastUsed = Instant(nanoseconds: session.turn.loop.now)
+    }
+
+    /// Opens the port at `address`; nil where there is none to be had, else where the app is to send to.
+    func open(at address: SocketAddress) -> Endpoint? {
+        guard let loop = session?.turn.loop, loop.hasDescriptorsToSpare,
+            let socket = try? DatagramSocket(
+                on: loop, bindTo: address.with(port: 0), configuration: .small, receiver: self)
+        else { return nil }
+        self.socket = socket
+        timer = LoopTimer(on: loop) { [weak self] in self?.timerFired(loop) }
+        timer?.schedule(at: (lastUsed + idleLimit).nanoseconds)
+        return Endpoint(socket.localAddress)
+    }
+
+    private func timerFired(_ loop: Loop) {
+        let end = lastUsed + idleLimit
+        if end.nanoseconds > loop.now { timer?.schedule(at: end.nanoseconds) } else { ended() }
+    }
+
+    /// From the app to the session.
+    func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+        guard let session, !session.connection.isClosed else { return }
+        for index in 0..<batch.count {
+            let source = batch.source(of: index)
+            guard isApp(source) else { continue }
+            let packet = batch.packet(index)
+            guard let (peer, offset) = SocksDatagram.decode(from: packet.bytes) else { continue }
+            app = source
+            lastUsed = Instant(nanoseconds: session.turn.loop.now)
+            let data = packet.bytes.extracting(droppingFirst: offset)
+            guard let bytes = FlowDatagram.encoded(peer, data) else { continue }
+            _ = session.connection.sendDatagram(flow: flow.value, bytes.rawSpan)
+        }
+        session.touch()
+    }
+
+    private func isApp(_ source: SocketAddress) -> Bool {
+        if let app { return source == app }
+        return source.high == expected.high && source.low == expected.low
+            && (expected.port == 0 || source.port == expected.port)
+    }
+
+    /// From the session to the app; before the app has sent anything there is nobody to take it.
+    func deliver(_ datagram: [UInt8]) {
+        guard let socket, let app, let session,
+            let (peer, offset) = try? FlowDatagram.decode(from: datagram.rawSpan)
+        else { return }
+        lastUsed = Instant(nanoseconds: session.turn.loop.now)
+        let data = datagram.rawSpan.extracting(droppingFirst: offset)
+        let bytes = SocksDatagram.encoded(from: peer, data)
+        socket.send(bytes.rawSpan, to: app)
+    }
+
+    /// Closes the port; a second call does nothing.
+    func close() {
+        timer?.close()
+        timer = nil
+        socket?.close()
+        socket = nil
+    }
+}

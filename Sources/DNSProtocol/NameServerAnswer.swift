@@ -1,0 +1,71 @@
+public import Wire
+
+/// What a name server's message says about one name and type.
+public enum NameServerAnswer {
+    /// The longest chain of aliases that is followed.
+    private static let aliasLimit = 16
+    /// A message with more answers is of no use.
+    private static let answerLimit = 512
+
+    private struct Answer {
+        let owner: [UInt8]
+        let type: RecordType
+        let timeToLive: UInt32
+        let data: [UInt8]
+    }
+
+    /// The records of `type` that `name` has, through its aliases; `nil` for a message that is malformed.
+    ///
+    /// Times to live are those of the message, the least along the way to a record. Records of other names, and what stands
+    /// behind the answers, are not looked at.
+    public static func records(
+        of name: HostName, type: RecordType, in message: RawSpan
+    ) -> [RecordsReply.Record]? {
+        guard let answers = try? answers(in: message) else { return nil }
+        var owner = name.labels
+        var timeToLive = UInt32.max
+        for _ in 0..<aliasLimit {
+            let found = answers.filter { $0.type == type && $0.owner == owner }
+            if !found.isEmpty {
+                return found.map {
+                    RecordsReply.Record(timeToLive: min($0.timeToLive, timeToLive), data: $0.data)
+                }
+            }
+            guard let alias = answers.first(where: { $0.type == .cname && $0.owner == owner }) else { break }
+            timeToLive = min(timeToLive, alias.timeToLive)
+            owner = lowercased(alias.data)
+        }
+        return []
+    }
+
+    private static func answers(in message: RawSpan) throws(DNSReader.Malformed) -> [Answer] {
+        var reader = DNSReader(message)
+        _ = try reader.u16()
+        let flags = try reader.u16()
+        let questions = try reader.u16()
+        let count = try reader.u16()
+        _ = try reader.u32()
+        guard flags & 0x8000 != 0, questions == 1, count <= answerLimit else { throw DNSReader.Malformed() }
+        _ = try reader.name()
+        _ = try reader.u32()
+        var answers: [Answer] = []
+        for _ in 0..<count {
+            let owner = lowercased(try reader.name())
+            let type = RecordType(rawValue: try reader.u16())
+            let isInternet = try reader.u16() == 1
+            let timeToLive = try reader.u32()
+            let length = Int(try reader.u16())
+            let start = reader.offset
+            guard length <= message.byteCount - start else { throw DNSReader.Malformed() }
+            reader.offset += length
+            guard isInternet, type.isCarried else { continue }
+            guard let data = RecordData.plain(type, message, start..<start + length, mayPoint: true) else {
+                throw DNSReader.Malformed()
+            }
+            // More than 31 bits count as none (RFC 2181, section 8).
+            answers.append(
+                Answer(owner: owner, type: type, timeToLive: timeToLive >> 31 == 0 ? timeToLive : 0, data: data))
+        }
+        return answers
+    }
+}

@@ -1,0 +1,68 @@
+internal import Wire
+
+/// The hosts that a UDP association has spoken to: who may answer, under what name, and how much they may be sent.
+///
+/// Filtering is by address, as RFC 4787 (section 5) calls it: whoever was sent something may answer, from any port.
+struct FlowPeers {
+    /// The most hosts; the one that was longest left alone makes room.
+    static let limit = 256
+    /// The most ports of one host whose names are told apart; the oldest makes room.
+    private static let portLimit = 16
+    /// What may be sent to a host that has not answered yet, so that nobody is flooded who does not want to listen.
+    private static let unanswered = FlowBudget.Rate(perSecond: 256, burst: 512)
+    /// What may be sent to a host that has answered.
+    private static let answered = FlowBudget.Rate(perSecond: 16_384, burst: 4_096)
+
+    private struct Peer {
+        /// The host as it was named for each port, the newest last.
+        var names: [(port: UInt16, host: Destination.Host)]
+        var hasAnswered = false
+        var lastSent: Instant
+        var budget: FlowBudget
+
+        mutating func send(_ count: Int, port: UInt16, as host: Destination.Host, now: Instant) -> Bool {
+            lastSent = now
+            let rate = hasAnswered ? answered : unanswered
+            guard budget.take(count, at: rate, now: now) else { return false }
+            if let last = names.last, last.port == port, last.host == host { return true }
+            names.removeAll { $0.port == port }
+            if names.count >= portLimit { names.removeFirst() }
+            names.append((port, host))
+            return true
+        }
+
+        mutating func answer(from port: UInt16) -> Destination.Host? {
+            hasAnswered = true
+            return (names.last { $0.port == port } ?? names.last)?.host
+        }
+    }
+
+    private var peers: [IPAddress: Peer] = [:]
+    private var newPeers: RateLimit
+
+    /// No hosts yet; new ones are taken 100 a second, 256 at once.
+    init(now: Instant) { newPeers = RateLimit(perSecond: 100, burst: Self.limit, now: now) }
+
+    /// How many hosts there are.
+    var count: Int { peers.count }
+
+    /// Notes that `count` bytes are to go to `port` at `address`, which the app calls `host`; false when they are too many.
+    mutating func send(
+        _ count: Int, to address: IPAddress, port: UInt16, as host: Destination.Host, now: Instant
+    ) -> Bool {
+        if peers[address] == nil {
+            guard newPeers.take(now) else { return false }
+            if peers.count >= Self.limit, let oldest = peers.min(by: { $0.value.lastSent < $1.value.lastSent }) {
+                peers[oldest.key] = nil
+            }
+            peers[address] = Peer(names: [], lastSent: now, budget: FlowBudget(Self.unanswered, now: now))
+        }
+        return peers[address]?.send(count, port: port, as: host, now: now) ?? false
+    }
+
+    /// What a datagram from `port` at `address` comes from, in the app's words; `nil` for hosts that nothing was sent to.
+    mutating func received(from address: IPAddress, port: UInt16) -> Destination? {
+        guard let name = peers[address]?.answer(from: port) else { return nil }
+        return Destination(host: name, port: port)
+    }
+}

@@ -1,0 +1,70 @@
+import Testing
+import Wire
+
+@testable import Relay
+
+@Suite("E3: whom a UDP association speaks to") struct FlowPeersTests {
+    private let start = Instant(nanoseconds: 1_000_000_000)
+    private static func address(_ number: Int) -> IPAddress { IPAddress(v4: 0x0900_0000 + UInt32(number)) }
+    private static let name = Destination.Host.name(HostName("a.example")!)
+
+    @Test("only hosts that were sent something are heard, from any of their ports, under the name they were asked for")
+    func filtering() {
+        var peers = FlowPeers(now: start)
+        let (first, second) = (Self.address(1), Self.address(2))
+        func heard(_ address: IPAddress, _ port: UInt16) -> Destination? { peers.received(from: address, port: port) }
+        func send(_ port: UInt16, _ host: Destination.Host) -> Bool {
+            peers.send(10, to: first, port: port, as: host, now: start)
+        }
+        #expect(heard(first, 53) == nil)
+        #expect(send(53, Self.name))
+        #expect(heard(first, 53) == Destination(host: Self.name, port: 53))
+        #expect(heard(first, 54) == Destination(host: Self.name, port: 54))
+        #expect(heard(second, 53) == nil)
+        #expect(send(443, .address(first)))
+        #expect(heard(first, 53) == Destination(host: Self.name, port: 53))
+        #expect(heard(first, 443) == Destination(host: .address(first), port: 443))
+    }
+
+    @Test("a host that does not answer gets little, one that does gets more")
+    func rates() {
+        func sent(hasAnswered: Bool, for seconds: Int) -> Int {
+            var peers = FlowPeers(now: start)
+            let host = Self.address(1)
+            _ = peers.send(0, to: host, port: 9, as: .address(host), now: start)
+            if hasAnswered { _ = peers.received(from: host, port: 9) }
+            var bytes = 0
+            for step in 0..<seconds * 1_000 {
+                let now = start + .milliseconds(Int64(step))
+                if peers.send(24_000, to: host, port: 9, as: .address(host), now: now) { bytes += 24_000 }
+            }
+            return bytes
+        }
+        #expect((700_000...800_000).contains(sent(hasAnswered: false, for: 1)))
+        #expect((1_200_000...1_320_000).contains(sent(hasAnswered: false, for: 3)))
+        #expect((20_000_000...21_000_000).contains(sent(hasAnswered: true, for: 1)))
+    }
+
+    @Test("hosts are bounded, and so is how fast new ones come")
+    func bounds() {
+        var peers = FlowPeers(now: start)
+        func send(_ number: Int, _ now: Instant) -> Bool {
+            peers.send(1, to: Self.address(number), port: 1, as: .address(Self.address(number)), now: now)
+        }
+        let atOnce = (0..<1_000).count { send($0, start) }
+        #expect(atOnce == FlowPeers.limit)
+        #expect(peers.count == FlowPeers.limit)
+        let later = start + .seconds(1)
+        #expect((1_000..<2_000).count { send($0, later) } == 100)
+        #expect(peers.count == FlowPeers.limit)
+        // The newest stay.
+        let newest = peers.received(from: Self.address(1_099), port: 1)
+        #expect(newest != nil)
+        // Ports of one host are bounded too; the newest keep their names.
+        for port in 1...UInt16(100) {
+            _ = peers.send(1, to: Self.address(1_099), port: port, as: Self.name, now: later)
+        }
+        let named = peers.received(from: Self.address(1_099), port: 100)
+        #expect(named?.host == Self.name)
+    }
+}
