@@ -24,7 +24,8 @@ final class ClientRole: Role {
         do {
             client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
         } catch {
-            throw Failure.starting(error, at: (configuration.socks.map(\.description) + configuration.dns.map(\.description)),
+            throw Failure.starting(
+                error, at: (configuration.socks.map(\.description) + configuration.dns.map(\.description)),
                 option: configuration.dns.isEmpty ? "--socks" : "--socks or --dns")
         }
         client.onReady = { [unowned self] in
@@ -38,7 +39,9 @@ final class ClientRole: Role {
         do throws(SettingProblems) {
             let mayBeRemote = settings.boolean("client.allow_remote")
             let socks = try settings.readList("client.socks") { try proxyListener($0, mayBeRemote: mayBeRemote) }
-            let named = socks.map(\.address).filter { if case .tcp(let endpoint) = $0 { endpoint.port != 0 } else { true } }
+            let named = socks.map(\.address).filter {
+                if case .tcp(let endpoint) = $0 { endpoint.port != 0 } else { true }
+            }
             if Set(named).count != named.count {
                 throw SettingProblems([settings.problem("client.socks", "an address is named twice")])
             }
