@@ -80,8 +80,8 @@ let package = Package(
         module(
             "Relay",
             [
-                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol", "EventLoop",
-                "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
+                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol", "Registry",
+                "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module(
             "Client",

@@ -16,6 +16,18 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
     case getDescriptor = 7
     /// Brings descriptors.
     case publish = 8
+    /// Asks for the ledger's blocks above a height.
+    case getBlocks = 16
+    /// Tells of the ledger's height.
+    case announce = 17
+    /// Hands an operation to an authority.
+    case submit = 18
+    /// Asks an authority to promise a slot.
+    case prepare = 19
+    /// Asks an authority to accept a block.
+    case propose = 20
+    /// Asks an authority to sign a block for good.
+    case commit = 21
     /// Brings signatures of a snapshot.
     case signatures = 24
     /// Asks for signatures of a snapshot.
@@ -38,6 +50,12 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .publish, .signatures: 262_144
         case .getSignatures: 40 + 1_250
         case .getDescriptorChanges: 10 + 8 * 4_096
+        case .getBlocks: 8
+        case .announce: 40
+        case .submit: 2_260
+        case .prepare: 16
+        case .propose: 200_200
+        case .commit: 2_200
         }
     }
 
@@ -51,6 +69,11 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .getSignatures: 660_000
         case .getSnapshotID: 72
         case .getDescriptor: 65_535
+        case .getBlocks: 1 << 20
+        case .announce: 0
+        case .submit: 73
+        case .prepare: 200_200
+        case .propose, .commit: 65
         }
     }
 }

@@ -49,6 +49,9 @@ extension Links {
         }
     }
 
+    /// The identity to begin links with: none as long as this node is not staked, for nobody would answer it.
+    private var shownIdentity: LinkIdentity? { identity.flatMap { isStaked(NodeID($0.nodeID)) ? $0 : nil } }
+
     private func start(_ request: WantedLink) -> LinkFailure? {
         let usable = request.endpoints.filter { table.socket(for: SocketAddress($0)) != nil && $0.port != 0 }
         guard !usable.isEmpty else { return .noAddress }
@@ -60,7 +63,7 @@ extension Links {
         else { return .limit }
         guard
             let initiator = try? LinkInitiator(
-                network: configuration.network, responder: request.node.key, identity: identity, localIndex: index,
+                network: configuration.network, responder: request.node.key, identity: shownIdentity, localIndex: index,
                 timing: configuration.initiator, now: now)
         else {
             table.indices.free(index)

@@ -39,6 +39,10 @@ public final class Relay {
     private let links: Links
     private let gossip: Gossip
     private let epochs: Epochs
+    /// The ledger of the network, where it has one.
+    public let ledger: LedgerService?
+    private let staked: StakedNodes
+    private var wasStaked: Bool
     private let paths: PathService
     let exit: Exit
     private let turn: SessionTurn
@@ -58,10 +62,11 @@ public final class Relay {
 
     /// A relay on `loop` with the identity `identity`; its sockets are open when this returns, nothing is sent before ``start()``.
     ///
-    /// `registry` is where it learns of stakes; the network file's snapshot unless something else is given.
+    /// `registry` is where it learns of stakes; the network's ledger or the network file's snapshot unless something else is given.
+    /// `authority` is the key of an authority of the ledger. In a network with a ledger it need not be staked yet.
     public init(
         loop: Loop, network: NetworkFile, configuration: RelayConfiguration, identity: consuming SigningKey,
-        registry: (any RegistrySource)? = nil, store: Store?, log: Logger
+        authority: consuming SigningKey? = nil, registry: (any RegistrySource)? = nil, store: Store?, log: Logger
     ) throws {
         self.loop = loop
         self.network = network
@@ -70,22 +75,32 @@ public final class Relay {
         let identity = LinkIdentity(identity)
         self.identity = identity
         node = NodeID(identity.nodeID)
-        guard network.snapshot.snapshot.isStaked(node) else { throw RelayError.notStaked(node) }
+        guard network.ledger != nil || network.snapshot.snapshot.isStaked(node) else {
+            throw RelayError.notStaked(node)
+        }
         turn = SessionTurn(loop: loop)
         let staked = StakedNodes()
+        self.staked = staked
+        let authorities = Set(network.authorities.map(\.node))
         let setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
             listen: configuration.listen.map { SocketAddress($0) })
         links = try Links(
-            on: loop, configuration: setup, identity: identity, isStaked: { staked.contains($0) })
+            on: loop, configuration: setup, identity: identity,
+            isStaked: { staked.contains($0) || authorities.contains($0) })
         let addresses = links.localAddresses.map { Endpoint($0) }
         listenAddresses = addresses.filter { $0.address.v4 != nil } + addresses.filter { $0.address.v4 == nil }
         announced = configuration.announced.isEmpty ? listenAddresses : configuration.announced
         guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) })
         else { throw RelayError.noAddress }
+        ledger =
+            network.ledger == nil || registry != nil
+            ? nil
+            : try LedgerService(
+                links: links, loop: loop, network: network, node: node, key: authority, store: store, log: log)
         epochs = try Epochs(
             links: links, loop: loop, network: network, identity: identity,
-            registry: registry ?? NetworkFileRegistry(network), store: store, log: log)
+            registry: registry ?? ledger?.source ?? NetworkFileRegistry(network), store: store, log: log)
         staked.snapshot = epochs.snapshot
         gossip = try Gossip(
             links: links, loop: loop, network: network, node: node, snapshot: epochs.snapshot, store: store)
@@ -96,13 +111,15 @@ public final class Relay {
             loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own),
             resolvers: configuration.exitResolvers)
         exit = Exit(turn: turn, gate: gate, network: network, paths: paths)
-        messages = RelayMessages(links: links, paths: paths, gossip: gossip, epochs: epochs)
+        messages = RelayMessages(links: links, paths: paths, gossip: gossip, epochs: epochs, ledger: ledger)
         epochs.neighbours = { [gossip] in gossip.linksToNeighbours }
         epochs.seek = { [gossip] in gossip.seek() }
         epochs.onSnapshot.append { [gossip, staked] snapshot in
             staked.snapshot = snapshot
             gossip.follow(snapshot)
         }
+        wasStaked = staked.contains(node)
+        ledger?.addresses = { [gossip] in gossip.addresses(of: $0) }
         paths.exit = exit
         paths.findNode = { [gossip] in gossip.addresses(of: $0) }
         paths.clock = { [links] in links.time }
@@ -114,6 +131,7 @@ public final class Relay {
     /// Publishes the node and begins to serve.
     public func start() {
         publish()
+        ledger?.begin()
         timer = LoopTimer(on: loop) { [weak self] in self?.tick() }
         tick()
         log.info("the relay serves", metadata: ["exit": "\(configuration.isExit)"])
@@ -152,6 +170,7 @@ public final class Relay {
         exit.sweep(now: now)
         gossip.tick()
         epochs.tick()
+        followStake()
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
         // A route may come and go: at most one descriptor a minute tells of it.
         let isDue = age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
@@ -166,6 +185,17 @@ public final class Relay {
             close(completion: drained)
         }
         timer?.schedule(at: (now + (drained == nil ? .seconds(1) : .milliseconds(100))).nanoseconds)
+    }
+
+    /// Begins links anew when this node has become staked: those that it made before are a client's.
+    private func followStake() {
+        guard staked.contains(node) != wasStaked else { return }
+        wasStaked.toggle()
+        log.notice("\(wasStaked ? "this node is staked now" : "this node is not staked any more")")
+        if wasStaked {
+            messages.closeOwnLinks()
+            publish()
+        }
     }
 
     // MARK: Status
@@ -194,6 +224,10 @@ public final class Relay {
     private var problem: String? {
         if paths.isDraining { return "It drains: no new paths are taken." }
         if let error = wrongClock { return error }
+        if let failure = ledger?.failure { return failure }
+        if !wasStaked {
+            return "This node is not staked: no path leads over it until its stake is full and the next epoch begins."
+        }
         if let problem = epochs.problem { return "The registry: \(problem)." }
         return gossip.hasHeard ? nil : "No other node has answered yet."
     }
@@ -229,6 +263,7 @@ public final class Relay {
         exit.close()
         gossip.save(all: true)
         epochs.close()
+        ledger?.close()
         links.closeAll(completion: completion)
     }
 }

@@ -8,13 +8,15 @@ final class RelayMessages: ControlHandler {
     private let paths: PathService
     private let gossip: Gossip
     private let epochs: Epochs
+    private let ledger: LedgerService?
     private var peers: [LinkID: LinkPeer] = [:]
 
-    init(links: Links, paths: PathService, gossip: Gossip, epochs: Epochs) {
+    init(links: Links, paths: PathService, gossip: Gossip, epochs: Epochs, ledger: LedgerService?) {
         self.links = links
         self.paths = paths
         self.gossip = gossip
         self.epochs = epochs
+        self.ledger = ledger
     }
 
     func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
@@ -43,6 +45,9 @@ final class RelayMessages: ControlHandler {
             guard peers[link]?.node != nil else { return links.refuse(responder) }
             gossip.take(body, from: link)
             links.answer(responder, [])
+        case .getBlocks, .announce, .submit, .prepare, .propose, .commit:
+            guard let ledger else { return links.refuse(responder) }
+            ledger.received(message, body, from: peers[link]?.node, responder)
         default: links.refuse(responder)
         }
     }
@@ -59,12 +64,21 @@ final class RelayMessages: ControlHandler {
 
     func linkUp(_ link: LinkID, peer: LinkPeer) {
         peers[link] = peer
-        if let node = peer.node { gossip.linkUp(link, node) }
+        if let node = peer.node {
+            gossip.linkUp(link, node)
+            ledger?.linkUp(link, node)
+        }
     }
 
     func linkDown(_ link: LinkID, reason: LinkDownReason) {
         peers[link] = nil
         gossip.linkDown(link)
+        ledger?.linkDown(link)
         paths.linkEnded(link)
+    }
+
+    /// Ends the links between this node and others, which are made again when they are needed.
+    func closeOwnLinks() {
+        for (link, peer) in peers where peer.node != nil { links.close(link) }
     }
 }

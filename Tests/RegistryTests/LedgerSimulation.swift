@@ -84,7 +84,8 @@ final class LedgerSimulation {
             #expect((vote == nil) == (disks[index].vote == nil))
             authority = Authority(realm.rules, key: key(2000 + UInt64(index)), kept: vote)
         }
-        nodes[index] = LedgerNode(node: ids[index], chain: chain, authority: authority)
+        nodes[index] = LedgerNode(
+            node: ids[index], chain: chain, epochs: EpochSnapshots(seconds: 10), authority: authority)
         lives[index] += 1
         tick(index, life: lives[index])
     }
@@ -143,7 +144,7 @@ final class LedgerSimulation {
         for action in actions.prefix(count) {
             switch action {
             case .keepVote(let vote): disks[index].vote = vote.encoded()
-            case .keepBlock(let block):
+            case .keepBlock(let block, _):
                 disks[index].blocks.append(block.encoded())
                 let height = block.block.height
                 if let other = finals[height], other != block.block.hash {

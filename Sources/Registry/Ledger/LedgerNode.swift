@@ -10,8 +10,8 @@ public struct LedgerNode {
     public enum Action: Hashable, Sendable {
         /// To put an authority's vote on disk.
         case keepVote(AuthorityVote)
-        /// To put a block on disk; the chain has it already.
-        case keepBlock(FinalBlock)
+        /// To put a block on disk, and now and then the state after it; the chain has it already.
+        case keepBlock(FinalBlock, RegistryState?)
         /// To ask this node, or for nil any other; the answer, or nil, goes to ``answered(_:_:now:)`` with this number.
         case ask(NodeID?, LedgerRequest, UInt64)
         /// To tell neighbours of the chain's height.
@@ -26,6 +26,9 @@ public struct LedgerNode {
     static let submitTime: UInt64 = 30_000
     /// How many operations of this node may wait for a block.
     static let submitLimit = 256
+
+    /// After how many blocks the whole state goes to disk.
+    static let stateInterval: UInt64 = 32
 
     private struct Submission {
         let operation: RegistryOperation
@@ -49,6 +52,8 @@ public struct LedgerNode {
     public let node: NodeID
     /// The chain.
     public private(set) var chain: LedgerChain
+    /// The snapshots of the last epochs.
+    public private(set) var epochs: EpochSnapshots
     private var authority: Authority?
     private var pool = OperationPool()
     private var questions: [UInt64: Question] = [:]
@@ -59,8 +64,9 @@ public struct LedgerNode {
     /// The newest warning that still holds; a block that is taken ends it.
     public private(set) var problem: String?
 
-    /// The node `node` with its chain, as it was kept, and its part as an authority, if it is one.
-    public init(node: NodeID, chain: LedgerChain, authority: Authority?) {
+    /// The node `node` with its chain and the epochs on it, as they were kept, and its part as an authority, if it is one.
+    public init(node: NodeID, chain: LedgerChain, epochs: EpochSnapshots, authority: Authority?) {
+        self.epochs = epochs
         rules = chain.rules
         self.node = node
         self.chain = chain
@@ -137,7 +143,8 @@ public struct LedgerNode {
             return error == .alreadyThere
         }
         problem = nil
-        actions.append(.keepBlock(block))
+        epochs.follow(chain.state)
+        actions.append(.keepBlock(block, chain.height % Self.stateInterval == 0 ? chain.state : nil))
         if authority != nil { pool.follow(chain, now: now / 1_000) }
         if !submissions.isEmpty {
             let applied = Set(block.block.operations.map(OperationPool.hash(of:)))

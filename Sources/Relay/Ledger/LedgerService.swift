@@ -1,0 +1,238 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Logging
+internal import OnionCrypto
+public import Registry
+internal import Store
+internal import Wire
+
+/// The ledger of a running node: messages, time and operations go to a `LedgerWorker` beside the loop, one batch at a time.
+///
+/// The loop does nothing that grows with the registry: what it gets is the state as a value.
+public final class LedgerService {
+    /// How often time passes for the ledger, for an authority and for others.
+    private static let tick = (authority: TimeSpan.milliseconds(100), other: TimeSpan.milliseconds(500))
+    /// The most events that wait for the worker.
+    private static let eventLimit = 4_096
+    /// How many neighbours hear of a new block.
+    private static let fanout = 8
+    /// How long a question may take.
+    private static let answerLimit = TimeSpan.seconds(5)
+
+    private let loop: Loop
+    private let links: Links
+    private let network: NetworkFile
+    private let node: NodeID
+    private let log: Logger
+    private let worker: LedgerWorker
+    /// Tells where a staked node can be reached.
+    var addresses: (NodeID) -> [Endpoint]? = { _ in nil }
+    /// Whether this node is an authority.
+    public let isAuthority: Bool
+    /// The registry after the last block, as a source of snapshots.
+    public let source = LedgerSource()
+    /// The registry after the last block.
+    public private(set) var state: RegistryState
+    /// Called with the registry after each new block, or after the last of several.
+    public var onBlock: [(RegistryState) -> Void] = []
+    /// Why the ledger has stopped here, in one sentence.
+    public private(set) var failure: String?
+    /// How many operations wait here for a block, where this node is an authority.
+    public private(set) var waitingCount = 0
+
+    private var events: [LedgerWorker.Event] = []
+    private var isWorking = false
+    private var isClosing = false
+    private var timer: LoopTimer?
+    private var neighbours: [NodeID: LinkID] = [:]
+    private var submissions: [UInt64: (SubmitResult) -> Void] = [:]
+    private var nextSubmission: UInt64 = 1
+
+    /// The ledger of `network`, which has one, for the node `node`; `key` is an authority's.
+    ///
+    /// Reads what is kept in `store`'s folder and checks it.
+    init(
+        links: Links, loop: Loop, network: NetworkFile, node: NodeID, key: consuming SigningKey?, store: Store?,
+        log: Logger
+    ) throws {
+        self.links = links
+        self.loop = loop
+        self.network = network
+        self.node = node
+        self.log = log
+        let start = try Self.start(of: network)
+        isAuthority = key != nil
+        let file = try store.map { try LedgerStore(folder: $0.folderPath, genesis: start.rules.genesisHash) }
+        worker = try LedgerWorker(
+            rules: start.rules, first: start.blocks, epochSeconds: network.epochSeconds, node: node, key: key,
+            store: file, now: links.time.seconds)
+        state = worker.state
+        source.set(worker.snapshots, problem: nil)
+    }
+
+    /// The rules and first blocks of a network file that names a ledger.
+    static func start(of network: NetworkFile) throws -> (rules: LedgerRules, blocks: [FinalBlock]) {
+        guard let ledger = network.ledger, let genesis = try? RegistryState(decoding: ledger.genesis.rawSpan),
+            genesis.network == network.id,
+            let rules = LedgerRules(
+                authorities: network.authorities.map { .init(key: $0.key, node: $0.node) },
+                threshold: network.authorityThreshold, blockSeconds: ledger.blockSeconds,
+                slotSeconds: ledger.slotSeconds, genesis: genesis)
+        else { throw LedgerError.wrongGenesis }
+        do {
+            return (rules, try ledger.blocks.map { try FinalBlock(decoding: $0.rawSpan) })
+        } catch {
+            throw LedgerError.wrongStart("\(error)")
+        }
+    }
+
+    /// Begins to follow the ledger.
+    func begin() {
+        timer = LoopTimer(on: loop) { [weak self] in self?.ticked() }
+        ticked()
+    }
+
+    /// Ends; a second call does nothing.
+    func close() {
+        isClosing = true
+        timer?.close()
+        events = []
+        let waiting = submissions.values
+        submissions = [:]
+        for done in waiting { done(.timedOut) }
+    }
+
+    private func ticked() {
+        post(.tick)
+        timer?.schedule(
+            at: (Instant(nanoseconds: loop.now) + (isAuthority ? Self.tick.authority : Self.tick.other)).nanoseconds)
+    }
+
+    // MARK: Operations
+
+    /// Hands in an operation; `done` is called once, on the loop, when it is in a block, refused, or too late.
+    public func submit(_ operation: RegistryOperation, _ done: @escaping (SubmitResult) -> Void) {
+        let id = nextSubmission
+        nextSubmission += 1
+        guard failure == nil, post(.submit(operation, id)) else { return done(.timedOut) }
+        submissions[id] = done
+    }
+
+    // MARK: Links
+
+    func linkUp(_ link: LinkID, _ peer: NodeID) { neighbours[peer] = link }
+
+    func linkDown(_ link: LinkID) {
+        for (peer, other) in neighbours where other == link { neighbours[peer] = nil }
+    }
+
+    /// Takes a control message about the ledger; whoever sends it may be a client where it says so.
+    func received(_ message: ControlMessage, _ body: [UInt8], from peer: NodeID?, _ responder: ControlResponder) {
+        switch message {
+        case .announce:
+            var reader = ByteReader(body.rawSpan)
+            guard let peer, let height = try? reader.u64(), reader.remaining == 0 else {
+                return links.refuse(responder)
+            }
+            links.answer(responder, [])
+            if height > state.height { post(.announced(height, peer)) }
+        case .getBlocks, .submit:
+            if !post(.asked(message, body, peer, responder)) { links.refuse(responder) }
+        case .prepare, .propose, .commit:
+            // Only authorities, and only from the node that the network file names.
+            guard isAuthority, let peer, network.authorities.contains(where: { $0.node == peer }),
+                post(.asked(message, body, peer, responder))
+            else { return links.refuse(responder) }
+        default: links.refuse(responder)
+        }
+    }
+
+    // MARK: The worker
+
+    @discardableResult
+    private func post(_ event: LedgerWorker.Event) -> Bool {
+        guard !isClosing, events.count < Self.eventLimit else { return false }
+        // Time need not pass twice at once.
+        if case .tick = event, let last = events.last, case .tick = last { return true }
+        events.append(event)
+        work()
+        return true
+    }
+
+    private func work() {
+        guard !isWorking, !events.isEmpty, !isClosing else { return }
+        isWorking = true
+        let batch = events
+        events = []
+        let worker = worker
+        loop.work({ worker.handle(batch, now: Links.systemClock() / 1_000_000) }) { [weak self] effects in
+            guard let self else { return }
+            isWorking = false
+            for effect in effects { perform(effect) }
+            work()
+        }
+    }
+
+    private func perform(_ effect: LedgerWorker.Effect) {
+        guard !isClosing else { return }
+        switch effect {
+        case .ask(let other, let message, let body, let id): ask(other, message, body, id)
+        case .answer(let responder, let body):
+            if let body { links.answer(responder, body) } else { links.refuse(responder) }
+        case .announce(let height):
+            var writer = ByteWriter(capacity: 8)
+            writer.u64(height)
+            for (_, link) in neighbours.shuffled().prefix(Self.fanout) {
+                links.send(on: link, .announce, body: writer.bytes)
+            }
+        case .submitted(let id, let result): submissions.removeValue(forKey: id)?(result)
+        case .warn(let text): log.warning("\(text)")
+        case .fail(let text):
+            failure = "The ledger has stopped: \(text)"
+            log.error("the ledger has stopped: \(text)")
+            source.set(source.epochSnapshots, problem: failure)
+            let waiting = submissions.values
+            submissions = [:]
+            for done in waiting { done(.timedOut) }
+        case .grew(let state, let snapshots, let problem, let waiting):
+            waitingCount = waiting
+            source.set(snapshots, problem: problem)
+            guard state.height > self.state.height else { return }
+            self.state = state
+            for handler in onBlock { handler(state) }
+        }
+    }
+
+    // MARK: Questions
+
+    private func ask(_ other: NodeID?, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
+        guard let other = other ?? anyone() else {
+            post(.answered(id, nil))
+            return
+        }
+        if let link = neighbours[other] { return ask(link, message, body, id) }
+        guard let endpoints = addresses(other) ?? network.bootstrap.first(where: { $0.node == other })?.addresses
+        else {
+            post(.answered(id, nil))
+            return
+        }
+        links.link(to: other, at: endpoints, limit: Self.answerLimit) { [weak self] link in
+            guard let self else { return }
+            if let link { return ask(link, message, body, id) }
+            post(.answered(id, nil))
+        }
+    }
+
+    private func ask(_ link: LinkID, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
+        links.request(on: link, message, body: body, timeout: Self.answerLimit) { [weak self] result in
+            let answer: [UInt8]? = if case .success(let body) = result { body } else { nil }
+            self?.post(.answered(id, answer))
+        }
+    }
+
+    /// A neighbour, or where there is none a node of the bootstrap list.
+    private func anyone() -> NodeID? {
+        neighbours.keys.randomElement() ?? network.bootstrap.map(\.node).filter { $0 != node }.randomElement()
+    }
+}

@@ -1,0 +1,23 @@
+public import Directory
+internal import Synchronization
+public import Wire
+
+/// The registry as the ledger has it: the snapshot of the newest epoch, without signatures.
+public final class LedgerSource: RegistrySource {
+    private let state = Mutex<(snapshots: [Snapshot], problem: String?)>(([], nil))
+
+    /// The snapshot of the newest epoch, when it is above `height`.
+    public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
+        state.withLock { $0.snapshots.last }.flatMap { $0.height > height ? SignedSnapshot($0) : nil }
+    }
+
+    /// The snapshots of the last epochs, oldest first.
+    public var epochSnapshots: [Snapshot] { state.withLock { $0.snapshots } }
+
+    /// What is wrong with the ledger, in one sentence.
+    public var problem: String? { state.withLock { $0.problem } }
+
+    func set(_ snapshots: [Snapshot], problem: String?) {
+        state.withLock { $0 = (snapshots, problem) }
+    }
+}
