@@ -66,10 +66,12 @@ class Network:
     """A network of nodes at `addresses`, a list for each node of what it announces; the last `exits` of them are exits.
 
     `listen` says where they listen, where that is not what they announce. All processes run behind `prefix`, a command that
-    starts others, but those that `prefixes` has another for, by number.
+    starts others, but those that `prefixes` has another for, by number. The exits get `exit_options`, the client `client_options`.
     """
 
-    def __init__(self, addresses, exits=1, listen=None, prefix=(), prefixes=None, socks="127.0.0.1:0", packet_size=None):
+    def __init__(self, addresses, exits=1, listen=None, prefix=(), prefixes=None, socks="127.0.0.1:0", packet_size=None,
+                 exit_options=(), client_options=()):
+        self.exit_options, self.client_options = list(exit_options), list(client_options)
         self.addresses, self.exits, self.prefix, self.socks = addresses, exits, list(prefix), socks
         self.prefixes = prefixes or {}
         self.listen = listen or addresses
@@ -112,7 +114,7 @@ class Network:
             if addresses != listen:
                 arguments += ["--public", ",".join(addresses)]
             if number >= count - self.exits:
-                arguments += ["--exit", "--exit-allow", "127.0.0.0/8", "--exit-allow", "::1/128"]
+                arguments += ["--exit", "--exit-allow", "127.0.0.0/8", "--exit-allow", "::1/128", *self.exit_options]
             self.nodes.append(Process(self.prefixes.get(number, self.prefix), arguments, folder))
 
     def start_client(self, hops=3, prefix=None, folder=None):
@@ -122,4 +124,5 @@ class Network:
             folder.mkdir(0o700)
         self.client = Process(
             self.prefix if prefix is None else prefix,
-            ["client", "--network", self.file, "--data", folder, "--socks", self.socks, "--hops", hops], folder)
+            ["client", "--network", self.file, "--data", folder, "--socks", self.socks, "--hops", hops,
+             *self.client_options], folder)

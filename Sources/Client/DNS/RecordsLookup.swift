@@ -6,8 +6,8 @@ internal import Wire
 
 /// A question to the exit for the records of a name, over a stream of its own.
 final class RecordsLookup: SessionApp, StreamUser {
-    /// How long an answer may take.
-    static let limit = TimeSpan.seconds(20)
+    /// How long an answer may take: as long as the exit's resolver, and a little for the way.
+    static let limit = TimeSpan.seconds(12)
 
     /// What came of it.
     enum Outcome {
