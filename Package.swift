@@ -94,7 +94,8 @@ let package = Package(
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "Relay", "Client", "Control", "Bench", "Settings", "Links", "Oxen", "Store", "Directory", "EventLoop",
+                "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Links", "Oxen", "Store", "Directory",
+                "EventLoop",
                 "OnionCrypto", "Wire",
                 "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

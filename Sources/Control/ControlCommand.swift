@@ -16,6 +16,14 @@ public enum ControlCommand: String, Codable, CaseIterable, Sendable {
     case log
     /// Where the status page is: a ``WebReport``.
     case web
+    /// The nodes of the registry, or the one that the argument names: a ``NodesReport``.
+    case nodes
+    /// What the account that the argument names holds: an ``AccountReport``.
+    case account
+    /// Hands in an operation on the registry, in hexadecimal: an ``OperationReport``.
+    case submit
+    /// What became of the operation whose hash is the argument: an ``OperationReport``.
+    case operation
     /// Reads the configuration again, as SIGHUP does; a ``Done``, or what is wrong with it.
     case reload
 }

@@ -66,6 +66,9 @@ public enum SettingsCatalog {
             "relay.oxend", .text, example: "\"http://127.0.0.1:22023\"",
             "An oxend daemon's administrative JSON-RPC: the registry and the node's key come from it."),
         SettingKey(
+            "relay.authority", .text, example: "\"/etc/tunic/authority.key\"",
+            "The key of an authority, which makes the blocks of the network's ledger together with the others."),
+        SettingKey(
             "relay.exit", .boolean, byDefault: "false", "Open connections to the outside for clients."),
         SettingKey(
             "relay.exit_policy", .list, byDefault: "[]", reloadable: true,

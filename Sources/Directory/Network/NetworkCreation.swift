@@ -70,6 +70,15 @@ public struct NetworkCreation {
         file.requireOperatorDiversity = Set(entries.map(\.operatorID)).count >= 3
     }
 
+    /// Begins with `snapshot` in place of the one that was made, signed by all first nodes, which must be staked in it.
+    public mutating func begin(with snapshot: Snapshot) {
+        var signed = SignedSnapshot(snapshot)
+        let digest = snapshot.digest
+        for node in nodes { signed.sign(with: node.key, digest: digest) }
+        file.snapshot = signed
+        file.requireOperatorDiversity = Set(snapshot.entries.map(\.operatorID)).count >= 3
+    }
+
     private static func operatorID(of node: Node, network: Bytes32) -> Bytes32 {
         var writer = ByteWriter()
         writer.raw("tunic operator".utf8)

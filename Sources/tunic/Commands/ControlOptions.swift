@@ -11,11 +11,13 @@ struct ControlOptions: ParsableArguments {
     var json = false
 
     /// Asks and waits for the answer, for five seconds at most.
-    func ask<Report: Decodable>(_ command: ControlCommand, as type: Report.Type) throws(Failure) -> Report {
+    func ask<Report: Decodable>(
+        _ command: ControlCommand, _ argument: String? = nil, as type: Report.Type
+    ) throws(Failure) -> Report {
         let path = if let control { control } else { try ClientFolder.defaultPath() + "/" + ClientFolder.socketName }
         var result: Result<Report, ControlError>?
         let loop = try makeLoop()
-        ControlClient.ask(command, at: path, on: loop, as: type) {
+        ControlClient.ask(command, argument: argument, at: path, on: loop, as: type) {
             result = $0
             loop.stop()
         }

@@ -37,6 +37,14 @@ struct DevnetCommand: ParsableCommand {
             "A folder for keys, logs and sockets, kept at the end (default: a temporary one).", valueName: "folder"))
     var dir: String?
 
+    @Option(
+        help: ArgumentHelp("How long an epoch of the registry lasts; a block takes a second.", valueName: "seconds"))
+    var epoch: UInt64 = 5
+
+    @Option(
+        help: ArgumentHelp("For how long a new node may fail to serve before it is put out.", valueName: "seconds"))
+    var credit: UInt32 = 60
+
     @OptionGroup var path: PathOptions
 
     @OptionGroup var network: NetworkOptions
@@ -51,6 +59,8 @@ struct DevnetCommand: ParsableCommand {
 
     mutating func validate() throws {
         guard 1...100 ~= nodes else { throw ValidationError("--nodes \(nodes): use 1 to 100") }
+        guard 1...604_800 ~= epoch else { throw ValidationError("--epoch \(epoch): use 1 to 604800 seconds") }
+        guard 1...86_400 ~= credit else { throw ValidationError("--credit \(credit): use 1 to 86400 seconds") }
         guard path.hops <= nodes else {
             throw ValidationError("--hops \(path.hops) takes as many nodes, but --nodes is \(nodes)")
         }
@@ -64,6 +74,7 @@ struct DevnetCommand: ParsableCommand {
             .init(
                 nodes: nodes, exits: exits, socks: socks, folder: dir.map(Files.absolute), hops: path.hops,
                 pathUse: path.pathUse, packetSize: network.packetSize,
+                registry: RegistryPlan(epoch: epoch, block: 1, testCredit: credit),
                 printsJSON: json, logLevel: (logging.level ?? .notice).rawValue, command: command))
         throw ExitCode(try devnet.run())
     }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import OnionCrypto
 internal import Wire
 
 /// Commands about networks.
@@ -6,7 +7,25 @@ struct NetworkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "network", abstract: "Make a network.",
         discussion: "Example:\n  tunic network create --dir testnet --nodes 5 --exits 2 --local",
-        subcommands: [NetworkCreateCommand.self])
+        subcommands: [NetworkCreateCommand.self, NetworkKeyCommand.self])
+}
+
+/// Makes a node's key.
+struct NetworkKeyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "key", abstract: "Make the data folder and the key of a new node, and print the node's id.",
+        discussion: "Example:\n  tunic network key --data /var/lib/tunic")
+
+    @Option(help: ArgumentHelp("The node's data folder.", valueName: "folder"))
+    var data: String
+
+    func run() throws {
+        Sodium.initialize()
+        try Files.makeFolders(data)
+        let key = SigningKey()
+        try RoleFolder.writeKey(key, in: data)
+        print(NodeID(key.publicKey))
+    }
 }
 
 /// Makes a network's keys and its network file.
@@ -18,7 +37,8 @@ struct NetworkCreateCommand: ParsableCommand {
               tunic network create --dir testnet --nodes 5 --exits 2 --local
               tunic network create --dir net --address 198.51.100.7:7100 --address '203.0.113.9:7100,[2001:db8::9]:7100'
 
-            Nothing is overwritten. Each node's folder goes to its machine, network.json to everyone.
+            Nothing is overwritten. Each node's folder goes to its machine, network.json to everyone, and the keys in wallets \
+            to those who hold the stakes.
             """)
 
     @Option(help: ArgumentHelp("The folder to make it in.", valueName: "folder"))
@@ -48,6 +68,16 @@ struct NetworkCreateCommand: ParsableCommand {
         transform: announcedEndpoints)
     var address: [[Endpoint]] = []
 
+    @Option(
+        help: "How many authorities make the ledger's blocks, at the first nodes (default: 3, or 1 with fewer nodes).")
+    var authorities: Int?
+
+    @Option(help: ArgumentHelp("How long an epoch of the registry lasts.", valueName: "seconds"))
+    var epoch: UInt64 = 3600
+
+    @Option(name: .customLong("block-time"), help: ArgumentHelp("How long a block takes.", valueName: "seconds"))
+    var blockTime: UInt64 = 120
+
     @OptionGroup var network: NetworkOptions
 
     @Flag(help: "Allow private and loopback addresses; implied when all are loopback.")
@@ -67,6 +97,10 @@ struct NetworkCreateCommand: ParsableCommand {
         }
         guard Int(basePort) + count - 1 <= 65_535, basePort > 0 else {
             throw ValidationError("--base-port \(basePort) leaves no room for \(count) ports")
+        }
+        guard 1...604_800 ~= epoch else { throw ValidationError("--epoch \(epoch): use 1 to 604800 seconds") }
+        guard 1...min(86_400, epoch) ~= blockTime else {
+            throw ValidationError("--block-time \(blockTime): use 1 to \(min(86_400, epoch)) seconds")
         }
         guard let first = IPAddress(baseAddress) else {
             throw ValidationError("--base-address '\(baseAddress)' is no address such as 127.0.0.1")
@@ -89,15 +123,20 @@ struct NetworkCreateCommand: ParsableCommand {
     func run() throws {
         let made = try NetworkFolder(
             in: dir,
-            .init(name: name, addresses: address, exits: exits, packetSize: network.packetSize, isLocal: local))
-        print("Made \(made.file) and the keys of \(made.nodes.count) nodes. Start them with:")
+            .init(
+                name: name, addresses: address, exits: exits, packetSize: network.packetSize, isLocal: local,
+                registry: RegistryPlan(authorities: authorities, epoch: epoch, block: blockTime)))
+        print(
+            "Made \(made.file), the keys of \(made.nodes.count) nodes, and their operators' in \(dir)/wallets. Start them with:"
+        )
         print("")
         for node in made.nodes {
+            let authority = node.authority.map { " --authority \($0)" } ?? ""
             let exit = !node.isExit ? "" : local ? " --exit --exit-allow 127.0.0.0/8 --exit-allow ::1/128" : " --exit"
             let addresses = node.addresses.map(\.description).joined(separator: ",")
             // Shells take brackets for a pattern.
             let listen = addresses.contains("[") ? "'\(addresses)'" : addresses
-            print("  tunic relay --network \(made.file) --listen \(listen) --data \(node.folder)\(exit)")
+            print("  tunic relay --network \(made.file) --listen \(listen) --data \(node.folder)\(authority)\(exit)")
         }
         print("")
         print("and a client with:")

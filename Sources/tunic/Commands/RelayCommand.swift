@@ -32,6 +32,11 @@ struct RelayCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The node's data folder, which holds its key.", valueName: "folder"))
     var data: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "The key of an authority: the node makes blocks of the network's ledger.", valueName: "file"))
+    var authority: String?
+
     @Flag(help: "Open connections to the outside for clients.")
     var exit = false
 
@@ -65,6 +70,7 @@ struct RelayCommand: ParsableCommand {
         source.add("--exit-allow", "relay.exit_allow", exitAllowed)
         source.add("--exit-resolver", "relay.exit_resolver", exitResolvers)
         source.add("--oxend", "relay.oxend", oxend)
+        source.add("--authority", "relay.authority", authority)
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))
     }
 

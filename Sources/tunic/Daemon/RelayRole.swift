@@ -14,6 +14,7 @@ final class RelayRole: Role {
     let kind = StatusReport.Role.relay
     private let relay: Relay
     private let daemon: OxendDaemon?
+    private let ledger: LedgerAnswers?
     private let log: Logger
     var onReady: (() -> Void)?
 
@@ -36,11 +37,12 @@ final class RelayRole: Role {
         let store = try RoleFolder.openStore(in: folder)
         do {
             relay = try Relay(
-                loop: loop, network: network, configuration: configuration, identity: key, registry: daemon,
-                store: store, log: log)
+                loop: loop, network: network, configuration: configuration, identity: key,
+                authority: try Self.authority(settings, network), registry: daemon, store: store, log: log)
         } catch {
             throw Failure.starting(error, at: configuration.listen.map(\.description), option: "--listen")
         }
+        ledger = relay.ledger.map { LedgerAnswers($0) }
         if let daemon {
             relay.onProblem = { daemon.setProblem($0) }
             try OxendRegistry.start(daemon)
@@ -48,6 +50,15 @@ final class RelayRole: Role {
     }
 
     deinit { daemon?.stop() }
+
+    /// The authority's key, where the node is one.
+    private static func authority(_ settings: Settings, _ network: NetworkFile) throws(Failure) -> SigningKey? {
+        guard let path = settings.text("relay.authority") else { return nil }
+        guard network.ledger != nil else {
+            throw Failure(.configuration, "--authority has a meaning in a network with a ledger only")
+        }
+        return try RoleFolder.read(path)
+    }
 
     /// The daemon beside which the relay runs, where there is one.
     private static func oxend(_ settings: Settings) throws(Failure) -> OxendAddress? {
@@ -117,7 +128,7 @@ final class RelayRole: Role {
     func finish(_ completion: @escaping () -> Void) { relay.drain(completion: completion) }
     func close(_ completion: @escaping () -> Void) { relay.close(completion: completion) }
     func report() -> StatusReport { StatusReport(relay.status, daemon?.status) }
-    func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? { nil }
+    func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? { ledger?.answer(command, argument) }
 
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
         let configuration = try Self.configuration(settings)

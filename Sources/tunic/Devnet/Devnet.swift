@@ -20,6 +20,8 @@ final class Devnet {
         var hops: Int
         var pathUse: Int
         var packetSize: Int
+        /// Seconds of an epoch, of a block, and of a node's first credit.
+        var registry = RegistryPlan(epoch: 5, block: 1, testCredit: 60)
         var printsJSON: Bool
         var logLevel: String
         var command: [String]
@@ -82,8 +84,7 @@ final class Devnet {
                 in: folder,
                 .init(
                     name: "devnet", addresses: addresses.map { [$0] }, exits: options.exits,
-                    packetSize: options.packetSize,
-                    isLocal: true))
+                    packetSize: options.packetSize, isLocal: true, registry: options.registry))
             try Files.makeFolder("\(folder)/client")
         } catch {
             if options.folder == nil { Files.remove(folder) }
@@ -119,6 +120,7 @@ final class Devnet {
             var arguments = [
                 "relay", "--network", network.file, "--listen", node.addresses[0].description, "--data", node.folder,
             ]
+            if let authority = node.authority { arguments += ["--authority", authority] }
             if node.isExit { arguments += ["--exit", "--exit-allow", "127.0.0.0/8", "--exit-allow", "::1/128"] }
             guard start(member, arguments) else { return }
         }
@@ -184,7 +186,8 @@ final class Devnet {
 
     private func announcement(socks: String) -> DevnetAnnouncement {
         DevnetAnnouncement(
-            socks: socks, control: client.control, client: .init(pid: client.pid),
+            socks: socks, control: client.control, client: .init(pid: client.pid), folder: folder,
+            network: network.file,
             nodes: zip(nodes, network.nodes).map { member, node in
                 .init(
                     id: node.id.description, pid: member.pid, address: node.addresses[0].description, exit: node.isExit,
@@ -200,6 +203,7 @@ final class Devnet {
           curl --proxy socks5h://\(socks) http://127.0.0.1:8000/
           tunic paths --control \(client.control)
           tunic status --control \(client.control)
+          tunic nodes --control \(nodes[0].control)
 
         """ + (options.command.isEmpty ? "\nCtrl-C ends it." : "")
     }
@@ -308,5 +312,9 @@ struct DevnetAnnouncement: Codable {
     var socks: String
     var control: String
     var client: Client
+    /// Where the keys are: `wallets/bank.key`, `wallets/operator-1.key`, `node-1/identity.key`.
+    var folder: String
+    /// The network file.
+    var network: String
     var nodes: [Node]
 }

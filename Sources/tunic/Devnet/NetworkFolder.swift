@@ -14,6 +14,8 @@ struct NetworkFolder {
         var packetSize: Int
         /// Whether nodes may have private and loopback addresses.
         var isLocal: Bool
+        /// How the registry goes on.
+        var registry = RegistryPlan()
     }
 
     /// One node of the network.
@@ -23,6 +25,8 @@ struct NetworkFolder {
         var isExit: Bool
         /// The data folder, with the key.
         var folder: String
+        /// The file of the authority's key, where the node is one.
+        var authority: String?
     }
 
     /// The network file.
@@ -48,6 +52,7 @@ struct NetworkFolder {
             creation.file.limits.streamsPerSecond = 20_000
             creation.file.limits.streamBurst = 20_000
         }
+        let ledger = try FirstLedger(&creation, plan.registry)
         do {
             try creation.file.validate()
         } catch {
@@ -57,9 +62,12 @@ struct NetworkFolder {
         nodes = creation.nodes.enumerated().map { index, node in
             Node(
                 id: node.id, addresses: plan.addresses[index], isExit: index >= plan.addresses.count - plan.exits,
-                folder: "\(folder)/node-\(index + 1)")
+                folder: "\(folder)/node-\(index + 1)",
+                authority: index < ledger.authorities.count ? "\(folder)/node-\(index + 1)/\(FirstLedger.keyName)" : nil
+            )
         }
-        for path in [file] + nodes.map(\.folder) where Files.exists(path) {
+        let wallets = "\(folder)/wallets"
+        for path in [file, wallets] + nodes.map(\.folder) where Files.exists(path) {
             throw Failure(.cannotCreate, "\(path) is there already; remove it, or give another folder with --dir")
         }
         var made: [String] = []
@@ -69,6 +77,15 @@ struct NetworkFolder {
                 try Files.makeFolder(node.folder)
                 made.append(node.folder)
                 try RoleFolder.writeKey(keys.key, in: node.folder)
+            }
+            for (node, authority) in zip(nodes, ledger.authorities) {
+                if let path = node.authority { try RoleFolder.write(authority.key, to: path) }
+            }
+            try Files.makeFolder(wallets)
+            made.append(wallets)
+            try RoleFolder.write(ledger.bank.key, to: "\(wallets)/bank.key")
+            for (index, wallet) in ledger.operators.enumerated() {
+                try RoleFolder.write(wallet.key, to: "\(wallets)/operator-\(index + 1).key")
             }
             try Files.writeNew(file, creation.file.json(), mode: 0o644)
         } catch {

@@ -22,16 +22,30 @@ enum RoleFolder {
         } catch {
             if case .missing(let path) = error {
                 throw Failure(
-                    .noInput, "\(path) does not exist; 'tunic network create' makes the keys of a network's nodes")
+                    .noInput, "\(path) does not exist; 'tunic network key' makes a node's key, 'tunic network create' those of a network")
             }
+            throw Failure.of(error)
+        }
+    }
+
+    /// Reads the key of an authority or an account.
+    static func read(_ path: String) throws(Failure) -> SigningKey {
+        do {
+            return try KeyFile.load(path)
+        } catch {
             throw Failure.of(error)
         }
     }
 
     /// Writes a new node's key.
     static func writeKey(_ key: borrowing SigningKey, in folder: String) throws(Failure) {
+        try write(key, to: "\(folder)/\(KeyFile.name)")
+    }
+
+    /// Writes a new key to `path`, where nothing may be.
+    static func write(_ key: borrowing SigningKey, to path: String) throws(Failure) {
         do {
-            try KeyFile.save(key, to: "\(folder)/\(KeyFile.name)")
+            try KeyFile.save(key, to: path)
         } catch {
             throw Failure.of(error)
         }

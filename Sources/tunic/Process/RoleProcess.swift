@@ -137,7 +137,11 @@ final class RoleProcess {
             }
         default:
             for role in roles { if let reply = role.answer(command, argument) { return reply } }
-            return .refusal("a relay has no \(command.rawValue) of its own; ask a client")
+            switch command {
+            case .nodes, .account, .submit, .operation:
+                return .refusal("no ledger is followed here; ask a relay of a network that has one, with --control")
+            default: return .refusal("a relay has no \(command.rawValue) of its own; ask a client")
+            }
         }
     }
 

@@ -1,0 +1,184 @@
+/// The nodes of the registry.
+public struct NodesReport: Codable, Sendable, Equatable {
+    /// What an account has in a node.
+    public struct Part: Codable, Sendable, Equatable {
+        /// The account, 64 hexadecimal digits.
+        public var account: String
+        /// How much, in atomic units.
+        public var amount: UInt64
+
+        /// The part `amount` of `account`.
+        public init(account: String, amount: UInt64) {
+            self.account = account
+            self.amount = amount
+        }
+    }
+
+    /// One node.
+    public struct Node: Codable, Sendable, Equatable {
+        /// Its id.
+        public var id: String
+        /// `open`, `active` or `decommissioned`.
+        public var state: String
+        /// The operator's account.
+        public var `operator`: String
+        /// The sum of the contributions in atomic units.
+        public var stake: UInt64
+        /// The operator's part of each reward, in 1/10,000.
+        public var fee: Int
+        /// For how many seconds it has been active without a break; 0 when it is not.
+        public var uptime: UInt64
+        /// The seconds for which it may still not serve.
+        public var credit: UInt64
+        /// How many seconds ago the registry heard last of a test; nil: never.
+        public var lastTest: UInt64?
+        /// What others measured, in 1,000 bytes a second; nil: nothing yet.
+        public var capacity: UInt32?
+        /// When it leaves, in seconds since 1970; nil: nobody asked.
+        public var leavesAt: UInt64?
+        /// The contributions, the operator's first; only where one node was asked for.
+        public var contributions: [Part]?
+
+        enum CodingKeys: String, CodingKey {
+            case id, state, `operator`, stake, fee, uptime, credit, capacity, contributions
+            case lastTest = "last_test"
+            case leavesAt = "leaves_at"
+        }
+
+        /// A node with these values and none of the others.
+        public init(
+            id: String, state: String, operator: String, stake: UInt64, fee: Int, uptime: UInt64, credit: UInt64
+        ) {
+            self.id = id
+            self.state = state
+            self.operator = `operator`
+            self.stake = stake
+            self.fee = fee
+            self.uptime = uptime
+            self.credit = credit
+        }
+    }
+
+    /// The height of the last block.
+    public var height: UInt64
+    /// Its time, in seconds since 1970.
+    public var time: UInt64
+    /// What a node's contributions come to, in atomic units.
+    public var fullStake: UInt64
+    /// The pool in atomic units.
+    public var pool: UInt64
+    /// The nodes, by ascending id.
+    public var nodes: [Node]
+
+    enum CodingKeys: String, CodingKey {
+        case height, time, pool, nodes
+        case fullStake = "full_stake"
+    }
+
+    /// The registry at `height`.
+    public init(height: UInt64, time: UInt64, fullStake: UInt64, pool: UInt64, nodes: [Node]) {
+        self.height = height
+        self.time = time
+        self.fullStake = fullStake
+        self.pool = pool
+        self.nodes = nodes
+    }
+}
+
+/// What an account holds.
+public struct AccountReport: Codable, Sendable, Equatable {
+    /// A part in a node.
+    public struct Stake: Codable, Sendable, Equatable {
+        /// The node.
+        public var node: String
+        /// How the node stands.
+        public var state: String
+        /// How much, in atomic units.
+        public var amount: UInt64
+
+        /// The part `amount` in `node`.
+        public init(node: String, state: String, amount: UInt64) {
+            self.node = node
+            self.state = state
+            self.amount = amount
+        }
+    }
+
+    /// The stake of a deregistered node.
+    public struct Locked: Codable, Sendable, Equatable {
+        /// How much, in atomic units.
+        public var amount: UInt64
+        /// When it becomes free, in seconds since 1970.
+        public var until: UInt64
+
+        /// `amount`, until a time.
+        public init(amount: UInt64, until: UInt64) {
+            self.amount = amount
+            self.until = until
+        }
+    }
+
+    /// The account, 64 hexadecimal digits.
+    public var account: String
+    /// The network's id, 64 hexadecimal digits.
+    public var network: String
+    /// The height of the last block.
+    public var height: UInt64
+    /// The free balance in atomic units.
+    public var balance: UInt64
+    /// Rewards that were not claimed yet, in atomic units.
+    public var rewards: UInt64
+    /// How many operations of the account were applied.
+    public var nonce: UInt64
+    /// Its parts in nodes.
+    public var stakes: [Stake]
+    /// Its locked stakes.
+    public var locked: [Locked]
+
+    /// What `account` holds.
+    public init(
+        account: String, network: String, height: UInt64, balance: UInt64, rewards: UInt64, nonce: UInt64,
+        stakes: [Stake], locked: [Locked]
+    ) {
+        self.account = account
+        self.network = network
+        self.height = height
+        self.balance = balance
+        self.rewards = rewards
+        self.nonce = nonce
+        self.stakes = stakes
+        self.locked = locked
+    }
+}
+
+/// What became of an operation on the registry.
+public struct OperationReport: Codable, Sendable, Equatable {
+    /// How far an operation is.
+    public enum State: String, Codable, Sendable {
+        /// It waits for a block.
+        case waiting
+        /// It is in a block.
+        case applied
+        /// A rule stands against it.
+        case refused
+        /// No block had it in time.
+        case timedOut = "timed_out"
+    }
+
+    /// The operation's hash, 64 hexadecimal digits.
+    public var operation: String
+    /// How far it is.
+    public var state: State
+    /// The height of the block that it is in.
+    public var height: UInt64?
+    /// The name of the rule against it (docs/registry.md, "Refusals").
+    public var rule: String?
+
+    /// The operation `operation` in `state`.
+    public init(operation: String, state: State, height: UInt64? = nil, rule: String? = nil) {
+        self.operation = operation
+        self.state = state
+        self.height = height
+        self.rule = rule
+    }
+}
