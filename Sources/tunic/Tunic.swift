@@ -31,7 +31,8 @@ struct Tunic: ParsableCommand {
         version: "tunic \(version)",
         subcommands: [
             RunCommand.self, ClientCommand.self, RelayCommand.self, ConfigCommand.self, NetworkCommand.self,
-            DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self, NodesCommand.self, OxendCommand.self, BenchCommand.self,
+            DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self,
+            NodesCommand.self, OxendCommand.self, BenchCommand.self,
             VersionCommand.self, RunWithParentCommand.self,
         ])
 

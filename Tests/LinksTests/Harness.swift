@@ -91,21 +91,26 @@ final class Harness {
         loop.close()
     }
 
-    func node(staked isStaked: Bool = true, _ change: (inout LinksConfiguration) -> Void = { _ in }) throws -> Side {
+    /// A node that counts as staked among all as `isStaked` says, and by itself as `knows` says.
+    func node(
+        staked isStaked: Bool = true, knows: Bool = true, _ change: (inout LinksConfiguration) -> Void = { _ in }
+    ) throws -> Side {
         let identity = LinkIdentity(SigningKey())
         if isStaked { staked.insert(NodeID(identity.nodeID)) }
-        return try side(identity, change)
+        return try side(identity, knows: knows, change)
     }
 
     func client(_ change: (inout LinksConfiguration) -> Void = { _ in }) throws -> Side { try side(nil, change) }
 
-    private func side(_ identity: LinkIdentity?, _ change: (inout LinksConfiguration) -> Void) throws -> Side {
+    private func side(
+        _ identity: LinkIdentity?, knows: Bool = false, _ change: (inout LinksConfiguration) -> Void
+    ) throws -> Side {
         var configuration = LinksConfiguration(network: network, listen: [.loopbackIPv4(port: 0)])
         configuration.maximumLinks = 256
         change(&configuration)
         let links = try Links(
             on: loop, configuration: configuration, identity: identity,
-            isStaked: { [unowned self] in staked.contains($0) })
+            isStaked: { [unowned self] in staked.contains($0) || knows && $0.key == identity?.nodeID })
         let side = Side(links, identity)
         sides.append(side)
         return side

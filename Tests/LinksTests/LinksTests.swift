@@ -44,6 +44,16 @@ import Wire
         #expect(b.links.counters.drops[.notStaked] >= 1)
     }
 
+    @Test("a node that knows that it is not staked links as a client does")
+    func unstakedNodeIsAClient() throws {
+        let harness = try Harness(packetSize: 1_392)
+        let newcomer = try harness.node(staked: false, knows: false)
+        let b = try harness.node()
+        let link = try harness.connect(newcomer, b)
+        #expect(b.links.peer(of: link.far) == .client)
+        #expect(newcomer.links.peer(of: link.near) == .node(b.nodeID))
+    }
+
     @Test("messages of 1 byte and 200 kB go both ways", arguments: sizes)
     func messages(_ size: Int) throws {
         let harness = try Harness(packetSize: size)

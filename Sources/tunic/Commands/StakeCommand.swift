@@ -97,7 +97,9 @@ struct StakeRegister: ParsableCommand {
     @Option(name: .customLong("node-key"), help: ArgumentHelp("The file of the node's key.", valueName: "file"))
     var nodeKey: String
 
-    @Option(help: ArgumentHelp("The operator's part of each reward, in percent.", valueName: "percent"), transform: percentFee)
+    @Option(
+        help: ArgumentHelp("The operator's part of each reward, in percent.", valueName: "percent"),
+        transform: percentFee)
     var fee: UInt16
 
     @Option(help: ArgumentHelp("The operator's own stake.", valueName: "SESH"), transform: seshAmount)

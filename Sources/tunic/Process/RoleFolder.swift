@@ -22,7 +22,9 @@ enum RoleFolder {
         } catch {
             if case .missing(let path) = error {
                 throw Failure(
-                    .noInput, "\(path) does not exist; 'tunic network key' makes a node's key, 'tunic network create' those of a network")
+                    .noInput,
+                    "\(path) does not exist; 'tunic network key' makes a node's key, "
+                        + "'tunic network create' those of a network")
             }
             throw Failure.of(error)
         }

@@ -1,0 +1,235 @@
+"""The ledger of a running network: joining it, what it refuses, leaving it, and authorities that are killed.
+
+LEDGER_KILLS is how often an authority is killed (3).
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from devnet import Devnet, ask, binary, is_running, wait_until
+
+SESH = 10**9
+
+
+def tunic(*arguments, timeout=60):
+    """Exit status, standard output and standard error of a command."""
+    done = subprocess.run(
+        [binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+    return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+def free_port():
+    """A UDP port that nobody uses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class LedgerTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.temporary.name) / "net"
+        cls.net = Devnet(
+            nodes=5, exits=1, arguments=("--dir", str(cls.folder), "--epoch", "3", "--log-level", "info"))
+        cls.net.__enter__()
+        cls.network = cls.folder / "network.json"
+        cls.bank = cls.folder / "wallets" / "bank.key"
+        cls.processes = []
+
+    @classmethod
+    def tearDownClass(cls):
+        for process in cls.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        cls.net.close()
+        cls.temporary.cleanup()
+
+    # MARK: What the tests are made of
+
+    @property
+    def control(self):
+        return self.net.nodes[4].control
+
+    def stake(self, what, wallet, *arguments):
+        return tunic("stake", what, "--wallet", wallet, "--control", self.control, *arguments)
+
+    def done(self, what, wallet, *arguments):
+        status, out, err = self.stake(what, wallet, *arguments)
+        self.assertEqual(status, 0, f"{what}: {err}")
+
+    def refused(self, rule, what, wallet, *arguments):
+        """What the rule forbids is refused by its name, and nothing but time changes."""
+        before = self.holdings()
+        status, _, err = self.stake(what, wallet, *arguments)
+        self.assertEqual(status, 65, f"{what}: {err}")
+        self.assertIn(f"refused by the rule {rule};", err)
+        self.assertEqual(self.holdings(), before)
+
+    def holdings(self):
+        """Balances, nonces and nodes: all that an operation could change."""
+        accounts = [self.account(wallet) for wallet in self.wallets]
+        nodes = ask(self.control, "nodes")["nodes"]
+        return (
+            [(a["balance"], a["nonce"], a["stakes"]) for a in accounts],
+            [(n["id"], n["state"], n["stake"], n["fee"], n.get("leaves_at")) for n in nodes])
+
+    wallets = ()
+
+    def account(self, wallet):
+        status, out, err = tunic("stake", "show", "--json", "--wallet", wallet, "--control", self.control)
+        self.assertEqual(status, 0, err)
+        return json.loads(out)
+
+    def wallet(self, name, amount):
+        """A wallet with an amount of SESH from the bank."""
+        path = self.folder / f"{name}.key"
+        status, account, err = tunic("wallet", "new", "--wallet", path)
+        self.assertEqual(status, 0, err)
+        self.assertEqual(tunic("wallet", "show", "--wallet", path)[1], account)
+        self.done("transfer", self.bank, "--to", account, "--amount", amount)
+        return path
+
+    def ask(self, command, argument):
+        """What the control socket answers to a command with an argument."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(self.control)
+            connection.sendall(json.dumps({"command": command, "argument": argument}).encode() + b"\n")
+            return json.loads(connection.makefile().readline())
+
+    def node(self, id):
+        return self.ask("nodes", id)["nodes"][0]
+
+    def relay(self, folder, address, *arguments):
+        log = open(pathlib.Path(folder) / "log", "ab")
+        process = subprocess.Popen(
+            [binary(), "relay", "--network", self.network, "--listen", address, "--data", folder, *arguments],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        self.processes.append(process)
+        return process
+
+    # MARK: Tests
+
+    def test_a_node_joins_serves_and_leaves(self):
+        folder = self.folder / "newcomer"
+        status, id, err = tunic("network", "key", "--data", folder)
+        self.assertEqual(status, 0, err)
+        operator = self.wallet("operator", 6_260)
+        friends = [self.wallet(f"friend-{i}", 6_260) for i in range(3)]
+        type(self).wallets = (operator, *friends)
+        port = free_port()
+        self.relay(folder, f"127.0.0.1:{port}")
+        control = str(folder / "control.sock")
+        wait_until(lambda: pathlib.Path(control).exists())
+        wait_until(lambda: ask(control, "status")["problem"])
+        self.assertIn("not staked", ask(control, "status")["problem"])
+
+        register = ("--node-key", folder, "--fee", "10", "--stake")
+        self.refused("stakeUnder", "register", operator, *register, "6249.999999999")
+        self.refused("stakeOver", "register", operator, *register, "25000.000000001")
+        self.refused("overspent", "register", operator, *register, "6261")
+        self.refused("feeOutOfRange", "register", operator, "--node-key", folder, "--fee", "100.01", "--stake", "6250")
+        # The newcomer itself hands it in.
+        status, _, err = tunic(
+            "stake", "register", "--wallet", operator, "--control", control, *register, "6250")
+        self.assertEqual(status, 0, err)
+        wait_until(lambda: self.account(operator)["stakes"])
+        self.assertEqual(self.node(id)["state"], "open")
+        self.refused("alreadyRegistered", "register", self.bank, *register, "6250")
+        self.refused("stakeUnder", "contribute", friends[0], "--node", id, "--amount", "1874.999999999")
+        self.refused("notOperator", "fee", friends[0], "--node", id, "--fee", "1")
+        self.refused("notFull", "leave", operator, "--node", id)
+        self.forged(operator)
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            for result in pool.map(
+                    lambda friend: self.stake("contribute", friend, "--node", id, "--amount", "6250"), friends):
+                self.assertEqual(result[0], 0, result[2])
+        full = time.monotonic()
+        self.assertEqual(self.node(id)["state"], "active")
+        self.refused("notOpen", "contribute", self.bank, "--node", id, "--amount", "1")
+
+        # Two epochs of three seconds, and what it takes until everybody has heard.
+        wait_until(lambda: ask(control, "status")["ready"], timeout=10)
+        wait_until(lambda: self.net.status()["descriptors"] == 6, timeout=10)
+        self.assertLess(time.monotonic() - full, 2 * 3 + 4)
+
+        self.refused("notContributor", "leave", self.bank, "--node", id)
+        self.done("leave", friends[1], "--node", id)
+        self.refused("leaveAskedTwice", "leave", operator, "--node", id)
+        leaves = self.node(id)["leaves_at"]
+        wait_until(lambda: "error" in self.ask("nodes", id), timeout=20)
+        height = ask(self.control, "nodes")
+        self.assertTrue(leaves <= height["time"] <= leaves + 4, (leaves, height["time"]))
+        for friend in friends:
+            self.assertEqual(self.account(friend)["balance"], 6_260 * SESH)
+
+    def forged(self, wallet):
+        """Operations of the wallet's account that it never signed: a claim with a wrong signature, and an old one."""
+        account = self.account(wallet)
+        for nonce, rule in ((account["nonce"], "wrongSigner"), (account["nonce"] - 1, "replayed")):
+            head = bytes([1, 8]) + bytes.fromhex(account["network"]) + bytes.fromhex(account["account"])
+            operation = (head + nonce.to_bytes(8, "little") + bytes(range(64))).hex()
+            before = self.holdings()
+            report = self.ask("submit", operation)
+            report = wait_until(
+                lambda: (r := self.ask("operation", report["operation"]))["state"] != "waiting" and r)
+            self.assertEqual((report["state"], report["rule"]), ("refused", rule))
+            self.assertEqual(self.holdings(), before)
+        self.assertIn("error", self.ask("submit", "00"))
+        self.assertIn("error", self.ask("submit", "zz"))
+
+    def test_killed_authorities_come_back_to_the_same_chain(self):
+        index = 1
+        node = self.net.nodes[index]
+        folder = self.folder / f"node-{index + 1}"
+        pid = node.pid
+        for _ in range(int(os.environ.get("LEDGER_KILLS", "3"))):
+            os.kill(pid, 9)
+            wait_until(lambda dead=pid: not is_running(dead))
+            before = ask(self.control, "nodes")["height"]
+            process = self.relay(folder, node.address, "--authority", folder / "authority.key")
+            pid = process.pid
+            wait_until(lambda low=before: self.height(node.control) > low, timeout=15)
+        text = (folder / "log").read_text()
+        for word in ("refused", "stopped", "fork"):
+            self.assertNotIn(f"ledger {word}", text)
+
+        # What another program wrote over the file is said, and nothing begins anew by itself.
+        process.kill()
+        process.wait()
+        for name in ("ledger.sqlite-wal", "ledger.sqlite-shm"):
+            (folder / name).unlink(missing_ok=True)
+        with open(folder / "ledger.sqlite", "r+b") as file:
+            file.write(b"\xa5" * 4096)
+        done = subprocess.run(
+            [binary(), "relay", "--network", self.network, "--listen", node.address, "--data", folder],
+            capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 65, done.stderr)
+        self.assertIn("ledger.sqlite is damaged", done.stderr)
+        # Moved away, the node fetches it again from the others.
+        for name in ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"):
+            (folder / name).unlink(missing_ok=True)
+        before = ask(self.control, "nodes")["height"]
+        self.relay(folder, node.address)
+        wait_until(lambda: self.height(node.control) >= before, timeout=15)
+
+    @staticmethod
+    def height(control):
+        try:
+            return ask(control, "nodes")["height"]
+        except (OSError, RuntimeError):
+            return -1
+
+
+if __name__ == "__main__":
+    unittest.main()
