@@ -20,8 +20,6 @@ final class ClientSession: SessionOwner {
     /// How many builds to the exit may fail one after the other, the exit itself named or the new leg never answered, while
     /// no leg is left.
     static let exitFailureLimit = 2
-    /// How long a leg that answers no probes may stay before it is given up.
-    static let suspectLimit = TimeSpan.seconds(2)
 
     let exit: NodeID
     let session: Session
@@ -30,7 +28,7 @@ final class ClientSession: SessionOwner {
     private let id: [UInt8]
     private let secret: Secret
     private var legs: [LegID: Path] = [:]
-    private var suspects: [LegID: Instant] = [:]
+    private var watch = LegWatch()
     private var nextLeg: UInt8 = 0
     private var building = 0
     private var failures = 0
@@ -91,6 +89,7 @@ final class ClientSession: SessionOwner {
         }
         legs[leg] = path
         if session.connection.activeLeg == nil { session.connection.activate(leg, now: now) }
+        leaveSuspect(now)
         // The exit learns of a standby leg by its first packet.
         session.connection.ping(leg)
         legless = nil
@@ -100,7 +99,7 @@ final class ClientSession: SessionOwner {
     /// A path of this session is over: its data goes on over another leg at once.
     func pathDied(_ path: Path) {
         guard legs.removeValue(forKey: path.leg) != nil, !isOver else { return }
-        suspects[path.leg] = nil
+        watch.remove(path.leg)
         let now = now
         let wasActive = session.connection.activeLeg == path.leg
         let wasAnswered = session.connection.legStatus(path.leg)?.everAcknowledged ?? false
@@ -128,11 +127,10 @@ final class ClientSession: SessionOwner {
             idleSince = now
         }
         if let legless, now > legless.until || exitFailures >= Self.exitFailureLimit { return end() }
-        for (leg, since) in suspects where now - since > Self.suspectLimit {
-            suspects[leg] = nil
-            let isAnswered = session.connection.legStatus(leg)?.everAcknowledged ?? false
-            if let path = legs[leg], legs.count > 1 || !isAnswered { return pool.end(path) }
+        let overdue = watch.overdue(at: now, among: legs.keys) { leg in
+            session.connection.legStatus(leg)?.everAcknowledged ?? false
         }
+        if let overdue, let path = legs[overdue] { return pool.end(path) }
         let fresh = legs.values.count { !pool.isOld($0, now) }
         if fresh < 2 {
             buildLeg(now)
@@ -169,6 +167,13 @@ final class ClientSession: SessionOwner {
         } else if session.connection.legStatus(path.leg)?.bytesInFlight ?? 0 == 0 {
             pool.end(path)
         }
+    }
+
+    /// Moves the data to a leg that answers when the active one does not: at once when there is one, or as soon as one comes.
+    private func leaveSuspect(_ now: Instant) {
+        guard let other = watch.replacement(for: session.connection.activeLeg, among: legs.keys) else { return }
+        session.connection.activate(other, now: now)
+        session.touch()
     }
 
     private func buildLeg(_ now: Instant) {
@@ -231,7 +236,7 @@ final class ClientSession: SessionOwner {
     func received(_ payload: RawSpan, number: UInt64, on path: Path, now: Instant) {
         guard !isOver else { return }
         _ = session.connection.receive(leg: path.leg, packetNumber: number, payload: payload, now: now)
-        if suspects[path.leg] != nil { suspects[path.leg] = nil }
+        if watch.answered(path.leg) { leaveSuspect(now) }
         session.touch()
     }
 
@@ -250,12 +255,9 @@ final class ClientSession: SessionOwner {
     func event(_ event: Event, in session: Session) {
         switch event {
         case .legSuspect(let leg):
-            if suspects[leg] == nil { suspects[leg] = now }
+            watch.suspect(leg, at: now)
             session.connection.ping(leg)
-            if session.connection.activeLeg == leg, let other = legs.keys.first(where: { suspects[$0] == nil }) {
-                session.connection.activate(other, now: now)
-                session.touch()
-            }
+            leaveSuspect(now)
         case .legClosed(let leg): if let path = legs[leg] { pool.end(path) }
         case .closed: end()
         case .streamOpened(let id):
