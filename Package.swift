@@ -28,7 +28,7 @@ let package = Package(
         .library(
             name: "TunicCore",
             targets: [
-                "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "SocksProtocol",
+                "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "Watch", "SocksProtocol",
                 "DNSProtocol",
             ]),
     ],
@@ -63,6 +63,7 @@ let package = Package(
         module("Transport", ["Wire", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Directory", ["OnionCrypto", "Wire"]),
         module("Registry", ["OnionCrypto", "Wire"]),
+        module("Watch", ["Registry", "OnionCrypto", "Wire"]),
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
         module("DNSProtocol", ["Wire"]),
@@ -80,7 +81,7 @@ let package = Package(
         module(
             "Relay",
             [
-                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol", "Registry",
+                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol", "Registry", "Watch",
                 "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module(
@@ -133,6 +134,7 @@ let package = Package(
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
         tests("RegistryTests", ["Registry", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("OxenTests", ["Oxen", "OnionCrypto", "Wire"]),
+        tests("WatchTests", ["Watch", "Registry", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
         tests("SettingsTests", ["Settings"]),
         tests("DNSProtocolTests", ["DNSProtocol", "Wire"]),

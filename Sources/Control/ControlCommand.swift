@@ -24,6 +24,8 @@ public enum ControlCommand: String, Codable, CaseIterable, Sendable {
     case submit
     /// What became of the operation whose hash is the argument: an ``OperationReport``.
     case operation
+    /// Whether a relay can serve: a ``CheckReport``, to be asked for again until it is done.
+    case check
     /// Reads the configuration again, as SIGHUP does; a ``Done``, or what is wrong with it.
     case reload
 }

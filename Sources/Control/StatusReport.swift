@@ -83,6 +83,8 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var refusals: [String: UInt64]?
     /// What a relay beside an oxend daemon knows of it.
     public var oxend: OxendReport?
+    /// What a relay's tests of other nodes have come to.
+    public var watching: WatchingReport?
     /// How long a client's last builds took in milliseconds, newest last.
     public var buildTimes: [Double]?
     /// The other role of a process that is client and relay.
@@ -90,7 +92,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case role, version, ready, problem, socks, dns, node, addresses, exit, draining, links, paths, sessions, streams
-        case associations, descriptors, total, rate, drops, builds, refusals, oxend, others
+        case associations, descriptors, total, rate, drops, builds, refusals, oxend, watching, others
         case uptime = "uptime_s"
         case failedBuilds = "failed_builds"
         case buildTimes = "build_times_ms"

@@ -36,6 +36,12 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
     case getSnapshotID = 26
     /// Asks for what changed in the descriptors.
     case getDescriptorChanges = 27
+    /// Asks a member of a quorum to look at a node, or tells a node that it is looked at.
+    case suspect = 32
+    /// Brings votes of a quorum, and asks for those of the other.
+    case votes = 33
+    /// Asks whether new links to the sender can be made.
+    case linkBack = 34
 
     /// The longest body in bytes; a longer one resets the stream.
     public var longestBody: Int {
@@ -43,7 +49,9 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .build: 4_968
         case .destroy: 8
         case .rekey: 100
-        case .close: 0
+        case .close, .linkBack: 0
+        case .suspect: 41
+        case .votes: 41 + 1 + 32 * 65
         case .getDescriptors, .getSnapshotID: 8
         case .getSnapshot: 40
         case .getDescriptor: 32
@@ -63,7 +71,9 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
     public var longestAnswer: Int {
         switch self {
         case .build: 456
-        case .destroy, .close, .publish, .signatures: 0
+        case .destroy, .close, .publish, .signatures, .suspect: 0
+        case .votes: 41 + 1 + 32 * 65
+        case .linkBack: 2
         case .rekey: 100
         case .getSnapshot, .getDescriptors, .getDescriptorChanges: 16 << 20
         case .getSignatures: 660_000

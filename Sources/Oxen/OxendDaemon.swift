@@ -112,6 +112,9 @@ public final class OxendDaemon: RegistrySource, Sendable {
         return SignedSnapshot(newest)
     }
 
+    /// What is wrong with the daemon since so long that its operator must know.
+    public var problem: String? { status.problem.map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 } }
+
     /// What is known of the daemon now.
     public var status: OxendStatus {
         shared.withLock { shared in

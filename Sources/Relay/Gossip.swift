@@ -6,12 +6,12 @@ internal import Store
 internal import Transport
 internal import Wire
 
-/// The staked nodes of the snapshot that is trusted now, for whoever decides who may link as a node.
+/// The nodes of the snapshot that is trusted now, for whoever decides who may link as a node.
 final class StakedNodes {
     var snapshot: Snapshot?
 
-    /// Whether `node` is staked.
-    func contains(_ node: NodeID) -> Bool { snapshot?.isStaked(node) ?? false }
+    /// Whether `node` is staked, or suspended: it must be tested to come back.
+    func contains(_ node: NodeID) -> Bool { snapshot?.isListed(node) ?? false }
 }
 
 /// How descriptors spread: each node publishes its own, passes on what is new to it, and asks others for what it missed.
@@ -69,14 +69,14 @@ final class Gossip {
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
 
-    private func isStaked(_ node: NodeID) -> Bool { snapshot.isStaked(node) }
+    private func isListed(_ node: NodeID) -> Bool { snapshot.isListed(node) }
 
     /// Whether a neighbour has answered since the start, or there is none to ask.
     var hasHeard: Bool { !isFirstAnswerDue || network.bootstrap.allSatisfy { $0.node == node } }
 
-    /// Where a staked node can be reached.
+    /// Where a node can be reached.
     func addresses(of node: NodeID) -> [Endpoint]? {
-        guard isStaked(node) else { return nil }
+        guard isListed(node) else { return nil }
         if let descriptor = descriptors.descriptor(of: node, at: links.time) { return descriptor.descriptor.addresses }
         return network.bootstrap.first { $0.node == node }?.addresses
     }
@@ -87,7 +87,7 @@ final class Gossip {
     func publish(_ own: SignedDescriptor) {
         _ = try? descriptors.insert(own, at: links.time)
         var random = SystemRandomNumberGenerator()
-        let others = network.bootstrap.map(\.node).filter { $0 != node && isStaked($0) }
+        let others = network.bootstrap.map(\.node).filter { $0 != node && isListed($0) }
         untold = Set(others.shuffled(using: &random).prefix(max(Self.fanout, 32)))
         send([own], except: nil)
     }

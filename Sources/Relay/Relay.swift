@@ -33,7 +33,7 @@ public final class Relay {
     private let loop: Loop
     private let network: NetworkFile
     private let configuration: RelayConfiguration
-    private let node: NodeID
+    let node: NodeID
     private let identity: LinkIdentity
     private let log: Logger
     private let links: Links
@@ -43,14 +43,16 @@ public final class Relay {
     public let ledger: LedgerService?
     private let staked: StakedNodes
     private var wasStaked: Bool
+    private let watching: Watching
+    let selfCheck: SelfCheck
     private let paths: PathService
     let exit: Exit
     private let turn: SessionTurn
     /// Where it listens, IPv4 first.
     public let listenAddresses: [Endpoint]
-    private let announced: [Endpoint]
+    let announced: [Endpoint]
     private let messages: RelayMessages
-    /// Called each second with what keeps the relay from serving, or nil; a drain keeps it from nothing that was promised.
+    /// Called each second with what makes the relay useless to others, or nil.
     public var onProblem: ((String?) -> Void)?
     private var timer: LoopTimer?
     private var published = UnixTime(seconds: 0)
@@ -111,14 +113,29 @@ public final class Relay {
             loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own),
             resolvers: configuration.exitResolvers)
         exit = Exit(turn: turn, gate: gate, network: network, paths: paths)
-        messages = RelayMessages(links: links, paths: paths, gossip: gossip, epochs: epochs, ledger: ledger)
+        watching = try Watching(
+            links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
+            log: log)
+        messages = RelayMessages(
+            links: links, paths: paths, gossip: gossip, epochs: epochs, ledger: ledger, watching: watching)
+        selfCheck = SelfCheck(links: links, loop: loop, node: node)
+        selfCheck.neighbours = { [gossip] in gossip.linksToNeighbours }
+        selfCheck.descriptor = { [gossip, node] in gossip.descriptor(of: node) }
         epochs.neighbours = { [gossip] in gossip.linksToNeighbours }
         epochs.seek = { [gossip] in gossip.seek() }
-        epochs.onSnapshot.append { [gossip, staked] snapshot in
+        epochs.onSnapshot.append { [gossip, staked, watching] snapshot in
             staked.snapshot = snapshot
             gossip.follow(snapshot)
+            watching.follow(snapshot)
         }
         wasStaked = staked.contains(node)
+        if let ledger {
+            watching.follow(ledger.state)
+            ledger.onBlock.append { [watching] in watching.follow($0) }
+            watching.submit = { [ledger, log] operation in
+                ledger.submit(operation) { log.info("an operation of this node: \($0)") }
+            }
+        }
         ledger?.addresses = { [gossip] in gossip.addresses(of: $0) }
         paths.exit = exit
         paths.findNode = { [gossip] in gossip.addresses(of: $0) }
@@ -171,11 +188,12 @@ public final class Relay {
         gossip.tick()
         epochs.tick()
         followStake()
+        if !paths.isDraining { watching.tick() }
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
         // A route may come and go: at most one descriptor a minute tells of it.
         let isDue = age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
         if paths.advanceKeys() || isDue { publish() }
-        onProblem?(paths.isDraining ? nil : problem)
+        onProblem?(cannotServe)
         if !hasWarnedOfClock, let wrongClock {
             hasWarnedOfClock = true
             log.error("\(wrongClock)")
@@ -208,7 +226,8 @@ public final class Relay {
             drops["\(reason)", default: 0] += paths.drops[Int(reason.rawValue)]
         }
         return RelayStatus(
-            nodeID: node, addresses: listenAddresses, isExit: configuration.isExit, isReady: problem == nil,
+            nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,
+            isReady: cannotServe == nil && ledger?.failure == nil && wasStaked && !paths.isDraining,
             problem: problem,
             isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
             sessions: exit.sessionCount, streams: exit.streamCount,
@@ -217,23 +236,47 @@ public final class Relay {
             packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
             bytesIn: counters.packetsReceived * UInt64(network.packetSize),
             bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: paths.builds,
-            refusals: paths.refusals)
+            refusals: paths.refusals, watching: watching.status)
     }
 
-    /// What keeps the relay from serving, in one sentence.
+    /// What the operator must know, in one sentence.
     private var problem: String? {
         if paths.isDraining { return "It drains: no new paths are taken." }
-        if let error = wrongClock { return error }
+        if let error = cannotServe { return error }
         if let failure = ledger?.failure { return failure }
         if !wasStaked {
             return "This node is not staked: no path leads over it until its stake is full and the next epoch begins."
         }
         if let problem = epochs.problem { return "The registry: \(problem)." }
+        return watching.status.warning
+    }
+
+    /// What makes this node useless to others, in one sentence.
+    private var cannotServe: String? {
+        if let error = wrongClock { return error }
         return gossip.hasHeard ? nil : "No other node has answered yet."
     }
 
+    /// How many links with other nodes are up.
+    var linkedNodes: Int { links.status.nodes }
+    /// How far this machine's clock is ahead of the other nodes'; nil before any has told its time.
+    var clockError: TimeSpan? { links.clockError }
+    /// The snapshot that is trusted.
+    var trustedSnapshot: Snapshot { epochs.snapshot }
+    /// What is wrong with the registry.
+    var registryProblem: String? { ledger?.failure ?? epochs.problem }
+
+    /// What is known of other nodes by tests.
+    public var nodeTests: [NodeTest] { watching.nodeTests }
+
+    /// Hears of each test that a node has passed, and of each node that does not serve.
+    public var onTestResult: (NodeID, Bool) -> Void {
+        get { watching.onResult }
+        set { watching.onResult = newValue }
+    }
+
     /// Says so when this machine's clock differs so much from the other nodes' that they refuse what this node signs.
-    private var wrongClock: String? {
+    var wrongClock: String? {
         guard let error = links.clockError, abs(error.inSeconds) > Double(DescriptorStore.clockTolerance) else {
             return nil
         }
@@ -264,6 +307,6 @@ public final class Relay {
         gossip.save(all: true)
         epochs.close()
         ledger?.close()
-        links.closeAll(completion: completion)
+        watching.close { [links] in links.closeAll(completion: completion) }
     }
 }

@@ -9,14 +9,18 @@ final class RelayMessages: ControlHandler {
     private let gossip: Gossip
     private let epochs: Epochs
     private let ledger: LedgerService?
+    private let watching: Watching
     private var peers: [LinkID: LinkPeer] = [:]
 
-    init(links: Links, paths: PathService, gossip: Gossip, epochs: Epochs, ledger: LedgerService?) {
+    init(
+        links: Links, paths: PathService, gossip: Gossip, epochs: Epochs, ledger: LedgerService?, watching: Watching
+    ) {
         self.links = links
         self.paths = paths
         self.gossip = gossip
         self.epochs = epochs
         self.ledger = ledger
+        self.watching = watching
     }
 
     func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
@@ -48,7 +52,19 @@ final class RelayMessages: ControlHandler {
         case .getBlocks, .announce, .submit, .prepare, .propose, .commit:
             guard let ledger else { return links.refuse(responder) }
             ledger.received(message, body, from: peers[link]?.node, responder)
+        case .suspect, .votes, .linkBack:
+            guard let peer = peers[link]?.node else { return links.refuse(responder) }
+            watch(message, body, peer, responder)
         default: links.refuse(responder)
+        }
+    }
+
+    /// What nodes say to each other about others.
+    private func watch(_ message: ControlMessage, _ body: [UInt8], _ peer: NodeID, _ responder: ControlResponder) {
+        switch message {
+        case .suspect: answer(responder, watching.suspect(body))
+        case .votes: answer(responder, watching.votes(body))
+        default: watching.linkBack(from: peer) { [weak self] in self?.answer(responder, $0) }
         }
     }
 
@@ -67,6 +83,8 @@ final class RelayMessages: ControlHandler {
         if let node = peer.node {
             gossip.linkUp(link, node)
             ledger?.linkUp(link, node)
+        } else {
+            watching.clientCame()
         }
     }
 

@@ -58,4 +58,6 @@ public struct RelayStatus: Sendable {
     public var drops: [String: UInt64]
     /// Builds accepted here, and refused by reason.
     public var builds: UInt64, refusals: [String: UInt64]
+    /// What its watching of others has come to.
+    public var watching: WatchingStatus
 }

@@ -45,6 +45,9 @@ public struct Snapshot: Hashable, Sendable {
 
         /// Whether it may be a hop and signs snapshots.
         public var isStaked: Bool { state == .staked }
+
+        /// Whether it links as a node and its descriptor is kept: staked, or suspended and tested by others until it serves.
+        public var isListed: Bool { state == .staked || state == .suspended }
     }
 
     /// The network's id.
@@ -98,6 +101,9 @@ public struct Snapshot: Hashable, Sendable {
 
     /// Whether `node` may be a hop.
     public func isStaked(_ node: NodeID) -> Bool { entry(of: node)?.isStaked ?? false }
+
+    /// Whether `node` is staked or suspended.
+    public func isListed(_ node: NodeID) -> Bool { entry(of: node)?.isListed ?? false }
 
     /// The encoding without signatures.
     public func encoded() -> [UInt8] {

@@ -5,7 +5,7 @@ public import Wire
 public enum DescriptorRefusal: Error, Equatable {
     /// The bytes are not a descriptor.
     case malformed(WireError)
-    /// Its node is not staked.
+    /// Its node is neither staked nor suspended.
     case notStaked
     /// One that was published at the same time or later is held.
     case notNewer
@@ -78,11 +78,11 @@ public struct DescriptorStore: Sendable {
     /// The newest publication that is held; 0 when nothing is.
     public var newest: UnixTime { held.values.lazy.map(\.signed.descriptor.published).max() ?? UnixTime(seconds: 0) }
 
-    /// Goes on with the nodes of `snapshot`: descriptors of nodes that are no longer staked are dropped.
+    /// Goes on with the nodes of `snapshot`: descriptors of nodes that are neither staked nor suspended are dropped.
     public mutating func follow(_ snapshot: Snapshot) {
         self.snapshot = snapshot
-        held = held.filter { snapshot.isStaked($0.key) }
-        floors = floors.filter { snapshot.isStaked($0.key) }
+        held = held.filter { snapshot.isListed($0.key) }
+        floors = floors.filter { snapshot.isListed($0.key) }
         generation &+= 1
     }
 
@@ -132,7 +132,7 @@ public struct DescriptorStore: Sendable {
     /// Whether a descriptor is new and acceptable but for its signature, which is left to be checked; false where it is held already.
     public func isNews(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
         let descriptor = candidate.descriptor
-        guard snapshot.isStaked(descriptor.node) else { throw .notStaked }
+        guard snapshot.isListed(descriptor.node) else { throw .notStaked }
         if let known = held[descriptor.node]?.signed {
             if known.bytes == candidate.bytes { return false }
             guard descriptor.published > known.descriptor.published else { throw .notNewer }

@@ -61,6 +61,19 @@ struct RelayCommand: ParsableCommand {
             valueName: "address"))
     var oxend: String?
 
+    @Flag(
+        help: ArgumentHelp(
+            "Print whether this node can serve, and end: ports, clock, file limits, registry, reachability from others.",
+            discussion: "A relay that runs with this data folder is asked; otherwise one is started for it."))
+    var check = false
+
+    @Flag(help: "With --check: print the report as one line of JSON.")
+    var json = false
+
+    mutating func validate() throws {
+        guard check || !json else { throw ValidationError("--json has a meaning with --check only") }
+    }
+
     func run() throws {
         var source = options.source
         source.add("--listen", "relay.listen", listen.flatMap(parts))
@@ -71,6 +84,7 @@ struct RelayCommand: ParsableCommand {
         source.add("--exit-resolver", "relay.exit_resolver", exitResolvers)
         source.add("--oxend", "relay.oxend", oxend)
         source.add("--authority", "relay.authority", authority)
+        if check { throw ExitCode(try RelayCheck.run(source, json: json)) }
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))
     }
 

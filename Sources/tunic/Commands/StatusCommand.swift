@@ -29,6 +29,11 @@ struct StatusCommand: ParsableCommand {
         table.add("running for", durationText(report.uptime))
         let state = report.draining == true ? "draining" : report.ready ? "yes" : "no"
         table.add("ready", report.problem.map { "\(state): \($0)" } ?? state)
+        if let watching = report.watching {
+            let dead = watching.dead > 0 ? ", \(watching.dead) of them dead" : ""
+            table.add(
+                "nodes watched", "\(watching.watched)\(dead); \(watching.passed) of \(watching.tests) tests passed")
+        }
         if let oxend = report.oxend { addRows(of: oxend, to: &table) }
         table.add("links", "\(report.links)")
         table.add("paths", "\(report.paths)")

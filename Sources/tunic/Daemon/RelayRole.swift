@@ -45,6 +45,7 @@ final class RelayRole: Role {
         ledger = relay.ledger.map { LedgerAnswers($0) }
         if let daemon {
             relay.onProblem = { daemon.setProblem($0) }
+            relay.onTestResult = { daemon.report($0, passed: $1) }
             try OxendRegistry.start(daemon)
         }
     }
@@ -128,7 +129,28 @@ final class RelayRole: Role {
     func finish(_ completion: @escaping () -> Void) { relay.drain(completion: completion) }
     func close(_ completion: @escaping () -> Void) { relay.close(completion: completion) }
     func report() -> StatusReport { StatusReport(relay.status, daemon?.status) }
-    func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? { ledger?.answer(command, argument) }
+    func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
+        command == .check ? .report(checkReport()) : ledger?.answer(command, argument)
+    }
+
+    /// Whether the relay can serve; to be asked for again until it is done.
+    func checkReport() -> CheckReport {
+        let found = relay.check()
+        let count = ProcessLimits.descriptors
+        let files = CheckItem(
+            "files", count >= Self.leastDescriptors ? .good : .bad,
+            count >= Self.leastDescriptors
+                ? "\(count) descriptors may be open"
+                : "only \(count) descriptors may be open; allow \(Self.leastDescriptors) at least (ulimit -n, LimitNOFILE=)"
+        )
+        return CheckReport(
+            items: (found.items + [files]).map {
+                .init(name: $0.name, verdict: $0.verdict.rawValue, text: $0.text)
+            }, done: found.isDone)
+    }
+
+    /// What a relay needs besides what an exit's streams take.
+    private static let leastDescriptors = 256
 
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
         let configuration = try Self.configuration(settings)
@@ -142,7 +164,7 @@ extension StatusReport {
     init(_ status: RelayStatus, _ daemon: OxendStatus?) {
         self.init(role: .relay, version: tunic.version)
         ready = status.isReady
-        problem = status.problem ?? daemon?.problem
+        problem = status.problem
         oxend = daemon.map(OxendReport.init)
         node = status.nodeID.description
         addresses = status.addresses.map(\.description)
@@ -160,6 +182,7 @@ extension StatusReport {
         drops = status.drops
         builds = status.builds
         refusals = status.refusals
+        watching = WatchingReport(status.watching)
     }
 }
 

@@ -1,0 +1,135 @@
+internal import EventLoop
+internal import Links
+internal import Wire
+
+/// One thing that an operator wants to know of his node.
+public struct CheckItem: Sendable, Hashable {
+    /// What was found.
+    public enum Verdict: String, Sendable {
+        /// As it must be.
+        case good
+        /// It keeps the node from serving.
+        case bad
+        /// Not known: others could not tell.
+        case unknown
+        /// Under way.
+        case pending
+    }
+
+    /// What was looked at, in a word.
+    public var name: String
+    /// What was found.
+    public var verdict: Verdict
+    /// The same in words, and what to do.
+    public var text: String
+
+    /// What was found of `name`.
+    public init(_ name: String, _ verdict: Verdict, _ text: String) {
+        self.name = name
+        self.verdict = verdict
+        self.text = text
+    }
+}
+
+/// Asks other nodes whether they reach this one and have taken its descriptor.
+final class SelfCheck {
+    /// How many others are asked.
+    private static let asked = 3
+    /// How long others have to hear of this node before they are asked, and how long the whole may take.
+    private static let settling = TimeSpan.seconds(2)
+    private static let limit = TimeSpan.seconds(15)
+    /// For how long what was found stays.
+    private static let freshness = TimeSpan.seconds(30)
+
+    private let links: Links
+    private let node: NodeID
+    private let loop: Loop
+    /// The links to other nodes.
+    var neighbours: () -> [LinkID] = { [] }
+    /// This node's own descriptor.
+    var descriptor: () -> [UInt8]? = { nil }
+    private var began: Instant?
+    private var questions = 0
+    private var answers = 0
+    /// What each of those who answered says of each address: 0 not reached, 1 reached, 2 no route.
+    private var reached: [[UInt8]] = []
+    /// Who holds the present descriptor, and who another or none.
+    private var accepted = 0, missing = 0
+
+    init(links: Links, loop: Loop, node: NodeID) {
+        self.links = links
+        self.loop = loop
+        self.node = node
+    }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+
+    /// Begins, unless what was found is fresh, and asks as soon as there is someone to ask.
+    func advance() {
+        if let began, isDone, now - began > Self.freshness { self.began = nil }
+        if began == nil {
+            began = now
+            (questions, answers, accepted, missing, reached) = (0, 0, 0, 0, [])
+        }
+        guard questions == 0, let began, now - began >= Self.settling else { return }
+        for link in neighbours().shuffled().prefix(Self.asked) { ask(link) }
+    }
+
+    private func ask(_ link: LinkID) {
+        questions += 2
+        let began = began
+        links.request(on: link, .linkBack, body: [], timeout: .seconds(10)) { [weak self] result in
+            guard let self, self.began == began else { return }
+            answers += 1
+            if case .success(let body) = result { reached.append(body) }
+        }
+        links.request(on: link, .getDescriptor, body: node.key.array, timeout: .seconds(5)) { [weak self] result in
+            guard let self, self.began == began else { return }
+            answers += 1
+            guard case .success(let body) = result else { return }
+            if body == descriptor() { accepted += 1 } else { missing += 1 }
+        }
+    }
+
+    /// Whether nothing more will be found.
+    var isDone: Bool {
+        guard let began else { return false }
+        return questions > 0 && answers == questions || now - began > Self.limit
+    }
+
+    /// What was found for these addresses, in the order of the descriptor.
+    func items(_ addresses: [Endpoint]) -> [CheckItem] {
+        var items: [CheckItem] = []
+        for (place, address) in addresses.enumerated() {
+            let said = reached.compactMap { place < $0.count ? $0[place] : nil }
+            let (yes, no) = (said.count { $0 == 1 }, said.count { $0 == 0 })
+            let name = "reachable"
+            if yes > 0 {
+                items.append(CheckItem(name, .good, "\(yes) of \(yes + no) nodes asked made a new link to \(address)"))
+            } else if no > 0 {
+                items.append(
+                    CheckItem(
+                        name, .bad,
+                        "none of \(no) nodes asked could make a link to \(address); open this UDP port in the firewall, and "
+                            + "forward it where there is NAT"))
+            } else {
+                let text =
+                    said.isEmpty
+                    ? "no node could be asked whether it reaches \(address)" : "no node asked has a route to \(address)"
+                items.append(CheckItem(name, isDone ? .unknown : .pending, text))
+            }
+        }
+        if accepted > 0 {
+            items.append(
+                CheckItem("descriptor", .good, "\(accepted) of \(accepted + missing) nodes asked have taken it"))
+        } else if missing > 0 {
+            items.append(
+                CheckItem(
+                    "descriptor", .bad,
+                    "none of \(missing) nodes asked has taken it; look at the clock and at the registry"))
+        } else {
+            items.append(CheckItem("descriptor", isDone ? .unknown : .pending, "no node could be asked for it"))
+        }
+        return items
+    }
+}

@@ -1,0 +1,94 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Watch
+internal import Wire
+
+/// The client that a node is when it tests others: links without an identity, from ports of their own.
+final class TestClient: PacketHandler, ControlHandler {
+    private let links: Links
+    private let network: NetworkFile
+    private var tests: [UInt64: TestPath] = [:]
+    private var randoms = PathIDSequence()
+    private var nextIndex: UInt32 = 0
+
+    init(on loop: Loop, network: NetworkFile) throws {
+        self.network = network
+        var setup = LinksConfiguration(
+            network: LinkNetwork(id: network.id, packetSize: network.packetSize),
+            listen: [.anyIPv4(port: 0), .anyIPv6(port: 0)])
+        setup.mayLackFamily = true
+        setup.maximumLinks = 256
+        links = try Links(on: loop, configuration: setup, identity: nil)
+        links.client = self
+        links.control = self
+    }
+
+    /// Whether this machine has a route to one of the addresses.
+    func reaches(_ addresses: [Endpoint]) -> Bool { addresses.contains { links.reaches($0) } }
+
+    /// Tests the hop at `place` of a path over `hops`, by a link that is made for it.
+    func test(
+        _ hops: [TestHop], place: Int, wantsCapacity: Bool, completion: @escaping (TestOutcome, TimeSpan) -> Void
+    ) {
+        nextIndex = (nextIndex + 1) & 0xffff
+        let pathID = PathID.make(worker: 0, index: nextIndex | PathID.clientBit, random: randoms.next())
+        let first = NodeID(hops[0].target.node)
+        // A link that is there from an earlier test says nothing of whether a new one could be made.
+        if let link = links.existingLink(to: first), !tests.values.contains(where: { $0.link == link }) {
+            links.close(link)
+        }
+        let test = TestPath(
+            links: links, network: network.id, packetSize: network.packetSize, hops: hops, place: place,
+            wantsCapacity: wantsCapacity, pathID: pathID
+        ) { [weak self] outcome, duration in
+            self?.tests[pathID] = nil
+            completion(outcome, duration)
+        }
+        tests[pathID] = test
+        test.start()
+    }
+
+    /// Makes a new link to `node` at one of `addresses` alone, and says whether it stood in time.
+    func reach(_ node: NodeID, at address: Endpoint, completion: @escaping (Bool) -> Void) {
+        if let link = links.existingLink(to: node) { links.close(link) }
+        links.link(to: node, at: [address], limit: TestPath.linkLimit) { [weak self] link in
+            if let link { self?.links.close(link) }
+            completion(link != nil)
+        }
+    }
+
+    /// Ends all tests and links.
+    func close(completion: @escaping () -> Void) {
+        for test in tests.values { test.cancel() }
+        tests = [:]
+        links.closeAll(completion: completion)
+    }
+
+    // MARK: Links
+
+    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+        for index in 0..<packets.count {
+            let arrival = packets[index]
+            guard let test = tests[arrival.pathID], test.link == arrival.link else { continue }
+            var packet = packets.packet(index)
+            if test.received(&packet) { _ = links.commit(arrival) }
+        }
+    }
+
+    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        guard message == .destroy else { return links.refuse(responder) }
+        var reader = ByteReader(body.rawSpan)
+        if let pathID = try? reader.u64(), let test = tests[pathID], test.link == link { test.lost() }
+        links.answer(responder, [])
+    }
+
+    func linkUp(_ link: LinkID, peer: LinkPeer) {}
+
+    func linkDown(_ link: LinkID, reason: LinkDownReason) {
+        for test in tests.values where test.link == link { test.lost() }
+    }
+}

@@ -1,0 +1,343 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Logging
+internal import Onion
+internal import OnionCrypto
+internal import Registry
+internal import Watch
+internal import Wire
+
+/// Watches other nodes: tests them as a client would, votes where the ledger asks, and warns its own operator.
+final class Watching {
+    /// How many intervals without a client are a reason to warn: that none comes by chance is less likely than one in a million.
+    private static let quietIntervals: Int64 = 40
+    /// How many reasons to warn by others are remembered, and for how long.
+    private static let suspicionTime = TimeSpan.seconds(600)
+
+    private let links: Links
+    private let loop: Loop
+    private let network: NetworkFile
+    private let node: NodeID
+    private let identity: LinkIdentity
+    private let gossip: Gossip
+    private let log: Logger
+    private let client: TestClient
+    private let timing: Tester.Timing
+    private var tester: Tester
+    private var jury: Jury
+    private var snapshot: Snapshot
+    private var state: RegistryState?
+    private var durations: [TimeSpan] = []
+    private var reported: [NodeID: Instant] = [:]
+    private var nextReport: Instant
+    private var lastClient: Instant
+    private var suspected: (at: Instant, count: Int)?
+    private var toldWarning: String?
+    private var isClosed = false
+    /// Nodes whose links are asked for back, by who asked last.
+    private var linkBacks: [NodeID: Instant] = [:]
+    /// Hands an operation to the ledger.
+    var submit: (RegistryOperation) -> Void = { _ in }
+    /// Hears of each passed test and of each node that has become dead.
+    var onResult: (NodeID, Bool) -> Void = { _, _ in }
+
+    init(
+        links: Links, loop: Loop, network: NetworkFile, identity: LinkIdentity, gossip: Gossip, snapshot: Snapshot,
+        log: Logger
+    ) throws {
+        self.links = links
+        self.loop = loop
+        self.network = network
+        self.identity = identity
+        self.gossip = gossip
+        self.snapshot = snapshot
+        self.log = log
+        node = NodeID(identity.nodeID)
+        client = try TestClient(on: loop, network: network)
+        let now = Instant(nanoseconds: loop.now)
+        timing = Tester.Timing(epochSeconds: network.epochSeconds)
+        tester = Tester(timing: timing, seed: SecureRandom.u64(), now: now + timing.interval)
+        jury = Jury(node: node, patience: max(.seconds(4), timing.interval))
+        nextReport = now + timing.measureAfter
+        lastClient = now
+        follow(snapshot)
+    }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+
+    // MARK: Whom to watch
+
+    /// Goes on with the nodes of a newer snapshot.
+    func follow(_ snapshot: Snapshot) {
+        self.snapshot = snapshot
+        if state == nil { watch(snapshot.entries.lazy.filter(\.isListed).map(\.node)) }
+    }
+
+    /// Goes on with a newer state of the ledger.
+    func follow(_ state: RegistryState) {
+        self.state = state
+        jury.follow(state)
+        watch(state.nodes.lazy.filter { $0.value.standing != .open }.map(\.key))
+    }
+
+    private func watch(_ nodes: some Sequence<NodeID>) {
+        tester.follow(nodes.filter { $0 != node }.sorted())
+        let records = tester.records
+        reported = reported.filter { records[$0.key] != nil }
+    }
+
+    // MARK: Tests
+
+    /// Begins tests that are due, and draws conclusions; to be called once a second or more often.
+    func tick() {
+        guard !isClosed else { return }
+        while let next = tester.next(now) { test(next) }
+        perform(jury.consider(tester, now: now))
+        report()
+        tellWarning()
+    }
+
+    /// Builds a path with `node` in it: at its beginning, or in its middle, where it sees nothing of this node.
+    private func test(_ tested: NodeID) {
+        let others = thirds(without: tested)
+        guard let hop = hop(tested) else {
+            // Who has published nothing for so long cannot be used by anyone.
+            return tester.finished(tested, isOverdue(tested) ? .failed : .unclear, now: now)
+        }
+        guard let last = others.first else { return tester.finished(tested, .unclear, now: now) }
+        let mayHide =
+            others.count >= 2 && snapshot.isStaked(tested) && tester.records[tested].map { !$0.isInDoubt } ?? false
+        var hops = [hop] + others.prefix(2)
+        var place = 0
+        if mayHide, Bool.random(), client.reaches(last.addresses) {
+            hops = [last, hop, others[1]]
+            place = 1
+        }
+        guard client.reaches(hops[0].addresses) else { return tester.finished(tested, .unclear, now: now) }
+        let wantsCapacity = tester.wantsCapacity(of: tested, now: now)
+        client.test(hops, place: place, wantsCapacity: wantsCapacity) { [weak self] outcome, duration in
+            self?.finished(tested, outcome, duration)
+        }
+    }
+
+    /// A staked node without a descriptor is given two epochs to publish one.
+    private func isOverdue(_ node: NodeID) -> Bool {
+        guard let since = state?.nodes[node]?.activeSince else { return false }
+        return links.time.seconds > since + 2 * network.epochSeconds + 10
+    }
+
+    private func hop(_ node: NodeID) -> TestHop? {
+        guard let descriptor = gossip.descriptors.descriptor(of: node, at: links.time)?.descriptor else { return nil }
+        let offered = descriptor.suites
+        let suite: Suite = offered & 1 != 0 && Suite.aes256gcm.isAvailable ? .aes256gcm : .chacha20poly1305
+        return TestHop(
+            target: HopTarget(node: node.key, onionKey: descriptor.onionKey, suite: suite),
+            addresses: descriptor.addresses)
+    }
+
+    /// Two staked nodes to go on to, at random; those without failures first.
+    private func thirds(without tested: NodeID) -> [TestHop] {
+        let records = tester.records
+        let staked = snapshot.entries.filter { $0.isStaked && $0.node != tested && $0.node != node }.map(\.node)
+        var chosen: [TestHop] = []
+        for isGood in [true, false] {
+            for other in staked.shuffled() where (records[other]?.isInDoubt == true) != isGood {
+                guard chosen.count < 2 else { return chosen }
+                if let hop = hop(other) { chosen.append(hop) }
+            }
+        }
+        return chosen
+    }
+
+    private func finished(_ tested: NodeID, _ outcome: TestOutcome, _ duration: TimeSpan) {
+        let wasDead = tester.isDead(tested, now: now)
+        tester.finished(tested, outcome, now: now)
+        switch outcome {
+        case .passed:
+            if duration > .zero {
+                if durations.count >= 100 { durations.removeFirst() }
+                durations.append(duration)
+            }
+            onResult(tested, true)
+        case .failed:
+            if !wasDead, tester.isDead(tested, now: now), !isBlind {
+                log.notice("a node does not serve", metadata: ["dead": "\(tester.dead(now).count)"])
+                onResult(tested, false)
+            }
+        case .unclear: break
+        }
+        guard !isClosed else { return }
+        perform(jury.consider(tester, now: now))
+    }
+
+    private var isBlind: Bool {
+        tester.isBlind(
+            among: { [snapshot, state] in state?.nodes[$0]?.standing == .active || snapshot.isStaked($0) }, now: now)
+    }
+
+    // MARK: The jury
+
+    private func perform(_ actions: [Jury.Action]) {
+        for action in actions {
+            switch action {
+            case .ask(let ballot, let judges):
+                let verb = ballot.verdict == .recommission ? "serves again" : "is to be judged"
+                log.info("a node \(verb)", metadata: ["height": "\(ballot.height)"])
+                for judge in judges + [ballot.node] { send(.suspect, ballot.encoded, to: judge) }
+            case .vote(let ballot): vote(ballot)
+            case .spread(let votes, let judges): for judge in judges { spread(votes, to: judge) }
+            case .submit(let action): submit(RegistryOperation(unsigned: action, network: network.id))
+            }
+        }
+    }
+
+    private func vote(_ ballot: Ballot) {
+        guard let block = state?.quorums.last(where: { $0.height == ballot.height })?.block else { return }
+        let message = RegistryOperation.ballot(
+            ballot.verdict, on: ballot.node, height: ballot.height, block: block, network: network.id)
+        perform(jury.voted(ballot, signature: identity.signingKey.sign(message.rawSpan), now: now))
+    }
+
+    private func send(_ message: ControlMessage, _ body: [UInt8], to peer: NodeID) {
+        guard peer != node, let addresses = gossip.addresses(of: peer) else { return }
+        links.link(to: peer, at: addresses) { [weak self] result in
+            if let self, case .success(let link) = result { links.send(on: link, message, body: body) }
+        }
+    }
+
+    private func spread(_ votes: BallotVotes, to peer: NodeID) {
+        guard peer != node, let addresses = gossip.addresses(of: peer) else { return }
+        links.link(to: peer, at: addresses) { [weak self] result in
+            guard let self, case .success(let link) = result else { return }
+            links.request(on: link, .votes, body: votes.encoded) { [weak self] result in
+                guard let self, case .success(let body) = result,
+                    let answer = try? BallotVotes(decoding: body.rawSpan), answer.ballot == votes.ballot,
+                    let taken = jury.take(answer, now: now)
+                else { return }
+                perform(taken.actions)
+            }
+        }
+    }
+
+    /// Reports what was measured, where this node is in the newest quorum.
+    private func report() {
+        guard now >= nextReport, let found = jury.measurements(of: tester, reported: reported) else { return }
+        nextReport = now + max(timing.interval, .seconds(1))
+        for measurement in found.measured { reported[measurement.node] = now }
+        submit(
+            RegistryOperation(
+                reporting: found.measured, height: found.height, network: network.id, nodeKey: identity.signingKey))
+    }
+
+    // MARK: Messages
+
+    /// Another node asks this one to look at a node, or tells it that it is looked at itself; nil is to be refused.
+    func suspect(_ body: [UInt8]) -> [UInt8]? {
+        guard let ballot = try? Ballot(decoding: body.rawSpan) else { return nil }
+        if ballot.node == node {
+            if ballot.verdict != .recommission {
+                let count = suspected.map { now - $0.at <= Self.suspicionTime ? $0.count : 0 } ?? 0
+                suspected = (now, count + 1)
+            }
+        } else if jury.asked(ballot, now: now) {
+            tester.hurry(ballot.node, now: now)
+        }
+        return []
+    }
+
+    /// Votes of another member of a quorum; the answer is those that are held here, nil is to be refused.
+    func votes(_ body: [UInt8]) -> [UInt8]? {
+        guard let votes = try? BallotVotes(decoding: body.rawSpan), let taken = jury.take(votes, now: now) else {
+            return nil
+        }
+        if taken.isAsked { tester.hurry(votes.ballot.node, now: now) }
+        perform(taken.actions)
+        return taken.answer.encoded
+    }
+
+    /// Answers a node that asks whether it can be reached: one byte for each address of its descriptor, 1 where it can.
+    func linkBack(from peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) {
+        linkBacks = linkBacks.filter { now - $0.value < .seconds(10) }
+        guard linkBacks[peer] == nil, linkBacks.count < 64,
+            let addresses = gossip.descriptors.descriptor(of: peer, at: links.time)?.descriptor.addresses
+        else { return answer(nil) }
+        linkBacks[peer] = now
+        reach(peer, addresses, [], answer)
+    }
+
+    private func reach(
+        _ peer: NodeID, _ addresses: [Endpoint], _ results: [UInt8], _ answer: @escaping ([UInt8]?) -> Void
+    ) {
+        guard results.count < addresses.count else { return answer(results) }
+        let address = addresses[results.count]
+        // 2: this node has no route there.
+        guard client.reaches([address]) else { return reach(peer, addresses, results + [2], answer) }
+        client.reach(peer, at: address) { [weak self] isReached in
+            self?.reach(peer, addresses, results + [isReached ? 1 : 0], answer)
+        }
+    }
+
+    // MARK: The operator
+
+    /// A client has made a link, as every test does.
+    func clientCame() { lastClient = now }
+
+    /// What the operator must know, in one sentence.
+    private var warning: String? {
+        let own = state?.nodes[node]?.standing
+        if own == .decommissioned || own == nil && snapshot.entry(of: node)?.state == .suspended {
+            return
+                "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
+                + "tests; see that its UDP port can be reached, and run 'tunic relay --check'."
+        }
+        if let suspected, suspected.count >= 2, now - suspected.at <= Self.suspicionTime {
+            return "Other nodes report that this one does not serve; run 'tunic relay --check'."
+        }
+        let quiet = timing.interval * Self.quietIntervals
+        if now - lastClient > quiet, tester.records.count >= 3 {
+            return
+                "No client and no test of another node has come for \(Int((now - lastClient).inSeconds)) s: this node may "
+                + "not be reachable; see that its UDP port is open, and run 'tunic relay --check'."
+        }
+        return nil
+    }
+
+    private func tellWarning() {
+        let warning = warning
+        let kind = warning.map { String($0.prefix(24)) }
+        guard kind != toldWarning else { return }
+        toldWarning = kind
+        if let warning { log.warning("\(warning)") } else { log.notice("the node is tested again and passes") }
+    }
+
+    /// What it has come to.
+    var status: WatchingStatus {
+        var status = WatchingStatus()
+        status.watched = tester.records.count
+        status.dead = tester.dead(now).count
+        (status.tests, status.passed, status.failed) = (tester.begun, tester.passed, tester.failed)
+        status.durations = durations.sorted()
+        (status.votes, status.verdicts) = (jury.cast, jury.submitted)
+        status.sinceClient = now - lastClient
+        status.warning = warning
+        return status
+    }
+
+    /// What is known of each node, by id.
+    var nodeTests: [NodeTest] {
+        let now = now
+        return tester.records.sorted { $0.key < $1.key }.map { node, record in
+            NodeTest(
+                node: node, sinceTest: now - record.lastTest, sincePass: record.lastPass.map { now - $0 },
+                marks: record.marks, capacity: record.capacity)
+        }
+    }
+
+    /// Ends all tests.
+    func close(completion: @escaping () -> Void) {
+        isClosed = true
+        client.close(completion: completion)
+    }
+}

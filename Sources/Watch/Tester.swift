@@ -1,0 +1,212 @@
+public import Wire
+
+/// Whom to test next, and what the tests say: each node watches random others (docs/protocol.md, "Watching one another").
+///
+/// It does no I/O and keeps no clock: it names a node to be tested, and is told what came of it. Failures are looked at again,
+/// each after a longer wait; a node is called dead only after several, and only by a tester that reaches most others.
+public struct Tester: Sendable {
+    /// When to test.
+    public struct Timing: Hashable, Sendable {
+        /// Between two tests of random nodes.
+        public var interval: TimeSpan
+        /// Before a failed node is tested again; doubles each time.
+        public var firstRetry: TimeSpan
+        /// The longest wait before a failed node is tested again.
+        public var longestRetry: TimeSpan
+        /// How long a capacity counts before it is measured again.
+        public var measureAfter: TimeSpan
+        /// How long a test's result says something.
+        public var freshness: TimeSpan
+
+        /// The times that suit epochs of so many seconds: a random test each 1 to 30 s.
+        public init(epochSeconds: UInt64) {
+            let epoch = Int64(clamping: min(epochSeconds, 604_800))
+            interval = .milliseconds(min(30_000, max(1_000, epoch * 1_000 / 60)))
+            firstRetry = interval
+            longestRetry = .seconds(max(8, epoch / 4))
+            measureAfter = .seconds(max(5, epoch * 6))
+            freshness = .seconds(max(60, epoch))
+        }
+    }
+
+    /// From how many marks on a node counts as dead.
+    public static let deadMarks = 3
+    /// How many tests in a row may say nothing before they count as failed.
+    private static let unclearLimit = 4
+    /// The most marks, so that a node that is back is seen to be.
+    private static let maximumMarks = 6
+    /// After how many passed tests in a row a node counts as well.
+    public static let wellPasses = 2
+    /// How many tests may be under way.
+    public static let testsAtOnce = 8
+
+    private let timing: Timing
+    private var random: SeededGenerator
+    private var nodes: [NodeID] = []
+    /// What is known, of watched nodes alone.
+    public private(set) var records: [NodeID: TestRecord] = [:]
+    private var underWay: Set<NodeID> = []
+    /// Nodes to be tested out of turn, first come first.
+    private var hurried: [NodeID] = []
+    private var nextRandom: Instant
+    /// Tests that were begun, passed and failed.
+    public private(set) var begun: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
+
+    /// A tester that watches nobody yet; `seed` decides whom it picks.
+    public init(timing: Timing, seed: UInt64, now: Instant) {
+        self.timing = timing
+        random = SeededGenerator(seed: seed)
+        nextRandom = now
+    }
+
+    /// Watches these nodes from now on, itself not among them; what was known of others is forgotten.
+    public mutating func follow(_ nodes: [NodeID]) {
+        guard nodes != self.nodes else { return }
+        self.nodes = nodes
+        let watched = Set(nodes)
+        records = records.filter { watched.contains($0.key) }
+        hurried.removeAll { !watched.contains($0) }
+    }
+
+    /// The node to test now, or nil when none is due; the caller tells what came of it by ``finished(_:_:now:)``.
+    public mutating func next(_ now: Instant) -> NodeID? {
+        guard underWay.count < Self.testsAtOnce else { return nil }
+        while let node = hurried.popLast() {
+            if !underWay.contains(node) { return begin(node) }
+        }
+        if let due = records.first(where: { entry in
+            entry.value.retry.map { $0 <= now } ?? false && !underWay.contains(entry.key)
+        }) {
+            return begin(due.key)
+        }
+        guard now >= nextRandom, !nodes.isEmpty else { return nil }
+        // Not all nodes at the same moments: half to one and a half of the interval.
+        let half = timing.interval.nanoseconds / 2
+        nextRandom = now + TimeSpan(nanoseconds: half + Int64(random.next() % UInt64(max(1, 2 * half))))
+        let picked = nodes[Int(random.next() % UInt64(nodes.count))]
+        return underWay.contains(picked) ? nil : begin(picked)
+    }
+
+    private mutating func begin(_ node: NodeID) -> NodeID {
+        underWay.insert(node)
+        records[node]?.retry = nil
+        begun += 1
+        return node
+    }
+
+    /// Whether the test that begins now is to measure the node's capacity too.
+    public func wantsCapacity(of node: NodeID, now: Instant) -> Bool {
+        guard let measured = records[node]?.measured else { return true }
+        return now - measured >= timing.measureAfter
+    }
+
+    /// A test has ended.
+    public mutating func finished(_ node: NodeID, _ outcome: TestOutcome, now: Instant) {
+        guard underWay.remove(node) != nil, nodes.contains(node) else { return }
+        var record = records[node] ?? TestRecord(lastTest: now)
+        var outcome = outcome
+        if outcome == .unclear {
+            record.unclear += 1
+            // Once or twice others may be at fault, by chance; a node that never leads anywhere is useless.
+            if record.unclear >= Self.unclearLimit { outcome = .failed }
+        } else {
+            record.unclear = 0
+        }
+        switch outcome {
+        case .passed(let capacity):
+            passed += 1
+            record.lastTest = now
+            record.lastPass = now
+            record.marks = max(0, record.marks - 1)
+            record.passes = min(record.passes + 1, 1_000)
+            record.retries = 0
+            // One that has marks, or has not shown itself well, is looked at again soon.
+            record.retry = record.marks > 0 || record.passes < Self.wellPasses ? now + timing.firstRetry : nil
+            if let capacity {
+                record.capacity = capacity
+                record.measured = now
+            }
+        case .failed:
+            failed += 1
+            record.lastTest = now
+            record.marks = min(record.marks + 1, Self.maximumMarks)
+            record.passes = 0
+            backOff(&record, now)
+        case .unclear:
+            backOff(&record, now)
+        }
+        records[node] = record
+    }
+
+    private func backOff(_ record: inout TestRecord, _ now: Instant) {
+        let wait = timing.firstRetry * (1 << Int64(min(record.retries, 12)))
+        record.retry = now + min(wait, timing.longestRetry)
+        record.retries += 1
+    }
+
+    /// Has `node` tested soon, because others ask for it; no sooner after a failure than the first retry comes.
+    public mutating func hurry(_ node: NodeID, now: Instant) {
+        guard nodes.contains(node), !underWay.contains(node), !hurried.contains(node) else { return }
+        if let record = records[node], let retry = record.retry {
+            records[node]?.retry = min(retry, max(record.lastTest + timing.firstRetry, now))
+            return
+        }
+        if hurried.count >= 64 { hurried.removeFirst() }
+        hurried.insert(node, at: 0)
+    }
+
+    // MARK: What the tests say
+
+    /// Whether the node did not serve in several tests, lately.
+    public func isDead(_ node: NodeID, now: Instant) -> Bool {
+        guard let record = records[node], record.marks >= Self.deadMarks, record.passes == 0 else { return false }
+        return now - record.lastTest <= max(timing.freshness, timing.longestRetry + timing.longestRetry)
+    }
+
+    /// Whether the node served in the last tests, lately.
+    public func isWell(_ node: NodeID, now: Instant) -> Bool {
+        guard let record = records[node], record.passes >= Self.wellPasses, record.marks < Self.deadMarks,
+            let pass = record.lastPass
+        else { return false }
+        return now - pass <= timing.freshness
+    }
+
+    /// The nodes that count as dead, by id.
+    public func dead(_ now: Instant) -> [NodeID] { records.keys.filter { isDead($0, now: now) }.sorted() }
+
+    /// Whether so many nodes seem dead that the fault is more likely here: more than a third of those tested, and two at least.
+    ///
+    /// Such a tester accuses nobody. So a split of the network costs no one his stake.
+    public func isBlind(among active: (NodeID) -> Bool, now: Instant) -> Bool {
+        var (tested, dead) = (0, 0)
+        for (node, record) in records where active(node) && now - record.lastTest <= timing.freshness {
+            tested += 1
+            if record.marks > 0, record.passes == 0 { dead += 1 }
+        }
+        return dead > max(2, tested / 3)
+    }
+
+    /// When ``next(_:)`` may name a node, at the latest.
+    public var nextDeadline: Instant {
+        var deadline = nextRandom
+        for record in records.values { if let retry = record.retry, retry < deadline { deadline = retry } }
+        return deadline
+    }
+}
+
+/// A generator of numbers by a seed (splitmix64): for choices that need not be unguessable.
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    /// The generator of `seed`.
+    public init(seed: UInt64) { state = seed }
+
+    /// The next number.
+    public mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = state
+        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+        return value ^ value >> 31
+    }
+}

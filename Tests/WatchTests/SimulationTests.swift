@@ -1,0 +1,99 @@
+import Registry
+import Testing
+import Wire
+
+@testable import Watch
+
+/// Whole networks that judge one another, by seed.
+struct SimulationTests {
+    @Test(arguments: [1, 2]) func aDeadNodeIsDecommissionedWithinItsCreditAndLaterPutOut(_ seed: UInt64) throws {
+        let world = try World(20, seed: seed) { $0.creditAtStart = 300 }
+        world.reaches = { a, b, time in !((a == 4 || b == 4) && time >= 100) }
+        world.run(until: 220)
+        let verdict = try #require(world.verdicts.first)
+        #expect(world.verdicts.count == 1 && verdict.verdict == .decommission && verdict.node == 4)
+        #expect(verdict.time < 100 + 120, "after \(verdict.time - 100) s")
+        #expect(world.standing(4) == .decommissioned)
+        world.run(until: 700)
+        #expect(world.standing(4) == nil)
+        #expect(world.state.locks.count == 1 && world.state.isBalanced)
+        #expect(world.verdicts.count == 1)
+    }
+
+    @Test(arguments: [1, 2]) func aNodeThatIsBackIsRecommissioned(_ seed: UInt64) throws {
+        let world = try World(20, seed: seed)
+        world.reaches = { a, b, time in !((a == 4 || b == 4) && time >= 100 && time < 250) }
+        world.run(until: 250)
+        #expect(world.standing(4) == .decommissioned)
+        world.run(until: 340)
+        #expect(world.standing(4) == .active)
+        #expect(world.verdicts.map(\.verdict) == [.decommission, .recommission])
+        // It stays so.
+        world.run(until: 600)
+        #expect(world.verdicts.count == 2)
+    }
+
+    @Test(arguments: [5, 20]) func inAQuietNetworkNobodyIsJudged(_ count: Int) throws {
+        let world = try World(count, seed: 7)
+        world.run(until: 300)
+        #expect(world.verdicts.isEmpty && world.refused == 0)
+        // About one test a second of each node at this epoch, and one more for each pair at first.
+        #expect(world.tests < count * 300 * 2 + count * count * 2)
+    }
+
+    @Test(arguments: [1, 2]) func sixFalseAccusersOfTenPutNobodyOut(_ seed: UInt64) throws {
+        // Eleven nodes, so that every quorum is the ten others: six of them lie all the time.
+        let world = try World(11, seed: seed)
+        world.liars = [0, 1, 2, 3, 4, 5]
+        world.run(until: 400)
+        #expect(world.verdicts.isEmpty)
+        for number in 0..<11 { #expect(world.standing(number) == .active) }
+    }
+
+    @Test func sevenFalseAccusersOfTenDo() throws {
+        let world = try World(11, seed: 1)
+        world.liars = [0, 1, 2, 3, 4, 5, 6]
+        world.run(until: 60)
+        #expect(!world.verdicts.isEmpty)
+    }
+
+    @Test(arguments: [1, 2]) func aThirdOfLiarsCannotSaveADeadNodeNorPutOutAnother(_ seed: UInt64) throws {
+        let world = try World(30, seed: seed)
+        world.liars = Set(0..<6)
+        world.reaches = { a, b, time in !((a == 20 || b == 20) && time >= 60) }
+        world.run(until: 300)
+        #expect(world.verdicts.map(\.node) == [20])
+    }
+
+    @Test(arguments: [1, 2]) func aSplitNetworkPutsNobodyOut(_ seed: UInt64) throws {
+        let world = try World(20, seed: seed)
+        world.reaches = { a, b, time in time < 60 || time >= 400 || (a < 10) == (b < 10) }
+        world.run(until: 700)
+        #expect(world.verdicts.isEmpty)
+        for number in 0..<20 { #expect(world.standing(number) == .active) }
+    }
+
+    @Test(arguments: [1, 2]) func aNodeThatReachesNobodyAccusesNobody(_ seed: UInt64) throws {
+        let world = try World(20, seed: seed)
+        // Node 2 hears and is heard by messages of its own process only.
+        world.reaches = { a, b, time in a == b || !(a == 2 || b == 2) || time < 60 }
+        world.run(until: 300)
+        #expect(world.verdicts.allSatisfy { $0.node == 2 })
+        #expect(world.juries[2].cast == 0)
+    }
+
+    @Test(arguments: [1]) func aNodeThatFlapsUsesUpItsCredit(_ seed: UInt64) throws {
+        let world = try World(20, seed: seed) {
+            $0.creditAtStart = 300
+            $0.creditToDecommission = 60
+        }
+        // Away for two minutes of each three.
+        world.reaches = { a, b, time in !((a == 4 || b == 4) && time.truncatingRemainder(dividingBy: 180) >= 60) }
+        world.run(until: 1_500)
+        let own = world.verdicts.filter { $0.node == 4 }
+        #expect(own.count == world.verdicts.count)
+        #expect(world.standing(4) == nil, "\(own.map { "\($0.verdict) at \($0.time)" })")
+        // It is judged a few times, not at every turn of its flapping.
+        #expect(own.count <= 8)
+    }
+}
