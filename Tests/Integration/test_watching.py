@@ -1,0 +1,123 @@
+"""Nodes that watch one another on a running network, and `tunic relay --check`.
+
+By default the test sees a killed node decommissioned and, started again, recommissioned. TUNIC_WATCHING=long leaves it dead a second
+time until it is deregistered.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+import unittest
+
+from devnet import Devnet, ask, binary, wait_until
+from network import Network, free_port
+
+LONG = os.environ.get("TUNIC_WATCHING") == "long"
+
+
+class Watching(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.credit = 40
+        self.net = Devnet(
+            nodes=8, exits=2,
+            arguments=("--dir", str(pathlib.Path(folder.name) / "net"), "--epoch", "2", "--credit", str(self.credit),
+                "--path-use", "3"))
+        self.net.__enter__()
+        self.addCleanup(self.net.close)
+        self.started = None
+        self.addCleanup(self.stop)
+
+    def stop(self):
+        if self.started:
+            self.started.kill()
+            self.started.wait()
+
+    def states(self):
+        return {node["id"]: node["state"] for node in ask(self.net.nodes[0].control, "nodes")["nodes"]}
+
+    def state(self, node):
+        return self.states().get(node)
+
+    def wait_for(self, node, state, limit):
+        began = time.monotonic()
+        wait_until(lambda: self.state(node) == state, limit, interval=0.2)
+        return time.monotonic() - began
+
+    def test_a_dead_node_is_put_aside_and_comes_back(self):
+        victim = self.net.nodes[4]
+        node = ask(victim.control, "status")["node"]
+        wait_until(lambda: ask(self.net.nodes[0].control, "status")["watching"]["passed"] >= 4, 30, interval=0.2)
+        self.assertEqual(self.state(node), "active")
+        command = pathlib.Path(f"/proc/{victim.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+        if "--parent-fd" in command:
+            place = command.index("--parent-fd")
+            del command[place:place + 2]
+        victim.kill()
+        took = self.wait_for(node, "decommissioned", self.credit)
+        print(f"decommissioned {took:.1f} s after its end, of {self.credit} s of credit", flush=True)
+        # Nobody else is judged, and from the next snapshot on no new path leads over it.
+        self.assertEqual({state for other, state in self.states().items() if other != node}, {"active"})
+        since = time.monotonic() + 4
+        fresh = 0
+        while time.monotonic() < since + 4:
+            for path in ask(self.net.control, "paths")["paths"]:
+                if path["age_s"] < time.monotonic() - since:
+                    fresh += 1
+                    self.assertNotIn(node, path["hops"])
+            time.sleep(0.5)
+        self.assertGreater(fresh, 0)
+        self.started = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        took = self.wait_for(node, "active", 40)
+        print(f"recommissioned {took:.1f} s after its start", flush=True)
+        if not LONG:
+            return
+        self.stop()
+        self.started = None
+        self.wait_for(node, "decommissioned", 60)
+        took = self.wait_for(node, None, 3 * self.credit)
+        print(f"deregistered {took:.1f} s later", flush=True)
+
+    def test_tests_are_answered_in_time(self):
+        wait_until(lambda: ask(self.net.nodes[0].control, "status")["watching"]["passed"] >= 4, 30, interval=0.2)
+        for node in self.net.nodes:
+            watching = ask(node.control, "status")["watching"]
+            self.assertEqual(watching["failed"], 0)
+            self.assertEqual(watching["verdicts"], 0)
+
+
+class Check(unittest.TestCase):
+    def check(self, network, number, *arguments):
+        result = subprocess.run(
+            [binary(), "relay", "--check", "--json", "--network", network.file, "--data",
+             network.folder / "net" / f"node-{number + 1}", "--listen", network.addresses[number][0], *arguments],
+            capture_output=True, text=True, timeout=60)
+        return result.returncode, json.loads(result.stdout)
+
+    def test_an_operator_sees_whether_his_node_can_serve(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=0) as network:
+            network.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in network.nodes), 30)
+            # One that runs is asked, one that does not is started for it.
+            status, report = self.check(network, 0)
+            self.assertEqual((status, report["serves"]), (0, True), report)
+            for number in (1, 2):
+                network.nodes[number].process.kill()
+                network.nodes[number].process.wait()
+            status, report = self.check(network, 1)
+            self.assertEqual((status, report["serves"]), (0, True), report)
+            # Nobody reaches it where nothing listens.
+            port = free_port()
+            status, report = self.check(network, 2, "--public", f"127.0.0.1:{port}")
+            self.assertEqual(status, 69, report)
+            bad = [item["name"] for item in report["items"] if item["verdict"] == "bad"]
+            self.assertEqual(bad, ["reachable"])
+
+
+if __name__ == "__main__":
+    unittest.main()
