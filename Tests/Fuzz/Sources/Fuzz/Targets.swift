@@ -10,7 +10,8 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("socks", socks), ("destination", destination), ("open", open), ("reply", reply), ("text", text),
     ("frames", frames), ("descriptor", descriptor), ("descriptors", descriptors), ("snapshot", snapshot),
     ("network", network), ("link", link), ("datagram", datagram), ("build", build), ("relay", relay),
-    ("transport", transport), ("udp", udp), ("query", query), ("answer", answer),
+    ("transport", transport), ("udp", udp), ("query", query), ("answer", answer), ("ledger", ledger),
+    ("registry", registry),
 ]
 
 /// A conversation in two pieces, or byte by byte, ends as it does in one; the first byte of the input says where it is split.
