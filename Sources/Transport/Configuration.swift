@@ -28,7 +28,7 @@ public struct Configuration: Sendable {
     /// What one stream may hold unsent and unacknowledged; it starts at `InitialLimits.streamData` and grows with the
     /// congestion window.
     public var maxStreamSendBuffer = 8 << 20
-    /// What all streams together may hold unsent and unacknowledged, if six congestion windows are as much; one may hold
+    /// What all streams together may hold unsent and unacknowledged, if four congestion windows are as much; one may hold
     /// half as much as is left for others, and 4 KiB in any case.
     public var maxSendBuffer = 32 << 20
     /// How many streams of the peer may be open at once.

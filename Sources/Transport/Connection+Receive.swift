@@ -156,11 +156,9 @@ extension Connection {
 
     private mutating func raise(streams limit: UInt64) {
         guard limit > ownStreamLimit else { return }
+        // Whoever wanted one more has seen that there is none, whether or not it tried.
+        if ownStreamsOpened >= ownStreamLimit { tellStreams = true }
         ownStreamLimit = min(limit, 1 << 60)
-        if wantsStreams {
-            wantsStreams = false
-            tellStreams = true
-        }
     }
 
     private mutating func reset(peer id: UInt64, code: UInt64, finalSize: UInt64) -> ConnectionError? {

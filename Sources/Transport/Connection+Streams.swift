@@ -54,7 +54,7 @@ extension Connection {
 
     /// What a stream sends in one turn: enough that the app at the other end gets it in few pieces, little enough that the
     /// others do not wait long.
-    static let turn = 12 << 10
+    static let turn = 24 << 10
 
     /// A write below this, by a stream of which nothing is on its way, is a short one.
     private static let shortWrite = 1 << 10
@@ -124,7 +124,7 @@ extension Connection {
     /// What all streams together may hold now.
     ///
     /// It is what keeps the path full, however many they are, and not more: that would only fall out of the processor's cache.
-    var sendBudget: Int { min(configuration.maxSendBuffer, max(Self.leastSendBudget, window * 6)) }
+    var sendBudget: Int { min(configuration.maxSendBuffer, max(Self.leastSendBudget, window * 4)) }
 
     private static let leastSendBudget = 2 << 20
 
@@ -149,10 +149,7 @@ extension Connection {
     /// Opens a bidirectional stream; the peer learns of it with its first frame.
     public mutating func openStream() throws(StreamError) -> StreamID {
         guard !isClosed else { throw .connectionClosed }
-        guard streamsAvailable > 0 else {
-            wantsStreams = true
-            throw .limitReached
-        }
+        guard streamsAvailable > 0 else { throw .limitReached }
         let id = nextOwnStream
         nextOwnStream += 2
         ownStreamsOpened += 1

@@ -44,7 +44,6 @@ public struct Connection: ~Copyable {
     var ownStreamsOpened: UInt64 = 0
     var peerStreamsClosed: UInt64 = 0
     var maxStreamsWanted = false
-    var wantsStreams = false
     var tellStreams = false
 
     var sendLimit = UInt64(InitialLimits.data)

@@ -73,7 +73,7 @@ public enum Event: Equatable, Sendable {
     case stopSending(StreamID, code: UInt64)
     /// Both halves are done and the number is forgotten. Always the last event of a stream.
     case streamClosed(StreamID)
-    /// `openStream` will work again after it threw `limitReached`.
+    /// There were no more streams to open, and now there are.
     case streamsAvailable
     /// A datagram, put together if it came in pieces.
     case datagram(flow: UInt64, [UInt8])

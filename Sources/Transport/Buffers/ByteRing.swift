@@ -29,6 +29,12 @@ struct BytePool: ~Copyable {
 
     private static func index(_ capacity: Int) -> Int { capacity.trailingZeroBitCount - smallestShift }
 
+    /// Whether `take` would find a buffer of this size.
+    func keeps(_ capacity: Int) -> Bool {
+        let index = Self.index(capacity)
+        return unsafe index < Self.classes && !free[index].isEmpty
+    }
+
     mutating func take(_ capacity: Int) -> UnsafeMutableRawPointer {
         lent += capacity
         let index = Self.index(capacity)
@@ -58,6 +64,13 @@ struct BytePool: ~Copyable {
 struct ByteRing: ~Copyable {
     private var buffer: UnsafeMutableRawPointer?
     private(set) var capacity = 0
+    /// The offset whose byte stands first: what comes into an empty ring lies in one piece, and is shown in one.
+    private var origin: UInt64 = 0
+    /// What the ring had when it was released.
+    ///
+    /// The next burst will be like the last, and a ring that has grown once need not copy its way up again. Only what the pool keeps
+    /// anyway is taken for that.
+    private var expected: Int32 = 0
 
     init() { unsafe buffer = nil }
 
@@ -66,38 +79,39 @@ struct ByteRing: ~Copyable {
     /// Makes room for `size` bytes, keeping those at `low..<high`.
     mutating func reserve(_ size: Int, keeping low: UInt64, _ high: UInt64, pool: inout BytePool) {
         guard size > capacity else { return }
-        let larger = BytePool.capacity(for: size)
+        var larger = BytePool.capacity(for: size)
+        if capacity == 0, larger < Int(expected), pool.keeps(Int(expected)) { larger = Int(expected) }
         let target = unsafe pool.take(larger)
         if let old = unsafe buffer {
-            let mask = UInt64(capacity - 1)
-            let newMask = UInt64(larger - 1)
-            var offset = low
-            while offset < high {
-                let from = Int(offset & mask)
-                let to = Int(offset & newMask)
-                let run = min(Int(high - offset), capacity - from, larger - to)
-                unsafe target.advanced(by: to).copyMemory(from: old.advanced(by: from), byteCount: run)
-                offset += UInt64(run)
-            }
+            let count = Int(high - low)
+            let from = place(of: low)
+            let run = min(count, capacity - from)
+            unsafe target.copyMemory(from: old.advanced(by: from), byteCount: run)
+            unsafe target.advanced(by: run).copyMemory(from: old, byteCount: count - run)
             unsafe pool.give(old, capacity)
         }
+        origin = low
         unsafe buffer = target
         capacity = larger
     }
 
     /// Gives the memory back.
     mutating func release(to pool: inout BytePool) {
-        if let old = unsafe buffer { unsafe pool.give(old, capacity) }
+        guard let old = unsafe buffer else { return }
+        unsafe pool.give(old, capacity)
         unsafe buffer = nil
+        expected = Int32(truncatingIfNeeded: capacity)
         capacity = 0
     }
+
+    private func place(of offset: UInt64) -> Int { Int(truncatingIfNeeded: (offset &- origin) & UInt64(capacity - 1)) }
 
     /// Copies bytes in at `offset`.
     mutating func write(_ bytes: RawSpan, at offset: UInt64) {
         let count = bytes.byteCount
         guard count > 0 else { return }
         precondition(count <= capacity, "a ring takes what it has room for")
-        let from = Int(offset & UInt64(capacity - 1))
+        let from = place(of: offset)
         let run = min(count, capacity - from)
         unsafe bytes.withUnsafeBytes { source in
             guard let base = source.baseAddress, let buffer = unsafe buffer else { return }
@@ -112,7 +126,7 @@ struct ByteRing: ~Copyable {
         precondition(
             count <= capacity && position >= 0 && position + count <= target.byteCount,
             "a ring is read inside its bounds")
-        let from = Int(offset & UInt64(capacity - 1))
+        let from = place(of: offset)
         let run = min(count, capacity - from)
         unsafe target.withUnsafeMutableBytes { target in
             guard let base = unsafe target.baseAddress?.advanced(by: position), let buffer = unsafe buffer else {
@@ -127,7 +141,7 @@ struct ByteRing: ~Copyable {
     func withBytes<Result>(at offset: UInt64, count: Int, _ body: (RawSpan) -> Result) -> Result {
         guard count > 0, let buffer = unsafe buffer else { return body(RawSpan()) }
         precondition(count <= capacity, "a ring is read inside its bounds")
-        let from = Int(offset & UInt64(capacity - 1))
+        let from = place(of: offset)
         let run = min(count, capacity - from)
         let bytes = unsafe UnsafeRawBufferPointer(start: buffer.advanced(by: from), count: run)
         let span = unsafe RawSpan(_unsafeBytes: bytes)
