@@ -8,20 +8,33 @@ internal import Wire
 extension Links {
     func received(_ batch: inout ReceivedBatch) {
         guard !isClosing else { return }
-        table.now = now
-        sorted.removeAll()
-        table.sort(&batch, into: &sorted)
-
-        if sorted.relay.count > 0 { hand(&sorted.relay, to: relay) }
-        if sorted.client.count > 0 { hand(&sorted.client, to: client) }
-        noteCommits()
-        for number in 0..<sorted.control.count { takeControl(number, &batch) }
-        if !sorted.strangers.isEmpty { noteStrangers(&batch) }
-        for number in 0..<sorted.handshakes.count { takeHandshake(sorted.handshakes[number], &batch) }
+        if Self.takeData(&batch, &table, &sorted, now, relay, client) {
+            noteCommits()
+            for number in 0..<sorted.control.count { takeControl(number, &batch) }
+            if !sorted.strangers.isEmpty { noteStrangers(&batch) }
+            for number in 0..<sorted.handshakes.count { takeHandshake(sorted.handshakes[number], &batch) }
+        }
         armSweep()
     }
 
-    private func hand(_ packets: inout ReceivedPackets, to handler: (any PacketHandler)?) {
+    /// Sorts a batch and hands over what are data packets; true when there is more than those.
+    ///
+    /// One access to the table for all of it, for each costs as much as a packet.
+    private static func takeData(
+        _ batch: inout ReceivedBatch, _ table: inout LinkTable, _ sorted: inout SortedBatch, _ now: Instant,
+        _ relay: (any PacketHandler)?, _ client: (any PacketHandler)?
+    ) -> Bool {
+        table.now = now
+        sorted.removeAll()
+        table.sort(&batch, into: &sorted)
+        if sorted.relay.count > 0 { hand(&sorted.relay, to: relay, &table) }
+        if sorted.client.count > 0 { hand(&sorted.client, to: client, &table) }
+        return sorted.control.count > 0 || sorted.hasRarer || table.hasCommits
+    }
+
+    private static func hand(
+        _ packets: inout ReceivedPackets, to handler: (any PacketHandler)?, _ table: inout LinkTable
+    ) {
         guard let handler else {
             for _ in 0..<packets.count { table.drop(.unknownPath) }
             return

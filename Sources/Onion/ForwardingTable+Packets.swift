@@ -67,6 +67,7 @@ extension ForwardingTable {
         unsafe pathPointer(path.index).pointee.layers.sealer.skipNumber()
     }
 
+    @inline(__always)
     private func sealBackward(
         _ hop: UnsafeMutablePointer<HopState>, _ packet: inout MutableRawSpan, _ now: Instant
     ) -> (verdict: Verdict, number: UInt64) {

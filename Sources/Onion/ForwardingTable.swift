@@ -77,25 +77,33 @@ struct HopState: ~Copyable {
     /// How long a path waits for the answer of the next hop, unless the table is told another time.
     public static let answerTime = TimeSpan.seconds(30)
 
-    private struct IDRecord {
-        var random: UInt32 = 0
-        var link: UInt32 = 0
+    @usableFromInline
+    struct IDRecord {
+        @usableFromInline var random: UInt32 = 0
+        @usableFromInline var link: UInt32 = 0
         /// The path's place times two, plus 1 for backward; `noPath` when the place is free.
-        var target: UInt32 = noPath
+        @usableFromInline var target: UInt32 = noPath
     }
-    private static let noPath = UInt32.max
-    private static let idsPerChunk = 4096
+    @usableFromInline static let noPath = UInt32.max
+    @usableFromInline static let idsPerChunk = 4_096
     private static let pathsPerChunk = 64
+    /// The most places for ids: as many as a path id names, four for each of 2^21 paths.
+    private static let maximumIDs: UInt32 = 1 << 23
 
-    private let worker: UInt8
+    @usableFromInline let worker: UInt8
     private let maximumPaths: Int
     private let answerTime: TimeSpan
     private var sequence = PathIDSequence()
-    private var idChunks: [UnsafeMutablePointer<IDRecord>] = unsafe []
+    /// Where each chunk of ids lies; room for as many as there can be, so that finding one is a shift and a load.
+    @usableFromInline let idChunks: UnsafeMutablePointer<UnsafeMutablePointer<IDRecord>>
+    @usableFromInline var idCount: UInt32 = 0
     private var freeIDs: [UInt32] = []
-    private var pathChunks: [UnsafeMutablePointer<HopState>] = unsafe []
-    /// Odd while the place holds a path.
-    private var generations: [UInt32] = []
+    /// The same for paths.
+    private let pathChunks: UnsafeMutablePointer<UnsafeMutablePointer<HopState>>
+    /// By place of a path; odd while it holds one.
+    private let generations: UnsafeMutablePointer<UInt32>
+    /// How many places the table has for paths; a sweep over all of them goes round once.
+    public private(set) var capacity = 0
     private var freePaths: [UInt32] = []
     /// The places of the paths on each link, and how many of them it asked for.
     private var links: [UInt32: (paths: Set<UInt32>, asked: Int)] = [:]
@@ -109,16 +117,20 @@ struct HopState: ~Copyable {
         self.worker = worker
         self.maximumPaths = maximumPaths
         self.answerTime = answerTime
+        let chunks = (maximumPaths + Self.pathsPerChunk - 1) / Self.pathsPerChunk
+        unsafe idChunks = .allocate(capacity: Int(Self.maximumIDs) / Self.idsPerChunk)
+        unsafe pathChunks = .allocate(capacity: chunks)
+        // Neither is written before it is used: what is never used takes no memory.
+        unsafe generations = .allocate(capacity: chunks * Self.pathsPerChunk)
     }
 
     deinit {
-        for index in generations.indices where generations[index] & 1 == 1 {
-            let pointer =
-                unsafe pathChunks[index / Self.pathsPerChunk] + index % Self.pathsPerChunk
-            unsafe pointer.deinitialize(count: 1)
-        }
-        for index in unsafe pathChunks.indices { unsafe pathChunks[index].deallocate() }
-        for index in unsafe idChunks.indices { unsafe idChunks[index].deallocate() }
+        for index in 0..<UInt32(capacity) where isLive(index) { unsafe pathPointer(index).deinitialize(count: 1) }
+        for chunk in 0..<capacity / Self.pathsPerChunk { unsafe pathChunks[chunk].deallocate() }
+        for chunk in 0..<Int(idCount) / Self.idsPerChunk { unsafe idChunks[chunk].deallocate() }
+        unsafe generations.deallocate()
+        unsafe pathChunks.deallocate()
+        unsafe idChunks.deallocate()
     }
 
     // MARK: Paths
@@ -146,12 +158,12 @@ struct HopState: ~Copyable {
             expires: now + Self.lifetime, mustAnswerBy: now + answerTime)
         let pointer = unsafe pathPointer(index)
         unsafe pointer.initialize(to: state)
-        generations[Int(index)] &+= 1
+        let generation = enterNextGeneration(index)
         count += 1
         links[previous.link, default: ([], 0)].paths.insert(index)
         links[previous.link, default: ([], 0)].asked += 1
         if let nextLink { links[nextLink, default: ([], 0)].paths.insert(index) }
-        return PathHandle(index: index, generation: generations[Int(index)])
+        return PathHandle(index: index, generation: generation)
     }
 
     /// The id under which the previous neighbour is to send packets, told in BUILT; nil for a path that is gone.
@@ -181,8 +193,7 @@ struct HopState: ~Copyable {
     public func handle(link: UInt32, pathID: UInt64) -> PathHandle? {
         switch find(link: link, pathID: pathID) {
         case .unknown: nil
-        case .forward(let index), .backward(let index):
-            PathHandle(index: index, generation: generations[Int(index)])
+        case .forward(let index), .backward(let index): handle(index)
         }
     }
 
@@ -190,7 +201,7 @@ struct HopState: ~Copyable {
     public mutating func remove(_ path: PathHandle) -> RemovedPath? {
         guard isLive(path) else { return nil }
         let state = unsafe pathPointer(path.index).move()
-        generations[Int(path.index)] &+= 1
+        enterNextGeneration(path.index)
         freePaths.append(path.index)
         count -= 1
         release(id: state.forwardPlace)
@@ -208,7 +219,7 @@ struct HopState: ~Copyable {
         var removed: [RemovedPath] = []
         removed.reserveCapacity(paths.count)
         for index in paths {
-            if let path = remove(PathHandle(index: index, generation: generations[Int(index)])) { removed.append(path) }
+            if let path = remove(handle(index)) { removed.append(path) }
         }
         return removed
     }
@@ -217,17 +228,17 @@ struct HopState: ~Copyable {
     /// never answered; to be called every second with a limit that goes round in a few seconds.
     public mutating func sweep(now: Instant, limit: Int) -> [RemovedPath] {
         var removed: [RemovedPath] = []
-        for _ in 0..<min(limit, generations.count) {
-            if sweepCursor >= generations.count { sweepCursor = 0 }
+        for _ in 0..<min(limit, capacity) {
+            if sweepCursor >= capacity { sweepCursor = 0 }
             let index = UInt32(sweepCursor)
             sweepCursor += 1
-            guard generations[Int(index)] & 1 == 1 else { continue }
+            guard isLive(index) else { continue }
             let pointer = unsafe pathPointer(index)
             let isOver =
                 unsafe now >= pointer.pointee.expires
                 || (!pointer.pointee.isReady && now >= pointer.pointee.mustAnswerBy)
             if isOver {
-                if let path = remove(PathHandle(index: index, generation: generations[Int(index)])) {
+                if let path = remove(handle(index)) {
                     removed.append(path)
                 }
             } else {
@@ -240,18 +251,14 @@ struct HopState: ~Copyable {
     /// How many paths `link` has asked for.
     public func pathsAsked(by link: UInt32) -> Int { links[link]?.asked ?? 0 }
 
-    /// How many places the table has for paths; a sweep over all of them goes round once.
-    public var capacity: Int { generations.count }
-
     // MARK: Finding
 
     /// Where `pathID` leads when it comes from `link`: one table look-up.
+    @inlinable @inline(__always)
     public func find(link: UInt32, pathID: UInt64) -> Passage {
-        let place = Int(PathID.index(of: pathID))
-        guard PathID.worker(of: pathID) == worker, unsafe place < idChunks.count * Self.idsPerChunk else {
-            return .unknown
-        }
-        let record = unsafe idChunks[place / Self.idsPerChunk][place % Self.idsPerChunk]
+        let place = PathID.index(of: pathID)
+        guard place < idCount, PathID.worker(of: pathID) == worker else { return .unknown }
+        let record = unsafe idPointer(place).pointee
         guard record.target != Self.noPath, record.link == link, record.random == PathID.random(of: pathID) else {
             return .unknown
         }
@@ -259,22 +266,37 @@ struct HopState: ~Copyable {
     }
 
     func isLive(_ path: PathHandle) -> Bool {
-        path.generation & 1 == 1 && Int(path.index) < generations.count
-            && generations[Int(path.index)] == path.generation
+        path.generation & 1 == 1 && isLive(path.index) && generation(path.index) == path.generation
     }
 
-    func isLive(_ index: UInt32) -> Bool { Int(index) < generations.count && generations[Int(index)] & 1 == 1 }
+    func isLive(_ index: UInt32) -> Bool { index < UInt32(truncatingIfNeeded: capacity) && generation(index) & 1 == 1 }
 
-    func handle(_ index: UInt32) -> PathHandle { PathHandle(index: index, generation: generations[Int(index)]) }
+    func handle(_ index: UInt32) -> PathHandle { PathHandle(index: index, generation: generation(index)) }
 
+    /// The generation of a place that the table has.
+    @inline(__always)
+    private func generation(_ index: UInt32) -> UInt32 {
+        precondition(index < UInt32(truncatingIfNeeded: capacity), "no such place")
+        return unsafe generations[Int(index)]
+    }
+
+    @discardableResult
+    private func enterNextGeneration(_ index: UInt32) -> UInt32 {
+        let next = generation(index) &+ 1
+        unsafe generations[Int(index)] = next
+        return next
+    }
+
+    /// The path at a place that holds one.
     func pathPointer(_ index: UInt32) -> UnsafeMutablePointer<HopState> {
-        unsafe pathChunks[Int(index) / Self.pathsPerChunk] + Int(index) % Self.pathsPerChunk
+        unsafe pathChunks[Int(index / UInt32(Self.pathsPerChunk))] + Int(index % UInt32(Self.pathsPerChunk))
     }
 
     // MARK: Places
 
-    private func idPointer(_ place: UInt32) -> UnsafeMutablePointer<IDRecord> {
-        unsafe idChunks[Int(place) / Self.idsPerChunk] + Int(place) % Self.idsPerChunk
+    @inlinable @inline(__always)
+    func idPointer(_ place: UInt32) -> UnsafeMutablePointer<IDRecord> {
+        unsafe idChunks[Int(place / UInt32(Self.idsPerChunk))] + Int(place % UInt32(Self.idsPerChunk))
     }
 
     private func id(at place: UInt32) -> UInt64 {
@@ -283,7 +305,7 @@ struct HopState: ~Copyable {
 
     /// Takes a place drawn at random, with random bits that have not been used before.
     private mutating func takeID(link: UInt32, target: UInt32) -> UInt32 {
-        if freeIDs.count <= max(2 * count, 2) { addIDChunk() }
+        if freeIDs.count <= max(2 * count, 2), idCount < Self.maximumIDs { addIDChunk() }
         freeIDs.swapAt(Int(SecureRandom.u64() % UInt64(freeIDs.count)), freeIDs.count - 1)
         let place = freeIDs.removeLast()
         var random = sequence.next()
@@ -306,18 +328,21 @@ struct HopState: ~Copyable {
     }
 
     private mutating func addIDChunk() {
+        let number = Int(idCount) / Self.idsPerChunk
+        precondition(idCount < Self.maximumIDs, "a path id names no more places")
         let chunk = UnsafeMutablePointer<IDRecord>.allocate(capacity: Self.idsPerChunk)
         unsafe chunk.initialize(repeating: IDRecord(), count: Self.idsPerChunk)
-        let first = unsafe UInt32(idChunks.count * Self.idsPerChunk)
-        unsafe idChunks.append(chunk)
-        freeIDs.append(contentsOf: first..<first + UInt32(Self.idsPerChunk))
+        unsafe (idChunks + number).initialize(to: chunk)
+        freeIDs.append(contentsOf: idCount..<idCount + UInt32(Self.idsPerChunk))
+        idCount += UInt32(Self.idsPerChunk)
     }
 
     private mutating func addPathChunk() {
+        let first = UInt32(capacity)
         let chunk = UnsafeMutablePointer<HopState>.allocate(capacity: Self.pathsPerChunk)
-        let first = UInt32(generations.count)
-        unsafe pathChunks.append(chunk)
-        generations.append(contentsOf: repeatElement(0, count: Self.pathsPerChunk))
+        unsafe (pathChunks + capacity / Self.pathsPerChunk).initialize(to: chunk)
+        unsafe (generations + capacity).initialize(repeating: 0, count: Self.pathsPerChunk)
+        capacity += Self.pathsPerChunk
         freePaths.append(contentsOf: (first..<first + UInt32(Self.pathsPerChunk)).reversed())
     }
 }

@@ -35,35 +35,47 @@ public struct LayerOpener: ~Copyable {
     }
 
     /// Opens everything behind slot `slot` (1 to 4) in place.
+    @inline(__always)
     public mutating func open(_ packet: inout MutableRawSpan, slot: Int, now: Instant) -> LayerOpening {
         let counter = packet.hopCounter(slot)
         let sequence = counter & Ratchet.sequenceMask
         guard sequence >= start else { return .dropped(.beforeStart) }
-        let number = sequence - start
+        let number = sequence &- start
         guard window.check(number) else { return .dropped(.replayed) }
-        if previous != nil, now >= previousEnds { previous = nil }
+        guard counter >> Ratchet.epochShift == epoch, previous == nil else {
+            return openBesides(&packet, slot, counter, number, now)
+        }
+        let isGood = key.open(&packet, from: Packet.layerOffset(slot), to: packet.byteCount, counter: counter)
+        return isGood ? .opened(number) : .dropped(.badTag)
+    }
 
+    /// Opens what may be sealed under another key than the present one, and forgets the one before when its time is over.
+    @inline(never)
+    private mutating func openBesides(
+        _ packet: inout MutableRawSpan, _ slot: Int, _ counter: UInt64, _ number: UInt64, _ now: Instant
+    ) -> LayerOpening {
+        if previous != nil, now >= previousEnds { previous = nil }
         let packetEpoch = counter >> Ratchet.epochShift
         let from = Packet.layerOffset(slot)
-        let tag = Packet.tagOffset(slot)
         if packetEpoch == epoch {
-            guard key.open(&packet, from: from, to: packet.byteCount, tagAt: tag, counter: counter) else {
-                return .dropped(.badTag)
-            }
-            return .opened(number)
+            let isGood = key.open(&packet, from: from, to: packet.byteCount, counter: counter)
+            return isGood ? .opened(number) : .dropped(.badTag)
         }
         if packetEpoch < epoch {
-            guard packetEpoch + 1 == epoch, let isGood = openWithPrevious(&packet, from, tag, counter) else {
+            guard packetEpoch + 1 == epoch, let isGood = openWithPrevious(&packet, from, counter) else {
                 return .dropped(.wrongEpoch)
             }
             return isGood ? .opened(number) : .dropped(.badTag)
         }
         guard packetEpoch - epoch <= Ratchet.lookAhead else { return .dropped(.wrongEpoch) }
-        return openAhead(&packet, from, tag, counter, now) ? .opened(number) : .dropped(.badTag)
+        return openAhead(&packet, from, counter, now) ? .opened(number) : .dropped(.badTag)
     }
 
     /// Notes that the packet `number` has passed its last check.
-    public mutating func commit(_ number: UInt64) { window.commit(number) }
+    @inline(__always)
+    public mutating func commit(_ number: UInt64) {
+        if !window.commitNext(number) { window.commit(number) }
+    }
 
     /// Wipes the key before the current one if its time is over, for paths on which nothing comes.
     public mutating func forgetPrevious(_ now: Instant) {
@@ -74,17 +86,17 @@ public struct LayerOpener: ~Copyable {
     var holdsPrevious: Bool { previous != nil }
 
     private func openWithPrevious(
-        _ packet: inout MutableRawSpan, _ from: Int, _ tag: Int, _ counter: UInt64
+        _ packet: inout MutableRawSpan, _ from: Int, _ counter: UInt64
     ) -> Bool? {
         switch previous {
-        case .some(let key): key.open(&packet, from: from, to: packet.byteCount, tagAt: tag, counter: counter)
+        case .some(let key): key.open(&packet, from: from, to: packet.byteCount, counter: counter)
         case .none: nil
         }
     }
 
     /// Tries the key of a later epoch, and moves there if the packet verifies.
     private mutating func openAhead(
-        _ packet: inout MutableRawSpan, _ from: Int, _ tag: Int, _ counter: UInt64, _ now: Instant
+        _ packet: inout MutableRawSpan, _ from: Int, _ counter: UInt64, _ now: Instant
     ) -> Bool {
         let packetEpoch = counter >> Ratchet.epochShift
         var before = secret.clone()
@@ -95,7 +107,7 @@ public struct LayerOpener: ~Copyable {
         }
         let laterSecret = before.derive("ratchet")
         let laterKey = AEADKey(suite, laterSecret)
-        guard laterKey.open(&packet, from: from, to: packet.byteCount, tagAt: tag, counter: counter) else {
+        guard laterKey.open(&packet, from: from, to: packet.byteCount, counter: counter) else {
             return false
         }
         previous = AEADKey(suite, before)

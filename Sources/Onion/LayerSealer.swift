@@ -50,6 +50,7 @@ public struct LayerSealer: ~Copyable {
     /// Seals everything behind slot `slot` (1 to 4) in place and writes counter and tag to the slot.
     ///
     /// - Returns: the packet's number, or nil when the counters are used up; then nothing was changed.
+    @inline(__always)
     public mutating func seal(_ packet: inout MutableRawSpan, slot: Int, now: Instant) -> UInt64? {
         if sealedInEpoch >= Ratchet.packetsPerEpoch || now - enteredEpoch >= Ratchet.epochDuration {
             guard epoch < Ratchet.lastEpoch else { return nil }
@@ -58,15 +59,14 @@ public struct LayerSealer: ~Copyable {
         guard next < Ratchet.sequenceMask else { return nil }
         let counter = epoch << Ratchet.epochShift | next
         packet.setHopCounter(slot, counter)
-        key.seal(
-            &packet, from: Packet.layerOffset(slot), to: packet.byteCount, tagAt: Packet.tagOffset(slot),
-            counter: counter)
-        let number = next - start
-        next += 1
-        sealedInEpoch += 1
+        key.seal(&packet, from: Packet.layerOffset(slot), to: packet.byteCount, counter: counter)
+        let number = next &- start
+        next &+= 1
+        sealedInEpoch &+= 1
         return number
     }
 
+    @inline(never)
     private mutating func enterNextEpoch(_ now: Instant) {
         secret = secret.derive("ratchet")
         key = AEADKey(suite, secret)

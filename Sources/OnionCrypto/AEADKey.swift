@@ -25,13 +25,24 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 
     /// Which AEAD this is a key of.
     public let suite: Suite
-    private let context: UnsafeMutablePointer<EVP_AEAD_CTX>
+    /// The key, and behind it what each call of it needs an address for.
+    private let memory: UnsafeMutableRawPointer
+
+    private static let tagSizeOffset = unsafe (MemoryLayout<EVP_AEAD_CTX>.size + 15) & ~15
+    private static let nonceOffset = tagSizeOffset + 8
+    private static let nonceSize = 12
+    private static let memorySize = nonceOffset + 16
+
+    private var context: UnsafeMutablePointer<EVP_AEAD_CTX> {
+        unsafe memory.assumingMemoryBound(to: EVP_AEAD_CTX.self)
+    }
 
     /// Expands `secret` for `suite`, which must be available on this machine.
     public init(_ suite: Suite, _ secret: borrowing Secret) {
         precondition(suite.isAvailable, "the suite needs hardware that this machine lacks")
         self.suite = suite
-        unsafe context = UnsafeMutablePointer.allocate(capacity: 1)
+        unsafe memory = UnsafeMutableRawPointer.allocate(byteCount: Self.memorySize, alignment: 16)
+        unsafe memory.initializeMemory(as: UInt8.self, repeating: 0, count: Self.memorySize)
         unsafe CCryptoBoringSSL_EVP_AEAD_CTX_zero(context)
         let aead =
             suite == .aes256gcm
@@ -43,35 +54,27 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 
     deinit {
         unsafe CCryptoBoringSSL_EVP_AEAD_CTX_cleanup(context)
-        unsafe sodium_memzero(context, MemoryLayout<EVP_AEAD_CTX>.size)
-        unsafe context.deallocate()
+        unsafe sodium_memzero(memory, Self.memorySize)
+        unsafe memory.deallocate()
     }
 
-    /// Encrypts `packet[from..<to]` in place and writes the tag to `packet[tagAt..<tagAt + 16]`.
-    ///
-    /// The tag must lie outside of what is encrypted.
-    public func seal(
-        _ packet: inout MutableRawSpan, from: Int, to: Int, tagAt: Int, counter: UInt64
-    ) {
-        precondition(
-            0 <= from && from <= to && to <= packet.byteCount && tagAt >= 0
-                && tagAt + Self.tagSize <= packet.byteCount && (tagAt + Self.tagSize <= from || tagAt >= to))
+    /// Encrypts `packet[from..<to]` in place and writes the tag to the 16 bytes before it.
+    public func seal(_ packet: inout MutableRawSpan, from: Int, to: Int, counter: UInt64) {
+        precondition(from >= Self.tagSize && from <= to && to <= packet.byteCount, "a range outside of the packet")
         unsafe packet.withUnsafeMutableBytes { buffer in
-            let base = unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self)
-            unsafe sealRaw(base + from, to - from, base + tagAt, nil, 0, counter)
+            // A span whose end lies behind a tag has memory.
+            let text = unsafe buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self) + from
+            unsafe sealRaw(text, to &- from, text - Self.tagSize, nil, 0, counter)
         }
     }
 
-    /// Decrypts `packet[from..<to]` in place if the tag at `tagAt` is right; otherwise wipes it and returns false.
-    public func open(
-        _ packet: inout MutableRawSpan, from: Int, to: Int, tagAt: Int, counter: UInt64
-    ) -> Bool {
-        precondition(
-            0 <= from && from <= to && to <= packet.byteCount && tagAt >= 0
-                && tagAt + Self.tagSize <= packet.byteCount && (tagAt + Self.tagSize <= from || tagAt >= to))
+    /// Decrypts `packet[from..<to]` in place if the tag in the 16 bytes before it is right; otherwise wipes it and returns
+    /// false.
+    public func open(_ packet: inout MutableRawSpan, from: Int, to: Int, counter: UInt64) -> Bool {
+        precondition(from >= Self.tagSize && from <= to && to <= packet.byteCount, "a range outside of the packet")
         return unsafe packet.withUnsafeMutableBytes { buffer in
-            let base = unsafe buffer.baseAddress!.assumingMemoryBound(to: UInt8.self)
-            return unsafe openRaw(base + from, to - from, base + tagAt, nil, 0, counter)
+            let text = unsafe buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self) + from
+            return unsafe openRaw(text, to &- from, text - Self.tagSize, nil, 0, counter)
         }
     }
 
@@ -111,32 +114,27 @@ public enum Suite: UInt8, Sendable, CaseIterable {
         _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafeMutablePointer<UInt8>,
         _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
     ) {
-        var nonce = Self.nonce(counter)
-        let isSealed = unsafe withUnsafeBytes(of: &nonce) { raw in
-            var tagSize = 0
-            return unsafe CCryptoBoringSSL_EVP_AEAD_CTX_seal_scatter(
-                context, text, tag, &tagSize, Self.tagSize, raw.baseAddress!.assumingMemoryBound(to: UInt8.self),
-                raw.count, text, count, nil, 0, ad, adCount) == 1
-        }
-        precondition(isSealed, "sealing fails for nothing but lengths that no packet has")
+        let isSealed = unsafe CCryptoBoringSSL_EVP_AEAD_CTX_seal_scatter(
+            context, text, tag, (memory + Self.tagSizeOffset).assumingMemoryBound(to: Int.self), Self.tagSize,
+            nonce(counter), Self.nonceSize, text, count, nil, 0, ad, adCount)
+        precondition(isSealed == 1, "sealing fails for nothing but lengths that no packet has")
     }
 
     private func openRaw(
         _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafePointer<UInt8>,
         _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
     ) -> Bool {
-        var nonce = Self.nonce(counter)
-        let isGood = unsafe withUnsafeBytes(of: &nonce) { raw in
-            unsafe CCryptoBoringSSL_EVP_AEAD_CTX_open_gather(
-                context, text, raw.baseAddress!.assumingMemoryBound(to: UInt8.self), raw.count, text, count, tag,
-                Self.tagSize, ad, adCount) == 1
-        }
-        if !isGood { unsafe sodium_memzero(text, count) }
-        return isGood
+        // When it fails it wipes what it was to decrypt.
+        unsafe CCryptoBoringSSL_EVP_AEAD_CTX_open_gather(
+            context, text, nonce(counter), Self.nonceSize, text, count, tag, Self.tagSize, ad, adCount) == 1
     }
 
-    private static func nonce(_ counter: UInt64) -> (UInt32, UInt32, UInt32) {
-        (0, UInt32(truncatingIfNeeded: counter).littleEndian, UInt32(truncatingIfNeeded: counter >> 32).littleEndian)
+    /// Four zero bytes, which stand for good, and the counter, written anew for each operation: a nonce is no secret, and in the
+    /// key's own memory it costs neither a copy nor a guarded stack frame.
+    private func nonce(_ counter: UInt64) -> UnsafePointer<UInt8> {
+        let place = unsafe memory + Self.nonceOffset
+        unsafe place.storeBytes(of: counter.littleEndian, toByteOffset: 4, as: UInt64.self)
+        return unsafe UnsafePointer(place.assumingMemoryBound(to: UInt8.self))
     }
 }
 

@@ -34,13 +34,13 @@ public enum Packet {
     public static let firstReceiverIndex: UInt32 = 256
 
     /// Where slot `slot` (1 to 4) begins: its hop counter.
-    public static func slotOffset(_ slot: Int) -> Int { firstSlotOffset + (slot - 1) * slotSize }
+    public static func slotOffset(_ slot: Int) -> Int { firstSlotOffset &+ (slot &- 1) &* slotSize }
 
     /// Where the tag of slot `slot` (1 to 4) begins.
-    public static func tagOffset(_ slot: Int) -> Int { slotOffset(slot) + 8 }
+    public static func tagOffset(_ slot: Int) -> Int { slotOffset(slot) &+ 8 }
 
     /// Where what slot `slot` (1 to 4) seals begins; it ends with the packet (section 5, "Rj").
-    public static func layerOffset(_ slot: Int) -> Int { firstSlotOffset + slot * slotSize }
+    public static func layerOffset(_ slot: Int) -> Int { firstSlotOffset &+ slot &* slotSize }
 }
 
 /// The header fields of a packet in place; a span that is too short for a field traps.
@@ -77,14 +77,19 @@ extension MutableRawSpan {
     }
 
     /// Zeroes the slots `slots`, a range within 1 to 4.
+    @inlinable @inline(__always)
     public mutating func zeroSlots(_ slots: ClosedRange<Int>) {
         precondition(slots.lowerBound >= 1 && slots.upperBound <= Packet.slotCount, "there are four slots")
-        var offset = Packet.slotOffset(slots.lowerBound)
-        let end = Packet.layerOffset(slots.upperBound)
-        while offset < end {
-            storeLittleEndian(0, at: offset)
-            offset += 8
-        }
+        precondition(byteCount >= Packet.payloadOffset, "a packet has all slots")
+        var slot = slots.lowerBound
+        repeat {
+            let offset = Packet.firstSlotOffset &+ (slot &- 1) &* Packet.slotSize
+            // The packet's length was checked above, once for all of the stores.
+            unsafe storeBytes(of: 0, toUncheckedByteOffset: offset, as: UInt64.self)
+            unsafe storeBytes(of: 0, toUncheckedByteOffset: offset &+ 8, as: UInt64.self)
+            unsafe storeBytes(of: 0, toUncheckedByteOffset: offset &+ 16, as: UInt64.self)
+            slot &+= 1
+        } while slot <= slots.upperBound
     }
 
     /// Eight bytes at `offset` as a little-endian number.

@@ -4,12 +4,13 @@
 /// (protocol.md, sections 4 and 5). The window allocates 1 KiB once and nothing per packet.
 @safe public struct ReplayWindow: ~Copyable {
     /// How far below the highest committed counter a counter may lie: 8,128 counters in all, the highest among them.
-    public static let width: UInt64 = 8128
+    public static let width: UInt64 = 8_128
 
     private static let wordCount = 128
-    private let words: UnsafeMutablePointer<UInt64>
+    @usableFromInline let words: UnsafeMutablePointer<UInt64>
     /// The highest committed counter; 0 when there is none.
-    public private(set) var highest: UInt64 = 0
+    public var highest: UInt64 { newest }
+    @usableFromInline var newest: UInt64 = 0
 
     /// A window that has seen nothing.
     public init() {
@@ -20,34 +21,58 @@
     deinit { unsafe words.deallocate() }
 
     /// Whether `counter` is neither behind the window nor committed; changes nothing.
+    @inlinable
     public borrowing func check(_ counter: UInt64) -> Bool {
-        if counter > highest { return true }
-        if highest - counter >= Self.width { return false }
+        if counter > newest { return true }
+        if newest &- counter >= Self.width { return false }
         return unsafe words[Self.index(counter)] & Self.bit(counter) == 0
     }
 
     /// Notes that `counter` was accepted, moving the window up to it when it is the highest yet.
     ///
-    /// Only for a counter that `check` lets pass; one behind the window is left out.
-    public mutating func commit(_ counter: UInt64) {
-        if counter > highest {
-            let steps = (counter >> 6) - (highest >> 6)
-            if steps >= UInt64(Self.wordCount) {
-                unsafe words.update(repeating: 0, count: Self.wordCount)
-            } else {
-                var step: UInt64 = 1
-                while step <= steps {
-                    unsafe words[Self.index(highest &+ step << 6)] = 0
-                    step += 1
-                }
-            }
-            highest = counter
-        } else if highest - counter >= Self.width {
-            return
+    /// False, and nothing changes, when it is behind the window or was committed before.
+    @inlinable @discardableResult
+    public mutating func commit(_ counter: UInt64) -> Bool {
+        let index = Self.index(counter)
+        let bit = Self.bit(counter)
+        if counter > newest {
+            if (counter ^ newest) >> 6 != 0 { advance(to: counter) }
+            newest = counter
+        } else if newest &- counter >= Self.width {
+            return false
+        } else if unsafe words[index] & bit != 0 {
+            return false
         }
-        unsafe words[Self.index(counter)] |= Self.bit(counter)
+        unsafe words[index] |= bit
+        return true
     }
 
-    private static func index(_ counter: UInt64) -> Int { Int(truncatingIfNeeded: (counter >> 6) & 127) }
-    private static func bit(_ counter: UInt64) -> UInt64 { 1 << (counter & 63) }
+    /// The same for a counter shortly above the highest, without a call; false, and nothing changes, for any other.
+    @inlinable @inline(__always)
+    public mutating func commitNext(_ counter: UInt64) -> Bool {
+        guard counter > newest, (counter ^ newest) >> 6 == 0 else { return false }
+        newest = counter
+        unsafe words[Self.index(counter)] |= Self.bit(counter)
+        return true
+    }
+
+    /// Forgets the counters that fall out of the window when `counter` becomes the highest, word by word.
+    @usableFromInline
+    mutating func advance(to counter: UInt64) {
+        let steps = (counter >> 6) - (newest >> 6)
+        guard steps < UInt64(Self.wordCount) else {
+            unsafe words.update(repeating: 0, count: Self.wordCount)
+            return
+        }
+        var step: UInt64 = 1
+        while step <= steps {
+            unsafe words[Self.index(newest &+ step << 6)] = 0
+            step += 1
+        }
+    }
+
+    @inlinable
+    static func index(_ counter: UInt64) -> Int { Int(truncatingIfNeeded: (counter >> 6) & 127) }
+    @inlinable
+    static func bit(_ counter: UInt64) -> UInt64 { 1 &<< (counter & 63) }
 }

@@ -62,27 +62,24 @@ import Wire
         }
     }
 
-    /// Sealing in place is the same as sealing a message, at every length and with the tag before or behind.
+    /// Sealing in place is the same as sealing a message, at every length; the tag stands before it.
     @Test(arguments: Suite.allCases.filter(\.isAvailable)) func inPlaceIsTheSame(suite: Suite) throws {
         let key = AEADKey(suite, .random())
         for length in [0, 1, 15, 16, 17, 63, 64, 65, 255, 1_260, 1_332] {
             let message = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 7) }
             let sealed = key.seal(message.rawSpan, associated: RawSpan(), counter: UInt64(length))
-            for tagFirst in [true, false] {
-                let from = tagFirst ? 20 : 3
-                let tagAt = tagFirst ? 3 : 3 + length
-                var packet = [UInt8](repeating: 0xcc, count: length + 24)
-                packet.replaceSubrange(from..<from + length, with: message)
-                var span = packet.mutableRawSpan
-                key.seal(&span, from: from, to: from + length, tagAt: tagAt, counter: UInt64(length))
-                #expect([UInt8](packet[from..<from + length]) == [UInt8](sealed.prefix(length)))
-                #expect([UInt8](packet[tagAt..<tagAt + 16]) == [UInt8](sealed.suffix(16)))
-                #expect(packet[0..<3].allSatisfy { $0 == 0xcc } && packet.last == 0xcc)
-                span = packet.mutableRawSpan
-                let isGood = key.open(&span, from: from, to: from + length, tagAt: tagAt, counter: UInt64(length))
-                #expect(isGood)
-                #expect([UInt8](packet[from..<from + length]) == message)
-            }
+            let from = 19
+            var packet = [UInt8](repeating: 0xcc, count: from + length + 5)
+            packet.replaceSubrange(from..<from + length, with: message)
+            var span = packet.mutableRawSpan
+            key.seal(&span, from: from, to: from + length, counter: UInt64(length))
+            #expect([UInt8](packet[from..<from + length]) == [UInt8](sealed.prefix(length)))
+            #expect([UInt8](packet[3..<from]) == [UInt8](sealed.suffix(16)))
+            #expect(packet[0..<3].allSatisfy { $0 == 0xcc } && packet.suffix(5).allSatisfy { $0 == 0xcc })
+            span = packet.mutableRawSpan
+            let isGood = key.open(&span, from: from, to: from + length, counter: UInt64(length))
+            #expect(isGood)
+            #expect([UInt8](packet[from..<from + length]) == message)
         }
     }
 
@@ -90,10 +87,10 @@ import Wire
         let key = AEADKey(suite, .random())
         var packet = [UInt8](repeating: 9, count: 100)
         var span = packet.mutableRawSpan
-        key.seal(&span, from: 30, to: 90, tagAt: 10, counter: 1)
+        key.seal(&span, from: 30, to: 90, counter: 1)
         let before = packet
         span = packet.mutableRawSpan
-        let isGood = key.open(&span, from: 30, to: 90, tagAt: 10, counter: 2)
+        let isGood = key.open(&span, from: 30, to: 90, counter: 2)
         #expect(!isGood)
         #expect(packet[30..<90].allSatisfy { $0 == 0 })
         #expect(packet[..<30] == before[..<30] && packet[90...] == before[90...])

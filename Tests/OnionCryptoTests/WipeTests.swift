@@ -86,7 +86,7 @@ import Wire
             #expect(try places(of: inverted[16...]) >= 2)
             var packet = [UInt8](repeating: 1, count: 64)
             var span = packet.mutableRawSpan
-            key.seal(&span, from: 16, to: 64, tagAt: 0, counter: 5)
+            key.seal(&span, from: 16, to: 64, counter: 5)
         }
         #expect(try places(of: inverted[16...]) == 0)
     }

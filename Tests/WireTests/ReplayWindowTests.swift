@@ -48,8 +48,15 @@ private struct Seeded: RandomNumberGenerator {
             }
             if counter < cursor && random.next() % 2 == 0 && counter &+ 1 < counter { continue }
             #expect(window.check(counter) == model.check(counter), "seed \(seed) step \(step) counter \(counter)")
-            if model.check(counter), random.next() % 4 != 0 {
-                window.commit(counter)
+            if !model.check(counter) {
+                #expect(window.commit(counter) == false && window.commitNext(counter) == false)
+            } else if random.next() % 4 != 0 {
+                let highest = window.highest
+                if random.next() % 2 == 0, window.commitNext(counter) {
+                    #expect(counter > highest && counter >> 6 == highest >> 6)
+                } else {
+                    #expect(window.commit(counter) == true)
+                }
                 model.commit(counter)
                 cursor = max(cursor, counter)
             }

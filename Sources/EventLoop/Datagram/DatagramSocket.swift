@@ -19,8 +19,8 @@ public final class DatagramSocket: HandleOwner {
     public struct Configuration: Sendable {
         /// SO_RCVBUF and SO_SNDBUF in bytes; the kernel may grant less.
         public var kernelBufferSize = 8 << 20
-        /// Packets from memory of others that one flush can hold; more of them cause a flush in between.
-        public var queueCapacity = 1024
+        /// Groups of up to 64 packets to one destination that one flush can hold; more of them cause a flush in between.
+        public var groupCapacity = 256
         /// Send slots for packets of our own making.
         public var sendSlotCount = 512
         /// Bytes of a send slot, at least.
@@ -43,7 +43,7 @@ public final class DatagramSocket: HandleOwner {
         public static var small: Configuration {
             var configuration = Configuration()
             configuration.kernelBufferSize = 256 << 10
-            configuration.queueCapacity = 64
+            configuration.groupCapacity = 16
             configuration.sendSlotCount = 0
             configuration.receiveRounds = 1
             configuration.usesOffload = false

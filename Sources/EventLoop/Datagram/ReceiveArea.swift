@@ -1,18 +1,24 @@
 import CShims
 import Glibc
 
+/// A received packet: part of a slot.
+@safe @usableFromInline
+struct ReceivedPacket {
+    @usableFromInline var bytes: UnsafeMutableRawPointer
+    @usableFromInline var length: Int32
+    /// The message it came in.
+    @usableFromInline var run: Int32
+
+    init(bytes: UnsafeMutableRawPointer, length: Int32, run: Int32) {
+        unsafe self.bytes = bytes
+        self.length = length
+        self.run = run
+    }
+}
+
 /// The memory into which the datagram sockets of one loop receive, one socket at a time.
 @safe
 final class ReceiveArea {
-    /// A received packet: part of a slot.
-    @safe
-    struct Packet {
-        var bytes: UnsafeMutableRawPointer
-        var length: Int32
-        /// The message it came in.
-        var run: Int32
-    }
-
     /// Slots, each for one datagram or one run of datagrams that the kernel put together.
     static let slotCount = 16
     /// The largest datagram or run.
@@ -24,7 +30,7 @@ final class ReceiveArea {
 
     let messages: UnsafeMutablePointer<shim_message>
     let sources: UnsafeMutablePointer<SocketAddress>
-    let packets: UnsafeMutablePointer<Packet>
+    let packets: UnsafeMutablePointer<ReceivedPacket>
     private let slots: UnsafeMutableRawPointer
     private let vectors: UnsafeMutablePointer<iovec>
     private let names: UnsafeMutableRawPointer
@@ -96,7 +102,7 @@ final class ReceiveArea {
             let start = unsafe slots + index * Self.slotStride
             var offset = 0
             repeat {
-                unsafe packets[packetCount] = Packet(
+                unsafe packets[packetCount] = ReceivedPacket(
                     bytes: start + offset, length: Int32(truncatingIfNeeded: min(size, length - offset)),
                     run: Int32(truncatingIfNeeded: index))
                 packetCount += 1

@@ -8,7 +8,7 @@
 public struct ReceivedBatch: ~Copyable {
     /// How many packets there are; at least one.
     public let count: Int
-    private let packets: UnsafeMutablePointer<ReceiveArea.Packet>
+    @usableFromInline let packets: UnsafeMutablePointer<ReceivedPacket>
     private let sources: UnsafeMutablePointer<SocketAddress>
 
     init(count: Int, area: ReceiveArea) {
@@ -30,6 +30,7 @@ public struct ReceivedBatch: ~Copyable {
     }
 
     /// The bytes of packet `index`, to read and to change.
+    @inlinable @inline(__always)
     @_lifetime(&self)
     public mutating func packet(_ index: Int) -> MutableRawSpan {
         precondition(index >= 0 && index < count, "no such packet")
@@ -39,7 +40,7 @@ public struct ReceivedBatch: ~Copyable {
     }
 
     /// The bytes of packet `index`, for callers that keep raw addresses until the flush.
-    @unsafe
+    @unsafe @inlinable @inline(__always)
     public func bytes(of index: Int) -> UnsafeMutableRawBufferPointer {
         precondition(index >= 0 && index < count, "no such packet")
         return unsafe UnsafeMutableRawBufferPointer(start: packets[index].bytes, count: Int(packets[index].length))

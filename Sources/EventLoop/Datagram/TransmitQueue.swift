@@ -15,26 +15,15 @@ struct TransmitList {
 /// Packets to one destination leave in the order of their queueing; different destinations may overtake one another.
 @safe
 struct TransmitQueue: ~Copyable {
-    /// One packet.
-    @safe
-    private struct Entry {
-        var bytes: UnsafeRawPointer
-        var length: Int32
-        /// The send slot to give back, or -1 for memory of someone else's.
-        var slot: Int32
-        /// The next entry of the group, or -1.
-        var next: Int32
-    }
-
-    /// Consecutive packets to one destination.
+    /// Consecutive packets to one destination; group g's vectors are the 64 from 64 g on.
     private struct Group {
         var address: SocketAddress
-        var first: Int32
-        var last: Int32
         var count: Int32
         var byteCount: Int32
+        /// The length of each packet but the last, which may be shorter; -1 when no more may follow.
         var segmentSize: Int32
-        var isFull: Bool
+        /// Whether some of the packets lie in send slots.
+        var hasSlots: Bool
         /// Sent packet by packet, after the kernel refused the segmented message.
         var isPlain: Bool
     }
@@ -42,7 +31,7 @@ struct TransmitQueue: ~Copyable {
     /// Where a message of the present system call begins.
     private struct Position {
         var group: Int
-        var entry: Int32
+        var packet: Int
     }
 
     /// The most segments of one message that all kernels with UDP_SEGMENT take.
@@ -54,7 +43,7 @@ struct TransmitQueue: ~Copyable {
     /// Destinations whose last group is found at once.
     private static let recentCount = 64
 
-    let capacity: Int
+    let groupCapacity: Int
     let sendSlotCount: Int
     let sendSlotSize: Int
     var isSegmenting: Bool
@@ -71,12 +60,16 @@ struct TransmitQueue: ~Copyable {
     private let pollCallback: uv_poll_cb
     private let list: UnsafeMutablePointer<TransmitList>
 
-    private let entries: UnsafeMutablePointer<Entry>
     private let groups: UnsafeMutablePointer<Group>
-    private let kept: UnsafeMutablePointer<(entry: Entry, address: SocketAddress)>
+    /// Where the packets of the groups lie: what the kernel is given.
+    private let vectors: UnsafeMutablePointer<iovec>
+    /// The send slot of each packet, or -1 for memory of someone else's; only of groups that have some.
+    private let vectorSlots: UnsafeMutablePointer<Int32>
+    /// By a hash of the address: the group that was begun last.
     private let recent: UnsafeMutablePointer<Int32>
-    private var entryCount = 0
     private var groupCount = 0
+    /// The group of the packet that was queued last.
+    private var last = 0
 
     private let slots: UnsafeMutableRawPointer
     private let freeSlots: UnsafeMutablePointer<Int32>
@@ -84,11 +77,10 @@ struct TransmitQueue: ~Copyable {
 
     private let messages: UnsafeMutablePointer<shim_message>
     private let positions: UnsafeMutablePointer<Position>
-    private let vectors: UnsafeMutablePointer<iovec>
     private let names: UnsafeMutableRawPointer
     private let controls: UnsafeMutableRawPointer
 
-    /// A queue for `capacity` packets, `sendSlotCount` of which may lie in slots of its own.
+    /// A queue for packets to as many destinations, and with as many send slots, as `configuration` says.
     init(
         descriptor: Int32, poll: UnsafeMutablePointer<uv_poll_t>, pollCallback: @escaping uv_poll_cb,
         list: UnsafeMutablePointer<TransmitList>, configuration: DatagramSocket.Configuration
@@ -99,12 +91,13 @@ struct TransmitQueue: ~Copyable {
         unsafe self.list = list
         sendSlotCount = configuration.sendSlotCount
         sendSlotSize = (configuration.sendSlotSize + 63) & ~63
-        capacity = configuration.queueCapacity + sendSlotCount
+        groupCapacity = max(configuration.groupCapacity, 1)
         isSegmenting = configuration.usesSegmentation
 
-        unsafe entries = .allocate(capacity: capacity)
-        unsafe groups = .allocate(capacity: capacity)
-        unsafe kept = .allocate(capacity: max(sendSlotCount, 1))
+        // None is written before it is used: what is never used takes no memory.
+        unsafe groups = .allocate(capacity: groupCapacity)
+        unsafe vectors = .allocate(capacity: groupCapacity * Self.maximumSegments)
+        unsafe vectorSlots = .allocate(capacity: groupCapacity * Self.maximumSegments)
         unsafe recent = .allocate(capacity: Self.recentCount)
         unsafe recent.initialize(repeating: -1, count: Self.recentCount)
         unsafe slots = .allocate(byteCount: max(sendSlotCount * sendSlotSize, 64), alignment: 64)
@@ -116,21 +109,19 @@ struct TransmitQueue: ~Copyable {
         unsafe messages = .allocate(capacity: calls)
         unsafe messages.initialize(repeating: shim_message(), count: calls)
         unsafe positions = .allocate(capacity: calls)
-        unsafe vectors = .allocate(capacity: calls * Self.maximumSegments)
         unsafe names = .allocate(byteCount: calls * SocketAddress.storageSize, alignment: 8)
         unsafe controls = .allocate(byteCount: calls * SHIM_CONTROL_SIZE, alignment: 8)
     }
 
     deinit {
-        unsafe entries.deallocate()
         unsafe groups.deallocate()
-        unsafe kept.deallocate()
+        unsafe vectors.deallocate()
+        unsafe vectorSlots.deallocate()
         unsafe recent.deallocate()
         unsafe slots.deallocate()
         unsafe freeSlots.deallocate()
         unsafe messages.deallocate()
         unsafe positions.deallocate()
-        unsafe vectors.deallocate()
         unsafe names.deallocate()
         unsafe controls.deallocate()
     }
@@ -161,64 +152,100 @@ struct TransmitQueue: ~Copyable {
 
     // MARK: - Queueing
 
-    /// Queues one packet; `slot` is given back when it has been sent or dropped.
+    /// Queues one packet; `slot`, or -1 for none, is given back when it has been sent or dropped.
     ///
     /// Memory that is no send slot must stay valid until the flush.
+    @inline(__always)
     mutating func append(_ bytes: UnsafeRawPointer, length: Int, slot: Int32, to address: SocketAddress) {
+        // A packet like the one before it, as almost all are. A closed queue has no groups, and no length is that of an ended one.
+        if last < groupCount, unsafe groups[last].segmentSize == Int32(truncatingIfNeeded: length),
+            unsafe groups[last].address == address
+        {
+            unsafe put(bytes, length, slot, in: last)
+            if !isListed { enlist() }
+            return
+        }
+        unsafe appendOther(bytes, length, slot, address)
+    }
+
+    private static func place(of address: SocketAddress) -> Int {
+        let mixed = (address.low ^ (address.high &* 31) ^ UInt64(address.port) << 40) &* 0x9e37_79b9_7f4a_7c15
+        return Int(truncatingIfNeeded: mixed >> 58)
+    }
+
+    /// Puts a packet behind the others of a group that takes it.
+    @inline(__always)
+    private func put(_ bytes: UnsafeRawPointer, _ length: Int, _ slot: Int32, in number: Int) {
+        let group = unsafe groups + number
+        let size = Int32(truncatingIfNeeded: length)
+        let place = unsafe number &* Self.maximumSegments &+ Int(group.pointee.count)
+        unsafe vectors[place] = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes), iov_len: length)
+        unsafe vectorSlots[place] = slot
+        if slot >= 0 { unsafe group.pointee.hasSlots = true }
+        unsafe group.pointee.count &+= 1
+        unsafe group.pointee.byteCount &+= size
+        if unsafe size != group.pointee.segmentSize || Int(group.pointee.count) == Self.maximumSegments
+            || Int(group.pointee.byteCount) &+ length > Self.maximumBytes
+        {
+            unsafe group.pointee.segmentSize = -1
+        }
+    }
+
+    /// Queues a packet to another destination than the last one, one of another length, or the first of a group.
+    @inline(never)
+    private mutating func appendOther(
+        _ bytes: UnsafeRawPointer, _ length: Int, _ slot: Int32, _ address: SocketAddress
+    ) {
         guard !isClosed, length <= Int(UInt16.max) else {
             counters.droppedOversize += 1
             if slot >= 0 { releaseSlot(slot) }
             return
         }
-        // A flush leaves at most the send slots' packets, which are fewer than the capacity.
-        if entryCount == capacity { flush() }
-        let index = Int32(truncatingIfNeeded: entryCount)
-        entryCount += 1
-        let length = Int32(truncatingIfNeeded: length)
-        unsafe entries[Int(index)] = Entry(bytes: bytes, length: length, slot: slot, next: -1)
-
-        let mixed = (address.low ^ (address.high &* 31) ^ UInt64(address.port) << 40) &* 0x9e37_79b9_7f4a_7c15
-        let place = Int(truncatingIfNeeded: mixed >> 58)
+        let place = Self.place(of: address)
         let candidate = unsafe Int(recent[place])
-        if candidate >= 0, candidate < groupCount, unsafe join(groups + candidate, address, index, length) { return }
-
-        unsafe groups[groupCount] = Group(
-            address: address, first: index, last: index, count: 1, byteCount: length, segmentSize: length,
-            isFull: length == 0, isPlain: false)
-        unsafe recent[place] = Int32(truncatingIfNeeded: groupCount)
-        groupCount += 1
-        if !isListed {
-            isListed = true
-            unsafe next = list.pointee.first
-            unsafe list.pointee.first = selfPointer
+        if candidate >= 0, candidate < groupCount, length > 0, unsafe length <= Int(groups[candidate].segmentSize),
+            unsafe groups[candidate].address == address
+        {
+            last = candidate
+            unsafe put(bytes, length, slot, in: candidate)
+            if !isListed { enlist() }
+            return
         }
+        if groupCount == groupCapacity { flush() }
+        guard groupCount < groupCapacity else {
+            counters.droppedBlocked += 1
+            if slot >= 0 { releaseSlot(slot) }
+            return
+        }
+        unsafe groups[groupCount] = Group(
+            address: address, count: 0, byteCount: 0, segmentSize: Int32(truncatingIfNeeded: length), hasSlots: false,
+            isPlain: false)
+        unsafe put(bytes, length, slot, in: groupCount)
+        // A datagram without bytes cannot be a segment.
+        if length == 0 { unsafe groups[groupCount].segmentSize = -1 }
+        unsafe recent[place] = Int32(truncatingIfNeeded: groupCount)
+        last = groupCount
+        groupCount += 1
+        if !isListed { enlist() }
+    }
+
+    /// Asks for a flush, also where packets wait for a writable socket: those that lie in memory of others cannot wait.
+    @inline(never)
+    private mutating func enlist() {
+        isListed = true
+        unsafe next = list.pointee.first
+        unsafe list.pointee.first = selfPointer
     }
 
     /// The address at which the queue lives; set once, right after it has been put there.
     var selfPointer: UnsafeMutablePointer<TransmitQueue>?
-
-    private func join(
-        _ group: UnsafeMutablePointer<Group>, _ address: SocketAddress, _ index: Int32, _ length: Int32
-    ) -> Bool {
-        guard unsafe !group.pointee.isFull, unsafe group.pointee.address == address, length > 0,
-            unsafe length <= group.pointee.segmentSize,
-            unsafe Int(group.pointee.byteCount) + Int(length) <= Self.maximumBytes
-        else { return false }
-        unsafe entries[Int(group.pointee.last)].next = index
-        unsafe group.pointee.last = index
-        unsafe group.pointee.count += 1
-        unsafe group.pointee.byteCount += length
-        unsafe group.pointee.isFull =
-            length < group.pointee.segmentSize || Int(group.pointee.count) == Self.maximumSegments
-        return true
-    }
 
     // MARK: - Sending
 
     /// Sends everything; what the socket cannot take now stays queued if it lies in send slots, and is dropped otherwise.
     mutating func flush() {
         guard groupCount > 0 else { return }
-        var start = unsafe Position(group: 0, entry: groups[0].first)
+        var start = Position(group: 0, packet: 0)
         while start.group < groupCount {
             var end = start
             let count = fill(from: &end)
@@ -255,7 +282,6 @@ struct TransmitQueue: ~Copyable {
                 start = count == 1 ? end : unsafe positions[1]
             }
         }
-        entryCount = 0
         groupCount = 0
         if isBlocked {
             isBlocked = false
@@ -266,96 +292,93 @@ struct TransmitQueue: ~Copyable {
     /// Prepares the messages of one call; moves `position` behind them and returns their number.
     private func fill(from position: inout Position) -> Int {
         var count = 0
-        var vectorCount = 0
         while count < Self.messagesPerCall, position.group < groupCount {
             let group = unsafe groups + position.group
             let isSegmented = unsafe isSegmenting && !group.pointee.isPlain
             unsafe positions[count] = position
             let message = unsafe messages + count
-            let vector = unsafe vectors + vectorCount
             let name = unsafe names + count * SocketAddress.storageSize
             unsafe message.pointee.header.msg_name = name
             unsafe message.pointee.header.msg_namelen = socklen_t(
                 truncatingIfNeeded: group.pointee.address.store(to: name))
-            unsafe message.pointee.header.msg_iov = vector
-            var length = 0
-            var index = position.entry
-            repeat {
-                let entry = unsafe entries + Int(index)
-                unsafe vector[length].iov_base = UnsafeMutableRawPointer(mutating: entry.pointee.bytes)
-                unsafe vector[length].iov_len = Int(entry.pointee.length)
-                length += 1
-                index = unsafe entry.pointee.next
-            } while isSegmented && index >= 0
+            unsafe message.pointee.header.msg_iov = vectors + position.group * Self.maximumSegments + position.packet
+            let left = unsafe Int(group.pointee.count) - position.packet
+            let length = isSegmented ? left : 1
             unsafe message.pointee.header.msg_iovlen = length
             if length > 1 {
                 unsafe shim_set_segment_size(
                     &message.pointee.header, controls + count * SHIM_CONTROL_SIZE,
-                    UInt16(truncatingIfNeeded: group.pointee.segmentSize))
+                    UInt16(truncatingIfNeeded: message.pointee.header.msg_iov.pointee.iov_len))
             } else {
                 unsafe message.pointee.header.msg_control = nil
                 unsafe message.pointee.header.msg_controllen = 0
             }
-            vectorCount += length
             count += 1
-            if index >= 0 {
-                position.entry = index
-            } else {
-                position.group += 1
-                position.entry = unsafe position.group < groupCount ? groups[position.group].first : -1
-            }
+            position.packet += length
+            if length == left { position = Position(group: position.group + 1, packet: 0) }
         }
         return count
     }
 
     /// Counts a message's packets and gives their slots back.
     private mutating func finish(message: Int, isSent: Bool) {
-        var index = unsafe positions[message].entry
+        let position = unsafe positions[message]
         let count = unsafe Int(messages[message].header.msg_iovlen)
+        let group = unsafe groups + position.group
+        let first = position.group * Self.maximumSegments + position.packet
         if isSent {
             counters.packetsSent += UInt64(truncatingIfNeeded: count)
             counters.messagesSent += 1
-            let group = unsafe positions[message].group
-            if unsafe isSegmenting && groups[group].isPlain && groups[group].count > 1 {
+            if unsafe isSegmenting && group.pointee.isPlain && group.pointee.count > 1 {
                 // The kernel takes these packets one by one, but not as segments: never ask again.
                 isSegmenting = false
             }
+            if unsafe count == Int(group.pointee.count) {
+                counters.bytesSent += unsafe UInt64(truncatingIfNeeded: group.pointee.byteCount)
+            } else {
+                for place in first..<first + count {
+                    counters.bytesSent += unsafe UInt64(truncatingIfNeeded: vectors[place].iov_len)
+                }
+            }
         }
-        for _ in 0..<count {
-            let entry = unsafe entries[Int(index)]
-            if isSent { counters.bytesSent += UInt64(truncatingIfNeeded: entry.length) }
-            if entry.slot >= 0 { releaseSlot(entry.slot) }
-            index = entry.next
+        guard unsafe group.pointee.hasSlots else { return }
+        for place in first..<first + count where unsafe vectorSlots[place] >= 0 {
+            unsafe releaseSlot(vectorSlots[place])
         }
     }
 
     /// Keeps the packets of send slots from `position` on for when the socket is writable, and drops the others.
     private mutating func keep(from position: Position) {
-        var keptCount = 0
-        for group in position.group..<groupCount {
-            var index = group == position.group ? position.entry : unsafe groups[group].first
-            while index >= 0 {
-                let entry = unsafe entries[Int(index)]
-                if entry.slot < 0 {
+        var keptGroups = 0
+        for number in position.group..<groupCount {
+            var group = unsafe groups[number]
+            let first = number == position.group ? position.packet : 0
+            let count = Int(group.count)
+            let source = number * Self.maximumSegments
+            let target = keptGroups * Self.maximumSegments
+            var kept = 0
+            group.byteCount = 0
+            for packet in first..<count {
+                if unsafe vectorSlots[source + packet] < 0 {
                     counters.droppedBlocked += 1
                 } else {
-                    unsafe kept[keptCount] = (entry, groups[group].address)
-                    keptCount += 1
+                    unsafe vectors[target + kept] = vectors[source + packet]
+                    unsafe vectorSlots[target + kept] = vectorSlots[source + packet]
+                    group.byteCount += unsafe Int32(truncatingIfNeeded: vectors[target + kept].iov_len)
+                    kept += 1
                 }
-                index = entry.next
             }
+            guard kept > 0 else { continue }
+            group.count = Int32(truncatingIfNeeded: kept)
+            unsafe groups[keptGroups] = group
+            keptGroups += 1
         }
-        entryCount = 0
-        groupCount = 0
-        let wasListed = isListed
-        isListed = true
-        for index in 0..<keptCount {
-            let (packet, address) = unsafe kept[index]
-            unsafe append(packet.bytes, length: Int(packet.length), slot: packet.slot, to: address)
-        }
-        isListed = wasListed
-        if isBlocked != (keptCount > 0) {
-            isBlocked = keptCount > 0
+        groupCount = keptGroups
+        // The groups have other numbers now.
+        last = groupCount
+        unsafe recent.update(repeating: -1, count: Self.recentCount)
+        if isBlocked != (keptGroups > 0) {
+            isBlocked = keptGroups > 0
             startPolling()
         }
     }

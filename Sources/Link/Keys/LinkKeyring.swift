@@ -39,7 +39,7 @@ public struct LinkKeyring: ~Copyable {
     /// When keys change and end; to be set right after the handshake, if at all.
     public var timing = Timing()
     private let suite: Suite
-    private var current: LinkKeys
+    @usableFromInline var current: LinkKeys
     private var previous: LinkKeys?
     /// When the previous keys end; nil until the peer has used the current ones.
     private var previousEndsAt: Instant?
@@ -87,10 +87,24 @@ public struct LinkKeyring: ~Copyable {
     /// Returns why it was dropped, or nil.
     public mutating func openHeader(_ packet: inout MutableRawSpan) -> LinkDropReason? {
         let index = packet.receiverIndex
-        if index == current.localIndex { return current.openHeader(&packet) }
+        return index == current.localIndex ? current.openHeader(&packet) : openOtherHeader(&packet, index)
+    }
+
+    /// The same with the keys that are not the current ones.
+    ///
+    /// Apart, because looking into these optionals costs a copy of where they stand, and almost no packet wants it.
+    @inline(never)
+    private mutating func openOtherHeader(_ packet: inout MutableRawSpan, _ index: UInt32) -> LinkDropReason? {
         if let reason = next?.openHeader(&packet, ifFor: index) { return reason.asDrop }
         if let reason = previous?.openHeader(&packet, ifFor: index) { return reason.asDrop }
         return .unknownIndex
+    }
+
+    /// The same as `commit` for what almost all packets are, the next one under the current keys; false, and nothing changes, for
+    /// any other.
+    @inlinable @inline(__always)
+    public mutating func commitNext(index: UInt32, counter: UInt64) -> Bool {
+        index == current.localIndex && current.isConfirmed && current.window.commitNext(counter)
     }
 
     /// Notes that a packet which `openHeader` let pass has passed its last check.
@@ -181,9 +195,7 @@ public struct LinkKeyring: ~Copyable {
 
     /// Notes a control packet that was opened; to be called before `commit`, false if another was faster.
     public mutating func commitControl(packetNumber: UInt64) -> Bool {
-        guard controlWindow.check(packetNumber) else { return false }
         controlWindow.commit(packetNumber)
-        return true
     }
 
     // MARK: Rekey
@@ -318,7 +330,7 @@ extension LinkKeys {
     }
 
     /// Opens the header if `index` names these keys; nil otherwise.
-    borrowing func openHeader(_ packet: inout MutableRawSpan, ifFor index: UInt32) -> Opening? {
+    mutating func openHeader(_ packet: inout MutableRawSpan, ifFor index: UInt32) -> Opening? {
         index == localIndex ? Opening(asDrop: openHeader(&packet)) : nil
     }
 

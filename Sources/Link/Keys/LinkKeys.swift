@@ -17,11 +17,11 @@ public struct LinkKeys: ~Copyable {
     private let sendControl: AEADKey
     private let receiveControl: AEADKey
     private let rekeySecret: Secret
-    private var window = ReplayWindow()
+    @usableFromInline var window = ReplayWindow()
     /// The link counter of the next packet: also how many packets these keys have sealed.
     public private(set) var sealedCount: UInt64 = 0
     /// Whether a packet of the peer under these keys has been committed.
-    public private(set) var isConfirmed = false
+    public internal(set) var isConfirmed = false
 
     init(
         _ split: borrowing SplitKeys, isInitiator: Bool, suite: Suite, localIndex: UInt32, remoteIndex: UInt32,
@@ -56,31 +56,31 @@ public struct LinkKeys: ~Copyable {
 
     /// Seals the header in place: writes receiver index, counter and tag; path id and slots must stand already.
     public mutating func sealHeader(_ packet: inout MutableRawSpan) {
+        precondition(packet.byteCount >= Packet.payloadOffset, "a packet has a header")
         let counter = sealedCount
         sealedCount = counter &+ 1
         packet.receiverIndex = remoteIndex
         packet.linkCounter = counter
-        sendHeader.seal(
-            &packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, tagAt: Packet.linkTagOffset,
-            counter: counter)
+        sendHeader.seal(&packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, counter: counter)
     }
 
     /// Opens the header in place if its counter is new and its tag right; commits nothing.
     ///
     /// Returns why not, and then the sealed header is wiped or untouched.
-    public borrowing func openHeader(_ packet: inout MutableRawSpan) -> LinkDropReason? {
+    ///
+    /// Mutating, though nothing changes: to borrow keys out of a larger value, the compiler would copy them.
+    @inline(__always)
+    public mutating func openHeader(_ packet: inout MutableRawSpan) -> LinkDropReason? {
         let counter = packet.linkCounter
         guard window.check(counter) else { return .replayedPacket }
         let isGood = receiveHeader.open(
-            &packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, tagAt: Packet.linkTagOffset,
-            counter: counter)
+            &packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, counter: counter)
         return isGood ? nil : .badHeader
     }
 
     /// Notes that the packet with link counter `counter` has passed its last check; false if another with it was faster.
     public mutating func commit(_ counter: UInt64) -> Bool {
-        guard window.check(counter) else { return false }
-        window.commit(counter)
+        guard window.commit(counter) else { return false }
         isConfirmed = true
         return true
     }
@@ -90,13 +90,11 @@ public struct LinkKeys: ~Copyable {
         packet.pathID = 0
         packet.zeroSlots(1...3)
         packet.setHopCounter(4, counter)
-        sendControl.seal(
-            &packet, from: Packet.payloadOffset, to: packet.byteCount, tagAt: Packet.tagOffset(4), counter: counter)
+        sendControl.seal(&packet, from: Packet.payloadOffset, to: packet.byteCount, counter: counter)
     }
 
     /// Opens a control packet's payload in place; false when its tag is wrong, and then it is wiped.
     func openControl(_ packet: inout MutableRawSpan, counter: UInt64) -> Bool {
-        receiveControl.open(
-            &packet, from: Packet.payloadOffset, to: packet.byteCount, tagAt: Packet.tagOffset(4), counter: counter)
+        receiveControl.open(&packet, from: Packet.payloadOffset, to: packet.byteCount, counter: counter)
     }
 }

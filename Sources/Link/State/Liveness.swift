@@ -34,42 +34,45 @@ public struct Liveness: Sendable {
         case dead
     }
 
-    private enum State: Sendable {
+    @usableFromInline enum State: Equatable, Sendable {
         /// The last thing that happened was that something came.
         case answered
         /// Something was sent since, but no ping.
         case waiting
-        /// This many pings were sent since.
-        case pinged(Int)
+        /// Pings were sent since.
+        case pinged
     }
 
-    private let timing: Timing
-    private var state = State.answered
-    private var lateTicks = 0
+    @usableFromInline let timing: Timing
+    @usableFromInline var state = State.answered
+    /// How many pings were sent since something came.
+    private var pings = 0
+    @usableFromInline var lateTicks = 0
     /// When `tick` has something to say.
-    public private(set) var nextDeadline: Instant
+    public var nextDeadline: Instant { deadline }
+    @usableFromInline var deadline: Instant
 
     /// A link that has just come up, or whose first packet was just sent.
     public init(timing: Timing = Timing(), now: Instant) {
         self.timing = timing
-        nextDeadline = now + timing.idle
+        deadline = now + timing.idle
     }
 
-    /// A packet that wants an answer, or data, was sent.
-    public mutating func sent(now: Instant) {
-        switch state {
-        case .answered:
-            state = .waiting
-            nextDeadline = now + timing.unanswered
-        case .waiting, .pinged: break
-        }
+    /// A packet that wants an answer, or data, was sent; true when that changed the deadline.
+    @inlinable @discardableResult
+    public mutating func sent(now: Instant) -> Bool {
+        guard state == .answered else { return false }
+        state = .waiting
+        deadline = now + timing.unanswered
+        return true
     }
 
     /// Something authentic came.
+    @inlinable
     public mutating func received(now: Instant) {
         state = .answered
         lateTicks = 0
-        nextDeadline = now + timing.idle
+        deadline = now + timing.idle
     }
 
     /// To be called at `nextDeadline`, after all packets that wait at the socket have been read.
@@ -77,15 +80,16 @@ public struct Liveness: Sendable {
         guard now >= nextDeadline else { return .none }
         let isLate = now - nextDeadline > timing.lateness && lateTicks < timing.forgiven
         if isLate { lateTicks += 1 } else { lateTicks = 0 }
-        nextDeadline = now + timing.pingWait
+        deadline = now + timing.pingWait
         switch state {
         case .answered, .waiting:
-            state = .pinged(1)
+            state = .pinged
+            pings = 1
             return .ping
-        case .pinged(let count):
+        case .pinged:
             if isLate { return .ping }
-            guard count < timing.pings else { return .dead }
-            state = .pinged(count + 1)
+            guard pings < timing.pings else { return .dead }
+            pings += 1
             return .ping
         }
     }

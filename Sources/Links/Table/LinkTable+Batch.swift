@@ -20,10 +20,20 @@ internal import Wire
         strangers.reserveCapacity(64)
     }
 
+    /// Remembers an authentic packet from another address than its link's, as far as there is room.
+    @inline(never)
+    mutating func note(stranger link: LinkID, at position: Int) {
+        if strangers.count < 64 { strangers.append((link, position)) }
+    }
+
+    /// Whether there are handshake messages or strangers.
+    var hasRarer: Bool { !handshakes.isEmpty || !strangers.isEmpty }
+
     mutating func removeAll() {
         relay.removeAll()
         client.removeAll()
         control.removeAll()
+        guard hasRarer else { return }
         handshakes.removeAll(keepingCapacity: true)
         strangers.removeAll(keepingCapacity: true)
     }
@@ -36,42 +46,42 @@ extension LinkTable {
     /// Opens the header of each packet of a batch and sorts the packets by who takes them.
     mutating func sort(_ batch: inout ReceivedBatch, into sorted: inout SortedBatch) {
         for position in 0..<batch.count {
-            guard batch.length(of: position) == packetSize else {
+            var packet = batch.packet(position)
+            guard packet.byteCount == packetSize else {
                 counters.drops.count(.wrongSize)
                 continue
             }
-            let source = batch.source(of: position)
-            var packet = batch.packet(position)
             let index = packet.receiverIndex
             if index < Packet.firstReceiverIndex {
                 sorted.handshakes.append(position)
                 continue
             }
-            guard let place = indices.find(index), let link = link(at: Int(place)) else {
+            guard let place = indices.find(index), let (link, entry) = unsafe liveEntry(at: place) else {
                 counters.drops.count(.unknownIndex)
                 continue
             }
             let counter = packet.linkCounter
-            let entry = unsafe entry(link)
             if let reason = unsafe entry.pointee.keyring.openHeader(&packet) {
                 counters.drops.count(reason)
                 continue
             }
+            let pathID = packet.pathID
             counters.packetsReceived &+= 1
             unsafe entry.pointee.liveness.received(now: now)
-            if unsafe entry.pointee.mayMove, unsafe entry.pointee.address != source, sorted.strangers.count < 64 {
-                sorted.strangers.append((link, position))
+            if unsafe entry.pointee.mayMove, unsafe entry.pointee.address != batch.source(of: position) {
+                sorted.note(stranger: link, at: position)
             }
             let arrival = Arrival(
-                link: link, pathID: packet.pathID, index: index, counter: counter,
+                link: link, pathID: pathID, index: index, counter: counter,
                 position: Int32(truncatingIfNeeded: position))
+            let memory = unsafe batch.bytes(of: position)
             let hasRoom =
                 if arrival.pathID == 0 {
-                    sorted.control.append(arrival, of: batch)
+                    unsafe sorted.control.append(arrival, memory)
                 } else if arrival.pathID & Self.clientBit != 0 {
-                    sorted.client.append(arrival, of: batch)
+                    unsafe sorted.client.append(arrival, memory)
                 } else {
-                    sorted.relay.append(arrival, of: batch)
+                    unsafe sorted.relay.append(arrival, memory)
                 }
             if !hasRoom { counters.drops.count(.notSendable) }
         }

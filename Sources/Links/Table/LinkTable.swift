@@ -115,6 +115,20 @@ public import Wire
         return unsafe entries + link.place
     }
 
+    /// The state of a link, if it is live.
+    @unsafe func liveEntry(_ link: LinkID) -> UnsafeMutablePointer<Entry>? {
+        isLive(link) ? unsafe entries + link.place : nil
+    }
+
+    /// The state of the link that stands at `place`, and its name.
+    @unsafe func liveEntry(at place: UInt32) -> (link: LinkID, entry: UnsafeMutablePointer<Entry>)? {
+        let place = Int(place)
+        guard place < placesUsed else { return nil }
+        let generation = unsafe generations[place]
+        guard generation & 1 == 1 else { return nil }
+        return unsafe (LinkID(place: place, generation: generation), entries + place)
+    }
+
     /// The address of a link's peer; nil when the link is gone.
     func address(of link: LinkID) -> SocketAddress? {
         isLive(link) ? unsafe entry(link).pointee.address : nil
@@ -134,22 +148,26 @@ public import Wire
     ///
     /// False when another packet with the same counter was faster, or the link is gone: then this one must have no effect.
     public mutating func commit(_ arrival: Arrival) -> Bool {
-        guard isLive(arrival.link) else { return false }
-        return commit(arrival.link, index: arrival.index, counter: arrival.counter)
+        guard let entry = unsafe liveEntry(arrival.link) else { return false }
+        if unsafe entry.pointee.keyring.commitNext(index: arrival.index, counter: arrival.counter) { return true }
+        return unsafe commitRarer(arrival, entry)
     }
 
-    mutating func commit(_ link: LinkID, index: UInt32, counter: UInt64) -> Bool {
-        switch unsafe entry(link).pointee.keyring.commit(index: index, counter: counter, now: now) {
+    /// Commits a packet out of order, or one that changes keys, and remembers its link in that case.
+    @inline(never)
+    private mutating func commitRarer(_ arrival: Arrival, _ entry: UnsafeMutablePointer<Entry>) -> Bool {
+        let result = unsafe entry.pointee.keyring.commit(index: arrival.index, counter: arrival.counter, now: now)
+        switch result {
         case .committed: return true
         case .duplicate: return false
-        case .confirmed:
-            confirmed.append(link)
-            return true
-        case .switched:
-            switched.append(link)
-            return true
+        case .confirmed: confirmed.append(arrival.link)
+        case .switched: switched.append(arrival.link)
         }
+        return true
     }
+
+    /// Whether there are commits to follow up on.
+    var hasCommits: Bool { !confirmed.isEmpty || !switched.isEmpty }
 
     /// Counts a packet that a handler drops.
     public mutating func drop(_ reason: LinkDropReason) { counters.drops.count(reason) }
@@ -161,33 +179,24 @@ public import Wire
     /// Path id and slots must be what the next node is to see. False when the link is gone.
     @discardableResult
     public mutating func forward(_ packets: inout ReceivedPackets, _ number: Int, on link: LinkID) -> Bool {
-        guard isLive(link) else {
+        guard let entry = unsafe liveEntry(link), let socket = unsafe unretainedSocket(for: entry.pointee.address)
+        else {
             counters.drops.count(.notSendable)
             return false
         }
-        let address = seal(&packets, number, link)
-        if let socket = unsafe unretainedSocket(for: address) {
-            unsafe socket._withUnsafeGuaranteedRef {
-                unsafe $0.queue(packet: UnsafeRawBufferPointer(packets.bytes(number)), to: address)
-            }
-            return true
-        }
-        counters.drops.count(.notSendable)
-        return false
-    }
-
-    private mutating func seal(_ packets: inout ReceivedPackets, _ number: Int, _ link: LinkID) -> SocketAddress {
         var packet = packets.packet(number)
-        let entry = unsafe entry(link)
         unsafe entry.pointee.keyring.sealHeader(&packet)
         unsafe noteSent(&entry.pointee.liveness)
-        return unsafe entry.pointee.address
+        unsafe socket._withUnsafeGuaranteedRef {
+            unsafe $0.queue(packet: UnsafeRawBufferPointer(packets.bytes(number)), to: entry.pointee.address)
+        }
+        return true
     }
 
     private mutating func noteSent(_ liveness: inout Liveness) {
-        liveness.sent(now: now)
-        if liveness.nextDeadline < earliestTick { earliestTick = liveness.nextDeadline }
         counters.packetsSent &+= 1
+        guard liveness.sent(now: now) else { return }
+        if liveness.nextDeadline < earliestTick { earliestTick = liveness.nextDeadline }
     }
 
     /// Makes and sends a data packet: `fill` writes path id, slots and payload, or returns false to send nothing.

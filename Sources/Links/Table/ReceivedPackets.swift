@@ -19,10 +19,11 @@ public struct Arrival: Sendable {
     /// The most packets of one batch that are looked at together.
     static let capacity = 4_096
 
-    private let arrivals: UnsafeMutablePointer<Arrival>
-    private let memory: UnsafeMutablePointer<UnsafeMutableRawBufferPointer>
+    @usableFromInline let arrivals: UnsafeMutablePointer<Arrival>
+    @usableFromInline let memory: UnsafeMutablePointer<UnsafeMutableRawBufferPointer>
     /// How many packets there are.
-    public private(set) var count = 0
+    public var count: Int { used }
+    @usableFromInline var used = 0
 
     init() {
         unsafe arrivals = .allocate(capacity: Self.capacity)
@@ -34,34 +35,37 @@ public struct Arrival: Sendable {
         unsafe memory.deallocate()
     }
 
-    /// Adds packet `arrival.position` of `batch`; false when there is no room.
-    mutating func append(_ arrival: Arrival, of batch: borrowing ReceivedBatch) -> Bool {
-        guard count < Self.capacity else { return false }
-        unsafe (arrivals + count).initialize(to: arrival)
-        unsafe (memory + count).initialize(to: batch.bytes(of: Int(arrival.position)))
-        count += 1
+    /// Adds packet `arrival.position` of a batch, whose bytes are `bytes`; false when there is no room.
+    @unsafe mutating func append(_ arrival: Arrival, _ bytes: UnsafeMutableRawBufferPointer) -> Bool {
+        guard used < Self.capacity else { return false }
+        unsafe (arrivals + used).initialize(to: arrival)
+        unsafe (memory + used).initialize(to: bytes)
+        used &+= 1
         return true
     }
 
-    mutating func removeAll() { count = 0 }
+    mutating func removeAll() { used = 0 }
 
     /// What the header of packet `number` says.
+    @inlinable @inline(__always)
     public subscript(_ number: Int) -> Arrival {
-        precondition(number >= 0 && number < count, "no such packet")
+        precondition(number >= 0 && number < used, "no such packet")
         return unsafe arrivals[number]
     }
 
     /// The bytes of packet `number`, to open in place; they must not be changed any more once it has been forwarded.
+    @inlinable @inline(__always)
     @_lifetime(&self)
     public mutating func packet(_ number: Int) -> MutableRawSpan {
-        precondition(number >= 0 && number < count, "no such packet")
+        precondition(number >= 0 && number < used, "no such packet")
         let span = unsafe MutableRawSpan(_unsafeBytes: memory[number])
         return unsafe _overrideLifetime(span, mutating: &self)
     }
 
     /// The bytes of packet `number`, for queueing.
-    @unsafe func bytes(_ number: Int) -> UnsafeMutableRawBufferPointer {
-        precondition(number >= 0 && number < count, "no such packet")
+    @unsafe @inline(__always)
+    func bytes(_ number: Int) -> UnsafeMutableRawBufferPointer {
+        precondition(number >= 0 && number < used, "no such packet")
         return unsafe memory[number]
     }
 }
