@@ -26,6 +26,40 @@ struct NetworkFileTests {
         #expect(NetworkFileRegistry(read).snapshot(above: 1, at: now) == nil)
     }
 
+    @Test func aLedgerAndItsAuthoritiesSurviveTheFile() throws {
+        var creation = made()
+        creation.file.authorities = creation.nodes.prefix(4).map { .init(key: SigningKey().publicKey, node: $0.id) }
+        creation.file.authorityThreshold = 3
+        var ledger = NetworkFile.Ledger(genesis: [1, 2, 3], blocks: [[4], [5, 6]])
+        ledger.blockSeconds = 7
+        ledger.slotSeconds = 2
+        creation.file.ledger = ledger
+        let read = try NetworkFile(json: creation.file.json())
+        #expect(read == creation.file)
+
+        func key(_ change: (inout NetworkFile) -> Void) -> String? {
+            var file = creation.file
+            change(&file)
+            do throws(NetworkFileError) {
+                try file.validate()
+                return nil
+            } catch {
+                if case .invalid(let key, _) = error { return key }
+                return "\(error)"
+            }
+        }
+        #expect(key { $0.authorityThreshold = 2 } == "authorityThreshold")
+        #expect(key { $0.authorityThreshold = 5 } == "authorityThreshold")
+        #expect(key { $0.authorities[1] = $0.authorities[0] } == "authorities")
+        #expect(key { $0.ledger?.slotSeconds = 8 } == "ledger.slotSeconds")
+        #expect(key { $0.ledger?.blockSeconds = 0 } == "ledger.blockSeconds")
+        #expect(
+            key {
+                $0.authorities = []
+                $0.authorityThreshold = 0
+            } == "ledger")
+    }
+
     @Test func unknownKeysAreRefusedWithTheNearest() {
         #expect(throws: NetworkFileError.unknownKey("packetsize", nearest: "packetSize")) {
             try NetworkFile(json: text { $0.replacing("\"packetSize\"", with: "\"packetsize\"") })
