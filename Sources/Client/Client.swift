@@ -28,7 +28,7 @@ public final class Client {
     private var timer: LoopTimer?
     private var listeners: [(address: ProxyAddress, socket: StreamListener)] = []
     private var dnsPorts: [DNSPort] = []
-    private var sessions: [IsolationKey: ClientSession] = [:]
+    private(set) var sessions: [IsolationKey: ClientSession] = [:]
     private var beginning: Set<IsolationKey> = []
     private var lastExit: [IsolationKey: NodeID] = [:]
     private var waiting: [IsolationKey: [any SessionApp]] = [:]

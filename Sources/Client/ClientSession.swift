@@ -27,7 +27,7 @@ final class ClientSession: SessionOwner {
     private let payloadSize: Int
     private let id: [UInt8]
     private let secret: Secret
-    private var legs: [LegID: Path] = [:]
+    private(set) var legs: [LegID: Path] = [:]
     private var watch = LegWatch()
     private var nextLeg: UInt8 = 0
     private var building = 0
