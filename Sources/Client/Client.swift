@@ -34,6 +34,8 @@ public final class Client {
     private var waiting: [IsolationKey: [any SessionApp]] = [:]
     private var connections: [ObjectIdentifier: SocksConnection] = [:]
     private var unfinished: [SocksConnection] = []
+    /// With how many of these it is time to forget those that have finished.
+    private var unfinishedLimit = 64
     /// How many UDP associations there have been, and are.
     private var associationsMade: UInt64 = 0
     private var associations = 0
@@ -117,10 +119,15 @@ public final class Client {
     private func accepted(_ socket: ByteStream, by listener: Int) {
         // TCP is looked at where it is taken; unix sockets are let through there for the control socket.
         guard socket.kind == .tcp || loop.hasDescriptorsToSpare else { return socket.close() }
-        unfinished.removeAll { !$0.isUnfinished }
+        // Now and then, so that many who say nothing cost a newcomer nothing.
+        if unfinished.count >= unfinishedLimit {
+            unfinished.removeAll { !$0.isUnfinished }
+            unfinishedLimit = max(64, unfinished.count * 2)
+        }
         if connections.count >= Self.connectionLimit {
-            guard let oldest = unfinished.first else { return socket.close() }
-            unfinished.removeFirst()
+            guard let place = unfinished.firstIndex(where: \.isUnfinished) else { return socket.close() }
+            let oldest = unfinished[place]
+            unfinished.removeFirst(place + 1)
             oldest.end()
         }
         let connection = SocksConnection(socket: socket, listener: listener, client: self)

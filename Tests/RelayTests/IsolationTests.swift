@@ -24,6 +24,10 @@ import Wire
     }
 
     private static let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    private static func copy(_ key: borrowing SigningKey) -> SigningKey {
+        SigningKey(seed: Secret(copying: key.seedBytes))
+    }
+
     private static let credentials = 50
     private static let rounds = 20
     private static let roundsOpen = 4
@@ -59,9 +63,8 @@ import Wire
             var configuration = RelayConfiguration(listen: [node.1])
             configuration.isExit = number >= 3
             configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
-            let seed = Secret(copying: node.0.key.seedBytes)
             return try Relay(
-                loop: loop, network: file, configuration: configuration, identity: SigningKey(seed: seed), store: nil,
+                loop: loop, network: file, configuration: configuration, identity: Self.copy(node.0.key), store: nil,
                 log: Self.log)
         }
         for relay in relays { relay.start() }
@@ -115,6 +118,8 @@ import Wire
             #expect(client.sessions.values.allSatisfy { $0.streamCount == apps.count })
             if apps.count == Self.roundsOpen {
                 for app in apps.removeFirst() { app.stream?.close() }
+                for stream in accepted.prefix(Self.credentials) { stream.close() }
+                accepted.removeFirst(min(accepted.count, Self.credentials))
                 let wereEnded = loop.run(for: .seconds(30)) {
                     look()
                     return client.sessions.values.allSatisfy { $0.streamCount == apps.count }
