@@ -150,7 +150,7 @@ extension DirectoryClient {
 
     private func fetchDescriptors(_ link: LinkID, then: @escaping (Bool) -> Void) {
         let newest = descriptors.newest.seconds
-        let isWhole = failures > 0 || wantsAll || newest <= 7_200
+        let isWhole = wantsAll || newest <= 7_200
         // Rounded, so that the question does not tell clients apart.
         let since = UnixTime(seconds: isWhole ? 0 : (newest - DescriptorStore.overlap) / 3_600 * 3_600)
         var writer = ByteWriter(capacity: 8)
@@ -160,13 +160,20 @@ extension DirectoryClient {
         links.request(
             on: link, isWhole ? .getDescriptors : .getDescriptorChanges, body: body, timeout: Self.longAnswerLimit
         ) { [weak self] result in
-            guard let self, case .success(let body) = result else { return then(false) }
+            guard let self else { return }
+            guard case .success(let body) = result else {
+                wantsAll = true
+                return then(false)
+            }
             let (held, time, id) = (descriptors, unixTime, network.id)
             loop.work {
                 Self.checked(body, isWhole: isWhole, held, at: time, network: id)
             } completion: { [weak self] checked in
                 guard let self else { return }
-                guard let checked else { return then(false) }
+                guard let checked else {
+                    wantsAll = true
+                    return then(false)
+                }
                 for descriptor in checked.good { _ = descriptors.insert(authentic: descriptor, at: unixTime) }
                 wantsAll = checked.missing.count > 16
                 if !wantsAll { for node in checked.missing { refetch(node, on: link) } }

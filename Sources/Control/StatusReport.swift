@@ -69,6 +69,8 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var associations: Int?
     /// Nodes whose descriptor is known.
     public var descriptors = 0
+    /// The snapshot of the network that is trusted.
+    public var snapshot: SnapshotReport?
     /// Packets and bytes since the start.
     public var total = Traffic()
     /// Packets and bytes per second, over the last ten seconds.
@@ -92,7 +94,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case role, version, ready, problem, socks, dns, node, addresses, exit, draining, links, paths, sessions, streams
-        case associations, descriptors, total, rate, drops, builds, refusals, oxend, watching, others
+        case associations, descriptors, snapshot, total, rate, drops, builds, refusals, oxend, watching, others
         case uptime = "uptime_s"
         case failedBuilds = "failed_builds"
         case buildTimes = "build_times_ms"

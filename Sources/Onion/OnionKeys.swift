@@ -23,8 +23,11 @@ public struct OnionKeys {
     /// When the current key is to be replaced.
     public private(set) var nextRotation: Instant
 
-    /// A fresh key, current since `now`.
-    public init(now: Instant) throws(CryptoError) { self.init(try KEM.PrivateKey(), now: now) }
+    /// A fresh key, current since `now` and for `firstLife`: drawn at random, it spreads the rotations of nodes that began together.
+    public init(now: Instant, firstLife: TimeSpan = OnionKeys.rotation) throws(CryptoError) {
+        self.init(try KEM.PrivateKey(), now: now)
+        nextRotation = now + firstLife
+    }
 
     /// The given key pair, current since `now`.
     public init(_ pair: KEM.PrivateKey, now: Instant) {

@@ -45,6 +45,7 @@ public final class Relay {
     private var wasStaked: Bool
     private let watching: Watching
     let selfCheck: SelfCheck
+    private let registryFile: RegistryFile?
     private let paths: PathService
     let exit: Exit
     private let turn: SessionTurn
@@ -100,14 +101,20 @@ public final class Relay {
             ? nil
             : try LedgerService(
                 links: links, loop: loop, network: network, node: node, key: authority, store: store, log: log)
+        let file = configuration.registryFile.map { path in
+            RegistryFile(network, path: path, loop: loop) { [links] in links.time }
+        }
+        registryFile = file
         epochs = try Epochs(
             links: links, loop: loop, network: network, identity: identity,
-            registry: registry ?? ledger?.source ?? NetworkFileRegistry(network), store: store, log: log)
+            registry: registry ?? file ?? ledger?.source ?? NetworkFileRegistry(network), store: store, log: log)
         staked.snapshot = epochs.snapshot
         gossip = try Gossip(
             links: links, loop: loop, network: network, node: node, snapshot: epochs.snapshot, store: store)
         let now = Instant(nanoseconds: loop.now)
-        paths = PathService(links: links, loop: loop, network: network, node: node, keys: try OnionKeys(now: now))
+        paths = PathService(
+            links: links, loop: loop, network: network, node: node,
+            keys: try OnionKeys(now: now, firstLife: .seconds(.random(in: 43_200...86_400))))
         let own = Set((announced + listenAddresses).map(\.address))
         let gate = try ExitGate(
             loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own),
@@ -307,6 +314,7 @@ public final class Relay {
         gossip.save(all: true)
         epochs.close()
         ledger?.close()
+        registryFile?.close()
         watching.close { [links] in links.closeAll(completion: completion) }
     }
 }

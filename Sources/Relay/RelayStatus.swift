@@ -13,6 +13,8 @@ public struct RelayConfiguration: Sendable {
     public var exitAllowed: [CIDR] = []
     /// The name servers that an exit asks, as `host` or `host:port`; nil for the system's.
     public var exitResolvers: [String]?
+    /// The file of the registry that authorities sign, where that is where stakes are learnt.
+    public var registryFile: String?
     /// How long a drain waits for paths and streams to end by themselves.
     public var drainLimit = TimeSpan.seconds(30)
 

@@ -69,6 +69,10 @@ public enum SettingsCatalog {
             "relay.authority", .text, example: "\"/etc/tunic/authority.key\"",
             "The key of an authority, which makes the blocks of the network's ledger together with the others."),
         SettingKey(
+            "relay.registry", .text, example: "\"/etc/tunic/registry\"",
+            "A file that the network's authorities sign and that says which nodes are staked, where the network has no ledger."
+        ),
+        SettingKey(
             "relay.exit", .boolean, byDefault: "false", "Open connections to the outside for clients."),
         SettingKey(
             "relay.exit_policy", .list, byDefault: "[]", reloadable: true,

@@ -46,7 +46,7 @@ extension Descriptor {
     }
 }
 
-/// One item of the answer to GET_DESCRIPTOR_CHANGES (protocol.md, section 10.6).
+/// One item of the answer to GET_DESCRIPTOR_CHANGES (protocol.md, section 10.7).
 public enum DescriptorChange: Hashable, Sendable {
     /// The most marks that a question names.
     public static let maximumMarks = 4_096

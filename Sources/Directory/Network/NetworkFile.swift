@@ -2,7 +2,7 @@ public import Wire
 
 /// What makes a network: the constants that all its members share, where to begin, and whom to trust first.
 ///
-/// As a file it is JSON (protocol.md, section 10.5; `NetworkFile(json:)`). It holds no secrets.
+/// As a file it is JSON (protocol.md, section 10.6; `NetworkFile(json:)`). It holds no secrets.
 public struct NetworkFile: Hashable, Sendable {
     /// A node that newcomers ask first.
     public struct Bootstrap: Hashable, Sendable {

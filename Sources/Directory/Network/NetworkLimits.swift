@@ -1,4 +1,4 @@
-/// The limits that all nodes of a network keep to (protocol.md, section 10.5): what a client may count on, and no more.
+/// The limits that all nodes of a network keep to (protocol.md, section 10.6): what a client may count on, and no more.
 public struct NetworkLimits: Hashable, Sendable {
     /// Path builds a second that one client's link may ask for.
     public var clientBuildsPerSecond = 2

@@ -21,7 +21,7 @@ public enum DescriptorRefusal: Error, Equatable {
     case badSignature
 }
 
-/// The newest descriptor of each staked node, in memory (protocol.md, section 10.4).
+/// The newest descriptor of each staked node, in memory (protocol.md, section 10.5).
 ///
 /// Bounded by the registry: one descriptor of at most 2,048 bytes for each staked node.
 public struct DescriptorStore: Sendable {

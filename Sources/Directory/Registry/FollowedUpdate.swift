@@ -20,6 +20,9 @@ struct FollowedUpdate {
     /// Follows `update` from `base`, whose digest is `baseDigest`.
     init(_ update: SnapshotUpdate, from base: Snapshot, digest baseDigest: Bytes32) throws(SnapshotRefusal) {
         guard update.base == base.height, let last = update.headers.last else { throw .unknownBase }
+        guard update.votes.allSatisfy({ update.headers.indices.contains($0.header) }),
+            update.turns.allSatisfy({ update.headers.indices.contains($0.header) })
+        else { throw .broken }
         self.update = update
         var digests: [Bytes32] = []
         digests.reserveCapacity(update.headers.count)
@@ -101,7 +104,7 @@ struct FollowedUpdate {
         var reach: [NodeID: Int] = [:]
         reach.reserveCapacity(update.votes.count)
         for vote in update.votes {
-            guard vote.number < signers.count else { throw .broken }
+            guard signers.indices.contains(vote.number) else { throw .broken }
             let node = signers[vote.number]
             reach[node] = max(reach[node] ?? -1, vote.header)
         }

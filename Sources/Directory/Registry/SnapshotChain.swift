@@ -1,4 +1,3 @@
-internal import OnionCrypto
 public import Wire
 
 /// Why a snapshot was not accepted.
@@ -27,7 +26,7 @@ public enum SnapshotRefusal: Error, Equatable {
     case broken
 }
 
-/// The snapshot that is trusted now, and the rule by which a newer one takes its place (protocol.md, section 10.3).
+/// The snapshot that is trusted now, and the rule by which a newer one takes its place (protocol.md, section 10.4).
 ///
 /// A new snapshot needs the signatures of more than two thirds of the staked nodes of the snapshot that is trusted, so
 /// whoever serves it can withhold news but not invent nodes. Checking takes one signature verification per trusted node
@@ -67,11 +66,12 @@ public struct SnapshotChain: Sendable {
     /// have signed it, which finds a damaged file. `kept` was accepted before it was written: it counts if it is the one
     /// that `mark` names. With a mark and no snapshot that fits it, nothing below the mark will be accepted.
     public init(
-        network: Bytes32, first: SignedSnapshot, kept: SignedSnapshot? = nil, mark: HighWaterMark? = nil
+        network: Bytes32, first: SignedSnapshot, kept: SignedSnapshot? = nil, mark: HighWaterMark? = nil,
+        check: SignatureCheck = .ed25519
     ) throws(SnapshotRefusal) {
         guard first.snapshot.network == network else { throw .otherNetwork }
         let firstDigest = first.snapshot.digest
-        try Self.checkSignatures(of: first, by: first.snapshot, digest: firstDigest)
+        try Self.checkSignatures(of: first, by: first.snapshot, digest: firstDigest, check)
         self.first = first.snapshot
         self.firstDigest = firstDigest
         trusted = first
@@ -108,7 +108,7 @@ public struct SnapshotChain: Sendable {
         let next = candidate.snapshot
         let nextDigest = next.digest
         guard try isNews(next, digest: nextDigest, at: now) else { return false }
-        try Self.checkSignatures(of: candidate, by: snapshot, digest: nextDigest)
+        try Self.checkSignatures(of: candidate, by: snapshot, digest: nextDigest, .ed25519)
         take(candidate, digest: nextDigest)
         return true
     }
@@ -184,7 +184,7 @@ public struct SnapshotChain: Sendable {
     ///
     /// Signatures of others count nothing and are not looked at; the count is checked before any is verified.
     private static func checkSignatures(
-        of candidate: SignedSnapshot, by voters: Snapshot, digest: Bytes32
+        of candidate: SignedSnapshot, by voters: Snapshot, digest: Bytes32, _ check: SignatureCheck
     ) throws(SnapshotRefusal) {
         let needed = quorum(of: voters)
         let counted = candidate.signatures.filter { voters.isStaked($0.signer) }
@@ -192,7 +192,7 @@ public struct SnapshotChain: Sendable {
         let message = Snapshot.message(
             digest: digest, network: candidate.snapshot.network, height: candidate.snapshot.height)
         for signature in counted.prefix(needed) {
-            guard SigningKey.verify(signature.bytes.rawSpan, of: message.rawSpan, by: signature.signer.key) else {
+            guard check.isGood(signature.bytes, message, signature.signer) else {
                 throw .badSignature(signature.signer)
             }
         }

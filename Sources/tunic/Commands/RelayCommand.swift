@@ -61,6 +61,11 @@ struct RelayCommand: ParsableCommand {
             valueName: "address"))
     var oxend: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "A file that the network's authorities sign and that says which nodes are staked.", valueName: "file"))
+    var registry: String?
+
     @Flag(
         help: ArgumentHelp(
             "Print whether this node can serve, and end: ports, clock, file limits, registry, reachability from others.",
@@ -83,6 +88,7 @@ struct RelayCommand: ParsableCommand {
         source.add("--exit-allow", "relay.exit_allow", exitAllowed)
         source.add("--exit-resolver", "relay.exit_resolver", exitResolvers)
         source.add("--oxend", "relay.oxend", oxend)
+        source.add("--registry", "relay.registry", registry)
         source.add("--authority", "relay.authority", authority)
         if check { throw ExitCode(try RelayCheck.run(source, json: json)) }
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))

@@ -40,6 +40,7 @@ struct StatusCommand: ParsableCommand {
         table.add("sessions", "\(report.sessions)")
         table.add("streams", "\(report.streams)")
         table.add("nodes known", "\(report.descriptors)")
+        if let snapshot = report.snapshot { table.add("snapshot", text(snapshot)) }
         let (total, rate) = (report.total, report.rate)
         table.add("received", "\(total.packetsIn) packets, \(byteText(total.bytesIn)), \(byteText(rate.bytesIn))/s")
         table.add("sent", "\(total.packetsOut) packets, \(byteText(total.bytesOut)), \(byteText(rate.bytesOut))/s")
@@ -52,6 +53,12 @@ struct StatusCommand: ParsableCommand {
             table.add("build time", "median \(median) ms, longest \(numberText(longest, decimals: 1)) ms")
         }
         return table.lines.joined(separator: "\n")
+    }
+
+    private static func text(_ snapshot: SnapshotReport) -> String {
+        var text = "height \(snapshot.height), \(snapshot.digest), \(snapshot.nodes) nodes"
+        if let count = snapshot.witnesses, count > 0 { text += ", the same at \(count) asked" }
+        return snapshot.contradicted == true ? text + ", ANOTHER ONE at a node asked" : text
     }
 
     private static func addRows(of daemon: OxendReport, to table: inout Table) {

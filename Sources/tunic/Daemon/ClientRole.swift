@@ -96,6 +96,9 @@ extension StatusReport {
         streams = status.streams
         associations = status.associations
         descriptors = status.descriptors
+        snapshot = SnapshotReport(
+            height: status.snapshot.height, digest: status.snapshot.digest, time: status.snapshot.time.seconds,
+            nodes: status.snapshot.nodes, witnesses: status.witnesses, contradicted: status.isContradicted)
         total = .init(
             packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
             bytesOut: status.bytesOut)

@@ -104,6 +104,7 @@ final class RelayRole: Role {
             configuration.announced = announced
             configuration.isExit = settings.boolean("relay.exit")
             configuration.exitAllowed = try settings.readList("relay.exit_allow", addressRange)
+            configuration.registryFile = settings.text("relay.registry")
             configuration.drainLimit = .seconds(settings.integer("relay.drain") ?? 30)
             let resolvers = try settings.readList("relay.exit_resolver", nameServer)
             if !resolvers.isEmpty {
@@ -176,6 +177,9 @@ extension StatusReport {
         streams = status.streams
         associations = status.associations
         descriptors = status.descriptors
+        snapshot = SnapshotReport(
+            height: status.snapshot.height, digest: status.snapshot.digest, time: status.snapshot.time.seconds,
+            nodes: status.snapshot.nodes)
         total = .init(
             packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
             bytesOut: status.bytesOut)

@@ -1,0 +1,127 @@
+import Directory
+import Testing
+import Wire
+
+/// How signatures spread from node to node, each node with a state of its own.
+///
+/// `TUNIC_EXCHANGE_NODES=2000` is the full size.
+struct SignatureExchangeTests {
+    static let count = setting("TUNIC_EXCHANGE_NODES", 60)
+
+    /// All honest nodes come to the same next snapshot in a few rounds, though messages are lost, a third of the nodes is silent or
+    /// sends what is wrong, and each node checks each signature once.
+    @Test(arguments: [(0.0, 0.0), (0.25, 0.2), (0.27, 0.4)])
+    func p5AllHonestNodesComeToTheSameSnapshot(_ hostile: Double, _ loss: Double) throws {
+        var random = Seeded(11)
+        var world = try SnapshotWorld(nodes: Self.count, hostile: hostile, seed: 5)
+        let ids = world.first.snapshot.voters
+        let isHostile = ids.map { world.hostile.contains($0) }
+        var nodes = [SnapshotSigning](repeating: world.honest, count: ids.count)
+        var checked = [Int](repeating: 0, count: ids.count)
+        for _ in 0..<3 {
+            _ = world.pass(turnover: 0, reachable: 0)
+            let registry = SnapshotWorld.snapshot(of: world.nodes, height: world.height, time: world.time)
+            checked = checked.map { _ in 0 }
+            var news: [[SnapshotSignatures.Item]] = nodes.map { _ in [] }
+            for place in nodes.indices {
+                let isNew = nodes[place].propose(registry, at: world.time)
+                #expect(isNew)
+                guard !isHostile[place], let due = nodes[place].due(ids[place], epoch: 3_600, at: world.time) else {
+                    continue
+                }
+                let item = nodes[place].sign(as: ids[place]) { Mock.sign($0, as: ids[place]) }!
+                news[place] = nodes[place].add([item], for: due.digest, at: world.time).new
+                #expect(nodes[place].due(ids[place], epoch: 3_600, at: world.time) == nil)
+            }
+            let digest = try #require(nodes[0].next?.digest)
+            var rounds = 0
+            while rounds < 60,
+                nodes.indices.contains(where: { !isHostile[$0] && nodes[$0].snapshot.height < world.height })
+            {
+                rounds += 1
+                var fresh: [[SnapshotSignatures.Item]] = nodes.map { _ in [] }
+                for place in nodes.indices {
+                    if isHostile[place] {
+                        // Signatures of others that are not theirs, for someone.
+                        news[place] = (0..<8).map { _ in
+                            SnapshotSignatures.Item(
+                                place: Int.random(in: 0..<ids.count + 3, using: &random),
+                                bytes: Mock.sign([1], as: ids[place]))
+                        }
+                    }
+                    for _ in 0..<4 where !news[place].isEmpty {
+                        let peer = Int.random(in: nodes.indices, using: &random)
+                        guard peer != place, Double.random(in: 0..<1, using: &random) >= loss else { continue }
+                        Self.bring(news[place], to: &nodes[peer], digest, &fresh[peer], &checked[peer], at: world.time)
+                    }
+                    // And one question to a random node.
+                    let peer = Int.random(in: nodes.indices, using: &random)
+                    guard let mine = nodes[place].collection(digest), let theirs = nodes[peer].collection(digest),
+                        !isHostile[peer], Double.random(in: 0..<1, using: &random) >= loss
+                    else { continue }
+                    Self.bring(
+                        theirs.missing(in: mine.bitmap, byteLimit: 200_000), to: &nodes[place], digest, &fresh[place],
+                        &checked[place], at: world.time)
+                }
+                news = fresh
+            }
+            print("\(ids.count) nodes, \(Int(hostile * 100)) % hostile, \(Int(loss * 100)) % lost: \(rounds) rounds")
+            #expect(rounds < 40)
+            for place in nodes.indices where !isHostile[place] {
+                #expect(nodes[place].chain.digest == digest)
+                let forgeries = ids.count * 8
+                #expect(checked[place] <= ids.count + (hostile > 0 ? forgeries : 0))
+            }
+            world.honest = nodes[isHostile.firstIndex(of: false)!]
+        }
+    }
+
+    private static func bring(
+        _ items: [SnapshotSignatures.Item], to node: inout SnapshotSigning, _ digest: Bytes32,
+        _ fresh: inout [SnapshotSignatures.Item], _ checked: inout Int, at time: UnixTime
+    ) {
+        guard let collection = node.collection(digest) else { return }
+        let unknown = collection.unknown(items)
+        checked += unknown.count
+        fresh += node.add(collection.checked(unknown, Mock.check), for: digest, at: time).new
+    }
+
+    /// A node signs one snapshot at a height, also after a restart, and waits where it may have missed one.
+    @Test func p5NobodySignsTwoAtOneHeight() throws {
+        var world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
+        let me = world.first.snapshot.voters[2]
+        var node = world.honest
+        let one = SnapshotWorld.snapshot(of: world.nodes, height: 2, time: world.time)
+        let two = SnapshotWorld.snapshot(of: Array(world.nodes.dropLast()), height: 2, time: world.time)
+        let proposals = [node.propose(one, at: world.time), node.propose(two, at: world.time)]
+        #expect(proposals == [true, false])
+        #expect(node.due(me, epoch: 3_600, at: world.time) != nil)
+        let item = try #require(node.sign(as: me) { Mock.sign($0, as: me) })
+        _ = node.add([item], for: try #require(node.next?.digest), at: world.time)
+        var restarted = SnapshotSigning(try world.client(), signed: node.signed)
+        let isNew = restarted.propose(two, at: world.time)
+        #expect(isNew)
+        #expect(restarted.due(me, epoch: 3_600, at: world.time) == nil)
+        // One who is not in the trusted set has nothing to sign.
+        #expect(node.due(NodeID(bytes32(9, 9)), epoch: 3_600, at: world.time) == nil)
+        // After two epochs without a snapshot the name of the one before may be wrong: a quarter of an epoch is left for news.
+        for _ in 0..<3 { _ = world.pass(turnover: 0, reachable: 1) }
+        var late = world.honest
+        let time = UnixTime(seconds: world.time.seconds + 2 * 3_600)
+        let isLate = late.propose(SnapshotWorld.snapshot(of: world.nodes, height: 9, time: time), at: time)
+        #expect(isLate)
+        #expect(late.due(me, epoch: 3_600, at: time) == nil)
+        #expect(late.due(me, epoch: 3_600, at: UnixTime(seconds: time.seconds + 900)) != nil)
+    }
+
+    /// Those that leave sign the snapshot in which they are gone.
+    @Test func leaversSignTheNextSnapshot() throws {
+        var world = try SnapshotWorld(nodes: 9, hostile: 0, seed: 2)
+        let before = world.first.snapshot.voters
+        _ = world.pass(turnover: 0.34, reachable: 1)
+        let gone = before.filter { !world.honest.snapshot.isStaked($0) }
+        #expect(gone.count == 3)
+        let last = try #require(world.honest.last)
+        for (place, node) in last.voters.enumerated() where gone.contains(node) { #expect(last.holds(place)) }
+    }
+}

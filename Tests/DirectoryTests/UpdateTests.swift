@@ -1,0 +1,193 @@
+import Directory
+import OnionCrypto
+import Testing
+import Wire
+
+/// Updates with real signatures, and what is wrong with others.
+///
+/// P5: rollback and forgery.
+struct UpdateTests {
+    let later = UnixTime(seconds: now.seconds + 7_200)
+    let first = signed(snapshot(keys: 0..<6), by: 0..<6)
+
+    /// Two steps of six nodes, each signed by all: keys 0 to 5, then 2 to 7, then 4 to 9.
+    func grown() throws -> SnapshotSigning {
+        var signing = SnapshotSigning(try SnapshotChain(network: network, first: first))
+        for step in 1...2 as ClosedRange<UInt64> {
+            let time = UnixTime(seconds: now.seconds + step * 3_600)
+            let isNew = signing.propose(snapshot(keys: 2 * step..<2 * step + 6, height: 1 + step, time: time), at: time)
+            #expect(isNew)
+            let next = try #require(signing.next)
+            let items = try (2 * step - 2..<2 * step + 4).map { number in
+                var copy = signing
+                let node = NodeID(key(number).publicKey)
+                let item = copy.sign(as: node) { key(number).sign($0.rawSpan) }
+                return try #require(item)
+            }
+            #expect(next.checked(items) == items)
+            let isFinal = signing.add(items, for: next.digest, at: time).isFinal
+            #expect(isFinal && signing.snapshot.height == 1 + step)
+        }
+        return signing
+    }
+
+    func chain() throws -> SnapshotChain { try SnapshotChain(network: network, first: first) }
+
+    @Test func p5AnUpdateLeadsToTheNewest() throws {
+        let signing = try grown()
+        var chain = try chain()
+        let update = try #require(signing.history.update(from: 1, digest: chain.digest))
+        // Five of the six at the beginning are needed and four of them signed the newest: there is a turn, and of each node one signature.
+        #expect(update.turns.count == 1 && update.headers.count == 2 && update.votes.count == 6)
+        #expect(try SnapshotUpdate(decoding: update.encoded().rawSpan) == update)
+        #expect(try chain.accept(update, at: later))
+        #expect(chain.snapshot == signing.snapshot)
+        #expect(throws: SnapshotRefusal.self) { try chain.accept(update, at: later) }
+        #expect(signing.history.update(from: 3, digest: chain.digest) == nil)
+        #expect(signing.history.update(from: 2, digest: chain.digest) == nil)
+    }
+
+    @Test func p5ASignatureOfALeaverVouchesForWhatCameBefore() throws {
+        let signing = try grown()
+        var chain = try chain()
+        var update = try #require(signing.history.update(from: 1, digest: chain.digest))
+        // The first is of one who left; the others of the newest snapshot count for the one in between as well.
+        #expect(update.votes.map(\.header) == [0, 1, 1, 1, 1, 1])
+        update.votes.removeFirst()
+        let before = chain
+        #expect(throws: SnapshotRefusal.tooFewSignatures(signatures: 4, needed: 5)) {
+            try chain.accept(update, at: later)
+        }
+        #expect(chain.digest == before.digest)
+    }
+
+    @Test func p5WhatIsWrongIsRefusedWhole() throws {
+        let signing = try grown()
+        let good = try #require(signing.history.update(from: 1, digest: try chain().digest))
+        func refusal(_ at: UnixTime? = nil, _ change: (inout SnapshotUpdate) -> Void) throws -> SnapshotRefusal? {
+            var update = good
+            change(&update)
+            var chain = try chain()
+            do throws(SnapshotRefusal) {
+                _ = try chain.accept(update, at: at ?? later)
+                return nil
+            } catch {
+                #expect(chain.digest == first.snapshot.digest)
+                return error
+            }
+        }
+        #expect(try refusal { _ in } == nil)
+        #expect(try refusal(UnixTime(seconds: now.seconds)) { _ in } == .fromTheFuture)
+        #expect(try refusal { $0.base = 9 } == .unknownBase)
+        #expect(try refusal { $0.headers.removeFirst() } != nil)
+        #expect(try refusal { $0.entries = .difference(removed: [77], changed: [], added: []) } == .broken)
+        #expect(try refusal { $0.entries = .whole([]) } == .broken)
+        #expect(
+            try refusal {
+                let vote = $0.votes[0]
+                $0.votes[0] = .init(number: 999, header: vote.header, signature: vote.signature)
+            } == .broken)
+        let spoiled = try refusal {
+            let vote = $0.votes[0]
+            var bytes = vote.signature
+            bytes[5] ^= 1
+            $0.votes[0] = .init(number: vote.number, header: vote.header, signature: bytes)
+        }
+        guard case .badSignature = spoiled else {
+            Issue.record("a wrong signature was taken: \(String(describing: spoiled))")
+            return
+        }
+        // Another network's update does not fit: its signatures are bound to the network.
+        let foreign = Snapshot(network: bytes32(5, 5), height: 1, time: now, entries: first.snapshot.entries)!
+        var other = SignedSnapshot(foreign)
+        for number in 0..<6 as Range<UInt64> { other.sign(with: key(number)) }
+        var stranger = try SnapshotChain(network: bytes32(5, 5), first: other)
+        #expect(throws: SnapshotRefusal.self) { try stranger.accept(good, at: later) }
+    }
+
+    @Test func p5BytesThatAreNoUpdateAreRefused() throws {
+        let bytes = try #require(try grown().history.update(from: 1, digest: try chain().digest)).encoded()
+        for length in stride(from: 0, to: bytes.count, by: 7) {
+            #expect(throws: WireError.self) { try SnapshotUpdate(decoding: Array(bytes.prefix(length)).rawSpan) }
+        }
+        #expect(throws: WireError.trailingBytes) { try SnapshotUpdate(decoding: (bytes + [0]).rawSpan) }
+        var generator = Seeded(9)
+        for _ in 0..<1_000 {
+            var changed = bytes
+            changed[Int.random(in: 0..<bytes.count, using: &generator)] ^= UInt8.random(in: 1...255, using: &generator)
+            guard let read = try? SnapshotUpdate(decoding: changed.rawSpan) else { continue }
+            var chain = try chain()
+            #expect((try? chain.accept(read, at: later)) != true || chain.snapshot.height == 3)
+        }
+    }
+
+    /// P6: who was shown another snapshot of one height, by whatever hands, never goes over to it.
+    @Test func p6TwoSnapshotsOfOneHeightAreTold() throws {
+        let signing = try grown()
+        var chain = try chain()
+        _ = try chain.accept(
+            try #require(signing.history.update(from: 1, digest: chain.digest)), at: later)
+        #expect(signing.history.digest(at: 3) == chain.digest)
+        #expect(signing.history.digest(at: 2) != nil && signing.history.digest(at: 9) == nil)
+        #expect(throws: SnapshotRefusal.conflicting) {
+            try chain.accept(signed(snapshot(keys: 4..<11, height: 3), by: 2..<10), at: later)
+        }
+    }
+
+    // MARK: Descriptors
+
+    func made(_ number: UInt64, at time: UInt64, _ change: (inout Descriptor) -> Void = { _ in }) -> SignedDescriptor {
+        var value = descriptor(of: NodeID(key(number).publicKey), at: UnixTime(seconds: time))
+        change(&value)
+        return value.signed(with: key(number), network: network)
+    }
+
+    @Test func onlyWhatChangedIsSent() throws {
+        let start = now.seconds - 40_000
+        var server = DescriptorStore(network: network, allowsPrivateAddresses: false, snapshot: first.snapshot)
+        var client = server
+        for number in 0..<6 as Range<UInt64> {
+            _ = try server.insert(made(number, at: start + number), at: now)
+        }
+        for signed in server.all { _ = try client.insert(signed, at: now) }
+        // One node says the same anew, one has another key, one is unchanged but within the time asked about.
+        _ = try server.insert(made(1, at: start + 9_000), at: now)
+        _ = try server.insert(
+            made(2, at: start + 9_001) { $0.onionKey = [UInt8](repeating: 6, count: Descriptor.onionKeySize) }, at: now)
+        let since = UnixTime(seconds: start + 5)
+        let question = DescriptorChange.question(since: since, marks: client.marks(since: since))
+        let (time, marks) = try DescriptorChange.readQuestion(question.rawSpan)
+        #expect(time == since && marks.count == 1)
+        let answer = DescriptorChange.encodeList(server.changes(since: time, having: marks, at: now))
+        #expect(answer.count < 2_000)
+        let changes = try DescriptorChange.decodeList(answer.rawSpan)
+        #expect(changes.count == 2)
+        for change in changes {
+            let signed = try #require(client.resolve(change))
+            #expect(signed.isAuthentic(network: network))
+            let isNew = client.insert(authentic: signed, at: now)
+            #expect(isNew)
+        }
+        #expect(Set(client.all.map(\.bytes)) == Set(server.all.map(\.bytes)))
+        // A renewal of what is not held stands for nothing, and one of other contents is not authentic.
+        let empty = DescriptorStore(network: network, allowsPrivateAddresses: false, snapshot: first.snapshot)
+        #expect(empty.resolve(.renewed(DescriptorRenewal(made(1, at: start + 9_000)))) == nil)
+        let other = try #require(client.resolve(.renewed(DescriptorRenewal(made(2, at: start + 9_500)))))
+        #expect(!other.isAuthentic(network: network))
+        for length in 1..<answer.count where length % 11 == 0 {
+            if let cut = try? DescriptorChange.decodeList(Array(answer.prefix(length)).rawSpan) {
+                #expect(cut.count < changes.count)
+            }
+        }
+        #expect(throws: WireError.self) { try DescriptorChange.readQuestion([1, 2, 3].rawSpan) }
+    }
+
+    @Test func whatArrivedIsKeptInPieces() throws {
+        var store = DescriptorStore(network: network, allowsPrivateAddresses: false, snapshot: first.snapshot)
+        for number in 0..<5 as Range<UInt64> { _ = try store.insert(made(number, at: now.seconds), at: now) }
+        let (one, upTo) = store.arrivals(after: 0, limit: 3)
+        let (two, end) = store.arrivals(after: upTo, limit: 3)
+        #expect(one.count == 3 && two.count == 2 && end == store.generation)
+        #expect(Set((one + two).map(\.descriptor.node)).count == 5)
+    }
+}
