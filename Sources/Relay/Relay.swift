@@ -101,8 +101,9 @@ public final class Relay {
             ? nil
             : try LedgerService(
                 links: links, loop: loop, network: network, node: node, key: authority, store: store, log: log)
+        let clock = links
         let file = configuration.registryFile.map { path in
-            RegistryFile(network, path: path, loop: loop) { [links] in links.time }
+            RegistryFile(network, path: path, loop: loop) { clock.time }
         }
         registryFile = file
         epochs = try Epochs(
