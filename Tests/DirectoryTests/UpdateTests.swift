@@ -42,7 +42,7 @@ struct UpdateTests {
         #expect(try SnapshotUpdate(decoding: update.encoded().rawSpan) == update)
         #expect(try chain.accept(update, at: later))
         #expect(chain.snapshot == signing.snapshot)
-        #expect(throws: SnapshotRefusal.self) { try chain.accept(update, at: later) }
+        #expect(try !chain.accept(update, at: later))
         #expect(signing.history.update(from: 3, digest: chain.digest) == nil)
         #expect(signing.history.update(from: 2, digest: chain.digest) == nil)
     }
