@@ -82,10 +82,11 @@ struct NetworkFileTests {
             }
         }
         #expect(
-            error { $0.replacing("1392", with: "1000") }
+            error { $0.replacing(": 1392", with: ": 1000") }
                 == .invalid(key: "packetSize", remedy: "use 1232 to 1452 bytes"))
         #expect(
-            error { $0.replacing("1392", with: "\"x\"") } == .invalid(key: "packetSize", remedy: "give a whole number"))
+            error { $0.replacing(": 1392", with: ": \"x\"") }
+                == .invalid(key: "packetSize", remedy: "give a whole number"))
         #expect(error { $0.replacing("\"name\" : \"test\",", with: "") } == .missingKey("name"))
         #expect(
             error { $0.replacing("9.9.0.1:1090", with: "10.0.0.1:1090") }.map {
