@@ -54,6 +54,10 @@ let package = Package(
         .target(name: "CCurl"),
         // toml++ (header only, libtomlplusplus-dev) behind a C function.
         .target(name: "CToml"),
+        // A server of libmicrohttpd, run from our loop.
+        .systemLibrary(
+            name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+        .target(name: "CWeb", dependencies: ["CMicroHTTPD"]),
 
         // Pure: bytes, a time and events in; bytes, deadlines and events out.
         module("Wire", [.product(name: "BasicContainers", package: "swift-collections")]),
@@ -91,13 +95,13 @@ let package = Package(
                 "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module("Control", ["EventLoop"]),
+        module("Web", ["CWeb", "EventLoop"]),
         module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Links", "Oxen", "Store", "Directory",
-                "EventLoop",
-                "OnionCrypto", "Wire",
+                "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Web", "Links", "Oxen", "Store",
+                "Directory", "EventLoop", "OnionCrypto", "Wire",
                 "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -141,6 +145,7 @@ let package = Package(
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
         tests("ControlTests", ["Control", "EventLoop"]),
+        tests("WebTests", ["Web", "EventLoop"]),
         tests("BenchTests", ["Bench", "EventLoop"]),
     ]
 )

@@ -1,0 +1,52 @@
+// A small HTTP server by libmicrohttpd, run from another loop: its epoll descriptor says when it has work.
+#ifndef CWEB_H
+#define CWEB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct cweb_server;
+struct cweb_reply;
+
+// What a browser asks; strings are empty where it sent nothing.
+struct cweb_request {
+    const char *method;
+    const char *path;
+    // The query's `token` and the header `X-Tunic-Token`.
+    const char *query_token;
+    const char *header_token;
+    const char *host;
+    const char *origin;
+    // The query's `key`.
+    const char *key;
+};
+
+// Answers a request by `cweb_answer`, within the call.
+typedef void (*cweb_handler)(void *context, const struct cweb_request *request, struct cweb_reply *reply);
+
+// A socket that listens at an address: a descriptor, or a negative errno.
+int cweb_listen(const char *address, uint16_t port, int is_ipv6);
+
+// The port of a listening socket, or 0.
+uint16_t cweb_port(int descriptor);
+
+// Serves a listening socket, which the server owns from then on; NULL when it cannot.
+struct cweb_server *cweb_start(int descriptor, unsigned int connections, void *context, cweb_handler handler);
+
+// Readable when `cweb_run` has something to do.
+int cweb_descriptor(struct cweb_server *server);
+
+// Does what there is to do, without waiting.
+void cweb_run(struct cweb_server *server);
+
+// When `cweb_run` is to be called at the latest, in milliseconds from now; -1: never.
+int64_t cweb_timeout(struct cweb_server *server);
+
+// Ends all connections and closes the socket.
+void cweb_stop(struct cweb_server *server);
+
+// Sets the answer; `body` is copied, `policy` (a Content-Security-Policy) may be NULL.
+void cweb_answer(
+    struct cweb_reply *reply, unsigned int status, const char *type, const char *policy, const void *body, size_t length);
+
+#endif

@@ -1,0 +1,125 @@
+internal import CWeb
+public import EventLoop
+
+/// What a browser asks.
+public struct WebRequest: Sendable {
+    /// `GET`, `POST` and so on.
+    public var method: String
+    /// The path without its query.
+    public var path: String
+    /// The secret, as the query or a header of the page's own gives it.
+    public var queryToken = "", headerToken = ""
+    /// The headers of these names; empty where they were not sent.
+    public var host = "", origin = ""
+    /// The query's `key`.
+    public var key = ""
+
+    /// A request for `path`.
+    public init(method: String = "GET", path: String) {
+        self.method = method
+        self.path = path
+    }
+}
+
+/// An answer to a browser.
+public struct WebResponse: Sendable {
+    /// The HTTP status.
+    public var status: Int
+    /// The kind of content.
+    public var type: String
+    /// What a page may load, as a Content-Security-Policy; nothing where nil.
+    public var policy: String?
+    /// The content.
+    public var body: String
+
+    /// An answer of these.
+    public init(_ status: Int, type: String = "text/plain; charset=utf-8", policy: String? = nil, _ body: String) {
+        self.status = status
+        self.type = type
+        self.policy = policy
+        self.body = body
+    }
+}
+
+/// A small HTTP server on this machine, for a page and for figures; it runs on the loop's thread.
+///
+/// libmicrohttpd reads and writes; connections, their memory (16 KiB) and their time (10 s) are bounded.
+@safe
+public final class WebServer {
+    private static let connectionLimit: UInt32 = 16
+
+    private let loop: Loop
+    private let handler: (WebRequest) -> WebResponse
+    private var server: OpaquePointer?
+    private var watch: DescriptorWatch?
+    private var timer: LoopTimer?
+    /// The port.
+    public let port: UInt16
+
+    /// A socket that listens at a numeric address, for ``init(on:descriptor:handler:)``.
+    public static func listen(address: String, port: UInt16, isIPv6: Bool) throws(UVError) -> Int32 {
+        let descriptor = unsafe cweb_listen(address, port, isIPv6 ? 1 : 0)
+        guard descriptor >= 0 else { throw UVError(code: descriptor, call: "listen") }
+        return descriptor
+    }
+
+    /// Serves the listening socket `descriptor`, which it owns from then on; `handler` is asked on the loop.
+    public init(
+        on loop: Loop, descriptor: Int32, handler: @escaping (WebRequest) -> WebResponse
+    ) throws(UVError) {
+        self.loop = loop
+        self.handler = handler
+        port = cweb_port(descriptor)
+        let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+        unsafe server = cweb_start(descriptor, Self.connectionLimit, context, requestArrived)
+        guard let server = unsafe server else { throw UVError(code: -12, call: "MHD_start_daemon") }
+        watch = try DescriptorWatch(on: loop, descriptor: unsafe cweb_descriptor(server)) { [unowned self] in run() }
+        timer = LoopTimer(on: loop) { [unowned self] in run() }
+    }
+
+    deinit { close() }
+
+    /// Ends all connections and stops listening; a second call does nothing.
+    public func close() {
+        watch?.close()
+        timer?.close()
+        if let server = unsafe server { unsafe cweb_stop(server) }
+        unsafe server = nil
+    }
+
+    private func run() {
+        guard let server = unsafe server else { return }
+        unsafe cweb_run(server)
+        let timeout = unsafe cweb_timeout(server)
+        if timeout >= 0 {
+            timer?.schedule(at: loop.now + UInt64(max(timeout, 1)) * 1_000_000)
+        } else {
+            timer?.cancel()
+        }
+    }
+
+    fileprivate func answer(_ request: WebRequest) -> WebResponse { handler(request) }
+}
+
+private func requestArrived(
+    _ context: UnsafeMutableRawPointer?, _ request: UnsafePointer<cweb_request>?, _ reply: OpaquePointer?
+) {
+    guard let context = unsafe context, let request = unsafe request?.pointee else { return }
+    let server = unsafe Unmanaged<WebServer>.fromOpaque(context).takeUnretainedValue()
+    var asked = WebRequest(
+        method: unsafe String(cString: request.method), path: unsafe String(cString: request.path))
+    asked.queryToken = unsafe String(cString: request.query_token)
+    asked.headerToken = unsafe String(cString: request.header_token)
+    asked.host = unsafe String(cString: request.host)
+    asked.origin = unsafe String(cString: request.origin)
+    asked.key = unsafe String(cString: request.key)
+    let response = server.answer(asked)
+    var body = response.body
+    body.withUTF8 { bytes in
+        if let policy = response.policy {
+            unsafe cweb_answer(reply, UInt32(response.status), response.type, policy, bytes.baseAddress, bytes.count)
+        } else {
+            unsafe cweb_answer(reply, UInt32(response.status), response.type, nil, bytes.baseAddress, bytes.count)
+        }
+    }
+}
