@@ -16,19 +16,25 @@ public final class Client {
     /// How many isolation keys may have a session at once.
     static let sessionLimit = 256
 
-    private let loop: Loop
-    private let configuration: ClientConfiguration
+    let loop: Loop
+    private(set) var configuration: ClientConfiguration
     private let packetSize: Int
     private let log: Logger
     private let links: Links
-    private let directory: DirectoryClient
-    private let pool: PathPool
+    let directory: DirectoryClient
+    let pool: PathPool
+    let exitWatch: ExitWatch
     private let messages: ClientMessages
     private let turn: SessionTurn
     private var timer: LoopTimer?
     private var listeners: [(address: ProxyAddress, socket: StreamListener)] = []
     private var dnsPorts: [DNSPort] = []
+    /// The session in which each isolation key's new streams begin.
     private(set) var sessions: [IsolationKey: ClientSession] = [:]
+    /// Sessions in which none begin any more, until their streams have ended.
+    private(set) var retired: [(key: IsolationKey, session: ClientSession)] = []
+    /// The names under which isolation keys are shown.
+    private var labels: [IsolationKey: String] = [:]
     private var beginning: Set<IsolationKey> = []
     private var lastExit: [IsolationKey: NodeID] = [:]
     private var waiting: [IsolationKey: [any SessionApp]] = [:]
@@ -65,6 +71,7 @@ public final class Client {
             links: links, loop: loop, directory: directory, network: network.id, packetSize: network.packetSize,
             hopCount: configuration.hops, useLimit: configuration.pathUse, spares: configuration.sparePaths)
         messages = ClientMessages(links: links, pool: pool)
+        exitWatch = ExitWatch(pool: pool, loop: loop)
         links.client = pool
         links.control = messages
         loop.addAtTurnEnd { [turn] in turn.run() }
@@ -83,6 +90,11 @@ public final class Client {
             for port in dnsPorts { port.close() }
             throw error
         }
+        directory.choose(
+            exits: configuration.exits, avoided: configuration.avoided, own: configuration.own)
+        exitWatch.interval = configuration.exitCheck
+        pool.exitsToAvoid = { [exitWatch] in exitWatch.down }
+        exitWatch.changed = { [weak self] in self?.exitsChanged() }
         directory.changed = { [weak self] in self?.pool.fillSpares() }
         pool.pathReady = { [weak self] in self?.becameReady() }
     }
@@ -99,6 +111,9 @@ public final class Client {
         if directory.canChoose(hops: configuration.hops) { pool.sweep() }
         let now = Instant(nanoseconds: loop.now)
         for session in sessions.values { session.keep(now) }
+        for (_, session) in retired { session.keep(now) }
+        retired.removeAll { $0.session.isOver }
+        exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))
         if wasReady, !pool.hasReadyPath {
             wasReady = false
             log.warning("no path is left; building new ones")
@@ -195,6 +210,7 @@ public final class Client {
                 now: Instant(nanoseconds: loop.now))
             session.ended = { [weak self, weak session] in
                 guard let self, let session else { return }
+                guard sessions[key] === session else { return }
                 sessions[key] = nil
                 if session.streamCount >= 0, lastExit.count < 1_024 { lastExit[key] = session.exit }
                 if waiting[key]?.contains(where: { !$0.isOver }) == true { begin(key) }
@@ -213,6 +229,52 @@ public final class Client {
         var rest = apps[...]
         while session.hasRoom, let app = rest.popFirst() { app.open(on: session.session) }
         if !rest.isEmpty { waiting[key] = Array(rest) }
+    }
+
+    // MARK: Choice
+
+    /// The name under which a key is shown: random, and the same as long as the process runs.
+    func label(of key: IsolationKey) -> String {
+        if let label = labels[key] { return label }
+        if labels.count >= 4 * Self.sessionLimit { labels = labels.filter { sessions[$0.key] != nil } }
+        let letters = Array("bcdfghjkmnpqrstvwxz")
+        let label = String((0..<5).map { _ in letters.randomElement() ?? "x" })
+        labels[key] = label
+        return label
+    }
+
+    /// Lets the key's streams go on as they are, and begins new ones on another path.
+    func retire(_ key: IsolationKey) {
+        guard let session = sessions.removeValue(forKey: key) else { return }
+        session.isRetired = true
+        lastExit[key] = session.exit
+        if retired.count >= Self.sessionLimit { retired.removeFirst().session.end() }
+        retired.append((key, session))
+        session.keep(Instant(nanoseconds: loop.now))
+    }
+
+    /// Goes by another choice of exits and nodes to avoid, and another number of spare paths, from now on.
+    ///
+    /// Sessions whose paths are no longer wanted take no new streams.
+    public func apply(_ new: ClientConfiguration) {
+        configuration.exits = new.exits
+        configuration.avoided = new.avoided
+        configuration.exitCheck = new.exitCheck
+        configuration.sparePaths = new.sparePaths
+        directory.choose(exits: new.exits, avoided: new.avoided, own: configuration.own)
+        exitWatch.interval = new.exitCheck
+        pool.renewSpares { !directory.mayUse($0.hops) }
+        pool.keepSpares(new.sparePaths)
+        exitsChanged()
+    }
+
+    /// Takes new streams away from exits that do not work, or are not wanted any more.
+    private func exitsChanged() {
+        for (key, session) in sessions {
+            let isWanted = session.paths.allSatisfy { directory.mayUse($0.hops) }
+            if exitWatch.isDown(session.exit) || !isWanted { retire(key) }
+        }
+        pool.renewSpares { exitWatch.isDown($0.exit) }
     }
 
     // MARK: Status
@@ -235,7 +297,8 @@ public final class Client {
         return ClientStatus(
             socks: socksAddresses, dns: dnsAddresses, isReady: pool.hasReadyPath, problem: problem,
             links: links.status.nodes,
-            sessions: sessions.count, streams: sessions.values.reduce(0) { $0 + $1.streamCount },
+            sessions: sessions.count + retired.count,
+            streams: (Array(sessions.values) + retired.map(\.session)).reduce(0) { $0 + $1.streamCount },
             associations: associations,
             descriptors: directory.descriptorCount, snapshot: directory.snapshotStatus,
             witnesses: directory.witnesses.count, isContradicted: directory.isContradicted,
@@ -287,7 +350,7 @@ public final class Client {
         timer?.close()
         for listener in listeners { listener.socket.close() }
         for port in dnsPorts { port.close() }
-        for session in sessions.values { session.end() }
+        for session in Array(sessions.values) + retired.map(\.session) { session.end() }
         for connection in connections.values { connection.end() }
         pool.close()
         directory.save(all: true)

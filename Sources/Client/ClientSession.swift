@@ -22,6 +22,8 @@ final class ClientSession: SessionOwner {
     static let exitFailureLimit = 2
 
     let exit: NodeID
+    /// When it began.
+    let since: Instant
     let session: Session
     private let pool: PathPool
     private let payloadSize: Int
@@ -49,6 +51,7 @@ final class ClientSession: SessionOwner {
     init(turn: SessionTurn, pool: PathPool, path: Path, payloadSize: Int, now: Instant) {
         self.pool = pool
         self.payloadSize = payloadSize
+        since = now
         exit = path.exit
         guard let id = path.layers?.secrets.sessionID, let secret = path.layers?.secrets.session.clone() else {
             preconditionFailure("a session begins on a ready path")
@@ -62,8 +65,14 @@ final class ClientSession: SessionOwner {
 
     var streamCount: Int { session.streamCount }
 
+    /// Whether no new streams begin here: it ends with those that it has.
+    var isRetired = false
+
+    /// Its paths.
+    var paths: [Path] { Array(legs.values) }
+
     /// Whether a stream can begin here now.
-    var hasRoom: Bool { !isOver && !session.connection.isClosed && session.connection.streamsAvailable > 0 }
+    var hasRoom: Bool { !isOver && !isRetired && !session.connection.isClosed && session.connection.streamsAvailable > 0 }
 
     /// Whether the path carries this session's data.
     func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }
@@ -119,6 +128,7 @@ final class ClientSession: SessionOwner {
     /// Keeps two legs, replaces old ones, and ends what cannot go on; called several times a second and when a leg changes.
     func keep(_ now: Instant) {
         guard !isOver else { return }
+        if isRetired, session.streamCount == 0 { return end() }
         if session.streamCount > 0 {
             idleSince = nil
         } else if let since = idleSince {
@@ -208,19 +218,7 @@ final class ClientSession: SessionOwner {
     }
 
     /// Whether a failed build says that the exit cannot be reached or does not know us.
-    private func isExitsFault(_ failure: PathFailure) -> Bool {
-        switch failure {
-        case .refused(let hop, let status):
-            switch status {
-            case .nextHopUnreachable, .nextHopFailed: hop == pool.hops - 2
-            case .none, .overloaded, .draining, .ready, .suiteUnavailable, .unknownNextHop, .timeInvalid:
-                hop == pool.hops - 1
-            }
-        case .noDescriptor(let node), .guardUnreachable(let node): node == exit
-        case .noChoice(let refusal): refusal == .noTerminal
-        case .timedOut: false
-        }
-    }
+    private func isExitsFault(_ failure: PathFailure) -> Bool { failure.isFault(of: exit, hops: pool.hops) }
 
     /// Whether a failed build came to an end before the exit: then it says nothing of the exit.
     private func isAnothersFault(_ failure: PathFailure) -> Bool {

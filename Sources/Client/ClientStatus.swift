@@ -15,6 +15,14 @@ public struct ClientConfiguration: Sendable {
     public var pathUse = TimeSpan.seconds(900)
     /// How many ready paths without a session are kept.
     public var sparePaths = 2
+    /// The exits that may be used; empty: all.
+    public var exits = NodeChoice()
+    /// Nodes that are in no path.
+    public var avoided = NodeChoice()
+    /// This machine's own nodes, which are in no path either.
+    public var own: Set<NodeID> = []
+    /// How often the exits are tried where some are chosen; zero: never.
+    public var exitCheck = TimeSpan.seconds(60)
 
     /// The defaults, with apps awaited at `socks`.
     public init(socks: [ProxyAddress]) { listeners = socks.map { ProxyListener($0) } }
@@ -85,4 +93,36 @@ public struct ClientStatus: Sendable {
     public var builds: UInt64, failedBuilds: UInt64
     /// How long the last builds took, newest last, at most 100.
     public var buildTimes: [TimeSpan]
+}
+
+/// An exit that a client may use.
+public struct ExitStatus: Sendable {
+    /// Who it is.
+    public var node: NodeID
+    /// Where it says that it is.
+    public var country: String?
+    /// Whether it was found to work; nil where it was not tried.
+    public var isUp: Bool?
+    /// How long the last path to it took to build.
+    public var buildTime: TimeSpan?
+    /// How many sessions end there.
+    public var sessions: Int
+}
+
+/// What apps of one isolation key have open, under a random label: nothing that tells who they are.
+public struct KeyStatus: Sendable {
+    /// The label, which stays as long as the process runs.
+    public var label: String
+    /// Open streams.
+    public var streams: Int
+    /// The exit of new streams.
+    public var exit: NodeID
+    /// For how long the exit is the same.
+    public var age: TimeSpan
+    /// The round-trip time to the exit.
+    public var roundTrip: TimeSpan?
+    /// Sessions of the key: more than one while streams of an earlier one are open.
+    public var sessions: Int
+    /// Packet bytes received and sent over its present paths.
+    public var bytesIn: UInt64, bytesOut: UInt64
 }

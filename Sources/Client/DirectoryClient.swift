@@ -27,6 +27,8 @@ final class DirectoryClient {
     var random = SystemRandomNumberGenerator()
     var selector: (value: PathSelector, exit: Terminal, generation: UInt64, made: Instant)?
     var families: AddressFamilies
+    /// Which exits may be used, which nodes are in no path, and which are this machine's own.
+    private var exits = NodeChoice(), avoided = NodeChoice(), own: Set<NodeID> = []
     var isFetching = false
     var nextFetch = Instant(nanoseconds: 0)
     var failures = 0
@@ -87,12 +89,34 @@ final class DirectoryClient {
         rules.suites = Suite.aes256gcm.isAvailable ? 3 : 2
         rules.hasIPv4 = families.hasIPv4
         rules.hasIPv6 = families.hasIPv6
+        rules.exits = exits
+        rules.avoided = avoided
+        rules.own = own
         let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: unixTime)
         // Most destinations have an IPv4 address, and many no other.
         let wanted = Terminal.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
         selector = (value, exit, descriptors.generation, now)
         return (value, exit)
+    }
+
+    /// Chooses among `exits` (empty: all), never `avoided` and never the machine's `own` nodes, from now on.
+    func choose(exits: NodeChoice, avoided: NodeChoice, own: Set<NodeID>) {
+        (self.exits, self.avoided, self.own) = (exits, avoided, own)
+        selector = nil
+    }
+
+    /// The exits that may be used, as far as they are known.
+    var usableExits: [Descriptor] {
+        let (selector, exit) = current()
+        return descriptors.all.map(\.descriptor).filter { selector.fits($0.node, exit) }
+    }
+
+    /// Whether a path may go by these hops as things are chosen now.
+    func mayUse(_ hops: [NodeID]) -> Bool {
+        guard let last = hops.last else { return false }
+        let (selector, exit) = current()
+        return hops.allSatisfy(selector.knows) && selector.fits(last, exit)
     }
 
     /// What an exit must be able to do: TCP, and to IPv4 addresses unless no exit is.

@@ -89,12 +89,17 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var watching: WatchingReport?
     /// How long a client's last builds took in milliseconds, newest last.
     public var buildTimes: [Double]?
+    /// The steps of a client's start, in their order.
+    public var progress: [ProgressStep]?
+    /// What a relay sends and receives in a month.
+    public var accounting: Accounting?
     /// The other role of a process that is client and relay.
     public var others: [StatusReport]?
 
     enum CodingKeys: String, CodingKey {
         case role, version, ready, problem, socks, dns, node, addresses, exit, draining, links, paths, sessions, streams
         case associations, descriptors, snapshot, total, rate, drops, builds, refusals, oxend, watching, others
+        case accounting, progress
         case uptime = "uptime_s"
         case failedBuilds = "failed_builds"
         case buildTimes = "build_times_ms"
@@ -104,5 +109,36 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public init(role: Role, version: String) {
         self.role = role
         self.version = version
+    }
+}
+
+/// A relay's bytes of a month.
+public struct Accounting: Codable, Equatable, Sendable {
+    /// When the month began, in seconds since 1970.
+    public var since: UInt64
+    /// Bytes sent and received since then.
+    public var bytes: UInt64
+    /// How many a month may have; nil: no limit.
+    public var limit: UInt64?
+
+    /// These figures.
+    public init(since: UInt64, bytes: UInt64, limit: UInt64?) {
+        self.since = since
+        self.bytes = bytes
+        self.limit = limit
+    }
+}
+
+/// A step of a start.
+public struct ProgressStep: Codable, Equatable, Sendable {
+    /// What is reached with it.
+    public var step: String
+    /// Whether it is.
+    public var done: Bool
+
+    /// A step.
+    public init(_ step: String, done: Bool) {
+        self.step = step
+        self.done = done
     }
 }

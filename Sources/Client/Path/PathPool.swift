@@ -6,20 +6,6 @@ internal import OnionCrypto
 internal import Transport
 internal import Wire
 
-/// Why there is no path.
-enum PathFailure: Error {
-    /// No hops could be chosen.
-    case noChoice(PathRefusal)
-    /// A hop's descriptor has gone, or its key is none.
-    case noDescriptor(NodeID)
-    /// The guard cannot be reached.
-    case guardUnreachable(NodeID)
-    /// The hop at this place refused, or something before it changed its answer.
-    case refused(hop: Int, BuildStatus?)
-    /// No answer came.
-    case timedOut
-}
-
 /// All paths of the client: building them, keeping ready ones, and their packets.
 final class PathPool: PacketHandler {
     /// How long a guard's link may take to come up.
@@ -55,6 +41,8 @@ final class PathPool: PacketHandler {
     private(set) var buildTimes: [TimeSpan] = []
     /// Why the last build failed, as long as none has succeeded since.
     private(set) var lastFailure: PathFailure?
+    /// Exits that are not to be chosen while another can be.
+    var exitsToAvoid: () -> [NodeID] = { [] }
     /// Called when a path has become ready.
     var pathReady: () -> Void = {}
 
@@ -253,13 +241,28 @@ final class PathPool: PacketHandler {
         fillSpares()
     }
 
+    /// Has so many spare paths from now on.
+    func keepSpares(_ count: Int) {
+        sparesWanted = count
+        while spare.count > count, let path = spare.last { end(path) }
+        fillSpares()
+    }
+
+    /// Ends the spare paths for which `isUnwanted` holds, and builds others.
+    func renewSpares(where isUnwanted: (Path) -> Bool) {
+        for path in spare where isUnwanted(path) { end(path) }
+        // What is being built was chosen before.
+        nextSpare = now
+        fillSpares()
+    }
+
     /// Starts builds for spare paths that are missing.
     func fillSpares() {
         guard now >= nextSpare else { return }
         let wanted = sparesWanted + waiting.count
         while spare.count + sparesBuilding < min(wanted, 16) {
             sparesBuilding += 1
-            let avoiding = spare.map(\.exit) + waiting.compactMap(\.avoiding)
+            let avoiding = spare.map(\.exit) + waiting.compactMap(\.avoiding) + exitsToAvoid()
             build(to: directory.exit, avoiding: avoiding) { [weak self] result in
                 guard let self else { return }
                 sparesBuilding -= 1

@@ -12,6 +12,8 @@ struct Candidate: Sendable {
     let hasIPv6: Bool
     let isExit: Bool
     let exit: Descriptor.ExitSummary
+    /// Whether it is among the exits that may be used.
+    let isChosenExit: Bool
     /// Its weight as guard and middle: at least 1.
     var innerWeight: UInt64 = 1
     /// Its weight as an exit: at least 1.
@@ -23,7 +25,7 @@ struct Candidate: Sendable {
     func fits(_ terminal: Terminal) -> Bool {
         switch terminal {
         case .any: true
-        case .exit(let needs): isExit && exit.isSuperset(of: needs)
+        case .exit(let needs): isExit && isChosenExit && exit.isSuperset(of: needs)
         case .node(let named): node == named
         }
     }
@@ -55,6 +57,7 @@ struct CandidateTable: Sendable {
         for descriptor in descriptors.lazy.map(\.descriptor) {
             guard now < descriptor.expires, descriptor.versions.overlaps(rules.versions),
                 descriptor.suites & rules.suites != 0, !rules.own.contains(descriptor.node),
+                !rules.avoided.contains(descriptor),
                 index[descriptor.node] == nil, let entry = snapshot.entry(of: descriptor.node), entry.isStaked
             else { continue }
             let fresh = UInt32(operators.count)
@@ -66,7 +69,8 @@ struct CandidateTable: Sendable {
                     node: descriptor.node, operatorIndex: number,
                     range4: descriptor.ipv4.flatMap(\.address.v4).map { $0 >> 16 } ?? Candidate.noRange4,
                     range6: UInt32(truncatingIfNeeded: (descriptor.ipv6?.address.high ?? 0) >> 32),
-                    hasIPv6: descriptor.ipv6 != nil, isExit: descriptor.roles.contains(.exit), exit: descriptor.exit))
+                    hasIPv6: descriptor.ipv6 != nil, isExit: descriptor.roles.contains(.exit), exit: descriptor.exit,
+                    isChosenExit: rules.exits.isEmpty || rules.exits.contains(descriptor)))
             let announced = descriptor.bandwidth == 0 ? UInt32.max : descriptor.bandwidth
             weights.append(Double(max(1, min(entry.weight, announced))))
         }

@@ -61,6 +61,10 @@ public struct PathSelector: Sendable {
         public var operatorSharePercent = 10
         /// This machine's own nodes.
         public var own: Set<NodeID> = []
+        /// The exits that may be used; empty: all.
+        public var exits = NodeChoice()
+        /// Nodes that are in no path.
+        public var avoided = NodeChoice()
         /// Whether this machine reaches IPv4 addresses.
         public var hasIPv4 = true
         /// Whether this machine reaches IPv6 addresses.
@@ -97,6 +101,11 @@ public struct PathSelector: Sendable {
 
     /// How many nodes can be the last hop where `terminal` is asked for.
     public func count(for terminal: Terminal) -> Int { table.candidates.count { $0.fits(terminal) } }
+
+    /// Whether `node` can be the last hop where `terminal` is asked for.
+    public func fits(_ node: NodeID, _ terminal: Terminal) -> Bool {
+        table.index[node].map { table.candidates[$0].fits(terminal) } ?? false
+    }
 
     /// Whether `node` can be a hop.
     public func knows(_ node: NodeID) -> Bool { table.index[node] != nil }

@@ -15,11 +15,14 @@ final class ClientRole: Role {
     var onReady: (() -> Void)?
 
     /// A client by `settings`; what it needs is open when this returns.
+    ///
+    /// `own` are this machine's nodes, which are in no path.
     init(
-        on loop: Loop, _ settings: Settings, network: NetworkFile, folder: String, log: Logger
+        on loop: Loop, _ settings: Settings, network: NetworkFile, folder: String, own: Set<NodeID>, log: Logger
     ) throws(Failure) {
         self.log = log
-        let configuration = try Self.configuration(settings)
+        var configuration = try Self.configuration(settings)
+        configuration.own = own
         let store = try RoleFolder.openStore(in: folder)
         do {
             client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
@@ -57,6 +60,9 @@ final class ClientRole: Role {
             configuration.hops = Int(settings.integer("client.hops") ?? 3)
             configuration.pathUse = .seconds(settings.integer("client.path_use") ?? 900)
             configuration.sparePaths = Int(settings.integer("client.spare_paths") ?? 2)
+            configuration.exits = try NodeChoice(settings, "client.exits")
+            configuration.avoided = try NodeChoice(settings, "client.avoid")
+            configuration.exitCheck = .seconds(settings.integer("client.exit_check") ?? 60)
             return configuration
         } catch {
             throw Failure.of(error)
@@ -66,19 +72,32 @@ final class ClientRole: Role {
     func start() { client.start() }
     func finish(_ completion: @escaping () -> Void) { client.close(completion: completion) }
     func close(_ completion: @escaping () -> Void) { client.close(completion: completion) }
-    func report() -> StatusReport { StatusReport(client.status, paths: client.paths) }
+    func report() -> StatusReport {
+        var report = StatusReport(client.status, paths: client.paths)
+        report.progress = client.progress.map { ProgressStep($0.step, done: $0.isDone) }
+        return report
+    }
 
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
         switch command {
         case .paths: .paths(PathsReport(client.paths))
+        case .exits: .report(ExitsReport(client.exits))
+        case .streams: .report(StreamsReport(client.keys))
+        case .newpath: newPath(argument)
         default: nil
         }
     }
 
+    private func newPath(_ label: String?) -> ControlReply {
+        let count = client.renewPaths(label: label)
+        if let label, count == 0 { return .refusal("no app uses the key '\(label)'; 'tunic streams' shows those in use") }
+        let what = label == nil ? "All new streams begin" : "New streams of the key begin"
+        return .report(Done("\(what) on new paths; what is open goes on as it is."))
+    }
+
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
         let configuration = try Self.configuration(settings)
-        _ = configuration
-        return PreparedChange()
+        return PreparedChange { [client] in client.apply(configuration) }
     }
 }
 
@@ -118,6 +137,31 @@ extension PathsReport {
                     hops: $0.hops.map(\.description), state: $0.state.rawValue, active: $0.isActive,
                     age: $0.age.inSeconds,
                     roundTrip: $0.roundTrip?.inMilliseconds, bytesIn: $0.bytesIn, bytesOut: $0.bytesOut)
+            })
+    }
+}
+
+extension ExitsReport {
+    /// The exits that a client may use.
+    init(_ exits: [ExitStatus]) {
+        self.init(
+            exits: exits.map {
+                Exit(
+                    node: $0.node.description, country: $0.country, up: $0.isUp,
+                    buildTime: $0.buildTime?.inMilliseconds, sessions: $0.sessions)
+            })
+    }
+}
+
+extension StreamsReport {
+    /// What a client's apps have open.
+    init(_ keys: [KeyStatus]) {
+        self.init(
+            keys: keys.map {
+                Key(
+                    label: $0.label, streams: $0.streams, sessions: $0.sessions, exit: $0.exit.description,
+                    age: $0.age.inSeconds, roundTrip: $0.roundTrip?.inMilliseconds, bytesIn: $0.bytesIn,
+                    bytesOut: $0.bytesOut)
             })
     }
 }

@@ -17,6 +17,8 @@ final class RelayRole: Role {
     private let ledger: LedgerAnswers?
     private let log: Logger
     var onReady: (() -> Void)?
+    /// Who it is.
+    let node: NodeID
 
     /// A relay by `settings`; its sockets are open when this returns.
     init(
@@ -29,6 +31,7 @@ final class RelayRole: Role {
             if let oxend { try OxendRegistry.key(of: oxend) } else {
                 try RoleFolder.readKey(settings.text("relay.key"), in: folder)
             }
+        node = NodeID(key.publicKey)
         daemon = oxend.map {
             OxendRegistry.daemon(
                 at: $0, network: network, node: NodeID(key.publicKey), log: Logger(label: "oxend") { _ in ConsoleLog() }

@@ -1,8 +1,10 @@
 internal import Control
 internal import Directory
 internal import EventLoop
+internal import Glibc
 internal import Logging
 internal import Settings
+internal import Wire
 
 /// Runs a client, a relay or both: the loop, signals, control socket, configuration, and the end of the parent.
 final class RoleProcess {
@@ -19,7 +21,15 @@ final class RoleProcess {
     private var sampling: LoopTimer?
     private var isEnding = false
     private var wasForced = false
-    private var running = 0
+    private var face: WebFace?
+    /// The wall clock at the start, in seconds since 1970.
+    private let startedAt = currentTime().seconds
+    /// Processor time at each of the last samples, with their times in nanoseconds.
+    private var cpuSamples: [(time: UInt64, seconds: Double)] = []
+    private var watchdog: LoopTimer?
+    private var lastState = ""
+    private var stepsSaid = 0
+    private var isComplaintDue: UInt64?
 
     /// Runs the roles of `wanted`, or where that is empty those of the configuration, until a signal; the process' status.
     ///
@@ -35,12 +45,18 @@ final class RoleProcess {
         let network = try NetworkFile.read(shared.network)
         let loop = try makeLoop()
         var roles: [any Role] = []
+        var own: Set<NodeID> = []
         for kind in shared.roles {
             let folder = try shared.folder(of: kind)
             let log = Logger(label: kind.rawValue) { _ in ConsoleLog() }
             switch kind {
-            case .client: roles.append(try ClientRole(on: loop, settings, network: network, folder: folder, log: log))
-            case .relay: roles.append(try RelayRole(on: loop, settings, network: network, folder: folder, log: log))
+            case .client:
+                roles.append(
+                    try ClientRole(on: loop, settings, network: network, folder: folder, own: own, log: log))
+            case .relay:
+                let relay = try RelayRole(on: loop, settings, network: network, folder: folder, log: log)
+                own.insert(relay.node)
+                roles.append(relay)
             }
         }
         let process = try RoleProcess(
@@ -90,6 +106,18 @@ final class RoleProcess {
             server?.close()
             throw Failure(.system, "cannot watch for signals and the parent process: \(error)")
         }
+        let face = WebFace(
+            on: loop,
+            WebFace.Source(
+                state: { [unowned self] in webState() }, metrics: { [unowned self] in metrics() },
+                newPath: { [unowned self] in answer(.newpath, $0) }))
+        self.face = face
+        do throws(Failure) {
+            try face.prepare(settings).commit()
+        } catch {
+            server?.close()
+            throw error
+        }
     }
 
     private func run() -> Int32 {
@@ -97,8 +125,13 @@ final class RoleProcess {
         sample()
         for role in roles { role.start() }
         log.notice("started", metadata: ["version": "\(version)"])
+        if let url = face?.url { say(url) }
+        ServiceNotice.send("READY=1")
+        startWatchdog()
         loop.run()
         sampling?.close()
+        watchdog?.close()
+        face?.close()
         server?.close()
         signals?.close()
         parentWatch?.close()
@@ -106,12 +139,97 @@ final class RoleProcess {
         return wasForced ? 1 : 0
     }
 
+    /// Tells people where the page is: on the terminal, for a log would keep its secret.
+    private func say(_ url: String) {
+        guard isatty(STDERR_FILENO) == 1 else {
+            return log.notice("the status page is served; 'tunic web' prints its address")
+        }
+        writeAll("Status page: \(url)\n", to: STDERR_FILENO)
+    }
+
+    private func startWatchdog() {
+        guard let interval = ServiceNotice.watchdogInterval else { return }
+        let timer = LoopTimer(on: loop) { [unowned self] in
+            ServiceNotice.send("WATCHDOG=1")
+            watchdog?.schedule(at: loop.now + interval)
+        }
+        watchdog = timer
+        timer.schedule(at: loop.now)
+    }
+
     private func sample() {
-        for (place, role) in roles.enumerated() { meters[place].record(role.report().total, at: loop.now) }
+        let reports = roles.map { $0.report() }
+        for (place, report) in reports.enumerated() { meters[place].record(report.total, at: loop.now) }
+        if cpuSamples.count > 10 { cpuSamples.removeFirst() }
+        cpuSamples.append((loop.now, ProcessFigures.cpuSeconds))
+        follow(reports)
         sampling?.schedule(at: loop.now + 1_000_000_000)
     }
 
+    /// Says what has come about since the last sample: steps of the start, and what keeps it from being ready.
+    private func follow(_ reports: [StatusReport]) {
+        let state = reports.map { $0.ready ? "Ready." : $0.problem ?? "Starting." }.joined(separator: " ")
+        if state != lastState {
+            lastState = state
+            ServiceNotice.send("STATUS=\(state)")
+        }
+        guard let client = reports.first(where: { $0.role == .client }), !isEnding else { return }
+        let steps = client.progress ?? []
+        let done = steps.prefix { $0.done }.count
+        if done > stepsSaid {
+            for step in steps[stepsSaid..<done] { log.notice("\(step.step)") }
+            stepsSaid = done
+        }
+        if client.ready {
+            isComplaintDue = nil
+        } else if let due = isComplaintDue {
+            guard loop.now >= due, let problem = client.problem else { return }
+            log.warning("not ready: \(problem)")
+            isComplaintDue = loop.now + Self.complaintInterval.next
+        } else {
+            isComplaintDue = loop.now + Self.complaintInterval.first
+        }
+    }
+
+    /// After how long without a path the log says what is missing, in nanoseconds.
+    private static let complaintInterval = (first: UInt64(10_000_000_000), next: UInt64(60_000_000_000))
+
     // MARK: Answers
+
+    private func webState() -> WebFace.State {
+        let all = reports()
+        var first = all.first ?? StatusReport(role: .client, version: version)
+        if all.count > 1 { first.others = Array(all.dropFirst()) }
+        func asked<Report>(_ command: ControlCommand, as type: Report.Type) -> Report? {
+            for role in roles {
+                switch role.answer(command, nil) {
+                case .report(let report): return report as? Report
+                case .paths(let report): return report as? Report
+                case .status, .refusal, nil: continue
+                }
+            }
+            return nil
+        }
+        return WebFace.State(
+            time: Double(loop.now) / 1e9, status: first, paths: asked(.paths, as: PathsReport.self)?.paths ?? [],
+            streams: asked(.streams, as: StreamsReport.self)?.keys ?? [],
+            exits: asked(.exits, as: ExitsReport.self)?.exits ?? [], process: figures, log: LogSink.shared.lines)
+    }
+
+    private var figures: ProcessFigures {
+        var figures = ProcessFigures()
+        if let first = cpuSamples.first, let last = cpuSamples.last, last.time > first.time {
+            figures.cpuPercent = 100 * (last.seconds - first.seconds) / (Double(last.time - first.time) / 1e9)
+        }
+        return figures
+    }
+
+    private func metrics() -> String {
+        var metrics = OpenMetrics()
+        metrics.add(reports())
+        metrics.add(figures, startedAt: startedAt)
+        return metrics.text
+    }
 
     private func reports() -> [StatusReport] {
         zip(roles, meters).map { role, meter in
@@ -129,6 +247,13 @@ final class RoleProcess {
             guard var first = all.first else { return .refusal("nothing runs") }
             if all.count > 1 { first.others = Array(all.dropFirst()) }
             return .status(first)
+        case .metrics: return .report(MetricsReport(metrics: metrics()))
+        case .log: return .report(LogReport(lines: LogSink.shared.lines))
+        case .web:
+            guard let url = face?.url else {
+                return .refusal("there is no status page: web.listen is off")
+            }
+            return .report(WebReport(url: url))
         case .reload:
             do throws(Failure) {
                 return .report(Done(try reload()))
@@ -159,8 +284,11 @@ final class RoleProcess {
         }
         try Self.checkProcess(new)
         for role in roles { try Self.check(new, role.kind) }
+        ServiceNotice.send("RELOADING=1", "MONOTONIC_USEC=\(ServiceNotice.monotonicMicroseconds)")
+        defer { ServiceNotice.send("READY=1") }
         var prepared: [PreparedChange] = []
         do throws(Failure) {
+            if let face { prepared.append(try face.prepare(new)) }
             for role in roles { prepared.append(try role.prepare(new)) }
         } catch {
             for change in prepared { change.abandon() }
@@ -204,6 +332,9 @@ final class RoleProcess {
     }
 
     private func end(_ how: (any Role, @escaping () -> Void) -> Void) {
+        // A drain may take longer than systemd waits by itself.
+        let limit = (settings.integer("relay.drain") ?? 30) + 15
+        ServiceNotice.send("STOPPING=1", "EXTEND_TIMEOUT_USEC=\(limit * 1_000_000)")
         var left = roles.count
         for role in roles {
             how(role) { [loop] in

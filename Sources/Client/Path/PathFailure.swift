@@ -1,0 +1,35 @@
+internal import Directory
+internal import Onion
+internal import Wire
+
+/// Why there is no path.
+enum PathFailure: Error {
+    /// No hops could be chosen.
+    case noChoice(PathRefusal)
+    /// A hop's descriptor has gone, or its key is none.
+    case noDescriptor(NodeID)
+    /// The guard cannot be reached.
+    case guardUnreachable(NodeID)
+    /// The hop at this place refused, or something before it changed its answer.
+    case refused(hop: Int, BuildStatus?)
+    /// No answer came.
+    case timedOut
+
+    /// Whether it says that the exit of a path of `hops` hops cannot be reached or does not know us.
+    func isFault(of exit: NodeID, hops: Int) -> Bool {
+        switch self {
+        case .refused(let hop, let status):
+            switch status {
+            case .nextHopUnreachable, .nextHopFailed: hop == hops - 2
+            case .none, .overloaded, .draining, .ready, .suiteUnavailable, .unknownNextHop, .timeInvalid:
+                hop == hops - 1
+            }
+        case .noDescriptor(let node), .guardUnreachable(let node): node == exit
+        case .noChoice(let refusal): refusal == .noTerminal
+        case .timedOut: false
+        }
+    }
+
+    /// Whether nothing was heard.
+    var isTimeout: Bool { if case .timedOut = self { true } else { false } }
+}

@@ -1,0 +1,39 @@
+/// The page that shows what a process is doing: one document, with nothing from elsewhere.
+///
+/// It asks `/state` each second, with the secret that came in its own address, and draws what it gets.
+public enum StatusPage {
+    /// What the document may load and where to it may speak; `nonce` is made anew for each answer.
+    public static func policy(nonce: String) -> String {
+        "default-src 'none'; script-src 'nonce-\(nonce)'; style-src 'nonce-\(nonce)'; connect-src 'self'; "
+            + "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    }
+
+    /// The document.
+    public static func document(nonce: String) -> String {
+        """
+        <!doctype html>
+        <html lang="en">
+        <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <meta name="color-scheme" content="light dark">
+        <title>Tunic</title>
+        <link rel="icon" href="data:,">
+        <style nonce="\(nonce)">\(style)</style>
+        </head>
+        <body>
+        <header>
+          <h1>Tunic</h1>
+          <p id="state" role="status"><span class="dot"></span><span id="state-text">Connecting…</span></p>
+          <p id="facts"></p>
+          <button id="newpath" type="button" hidden>New path</button>
+        </header>
+        <main id="main" aria-live="off"></main>
+        <noscript><p class="card">This page needs JavaScript; 'tunic status' shows the same in a terminal.</p></noscript>
+        <script nonce="\(nonce)">\(script)</script>
+        </body>
+        </html>
+
+        """
+    }
+}

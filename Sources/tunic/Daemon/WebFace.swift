@@ -1,0 +1,151 @@
+internal import Control
+internal import EventLoop
+internal import OnionCrypto
+internal import Settings
+internal import Web
+internal import Wire
+
+/// The status page and the figures for Prometheus, each at an address of its own on this machine.
+final class WebFace {
+    /// What the page shows.
+    struct State: Encodable {
+        /// The monotonic time in seconds.
+        var time: Double
+        var status: StatusReport
+        var paths: [PathsReport.Path]
+        var streams: [StreamsReport.Key]
+        var exits: [ExitsReport.Exit]
+        var process: ProcessFigures
+        var log: [String]
+    }
+
+    /// What answers for the process.
+    struct Source {
+        var state: () -> State
+        var metrics: () -> String
+        var newPath: (String?) -> ControlReply
+    }
+
+    private let loop: Loop
+    private let source: Source
+    /// The secret of the page, as long as the process runs.
+    private let token = SecureRandom.u64Text + SecureRandom.u64Text
+    private var page: (endpoint: Endpoint, server: WebServer)?
+    private var figures: (endpoint: Endpoint, server: WebServer)?
+
+    init(on loop: Loop, _ source: Source) {
+        self.loop = loop
+        self.source = source
+    }
+
+    /// The page's address with its secret; nil where there is no page.
+    var url: String? { page.map { "http://\(Self.host($0.endpoint, $0.server.port))/?token=\(token)" } }
+
+    /// Stops serving.
+    func close() {
+        page?.server.close()
+        figures?.server.close()
+        (page, figures) = (nil, nil)
+    }
+
+    /// Opens what `settings` ask for and is not open yet; what they no longer ask for goes at the commit.
+    func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
+        let wantedPage = try address(settings, "web.listen")
+        let wantedFigures = try address(settings, "metrics.listen")
+        var newPage: (endpoint: Endpoint, server: WebServer)?
+        var newFigures: (endpoint: Endpoint, server: WebServer)?
+        if let wantedPage, wantedPage != page?.endpoint {
+            newPage = (wantedPage, try open(wantedPage, "web.listen") { [unowned self] in pageAnswer($0) })
+        }
+        if let wantedFigures, wantedFigures != figures?.endpoint {
+            do throws(Failure) {
+                newFigures = (
+                    wantedFigures, try open(wantedFigures, "metrics.listen") { [unowned self] in figuresAnswer($0) }
+                )
+            } catch {
+                newPage?.server.close()
+                throw error
+            }
+        }
+        let (opened, openedFigures) = (newPage, newFigures)
+        return PreparedChange {
+            if wantedPage == nil || opened != nil {
+                self.page?.server.close()
+                self.page = opened
+            }
+            if wantedFigures == nil || openedFigures != nil {
+                self.figures?.server.close()
+                self.figures = openedFigures
+            }
+        } abandon: {
+            opened?.server.close()
+            openedFigures?.server.close()
+        }
+    }
+
+    private func address(_ settings: Settings, _ key: String) throws(Failure) -> Endpoint? {
+        do throws(SettingProblems) {
+            return try settings.read(key, localAddress) ?? nil
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+
+    private func open(
+        _ endpoint: Endpoint, _ key: String, _ handler: @escaping (WebRequest) -> WebResponse
+    ) throws(Failure) -> WebServer {
+        do {
+            let address = endpoint.address.description
+            let descriptor = try WebServer.listen(
+                address: address, port: endpoint.port, isIPv6: !endpoint.address.isIPv4)
+            return try WebServer(on: loop, descriptor: descriptor, handler: handler)
+        } catch {
+            throw Failure.listening(error, at: endpoint.description, option: key)
+        }
+    }
+
+    private static func host(_ endpoint: Endpoint, _ port: UInt16) -> String {
+        endpoint.address.isIPv4 ? "\(endpoint.address):\(port)" : "[\(endpoint.address)]:\(port)"
+    }
+
+    // MARK: Answers
+
+    private func pageAnswer(_ request: WebRequest) -> WebResponse {
+        let gate = WebGate(port: page?.server.port ?? 0, token: token)
+        if let refusal = gate.refusal(of: request) { return refusal }
+        switch (request.method, request.path) {
+        case ("GET", "/"):
+            // The document itself tells nothing; a browser that comes back to it has the secret in its memory.
+            let nonce = SecureRandom.u64Text
+            return WebResponse(
+                200, type: "text/html; charset=utf-8", policy: StatusPage.policy(nonce: nonce),
+                StatusPage.document(nonce: nonce))
+        case ("GET", "/state"):
+            guard gate.knowsToken(request) else { return WebGate.wantsToken }
+            return WebResponse(200, type: "application/json", json(source.state()))
+        case ("POST", "/newpath"):
+            switch source.newPath(request.key.isEmpty ? nil : request.key) {
+            case .report(let report): return WebResponse(200, type: "application/json", json(report))
+            case .refusal(let reason): return WebResponse(409, reason + "\n")
+            case .status, .paths: return WebResponse(500, "\n")
+            }
+        default: return WebResponse(404, "There is nothing here.\n")
+        }
+    }
+
+    private func figuresAnswer(_ request: WebRequest) -> WebResponse {
+        let gate = WebGate(port: figures?.server.port ?? 0, token: "")
+        if let refusal = gate.refusal(of: request) { return refusal }
+        guard request.path == "/metrics" else { return WebResponse(404, "The figures are at /metrics.\n") }
+        return WebResponse(
+            200, type: "application/openmetrics-text; version=1.0.0; charset=utf-8", source.metrics())
+    }
+}
+
+extension SecureRandom {
+    /// 64 random bits in 16 hexadecimal digits.
+    static var u64Text: String {
+        let text = String(u64(), radix: 16)
+        return String(repeating: "0", count: 16 - text.count) + text
+    }
+}
