@@ -27,7 +27,9 @@ public final class Client {
     private let messages: ClientMessages
     private let turn: SessionTurn
     private var timer: LoopTimer?
-    private var listeners: [(address: ProxyAddress, socket: StreamListener)] = []
+    private var listeners: [(address: ProxyAddress, socket: StreamListener, number: Int)] = []
+    /// What is kept apart at each listener that there is or was, by number.
+    private var listenerRules: [ProxyListener] = []
     private var dnsPorts: [DNSPort] = []
     /// The session in which each isolation key's new streams begin.
     private(set) var sessions: [IsolationKey: ClientSession] = [:]
@@ -76,11 +78,7 @@ public final class Client {
         links.control = messages
         loop.addAtTurnEnd { [turn] in turn.run() }
         do {
-            for (index, listener) in configuration.listeners.enumerated() {
-                let address = listener.address
-                let socket = try address.listen(on: loop) { [weak self] in self?.accepted($0, by: index) }
-                listeners.append((address, socket))
-            }
+            for listener in configuration.listeners { listeners.append(try listen(listener)) }
             for (index, address) in configuration.dns.enumerated() {
                 dnsPorts.append(try DNSPort(on: loop, at: address, number: index, client: self))
             }
@@ -165,7 +163,7 @@ public final class Client {
     var udpIdle: TimeSpan { configuration.udpIdle }
 
     /// What is kept apart, and refused, of apps that come to the address number `listener`.
-    func rules(of listener: Int) -> ProxyListener { configuration.listeners[listener] }
+    func rules(of listener: Int) -> ProxyListener { listenerRules[listener] }
 
     /// An app asks for an address: it may have looked its name up without us, which is said once.
     func noteAddress(refused: Bool) {
@@ -229,6 +227,48 @@ public final class Client {
         var rest = apps[...]
         while session.hasRoom, let app = rest.popFirst() { app.open(on: session.session) }
         if !rest.isEmpty { waiting[key] = Array(rest) }
+    }
+
+    // MARK: Listeners
+
+    private func listen(
+        _ listener: ProxyListener
+    ) throws(UVError) -> (address: ProxyAddress, socket: StreamListener, number: Int) {
+        let number = listenerRules.count
+        let socket = try listener.address.listen(on: loop) { [weak self] in self?.accepted($0, by: number) }
+        listenerRules.append(listener)
+        return (listener.address, socket, number)
+    }
+
+    /// Opens what `wanted` names and is not open; `commit` closes the rest, `abandon` what was opened.
+    ///
+    /// Apps that are connected stay so.
+    public func prepare(
+        _ wanted: [ProxyListener]
+    ) throws(UVError) -> (commit: () -> Void, abandon: () -> Void) {
+        var opened: [(address: ProxyAddress, socket: StreamListener, number: Int)] = []
+        var kept: [(number: Int, rules: ProxyListener)] = []
+        do throws(UVError) {
+            for listener in wanted {
+                let taken = kept.map(\.number)
+                let there = listeners.first { $0.address == listener.address && !taken.contains($0.number) }
+                if let there { kept.append((there.number, listener)) } else { opened.append(try listen(listener)) }
+            }
+        } catch {
+            for listener in opened { listener.socket.close() }
+            throw error
+        }
+        return (
+            commit: { [self] in
+                for listener in listeners where !kept.contains(where: { $0.number == listener.number }) {
+                    listener.socket.close()
+                }
+                listeners.removeAll { listener in !kept.contains { $0.number == listener.number } }
+                for (number, rules) in kept { listenerRules[number] = rules }
+                listeners += opened
+                configuration.listeners = wanted
+            }, abandon: { for listener in opened { listener.socket.close() } }
+        )
     }
 
     // MARK: Choice

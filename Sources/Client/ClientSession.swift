@@ -72,7 +72,9 @@ final class ClientSession: SessionOwner {
     var paths: [Path] { Array(legs.values) }
 
     /// Whether a stream can begin here now.
-    var hasRoom: Bool { !isOver && !isRetired && !session.connection.isClosed && session.connection.streamsAvailable > 0 }
+    var hasRoom: Bool {
+        !isOver && !isRetired && !session.connection.isClosed && session.connection.streamsAvailable > 0
+    }
 
     /// Whether the path carries this session's data.
     func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }

@@ -9,11 +9,15 @@ public enum ProxyAddress: Hashable, Sendable, CustomStringConvertible {
     /// A unix socket of mode 0600 at this path.
     case unix(String)
 
+    /// A socket that the process was given listening, such as by systemd; below 0, it was not.
+    case inherited(String, descriptor: Int32)
+
     /// The address as it is given: `127.0.0.1:1080`, or `unix:` and a path.
     public var description: String {
         switch self {
         case .tcp(let endpoint): endpoint.description
         case .unix(let path): "unix:\(path)"
+        case .inherited(let name, _): "systemd:\(name)"
         }
     }
 
@@ -27,6 +31,8 @@ public enum ProxyAddress: Hashable, Sendable, CustomStringConvertible {
             try .tcp(on: loop, address: SocketAddress(endpoint), onAccept: onAccept)
         case .unix(let path):
             try .unix(on: loop, path: path, backlog: 511, onAccept: onAccept)
+        case .inherited(_, let descriptor):
+            try .adopted(on: loop, descriptor: descriptor, onAccept: onAccept)
         }
     }
 }

@@ -142,6 +142,11 @@ public final class Links {
     /// The addresses that the sockets are bound to.
     public var localAddresses: [SocketAddress] { sockets.map(\.localAddress) }
 
+    /// Whether packets that arrive are left to wait: what a limit of the rate needs, and nothing on the way of a packet.
+    public var isReceivePaused = false {
+        didSet { for socket in sockets { socket.isReceivePaused = isReceivePaused } }
+    }
+
     // MARK: Packets
 
     /// Gives access to the table, for sending packets outside of `PacketHandler.receive`; must not be nested.

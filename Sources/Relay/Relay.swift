@@ -32,7 +32,12 @@ public enum RelayError: Error, Equatable, CustomStringConvertible {
 public final class Relay {
     private let loop: Loop
     private let network: NetworkFile
-    private let configuration: RelayConfiguration
+    private var configuration: RelayConfiguration
+    private let rateGate: RateGate
+    /// Whether it takes no new paths for now, by its operator's wish; drains, and serves again when this is false.
+    public var isResting = false {
+        didSet { if drained == nil, !isClosing { paths.isDraining = isResting } }
+    }
     let node: NodeID
     private let identity: LinkIdentity
     private let log: Logger
@@ -118,8 +123,10 @@ public final class Relay {
             keys: try OnionKeys(now: now, firstLife: .seconds(.random(in: 43_200...86_400))))
         let own = Set((announced + listenAddresses).map(\.address))
         let gate = try ExitGate(
-            loop: loop, isExit: configuration.isExit, policy: ExitPolicy(allowed: configuration.exitAllowed, own: own),
+            loop: loop, isExit: configuration.isExit,
+            policy: ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules),
             resolvers: configuration.exitResolvers)
+        rateGate = RateGate(links: links, loop: loop, packetSize: network.packetSize)
         exit = Exit(turn: turn, gate: gate, network: network, paths: paths)
         watching = try Watching(
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
@@ -157,6 +164,7 @@ public final class Relay {
     public func start() {
         publish()
         ledger?.begin()
+        rateGate.limit(rate: configuration.rate, burst: configuration.burst)
         timer = LoopTimer(on: loop) { [weak self] in self?.tick() }
         tick()
         log.info("the relay serves", metadata: ["exit": "\(configuration.isExit)"])
@@ -167,7 +175,7 @@ public final class Relay {
         // Never the same second twice, so that a new one is newer.
         published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
         publishedExit = exitSummary
-        let descriptor = Descriptor(
+        var descriptor = Descriptor(
             node: node, published: published,
             expires: UnixTime(
                 seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
@@ -175,6 +183,7 @@ public final class Relay {
             exit: publishedExit, bandwidth: 0,
             ipv4: announced.first { $0.address.v4 != nil },
             ipv6: announced.first { $0.address.v4 == nil }, onionKey: paths.onionKey, software: "tunic")
+        descriptor.country = configuration.country
         gossip.publish(descriptor.signed(with: identity.signingKey, network: network.id))
     }
 
@@ -249,6 +258,7 @@ public final class Relay {
 
     /// What the operator must know, in one sentence.
     private var problem: String? {
+        if isResting, drained == nil { return "It rests: the month's bytes are used up; no new paths are taken." }
         if paths.isDraining { return "It drains: no new paths are taken." }
         if let error = cannotServe { return error }
         if let failure = ledger?.failure { return failure }
@@ -294,11 +304,20 @@ public final class Relay {
             + "set it, and keep it right with an NTP daemon."
     }
 
+    /// Goes by other limits, exit rules and time to drain from now on; the rest of `new` takes a restart.
+    public func apply(_ new: RelayConfiguration) {
+        configuration.drainLimit = new.drainLimit
+        configuration.exitRules = new.exitRules
+        (configuration.rate, configuration.burst) = (new.rate, new.burst)
+        rateGate.limit(rate: new.rate, burst: new.burst)
+        exit.gate.policy.rules = new.exitRules
+    }
+
     // MARK: End
 
     /// Takes no new paths, waits for those that are there until the configured limit, then closes.
     public func drain(completion: @escaping () -> Void) {
-        guard !paths.isDraining, !isClosing else { return }
+        guard drained == nil, !isClosing else { return }
         paths.isDraining = true
         log.info("draining", metadata: ["paths": "\(paths.pathCount)"])
         drained = completion
@@ -311,6 +330,8 @@ public final class Relay {
         guard !isClosing else { return completion() }
         isClosing = true
         timer?.close()
+        rateGate.close()
+        links.isReceivePaused = false
         exit.close()
         gossip.save(all: true)
         epochs.close()

@@ -15,6 +15,12 @@ public struct RelayConfiguration: Sendable {
     public var exitResolvers: [String]?
     /// The file of the registry that authorities sign, where that is where stakes are learnt.
     public var registryFile: String?
+    /// What the operator opens and closes beyond that, the first rule that fits first.
+    public var exitRules: [ExitRule] = []
+    /// Two capital letters by which clients can choose the node.
+    public var country: String?
+    /// How many bytes a second are sent at most, and how many at once after a pause; 0: no limit, and a second's worth.
+    public var rate: Int64 = 0, burst: Int64 = 0
     /// How long a drain waits for paths and streams to end by themselves.
     public var drainLimit = TimeSpan.seconds(30)
 

@@ -20,11 +20,12 @@ public enum SettingsCatalog {
             "RUNTIME_DIRECTORY, else in the data folder."),
 
         SettingKey(
-            "client.socks", .list, byDefault: "[\"127.0.0.1:1080\"]",
-            "Where apps are awaited, over SOCKS and HTTP CONNECT: loopback addresses, or unix: and an absolute path.",
-            "Port 0 is a free one. Behind an address, with commas between, what keeps streams on paths of their own:",
-            "destination-host, destination-port, client-address, beside user and password, address and protocol, which",
-            "no-credentials, no-listener and no-protocol leave out; names-only refuses apps that ask for an address."),
+            "client.socks", .list, byDefault: "[\"127.0.0.1:1080\"]", reloadable: true,
+            "Where apps are awaited, over SOCKS and HTTP CONNECT: loopback addresses, unix: and an absolute path, or",
+            "systemd: and the name of a socket of systemd's. Port 0 is a free one. Behind an address, with commas between,",
+            "what keeps streams on paths of their own: destination-host, destination-port, client-address, beside user and",
+            "password, address and protocol, which no-credentials, no-listener and no-protocol leave out; names-only",
+            "refuses apps that ask for an address."),
         SettingKey(
             "client.dns", .list, byDefault: "[]", example: "[\"127.0.0.1:5353\"]",
             "Where DNS is answered through the exit, over UDP and TCP: loopback addresses."),
@@ -32,7 +33,7 @@ public enum SettingsCatalog {
             "client.udp_idle", .duration(1...3_600), byDefault: "300",
             "How long a UDP association of an app lives without a datagram."),
         SettingKey(
-            "client.allow_remote", .boolean, byDefault: "false",
+            "client.allow_remote", .boolean, byDefault: "false", reloadable: true,
             "Let 'socks' name addresses that other machines reach. Whoever reaches them can use the proxy."),
         SettingKey("client.hops", .integer(1...4), byDefault: "3", "How many nodes a path has."),
         SettingKey(

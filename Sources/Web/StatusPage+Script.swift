@@ -1,5 +1,7 @@
 extension StatusPage {
-    /// What draws the page. Text from outside only ever becomes text, never markup.
+    /// What draws the page.
+    ///
+    /// Text from outside only ever becomes text, never markup.
     static let script = #"""
 
         'use strict';

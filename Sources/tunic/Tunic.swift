@@ -32,7 +32,9 @@ struct Tunic: ParsableCommand {
         subcommands: [
             RunCommand.self, ClientCommand.self, RelayCommand.self, ConfigCommand.self, NetworkCommand.self,
             DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self,
-            NodesCommand.self, OxendCommand.self, BenchCommand.self,
+            NodesCommand.self, OxendCommand.self, BenchCommand.self, NewPathCommand.self, ExitsCommand.self,
+            StreamsCommand.self, TopCommand.self, CheckCommand.self, WebCommand.self, MetricsCommand.self,
+            ReloadCommand.self,
             VersionCommand.self, RunWithParentCommand.self,
         ])
 

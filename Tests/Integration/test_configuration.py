@@ -160,6 +160,23 @@ class Running(Folder):
         self.assertIn("client.hops cannot change while the process runs", self.reload()["error"])
         self.assertEqual(ask(self.control, "status")["socks"], before)
 
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            busy = f"127.0.0.1:{taken.getsockname()[1]}"
+            self.file.write_text(good.replace('"]', f'", "{busy}"]'))
+            self.assertIn(busy, self.reload()["error"])
+            self.assertEqual(ask(self.control, "status")["socks"], before)
+
+        self.file.write_text(good)
+        self.assertIn("client.socks", self.reload()["done"])
+        self.assertEqual(ask(self.control, "status")["socks"], [f"127.0.0.1:{port}"])
+        with socket.create_connection(("127.0.0.1", port), 5):
+            pass
+        with self.assertRaises(OSError):
+            socket.create_connection(("127.0.0.1", int(before[0].rsplit(":", 1)[1])), 5)
+        self.assertIn("nothing has changed", self.reload()["done"])
+
     def test_sighup_reads_again(self):
         self.client()
         process = self.start()

@@ -208,6 +208,16 @@ public final class DatagramSocket: HandleOwner {
         Glibc.close(descriptor)
     }
 
+    /// Whether packets that arrive are left to wait in the kernel, which drops them when its buffer is full.
+    public var isReceivePaused: Bool {
+        get { unsafe transmit.pointee.isReceivePaused }
+        set {
+            guard !isClosed, newValue != isReceivePaused else { return }
+            unsafe transmit.pointee.isReceivePaused = newValue
+            unsafe transmit.pointee.startPolling()
+        }
+    }
+
     // MARK: - Events
 
     fileprivate func ready(status: Int32, events: Int32) {
@@ -241,7 +251,7 @@ public final class DatagramSocket: HandleOwner {
                 receiver.received(&batch, on: self)
                 loop.flushTransmits()
             }
-            if received < ReceiveArea.slotCount || isClosed { return }
+            if received < ReceiveArea.slotCount || isClosed || isReceivePaused { return }
         }
     }
 }

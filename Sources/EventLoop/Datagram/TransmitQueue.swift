@@ -50,6 +50,8 @@ struct TransmitQueue: ~Copyable {
     var isClosed = false
     /// Whether the queue waits for the socket to become writable.
     private(set) var isBlocked = false
+    /// Whether packets are left to wait in the kernel.
+    var isReceivePaused = false
     var counters = DatagramCounters()
 
     var isListed = false
@@ -383,9 +385,13 @@ struct TransmitQueue: ~Copyable {
         }
     }
 
-    /// Polls for reading, and while packets wait also for writing.
+    /// Polls for reading, unless that is paused, and while packets wait also for writing.
     func startPolling() {
-        let events = UV_READABLE.rawValue | (isBlocked ? UV_WRITABLE.rawValue : 0)
+        let events = (isReceivePaused ? 0 : UV_READABLE.rawValue) | (isBlocked ? UV_WRITABLE.rawValue : 0)
+        guard events != 0 else {
+            unsafe uv_poll_stop(poll)
+            return
+        }
         unsafe uv_poll_start(poll, Int32(events), pollCallback)
     }
 }

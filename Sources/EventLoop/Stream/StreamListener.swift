@@ -85,6 +85,40 @@ public final class StreamListener: HandleOwner {
         return listener
     }
 
+    /// Takes connections at a socket that listens already, TCP or unix; it is closed with the listener, its file stays.
+    ///
+    /// A descriptor that is no such socket (`ENOTSOCK`, `EINVAL`) stays the caller's.
+    public static func adopted(
+        on loop: Loop, descriptor: Int32, backlog: Int32 = 511, onAccept: @escaping (ByteStream) -> Void
+    ) throws(UVError) -> StreamListener {
+        var isListening: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        let asked = unsafe getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &length)
+        try UVError.check(asked == 0 ? 0 : -errno, "getsockopt")
+        guard isListening != 0 else { throw UVError(code: UV_EINVAL.rawValue, call: "getsockopt") }
+        var name = sockaddr_storage()
+        var nameLength = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let named = unsafe withUnsafeMutablePointer(to: &name) {
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe getsockname(descriptor, $0, &nameLength)
+            }
+        }
+        try UVError.check(named == 0 ? 0 : -errno, "getsockname")
+        let kind: ByteStream.Kind = Int32(name.ss_family) == AF_UNIX ? .unix : .tcp
+        let listener = StreamListener(on: loop, kind: kind, onAccept: onAccept)
+        do throws(UVError) {
+            switch kind {
+            case .tcp: try UVError.check(unsafe uv_tcp_open(listener.tcp, descriptor), "uv_tcp_open")
+            case .unix: try UVError.check(unsafe uv_pipe_open(listener.pipe, descriptor), "uv_pipe_open")
+            }
+            try UVError.check(unsafe uv_listen(listener.handle, backlog, listenerReady), "listen")
+        } catch {
+            listener.close()
+            throw error
+        }
+        return listener
+    }
+
     /// The TCP address, with the port that the kernel chose.
     public var localAddress: SocketAddress? {
         guard kind == .tcp, !isClosed else { return nil }

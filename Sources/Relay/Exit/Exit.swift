@@ -55,7 +55,7 @@ final class Exit: SessionOwner {
     /// What all sessions together may hold in memory, in bytes; beyond it the largest end.
     var memoryLimit = 1 << 30
     private let turn: SessionTurn
-    private let gate: ExitGate
+    let gate: ExitGate
     private let limits: NetworkLimits
     private let payloadSize: Int
     private var legs: [PathHandle: Leg] = [:]

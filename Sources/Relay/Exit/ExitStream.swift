@@ -305,7 +305,7 @@ final class ExitGate {
     let resolver: Resolver
     /// Whether this node is an exit at all.
     let isExit: Bool
-    let policy: ExitPolicy
+    var policy: ExitPolicy
     /// How many UDP associations there may be, and are.
     static let associationLimit = 8_192
     var associations = 0

@@ -4,17 +4,26 @@ internal import EventLoop
 
 /// The options of the commands that ask a running process.
 struct ControlOptions: ParsableArguments {
-    @Option(help: "The process' control socket (default: the one of this user's client).")
+    @Option(
+        help: "The process' control socket (default: $TUNIC_CONTROL, else this user's client's or the service's).")
     var control: String?
 
     @Flag(help: "Print the report as one line of JSON.")
     var json = false
 
+    /// The socket: the one that was given, `TUNIC_CONTROL`, the user's client's, or the system's service's.
+    func path() throws(Failure) -> String {
+        if let given = control ?? Files.environment("TUNIC_CONTROL") { return given }
+        let own = try ClientFolder.defaultPath() + "/" + ClientFolder.socketName
+        let service = "/run/tunic/\(ClientFolder.socketName)"
+        return !Files.exists(own) && Files.exists(service) ? service : own
+    }
+
     /// Asks and waits for the answer, for five seconds at most.
     func ask<Report: Decodable>(
         _ command: ControlCommand, _ argument: String? = nil, as type: Report.Type
     ) throws(Failure) -> Report {
-        let path = if let control { control } else { try ClientFolder.defaultPath() + "/" + ClientFolder.socketName }
+        let path = try self.path()
         var result: Result<Report, ControlError>?
         let loop = try makeLoop()
         ControlClient.ask(command, argument: argument, at: path, on: loop, as: type) {

@@ -32,7 +32,7 @@ struct PathsCommand: ParsableCommand {
         return table.lines.joined(separator: "\n")
     }
 
-    private static func shortened(_ node: String) -> String {
+    static func shortened(_ node: String) -> String {
         node.hasSuffix(".snode") && node.count > 16 ? "\(node.prefix(8))…snode" : node
     }
 }

@@ -90,14 +90,27 @@ final class ClientRole: Role {
 
     private func newPath(_ label: String?) -> ControlReply {
         let count = client.renewPaths(label: label)
-        if let label, count == 0 { return .refusal("no app uses the key '\(label)'; 'tunic streams' shows those in use") }
+        if let label, count == 0 {
+            return .refusal("no app uses the key '\(label)'; 'tunic streams' shows those in use")
+        }
         let what = label == nil ? "All new streams begin" : "New streams of the key begin"
         return .report(Done("\(what) on new paths; what is open goes on as it is."))
     }
 
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
         let configuration = try Self.configuration(settings)
-        return PreparedChange { [client] in client.apply(configuration) }
+        let listeners: (commit: () -> Void, abandon: () -> Void)
+        do {
+            listeners = try client.prepare(configuration.listeners)
+        } catch {
+            throw Failure.starting(error, at: configuration.socks.map(\.description), option: "client.socks")
+        }
+        return PreparedChange { [client] in
+            listeners.commit()
+            client.apply(configuration)
+        } abandon: {
+            listeners.abandon()
+        }
     }
 }
 

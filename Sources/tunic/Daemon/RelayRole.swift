@@ -15,6 +15,7 @@ final class RelayRole: Role {
     private let relay: Relay
     private let daemon: OxendDaemon?
     private let ledger: LedgerAnswers?
+    private let account: MonthAccount
     private let log: Logger
     var onReady: (() -> Void)?
     /// Who it is.
@@ -46,6 +47,8 @@ final class RelayRole: Role {
             throw Failure.starting(error, at: configuration.listen.map(\.description), option: "--listen")
         }
         ledger = relay.ledger.map { LedgerAnswers($0) }
+        account = MonthAccount(folder: folder)
+        account.limit(settings)
         if let daemon {
             relay.onProblem = { daemon.setProblem($0) }
             relay.onTestResult = { daemon.report($0, passed: $1) }
@@ -53,7 +56,10 @@ final class RelayRole: Role {
         }
     }
 
-    deinit { daemon?.stop() }
+    deinit {
+        daemon?.stop()
+        account.save()
+    }
 
     /// The authority's key, where the node is one.
     private static func authority(_ settings: Settings, _ network: NetworkFile) throws(Failure) -> SigningKey? {
@@ -72,6 +78,9 @@ final class RelayRole: Role {
             throw Failure.of(error)
         }
     }
+
+    /// The least rate that may be asked for, in bytes a second.
+    private static let leastRate: Int64 = 100_000
 
     /// The configuration that `settings` stand for.
     static func configuration(_ settings: Settings) throws(Failure) -> RelayConfiguration {
@@ -108,6 +117,13 @@ final class RelayRole: Role {
             configuration.isExit = settings.boolean("relay.exit")
             configuration.exitAllowed = try settings.readList("relay.exit_allow", addressRange)
             configuration.registryFile = settings.text("relay.registry")
+            configuration.exitRules = try settings.readList("relay.exit_policy", exitRule)
+            configuration.country = try settings.read("relay.country", country)
+            configuration.rate = settings.integer("relay.rate") ?? 0
+            configuration.burst = settings.integer("relay.burst") ?? 0
+            if configuration.rate != 0, configuration.rate < Self.leastRate {
+                throw fault("relay.rate", "links need \(Self.leastRate / 1000) kB a second at the least")
+            }
             configuration.drainLimit = .seconds(settings.integer("relay.drain") ?? 30)
             let resolvers = try settings.readList("relay.exit_resolver", nameServer)
             if !resolvers.isEmpty {
@@ -132,7 +148,13 @@ final class RelayRole: Role {
 
     func finish(_ completion: @escaping () -> Void) { relay.drain(completion: completion) }
     func close(_ completion: @escaping () -> Void) { relay.close(completion: completion) }
-    func report() -> StatusReport { StatusReport(relay.status, daemon?.status) }
+    func report() -> StatusReport {
+        var report = StatusReport(relay.status, daemon?.status)
+        account.note(report.total.bytesIn &+ report.total.bytesOut)
+        if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
+        report.accounting = account.report
+        return report
+    }
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
         command == .check ? .report(checkReport()) : ledger?.answer(command, argument)
     }
@@ -158,8 +180,10 @@ final class RelayRole: Role {
 
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
         let configuration = try Self.configuration(settings)
-        _ = configuration
-        return PreparedChange()
+        return PreparedChange { [relay, account] in
+            relay.apply(configuration)
+            account.limit(settings)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ enum ServiceNotice {
         guard let path = Files.environment("NOTIFY_SOCKET"), path.hasPrefix("/") || path.hasPrefix("@") else { return }
         var name = sockaddr_un()
         var bytes = Array(path.utf8)
-        let capacity = unsafe MemoryLayout.size(ofValue: name.sun_path)
+        let capacity = MemoryLayout.size(ofValue: name.sun_path)
         guard bytes.count < capacity else { return }
         if bytes[0] == UInt8(ascii: "@") { bytes[0] = 0 }
         name.sun_family = sa_family_t(AF_UNIX)

@@ -61,6 +61,20 @@ func dnsEndpoint(_ text: String) throws -> Endpoint {
     return endpoint
 }
 
+/// A line of an exit policy in Tor's words.
+func exitRule(_ text: String) throws -> ExitRule {
+    if let rule = ExitRule(text) { return rule }
+    throw ValidationError("'\(text)' is no rule, such as \"reject *:6881-6999\" or \"accept 192.0.2.0/24:443\"")
+}
+
+/// Two letters for a country, as capitals.
+func country(_ text: String) throws -> String {
+    guard Descriptor.isCountry(text.uppercased().utf8) else {
+        throw ValidationError("'\(text)' is no country: use two letters, such as SE")
+    }
+    return text.uppercased()
+}
+
 /// A loopback address, or nil for `off`.
 func localAddress(_ text: String) throws -> Endpoint? {
     guard text != "off" else { return nil }
@@ -73,6 +87,10 @@ func localAddress(_ text: String) throws -> Endpoint? {
 
 /// Where a client may await apps: a loopback address, or any where `mayBeRemote`, or `unix:` and an absolute path.
 func proxyAddress(_ text: String, mayBeRemote: Bool) throws -> ProxyAddress {
+    if text.hasPrefix("systemd:") {
+        let name = String(text.dropFirst("systemd:".count))
+        return .inherited(name, descriptor: ActivatedSockets.descriptor(name) ?? -1)
+    }
     guard text.hasPrefix("unix:") else { return .tcp(try mayBeRemote ? endpoint(text) : socksEndpoint(text)) }
     let path = String(text.dropFirst("unix:".count))
     guard path.hasPrefix("/"), !path.hasSuffix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {

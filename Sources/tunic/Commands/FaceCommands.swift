@@ -1,0 +1,164 @@
+internal import ArgumentParser
+internal import Control
+internal import Glibc
+
+/// New paths for new streams.
+struct NewPathCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "newpath", abstract: "Begin new streams on new paths; what is open goes on as it is.",
+        discussion: """
+            Examples:
+              tunic newpath
+              tunic newpath kmrtb   (one isolation key, by its label in 'tunic streams')
+            """)
+
+    @Argument(help: "The label of an isolation key (default: all).")
+    var key: String?
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let report = try target.ask(.newpath, key, as: Done.self)
+        print(target.json ? json(report) : report.done)
+    }
+}
+
+/// Reads the configuration again.
+struct ReloadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reload", abstract: "Have a running process read its configuration again, wholly or not at all.",
+        discussion: "Example:\n  tunic reload")
+
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let report = try target.ask(.reload, as: Done.self)
+        print(target.json ? json(report) : report.done)
+    }
+}
+
+/// The exits that a client may use.
+struct ExitsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "exits", abstract: "Show the exits that a running client may use, those in use first.",
+        discussion: "Examples:\n  tunic exits\n  tunic exits --json")
+
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let report = try target.ask(.exits, as: ExitsReport.self)
+        if target.json { return print(json(report)) }
+        guard !report.exits.isEmpty else { return print("no exit is known that may be used") }
+        var table = Table()
+        table.add("exit", "country", "works", "build", "sessions")
+        for exit in report.exits {
+            table.add(
+                exit.node, exit.country ?? "-", exit.up.map { $0 ? "yes" : "no" } ?? "not tried",
+                exit.buildTime.map { "\(numberText($0, decimals: 1)) ms" } ?? "-", "\(exit.sessions)")
+        }
+        print(table.lines.joined(separator: "\n"))
+    }
+}
+
+/// What apps have open.
+struct StreamsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "streams", abstract: "Show what apps have open, by isolation key under a random label.",
+        discussion: "Examples:\n  tunic streams\n  tunic streams --json")
+
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let report = try target.ask(.streams, as: StreamsReport.self)
+        print(target.json ? json(report) : Self.table(report).joined(separator: "\n"))
+    }
+
+    /// The lines of the table.
+    static func table(_ report: StreamsReport) -> [String] {
+        guard !report.keys.isEmpty else { return ["no app has anything open"] }
+        var table = Table()
+        table.add("key", "streams", "exit", "round trip", "received", "sent")
+        for key in report.keys {
+            table.add(
+                key.label, "\(key.streams)", PathsCommand.shortened(key.exit),
+                key.roundTrip.map { "\(numberText($0, decimals: 1)) ms" } ?? "-", byteText(key.bytesIn),
+                byteText(key.bytesOut))
+        }
+        return table.lines
+    }
+}
+
+/// Where the status page is.
+struct WebCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "web", abstract: "Print the address of a running process' status page, with its secret.",
+        discussion: "Example:\n  xdg-open \"$(tunic web)\"")
+
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let report = try target.ask(.web, as: WebReport.self)
+        print(target.json ? json(report) : report.url)
+    }
+}
+
+/// The figures for Prometheus.
+struct MetricsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "metrics", abstract: "Print a running process' figures in the text format of OpenMetrics.",
+        discussion: "Example:\n  tunic metrics > /var/lib/prometheus/node-exporter/tunic.prom")
+
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let report = try target.ask(.metrics, as: MetricsReport.self)
+        if target.json { return print(json(report)) }
+        writeAll(report.metrics, to: STDOUT_FILENO)
+    }
+}
+
+/// A live view.
+struct TopCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "top", abstract: "Watch a running process: throughput, paths, streams; Ctrl-C ends it.",
+        discussion: "Examples:\n  tunic top\n  tunic top --once")
+
+    @Flag(help: "Print one view and end.")
+    var once = false
+    @OptionGroup var target: ControlOptions
+
+    func run() throws {
+        let isTerminal = isatty(STDOUT_FILENO) == 1
+        if target.json {
+            return print(json(try target.ask(.status, as: StatusReport.self)))
+        }
+        while true {
+            let text = try view(bold: isTerminal)
+            if once || !isTerminal { return print(text) }
+            writeAll("\u{1b}[H\u{1b}[2J\(text)\n", to: STDOUT_FILENO)
+            sleep(1)
+        }
+    }
+
+    private func view(bold: Bool) throws -> String {
+        let status = try target.ask(.status, as: StatusReport.self)
+        func title(_ text: String) -> String { bold ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
+        var lines: [String] = []
+        for report in [status] + (status.others ?? []) {
+            let state = report.ready ? "ready" : report.problem ?? "starting"
+            lines.append(
+                title("\(report.role.rawValue) \(report.version)")
+                    + "  \(state)  running for \(durationText(report.uptime))")
+            lines.append(
+                "in \(byteText(report.rate.bytesIn))/s  out \(byteText(report.rate.bytesOut))/s  "
+                    + "links \(report.links)  paths \(report.paths)  sessions \(report.sessions)  "
+                    + "streams \(report.streams)  nodes \(report.descriptors)")
+            guard report.role == .client else { continue }
+            lines += ["", title("paths")]
+            let paths = try target.ask(.paths, as: PathsReport.self)
+            lines += PathsCommand.text(paths).split(separator: "\n").map(String.init)
+            lines += ["", title("streams")]
+            lines += StreamsCommand.table(try target.ask(.streams, as: StreamsReport.self))
+        }
+        return lines.joined(separator: "\n")
+    }
+}

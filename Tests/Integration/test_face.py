@@ -1,0 +1,340 @@
+"""What a running process shows and is told: status page, figures, exits and paths, and systemd's part played by the test."""
+
+import http.client
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from devnet import Devnet, ask, binary, wait_until
+from network import Network, free_port
+from test_command_line import run
+
+
+def request(control, command, argument=None):
+    """One request over a control socket, with an argument."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(10)
+        connection.connect(control)
+        line = {"command": command, **({"argument": argument} if argument else {})}
+        connection.sendall(json.dumps(line).encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            part = connection.recv(65536)
+            if not part:
+                break
+            answer += part
+    return json.loads(answer)
+
+
+def http_request(address, method, path, headers=None):
+    host, port = address
+    connection = http.client.HTTPConnection(host, port, timeout=10)
+    try:
+        connection.putrequest(method, path, skip_host="Host" in (headers or {}))
+        for name, value in (headers or {}).items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read().decode()
+    finally:
+        connection.close()
+
+
+class Face(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.net = Devnet(nodes=5, exits=2).__enter__()
+        cls.addClassCleanup(cls.net.__exit__, None, None, None)
+        wait_until(lambda: cls.net.status()["ready"], 30)
+        cls.control = cls.net.control
+
+    def command(self, *arguments):
+        code, out, err = run(*arguments, "--control", self.control)
+        self.assertEqual(code, 0, err)
+        return out
+
+    def test_every_command_answers_in_text_and_json(self):
+        with self.net.connect("127.0.0.1", echo_port(self)) as stream:
+            stream.sendall(b"x")
+            self.assertEqual(stream.recv(1), b"x")
+            for name in ["status", "paths", "exits", "streams", "metrics", "web"]:
+                text = self.command(name)
+                self.assertTrue(text.strip(), name)
+                self.assertNotIn("\x1b", text, "no colour but on a terminal")
+                json.loads(self.command(name, "--json"))
+            self.assertIn("streams", self.command("top", "--once"))
+            json.loads(self.command("top", "--json"))
+
+    def test_newpath_moves_new_streams_and_keeps_open_ones(self):
+        port = echo_port(self)
+        with self.net.connect("127.0.0.1", port, user="moved") as old:
+            label = next(k["label"] for k in request(self.control, "streams")["keys"] if k["streams"])
+            before = {tuple(p["hops"]) for p in self.net.paths() if p["active"]}
+            self.assertIn("no app uses", request(self.control, "newpath", "zzzzzz")["error"])
+            self.assertIn("New streams of the key", request(self.control, "newpath", label)["done"])
+            with self.net.connect("127.0.0.1", port, user="moved") as new:
+                new.sendall(b"n")
+                self.assertEqual(new.recv(1), b"n")
+                old.sendall(b"o")
+                self.assertEqual(old.recv(1), b"o")
+                after = {tuple(p["hops"]) for p in self.net.paths() if p["active"]}
+                self.assertTrue(after - before, "another path carries data")
+                key = next(k for k in request(self.control, "streams")["keys"] if k["label"] == label)
+                self.assertEqual((key["streams"], key["sessions"]), (2, 2))
+        wait_until(lambda: all(k["sessions"] == 1 for k in request(self.control, "streams")["keys"]), 10)
+        self.assertIn("All new streams", self.command("newpath"))
+
+    def test_figures_follow_the_conventions(self):
+        """K6: aggregates alone, and nothing that names anybody."""
+        text = self.command("metrics")
+        self.assertTrue(text.endswith("# EOF\n"))
+        types, seen = {}, set()
+        for line in text.splitlines()[:-1]:
+            if match := re.fullmatch(r"# TYPE (\S+) (gauge|counter|info)", line):
+                types[match[1]] = match[2]
+            elif match := re.fullmatch(r"# (HELP|UNIT) (\S+) (.+)", line):
+                self.assertIn(match[2], types)
+                if match[1] == "UNIT":
+                    self.assertTrue(match[2].endswith("_" + match[3]), line)
+            else:
+                match = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[^"]*"(?:,[a-z]+="[^"]*")*\})? (-?[0-9.e+]+)', line)
+                self.assertTrue(match, line)
+                name = re.sub(r"_(total|info)$", "", match[1])
+                self.assertIn(name if name in types else match[1], types, line)
+                self.assertEqual(match[1].endswith("_total"), types.get(name) == "counter", line)
+                self.assertNotIn(line.rsplit(" ", 1)[0], seen, "each sample once")
+                seen.add(line.rsplit(" ", 1)[0])
+                for label in re.findall(r'([a-z]+)="', match[2] or ""):
+                    self.assertIn(label, {"role", "version", "direction", "reason", "result", "quantile"})
+        for name in ["tunic_ready", "tunic_network_bytes", "process_resident_memory_bytes"]:
+            self.assertIn(name, types)
+        self.assertNotIn("snode", text)
+        self.assertNotIn("127.0.0.1", text)
+
+    def page(self):
+        url = request(self.control, "web")["url"]
+        match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([0-9a-f]{32})", url)
+        self.assertTrue(match, url)
+        return ("127.0.0.1", int(match[1])), match[2]
+
+    def test_the_page_is_for_who_has_its_secret(self):
+        """L2: another site's page, by DNS rebinding or a form, gets nothing and changes nothing."""
+        address, token = self.page()
+        own = f"127.0.0.1:{address[1]}"
+        status, headers, body = http_request(address, "GET", f"/?token={token}")
+        self.assertEqual(status, 200)
+        self.assertNotIn(token, body)
+        self.assertIn("default-src 'none'", headers["Content-Security-Policy"])
+        self.assertIn("frame-ancestors 'none'", headers["Content-Security-Policy"])
+        self.assertIsNone(re.search(r"(src|href)=\"(?!data:)", body), "nothing from elsewhere")
+        for expected, method, path, header in [
+            (403, "GET", "/state", {}),
+            (403, "GET", "/state", {"X-Tunic-Token": "0" * 32}),
+            (421, "GET", "/state", {"X-Tunic-Token": token, "Host": "example.org"}),
+            (421, "GET", f"/?token={token}", {"Host": f"evil.example:{address[1]}"}),
+            (200, "GET", "/state", {"X-Tunic-Token": token}),
+            (404, "GET", "/etc/passwd", {"X-Tunic-Token": token}),
+            (404, "GET", "/newpath", {"X-Tunic-Token": token}),
+            (403, "POST", "/newpath", {}),
+            (403, "POST", f"/newpath?token={token}", {}),
+            (403, "POST", "/newpath", {"X-Tunic-Token": token, "Origin": "http://example.org"}),
+            (405, "DELETE", "/state", {"X-Tunic-Token": token}),
+            (409, "POST", "/newpath?key=zzzzz", {"X-Tunic-Token": token, "Content-Length": "0"}),
+            (200, "POST", "/newpath", {"X-Tunic-Token": token, "Origin": f"http://{own}", "Content-Length": "0"}),
+        ]:
+            with self.subTest(method=method, path=path, header=header):
+                self.assertEqual(http_request(address, method, path, header)[0], expected)
+        state = json.loads(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[2])
+        self.assertEqual(
+            sorted(state), ["exits", "log", "paths", "process", "status", "streams", "time"])
+
+    def test_the_page_holds_out_against_rubbish(self):
+        address, token = self.page()
+        for bytes in [b"\x00" * 4096, b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 40000 + b" HTTP/1.1\r\n\r\n", b"\x05\x01\x00", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"]:
+            with socket.create_connection(address, 5) as connection:
+                try:
+                    connection.sendall(bytes)
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(100)
+                except OSError:
+                    pass
+        held = [socket.create_connection(address, 5) for _ in range(20)]
+        for connection in held:
+            connection.close()
+        wait_until(lambda: http_request(address, "GET", "/state", {"X-Tunic-Token": token})[0] == 200, 10, 0.2)
+
+    def test_check_gives_times_by_stage(self):
+        report = json.loads(self.command("check", f"http://127.0.0.1:{http_port(self)}/", "--json"))
+        self.assertEqual(report["status"], 200)
+        self.assertEqual(report["exit_address"], "192.0.2.7")
+        self.assertGreater(report["first_byte_ms"], 0)
+        code, _, err = run("check", "ftp://x", "--control", self.control)
+        self.assertEqual(code, 64, err)
+
+
+def echo_port(test):
+    return server(test, "import socket,threading\n"
+                  "s=socket.create_server(('127.0.0.1',0));print(s.getsockname()[1],flush=True)\n"
+                  "def run(c):\n while True:\n  d=c.recv(65536)\n  if not d: break\n  c.sendall(d)\n c.close()\n"
+                  "while True: threading.Thread(target=run,args=(s.accept()[0],),daemon=True).start()")
+
+
+def http_port(test):
+    return server(test, "import socket\n"
+                  "s=socket.create_server(('127.0.0.1',0));print(s.getsockname()[1],flush=True)\n"
+                  "while True:\n c=s.accept()[0];c.recv(4096)\n c.sendall(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\n\\r\\n192.0.2.7\\n');c.close()")
+
+
+def server(test, program):
+    process = subprocess.Popen(["python3", "-c", program], stdout=subprocess.PIPE, text=True)
+    test.addCleanup(process.stdout.close)
+    test.addCleanup(process.wait)
+    test.addCleanup(process.kill)
+    return int(process.stdout.readline())
+
+
+class Systemd(unittest.TestCase):
+    """Plays systemd's part: notices, watchdog, sockets that are handed over."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        code, _, err = run("network", "create", "--dir", self.folder / "net", "--nodes", 3, "--local")
+        self.assertEqual(code, 0, err)
+        self.file = self.folder / "tunic.toml"
+        self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.notices.close)
+        self.notices.bind(str(self.folder / "notify"))
+        self.notices.settimeout(20)
+
+    def start(self, settings, sockets=(), **environment):
+        self.file.write_text(f'network = "{self.folder}/net/network.json"\ndata = "{self.folder}/data"\n{settings}')
+        (self.folder / "data").mkdir(mode=0o700, exist_ok=True)
+        names = ":".join(name for name, _ in sockets)
+        descriptors = [s.fileno() for _, s in sockets]
+
+        # A descriptor's number and LISTEN_PID are set by a small program between the two processes.
+        program = (
+            "import os,sys\n"
+            f"fds={descriptors}\n"
+            "high=[os.dup2(fd,100+i) for i,fd in enumerate(fds)]\n"
+            "[os.dup2(fd,3+i) for i,fd in enumerate(high)]\n"
+            "os.environ.update(LISTEN_PID=str(os.getpid()),WATCHDOG_PID=str(os.getpid()))\n"
+            "os.execv(sys.argv[1],sys.argv[1:])")
+        self.process = subprocess.Popen(
+            ["python3", "-c", program, binary(), "run", "--config", str(self.file)], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, pass_fds=descriptors,
+            env={**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify"), "LISTEN_FDS": str(len(sockets)),
+                 "LISTEN_FDNAMES": names, **environment})
+        self.addCleanup(self.process.stderr.close)
+        self.addCleanup(self.process.wait)
+        self.addCleanup(self.process.kill)
+
+    def hear(self, wanted):
+        """All notices up to one that has `wanted`."""
+        heard = []
+        while not any(wanted in notice for notice in heard):
+            heard.append(self.notices.recv(4096).decode())
+        return heard
+
+    def test_ready_watchdog_reload_and_stopping(self):
+        self.start('[client]\nsocks = ["127.0.0.1:0"]\n', WATCHDOG_USEC="400000")
+        self.hear("READY=1")
+        begin = time.monotonic()
+        for _ in range(4):
+            self.hear("WATCHDOG=1")
+        self.assertLess(time.monotonic() - begin, 10)
+        self.process.send_signal(signal.SIGHUP)
+        self.assertIn("MONOTONIC_USEC=", self.hear("RELOADING=1")[-1])
+        self.hear("READY=1")
+        self.process.terminate()
+        self.hear("STOPPING=1")
+        self.assertEqual(self.process.wait(20), 0)
+
+    def test_sockets_are_taken_over(self):
+        with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+            unix.bind(str(self.folder / "apps"))
+            unix.listen()
+            self.start('[client]\nsocks = ["systemd:socks", "systemd:local"]\n', [("socks", tcp), ("local", unix)])
+            self.hear("READY=1")
+            for family, address in [(socket.AF_INET, tcp.getsockname()), (socket.AF_UNIX, str(self.folder / "apps"))]:
+                with socket.socket(family) as app:
+                    app.settimeout(10)
+                    app.connect(address)
+                    app.sendall(b"\x05\x01\x00")
+                    self.assertEqual(app.recv(2), b"\x05\x00")
+        self.assertTrue((self.folder / "apps").exists(), "the file is systemd's")
+
+    def test_a_socket_that_was_not_handed_over(self):
+        self.start('[client]\nsocks = ["systemd:socks"]\n')
+        self.assertEqual(self.process.wait(20), 69)
+        self.assertIn("systemd:socks", self.process.stderr.read())
+
+    def test_the_unit_is_locked_down(self):
+        """K9, as far as a unit does it."""
+        unit = pathlib.Path(__file__).parents[2] / "contrib" / "systemd" / "tunic.service"
+        try:
+            out = subprocess.run(
+                ["systemd-analyze", "security", "--offline=true", unit], capture_output=True, text=True).stdout
+        except FileNotFoundError:
+            self.skipTest("no systemd-analyze")
+        self.assertLessEqual(float(re.search(r"exposure level for \S+: ([0-9.]+)", out)[1]), 2.0)
+
+
+class Exits(unittest.TestCase):
+    def test_choice_by_country_and_id_failover_and_avoidance(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(6)], exits=3) as net:
+            for number, country in [(3, "SE"), (4, "SE"), (5, "NO")]:
+                net.prefixes[number] = ["env", f"TUNIC_RELAY_COUNTRY={country}"]
+            net.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 6 for node in net.nodes), 30)
+            ids = [node.status()["node"] for node in net.nodes]
+            folder = net.folder / "client"
+            folder.mkdir(0o700)
+            net.start_client(
+                hops=2, folder=folder,
+                prefix=["env", "TUNIC_CLIENT_EXITS=country:SE", f"TUNIC_CLIENT_AVOID={ids[0]}",
+                        "TUNIC_CLIENT_EXIT_CHECK=1"])
+            control = net.client.control
+            wait_until(lambda: net.client.status()["ready"], 30)
+            exits = ask(control, "exits")["exits"]
+            self.assertEqual({(e["node"], e["country"]) for e in exits}, {(ids[3], "SE"), (ids[4], "SE")})
+            wait_until(lambda: all(e.get("up") for e in ask(control, "exits")["exits"]), 20)
+            self.assertEqual([s["done"] for s in net.client.status()["progress"]], [True] * 4)
+            for path in ask(control, "paths")["paths"]:
+                self.assertIn(path["hops"][-1], (ids[3], ids[4]))
+                self.assertNotIn(ids[0], path["hops"])
+            # One dies: it is seen to be down, and new streams go to the other.
+            net.nodes[3].process.kill()
+            wait_until(lambda: any(
+                e["node"] == ids[3] and e.get("up") is False for e in ask(control, "exits")["exits"]), 30)
+            port = echo_port(self)
+            with Devnet.connect(_Through(net.client.status()["socks"][0]), "127.0.0.1", port) as stream:
+                stream.sendall(b"x")
+                self.assertEqual(stream.recv(1), b"x")
+            used = [e["node"] for e in ask(control, "exits")["exits"] if e["sessions"]]
+            self.assertEqual(used, [ids[4]])
+
+
+class _Through:
+    """What Devnet.connect needs of a network: where its proxy is."""
+
+    def __init__(self, socks):
+        host, port = socks.rsplit(":", 1)
+        self.socks = (host, int(port))
+
+    _destination = staticmethod(Devnet._destination)
+    _read = staticmethod(Devnet._read)
+    _expect = Devnet._expect
+
+
+if __name__ == "__main__":
+    unittest.main()
