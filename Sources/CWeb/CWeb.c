@@ -1,6 +1,7 @@
 #include "CWeb.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -11,6 +12,42 @@
 #include <unistd.h>
 
 #include <microhttpd.h>
+
+// The library is loaded when something is served: with GnuTLS, which comes with it, it costs 3 MB and each start of the program
+// some milliseconds.
+static struct {
+    __typeof__(&MHD_start_daemon) start_daemon;
+    __typeof__(&MHD_stop_daemon) stop_daemon;
+    __typeof__(&MHD_get_daemon_info) get_daemon_info;
+    __typeof__(&MHD_run) run;
+    __typeof__(&MHD_get_timeout) get_timeout;
+    __typeof__(&MHD_lookup_connection_value) lookup_connection_value;
+    __typeof__(&MHD_create_response_from_buffer) create_response_from_buffer;
+    __typeof__(&MHD_add_response_header) add_response_header;
+    __typeof__(&MHD_queue_response) queue_response;
+    __typeof__(&MHD_destroy_response) destroy_response;
+} library;
+
+static int load(void) {
+    static int is_loaded;
+    if (is_loaded) return 1;
+    void *handle = dlopen("libmicrohttpd.so.12", RTLD_NOW | RTLD_LOCAL);
+    if (!handle) return 0;
+#define FIND(name) if (!(library.name = (__typeof__(library.name))dlsym(handle, "MHD_" #name))) return 0
+    FIND(start_daemon);
+    FIND(stop_daemon);
+    FIND(get_daemon_info);
+    FIND(run);
+    FIND(get_timeout);
+    FIND(lookup_connection_value);
+    FIND(create_response_from_buffer);
+    FIND(add_response_header);
+    FIND(queue_response);
+    FIND(destroy_response);
+#undef FIND
+    is_loaded = 1;
+    return 1;
+}
 
 struct cweb_server {
     struct MHD_Daemon *daemon;
@@ -65,11 +102,11 @@ uint16_t cweb_port(int descriptor) {
 static const char *text(const char *value) { return value ? value : ""; }
 
 static const char *header(struct MHD_Connection *connection, const char *name) {
-    return text(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name));
+    return text(library.lookup_connection_value(connection, MHD_HEADER_KIND, name));
 }
 
 static const char *argument(struct MHD_Connection *connection, const char *name) {
-    return text(MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name));
+    return text(library.lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name));
 }
 
 // Nothing that the library would say reaches the log: it may hold what a client sent.
@@ -108,40 +145,44 @@ static enum MHD_Result handle(
     struct cweb_reply reply = {0};
     server->handler(server->context, &request, &reply);
     if (!reply.response) return MHD_NO;
-    enum MHD_Result result = MHD_queue_response(connection, reply.status, reply.response);
-    MHD_destroy_response(reply.response);
+    enum MHD_Result result = library.queue_response(connection, reply.status, reply.response);
+    library.destroy_response(reply.response);
     return result;
 }
 
 struct cweb_server *cweb_start(int descriptor, unsigned int connections, void *context, cweb_handler handler) {
-    struct cweb_server *server = calloc(1, sizeof *server);
-    if (!server) return NULL;
+    struct cweb_server *server = load() ? calloc(1, sizeof *server) : NULL;
+    if (!server) {
+        close(descriptor);
+        return NULL;
+    }
     server->context = context;
     server->handler = handler;
-    server->daemon = MHD_start_daemon(
+    server->daemon = library.start_daemon(
         MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, handle, server, MHD_OPTION_EXTERNAL_LOGGER, ignore_log, NULL,
         MHD_OPTION_LISTEN_SOCKET, descriptor, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_TIMEOUT,
         10u, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)16384, MHD_OPTION_END);
     if (!server->daemon) {
+        close(descriptor);
         free(server);
         return NULL;
     }
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    const union MHD_DaemonInfo *info = library.get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     server->descriptor = info ? info->epoll_fd : -1;
     return server;
 }
 
 int cweb_descriptor(struct cweb_server *server) { return server->descriptor; }
 
-void cweb_run(struct cweb_server *server) { MHD_run(server->daemon); }
+void cweb_run(struct cweb_server *server) { library.run(server->daemon); }
 
 int64_t cweb_timeout(struct cweb_server *server) {
     MHD_UNSIGNED_LONG_LONG milliseconds = 0;
-    return MHD_get_timeout(server->daemon, &milliseconds) == MHD_YES ? (int64_t)milliseconds : -1;
+    return library.get_timeout(server->daemon, &milliseconds) == MHD_YES ? (int64_t)milliseconds : -1;
 }
 
 void cweb_stop(struct cweb_server *server) {
-    MHD_stop_daemon(server->daemon);
+    library.stop_daemon(server->daemon);
     free(server);
 }
 
@@ -149,16 +190,16 @@ void cweb_answer(
     struct cweb_reply *reply, unsigned int status, const char *type, const char *policy, const void *body, size_t length) {
     if (reply->response) return;
     struct MHD_Response *response =
-        MHD_create_response_from_buffer(length, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+        library.create_response_from_buffer(length, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
     if (!response) return;
-    MHD_add_response_header(response, "Content-Type", type);
-    MHD_add_response_header(response, "Cache-Control", "no-store");
-    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(response, "X-Frame-Options", "DENY");
-    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
-    MHD_add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
-    MHD_add_response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
-    if (policy) MHD_add_response_header(response, "Content-Security-Policy", policy);
+    library.add_response_header(response, "Content-Type", type);
+    library.add_response_header(response, "Cache-Control", "no-store");
+    library.add_response_header(response, "X-Content-Type-Options", "nosniff");
+    library.add_response_header(response, "X-Frame-Options", "DENY");
+    library.add_response_header(response, "Referrer-Policy", "no-referrer");
+    library.add_response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+    library.add_response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
+    if (policy) library.add_response_header(response, "Content-Security-Policy", policy);
     reply->response = response;
     reply->status = status;
 }

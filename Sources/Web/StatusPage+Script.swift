@@ -36,19 +36,21 @@ extension StatusPage {
           const card = (title, wide, ...children) =>
             make('section', { class: 'card' + (wide ? ' wide' : '') }, make('h2', {}, title), ...children);
           const figures = pairs => make('dl', { class: 'figures' },
-            pairs.filter(p => p).map(([name, value]) => make('div', {}, make('dt', {}, name), make('dd', {}, value))));
+            pairs.filter(p => p).map(([name, value]) => make('div',
+            { class: typeof value === 'string' && value.length > 14 ? 'long' : null },
+            make('dt', {}, name), make('dd', {}, value))));
           const table = (heads, rows) => make('div', { class: 'scroll' }, make('table', {},
             make('thead', {}, make('tr', {}, heads.map(h => make('th', { scope: 'col' }, h)))),
             make('tbody', {}, rows.map(cells => make('tr', {}, cells.map(c => make('td', {}, c)))))));
 
           function chart(samples) {
-            const width = 600, height = 170, left = 62, bottom = 20, top = 8;
+            const width = Math.max(300, Math.min(1500, document.body.clientWidth) - 66), height = 170, left = 62, bottom = 20, top = 8;
             const most = Math.max(1000, ...samples.flatMap(s => [s.in, s.out]));
             const step = Math.pow(10, Math.floor(Math.log10(most)));
             const limit = Math.ceil(most / step) * step;
             const x = i => left + (width - left - 4) * (LIMIT - samples.length + i) / (LIMIT - 1);
             const y = v => top + (height - top - bottom) * (1 - v / limit);
-            const svg = make('svg', { viewBox: `0 0 ${width} ${height}`, class: 'chart', role: 'img', preserveAspectRatio: 'none',
+            const svg = make('svg', { viewBox: `0 0 ${width} ${height}`, class: 'chart', role: 'img',
               'aria-label': 'Bytes a second over the last two minutes' });
             for (const part of [0, .5, 1]) {
               svg.append(make('line', { class: 'grid', x1: left, x2: width - 4, y1: y(limit * part), y2: y(limit * part) }));
@@ -79,7 +81,7 @@ extension StatusPage {
             const labels = path.hops.map((_, i) => i === path.hops.length - 1 ? 'exit' : i ? 'middle' : 'guard');
             return make('div', { class: 'path' },
               make('ol', { class: 'route' + (path.active ? ' active' : '') }, hop('you', 'this machine'),
-                path.hops.map((node, i) => hop(short(node), labels[i])), hop('web', 'the outside')),
+                path.hops.map((node, i) => hop(short(node), labels[i])), hop('web', 'outside')),
               make('p', {}, `${path.state}${path.active ? ', carries data' : ''} · round trip ${ms(path.rtt_ms)} · ` +
                 `${time(path.age_s)} old · ${bytes(path.bytes_in)} in, ${bytes(path.bytes_out)} out`));
           }

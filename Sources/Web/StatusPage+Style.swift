@@ -34,7 +34,8 @@ extension StatusPage {
         h2 { font-size: .95rem; margin: 0 0 .55rem; }
         h2 small { color: var(--dim); font-weight: normal; }
         .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.2rem, 1fr)); gap: .5rem .9rem; margin: 0; }
-        .figures div { min-width: 0; } dt { color: var(--dim); font-size: .82rem; }
+        .figures div { min-width: 0; } .figures .long { grid-column: span 2; }
+        dt { color: var(--dim); font-size: .82rem; }
         dd { margin: 0; font-size: 1.06rem; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
         svg { display: block; width: 100%; height: auto; } svg text { fill: var(--dim); font-size: 11px; }
         .chart { height: 170px; }
@@ -47,6 +48,9 @@ extension StatusPage {
         ol.route { list-style: none; display: flex; flex-wrap: wrap; align-items: flex-start; margin: 0; padding: 0; }
         ol.route li { display: flex; align-items: center; }
         ol.route li + li::before { content: ""; width: 1.5rem; height: 2px; background: var(--line); margin: 0 .2rem; }
+        ol.route li { margin: .12rem 0; }
+        @media (max-width: 560px) { ol.route li + li::before { width: .4rem; margin: 0 .1rem; }
+          .hop { padding: .1rem .25rem; } .hop b { font-size: .74rem; } .hop span { font-size: .68rem; } }
         ol.route.active li + li::before { background: var(--good); }
         .hop { text-align: center; padding: .15rem .5rem; border: 1px solid var(--line); border-radius: .45rem;
           background: var(--chip); }

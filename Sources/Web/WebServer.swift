@@ -72,7 +72,7 @@ public final class WebServer {
         port = cweb_port(descriptor)
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe server = cweb_start(descriptor, Self.connectionLimit, context, requestArrived)
-        guard let server = unsafe server else { throw UVError(code: -12, call: "MHD_start_daemon") }
+        guard let server = unsafe server else { throw UVError(code: -95, call: "libmicrohttpd") }
         watch = try DescriptorWatch(on: loop, descriptor: unsafe cweb_descriptor(server)) { [unowned self] in run() }
         timer = LoopTimer(on: loop) { [unowned self] in run() }
     }

@@ -1,5 +1,6 @@
 internal import Control
 internal import EventLoop
+internal import Logging
 internal import OnionCrypto
 internal import Settings
 internal import Web
@@ -27,14 +28,16 @@ final class WebFace {
     }
 
     private let loop: Loop
+    private let log: Logger
     private let source: Source
     /// The secret of the page, as long as the process runs.
     private let token = SecureRandom.u64Text + SecureRandom.u64Text
     private var page: (endpoint: Endpoint, server: WebServer)?
     private var figures: (endpoint: Endpoint, server: WebServer)?
 
-    init(on loop: Loop, _ source: Source) {
+    init(on loop: Loop, log: Logger, _ source: Source) {
         self.loop = loop
+        self.log = log
         self.source = source
     }
 
@@ -55,7 +58,13 @@ final class WebFace {
         var newPage: (endpoint: Endpoint, server: WebServer)?
         var newFigures: (endpoint: Endpoint, server: WebServer)?
         if let wantedPage, wantedPage != page?.endpoint {
-            newPage = (wantedPage, try open(wantedPage, "web.listen") { [unowned self] in pageAnswer($0) })
+            do throws(Failure) {
+                newPage = (wantedPage, try open(wantedPage, "web.listen") { [unowned self] in pageAnswer($0) })
+            } catch {
+                // A page that nobody asked for is no reason not to start.
+                guard !settings.isSet("web.listen") else { throw error }
+                log.notice("there is no status page: \(error.message)")
+            }
         }
         if let wantedFigures, wantedFigures != figures?.endpoint {
             do throws(Failure) {
@@ -94,12 +103,15 @@ final class WebFace {
     private func open(
         _ endpoint: Endpoint, _ key: String, _ handler: @escaping (WebRequest) -> WebResponse
     ) throws(Failure) -> WebServer {
-        do {
+        do throws(UVError) {
             let address = endpoint.address.description
             let descriptor = try WebServer.listen(
                 address: address, port: endpoint.port, isIPv6: !endpoint.address.isIPv4)
             return try WebServer(on: loop, descriptor: descriptor, handler: handler)
         } catch {
+            guard error.call != "libmicrohttpd" else {
+                throw Failure(.unavailable, "\(key): the library libmicrohttpd (libmicrohttpd12) is not installed")
+            }
             throw Failure.listening(error, at: endpoint.description, option: key)
         }
     }

@@ -107,7 +107,7 @@ final class RoleProcess {
             throw Failure(.system, "cannot watch for signals and the parent process: \(error)")
         }
         let face = WebFace(
-            on: loop,
+            on: loop, log: log,
             WebFace.Source(
                 state: { [unowned self] in webState() }, metrics: { [unowned self] in metrics() },
                 newPath: { [unowned self] in answer(.newpath, $0) }))
