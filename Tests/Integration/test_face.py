@@ -324,6 +324,77 @@ class Exits(unittest.TestCase):
             self.assertEqual(used, [ids[4]])
 
 
+class Limits(unittest.TestCase):
+    def test_rate_month_drain_and_reload_under_load(self):
+        """R8: relays that send at most 2 MB a second each; the rate is measured at the busiest while a download runs."""
+        rate = 2_000_000
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
+            # A burst smaller than what is measured, and a month that ends while the test runs.
+            net.prefix = ["env", f"TUNIC_RELAY_RATE={rate}", "TUNIC_RELAY_BURST=100 kB", "TUNIC_RELAY_DRAIN=2"]
+            socks = net.start(hops=2)
+            port = source_port(self)
+            with Devnet.connect(_Through(socks), "127.0.0.1", port) as stream:
+                count = 0
+
+                def read_for(seconds):
+                    nonlocal count
+                    end = time.monotonic() + seconds
+                    while time.monotonic() < end:
+                        count += len(stream.recv(1 << 18))
+
+                def sent():
+                    return [node.status()["total"]["bytes_out"] for node in net.nodes]
+
+                read_for(1.5)
+                before, begin = sent(), time.monotonic()
+                read_for(2)
+                # A reload in the middle of it: SIGHUP at all, and the stream goes on.
+                for process in [net.client, *net.nodes]:
+                    process.process.send_signal(signal.SIGHUP)
+                read_for(2)
+                seconds = time.monotonic() - begin
+                most = max(b - a for a, b in zip(before, sent())) / seconds
+                self.assertLess(most, rate * 1.05)
+                self.assertGreater(most, rate * 0.7, "and it is used")
+                self.assertTrue(net.client.status()["ready"])
+                month = max(node.status()["accounting"]["bytes"] for node in net.nodes)
+                self.assertGreater(month, 4 * rate)
+                # The path stays open, so that the drain ends at its deadline.
+                relay = max(net.nodes, key=lambda node: node.status()["paths"]).process
+                begin = time.monotonic()
+                relay.terminate()
+                self.assertEqual(relay.wait(20), 0)
+                self.assertLess(time.monotonic() - begin, 10)
+
+    def test_the_months_bytes_are_kept_and_rest_the_relay(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
+            net.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in net.nodes), 30)
+            wait_until(lambda: net.nodes[0].status()["accounting"]["bytes"] > 0, 10)
+            net.nodes[0].process.terminate()
+            net.nodes[0].process.wait(10)
+            folder = net.folder / "net" / "node-1"
+            since, used = map(int, (folder / "accounting").read_text().split())
+            self.assertGreater(used, 0)
+            self.assertLess(abs(since - time.time()), 32 * 86400)
+            (folder / "accounting").write_text(f"{since} 5000000\n")
+            net.prefixes[0] = ["env", "TUNIC_RELAY_MONTHLY_LIMIT=5 MB"]
+            nodes, net.nodes = net.nodes, []
+            addresses, net.addresses, net.listen = net.addresses, net.addresses[:1], net.listen[:1]
+            net.start_nodes()
+            net.addresses = addresses
+            net.nodes += nodes[1:]
+            wait_until(lambda: net.nodes[0].status().get("draining"), 20)
+            self.assertIn("month", net.nodes[0].status()["problem"])
+
+
+def source_port(test):
+    return server(test, "import socket,threading\n"
+                  "s=socket.create_server(('127.0.0.1',0));print(s.getsockname()[1],flush=True)\n"
+                  "def run(c):\n try:\n  while True: c.sendall(b'x'*65536)\n except OSError: c.close()\n"
+                  "while True: threading.Thread(target=run,args=(s.accept()[0],),daemon=True).start()")
+
+
 class _Through:
     """What Devnet.connect needs of a network: where its proxy is."""
 
