@@ -124,7 +124,7 @@ extension StatusPage {
           function relay(state, report) {
             const counts = (title, values) => total(values) ? card(title, false, table(['Reason', 'Count'],
               Object.entries(values).sort((a, b) => b[1] - a[1]))) : null;
-            const more = [['oxend', 'oxend'], ['registry', 'Registry'], ['tests', 'Tests by others']].map(([key, title]) =>
+            const more = [['oxend', 'oxend'], ['registry', 'Registry'], ['watching', 'Tests of nodes']].map(([key, title]) =>
               report[key] && typeof report[key] === 'object' ? card(title, false, table(['', ''], plain(report[key]))) : null);
             const account = report.accounting;
             return [
