@@ -76,7 +76,7 @@ class Face(unittest.TestCase):
         port = echo_port(self)
         with self.net.connect("127.0.0.1", port, user="moved") as old:
             label = next(k["label"] for k in request(self.control, "streams")["keys"] if k["streams"])
-            before = {tuple(p["hops"]) for p in self.net.paths() if p["active"]}
+            before = sum(p["active"] for p in self.net.paths())
             self.assertIn("no app uses", request(self.control, "newpath", "zzzzzz")["error"])
             self.assertIn("New streams of the key", request(self.control, "newpath", label)["done"])
             with self.net.connect("127.0.0.1", port, user="moved") as new:
@@ -84,8 +84,8 @@ class Face(unittest.TestCase):
                 self.assertEqual(new.recv(1), b"n")
                 old.sendall(b"o")
                 self.assertEqual(old.recv(1), b"o")
-                after = {tuple(p["hops"]) for p in self.net.paths() if p["active"]}
-                self.assertTrue(after - before, "another path carries data")
+                after = sum(p["active"] for p in self.net.paths())
+                self.assertGreater(after, before, "another path carries data")
                 key = next(k for k in request(self.control, "streams")["keys"] if k["label"] == label)
                 self.assertEqual((key["streams"], key["sessions"]), (2, 2))
         wait_until(lambda: all(k["sessions"] == 1 for k in request(self.control, "streams")["keys"]), 10)
