@@ -30,6 +30,7 @@ public struct Jury: Sendable {
         var isAsked = false
         var hasVoted = false
         var nextSpread: Instant
+        var spreads: Int64 = 0
         var nextSubmit: Instant
     }
 
@@ -103,7 +104,9 @@ public struct Jury: Sendable {
             if !others.isEmpty { actions.append(.ask(ballot, others)) }
             if judges.contains(node) { _ = open(ballot, now) }
         }
-        for ballot in cases.keys.sorted(by: { ($0.height, $0.node) < ($1.height, $1.node) }) {
+        // Others may have accused many that serve: what concerns neither a vote of this node nor its tests waits.
+        let live = cases.filter { $0.value.hasVoted || found[$0.key.node] != nil }
+        for ballot in live.keys.sorted(by: { ($0.height, $0.node) < ($1.height, $1.node) }) {
             guard let judged = state.nodes[ballot.node] else { continue }
             if cases[ballot]?.hasVoted == false, Self.verdict(on: judged, state) == ballot.verdict,
                 holds(ballot.verdict, ballot.node)
@@ -135,6 +138,7 @@ public struct Jury: Sendable {
             let place = state.judges(of: ballot.node, height: ballot.height).firstIndex(of: node)
         else { return [] }
         cast += 1
+        cases[ballot]?.hasVoted = true
         cases[ballot]?.votes[UInt8(place)] = signature
         cases[ballot]?.nextSpread = now
         return pursue(ballot, now)
@@ -176,7 +180,9 @@ public struct Jury: Sendable {
         let judges = state.judges(of: ballot.node, height: ballot.height)
         var actions: [Action] = []
         if held.nextSpread <= now {
-            cases[ballot]?.nextSpread = now + patience
+            // Each time later: most members have it after the first.
+            cases[ballot]?.nextSpread = now + patience * (1 << min(held.spreads, 5))
+            cases[ballot]?.spreads += 1
             let others = judges.filter { $0 != node }
             if !others.isEmpty { actions.append(.spread(votes(on: ballot), others)) }
         }

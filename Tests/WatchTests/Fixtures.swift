@@ -158,9 +158,9 @@ final class World {
         perform(juries[number].consider(testers[number], now: instant(time)), by: number)
     }
 
-    /// Accuses every node by the newest quorum, and votes if it belongs to it.
+    /// Accuses every node by each fifth quorum, and votes if it belongs to it.
     private func lie(_ number: Int) {
-        guard let quorum = state.quorums.last else { return }
+        guard let quorum = state.quorums.last, quorum.height.isMultiple(of: 5) else { return }
         for (other, id) in ids.enumerated() where !liars.contains(other) && state.nodes[id]?.standing == .active {
             let ballot = Ballot(verdict: .decommission, node: id, height: quorum.height)
             let judges = state.judges(of: id, height: quorum.height)

@@ -7,7 +7,7 @@ import Wire
 /// Whole networks that judge one another, by seed.
 struct SimulationTests {
     @Test(arguments: [1, 2]) func aDeadNodeIsDecommissionedWithinItsCreditAndLaterPutOut(_ seed: UInt64) throws {
-        let world = try World(20, seed: seed) { $0.creditAtStart = 300 }
+        let world = try World(13, seed: seed) { $0.creditAtStart = 300 }
         world.reaches = { a, b, time in !((a == 4 || b == 4) && time >= 100) }
         world.run(until: 220)
         let verdict = try #require(world.verdicts.first)
@@ -21,7 +21,7 @@ struct SimulationTests {
     }
 
     @Test(arguments: [1, 2]) func aNodeThatIsBackIsRecommissioned(_ seed: UInt64) throws {
-        let world = try World(20, seed: seed)
+        let world = try World(13, seed: seed)
         world.reaches = { a, b, time in !((a == 4 || b == 4) && time >= 100 && time < 250) }
         world.run(until: 250)
         #expect(world.standing(4) == .decommissioned)
@@ -29,11 +29,11 @@ struct SimulationTests {
         #expect(world.standing(4) == .active)
         #expect(world.verdicts.map(\.verdict) == [.decommission, .recommission])
         // It stays so.
-        world.run(until: 600)
+        world.run(until: 450)
         #expect(world.verdicts.count == 2)
     }
 
-    @Test(arguments: [5, 20]) func inAQuietNetworkNobodyIsJudged(_ count: Int) throws {
+    @Test(arguments: [5, 13]) func inAQuietNetworkNobodyIsJudged(_ count: Int) throws {
         let world = try World(count, seed: 7)
         world.run(until: 300)
         #expect(world.verdicts.isEmpty && world.refused == 0)
@@ -45,7 +45,7 @@ struct SimulationTests {
         // Eleven nodes, so that every quorum is the ten others: six of them lie all the time.
         let world = try World(11, seed: seed)
         world.liars = [0, 1, 2, 3, 4, 5]
-        world.run(until: 400)
+        world.run(until: 120)
         #expect(world.verdicts.isEmpty)
         for number in 0..<11 { #expect(world.standing(number) == .active) }
     }
@@ -58,23 +58,23 @@ struct SimulationTests {
     }
 
     @Test(arguments: [1, 2]) func aThirdOfLiarsCannotSaveADeadNodeNorPutOutAnother(_ seed: UInt64) throws {
-        let world = try World(30, seed: seed)
-        world.liars = Set(0..<6)
-        world.reaches = { a, b, time in !((a == 20 || b == 20) && time >= 60) }
-        world.run(until: 300)
-        #expect(world.verdicts.map(\.node) == [20])
+        let world = try World(16, seed: seed)
+        world.liars = Set(0..<4)
+        world.reaches = { a, b, time in !((a == 12 || b == 12) && time >= 60) }
+        world.run(until: 200)
+        #expect(world.verdicts.map(\.node) == [12])
     }
 
     @Test(arguments: [1, 2]) func aSplitNetworkPutsNobodyOut(_ seed: UInt64) throws {
-        let world = try World(20, seed: seed)
-        world.reaches = { a, b, time in time < 60 || time >= 400 || (a < 10) == (b < 10) }
-        world.run(until: 700)
+        let world = try World(13, seed: seed)
+        world.reaches = { a, b, time in time < 60 || time >= 200 || (a < 7) == (b < 7) }
+        world.run(until: 300)
         #expect(world.verdicts.isEmpty)
-        for number in 0..<20 { #expect(world.standing(number) == .active) }
+        for number in 0..<13 { #expect(world.standing(number) == .active) }
     }
 
     @Test(arguments: [1, 2]) func aNodeThatReachesNobodyAccusesNobody(_ seed: UInt64) throws {
-        let world = try World(20, seed: seed)
+        let world = try World(13, seed: seed)
         // Node 2 hears and is heard by messages of its own process only.
         world.reaches = { a, b, time in a == b || !(a == 2 || b == 2) || time < 60 }
         world.run(until: 300)
@@ -83,7 +83,7 @@ struct SimulationTests {
     }
 
     @Test(arguments: [1]) func aNodeThatFlapsUsesUpItsCredit(_ seed: UInt64) throws {
-        let world = try World(20, seed: seed) {
+        let world = try World(13, seed: seed) {
             $0.creditAtStart = 300
             $0.creditToDecommission = 60
         }
