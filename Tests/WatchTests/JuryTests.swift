@@ -62,12 +62,12 @@ struct JuryTests {
 
     @Test func ballotsAreBounded() throws {
         let world = try World(11, seed: 1) { $0.voteLifetime = 600 }
-        world.run(until: 1_000)
+        world.run(until: 260)
         var jury = world.juries[0]
         var opened = 0
         for height in 2...world.state.height {
             for id in world.ids.dropFirst()
-            where jury.asked(Ballot(verdict: .decommission, node: id, height: height), now: instant(1_000)) {
+            where jury.asked(Ballot(verdict: .decommission, node: id, height: height), now: instant(260)) {
                 opened += 1
             }
         }
