@@ -73,7 +73,7 @@ class Logs(unittest.TestCase):
         for host, port in (("no-such-host.invalid", 80), ("10.0.0.1", 80), ("127.0.0.1", 25), ("127.0.0.1", 1)):
             with self.assertRaises(SocksError):
                 socks_connect(net.socks, host, port)
-        for garbage in (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x05\x01\x00\x05\x03\x00\x01" + bytes(6)):
+        for garbage in (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x05\x01\x00\x05\x02\x00\x01" + bytes(6)):
             with socket.create_connection(net.socks, timeout=10) as sock, contextlib.suppress(ConnectionError):
                 ports.add(sock.getsockname()[1])
                 sock.sendall(garbage)
