@@ -11,6 +11,7 @@ import unittest
 
 from devnet import Devnet, wait_until
 from peers import Peer, SocksError, digest, download, read_exactly, socks_connect
+from udp import Association, UDPServer
 
 MIB = 1 << 20
 
@@ -44,7 +45,7 @@ class Logs(unittest.TestCase):
         secrets = set().union(*(spellings(key[start:start + 32]) for key in keys for start in range(0, len(key) - 15, 32)))
         for name, log in logs.items():
             with self.subTest(log=name):
-                for word in ("localhost", "no-such", "invalid", "alice", "bob", "echo"):
+                for word in ("localhost", "no-such", "invalid", "alice", "bob", "carol", "echo"):
                     self.assertNotIn(word, log.lower())
                 # The time of a line is the one thing in it that looks a little like an address.
                 text = re.sub(r"^\S+Z ", "", log, flags=re.MULTILINE)
@@ -79,6 +80,11 @@ class Logs(unittest.TestCase):
                 sock.sendall(garbage)
                 while sock.recv(100):
                     pass
+        with UDPServer() as echo, Association(net.socks, user="carol") as association:
+            ports.update((echo.port, association.relay[1], association.udp.getsockname()[1]))
+            association.exchange("localhost", echo.port, b"ping")
+            association.send("no-such-host.invalid", echo.port, b"nowhere")
+            association.send("10.0.0.1", echo.port, b"nowhere")
         # Old paths go and new ones come.
         self.assertTrue(net.paths())
         began = time.monotonic()
