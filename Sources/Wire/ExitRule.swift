@@ -52,6 +52,7 @@ public struct ExitRule: Hashable, Sendable {
         case "*6": addresses = .ipv6
         default:
             // An IPv6 range is written [2001:db8::]/32 or [2001:db8::/32].
+            guard place.hasPrefix("[") == place.contains("]") else { return nil }
             let bare = place.replacing("[", with: "").replacing("]", with: "")
             guard let range = CIDR(bare), !onlyIPv6 || range.address.v4 == nil else { return nil }
             addresses = .range(range)
