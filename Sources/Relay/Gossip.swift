@@ -65,6 +65,8 @@ final class Gossip {
     func follow(_ snapshot: Snapshot) {
         self.snapshot = snapshot
         descriptors.follow(snapshot)
+        // Descriptors of nodes that are new in it may have come before it, and were refused then.
+        nextRefresh = min(nextRefresh, now + .seconds(2))
     }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
