@@ -147,3 +147,17 @@ let package = Package(
         tests("BenchTests", ["Bench", "EventLoop"]),
     ]
 )
+
+// One libFuzzer executable for every parser of network input, only where it is asked for: see Tests/Fuzz/run.
+if Context.environment["TUNIC_FUZZ"] != nil {
+    package.targets += [
+        .systemLibrary(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: [
+                "CFuzzer", "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "Watch",
+                "SocksProtocol", "DNSProtocol",
+            ],
+            path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "run"], swiftSettings: settings),
+    ]
+}

@@ -1,0 +1,26 @@
+internal import CFuzzer
+internal import Glibc
+
+/// Fuzzes the target that `FUZZ` in the environment names; `list` prints their names.
+@main
+enum Entry {
+    static func main() {
+        var count = CommandLine.argc
+        var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>! = unsafe CommandLine.unsafeArgv
+        let status = unsafe LLVMFuzzerRunDriver(&count, &arguments) { start, count in
+            unsafe chosen(RawSpan(_unsafeStart: UnsafeRawPointer(start!), byteCount: count))
+            return 0
+        }
+        exit(status)
+    }
+}
+
+/// The target that is run.
+private let chosen: @Sendable (RawSpan) -> Void = {
+    let name = unsafe getenv("FUZZ").map { unsafe String(cString: $0) } ?? "list"
+    if let target = targets.first(where: { $0.name == name }) { return target.run }
+    for target in targets { print("target \(target.name)") }
+    fflush(nil)
+    // Not `exit`, which libFuzzer takes for a crash.
+    _exit(name == "list" ? 0 : 2)
+}()
