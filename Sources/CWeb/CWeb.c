@@ -13,7 +13,7 @@
 
 #include <microhttpd.h>
 
-// The library is loaded when something is served: with GnuTLS, which comes with it, it costs 3 MB and each start of the program
+// The library is loaded when something is asked for: with GnuTLS, which comes with it, it costs 3 MB and each start of the program
 // some milliseconds.
 static struct {
     __typeof__(&MHD_start_daemon) start_daemon;
@@ -98,6 +98,8 @@ uint16_t cweb_port(int descriptor) {
     if (name.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&name)->sin6_port);
     return name.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&name)->sin_port) : 0;
 }
+
+void cweb_close(int descriptor) { close(descriptor); }
 
 static const char *text(const char *value) { return value ? value : ""; }
 

@@ -43,20 +43,29 @@ public struct WebResponse: Sendable {
 
 /// A small HTTP server on this machine, for a page and for figures; it runs on the loop's thread.
 ///
-/// libmicrohttpd reads and writes; connections, their memory (16 KiB) and their time (10 s) are bounded.
+/// libmicrohttpd reads and writes; connections, their memory (16 KiB) and their time (10 s) are bounded. With GnuTLS behind it the
+/// library costs a process 3 MB, so one that serves what nobody has asked for loads it with the first connection.
 @safe
 public final class WebServer {
+    /// When the library is loaded.
+    public enum Loading: Sendable {
+        case atOnce, withTheFirstConnection
+    }
+
     private static let connectionLimit: UInt32 = 16
 
     private let loop: Loop
     private let handler: (WebRequest) -> WebResponse
+    private let descriptor: Int32
     private var server: OpaquePointer?
     private var watch: DescriptorWatch?
     private var timer: LoopTimer?
+    /// Called when the library cannot be loaded after all; nothing is served any more then.
+    public var onFailure: () -> Void = {}
     /// The port.
     public let port: UInt16
 
-    /// A socket that listens at a numeric address, for ``init(on:descriptor:handler:)``.
+    /// A socket that listens at a numeric address, for ``init(on:descriptor:loading:handler:)``.
     public static func listen(address: String, port: UInt16, isIPv6: Bool) throws(UVError) -> Int32 {
         let descriptor = unsafe cweb_listen(address, port, isIPv6 ? 1 : 0)
         guard descriptor >= 0 else { throw UVError(code: descriptor, call: "listen") }
@@ -65,11 +74,34 @@ public final class WebServer {
 
     /// Serves the listening socket `descriptor`, which it owns from then on; `handler` is asked on the loop.
     public init(
-        on loop: Loop, descriptor: Int32, handler: @escaping (WebRequest) -> WebResponse
+        on loop: Loop, descriptor: Int32, loading: Loading, handler: @escaping (WebRequest) -> WebResponse
     ) throws(UVError) {
         self.loop = loop
         self.handler = handler
+        self.descriptor = descriptor
         port = cweb_port(descriptor)
+        switch loading {
+        case .atOnce: try start()
+        case .withTheFirstConnection:
+            watch = try DescriptorWatch(on: loop, descriptor: descriptor) { [unowned self] in connectionCame() }
+        }
+    }
+
+    deinit { close() }
+
+    /// Ends all connections and stops listening; a second call does nothing.
+    public func close() {
+        timer?.close()
+        timer = nil
+        guard let watch else { return }
+        watch.close()
+        self.watch = nil
+        if let server = unsafe server { unsafe cweb_stop(server) } else { cweb_close(descriptor) }
+        unsafe server = nil
+    }
+
+    /// Hands the socket to the library, which owns it from then on, whatever comes of it.
+    private func start() throws(UVError) {
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe server = cweb_start(descriptor, Self.connectionLimit, context, requestArrived)
         guard let server = unsafe server else { throw UVError(code: -95, call: "libmicrohttpd") }
@@ -77,14 +109,15 @@ public final class WebServer {
         timer = LoopTimer(on: loop) { [unowned self] in run() }
     }
 
-    deinit { close() }
-
-    /// Ends all connections and stops listening; a second call does nothing.
-    public func close() {
+    private func connectionCame() {
         watch?.close()
-        timer?.close()
-        if let server = unsafe server { unsafe cweb_stop(server) }
-        unsafe server = nil
+        watch = nil
+        do throws(UVError) {
+            try start()
+            run()
+        } catch {
+            onFailure()
+        }
     }
 
     private func run() {

@@ -31,7 +31,7 @@ def binary():
         path = ROOT / ".build" / kind / "tunic"
         if path.exists():
             return str(path)
-    raise FileNotFoundError("no tunic: set TUNIC, or run swift build -c release --product tunic")
+    raise FileNotFoundError("no tunic: set TUNIC, or run swift build -c release --static-swift-stdlib --product tunic")
 
 
 def ask(control, command, timeout=5):

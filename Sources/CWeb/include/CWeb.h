@@ -30,7 +30,10 @@ int cweb_listen(const char *address, uint16_t port, int is_ipv6);
 // The port of a listening socket, or 0.
 uint16_t cweb_port(int descriptor);
 
-// Serves a listening socket, which the server owns from then on; NULL when it cannot.
+// Closes a listening socket that no server owns.
+void cweb_close(int descriptor);
+
+// Serves a listening socket, which the server owns from now on; NULL, and the socket closed, when it cannot.
 struct cweb_server *cweb_start(int descriptor, unsigned int connections, void *context, cweb_handler handler);
 
 // Readable when `cweb_run` has something to do.

@@ -59,7 +59,9 @@ final class WebFace {
         var newFigures: (endpoint: Endpoint, server: WebServer)?
         if let wantedPage, wantedPage != page?.endpoint {
             do throws(Failure) {
-                newPage = (wantedPage, try open(wantedPage, "web.listen") { [unowned self] in pageAnswer($0) })
+                newPage = (
+                    wantedPage, try open(wantedPage, "web.listen", settings) { [unowned self] in pageAnswer($0) }
+                )
             } catch {
                 // A page that nobody asked for is no reason not to start.
                 guard !settings.isSet("web.listen") else { throw error }
@@ -69,7 +71,8 @@ final class WebFace {
         if let wantedFigures, wantedFigures != figures?.endpoint {
             do throws(Failure) {
                 newFigures = (
-                    wantedFigures, try open(wantedFigures, "metrics.listen") { [unowned self] in figuresAnswer($0) }
+                    wantedFigures,
+                    try open(wantedFigures, "metrics.listen", settings) { [unowned self] in figuresAnswer($0) }
                 )
             } catch {
                 newPage?.server.close()
@@ -100,18 +103,23 @@ final class WebFace {
         }
     }
 
+    /// What was asked for fails at once where the library is not there; a page that nobody asked for costs nothing until it
+    /// is opened.
     private func open(
-        _ endpoint: Endpoint, _ key: String, _ handler: @escaping (WebRequest) -> WebResponse
+        _ endpoint: Endpoint, _ key: String, _ settings: Settings, _ handler: @escaping (WebRequest) -> WebResponse
     ) throws(Failure) -> WebServer {
+        let missing = "\(key): the library libmicrohttpd (libmicrohttpd12) is not installed"
         do throws(UVError) {
             let address = endpoint.address.description
             let descriptor = try WebServer.listen(
                 address: address, port: endpoint.port, isIPv6: !endpoint.address.isIPv4)
-            return try WebServer(on: loop, descriptor: descriptor, handler: handler)
+            let server = try WebServer(
+                on: loop, descriptor: descriptor, loading: settings.isSet(key) ? .atOnce : .withTheFirstConnection,
+                handler: handler)
+            server.onFailure = { [log] in log.warning("\(missing)") }
+            return server
         } catch {
-            guard error.call != "libmicrohttpd" else {
-                throw Failure(.unavailable, "\(key): the library libmicrohttpd (libmicrohttpd12) is not installed")
-            }
+            guard error.call != "libmicrohttpd" else { throw Failure(.unavailable, missing) }
             throw Failure.listening(error, at: endpoint.description, option: key)
         }
     }

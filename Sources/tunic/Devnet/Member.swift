@@ -31,6 +31,8 @@ final class Member {
         let last = Files.lastLine(log).map { ": \($0)" } ?? ""
         switch exit {
         case .status(let status): return "has ended with status \(status)\(last)"
+        // It had no time to say why.
+        case .signal(SIGKILL): return "was killed"
         case .signal(let signal): return "was ended by signal \(signal)\(last)"
         case nil: break
         }
