@@ -33,7 +33,7 @@ class Folder(unittest.TestCase):
 
 class Check(Folder):
     def check(self, *arguments, **environment):
-        return run("config", "check", "--config", self.file, *arguments, environment=environment)
+        return run("config", "check", self.file, *arguments, environment=environment)
 
     def test_the_default_file_is_without_mistakes(self):
         code, text, err = run("config", "default")

@@ -24,10 +24,13 @@ struct ConfigCommand: ParsableCommand {
             abstract: "Say what is wrong with a configuration file: file, line, key and remedy.",
             discussion: """
                 Example:
-                  tunic config check --config /etc/tunic/tunic.toml
+                  tunic config check /etc/tunic/tunic.toml
 
                 The environment (TUNIC_...) is looked at too. Nothing is opened or started.
                 """)
+
+        @Argument(help: ArgumentHelp("The file, as with --config.", valueName: "file"))
+        var file: String?
 
         @OptionGroup var settings: SettingsOptions
 
@@ -45,8 +48,14 @@ struct ConfigCommand: ParsableCommand {
             var problems: [Problem]
         }
 
+        func validate() throws {
+            guard file == nil || settings.config == nil else {
+                throw ValidationError("name the file once: '\(file ?? "")' or --config")
+            }
+        }
+
         func run() throws {
-            let source = settings.source
+            let source = settings.source(file: file)
             var problems: [SettingProblem] = []
             do throws(SettingProblems) {
                 let found = try source.loadAll()

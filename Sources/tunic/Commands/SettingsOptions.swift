@@ -31,8 +31,11 @@ struct SettingsOptions: ParsableArguments {
     }
 
     /// Where settings come from, with what `--set` says.
-    var source: SettingsSource {
-        var source = SettingsSource(file: config)
+    var source: SettingsSource { source(file: nil) }
+
+    /// The same, from `file` where it is named without its option.
+    func source(file: String?) -> SettingsSource {
+        var source = SettingsSource(file: file ?? config)
         source.given = settings.map { .text(option: "--set \($0.key)", key: $0.key, text: $0.value) }
         return source
     }
