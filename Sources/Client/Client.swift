@@ -19,6 +19,8 @@ public final class Client {
     let loop: Loop
     private(set) var configuration: ClientConfiguration
     private let packetSize: Int
+    /// How many streams one session may have.
+    private let streamLimit: Int
     private let log: Logger
     private let links: Links
     let directory: DirectoryClient
@@ -61,6 +63,7 @@ public final class Client {
         self.configuration = configuration
         self.log = log
         packetSize = network.packetSize
+        streamLimit = network.limits.streamsPerSession
         turn = SessionTurn(loop: loop)
         var setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
@@ -179,7 +182,10 @@ public final class Client {
 
     /// Gives the app a stream of its isolation key's session, now or when there is one; its own deadline bounds the wait.
     func connect(_ app: some SessionApp, isolation: IsolationKey) {
-        if let session = sessions[isolation], session.hasRoom { return app.open(on: session.session) }
+        if let session = sessions[isolation] {
+            if session.hasRoom { return app.open(on: session.session) }
+            if session.isFull { retire(isolation) }
+        }
         if waiting[isolation] == nil, sessions[isolation] == nil, sessions.count + waiting.count >= Self.sessionLimit {
             guard let idle = longestIdle else { return app.fail() }
             idle.end()
@@ -205,7 +211,7 @@ public final class Client {
             guard path.state == .ready else { return begin(key) }
             let session = ClientSession(
                 turn: turn, pool: pool, path: path, payloadSize: packetSize - Packet.payloadOffset,
-                now: Instant(nanoseconds: loop.now))
+                streamLimit: streamLimit, now: Instant(nanoseconds: loop.now))
             session.ended = { [weak self, weak session] in
                 guard let self, let session else { return }
                 guard sessions[key] === session else { return }
@@ -226,7 +232,11 @@ public final class Client {
         apps.removeAll { $0.isOver }
         var rest = apps[...]
         while session.hasRoom, let app = rest.popFirst() { app.open(on: session.session) }
-        if !rest.isEmpty { waiting[key] = Array(rest) }
+        guard !rest.isEmpty else { return }
+        waiting[key] = Array(rest)
+        guard session.isFull else { return }
+        retire(key)
+        begin(key)
     }
 
     // MARK: Listeners

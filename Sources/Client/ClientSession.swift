@@ -27,6 +27,7 @@ final class ClientSession: SessionOwner {
     let session: Session
     private let pool: PathPool
     private let payloadSize: Int
+    private let streamLimit: Int
     private let id: [UInt8]
     private let secret: Secret
     private(set) var legs: [LegID: Path] = [:]
@@ -48,9 +49,12 @@ final class ClientSession: SessionOwner {
     var ended: () -> Void = {}
 
     /// A session over `path`, which is ready, as its first leg.
-    init(turn: SessionTurn, pool: PathPool, path: Path, payloadSize: Int, now: Instant) {
+    ///
+    /// Its exit takes `streamLimit` streams at once.
+    init(turn: SessionTurn, pool: PathPool, path: Path, payloadSize: Int, streamLimit: Int, now: Instant) {
         self.pool = pool
         self.payloadSize = payloadSize
+        self.streamLimit = max(streamLimit, InitialLimits.streams)
         since = now
         exit = path.exit
         guard let id = path.layers?.secrets.sessionID, let secret = path.layers?.secrets.session.clone() else {
@@ -75,6 +79,11 @@ final class ClientSession: SessionOwner {
     var hasRoom: Bool {
         !isOver && !isRetired && !session.connection.isClosed && session.connection.streamsAvailable > 0
     }
+
+    /// Whether it has as many streams as its exit takes: more could begin only when some of these have ended, and that may be never.
+    ///
+    /// Without room and with fewer it only waits to hear from the exit that others are over.
+    var isFull: Bool { !hasRoom && session.streamCount >= streamLimit / 4 * 3 }
 
     /// Whether the path carries this session's data.
     func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }
