@@ -96,18 +96,9 @@ public final class StreamPump: ByteStreamDelegate {
             session.connection.finish(id)
             session.touch()
             finishIfDone()
-        } else if makeRoom(session) {
+        } else {
             socket.startReading()
         }
-    }
-
-    /// Whether to read: the session takes enough that it is worth while, and no more is then read.
-    ///
-    /// A session that will take nothing any more does not stop the reading, which tells of the socket's end.
-    private func makeRoom(_ session: Session) -> Bool {
-        guard session.connection.isSending(id) else { return true }
-        socket.readLimit = session.connection.sendCapacity(id, atLeast: Self.leastRead)
-        return socket.readLimit > 0
     }
 
     // MARK: Ends
@@ -134,6 +125,17 @@ public final class StreamPump: ByteStreamDelegate {
 
     // MARK: Socket events
 
+    /// What the session takes now, if that is enough to be worth while; if not, reading goes on when it says so.
+    ///
+    /// Asked only when there is something to read, so that streams that idle have no part in what room there is. A session that
+    /// will take nothing any more does not stop the reading, which tells of the socket's end.
+    public func streamReadLimit(_ stream: ByteStream) -> Int {
+        guard !isOver, let session, session.connection.isSending(id) else { return .max }
+        let room = session.connection.sendCapacity(id, atLeast: Self.leastRead)
+        if room == 0 { session.touch() }
+        return room
+    }
+
     /// Hands what the socket read to the session, and stops reading if it does not take all.
     public func stream(_ stream: ByteStream, received bytes: RawSpan) {
         guard !isOver, let session else { return }
@@ -142,8 +144,6 @@ public final class StreamPump: ByteStreamDelegate {
         if taken < bytes.byteCount {
             pending = [UInt8](copying: bytes.extracting(taken..<bytes.byteCount))
             pendingOffset = 0
-            socket.stopReading()
-        } else if !makeRoom(session) {
             socket.stopReading()
         }
     }

@@ -28,8 +28,8 @@ public struct Configuration: Sendable {
     /// What one stream may hold unsent and unacknowledged; it starts at `InitialLimits.streamData` and grows with the
     /// congestion window.
     public var maxStreamSendBuffer = 8 << 20
-    /// What all streams together may hold unsent and unacknowledged, if four congestion windows are as much; one may hold
-    /// half as much as is left for others, and 4 KiB in any case.
+    /// What all streams together may hold unsent and unacknowledged, if two congestion windows are as much; when it is taken,
+    /// streams get room in turns, and one that writes little at a time may hold 4 KiB in any case.
     public var maxSendBuffer = 32 << 20
     /// How many streams of the peer may be open at once.
     public var maxPeerStreams = 4_096

@@ -6,6 +6,7 @@ extension Connection {
     /// Events are bounded: at most a few for each stream and leg, datagrams up to their budget.
     public mutating func nextEvent() -> Event? {
         if let event = legEvent() { return event }
+        if !roomQueue.isEmpty { shareRoom() }
         while !eventQueue.isEmpty {
             let ref = eventQueue[eventQueue.head]
             if let slot = slot(ref), let event = streamEvent(slot) { return event }
@@ -15,18 +16,6 @@ extension Connection {
         if tellStreams {
             tellStreams = false
             return .streamsAvailable
-        }
-        if let mark = waitsForRoomAt, heldToSend <= mark - max(sendBudget / 64, 16 << 10) {
-            waitsForRoomAt = nil
-            var slot = 0
-            while slot < streams.count {
-                if streams[slot].isUsed, streams[slot].wantsRoom {
-                    sendHalfChanged(slot)
-                    if streams[slot].wantsRoom { waitsForRoomAt = heldToSend }
-                }
-                slot += 1
-            }
-            return nextEvent()
         }
         if let code = closedEvent {
             closedEvent = nil

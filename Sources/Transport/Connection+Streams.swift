@@ -54,7 +54,7 @@ extension Connection {
 
     /// What a stream sends in one turn: enough that the app at the other end gets it in few pieces, little enough that the
     /// others do not wait long.
-    static let turn = 24 << 10
+    static let turn = 32 << 10
 
     /// A write below this, by a stream of which nothing is on its way, is a short one.
     private static let shortWrite = 1 << 10
@@ -75,10 +75,7 @@ extension Connection {
 
     /// After acknowledgements: tells of room, of the end, and closes.
     mutating func sendHalfChanged(_ slot: Int) {
-        if streams[slot].wantsRoom, room(slot) >= (streams[slot].send.held == 0 ? 1 : min(16 << 10, sendBuffer / 4)) {
-            streams[slot].wantsRoom = false
-            signal(slot, .writable)
-        }
+        if streams[slot].wantsRoom { offerOwnRoom(slot) }
         closeIfDone(slot)
     }
 
@@ -96,6 +93,7 @@ extension Connection {
         let id = streams[slot].id
         index.remove(id)
         heldToSend -= streams[slot].send.held
+        releasePromise(slot)
         streams[slot].send.release(to: &pool)
         streams[slot].receive.release(to: &pool)
         streams[slot].isUsed = false
@@ -109,40 +107,6 @@ extension Connection {
             maxStreamsWanted = true
         }
     }
-
-    /// What one stream may hold now, whatever others do: twice what may be in flight, within the cap.
-    private var sendBuffer: Int {
-        min(max(InitialLimits.streamData, window * 2), max(configuration.maxStreamSendBuffer, InitialLimits.streamData))
-    }
-
-    /// What may be in flight.
-    private var window: Int {
-        guard let active, let position = find(active) else { return 0 }
-        return legs[position].congestion.window
-    }
-
-    /// What all streams together may hold now.
-    ///
-    /// It is what keeps the path full, however many they are, and not more: that would only fall out of the processor's cache.
-    var sendBudget: Int { min(configuration.maxSendBuffer, max(Self.leastSendBudget, window * 4)) }
-
-    private static let leastSendBudget = 2 << 20
-
-    private func room(_ slot: Int) -> Int {
-        guard streams[slot].send.isOpen, !isClosed else { return 0 }
-        let held = streams[slot].send.held
-        let most = min(sendBuffer - held, shared - held, streams[slot].send.limitAhead + Self.beyondCredit)
-        return max(0, most, Self.ownBuffer - held)
-    }
-
-    /// What a stream may hold whatever others do: a request or an answer to one.
-    private static let ownBuffer = 4 << 10
-
-    /// What any stream may hold for the sake of the others: half of what is left, so that something always is.
-    private var shared: Int { max(sendBudget - heldToSend, 0) / 2 }
-
-    /// What a stream may hold that the peer does not admit yet.
-    private static let beyondCredit = 64 << 10
 
     // MARK: For the application
 
@@ -166,7 +130,9 @@ extension Connection {
     public mutating func write(_ id: StreamID, _ bytes: RawSpan) -> Int {
         guard let slot = index.find(id.value), streams[slot].send.isOpen else { return 0 }
         let count = min(bytes.byteCount, room(slot))
-        if count < bytes.byteCount { wait(slot) }
+        releasePromise(slot)
+        streams[slot].isBulk = bytes.byteCount >= Self.ownBuffer
+        if count < bytes.byteCount { wait(slot, for: count + 1) }
         guard count > 0 else { return 0 }
         // A request, or an answer to one, does not wait for the turns of those that have much to send.
         let isShort = count < Self.shortWrite && streams[slot].send.held == 0
@@ -187,19 +153,14 @@ extension Connection {
         guard let slot = index.find(id.value), streams[slot].send.isOpen else { return 0 }
         let count = room(slot)
         if count >= least { return count }
-        wait(slot)
+        wait(slot, for: least)
         return 0
-    }
-
-    private mutating func wait(_ slot: Int) {
-        streams[slot].wantsRoom = true
-        // If it lacks room for the sake of others, it is them that must make some.
-        if shared - streams[slot].send.held < Self.beyondCredit, waitsForRoomAt == nil { waitsForRoomAt = heldToSend }
     }
 
     /// Ends our half after what was written; repeating it does nothing.
     public mutating func finish(_ id: StreamID) {
         guard let slot = index.find(id.value) else { return }
+        releasePromise(slot)
         streams[slot].send.finish()
         if streams[slot].send.canSend { queueToSend(slot) }
     }
@@ -210,6 +171,7 @@ extension Connection {
         let held = streams[slot].send.held
         guard streams[slot].send.reset(code: min(code, 1 << 62 - 1), pool: &pool) else { return }
         heldToSend -= held
+        releasePromise(slot)
         queueControl(slot, .reset)
     }
 

@@ -57,8 +57,10 @@ public struct Connection: ~Copyable {
     var maxDataWanted = false
     /// When streams were last looked through for unread ones.
     var lastRelief: Instant?
-    /// What was held when a stream began to wait for others to make room; nil if none waits.
-    var waitsForRoomAt: Int?
+    /// Streams that wait for others to make room, in the order in which they get it.
+    var roomQueue = Ring<StreamRef>()
+    /// What streams were promised and have not taken yet, of all together.
+    var promisedRoom = 0
 
     var datagrams = DatagramQueue()
     var datagramsFirst = true
@@ -130,7 +132,7 @@ public struct Connection: ~Copyable {
         var total = pool.lent + pool.kept + streams.capacity * MemoryLayout<Stream>.stride + index.count * 48
         total += reassembly.held + arrivedBytes + datagrams.memory
         total += (sendQueue.capacity + shortQueue.capacity + blockedQueue.capacity) * 8
-        total += (controlQueue.capacity + eventQueue.capacity) * 8
+        total += (controlQueue.capacity + eventQueue.capacity + roomQueue.capacity) * 8
         var position = 0
         while position < legs.count {
             total += legs[position].memory

@@ -74,6 +74,27 @@ struct TurnTests {
         }
     }
 
+    /// With more streams than the room for a turn of each, some wait; nobody has to do with crumbs.
+    @Test func manyStreamsGetWholeTurnsOneAfterTheOtherInLittleRoom() throws {
+        var wires = try Wires(longStreams: 32)
+        var most = 0
+        for _ in 0..<100 {
+            try wires.step()
+            var held = 0
+            for stream in wires.long { held += wires.sender.unacknowledgedCount(stream) }
+            most = max(most, held)
+        }
+        // Two windows, or 512 KiB where those are less, and what each may have for itself.
+        #expect(most <= 512 << 10 + 32 * 4 << 10, "\(most) bytes")
+        let order = wires.packets.compactMap { $0.first?.stream }
+        let turns = zip(order, order.dropFirst()).count { $0 != $1 } + 1
+        #expect(order.count / turns >= 20, "\(order.count) packets in \(turns) turns")
+        for stream in wires.long {
+            let share = Double(order.count { $0 == stream.value }) / Double(order.count) * 32
+            #expect(share > 0.7 && share < 1.3, "\(stream): \(share)")
+        }
+    }
+
     @Test func aShortWriteIsAmongTheNextTwoPackets() throws {
         var wires = try Wires(longStreams: 8)
         let request = try wires.sender.openStream()

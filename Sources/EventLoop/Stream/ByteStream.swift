@@ -5,6 +5,8 @@ import Glibc
 public protocol ByteStreamDelegate: AnyObject {
     /// The connection that ``ByteStream/connect(on:to:from:delegate:)`` asked for is there.
     func streamConnected(_ stream: ByteStream)
+    /// How many bytes one read may bring now, asked before each; 0 stops the reading, and any number unless said otherwise.
+    func streamReadLimit(_ stream: ByteStream) -> Int
     /// Bytes arrived; they are valid during the call.
     func stream(_ stream: ByteStream, received bytes: RawSpan)
     /// The peer will send no more; the stream can still be written to, and stays open until ``ByteStream/close()``.
@@ -18,6 +20,8 @@ public protocol ByteStreamDelegate: AnyObject {
 }
 
 extension ByteStreamDelegate {
+    /// As many as there are.
+    public func streamReadLimit(_ stream: ByteStream) -> Int { .max }
     /// Does nothing.
     public func streamConnected(_ stream: ByteStream) {}
     /// Does nothing.
@@ -49,9 +53,6 @@ public final class ByteStream: HandleOwner {
     public let kind: Kind
     /// Who is told what happens; kept while the stream is open.
     public var delegate: (any ByteStreamDelegate)?
-
-    /// The most that one read brings, so that no more is taken off the kernel than there is room for.
-    public var readLimit = Int.max
 
     private let memory: UnsafeMutableRawPointer
     private var state: State
@@ -323,6 +324,9 @@ public final class ByteStream: HandleOwner {
             isReading = false
             hasEnded = true
             delegate?.streamReachedEnd(self)
+        } else if count == Int(UV_ENOBUFS.rawValue) {
+            // No room was offered; that is no error.
+            stopReading()
         } else if count < 0 {
             isReading = false
             fail(Int32(truncatingIfNeeded: count), "read")
@@ -352,7 +356,7 @@ private func provideReadBuffer(
 ) {
     unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { stream in
         let shared = unsafe stream.loop.readBuffer
-        let size = min(shared.count, max(stream.readLimit, 1))
+        let size = min(shared.count, max(stream.delegate?.streamReadLimit(stream) ?? .max, 0))
         unsafe buffer!.pointee = uv_buf_init(
             shared.baseAddress!.assumingMemoryBound(to: CChar.self), UInt32(truncatingIfNeeded: size))
     }

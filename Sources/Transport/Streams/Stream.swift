@@ -52,8 +52,14 @@ struct Stream: ~Copyable {
     var isBlocked = false
     var isInEventQueue = false
     var isInControlQueue = false
-    /// The application waits for room.
+    /// The application waits for room that the stream's own limits do not leave it.
     var wantsRoom = false
+    /// It waits for room that others have.
+    var isInRoomQueue = false
+    /// Whether the last write was a large one.
+    var isBulk = false
+    /// What it may take of the room of all together.
+    var promisedRoom = 0
     var isFinishTold = false
     /// The code of our STOP_SENDING.
     var stopCode: UInt64 = 0
