@@ -20,7 +20,9 @@ extension DirectoryClient {
     func fetch() {
         guard !isFetching, let source = sources(but: []).first else { return }
         isFetching = true
-        links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
+        // The first question goes to a guard, which may be gone since: then others follow soon.
+        let limit = failures == 0 ? Self.firstLinkLimit : PathPool.linkLimit
+        links.link(to: source, at: addresses(of: source), limit: limit) { [weak self] link in
             guard let self else { return }
             guard let link else {
                 refreshFamilies()

@@ -10,6 +10,8 @@ internal import Wire
 
 /// What the client knows of the network: snapshot, descriptors, guards and health, kept current over links and in the store.
 final class DirectoryClient {
+    /// How long the first link may take that something is asked over.
+    static let firstLinkLimit = TimeSpan.seconds(4)
     /// How long a question may take.
     static let answerLimit = TimeSpan.seconds(10)
     /// How long the answer to a question about all nodes may take.

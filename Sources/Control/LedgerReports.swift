@@ -30,8 +30,12 @@ public struct NodesReport: Codable, Sendable, Equatable {
         public var uptime: UInt64
         /// The seconds for which it may still not serve.
         public var credit: UInt64
-        /// How many seconds ago the registry heard last of a test; nil: never.
+        /// How many seconds ago a test ended, by this node or as the ledger has it; nil: never.
         public var lastTest: UInt64?
+        /// How many seconds ago it last passed a test of this node; nil: not since the start, or it is this node.
+        public var lastPass: UInt64?
+        /// How many failures this node counts against it: from 3 on it counts as dead; nil: not tested yet.
+        public var marks: Int?
         /// What others measured, in 1,000 bytes a second; nil: nothing yet.
         public var capacity: UInt32?
         /// When it leaves, in seconds since 1970; nil: nobody asked.
@@ -41,7 +45,9 @@ public struct NodesReport: Codable, Sendable, Equatable {
 
         enum CodingKeys: String, CodingKey {
             case id, state, `operator`, stake, fee, uptime, credit, capacity, contributions
+            case marks
             case lastTest = "last_test"
+            case lastPass = "last_pass"
             case leavesAt = "leaves_at"
         }
 

@@ -3,8 +3,8 @@ internal import Wire
 
 /// Calls to a daemon that wait for the answer, for a process that starts or asks once.
 public enum OxendCalls {
-    /// How long to wait for an answer, in seconds.
-    private static let timeout = 15
+    /// How long to wait for an answer.
+    private static let timeout = TimeSpan.seconds(15)
 
     /// The node's identity: the daemon's own Ed25519 key.
     ///

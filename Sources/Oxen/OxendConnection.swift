@@ -1,5 +1,6 @@
 internal import CCurl
 internal import OnionCrypto
+internal import Wire
 
 /// Calls to one daemon that are under way, on one thread.
 @safe final class OxendConnection {
@@ -19,11 +20,12 @@ internal import OnionCrypto
     deinit { unsafe shim_http_free(http) }
 
     /// Begins a call, whose answer comes with `tag`; false without memory.
-    func begin(_ body: [UInt8], tag: UInt64, timeout: Int) -> Bool {
+    func begin(_ body: [UInt8], tag: UInt64, timeout: TimeSpan) -> Bool {
         unsafe body.withUnsafeBufferPointer { bytes in
             unsafe bytes.withMemoryRebound(to: CChar.self) { characters in
                 unsafe shim_http_post(
-                    http, address.url, characters.baseAddress!, characters.count, timeout * 1_000, Self.answerLimit,
+                    http, address.url, characters.baseAddress!, characters.count, Int(timeout.nanoseconds / 1_000_000),
+                    Self.answerLimit,
                     tag) != nil
             }
         }
@@ -56,7 +58,7 @@ internal import OnionCrypto
     }
 
     /// Makes one call and waits for its answer, on the caller's thread.
-    func call(_ body: [UInt8], timeout: Int) throws(OxendError) -> [UInt8] {
+    func call(_ body: [UInt8], timeout: TimeSpan) throws(OxendError) -> [UInt8] {
         guard begin(body, tag: 0, timeout: timeout) else { throw .noAnswer("no memory") }
         while true {
             if let next = next() { return try next.answer.get() }

@@ -17,12 +17,16 @@ public struct OxendConfiguration: Sendable {
     public var epochBlocks: UInt64
     /// What the daemon compares with the least version of a router that it wants beside it.
     public var version: [UInt16] = [0, 9, 14]
-    /// Seconds between two pings.
-    public var pingSeconds: Int64 = 30
-    /// Seconds between two questions for the list; most are answered with "unchanged".
-    public var pollSeconds: Int64 = 10
-    /// For how many seconds a node must have been unable to serve before the daemon is told.
-    public var problemPatience: Int64 = 600
+    /// Between two pings.
+    public var pingInterval = TimeSpan.seconds(30)
+    /// Between two questions for the list; most are answered with "unchanged".
+    public var pollInterval = TimeSpan.seconds(10)
+    /// How long a node must have been unable to serve before the daemon is told.
+    public var problemPatience = TimeSpan.seconds(600)
+    /// How long a daemon without a good answer changes nothing.
+    public var silencePatience = TimeSpan.seconds(3600)
+    /// How long a list may take, which is long, and any other answer.
+    public var timeout = (list: TimeSpan.seconds(60), other: TimeSpan.seconds(15))
 
     /// The defaults for a node beside the daemon at `address`.
     public init(address: OxendAddress, network: Bytes32, node: NodeID, epochBlocks: UInt64) {
@@ -30,6 +34,20 @@ public struct OxendConfiguration: Sendable {
         self.network = network
         self.node = node
         self.epochBlocks = epochBlocks
+    }
+
+    /// Makes all times so many times as short, so that a test sees in seconds what takes an hour.
+    ///
+    /// None gets below 0.2 s, and the time for an answer not below 2 s, which a busy machine needs.
+    public mutating func hurry(by factor: Int64) {
+        func quick(_ time: TimeSpan, least: TimeSpan = .milliseconds(200)) -> TimeSpan {
+            max(TimeSpan(nanoseconds: time.nanoseconds / max(1, factor)), least)
+        }
+        pingInterval = quick(pingInterval)
+        pollInterval = quick(pollInterval)
+        problemPatience = quick(problemPatience)
+        silencePatience = quick(silencePatience)
+        timeout = (quick(timeout.list, least: .seconds(2)), quick(timeout.other, least: .seconds(2)))
     }
 }
 
@@ -62,7 +80,9 @@ public final class OxendDaemon: RegistrySource, Sendable {
     public init(_ configuration: OxendConfiguration, log: Logger) {
         self.configuration = configuration
         self.log = log
-        shared = Mutex(Shared(status: OxendStatus(address: configuration.address.description), lastGood: Self.now))
+        var status = OxendStatus(address: configuration.address.description)
+        status.patience = configuration.silencePatience
+        shared = Mutex(Shared(status: status, lastGood: Self.now))
     }
 
     /// The monotonic clock, as loops have it.

@@ -3,7 +3,7 @@ public import Wire
 /// What is known of a daemon, and what is wrong with it.
 public struct OxendStatus: Sendable, Hashable {
     /// How long a silent daemon changes nothing.
-    public static let patience = TimeSpan.seconds(3600)
+    public var patience = TimeSpan.seconds(3600)
 
     /// Its address, without user and password.
     public var address: String
@@ -31,7 +31,7 @@ public struct OxendStatus: Sendable, Hashable {
 
     /// What its operator must know, in one sentence; nil when all is well or the trouble is young.
     public var problem: String? {
-        if silence >= Self.patience, let trouble {
+        if silence >= patience, let trouble {
             return "The oxend daemon has given no good answer for \(Int(silence.inSeconds) / 60) minutes: \(trouble)."
         }
         if takesPings == false, let pingTrouble {

@@ -4,8 +4,6 @@ internal import Wire
 
 /// The thread of a daemon's calls: pings, lists and reports, each kind by itself, so that none waits for another.
 final class OxendWorker {
-    /// Seconds for a list, which is long, and for any other answer.
-    private static let timeout = (list: 60, other: 15)
     /// How many reports are under way at once.
     private static let reportsAtOnce = 4
 
@@ -66,8 +64,8 @@ final class OxendWorker {
 
     private func ping(_ now: Instant) {
         guard !isPinging else { return }
-        nextPing = now + .seconds(daemon.configuration.pingSeconds)
-        let patience = TimeSpan.seconds(daemon.configuration.problemPatience)
+        nextPing = now + daemon.configuration.pingInterval
+        let patience = daemon.configuration.problemPatience
         let problem = daemon.shared.withLock { shared -> String? in
             guard let problem = shared.problem, now - problem.since >= patience else { return nil }
             return problem.text
@@ -76,7 +74,8 @@ final class OxendWorker {
             key: hexadecimal(daemon.configuration.node.key.array), version: daemon.configuration.version,
             error: problem)
         isPinging = connection.begin(
-            OxendCall(method: "lokinet_ping", params: parameters).bytes, tag: Kind.ping, timeout: Self.timeout.other)
+            OxendCall(method: "lokinet_ping", params: parameters).bytes, tag: Kind.ping,
+            timeout: daemon.configuration.timeout.other)
     }
 
     private func pinged(_ answer: Result<[UInt8], OxendError>) {
@@ -108,10 +107,10 @@ final class OxendWorker {
 
     private func ask(_ now: Instant) {
         guard !isListing else { return }
-        nextList = now + .seconds(daemon.configuration.pollSeconds)
+        nextList = now + daemon.configuration.pollInterval
         let call = OxendCall(
             method: "get_service_nodes", params: NodeListParameters(pollBlockHash: follower.pollHash))
-        isListing = connection.begin(call.bytes, tag: Kind.list, timeout: Self.timeout.list)
+        isListing = connection.begin(call.bytes, tag: Kind.list, timeout: daemon.configuration.timeout.list)
     }
 
     private func listed(_ answer: Result<[UInt8], OxendError>) {
@@ -126,7 +125,7 @@ final class OxendWorker {
             good()
             if let height = follower.wantedHeader {
                 let call = OxendCall(method: "get_block_header_by_height", params: HeaderParameters(height: height))
-                _ = connection.begin(call.bytes, tag: Kind.header, timeout: Self.timeout.other)
+                _ = connection.begin(call.bytes, tag: Kind.header, timeout: daemon.configuration.timeout.other)
             }
         } catch {
             bad(error)
@@ -192,7 +191,8 @@ final class OxendWorker {
         for (node, passed, key) in waiting {
             let call = OxendCall(method: "report_peer_status", params: ReportParameters(pubkey: key, passed: passed))
             nextReport += 1
-            if connection.begin(call.bytes, tag: nextReport, timeout: Self.timeout.other) { reports[nextReport] = node }
+            let timeout = daemon.configuration.timeout.other
+            if connection.begin(call.bytes, tag: nextReport, timeout: timeout) { reports[nextReport] = node }
         }
     }
 

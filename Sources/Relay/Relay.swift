@@ -64,6 +64,10 @@ public final class Relay {
     private var published = UnixTime(seconds: 0)
     private var publishedExit: Descriptor.ExitSummary = []
     private var hasWarnedOfClock = false
+    /// Since when no link with another node is up.
+    private var aloneSince: Instant?
+    /// How long that may last before it is said: links come and go with the other ends' restarts.
+    private static let solitude = TimeSpan.seconds(15)
     private var drained: (() -> Void)?
     private var drainEnd = Instant(nanoseconds: 0)
     private var isClosing = false
@@ -205,6 +209,7 @@ public final class Relay {
         gossip.tick()
         epochs.tick()
         followStake()
+        aloneSince = linkedNodes > 0 ? nil : aloneSince ?? now
         if !paths.isDraining { watching.tick() }
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
         // A route may come and go: at most one descriptor a minute tells of it.
@@ -272,7 +277,11 @@ public final class Relay {
     /// What makes this node useless to others, in one sentence.
     private var cannotServe: String? {
         if let error = wrongClock { return error }
-        return gossip.hasHeard ? nil : "No other node has answered yet."
+        guard gossip.hasHeard else { return "No other node has answered yet." }
+        guard let aloneSince, network.bootstrap.contains(where: { $0.node != node }) else { return nil }
+        let quiet = Instant(nanoseconds: loop.now) - aloneSince
+        guard quiet >= Self.solitude else { return nil }
+        return "No other node answers any more, for \(Int(quiet.inSeconds)) s; see whether this machine is online."
     }
 
     /// How many links with other nodes are up.
@@ -280,7 +289,7 @@ public final class Relay {
     /// How far this machine's clock is ahead of the other nodes'; nil before any has told its time.
     var clockError: TimeSpan? { links.clockError }
     /// The snapshot that is trusted.
-    var trustedSnapshot: Snapshot { epochs.snapshot }
+    public var trustedSnapshot: Snapshot { epochs.snapshot }
     /// What is wrong with the registry.
     var registryProblem: String? { ledger?.failure ?? epochs.problem }
 

@@ -64,11 +64,18 @@ public enum SettingsCatalog {
             "relay.key", .text, example: "\"/etc/tunic/identity.key\"",
             "The node's key. By default identity.key in systemd's CREDENTIALS_DIRECTORY, else in the data folder."),
         SettingKey(
+            "relay.passphrase_file", .text, example: "\"/run/keys/tunic\"",
+            "What holds the passphrase that seals the node's key, where one does: a file of mode 0600, or \"fd:3\" for an",
+            "open descriptor. By default 'passphrase' in systemd's CREDENTIALS_DIRECTORY, where there is one."),
+        SettingKey(
             "relay.oxend", .text, example: "\"http://127.0.0.1:22023\"",
             "An oxend daemon's administrative JSON-RPC: the registry and the node's key come from it."),
         SettingKey(
             "relay.authority", .text, example: "\"/etc/tunic/authority.key\"",
             "The key of an authority, which makes the blocks of the network's ledger together with the others."),
+        SettingKey(
+            "relay.authority_passphrase_file", .text, example: "\"/run/keys/authority\"",
+            "The same for the authority's key."),
         SettingKey(
             "relay.registry", .text, example: "\"/etc/tunic/registry\"",
             "A file that the network's authorities sign and that says which nodes are staked, where the network has no ledger."

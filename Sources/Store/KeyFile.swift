@@ -9,17 +9,23 @@ internal import Wire
     internal import Darwin
 #endif
 
-/// The file of a node's identity key.
+/// The file of a key: a node's, an authority's or an account's.
 ///
 ///     "tunicid1" 8 │ Ed25519 seed 32 │ the first 16 bytes of H(everything before)
+///     "tunicid2" 8 │ Argon2id: passes 4, memory in KiB 4, salt 16 │ nonce 24 │ seed sealed by XChaCha20-Poly1305 48
 ///
-/// It is made whole or not at all: written beside its place, forced to disk, then linked to its name, which must be free. One
-/// that others than its owner can read or write is refused.
+/// The second form is sealed by a passphrase; what stands before the nonce is authenticated too. A file is made whole or not at
+/// all: written beside its place, forced to disk, then linked to its name, which must be free. One that others than its owner can
+/// read or write is refused.
 public enum KeyFile {
     /// The name in a data folder.
     public static let name = "identity.key"
     private static let magic = [UInt8]("tunicid1".utf8)
     private static let size = 8 + 32 + 16
+    private static let sealedMagic = [UInt8]("tunicid2".utf8)
+    /// What stands before the nonce of a sealed file.
+    private static let headSize = 8 + 4 + 4 + Passphrase.saltSize
+    private static let sealedSize = headSize + XChaCha20Poly1305.nonceSize + 32 + 16
 
     /// Makes a fresh key and writes it to `path`, where nothing may be.
     public static func create(at path: String) throws(StoreError) -> SigningKey {
@@ -28,10 +34,12 @@ public enum KeyFile {
         return key
     }
 
-    /// Reads the key at `path`.
+    /// Reads the key at `path`; one that is sealed takes the `passphrase`, and some 0.2 s and 64 MiB for a moment.
     ///
     /// A credential of systemd (`isCredential`) may belong to root and be readable by a group: its folder is ours alone.
-    public static func load(_ path: String, isCredential: Bool = false) throws(StoreError) -> SigningKey {
+    public static func load(
+        _ path: String, isCredential: Bool = false, passphrase: borrowing Passphrase? = nil
+    ) throws(StoreError) -> SigningKey {
         let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw .failed(path, "open", errno) }
         defer { close(descriptor) }
@@ -44,10 +52,15 @@ public enum KeyFile {
         } else {
             try checkPrivate(status, path, isFolder: false)
         }
-        guard status.st_size == Self.size else { throw .damaged(path: path) }
-        var bytes = [UInt8](repeating: 0, count: Self.size)
+        let size = Int(status.st_size)
+        guard size == Self.size || size == Self.sealedSize else { throw .damaged(path: path) }
+        var bytes = [UInt8](repeating: 0, count: size)
         defer { wipe(&bytes) }
-        guard unsafe read(descriptor, &bytes, Self.size) == Self.size else { throw .damaged(path: path) }
+        guard unsafe read(descriptor, &bytes, size) == size else { throw .damaged(path: path) }
+        if size == Self.sealedSize {
+            guard bytes.starts(with: sealedMagic) else { throw .damaged(path: path) }
+            return try unseal(bytes, path, passphrase)
+        }
         let digest = Blake2b.digest(bytes.rawSpan.extracting(0..<40)).array
         guard bytes.starts(with: magic), bytes[40...].elementsEqual(digest.prefix(16)) else {
             throw .damaged(path: path)
@@ -55,15 +68,44 @@ public enum KeyFile {
         return SigningKey(seed: Secret(copying: bytes.rawSpan.extracting(8..<40), locked: true))
     }
 
-    /// Writes `key` to `path`, where nothing may be.
-    public static func save(_ key: borrowing SigningKey, to path: String) throws(StoreError) {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(Self.size)
-        defer { wipe(&bytes) }
-        bytes += magic
-        for place in 0..<32 { bytes.append(unsafe key.seedBytes.unsafeLoad(fromByteOffset: place, as: UInt8.self)) }
-        bytes += Blake2b.digest(bytes.rawSpan).array.prefix(16)
+    /// Writes `key` to `path`, where nothing may be, sealed by `passphrase` where there is one.
+    public static func save(
+        _ key: borrowing SigningKey, to path: String, passphrase: borrowing Passphrase? = nil,
+        cost: Passphrase.Cost = .usual
+    ) throws(StoreError) {
+        try make(key, at: path, passphrase, cost) { temporary throws(StoreError) in
+            guard unsafe link(temporary, path) == 0 else {
+                if errno == EEXIST { throw .alreadyExists(path: path) }
+                throw .failed(path, "link", errno)
+            }
+        }
+    }
 
+    /// Writes `key` in place of the file at `path`, so that at each moment one of both is there.
+    public static func replace(
+        _ key: borrowing SigningKey, at path: String, passphrase: borrowing Passphrase?,
+        cost: Passphrase.Cost = .usual
+    ) throws(StoreError) {
+        try make(key, at: path, passphrase, cost) { temporary throws(StoreError) in
+            guard unsafe rename(temporary, path) == 0 else { throw .failed(path, "rename", errno) }
+        }
+    }
+
+    /// Writes the file beside its place, forces it to disk, and has `place` give it its name.
+    private static func make(
+        _ key: borrowing SigningKey, at path: String, _ passphrase: borrowing Passphrase?, _ cost: Passphrase.Cost,
+        place: (String) throws(StoreError) -> Void
+    ) throws(StoreError) {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(Self.sealedSize)
+        defer { wipe(&bytes) }
+        switch passphrase {
+        case .some(let passphrase): bytes = try seal(key, path, passphrase, cost)
+        case .none:
+            bytes += magic
+            for place in 0..<32 { bytes.append(unsafe key.seedBytes.unsafeLoad(fromByteOffset: place, as: UInt8.self)) }
+            bytes += Blake2b.digest(bytes.rawSpan).array.prefix(16)
+        }
         let temporary = "\(path).\(getpid()).\(SecureRandom.u32()).new"
         let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .failed(path, "open", errno) }
@@ -75,11 +117,61 @@ public enum KeyFile {
             throw .failed(path, "write", error)
         }
         close(descriptor)
-        guard unsafe link(temporary, path) == 0 else {
-            if errno == EEXIST { throw .alreadyExists(path: path) }
-            throw .failed(path, "link", errno)
-        }
+        try place(temporary)
         try forceFolder(of: path)
+    }
+
+    // MARK: The sealed form
+
+    private static func seal(
+        _ key: borrowing SigningKey, _ path: String, _ passphrase: borrowing Passphrase, _ cost: Passphrase.Cost
+    ) throws(StoreError) -> [UInt8] {
+        var writer = ByteWriter(capacity: sealedSize)
+        writer.raw(sealedMagic)
+        writer.u32(cost.operations)
+        writer.u32(cost.memory)
+        let salt = SecureRandom.bytes(Passphrase.saltSize)
+        writer.raw(salt)
+        let head = writer.bytes
+        let nonce = SecureRandom.bytes(XChaCha20Poly1305.nonceSize)
+        let secret = try stretched(passphrase, salt.rawSpan, cost, path)
+        let sealed = XChaCha20Poly1305.seal(
+            key.seedBytes, associated: head.rawSpan, nonce: nonce.rawSpan, key: secret)
+        return head + nonce + sealed
+    }
+
+    private static func unseal(
+        _ bytes: [UInt8], _ path: String, _ passphrase: borrowing Passphrase?
+    ) throws(StoreError) -> SigningKey {
+        var reader = ByteReader(bytes.rawSpan.extracting(sealedMagic.count..<headSize))
+        guard let operations = try? reader.u32(), let memory = try? reader.u32() else { throw .damaged(path: path) }
+        let cost = Passphrase.Cost(operations: operations, memory: memory)
+        guard cost.isBounded else { throw .damaged(path: path) }
+        let span = bytes.rawSpan
+        let nonceEnd = headSize + XChaCha20Poly1305.nonceSize
+        switch passphrase {
+        case .none: throw .sealed(path: path)
+        case .some(let passphrase):
+            let salt = span.extracting((headSize - Passphrase.saltSize)..<headSize)
+            let secret = try stretched(passphrase, salt, cost, path)
+            guard
+                var seed = XChaCha20Poly1305.open(
+                    span.extracting(nonceEnd..<sealedSize), associated: span.extracting(0..<headSize),
+                    nonce: span.extracting(headSize..<nonceEnd), key: secret)
+            else { throw .wrongPassphrase(path: path) }
+            defer { wipe(&seed) }
+            return SigningKey(seed: Secret(copying: seed.rawSpan, locked: true))
+        }
+    }
+
+    private static func stretched(
+        _ passphrase: borrowing Passphrase, _ salt: RawSpan, _ cost: Passphrase.Cost, _ path: String
+    ) throws(StoreError) -> Secret {
+        do {
+            return try passphrase.key(salt: salt, cost: cost)
+        } catch {
+            throw .system(path: path, call: "Argon2id with \(cost.memory) KiB of memory", errno: ENOMEM)
+        }
     }
 
     /// Forces the entry of `path` in its folder to disk.

@@ -14,6 +14,10 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     case missing(path: String)
     /// The file is not what it should be, or was damaged.
     case damaged(path: String)
+    /// A key file is sealed, and no passphrase was given.
+    case sealed(path: String)
+    /// The passphrase is not that by which the key file is sealed.
+    case wrongPassphrase(path: String)
     /// The database was written by a later version.
     case tooNew(path: String, version: Int, known: Int)
     /// The disk is full.
@@ -40,6 +44,8 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
         case .alreadyExists(let path): "\(path) already exists and is not replaced; move it away to make a new one"
         case .missing(let path): "\(path) does not exist; create it, or correct the path"
         case .damaged(let path): "\(path) is damaged; restore it from a backup, or move it away to begin anew"
+        case .sealed(let path): "\(path) is sealed by a passphrase; name a file that holds it with --passphrase-file"
+        case .wrongPassphrase(let path): "the passphrase does not open \(path); use that by which it was sealed"
         case .tooNew(let path, let version, let known):
             "\(path) has format \(version), and this tunic knows up to \(known); use the newer tunic that wrote it"
         case .diskFull(let path): "the disk of \(path) is full; free some space"

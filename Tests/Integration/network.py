@@ -5,6 +5,7 @@
         net.client.status()
 """
 
+import os
 import pathlib
 import socket
 import subprocess
@@ -42,12 +43,13 @@ def free_port():
 class Process:
     """A client or a relay."""
 
-    def __init__(self, prefix, arguments, folder):
+    def __init__(self, prefix, arguments, folder, environment=None):
         self.control = str(folder / "control.sock")
         self.log = pathlib.Path(f"{folder}.log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+                [*prefix, binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+                env={**os.environ, **(environment or {})})
 
     def status(self):
         """What it reports; nothing as long as it does not answer."""

@@ -5,11 +5,12 @@ The daemon is the stand-in of oxend.py, whose answers are oxend's by its own def
 
 import json
 import subprocess
+import time
 import unittest
 
-from devnet import binary, wait_until
+from devnet import ask, binary, wait_until
 from network import Network, Process, free_port
-from oxend import Oxend, identity_seed
+from oxend import Oxend, identity_seed, public_key
 
 
 def tunic(*arguments, timeout=30):
@@ -57,67 +58,146 @@ class Calls(unittest.TestCase):
 
 
 class Beside(unittest.TestCase):
-    """Relays beside daemons that follow one chain."""
+    """Relays beside daemons that follow one chain. All times of the calls are HURRY times as short as they are for operators."""
 
-    def start(self, network, count):
-        """A daemon and a relay for each node, on one chain that the test makes grow."""
-        self.daemons = []
+    HURRY = 720
+
+    def make_daemons(self, network, count, others=()):
+        """A daemon for each node, on one chain that the test makes grow; `others` are keys of nodes that do not run."""
+        self.network, self.daemons = network, []
         seeds = [identity_seed(network.folder / "net" / f"node-{number + 1}") for number in range(count)]
         for number in range(count):
-            order = [seeds[number], *(seed for seed in seeds if seed != seeds[number])]
+            order = [seeds[number], *(seed for seed in [*seeds, *others] if seed != seeds[number])]
             daemon = Oxend(order, block_seconds=0, chain=self.daemons[0] if self.daemons else None)
             self.enterContext(daemon)
             self.daemons.append(daemon)
-        for number, daemon in enumerate(self.daemons):
-            folder = network.folder / "net" / f"node-{number + 1}"
-            (folder / "identity.key").unlink()
-            network.nodes.append(Process([], [
-                "relay", "--network", network.file, "--data", folder, "--listen", network.addresses[number][0],
-                "--oxend", daemon.url], folder))
+            (network.folder / "net" / f"node-{number + 1}" / "identity.key").unlink()
+
+    def start(self, number):
+        """The relay beside the daemon of that number."""
+        folder = self.network.folder / "net" / f"node-{number + 1}"
+        process = Process([], [
+            "relay", "--network", self.network.file, "--data", folder, "--listen", self.network.addresses[number][0],
+            "--oxend", self.daemons[number].url], folder, {"TUNIC_OXEND_HURRY": str(self.HURRY)})
+        self.network.nodes.append(process)
+        return process
 
     def enterContext(self, context):  # unittest has it from Python 3.11 on
         self.addCleanup(context.__exit__, None, None, None)
         return context.__enter__()
 
     def test_a_node_lives_by_its_daemon_and_outlives_its_trouble(self):
-        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=0) as network:
-            # A short epoch, so that the daemon is asked every second.
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=0) as network:
+            # A short epoch, so that each block is one.
             settings = json.loads(network.file.read_text())
             network.file.write_text(json.dumps({**settings, "epochSeconds": 60}))
-            self.start(network, 3)
-            node, daemon = network.nodes[0], self.daemons[0]
+            idle = b"\7" * 32
+            self.make_daemons(network, 4, [idle])
+            node, daemon = self.start(0), self.daemons[0]
 
             def oxend():
                 return node.status().get("oxend") or {"height": 0}
 
-            wait_until(lambda: oxend()["height"] == 1_000, 20)
-            wait_until(lambda: oxend().get("takes_pings"), 20)
-            self.assertEqual(oxend()["active"], 3)
-            self.assertEqual(oxend()["standing"], "active")
+            # While nobody answers it, the node cannot serve: the daemon hears of it, but not before its time.
+            wait_until(lambda: len(daemon.pings) >= 3, 20)
             self.assertEqual(daemon.pings[0]["pubkey_ed25519"], daemon.keys[0])
             self.assertNotIn("error", daemon.pings[0])
-            wait_until(lambda: node.status()["descriptors"] == 3, 20)
-            self.assertTrue(node.status()["ready"])
-            # What is wrong is said, and nothing else changes.
-            for behaviour, words in (
-                ("garbage", "makes no sense"), ("error", "refuses the call"), ("empty", "no active node"),
-                ("back", "went back"), ("syncing", "still syncing"), ("silent", "does not answer"),
-            ):
-                daemon.behave = behaviour
-                daemon.mine()
-                wait_until(lambda: words in (oxend().get("trouble") or ""), 40, interval=0.2)
-                status = node.status()
-                self.assertTrue(status["ready"], behaviour)
-                self.assertIsNone(status.get("problem"))
-                self.assertEqual(status["descriptors"], 3)
-                self.assertEqual(status["oxend"]["active"], 3)
-                self.assertIn(words, node.log.read_text())
-            daemon.behave = "well"
-            wait_until(lambda: oxend().get("trouble") is None and oxend()["height"] == daemon.height, 40, interval=0.2)
+            self.assertNotIn("error", daemon.pings[1])
+            wait_until(lambda: daemon.pings[-1].get("error"), 20)
+            first = next(place for place, ping in enumerate(daemon.pings) if "error" in ping)
+            self.assertGreaterEqual(daemon.ping_times[first] - daemon.ping_times[0], 600 / self.HURRY)
+            self.assertIn("No other node", daemon.pings[first]["error"])
+            self.assertFalse(node.status()["ready"])
+            for number in range(1, 4):
+                self.start(number)
+            # It serves, and the error is gone from the next ping on.
+            wait_until(lambda: node.status()["descriptors"] == 4 and node.status()["ready"], 30)
+            wait_until(lambda: "error" not in daemon.pings[-1], 10)
+            self.assertEqual((oxend()["active"], oxend()["standing"]), (5, "active"))
+
+            self.a_snapshot_is_signed(daemon, idle)
+            self.results_are_reported()
+            self.trouble_is_said_and_changes_nothing(node, daemon, oxend)
+            self.an_hour_of_silence_changes_nothing(node, daemon, oxend)
             # Nothing of the key is on disk or in the log.
             folder = network.folder / "net" / "node-1"
             self.assertFalse((folder / "identity.key").exists())
             self.assertNotIn(daemon.seeds[0].hex(), node.log.read_text())
+
+    def a_snapshot_is_signed(self, daemon, idle):
+        """All nodes make the same bytes of the chain and sign them: a decommissioned node is none to go over any more."""
+        daemon.states[public_key(idle).hex()] = "decommissioned"
+        height = daemon.height + 1
+        nodes = self.network.nodes
+        def trusted():
+            return min(node.status()["snapshot"]["height"] for node in nodes)
+
+        # A node signs once at a height: what some signed before they had the snapshot before it, the next one heals.
+        for _ in range(20):
+            daemon.mine()
+            # Every node has asked while the block is the top one.
+            wait_until(lambda: all(node.status()["oxend"]["height"] == daemon.height for node in nodes), 20)
+            try:
+                wait_until(lambda: trusted() >= max(height, daemon.height - 2), 3, interval=0.1)
+            except TimeoutError:
+                continue
+            break
+        self.assertGreaterEqual(trusted(), height)
+        listed = {node["id"]: node["state"] for node in ask(nodes[2].control, "nodes")["nodes"]}
+        self.assertEqual(sorted(listed.values()), ["active"] * 4 + ["decommissioned"])
+        wait_until(lambda: len({node.status()["snapshot"]["digest"] for node in nodes}) == 1, 20, interval=0.2)
+
+    def results_are_reported(self):
+        """What a node finds of others by its tests goes to its daemon, by the keys that the daemon knows."""
+        others = set(self.daemons[1].keys) - {self.daemons[1].keys[0], public_key(b"\7" * 32).hex()}
+        wait_until(lambda: others <= {key for key, passed in self.daemons[1].reports if passed}, 40)
+        self.assertTrue(all(passed for key, passed in self.daemons[1].reports if key in others))
+        # The last node dies; that it does not serve is told as well, while the rest goes on.
+        self.network.nodes[3].process.kill()
+        self.network.nodes[3].process.wait()
+
+    def trouble_is_said_and_changes_nothing(self, node, daemon, oxend):
+        """Whatever a daemon answers, the last good state stays, and the trouble is named."""
+        height = node.status()["snapshot"]["height"]
+        for behaviour, words in (
+            ("garbage", "makes no sense"), ("error", "refuses the call"), ("empty", "no active node"),
+            ("back", "went back"), ("syncing", "still syncing"), ("stall", "does not answer"),
+        ):
+            daemon.behave = behaviour
+            # There is news to be told, so that "unchanged" is no answer.
+            daemon.mine()
+            wait_until(lambda: words in (oxend().get("trouble") or ""), 40, interval=0.1)
+            status = node.status()
+            self.assertTrue(status["ready"], behaviour)
+            self.assertNotIn("no good answer", status.get("problem") or "")
+            self.assertEqual(status["oxend"]["active"], 4)
+            # The others go on by their daemons, and this node with them.
+            self.assertGreaterEqual(status["snapshot"]["height"], height)
+            self.assertIn(words, node.log.read_text())
+            daemon.behave = "well"
+            wait_until(lambda: oxend().get("trouble") is None, 40, interval=0.1)
+
+    def an_hour_of_silence_changes_nothing(self, node, daemon, oxend):
+        """A daemon that closes every connection is named as the problem after an hour, and not before."""
+        before = node.status()
+        daemon.behave = "silent"
+        began = time.monotonic()
+
+        def problem():
+            return node.status().get("problem") or ""
+
+        wait_until(lambda: "no good answer" in problem(), 60, interval=0.1)
+        self.assertGreaterEqual(time.monotonic() - began, 3_600 / self.HURRY - 1)
+        status = node.status()
+        self.assertTrue(status["ready"])
+        self.assertEqual(status["snapshot"]["digest"], before["snapshot"]["digest"])
+        self.assertEqual(status["oxend"]["active"], before["oxend"]["active"])
+        daemon.behave = "well"
+        wait_until(lambda: "no good answer" not in problem(), 20, interval=0.1)
+        # Meanwhile the dead node was found to be so by the others, who told their daemons.
+        dead = self.daemons[3].keys[0]
+        wait_until(lambda: (dead, False) in self.daemons[1].reports, 60, interval=0.2)
+        self.assertTrue(all(passed for key, passed in self.daemons[1].reports if key == daemon.keys[0]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Nodes that watch one another on a running network, and `tunic relay --check`.
 
-By default the test sees a killed node decommissioned and, started again, recommissioned. TUNIC_WATCHING=long leaves it dead a second
-time until it is deregistered.
+By default the test sees a killed node decommissioned and, started again, recommissioned and used. TUNIC_WATCHING=long leaves it dead a
+second time until it is deregistered, its stake locked, and then free.
 """
 
 import json
@@ -14,6 +14,7 @@ import unittest
 
 from devnet import Devnet, ask, binary, wait_until
 from network import Network, free_port
+from test_ledger import Snapshots
 
 LONG = os.environ.get("TUNIC_WATCHING") == "long"
 
@@ -23,6 +24,7 @@ class Watching(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.credit = 40
+        self.wallets = pathlib.Path(folder.name) / "net" / "wallets"
         self.net = Devnet(
             nodes=8, exits=2,
             arguments=("--dir", str(pathlib.Path(folder.name) / "net"), "--epoch", "2", "--credit", str(self.credit),
@@ -53,6 +55,8 @@ class Watching(unittest.TestCase):
         node = ask(victim.control, "status")["node"]
         wait_until(lambda: ask(self.net.nodes[0].control, "status")["watching"]["passed"] >= 4, 30, interval=0.2)
         self.assertEqual(self.state(node), "active")
+        for other in self.net.nodes:
+            self.assertEqual(ask(other.control, "status")["watching"]["verdicts"], 0)
         command = pathlib.Path(f"/proc/{victim.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
         if "--parent-fd" in command:
             place = command.index("--parent-fd")
@@ -73,22 +77,54 @@ class Watching(unittest.TestCase):
         self.assertGreater(fresh, 0)
         self.started = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # Its operator is told why no path leads over it.
+        wait_until(lambda: "decommissioned" in self.problem(victim), 40, interval=0.1)
         took = self.wait_for(node, "active", 40)
         print(f"recommissioned {took:.1f} s after its start", flush=True)
-        if not LONG:
-            return
+        # Staked again in the second snapshot from then on at the latest, and used.
+        snapshots = Snapshots(victim.control)
+        wait_until(lambda: snapshots.look() and snapshots.status["ready"], 40, interval=0.05)
+        self.assertLessEqual(len(snapshots.heights), 3, snapshots.heights)
+        self.assertNotIn("decommissioned", self.problem(victim))
+        wait_until(lambda: any(node in path["hops"] for path in ask(self.net.control, "paths")["paths"]), 60)
+        # The table says how it stands, and when this node tested it last.
+        table = subprocess.run(
+            [binary(), "nodes", "--control", self.net.nodes[0].control], capture_output=True, text=True).stdout
+        row = next(line for line in table.splitlines() if line.startswith(node))
+        self.assertRegex(row, r"active +25000 +[0-9.]+ % +\d+ s +\d+ s +\d+ s ago")
+        if LONG:
+            self.leave_it_dead(node)
+
+    def leave_it_dead(self, node):
+        """Its credit is used up: it is out, and its stake locked for its time."""
+        operator = self.wallets / "operator-5.key"
+
+        def account():
+            done = subprocess.run(
+                [binary(), "stake", "show", "--json", "--wallet", operator, "--control", self.net.nodes[0].control],
+                capture_output=True, text=True, check=True)
+            return json.loads(done.stdout)
+
+        staked = account()["stakes"][0]["amount"]
+        before = account()["balance"]
         self.stop()
         self.started = None
         self.wait_for(node, "decommissioned", 60)
         took = self.wait_for(node, None, 3 * self.credit)
         print(f"deregistered {took:.1f} s later", flush=True)
+        held = account()
+        self.assertEqual((held["stakes"], held["balance"]), ([], before))
+        self.assertEqual([lock["amount"] for lock in held["locked"]], [staked])
+        wait_until(lambda: not account()["locked"], 90, interval=0.5)
+        self.assertEqual(account()["balance"], before + staked)
 
-    def test_tests_are_answered_in_time(self):
-        wait_until(lambda: ask(self.net.nodes[0].control, "status")["watching"]["passed"] >= 4, 30, interval=0.2)
-        for node in self.net.nodes:
-            watching = ask(node.control, "status")["watching"]
-            self.assertEqual(watching["failed"], 0)
-            self.assertEqual(watching["verdicts"], 0)
+    @staticmethod
+    def problem(node):
+        try:
+            return ask(node.control, "status").get("problem") or ""
+        except (OSError, RuntimeError):
+            return ""
+
 
 
 class Check(unittest.TestCase):

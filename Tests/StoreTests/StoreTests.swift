@@ -191,4 +191,82 @@ struct KeyFileTests {
         _ = unsafe symlink("/etc/passwd", path)
         #expect(throws: StoreError.wrongKind(path: path, expected: "a plain file")) { _ = try KeyFile.load(path) }
     }
+
+    // MARK: Sealed by a passphrase
+
+    /// As little as Argon2id takes, so that the tests are quick.
+    private let cheap = Passphrase.Cost(operations: 1, memory: 8)
+
+    private func passphrase(_ text: String) -> Passphrase {
+        var bytes = Array(text.utf8)
+        defer { #expect(bytes.allSatisfy { $0 == 0 }) }
+        return Passphrase(wiping: &bytes)
+    }
+
+    private var contents: [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: 200)
+        let file = unsafe open(path, O_RDONLY)
+        defer { close(file) }
+        let count = unsafe read(file, &bytes, bytes.count)
+        return Array(bytes.prefix(count))
+    }
+
+    @Test func k2ASealedKeyOpensByItsPassphraseAlone() throws {
+        let key = SigningKey()
+        try KeyFile.save(key, to: path, passphrase: passphrase("correct horse"), cost: cheap)
+        #expect(folder.mode("identity.key") == 0o600)
+        #expect(try KeyFile.load(path, passphrase: passphrase("correct horse")).publicKey == key.publicKey)
+        #expect(throws: StoreError.sealed(path: path)) { _ = try KeyFile.load(path) }
+        for wrong in ["", "correct hors", "Correct horse", "correct horse\n"] {
+            #expect(throws: StoreError.wrongPassphrase(path: path)) {
+                _ = try KeyFile.load(path, passphrase: passphrase(wrong))
+            }
+        }
+        // Neither the key nor anything that tells it stands in the file.
+        let seed = (0..<32).map { unsafe key.seedBytes.unsafeLoad(fromByteOffset: $0, as: UInt8.self) }
+        let text = contents
+        #expect(text.count == 104)
+        for piece in [Array(seed.prefix(8)), Array(seed.suffix(8)), Array(key.publicKey.array.prefix(8))] {
+            #expect(!text.indices.contains { text[$0...].starts(with: piece) })
+        }
+    }
+
+    @Test func k2TwoFilesOfOneKeyAndPassphraseHaveNothingInCommon() throws {
+        let key = SigningKey()
+        try KeyFile.save(key, to: path, passphrase: passphrase("one"), cost: cheap)
+        let first = contents
+        try KeyFile.replace(key, at: path, passphrase: passphrase("one"), cost: cheap)
+        #expect(first.prefix(16) == contents.prefix(16))
+        #expect(zip(first, contents).dropFirst(16).count { $0 == $1 } < 12)
+        // To another passphrase, and to none.
+        try KeyFile.replace(key, at: path, passphrase: passphrase("two"), cost: cheap)
+        #expect(throws: StoreError.wrongPassphrase(path: path)) {
+            _ = try KeyFile.load(path, passphrase: passphrase("one"))
+        }
+        try KeyFile.replace(key, at: path, passphrase: nil)
+        #expect(folder.mode("identity.key") == 0o600)
+        #expect(try KeyFile.load(path).publicKey == key.publicKey)
+    }
+
+    @Test func k2AnySpoiledBitOfASealedFileIsRefused() throws {
+        try KeyFile.save(SigningKey(), to: path, passphrase: passphrase("p"), cost: cheap)
+        for place in 0..<104 as Range<off_t> {
+            let file = unsafe open(path, O_RDWR)
+            var byte: [UInt8] = [0]
+            _ = unsafe pread(file, &byte, 1, place)
+            byte[0] ^= 0x80
+            _ = unsafe pwrite(file, byte, 1, place)
+            #expect(throws: StoreError.self) { _ = try KeyFile.load(path, passphrase: passphrase("p")) }
+            byte[0] ^= 0x80
+            _ = unsafe pwrite(file, byte, 1, place)
+            close(file)
+        }
+        #expect(throws: Never.self) { _ = try KeyFile.load(path, passphrase: passphrase("p")) }
+    }
+
+    @Test func k2TheUsualCostIsThatOfRFC9106() throws {
+        try KeyFile.save(SigningKey(), to: path, passphrase: passphrase("p"))
+        #expect(Array(contents[8..<16]) == [3, 0, 0, 0, 0, 0, 1, 0])
+        #expect(throws: Never.self) { _ = try KeyFile.load(path, passphrase: passphrase("p")) }
+    }
 }

@@ -19,6 +19,8 @@ final class TestPath {
     static let linkLimit = TimeSpan.seconds(3)
     static let buildLimit = TimeSpan.seconds(10)
     static let echoLimit = TimeSpan.seconds(3)
+    /// When a packet that has no answer yet is followed by another, doubled each time: one may be lost, at a busy node more.
+    private static let firstRepeat = TimeSpan.milliseconds(100)
     /// How many packets a burst has: 89 kB at the usual size.
     static let burst = 64
 
@@ -41,7 +43,8 @@ final class TestPath {
     private var layers: ClientPath?
     private var guardPathID: UInt64 = 0
     private var timer: LoopTimer?
-    private var echoes = 0
+    /// When each packet that asks for an answer was sent, the first by the leg's number 0.
+    private var echoes: [Instant] = []
     private var sent = Instant(nanoseconds: 0)
     private var firstNumber: UInt64?
     private var lastNumber: UInt64 = 0
@@ -113,12 +116,13 @@ final class TestPath {
 
     // MARK: Packets
 
-    /// Sends a packet that asks for an answer; again after a second, for one may be lost.
+    /// Sends a packet that asks for an answer, and sets when the next follows or the wait is over.
     private func sendEcho() {
-        echoes += 1
-        sent = links.now
+        let now = links.now
         guard send() != nil else { return end(.unclear) }
-        timer?.schedule(at: (links.now + .seconds(1)).nanoseconds)
+        let wait = Self.firstRepeat * (1 << Int64(echoes.count))
+        echoes.append(now)
+        timer?.schedule(at: min(now + wait, echoes[0] + Self.echoLimit).nanoseconds)
     }
 
     private func timeIsUp() {
@@ -128,7 +132,7 @@ final class TestPath {
         }
         switch state {
         case .echo:
-            guard links.now - began < Self.linkLimit + Self.buildLimit, echoes < Int(Self.echoLimit.inSeconds) else {
+            guard let first = echoes.first, links.now - first < Self.echoLimit else {
                 return end(place == 0 ? .failed : .unclear)
             }
             sendEcho()
@@ -165,7 +169,8 @@ final class TestPath {
         let acknowledged = Self.largestAcknowledged(packet.bytes.extracting(droppingFirst: Packet.payloadOffset))
         switch state {
         case .echo:
-            roundTrip = links.now - sent
+            let place = min(Int(clamping: acknowledged ?? 0), echoes.count - 1)
+            roundTrip = links.now - echoes[place]
             duration = links.now - began
             arrived()
         case .burst:
@@ -197,7 +202,7 @@ final class TestPath {
         guard wantsCapacity, let first = layers?.nextNumber else { return end(.passed(capacity: nil)) }
         state = .burst
         // Numbers in acknowledgements count from the leg's start: that of the first packet.
-        firstNumber = first - UInt64(echoes)
+        firstNumber = first - UInt64(echoes.count)
         sent = links.now
         for _ in 0..<Self.burst {
             guard let number = send() else { return end(.passed(capacity: nil)) }

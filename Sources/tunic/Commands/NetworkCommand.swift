@@ -14,16 +14,22 @@ struct NetworkCommand: ParsableCommand {
 struct NetworkKeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "key", abstract: "Make the data folder and the key of a new node, and print the node's id.",
-        discussion: "Example:\n  tunic network key --data /var/lib/tunic")
+        discussion: """
+            Examples:
+              tunic network key --data /var/lib/tunic
+              tunic network key --data /var/lib/tunic --passphrase-file passphrase
+            """)
 
     @Option(help: ArgumentHelp("The node's data folder.", valueName: "folder"))
     var data: String
+
+    @OptionGroup var passphrase: PassphraseOption
 
     func run() throws {
         Sodium.initialize()
         try Files.makeFolders(data)
         let key = SigningKey()
-        try RoleFolder.writeKey(key, in: data)
+        try RoleFolder.writeKey(key, in: data, passphrase: passphrase.read())
         print(NodeID(key.publicKey))
     }
 }

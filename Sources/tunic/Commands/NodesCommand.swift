@@ -25,19 +25,35 @@ struct NodesCommand: ParsableCommand {
     /// The report as a table.
     static func text(_ report: NodesReport) -> String {
         var table = Table()
-        table.add("node", "state", "stake", "fee", "uptime", "credit", "last test", "kB/s", "operator")
+        // Without a ledger the registry says who is staked, and no more.
+        let hasLedger = report.fullStake > 0
+        let stakes = ["stake", "fee", "uptime", "credit"]
+        table.add(["node", "state"] + (hasLedger ? stakes : []) + ["last test", "kB/s", "operator"])
         for node in report.nodes {
             let state = node.leavesAt == nil ? node.state : "\(node.state), leaving"
+            let held = [
+                Amount.text(node.stake), Amount.percent(node.fee), durationText(Double(node.uptime)),
+                durationText(Double(node.credit)),
+            ]
             table.add(
-                node.id, state, Amount.text(node.stake), Amount.percent(node.fee), durationText(Double(node.uptime)),
-                durationText(Double(node.credit)), node.lastTest.map { "\(durationText(Double($0))) ago" } ?? "-",
-                node.capacity.map { "\($0)" } ?? "-", String(node.operator.prefix(16)))
+                [node.id, state] + (hasLedger ? held : []) + [
+                    test(of: node), node.capacity.map { "\($0)" } ?? "-", String(node.operator.prefix(16)),
+                ])
         }
         var lines = table.lines
         for part in report.nodes.first?.contributions ?? [] {
             lines.append("  \(part.account)  \(Amount.text(part.amount))")
         }
-        lines.append("block \(report.height), \(report.nodes.count) nodes, pool \(Amount.text(report.pool)) SESH")
+        let pool = hasLedger ? ", pool \(Amount.text(report.pool)) SESH" : ""
+        lines.append("\(hasLedger ? "block" : "height") \(report.height), \(report.nodes.count) nodes\(pool)")
         return lines.joined(separator: "\n")
+    }
+
+    /// When the node was tested last, and whether it failed then.
+    private static func test(of node: NodesReport.Node) -> String {
+        guard let age = node.lastTest else { return "-" }
+        let text = "\(durationText(Double(age))) ago"
+        guard let marks = node.marks, marks > 0, node.lastPass.map({ $0 > age }) ?? true else { return text }
+        return marks >= 3 ? "\(text), dead" : "\(text), failed"
     }
 }

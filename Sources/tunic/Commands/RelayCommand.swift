@@ -37,6 +37,13 @@ struct RelayCommand: ParsableCommand {
             "The key of an authority: the node makes blocks of the network's ledger.", valueName: "file"))
     var authority: String?
 
+    @OptionGroup var passphrase: PassphraseOption
+
+    @Option(
+        name: .customLong("authority-passphrase-file"),
+        help: ArgumentHelp("What holds the passphrase that seals the authority's key.", valueName: "file"))
+    var authorityPassphraseFile: String?
+
     @Flag(help: "Open connections to the outside for clients.")
     var exit = false
 
@@ -90,6 +97,8 @@ struct RelayCommand: ParsableCommand {
         source.add("--oxend", "relay.oxend", oxend)
         source.add("--registry", "relay.registry", registry)
         source.add("--authority", "relay.authority", authority)
+        source.add("--passphrase-file", "relay.passphrase_file", passphrase.file)
+        source.add("--authority-passphrase-file", "relay.authority_passphrase_file", authorityPassphraseFile)
         if check { throw ExitCode(try RelayCheck.run(source, json: json)) }
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))
     }

@@ -38,7 +38,7 @@ struct StakeOptions: ParsableArguments {
     /// Signs the operation that `make` gives for a network and a nonce, hands it in and waits.
     func run(_ make: (Bytes32, UInt64, borrowing SigningKey) throws -> RegistryOperation) throws {
         Sodium.initialize()
-        let key = try RoleFolder.read(wallet.wallet)
+        let key = try wallet.read()
         let account = try target.ask(.account, hexadecimal(key.publicKey.array), as: AccountReport.self)
         guard let network = bytes32(hexadecimal: account.network) else {
             throw Failure(.software, "the relay names no network")
@@ -98,6 +98,11 @@ struct StakeRegister: ParsableCommand {
     var nodeKey: String
 
     @Option(
+        name: .customLong("node-passphrase-file"),
+        help: ArgumentHelp("What holds the passphrase that seals the node's key.", valueName: "file"))
+    var nodePassphraseFile: String?
+
+    @Option(
         help: ArgumentHelp("The operator's part of each reward, in percent.", valueName: "percent"),
         transform: percentFee)
     var fee: UInt16
@@ -107,7 +112,7 @@ struct StakeRegister: ParsableCommand {
 
     func run() throws {
         let path = Files.isFolder(nodeKey) ? "\(nodeKey)/\(KeyFile.name)" : nodeKey
-        let node = try RoleFolder.read(path)
+        let node = try RoleFolder.read(path, passphrase: PassphraseFile.read(nodePassphraseFile))
         try options.run {
             RegistryOperation(registering: node, fee: fee, stake: stake, network: $0, nonce: $1, key: $2)
         }
@@ -204,7 +209,7 @@ struct StakeShow: ParsableCommand {
 
     func run() throws {
         Sodium.initialize()
-        let account = hexadecimal(try RoleFolder.read(options.wallet.wallet).publicKey.array)
+        let account = hexadecimal(try options.wallet.read().publicKey.array)
         let report = try options.target.ask(.account, account, as: AccountReport.self)
         if options.target.json { return print(json(report)) }
         var table = Table()

@@ -5,15 +5,34 @@ internal import Wire
 /// The keys of accounts.
 struct WalletCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "wallet", abstract: "Make an account's key, or show which account a key is of.",
-        discussion: "Example:\n  tunic wallet new --wallet wallet.key",
-        subcommands: [WalletNewCommand.self, WalletShowCommand.self])
+        commandName: "wallet",
+        abstract: "Make an account's key, show which account a key is of, or seal a key by a passphrase.",
+        discussion: "Example:\n  tunic wallet new --wallet wallet.key --passphrase-file passphrase",
+        subcommands: [WalletNewCommand.self, WalletShowCommand.self, WalletPassphraseCommand.self])
 }
 
 /// The file of an account's key.
 struct WalletOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The file of the account's key.", valueName: "file"))
     var wallet: String
+
+    @OptionGroup var passphrase: PassphraseOption
+
+    /// The account's key.
+    func read() throws(Failure) -> SigningKey { try RoleFolder.read(wallet, passphrase: passphrase.read()) }
+}
+
+/// The passphrase of a key file.
+struct PassphraseOption: ParsableArguments {
+    @Option(
+        name: .customLong("passphrase-file"),
+        help: ArgumentHelp(
+            "What holds the passphrase that seals the key: a file, or fd: and the number of an open descriptor.",
+            valueName: "file"))
+    var file: String?
+
+    /// The passphrase, where one is named.
+    func read() throws(Failure) -> Passphrase? { try PassphraseFile.read(file) }
 }
 
 /// Makes a key.
@@ -23,8 +42,9 @@ struct WalletNewCommand: ParsableCommand {
         discussion: """
             Example:
               tunic wallet new --wallet wallet.key
+              tunic wallet new --wallet wallet.key --passphrase-file passphrase
 
-            Whoever has the file has what the account holds; keep a copy where nobody else gets at it. An account is in the \
+            Whoever has the file has what the account holds, unless a passphrase seals it; keep a copy where nobody else gets at it. An account is in the \
             registry from the first transfer to it.
             """)
 
@@ -33,7 +53,7 @@ struct WalletNewCommand: ParsableCommand {
     func run() throws {
         Sodium.initialize()
         let key = SigningKey()
-        try RoleFolder.write(key, to: options.wallet)
+        try RoleFolder.write(key, to: options.wallet, passphrase: options.passphrase.read())
         print(hexadecimal(key.publicKey.array))
     }
 }
@@ -48,6 +68,43 @@ struct WalletShowCommand: ParsableCommand {
 
     func run() throws {
         Sodium.initialize()
-        print(hexadecimal(try RoleFolder.read(options.wallet).publicKey.array))
+        print(hexadecimal(try options.read().publicKey.array))
+    }
+}
+
+/// Seals a key by another passphrase, or by none.
+struct WalletPassphraseCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "passphrase", abstract: "Seal a key by a passphrase, by another one, or by none any more.",
+        discussion: """
+            Examples:
+              tunic wallet passphrase --wallet wallet.key --new-passphrase-file passphrase
+              tunic wallet passphrase --wallet /var/lib/tunic/identity.key --new-passphrase-file passphrase
+              tunic wallet passphrase --wallet wallet.key --passphrase-file old --new-passphrase-file new
+              tunic wallet passphrase --wallet wallet.key --passphrase-file old
+
+            It works for every key: a node's and an authority's too. The new file takes the place of the old one at once; \
+            what a disk or a backup still has of the old one is as it was.
+            """)
+
+    @OptionGroup var options: WalletOptions
+
+    @Option(
+        name: .customLong("new-passphrase-file"),
+        help: ArgumentHelp("What holds the new passphrase; without it the key is sealed no more.", valueName: "file"))
+    var newFile: String?
+
+    mutating func validate() throws {
+        guard newFile != nil || options.passphrase.file != nil else {
+            throw ValidationError("name the new passphrase's file with --new-passphrase-file")
+        }
+    }
+
+    func run() throws {
+        Sodium.initialize()
+        let key = try options.read()
+        let new: Passphrase? = if let newFile { try PassphraseFile.read(newFile) } else { nil }
+        try RoleFolder.replace(key, at: options.wallet, passphrase: new)
+        print(newFile == nil ? "sealed no more" : "sealed")
     }
 }

@@ -1,4 +1,5 @@
 internal import Control
+internal import Directory
 internal import Registry
 internal import Relay
 internal import Wire
@@ -9,11 +10,16 @@ final class LedgerAnswers {
     private static let limit = 256
 
     private let ledger: LedgerService
+    /// What this node found of others by its own tests.
+    private let tests: () -> [NodeTest]
     private var reports: [String: OperationReport] = [:]
     /// The operations of `reports`, the oldest first.
     private var order: [String] = []
 
-    init(_ ledger: LedgerService) { self.ledger = ledger }
+    init(_ ledger: LedgerService, tests: @escaping () -> [NodeTest]) {
+        self.ledger = ledger
+        self.tests = tests
+    }
 
     /// The answer to a command about the ledger; nil for others.
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
@@ -42,6 +48,7 @@ final class LedgerAnswers {
             list = state.nodes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         }
         let now = max(state.time, currentTime().seconds)
+        let own = Dictionary(tests().map { ($0.node, $0) }) { first, _ in first }
         return .report(
             NodesReport(
                 height: state.height, time: state.time, fullStake: state.parameters.fullStake, pool: state.pool,
@@ -52,6 +59,7 @@ final class LedgerAnswers {
                         uptime: node.standing == .active ? now - min(now, node.creditTime) : 0,
                         credit: node.credit(at: now, state.parameters))
                     report.lastTest = node.reports.map(\.time).max().map { now - min(now, $0) }
+                    report.add(own[id])
                     report.capacity = node.capacity
                     report.leavesAt = node.leavesAt == 0 ? nil : node.leavesAt
                     if argument != nil {
@@ -103,5 +111,40 @@ final class LedgerAnswers {
     private func keep(_ report: OperationReport) {
         if reports.updateValue(report, forKey: report.operation) == nil { order.append(report.operation) }
         if order.count > Self.limit { reports[order.removeFirst()] = nil }
+    }
+}
+
+extension NodesReport.Node {
+    /// Adds what this node's own tests say.
+    mutating func add(_ test: NodeTest?) {
+        guard let test else { return }
+        func seconds(_ span: TimeSpan) -> UInt64 { UInt64(max(0, span.inSeconds)) }
+        lastTest = min(lastTest ?? .max, seconds(test.sinceTest))
+        lastPass = test.sincePass.map(seconds)
+        marks = test.marks
+        if capacity == nil { capacity = test.capacity }
+    }
+}
+
+extension NodesReport {
+    /// The nodes of a network without a ledger, as the trusted snapshot has them.
+    init(_ snapshot: Snapshot, _ tests: [NodeTest]) {
+        let own = Dictionary(tests.map { ($0.node, $0) }) { first, _ in first }
+        self.init(
+            height: snapshot.height, time: snapshot.time.seconds, fullStake: 0, pool: 0,
+            nodes: snapshot.entries.map { entry in
+                let state =
+                    switch entry.state {
+                    case .staked: "active"
+                    case .suspended: "decommissioned"
+                    default: "unknown"
+                    }
+                var node = Node(
+                    id: entry.node.description, state: state, operator: hexadecimal(entry.operatorID.array), stake: 0,
+                    fee: 0, uptime: 0, credit: 0)
+                node.capacity = entry.weight
+                node.add(own[entry.node])
+                return node
+            })
     }
 }

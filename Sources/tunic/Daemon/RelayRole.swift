@@ -30,7 +30,9 @@ final class RelayRole: Role {
         let oxend = try Self.oxend(settings)
         let key =
             if let oxend { try OxendRegistry.key(of: oxend) } else {
-                try RoleFolder.readKey(settings.text("relay.key"), in: folder)
+                try RoleFolder.readKey(
+                    settings.text("relay.key"), in: folder,
+                    passphrase: PassphraseFile.read(settings.text("relay.passphrase_file")))
             }
         node = NodeID(key.publicKey)
         daemon = oxend.map {
@@ -46,7 +48,7 @@ final class RelayRole: Role {
         } catch {
             throw Failure.starting(error, at: configuration.listen.map(\.description), option: "--listen")
         }
-        ledger = relay.ledger.map { LedgerAnswers($0) }
+        ledger = relay.ledger.map { [relay] in LedgerAnswers($0) { relay.nodeTests } }
         account = MonthAccount(folder: folder)
         account.limit(settings)
         if let daemon {
@@ -67,7 +69,8 @@ final class RelayRole: Role {
         guard network.ledger != nil else {
             throw Failure(.configuration, "--authority has a meaning in a network with a ledger only")
         }
-        return try RoleFolder.read(path)
+        let passphrase = try PassphraseFile.read(settings.text("relay.authority_passphrase_file"))
+        return try RoleFolder.read(path, passphrase: passphrase)
     }
 
     /// The daemon beside which the relay runs, where there is one.
@@ -156,7 +159,16 @@ final class RelayRole: Role {
         return report
     }
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
-        command == .check ? .report(checkReport()) : ledger?.answer(command, argument)
+        if command == .check { return .report(checkReport()) }
+        if let reply = ledger?.answer(command, argument) { return reply }
+        guard command == .nodes else { return nil }
+        let report = NodesReport(relay.trustedSnapshot, relay.nodeTests)
+        guard let argument else { return .report(report) }
+        guard let node = report.nodes.first(where: { $0.id == argument }) else {
+            return .refusal("the registry has no node \(argument.prefix(80))")
+        }
+        return .report(
+            NodesReport(height: report.height, time: report.time, fullStake: 0, pool: 0, nodes: [node]))
     }
 
     /// Whether the relay can serve; to be asked for again until it is done.

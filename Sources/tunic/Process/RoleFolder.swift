@@ -13,12 +13,16 @@ enum RoleFolder {
     }
 
     /// Reads the node's key: the one at `path` where that is given, else systemd's credential, else that of the folder.
-    static func readKey(_ path: String? = nil, in folder: String) throws(Failure) -> SigningKey {
+    static func readKey(
+        _ path: String? = nil, in folder: String, passphrase: borrowing Passphrase? = nil
+    ) throws(Failure) -> SigningKey {
         let credential = Files.environment("CREDENTIALS_DIRECTORY").map { "\($0)/\(KeyFile.name)" }
         let isCredential = path == nil && credential.map(Files.exists) ?? false
         do {
-            if isCredential, let credential { return try KeyFile.load(credential, isCredential: true) }
-            return try KeyFile.load(path ?? "\(folder)/\(KeyFile.name)")
+            if isCredential, let credential {
+                return try KeyFile.load(credential, isCredential: true, passphrase: passphrase)
+            }
+            return try KeyFile.load(path ?? "\(folder)/\(KeyFile.name)", passphrase: passphrase)
         } catch {
             if case .missing(let path) = error {
                 throw Failure(
@@ -31,23 +35,40 @@ enum RoleFolder {
     }
 
     /// Reads the key of an authority or an account.
-    static func read(_ path: String) throws(Failure) -> SigningKey {
+    static func read(_ path: String, passphrase: borrowing Passphrase? = nil) throws(Failure) -> SigningKey {
         do {
-            return try KeyFile.load(path)
+            return try KeyFile.load(path, passphrase: passphrase)
         } catch {
             throw Failure.of(error)
         }
     }
 
     /// Writes a new node's key.
-    static func writeKey(_ key: borrowing SigningKey, in folder: String) throws(Failure) {
-        try write(key, to: "\(folder)/\(KeyFile.name)")
+    static func writeKey(
+        _ key: borrowing SigningKey, in folder: String, passphrase: borrowing Passphrase? = nil
+    ) throws(Failure) {
+        try write(key, to: "\(folder)/\(KeyFile.name)", passphrase: passphrase)
     }
 
     /// Writes a new key to `path`, where nothing may be.
-    static func write(_ key: borrowing SigningKey, to path: String) throws(Failure) {
+    static func write(
+        _ key: borrowing SigningKey, to path: String, passphrase: borrowing Passphrase? = nil
+    ) throws(Failure) {
         do {
-            try KeyFile.save(key, to: path)
+            try KeyFile.save(key, to: path, passphrase: passphrase)
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+}
+
+extension RoleFolder {
+    /// Writes the key in place of its file, sealed by another passphrase or by none.
+    static func replace(
+        _ key: borrowing SigningKey, at path: String, passphrase: borrowing Passphrase?
+    ) throws(Failure) {
+        do {
+            try KeyFile.replace(key, at: path, passphrase: passphrase)
         } catch {
             throw Failure.of(error)
         }
@@ -59,7 +80,7 @@ extension Failure {
     static func of(_ error: StoreError) -> Failure {
         let code: Code =
             switch error {
-            case .tooOpen, .notOwned, .readOnly: .permission
+            case .tooOpen, .notOwned, .readOnly, .sealed, .wrongPassphrase: .permission
             case .wrongKind, .damaged, .tooNew: .data
             case .inUse: .inUse
             case .alreadyExists: .cannotCreate

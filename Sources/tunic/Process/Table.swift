@@ -5,6 +5,9 @@ struct Table {
     /// Adds a row.
     mutating func add(_ cells: String...) { rows.append(cells) }
 
+    /// Adds a row.
+    mutating func add(_ cells: [String]) { rows.append(cells) }
+
     /// The lines, with two spaces between columns and none at the end.
     var lines: [String] {
         let columns = rows.map(\.count).max() ?? 0

@@ -1,0 +1,216 @@
+"""Keys on disk and in memory: sealed by a passphrase, out of dumps and swap, and nowhere else.
+
+The part about memory needs root, to run a relay as a user without rights and to look at it as the same user.
+"""
+
+import ctypes
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from devnet import ask, binary, wait_until
+from network import Network, free_port
+
+PASSPHRASE = "correct horse battery staple"
+NOBODY = 65534
+
+
+def tunic(*arguments, **options):
+    done = subprocess.run(
+        [binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, **options)
+    return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+class Wallets(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = pathlib.Path(temporary.name)
+        self.secret = self.write("secret", PASSPHRASE + "\n")
+
+    def write(self, name, text, mode=0o600):
+        path = self.folder / name
+        path.write_text(text)
+        path.chmod(mode)
+        return path
+
+    def test_k2_a_wallet_is_sealed_by_a_passphrase(self):
+        wallet = self.folder / "wallet.key"
+        status, account, err = tunic("wallet", "new", "--wallet", wallet, "--passphrase-file", self.secret)
+        self.assertEqual((status, len(account)), (0, 64), err)
+        self.assertEqual(oct(wallet.stat().st_mode & 0o777), "0o600")
+        self.assertEqual(wallet.read_bytes()[:8], b"tunicid2")
+        show = ("wallet", "show", "--wallet", wallet)
+        self.assertEqual(tunic(*show, "--passphrase-file", self.secret)[:2], (0, account))
+        # By an open descriptor, which no other process sees.
+        read, write = os.pipe()
+        os.write(write, PASSPHRASE.encode())
+        os.close(write)
+        self.assertEqual(tunic(*show, "--passphrase-file", f"fd:{read}", pass_fds=[read])[:2], (0, account))
+        os.close(read)
+        # What does not open it is said in one line.
+        for arguments, words in (
+            ((), "is sealed by a passphrase; name a file that holds it with --passphrase-file"),
+            (("--passphrase-file", self.write("wrong", "incorrect horse")), "the passphrase does not open"),
+            (("--passphrase-file", self.write("empty", "\n")), "holds no passphrase"),
+            (("--passphrase-file", self.write("open", PASSPHRASE, 0o644)), "chmod 600"),
+            (("--passphrase-file", self.write("long", "x" * 1025)), "1024 bytes are allowed"),
+            (("--passphrase-file", "fd:x"), "names no descriptor"),
+            (("--passphrase-file", self.folder / "none"), "No such file"),
+        ):
+            status, out, err = tunic(*show, *arguments)
+            self.assertNotEqual(status, 0, words)
+            self.assertEqual((out, len(err.splitlines())), ("", 1), err)
+            self.assertIn(words, err)
+            self.assertNotIn("horse", err)
+
+    def test_k2_a_passphrase_is_changed_and_taken_away(self):
+        wallet, other = self.folder / "wallet.key", self.write("other", "another one")
+        account = tunic("wallet", "new", "--wallet", wallet)[1]
+        change = ("wallet", "passphrase", "--wallet", wallet)
+        self.assertEqual(tunic(*change, "--new-passphrase-file", self.secret)[:2], (0, "sealed"))
+        self.assertNotEqual(tunic(*change, "--new-passphrase-file", other)[0], 0)
+        self.assertNotEqual(tunic(*change, "--passphrase-file", other, "--new-passphrase-file", other)[0], 0)
+        self.assertEqual(
+            tunic(*change, "--passphrase-file", self.secret, "--new-passphrase-file", other)[:2], (0, "sealed"))
+        self.assertEqual(
+            tunic("wallet", "show", "--wallet", wallet, "--passphrase-file", other)[:2], (0, account))
+        self.assertEqual(tunic(*change, "--passphrase-file", other)[:2], (0, "sealed no more"))
+        self.assertEqual(tunic("wallet", "show", "--wallet", wallet)[:2], (0, account))
+        self.assertEqual([path.name for path in self.folder.glob("*.new")], [])
+
+
+class Nodes(unittest.TestCase):
+    def setUp(self):
+        self.network = Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=0)
+        self.network.__enter__()
+        self.addCleanup(self.network.__exit__)
+        self.node = self.network.folder / "net" / "node-1"
+        self.secret = self.network.folder / "secret"
+        self.secret.write_text(PASSPHRASE)
+        self.secret.chmod(0o600)
+
+    def command(self, *arguments):
+        return [binary(), "relay", "--network", str(self.network.file), "--data", str(self.node), "--listen",
+                self.network.addresses[0][0], *map(str, arguments)]
+
+    def start(self, *arguments, **options):
+        process = subprocess.Popen(
+            self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            **options)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def status(self):
+        try:
+            return ask(str(self.node / "control.sock"), "status")
+        except OSError:
+            return None
+
+    def test_k2_a_node_starts_by_a_passphrase_from_a_file_a_descriptor_or_systemd(self):
+        key = self.node / "identity.key"
+        plain = key.read_bytes()
+        self.assertEqual(tunic("wallet", "passphrase", "--wallet", key, "--new-passphrase-file", self.secret)[0], 0)
+        self.assertNotIn(plain[8:40], key.read_bytes())
+        credentials = self.network.folder / "credentials"
+        credentials.mkdir(0o700)
+        shutil.copy(self.secret, credentials / "passphrase")
+        (credentials / "passphrase").chmod(0o440)
+        read, write = os.pipe()
+        os.write(write, PASSPHRASE.encode() + b"\n")
+        os.close(write)
+        ids = []
+        for arguments, options in (
+            (("--passphrase-file", self.secret), {}),
+            (("--passphrase-file", f"fd:{read}"), {"pass_fds": [read]}),
+            ((), {"env": {**os.environ, "CREDENTIALS_DIRECTORY": str(credentials)}}),
+        ):
+            process = self.start(*arguments, **options)
+            ids.append(wait_until(self.status, 30)["node"])
+            # Neither arguments nor environment hold it.
+            for name in ("cmdline", "environ"):
+                path = pathlib.Path(f"/proc/{process.pid}/{name}")
+                self.assertNotIn(b"horse", path.read_bytes() if os.geteuid() == 0 or name == "cmdline" else b"")
+            process.kill()
+            process.wait()
+        os.close(read)
+        self.assertEqual(len(set(ids)), 1)
+        # Without, or with a wrong one, it ends with one line.
+        wrong = self.network.folder / "wrong"
+        wrong.write_text("incorrect")
+        wrong.chmod(0o600)
+        for arguments, words in (((), "--passphrase-file"), (("--passphrase-file", wrong), "does not open")):
+            done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=30)
+            self.assertEqual(done.returncode, 77, done.stderr)
+            self.assertIn(words, done.stderr)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to become another user")
+    def test_k3_memory_is_neither_dumped_nor_swapped_nor_read(self):
+        # As a user without rights: root's own look proves nothing.
+        self.network.folder.chmod(0o755)
+        (self.network.folder / "net").chmod(0o755)
+        self.network.file.chmod(0o644)
+        for path in [self.node, *self.node.iterdir()]:
+            os.chown(path, NOBODY, NOBODY)
+        reachable = self.network.folder / "tunic"
+        shutil.copy(binary(), reachable)
+        command = self.command()
+        command[0] = str(reachable)
+
+        def unprivileged():
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=unprivileged)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        wait_until(self.status, 30)
+        proc = pathlib.Path(f"/proc/{process.pid}")
+        limits = next(line for line in (proc / "limits").read_text().splitlines() if line.startswith("Max core file size"))
+        self.assertEqual(limits.split()[4:6], ["0", "0"])
+        fields = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
+        self.assertEqual(int(fields["Uid"].split()[0]), NOBODY)
+        # The node's key and what comes of it for links lie in pages that are not swapped.
+        self.assertGreaterEqual(int(fields["VmLck"].split()[0]), 4)
+        # Not dumpable: the same user can neither read the memory nor attach nor look at descriptors.
+        self.assertEqual((proc / "mem").stat().st_uid, 0)
+        self.assertEqual(self.seen_by(unprivileged, process.pid), [])
+
+    @staticmethod
+    def seen_by(become, pid):
+        """What another process of that user gets of the process: from a fork, for Python itself may be out of its reach."""
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                become()
+                seen = []
+                for name in ("mem", "maps", "environ", "auxv", "fd/0", "map_files"):
+                    try:
+                        path = f"/proc/{pid}/{name}"
+                        os.listdir(path) if name == "map_files" else os.close(os.open(path, os.O_RDONLY))
+                        seen.append(name)
+                    except OSError:
+                        pass
+                # 16 is PTRACE_ATTACH.
+                if ctypes.CDLL(None, use_errno=True).ptrace(16, pid, 0, 0) == 0:
+                    seen.append("ptrace")
+                os.write(write, " ".join(seen).encode() or b"-")
+            finally:
+                os._exit(0)
+        os.close(write)
+        os.waitpid(child, 0)
+        with os.fdopen(read) as answer:
+            text = answer.read()
+        return [] if text == "-" else text.split() or ["nothing was looked at"]
+
+
+if __name__ == "__main__":
+    unittest.main()

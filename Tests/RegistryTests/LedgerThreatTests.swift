@@ -1,0 +1,123 @@
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Registry
+
+/// What hostile sources of blocks, and an authority's old backup, do to a node: nothing, and its operator is told.
+@Suite struct LedgerThreatTests {
+    private let realm = Realm()
+
+    /// A follower with `count` blocks, and what it was sent.
+    private func follower(_ count: Int) throws -> (node: LedgerNode, blocks: [FinalBlock]) {
+        var chain = LedgerChain(realm.rules)
+        var blocks: [FinalBlock] = []
+        for number in 0..<UInt64(count) {
+            let block = realm.sealed(chain.draft([], time: start + number * 2))
+            try chain.append(block, now: start + 100)
+            blocks.append(block)
+        }
+        let node = LedgerNode(
+            node: NodeID(key(4000).publicKey), chain: chain, epochs: EpochSnapshots(seconds: 10), authority: nil)
+        return (node, blocks)
+    }
+
+    /// Another chain by the same authorities' keys, as 2k − n that sign twice could make it.
+    private func branch(after blocks: ArraySlice<FinalBlock>, count: Int) throws -> [FinalBlock] {
+        var chain = LedgerChain(realm.rules)
+        for block in blocks { try chain.append(block, now: start + 100) }
+        return try (0..<UInt64(count)).map { number in
+            let block = realm.sealed(chain.draft([], time: chain.state.time + 3 + number))
+            try chain.append(block, now: start + 100)
+            return block
+        }
+    }
+
+    /// Has `node` ask, and answers with `body`; what it then does.
+    private func feed(_ body: [UInt8], to node: inout LedgerNode, now: UInt64 = start + 100) -> [LedgerNode.Action] {
+        let asked = node.announced(.max, by: NodeID(key(3001).publicKey), now: now * 1_000)
+        guard case .ask(_, .blocks(let above), let question)? = asked.last else {
+            Issue.record("it did not ask")
+            return []
+        }
+        #expect(above == node.chain.height)
+        return node.answered(question, body, now: now * 1_000)
+    }
+
+    @Test func p5WhatALyingSourceSendsIsRefusedAndSaid() throws {
+        let (good, blocks) = try follower(4)
+        let fork = try branch(after: blocks[..<2], count: 3)
+        let sealed = try branch(after: blocks[...], count: 1)[0]
+        var signatures = sealed.signatures
+        signatures[1] = AuthoritySignature(authority: 1, bytes: signatures[0].bytes)
+        let spoiled = FinalBlock(sealed.block, signatures: signatures)
+        let next = try branch(after: blocks[...], count: 2)
+        var ahead = LedgerChain(realm.rules)
+        for block in blocks { try ahead.append(block, now: start + 100) }
+        let future = realm.sealed(ahead.draft([], time: start + 500))
+        let cases: [(answer: [UInt8], name: String)] = [
+            (FinalBlock.encodeList([fork[2].encoded()]), "fork"),
+            (FinalBlock.encodeList([fork[1].encoded()]), "fork"),
+            (FinalBlock.encodeList([blocks[0].encoded()]), "rollback"),
+            (FinalBlock.encodeList([fork[0].encoded()]), "rollback"),
+            (FinalBlock.encodeList([next[1].encoded()]), "gap"),
+            (FinalBlock.encodeList([spoiled.encoded()]), "wrongSignature"),
+            (FinalBlock.encodeList([realm.sealed(next[0].block, by: [0, 1]).encoded()]), "tooFewSignatures"),
+            (FinalBlock.encodeList([future.encoded()]), "fromTheFuture"),
+            ([UInt8](repeating: 0x5b, count: 300), "unreadable"),
+        ]
+        for (answer, name) in cases {
+            var node = good
+            let (head, digest) = (node.chain.head, node.chain.state.digest)
+            let actions = feed(answer, to: &node)
+            // Told to the log by an action, and to `tunic status` as long as it is so; nothing goes to disk or to others.
+            let text = "A block of the ledger was refused: \(name)"
+            #expect(actions.count == 1, "\(name): \(actions)")
+            guard case .warn(let said)? = actions.first else {
+                Issue.record("\(name) is not said")
+                continue
+            }
+            #expect(said.hasPrefix(text) && node.problem == said, "\(said)")
+            #expect(node.chain.head == head && node.chain.state.digest == digest, "\(name)")
+            // Once more is no second line in the log; the true next block ends it.
+            #expect(feed(answer, to: &node).isEmpty, "\(name)")
+            let taken = feed(FinalBlock.encodeList([next[0].encoded()]), to: &node)
+            #expect(node.problem == nil && node.chain.height == 5 && !taken.isEmpty, "\(name)")
+        }
+    }
+
+    @Test func p5ASilentSourceChangesNothingAndAnotherIsAsked() throws {
+        var (node, _) = try follower(2)
+        let head = node.chain.head
+        var questions = 0
+        for second in 0..<20 as Range<UInt64> {
+            for action in node.tick(now: (start + 10 + second) * 1_000) {
+                guard case .ask(let other, .blocks, let id) = action else { continue }
+                // Any neighbour, not the one that was silent.
+                #expect(other == nil)
+                questions += 1
+                #expect(node.answered(id, nil, now: (start + 10 + second) * 1_000).isEmpty)
+            }
+        }
+        #expect(questions >= 8 && node.chain.head == head && node.problem == nil)
+    }
+
+    /// An authority whose file is put back to a backup of earlier blocks fetches the rest, and no height gets two blocks.
+    @Test(arguments: 1...3 as ClosedRange<UInt64>) func anAuthorityComesBackFromABackup(_ seed: UInt64) {
+        let town = LedgerSimulation(realm, followers: 1, seed: seed)
+        town.run(for: 15_000)
+        let backup = town.disks[1]
+        let kept = backup.blocks.count
+        town.run(for: 21_000 + seed * 700)
+        town.kill(1, for: nil)
+        town.disks[1] = backup
+        town.run(for: 4_000)
+        town.revive(1)
+        #expect(town.nodes[1]!.chain.height == UInt64(kept))
+        town.run(for: 20_000)
+        #expect(town.nodes[1]!.chain.height > UInt64(kept) + 15)
+        #expect(town.warnings.isEmpty, "\(town.warnings)")
+        // The simulation records an issue where two blocks of one height are final.
+        #expect(town.finals.count == Int(town.height))
+    }
+}
