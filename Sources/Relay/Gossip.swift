@@ -26,6 +26,9 @@ final class Gossip {
     static let answerBytes = 15 << 20
     /// The most descriptors that wait for their check.
     static let maximumWaiting = 16_384
+    /// Up to how many bytes a list is read at once, and how many longer ones may be read at a time.
+    private static let shortBody = 16_384
+    private static let readingLimit = 8
 
     private let links: Links
     private let loop: Loop
@@ -37,6 +40,7 @@ final class Gossip {
     /// Descriptors whose signatures are to be checked, and where they came from.
     private var waiting: [(signed: SignedDescriptor, from: LinkID)] = []
     private var isChecking = false
+    private var reading = 0
     /// Links to nodes that are up.
     private var neighbours: [NodeID: LinkID] = [:]
     /// Nodes of the bootstrap list that have not heard of our present descriptor yet.
@@ -178,9 +182,24 @@ final class Gossip {
     // MARK: Messages
 
     /// Takes descriptors from a neighbour, checks their signatures on another thread, and passes on those that are news.
+    ///
+    /// Long lists are read there too: one of 2,000 descriptors takes longer to look through than a packet may wait.
     func take(_ body: [UInt8], from link: LinkID) {
-        guard let list = try? SignedDescriptor.decodeList(body.rawSpan) else { return }
-        let news = list.filter { $0.descriptor.node != node && (try? descriptors.isNews($0, at: links.time)) == true }
+        let (held, time, own) = (descriptors, links.time, node)
+        @Sendable func news() -> [SignedDescriptor] {
+            let list = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
+            return list.filter { $0.descriptor.node != own && (try? held.isNews($0, at: time)) == true }
+        }
+        guard body.count > Self.shortBody else { return add(news(), from: link) }
+        guard reading < Self.readingLimit else { return }
+        reading += 1
+        loop.work(news) { [weak self] in
+            self?.reading -= 1
+            self?.add($0, from: link)
+        }
+    }
+
+    private func add(_ news: [SignedDescriptor], from link: LinkID) {
         guard !news.isEmpty, waiting.count + news.count <= Self.maximumWaiting else { return }
         waiting += news.map { ($0, link) }
         check()
@@ -188,17 +207,16 @@ final class Gossip {
 
     private func check() {
         guard !isChecking, !waiting.isEmpty else { return }
-        // What came twice meanwhile is checked once.
-        var seen: Set<[UInt8]> = []
-        let batch = waiting.filter {
-            (try? descriptors.isNews($0.signed, at: links.time)) == true && seen.insert($0.signed.bytes).inserted
-        }
+        let (batch, held, time, id) = (waiting, descriptors, links.time, network.id)
         waiting.removeAll()
-        guard !batch.isEmpty else { return }
         isChecking = true
-        let id = network.id
         loop.work {
-            batch.filter { $0.signed.isAuthentic(network: id) }
+            // What came twice meanwhile is checked once.
+            var seen: Set<[UInt8]> = []
+            return batch.filter {
+                (try? held.isNews($0.signed, at: time)) == true && seen.insert($0.signed.bytes).inserted
+                    && $0.signed.isAuthentic(network: id)
+            }
         } completion: { [weak self] good in
             guard let self else { return }
             isChecking = false
@@ -210,11 +228,12 @@ final class Gossip {
 
     private func send(_ list: [SignedDescriptor], except link: LinkID?) {
         let others = neighbours.filter { $0.value != link }
+        // What is longer than one message may be is left to the others' questions.
+        let isShort = list.reduce(0) { $0 + $1.bytes.count + 2 } <= ControlMessage.publish.longestBody
+        let body = isShort ? SignedDescriptor.encodeList(list) : []
         for (peer, other) in others.shuffled().prefix(Self.fanout) {
             if list.count == 1, list[0].descriptor.node == node { untold.remove(peer) }
-            // What is longer than one message may be is left to the others' questions.
-            let body = SignedDescriptor.encodeList(list)
-            if body.count <= ControlMessage.publish.longestBody { links.send(on: other, .publish, body: body) }
+            if isShort { links.send(on: other, .publish, body: body) }
         }
     }
 

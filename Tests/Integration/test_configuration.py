@@ -144,7 +144,7 @@ class Running(Folder):
             process.wait()
             process.stderr.close()
 
-    def test_a_reload_is_all_or_nothing(self):
+    def test_k10_a_reload_is_all_or_nothing(self):
         """K10: a broken file changes nothing, and what cannot change is said."""
         self.client()
         process = self.start()

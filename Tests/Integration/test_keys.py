@@ -1,4 +1,4 @@
-"""Keys on disk and in memory: sealed by a passphrase, out of dumps and swap, and nowhere else.
+"""Keys on disk and in memory: sealed by a passphrase, out of dumps and swap, and nowhere else. And a clock that jumps.
 
 The part about memory needs root, to run a relay as a user without rights and to look at it as the same user.
 """
@@ -7,8 +7,12 @@ import ctypes
 import os
 import pathlib
 import shutil
+import signal
+import socket
 import subprocess
 import tempfile
+import threading
+import time
 import unittest
 
 from devnet import ask, binary, wait_until
@@ -210,6 +214,131 @@ class Nodes(unittest.TestCase):
         with os.fdopen(read) as answer:
             text = answer.read()
         return [] if text == "-" else text.split() or ["nothing was looked at"]
+
+
+# What a process asks for the wall clock is ahead by as many seconds as the file that CLOCK_FILE names has.
+CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+static long ahead(void) {
+    long seconds = 0;
+    FILE *file = fopen(getenv("CLOCK_FILE"), "r");
+    if (file) { if (fscanf(file, "%ld", &seconds) != 1) seconds = 0; fclose(file); }
+    return seconds;
+}
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, time);
+    if (clock == CLOCK_REALTIME) time->tv_sec += ahead();
+    return result;
+}
+int gettimeofday(struct timeval *time, void *zone) {
+    struct timespec now;
+    int result = clock_gettime(CLOCK_REALTIME, &now);
+    time->tv_sec = now.tv_sec; time->tv_usec = now.tv_nsec / 1000;
+    return result;
+}
+time_t time(time_t *to) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (to) *to = now.tv_sec;
+    return now.tv_sec;
+}
+"""
+
+
+@unittest.skipUnless(shutil.which("cc"), "needs a C compiler for a clock that jumps")
+class Clocks(unittest.TestCase):
+    def test_k11_a_clock_that_jumps_ends_nothing(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        folder = pathlib.Path(temporary.name)
+        (folder / "clock.c").write_text(CLOCK)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "clock.so", folder / "clock.c", "-ldl"], check=True)
+        ahead = folder / "ahead"
+
+        def jump(seconds):
+            (folder / "new").write_text(str(seconds))
+            (folder / "new").replace(ahead)
+
+        jump(0)
+        prefix = ["env", f"LD_PRELOAD={folder}/clock.so", f"CLOCK_FILE={ahead}"]
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as network:
+            network.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in network.nodes), 30)
+            network.start_client(prefix=prefix)
+            wait_until(lambda: network.client.status()["ready"], 30)
+            with Echo() as echo:
+                host, _, port = network.client.status()["socks"][0].rpartition(":")
+                stream = socks(host, int(port), echo.port)
+                for seconds in (0, 86_400, -86_400, 10 * 365 * 86_400, 3_600, 0):
+                    jump(seconds)
+                    if seconds > 10**8:
+                        # The log's own times show that the clock has jumped.
+                        os.kill(network.client.process.pid, signal.SIGHUP)
+                        year = str(time.gmtime(time.time() + seconds).tm_year)
+                        wait_until(lambda: f"\n{year}-" in network.client.log.read_text(), 10)
+                    # What is open goes on, and paths are there for what is new.
+                    for _ in range(3):
+                        stream.sendall(b"x" * 1_000)
+                        received = b""
+                        while len(received) < 1_000:
+                            part = stream.recv(1_000)
+                            self.assertTrue(part, f"closed when the clock was {seconds} s ahead")
+                            received += part
+                    wait_until(lambda: network.client.status()["ready"], 20)
+                    socks(host, int(port), echo.port).close()
+                stream.close()
+
+
+class Echo:
+    """A TCP server that sends back what comes."""
+
+    def __enter__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    @staticmethod
+    def serve(connection):
+        with connection:
+            try:
+                while data := connection.recv(65_536):
+                    connection.sendall(data)
+            except OSError:
+                pass
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+def socks(host, port, destination):
+    """A connection through the client to a port of this machine."""
+    stream = socket.create_connection((host, port), 20)
+    stream.sendall(b"\x05\x01\x00")
+    assert stream.recv(2) == b"\x05\x00"
+    stream.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + destination.to_bytes(2, "big"))
+    reply = b""
+    while len(reply) < 10:
+        part = stream.recv(10 - len(reply))
+        assert part, reply
+        reply += part
+    assert reply[1] == 0, reply
+    return stream
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ import Wire
         check(links.nextDeadline == nil)
     }
 
-    @Test("the clock is the median of what nodes say, and one of them cannot move it far") func clock() {
+    @Test("K11: the clock is the median of what nodes say, and one of them cannot move it far") func clock() {
         var clock = ClockEstimate(wallClock: UnixTime(seconds: 1_000), now: start)
         check(clock.time(at: start + .seconds(5)) == UnixTime(seconds: 1_005))
         let nodes = (0..<5).map { Bytes32(copying: [UInt8](repeating: $0, count: 32).rawSpan) }
