@@ -102,7 +102,7 @@ import Wire
         #expect(!client.send(on: link.near, pathID: 5, first: 0))
     }
 
-    @Test("closing tells the peer") func close() throws {
+    @Test("K7: closing tells the peer") func close() throws {
         let harness = try Harness()
         let node = try harness.node()
         let client = try harness.client()
@@ -117,7 +117,7 @@ import Wire
         #expect(counts == (0, 0))
     }
 
-    @Test("closing everything tells all peers and ends handshakes") func closeAll() throws {
+    @Test("K7: closing everything tells all peers and ends handshakes") func closeAll() throws {
         let harness = try Harness()
         let node = try harness.node()
         let a = try harness.client()
