@@ -119,7 +119,9 @@ let package = Package(
         tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("LinkTests", ["Link", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("LinksTests", ["Links", "Link", "LoopTesting", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
-        tests("SessionsTests", ["Sessions", "Onion", "OnionCrypto", "VectorFiles", "Wire"]),
+        tests(
+            "SessionsTests",
+            ["Sessions", "Onion", "OnionCrypto", "Transport", "EventLoop", "LoopTesting", "VectorFiles", "Wire"]),
         tests("TransportTests", ["Transport", "Wire"]),
         tests(
             "RelayTests",

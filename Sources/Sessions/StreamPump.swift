@@ -127,13 +127,16 @@ public final class StreamPump: ByteStreamDelegate {
 
     /// What the session takes now, if that is enough to be worth while; if not, reading goes on when it says so.
     ///
-    /// Asked only when there is something to read, so that streams that idle have no part in what room there is. A session that
-    /// will take nothing any more does not stop the reading, which tells of the socket's end.
+    /// Only a socket that has something to read waits for room: what a stream is promised is nobody else's until it writes. A
+    /// session that will take nothing any more does not stop the reading, which tells of the socket's end.
     public func streamReadLimit(_ stream: ByteStream) -> Int {
         guard !isOver, let session, session.connection.isSending(id) else { return .max }
-        let room = session.connection.sendCapacity(id, atLeast: Self.leastRead)
-        if room == 0 { session.touch() }
-        return room
+        let room = session.connection.sendCapacity(id, atLeast: 0)
+        guard room < Self.leastRead else { return room }
+        // The look is behind a read that has just filled its buffer. What comes this very moment goes to `pending`.
+        guard stream.hasBytesToRead else { return 1 }
+        session.touch()
+        return session.connection.sendCapacity(id, atLeast: Self.leastRead)
     }
 
     /// Hands what the socket read to the session, and stops reading if it does not take all.

@@ -1,5 +1,6 @@
 """The binary as processes: a whole network on loopback, real clients, real kills."""
 import concurrent.futures
+import contextlib
 import os
 import shutil
 import socket
@@ -130,6 +131,35 @@ class Routing(unittest.TestCase):
                 sock.sendall(b"get 8\n")
                 read_exactly(sock, 8)
                 self.assertEqual(sock.recv(1), b"")
+
+    def test_uploads_that_pause_leave_room_to_others(self):
+        """R5: what streams may hold together is nobody's own: 64 of one session stop in the middle, and one more goes on."""
+        size, pausing = MIB, 64
+        received = [0] * (pausing + 1)
+        with socket.create_server(("127.0.0.1", 0), backlog=128) as server, contextlib.ExitStack() as apps:
+            def read(connection):
+                with connection:
+                    place = connection.recv(1)[0]
+                    received[place] = 1
+                    while piece := connection.recv(1 << 18):
+                        received[place] += len(piece)
+
+            def accept():
+                for _ in range(pausing + 1):
+                    threading.Thread(target=read, args=(server.accept()[0],), daemon=True).start()
+
+            threading.Thread(target=accept, daemon=True).start()
+            port = server.getsockname()[1]
+
+            def send(place):
+                app = apps.enter_context(socks_connect(self.net.socks, "127.0.0.1", port))
+                app.sendall(bytes([place]) + bytes(size - 1))
+
+            with concurrent.futures.ThreadPoolExecutor(pausing) as pool:
+                list(pool.map(send, range(pausing)))
+            wait_until(lambda: received[:pausing] == [size] * pausing, 60)
+            send(pausing)
+            wait_until(lambda: received[pausing] == size, 30)
 
     def test_replies_name_the_exits_real_errors(self):
         with socket.socket() as closed:

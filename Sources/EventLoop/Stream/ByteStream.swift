@@ -298,6 +298,16 @@ public final class ByteStream: HandleOwner {
         }
     }
 
+    /// Whether bytes wait to be read; not whether the peer's end does.
+    public var hasBytesToRead: Bool {
+        var descriptor: uv_os_fd_t = -1
+        guard state == .open,
+            unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &descriptor) == 0
+        else { return false }
+        var byte: UInt8 = 0
+        return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
+    }
+
     // MARK: - Events
 
     private func fail(_ code: Int32, _ call: String) {
