@@ -11,8 +11,6 @@ public import Wire
 
 /// The client role: ports for apps, sessions by isolation key, and the paths below them.
 public final class Client {
-    /// How many apps may be connected at once; at the limit the oldest unfinished handshake goes, else the newcomer.
-    static let connectionLimit = 8_192
     /// How many isolation keys may have a session at once.
     static let sessionLimit = 256
 
@@ -39,7 +37,8 @@ public final class Client {
     private(set) var retired: [(key: IsolationKey, session: ClientSession)] = []
     /// The names under which isolation keys are shown.
     private var labels: [IsolationKey: String] = [:]
-    private var beginning: Set<IsolationKey> = []
+    /// The keys whose sessions are being begun, with what their exits must have.
+    private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
     private var lastExit: [IsolationKey: NodeID] = [:]
     private var waiting: [IsolationKey: [any SessionApp]] = [:]
     private var connections: [ObjectIdentifier: SocksConnection] = [:]
@@ -140,7 +139,7 @@ public final class Client {
             unfinished.removeAll { !$0.isUnfinished }
             unfinishedLimit = max(64, unfinished.count * 2)
         }
-        if connections.count >= Self.connectionLimit {
+        if connections.count >= configuration.appLimit {
             guard let place = unfinished.firstIndex(where: \.isUnfinished) else { return socket.close() }
             let oldest = unfinished[place]
             unfinished.removeFirst(place + 1)
@@ -162,6 +161,9 @@ public final class Client {
     /// A UDP association is over.
     func endedAssociation() { associations -= 1 }
 
+    /// How long an app may take to say what it wants.
+    var handshakeLimit: TimeSpan { configuration.handshakeLimit }
+
     /// How long a UDP association lives without a datagram.
     var udpIdle: TimeSpan { configuration.udpIdle }
 
@@ -181,7 +183,18 @@ public final class Client {
     func ended(_ connection: SocksConnection) { connections[ObjectIdentifier(connection)] = nil }
 
     /// Gives the app a stream of its isolation key's session, now or when there is one; its own deadline bounds the wait.
-    func connect(_ app: some SessionApp, isolation: IsolationKey) {
+    ///
+    /// Where that session's exit lacks what the app needs, the key has a second one to an exit that has it.
+    func connect(_ app: some SessionApp, isolation: IsolationKey, needs: Descriptor.ExitSummary = []) {
+        var (isolation, needs) = (isolation, needs)
+        if !needs.isEmpty {
+            // An exit that all of the key's streams can use, where there is one.
+            let forAll = needs.union(.ipv4)
+            let isFitting =
+                sessions[isolation].map { directory.fits($0.exit, needs) }
+                ?? beginning[isolation]?.isSuperset(of: needs) ?? directory.hasExit(with: forAll)
+            if isFitting { needs = forAll } else { isolation.needs = needs }
+        }
         if let session = sessions[isolation] {
             if session.hasRoom { return app.open(on: session.session) }
             if session.isFull { retire(isolation) }
@@ -190,9 +203,9 @@ public final class Client {
             guard let idle = longestIdle else { return app.fail() }
             idle.end()
         }
-        guard waiting[isolation]?.count ?? 0 < Self.connectionLimit else { return app.fail() }
+        guard waiting[isolation]?.count ?? 0 < configuration.appLimit else { return app.fail() }
         waiting[isolation, default: []].append(app)
-        begin(isolation)
+        begin(isolation, needs: needs)
     }
 
     /// The session that has been without streams for the longest time.
@@ -202,13 +215,15 @@ public final class Client {
         }
     }
 
-    /// Begins a session for `key` as soon as there is a path.
-    private func begin(_ key: IsolationKey) {
-        guard sessions[key] == nil, beginning.insert(key).inserted else { return }
-        pool.takeSpare(avoiding: lastExit[key]) { [weak self] path in
+    /// Begins a session for `key` as soon as there is a path, to an exit with `needs`.
+    private func begin(_ key: IsolationKey, needs: Descriptor.ExitSummary = []) {
+        guard sessions[key] == nil, beginning[key] == nil else { return }
+        let needs = needs.union(key.needs)
+        beginning[key] = needs
+        pool.takeSpare(avoiding: lastExit[key], needs: needs) { [weak self] path in
             guard let self else { return }
-            beginning.remove(key)
-            guard path.state == .ready else { return begin(key) }
+            beginning[key] = nil
+            guard path.state == .ready else { return begin(key, needs: needs) }
             let session = ClientSession(
                 turn: turn, pool: pool, path: path, payloadSize: packetSize - Packet.payloadOffset,
                 streamLimit: streamLimit, now: Instant(nanoseconds: loop.now))
@@ -285,8 +300,12 @@ public final class Client {
 
     /// The name under which a key is shown: random, and the same as long as the process runs.
     func label(of key: IsolationKey) -> String {
+        let key = key.shown
         if let label = labels[key] { return label }
-        if labels.count >= 4 * Self.sessionLimit { labels = labels.filter { sessions[$0.key] != nil } }
+        if labels.count >= 4 * Self.sessionLimit {
+            let shown = Set(sessions.keys.map(\.shown))
+            labels = labels.filter { shown.contains($0.key) }
+        }
         let letters = Array("bcdfghjkmnpqrstvwxz")
         let label = String((0..<5).map { _ in letters.randomElement() ?? "x" })
         labels[key] = label
@@ -358,9 +377,9 @@ public final class Client {
             failedBuilds: pool.failedBuilds, buildTimes: pool.buildTimes)
     }
 
-    /// What is missing, in one sentence.
+    /// What is missing or wrong, in one sentence.
     private var problem: String? {
-        guard !pool.hasReadyPath else { return nil }
+        guard !pool.hasReadyPath else { return directory.storeError.map { "What is learnt cannot be kept: \($0)." } }
         if directory.isStale {
             return "The newest snapshot of the network is too old; no node has offered a newer one."
         }

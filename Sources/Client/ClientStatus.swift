@@ -7,6 +7,10 @@ public struct ClientConfiguration: Sendable {
     public var listeners: [ProxyListener]
     /// Where DNS is answered, over UDP and TCP: addresses on the loopback.
     public var dns: [Endpoint] = []
+    /// How long an app may take to say what it wants.
+    public var handshakeLimit = TimeSpan.seconds(30)
+    /// How many apps may be connected at once; at the limit the oldest unfinished handshake goes, else the newcomer.
+    public var appLimit = 8_192
     /// How long a UDP association lives without a datagram.
     public var udpIdle = TimeSpan.seconds(300)
     /// How many hops a path has, 1 to 4.
@@ -65,7 +69,7 @@ public struct ClientStatus: Sendable {
     public var dns: [Endpoint]
     /// Whether a path is ready; otherwise `problem` says why not.
     public var isReady: Bool
-    /// What keeps it from being ready, in one sentence.
+    /// What keeps it from being ready, or is wrong all the same, in one sentence.
     public var problem: String?
     /// Links that are up.
     public var links: Int

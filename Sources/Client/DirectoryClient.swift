@@ -46,6 +46,8 @@ final class DirectoryClient {
     /// Whether a node has been asked since the start: until then guards are not replaced for want of their descriptors.
     var hasFetched = false
     private var nextSave = Instant(nanoseconds: 0)
+    /// Why the last write to the store failed; nil when it did not.
+    private(set) var storeError: StoreError?
     /// Called when descriptors have come.
     var changed: () -> Void = {}
 
@@ -117,12 +119,28 @@ final class DirectoryClient {
     /// Whether a path may go by these hops as things are chosen now.
     func mayUse(_ hops: [NodeID]) -> Bool {
         guard let last = hops.last else { return false }
-        let (selector, exit) = current()
-        return hops.allSatisfy(selector.knows) && selector.fits(last, exit)
+        let selector = current().value
+        return hops.allSatisfy(selector.knows) && selector.fits(last, .exit(.tcp))
     }
 
     /// What an exit must be able to do: TCP, and to IPv4 addresses unless no exit is.
     var exit: Terminal { current().exit }
+
+    /// Whether an exit is known that has `needs`.
+    func hasExit(with needs: Descriptor.ExitSummary) -> Bool {
+        current().value.count(for: .exit(needs.union(.tcp))) > 0
+    }
+
+    /// What an exit must be able to do for streams that need `needs` of it; what no exit has is not asked for.
+    func exit(for needs: Descriptor.ExitSummary) -> Terminal {
+        guard !needs.isEmpty else { return exit }
+        return hasExit(with: needs) ? .exit(needs.union(.tcp)) : exit
+    }
+
+    /// Whether `node` will do where an exit with `needs` is wanted: it has that, or no exit has.
+    func fits(_ node: NodeID, _ needs: Descriptor.ExitSummary) -> Bool {
+        needs.isEmpty || current().value.fits(node, exit(for: needs))
+    }
 
     /// Whether enough descriptors are known for a path of `hops` hops.
     func canChoose(hops: Int) -> Bool {
@@ -243,9 +261,12 @@ final class DirectoryClient {
                 savedHealth = rows
                 nextSave = now + .seconds(10)
             }
+            if storeError != nil { log.notice("the data folder can be written to again") }
+            storeError = nil
         } catch {
-            warn(error)
-            nextSave = now + .seconds(60)
+            if storeError == nil { warn(error) }
+            storeError = error
+            nextSave = now + .seconds(10)
         }
     }
 

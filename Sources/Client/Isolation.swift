@@ -43,6 +43,15 @@ struct IsolationKey: Hashable {
     var association: UInt64?
     /// Whether it is for look-ups of the client's DNS port.
     var isDNS = false
+    /// What its exit must have beside TCP, where the exit of the key without this has it not.
+    var needs: Descriptor.ExitSummary = []
+
+    /// The key as apps see it: with a second exit for what the first lacks it is still one.
+    var shown: IsolationKey {
+        var key = self
+        key.needs = []
+        return key
+    }
 
     /// The key for the look-ups that come to the client's DNS address number `listener`.
     init(dns listener: Int) {

@@ -35,6 +35,8 @@ final class Gossip {
     private let network: NetworkFile
     private let node: NodeID
     private let store: Store?
+    /// Why the last write to the store failed; nil when it did not.
+    private(set) var storeError: StoreError?
     private var snapshot: Snapshot
     private(set) var descriptors: DescriptorStore
     /// Descriptors whose signatures are to be checked, and where they came from.
@@ -267,16 +269,24 @@ final class Gossip {
     // MARK: Store
 
     /// Writes what has changed to the store: some at a time, or all of it at the end.
+    ///
+    /// What could not be written is tried again.
     func save(all: Bool = false) {
         nextSave = now + .seconds(10)
         guard let store, descriptors.generation != savedGeneration else { return }
         let (list, upTo) = descriptors.arrivals(after: savedGeneration, limit: all ? .max : 64)
-        savedGeneration = upTo
-        try? store.addDescriptors(list)
-        if upTo == descriptors.generation {
-            try? store.removeExpiredDescriptors(at: links.time)
-        } else {
-            nextSave = now + .seconds(1)
+        do throws(StoreError) {
+            try store.addDescriptors(list)
+            if upTo == descriptors.generation {
+                try store.removeExpiredDescriptors(at: links.time)
+            } else {
+                nextSave = now + .seconds(1)
+            }
+            savedGeneration = upTo
+            storeError = nil
+        } catch {
+            storeError = error
+            nextSave = now + .seconds(3)
         }
     }
 }

@@ -68,6 +68,7 @@ public final class Relay {
     private var aloneSince: Instant?
     /// How long that may last before it is said: links come and go with the other ends' restarts.
     private static let solitude = TimeSpan.seconds(15)
+    private var hasWarnedOfStore = false
     private var drained: (() -> Void)?
     private var drainEnd = Instant(nanoseconds: 0)
     private var isClosing = false
@@ -216,6 +217,7 @@ public final class Relay {
         let isDue = age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
         if paths.advanceKeys() || isDue { publish() }
         onProblem?(cannotServe)
+        noteStore()
         if !hasWarnedOfClock, let wrongClock {
             hasWarnedOfClock = true
             log.error("\(wrongClock)")
@@ -225,6 +227,17 @@ public final class Relay {
             close(completion: drained)
         }
         timer?.schedule(at: (now + (drained == nil ? .seconds(1) : .milliseconds(100))).nanoseconds)
+    }
+
+    /// Says once that the data folder cannot be written to, and that it can be again.
+    private func noteStore() {
+        guard (gossip.storeError != nil) != hasWarnedOfStore else { return }
+        hasWarnedOfStore.toggle()
+        if let error = gossip.storeError {
+            log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
+        } else {
+            log.notice("the data folder can be written to again")
+        }
     }
 
     /// Begins links anew when this node has become staked: those that it made before are a client's.
@@ -271,6 +284,7 @@ public final class Relay {
             return "This node is not staked: no path leads over it until its stake is full and the next epoch begins."
         }
         if let problem = epochs.problem { return "The registry: \(problem)." }
+        if let error = gossip.storeError { return "What is learnt cannot be kept: \(error)." }
         return watching.status.warning
     }
 

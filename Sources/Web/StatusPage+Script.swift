@@ -72,17 +72,20 @@ extension StatusPage {
             const samples = history_[report.role];
             const last = samples[samples.length - 1] || { in: 0, out: 0 };
             return card('Throughput', true, chart(samples), make('p', { class: 'legend' },
-              make('span', { class: 'key in' }), ` received ${bytes(last.in)}/s, ${bytes(report.total.bytes_in)} in all   `,
-              make('span', { class: 'key out' }), ` sent ${bytes(last.out)}/s, ${bytes(report.total.bytes_out)} in all`));
+              make('span', {}, make('span', { class: 'key in' }),
+                ` received ${bytes(last.in)}/s, ${bytes(report.total.bytes_in)} in all`),
+              make('span', {}, make('span', { class: 'key out' }),
+                ` sent ${bytes(last.out)}/s, ${bytes(report.total.bytes_out)} in all`)));
           }
 
           function route(path) {
-            const hop = (name, label) => make('li', {}, make('div', { class: 'hop' }, make('b', {}, name), make('span', {}, label)));
+            const hop = (name, label, kind) => make('li', {}, make('div', { class: 'hop' + (kind ? ' ' + kind : '') },
+              make('b', {}, name), make('span', {}, label)));
             const labels = path.hops.map((_, i) => i === path.hops.length - 1 ? 'exit' : i ? 'middle' : 'guard');
             return make('div', { class: 'path' },
-              make('ol', { class: 'route' + (path.active ? ' active' : '') }, hop('you', 'this machine'),
-                path.hops.map((node, i) => hop(short(node), labels[i])), hop('web', 'outside')),
-              make('p', {}, `${path.state}${path.active ? ', carries data' : ''} · round trip ${ms(path.rtt_ms)} · ` +
+              make('ol', { class: 'route' + (path.active ? ' active' : '') }, hop('you', 'here', 'end'),
+                path.hops.map((node, i) => hop(short(node), labels[i])), hop('web', 'outside', 'end')),
+              make('p', {}, make('b', {}, ms(path.rtt_ms)), ` round trip · ${path.state}${path.active ? ', carries data' : ''} · ` +
                 `${time(path.age_s)} old · ${bytes(path.bytes_in)} in, ${bytes(path.bytes_out)} out`));
           }
 
@@ -110,7 +113,7 @@ extension StatusPage {
               card('Exit in use', false, used.length ? table(['Exit', 'Country', 'Works', 'Sessions'], used.map(e =>
                 [make('code', {}, short(e.node)), e.country || '–', up(e.up), e.sessions]))
                 : make('p', { class: 'empty' }, 'No app uses one now. ' + exits.length + ' could be used.')),
-              card('Paths', true, paths.length ? paths.map(route) : make('p', { class: 'empty' }, 'No paths yet.')),
+              card('Paths', true, paths.length ? make('div', { class: 'paths' }, paths.map(route)) : make('p', { class: 'empty' }, 'No paths yet.')),
               card(['Streams by isolation key ', make('small', {}, '(random labels)')], true, keys.length
                 ? table(['Key', 'Streams', 'Exit', 'Round trip', 'Received', 'Sent', ''], keys.map(k =>
                   [make('code', {}, k.label), k.streams, make('code', {}, short(k.exit)), ms(k.rtt_ms), bytes(k.bytes_in),
@@ -122,23 +125,59 @@ extension StatusPage {
             : make('span', { class: 'tag ' + (value ? 'good' : 'bad') }, value ? 'yes' : 'no');
 
           function relay(state, report) {
-            const counts = (title, values) => total(values) ? card(title, false, table(['Reason', 'Count'],
-              Object.entries(values).sort((a, b) => b[1] - a[1]))) : null;
-            const more = [['oxend', 'oxend'], ['registry', 'Registry'], ['watching', 'Tests of nodes']].map(([key, title]) =>
-              report[key] && typeof report[key] === 'object' ? card(title, false, table(['', ''], plain(report[key]))) : null);
-            const account = report.accounting;
+            const counts = (title, values) => total(values) ? card(title, false, table(['Reason', 'Count', 'Share'],
+              Object.entries(values).sort((a, b) => b[1] - a[1]).map(([reason, count]) =>
+                [words(reason), count, share(count / total(values))]))) : null;
+            const daemon = report.oxend ? card('oxend', false, figures(plain(report.oxend))) : null;
+            const account = report.accounting, cpu = state.process.cpu_percent;
             return [
               traffic(report),
               card('Relay', false, figures([
-                ['Paths carried', report.paths], ['Links', report.links], ['Exit', report.exit ? 'yes' : 'no'],
+                ['Paths carried', report.paths], ['CPU', cpu.toFixed(1) + ' %'], ['Links', report.links], ['Exit', report.exit ? 'yes' : 'no'],
                 ['Sessions', report.sessions], ['Streams', report.streams], ['Builds', report.builds],
                 ['Dropped', total(report.drops)], ['Nodes known', report.descriptors],
                 account && ['This month', bytes(account.bytes) + (account.limit ? ` of ${bytes(account.limit)}` : '')],
               ])),
               card('Node', false, figures([['Address', make('code', {}, report.node || '–')],
                 ['Listens at', (report.addresses || []).join(', ') || '–']])),
-              counts('Dropped packets', report.drops), counts('Refused builds', report.refusals), ...more,
+              registry(state, report), tests(state.registry, report.watching),
+              counts('Dropped packets', report.drops), counts('Refused builds', report.refusals), daemon,
             ];
+          }
+          const words = reason => reason.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
+          const share = part => {
+            const percent = (100 * part).toFixed(part < .1 ? 1 : 0) + ' %';
+            return make('span', { class: 'share', title: percent },
+              make('svg', { viewBox: '0 0 100 8', preserveAspectRatio: 'none', class: 'bar', 'aria-label': percent, role: 'img' },
+                make('path', { d: `M0 0H${(100 * part).toFixed(1)}V8H0Z` })));
+          };
+
+          function registry(state, report) {
+            const node = state.registry, snapshot = report.snapshot;
+            const age = snapshot ? Math.max(0, Date.now() / 1000 - snapshot.time) : 0;
+            return card('Registry', false, figures([
+              ['This node', node ? node.state + (node.leaves_at ? ', leaving' : '') : report.ready ? 'staked' : '–'],
+              snapshot && ['Snapshot', 'height ' + snapshot.height], snapshot && ['Its age', time(age)],
+              snapshot && ['Its nodes', snapshot.nodes],
+              node && ['Active for', time(node.uptime)], node && ['Credit', time(node.credit)],
+              node && ['Stake', (node.stake / 1e9).toLocaleString('en', { maximumFractionDigits: 2 }) + ' SESH'],
+              node && ['Fee', node.fee / 100 + ' %'],
+              snapshot && ['Digest', make('code', {}, snapshot.digest)],
+            ]));
+          }
+
+          function tests(node, watching) {
+            if (!watching) return null;
+            return card('Tests', false, figures([
+              ['Last by others', node ? node.last_test === undefined || node.last_test === null ? 'none yet'
+                : time(node.last_test) + ' ago' : '–'],
+              ['Capacity, by others', node && node.capacity ? bytes(node.capacity * 1000) + '/s' : 'not measured'],
+              ['Last client or test', time(watching.since_client_s) + ' ago'],
+              ['Nodes watched', watching.watched + (watching.dead ? `, ${watching.dead} dead` : '')],
+              ['Own tests passed', `${watching.passed} of ${watching.tests}`],
+              ['Median, longest', ms(watching.median_ms) + ', ' + ms(watching.longest_ms)],
+              ['Votes, verdicts', `${watching.votes}, ${watching.verdicts}`],
+            ]));
           }
           const plain = object => Object.entries(object).filter(([, v]) => v === null || typeof v !== 'object')
             .map(([k, v]) => [k.replace(/_/g, ' '), v === null ? '–' : v]);
@@ -159,7 +198,7 @@ extension StatusPage {
             }
             const well = reports.every(r => r.ready);
             say(well ? 'good' : '', reports.map(r => (reports.length > 1 ? r.role + ': ' : '') +
-              (r.draining ? 'Draining. ' : '') + (r.ready ? 'Ready.' : r.problem || 'Starting.')).join(' '));
+              (r.draining ? 'Draining. ' : '') + (r.ready ? 'Ready.' + (r.problem ? ' ' + r.problem : '') : r.problem || 'Starting.')).join(' '));
             const process = state.process;
             document.getElementById('facts').textContent = `${first.version} · running ${time(first.uptime_s)} · ` +
               `CPU ${(process.cpu_percent).toFixed(1)} % · ${bytes(process.resident_bytes)} memory`;

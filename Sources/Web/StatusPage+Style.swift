@@ -44,19 +44,20 @@ extension StatusPage {
         .area { stroke: none; opacity: .13; } .area.in { fill: var(--in); } .area.out { fill: var(--out); }
         .key { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; vertical-align: -.08rem; }
         .key.in { background: var(--in); } .key.out { background: var(--out); }
-        .legend { color: var(--dim); font-size: .85rem; margin: .3rem 0 0; }
+        .legend { color: var(--dim); font-size: .85rem; margin: .3rem 0 0; display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; }
         ol.route { list-style: none; display: flex; flex-wrap: wrap; align-items: flex-start; margin: 0; padding: 0; }
         ol.route li { display: flex; align-items: center; }
         ol.route li + li::before { content: ""; width: 1.5rem; height: 2px; background: var(--line); margin: 0 .2rem; }
         ol.route li { margin: .12rem 0; }
-        @media (max-width: 560px) { ol.route li + li::before { width: .4rem; margin: 0 .1rem; }
-          .hop { padding: .1rem .25rem; } .hop b { font-size: .74rem; } .hop span { font-size: .68rem; } }
         ol.route.active li + li::before { background: var(--good); }
         .hop { text-align: center; padding: .15rem .5rem; border: 1px solid var(--line); border-radius: .45rem;
           background: var(--chip); }
         .hop b { display: block; font: 600 .84rem ui-monospace, monospace; } .hop span { color: var(--dim); font-size: .74rem; }
-        .path { padding: .5rem 0; border-top: 1px solid var(--line); } .path:first-of-type { border-top: 0; padding-top: 0; }
-        .path p { margin: .3rem 0 0; color: var(--dim); font-size: .84rem; }
+        .hop.end { border-style: dashed; background: none; }
+        .paths { display: grid; gap: .2rem 1.6rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); }
+        .path { padding: .5rem 0; border-bottom: 1px solid var(--line); }
+        .path p { margin: .3rem 0 0; color: var(--dim); font-size: .84rem; } .path p b { color: var(--text); }
+        .share { display: block; min-width: 4rem; } .bar { height: .5rem; background: var(--chip); } .bar path { fill: var(--in); }
         .scroll { overflow-x: auto; }
         table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
         th { text-align: left; color: var(--dim); font-weight: normal; font-size: .82rem; }
@@ -71,6 +72,11 @@ extension StatusPage {
         .empty { color: var(--dim); margin: 0; }
         .tag { background: var(--chip); border-radius: .35rem; padding: .05rem .45rem; font-size: .8rem; }
         .tag.good { color: var(--good); } .tag.bad { color: var(--bad); }
+        @media (max-width: 560px) {
+          ol.route { flex-wrap: nowrap; } ol.route li { min-width: 0; } ol.route li + li::before { width: .3rem; margin: 0; }
+          .hop { padding: .1rem .18rem; } .hop b { font-size: .58rem; } .hop span { display: block; font-size: .6rem; }
+          th, td { padding-right: .5rem; font-size: .82rem; }
+        }
 
         """
 }

@@ -59,4 +59,83 @@ import Wire
         #expect(loop.run { third.received == [5, 0] })
         for stream in [early, late, again] { stream.close() }
     }
+
+    /// A client without a network whose apps come to `port`.
+    private func client(
+        on loop: Loop, _ change: (inout ClientConfiguration) -> Void
+    ) throws -> (client: Client, port: SocketAddress) {
+        let time = UnixTime(seconds: 1_700_000_000)
+        let creation = NetworkCreation(name: "test", nodes: [.init(addresses: [Endpoint("9.9.9.9:1090")!])], at: time)
+        var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)])
+        change(&configuration)
+        let client = try Client(
+            loop: loop, network: creation.file, configuration: configuration, store: nil,
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        return (client, SocketAddress(try #require(client.socksAddresses.first?.endpoint)))
+    }
+
+    /// What an app has said when it falls silent, in each protocol and at each step, and what it has heard then.
+    private static let silences: [(said: [UInt8], heard: [UInt8])] = [
+        ([], []), ([5], []), ([5, 1, 0], [5, 0]), ([5, 1, 2], [5, 2]), ([5, 1, 2, 1, 2, 0x61], [5, 2]),
+        ([5, 1, 0, 5, 1, 0, 3, 9, 0x61], [5, 0]), ([4, 1, 0, 80, 127, 0, 0, 1], []),
+        (Array("CONNECT a:1 HTTP/1.1".utf8), []),
+    ]
+
+    @Test(
+        "L4: who does not finish a handshake is closed at its deadline, however far it came and however slowly it speaks"
+    )
+    func aHandshakeHasADeadline() throws {
+        let loop = try Loop()
+        let (client, port) = try client(on: loop) { $0.handshakeLimit = .milliseconds(300) }
+        defer {
+            client.close {}
+            loop.close()
+        }
+        var streams: [ByteStream] = []
+        let apps = Self.silences.map { _ in App() }
+        for (app, silence) in zip(apps, Self.silences) {
+            let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+            if !silence.said.isEmpty { try stream.write(silence.said) }
+            streams.append(stream)
+        }
+        // One that says a byte now and then has no more time than the others.
+        let slow = App()
+        let drip = try ByteStream.connect(on: loop, to: port, delegate: slow)
+        try drip.write(Array("CONNECT ".utf8))
+        let timer = LoopTimer(on: loop) {}
+        defer { timer.close() }
+        var dripped = 0
+        #expect(
+            loop.run {
+                if !slow.isOver, dripped < 4_000 {
+                    dripped += 1
+                    try? drip.write([0x61])
+                }
+                timer.schedule(at: loop.now + 20_000_000)
+                return slow.isOver && apps.allSatisfy(\.isOver)
+            })
+        for (app, silence) in zip(apps, Self.silences) { #expect(app.received == silence.heard) }
+        for stream in streams + [drip] { stream.close() }
+    }
+
+    @Test("L4: at the limit of apps the oldest unfinished handshake makes room, and the newcomer is served")
+    func theOldestUnfinishedHandshakeMakesRoom() throws {
+        let loop = try Loop()
+        let (client, port) = try client(on: loop) { $0.appLimit = 3 }
+        defer {
+            client.close {}
+            loop.close()
+        }
+        let apps = (0..<4).map { _ in App() }
+        var streams: [ByteStream] = []
+        for app in apps {
+            let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+            try stream.write([5, 1, 0])
+            streams.append(stream)
+            #expect(loop.run { app.received == [5, 0] })
+        }
+        #expect(loop.run { apps[0].isOver })
+        #expect(!apps[1...].contains { $0.isOver })
+        for stream in streams { stream.close() }
+    }
 }

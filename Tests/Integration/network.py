@@ -68,14 +68,16 @@ class Network:
     """A network of nodes at `addresses`, a list for each node of what it announces; the last `exits` of them are exits.
 
     `listen` says where they listen, where that is not what they announce. All processes run behind `prefix`, a command that
-    starts others, but those that `prefixes` has another for, by number. The exits get `exit_options`, the client `client_options`.
+    starts others, but those that `prefixes` has another for, by number. The exits get `exit_options`, the client `client_options`; an exit opens the
+    loopback, or what `exit_ranges` has for its number.
     """
 
     def __init__(self, addresses, exits=1, listen=None, prefix=(), prefixes=None, socks="127.0.0.1:0", packet_size=None,
-                 exit_options=(), client_options=()):
+                 exit_options=(), client_options=(), exit_ranges=None):
         self.exit_options, self.client_options = list(exit_options), list(client_options)
         self.addresses, self.exits, self.prefix, self.socks = addresses, exits, list(prefix), socks
         self.prefixes = prefixes or {}
+        self.exit_ranges = exit_ranges or {}
         self.listen = listen or addresses
         self.packet_size = packet_size
 
@@ -116,7 +118,8 @@ class Network:
             if addresses != listen:
                 arguments += ["--public", ",".join(addresses)]
             if number >= count - self.exits:
-                arguments += ["--exit", "--exit-allow", "127.0.0.0/8", "--exit-allow", "::1/128", *self.exit_options]
+                ranges = self.exit_ranges.get(number, ["127.0.0.0/8", "::1/128"])
+                arguments += ["--exit", *(part for range in ranges for part in ("--exit-allow", range)), *self.exit_options]
             self.nodes.append(Process(self.prefixes.get(number, self.prefix), arguments, folder))
 
     def start_client(self, hops=3, prefix=None, folder=None):

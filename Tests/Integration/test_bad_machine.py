@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 import unittest
 
-from devnet import binary, wait_until
-from network import Network, free_port
+from devnet import ask, binary, wait_until
+from network import Network, Process, free_port
 from peers import Peer, digest, download
 
 
@@ -123,6 +123,40 @@ class FullDisk(MountTest):
             second = start()
             self.assertEqual(download(("127.0.0.1", port), peer.port, 100_000), digest(100_000))
             self.assertIsNone(second.poll())
+
+    def test_a_relay_whose_disk_fills_up_says_so_and_comes_back(self):
+        self.resize("4m")
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)]) as net:
+            # The first node's folder is on the disk; its control socket can be reached from outside of the namespace.
+            self.inside("cp", "-a", net.folder / "net" / "node-1", self.disk / "node")
+            control = self.folder / "control.sock"
+            relay = subprocess.Popen(
+                [*self.prefix, binary(), "relay", "--network", str(net.file), "--data", str(self.disk / "node"), "--control",
+                 str(control), "--listen", net.addresses[0][0]], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(relay.stderr.close)
+            self.addCleanup(relay.wait)
+            self.addCleanup(relay.kill)
+            wait_until(control.exists, 20)
+            self.fill()
+            self.start_others(net)
+
+            def problem():
+                return ask(str(control), "status").get("problem") or ""
+
+            wait_until(lambda: "full" in problem(), 40)
+            wait_until(lambda: "cannot be written to" in relay.stderr.readline(), 10)
+            self.assertTrue(ask(str(control), "status")["ready"], "it serves all the same")
+            self.inside("rm", f"{self.disk}/big")
+            wait_until(lambda: "full" not in problem(), 40)
+            self.assertIsNone(relay.poll())
+
+    @staticmethod
+    def start_others(net):
+        """Starts all nodes but the first."""
+        for number, addresses in list(enumerate(net.addresses, 1))[1:]:
+            folder = net.folder / "net" / f"node-{number}"
+            net.nodes.append(Process(
+                [], ["relay", "--network", net.file, "--data", folder, "--listen", ",".join(addresses)], folder))
 
 
 class ReadOnlyDisk(MountTest):

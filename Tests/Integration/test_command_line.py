@@ -58,9 +58,6 @@ class Usage(CommandLineTest):
             (["no IPv6", "--listen [::]:1"], ["relay", "--network", network, "--data", "x", "--listen", "0.0.0.0:1", "--public", "1.1.1.1:1,[2001:db8::1]:1"]),
             (["'10.0.0.0/33'"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1", "--exit", "--exit-allow", "10.0.0.0/33"]),
             (["--exit"], ["relay", "--network", network, "--data", "x", "--listen", "1.2.3.4:1", "--exit-allow", "10.0.0.0/8"]),
-            (["loopback"], ["client", "--network", network, "--socks", "0.0.0.0:1080"]),
-            (["loopback"], ["client", "--network", network, "--socks", "192.168.1.1:1080"]),
-            (["loopback"], ["devnet", "--socks", "[::]:1080"]),
             (["unix:relative"], ["client", "--network", network, "--socks", "unix:relative"]),
             (["107"], ["client", "--network", network, "--socks", "unix:/" + "a" * 107]),
             (["twice"], ["client", "--network", network, "--socks", "unix:/a", "--socks", "unix:/a"]),
@@ -80,6 +77,23 @@ class Usage(CommandLineTest):
         ]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(64, words, *arguments)
+
+    def test_l3_only_the_loopback_unless_something_else_is_said(self):
+        for words, arguments in [
+            (["loopback", "--allow-remote"], ["--socks", "0.0.0.0:1080"]),
+            (["loopback", "--allow-remote"], ["--socks", "192.168.1.1:1080"]),
+            (["loopback", "--allow-remote"], ["--socks", "[::]:1080"]),
+            (["loopback"], ["--dns", "0.0.0.0:5353"]),
+            (["loopback"], ["--allow-remote", "--dns", "0.0.0.0:5353"]),
+            (["only this machine"], ["--allow-remote", "--set", "web.listen=0.0.0.0:8000"]),
+            (["only this machine"], ["--allow-remote", "--set", "metrics.listen=[::]:9464"]),
+        ]:
+            with self.subTest(arguments=arguments):
+                code, out, err = run("client", "--network", "network.json", *arguments)
+                self.assertNotEqual(code, 0)
+                for word in words:
+                    self.assertIn(word, err)
+        self.assert_fails(64, ["loopback"], "devnet", "--socks", "[::]:1080")
 
     def test_help_and_version_succeed(self):
         for arguments in (["--help"], ["--version"], ["version"], ["client", "--help"], ["relay", "--help"],

@@ -127,7 +127,11 @@ class Running(Folder):
         self.assertEqual(ask(self.control, "status")["socks"], [f"127.0.0.1:{port}"])
 
     def test_systemds_folders(self):
+        """With DynamicUser= the data folder is a link into one that is private."""
         self.client()
+        private = self.folder / "private"
+        (self.folder / "data").rename(private)
+        (self.folder / "data").symlink_to(private)
         self.file.write_text(self.file.read_text().replace("data =", "#data ="))
         runtime = self.folder / "run"
         runtime.mkdir()

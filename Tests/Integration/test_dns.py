@@ -172,6 +172,19 @@ class DNS(unittest.TestCase):
             self.assertEqual(association.exchange("a.example.org", echo.port, b"z")[2], b"z")
             self.assertEqual(self.server.asked.count(("a.example.org", "A")) > 0, True)
 
+    def test_e1_e2_a_name_of_an_address_that_is_closed_leads_nowhere(self):
+        """The policy is asked about what is connected to, not about what was asked for."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            for name in ("inside.example.org", "10.0.0.1"):
+                with self.assertRaises(SocksError) as refused:
+                    socks_connect(self.proxy, name, server.getsockname()[1])
+                self.assertEqual(refused.exception.code, 2, name)
+            # Of several addresses those that are open are used.
+            with socket.create_server(("127.0.0.3", 0)) as other:
+                socks_connect(self.proxy, "mixed.example.org", other.getsockname()[1]).close()
+                other.settimeout(10)
+                other.accept()[0].close()
+
     def test_l1_addresses_are_refused_where_only_names_are_wanted(self):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]

@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
-from devnet import wait_until
+from devnet import ask, wait_until
+from namespaces import Namespace, Unavailable
 from network import Network, free_port, has_ipv6
 
 PAGE = os.urandom(2_000_000)
@@ -80,6 +81,31 @@ class BothFamilies(unittest.TestCase):
             self.assertEqual(curl(socks, f"http://[::1]:{web.port}/page"), PAGE)
             # What the exit opens has nothing to do with how its node is reached.
             self.assertEqual(curl(socks, f"http://127.0.0.1:{old.port}/page"), PAGE)
+
+
+class Exits(unittest.TestCase):
+    def test_an_address_of_ipv6_goes_to_an_exit_that_reaches_it(self):
+        """Where an isolation key's exit does not, the key has a second one; without IPv6 a machine's route would say otherwise."""
+        try:
+            home = self.enterContext(Namespace())
+        except Unavailable as error:
+            self.skipTest(str(error))
+        ports = range(7100, 7105)
+        network = Network(
+            [[four(port)] for port in ports], exits=2, prefix=home.prefix, exit_ranges={3: ["127.0.0.0/8"], 4: ["::1/128"]},
+            client_options=["--hops", "2"])
+        with WebServer(home.prefix) as six_web, WebServer(home.prefix, "127.0.0.1") as four_web, network as net:
+            socks = net.start(hops=2)
+            exits = [node.status()["node"] for node in net.nodes[3:]]
+            pages = [f"http://127.0.0.1:{four_web.port}/page", f"http://[::1]:{six_web.port}/page"]
+            for user, order in [("first", pages), ("second", pages[::-1]), ("third", pages)]:
+                for page in order:
+                    self.assertEqual(curl(socks, page, home.prefix, user=user), PAGE)
+            keys = ask(net.client.control, "streams")["keys"]
+            labels = {key["label"] for key in keys}
+            self.assertEqual(len(labels), 3, "a key is shown under one label")
+            for label in labels:
+                self.assertEqual({key["exit"] for key in keys if key["label"] == label}, set(exits))
 
 
 class WithoutIPv4(unittest.TestCase):

@@ -88,7 +88,7 @@ class Leaks(unittest.TestCase):
             "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", str(seconds), *tunnel, "--noproxy", "", "--proxy",
             f"{scheme}://{address}", url).stdout
 
-    def test_only_guards_hear_of_anything(self):
+    def test_l1_only_guards_hear_of_anything(self):
         zone = {("a.example.org", "A"): [bytes([127, 0, 0, 1])]}
         names = self.stack.enter_context(self.nodes.call(NameServer, zone))
         web = self.stack.enter_context(self.nodes.call(http.server.ThreadingHTTPServer, ("127.0.0.1", 0), Handler))

@@ -311,7 +311,7 @@ class Failures(unittest.TestCase):
                     time.sleep(0.1)
         self.assertEqual(download(self.net.socks, self.peer.port, MIB), digest(MIB))
 
-    def test_without_nodes_there_is_an_error_and_never_a_direct_connection(self):
+    def test_l11_without_nodes_there_is_an_error_and_never_a_direct_connection(self):
         self.assertEqual(download(self.net.socks, self.peer.port, MIB), digest(MIB))
         commands = [command_line(node.pid) for node in self.net.nodes]
         for node in self.net.nodes:

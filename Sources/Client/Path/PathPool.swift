@@ -27,14 +27,15 @@ final class PathPool: PacketHandler {
     private let network: Bytes32
     private var paths: [Path?] = []
     private var randoms = PathIDSequence()
-    /// Ready paths that no session uses, and how many are being built to become such.
+    /// Ready paths that no session uses.
     private var spare: [Path] = []
     private var sparesWanted: Int
-    private var sparesBuilding = 0
+    /// How many are being built to become spare, and to exits that have what a session needs.
+    private var sparesBuilding = 0, apartBuilding = 0
     private var spareFailures = 0
     private var nextSpare = Instant(nanoseconds: 0)
     /// Sessions that wait for a spare path.
-    private var waiting: [(avoiding: NodeID?, take: (Path) -> Void)] = []
+    private var waiting: [(avoiding: NodeID?, needs: Descriptor.ExitSummary, take: (Path) -> Void)] = []
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
     private(set) var builds: UInt64 = 0
     private(set) var failedBuilds: UInt64 = 0
@@ -229,15 +230,18 @@ final class PathPool: PacketHandler {
 
     // MARK: Spare paths
 
-    /// Gives a ready path to `take`, at once or when there is one, to an exit other than `avoiding` where that can be had.
-    func takeSpare(avoiding: NodeID?, _ take: @escaping (Path) -> Void) {
-        let index = spare.firstIndex { $0.exit != avoiding } ?? (spare.count > sparesWanted ? 0 : nil)
+    /// Gives a ready path to `take`, at once or when there is one: to an exit with `needs`, other than `avoiding` where that
+    /// can be had.
+    func takeSpare(avoiding: NodeID?, needs: Descriptor.ExitSummary, _ take: @escaping (Path) -> Void) {
+        let fitting = spare.indices.filter { directory.fits(spare[$0].exit, needs) }
+        let index =
+            fitting.first { spare[$0].exit != avoiding } ?? (spare.count > sparesWanted ? fitting.first : nil)
         if let index {
             let path = spare.remove(at: index)
             fillSpares()
             return take(path)
         }
-        waiting.append((avoiding, take))
+        waiting.append((avoiding, needs, take))
         fillSpares()
     }
 
@@ -258,24 +262,31 @@ final class PathPool: PacketHandler {
 
     /// Starts builds for spare paths that are missing.
     func fillSpares() {
-        guard now >= nextSpare else { return }
-        let wanted = sparesWanted + waiting.count
-        while spare.count + sparesBuilding < min(wanted, 16) {
+        let apart = waiting.lazy.filter { !$0.needs.isEmpty }
+        while now >= nextSpare, apartBuilding < min(apart.count, 16), let needs = apart.first?.needs {
+            apartBuilding += 1
+            buildSpare(to: directory.exit(for: needs)) { $0.apartBuilding -= 1 }
+        }
+        let wanted = sparesWanted + waiting.count { $0.needs.isEmpty }
+        while now >= nextSpare, spare.count + sparesBuilding < min(wanted, 16) {
             sparesBuilding += 1
-            let avoiding = spare.map(\.exit) + waiting.compactMap(\.avoiding) + exitsToAvoid()
-            build(to: directory.exit, avoiding: avoiding) { [weak self] result in
-                guard let self else { return }
-                sparesBuilding -= 1
-                switch result {
-                case .success(let path):
-                    spareFailures = 0
-                    addSpare(path)
-                case .failure:
-                    spareFailures += 1
-                    nextSpare = now + Self.pause(after: spareFailures)
-                }
+            buildSpare(to: directory.exit) { $0.sparesBuilding -= 1 }
+        }
+    }
+
+    private func buildSpare(to terminal: Terminal, _ isOver: @escaping (PathPool) -> Void) {
+        let avoiding = spare.map(\.exit) + waiting.compactMap(\.avoiding) + exitsToAvoid()
+        build(to: terminal, avoiding: avoiding) { [weak self] result in
+            guard let self else { return }
+            isOver(self)
+            switch result {
+            case .success(let path):
+                spareFailures = 0
+                addSpare(path)
+            case .failure:
+                spareFailures += 1
+                nextSpare = now + Self.pause(after: spareFailures)
             }
-            if now < nextSpare { break }
         }
     }
 
@@ -283,13 +294,14 @@ final class PathPool: PacketHandler {
     static func pause(after failures: Int) -> TimeSpan { .milliseconds(min(3_000, 50 << Int64(min(failures, 6)))) }
 
     private func addSpare(_ path: Path) {
-        // With enough spares to an exit that all who wait would avoid, there is none to be had but that.
-        let index = waiting.firstIndex { $0.avoiding != path.exit } ?? (spare.count >= sparesWanted ? 0 : nil)
-        if let index, index < waiting.count {
-            waiting.remove(at: index).take(path)
-        } else {
-            spare.append(path)
-        }
+        let fitting = waiting.indices.filter { directory.fits(path.exit, waiting[$0].needs) }
+        let willing = fitting.filter { waiting[$0].avoiding != path.exit }
+        // Who needs something of the exit comes first. With enough spares to an exit that all who wait would avoid, there is
+        // none to be had but that.
+        let index =
+            willing.first { !waiting[$0].needs.isEmpty } ?? willing.first
+            ?? (spare.count >= sparesWanted ? fitting.first : nil)
+        if let index { waiting.remove(at: index).take(path) } else { spare.append(path) }
     }
 
     // MARK: Ending

@@ -9,8 +9,6 @@ internal import Wire
 ///
 /// It fails closed: whatever goes wrong ends in an error reply or a closed connection, never in a connection of its own.
 final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
-    /// How long an app may take to say what it wants.
-    static let handshakeLimit = TimeSpan.seconds(30)
     /// How long a request may wait for its reply.
     static let openLimit = TimeSpan.seconds(28)
 
@@ -36,7 +34,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         self.listener = listener
         self.client = client
         deadline = LoopTimer(on: socket.loop) { [weak self] in self?.timedOut() }
-        setDeadline(Self.handshakeLimit)
+        setDeadline(client.handshakeLimit)
         socket.delegate = self
         socket.startReading()
     }
@@ -93,7 +91,17 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
                 self,
                 isolation: IsolationKey(
                     found, listener: listener, client: socket.remoteAddress.map { Endpoint($0).address },
-                    isolation: rules.isolation, association: association))
+                    isolation: rules.isolation, association: association),
+                needs: Self.needs(of: kind, found.destination.host))
+        }
+    }
+
+    /// What an exit must have beside TCP for a request of this kind.
+    private static func needs(of kind: OpenRequest.Kind, _ host: Destination.Host) -> Descriptor.ExitSummary {
+        switch (kind, host) {
+        case (.udp, _): .udp
+        case (.tcp, .address(let address)) where address.v4 == nil: .ipv6
+        default: []
         }
     }
 

@@ -14,9 +14,15 @@ struct ControlOptions: ParsableArguments {
     /// The socket: the one that was given, `TUNIC_CONTROL`, the user's client's, or the system's service's.
     func path() throws(Failure) -> String {
         if let given = control ?? Files.environment("TUNIC_CONTROL") { return given }
-        let own = try ClientFolder.defaultPath() + "/" + ClientFolder.socketName
         let service = "/run/tunic/\(ClientFolder.socketName)"
-        return !Files.exists(own) && Files.exists(service) ? service : own
+        do throws(Failure) {
+            let own = try ClientFolder.defaultPath() + "/" + ClientFolder.socketName
+            return !Files.exists(own) && Files.exists(service) ? service : own
+        } catch {
+            // Without a home there can be no client of this user's.
+            guard Files.exists(service) else { throw error }
+            return service
+        }
     }
 
     /// Asks and waits for the answer, for five seconds at most.

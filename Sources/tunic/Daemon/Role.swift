@@ -56,7 +56,8 @@ struct ProcessSettings {
         }
         self.network = network
         if let data = settings.text("data") ?? Files.firstFolder("STATE_DIRECTORY") {
-            self.data = data
+            // Where a unit has a user of its own, systemd's folder is a link to it; what it leads to is checked.
+            self.data = Files.resolved(data)
         } else if roles == [.client] {
             data = try ClientFolder.defaultPath()
             try Files.makeFolders(data)

@@ -16,6 +16,8 @@ final class WebFace {
         var paths: [PathsReport.Path]
         var streams: [StreamsReport.Key]
         var exits: [ExitsReport.Exit]
+        /// A relay's own node in the registry, as others see it.
+        var registry: NodesReport.Node?
         var process: ProcessFigures
         var log: [String]
     }

@@ -142,6 +142,13 @@ enum Files {
         return unsafe String(cString: folder) + "/" + path
     }
 
+    /// Where the links of a path lead, as far as it exists; else the path as it is.
+    static func resolved(_ path: String) -> String {
+        guard let found = unsafe realpath(path, nil) else { return path }
+        defer { unsafe free(found) }
+        return unsafe String(cString: found)
+    }
+
     /// The first of the folders that an environment variable of systemd names.
     static func firstFolder(_ variable: String) -> String? {
         environment(variable)?.split(separator: ":").first.map(String.init)

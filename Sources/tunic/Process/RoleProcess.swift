@@ -200,9 +200,9 @@ final class RoleProcess {
         let all = reports()
         var first = all.first ?? StatusReport(role: .client, version: version)
         if all.count > 1 { first.others = Array(all.dropFirst()) }
-        func asked<Report>(_ command: ControlCommand, as type: Report.Type) -> Report? {
+        func asked<Report>(_ command: ControlCommand, _ argument: String? = nil, as type: Report.Type) -> Report? {
             for role in roles {
-                switch role.answer(command, nil) {
+                switch role.answer(command, argument) {
                 case .report(let report): return report as? Report
                 case .paths(let report): return report as? Report
                 case .status, .refusal, nil: continue
@@ -210,10 +210,13 @@ final class RoleProcess {
             }
             return nil
         }
+        let node = all.lazy.compactMap(\.node).first
         return WebFace.State(
             time: Double(loop.now) / 1e9, status: first, paths: asked(.paths, as: PathsReport.self)?.paths ?? [],
             streams: asked(.streams, as: StreamsReport.self)?.keys ?? [],
-            exits: asked(.exits, as: ExitsReport.self)?.exits ?? [], process: figures, log: LogSink.shared.lines)
+            exits: asked(.exits, as: ExitsReport.self)?.exits ?? [],
+            registry: node.flatMap { asked(.nodes, $0, as: NodesReport.self)?.nodes.first }, process: figures,
+            log: LogSink.shared.lines)
     }
 
     private var figures: ProcessFigures {
