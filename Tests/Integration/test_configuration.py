@@ -1,5 +1,6 @@
 """The configuration file: what counts, what is refused, and what a running process takes at SIGHUP."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -140,8 +141,12 @@ class Running(Folder):
             env={**os.environ, "CONFIGURATION_DIRECTORY": str(self.folder), "STATE_DIRECTORY": f"{self.folder}/data",
                  "RUNTIME_DIRECTORY": str(runtime)})
         try:
-            wait_until(lambda: (runtime / "control.sock").exists() or process.poll() is not None, 20)
-            self.assertEqual(ask(str(runtime / "control.sock"), "status")["role"], "client")
+            def role():
+                self.assertIsNone(process.poll())
+                with contextlib.suppress(OSError):
+                    return ask(str(runtime / "control.sock"), "status")["role"]
+
+            self.assertEqual(wait_until(role, 20), "client")
             self.assertTrue((self.folder / "data" / "tunic.sqlite").exists())
         finally:
             process.kill()
