@@ -178,7 +178,7 @@ final class Epochs {
         answers.removeAll()
         let wasStaked = signing.last?.voters.contains(node) ?? false
         log.info("a new snapshot", metadata: ["height": "\(snapshot.height)", "nodes": "\(snapshot.stakedCount)"])
-        if wasStaked, !snapshot.isStaked(node) {
+        if wasStaked, snapshot.entry(of: node) == nil {
             log.warning(
                 "this node is not staked in the newest snapshot, which it has helped to sign; it may be stopped")
         }

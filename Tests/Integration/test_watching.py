@@ -62,6 +62,13 @@ class Watching(unittest.TestCase):
             place = command.index("--parent-fd")
             del command[place:place + 2]
         victim.kill()
+        wait_until(lambda: not victim.is_running, 10)
+        # It comes back where nobody reaches it: its operator hears of it before it is judged. Then it is killed.
+        self.started = subprocess.Popen(
+            [*command, "--public", f"127.0.0.1:{free_port()}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        wait_until(lambda: "does not serve" in self.problem(victim) or "did not serve" in self.problem(victim), 60, 0.1)
+        self.stop()
         took = self.wait_for(node, "decommissioned", self.credit)
         print(f"decommissioned {took:.1f} s after its end, of {self.credit} s of credit", flush=True)
         # Nobody else is judged, and from the next snapshot on no new path leads over it.
