@@ -121,6 +121,16 @@ class Face(unittest.TestCase):
         self.assertNotIn("snode", text)
         self.assertNotIn("127.0.0.1", text)
 
+    def test_the_dashboard_asks_for_figures_that_there_are(self):
+        root = pathlib.Path(__file__).parents[2]
+        wanted = set(re.findall(r"(?:tunic|process)_[a-z_]+", (root / "contrib" / "grafana-dashboard.json").read_text()))
+        relay = run("metrics", "--control", self.net.nodes[-1].control)[1]
+        there = set(re.findall(r"^([a-z_]+)[ {]", self.command("metrics") + relay, re.M))
+        # Not without a limit, a refusal or a drop.
+        rare = {"tunic_month_limit_bytes", "tunic_refused_builds_total", "tunic_dropped_packets_total"}
+        self.assertEqual(wanted - there - rare, set())
+        self.assertGreater(len(wanted), 10)
+
     def page(self):
         url = request(self.control, "web")["url"]
         match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([0-9a-f]{32})", url)
