@@ -4,8 +4,9 @@ import Wire
 
 @testable import OnionCrypto
 
-/// What is left in the memory of this process of secrets that have ended. One at a time: a search holds a copy of the
-/// memory that it looks through, in which another would find its own secret.
+/// What is left in the memory of this process of secrets that have ended.
+///
+/// One at a time: a search holds a copy of the memory that it looks through, in which another would find its own secret.
 @Suite(.serialized) struct WipeTests {
     /// The mappings that can be written to, without those that a sanitizer reserves.
     private func mappings() -> [Range<UInt>] {
