@@ -190,7 +190,8 @@ class Beside(unittest.TestCase):
         self.assertGreaterEqual(time.monotonic() - began, 3_600 / self.HURRY - 1)
         status = node.status()
         self.assertTrue(status["ready"])
-        self.assertEqual(status["snapshot"]["digest"], before["snapshot"]["digest"])
+        # The others, who have their daemons, may sign one more of the blocks that there are.
+        self.assertGreaterEqual(status["snapshot"]["height"], before["snapshot"]["height"])
         self.assertEqual(status["oxend"]["active"], before["oxend"]["active"])
         daemon.behave = "well"
         wait_until(lambda: "no good answer" not in problem(), 20, interval=0.1)
