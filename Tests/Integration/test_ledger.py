@@ -183,6 +183,8 @@ class LedgerTest(unittest.TestCase):
         wait_until(lambda: self.net.status()["descriptors"] == 6, timeout=20)
         wait_until(lambda: any(id in path["hops"] for path in self.net.paths()), timeout=60, interval=0.1)
 
+        claimed = self.rewarded(operator, friends)
+
         self.refused("notContributor", "leave", self.bank, "--node", id)
         self.done("leave", friends[1], "--node", id)
         self.refused("leaveAskedTwice", "leave", operator, "--node", id)
@@ -190,8 +192,31 @@ class LedgerTest(unittest.TestCase):
         wait_until(lambda: "error" in self.ask("nodes", id), timeout=20)
         height = ask(self.control, "nodes")
         self.assertTrue(leaves <= height["time"] <= leaves + 4, (leaves, height["time"]))
-        for friend in friends:
-            self.assertEqual(self.account(friend)["balance"], 6_260 * SESH)
+        # All parts are free, and what was claimed is there too.
+        for wallet in (operator, *friends):
+            self.assertEqual(self.account(wallet)["balance"], 6_260 * SESH + claimed.get(wallet, 0))
+
+    def rewarded(self, operator, friends):
+        """Four equal parts of the stake: the operator has the fee of 10 % and a quarter of the rest, each friend a quarter."""
+        wait_until(lambda: self.account(operator)["rewards"], timeout=30, interval=0.2)
+        claimed = {}
+        for wallet in (friends[0], operator):
+            before = self.account(wallet)
+            self.done("claim", wallet)
+            claimed[wallet] = self.account(wallet)["balance"] - before["balance"]
+            self.assertGreaterEqual(claimed[wallet], before["rewards"])
+
+        def between_distributions():
+            had = [claimed.get(w, 0) + self.account(w)["rewards"] for w in (operator, *friends, operator)]
+            return had[0] == had[-1] and had[:-1]
+
+        had = wait_until(between_distributions)
+        self.assertGreater(had[1], 0)
+        self.assertEqual(had[1:], [had[1]] * 3)
+        # What rounding leaves of each distribution is the operator's.
+        self.assertTrue(0 <= had[0] - had[1] - sum(had) // 10 <= 100, had)
+        self.refused("nothingToClaim", "claim", self.bank)
+        return claimed
 
     def forged(self, wallet):
         """Operations of the wallet's account that it never signed: a claim with a wrong signature, and an old one."""
