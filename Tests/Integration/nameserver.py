@@ -86,10 +86,10 @@ class NameServer:
     """Answers from `zone`, {(name, type): [data…]} with CNAMEs as ("alias", "CNAME"); a context manager. What is not in it does
     not exist; a name whose only value is None is not answered at all, one with "fail" is a server failure. `asked` holds (name, type) in order, `port` is where it is."""
 
-    def __init__(self, zone, ttl=30):
+    def __init__(self, zone, ttl=30, port=0):
         self.zone, self.ttl, self.asked = zone, ttl, []
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", 0))
+        self.udp.bind(("127.0.0.1", port))
         self.port = self.udp.getsockname()[1]
         self.tcp = socket.create_server(("127.0.0.1", self.port))
 

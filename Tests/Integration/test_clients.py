@@ -29,7 +29,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 def python_with(*modules):
     """A Python that has the modules, or None."""
-    for python in (sys.executable, "/usr/bin/python3"):
+    for python in (sys.executable, "/usr/bin/python3", f"{HERE}/../../.build-venv/bin/python"):
         if not os.path.exists(python):
             continue
         if subprocess.run([python, "-c", f"import {','.join(modules)}"], capture_output=True).returncode == 0:
