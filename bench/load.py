@@ -4,6 +4,7 @@ import json
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import time
 
@@ -19,9 +20,15 @@ def build(folder):
         raise LoadFailed("no C compiler; install one: apt-get install gcc libc6-dev")
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "load.c")
     program = os.path.join(folder, "load")
-    done = subprocess.run([compiler, "-std=gnu11", "-O2", "-pthread", "-o", program, source], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise LoadFailed(f"load.c does not compile:\n{done.stderr}")
+    command = [compiler, "-std=gnu11", "-O2", "-pthread", "-pipe", "-o", program, source]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            _, said = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)  # the compiler's own processes too
+            raise
+    if process.returncode != 0:
+        raise LoadFailed(f"load.c does not compile:\n{said}")
     return program
 
 

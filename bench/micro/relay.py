@@ -31,21 +31,23 @@ def measure(tunic, keep=None):
         bare = os.path.join(folder, "tunic")
         subprocess.run(["strip", "-g", "-o", bare, tunic], check=True)
         profile = os.path.join(folder, "relay.callgrind")
+        pipes = os.path.join(folder, "vgdb")
         node.kill()
         devnet.wait_until(lambda: not node.is_running)
         environment = {**os.environ, "GLIBC_TUNABLES": counts.NO_REP}
         process = subprocess.Popen(
-            ["valgrind", "--tool=callgrind", "--demangle=no", f"--callgrind-out-file={profile}", bare, *words],
+            ["valgrind", "--tool=callgrind", "--demangle=no", f"--callgrind-out-file={profile}", f"--vgdb-prefix={pipes}",
+             bare, *words],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         try:
             devnet.wait_until(lambda: _works(net, peer, peers), 240, 0.5)
             _carry(net, peer, peers)  # fills caches, grows arrays
             time.sleep(2)
             before = node.status()["total"]
-            _control("--zero", process.pid)
+            _control("--zero", process.pid, pipes)
             _carry(net, peer, peers)
             after = node.status()["total"]
-            _control("--dump", process.pid)
+            _control("--dump", process.pid, pipes)
         finally:
             process.kill()
             process.wait()
@@ -58,8 +60,8 @@ def measure(tunic, keep=None):
             "packets": packets, "instructions": figures}
 
 
-def _control(what, pid):
-    subprocess.run(["callgrind_control", what, str(pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _control(what, pid, pipes):
+    subprocess.run(["callgrind_control", f"--vgdb-prefix={pipes}", what, str(pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _works(net, peer, peers):
