@@ -34,7 +34,7 @@ def binary():
     raise FileNotFoundError("no tunic: set TUNIC, or run swift build -c release --static-swift-stdlib --product tunic")
 
 
-def ask(control, command, timeout=5):
+def ask(control, command, timeout=20):
     """The reply of the control socket at `control`."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
@@ -50,6 +50,14 @@ def ask(control, command, timeout=5):
     if "error" in reply:
         raise RuntimeError(reply["error"])
     return reply
+
+
+def answers(control):
+    """Whether a process answers at `control`: a socket is there a moment before somebody listens at it."""
+    try:
+        return bool(ask(control, "status"))
+    except OSError:
+        return False
 
 
 def is_running(pid):

@@ -5,6 +5,7 @@
         net.client.status()
 """
 
+import contextlib
 import os
 import pathlib
 import socket
@@ -25,19 +26,20 @@ def has_ipv6():
 
 
 def free_port():
-    """A UDP port that is free at 127.0.0.1 and at ::1."""
+    """A port that is free at 127.0.0.1 and at ::1, for TCP and for UDP."""
+    addresses = [(socket.AF_INET, "127.0.0.1")] + ([(socket.AF_INET6, "::1")] if has_ipv6() else [])
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as four:
-            four.bind(("127.0.0.1", 0))
-            port = four.getsockname()[1]
-            if not has_ipv6():
+        with contextlib.ExitStack() as stack:
+            port = 0
+            try:
+                for family, address in addresses:
+                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                        probe = stack.enter_context(socket.socket(family, kind))
+                        probe.bind((address, port))
+                        port = probe.getsockname()[1]
                 return port
-            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six:
-                try:
-                    six.bind(("::1", port))
-                    return port
-                except OSError:
-                    continue
+            except OSError:
+                continue
 
 
 class Process:

@@ -261,12 +261,12 @@ class Benchmark(unittest.TestCase):
             (["--measure builds", "--direct"], ["--direct", "--measure", "builds"]),
         ]:
             with self.subTest(arguments=arguments):
-                code, out, err = run(*arguments, timeout=5)
+                code, out, err = run(*arguments, timeout=30)
                 self.assertEqual((code, out, err.count("\n")), (64, "", 1), err)
                 for word in words:
                     self.assertIn(word, err)
         missing = self.folder / "no" / "file.json"
-        code, _, err = run("--json", missing, timeout=5)
+        code, _, err = run("--json", missing, timeout=30)
         self.assertEqual(code, 66)
         self.assertIn(str(missing), err)
         code, _, err = run("--network", missing, "--target", "127.0.0.1:1", timeout=10)

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import unittest
 
-from devnet import ask, binary, wait_until
+from devnet import answers, ask, binary, wait_until
 from network import Network, free_port
 from test_command_line import run
 
@@ -103,7 +103,7 @@ class Running(Folder):
         self.addCleanup(process.kill)
         self.process = process
         self.control = str(self.folder / "data" / "control.sock")
-        wait_until(lambda: os.path.exists(self.control) or process.poll() is not None, 20)
+        wait_until(lambda: answers(self.control) or process.poll() is not None, 20)
         self.assertIsNone(process.poll(), process.poll() is not None and process.stderr.read())
         return process
 

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import unittest
 
-from devnet import Devnet, ask, binary, wait_until
+from devnet import Devnet, answers, ask, binary, wait_until
 from peers import Peer, read_exactly
 
 PAGE = os.urandom(60_000)
@@ -201,7 +201,7 @@ class FrontDoors(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             path = os.path.join(folder, "apps.sock")
             client = self.second_client(f"unix:{path}", "127.0.0.1:0", "127.0.0.1:0")
-            wait_until(lambda: os.path.exists(client.control), 20)
+            wait_until(lambda: answers(client.control), 20)
             wait_until(lambda: ask(client.control, "status")["ready"], 20)
             unix, one, two = ask(client.control, "status")["socks"]
             self.assertEqual(unix, f"unix:{path}")
@@ -233,7 +233,7 @@ class FrontDoors(unittest.TestCase):
             client.wait()
             self.assertTrue(os.path.exists(path))
             third = self.second_client(f"unix:{path}")
-            wait_until(lambda: os.path.exists(third.control), 20)
+            wait_until(lambda: answers(third.control), 20)
             wait_until(lambda: ask(third.control, "status")["ready"], 20)
             self.fetch("--proxy", f"socks5h://localhost{path}", page)
             third.send_signal(signal.SIGTERM)

@@ -6,7 +6,7 @@ import tempfile
 import time
 import unittest
 
-from devnet import Devnet, ask, binary, wait_until
+from devnet import Devnet, answers, ask, binary, wait_until
 from network import has_ipv6
 from peers import Peer, read_exactly, socks_connect
 from socks_cases import cases, converse
@@ -33,7 +33,7 @@ class Socks(unittest.TestCase):
         self.addCleanup(client.wait)
         self.addCleanup(client.kill)
         control = os.path.join(folder.name, "control.sock")
-        wait_until(lambda: os.path.exists(control), 20)
+        wait_until(lambda: answers(control), 20)
         wait_until(lambda: ask(control, "status")["ready"], 20)
         ports = [("127.0.0.1", int(address.rpartition(":")[2])) for address in ask(control, "status")["socks"]]
         return ports, lambda: ask(control, "status")
