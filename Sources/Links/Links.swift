@@ -147,6 +147,11 @@ public final class Links {
         didSet { for socket in sockets { socket.isReceivePaused = isReceivePaused } }
     }
 
+    /// Lets about `size` bytes of packets wait in the kernel of each socket that there is now, 0: as many as they were opened with.
+    public func limitReceiveBuffer(to size: Int) {
+        for socket in sockets { socket.limitReceiveBuffer(to: size) }
+    }
+
     // MARK: Packets
 
     /// Gives access to the table, for sending packets outside of `PacketHandler.receive`; must not be nested.

@@ -4,10 +4,14 @@ internal import Links
 /// Keeps a relay's sending to a rate, by a look at a counter every few milliseconds.
 ///
 /// A bucket fills with the rate and is emptied by what was sent. While it is overdrawn nothing is received, so that nothing
-/// new is forwarded: packets wait in the kernel or are lost, and the senders slow down.
+/// new is forwarded: packets wait in the kernel or are lost, and the senders slow down. What waits in the kernel is kept short: it is
+/// taken at one go when receiving goes on, so it is as much as the rate can be passed by, and how long packets wait.
 final class RateGate {
     /// How often it looks, in nanoseconds.
     private static let interval: UInt64 = 5_000_000
+    /// How long what waits in the kernel may take to be sent, in seconds, and the least and the most bytes that may wait.
+    private static let wait = 0.05
+    private static let leastWaiting = 16 << 10, mostWaiting = 8 << 20
 
     private let links: Links
     private let loop: Loop
@@ -33,8 +37,10 @@ final class RateGate {
         guard rate > 0 else {
             close()
             links.isReceivePaused = false
+            links.limitReceiveBuffer(to: 0)
             return
         }
+        links.limitReceiveBuffer(to: min(max(Int(self.rate * Self.wait), Self.leastWaiting), Self.mostWaiting))
         level = min(level, self.burst)
         if timer == nil {
             level = self.burst

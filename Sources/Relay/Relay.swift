@@ -71,6 +71,10 @@ public final class Relay {
     private var hasWarnedOfStore = false
     private var drained: (() -> Void)?
     private var drainEnd = Instant(nanoseconds: 0)
+    /// When something last went on over this node while it drains.
+    private var drainBusy = Instant(nanoseconds: 0)
+    /// How long nothing goes on before a drain is over: what streams that have ended sent last arrives meanwhile.
+    private static let drainRest = TimeSpan.seconds(2)
     private var isClosing = false
 
     /// A relay on `loop` with the identity `identity`; its sockets are open when this returns, nothing is sent before ``start()``.
@@ -222,11 +226,19 @@ public final class Relay {
             hasWarnedOfClock = true
             log.error("\(wrongClock)")
         }
-        if let drained, paths.pathCount == 0 || now >= drainEnd {
-            self.drained = nil
-            close(completion: drained)
+        if let drained {
+            if isInUse { drainBusy = now }
+            if paths.pathCount == 0 || now - drainBusy >= Self.drainRest || now >= drainEnd {
+                self.drained = nil
+                close(completion: drained)
+            }
         }
         timer?.schedule(at: (now + (drained == nil ? .seconds(1) : .milliseconds(100))).nanoseconds)
+    }
+
+    /// Whether something goes on over this node: a stream or association to the outside, or a path that leads on.
+    private var isInUse: Bool {
+        exit.streamCount > 0 || exit.associationCount > 0 || paths.pathCount > exit.pathCount
     }
 
     /// Says once that the data folder cannot be written to, and that it can be again.
@@ -344,7 +356,8 @@ public final class Relay {
         paths.isDraining = true
         log.info("draining", metadata: ["paths": "\(paths.pathCount)"])
         drained = completion
-        drainEnd = Instant(nanoseconds: loop.now) + configuration.drainLimit
+        drainBusy = Instant(nanoseconds: loop.now)
+        drainEnd = drainBusy + configuration.drainLimit
         tick()
     }
 

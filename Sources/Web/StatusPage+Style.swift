@@ -74,7 +74,8 @@ extension StatusPage {
         .tag.good { color: var(--good); } .tag.bad { color: var(--bad); }
         @media (max-width: 560px) {
           ol.route { flex-wrap: nowrap; } ol.route li { min-width: 0; } ol.route li + li::before { width: .3rem; margin: 0; }
-          .hop { padding: .1rem .18rem; } .hop b { font-size: .58rem; } .hop span { display: block; font-size: .6rem; }
+          ol.route li:first-child, ol.route li:last-child { display: none; }
+          .hop { padding: .15rem .25rem; } .hop b { font-size: .74rem; } .hop span { display: block; font-size: .72rem; }
           th, td { padding-right: .5rem; font-size: .82rem; }
         }
 

@@ -63,6 +63,7 @@ public final class DatagramSocket: HandleOwner {
     private let poll: UnsafeMutablePointer<uv_poll_t>
     private let transmit: UnsafeMutablePointer<TransmitQueue>
     private let receiveRounds: Int
+    private let kernelBufferSize: Int
     /// Owned while the socket is open.
     private var receiver: (any DatagramReceiver)?
 
@@ -99,6 +100,7 @@ public final class DatagramSocket: HandleOwner {
         unsafe self.poll = poll
         self.receiver = receiver
         receiveRounds = max(configuration.receiveRounds, 1)
+        kernelBufferSize = configuration.kernelBufferSize
         unsafe transmit = .allocate(capacity: 1)
         unsafe transmit.initialize(
             to: TransmitQueue(
@@ -120,10 +122,8 @@ public final class DatagramSocket: HandleOwner {
         _ descriptor: Int32, _ address: SocketAddress, _ configuration: Configuration
     ) throws(UVError) -> Bool {
         let size = Int32(clamping: configuration.kernelBufferSize)
+        setReceiveBuffer(descriptor, size)
         // The FORCE variants need CAP_NET_ADMIN, and are not bound by the system's maximum.
-        if shim_set_option(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, size) < 0 {
-            shim_set_option(descriptor, SOL_SOCKET, SO_RCVBUF, size)
-        }
         if shim_set_option(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, size) < 0 {
             shim_set_option(descriptor, SOL_SOCKET, SO_SNDBUF, size)
         }
@@ -215,6 +215,20 @@ public final class DatagramSocket: HandleOwner {
             guard !isClosed, newValue != isReceivePaused else { return }
             unsafe transmit.pointee.isReceivePaused = newValue
             unsafe transmit.pointee.startPolling()
+        }
+    }
+
+    /// Lets the kernel keep about `size` bytes of packets that were not received yet, 0: what the socket was opened with.
+    ///
+    /// What has arrived stays.
+    public func limitReceiveBuffer(to size: Int) {
+        guard !isClosed else { return }
+        Self.setReceiveBuffer(descriptor, Int32(clamping: size > 0 ? size : kernelBufferSize))
+    }
+
+    private static func setReceiveBuffer(_ descriptor: Int32, _ size: Int32) {
+        if shim_set_option(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, size) < 0 {
+            shim_set_option(descriptor, SOL_SOCKET, SO_RCVBUF, size)
         }
     }
 

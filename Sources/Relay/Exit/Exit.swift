@@ -81,6 +81,8 @@ final class Exit: SessionOwner {
     /// How many streams to the outside there are.
     var streamCount: Int { sessions.values.reduce(0) { $0 + $1.streams } }
 
+    /// How many paths end here.
+    var pathCount: Int { legs.count }
     /// How many UDP associations there are.
     var associationCount: Int { gate.associations }
 

@@ -32,8 +32,8 @@ final class ClientRole: Role {
                 option: configuration.dns.isEmpty ? "--socks" : "--socks or --dns")
         }
         client.onReady = { [unowned self] in
-            log.notice("ready")
             onReady?()
+            log.notice("ready")
         }
     }
 

@@ -123,6 +123,10 @@ final class RoleProcess {
     private func run() -> Int32 {
         sampling = LoopTimer(on: loop) { [unowned self] in sample() }
         sample()
+        // The last steps of the start are said before it is said to be over.
+        for case let client as ClientRole in roles {
+            client.onReady = { [unowned self] in follow(roles.map { $0.report() }) }
+        }
         for role in roles { role.start() }
         log.notice("started", metadata: ["version": "\(version)"])
         if let url = face?.url { say(url) }
