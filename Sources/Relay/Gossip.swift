@@ -52,6 +52,10 @@ final class Gossip {
     private var nextRefresh = Instant(nanoseconds: 0)
     private var savedGeneration: UInt64 = 0
     private var nextSave = Instant(nanoseconds: 0)
+    /// Moves the store's log into its database, away from the loop.
+    private let checkpoint: StoreCheckpoint?
+    private var nextCheckpoint: Instant
+    private static let checkpointPause = TimeSpan.seconds(600)
     private var isFirstAnswerDue = true
 
     init(
@@ -62,6 +66,8 @@ final class Gossip {
         self.network = network
         self.node = node
         self.store = store
+        checkpoint = try store?.checkpointElsewhere()
+        nextCheckpoint = Instant(nanoseconds: loop.now) + Self.checkpointPause
         self.snapshot = snapshot
         descriptors = DescriptorStore(network, snapshot: snapshot, kept: try store?.descriptors() ?? [], at: links.time)
         savedGeneration = descriptors.generation
@@ -273,6 +279,13 @@ final class Gossip {
     /// What could not be written is tried again.
     func save(all: Bool = false) {
         nextSave = now + .seconds(10)
+        if now >= nextCheckpoint, let checkpoint {
+            nextCheckpoint = now + Self.checkpointPause
+            loop.work {
+                (try? checkpoint.run()) != nil
+            } completion: { _ in
+            }
+        }
         guard let store, descriptors.generation != savedGeneration else { return }
         let (list, upTo) = descriptors.arrivals(after: savedGeneration, limit: all ? .max : 64)
         do throws(StoreError) {

@@ -295,7 +295,7 @@ public final class Relay {
         if !wasStaked {
             return "This node is not staked: no path leads over it until its stake is full and the next epoch begins."
         }
-        if let problem = epochs.problem { return "The registry: \(problem)." }
+        if let problem = epochs.problem { return "The registry: \(problem)\(problem.hasSuffix(".") ? "" : ".")" }
         if let error = gossip.storeError { return "What is learnt cannot be kept: \(error)." }
         return watching.status.warning
     }

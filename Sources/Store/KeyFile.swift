@@ -108,7 +108,10 @@ public enum KeyFile {
         }
         let temporary = "\(path).\(getpid()).\(SecureRandom.u32()).new"
         let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .failed(path, "open", errno) }
+        guard descriptor >= 0 else {
+            let error = errno
+            throw .failed(error == ENOENT ? folder(of: path) : path, "open", error)
+        }
         defer { _ = unsafe unlink(temporary) }
         let written = unsafe write(descriptor, bytes, bytes.count)
         guard written == bytes.count, fsync(descriptor) == 0 else {
@@ -174,9 +177,14 @@ public enum KeyFile {
         }
     }
 
+    /// The folder in which `path` is.
+    private static func folder(of path: String) -> String {
+        path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    }
+
     /// Forces the entry of `path` in its folder to disk.
     private static func forceFolder(of path: String) throws(StoreError) {
-        let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let folder = Self.folder(of: path)
         let descriptor = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw .failed(folder, "open", errno) }
         defer { close(descriptor) }

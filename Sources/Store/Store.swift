@@ -11,8 +11,8 @@ public import Wire
 /// What is kept across restarts, in `tunic.sqlite` of a locked data folder.
 ///
 /// One thread at a time uses it (it is not Sendable). A write takes under a millisecond as a rule and waits for the disk only
-/// where the comment says so, in `checkpoint()`, and once in about a thousand pages. A loop thread may make small writes; large
-/// ones (all descriptors, a snapshot) belong on a worker thread that owns the store. Nothing secret and nothing about paths,
+/// where the comment says so, and once in about a thousand pages unless `checkpointElsewhere()` was asked for. A loop thread may
+/// make small writes; large ones (all descriptors, a snapshot) belong on a worker thread that owns the store. Nothing secret and nothing about paths,
 /// sessions or destinations is kept here; identity keys stand in files of their own (`KeyFile`).
 ///
 /// SQLite works with a write-ahead log: what was written when the process is killed is there afterwards; what was written in
@@ -56,8 +56,13 @@ public final class Store {
     /// The path of the file `name` in the data folder.
     public func path(of name: String) -> String { folder.file(name) }
 
-    /// Moves the log into the database, which waits for the disk: for quiet moments and before the end.
-    public func checkpoint() throws(StoreError) { try database.run("PRAGMA wal_checkpoint(PASSIVE)") }
+    /// What moves the log into the database from another thread, to be run now and then.
+    ///
+    /// From now on this store does it only where the log has 8,000 pages (32 MB), and at its end.
+    public func checkpointElsewhere() throws(StoreError) -> StoreCheckpoint {
+        try database.execute("PRAGMA wal_autocheckpoint = 8000")
+        return StoreCheckpoint(path: database.path)
+    }
 
     // MARK: Guards and node health
 

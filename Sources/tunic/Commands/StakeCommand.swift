@@ -59,7 +59,9 @@ struct StakeOptions: ParsableArguments {
         case .applied:
             print(target.json ? Control.json(report) : "done, in block \(report.height ?? 0)")
         case .refused:
-            throw Failure(.data, "refused by the rule \(report.rule ?? "-"); see docs/registry.md, \"Refusals\"")
+            let rule = report.rule ?? "-"
+            let meaning = RefusalText.meaning(of: rule).map { "\($0) (" } ?? "("
+            throw Failure(.data, "refused by the rule \(rule); \(meaning)docs/registry.md, \"Refusals\")")
         case .waiting, .timedOut:
             throw Failure(
                 .unavailable,
