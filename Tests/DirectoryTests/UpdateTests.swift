@@ -87,6 +87,12 @@ struct UpdateTests {
                 let vote = $0.votes[0]
                 $0.votes[0] = .init(number: 999, header: vote.header, signature: vote.signature)
             } == .broken)
+        // Half of the signatures, each of them good, are too few.
+        let halved = try refusal { $0.votes.removeLast($0.votes.count / 2) }
+        guard case .tooFewSignatures = halved else {
+            Issue.record("half of the signatures were enough: \(String(describing: halved))")
+            return
+        }
         let spoiled = try refusal {
             let vote = $0.votes[0]
             var bytes = vote.signature
