@@ -17,12 +17,12 @@ public struct Configuration: Sendable {
     /// The congestion controller of new legs.
     public var congestion: CongestionAlgorithm = .model
     /// How far a stream's receive window may grow; at most a quarter of `maxConnectionWindow` counts.
-    public var maxStreamWindow = 8 << 20
+    public var maxStreamWindow = 5 << 20
     /// The cap on what all streams together may hold unread.
     ///
     /// Credit is given ahead of what has come, not of what was read, so that unread streams do not stop the others; when
     /// they hold three quarters of this cap, those that nobody reads are reset, the largest first.
-    public var maxConnectionWindow = 32 << 20
+    public var maxConnectionWindow = 20 << 20
     /// How long nothing must have been read of a stream before it counts as one that nobody reads.
     public var unreadGrace = TimeSpan.seconds(2)
     /// What one stream may hold unsent and unacknowledged; it starts at `InitialLimits.streamData` and grows with the

@@ -79,18 +79,19 @@ import Wire
         town.refuse(0, old, .staleVotes)
     }
 
-    @Test func creditGrowsToItsLimit() {
+    @Test func creditGrowsToItsLimit() throws {
         var town = town(12)
-        #expect(town.node(0)?.credit(at: start, town.state.parameters) == 7_200)
-        #expect(town.node(0)?.credit(at: start + day, town.state.parameters) == 7_200 + 2_880)
-        #expect(town.node(0)?.credit(at: start + 29, town.state.parameters) == 7_200)
-        #expect(town.node(0)?.credit(at: start + 30, town.state.parameters) == 7_201)
+        let first = try #require(town.node(0))
+        #expect(first.credit(at: start, town.state.parameters) == 7_200)
+        #expect(first.credit(at: start + day, town.state.parameters) == 7_200 + 2_880)
+        #expect(first.credit(at: start + 29, town.state.parameters) == 7_200)
+        #expect(first.credit(at: start + 30, town.state.parameters) == 7_201)
         let filled = (172_800 - 7_200) / 2_880 * day
-        #expect(town.node(0)?.credit(at: start + filled, town.state.parameters) == 7_200 + filled / 30)
-        #expect(town.node(0)?.credit(at: start + 1_000 * day, town.state.parameters) == 172_800)
+        #expect(first.credit(at: start + filled, town.state.parameters) == 7_200 + filled / 30)
+        #expect(first.credit(at: start + 1_000 * day, town.state.parameters) == 172_800)
         town.next(after: day)
         town.run(0, town.verdict(.decommission, 0, places: 0..<7))
-        #expect(town.node(0)?.credit == 7_200 + (day + 120) / 30)
+        #expect(try #require(town.node(0)).credit == 7_200 + (day + 120) / 30)
     }
 
     @Test func creditUsedUpDeregistersAndLocksTheStake() {
