@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from devnet import Devnet, wait_until
+from devnet import Devnet, ask, wait_until
 from peers import Peer, SocksError, digest, download, read_exactly, socks_connect, upload
 
 MIB = 1 << 20
@@ -124,6 +124,17 @@ class Routing(unittest.TestCase):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             wait_until(lambda: self.peer.ends, 10)
             self.assertEqual(self.peer.ends, [name])
+
+    def test_apps_that_break_off_before_the_reply_leave_nothing(self):
+        with socket.create_server(("127.0.0.1", 0), backlog=256) as silent:
+            request = b"\x05\x01\x00" + b"\x05\x01\x00\x01\x7f\0\0\1" + silent.getsockname()[1].to_bytes(2, "big")
+            for number in range(100):
+                with socket.create_connection(self.net.socks) as app:
+                    app.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    app.sendall(request)
+                    time.sleep(number / 50_000)
+            controls = [self.net.control, *(node.control for node in self.net.nodes)]
+            wait_until(lambda: all(ask(control, "status")["streams"] == 0 for control in controls), 20)
 
     def test_apps_that_wait_for_the_reply_before_they_speak_are_served(self):
         for _ in range(300):

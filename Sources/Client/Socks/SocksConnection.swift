@@ -107,7 +107,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
 
     private func answer(_ bytes: [UInt8]) {
         guard !bytes.isEmpty, !isOver else { return }
-        do throws(UVError) { try socket.write(bytes) } catch { close() }
+        do throws(UVError) { try socket.write(bytes) } catch { abandon() }
     }
 
     func streamReachedEnd(_ stream: ByteStream) {

@@ -220,7 +220,8 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         deadline = nil
         _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
         session.touch()
-        let pump = StreamPump(session: session, id: id, socket: stream) { [weak self] in self?.finish() }
+        // The session lets go of a stream that is done both ways, while the socket may have bytes yet to write.
+        let pump = StreamPump(session: session, id: id, socket: stream) { self.finish() }
         self.pump = pump
         pump.start()
     }
@@ -272,6 +273,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
             gate.associations -= 1
         }
         association = nil
+        pump = nil
         ended()
     }
 
