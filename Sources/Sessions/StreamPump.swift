@@ -116,6 +116,11 @@ public final class StreamPump: ByteStreamDelegate {
         ended()
     }
 
+    /// The session has let go of the stream: what has not ended by now never will; only the socket may have bytes left to write.
+    public func streamClosed() {
+        if !socketEnded || !sessionEnded { fail() }
+    }
+
     private func finishIfDone() {
         guard socketEnded, sessionEnded, pending.isEmpty, !isOver, socket.queuedBytes == 0 else { return }
         isOver = true

@@ -133,8 +133,25 @@ class Routing(unittest.TestCase):
                     app.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     app.sendall(request)
                     time.sleep(number / 50_000)
-            controls = [self.net.control, *(node.control for node in self.net.nodes)]
-            wait_until(lambda: all(ask(control, "status")["streams"] == 0 for control in controls), 20)
+            self.nothing_is_left()
+
+    def test_a_server_that_closes_first_and_an_app_that_breaks_off_leave_nothing(self):
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+            for _ in range(8):
+                with socks_connect(self.net.socks, "127.0.0.1", server.getsockname()[1]) as app:
+                    connection, _ = server.accept()
+                    with connection:
+                        app.sendall(b"q")
+                        connection.recv(1)
+                        connection.sendall(bytes(1000))
+                    # The end has come through, and nothing is read.
+                    time.sleep(0.05)
+                    app.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.nothing_is_left()
+
+    def nothing_is_left(self):
+        controls = [self.net.control, *(node.control for node in self.net.nodes)]
+        wait_until(lambda: all(ask(control, "status")["streams"] == 0 for control in controls), 20)
 
     def test_apps_that_wait_for_the_reply_before_they_speak_are_served(self):
         for _ in range(300):

@@ -70,6 +70,16 @@ struct HostilePeerTests {
         #expect(accepted * (256 << 10) <= window && accepted * (256 << 10) > window / 4 * 3)
     }
 
+    @Test(arguments: [false, true]) func aResetBehindTheLastByteIsNoEndUnlessTheEndHasCome(hasEnded: Bool) {
+        var connection = Self.connection()
+        #expect(Self.deliver(Self.stream(0, at: 0, [7], fin: hasEnded), to: &connection) == .accepted)
+        #expect(connection.withReadable(StreamID(0)) { $0.byteCount } == 1)
+        while connection.nextEvent() != nil {}
+        #expect(Self.deliver([FrameType.resetStream, 0, 1, 1], to: &connection, number: 1) == .accepted)
+        #expect(connection.readState(StreamID(0)) == (hasEnded ? .finished : .reset(1)))
+        #expect(connection.nextEvent() == (hasEnded ? nil : .reset(StreamID(0), code: 1)))
+    }
+
     @Test func streamsBeyondTheGrantAreAViolation() {
         var connection = Self.connection()
         #expect(Self.deliver(Self.stream(8_190, at: 0, [1]), to: &connection) == .accepted)

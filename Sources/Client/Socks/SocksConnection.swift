@@ -213,7 +213,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     func streamWritable() { pump?.toSession() }
     func streamReset(code: UInt64) { if let pump { pump.fail() } else { failStream() } }
     func streamStopped(code: UInt64) { if let pump { pump.fail() } else if association != nil { failStream() } }
-    func streamClosed() { if pump == nil, !isOver { failStream() } }
+    func streamClosed() {
+        if let pump { pump.streamClosed() } else if !isOver { failStream() }
+    }
 
     private func failStream() { if association == nil { reply(.generalFailure) } else { abandon() } }
 

@@ -289,7 +289,9 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         if let pump { pump.fail() } else { abandon() }
     }
 
-    func streamClosed() { if !isOver, pump == nil { abandon() } }
+    func streamClosed() {
+        if let pump { pump.streamClosed() } else { abandon() }
+    }
 
     /// The client gave the stream up before there was a connection.
     private func abandon() {

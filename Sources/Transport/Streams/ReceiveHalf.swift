@@ -97,10 +97,11 @@ struct ReceiveHalf: ~Copyable {
         if finalSize != .max && size != finalSize || size < highest { return .violation(.finalSize) }
         guard size <= limit else { return .violation(.flowControl) }
         let grown = size - highest
+        let isWhole = finalSize != .max && ready == size
         highest = size
         finalSize = size
-        // A stream whose every byte has come is told as finished, not as reset.
-        if resetCode == nil, ready < size || stopped {
+        // A stream that has come with its end is told as finished. Without it every byte may be there, and yet not all that was meant.
+        if resetCode == nil, !isWhole || stopped {
             resetCode = code
             ahead.removeAll()
             ring.release(to: &pool)
