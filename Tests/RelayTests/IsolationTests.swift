@@ -1,10 +1,6 @@
 import Directory
 import EventLoop
-import Links
-import Logging
 import LoopTesting
-import OnionCrypto
-import Relay
 import Testing
 import Wire
 
@@ -12,22 +8,6 @@ import Wire
 
 /// A whole network and a client on one loop, and apps with different credentials.
 @Suite struct IsolationTests {
-    /// One program with its connection.
-    private final class App: ByteStreamDelegate {
-        var received = 0
-        var isOver = false
-        var stream: ByteStream?
-        func streamConnected(_ stream: ByteStream) { stream.startReading() }
-        func stream(_ stream: ByteStream, received bytes: RawSpan) { received += bytes.byteCount }
-        func streamReachedEnd(_ stream: ByteStream) { isOver = true }
-        func stream(_ stream: ByteStream, failed error: UVError) { isOver = true }
-    }
-
-    private static let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-    private static func copy(_ key: borrowing SigningKey) -> SigningKey {
-        SigningKey(seed: Secret(copying: key.seedBytes))
-    }
-
     private static let credentials = 50
     private static let rounds = 20
     private static let roundsOpen = 4
@@ -44,50 +24,16 @@ import Wire
         "L6: 1,000 streams with 50 credentials: equal ones share a session, different ones never a path, while paths are rebuilt"
     )
     func credentialsAndPaths() throws {
-        let loop = try Loop()
-        let time = UnixTime(seconds: Links.systemClock() / 1_000_000_000)
-        // Ports that are free now; nobody else takes them in between.
-        let listeners = try (0..<6).map { _ in
-            try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)
+        let network = try LoopNetwork(relays: 6) {
+            $0.limits.clientBuildsPerSecond = 1_000
+            $0.limits.clientBuildBurst = 1_000
+            $0.limits.pathsPerClientLink = 2_000
+        } client: {
+            // Often enough to be seen, and seldom enough that a slow machine has time for more than to build paths.
+            $0.pathUse = .seconds(6)
         }
-        let addresses = listeners.map { Endpoint($0.localAddress) }
-        for listener in listeners { listener.close() }
-        let creation = NetworkCreation(name: "test", nodes: addresses.map { .init(addresses: [$0]) }, at: time)
-        var file = creation.file
-        file.allowPrivateAddresses = true
-        file.requireAddressDiversity = false
-        file.limits.clientBuildsPerSecond = 1_000
-        file.limits.clientBuildBurst = 1_000
-        file.limits.pathsPerClientLink = 2_000
-        let relays = try zip(creation.nodes, addresses).enumerated().map { number, node in
-            var configuration = RelayConfiguration(listen: [node.1])
-            configuration.isExit = number >= 3
-            configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
-            return try Relay(
-                loop: loop, network: file, configuration: configuration, identity: Self.copy(node.0.key), store: nil,
-                log: Self.log)
-        }
-        for relay in relays { relay.start() }
-        var accepted: [ByteStream] = []
-        let server = try StreamListener.tcp(on: loop, address: .loopbackIPv4(port: 0)) { stream in
-            accepted.append(stream)
-            try? stream.write([42])
-        }
-        var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)])
-        // Often enough to be seen, and seldom enough that a slow machine has time for more than to build paths.
-        configuration.pathUse = .seconds(6)
-        let client = try Client(loop: loop, network: file, configuration: configuration, store: nil, log: Self.log)
-        defer {
-            client.close {}
-            for relay in relays { relay.close {} }
-            loop.close()
-        }
-        var isReady = false
-        client.onReady = { isReady = true }
-        client.start()
-        #expect(loop.run(for: .seconds(30)) { isReady })
-        let port = try #require(server.localAddress).port
-        let proxy = SocketAddress(try #require(client.socksAddresses.first?.endpoint))
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
 
         var owners: [UInt64: IsolationKey] = [:]
         var apps: [[App]] = []
@@ -100,13 +46,8 @@ import Wire
             }
         }
         for _ in 0..<Self.rounds {
-            var round: [App] = []
-            for number in 0..<Self.credentials {
-                let app = App()
-                let stream = try ByteStream.connect(on: loop, to: proxy, delegate: app)
-                app.stream = stream
-                try stream.write(Self.conversation(number, port: port))
-                round.append(app)
+            let round = try (0..<Self.credentials).map { number in
+                try network.app(saying: Self.conversation(number, port: network.port))
             }
             apps.append(round)
             let wereServed = loop.run(for: .seconds(60)) {
@@ -119,8 +60,8 @@ import Wire
             #expect(client.sessions.values.allSatisfy { $0.streamCount == apps.count })
             if apps.count == Self.roundsOpen {
                 for app in apps.removeFirst() { app.stream?.close() }
-                for stream in accepted.prefix(Self.credentials) { stream.close() }
-                accepted.removeFirst(min(accepted.count, Self.credentials))
+                for stream in network.accepted.prefix(Self.credentials) { stream.close() }
+                network.accepted.removeFirst(min(network.accepted.count, Self.credentials))
                 let wereEnded = loop.run(for: .seconds(30)) {
                     look()
                     return client.sessions.values.allSatisfy { $0.streamCount == apps.count }
@@ -134,8 +75,6 @@ import Wire
             return owners.count > Self.credentials * 3
         }
         #expect(wereRebuilt)
-        for stream in accepted { stream.close() }
         for app in apps.joined() { app.stream?.close() }
-        server.close()
     }
 }

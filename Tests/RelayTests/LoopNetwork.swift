@@ -1,0 +1,112 @@
+import Directory
+import EventLoop
+import Links
+import Logging
+import LoopTesting
+import OnionCrypto
+import Relay
+import Testing
+import Wire
+
+@testable import Client
+
+/// A program that counts what comes to it.
+final class App: ByteStreamDelegate {
+    var received = 0
+    var isOver = false
+    var stream: ByteStream?
+    func streamConnected(_ stream: ByteStream) { stream.startReading() }
+    func stream(_ stream: ByteStream, received bytes: RawSpan) { received += bytes.byteCount }
+    func streamReachedEnd(_ stream: ByteStream) { isOver = true }
+    func stream(_ stream: ByteStream, failed error: UVError) { isOver = true }
+}
+
+/// A whole network on one loop: relays of which those from the fourth on are exits, a client, and a server that greets with a byte.
+final class LoopNetwork {
+    let loop: Loop
+    let client: Client
+    private let relays: [Relay]
+    private let server: StreamListener
+    private let greeted: Greeted
+    /// Where the server and the client's proxy listen.
+    let port: UInt16
+    let proxy: SocketAddress
+
+    private final class Greeted {
+        var streams: [ByteStream] = []
+    }
+
+    /// What the server has taken, in its order.
+    var accepted: [ByteStream] {
+        get { greeted.streams }
+        set { greeted.streams = newValue }
+    }
+
+    private static func copy(_ key: borrowing SigningKey) -> SigningKey {
+        SigningKey(seed: Secret(copying: key.seedBytes))
+    }
+
+    /// Starts `count` relays and a client, and waits until it is ready.
+    init(
+        relays count: Int, network change: (inout NetworkFile) -> Void,
+        client configure: (inout ClientConfiguration) -> Void = { _ in }
+    ) throws {
+        let loop = try Loop()
+        self.loop = loop
+        let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let time = UnixTime(seconds: Links.systemClock() / 1_000_000_000)
+        // Ports that are free now; nobody else takes them in between.
+        let holders = try (0..<count).map { _ in
+            try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)
+        }
+        let addresses = holders.map { Endpoint($0.localAddress) }
+        for holder in holders { holder.close() }
+        let creation = NetworkCreation(name: "test", nodes: addresses.map { .init(addresses: [$0]) }, at: time)
+        var file = creation.file
+        file.allowPrivateAddresses = true
+        file.requireAddressDiversity = false
+        change(&file)
+        relays = try zip(creation.nodes, addresses).enumerated().map { number, node in
+            var configuration = RelayConfiguration(listen: [node.1])
+            configuration.isExit = number >= 3
+            configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
+            return try Relay(
+                loop: loop, network: file, configuration: configuration, identity: Self.copy(node.0.key), store: nil,
+                log: log)
+        }
+        for relay in relays { relay.start() }
+        let greeted = Greeted()
+        self.greeted = greeted
+        server = try StreamListener.tcp(on: loop, address: .loopbackIPv4(port: 0)) { stream in
+            greeted.streams.append(stream)
+            try? stream.write([42])
+        }
+        var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)])
+        configure(&configuration)
+        client = try Client(loop: loop, network: file, configuration: configuration, store: nil, log: log)
+        var isReady = false
+        client.onReady = { isReady = true }
+        client.start()
+        port = try #require(server.localAddress).port
+        proxy = SocketAddress(try #require(client.socksAddresses.first?.endpoint))
+        #expect(loop.run(for: .seconds(30)) { isReady })
+    }
+
+    /// An app that says `bytes` at once.
+    func app(saying bytes: [UInt8]) throws -> App {
+        let app = App()
+        let stream = try ByteStream.connect(on: loop, to: proxy, delegate: app)
+        app.stream = stream
+        try stream.write(bytes)
+        return app
+    }
+
+    /// Ends all of it.
+    func close() {
+        for stream in accepted { stream.close() }
+        server.close()
+        client.close {}
+        for relay in relays { relay.close {} }
+        loop.close()
+    }
+}
