@@ -110,7 +110,10 @@ public final class Client {
         directory.tick(hops: configuration.hops)
         if directory.canChoose(hops: configuration.hops) { pool.sweep() }
         let now = Instant(nanoseconds: loop.now)
-        for session in sessions.values { session.keep(now) }
+        for (key, session) in sessions {
+            session.keep(now)
+            if session.exitDrains { retire(key) }
+        }
         for (_, session) in retired { session.keep(now) }
         retired.removeAll { $0.session.isOver }
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))

@@ -71,6 +71,8 @@ final class ClientSession: SessionOwner {
 
     /// Whether no new streams begin here: it ends with those that it has.
     var isRetired = false
+    /// Whether the exit has said that it is about to stop.
+    private(set) var exitDrains = false
 
     /// Its paths.
     var paths: [Path] { Array(legs.values) }
@@ -154,7 +156,8 @@ final class ClientSession: SessionOwner {
         if let overdue, let path = legs[overdue] { return pool.end(path) }
         let fresh = legs.values.count { !pool.isOld($0, now) }
         if fresh < 2 {
-            buildLeg(now)
+            // An exit that is about to stop takes no other leg.
+            if !exitDrains || legs.isEmpty { buildLeg(now) }
         } else if sharesGuard, now >= nextApart {
             nextApart = now + apartPause
             apartPause = min(apartPause * 2, Self.apartPause.longest)
@@ -216,6 +219,7 @@ final class ClientSession: SessionOwner {
                 if isOver { pool.end(path) } else { add(path, hello: nil, now) }
             case .failure(let failure):
                 failures += 1
+                if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
                 if isExitsFault(failure) {
                     exitFailures += 1
                 } else if isAnothersFault(failure), let legless {

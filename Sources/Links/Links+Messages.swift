@@ -129,17 +129,19 @@ extension Links {
             case .pathResponse(_, let data):
                 if let source { challengeAnswered(link, data, from: source) }
             case .closed:
-                pumpClose(link)
+                pumpLast(link)
                 remove(link, reason: .violation)
             case .finished, .streamsAvailable, .datagram, .legValidated, .legSuspect, .legActivated, .legClosed,
                 .pathChallenge:
                 break
             }
         }
+        // The peer has acknowledged the close.
+        if link.closingUntil != nil, link.requests.isEmpty { remove(link, reason: .closedHere) }
     }
 
-    /// Lets a connection that closed itself say so.
-    private func pumpClose(_ link: ControlLink) {
+    /// Sends what a connection says last, one packet.
+    private func pumpLast(_ link: ControlLink) {
         if link.connection.wantsToSend(leg: ControlLink.leg, now: table.now) { _ = sendControlPacket(link) }
     }
 
@@ -210,7 +212,11 @@ extension Links {
         link.incoming[stream]!.deadline = deadline
         switch type {
         case .rekey: answerRekey(link, stream, body)
-        case .close: remove(link, reason: .closedByPeer)
+        case .close:
+            // Acknowledged, so that the peer does not repeat it to an end that has forgotten the link.
+            link.answer(stream, [], deadline: deadline)
+            pumpLast(link)
+            remove(link, reason: .closedByPeer)
         default:
             link.idle.touch(now: table.now)
             sweepBefore(deadline)

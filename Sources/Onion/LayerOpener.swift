@@ -82,6 +82,9 @@ public struct LayerOpener: ~Copyable {
         if previous != nil, now >= previousEnds { previous = nil }
     }
 
+    /// The highest number that was accepted; 0 when there is none.
+    var highest: UInt64 { window.highest }
+
     /// Whether the key before the current one is still held.
     var holdsPrevious: Bool { previous != nil }
 

@@ -25,6 +25,8 @@ final class PathService: PacketHandler {
     private(set) var refusals: [String: UInt64] = [:]
     /// Whether no new path is taken.
     var isDraining = false
+    /// What has passed over each path, at the last look while it drains.
+    private var marks: [PathHandle: UInt64] = [:]
     /// Where a node can be reached; nil when it is unknown.
     var findNode: (NodeID) -> [Endpoint]? = { _ in nil }
     /// The wall clock.
@@ -237,7 +239,7 @@ final class PathService: PacketHandler {
         tell(removed, except: link)
     }
 
-    /// Ends a path that ends here.
+    /// Ends a path and tells its neighbours.
     func end(_ path: PathHandle) {
         guard let removed = table.remove(path) else { return }
         release(removed)
@@ -259,6 +261,13 @@ final class PathService: PacketHandler {
             release(removed)
             tell(removed, except: nil)
         }
+    }
+
+    /// Ends the paths over which nothing has passed since the call before, but for those that a stream of the exit needs.
+    ///
+    /// Their clients build others elsewhere, and what is open in a session goes on over those.
+    func endQuiet() {
+        for path in table.quietPaths(since: &marks) where !(exit?.needs(path) ?? false) { end(path) }
     }
 
     /// A path that never stood leaves the table.

@@ -71,9 +71,11 @@ public final class Relay {
     private var hasWarnedOfStore = false
     private var drained: (() -> Void)?
     private var drainEnd = Instant(nanoseconds: 0)
-    /// When something last went on over this node while it drains.
-    private var drainBusy = Instant(nanoseconds: 0)
+    /// When a stream or association to the outside was last open here while it drains, and when its paths are looked at next.
+    private var drainBusy = Instant(nanoseconds: 0), nextQuiet = Instant(nanoseconds: 0)
     /// How long nothing goes on before a drain is over: what streams that have ended sent last arrives meanwhile.
+    ///
+    /// A path over which nothing passes for as long ends.
     private static let drainRest = TimeSpan.seconds(2)
     private var isClosing = false
 
@@ -227,18 +229,19 @@ public final class Relay {
             log.error("\(wrongClock)")
         }
         if let drained {
-            if isInUse { drainBusy = now }
-            if paths.pathCount == 0 || now - drainBusy >= Self.drainRest || now >= drainEnd {
+            if exit.streamCount > 0 || exit.associationCount > 0 { drainBusy = now }
+            if now >= nextQuiet {
+                nextQuiet = now + Self.drainRest
+                paths.endQuiet()
+            }
+            // Paths that lead on are others' to use; what ends here without a stream is not.
+            let isQuiet = paths.pathCount <= exit.pathCount && now - drainBusy >= Self.drainRest
+            if paths.pathCount == 0 || isQuiet || now >= drainEnd {
                 self.drained = nil
                 close(completion: drained)
             }
         }
         timer?.schedule(at: (now + (drained == nil ? .seconds(1) : .milliseconds(100))).nanoseconds)
-    }
-
-    /// Whether something goes on over this node: a stream or association to the outside, or a path that leads on.
-    private var isInUse: Bool {
-        exit.streamCount > 0 || exit.associationCount > 0 || paths.pathCount > exit.pathCount
     }
 
     /// Says once that the data folder cannot be written to, and that it can be again.
@@ -350,7 +353,8 @@ public final class Relay {
 
     // MARK: End
 
-    /// Takes no new paths, waits for those that are there until the configured limit, then closes.
+    /// Takes no new paths, ends those over which nothing passes, waits for the others and for the streams to the outside until
+    /// the configured limit, then closes.
     public func drain(completion: @escaping () -> Void) {
         guard drained == nil, !isClosing else { return }
         paths.isDraining = true

@@ -117,6 +117,25 @@ import Wire
         #expect(counts == (0, 0))
     }
 
+    @Test("K7: an end that is told of the close acknowledges it before it forgets the link, so it is not told again")
+    func closeIsAcknowledged() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let rounds = 5
+        for _ in 0..<rounds {
+            let client = try harness.client()
+            let link = try harness.connect(client, node)
+            // Both directions have something to say, so that there is more to acknowledge than the close.
+            client.links.send(on: link.near, .publish, body: [1, 2, 3])
+            node.links.request(on: link.far, .getDescriptor, body: [1, 2]) { _ in }
+            client.links.close(link.near)
+            #expect(harness.run { client.links.withTable { $0.count == 0 } && node.links.withTable { $0.count == 0 } })
+        }
+        // A late timer may send one again; what comes after it was on its way before it.
+        _ = try harness.connect(try harness.client(), node)
+        #expect(node.links.counters.drops.total <= rounds)
+    }
+
     @Test("K7: closing everything tells all peers and ends handshakes") func closeAll() throws {
         let harness = try Harness()
         let node = try harness.node()

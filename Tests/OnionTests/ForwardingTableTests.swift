@@ -92,6 +92,39 @@ import Wire
         }
     }
 
+    @Test func aPathIsQuietWhenNothingHasPassedEitherWaySinceTheLastLook() throws {
+        let chain = try Chain(2)
+        #expect(try chain.build() == .path)
+        for node in chain.nodes {
+            let path = try #require(node.handle)
+            // Another that nothing ever passes over, and one whose next hop has not answered.
+            let silent = try add(&node.table, slot: 4, to: nil)
+            try add(&node.table)
+            var marks: [PathHandle: UInt64] = [:]
+            func quiet() -> Set<PathHandle> { Set(node.table.quietPaths(since: &marks)) }
+            func exchange(_ count: Int) {
+                for _ in 0..<count {
+                    var packet = chain.clientPacket()
+                    _ = chain.forward(&packet)
+                    var answer = chain.terminalPacket()
+                    _ = chain.backward(&answer)
+                }
+            }
+            #expect(quiet() == [])
+            exchange(1)
+            #expect(quiet() == [silent])
+            var packet = chain.clientPacket()
+            _ = chain.forward(&packet)
+            #expect(quiet() == [silent])
+            var answer = chain.terminalPacket()
+            _ = chain.backward(&answer)
+            #expect(quiet() == [silent])
+            #expect(quiet() == [silent, path])
+            #expect(node.table.remove(silent) != nil)
+            #expect(quiet() == [path])
+        }
+    }
+
     @Test func aRemovedPathIsFoundByNothing() throws {
         var table = ForwardingTable(maximumPaths: 10)
         let path = try add(&table)

@@ -15,11 +15,12 @@ import Wire
             $0.limits.streamsPerSession = InitialLimits.streams
         }
         defer { network.close() }
-        let (loop, client, port) = (network.loop, network.client, network.port)
-        let hello: [UInt8] = [5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, UInt8(port >> 8), UInt8(port & 255)]
+        let (loop, client) = (network.loop, network.client)
         func open(_ count: Int) throws -> [App] {
-            let apps = try (0..<count).map { _ in try network.app(saying: hello) }
-            let wereServed = loop.run(for: .seconds(60)) { apps.allSatisfy { $0.received == 2 + 10 + 1 || $0.isOver } }
+            let apps = try (0..<count).map { _ in try network.app(saying: network.request) }
+            let wereServed = loop.run(for: .seconds(60)) {
+                apps.allSatisfy { $0.received == LoopNetwork.greetedCount || $0.isOver }
+            }
             #expect(wereServed && apps.allSatisfy { !$0.isOver })
             return apps
         }

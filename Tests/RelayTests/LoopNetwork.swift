@@ -25,7 +25,7 @@ final class App: ByteStreamDelegate {
 final class LoopNetwork {
     let loop: Loop
     let client: Client
-    private let relays: [Relay]
+    let relays: [Relay]
     private let server: StreamListener
     private let greeted: Greeted
     /// Where the server and the client's proxy listen.
@@ -48,7 +48,7 @@ final class LoopNetwork {
 
     /// Starts `count` relays and a client, and waits until it is ready.
     init(
-        relays count: Int, network change: (inout NetworkFile) -> Void,
+        relays count: Int, network change: (inout NetworkFile) -> Void = { _ in },
         client configure: (inout ClientConfiguration) -> Void = { _ in }
     ) throws {
         let loop = try Loop()
@@ -70,6 +70,8 @@ final class LoopNetwork {
             var configuration = RelayConfiguration(listen: [node.1])
             configuration.isExit = number >= 3
             configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
+            // A drain ends by itself or not at all.
+            configuration.drainLimit = .seconds(86_400)
             return try Relay(
                 loop: loop, network: file, configuration: configuration, identity: Self.copy(node.0.key), store: nil,
                 log: log)
@@ -91,6 +93,11 @@ final class LoopNetwork {
         proxy = SocketAddress(try #require(client.socksAddresses.first?.endpoint))
         #expect(loop.run(for: .seconds(30)) { isReady })
     }
+
+    /// What an app says to be brought to the server, by SOCKS5.
+    var request: [UInt8] { [5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, UInt8(port >> 8), UInt8(port & 255)] }
+    /// How much it has received when the server's first byte is there.
+    static let greetedCount = 2 + 10 + 1
 
     /// An app that says `bytes` at once.
     func app(saying bytes: [UInt8]) throws -> App {

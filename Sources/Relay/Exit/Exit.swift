@@ -108,6 +108,13 @@ final class Exit: SessionOwner {
         owner.session.touch()
     }
 
+    /// Whether `path` carries the streams of a session: it is the leg in use, and no other could be built in its place while
+    /// this node drains.
+    func needs(_ path: PathHandle) -> Bool {
+        guard let leg = legs[path], let owner = leg.session, owner.streams > 0 else { return false }
+        return owner.session.connection.activeLeg == leg.id
+    }
+
     // MARK: Packets
 
     /// Takes the open payload of a packet that ends here; false if it was refused.

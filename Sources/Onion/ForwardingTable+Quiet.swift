@@ -1,0 +1,23 @@
+/// Which paths nothing goes over any more, for a node that is to end.
+extension ForwardingTable {
+    /// The paths over which nothing has passed, either way, since the call before; `marks` is what that call has left, empty
+    /// at first.
+    ///
+    /// Paths whose next hop has not answered yet are not among them, nor those that are new since then.
+    public func quietPaths(since marks: inout [PathHandle: UInt64]) -> [PathHandle] {
+        var present: [PathHandle: UInt64] = [:]
+        present.reserveCapacity(count)
+        var quiet: [PathHandle] = []
+        for index in 0..<UInt32(capacity) where isLive(index) {
+            let hop = unsafe pathPointer(index)
+            guard unsafe hop.pointee.isReady else { continue }
+            let path = handle(index)
+            // Both only grow, and one of them does with each packet but the first towards the exit, which is answered.
+            let passed = unsafe hop.pointee.layers.opener.highest &+ hop.pointee.layers.sealer.nextNumber
+            if marks[path] == passed { quiet.append(path) }
+            present[path] = passed
+        }
+        marks = present
+        return quiet
+    }
+}

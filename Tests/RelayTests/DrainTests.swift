@@ -1,0 +1,69 @@
+import Directory
+import EventLoop
+import LoopTesting
+import Relay
+import Testing
+import Wire
+
+@testable import Client
+
+/// Nodes that end while their clients go on.
+///
+/// None has a deadline: a drain ends because nothing goes on over the node.
+@Suite struct DrainTests {
+    /// Opens a stream to the server, and waits for its greeting.
+    private func open(_ network: LoopNetwork) throws -> App {
+        let app = try network.app(saying: network.request)
+        #expect(network.loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount || app.isOver })
+        return app
+    }
+
+    @Test("Guards and middles end as soon as nothing passes over them; the streams go on over others")
+    func guardsAndMiddles() throws {
+        let network = try LoopNetwork(relays: 6)
+        defer { network.close() }
+        let app = try open(network)
+        var ended = 0
+        // None of these is an exit, and paths of three hops lead over the others as well.
+        for relay in network.relays.prefix(3) { relay.drain { ended += 1 } }
+        let server = try #require(network.accepted.first)
+        // A stream in use is no reason to lose a byte of it, and one at rest keeps nobody.
+        for _ in 0..<100 {
+            let count = app.received
+            try server.write([1])
+            #expect(network.loop.run(for: .seconds(30)) { app.received > count || app.isOver })
+        }
+        #expect(network.loop.run(for: .seconds(60)) { ended == 3 })
+        try server.write([1])
+        #expect(network.loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount + 101 || app.isOver })
+        #expect(!app.isOver)
+        let later = try open(network)
+        #expect(!later.isOver)
+        for app in [app, later] { app.stream?.close() }
+    }
+
+    @Test("An exit ends with its last stream; clients hear of it and begin new streams elsewhere")
+    func exits() throws {
+        let network = try LoopNetwork(relays: 6)
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        let app = try open(network)
+        let exit = try #require(client.sessions.values.first?.exit)
+        let relay = try #require(network.relays.first { $0.status.nodeID == exit })
+        // Its client has both legs, of which the one not in use is ended first.
+        #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.legs.count == 2 })
+        var isEnded = false
+        relay.drain { isEnded = true }
+        #expect(loop.run(for: .seconds(60)) { client.retired.count == 1 })
+        let later = try open(network)
+        #expect(client.sessions.values.first?.exit != exit)
+        try network.accepted.first?.write([1])
+        #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount + 1 || app.isOver })
+        #expect(!isEnded && !app.isOver)
+        app.stream?.close()
+        network.accepted.first?.close()
+        #expect(loop.run(for: .seconds(60)) { isEnded && client.retired.isEmpty })
+        #expect(!later.isOver)
+        later.stream?.close()
+    }
+}
