@@ -408,7 +408,8 @@ public final class Client {
             PathStatus(
                 hops: path.hops, state: path.state == .ready ? .ready : path.state == .building ? .building : .dead,
                 isActive: path.session?.isActive(path) ?? false, age: now - path.since,
-                roundTrip: path.session?.roundTrip(of: path) ?? path.buildTime, bytesIn: path.bytesIn,
+                guardRoundTrip: path.link.flatMap { links.roundTrip(of: $0) },
+                roundTrip: path.session?.roundTrip(of: path), buildTime: path.buildTime, bytesIn: path.bytesIn,
                 bytesOut: path.bytesOut)
         }.sorted { $0.isActive && !$1.isActive }
     }

@@ -90,8 +90,11 @@ final class ClientSession: SessionOwner {
     /// Whether the path carries this session's data.
     func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }
 
-    /// The smoothed round-trip time over a path.
-    func roundTrip(of path: Path) -> TimeSpan? { session.connection.legStatus(path.leg)?.smoothedRTT }
+    /// The smoothed round-trip time over a path; nil as long as nothing has come back over it.
+    func roundTrip(of path: Path) -> TimeSpan? {
+        guard let status = session.connection.legStatus(path.leg), status.everAcknowledged else { return nil }
+        return status.smoothedRTT
+    }
 
     // MARK: Legs
 

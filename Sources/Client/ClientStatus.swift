@@ -55,8 +55,12 @@ public struct PathStatus: Sendable {
     public var isActive: Bool
     /// How long ago it was built, or its build was begun.
     public var age: TimeSpan
-    /// The smoothed round-trip time to its exit, or the time of its build.
+    /// The smoothed round-trip time to its guard, which is the link's.
+    public var guardRoundTrip: TimeSpan?
+    /// The smoothed round-trip time to its exit; nil as long as nothing has come back over it.
     public var roundTrip: TimeSpan?
+    /// How long its build took.
+    public var buildTime: TimeSpan?
     /// Packet bytes received over it and sent into it.
     public var bytesIn: UInt64, bytesOut: UInt64
 }

@@ -10,8 +10,12 @@ public struct PathsReport: Codable, Equatable, Sendable {
         public var active: Bool
         /// How long ago it was built or its build was begun, in seconds.
         public var age: Double
-        /// The round-trip time to its exit in milliseconds, where it is known.
+        /// The round-trip time to its guard in milliseconds, where it is known.
+        public var guardRoundTrip: Double?
+        /// The round-trip time to its exit in milliseconds, where it is known: something has come back over it.
         public var roundTrip: Double?
+        /// How long it took to build, in milliseconds.
+        public var buildTime: Double?
         /// Bytes received over it.
         public var bytesIn: UInt64
         /// Bytes sent into it.
@@ -20,21 +24,25 @@ public struct PathsReport: Codable, Equatable, Sendable {
         enum CodingKeys: String, CodingKey {
             case hops, state, active
             case age = "age_s"
+            case guardRoundTrip = "guard_rtt_ms"
             case roundTrip = "rtt_ms"
+            case buildTime = "build_ms"
             case bytesIn = "bytes_in"
             case bytesOut = "bytes_out"
         }
 
         /// A path; times are kept to 0.1 s and 1 µs.
         public init(
-            hops: [String], state: String, active: Bool, age: Double, roundTrip: Double?, bytesIn: UInt64,
-            bytesOut: UInt64
+            hops: [String], state: String, active: Bool, age: Double, guardRoundTrip: Double?, roundTrip: Double?,
+            buildTime: Double?, bytesIn: UInt64, bytesOut: UInt64
         ) {
             self.hops = hops
             self.state = state
             self.active = active
             self.age = rounded(age, decimals: 1)
+            self.guardRoundTrip = guardRoundTrip.map { rounded($0, decimals: 3) }
             self.roundTrip = roundTrip.map { rounded($0, decimals: 3) }
+            self.buildTime = buildTime.map { rounded($0, decimals: 3) }
             self.bytesIn = bytesIn
             self.bytesOut = bytesOut
         }
@@ -46,7 +54,9 @@ public struct PathsReport: Codable, Equatable, Sendable {
             try container.encode(state, forKey: .state)
             try container.encode(active, forKey: .active)
             try container.encode(age, forKey: .age)
+            try container.encode(guardRoundTrip, forKey: .guardRoundTrip)
             try container.encode(roundTrip, forKey: .roundTrip)
+            try container.encode(buildTime, forKey: .buildTime)
             try container.encode(bytesIn, forKey: .bytesIn)
             try container.encode(bytesOut, forKey: .bytesOut)
         }

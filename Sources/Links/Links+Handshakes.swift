@@ -29,6 +29,12 @@ extension Links {
         return link.peer
     }
 
+    /// The smoothed round-trip time of a link's control connection; nil before its first sample, or when it is gone.
+    public func roundTrip(of link: LinkID) -> TimeSpan? {
+        guard let status = find(link)?.connection.legStatus(ControlLink.leg), status.everAcknowledged else { return nil }
+        return status.smoothedRTT
+    }
+
     /// Where the other end is; nil when the link is gone.
     public func endpoint(of link: LinkID) -> Endpoint? { find(link)?.address.endpoint }
 

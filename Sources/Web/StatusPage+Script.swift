@@ -31,7 +31,8 @@ extension StatusPage {
           const time = s => s < 120 ? Math.floor(s) + ' s' : s < 7200 ? Math.floor(s / 60) + ' min'
             : s < 172800 ? Math.floor(s / 3600) + ' h ' + Math.floor(s % 3600 / 60) + ' min' : Math.floor(s / 86400) + ' d';
           const short = node => node.endsWith('.snode') && node.length > 16 ? node.slice(0, 8) : node;
-          const ms = value => value === null || value === undefined ? '–' : value.toFixed(1) + ' ms';
+          const known = value => value !== null && value !== undefined;
+          const ms = value => known(value) ? value.toFixed(1) + ' ms' : '–';
           const total = counts => Object.values(counts || {}).reduce((a, b) => a + b, 0);
           const card = (title, wide, ...children) =>
             make('section', { class: 'card' + (wide ? ' wide' : '') }, make('h2', {}, title), ...children);
@@ -79,13 +80,19 @@ extension StatusPage {
           }
 
           function route(path) {
-            const hop = (name, label, kind) => make('li', {}, make('div', { class: 'hop' + (kind ? ' ' + kind : '') },
-              make('b', {}, name), make('span', {}, label)));
-            const labels = path.hops.map((_, i) => i === path.hops.length - 1 ? 'exit' : i ? 'middle' : 'guard');
+            const hop = (name, label, kind, rtt) => make('li', {}, make('div', { class: 'hop' + (kind ? ' ' + kind : '') },
+              make('b', {}, name), make('span', {}, label),
+              known(rtt) && make('i', { class: 'rtt', title: 'From here to this node and back' }, ms(rtt))));
+            // What lies between is not asked: only the ends of the link and of the path answer.
+            const last = path.hops.length - 1;
+            const rtt = i => i === last ? path.rtt_ms : i ? null : path.guard_rtt_ms;
+            const labels = path.hops.map((_, i) => i === last ? 'exit' : i ? 'middle' : 'guard');
             return make('div', { class: 'path' },
               make('ol', { class: 'route' + (path.active ? ' active' : '') }, hop('you', 'here', 'end'),
-                path.hops.map((node, i) => hop(short(node), labels[i])), hop('web', 'outside', 'end')),
-              make('p', {}, make('b', {}, ms(path.rtt_ms)), ` round trip · ${path.state}${path.active ? ', carries data' : ''} · ` +
+                path.hops.map((node, i) => hop(short(node), labels[i], null, rtt(i))), hop('web', 'outside', 'end')),
+              make('p', {}, known(path.rtt_ms) ? [make('b', {}, ms(path.rtt_ms)), ' round trip'] : 'Not used yet',
+                (known(path.build_ms) ? ` · built in ${ms(path.build_ms)}` : '') +
+                ` · ${path.state}${path.active ? ', carries data' : ''} · ` +
                 `${time(path.age_s)} old · ${bytes(path.bytes_in)} in, ${bytes(path.bytes_out)} out`));
           }
 

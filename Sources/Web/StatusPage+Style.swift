@@ -45,7 +45,7 @@ extension StatusPage {
         .key { display: inline-block; width: .8rem; height: .8rem; border-radius: .2rem; vertical-align: -.08rem; }
         .key.in { background: var(--in); } .key.out { background: var(--out); }
         .legend { color: var(--dim); font-size: .85rem; margin: .3rem 0 0; display: flex; flex-wrap: wrap; gap: .2rem 1.4rem; }
-        ol.route { list-style: none; display: flex; flex-wrap: wrap; align-items: flex-start; margin: 0; padding: 0; }
+        ol.route { list-style: none; display: flex; flex-wrap: wrap; align-items: center; margin: 0; padding: 0; }
         ol.route li { display: flex; align-items: center; }
         ol.route li + li::before { content: ""; width: 1.5rem; height: 2px; background: var(--line); margin: 0 .2rem; }
         ol.route li { margin: .12rem 0; }
@@ -53,6 +53,7 @@ extension StatusPage {
         .hop { text-align: center; padding: .15rem .5rem; border: 1px solid var(--line); border-radius: .45rem;
           background: var(--chip); }
         .hop b { display: block; font: 600 .84rem ui-monospace, monospace; } .hop span { color: var(--dim); font-size: .74rem; }
+        .hop .rtt { display: block; color: var(--text); font: normal .74rem ui-monospace, monospace; white-space: nowrap; }
         .hop.end { border-style: dashed; background: none; }
         .paths { display: grid; gap: .2rem 1.6rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 34rem), 1fr)); }
         .path { padding: .5rem 0; border-bottom: 1px solid var(--line); }

@@ -8,15 +8,18 @@ private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8
     @Test func pathsReportHasExactlyTheseFields() {
         let report = PathsReport(paths: [
             .init(
-                hops: ["a.snode", "b.snode"], state: "ready", active: true, age: 1.234, roundTrip: 0.41234, bytesIn: 1,
-                bytesOut: 2),
-            .init(hops: [], state: "building", active: false, age: 0, roundTrip: nil, bytesIn: 0, bytesOut: 0),
+                hops: ["a.snode", "b.snode"], state: "ready", active: true, age: 1.234, guardRoundTrip: 0.21,
+                roundTrip: 0.41234, buildTime: 2, bytesIn: 1, bytesOut: 2),
+            .init(
+                hops: [], state: "building", active: false, age: 0, guardRoundTrip: nil, roundTrip: nil, buildTime: nil,
+                bytesIn: 0, bytesOut: 0),
         ])
         #expect(
             json(report)
-                == #"{"paths":[{"active":true,"age_s":1.2,"bytes_in":1,"bytes_out":2,"hops":["a.snode","b.snode"],"#
-                + #""rtt_ms":0.412,"state":"ready"},{"active":false,"age_s":0,"bytes_in":0,"bytes_out":0,"hops":[],"#
-                + #""rtt_ms":null,"state":"building"}]}"#)
+                == #"{"paths":[{"active":true,"age_s":1.2,"build_ms":2,"bytes_in":1,"bytes_out":2,"guard_rtt_ms":0.21,"#
+                + #""hops":["a.snode","b.snode"],"rtt_ms":0.412,"state":"ready"},{"active":false,"age_s":0,"#
+                + #""build_ms":null,"bytes_in":0,"bytes_out":0,"guard_rtt_ms":null,"hops":[],"rtt_ms":null,"#
+                + #""state":"building"}]}"#)
         #expect(ControlLine.decode(PathsReport.self, from: Array(json(report).utf8)) == report)
     }
 

@@ -75,6 +75,21 @@ class Face(unittest.TestCase):
             self.assertIn("streams", self.command("top", "--once"))
             json.loads(self.command("top", "--json"))
 
+    def test_paths_tell_the_round_trips_to_guard_and_exit(self):
+        with self.net.connect("127.0.0.1", echo_port(self), user="rtt") as stream:
+            stream.sendall(b"x")
+            self.assertEqual(stream.recv(1), b"x")
+            paths = self.net.paths()
+            for path in paths:
+                if path["state"] == "ready":
+                    self.assertGreater(path["build_ms"], 0)
+                    self.assertGreater(path["guard_rtt_ms"], 0)
+            used = [path for path in paths if path["active"] and path["bytes_in"]]
+            self.assertTrue(used and all(path["rtt_ms"] > 0 for path in used), paths)
+            # A path that carries nothing yet has told nothing.
+            unused = [path for path in paths if path["state"] == "ready" and not path["bytes_in"]]
+            self.assertTrue(all(path["rtt_ms"] is None for path in unused), paths)
+
     def test_newpath_moves_new_streams_and_keeps_open_ones(self):
         port = echo_port(self)
         with self.net.connect("127.0.0.1", port, user="moved") as old:

@@ -22,11 +22,13 @@ struct PathsCommand: ParsableCommand {
     static func text(_ report: PathsReport) -> String {
         guard !report.paths.isEmpty else { return "no paths yet" }
         var table = Table()
-        table.add("state", "active", "age", "round trip", "received", "sent", "hops, guard first")
+        let time = { (value: Double?) in value.map { "\(numberText($0, decimals: 1)) ms" } ?? "-" }
+        table.add(
+            "state", "active", "age", "rtt to guard", "to exit", "built in", "received", "sent", "hops, guard first")
         for path in report.paths {
             table.add(
                 path.state, path.active ? "yes" : "no", durationText(path.age),
-                path.roundTrip.map { "\(numberText($0, decimals: 1)) ms" } ?? "-", byteText(path.bytesIn),
+                time(path.guardRoundTrip), time(path.roundTrip), time(path.buildTime), byteText(path.bytesIn),
                 byteText(path.bytesOut), path.hops.map(shortened).joined(separator: " > "))
         }
         return table.lines.joined(separator: "\n")

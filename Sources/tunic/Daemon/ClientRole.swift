@@ -148,8 +148,9 @@ extension PathsReport {
             paths: paths.map {
                 Path(
                     hops: $0.hops.map(\.description), state: $0.state.rawValue, active: $0.isActive,
-                    age: $0.age.inSeconds,
-                    roundTrip: $0.roundTrip?.inMilliseconds, bytesIn: $0.bytesIn, bytesOut: $0.bytesOut)
+                    age: $0.age.inSeconds, guardRoundTrip: $0.guardRoundTrip?.inMilliseconds,
+                    roundTrip: $0.roundTrip?.inMilliseconds, buildTime: $0.buildTime?.inMilliseconds,
+                    bytesIn: $0.bytesIn, bytesOut: $0.bytesOut)
             })
     }
 }
