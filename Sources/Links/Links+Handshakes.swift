@@ -31,7 +31,9 @@ extension Links {
 
     /// The smoothed round-trip time of a link's control connection; nil before its first sample, or when it is gone.
     public func roundTrip(of link: LinkID) -> TimeSpan? {
-        guard let status = find(link)?.connection.legStatus(ControlLink.leg), status.everAcknowledged else { return nil }
+        guard let status = find(link)?.connection.legStatus(ControlLink.leg), status.everAcknowledged else {
+            return nil
+        }
         return status.smoothedRTT
     }
 
