@@ -256,7 +256,7 @@ final class ClientSession: SessionOwner {
         session.touch()
     }
 
-    func transmit(_ session: Session, now: Instant) {
+    func transmit(_ session: Session, now: Instant) -> Bool {
         for (leg, path) in legs {
             while session.connection.wantsToSend(leg: leg, now: now) {
                 let isSent = pool.send(on: path, now: now) { number, payload in
@@ -266,6 +266,7 @@ final class ClientSession: SessionOwner {
                 for _ in 0..<session.connection.numbersToSkip() { path.layers?.skipNumber() }
             }
         }
+        return true
     }
 
     func event(_ event: Event, in session: Session) {

@@ -14,6 +14,7 @@ extension Links {
             if !sorted.strangers.isEmpty { noteStrangers(&batch) }
             for number in 0..<sorted.handshakes.count { takeHandshake(sorted.handshakes[number], &batch) }
         }
+        if !maySend { isReceivePaused = true }
         armSweep()
     }
 

@@ -142,9 +142,21 @@ public final class Links {
     /// The addresses that the sockets are bound to.
     public var localAddresses: [SocketAddress] { sockets.map(\.localAddress) }
 
-    /// Whether packets that arrive are left to wait: what a limit of the rate needs, and nothing on the way of a packet.
-    public var isReceivePaused = false {
-        didSet { for socket in sockets { socket.isReceivePaused = isReceivePaused } }
+    /// How many packets may have been sent in all (``LinkCounters/packetsSent``) until those that arrive are left to wait, for a limit of
+    /// the rate: looked at after each batch.
+    public var sendCeiling = UInt64.max {
+        didSet { isReceivePaused = !maySend }
+    }
+
+    /// Whether ``sendCeiling`` is not reached.
+    public var maySend: Bool { table.counters.packetsSent < sendCeiling }
+
+    /// Whether packets that arrive are left to wait in the kernel.
+    var isReceivePaused = false {
+        didSet {
+            guard isReceivePaused != oldValue else { return }
+            for socket in sockets { socket.isReceivePaused = isReceivePaused }
+        }
     }
 
     /// Lets about `size` bytes of packets wait in the kernel of each socket that there is now, 0: as many as they were opened with.

@@ -3,15 +3,23 @@ internal import Links
 
 /// Keeps a relay's sending to a rate, by a look at a counter every few milliseconds.
 ///
-/// A bucket fills with the rate and is emptied by what was sent. While it is overdrawn nothing is received, so that nothing
-/// new is forwarded: packets wait in the kernel or are lost, and the senders slow down. What waits in the kernel is kept short: it is
-/// taken at one go when receiving goes on, so it is as much as the rate can be passed by, and how long packets wait.
+/// A bucket fills with the rate and is emptied by what was sent. Each look says how many packets may be sent until the next: what
+/// the bucket holds, or a quantum when it holds less but is not overdrawn, or none. When they are sent nothing is received any more, so that
+/// nothing new is forwarded (packets wait in the kernel or are lost, and the senders slow down), and the exit's sessions, which send of
+/// their own accord and ask for each packet (``admits``), wait as well. Both can pass it by little, a batch or what the kernel's buffer holds, so that the
+/// silence afterwards is short: far from what makes a neighbour take its link for dead.
 final class RateGate {
     /// How often it looks, in nanoseconds.
     private static let interval: UInt64 = 5_000_000
     /// How long what waits in the kernel may take to be sent, in seconds, and the least and the most bytes that may wait.
     private static let wait = 0.05
     private static let leastWaiting = 16 << 10, mostWaiting = 8 << 20
+    /// What may be sent after a look at an empty bucket: so many seconds of the rate, and the least in packets.
+    private static let quantum = 0.025
+    private static let leastPackets = 8.0
+
+    /// Told when sessions that were not admitted may send.
+    var onOpen: (() -> Void)?
 
     private let links: Links
     private let loop: Loop
@@ -29,6 +37,9 @@ final class RateGate {
         self.packetSize = packetSize
     }
 
+    /// Whether a session may send a packet now; if not, ``onOpen`` tells when to ask again.
+    var admits: Bool { links.maySend }
+
     /// Keeps to `rate` bytes a second, with bursts of `burst` bytes after a pause, from now on; a rate of 0 is no limit.
     func limit(rate: Int64, burst: Int64) {
         self.rate = Double(rate)
@@ -36,7 +47,6 @@ final class RateGate {
         self.burst = max(burst > 0 ? Double(burst) : Double(rate), Double(64 * packetSize))
         guard rate > 0 else {
             close()
-            links.isReceivePaused = false
             links.limitReceiveBuffer(to: 0)
             return
         }
@@ -45,16 +55,17 @@ final class RateGate {
         if timer == nil {
             level = self.burst
             (last, sent) = (loop.now, links.counters.packetsSent)
-            let timer = LoopTimer(on: loop) { [unowned self] in look() }
-            self.timer = timer
-            timer.schedule(at: loop.now + Self.interval)
+            timer = LoopTimer(on: loop) { [unowned self] in look() }
         }
+        look()
     }
 
     /// Limits no more.
     func close() {
         timer?.close()
         timer = nil
+        links.sendCeiling = .max
+        onOpen?()
     }
 
     private func look() {
@@ -63,8 +74,13 @@ final class RateGate {
         level += Double(now - last) / 1e9 * rate - Double(count - sent) * Double(packetSize)
         level = min(level, burst)
         (last, sent) = (now, count)
-        let isOverdrawn = level < 0
-        if isOverdrawn != links.isReceivePaused { links.isReceivePaused = isOverdrawn }
+        if level < 0 {
+            links.sendCeiling = count
+        } else {
+            let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
+            links.sendCeiling = count + UInt64(max(level / Double(packetSize), quantum))
+            onOpen?()
+        }
         timer?.schedule(at: now + Self.interval)
     }
 }

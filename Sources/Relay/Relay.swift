@@ -138,7 +138,7 @@ public final class Relay {
             policy: ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules),
             resolvers: configuration.exitResolvers)
         rateGate = RateGate(links: links, loop: loop, packetSize: network.packetSize)
-        exit = Exit(turn: turn, gate: gate, network: network, paths: paths)
+        exit = Exit(turn: turn, gate: gate, network: network, paths: paths, rateGate: rateGate)
         watching = try Watching(
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
             log: log)
@@ -371,7 +371,6 @@ public final class Relay {
         isClosing = true
         timer?.close()
         rateGate.close()
-        links.isReceivePaused = false
         exit.close()
         gossip.save(all: true)
         epochs.close()

@@ -5,7 +5,9 @@ public import Wire
 /// The owner of sessions: a role that knows the paths behind a session's legs.
 public protocol SessionOwner: AnyObject {
     /// Sends packets on the session's legs for as long as its connection wants to.
-    func transmit(_ session: Session, now: Instant)
+    ///
+    /// False when it held some back: then it touches the session when they may be sent, and no timer does until then.
+    func transmit(_ session: Session, now: Instant) -> Bool
     /// Takes an event that concerns no single stream, or a stream that the peer has opened.
     func event(_ event: Event, in session: Session)
 }
@@ -94,14 +96,14 @@ public final class Session {
         if let deadline = connection.nextDeadline, deadline <= now { connection.deadlineReached(now: now) }
         while !isOver, let event = connection.nextEvent() { handOut(event) }
         guard !isOver else { return }
-        owner?.transmit(self, now: now)
+        let isHeldBack = owner?.transmit(self, now: now) == false
         isTouched = false
         // One that has closed itself, because the peer broke the protocol, has no event for it; its last packets are sent by now.
         if connection.isClosed { owner?.event(.closed(code: 0), in: self) }
         guard !isOver else { return }
         while !isOver, let event = connection.nextEvent() { handOut(event) }
         guard !isOver else { return }
-        if let deadline = connection.nextDeadline {
+        if !isHeldBack, let deadline = connection.nextDeadline {
             timer.schedule(at: deadline.nanoseconds)
         } else {
             timer.cancel()

@@ -98,4 +98,28 @@ import Wire
         #expect(b.packets.map(\.first) == (0..<100).map { UInt8($0) })
         #expect(a.packets.allSatisfy { $0.pathID == 77 })
     }
+
+    @Test("Beyond the ceiling nothing is received, from the batch on that reaches it, until the ceiling is raised")
+    func sendCeiling() throws {
+        let harness = try Harness()
+        let (first, middle, last) = (try harness.node(), try harness.node(), try harness.node())
+        let near = try harness.connect(first, middle).near
+        middle.forwardTo = try harness.connect(middle, last).near
+
+        middle.links.sendCeiling = middle.links.counters.packetsSent
+        #expect(!middle.links.maySend)
+        for number in 0..<3 { #expect(first.send(on: near, pathID: 5, first: UInt8(number))) }
+        harness.run(for: .milliseconds(100)) { !middle.packets.isEmpty }
+        #expect(middle.packets.isEmpty)
+
+        middle.links.sendCeiling = middle.links.counters.packetsSent + 3
+        #expect(harness.run { last.packets.map(\.first) == [0, 1, 2] })
+        #expect(!middle.links.maySend && middle.links.isReceivePaused)
+        #expect(first.send(on: near, pathID: 5, first: 3))
+        harness.run(for: .milliseconds(100)) { middle.packets.count > 3 }
+        #expect(middle.packets.count == 3)
+
+        middle.links.sendCeiling = .max
+        #expect(harness.run { last.packets.count == 4 })
+    }
 }

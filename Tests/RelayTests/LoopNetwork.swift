@@ -49,6 +49,7 @@ final class LoopNetwork {
     /// Starts `count` relays and a client, and waits until it is ready.
     init(
         relays count: Int, network change: (inout NetworkFile) -> Void = { _ in },
+        relay adjust: (inout RelayConfiguration) -> Void = { _ in },
         client configure: (inout ClientConfiguration) -> Void = { _ in }
     ) throws {
         let loop = try Loop()
@@ -72,6 +73,7 @@ final class LoopNetwork {
             configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
             // A drain ends by itself or not at all.
             configuration.drainLimit = .seconds(86_400)
+            adjust(&configuration)
             return try Relay(
                 loop: loop, network: file, configuration: configuration, identity: Self.copy(node.0.key), store: nil,
                 log: log)

@@ -56,7 +56,7 @@ public final class DatagramSocket: HandleOwner {
     public let loop: Loop
     /// The address that the socket is bound to, with the port that the kernel chose.
     public let localAddress: SocketAddress
-    /// Whether the kernel puts received packets together (UDP_GRO).
+    /// Whether the kernel can put received packets together (UDP_GRO).
     public let isCoalescing: Bool
 
     private let descriptor: Int32
@@ -220,10 +220,14 @@ public final class DatagramSocket: HandleOwner {
 
     /// Lets the kernel keep about `size` bytes of packets that were not received yet, 0: what the socket was opened with.
     ///
-    /// What has arrived stays.
+    /// What has arrived stays. The kernel exceeds the size by the last that it takes: where a run of packets put together would be
+    /// much of it, it puts none together.
     public func limitReceiveBuffer(to size: Int) {
         guard !isClosed else { return }
         Self.setReceiveBuffer(descriptor, Int32(clamping: size > 0 ? size : kernelBufferSize))
+        guard isCoalescing else { return }
+        let coalesces = size == 0 || size >= 4 * ReceiveArea.slotSize
+        shim_set_option(descriptor, Int32(SHIM_SOL_UDP), Int32(SHIM_UDP_GRO), coalesces ? 1 : 0)
     }
 
     private static func setReceiveBuffer(_ descriptor: Int32, _ size: Int32) {

@@ -43,6 +43,8 @@ final class Exit: SessionOwner {
         var newStreams: RateLimit
         /// What it held when last looked at, in bytes.
         var held = 0
+        /// Whether the rate keeps it from sending.
+        var isHeldBack = false
 
         init(id: [UInt8], secret: consuming Secret, session: Session, newStreams: RateLimit) {
             self.id = id
@@ -64,16 +66,23 @@ final class Exit: SessionOwner {
     /// Paths that were to join a session that is not here, to be ended with the next sweep: a client whose exit was started
     /// anew learns so that it must begin again.
     private var orphans: [PathHandle] = []
-    /// Sends a packet for a leg; false when there is nothing to send or no room.
     private let paths: PathService
+    /// Says when the relay's rate lets sessions send.
+    private let rateGate: RateGate
+    /// The sessions that the rate keeps from sending: those that had no turn since it last let sessions send go on before those
+    /// that had one.
+    private var withoutTurn: [ExitSession] = []
+    private var withTurn: [ExitSession] = []
 
-    /// An exit whose sessions take their turns in `turn` and whose paths are `paths`'.
-    init(turn: SessionTurn, gate: ExitGate, network: NetworkFile, paths: PathService) {
+    /// An exit whose sessions take their turns in `turn`, whose paths are `paths`', and which keeps to `rateGate`.
+    init(turn: SessionTurn, gate: ExitGate, network: NetworkFile, paths: PathService, rateGate: RateGate) {
         self.turn = turn
         self.gate = gate
         self.paths = paths
+        self.rateGate = rateGate
         limits = network.limits
         payloadSize = network.packetSize - Packet.payloadOffset
+        rateGate.onOpen = { [unowned self] in goOn() }
     }
 
     /// How many sessions there are.
@@ -167,17 +176,40 @@ final class Exit: SessionOwner {
         return true
     }
 
-    func transmit(_ session: Session, now: Instant) {
-        guard let owner = owners[ObjectIdentifier(session)] else { return }
+    func transmit(_ session: Session, now: Instant) -> Bool {
+        guard let owner = owners[ObjectIdentifier(session)] else { return true }
+        var hasSent = false
         for (id, leg) in owner.legs {
             while session.connection.wantsToSend(leg: id, now: now) {
+                guard rateGate.admits else {
+                    holdBack(owner, hasSent)
+                    return false
+                }
                 let isSent = paths.sendFromTerminal(leg.path, link: leg.link, now: now) { number, payload in
                     session.connection.writePacket(leg: id, packetNumber: number, into: &payload, now: now)
                 }
                 if !isSent { break }
+                hasSent = true
                 for _ in 0..<session.connection.numbersToSkip() { paths.skipNumber(leg.path) }
             }
         }
+        return true
+    }
+
+    private func holdBack(_ owner: ExitSession, _ hasSent: Bool) {
+        guard !owner.isHeldBack else { return }
+        owner.isHeldBack = true
+        if hasSent { withTurn.append(owner) } else { withoutTurn.append(owner) }
+    }
+
+    /// Lets the sessions that the rate held back send.
+    private func goOn() {
+        for owner in withoutTurn + withTurn {
+            owner.isHeldBack = false
+            owner.session.touch()
+        }
+        withoutTurn.removeAll(keepingCapacity: true)
+        withTurn.removeAll(keepingCapacity: true)
     }
 
     // MARK: Events
