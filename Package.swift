@@ -29,7 +29,7 @@ let package = Package(
             name: "TunicCore",
             targets: [
                 "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "Watch", "SocksProtocol",
-                "DNSProtocol",
+                "DNSProtocol", "EventLoop", "Links", "Store",
             ]),
     ],
     dependencies: [
@@ -104,7 +104,12 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
-            swiftSettings: settings),
+            swiftSettings: settings,
+            // Nothing loads the program as a library: with its symbols exported, as a static Swift library asks for, the linker could
+            // leave out nothing that is never called.
+            linkerSettings: [
+                .unsafeFlags(["-Xlinker", "--no-export-dynamic"], .when(platforms: [.linux], configuration: .release))
+            ]),
 
         // Reads what Tests/Vectors holds.
         .target(

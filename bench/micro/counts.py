@@ -24,10 +24,11 @@ def boring_functions(program):
 
 
 class Profile:
-    """Instructions by (object, function), of a callgrind file."""
+    """Instructions by (object, function), and calls by function, of a callgrind file."""
 
     def __init__(self, path):
         self.costs = collections.Counter()
+        self.calls = collections.Counter()
         names = {}  # of each kind, by number
 
         def name(kind, text):
@@ -36,7 +37,7 @@ class Profile:
                 names[kind, number] = rest
             return names[kind, number]
 
-        where = ["", ""]
+        where, called = ["", ""], ""
         skip = False
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -49,7 +50,10 @@ class Profile:
                     found = name("fn", value)
                     if key == "fn":
                         where[1] = found.partition("'")[0]
+                    else:
+                        called = found.partition("'")[0]
                 elif equals and key == "calls":
+                    self.calls[called] += int(value.split()[0])
                     skip = True
                 elif line[:1] in "0123456789+-*":
                     if not skip:

@@ -1,78 +1,90 @@
-"""What a relay's whole process spends on a packet that passes it: a network of processes, one of whose relays runs under callgrind."""
+"""What a relay's whole process spends on a packet that passes it: the process runs under callgrind, and the benchmark's program plays
+both of its neighbours, which send in bursts as large as what a relay gets in a turn of its loop at full speed."""
 
+import contextlib
+import json
 import os
+import select
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 
 import counts
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SIZE = 12 << 20  # bytes of the download, and of the upload after it
+PACKETS = 9_000  # a count of a burst's size has about so many, so that what the relay does each second weighs little
+RECEIVE = "shim_receive_messages"  # called once for each batch that the relay gets
 
 
-def measure(tunic, keep=None):
-    """Carries a download and an upload over the relay; the figures of one packet that it received and sent on."""
-    sys.path.insert(0, os.path.join(HERE, "..", "..", "Tests", "Integration"))
-    os.environ["TUNIC"] = tunic = os.path.realpath(tunic)
-    import devnet
-    import peers
-
-    # Of three nodes with one exit both others are on every path.
-    with tempfile.TemporaryDirectory(prefix="micro-") as folder, devnet.Devnet(nodes=3, exits=1) as net, peers.Peer() as peer:
-        node = next(node for node in net.nodes if not node.exit)
-        with open(f"/proc/{node.pid}/cmdline", "rb") as file:
-            words = [word.decode() for word in file.read().split(b"\0")[1:-1]]
-        while "--parent-fd" in words:
-            place = words.index("--parent-fd")
-            del words[place:place + 2]
+def measure(tunic, program, bursts, keep=None):
+    """The figures of one packet that the relay received and sent on, for each size of bursts and each direction."""
+    tunic = os.path.realpath(tunic)
+    with tempfile.TemporaryDirectory(prefix="micro-") as folder, contextlib.ExitStack() as ends:
         bare = os.path.join(folder, "tunic")
         subprocess.run(["strip", "-g", "-o", bare, tunic], check=True)
-        profile = os.path.join(folder, "relay.callgrind")
-        pipes = os.path.join(folder, "vgdb")
-        node.kill()
-        devnet.wait_until(lambda: not node.is_running)
-        environment = {**os.environ, "GLIBC_TUNABLES": counts.NO_REP}
-        process = subprocess.Popen(
-            ["valgrind", "--tool=callgrind", "--demangle=no", f"--callgrind-out-file={profile}", f"--vgdb-prefix={pipes}",
-             bare, *words],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-        try:
-            devnet.wait_until(lambda: _works(net, peer, peers), 240, 0.5)
-            _carry(net, peer, peers)  # fills caches, grows arrays
-            time.sleep(2)
-            before = node.status()["total"]
-            _control("--zero", process.pid, pipes)
-            _carry(net, peer, peers)
-            after = node.status()["total"]
-            _control("--dump", process.pid, pipes)
-        finally:
-            process.kill()
-            process.wait()
-        packets = after["packets_in"] - before["packets_in"]
-        dump = next(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.startswith("relay.callgrind."))
-        if keep:
-            shutil.copy(dump, os.path.join(keep, "relay-process.callgrind"))
-        figures = counts.summary(counts.Profile(dump).costs, packets, "tunic", counts.boring_functions(tunic))
-    return {"name": "relay-process", "title": f"relay: its whole process, for each of {packets:,} packets that it received", "group": "packet",
-            "packets": packets, "instructions": figures}
+        boring = counts.boring_functions(tunic)
+        os.mkdir(os.path.join(folder, "relay"), 0o700)
+        neighbours = ends.enter_context(_started([program, "neighbours", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        address = _answer(neighbours, 20)["listen"]
+        profile, pipes = os.path.join(folder, "callgrind"), os.path.join(folder, "vgdb")
+        relay = ends.enter_context(_started(
+            ["valgrind", "--tool=callgrind", "--demangle=no", f"--callgrind-out-file={profile}", f"--vgdb-prefix={pipes}", bare, "relay",
+             "--network", os.path.join(folder, "network.json"), "--listen", address, "--data", os.path.join(folder, "relay")],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "GLIBC_TUNABLES": counts.NO_REP}))
+        if not _answer(neighbours, 240).get("ready"):
+            raise RuntimeError("the path over the relay was not built")
+        results = []
+        for size in bursts:
+            for direction in ("forward", "backward"):
+                number = max(PACKETS // size, 4)
+                _send(neighbours, direction, size, max(number // 4, 4))  # fills caches, grows arrays
+                time.sleep(0.5)
+                _control("--zero", relay.pid, pipes)
+                packets = _send(neighbours, direction, size, number)
+                _control("--dump", relay.pid, pipes)
+                dump = max((os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("callgrind.")), key=os.path.getmtime)
+                name = f"relay-{direction}-{size}"
+                if keep:
+                    shutil.copy(dump, os.path.join(keep, name + ".callgrind"))
+                counted = counts.Profile(dump)
+                os.remove(dump)
+                batches = max(counted.calls[RECEIVE], 1)
+                results.append({
+                    "name": name, "group": "whole relay", "packets": packets, "batches": batches,
+                    "title": f"{direction} in bursts of {size}: {packets:,} packets, {packets / batches:.0f} in a batch",
+                    "instructions": counts.summary(counted.costs, packets, "tunic", boring)})
+        return results
+
+
+@contextlib.contextmanager
+def _started(command, **options):
+    """A process, ended with the block."""
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+
+
+def _answer(neighbours, limit):
+    """The next line of what the neighbours say."""
+    if not select.select([neighbours.stdout], [], [], limit)[0]:
+        raise RuntimeError(f"the relay's neighbours have said nothing for {limit} s")
+    line = neighbours.stdout.readline()
+    if not line:
+        raise RuntimeError(f"the relay's neighbours ended with status {neighbours.wait()}")
+    return json.loads(line)
+
+
+def _send(neighbours, direction, size, number):
+    neighbours.stdin.write(f"{direction} {size} {number}\n".encode())
+    neighbours.stdin.flush()
+    return _answer(neighbours, 300)["packets"]
 
 
 def _control(what, pid, pipes):
     subprocess.run(["callgrind_control", f"--vgdb-prefix={pipes}", what, str(pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def _works(net, peer, peers):
-    try:
-        return peers.download(net.socks, peer.port, 1_000, timeout=20) == peers.digest(1_000)
-    except (peers.SocksError, OSError, EOFError):
-        return False
-
-
-def _carry(net, peer, peers):
-    if peers.download(net.socks, peer.port, SIZE) != peers.digest(SIZE):
-        raise RuntimeError("the download is corrupt")
-    if peers.upload(net.socks, peer.port, SIZE) != (SIZE, peers.digest(SIZE)):
-        raise RuntimeError("the upload is corrupt")

@@ -6,6 +6,7 @@ internal import OnionCrypto
 ///     Micro list
 ///     Micro NAME OPERATIONS [aes|chacha]
 ///     Micro memory PATHS [aes|chacha]
+///     Micro neighbours FOLDER [aes|chacha]
 
 let words = CommandLine.arguments.dropFirst()
 let suite: Suite =
@@ -28,6 +29,10 @@ case "memory":
     let memory = PathMemory(paths: words.dropFirst().first.flatMap { Int($0) } ?? 100_000, suite)
     print(
         #"{"suite": "\#(suiteName)", "resident_bytes": \#(memory.resident), "allocated_bytes": \#(memory.allocated)}"#)
+case "neighbours":
+    do {
+        try Neighbours(folder: words.dropFirst().first ?? ".", suite: suite).run()
+    } catch { fail("\(error)") }
 case let name?:
     guard let benchmark = benchmarks.first(where: { $0.name == name }),
         let operations = words.dropFirst().first.flatMap({ Int($0) }), operations > 0
