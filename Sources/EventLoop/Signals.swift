@@ -24,10 +24,12 @@ public final class Signals: HandleOwner {
 
     private let loop: Loop
     private let handles: UnsafeMutablePointer<uv_signal_t>
-    private var handler: ((Signal) -> Void)?
+    private var isClosed = false
+    /// Called for each signal; may be set until the loop runs.
+    public var handler: ((Signal) -> Void)?
 
-    /// Handles all three signals from now on, until ``close()``.
-    public init(on loop: Loop, handler: @escaping (Signal) -> Void) throws(UVError) {
+    /// Handles all three signals from now on, until ``close()``: those that come while the loop does not run wait until it does.
+    public init(on loop: Loop, handler: ((Signal) -> Void)? = nil) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
         self.loop = loop
@@ -54,7 +56,8 @@ public final class Signals: HandleOwner {
     /// Gives the signals back to their default; a second call does nothing.
     public func close() {
         loop.assertOnThread()
-        guard handler != nil else { return }
+        guard !isClosed else { return }
+        isClosed = true
         handler = nil
         for index in Signal.allCases.indices {
             unsafe uv_close(

@@ -298,6 +298,17 @@ class DevnetLife(unittest.TestCase):
             wait_until(lambda: not any(is_running(pid) for pid in net.pids))
             subprocess.run(["rm", "-rf", pathlib.Path(net.control).parent.parent], check=True)
 
+    def test_a_signal_at_the_start_leaves_no_folder(self):
+        with tempfile.TemporaryDirectory() as folder:
+            devnet = subprocess.Popen(
+                [binary(), "devnet", "--nodes", "3", "--exits", "1", "--socks", "127.0.0.1:0"], env={**os.environ, "TMPDIR": folder},
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while not os.listdir(folder):
+                pass
+            devnet.terminate()
+            self.assertEqual(devnet.wait(30), 128 + signal.SIGTERM)
+            self.assertEqual(os.listdir(folder), [])
+
     def test_the_others_go_on_without_a_node(self):
         with Devnet(nodes=4, exits=1) as net:
             net.nodes[0].kill()

@@ -1,6 +1,7 @@
 """The configuration file: what counts, what is refused, and what a running process takes at SIGHUP."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -198,6 +199,25 @@ class Running(Folder):
                 process.send_signal(signal.SIGTERM)
             self.assertNotEqual(line, "")
         self.assertEqual(json.loads(line)["level"], "notice")
+
+    def test_a_log_that_nobody_reads_holds_nothing_up(self):
+        self.client()
+        process = self.start()
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+
+        def make_a_line():
+            process.send_signal(signal.SIGHUP)
+            ask(self.control, "status")
+
+        for _ in range(100):
+            make_a_line()
+        # All that has been written, so that there is room again.
+        line = process.stderr.readline()
+        make_a_line()
+        while "left out" not in line:
+            line = process.stderr.readline()
+            self.assertNotEqual(line, "")
+        self.assertGreater(int(line.rsplit("count=", 1)[1]), 10)
 
 
 class Both(unittest.TestCase):

@@ -426,18 +426,29 @@ class Limits(unittest.TestCase):
             net.nodes[0].process.terminate()
             net.nodes[0].process.wait(10)
             folder = net.folder / "net" / "node-1"
-            since, used = map(int, (folder / "accounting").read_text().split())
+            since, used = map(int, (folder / "accounting").read_text().split()[:2])
             self.assertGreater(used, 0)
             self.assertLess(abs(since - time.time()), 32 * 86400)
-            (folder / "accounting").write_text(f"{since} 5000000\n")
             net.prefixes[0] = ["env", "TUNIC_RELAY_MONTHLY_LIMIT=5 MB"]
-            nodes, net.nodes = net.nodes, []
-            addresses, net.addresses, net.listen = net.addresses, net.addresses[:1], net.listen[:1]
-            net.start_nodes()
-            net.addresses = addresses
-            net.nodes += nodes[1:]
+            others, net.addresses, net.listen = net.nodes[1:], net.addresses[:1], net.listen[:1]
+
+            def start_with(account):
+                (folder / "accounting").write_text(account)
+                net.nodes = []
+                net.start_nodes()
+                net.nodes += others
+                wait_until(lambda: net.nodes[0].status().get("accounting"), 20)
+
+            # A file that makes no sense begins anew.
+            start_with(f"{since} {2**64 - 1}\n")
+            wait_until(lambda: 0 < net.nodes[0].status()["accounting"]["bytes"] < 5_000_000, 20)
+            net.nodes[0].process.kill()
+            net.nodes[0].process.wait()
+            # The clock was a month ahead for a while: the present month's bytes count again.
+            start_with(f"{since + 32 * 86400} 0 {since} 5000000\n")
             wait_until(lambda: net.nodes[0].status().get("draining"), 20)
             self.assertIn("month", net.nodes[0].status()["problem"])
+            self.assertEqual(net.nodes[0].status()["accounting"]["since"], since)
 
 
 def source_port(test):

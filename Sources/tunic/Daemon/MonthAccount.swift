@@ -6,7 +6,7 @@ internal import Wire
 
 /// What a relay has sent and received in this month, kept in its data folder across restarts.
 final class MonthAccount {
-    /// The file in the data folder: when the month began and how many bytes it had, in decimal.
+    /// The file in the data folder: when the month began, how many bytes it had, and the same of the month before, in decimal.
     private static let name = "accounting"
     /// How often it is written, in seconds.
     private static let interval: UInt64 = 60
@@ -14,6 +14,8 @@ final class MonthAccount {
     private let path: String
     private var since: UInt64 = 0
     private var bytes: UInt64 = 0
+    /// The month before, for a clock that goes back into it.
+    private var before: (since: UInt64, bytes: UInt64) = (0, 0)
     private var counted: UInt64?
     private var limit: UInt64?
     private var firstDay = 1
@@ -23,9 +25,11 @@ final class MonthAccount {
     init(folder: String) {
         path = "\(folder)/\(Self.name)"
         let text = (try? Files.read(path, limit: 256)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        let numbers = text.split(whereSeparator: { $0 == " " || $0 == "\n" }).map { UInt64($0) }
-        if numbers.count == 2, let since = numbers[0], let bytes = numbers[1] {
-            (self.since, self.bytes) = (since, bytes)
+        // No more than can be added to for ever.
+        let numbers = text.split(whereSeparator: { $0 == " " || $0 == "\n" }).compactMap { Int64($0) }
+        if numbers.count == 2 || numbers.count == 4, numbers.allSatisfy({ $0 >= 0 }) {
+            (since, bytes) = (UInt64(numbers[0]), UInt64(numbers[1]))
+            if numbers.count == 4 { before = (UInt64(numbers[2]), UInt64(numbers[3])) }
         }
     }
 
@@ -46,7 +50,12 @@ final class MonthAccount {
     func note(_ total: UInt64) {
         let now = currentTime().seconds
         let begin = Self.monthStart(at: now, firstDay: firstDay)
-        if begin > since { (since, bytes) = (begin, 0) }
+        if begin > since {
+            (before, since, bytes) = ((since, bytes), begin, 0)
+        } else if begin < since {
+            // The clock was ahead, or is behind.
+            (since, bytes) = (begin, begin == before.since ? bytes + before.bytes : bytes)
+        }
         if let counted, total > counted { bytes += total - counted }
         if counted == nil { bytes += total }
         counted = total
@@ -60,7 +69,8 @@ final class MonthAccount {
     func save() {
         guard since > 0 else { return }
         let temporary = "\(path).new"
-        guard (try? Files.write(temporary, "\(since) \(bytes)\n")) != nil else { return }
+        let text = "\(since) \(bytes) \(before.since) \(before.bytes)\n"
+        guard (try? Files.write(temporary, text)) != nil else { return }
         _ = unsafe rename(temporary, path)
     }
 

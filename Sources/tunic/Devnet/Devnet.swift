@@ -41,6 +41,7 @@ final class Devnet {
     private let options: Options
     /// The loop that it runs on.
     let loop: Loop
+    private let signals: Signals
     private let folder: String
     private let network: NetworkFolder
     private let nodes: [Member]
@@ -71,6 +72,12 @@ final class Devnet {
         Sodium.initialize()
         loop = try makeLoop()
         startTime = loop.now
+        // Before there is anything to remove.
+        do {
+            signals = try Signals(on: loop)
+        } catch {
+            throw Failure(.system, "cannot watch for signals: \(error)")
+        }
         let addresses = try LoopbackPorts.free(options.nodes, on: loop)
         try LoopbackPorts.check(options.socks, on: loop)
         folder = if let folder = options.folder { folder } else { try Files.makeTemporaryFolder("tunic-devnet") }
@@ -96,12 +103,7 @@ final class Devnet {
 
     /// Runs the network until a signal, the command's end, or a failure to become ready; the status for the process.
     func run() throws(Failure) -> Int32 {
-        let signals: Signals
-        do {
-            signals = try Signals(on: loop) { [unowned self] in received($0) }
-        } catch {
-            throw Failure(.system, "cannot watch for signals: \(error)")
-        }
+        signals.handler = { [unowned self] in received($0) }
         say("Starting \(nodes.count) nodes in \(folder)")
         ticker = LoopTimer(on: loop) { [unowned self] in ticked() }
         startNodes()

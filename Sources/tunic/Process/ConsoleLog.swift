@@ -37,15 +37,26 @@ struct ConsoleLog: LogHandler {
     func log(event: LogEvent) {
         let values = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
         let (time, message) = (Self.timestamp(), oneLine(event.message.description))
-        var rest = ""
-        for (key, value) in values { rest += " \(key)=\(oneLine(value.description))" }
-        LogSink.shared.keep("\(time) \(event.level.rawValue) \(message)\(rest)")
-        guard LogSink.shared.isJSON else {
-            return writeAll("\(time) \(coloured(event.level)) \(message)\(rest)\n", to: STDERR_FILENO)
+        let fields = values.map { ($0.key, oneLine($0.value.description)) }
+        LogSink.shared.keep("\(time) \(event.level.rawValue) \(message)\(Self.text(fields))")
+        let isJSON = LogSink.shared.isJSON
+        LogSink.shared.write(line(time, event.level, message, fields, isJSON)) { count in
+            line(time, .warning, "nobody took the log; lines were left out", [("count", "\(count)")], isJSON)
         }
-        var fields = ["time": time, "level": event.level.rawValue, "message": message]
-        for (key, value) in values where fields[key] == nil { fields[key] = oneLine(value.description) }
-        writeAll(json(fields) + "\n", to: STDERR_FILENO)
+    }
+
+    private func line(
+        _ time: String, _ level: Logger.Level, _ message: String, _ fields: [(key: String, value: String)],
+        _ isJSON: Bool
+    ) -> String {
+        guard isJSON else { return "\(time) \(coloured(level)) \(message)\(Self.text(fields))" }
+        var object = ["time": time, "level": level.rawValue, "message": message]
+        for (key, value) in fields where object[key] == nil { object[key] = value }
+        return json(object)
+    }
+
+    private static func text(_ fields: [(key: String, value: String)]) -> String {
+        fields.map { " \($0.key)=\($0.value)" }.joined()
     }
 
     private func coloured(_ level: Logger.Level) -> String {
@@ -60,10 +71,11 @@ struct ConsoleLog: LogHandler {
         return "\u{1b}[\(colour)m\(level.rawValue)\u{1b}[0m"
     }
 
-    /// `text` without control characters, so that nothing can forge a line or reach the terminal.
+    /// At most 1,000 characters of `text` without control characters, so that nothing can forge a line or reach the terminal.
     private func oneLine(_ text: String) -> String {
         String(
-            String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+            String.UnicodeScalarView(
+                text.unicodeScalars.prefix(1_000).map { $0.properties.generalCategory == .control ? " " : $0 }))
     }
 
     /// The time to one second in UTC.

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import Settings
 internal import Synchronization
@@ -12,6 +13,8 @@ final class LogSink: Sendable {
         var level = Logger.Level.notice
         var isJSON = false
         var lines: [String] = []
+        /// How many lines nobody took at standard error, since one was taken.
+        var left = 0
     }
 
     private let state = Mutex(State())
@@ -33,6 +36,22 @@ final class LogSink: Sendable {
         state.withLock {
             if $0.lines.count >= Self.limit { $0.lines.removeFirst(Self.limit / 4) }
             $0.lines.append(line)
+        }
+    }
+
+    /// Writes a line to standard error, unless it would have to wait there for a reader: no traffic stands still for a log.
+    ///
+    /// `note` makes the line that goes before the next one, of how many were left out; it must not ask the sink.
+    func write(_ line: String, note: (Int) -> String) {
+        state.withLock {
+            var descriptor = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+            guard unsafe poll(&descriptor, 1, 0) != 0 else {
+                $0.left += 1
+                return
+            }
+            // In one piece: a pipe that takes a line at all takes 4 KiB.
+            writeAll($0.left > 0 ? "\(note($0.left))\n\(line)\n" : "\(line)\n", to: STDERR_FILENO)
+            $0.left = 0
         }
     }
 
