@@ -82,7 +82,11 @@ public final class Client {
         do {
             for listener in configuration.listeners { listeners.append(try listen(listener)) }
             for (index, address) in configuration.dns.enumerated() {
-                dnsPorts.append(try DNSPort(on: loop, at: address, number: index, client: self))
+                do throws(UVError) {
+                    dnsPorts.append(try DNSPort(on: loop, at: address, number: index, client: self))
+                } catch {
+                    throw error.at(address.description)
+                }
             }
         } catch {
             // No socket file is left behind.
@@ -173,8 +177,17 @@ public final class Client {
     /// What is kept apart, and refused, of apps that come to the address number `listener`.
     func rules(of listener: Int) -> ProxyListener { listenerRules[listener] }
 
-    /// An app asks for an address: it may have looked its name up without us, which is said once.
-    func noteAddress(refused: Bool) {
+    /// Whether an app that came to the address number `listener` may reach `host`.
+    ///
+    /// Who asks for an address may have looked its name up without us, which is said once, and refused where names only are let out.
+    func admits(_ host: Destination.Host, at listener: Int) -> Bool {
+        guard case .address = host else { return true }
+        let refused = rules(of: listener).namesOnly
+        noteAddress(refused: refused)
+        return !refused
+    }
+
+    private func noteAddress(refused: Bool) {
         guard !hasWarnedOfAddress else { return }
         hasWarnedOfAddress = true
         log.warning(
@@ -263,7 +276,12 @@ public final class Client {
         _ listener: ProxyListener
     ) throws(UVError) -> (address: ProxyAddress, socket: StreamListener, number: Int) {
         let number = listenerRules.count
-        let socket = try listener.address.listen(on: loop) { [weak self] in self?.accepted($0, by: number) }
+        let socket: StreamListener
+        do throws(UVError) {
+            socket = try listener.address.listen(on: loop) { [weak self] in self?.accepted($0, by: number) }
+        } catch {
+            throw error.at(listener.address.description)
+        }
         listenerRules.append(listener)
         return (listener.address, socket, number)
     }

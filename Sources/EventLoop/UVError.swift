@@ -6,11 +6,20 @@ public struct UVError: Error, Hashable, Sendable, CustomStringConvertible {
     public let code: Int32
     /// The call that failed, such as `bind`.
     public let call: String
+    /// The address that it was about, where who failed has said so.
+    public private(set) var address: String?
 
     /// The failure `code` of `call`; a positive `errno` is taken as its libuv code.
     public init(code: Int32, call: String) {
         self.code = code > 0 ? -code : code
         self.call = call
+    }
+
+    /// The same failure, about `address`.
+    public func at(_ address: String) -> UVError {
+        var error = self
+        error.address = address
+        return error
     }
 
     /// What callers tell apart.

@@ -107,7 +107,7 @@ public final class Links {
                 let unretained = unsafe Unmanaged.passUnretained(socket)
                 if address.isIPv4 { unsafe table.socketV4 = unretained } else { unsafe table.socketV6 = unretained }
             } catch {
-                guard configuration.mayLackFamily else { throw error }
+                guard configuration.mayLackFamily else { throw error.at(address.description) }
                 failure = error
             }
         }

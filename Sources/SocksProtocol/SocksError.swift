@@ -22,7 +22,7 @@ public enum SocksError: Error, Equatable, Sendable {
     case badPort
     /// An address where a name belongs, or the other way round (RESOLVE_PTR).
     case wrongAddressType
-    /// More bytes came behind the request, before it was answered, than are kept.
+    /// More bytes were handed over behind the request than there was room for.
     case tooMuchEarlyData
     /// The head of an HTTP request is longer than `HTTPHead.maximumSize`.
     case headTooLong

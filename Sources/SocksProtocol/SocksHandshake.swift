@@ -6,7 +6,8 @@ import Wire
 /// It is fed with bytes as they come, split anywhere, and says what to send. A client that sends ahead is served: what
 /// comes behind the request is kept as early data for the destination. Of an unfinished message at most 520 bytes are held, of
 /// the head of an HTTP request 8 KiB.
-/// The caller sets a deadline for the whole.
+/// The caller sets a deadline for the whole, and reads no more than ``room`` bytes at once: what an app sends ahead beyond the
+/// limit waits with the app.
 ///
 /// Of the methods that a client offers, user/password is taken before none, as it tells applications apart; any
 /// user and password will do.
@@ -51,6 +52,16 @@ public struct SocksHandshake: Sendable {
 
     /// Awaits the first byte; keeps up to `earlyDataLimit` bytes that come before the request is answered.
     public init(earlyDataLimit: Int = 65_536) { self.earlyDataLimit = earlyDataLimit }
+
+    /// How many bytes it takes at once, whatever they are; 0 when no more early data is kept.
+    public var room: Int {
+        switch state {
+        case .requested: earlyDataLimit - held.count
+        case .finished, .refused: 0
+        // Byte by byte the request is complete before there is early data.
+        case .beginning, .greeting, .credentials, .request, .socks4Request, .head: max(earlyDataLimit, 1)
+        }
+    }
 
     /// Takes the next bytes of the connection.
     ///

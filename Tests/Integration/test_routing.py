@@ -12,7 +12,7 @@ import time
 import unittest
 
 from devnet import Devnet, ask, wait_until
-from peers import Peer, SocksError, digest, download, read_exactly, socks_connect, upload
+from peers import Peer, SocksError, blocks, digest, download, read_exactly, socks_connect, upload
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -107,6 +107,22 @@ class Routing(unittest.TestCase):
                 self.assertEqual(read_exactly(sock, 6), b"and on")
                 sock.shutdown(socket.SHUT_WR)
                 self.assertEqual(sock.recv(1), b"")
+
+    def test_l9_what_is_sent_ahead_beyond_what_is_kept_waits_with_the_app(self):
+        for size in (70_000, 1_000_000):
+            with self.subTest(size), socket.create_connection(self.net.socks, timeout=40) as sock:
+                # A user of its own, so that no session stands yet.
+                user = os.urandom(4).hex().encode()
+                sock.sendall(
+                    b"\x05\x01\x02" + b"\x01\x08" + user + b"\x01x"
+                    + b"\x05\x01\x00\x01\x7f\0\0\1" + self.peer.port.to_bytes(2, "big")
+                    + b"put\n" + b"".join(blocks(size)))
+                sock.shutdown(socket.SHUT_WR)
+                self.assertEqual(read_exactly(sock, 4 + 10)[:6], b"\x05\x02\x01\x00\x05\x00")
+                answer = b""
+                while part := sock.recv(1000):
+                    answer += part
+                self.assertEqual(answer.decode().split(), [str(size), digest(size)])
 
     def test_l10_a_reset_of_the_server_reaches_the_app(self):
         with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"reset\n") as sock:

@@ -143,6 +143,16 @@ class UDP(unittest.TestCase):
             self.assertGreater(got, 100_000)
             self.assertLess(got, 524_288 + 262_144 * (seconds + 1))
 
+    def test_l1_an_address_is_refused_where_names_only_are_let_out(self):
+        _, control = self.second_client("--socks", "127.0.0.1:0,names-only")
+        host, _, port = ask(control, "status")["socks"][1].rpartition(":")
+        with Association((host, int(port))) as association:
+            self.echo.seen.clear()
+            for address in ("127.0.0.1", "::1"):
+                association.send(address, self.echo.port, b"by address")
+            self.assertEqual(association.exchange("localhost", self.echo.port, b"by name")[2], b"by name")
+            self.assertNotIn(b"by address", [data for data, _ in self.echo.seen])
+
     def test_l5_the_port_is_the_first_senders_alone(self):
         association = self.associate()
         self.assertEqual(association.relay[0], "127.0.0.1")

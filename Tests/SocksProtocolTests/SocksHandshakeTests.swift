@@ -193,6 +193,26 @@ private let cases: [Case] = [
         for via in ProxyProtocol.allCases { #expect(SocksError.tooMuchEarlyData.answer(via: via).isEmpty) }
     }
 
+    @Test("L9: who hands over no more than there is room for loses nothing, however much is sent ahead")
+    func roomForEarlyData() {
+        let limit = 600
+        for credentials: [UInt8] in [[5, 1, 0], [5, 1, 2, 1, 1, 0x75, 1, 0x70]] {
+            let input = credentials + connect + (0..<2_000).map { UInt8($0 % 251) }
+            for pieceSize in [1, 7, 600, 5_000] {
+                var handshake = SocksHandshake(earlyDataLimit: limit)
+                var rest = input[...]
+                while handshake.room > 0 {
+                    let piece = rest.prefix(min(pieceSize, handshake.room))
+                    if case .refuse = receive(Array(piece), &handshake) { Issue.record("refused with room") }
+                    rest = rest.dropFirst(piece.count)
+                }
+                let early = handshake.takeEarlyData()
+                #expect(early.count == limit && handshake.room == 0)
+                #expect(early + rest == input.dropFirst(credentials.count + connect.count))
+            }
+        }
+    }
+
     @Test func anErrorStays() {
         var handshake = SocksHandshake()
         for bytes: [UInt8] in [[3], [5, 1, 0], connect, []] {

@@ -19,6 +19,7 @@ final class AppAssociation: DatagramReceiver {
     /// The address of the app's TCP connection, with the port that it has said it would send from, or 0.
     private let expected: SocketAddress
     private let idleLimit: TimeSpan
+    private let admits: (Destination.Host) -> Bool
     private let ended: () -> Void
     private var socket: DatagramSocket?
     /// Where the app sends from.
@@ -27,13 +28,17 @@ final class AppAssociation: DatagramReceiver {
     private var timer: LoopTimer?
 
     /// An association for an app at `expected`; `ended` is called once, when it has been idle for `idleLimit`.
+    ///
+    /// Datagrams to hosts that `admits` does not let pass are dropped.
     init(
-        session: Session, flow: StreamID, expected: SocketAddress, idleLimit: TimeSpan, ended: @escaping () -> Void
+        session: Session, flow: StreamID, expected: SocketAddress, idleLimit: TimeSpan,
+        admits: @escaping (Destination.Host) -> Bool, ended: @escaping () -> Void
     ) {
         self.session = session
         self.flow = flow
         self.expected = expected
         self.idleLimit = idleLimit
+        self.admits = admits
         self.ended = ended
         lastUsed = Instant(nanoseconds: session.turn.loop.now)
     }
@@ -65,6 +70,7 @@ final class AppAssociation: DatagramReceiver {
             guard let (peer, offset) = SocksDatagram.decode(from: packet.bytes) else { continue }
             app = source
             lastUsed = Instant(nanoseconds: session.turn.loop.now)
+            guard admits(peer.host) else { continue }
             let data = packet.bytes.extracting(droppingFirst: offset)
             guard let bytes = FlowDatagram.encoded(peer, data) else { continue }
             _ = session.connection.sendDatagram(flow: flow.value, bytes.rawSpan)

@@ -26,6 +26,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     private var association: AppAssociation?
     private var hasAssociation = false
     private var hasEnded = false
+    /// What the app has sent ahead and the session has not taken yet.
+    private var unsent: [UInt8] = []
     private(set) var isOver = false
 
     /// Serves `socket`, which came to the client's address number `listener`; the caller keeps it until ``Client/ended(_:)``.
@@ -50,6 +52,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
 
     // MARK: Handshake
 
+    /// An app that sends more ahead than is kept waits in the kernel: with no room its socket is not read until the stream stands.
+    func streamReadLimit(_ stream: ByteStream) -> Int { association == nil ? handshake.room : .max }
+
     func stream(_ stream: ByteStream, received bytes: RawSpan) {
         // Only the end of an association's connection has a meaning.
         guard association == nil else { return }
@@ -63,11 +68,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
             guard request == nil, !isOver else { return }
             request = found
             guard let client else { return close() }
-            let rules = client.rules(of: listener)
             switch (found.command, found.destination.host) {
             case (.connect, .address), (.resolvePointer, .address):
-                client.noteAddress(refused: rules.namesOnly)
-                if rules.namesOnly { return reply(.notAllowed) }
+                guard client.admits(found.destination.host, at: listener) else { return reply(.notAllowed) }
                 kind = found.command == .connect ? .tcp : .resolvePointer
             case (.connect, .name): kind = .tcp
             case (.resolve, .name): kind = .resolve
@@ -91,7 +94,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
                 self,
                 isolation: IsolationKey(
                     found, listener: listener, client: socket.remoteAddress.map { Endpoint($0).address },
-                    isolation: rules.isolation, association: association),
+                    isolation: client.rules(of: listener).isolation, association: association),
                 needs: Self.needs(of: kind, found.destination.host))
         }
     }
@@ -145,9 +148,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
             let early = kind == .tcp ? sent : []
             let bytes = opening + early
             let taken = session.connection.write(id, bytes.rawSpan)
-            // An empty stream takes a request and the early data, which are bounded, or the session has no room at all.
-            guard taken == bytes.count else { return reply(.generalFailure) }
-            if hasEnded || (kind != .tcp && kind != .udp) { session.connection.finish(id) }
+            // An empty stream always takes a request, and of the early data what the session has room for.
+            guard taken >= opening.count else { return reply(.generalFailure) }
+            unsent = Array(bytes.dropFirst(taken))
+            if (hasEnded && unsent.isEmpty) || (kind != .tcp && kind != .udp) { session.connection.finish(id) }
             session.touch()
         } catch {
             reply(.generalFailure)
@@ -207,7 +211,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         guard !isOver else { return }
         let pump = StreamPump(session: session, id: stream, socket: socket) { [weak self] in self?.over() }
         self.pump = pump
-        pump.start(hasEnded: hasEnded)
+        pump.start(early: unsent, hasEnded: hasEnded)
+        unsent = []
     }
 
     func streamWritable() { pump?.toSession() }
@@ -228,7 +233,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         }
         let association = AppAssociation(
             session: session, flow: stream, expected: remote.with(port: request.destination.port),
-            idleLimit: client.udpIdle
+            idleLimit: client.udpIdle,
+            admits: { [weak client, listener] in client?.admits($0, at: listener) ?? false }
         ) { [weak self] in self?.abandon() }
         guard !hasEnded, let bound = association.open(at: local) else { return reply(.generalFailure) }
         deadline?.close()

@@ -87,7 +87,7 @@ public final class StreamListener: HandleOwner {
 
     /// Takes connections at a socket that listens already, TCP or unix; it is closed with the listener, its file stays.
     ///
-    /// A descriptor that is no such socket (`ENOTSOCK`, `EINVAL`) stays the caller's.
+    /// A descriptor that is no such socket (`ENOTSOCK`, `EINVAL`, `EAFNOSUPPORT`) stays the caller's.
     public static func adopted(
         on loop: Loop, descriptor: Int32, backlog: Int32 = 511, onAccept: @escaping (ByteStream) -> Void
     ) throws(UVError) -> StreamListener {
@@ -96,15 +96,12 @@ public final class StreamListener: HandleOwner {
         let asked = unsafe getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &isListening, &length)
         try UVError.check(asked == 0 ? 0 : -errno, "getsockopt")
         guard isListening != 0 else { throw UVError(code: UV_EINVAL.rawValue, call: "getsockopt") }
-        var name = sockaddr_storage()
-        var nameLength = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let named = unsafe withUnsafeMutablePointer(to: &name) {
-            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe getsockname(descriptor, $0, &nameLength)
-            }
+        let kind: ByteStream.Kind
+        switch try family(of: descriptor) {
+        case AF_UNIX: kind = .unix
+        case AF_INET, AF_INET6: kind = .tcp
+        default: throw UVError(code: UV_EAFNOSUPPORT.rawValue, call: "getsockname")
         }
-        try UVError.check(named == 0 ? 0 : -errno, "getsockname")
-        let kind: ByteStream.Kind = Int32(name.ss_family) == AF_UNIX ? .unix : .tcp
         let listener = StreamListener(on: loop, kind: kind, onAccept: onAccept)
         do throws(UVError) {
             switch kind {
@@ -117,6 +114,27 @@ public final class StreamListener: HandleOwner {
             throw error
         }
         return listener
+    }
+
+    /// The family of the address to which the socket `descriptor` is bound.
+    private static func family(of descriptor: Int32) throws(UVError) -> Int32 {
+        var name = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let named = unsafe withUnsafeMutablePointer(to: &name) {
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe getsockname(descriptor, $0, &length) }
+        }
+        try UVError.check(named == 0 ? 0 : -errno, "getsockname")
+        return Int32(name.ss_family)
+    }
+
+    /// The TCP address to which the socket `descriptor` is bound; nil for a unix socket, and for what is no socket.
+    public static func address(of descriptor: Int32) -> SocketAddress? {
+        unsafe SocketAddress.filled { name, length in
+            var room = socklen_t(MemoryLayout<sockaddr_storage>.size)
+            let result = unsafe getsockname(descriptor, name, &room)
+            unsafe length.pointee = Int32(room)
+            return result
+        }
     }
 
     /// The TCP address, with the port that the kernel chose.
