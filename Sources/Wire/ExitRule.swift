@@ -1,4 +1,4 @@
-/// One line of an exit policy in Tor's words: `accept 192.0.2.0/24:80`, `reject *:6881-6999`, `reject6 *:*`.
+/// One rule of an exit policy in Tor's words: `accept 192.0.2.0/24:80`, `reject *:6881-6999`, `reject6 *:*`, `reject private:*`.
 public struct ExitRule: Hashable, Sendable {
     /// Which addresses it is about.
     public enum Addresses: Hashable, Sendable {
@@ -8,9 +8,17 @@ public struct ExitRule: Hashable, Sendable {
         case ipv4
         /// All IPv6 addresses.
         case ipv6
+        /// Tor's `private`: what is this network, loopback, link-local, private, site-local or multicast.
+        case `private`
         /// Those of a range.
         case range(CIDR)
     }
+
+    /// What Tor's manual names for `private`.
+    private static let privateRanges = [
+        "0.0.0.0/8", "169.254.0.0/16", "127.0.0.0/8", "192.168.0.0/16", "10.0.0.0/8", "172.16.0.0/12",
+        "::/8", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
+    ].compactMap { CIDR($0) }
 
     /// Whether what it fits is accepted.
     public let accepts: Bool
@@ -19,10 +27,11 @@ public struct ExitRule: Hashable, Sendable {
     /// Which ports it is about.
     public let ports: ClosedRange<UInt16>
 
-    /// Reads a line; nil where it is none.
+    /// Reads a rule; nil where it is none.
     ///
-    /// Words: `accept` and `reject`, with a 6 behind them for IPv6 alone; then an address, a range or `*` (or `*4`, `*6`),
-    /// and behind a colon a port, `from-to` or `*`; without a colon all ports.
+    /// Words: `accept` and `reject`, with a 6 behind them for IPv6 alone; then an address, a range (of IPv4 also with a mask), `*`,
+    /// `*4`, `*6` or `private`, which is of both families in any case; and behind a colon a port, `from-to` or `*`; without a colon
+    /// all ports.
     public init?(_ text: some StringProtocol) {
         let words = text.split(whereSeparator: { $0 == " " || $0 == "\t" })
         guard words.count == 2 else { return nil }
@@ -50,18 +59,21 @@ public struct ExitRule: Hashable, Sendable {
         case "*": addresses = onlyIPv6 ? .ipv6 : .all
         case "*4": addresses = .ipv4
         case "*6": addresses = .ipv6
+        case "private": addresses = .private
         default:
             // An IPv6 range is written [2001:db8::]/32 or [2001:db8::/32].
             guard place.hasPrefix("[") == place.contains("]") else { return nil }
             let bare = place.replacing("[", with: "").replacing("]", with: "")
-            guard let range = CIDR(bare), !onlyIPv6 || range.address.v4 == nil else { return nil }
+            guard let range = CIDR(bare) ?? Self.masked(bare), !onlyIPv6 || range.address.v4 == nil else { return nil }
             addresses = .range(range)
         }
     }
 
     private static func ports(_ text: String) -> ClosedRange<UInt16>? {
         if text == "*" { return 0...(.max) }
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { UInt16($0) }
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false).map { part in
+            decimal(Array(part.utf8)[...], upTo: 65_535).map { UInt16($0) }
+        }
         switch parts.count {
         case 1: return parts[0].map { $0...$0 }
         case 2:
@@ -71,6 +83,15 @@ public struct ExitRule: Hashable, Sendable {
         }
     }
 
+    /// A range of IPv4 whose prefix is written as a mask: `18.0.0.0/255.0.0.0`.
+    private static func masked(_ text: String) -> CIDR? {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, let address = IPAddress(String(parts[0])), address.v4 != nil,
+            let mask = IPAddress(String(parts[1]))?.v4, (~mask) & (~mask &+ 1) == 0
+        else { return nil }
+        return CIDR(address, prefixLength: mask.nonzeroBitCount)
+    }
+
     /// Whether it is about `port` at `address`.
     public func fits(_ address: IPAddress, port: UInt16) -> Bool {
         guard ports.contains(port) else { return false }
@@ -78,6 +99,7 @@ public struct ExitRule: Hashable, Sendable {
         case .all: true
         case .ipv4: address.v4 != nil
         case .ipv6: address.v4 == nil
+        case .private: Self.privateRanges.contains { $0.contains(address) }
         case .range(let range): range.contains(address)
         }
     }

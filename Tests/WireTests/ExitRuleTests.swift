@@ -6,6 +6,8 @@ import Testing
     @Test(arguments: [
         "", "accept", "allow *:*", "accept *:*:*", "accept *:0-70000", "reject *:90-80", "accept 10.0.0.0/33:1",
         "reject x:1", "accept6 10.0.0.0/8:*", "accept *:80 extra", "reject *:-", "reject [::1:80",
+        "accept *:+80", "accept *:8-+9", "accept *: 80", "reject 18.0.0.0/255.0.255.0:*", "reject 18.0.0.0/0.0.0.255",
+        "reject [::]/255.0.0.0:*", "reject private4:*", "accept *:80, reject *:*",
     ])
     func whatIsNoRuleIsRefused(_ text: String) { #expect(ExitRule(text) == nil) }
 
@@ -17,6 +19,13 @@ import Testing
         ("accept [2001:db8::]/32:80", "2001:db8::1", 80, true), ("accept [2001:db8::1]:80", "2001:db8::1", 81, false),
         ("reject *4:80", "2001:db8::1", 80, false), ("REJECT *6:80", "2001:db8::1", 80, true),
         ("reject 2001:db8::/32", "2001:db8::5", 9, true),
+        ("reject 18.0.0.0/255.0.0.0:*", "18.9.9.9", 9, true), ("reject 18.0.0.0/255.0.0.0:*", "19.0.0.0", 9, false),
+        ("reject 18.1.2.3/255.255.255.255:9", "18.1.2.3", 9, true), ("reject 0.0.0.0/0.0.0.0", "18.1.2.3", 9, true),
+        ("reject private:80", "10.1.2.3", 80, true), ("reject private:80", "10.1.2.3", 81, false),
+        ("reject private", "172.31.0.1", 1, true), ("reject private", "172.32.0.1", 1, false),
+        ("reject private", "8.8.8.8", 1, false), ("reject6 private:*", "192.168.0.1", 1, true),
+        ("accept private:*", "fd00::1", 1, true), ("accept private:*", "fe80::1", 1, true),
+        ("accept private:*", "::1", 1, true), ("accept private:*", "2001:db8::1", 1, false),
     ])
     func rulesFitAsTheyAreWritten(_ text: String, _ address: String, _ port: UInt16, _ fits: Bool) throws {
         let rule = try #require(ExitRule(text))
