@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -13,4 +14,9 @@ int shim_forbid_dumps(void) {
 
 int shim_die_with_parent(void) {
     return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 ? 0 : -errno;
+}
+
+int shim_flush_output(void) {
+    if (fflush(stdout) != 0) return errno > 0 ? -errno : -EIO;
+    return ferror(stdout) ? -EIO : 0;
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import CShims
 internal import Glibc
 
 /// The version of the program.
@@ -39,23 +40,38 @@ struct Tunic: ParsableCommand {
         ])
 
     /// Runs the command line of this process; what goes wrong is one line on standard error.
+    ///
+    /// A command whose output is not all with the kernel has failed, whatever it did.
     static func start() -> Never {
+        let status = runCommandLine()
+        let output = shim_flush_output()
+        guard output < 0, status == 0 else { Glibc.exit(status) }
+        let failure = Failure.of(-output, "cannot write to", "standard output")
+        complain(failure.message)
+        Glibc.exit(Failure.Code.io.rawValue)
+    }
+
+    /// The status for the process.
+    private static func runCommandLine() -> Int32 {
         do {
             var command = try parseAsRoot()
             try command.run()
-            Glibc.exit(0)
+            return 0
         } catch let failure as Failure {
             complain(failure.message)
-            Glibc.exit(failure.code.rawValue)
+            return failure.code.rawValue
         } catch let status as ExitCode {
-            Glibc.exit(status.rawValue)
+            return status.rawValue
         } catch {
-            if exitCode(for: error).isSuccess { exit(withError: error) }  // --help and --version
+            if exitCode(for: error).isSuccess {  // --help, --version and completions
+                print(fullMessage(for: error))
+                return 0
+            }
             let text = message(for: error).split(separator: "\n").joined(separator: " ")
             complain(
                 "\(text) (see '\(([configuration.commandName ?? ""] + givenCommands()).joined(separator: " ")) --help')"
             )
-            Glibc.exit(Failure.Code.usage.rawValue)
+            return Failure.Code.usage.rawValue
         }
     }
 

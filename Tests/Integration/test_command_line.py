@@ -106,6 +106,14 @@ class Usage(CommandLineTest):
                 if arguments[-1] == "--help":
                     self.assertRegex(out, "Example|A whole network")
 
+    def test_output_that_nobody_takes_is_a_failure(self):
+        for arguments in (["config", "default"], ["version"], ["--help"]):
+            with self.subTest(arguments=arguments), open("/dev/full", "w") as full:
+                done = subprocess.run(
+                    [binary(), *arguments], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+                self.assertEqual(done.returncode, 74)
+                self.assertRegex(done.stderr, r"\Atunic: cannot write to standard output: [^\n]*\n\Z")
+
 
 class Files(CommandLineTest):
     def client(self, network, *more):
@@ -255,11 +263,15 @@ class Running(CommandLineTest):
             taken.bind(("127.0.0.1", 0))
             address = "127.0.0.1:%d" % taken.getsockname()[1]
             self.assert_fails(69, [address, "--listen"], *self.relay(network, "--listen", address))
-            self.assert_fails(69, [address, "--listen"], *self.relay(network, "--listen", f"[::1]:0,{address}"))
+            # Which of several is in the way is said, and of no other.
+            self.assert_fails(69, [f"tunic: {address} ", "--listen"], *self.relay(network, "--listen", f"[::1]:0,{address}"))
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = "127.0.0.1:%d" % taken.getsockname()[1]
             self.assert_fails(
                 69, [address, "--socks"], "client", "--network", network, "--data", self.folder / "data", "--socks", address)
+            client = ["client", "--network", network, "--data", self.folder / "data", "--socks", "127.0.0.1:0"]
+            self.assert_fails(69, [f"tunic: {address} ", "with --socks"], *client, "--socks", address, "--dns", "127.0.0.1:0")
+            self.assert_fails(69, [f"tunic: {address} ", "with --dns"], *client, "--dns", "127.0.0.1:0", "--dns", address)
             self.assert_fails(69, [address, "--socks"], "devnet", "--socks", address)
         self.assert_fails(69, ["192.0.2.1:7"], *self.relay(network, "--listen", "192.0.2.1:7"))
 

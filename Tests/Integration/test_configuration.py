@@ -57,6 +57,10 @@ class Check(Folder):
             ("[relay]\nexit = true\n", ["relay.listen: ", "--listen"]),
             ("data = '/x'\n[relay]\nlisten = ['0.0.0.0:1']\n", [":4: relay.listen: ", "--public"]),
             ("data = '/x'\n[relay]\nlisten = ['1.2.3.4:1']\nexit_allow = ['10.0.0.0/33']\nexit = true\n", [":5: relay.exit_allow: ", "10.0.0.0/33"]),
+            ("data = '/x'\n[relay]\nlisten = ['1.2.3.4:1']\nexit_policy = ['accept *:80, reject *:+1']\nexit = true\n", [":5: relay.exit_policy: ", "'reject *:+1'"]),
+            ("data = '/x'\n[relay]\nlisten = ['1.2.3.4:1']\nexit_policy = ['reject private:*']\n", [":5: relay.exit_policy: ", "exit = true"]),
+            ("[client]\nsocks = ['127.0.0.1:7001']\n[metrics]\nlisten = '127.0.0.1:7001'\n", [":5: metrics.listen: ", "client.socks"]),
+            ("[client]\n[web]\nlisten = '[::1]:7001'\n[metrics]\nlisten = '[::1]:7001'\n", [":6: metrics.listen: ", "web.listen"]),
             ("[client\n", [":2: this is no TOML"]),
             ("", ["neither", "[client]", "[relay]"]),
         ]:

@@ -303,10 +303,26 @@ class Systemd(unittest.TestCase):
                     self.assertEqual(app.recv(2), b"\x05\x00")
         self.assertTrue((self.folder / "apps").exists(), "the file is systemd's")
 
+    def test_l3_a_socket_that_others_reach_is_taken_over_only_where_that_is_allowed(self):
+        with socket.create_server(("0.0.0.0", 0)) as tcp:
+            self.start('[client]\nsocks = ["systemd:socks"]\n', [("socks", tcp)])
+            self.assertEqual(self.process.wait(20), 78)
+            complaint = self.process.stderr.read()
+            for word in ("systemd:socks", "0.0.0.0:%d" % tcp.getsockname()[1], "loopback", "allow_remote"):
+                self.assertIn(word, complaint)
+            self.start('[client]\nsocks = ["systemd:socks"]\nallow_remote = true\n', [("socks", tcp)])
+            self.hear("READY=1")
+
     def test_a_socket_that_was_not_handed_over(self):
-        self.start('[client]\nsocks = ["systemd:socks"]\n')
-        self.assertEqual(self.process.wait(20), 69)
-        self.assertIn("systemd:socks", self.process.stderr.read())
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", 0))
+            for sockets, word in [((), "FileDescriptorName="), ([("socks", udp)], "ListenStream=")]:
+                self.start('[client]\nsocks = ["127.0.0.1:0", "systemd:socks"]\n', sockets)
+                self.assertEqual(self.process.wait(20), 69)
+                complaint = self.process.stderr.read()
+                for part in ("systemd:socks", word):
+                    self.assertIn(part, complaint)
+                self.assertNotIn("127.0.0.1:0", complaint)
 
     def test_the_unit_is_locked_down(self):
         """K9, as far as a unit does it."""

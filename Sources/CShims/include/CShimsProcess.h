@@ -8,4 +8,7 @@ int shim_forbid_dumps(void);
 // Has the kernel kill this process when the thread that started it ends: 0, or a negative errno.
 int shim_die_with_parent(void);
 
+// Hands what was printed to the kernel: 0 if all of it since the start of the process is there, else a negative errno.
+int shim_flush_output(void);
+
 #endif

@@ -176,7 +176,7 @@ final class BenchRun {
     private func write(_ report: BenchReport) throws(Failure) {
         if json != "-", html != "-" {
             let tables = report.tables.map { $0.lines.joined(separator: "\n") }
-            writeAll(([report.conditions] + tables).joined(separator: "\n\n") + "\n", to: STDOUT_FILENO)
+            print(([report.conditions] + tables).joined(separator: "\n\n"))
         }
         if let json { try Files.write(json, Control.json(report) + "\n") }
         if let html { try Files.write(html, report.page) }
@@ -217,7 +217,7 @@ enum BenchSink {
         }
         do throws(UVError) {
             let signals = try Signals(on: loop) { _ in loop.stop() }
-            writeAll("\(farEnd.address?.description ?? address.description)\n", to: STDOUT_FILENO)
+            printNow(farEnd.address?.description ?? address.description)
             loop.run()
             signals.close()
         } catch {

@@ -15,7 +15,7 @@ struct ConfigCommand: ParsableCommand {
             abstract: "Print a configuration file with every setting, explained, at its default.",
             discussion: "Example:\n  tunic config default > ~/.config/tunic/tunic.toml")
 
-        func run() { writeAll(SettingsCatalog.defaultFile, to: STDOUT_FILENO) }
+        func run() { print(SettingsCatalog.defaultFile, terminator: "") }
     }
 
     /// Looks for mistakes.
@@ -78,8 +78,9 @@ struct ConfigCommand: ParsableCommand {
         /// What the roles do not take.
         private static func faults(in settings: Settings) -> [SettingProblem] {
             do throws(Failure) {
-                for role in ProcessSettings.roles(settings) { try RoleProcess.check(settings, role) }
-                try RoleProcess.checkProcess(settings)
+                let roles = ProcessSettings.roles(settings)
+                for role in roles { try RoleProcess.check(settings, role) }
+                try RoleProcess.checkProcess(settings, roles: roles)
                 let shared = try ProcessSettings(settings, roles: [])
                 _ = try Files.read(shared.network, limit: 1 << 24)
                 return []

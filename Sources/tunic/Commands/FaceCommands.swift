@@ -112,7 +112,7 @@ struct MetricsCommand: ParsableCommand {
     func run() throws {
         let report = try target.ask(.metrics, as: MetricsReport.self)
         if target.json { return print(json(report)) }
-        writeAll(report.metrics, to: STDOUT_FILENO)
+        print(report.metrics, terminator: "")
     }
 }
 
@@ -134,7 +134,7 @@ struct TopCommand: ParsableCommand {
         while true {
             let text = try view(bold: isTerminal)
             if once || !isTerminal { return print(text) }
-            writeAll("\u{1b}[H\u{1b}[2J\(text)\n", to: STDOUT_FILENO)
+            guard printNow("\u{1b}[H\u{1b}[2J\(text)") else { return }
             sleep(1)
         }
     }

@@ -27,9 +27,8 @@ final class ClientRole: Role {
         do {
             client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
         } catch {
-            throw Failure.starting(
-                error, at: (configuration.socks.map(\.description) + configuration.dns.map(\.description)),
-                option: configuration.dns.isEmpty ? "--socks" : "--socks or --dns")
+            let isForDNS = configuration.dns.contains { $0.description == (error as? UVError)?.address }
+            throw Failure.starting(error, option: isForDNS ? "--dns" : "--socks")
         }
         client.onReady = { [unowned self] in
             onReady?()
@@ -103,7 +102,7 @@ final class ClientRole: Role {
         do {
             listeners = try client.prepare(configuration.listeners)
         } catch {
-            throw Failure.starting(error, at: configuration.socks.map(\.description), option: "client.socks")
+            throw Failure.starting(error, option: "client.socks")
         }
         return PreparedChange { [client] in
             listeners.commit()

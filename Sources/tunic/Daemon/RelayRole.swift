@@ -46,7 +46,7 @@ final class RelayRole: Role {
                 loop: loop, network: network, configuration: configuration, identity: key,
                 authority: try Self.authority(settings, network), registry: daemon, store: store, log: log)
         } catch {
-            throw Failure.starting(error, at: configuration.listen.map(\.description), option: "--listen")
+            throw Failure.starting(error, option: "--listen")
         }
         ledger = relay.ledger.map { [relay] in LedgerAnswers($0) { relay.nodeTests } }
         account = MonthAccount(folder: folder)
@@ -120,7 +120,7 @@ final class RelayRole: Role {
             configuration.isExit = settings.boolean("relay.exit")
             configuration.exitAllowed = try settings.readList("relay.exit_allow", addressRange)
             configuration.registryFile = settings.text("relay.registry")
-            configuration.exitRules = try settings.readList("relay.exit_policy", exitRule)
+            configuration.exitRules = try settings.readList("relay.exit_policy", exitRules).flatMap(\.self)
             configuration.country = try settings.read("relay.country", country)
             configuration.rate = settings.integer("relay.rate") ?? 0
             configuration.burst = settings.integer("relay.burst") ?? 0
@@ -137,6 +137,9 @@ final class RelayRole: Role {
             }
             if !configuration.isExit, settings.isSet("relay.exit_allow"), !configuration.exitAllowed.isEmpty {
                 throw fault("relay.exit_allow", "has a meaning with --exit, or 'exit = true', only")
+            }
+            if !configuration.isExit, !configuration.exitRules.isEmpty {
+                throw fault("relay.exit_policy", "has a meaning with --exit, or 'exit = true', only")
             }
             return configuration
         } catch {
@@ -231,12 +234,12 @@ extension StatusReport {
 
 extension Failure {
     /// The failure of a role's start, which most often is its address.
-    static func starting(_ error: any Error, at addresses: [String], option: String) -> Failure {
+    static func starting(_ error: any Error, option: String) -> Failure {
         if let failure = error as? Failure { return failure }
         if let error = error as? StoreError { return of(error) }
         if let error = error as? UVError {
-            let names = addresses.joined(separator: ", ")
-            return listening(error, at: addresses.count > 1 ? "one of \(names)" : names, option: option)
+            guard let address = error.address else { return Failure(.system, "cannot open what is needed (\(error))") }
+            return listening(error, at: address, option: option)
         }
         return Failure(.configuration, "\(error)")
     }

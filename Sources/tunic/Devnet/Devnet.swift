@@ -179,7 +179,7 @@ final class Devnet {
         let socks = client.status?.socks.first ?? options.socks.description
         if let onReady { return onReady(announcement(socks: socks)) }
         if options.printsJSON {
-            writeAll(json(announcement(socks: socks)) + "\n", to: STDOUT_FILENO)
+            printNow(json(announcement(socks: socks)))
         } else {
             say(welcome(socks: socks))
         }
@@ -291,7 +291,7 @@ final class Devnet {
     /// Progress for people; nothing where a program reads.
     private func say(_ text: String) {
         guard !options.printsJSON, onReady == nil else { return }
-        writeAll(text + "\n", to: options.command.isEmpty ? STDOUT_FILENO : STDERR_FILENO)
+        if options.command.isEmpty { printNow(text) } else { writeAll(text + "\n", to: STDERR_FILENO) }
     }
 }
 

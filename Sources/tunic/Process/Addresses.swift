@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Client
+internal import EventLoop
+internal import Links
 internal import Wire
 
 /// An address on the command line, or why it is none.
@@ -44,12 +46,17 @@ func addressRange(_ text: String) throws -> CIDR {
 /// An address that apps may be awaited at: only this machine's own programs reach it.
 func socksEndpoint(_ text: String) throws -> Endpoint {
     let endpoint = try endpoint(text)
-    guard endpoint.address.isLoopback else {
-        throw ValidationError(
-            "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it; "
-                + "--allow-remote, or allow_remote = true, lifts that")
-    }
+    try checkIsLocal(endpoint)
     return endpoint
+}
+
+/// Throws where other machines reach an address at which apps are to be awaited; `holder` is who listens there already.
+private func checkIsLocal(_ endpoint: Endpoint, holder: String? = nil) throws {
+    guard !endpoint.address.isLoopback else { return }
+    throw ValidationError(
+        (holder.map { "\($0) is a socket at \(endpoint): " } ?? "")
+            + "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it; "
+            + "--allow-remote, or allow_remote = true, lifts that")
 }
 
 /// An address at which DNS may be answered: no other machine reaches it.
@@ -61,10 +68,13 @@ func dnsEndpoint(_ text: String) throws -> Endpoint {
     return endpoint
 }
 
-/// A line of an exit policy in Tor's words.
-func exitRule(_ text: String) throws -> ExitRule {
-    if let rule = ExitRule(text) { return rule }
-    throw ValidationError("'\(text)' is no rule, such as \"reject *:6881-6999\" or \"accept 192.0.2.0/24:443\"")
+/// Rules of an exit policy in Tor's words, as in its configuration one or several with commas between.
+func exitRules(_ text: String) throws -> [ExitRule] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+        let part = part.drop(while: \.isWhitespace)
+        if let rule = ExitRule(part) { return rule }
+        throw ValidationError("'\(part)' is no rule, such as \"reject *:6881-6999\" or \"accept 192.0.2.0/24:443\"")
+    }
 }
 
 /// Two letters for a country, as capitals.
@@ -85,11 +95,16 @@ func localAddress(_ text: String) throws -> Endpoint? {
     return endpoint
 }
 
-/// Where a client may await apps: a loopback address, or any where `mayBeRemote`, or `unix:` and an absolute path.
+/// Where a client may await apps: a loopback address, or any where `mayBeRemote`, or `unix:` and an absolute path, or
+/// `systemd:` and the name of a socket that was handed over, whose address is judged as one that is written down.
 func proxyAddress(_ text: String, mayBeRemote: Bool) throws -> ProxyAddress {
     if text.hasPrefix("systemd:") {
         let name = String(text.dropFirst("systemd:".count))
-        return .inherited(name, descriptor: ActivatedSockets.descriptor(name) ?? -1)
+        let descriptor = ActivatedSockets.descriptor(name) ?? -1
+        if !mayBeRemote, let address = StreamListener.address(of: descriptor) {
+            try checkIsLocal(Endpoint(address), holder: text)
+        }
+        return .inherited(name, descriptor: descriptor)
     }
     guard text.hasPrefix("unix:") else { return .tcp(try mayBeRemote ? endpoint(text) : socksEndpoint(text)) }
     let path = String(text.dropFirst("unix:".count))

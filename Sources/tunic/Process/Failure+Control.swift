@@ -48,7 +48,15 @@ extension Failure {
                     ? "\(address): not permitted; choose a socket in a folder of yours with \(option)"
                     : "\(address): not permitted; ports below 1024 need a privilege, choose another with \(option)")
         default:
-            if error.name == "EADDRNOTAVAIL" {
+            if address.hasPrefix("systemd:") {
+                Failure(
+                    .unavailable,
+                    error.name == "EBADF"
+                        ? "\(address): systemd has handed over no socket of that name; give it with FileDescriptorName= in a "
+                            + "socket unit, or choose another address with \(option)"
+                        : "\(address): what systemd has handed over is no listening TCP or unix socket (\(error)); give it "
+                            + "with ListenStream= in a socket unit, or choose another address with \(option)")
+            } else if error.name == "EADDRNOTAVAIL" {
                 Failure(.unavailable, "\(address) is no address of this machine; choose another with \(option)")
             } else {
                 Failure(.unavailable, "cannot listen at \(address) (\(error)); choose another address with \(option)")

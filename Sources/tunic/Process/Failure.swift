@@ -1,3 +1,4 @@
+internal import CShims
 internal import Glibc
 internal import Settings
 
@@ -71,6 +72,13 @@ func errorText(_ number: Int32) -> String {
 /// Writes one line to standard error.
 func complain(_ message: String) {
     writeAll("tunic: \(message)\n", to: STDERR_FILENO)
+}
+
+/// Prints `text` and hands it to the kernel at once; false when standard output does not take it, which ``Tunic/start()`` says.
+@discardableResult
+func printNow(_ text: String) -> Bool {
+    print(text)
+    return shim_flush_output() == 0
 }
 
 /// Writes `text` to a descriptor; gives up silently when nobody reads it.

@@ -59,7 +59,7 @@ enum Files {
 
     /// Writes a file, in place of one that is there; `-` is standard output.
     static func write(_ path: String, _ text: String) throws(Failure) {
-        if path == "-" { return tunic.writeAll(text, to: STDOUT_FILENO) }
+        if path == "-" { return print(text, terminator: "") }
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw Failure.of(errno, "cannot make", path) }
         let error = writeAll(Array(text.utf8), to: descriptor)

@@ -1,3 +1,4 @@
+internal import Client
 internal import Control
 internal import Directory
 internal import EventLoop
@@ -39,7 +40,7 @@ final class RoleProcess {
         let shared = try ProcessSettings(settings, roles: wanted)
         // Looked at before anything is opened or made.
         for role in shared.roles { try check(settings, role) }
-        try checkProcess(settings)
+        try checkProcess(settings, roles: shared.roles)
         try ProcessLimits.apply()
         LogSink.shared.apply(settings)
         let network = try NetworkFile.read(shared.network)
@@ -73,9 +74,24 @@ final class RoleProcess {
     }
 
     /// Throws where the process as a whole cannot go by `settings`.
-    static func checkProcess(_ settings: Settings) throws(Failure) {
+    static func checkProcess(_ settings: Settings, roles: [StatusReport.Role]) throws(Failure) {
+        // What each TCP address is for.
+        var taken: [Endpoint: String] = [:]
+        if roles.contains(.client) {
+            let client = try ClientRole.configuration(settings)
+            for endpoint in client.dns { taken[endpoint] = "client.dns" }
+            for endpoint in client.socks.compactMap(\.endpoint) { taken[endpoint] = "client.socks" }
+        }
         do throws(SettingProblems) {
-            for key in ["web.listen", "metrics.listen"] { _ = try settings.read(key, localAddress) }
+            for key in ["web.listen", "metrics.listen"] {
+                guard let endpoint = try settings.read(key, localAddress) ?? nil, endpoint.port != 0 else { continue }
+                if let other = taken[endpoint] {
+                    throw SettingProblems([
+                        settings.problem(key, "\(endpoint) is named by \(other), too; give each an address of its own")
+                    ])
+                }
+                taken[endpoint] = key
+            }
         } catch {
             throw Failure.of(error)
         }
@@ -289,7 +305,7 @@ final class RoleProcess {
                 .configuration,
                 "\(place)\(fixed.path) cannot change while the process runs; restart it, or take the change back")
         }
-        try Self.checkProcess(new)
+        try Self.checkProcess(new, roles: roles.map(\.kind))
         for role in roles { try Self.check(new, role.kind) }
         ServiceNotice.send("RELOADING=1", "MONOTONIC_USEC=\(ServiceNotice.monotonicMicroseconds)")
         defer { ServiceNotice.send("READY=1") }
