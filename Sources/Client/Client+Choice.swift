@@ -32,9 +32,12 @@ extension Client {
         let inUse = sessions.values.map(\.exit)
         return directory.usableExits.map { descriptor in
             let state = exitWatch.states[descriptor.node]
-            let isUp: Bool? = state.flatMap { $0.isDown ? false : $0.buildTime == nil ? nil : true }
+            // One that was not tried is known by a path that stands.
+            let path = pool.all.filter { $0.state == .ready && $0.exit == descriptor.node }.max { $0.since < $1.since }
+            let buildTime = state?.buildTime ?? path?.buildTime
+            let isUp: Bool? = state?.isDown ?? false ? false : buildTime == nil ? nil : true
             return ExitStatus(
-                node: descriptor.node, country: descriptor.country, isUp: isUp, buildTime: state?.buildTime,
+                node: descriptor.node, country: descriptor.country, isUp: isUp, buildTime: buildTime,
                 sessions: inUse.count { $0 == descriptor.node })
         }.sorted { ($1.sessions, $0.node) < ($0.sessions, $1.node) }
     }

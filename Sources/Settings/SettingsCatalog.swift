@@ -193,7 +193,7 @@ public enum SettingsCatalog {
     }
 
     /// The name that was most likely meant, if one is near.
-    static func nearest(to text: String, among names: [String]) -> String? {
+    public static func nearest(to text: String, among names: [String]) -> String? {
         let last = text.split(separator: ".").last.map(String.init) ?? text
         // The right name in the wrong table.
         if let same = names.first(where: { $0.split(separator: ".").last.map(String.init) == last }) { return same }
@@ -201,7 +201,7 @@ public enum SettingsCatalog {
             let nameLast = name.split(separator: ".").last.map(String.init) ?? name
             return (min(distance(text, name), distance(last, nameLast) + 1), name)
         }.sorted { $0.0 < $1.0 }
-        guard let best = ranked.first, best.0 <= max(2, last.count / 3 + 1) else { return nil }
+        guard let best = ranked.first, best.0 <= (last.count < 4 ? 1 : max(2, last.count / 3 + 1)) else { return nil }
         return best.1
     }
 

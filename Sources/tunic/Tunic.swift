@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import CShims
 internal import Glibc
+internal import Settings
 
 /// The version of the program.
 let version = "0.1.0"
@@ -67,16 +68,27 @@ struct Tunic: ParsableCommand {
                 print(fullMessage(for: error))
                 return 0
             }
-            let text = message(for: error).split(separator: "\n").joined(separator: " ")
+            let text = unknownCommand() ?? message(for: error).split(separator: "\n").joined(separator: " ")
             complain(
-                "\(text) (see '\(([configuration.commandName ?? ""] + givenCommands()).joined(separator: " ")) --help')"
+                "\(text) (see '\(([configuration.commandName ?? ""] + givenCommands().names).joined(separator: " ")) --help')"
             )
             return Failure.Code.usage.rawValue
         }
     }
 
-    /// The subcommands that the command line begins with.
-    private static func givenCommands() -> [String] {
+    /// What is said of a word where a command should stand that is none.
+    private static func unknownCommand() -> String? {
+        let (given, commands) = givenCommands()
+        let words = CommandLine.arguments.dropFirst(1 + given.count)
+        guard !commands.isEmpty, let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
+        var shown: [String] = []
+        for command in commands where command.configuration.shouldDisplay { shown.append(command._commandName) }
+        let near = SettingsCatalog.nearest(to: word, among: shown)
+        return "there is no command '\(word)'" + (near.map { "; did you mean '\($0)'?" } ?? "")
+    }
+
+    /// The subcommands that the command line begins with, and those of the last.
+    private static func givenCommands() -> (names: [String], next: [any ParsableCommand.Type]) {
         var names: [String] = []
         var commands = configuration.subcommands
         for argument in CommandLine.arguments.dropFirst() {
@@ -84,7 +96,7 @@ struct Tunic: ParsableCommand {
             names.append(argument)
             commands = next.configuration.subcommands
         }
-        return names
+        return (names, commands)
     }
 }
 

@@ -123,6 +123,10 @@ class Files(CommandLineTest):
         data = network.parent / f"node-{node}"
         return ["relay", "--network", network, "--data", data, "--listen", "127.0.0.1:0", *more]
 
+    def test_a_word_that_is_no_command(self):
+        for words, meant, where in [(["stauts"], "'status'", "tunic --help"), (["config", "chekc"], "'check'", "tunic config --help")]:
+            self.assert_fails(64, [f"no command '{words[-1]}'", meant, where], *words)
+
     def test_network_file(self):
         path = self.folder / "network.json"
         self.assert_fails(66, [path], *self.client(path))

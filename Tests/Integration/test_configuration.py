@@ -62,6 +62,8 @@ class Check(Folder):
             ("[client]\nsocks = ['127.0.0.1:7001']\n[metrics]\nlisten = '127.0.0.1:7001'\n", [":5: metrics.listen: ", "client.socks"]),
             ("[client]\n[web]\nlisten = '[::1]:7001'\n[metrics]\nlisten = '[::1]:7001'\n", [":6: metrics.listen: ", "web.listen"]),
             ("[client\n", [":2: this is no TOML"]),
+            ("[client]\nhops = 2\nhops = 3\n", [":4: this is no TOML", "hops"]),
+            ("[client]\nhops = '2'\n", [":3: client.hops: ", "whole number"]),
             ("", ["neither", "[client]", "[relay]"]),
         ]:
             with self.subTest(text):
@@ -80,6 +82,35 @@ class Check(Folder):
         self.assertEqual(code, 78)
         problems = json.loads(out)["problems"]
         self.assertEqual([(p["place"].rsplit(":", 1)[1], p["key"]) for p in problems], [("2", "client.hops"), ("3", "client.sock")])
+
+    def test_the_first_fault_of_each_role_and_the_network_file(self):
+        broken = self.folder / "broken.json"
+        broken.write_text('{"format": 1}')
+        for network, words in [(self.folder / "none.json", "No such file"), (self.folder, "Is a directory"), (broken, "broken.json")]:
+            with self.subTest(network=network):
+                self.write(f'network = "{network}"\ndata = "/x"\n[client]\nsocks = ["localhost"]\n[relay]\nlisten = ["localhost"]\n')
+                code, _, err = self.check()
+                self.assertEqual(code, 78)
+                lines = sorted(line.removeprefix(f"tunic: {self.file}:") for line in err.splitlines())
+                self.assertEqual([line.split(": ")[:2] for line in lines], [["1", "network"], ["4", "client.socks"], ["6", "relay.listen"]], err)
+                self.assertIn(words, lines[0])
+
+    def test_what_is_no_configuration_file(self):
+        network = self.make_network()
+        for content, words in [(None, "Is a directory"), (b"\xff\xfe", "no text in UTF-8"), (b" " * (1 << 20 | 1), "too large")]:
+            with self.subTest(words):
+                self.file.write_bytes(content) if content else self.file.mkdir()
+                code, _, err = self.check()
+                self.assertEqual(code, 78)
+                self.assertIn(words, err)
+                self.assertNotIn("--config", err)
+                self.file.unlink() if content else self.file.rmdir()
+        # And nothing is made where one is good.
+        self.write(f'network = "{network}"\n[client]\n')
+        home = self.folder / "home"
+        home.mkdir()
+        code, _, err = self.check(HOME=str(home), XDG_STATE_HOME="", XDG_DATA_HOME="")
+        self.assertEqual((code, list(home.iterdir())), (0, []), err)
 
     def test_the_environment_is_looked_at(self):
         self.write(f'network = "{self.make_network()}"\n[client]\n')

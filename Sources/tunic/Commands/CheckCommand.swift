@@ -12,7 +12,7 @@ struct CheckCommand: ParsableCommand {
               tunic check http://checkip.amazonaws.com/
               tunic check https://example.org/ --json
 
-            The name is resolved at the exit. Where the page is nothing but an IP address, that is the exit's as the world
+            The name is resolved at the exit. Where the page is nothing but an IP address, that is the exit's as the world \
             sees it. Of an https address the connection is made, no more.
             """)
 
@@ -52,6 +52,7 @@ struct CheckCommand: ParsableCommand {
         }
         // Credentials of its own: the check shares no path with an app.
         let user = String(UInt64.random(in: 0 ... .max), radix: 36)
+        let before = try keys().map(\.label)
         let start = Clock.milliseconds
         var address: String?
         var resolved: Double?
@@ -64,8 +65,12 @@ struct CheckCommand: ParsableCommand {
         let call = try SocksCall(proxy, user: user)
         try call.connect(place.host, place.port)
         let connected = Clock.milliseconds
+        // Whose exit it is: of the keys that were not there before, this one's is the only one but for an app that has come just now.
+        let exits = Set(try keys().filter { !before.contains($0.label) && $0.streams > 0 }.map(\.exit))
+        let asked = Clock.milliseconds - connected
         var report = Report(
-            url: url, address: address, exit: nil, status: nil, exitAddress: nil, resolve: resolved.map(rounded),
+            url: url, address: address, exit: exits.count == 1 ? exits.first : nil, status: nil, exitAddress: nil,
+            resolve: resolved.map(rounded),
             connect: rounded(connected - connecting), firstByte: nil, total: 0)
         if !place.isSecure {
             try call.send(
@@ -73,18 +78,19 @@ struct CheckCommand: ParsableCommand {
                     ("GET \(place.path) HTTP/1.1\r\nHost: \(place.authority)\r\nUser-Agent: tunic\r\n"
                         + "Connection: close\r\n\r\n").utf8))
             let answer = try call.receiveAll(limit: 1 << 20)
-            report.firstByte = answer.firstByte.map { rounded($0 - connected) }
+            report.firstByte = answer.firstByte.map { rounded($0 - connected - asked) }
             let text = String(decoding: answer.bytes, as: UTF8.self)
             report.status = text.split(separator: " ", maxSplits: 2).dropFirst().first.flatMap { Int($0) }
             let words = text.split(whereSeparator: \.isWhitespace).map(String.init)
             let body = text.components(after: "\r\n\r\n").split(whereSeparator: \.isWhitespace).map(String.init)
             if body.count <= 3, !words.isEmpty { report.exitAddress = body.first { IPAddress($0) != nil } }
         }
-        report.total = rounded(Clock.milliseconds - start)
-        let exits = try? target.ask(.paths, as: PathsReport.self).paths.filter(\.active).compactMap(\.hops.last)
-        if let exits, Set(exits).count == 1 { report.exit = exits[0] }
+        report.total = rounded(Clock.milliseconds - start - asked)
         print(target.json ? json(report) : Self.text(report))
     }
+
+    /// What the client's isolation keys have open.
+    private func keys() throws -> [StreamsReport.Key] { try target.ask(.streams, as: StreamsReport.self).keys }
 
     private func rounded(_ value: Double) -> Double { (value * 10).rounded() / 10 }
 

@@ -12,8 +12,8 @@ struct ClientCommand: ParsableCommand {
               tunic client --network network.json --socks 127.0.0.1:9050 --socks '[::1]:9050' --hops 4
               tunic client --network network.json --socks unix:/run/user/1000/tunic.sock
 
-            Apps that use different addresses of the client never share a path. A unix socket is the user's alone (mode 0600).
-            Without a path, apps get an error, never a direct connection. SIGINT and SIGTERM end it; at SIGHUP it reads its
+            Apps that use different addresses of the client never share a path. A unix socket is the user's alone (mode 0600). \
+            Without a path, apps get an error, never a direct connection. SIGINT and SIGTERM end it; at SIGHUP it reads its \
             configuration again.
             """)
 

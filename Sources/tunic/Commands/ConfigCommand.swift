@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Control
+internal import Directory
 internal import Glibc
 internal import Settings
 
@@ -69,25 +70,38 @@ struct ConfigCommand: ParsableCommand {
                     problems: problems.map { .init(place: "\($0.origin)", key: $0.key, message: $0.message) })
                 print(Control.json(report))
             } else {
-                for problem in problems { complain(problem.description) }
+                for problem in problems {
+                    // A file that cannot be read is named by what is said of it.
+                    let isFile = problem.key.isEmpty && problem.origin == .option("--config")
+                    complain(isFile ? problem.message : problem.description)
+                }
                 if problems.isEmpty { print("\(source.file ?? "no file, only the environment"): no mistakes") }
             }
             guard problems.isEmpty else { throw ExitCode(Failure.Code.configuration.rawValue) }
         }
 
-        /// What the roles do not take.
+        /// What the roles do not take, and what is wrong with the network file: the first of each.
         private static func faults(in settings: Settings) -> [SettingProblem] {
-            do throws(Failure) {
-                let roles = ProcessSettings.roles(settings)
-                for role in roles { try RoleProcess.check(settings, role) }
-                try RoleProcess.checkProcess(settings, roles: roles)
-                let shared = try ProcessSettings(settings, roles: [])
-                _ = try Files.read(shared.network, limit: 1 << 24)
-                return []
-            } catch {
-                if let problem = error.problem { return [problem] }
-                return [SettingProblem(.byDefault, "", error.message)]
+            var problems: [SettingProblem] = []
+            func look(_ key: String = "", _ attempt: () throws(Failure) -> Void) {
+                do throws(Failure) {
+                    try attempt()
+                } catch {
+                    let origin = key.isEmpty ? .byDefault : settings.origin(key)
+                    let problem = error.problem ?? SettingProblem(origin, key, error.message)
+                    if !problems.contains(problem) { problems.append(problem) }
+                }
             }
+            let roles = ProcessSettings.roles(settings)
+            for role in roles {
+                look { () throws(Failure) in try RoleProcess.check(settings, role) }
+            }
+            look { () throws(Failure) in try RoleProcess.checkProcess(settings, roles: roles) }
+            look { () throws(Failure) in _ = try ProcessSettings(settings, roles: []) }
+            if let network = settings.text("network") {
+                look("network") { () throws(Failure) in _ = try NetworkFile.read(network) }
+            }
+            return problems
         }
     }
 }

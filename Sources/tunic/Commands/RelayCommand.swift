@@ -12,7 +12,7 @@ struct RelayCommand: ParsableCommand {
               tunic relay --network network.json --listen 0.0.0.0:7100 --public 198.51.100.7:7100 --data /var/lib/tunic --exit
               tunic relay --network network.json --listen '198.51.100.7:7100,[2001:db8::7]:7100' --data /var/lib/tunic
 
-            SIGINT and SIGTERM end it when its paths have ended; a second one ends it at once.
+            SIGINT and SIGTERM end it when nothing goes over it any more; a second one ends it at once.
             """)
 
     @OptionGroup var options: RoleOptions

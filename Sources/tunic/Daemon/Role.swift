@@ -36,6 +36,8 @@ struct ProcessSettings {
     let network: String
     let controlPath: String
     private let data: String
+    /// Whether the data folder is the one where none is named, which is made where it is missing.
+    private let isStandard: Bool
 
     /// Looks at `settings` for a process of `roles`; where that is empty, of those that the file has tables for.
     init(_ settings: Settings, roles wanted: [StatusReport.Role]) throws(Failure) {
@@ -58,9 +60,10 @@ struct ProcessSettings {
         if let data = settings.text("data") ?? Files.firstFolder("STATE_DIRECTORY") {
             // Where a unit has a user of its own, systemd's folder is a link to it; what it leads to is checked.
             self.data = Files.resolved(data)
+            isStandard = false
         } else if roles == [.client] {
             data = try ClientFolder.defaultPath()
-            try Files.makeFolders(data)
+            isStandard = true
         } else {
             throw Failure(
                 .usage,
@@ -84,7 +87,11 @@ struct ProcessSettings {
 
     /// The data folder of a role: a client beside a relay has its own.
     func folder(of role: StatusReport.Role) throws(Failure) -> String {
-        guard role == .client, roles.count > 1 else { return data }
+        guard role == .client else { return data }
+        guard roles.count > 1 else {
+            if isStandard { try Files.makeFolders(data) }
+            return data
+        }
         let folder = "\(data)/client"
         try Files.makeFolders(folder)
         return folder

@@ -56,6 +56,7 @@ struct Failure: Error {
         case EACCES, EPERM: Failure(.permission, "\(what); check the permissions")
         case EROFS: Failure(.permission, "\(what); choose a folder that can be written to")
         case ENOSPC, EDQUOT: Failure(.io, "\(what); free some space")
+        case EISDIR: Failure(.system, "\(what); name a file")
         case EIO: Failure(.io, "\(what); check the disk")
         default: Failure(.system, what)
         }
