@@ -1,14 +1,19 @@
 """What a running process shows and is told: status page, figures, exits and paths, and systemd's part played by the test."""
 
+import contextlib
+import fcntl
 import http.client
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 import unittest
 
@@ -74,6 +79,26 @@ class Face(unittest.TestCase):
                 json.loads(self.command(name, "--json"))
             self.assertIn("streams", self.command("top", "--once"))
             json.loads(self.command("top", "--json"))
+
+    def test_top_fits_the_terminal(self):
+        height = 12
+        with contextlib.ExitStack() as stack:
+            for number in range(8):
+                stack.enter_context(self.net.connect("127.0.0.1", echo_port(self), user=f"top {number}"))
+            near, far = pty.openpty()
+            self.addCleanup(os.close, near)
+            fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", height, 50, 0, 0))
+            top = subprocess.Popen([binary(), "top", "--control", self.control], stdout=far, stderr=subprocess.STDOUT)
+            os.close(far)
+            self.addCleanup(top.wait)
+            self.addCleanup(top.kill)
+            shown = b""
+            while shown.count(b"\x1b[?7h") < 2:
+                shown += os.read(near, 65536)
+            frame = shown.split(b"\x1b[2J")[1].split(b"\x1b[?7h")[0].decode()
+            self.assertLessEqual(frame.count("\n"), height - 1, frame)
+            for part in ("paths", "streams", "more"):
+                self.assertIn(part, frame)
 
     def test_paths_tell_the_round_trips_to_guard_and_exit(self):
         with self.net.connect("127.0.0.1", echo_port(self), user="rtt") as stream:

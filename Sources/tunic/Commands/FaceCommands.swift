@@ -132,14 +132,29 @@ struct TopCommand: ParsableCommand {
             return print(json(try target.ask(.status, as: StatusReport.self)))
         }
         while true {
-            let text = try view(bold: isTerminal)
-            if once || !isTerminal { return print(text) }
-            guard printNow("\u{1b}[H\u{1b}[2J\(text)") else { return }
+            if once || !isTerminal { return print(try view(bold: isTerminal, height: nil)) }
+            // What is wider than the terminal is cut there.
+            let text = try view(bold: true, height: Self.terminalHeight)
+            guard printNow("\u{1b}[?7l\u{1b}[H\u{1b}[2J\(text)\u{1b}[?7h") else { return }
             sleep(1)
         }
     }
 
-    private func view(bold: Bool) throws -> String {
+    /// How many lines the terminal has.
+    private static var terminalHeight: Int? {
+        var size = winsize()
+        guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0 else { return nil }
+        return Int(size.ws_row)
+    }
+
+    /// As many of `lines` as `limit` has room for, the last of them the number of the rest.
+    private static func fit(_ lines: [String], _ limit: Int) -> [String] {
+        guard lines.count > limit else { return lines }
+        return lines.prefix(max(0, limit - 1)) + ["… \(lines.count - max(0, limit - 1)) more"]
+    }
+
+    /// The lines, as many as a terminal of `height` lines has room for.
+    private func view(bold: Bool, height: Int?) throws -> String {
         let status = try target.ask(.status, as: StatusReport.self)
         func title(_ text: String) -> String { bold ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
         var lines: [String] = []
@@ -153,11 +168,14 @@ struct TopCommand: ParsableCommand {
                     + "links \(report.links)  paths \(report.paths)  sessions \(report.sessions)  "
                     + "streams \(report.streams)  nodes \(report.descriptors)")
             guard report.role == .client else { continue }
-            lines += ["", title("paths")]
-            let paths = try target.ask(.paths, as: PathsReport.self)
-            lines += PathsCommand.text(paths).split(separator: "\n").map(String.init)
-            lines += ["", title("streams")]
-            lines += StreamsCommand.table(try target.ask(.streams, as: StreamsReport.self))
+            let paths = PathsCommand.text(try target.ask(.paths, as: PathsReport.self))
+                .split(separator: "\n").map(String.init)
+            let streams = StreamsCommand.table(try target.ask(.streams, as: StreamsReport.self))
+            // Two titles, two empty lines and a relay's own two.
+            let room = max(6, (height ?? .max) - lines.count - 4 - 2 * (status.others?.count ?? 0))
+            let forStreams = min(streams.count, max(room / 2, room - paths.count))
+            lines += ["", title("paths")] + Self.fit(paths, room - forStreams)
+            lines += ["", title("streams")] + Self.fit(streams, forStreams)
         }
         return lines.joined(separator: "\n")
     }
