@@ -8,17 +8,24 @@ extension Client {
     ///
     /// Open streams go on as they are.
     public func renewPaths(label: String?) -> Int {
-        let keys = sessions.keys.filter { label == nil || self.label(of: $0) == label }
+        let keys = Set(Array(sessions.keys) + retired.map(\.key)).filter { label == nil || self.label(of: $0) == label }
         for key in keys { retire(key) }
+        for port in dnsPorts where label == nil || self.label(of: port.isolation) == label {
+            // What the old exits have answered would show the new ones that it is the same who asks.
+            port.forget()
+        }
         if label == nil { pool.renewSpares { _ in true } }
         return keys.count
     }
 
     /// How far the start has come: each step, and whether it is reached.
     public var progress: [(step: String, isDone: Bool)] {
-        let isReady = pool.hasReadyPath
+        let leavesNothing = directory.choiceLeavesNothing(hops: configuration.hops)
+        let isReady = pool.hasReadyPath && !leavesNothing
         let isFound = isReady || directory.hasFetched
-        let isVerified = isFound && !directory.isStale && directory.canChoose(hops: configuration.hops)
+        // A choice that leaves nothing is none of the snapshot's faults.
+        let isVerified =
+            isFound && !directory.isStale && (leavesNothing || directory.canChoose(hops: configuration.hops))
         return [
             ("network found", isFound),
             ("snapshot verified", isReady || isVerified),
@@ -29,7 +36,7 @@ extension Client {
 
     /// The exits that may be used, those in use first.
     public var exits: [ExitStatus] {
-        let inUse = sessions.values.map(\.exit)
+        let inUse = Array(sessions.values.map(\.exit)) + retired.map(\.session.exit)
         return directory.usableExits.map { descriptor in
             let state = exitWatch.states[descriptor.node]
             // One that was not tried is known by a path that stands.
@@ -45,13 +52,16 @@ extension Client {
     /// What each isolation key's apps have open, most streams first.
     public var keys: [KeyStatus] {
         let now = Instant(nanoseconds: loop.now)
-        return sessions.map { key, session in
-            let older = retired.filter { $0.key == key }
+        return Set(Array(sessions.keys) + retired.map(\.key)).compactMap { key in
+            let older = retired.filter { $0.key == key }.map(\.session)
+            // The exit and the path are those of new streams, or, where none has begun since, of the last ones.
+            guard let session = sessions[key] ?? older.last else { return nil }
+            let all = older.filter { $0 !== session } + [session]
             let active = session.paths.first { session.isActive($0) }
             return KeyStatus(
-                label: label(of: key), streams: older.reduce(session.streamCount) { $0 + $1.session.streamCount },
+                label: label(of: key), streams: all.reduce(0) { $0 + $1.streamCount },
                 exit: session.exit, age: now - session.since, roundTrip: active.flatMap { session.roundTrip(of: $0) },
-                sessions: 1 + older.count, bytesIn: session.paths.reduce(0) { $0 + $1.bytesIn },
+                sessions: all.count, bytesIn: session.paths.reduce(0) { $0 + $1.bytesIn },
                 bytesOut: session.paths.reduce(0) { $0 + $1.bytesOut })
         }.sorted { ($1.streams, $0.label) < ($0.streams, $1.label) }
     }

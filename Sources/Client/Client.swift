@@ -30,7 +30,7 @@ public final class Client {
     private var listeners: [(address: ProxyAddress, socket: StreamListener, number: Int)] = []
     /// What is kept apart at each listener that there is or was, by number.
     private var listenerRules: [ProxyListener] = []
-    private var dnsPorts: [DNSPort] = []
+    private(set) var dnsPorts: [DNSPort] = []
     /// The session in which each isolation key's new streams begin.
     private(set) var sessions: [IsolationKey: ClientSession] = [:]
     /// Sessions in which none begin any more, until their streams have ended.
@@ -121,16 +121,22 @@ public final class Client {
         for (_, session) in retired { session.keep(now) }
         retired.removeAll { $0.session.isOver }
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))
-        if wasReady, !pool.hasReadyPath {
+        if wasReady, !isReady {
             wasReady = false
-            log.warning("no path is left; building new ones")
+            log.warning("\(pool.hasReadyPath ? problem ?? "" : "no path is left; building new ones")")
         }
+        if !wasReady, isReady { becameReady() }
         if !pool.hasReadyPath { directory.refreshSoon() }
         timer?.schedule(at: (now + .milliseconds(200)).nanoseconds)
     }
 
+    /// Whether new streams have a path.
+    private var isReady: Bool {
+        pool.hasReadyPath && !directory.choiceLeavesNothing(hops: configuration.hops)
+    }
+
     private func becameReady() {
-        guard !wasReady else { return }
+        guard !wasReady, isReady else { return }
         wasReady = true
         log.info("a path is ready")
         onReady?()
@@ -215,6 +221,8 @@ public final class Client {
             if session.hasRoom { return app.open(on: session.session) }
             if session.isFull { retire(isolation) }
         }
+        // It would wait in vain.
+        guard !directory.choiceLeavesNothing(hops: configuration.hops) else { return app.fail() }
         if waiting[isolation] == nil, sessions[isolation] == nil, sessions.count + waiting.count >= Self.sessionLimit {
             guard let idle = longestIdle else { return app.fail() }
             idle.end()
@@ -355,6 +363,7 @@ public final class Client {
         exitWatch.interval = new.exitCheck
         pool.renewSpares { !directory.mayUse($0.hops) }
         pool.keepSpares(new.sparePaths)
+        for port in dnsPorts { port.forget() }
         exitsChanged()
     }
 
@@ -385,7 +394,7 @@ public final class Client {
             drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
         }
         return ClientStatus(
-            socks: socksAddresses, dns: dnsAddresses, isReady: pool.hasReadyPath, problem: problem,
+            socks: socksAddresses, dns: dnsAddresses, isReady: isReady, problem: problem,
             links: links.status.nodes,
             sessions: sessions.count + retired.count,
             streams: (Array(sessions.values) + retired.map(\.session)).reduce(0) { $0 + $1.streamCount },
@@ -400,9 +409,19 @@ public final class Client {
 
     /// What is missing or wrong, in one sentence.
     private var problem: String? {
-        guard !pool.hasReadyPath else { return directory.storeError.map { "What is learnt cannot be kept: \($0)." } }
+        guard !isReady else { return directory.storeError.map { "What is learnt cannot be kept: \($0)." } }
         if directory.isStale {
             return "The newest snapshot of the network is too old; no node has offered a newer one."
+        }
+        if let choice = directory.choice, choice.nodes >= configuration.hops {
+            if choice.exits == 0 { return "None of the \(choice.nodes) nodes that are known is an exit." }
+            if choice.usableExits == 0 {
+                return "None of the exits known (\(choice.exits)) may be used; look at client.exits and client.avoid."
+            }
+            if choice.hops < configuration.hops {
+                return "\(choice.hops) of the \(choice.nodes) nodes that are known may be used, too few for a path of "
+                    + "\(configuration.hops) hops; look at client.avoid."
+            }
         }
         if !directory.canChoose(hops: configuration.hops) {
             return "\(directory.descriptorCount) of \(directory.nodeCount) nodes are known, too few for a path of "

@@ -27,7 +27,7 @@ final class DirectoryClient {
     var guards: Guards
     private var health: NodeHealth
     var random = SystemRandomNumberGenerator()
-    var selector: (value: PathSelector, exit: Terminal, generation: UInt64, made: Instant)?
+    var selector: (value: PathSelector, exit: Terminal, choice: Choice, generation: UInt64, made: Instant)?
     var families: AddressFamilies
     /// Which exits may be used, which nodes are in no path, and which are this machine's own.
     private var exits = NodeChoice(), avoided = NodeChoice(), own: Set<NodeID> = []
@@ -85,9 +85,12 @@ final class DirectoryClient {
 
     // MARK: Choosing
 
-    private func current() -> (value: PathSelector, exit: Terminal) {
+    /// How many nodes are known, how many of them may be hops, how many are exits, and how many of these may be used.
+    typealias Choice = (nodes: Int, hops: Int, exits: Int, usableExits: Int)
+
+    private func current() -> (value: PathSelector, exit: Terminal, choice: Choice) {
         if let selector, selector.generation == descriptors.generation, now - selector.made < .seconds(3_600) {
-            return (selector.value, selector.exit)
+            return (selector.value, selector.exit, selector.choice)
         }
         var rules = PathSelector.Rules(network)
         rules.suites = Suite.aes256gcm.isAvailable ? 3 : 2
@@ -100,8 +103,12 @@ final class DirectoryClient {
         // Most destinations have an IPv4 address, and many no other.
         let wanted = Terminal.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
-        selector = (value, exit, descriptors.generation, now)
-        return (value, exit)
+        let known = descriptors.all
+        let choice = (
+            known.count, value.count, known.count { $0.descriptor.roles.contains(.exit) }, value.count(for: exit)
+        )
+        selector = (value, exit, choice, descriptors.generation, now)
+        return (value, exit, choice)
     }
 
     /// Chooses among `exits` (empty: all), never `avoided` and never the machine's `own` nodes, from now on.
@@ -112,7 +119,7 @@ final class DirectoryClient {
 
     /// The exits that may be used, as far as they are known.
     var usableExits: [Descriptor] {
-        let (selector, exit) = current()
+        let (selector, exit, _) = current()
         return descriptors.all.map(\.descriptor).filter { selector.fits($0.node, exit) }
     }
 
@@ -142,12 +149,21 @@ final class DirectoryClient {
         needs.isEmpty || current().value.fits(node, exit(for: needs))
     }
 
-    /// Whether enough descriptors are known for a path of `hops` hops.
+    /// Whether enough descriptors are known for a path of `hops` hops to an exit.
     func canChoose(hops: Int) -> Bool {
         guard !isStale else { return false }
-        let (selector, exit) = current()
+        let (selector, _, choice) = current()
         guard hasFetched || selector.missingGuards(of: guards).isEmpty else { return false }
-        return selector.count >= hops && selector.count(for: exit) > 0
+        return choice.hops >= hops && choice.usableExits > 0
+    }
+
+    /// What there is to choose from; nil as long as no node has been asked.
+    var choice: Choice? { hasFetched && !isStale ? current().choice : nil }
+
+    /// Whether the choice of exits and of nodes to avoid leaves no path, of those that there are.
+    func choiceLeavesNothing(hops: Int) -> Bool {
+        guard !exits.isEmpty || !avoided.isEmpty, let choice else { return false }
+        return choice.usableExits == 0 && choice.exits > 0 || choice.hops < hops && choice.nodes >= hops
     }
 
     /// Whether the snapshot is too old to be relied on.

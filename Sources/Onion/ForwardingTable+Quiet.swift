@@ -1,5 +1,8 @@
-/// Which paths nothing goes over any more, for a node that is to end.
+/// The paths, and which of them nothing goes over any more, for a node that is to end.
 extension ForwardingTable {
+    /// All paths.
+    public var paths: [PathHandle] { (0..<UInt32(capacity)).filter { isLive($0) }.map { handle($0) } }
+
     /// The paths over which nothing has passed, either way, since the call before; `marks` is what that call has left, empty
     /// at first.
     ///

@@ -270,6 +270,11 @@ final class PathService: PacketHandler {
         for path in table.quietPaths(since: &marks) where !(exit?.needs(path) ?? false) { end(path) }
     }
 
+    /// Ends all paths.
+    func endAll() {
+        for path in table.paths { end(path) }
+    }
+
     /// A path that never stood leaves the table.
     private func discard(_ path: PathHandle) {
         if let removed = table.remove(path) { release(removed) }

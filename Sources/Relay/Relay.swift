@@ -36,7 +36,11 @@ public final class Relay {
     private let rateGate: RateGate
     /// Whether it takes no new paths for now, by its operator's wish; drains, and serves again when this is false.
     public var isResting = false {
-        didSet { if drained == nil, !isClosing { paths.isDraining = isResting } }
+        didSet {
+            guard drained == nil, !isClosing else { return }
+            paths.isDraining = isResting
+            restEnd = isResting ? Instant(nanoseconds: loop.now) + configuration.drainLimit : nil
+        }
     }
     let node: NodeID
     private let identity: LinkIdentity
@@ -71,6 +75,8 @@ public final class Relay {
     private var hasWarnedOfStore = false
     private var drained: (() -> Void)?
     private var drainEnd = Instant(nanoseconds: 0)
+    /// When a relay that rests ends the paths that it still has.
+    private var restEnd: Instant?
     /// When a stream or association to the outside was last open here while it drains, and when its paths are looked at next.
     private var drainBusy = Instant(nanoseconds: 0), nextQuiet = Instant(nanoseconds: 0)
     /// How long nothing goes on before a drain is over: what streams that have ended sent last arrives meanwhile.
@@ -228,12 +234,16 @@ public final class Relay {
             hasWarnedOfClock = true
             log.error("\(wrongClock)")
         }
+        if drained != nil || isResting, now >= nextQuiet {
+            nextQuiet = now + Self.drainRest
+            paths.endQuiet()
+        }
+        if let restEnd, drained == nil, now >= restEnd {
+            exit.endSessions()
+            paths.endAll()
+        }
         if let drained {
             if exit.streamCount > 0 || exit.associationCount > 0 { drainBusy = now }
-            if now >= nextQuiet {
-                nextQuiet = now + Self.drainRest
-                paths.endQuiet()
-            }
             // Paths that lead on are others' to use; what ends here without a stream is not.
             let isQuiet = paths.pathCount <= exit.pathCount && now - drainBusy >= Self.drainRest
             if paths.pathCount == 0 || isQuiet || now >= drainEnd {

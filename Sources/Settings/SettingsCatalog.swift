@@ -104,8 +104,8 @@ public enum SettingsCatalog {
             "How many bytes may go at once after a pause; 0: a second's worth."),
         SettingKey(
             "relay.monthly_limit", .bytes, byDefault: "0", reloadable: true,
-            "How many bytes, sent and received, a month may have. Then the relay takes no new paths and drains, until",
-            "the next month. 0: no limit."),
+            "How many bytes, sent and received, a month may have. Then the relay takes no new paths, ends those that it",
+            "has as relay.drain says, and rests until the next month. 0: no limit."),
         SettingKey(
             "relay.month_start", .integer(1...28), byDefault: "1", reloadable: true,
             "The day on which a month begins, at 0:00 UTC."),

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import unittest
 
+from devnet import ask
 from nameserver import Answer, NameServer, ask_tcp, ask_udp, labels, query, text
 from network import Network, free_port
 from peers import SocksError, socks_connect
@@ -145,6 +146,10 @@ class DNS(unittest.TestCase):
         self.assertEqual(self.server.asked.count((name, "A")), 1)
         ask_udp(self.other, query(name, "A"))
         self.assertEqual(self.server.asked.count((name, "A")), 2)
+        # What an exit said would tell the next that it is the same who asks.
+        ask(self.net.client.control, "newpath")
+        ask_udp(self.dns, query(name, "A"))
+        self.assertEqual(self.server.asked.count((name, "A")), 3)
 
     @unittest.skipUnless(shutil.which("dig"), "needs dig")
     def test_dig(self):

@@ -18,7 +18,7 @@ import time
 import unittest
 
 from devnet import Devnet, ask, binary, wait_until
-from network import Network, free_port
+from network import Network, Process, free_port
 from test_command_line import run
 
 # How many seconds the rate is measured before and after a reload, and said; 0: it is only bounded.
@@ -122,6 +122,9 @@ class Face(unittest.TestCase):
             before = sum(p["active"] for p in self.net.paths())
             self.assertIn("no app uses", request(self.control, "newpath", "zzzzzz")["error"])
             self.assertIn("New streams of the key", request(self.control, "newpath", label)["done"])
+            # What is open is shown, though no new stream has begun.
+            key = next(k for k in request(self.control, "streams")["keys"] if k["label"] == label)
+            self.assertEqual((key["streams"], key["sessions"]), (1, 1))
             with self.net.connect("127.0.0.1", port, user="moved") as new:
                 new.sendall(b"n")
                 self.assertEqual(new.recv(1), b"n")
@@ -398,6 +401,38 @@ class Exits(unittest.TestCase):
                 self.assertEqual(stream.recv(1), b"x")
             used = [e["node"] for e in ask(control, "exits")["exits"] if e["sessions"]]
             self.assertEqual(used, [ids[4]])
+
+    def test_a_choice_that_leaves_no_exit_is_said_and_nobody_waits(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
+            net.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in net.nodes), 30)
+            folder = net.folder / "client"
+            folder.mkdir(0o700)
+            file = net.folder / "tunic.toml"
+            text = 'exits = ["country:XX"]\n'
+            lines = f'network = "{net.file}"\ndata = "{folder}"\n[client]\nsocks = ["127.0.0.1:0"]\nhops = 2\n'
+
+            def refused():
+                started = time.monotonic()
+                with self.assertRaises(OSError):
+                    Devnet.connect(_Through(net.client.status()["socks"][0]), "127.0.0.1", 9)
+                return time.monotonic() - started < 15
+
+            file.write_text(lines + text)
+            net.client = Process([], ["run", "--config", file], folder)
+            problem = "None of the exits known (1) may be used; look at client.exits and client.avoid."
+            wait_until(lambda: net.client.status().get("problem") == problem, 30)
+            self.assertTrue(refused())
+            # With a choice that leaves one, and without it again.
+            file.write_text(lines)
+            net.client.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: net.client.status()["ready"], 30)
+            file.write_text(lines + text)
+            net.client.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: not net.client.status()["ready"], 30)
+            self.assertEqual(net.client.status()["problem"], problem)
+            self.assertTrue(refused())
+            wait_until(lambda: problem in net.client.log.read_text(), 10)
 
 
 class Limits(unittest.TestCase):

@@ -42,6 +42,30 @@ import Wire
         for app in [app, later] { app.stream?.close() }
     }
 
+    @Test("An exit that rests ends all its paths at the end of its drain, and stays")
+    func rests() throws {
+        let network = try LoopNetwork(relays: 4, relay: { $0.drainLimit = .seconds(1) })
+        defer { network.close() }
+        let loop = network.loop
+        let app = try open(network)
+        let relay = network.relays[3]
+        relay.isResting = true
+        let server = try #require(network.accepted.first)
+        // Never at rest itself.
+        while !app.isOver, relay.status.paths > 0 {
+            let count = app.received
+            try server.write([1])
+            #expect(loop.run(for: .seconds(60)) { app.received > count || app.isOver || relay.status.paths == 0 })
+        }
+        #expect(loop.run(for: .seconds(60)) { relay.status.paths == 0 && relay.status.streams == 0 })
+        #expect(relay.status.links > 0)
+        // Until the month is over.
+        relay.isResting = false
+        let later = try open(network)
+        #expect(later.received == LoopNetwork.greetedCount)
+        later.stream?.close()
+    }
+
     @Test("An exit ends with its last stream; clients hear of it and begin new streams elsewhere")
     func exits() throws {
         let network = try LoopNetwork(relays: 6)

@@ -40,4 +40,29 @@ import Wire
         #expect(second.allSatisfy { !$0.isOver })
         for app in second { app.stream?.close() }
     }
+
+    @Test("An app whose session ends before the exit answers is served by the next, unless it has sent something")
+    func sessionEndsBeforeTheReply() throws {
+        let network = try LoopNetwork(relays: 5)
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        func appInMidRequest(_ bytes: [UInt8]) throws -> App {
+            let app = try network.app(saying: bytes)
+            #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 1 })
+            #expect(app.received < LoopNetwork.greetedCount)
+            client.sessions.values.first?.end()
+            return app
+        }
+        let silent = try appInMidRequest(network.request)
+        #expect(loop.run(for: .seconds(30)) { silent.received == LoopNetwork.greetedCount || silent.isOver })
+        #expect(!silent.isOver && client.sessions.count == 1)
+        silent.stream?.close()
+        for stream in network.accepted { stream.close() }
+        #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 0 })
+
+        // What it sent may have been done: that is not for us to repeat.
+        let hasty = try appInMidRequest(network.request + [1])
+        #expect(loop.run(for: .seconds(30)) { hasty.isOver })
+        #expect(hasty.received < LoopNetwork.greetedCount)
+    }
 }

@@ -15,13 +15,17 @@ final class DNSPort: DatagramReceiver {
     static let connectionLimit = 64
 
     private let loop: Loop
-    private let isolation: IsolationKey
+    /// Whose streams its questions share a path with.
+    let isolation: IsolationKey
     private weak var client: Client?
     private var socket: DatagramSocket?
     private var listener: StreamListener?
     private var connections: [DNSConnection] = []
     private var cache = DNSCache()
-    private var lookups: [DNSQuestion: (lookup: RecordsLookup, askers: [(RecordsLookup.Outcome) -> Void])] = [:]
+    /// How often answers were forgotten: what was asked before that is not kept.
+    private var timesForgotten = 0
+    private var lookups: [DNSQuestion: (lookup: RecordsLookup, askers: [(RecordsLookup.Outcome) -> Void], begun: Int)] =
+        [:]
     /// Where it listens.
     let address: Endpoint
 
@@ -123,17 +127,23 @@ final class DNSPort: DatagramReceiver {
         }
         guard lookups.count < Self.questionLimit, let client else { return tell(.none) }
         let lookup = RecordsLookup(question, on: loop) { [weak self] in self?.found($0, for: question) }
-        lookups[question] = (lookup, [tell])
+        lookups[question] = (lookup, [tell], timesForgotten)
         client.connect(lookup, isolation: isolation)
     }
 
     private func found(_ outcome: RecordsLookup.Outcome, for question: DNSQuestion) {
-        guard let askers = lookups.removeValue(forKey: question)?.askers else { return }
+        guard let (_, askers, begun) = lookups.removeValue(forKey: question) else { return }
         var told = outcome
-        if case .answered(let answer) = outcome {
+        if case .answered(let answer) = outcome, begun == timesForgotten {
             told = .answered(cache.keep(answer, to: question, now: Instant(nanoseconds: loop.now)))
         }
         for tell in askers { tell(told) }
+    }
+
+    /// Forgets what exits have answered so far, and keeps nothing of what they still answer.
+    func forget() {
+        cache = DNSCache()
+        timesForgotten += 1
     }
 
     private static func answer(_ query: DNSQuery, _ known: DNSQuestion.Known, overUDP: Bool) -> [UInt8] {

@@ -19,6 +19,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     private var request: SocksRequest?
     /// What the exit is asked for.
     private var kind = OpenRequest.Kind.tcp
+    /// Whose streams it may share a path with, once it has said what it wants.
+    private var isolation: IsolationKey?
+    /// Data of the app that went to the exit behind the request; nil as long as no exit has been asked.
+    private var early: [UInt8]?
     private var deadline: LoopTimer?
     private weak var session: Session?
     private var stream: StreamID?
@@ -90,13 +94,16 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
                 hasAssociation = true
             }
             setDeadline(Self.openLimit)
-            client.connect(
-                self,
-                isolation: IsolationKey(
-                    found, listener: listener, client: socket.remoteAddress.map { Endpoint($0).address },
-                    isolation: client.rules(of: listener).isolation, association: association),
-                needs: Self.needs(of: kind, found.destination.host))
+            isolation = IsolationKey(
+                found, listener: listener, client: socket.remoteAddress.map { Endpoint($0).address },
+                isolation: client.rules(of: listener).isolation, association: association)
+            askForSession()
         }
+    }
+
+    private func askForSession() {
+        guard let client, let request, let isolation else { return close() }
+        client.connect(self, isolation: isolation, needs: Self.needs(of: kind, request.destination.host))
     }
 
     /// What an exit must have beside TCP for a request of this kind.
@@ -129,7 +136,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
 
     /// Opens the app's stream on `session`; data that the app has sent already goes right behind the request.
     func open(on session: Session) {
-        guard !isOver, stream == nil, let request else { return }
+        guard !isOver, !isClosing, stream == nil, let request else { return }
         do throws(StreamError) {
             let id = try session.connection.openStream()
             self.session = session
@@ -144,8 +151,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
                 }
             let opening = OpenRequest(kind: kind, destination: destination).encoded()
             // Behind anything but a connection there is nobody to send to.
-            let sent = handshake.takeEarlyData()
+            // Where an exit is asked again, nothing went to the one before.
+            let sent = early ?? handshake.takeEarlyData()
             let early = kind == .tcp ? sent : []
+            self.early = early
             let bytes = opening + early
             let taken = session.connection.write(id, bytes.rawSpan)
             // An empty stream always takes a request, and of the early data what the session has room for.
@@ -216,10 +225,17 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     }
 
     func streamWritable() { pump?.toSession() }
-    func streamReset(code: UInt64) { if let pump { pump.fail() } else { failStream() } }
+    func streamReset(code: UInt64) {
+        if let pump { return pump.fail() }
+        let isAskable = code == SessionError.ended && association == nil && early == [] && !isOver && !isClosing
+        guard isAskable else { return failStream() }
+        // The exit died before it answered. Nothing of the app's went there: another is asked, as long as the request may wait.
+        (session, stream) = (nil, nil)
+        askForSession()
+    }
     func streamStopped(code: UInt64) { if let pump { pump.fail() } else if association != nil { failStream() } }
     func streamClosed() {
-        if let pump { pump.streamClosed() } else if !isOver { failStream() }
+        if let pump { pump.streamClosed() } else if !isOver, stream != nil { failStream() }
     }
 
     private func failStream() { if association == nil { reply(.generalFailure) } else { abandon() } }

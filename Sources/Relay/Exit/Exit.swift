@@ -267,9 +267,14 @@ final class Exit: SessionOwner {
         }
     }
 
+    /// Ends all sessions and their paths.
+    func endSessions() {
+        for owner in sessions.values { end(owner) }
+    }
+
     /// Ends everything.
     func close() {
-        for owner in sessions.values { end(owner) }
+        endSessions()
         gate.resolver.close()
     }
 }
