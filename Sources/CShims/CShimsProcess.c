@@ -1,6 +1,7 @@
 #include "CShimsProcess.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -19,4 +20,10 @@ int shim_die_with_parent(void) {
 int shim_flush_output(void) {
     if (fflush(stdout) != 0) return errno > 0 ? -errno : -EIO;
     return ferror(stdout) ? -EIO : 0;
+}
+
+void shim_share_heap(void) {
+#ifdef M_ARENA_MAX
+    mallopt(M_ARENA_MAX, 1);
+#endif
 }

@@ -25,7 +25,7 @@ public final class Links {
     let wallClock: () -> UInt64
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable
-    var sorted = SortedBatch()
+    var sorted: SortedBatch
     var sockets: [DatagramSocket] = []
     let responder: ResponderState?
     var halfOpen: HalfOpenLinks<LinkID>
@@ -67,6 +67,7 @@ public final class Links {
         table = LinkTable(
             capacity: configuration.maximumLinks, packetSize: configuration.network.packetSize,
             worker: configuration.worker, now: now)
+        sorted = SortedBatch(packetSize: configuration.network.packetSize)
         halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
         clock = ClockEstimate(wallClock: UnixTime(seconds: wallClock() / 1_000_000_000), now: now)
         lastSweep = now

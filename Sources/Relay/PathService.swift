@@ -96,9 +96,7 @@ final class PathService: PacketHandler {
             case .forward(let place):
                 var packet = packets.packet(index)
                 switch table.forward(place, &packet, now: now) {
-                case .send(let link, _):
-                    guard links.commit(arrival) else { continue }
-                    links.forward(&packets, index, on: LinkID(rawValue: link))
+                case .send(let link, _): links.commitAndForward(&packets, index, on: LinkID(rawValue: link))
                 case .deliver(let path, let number):
                     guard links.commit(arrival) else { continue }
                     return Delivery(index: index, path: path, number: number)

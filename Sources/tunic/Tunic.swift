@@ -44,6 +44,7 @@ struct Tunic: ParsableCommand {
     ///
     /// A command whose output is not all with the kernel has failed, whatever it did.
     static func start() -> Never {
+        shim_share_heap()
         let status = runCommandLine()
         let output = shim_flush_output()
         guard output < 0, status == 0 else { Glibc.exit(status) }

@@ -13,6 +13,7 @@ import time
 import counts
 
 PACKETS = 9_000  # a count of a burst's size has about so many, so that what the relay does each second weighs little
+IDLE = 5  # seconds
 RECEIVE = "shim_receive_messages"  # called once for each batch that the relay gets
 
 
@@ -33,21 +34,25 @@ def measure(tunic, program, bursts, keep=None):
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "GLIBC_TUNABLES": counts.NO_REP}))
         if not _answer(neighbours, 240).get("ready"):
             raise RuntimeError("the path over the relay was not built")
+        # What the relay does each second whether or not packets come is next to nothing for a packet at full speed, but would count here.
+        began = time.monotonic()
+        _control("--zero", relay.pid, pipes)
+        time.sleep(IDLE)
+        idle = _dumped(relay.pid, folder, pipes).costs
+        idle_time = time.monotonic() - began
         results = []
         for size in bursts:
             for direction in ("forward", "backward"):
                 number = max(PACKETS // size, 4)
                 _send(neighbours, direction, size, max(number // 4, 4))  # fills caches, grows arrays
                 time.sleep(0.5)
+                name = f"relay-{direction}-{size}"
+                began = time.monotonic()
                 _control("--zero", relay.pid, pipes)
                 packets = _send(neighbours, direction, size, number)
-                _control("--dump", relay.pid, pipes)
-                dump = max((os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("callgrind.")), key=os.path.getmtime)
-                name = f"relay-{direction}-{size}"
-                if keep:
-                    shutil.copy(dump, os.path.join(keep, name + ".callgrind"))
-                counted = counts.Profile(dump)
-                os.remove(dump)
+                counted = _dumped(relay.pid, folder, pipes, keep and os.path.join(keep, name + ".callgrind"))
+                share = (time.monotonic() - began) / idle_time
+                counted.costs.subtract({key: cost * share for key, cost in idle.items()})
                 batches = max(counted.calls[RECEIVE], 1)
                 results.append({
                     "name": name, "group": "whole relay", "packets": packets, "batches": batches,
@@ -84,6 +89,17 @@ def _send(neighbours, direction, size, number):
     neighbours.stdin.write(f"{direction} {size} {number}\n".encode())
     neighbours.stdin.flush()
     return _answer(neighbours, 300)["packets"]
+
+
+def _dumped(pid, folder, pipes, keep=None):
+    """What was counted since the count was zero."""
+    _control("--dump", pid, pipes)
+    dump = max((os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("callgrind.")), key=os.path.getmtime)
+    if keep:
+        shutil.copy(dump, keep)
+    profile = counts.Profile(dump)
+    os.remove(dump)
+    return profile
 
 
 def _control(what, pid, pipes):

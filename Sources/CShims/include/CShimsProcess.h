@@ -11,4 +11,7 @@ int shim_die_with_parent(void);
 // Hands what was printed to the kernel: 0 if all of it since the start of the process is there, else a negative errno.
 int shim_flush_output(void);
 
+// Has all threads share the heap of the first, so that what one frees serves the others: to be called before there are others.
+void shim_share_heap(void);
+
 #endif

@@ -61,7 +61,7 @@ public final class DatagramSocket: HandleOwner {
 
     private let descriptor: Int32
     private let poll: UnsafeMutablePointer<uv_poll_t>
-    private let transmit: UnsafeMutablePointer<TransmitQueue>
+    @usableFromInline let transmit: UnsafeMutablePointer<TransmitQueue>
     private let receiveRounds: Int
     private let kernelBufferSize: Int
     /// Owned while the socket is open.
@@ -160,20 +160,19 @@ public final class DatagramSocket: HandleOwner {
         return unsafe SendSlot(queue: transmit, slot: slot, size: size)
     }
 
-    /// Queues a packet that stays where it is, and unchanged, until the next flush.
+    /// Queues `length` bytes at `packet`, which stay where they are, and unchanged, until the next flush.
     ///
     /// It is sent, or dropped and counted, by then.
-    @unsafe
-    public func queue(packet: UnsafeRawBufferPointer, to address: SocketAddress) {
+    @unsafe @inlinable @inline(__always)
+    public func queue(_ packet: UnsafeRawPointer, length: Int, to address: SocketAddress) {
         loop.assertOnThread()
-        guard let base = packet.baseAddress else { return }
-        unsafe transmit.pointee.append(base, length: packet.count, slot: -1, to: address)
+        unsafe transmit.pointee.append(packet, length: length, slot: -1, to: address)
     }
 
     /// Sends one packet at once, behind what is queued already; for the rare packet in memory of the caller's own.
     public func send(_ packet: borrowing RawSpan, to address: SocketAddress) {
         unsafe packet.withUnsafeBytes { bytes in
-            unsafe queue(packet: bytes, to: address)
+            if let base = bytes.baseAddress { unsafe queue(base, length: bytes.count, to: address) }
             flush()
         }
     }

@@ -17,6 +17,13 @@ public struct ReceivedBatch: ~Copyable {
         unsafe sources = area.sources
     }
 
+    /// The number of the run that packet `index` came in: packets that the kernel has put together, all from one address.
+    @inlinable @inline(__always)
+    public func run(of index: Int) -> Int {
+        precondition(index >= 0 && index < count, "no such packet")
+        return unsafe Int(packets[index].run)
+    }
+
     /// Where packet `index` came from.
     public func source(of index: Int) -> SocketAddress {
         precondition(index >= 0 && index < count, "no such packet")
@@ -24,6 +31,7 @@ public struct ReceivedBatch: ~Copyable {
     }
 
     /// The length of packet `index` in bytes; may be 0.
+    @inlinable @inline(__always)
     public func length(of index: Int) -> Int {
         precondition(index >= 0 && index < count, "no such packet")
         return unsafe Int(packets[index].length)
@@ -39,11 +47,11 @@ public struct ReceivedBatch: ~Copyable {
         return unsafe _overrideLifetime(span, mutating: &self)
     }
 
-    /// The bytes of packet `index`, for callers that keep raw addresses until the flush.
+    /// Where packet `index` lies, for callers that keep raw addresses until the flush.
     @unsafe @inlinable @inline(__always)
-    public func bytes(of index: Int) -> UnsafeMutableRawBufferPointer {
+    public func address(of index: Int) -> UnsafeMutableRawPointer {
         precondition(index >= 0 && index < count, "no such packet")
-        return unsafe UnsafeMutableRawBufferPointer(start: packets[index].bytes, count: Int(packets[index].length))
+        return unsafe packets[index].bytes
     }
 
     /// Queues packet `index`, or `length` bytes of it from `offset` on, to be sent from where it lies.
@@ -57,6 +65,6 @@ public struct ReceivedBatch: ~Copyable {
         let length = length ?? (Int(packet.length) - offset)
         precondition(
             offset >= 0 && length >= 0 && offset <= Int(packet.length) - length, "a range outside of the packet")
-        unsafe socket.queue(packet: UnsafeRawBufferPointer(start: packet.bytes + offset, count: length), to: address)
+        unsafe socket.queue(packet.bytes + offset, length: length, to: address)
     }
 }

@@ -1,5 +1,5 @@
 import CLibUV
-import CShims
+public import CShims
 import Glibc
 
 /// The queues of a loop that hold packets for the next flush, as a list through the queues.
@@ -13,17 +13,20 @@ struct TransmitList {
 /// Lives at one address, outside of any class, so that the packet path pays for no exclusivity checks. A group becomes one
 /// message: with UDP_SEGMENT, one skeleton of headers in the kernel for up to 64 packets of equal length (the last may be shorter).
 /// Packets to one destination leave in the order of their queueing; different destinations may overtake one another.
-@safe
+@safe @usableFromInline
 struct TransmitQueue: ~Copyable {
     /// Consecutive packets to one destination; group g's vectors are the 64 from 64 g on.
-    private struct Group {
-        var address: SocketAddress
-        var count: Int32
-        var byteCount: Int32
+    @usableFromInline
+    struct Group {
+        @usableFromInline var address: SocketAddress
+        @usableFromInline var count: Int32
+        @usableFromInline var byteCount: Int32
+        /// How many packets of this length fit.
+        @usableFromInline var limit: Int32
         /// The length of each packet but the last, which may be shorter; -1 when no more may follow.
-        var segmentSize: Int32
+        @usableFromInline var segmentSize: Int32
         /// Whether some of the packets lie in send slots.
-        var hasSlots: Bool
+        @usableFromInline var hasSlots: Bool
         /// Sent packet by packet, after the kernel refused the segmented message.
         var isPlain: Bool
     }
@@ -35,7 +38,7 @@ struct TransmitQueue: ~Copyable {
     }
 
     /// The most segments of one message that all kernels with UDP_SEGMENT take.
-    static let maximumSegments = 64
+    @usableFromInline static let maximumSegments = 64
     /// The most payload of one segmented message that both address families take.
     static let maximumBytes = 65_507 - 20
     /// The messages of one system call.
@@ -54,7 +57,7 @@ struct TransmitQueue: ~Copyable {
     var isReceivePaused = false
     var counters = DatagramCounters()
 
-    var isListed = false
+    @usableFromInline var isListed = false
     var next: UnsafeMutablePointer<TransmitQueue>?
 
     private let descriptor: Int32
@@ -62,16 +65,16 @@ struct TransmitQueue: ~Copyable {
     private let pollCallback: uv_poll_cb
     private let list: UnsafeMutablePointer<TransmitList>
 
-    private let groups: UnsafeMutablePointer<Group>
+    @usableFromInline let groups: UnsafeMutablePointer<Group>
     /// Where the packets of the groups lie: what the kernel is given.
-    private let vectors: UnsafeMutablePointer<iovec>
+    @usableFromInline let vectors: UnsafeMutablePointer<iovec>
     /// The send slot of each packet, or -1 for memory of someone else's; only of groups that have some.
-    private let vectorSlots: UnsafeMutablePointer<Int32>
+    @usableFromInline let vectorSlots: UnsafeMutablePointer<Int32>
     /// By a hash of the address: the group that was begun last.
     private let recent: UnsafeMutablePointer<Int32>
-    private var groupCount = 0
+    @usableFromInline var groupCount = 0
     /// The group of the packet that was queued last.
-    private var last = 0
+    @usableFromInline var last = 0
 
     private let slots: UnsafeMutableRawPointer
     private let freeSlots: UnsafeMutablePointer<Int32>
@@ -157,7 +160,7 @@ struct TransmitQueue: ~Copyable {
     /// Queues one packet; `slot`, or -1 for none, is given back when it has been sent or dropped.
     ///
     /// Memory that is no send slot must stay valid until the flush.
-    @inline(__always)
+    @inlinable @inline(__always)
     mutating func append(_ bytes: UnsafeRawPointer, length: Int, slot: Int32, to address: SocketAddress) {
         // A packet like the one before it, as almost all are. A closed queue has no groups, and no length is that of an ended one.
         if last < groupCount, unsafe groups[last].segmentSize == Int32(truncatingIfNeeded: length),
@@ -176,8 +179,8 @@ struct TransmitQueue: ~Copyable {
     }
 
     /// Puts a packet behind the others of a group that takes it.
-    @inline(__always)
-    private func put(_ bytes: UnsafeRawPointer, _ length: Int, _ slot: Int32, in number: Int) {
+    @inlinable @inline(__always)
+    func put(_ bytes: UnsafeRawPointer, _ length: Int, _ slot: Int32, in number: Int) {
         let group = unsafe groups + number
         let size = Int32(truncatingIfNeeded: length)
         let place = unsafe number &* Self.maximumSegments &+ Int(group.pointee.count)
@@ -186,16 +189,14 @@ struct TransmitQueue: ~Copyable {
         if slot >= 0 { unsafe group.pointee.hasSlots = true }
         unsafe group.pointee.count &+= 1
         unsafe group.pointee.byteCount &+= size
-        if unsafe size != group.pointee.segmentSize || Int(group.pointee.count) == Self.maximumSegments
-            || Int(group.pointee.byteCount) &+ length > Self.maximumBytes
-        {
+        if unsafe size != group.pointee.segmentSize || group.pointee.count == group.pointee.limit {
             unsafe group.pointee.segmentSize = -1
         }
     }
 
     /// Queues a packet to another destination than the last one, one of another length, or the first of a group.
-    @inline(never)
-    private mutating func appendOther(
+    @usableFromInline @inline(never)
+    mutating func appendOther(
         _ bytes: UnsafeRawPointer, _ length: Int, _ slot: Int32, _ address: SocketAddress
     ) {
         guard !isClosed, length <= Int(UInt16.max) else {
@@ -220,8 +221,9 @@ struct TransmitQueue: ~Copyable {
             return
         }
         unsafe groups[groupCount] = Group(
-            address: address, count: 0, byteCount: 0, segmentSize: Int32(truncatingIfNeeded: length), hasSlots: false,
-            isPlain: false)
+            address: address, count: 0, byteCount: 0,
+            limit: Int32(min(Self.maximumSegments, max(1, Self.maximumBytes / max(length, 1)))),
+            segmentSize: Int32(truncatingIfNeeded: length), hasSlots: false, isPlain: false)
         unsafe put(bytes, length, slot, in: groupCount)
         // A datagram without bytes cannot be a segment.
         if length == 0 { unsafe groups[groupCount].segmentSize = -1 }
@@ -232,8 +234,8 @@ struct TransmitQueue: ~Copyable {
     }
 
     /// Asks for a flush, also where packets wait for a writable socket: those that lie in memory of others cannot wait.
-    @inline(never)
-    private mutating func enlist() {
+    @usableFromInline @inline(never)
+    mutating func enlist() {
         isListed = true
         unsafe next = list.pointee.first
         unsafe list.pointee.first = selfPointer

@@ -85,6 +85,7 @@ public struct LinkKeyring: ~Copyable {
     /// Opens the header of a packet in place with the keys that its receiver index names; commits nothing.
     ///
     /// Returns why it was dropped, or nil.
+    @inlinable @inline(__always)
     public mutating func openHeader(_ packet: inout MutableRawSpan) -> LinkDropReason? {
         let index = packet.receiverIndex
         return index == current.localIndex ? current.openHeader(&packet) : openOtherHeader(&packet, index)
@@ -93,8 +94,8 @@ public struct LinkKeyring: ~Copyable {
     /// The same with the keys that are not the current ones.
     ///
     /// Apart, because looking into these optionals costs a copy of where they stand, and almost no packet wants it.
-    @inline(never)
-    private mutating func openOtherHeader(_ packet: inout MutableRawSpan, _ index: UInt32) -> LinkDropReason? {
+    @usableFromInline @inline(never)
+    mutating func openOtherHeader(_ packet: inout MutableRawSpan, _ index: UInt32) -> LinkDropReason? {
         if let reason = next?.openHeader(&packet, ifFor: index) { return reason.asDrop }
         if let reason = previous?.openHeader(&packet, ifFor: index) { return reason.asDrop }
         return .unknownIndex
@@ -146,6 +147,7 @@ public struct LinkKeyring: ~Copyable {
     }
 
     /// Seals the header in place under the current keys; path id and slots must stand already.
+    @inlinable @inline(__always)
     public mutating func sealHeader(_ packet: inout MutableRawSpan) { current.sealHeader(&packet) }
 
     // MARK: Control packets

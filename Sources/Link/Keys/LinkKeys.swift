@@ -1,4 +1,4 @@
-internal import OnionCrypto
+public import OnionCrypto
 public import Wire
 
 /// One generation of a link's keys: header and control, each for both directions (protocol.md, sections 3.5 and 4).
@@ -12,14 +12,15 @@ public struct LinkKeys: ~Copyable {
     /// When the handshake that made them was done.
     public let createdAt: Instant
     let suite: Suite
-    private let sendHeader: AEADKey
-    private let receiveHeader: AEADKey
+    @usableFromInline let sendHeader: AEADKey
+    @usableFromInline let receiveHeader: AEADKey
     private let sendControl: AEADKey
     private let receiveControl: AEADKey
     private let rekeySecret: Secret
     @usableFromInline var window = ReplayWindow()
     /// The link counter of the next packet: also how many packets these keys have sealed.
-    public private(set) var sealedCount: UInt64 = 0
+    public var sealedCount: UInt64 { nextCounter }
+    @usableFromInline var nextCounter: UInt64 = 0
     /// Whether a packet of the peer under these keys has been committed.
     public internal(set) var isConfirmed = false
 
@@ -55,10 +56,11 @@ public struct LinkKeys: ~Copyable {
     // MARK: Packets
 
     /// Seals the header in place: writes receiver index, counter and tag; path id and slots must stand already.
+    @inlinable @inline(__always)
     public mutating func sealHeader(_ packet: inout MutableRawSpan) {
         precondition(packet.byteCount >= Packet.payloadOffset, "a packet has a header")
-        let counter = sealedCount
-        sealedCount = counter &+ 1
+        let counter = nextCounter
+        nextCounter = counter &+ 1
         packet.receiverIndex = remoteIndex
         packet.linkCounter = counter
         sendHeader.seal(&packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, counter: counter)
@@ -69,7 +71,7 @@ public struct LinkKeys: ~Copyable {
     /// Returns why not, and then the sealed header is wiped or untouched.
     ///
     /// Mutating, though nothing changes: to borrow keys out of a larger value, the compiler would copy them.
-    @inline(__always)
+    @inlinable @inline(__always)
     public mutating func openHeader(_ packet: inout MutableRawSpan) -> LinkDropReason? {
         let counter = packet.linkCounter
         guard window.check(counter) else { return .replayedPacket }

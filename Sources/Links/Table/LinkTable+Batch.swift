@@ -5,19 +5,34 @@ internal import Wire
 /// What a received batch was sorted into.
 @safe struct SortedBatch: ~Copyable {
     /// Data packets of paths that this node forwards or ends.
-    var relay = ReceivedPackets()
+    var relay: ReceivedPackets
     /// Data packets of this client's paths.
-    var client = ReceivedPackets()
+    var client: ReceivedPackets
     /// Packets of control connections.
-    var control = ReceivedPackets()
+    var control: ReceivedPackets
     /// Numbers of handshake messages in the batch.
     var handshakes: [Int] = []
     /// Authentic packets that did not come from their link's address.
     var strangers: [(link: LinkID, position: Int)] = []
 
-    init() {
+    /// The bit of a path id that sets a client's own paths apart (protocol.md, section 4).
+    private static let clientBit: UInt64 = 1 << 55
+
+    /// For packets of `packetSize` bytes.
+    init(packetSize: Int) {
+        relay = ReceivedPackets(packetSize: packetSize)
+        client = ReceivedPackets(packetSize: packetSize)
+        control = ReceivedPackets(packetSize: packetSize)
         handshakes.reserveCapacity(ReceivedPackets.capacity)
         strangers.reserveCapacity(64)
+    }
+
+    /// Puts a packet to those that its path id says; false when there is no room.
+    @inline(__always)
+    mutating func take(_ arrival: Arrival, _ batch: inout ReceivedBatch) -> Bool {
+        if arrival.pathID == 0 { return control.append(arrival, &batch) }
+        if arrival.pathID & Self.clientBit != 0 { return client.append(arrival, &batch) }
+        return relay.append(arrival, &batch)
     }
 
     /// Remembers an authentic packet from another address than its link's, as far as there is room.
@@ -40,51 +55,64 @@ internal import Wire
 }
 
 extension LinkTable {
-    /// The bit of a path id that sets a client's own paths apart (protocol.md, section 4).
-    private static let clientBit: UInt64 = 1 << 55
-
     /// Opens the header of each packet of a batch and sorts the packets by who takes them.
+    ///
+    /// Those that follow each other in a run are mostly of one link, which is looked up once.
     mutating func sort(_ batch: inout ReceivedBatch, into sorted: inout SortedBatch) {
-        for position in 0..<batch.count {
-            var packet = batch.packet(position)
-            guard packet.byteCount == packetSize else {
+        var position = 0
+        while position < batch.count {
+            guard batch.length(of: position) == packetSize else {
                 counters.drops.count(.wrongSize)
+                position += 1
                 continue
             }
-            let index = packet.receiverIndex
+            let index = batch.packet(position).receiverIndex
             if index < Packet.firstReceiverIndex {
                 sorted.handshakes.append(position)
-                continue
-            }
-            guard let place = indices.find(index), let (link, entry) = unsafe liveEntry(at: place) else {
+                position += 1
+            } else if let place = indices.find(index), let link = self.link(at: Int(place)) {
+                position = openHeaders(of: link, index, from: position, &batch, into: &sorted)
+            } else {
                 counters.drops.count(.unknownIndex)
-                continue
+                position += 1
             }
+        }
+    }
+
+    /// Opens the packets of a run from `start` on that have the receiver index `index`, which is one of `link`; returns the position
+    /// behind them.
+    private mutating func openHeaders(
+        of link: LinkID, _ index: UInt32, from start: Int, _ batch: inout ReceivedBatch, into sorted: inout SortedBatch
+    ) -> Int {
+        let entry = unsafe entry(link)
+        let run = batch.run(of: start)
+        // All packets of a run came from one address.
+        let isStranger = unsafe entry.pointee.mayMove && entry.pointee.address != batch.source(of: start)
+        var opened: UInt64 = 0
+        var position = start
+        while true {
+            var packet = batch.packet(position)
             let counter = packet.linkCounter
             if let reason = unsafe entry.pointee.keyring.openHeader(&packet) {
                 counters.drops.count(reason)
-                continue
+            } else {
+                opened &+= 1
+                let arrival = Arrival(
+                    link: link, index: index, pathID: packet.pathID, counter: counter,
+                    position: Int32(truncatingIfNeeded: position))
+                if isStranger { sorted.note(stranger: link, at: position) }
+                if !sorted.take(arrival, &batch) { counters.drops.count(.notSendable) }
             }
-            let pathID = packet.pathID
-            counters.packetsReceived &+= 1
-            unsafe entry.pointee.liveness.received(now: now)
-            if unsafe entry.pointee.mayMove, unsafe entry.pointee.address != batch.source(of: position) {
-                sorted.note(stranger: link, at: position)
-            }
-            let arrival = Arrival(
-                link: link, pathID: pathID, index: index, counter: counter,
-                position: Int32(truncatingIfNeeded: position))
-            let memory = unsafe batch.bytes(of: position)
-            let hasRoom =
-                if arrival.pathID == 0 {
-                    unsafe sorted.control.append(arrival, memory)
-                } else if arrival.pathID & Self.clientBit != 0 {
-                    unsafe sorted.client.append(arrival, memory)
-                } else {
-                    unsafe sorted.relay.append(arrival, memory)
-                }
-            if !hasRoom { counters.drops.count(.notSendable) }
+            position += 1
+            guard position < batch.count, batch.run(of: position) == run, batch.length(of: position) == packetSize,
+                batch.packet(position).receiverIndex == index
+            else { break }
         }
+        if opened > 0 {
+            counters.packetsReceived &+= opened
+            unsafe entry.pointee.liveness.received(now: now)
+        }
+        return position
     }
 
     /// Opens a control packet's payload and commits its windows; returns its packet number, or nil when it was dropped.

@@ -10,6 +10,7 @@ extension LinkTable {
     mutating func setAddress(_ address: SocketAddress, of link: LinkID) {
         guard isLive(link) else { return }
         unsafe entry(link).pointee.address = address
+        forgetFound()
     }
 
     /// When the link's liveness wants a tick.

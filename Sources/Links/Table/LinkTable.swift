@@ -28,8 +28,18 @@ public import Wire
     var confirmed: [LinkID] = []
     var switched: [LinkID] = []
     /// The sockets by family, unretained for the sake of packets; `Links` keeps each open for as long as it stands here.
-    var socketV4: Unmanaged<DatagramSocket>?
-    var socketV6: Unmanaged<DatagramSocket>?
+    var socketV4: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
+    var socketV6: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
+    /// The link that a packet came on last, and the one that a packet left by last: the next ones are mostly of the same two.
+    private var lastIn: Found?
+    private var lastOut: Found?
+
+    /// A link that was looked up, and the socket on which it is reached.
+    @safe private struct Found {
+        let link: LinkID
+        let entry: UnsafeMutablePointer<Entry>
+        let socket: Unmanaged<DatagramSocket>?
+    }
 
     private let entries: UnsafeMutablePointer<Entry>
     private let generations: UnsafeMutablePointer<UInt32>
@@ -87,6 +97,7 @@ public import Wire
     /// Takes a link out and wipes its keys.
     mutating func remove(_ link: LinkID) {
         guard isLive(link) else { return }
+        forgetFound()
         let entry = unsafe entries + link.place
         for index in unsafe entry.pointee.keyring.localIndices() { indices.free(index) }
         unsafe entry.deinitialize(count: 1)
@@ -120,13 +131,16 @@ public import Wire
         isLive(link) ? unsafe entries + link.place : nil
     }
 
-    /// The state of the link that stands at `place`, and its name.
-    @unsafe func liveEntry(at place: UInt32) -> (link: LinkID, entry: UnsafeMutablePointer<Entry>)? {
-        let place = Int(place)
-        guard place < placesUsed else { return nil }
-        let generation = unsafe generations[place]
-        guard generation & 1 == 1 else { return nil }
-        return unsafe (LinkID(place: place, generation: generation), entries + place)
+    /// Lets both links be looked up anew: to be called whenever a link goes, or the way to one changes.
+    mutating func forgetFound() {
+        lastIn = nil
+        lastOut = nil
+    }
+
+    @inline(never)
+    private mutating func found(_ link: LinkID) -> Found? {
+        guard let entry = unsafe liveEntry(link) else { return nil }
+        return unsafe Found(link: link, entry: entry, socket: unretainedSocket(for: entry.pointee.address))
     }
 
     /// The address of a link's peer; nil when the link is gone.
@@ -147,8 +161,10 @@ public import Wire
     /// Notes that a packet has passed its last check: its link counter counts as seen.
     ///
     /// False when another packet with the same counter was faster, or the link is gone: then this one must have no effect.
+    @inline(__always)
     public mutating func commit(_ arrival: Arrival) -> Bool {
-        guard let entry = unsafe liveEntry(arrival.link) else { return false }
+        if lastIn?.link != arrival.link { lastIn = found(arrival.link) }
+        guard let entry = unsafe lastIn?.entry else { return false }
         if unsafe entry.pointee.keyring.commitNext(index: arrival.index, counter: arrival.counter) { return true }
         return unsafe commitRarer(arrival, entry)
     }
@@ -174,13 +190,18 @@ public import Wire
 
     // MARK: Packets out
 
+    /// Commits a received packet and sends it on: what ``commit(_:)`` and ``forward(_:_:on:)`` do, one after the other.
+    public mutating func commitAndForward(_ packets: inout ReceivedPackets, _ number: Int, on link: LinkID) {
+        if commit(packets[number]) { forward(&packets, number, on: link) }
+    }
+
     /// Sends a received packet on: seals its header for `link` in place and queues it from where it lies.
     ///
     /// Path id and slots must be what the next node is to see. False when the link is gone.
-    @discardableResult
+    @inline(__always) @discardableResult
     public mutating func forward(_ packets: inout ReceivedPackets, _ number: Int, on link: LinkID) -> Bool {
-        guard let entry = unsafe liveEntry(link), let socket = unsafe unretainedSocket(for: entry.pointee.address)
-        else {
+        if lastOut?.link != link { lastOut = found(link) }
+        guard let entry = unsafe lastOut?.entry, let socket = unsafe lastOut?.socket else {
             counters.drops.count(.notSendable)
             return false
         }
@@ -188,11 +209,12 @@ public import Wire
         unsafe entry.pointee.keyring.sealHeader(&packet)
         unsafe noteSent(&entry.pointee.liveness)
         unsafe socket._withUnsafeGuaranteedRef {
-            unsafe $0.queue(packet: UnsafeRawBufferPointer(packets.bytes(number)), to: entry.pointee.address)
+            unsafe $0.queue(packets.address(number), length: packetSize, to: entry.pointee.address)
         }
         return true
     }
 
+    @inline(__always)
     private mutating func noteSent(_ liveness: inout Liveness) {
         counters.packetsSent &+= 1
         guard liveness.sent(now: now) else { return }

@@ -4,10 +4,10 @@ internal import EventLoop
 public struct Arrival: Sendable {
     /// The link that it came on.
     public let link: LinkID
-    /// The path id, ours to interpret; never 0.
-    public let pathID: UInt64
     /// The receiver index, which names the keys.
     let index: UInt32
+    /// The path id, ours to interpret; never 0.
+    public let pathID: UInt64
     /// The link counter.
     let counter: UInt64
     /// Its number in the socket's batch.
@@ -20,12 +20,15 @@ public struct Arrival: Sendable {
     static let capacity = 4_096
 
     @usableFromInline let arrivals: UnsafeMutablePointer<Arrival>
-    @usableFromInline let memory: UnsafeMutablePointer<UnsafeMutableRawBufferPointer>
+    @usableFromInline let memory: UnsafeMutablePointer<UnsafeMutableRawPointer>
+    /// The size of every packet.
+    @usableFromInline let packetSize: Int
     /// How many packets there are.
     public var count: Int { used }
     @usableFromInline var used = 0
 
-    init() {
+    init(packetSize: Int) {
+        self.packetSize = packetSize
         unsafe arrivals = .allocate(capacity: Self.capacity)
         unsafe memory = .allocate(capacity: Self.capacity)
     }
@@ -35,11 +38,12 @@ public struct Arrival: Sendable {
         unsafe memory.deallocate()
     }
 
-    /// Adds packet `arrival.position` of a batch, whose bytes are `bytes`; false when there is no room.
-    @unsafe mutating func append(_ arrival: Arrival, _ bytes: UnsafeMutableRawBufferPointer) -> Bool {
+    /// Adds packet `arrival.position` of `batch`, which has been found to be of the right size; false when there is no room.
+    @inline(__always)
+    mutating func append(_ arrival: Arrival, _ batch: inout ReceivedBatch) -> Bool {
         guard used < Self.capacity else { return false }
         unsafe (arrivals + used).initialize(to: arrival)
-        unsafe (memory + used).initialize(to: bytes)
+        unsafe (memory + used).initialize(to: batch.address(of: Int(arrival.position)))
         used &+= 1
         return true
     }
@@ -58,13 +62,13 @@ public struct Arrival: Sendable {
     @_lifetime(&self)
     public mutating func packet(_ number: Int) -> MutableRawSpan {
         precondition(number >= 0 && number < used, "no such packet")
-        let span = unsafe MutableRawSpan(_unsafeBytes: memory[number])
+        let span = unsafe MutableRawSpan(_unsafeStart: memory[number], byteCount: packetSize)
         return unsafe _overrideLifetime(span, mutating: &self)
     }
 
-    /// The bytes of packet `number`, for queueing.
+    /// Where packet `number` lies, for queueing.
     @unsafe @inline(__always)
-    func bytes(_ number: Int) -> UnsafeMutableRawBufferPointer {
+    func address(_ number: Int) -> UnsafeMutableRawPointer {
         precondition(number >= 0 && number < used, "no such packet")
         return unsafe memory[number]
     }
