@@ -123,7 +123,8 @@ public final class Client {
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))
         if wasReady, !isReady {
             wasReady = false
-            log.warning("\(pool.hasReadyPath ? problem ?? "" : "no path is left; building new ones")")
+            let leavesNothing = directory.choiceLeavesNothing(hops: configuration.hops)
+            log.warning("\(leavesNothing ? problem ?? "" : "no path is left; building new ones")")
         }
         if !wasReady, isReady { becameReady() }
         if !pool.hasReadyPath { directory.refreshSoon() }
