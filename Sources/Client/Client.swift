@@ -209,6 +209,7 @@ public final class Client {
     ///
     /// Where that session's exit lacks what the app needs, the key has a second one to an exit that has it.
     func connect(_ app: some SessionApp, isolation: IsolationKey, needs: Descriptor.ExitSummary = []) {
+        guard !isClosing else { return app.fail() }
         var (isolation, needs) = (isolation, needs)
         if !needs.isEmpty {
             // An exit that all of the key's streams can use, where there is one.

@@ -60,6 +60,18 @@ import Wire
         for stream in network.accepted { stream.close() }
         #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 0 })
 
+        // One whose key has a newer session already goes there.
+        let older = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 1 })
+        #expect(older.received < LoopNetwork.greetedCount)
+        _ = client.renewPaths(label: nil)
+        let newer = try network.app(saying: network.request)
+        client.retired.first?.session.end()
+        #expect(loop.run(for: .seconds(30)) { [older, newer].allSatisfy { $0.received == LoopNetwork.greetedCount } })
+        for app in [older, newer] { app.stream?.close() }
+        for stream in network.accepted { stream.close() }
+        #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 0 })
+
         // What it sent may have been done: that is not for us to repeat.
         let hasty = try appInMidRequest(network.request + [1])
         #expect(loop.run(for: .seconds(30)) { hasty.isOver })

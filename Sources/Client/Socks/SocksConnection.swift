@@ -21,6 +21,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     private var kind = OpenRequest.Kind.tcp
     /// Whose streams it may share a path with, once it has said what it wants.
     private var isolation: IsolationKey?
+    /// Whether the next session is to be asked when the present one has let go.
+    private var asksAgain = false
     /// Data of the app that went to the exit behind the request; nil as long as no exit has been asked.
     private var early: [UInt8]?
     private var deadline: LoopTimer?
@@ -102,7 +104,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     }
 
     private func askForSession() {
-        guard let client, let request, let isolation else { return close() }
+        guard !isOver, let client, let request, let isolation else { return close() }
         client.connect(self, isolation: isolation, needs: Self.needs(of: kind, request.destination.host))
     }
 
@@ -231,10 +233,14 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         guard isAskable else { return failStream() }
         // The exit died before it answered. Nothing of the app's went there: another is asked, as long as the request may wait.
         (session, stream) = (nil, nil)
-        askForSession()
+        asksAgain = true
     }
     func streamStopped(code: UInt64) { if let pump { pump.fail() } else if association != nil { failStream() } }
     func streamClosed() {
+        if asksAgain {
+            asksAgain = false
+            return askForSession()
+        }
         if let pump { pump.streamClosed() } else if !isOver, stream != nil { failStream() }
     }
 
