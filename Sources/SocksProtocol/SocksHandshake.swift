@@ -51,7 +51,7 @@ public struct SocksHandshake: Sendable {
     private let earlyDataLimit: Int
 
     /// Awaits the first byte; keeps up to `earlyDataLimit` bytes that come before the request is answered.
-    public init(earlyDataLimit: Int = 65_536) { self.earlyDataLimit = earlyDataLimit }
+    public init(earlyDataLimit: Int = 16_384) { self.earlyDataLimit = earlyDataLimit }
 
     /// How many bytes it takes at once, whatever they are; 0 when no more early data is kept.
     public var room: Int {
