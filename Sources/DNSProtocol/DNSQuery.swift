@@ -43,7 +43,7 @@ public struct DNSQuery: Hashable, Sendable {
     public var name: HostName?
     /// The type of record that is asked for.
     public var type: RecordType
-    /// Whether recursion is desired, and checking disabled: flags that an answer repeats.
+    /// What an answer repeats of the flags: the opcode, whether recursion is desired, and checking disabled.
     var repeatedFlags: UInt16
     /// The size of UDP messages that the app takes, where it speaks EDNS.
     var ednsSize: Int?
@@ -59,7 +59,7 @@ public struct DNSQuery: Hashable, Sendable {
             let counts = try? [reader.u16(), reader.u16(), reader.u16(), reader.u16()]
         else { return .none }
         var query = DNSQuery(
-            id: id, question: [], name: nil, type: RecordType(rawValue: 0), repeatedFlags: flags & 0x0110)
+            id: id, question: [], name: nil, type: RecordType(rawValue: 0), repeatedFlags: flags & 0x7910)
         guard flags & 0x7800 == 0 else { return .answer(query, .notImplemented) }
         guard counts[0] == 1, counts[1] == 0, counts[2] == 0, counts[3] <= 2 else {
             return .answer(query, .formatError)

@@ -71,6 +71,19 @@ private func edns(size: UInt16, version: UInt8 = 0, options: [UInt8] = []) -> [U
         #expect(code([0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3, 0x61, 0x2e, 0x62, 0, 0, 1, 0, 1]) == .refused)
     }
 
+    @Test("A refusal repeats the opcode (RFC 1035, section 4.1.1), without which the asker waits for another")
+    func opcodes() {
+        for (opcode, code) in [(UInt16(0x2000), UInt8(4)), (0x2800, 4), (0x7800, 4), (0, 5)] {
+            let bytes = opcode == 0 ? message("1.2.3.4", flags: 0x0100) : message(flags: 0x0100 | opcode)
+            guard case .answer(let query, let why) = decode(bytes) else {
+                Issue.record("no answer")
+                continue
+            }
+            let answer = query.answer(why, overUDP: true)
+            #expect(answer[2] == UInt8((0x8100 | opcode) >> 8) && answer[3] == 0x80 | code)
+        }
+    }
+
     @Test("an answer that is too long for a datagram is cut, and whole over TCP")
     func truncation() {
         let records = (0..<10).map {
