@@ -59,12 +59,16 @@ public final class Loop {
         return Int(clamping: limit.rlim_cur)
     }
 
+    /// How often the answer of ``hasDescriptorsToSpare`` was no, for which a connection was turned away.
+    public private(set) var descriptorShortages: UInt64 = 0
+
     /// Whether more descriptors than the reserve are free: the kernel gives out the lowest one, and shows by it where it stands.
     public var hasDescriptorsToSpare: Bool {
         let lowest = fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0)
-        guard lowest >= 0 else { return false }
-        Glibc.close(lowest)
-        return Int(lowest) < Self.descriptorLimit - reservedDescriptors
+        if lowest >= 0 { Glibc.close(lowest) }
+        let isSpare = lowest >= 0 && Int(lowest) < Self.descriptorLimit - reservedDescriptors
+        if !isSpare { descriptorShortages += 1 }
+        return isSpare
     }
 
     private var cachedNow: UInt64

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
@@ -162,6 +163,16 @@ class Running(Folder):
         self.client()
         self.start("--set", f"client.socks=127.0.0.1:{port}", TUNIC_CLIENT_SOCKS=f"127.0.0.1:{other}")
         self.assertEqual(ask(self.control, "status")["socks"], [f"127.0.0.1:{port}"])
+
+    def test_r9_a_want_of_descriptors_is_said(self):
+        self.client()
+        process = self.start()
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (90, 90))
+        port = int(ask(self.control, "status")["socks"][0].rpartition(":")[2])
+        with contextlib.ExitStack() as stack:
+            for _ in range(40):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+            wait_until(lambda: "turned away" in (ask(self.control, "status").get("problem") or ""), 10)
 
     def test_systemds_folders(self):
         """With DynamicUser= the data folder is a link into one that is private."""

@@ -31,6 +31,8 @@ final class RoleProcess {
     private var lastState = ""
     private var stepsSaid = 0
     private var isComplaintDue: UInt64?
+    /// How often connections were turned away for want of descriptors, and until when that is said.
+    private var shortages: (count: UInt64, until: UInt64) = (0, 0)
 
     /// Runs the roles of `wanted`, or where that is empty those of the configuration, until a signal; the process' status.
     ///
@@ -178,6 +180,10 @@ final class RoleProcess {
     }
 
     private func sample() {
+        if loop.descriptorShortages > shortages.count {
+            if shortages.until <= loop.now { log.warning("\(Self.shortage)") }
+            shortages = (loop.descriptorShortages, loop.now + 60_000_000_000)
+        }
         let reports = roles.map { $0.report() }
         for (place, report) in reports.enumerated() { meters[place].record(report.total, at: loop.now) }
         if cpuSamples.count > 10 { cpuSamples.removeFirst() }
@@ -239,6 +245,12 @@ final class RoleProcess {
             log: LogSink.shared.lines)
     }
 
+    /// What is said when descriptors are short.
+    private static var shortage: String {
+        "Connections are turned away, for no more than \(ProcessLimits.descriptors) files may be open; allow more "
+            + "(LimitNOFILE=, ulimit -n)."
+    }
+
     private var figures: ProcessFigures {
         var figures = ProcessFigures()
         if let first = cpuSamples.first, let last = cpuSamples.last, last.time > first.time {
@@ -259,6 +271,9 @@ final class RoleProcess {
             var report = role.report()
             report.uptime = Double((loop.now - startTime) / 1_000_000_000)
             report.rate = meter.rate
+            if loop.now < shortages.until {
+                report.problem = [report.problem, Self.shortage].compactMap(\.self).joined(separator: " ")
+            }
             return report
         }.sorted { $0.role == .client && $1.role != .client }
     }
