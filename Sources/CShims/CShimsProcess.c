@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <termios.h>
 
 int shim_forbid_dumps(void) {
     struct rlimit none = {0, 0};
@@ -27,3 +28,14 @@ void shim_share_heap(void) {
     mallopt(M_ARENA_MAX, 1);
 #endif
 }
+
+static struct termios terminal_before;
+
+int shim_take_keys(int fd) {
+    if (tcgetattr(fd, &terminal_before) != 0) return -errno;
+    struct termios state = terminal_before;
+    state.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG);
+    return tcsetattr(fd, TCSANOW, &state) == 0 ? 0 : -errno;
+}
+
+void shim_give_keys_back(int fd) { tcsetattr(fd, TCSANOW, &terminal_before); }

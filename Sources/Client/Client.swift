@@ -396,7 +396,8 @@ public final class Client {
             drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
         }
         return ClientStatus(
-            socks: socksAddresses, dns: dnsAddresses, isReady: isReady, problem: problem,
+            socks: socksAddresses, socksFlags: listeners.map { rules(of: $0.number).flags }, dns: dnsAddresses,
+            isReady: isReady, problem: problem,
             links: links.status.nodes,
             sessions: sessions.count + retired.count,
             streams: (Array(sessions.values) + retired.map(\.session)).reduce(0) { $0 + $1.streamCount },

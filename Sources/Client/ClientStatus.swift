@@ -69,6 +69,8 @@ public struct PathStatus: Sendable {
 public struct ClientStatus: Sendable {
     /// Where apps are awaited.
     public var socks: [ProxyAddress]
+    /// What was said of each of these, in the words of the configuration.
+    public var socksFlags: [[String]]
     /// Where DNS is answered.
     public var dns: [Endpoint]
     /// Whether a path is ready; otherwise `problem` says why not.

@@ -12,6 +12,15 @@ public struct OpenMetrics {
         case counter
         /// It is always 1, and tells by its labels.
         case info
+
+        /// What its samples' names end in.
+        var suffix: String {
+            switch self {
+            case .gauge: ""
+            case .counter: "_total"
+            case .info: "_info"
+            }
+        }
     }
 
     /// One value.
@@ -39,15 +48,9 @@ public struct OpenMetrics {
         lines.append("# TYPE \(name) \(kind.rawValue)")
         if let unit { lines.append("# UNIT \(name) \(unit)") }
         lines.append("# HELP \(name) \(help)")
-        let suffix =
-            switch kind {
-            case .gauge: ""
-            case .counter: "_total"
-            case .info: "_info"
-            }
         for sample in samples {
             let labels = sample.labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ",")
-            lines.append("\(name)\(suffix)\(labels.isEmpty ? "" : "{\(labels)}") \(Self.text(sample.value))")
+            lines.append("\(name)\(kind.suffix)\(labels.isEmpty ? "" : "{\(labels)}") \(Self.text(sample.value))")
         }
     }
 

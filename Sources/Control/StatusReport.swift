@@ -47,6 +47,8 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var problem: String?
     /// Where a client's SOCKS5 ports listen.
     public var socks: [String] = []
+    /// What a client's configuration says of each of its ports beside the address.
+    public var socksFlags: [[String]]?
     /// Where a client answers DNS, if anywhere.
     public var dns: [String]?
     /// A relay's own id.
@@ -100,6 +102,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
         case role, version, ready, problem, socks, dns, node, addresses, exit, draining, links, paths, sessions, streams
         case associations, descriptors, snapshot, total, rate, drops, builds, refusals, oxend, watching, others
         case accounting, progress
+        case socksFlags = "socks_flags"
         case uptime = "uptime_s"
         case failedBuilds = "failed_builds"
         case buildTimes = "build_times_ms"

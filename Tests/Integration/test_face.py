@@ -14,6 +14,7 @@ import struct
 import subprocess
 import tempfile
 import termios
+import threading
 import time
 import unittest
 
@@ -88,7 +89,9 @@ class Face(unittest.TestCase):
             near, far = pty.openpty()
             self.addCleanup(os.close, near)
             fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", height, 50, 0, 0))
-            top = subprocess.Popen([binary(), "top", "--control", self.control], stdout=far, stderr=subprocess.STDOUT)
+            top = subprocess.Popen(
+                [binary(), "top", "--control", self.control], stdout=far, stderr=subprocess.STDOUT,
+                env={**os.environ, "TERM": "xterm"})
             os.close(far)
             self.addCleanup(top.wait)
             self.addCleanup(top.kill)
@@ -99,6 +102,25 @@ class Face(unittest.TestCase):
             self.assertLessEqual(frame.count("\n"), height - 1, frame)
             for part in ("paths", "streams", "more"):
                 self.assertIn(part, frame)
+
+    def test_top_ends_with_q_and_leaves_the_terminal_as_it_was(self):
+        for kind in ("xterm", "dumb"):
+            ours, its = pty.openpty()
+            self.addCleanup(os.close, ours)
+            self.addCleanup(os.close, its)
+            before = termios.tcgetattr(its)
+            top = subprocess.Popen(
+                [binary(), "top", "--control", self.control], stdin=its, stdout=its, stderr=subprocess.DEVNULL,
+                env={**os.environ, "TERM": kind})
+            self.addCleanup(top.wait)
+            self.addCleanup(top.kill)
+            shown = b""
+            while b"streams" not in shown:
+                shown += os.read(ours, 65536)
+            self.assertEqual(b"\x1b" in shown, kind != "dumb", shown)
+            os.write(ours, b"q")
+            self.assertEqual(top.wait(20), 0)
+            self.assertEqual(termios.tcgetattr(its), before)
 
     def test_paths_tell_the_round_trips_to_guard_and_exit(self):
         with self.net.connect("127.0.0.1", echo_port(self), user="rtt") as stream:
@@ -238,8 +260,27 @@ class Face(unittest.TestCase):
         self.assertEqual(report["status"], 200)
         self.assertEqual(report["exit_address"], "192.0.2.7")
         self.assertGreater(report["first_byte_ms"], 0)
-        code, _, err = run("check", "ftp://x", "--control", self.control)
-        self.assertEqual(code, 64, err)
+
+    def test_a_check_without_an_answer_is_a_failure(self):
+        for answer, words in [(b"", "without an answer"), (b"SSH-2.0-x\r\n", "no HTTP")]:
+            with self.subTest(answer), socket.create_server(("127.0.0.1", 0)) as server:
+                def serve():
+                    with server.accept()[0] as peer:
+                        peer.recv(4096)
+                        peer.sendall(answer)
+                threading.Thread(target=serve, daemon=True).start()
+                code, out, err = run("check", f"http://127.0.0.1:{server.getsockname()[1]}/", "--control", self.control)
+                self.assertEqual((code, out), (69, ""))
+                self.assertIn(words, err)
+        for url, words in [
+            ("ftp://x", "http://"), ("http://[::1", "[::1"), ("http://u:secret@x/", "user and password"), ("http://127.1/", "127.1"),
+            ("http://b\u00fccher.example/", "xn--"), ("http://x:0/", "x:0"), ("http://x:+1/", "x:+1"), ("http://a b/", "spaces"),
+        ]:
+            with self.subTest(url):
+                code, out, err = run("check", url, "--control", self.control)
+                self.assertEqual((code, out), (64, ""))
+                self.assertIn(words, err)
+                self.assertNotIn("secret", err)
 
 
 def echo_port(test):

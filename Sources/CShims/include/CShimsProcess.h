@@ -14,4 +14,10 @@ int shim_flush_output(void);
 // Has all threads share the heap of the first, so that what one frees serves the others: to be called before there are others.
 void shim_share_heap(void);
 
+// Has a terminal hand over each key at once and unseen, Ctrl-C among them: 0, or a negative errno.
+int shim_take_keys(int fd);
+
+// Undoes shim_take_keys, which has succeeded.
+void shim_give_keys_back(int fd);
+
 #endif

@@ -105,21 +105,27 @@ struct WebCommand: ParsableCommand {
 struct MetricsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "metrics", abstract: "Print a running process' figures in the text format of OpenMetrics.",
-        discussion: "Example:\n  tunic metrics > /var/lib/prometheus/node-exporter/tunic.prom")
+        discussion: """
+            Examples:
+              tunic metrics
+              tunic metrics --textfile > new.prom && mv new.prom /var/lib/prometheus/node-exporter/tunic.prom
+            """)
 
+    @Flag(help: "Print them as node_exporter's textfile collector reads them (Prometheus' text format 0.0.4).")
+    var textfile = false
     @OptionGroup var target: ControlOptions
 
     func run() throws {
         let report = try target.ask(.metrics, as: MetricsReport.self)
         if target.json { return print(json(report)) }
-        print(report.metrics, terminator: "")
+        print(textfile ? OpenMetrics.textfile(report.metrics) : report.metrics, terminator: "")
     }
 }
 
 /// A live view.
 struct TopCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "top", abstract: "Watch a running process: throughput, paths, streams; Ctrl-C ends it.",
+        commandName: "top", abstract: "Watch a running process: throughput, paths, streams; q ends it.",
         discussion: "Examples:\n  tunic top\n  tunic top --once")
 
     @Flag(help: "Print one view and end.")
@@ -131,13 +137,15 @@ struct TopCommand: ParsableCommand {
         if target.json {
             return print(json(try target.ask(.status, as: StatusReport.self)))
         }
-        while true {
-            if once || !isTerminal { return print(try view(bold: isTerminal, height: nil)) }
+        if once || !isTerminal { return print(try view(bold: isTerminal, height: nil)) }
+        // Such a terminal can only be written on, line by line.
+        let isPlain = ["", "dumb"].contains(Files.environment("TERM") ?? "")
+        let keys = TerminalKeys()
+        repeat {
+            let text = try view(bold: !isPlain, height: isPlain ? nil : Self.terminalHeight)
             // What is wider than the terminal is cut there.
-            let text = try view(bold: true, height: Self.terminalHeight)
-            guard printNow("\u{1b}[?7l\u{1b}[H\u{1b}[2J\(text)\u{1b}[?7h") else { return }
-            sleep(1)
-        }
+            guard printNow(isPlain ? text + "\n" : "\u{1b}[?7l\u{1b}[H\u{1b}[2J\(text)\u{1b}[?7h") else { return }
+        } while keys.wait(milliseconds: 1_000)
     }
 
     /// How many lines the terminal has.

@@ -24,7 +24,11 @@ struct StatusCommand: ParsableCommand {
         table.add("role", report.role.rawValue + (report.exit == true ? ", exit" : ""))
         if let node = report.node { table.add("node", node) }
         if let addresses = report.addresses { table.add("address", addresses.joined(separator: ", ")) }
-        if !report.socks.isEmpty { table.add("proxy", report.socks.joined(separator: ", ")) }
+        let flags = report.socksFlags ?? []
+        for (number, address) in report.socks.enumerated() {
+            let words = number < flags.count ? flags[number] : []
+            table.add(number == 0 ? "proxy" : "", ([address] + words).joined(separator: ","))
+        }
         table.add("version", report.version)
         table.add("running for", durationText(report.uptime))
         let state = report.draining == true ? "draining" : report.ready ? "yes" : "no"

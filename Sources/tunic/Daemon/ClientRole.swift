@@ -120,6 +120,7 @@ extension StatusReport {
         ready = status.isReady
         problem = status.problem
         socks = status.socks.map(\.description)
+        socksFlags = status.socksFlags
         dns = status.dns.isEmpty ? nil : status.dns.map(\.description)
         links = status.links
         self.paths = paths.count { $0.state == .ready }

@@ -77,8 +77,8 @@ func complain(_ message: String) {
 
 /// Prints `text` and hands it to the kernel at once; false when standard output does not take it, which ``Tunic/start()`` says.
 @discardableResult
-func printNow(_ text: String) -> Bool {
-    print(text)
+func printNow(_ text: String, terminator: String = "\n") -> Bool {
+    print(text, terminator: terminator)
     return shim_flush_output() == 0
 }
 
