@@ -188,10 +188,18 @@ public final class Client {
     ///
     /// Who asks for an address may have looked its name up without us, which is said once, and refused where names only are let out.
     func admits(_ host: Destination.Host, at listener: Int) -> Bool {
-        guard case .address = host else { return true }
+        if case .name(let name) = host { return !Self.isNowhere(name) }
         let refused = rules(of: listener).namesOnly
         noteAddress(refused: refused)
         return !refused
+    }
+
+    /// Whether `name` is one that no exit is asked for; `localhost` is the exit's, as its policy says.
+    static func isNowhere(_ name: HostName) -> Bool {
+        switch LocalName(name) {
+        case .nowhere, .node: true
+        case .localhost, nil: false
+        }
     }
 
     private func noteAddress(refused: Bool) {

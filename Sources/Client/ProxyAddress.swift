@@ -32,6 +32,7 @@ public enum ProxyAddress: Hashable, Sendable, CustomStringConvertible {
         case .unix(let path):
             try .unix(on: loop, path: path, backlog: 511, onAccept: onAccept)
         case .inherited(_, let descriptor):
+            // What was given stays open, so that it can be taken again after a time without it.
             try .adopted(on: loop, descriptor: descriptor, onAccept: onAccept)
         }
     }

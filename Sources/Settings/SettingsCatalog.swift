@@ -22,7 +22,7 @@ public enum SettingsCatalog {
         SettingKey(
             "client.socks", .list, byDefault: "[\"127.0.0.1:1080\"]", reloadable: true,
             "Where apps are awaited, over SOCKS and HTTP CONNECT: loopback addresses, unix: and an absolute path, or",
-            "systemd: and the name of a socket of systemd's. Port 0 is a free one. Behind an address, with commas between,",
+            "systemd: and the name of sockets of systemd's. Port 0 is a free one. Behind an address, with commas between,",
             "what keeps streams on paths of their own: destination-host, destination-port, client-address, beside user and",
             "password, address and protocol, which no-credentials, no-listener and no-protocol leave out; names-only",
             "refuses apps that ask for an address."),

@@ -143,7 +143,7 @@ struct SocksFields: ~Escapable {
     /// The address that a name spells, with or without the brackets of a URL.
     private static func literal(_ name: [UInt8]) -> IPAddress? {
         if name.first == UInt8(ascii: "["), name.last == UInt8(ascii: "]") {
-            return IPAddress(ascii: name.dropFirst().dropLast()).flatMap { $0.v4 == nil ? $0 : nil }
+            return name.contains(UInt8(ascii: ":")) ? IPAddress(ascii: name.dropFirst().dropLast()) : nil
         }
         return IPAddress(ascii: name[...])
     }

@@ -136,6 +136,20 @@ class DNS(unittest.TestCase):
                 sock.send(junk)
             self.assertRaises(TimeoutError, sock.recv, 1)
 
+    def test_l1_names_that_nobody_has_to_hear_of_stay_here(self):
+        names = ["y" * 52 + ".snode", "printer.local", "x.onion", "y.invalid"]
+        before = len(self.server.asked)
+        for name in names:
+            with self.assertRaises(SocksError) as refused:
+                socks_connect(self.proxy, name, 80)
+            self.assertEqual(refused.exception.code, 4)
+        with Association(self.proxy) as association, UDPServer() as echo:
+            for name in names:
+                association.send(name, echo.port, b"x")
+            self.assertEqual(association.exchange("a.example.org", echo.port, b"y")[2], b"y")
+        heard = {name.rpartition(".")[2] for name, _ in self.server.asked[before:]}
+        self.assertFalse(heard & {"snode", "local", "onion", "invalid"}, heard)
+
     def test_answers_are_kept_for_each_port_by_itself(self):
         name = "kept.example.org"
         ZONE[name, "A"] = [bytes([127, 0, 0, 9])]

@@ -387,6 +387,40 @@ class Systemd(unittest.TestCase):
             self.start('[client]\nsocks = ["systemd:socks"]\nallow_remote = true\n', [("socks", tcp)])
             self.hear("READY=1")
 
+    def test_sockets_of_one_name_and_those_that_nobody_names(self):
+        with contextlib.ExitStack() as stack:
+            one, two, other = (stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3))
+
+            def addresses():
+                return ask(str(self.folder / "data" / "control.sock"), "status")["socks"]
+
+            def reload(line):
+                self.file.write_text(self.file.read_text().replace(self.line, line))
+                self.line = line
+                self.process.send_signal(signal.SIGHUP)
+                self.hear("RELOADING=1")
+                self.hear("READY=1")
+
+            self.line = 'socks = ["systemd:socks"]'
+            self.start(f"[client]\n{self.line}\n", [("socks", one), ("socks", two), ("other", other)])
+            self.hear("READY=1")
+            wanted = ["127.0.0.1:%d" % s.getsockname()[1] for s in (one, two)]
+            self.assertEqual(addresses(), wanted)
+            reload('socks = ["systemd:socks#2"]')
+            self.assertEqual(addresses(), wanted[1:])
+            # What was left out for a while can be had again.
+            reload('socks = ["systemd:socks"]')
+            self.assertEqual(sorted(addresses()), sorted(wanted))
+            for given in (one, two):
+                with socket.create_connection(given.getsockname(), 10) as app:
+                    app.sendall(b"\x05\x01\x00")
+                    self.assertEqual(app.recv(2), b"\x05\x00")
+            self.process.terminate()
+            self.assertEqual(self.process.wait(20), 0)
+            warnings = [line for line in self.process.stderr.read().splitlines() if "no setting names" in line]
+            self.assertTrue(warnings and all("other" in line or "socks" in line for line in warnings))
+            self.assertTrue(any("other" in line for line in warnings))
+
     def test_a_socket_that_was_not_handed_over(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             udp.bind(("127.0.0.1", 0))

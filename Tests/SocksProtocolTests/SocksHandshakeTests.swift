@@ -102,6 +102,9 @@ private let cases: [Case] = [
     Case("a name that is IPv6", named("2001:db8::1"), sent: [5, 0], request: request(.connect, "2001:db8::1", 443)),
     Case("a name that is IPv6 in brackets", named("[::1]"), sent: [5, 0], request: request(.connect, "::1", 443)),
     Case(
+        "a name that is IPv4 mapped to IPv6 in brackets", named("[::ffff:1.2.3.4]"), sent: [5, 0],
+        request: request(.connect, "1.2.3.4", 443)),
+    Case(
         "a name that is mapped IPv4", named("::ffff:127.0.0.1"), sent: [5, 0],
         request: request(.connect, "127.0.0.1", 443)),
     Case("an empty name", named(""), sent: [5, 0], error: .badName, answer: general),

@@ -18,15 +18,14 @@ struct DNSQuestion: Hashable {
         case node
     }
 
-    /// What is known of the name here (RFC 6761, 6762, 7686).
+    /// What is known of the name here.
     var known: Known? {
-        let labels = name.text.utf8.split(separator: UInt8(ascii: "."))
-        switch labels.last.map({ String(decoding: $0, as: UTF8.self) }) {
-        case "localhost":
-            return .address(type == .a ? IPAddress(v4: 0x7f00_0001) : type == .aaaa ? IPAddress(high: 0, low: 1) : nil)
-        case "snode": return .node
-        case "invalid", "local", "onion": return .noSuchName
-        default: return nil
+        switch LocalName(name) {
+        case .localhost:
+            .address(type == .a ? IPAddress(v4: 0x7f00_0001) : type == .aaaa ? IPAddress(high: 0, low: 1) : nil)
+        case .node: .node
+        case .nowhere: .noSuchName
+        case nil: nil
         }
     }
 }

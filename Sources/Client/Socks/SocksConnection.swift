@@ -78,8 +78,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
             case (.connect, .address), (.resolvePointer, .address):
                 guard client.admits(found.destination.host, at: listener) else { return reply(.notAllowed) }
                 kind = found.command == .connect ? .tcp : .resolvePointer
-            case (.connect, .name): kind = .tcp
-            case (.resolve, .name): kind = .resolve
+            case (.connect, .name(let name)), (.resolve, .name(let name)):
+                guard !Client.isNowhere(name) else { return reply(SocksReply(.hostNotFound)) }
+                kind = found.command == .connect ? .tcp : .resolve
             case (.resolvePointer, .name): return reply(.addressTypeNotSupported)
             // An address is its own answer.
             case (.resolve, .address): return reply(SocksReply.encoded(found: found.destination.host, via: found.via))

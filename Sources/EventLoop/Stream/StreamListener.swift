@@ -85,9 +85,10 @@ public final class StreamListener: HandleOwner {
         return listener
     }
 
-    /// Takes connections at a socket that listens already, TCP or unix; it is closed with the listener, its file stays.
+    /// Takes connections at a socket that listens already, TCP or unix, over a copy of its descriptor.
     ///
-    /// A descriptor that is no such socket (`ENOTSOCK`, `EINVAL`, `EAFNOSUPPORT`) stays the caller's.
+    /// The descriptor stays the caller's, open, and the file of a unix socket stays; what is no such socket is refused
+    /// (`ENOTSOCK`, `EINVAL`, `EAFNOSUPPORT`).
     public static func adopted(
         on loop: Loop, descriptor: Int32, backlog: Int32 = 511, onAccept: @escaping (ByteStream) -> Void
     ) throws(UVError) -> StreamListener {
@@ -102,12 +103,17 @@ public final class StreamListener: HandleOwner {
         case AF_INET, AF_INET6: kind = .tcp
         default: throw UVError(code: UV_EAFNOSUPPORT.rawValue, call: "getsockname")
         }
+        let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+        try UVError.check(copy < 0 ? -errno : 0, "fcntl")
         let listener = StreamListener(on: loop, kind: kind, onAccept: onAccept)
         do throws(UVError) {
-            switch kind {
-            case .tcp: try UVError.check(unsafe uv_tcp_open(listener.tcp, descriptor), "uv_tcp_open")
-            case .unix: try UVError.check(unsafe uv_pipe_open(listener.pipe, descriptor), "uv_pipe_open")
-            }
+            let opened =
+                switch kind {
+                case .tcp: unsafe uv_tcp_open(listener.tcp, copy)
+                case .unix: unsafe uv_pipe_open(listener.pipe, copy)
+                }
+            if opened != 0 { Glibc.close(copy) }
+            try UVError.check(opened, "uv_open")
             try UVError.check(unsafe uv_listen(listener.handle, backlog, listenerReady), "listen")
         } catch {
             listener.close()

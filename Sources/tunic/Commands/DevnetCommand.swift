@@ -29,7 +29,7 @@ struct DevnetCommand: ParsableCommand {
         help: ArgumentHelp(
             "Where SOCKS and HTTP CONNECT listen; port 0 is a free one (default: 127.0.0.1:1080).",
             valueName: "address"),
-        transform: socksEndpoint)
+        transform: devnetEndpoint)
     var socks = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080)
 
     @Option(

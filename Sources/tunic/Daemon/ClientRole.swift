@@ -30,9 +30,23 @@ final class ClientRole: Role {
             let isForDNS = configuration.dns.contains { $0.description == (error as? UVError)?.address }
             throw Failure.starting(error, option: isForDNS ? "--dns" : "--socks")
         }
+        Self.warnOfIdle(configuration.socks, log)
         client.onReady = { [unowned self] in
             onReady?()
             log.notice("ready")
+        }
+    }
+
+    /// Says of which of systemd's sockets nobody takes the connections: those wait in the kernel for ever.
+    private static func warnOfIdle(_ taken: [ProxyAddress], _ log: Logger) {
+        for socket in ActivatedSockets.all {
+            let isTaken = taken.contains {
+                if case .inherited(_, socket.descriptor) = $0 { true } else { false }
+            }
+            guard !isTaken else { continue }
+            log.warning(
+                "systemd hands over a socket that no setting names, and apps that come to it wait for ever",
+                metadata: ["name": "\(socket.name)"])
         }
     }
 
@@ -40,7 +54,8 @@ final class ClientRole: Role {
     static func configuration(_ settings: Settings) throws(Failure) -> ClientConfiguration {
         do throws(SettingProblems) {
             let mayBeRemote = settings.boolean("client.allow_remote")
-            let socks = try settings.readList("client.socks") { try proxyListener($0, mayBeRemote: mayBeRemote) }
+            let socks = try settings.readList("client.socks") { try proxyListeners($0, mayBeRemote: mayBeRemote) }
+                .flatMap(\.self)
             let named = socks.map(\.address).filter {
                 if case .tcp(let endpoint) = $0 { endpoint.port != 0 } else { true }
             }
@@ -104,8 +119,9 @@ final class ClientRole: Role {
         } catch {
             throw Failure.starting(error, option: "client.socks")
         }
-        return PreparedChange { [client] in
+        return PreparedChange { [client, log] in
             listeners.commit()
+            Self.warnOfIdle(configuration.socks, log)
             client.apply(configuration)
         } abandon: {
             listeners.abandon()

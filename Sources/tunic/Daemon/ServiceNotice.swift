@@ -57,11 +57,16 @@ enum ActivatedSockets {
         }
     }()
 
-    /// The socket named `name`, or that number of those with the name.
-    static func descriptor(_ name: String) -> Int32? {
-        let parts = name.split(separator: "#", maxSplits: 1)
-        let number = parts.count == 2 ? Int(parts[1]) ?? 0 : 1
-        let matching = all.filter { $0.name == parts.first.map(String.init) }
-        return number >= 1 && number <= matching.count ? matching[number - 1].descriptor : nil
+    /// The sockets named `name`, or with `#` and a number behind it that one of them.
+    ///
+    /// Each comes under a name of its own: `NAME` for the first, `NAME#2` for the second.
+    static func named(_ name: String) -> [(name: String, descriptor: Int32)] {
+        let parts = name.split(separator: "#", maxSplits: 1).map(String.init)
+        let matching = all.filter { $0.name == parts.first }.enumerated().map { place, socket in
+            (name: place == 0 ? socket.name : "\(socket.name)#\(place + 1)", descriptor: socket.descriptor)
+        }
+        guard parts.count == 2 else { return matching }
+        guard let number = Int(parts[1]), number >= 1, number <= matching.count else { return [] }
+        return [matching[number - 1]]
     }
 }

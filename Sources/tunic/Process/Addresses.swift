@@ -50,6 +50,15 @@ func socksEndpoint(_ text: String) throws -> Endpoint {
     return endpoint
 }
 
+/// An address at which a network of one machine may await apps.
+func devnetEndpoint(_ text: String) throws -> Endpoint {
+    let endpoint = try endpoint(text)
+    guard endpoint.address.isLoopback else {
+        throw ValidationError("a devnet's proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT)")
+    }
+    return endpoint
+}
+
 /// Throws where other machines reach an address at which apps are to be awaited; `holder` is who listens there already.
 private func checkIsLocal(_ endpoint: Endpoint, holder: String? = nil) throws {
     guard !endpoint.address.isLoopback else { return }
@@ -97,27 +106,33 @@ func localAddress(_ text: String) throws -> Endpoint? {
 
 /// Where a client may await apps: a loopback address, or any where `mayBeRemote`, or `unix:` and an absolute path, or
 /// `systemd:` and the name of a socket that was handed over, whose address is judged as one that is written down.
-func proxyAddress(_ text: String, mayBeRemote: Bool) throws -> ProxyAddress {
+///
+/// A name that several sockets have stands for all of them, with `#` and a number behind it for one.
+func proxyAddresses(_ text: String, mayBeRemote: Bool) throws -> [ProxyAddress] {
     if text.hasPrefix("systemd:") {
         let name = String(text.dropFirst("systemd:".count))
-        let descriptor = ActivatedSockets.descriptor(name) ?? -1
-        if !mayBeRemote, let address = StreamListener.address(of: descriptor) {
-            try checkIsLocal(Endpoint(address), holder: text)
+        let found = ActivatedSockets.named(name)
+        guard !found.isEmpty else { return [.inherited(name, descriptor: -1)] }
+        return try found.map { socket in
+            if !mayBeRemote, let address = StreamListener.address(of: socket.descriptor) {
+                try checkIsLocal(Endpoint(address), holder: "systemd:\(socket.name)")
+            }
+            return .inherited(socket.name, descriptor: socket.descriptor)
         }
-        return .inherited(name, descriptor: descriptor)
     }
-    guard text.hasPrefix("unix:") else { return .tcp(try mayBeRemote ? endpoint(text) : socksEndpoint(text)) }
+    guard text.hasPrefix("unix:") else { return [.tcp(try mayBeRemote ? endpoint(text) : socksEndpoint(text))] }
     let path = String(text.dropFirst("unix:".count))
     guard path.hasPrefix("/"), !path.hasSuffix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
         throw ValidationError("'\(text)' is no unix socket: behind unix: stands an absolute path of at most 107 bytes")
     }
-    return .unix(path)
+    return [.unix(path)]
 }
 
-/// An address for apps, and behind commas what is kept apart there.
-func proxyListener(_ text: String, mayBeRemote: Bool) throws -> ProxyListener {
+/// An address for apps, or several of systemd's with one name, and behind commas what is kept apart there.
+func proxyListeners(_ text: String, mayBeRemote: Bool) throws -> [ProxyListener] {
     let words = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    var listener = ProxyListener(try proxyAddress(words[0], mayBeRemote: mayBeRemote))
+    let addresses = try proxyAddresses(words[0], mayBeRemote: mayBeRemote)
+    var listener = ProxyListener(addresses[0])
     for word in words.dropFirst() {
         switch word {
         case "destination-host": listener.isolation.insert(.destinationHost)
@@ -133,7 +148,7 @@ func proxyListener(_ text: String, mayBeRemote: Bool) throws -> ProxyListener {
                     + "client-address, no-credentials, no-listener, no-protocol or names-only")
         }
     }
-    return listener
+    return addresses.map { ProxyListener($0, isolation: listener.isolation, namesOnly: listener.namesOnly) }
 }
 
 extension IPAddress {

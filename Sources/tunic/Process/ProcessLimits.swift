@@ -15,6 +15,8 @@ enum ProcessLimits {
         signal(SIGPIPE, SIG_IGN)
         // A file at its size limit (RLIMIT_FSIZE), the log even, is an error of the write and not the end.
         signal(SIGXFSZ, SIG_IGN)
+        // Others' daemons tell statistics by these; nobody should end a node by asking for them.
+        for number in [SIGUSR1, SIGUSR2] { signal(number, SIG_IGN) }
     }
 
     /// How many descriptors the process may have.
