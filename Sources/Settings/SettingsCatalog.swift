@@ -85,8 +85,8 @@ public enum SettingsCatalog {
         SettingKey(
             "relay.exit_policy", .list, byDefault: "[]", reloadable: true,
             "What the exit opens, in Tor's words, first match first: \"reject *:6881-6999\", \"accept 192.0.2.0/24:443\",",
-            "\"reject6 *:*\", \"reject 192.0.2.0/255.255.255.0\", \"reject private:*\". What no rule names is accepted. Private and special addresses, port 25 and, by UDP,",
-            "amplifiers' ports stay closed."),
+            "\"reject6 *:*\", \"reject 192.0.2.0/255.255.255.0\", \"reject private:*\". What no rule names is accepted.",
+            "Private and special addresses, port 25 and, by UDP, amplifiers' ports stay closed."),
         SettingKey(
             "relay.exit_allow", .list, byDefault: "[]",
             "Ranges of private or loopback addresses that the exit opens, for tests."),
