@@ -26,8 +26,9 @@ struct ConsoleLog: LogHandler {
         set { LogSink.shared.level = newValue }
     }
     var metadata: Logger.Metadata = [:]
-    /// Whether levels are coloured.
-    private let isColoured = isatty(STDERR_FILENO) == 1
+    /// Whether levels are coloured: on a terminal that knows colours, unless NO_COLOR says otherwise (no-color.org).
+    private let isColoured =
+        isatty(STDERR_FILENO) == 1 && Files.environment("TERM") != "dumb" && Files.environment("NO_COLOR") == nil
 
     subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }

@@ -163,7 +163,7 @@ final class RoleProcess {
 
     /// Tells people where the page is: on the terminal, for a log would keep its secret.
     private func say(_ url: String) {
-        guard isatty(STDERR_FILENO) == 1 else {
+        guard isatty(STDERR_FILENO) == 1, !LogSink.shared.isJSON else {
             return log.notice("the status page is served; 'tunic web' prints its address")
         }
         writeAll("Status page: \(url)\n", to: STDERR_FILENO)
