@@ -23,8 +23,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     private var isolation: IsolationKey?
     /// Whether the next session is to be asked when the present one has let go.
     private var asksAgain = false
-    /// Data of the app that went to the exit behind the request; nil as long as no exit has been asked.
-    private var early: [UInt8]?
+    /// Whether data of the app went to the exit behind the request; nil as long as no exit has been asked.
+    private var hasSent: Bool?
     private var deadline: LoopTimer?
     private weak var session: Session?
     private var stream: StreamID?
@@ -155,9 +155,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
             let opening = OpenRequest(kind: kind, destination: destination).encoded()
             // Behind anything but a connection there is nobody to send to.
             // Where an exit is asked again, nothing went to the one before.
-            let sent = early ?? handshake.takeEarlyData()
+            let sent = hasSent == nil ? handshake.takeEarlyData() : []
             let early = kind == .tcp ? sent : []
-            self.early = early
+            hasSent = !early.isEmpty
             let bytes = opening + early
             let taken = session.connection.write(id, bytes.rawSpan)
             // An empty stream always takes a request, and of the early data what the session has room for.
@@ -230,7 +230,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     func streamWritable() { pump?.toSession() }
     func streamReset(code: UInt64) {
         if let pump { return pump.fail() }
-        let isAskable = code == SessionError.ended && association == nil && early == [] && !isOver && !isClosing
+        let isAskable = code == SessionError.ended && association == nil && hasSent == false && !isOver && !isClosing
         guard isAskable else { return failStream() }
         // The exit died before it answered. Nothing of the app's went there: another is asked, as long as the request may wait.
         (session, stream) = (nil, nil)
