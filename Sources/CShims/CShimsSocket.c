@@ -10,6 +10,9 @@
 
 _Static_assert(sizeof(struct shim_message) == sizeof(struct mmsghdr), "layout of mmsghdr");
 _Static_assert(offsetof(struct shim_message, length) == offsetof(struct mmsghdr, msg_len), "layout of mmsghdr");
+_Static_assert(sizeof(struct shim_vector) == sizeof(struct iovec), "layout of iovec");
+_Static_assert(offsetof(struct shim_vector, base) == offsetof(struct iovec, iov_base), "layout of iovec");
+_Static_assert(offsetof(struct shim_vector, length) == offsetof(struct iovec, iov_len), "layout of iovec");
 _Static_assert(CMSG_SPACE(sizeof(int)) <= SHIM_CONTROL_SIZE, "room for a control message");
 
 int shim_receive_messages(int fd, struct shim_message *messages, unsigned int count) {

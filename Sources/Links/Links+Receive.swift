@@ -61,7 +61,7 @@ extension Links {
     private func takeControl(_ number: Int, _ batch: inout ReceivedBatch) {
         let arrival = sorted.control[number]
         guard let link = find(arrival.link) else { return }
-        let position = Int(arrival.position)
+        let position = arrival.position
         let source = Endpoint(batch.source(of: position))
         var packet = batch.packet(position)
         guard let packetNumber = table.openControl(arrival, &packet) else { return }

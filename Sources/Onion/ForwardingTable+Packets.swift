@@ -16,6 +16,7 @@ extension ForwardingTable {
     ///
     /// `place` is what `find` just returned for the packet. The link's own replay window is to be committed afterwards, and
     /// only if this does not return a drop.
+    @inlinable @inline(__always)
     public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
         precondition(isLive(place), "the place of a path that is gone")
         let hop = unsafe pathPointer(place)
@@ -37,6 +38,7 @@ extension ForwardingTable {
     ///
     /// `place` is what `find` just returned for the packet. The link's own replay window is to be committed whatever this
     /// returns, for the header has verified and nothing else can.
+    @inlinable @inline(__always)
     public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
         precondition(isLive(place), "the place of a path that is gone")
         let hop = unsafe pathPointer(place)
@@ -67,8 +69,8 @@ extension ForwardingTable {
         unsafe pathPointer(path.index).pointee.layers.sealer.skipNumber()
     }
 
-    @inline(__always)
-    private func sealBackward(
+    @inlinable @inline(__always)
+    func sealBackward(
         _ hop: UnsafeMutablePointer<HopState>, _ packet: inout MutableRawSpan, _ now: Instant
     ) -> (verdict: Verdict, number: UInt64) {
         let slot = unsafe hop.pointee.slot

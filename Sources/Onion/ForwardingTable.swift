@@ -3,8 +3,14 @@ public import Wire
 
 /// Names one path of a table for as long as it lives; a name of a removed path finds nothing.
 public struct PathHandle: Hashable, Sendable {
-    let index: UInt32
-    let generation: UInt32
+    @usableFromInline let index: UInt32
+    @usableFromInline let generation: UInt32
+
+    @usableFromInline
+    init(index: UInt32, generation: UInt32) {
+        self.index = index
+        self.generation = generation
+    }
 }
 
 /// One side of a path: the link, and the id that the neighbour there wants packets under.
@@ -50,11 +56,12 @@ public enum Passage: Equatable, Sendable {
 }
 
 /// One path as a hop holds it.
+@usableFromInline
 struct HopState: ~Copyable {
-    let slot: Int
-    var layers: HopLayers
-    let previous: PathEnd
-    var next: PathEnd
+    @usableFromInline let slot: Int
+    @usableFromInline var layers: HopLayers
+    @usableFromInline let previous: PathEnd
+    @usableFromInline var next: PathEnd
     /// Places in the id table: what the previous neighbour sends to, and the next one (none at the terminal).
     let forwardPlace: UInt32
     let backwardPlace: UInt32
@@ -62,8 +69,8 @@ struct HopState: ~Copyable {
     /// When the path goes if no answer has come.
     let mustAnswerBy: Instant
 
-    var isTerminal: Bool { slot == Packet.slotCount }
-    var isReady: Bool { isTerminal || next.pathID != 0 }
+    @inlinable var isTerminal: Bool { slot == Packet.slotCount }
+    @inlinable var isReady: Bool { isTerminal || next.pathID != 0 }
 }
 
 /// All paths that a node forwards or ends, found by link and path id (protocol.md, sections 4 and 5).
@@ -86,7 +93,7 @@ struct HopState: ~Copyable {
     }
     @usableFromInline static let noPath = UInt32.max
     @usableFromInline static let idsPerChunk = 4_096
-    private static let pathsPerChunk = 64
+    @usableFromInline static let pathsPerChunk = 64
     /// The most places for ids: as many as a path id names, four for each of 2^21 paths.
     private static let maximumIDs: UInt32 = 1 << 23
 
@@ -99,9 +106,9 @@ struct HopState: ~Copyable {
     @usableFromInline var idCount: UInt32 = 0
     private var freeIDs: [UInt32] = []
     /// The same for paths.
-    private let pathChunks: UnsafeMutablePointer<UnsafeMutablePointer<HopState>>
+    @usableFromInline let pathChunks: UnsafeMutablePointer<UnsafeMutablePointer<HopState>>
     /// By place of a path; odd while it holds one.
-    private let generations: UnsafeMutablePointer<UInt32>
+    @usableFromInline let generations: UnsafeMutablePointer<UInt32>
     /// How many places the table has for paths; a sweep over all of them goes round once.
     public private(set) var capacity = 0
     private var freePaths: [UInt32] = []
@@ -269,13 +276,15 @@ struct HopState: ~Copyable {
         path.generation & 1 == 1 && isLive(path.index) && generation(path.index) == path.generation
     }
 
+    @inlinable
     func isLive(_ index: UInt32) -> Bool { index < UInt32(truncatingIfNeeded: capacity) && generation(index) & 1 == 1 }
 
+    @inlinable
     func handle(_ index: UInt32) -> PathHandle { PathHandle(index: index, generation: generation(index)) }
 
     /// The generation of a place that the table has.
-    @inline(__always)
-    private func generation(_ index: UInt32) -> UInt32 {
+    @inlinable @inline(__always)
+    func generation(_ index: UInt32) -> UInt32 {
         precondition(index < UInt32(truncatingIfNeeded: capacity), "no such place")
         return unsafe generations[Int(index)]
     }
@@ -288,6 +297,7 @@ struct HopState: ~Copyable {
     }
 
     /// The path at a place that holds one.
+    @inlinable @inline(__always)
     func pathPointer(_ index: UInt32) -> UnsafeMutablePointer<HopState> {
         unsafe pathChunks[Int(index / UInt32(Self.pathsPerChunk))] + Int(index % UInt32(Self.pathsPerChunk))
     }

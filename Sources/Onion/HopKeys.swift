@@ -39,9 +39,10 @@ public struct HopKeys: ~Copyable {
 }
 
 /// One end's two layers of a hop.
+@usableFromInline
 struct HopLayers: ~Copyable {
-    var opener: LayerOpener
-    var sealer: LayerSealer
+    @usableFromInline var opener: LayerOpener
+    @usableFromInline var sealer: LayerSealer
 }
 
 /// The two secrets that a client and its terminal share for sessions (protocol.md, sections 6.4 and 7).

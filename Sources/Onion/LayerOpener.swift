@@ -17,13 +17,13 @@ public struct LayerOpener: ~Copyable {
     /// The AEAD of the layer.
     public let suite: Suite
     private var secret: Secret
-    private var key: AEADKey
-    private let start: UInt64
-    private var epoch: UInt64 = 0
+    @usableFromInline var key: AEADKey
+    @usableFromInline let start: UInt64
+    @usableFromInline var epoch: UInt64 = 0
     /// The key of the epoch before, while it is still good.
-    private var previous: AEADKey?
+    @usableFromInline var previous: AEADKey?
     private var previousEnds = Instant(nanoseconds: 0)
-    private var window = ReplayWindow()
+    @usableFromInline var window = ReplayWindow()
 
     /// An opener under `secret` from counter `start` (below 2^47), in epoch 0.
     public init(_ suite: Suite, _ secret: consuming Secret, start: UInt64) {
@@ -35,7 +35,7 @@ public struct LayerOpener: ~Copyable {
     }
 
     /// Opens everything behind slot `slot` (1 to 4) in place.
-    @inline(__always)
+    @inlinable @inline(__always)
     public mutating func open(_ packet: inout MutableRawSpan, slot: Int, now: Instant) -> LayerOpening {
         let counter = packet.hopCounter(slot)
         let sequence = counter & Ratchet.sequenceMask
@@ -50,8 +50,8 @@ public struct LayerOpener: ~Copyable {
     }
 
     /// Opens what may be sealed under another key than the present one, and forgets the one before when its time is over.
-    @inline(never)
-    private mutating func openBesides(
+    @usableFromInline @inline(never)
+    mutating func openBesides(
         _ packet: inout MutableRawSpan, _ slot: Int, _ counter: UInt64, _ number: UInt64, _ now: Instant
     ) -> LayerOpening {
         if previous != nil, now >= previousEnds { previous = nil }
@@ -72,7 +72,7 @@ public struct LayerOpener: ~Copyable {
     }
 
     /// Notes that the packet `number` has passed its last check.
-    @inline(__always)
+    @inlinable @inline(__always)
     public mutating func commit(_ number: UInt64) {
         if !window.commitNext(number) { window.commit(number) }
     }

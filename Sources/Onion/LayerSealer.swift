@@ -4,18 +4,18 @@ public import Wire
 /// When a layer's key is replaced, and how far its opener follows (protocol.md, section 5, "Ratchet").
 public enum Ratchet {
     /// How many packets a key seals at most.
-    public static let packetsPerEpoch: UInt32 = 1 << 18
+    @inlinable public static var packetsPerEpoch: UInt32 { 1 << 18 }
     /// How long a sealer stays in an epoch in which it seals.
-    public static let epochDuration = TimeSpan.seconds(60)
+    @inlinable public static var epochDuration: TimeSpan { .seconds(60) }
     /// How long an opener keeps the key before the current one.
-    public static let grace = TimeSpan.seconds(5)
+    @inlinable public static var grace: TimeSpan { .seconds(5) }
     /// How many epochs an opener looks ahead.
-    public static let lookAhead: UInt64 = 32
+    @inlinable public static var lookAhead: UInt64 { 32 }
     /// Where the epoch stands in a counter.
-    static let epochShift: UInt64 = 48
+    @inlinable static var epochShift: UInt64 { 48 }
     /// The part of a counter that goes on across epochs.
-    static let sequenceMask: UInt64 = 1 << 48 - 1
-    static let lastEpoch: UInt64 = 0xffff
+    @inlinable static var sequenceMask: UInt64 { 1 << 48 - 1 }
+    @inlinable static var lastEpoch: UInt64 { 0xffff }
 }
 
 /// Seals one hop's layer in one direction: the key, its counter and its ratchet (protocol.md, section 5).
@@ -23,12 +23,12 @@ public struct LayerSealer: ~Copyable {
     /// The AEAD of the layer.
     public let suite: Suite
     private var secret: Secret
-    private var key: AEADKey
-    private let start: UInt64
-    private var next: UInt64
-    private var epoch: UInt64 = 0
-    private var sealedInEpoch: UInt32 = 0
-    private var enteredEpoch: Instant
+    @usableFromInline var key: AEADKey
+    @usableFromInline let start: UInt64
+    @usableFromInline var next: UInt64
+    @usableFromInline var epoch: UInt64 = 0
+    @usableFromInline var sealedInEpoch: UInt32 = 0
+    @usableFromInline var enteredEpoch: Instant
 
     /// A sealer under `secret` from counter `start` (below 2^47), in epoch 0 since `now`.
     public init(_ suite: Suite, _ secret: consuming Secret, start: UInt64, now: Instant) {
@@ -50,7 +50,7 @@ public struct LayerSealer: ~Copyable {
     /// Seals everything behind slot `slot` (1 to 4) in place and writes counter and tag to the slot.
     ///
     /// - Returns: the packet's number, or nil when the counters are used up; then nothing was changed.
-    @inline(__always)
+    @inlinable @inline(__always)
     public mutating func seal(_ packet: inout MutableRawSpan, slot: Int, now: Instant) -> UInt64? {
         if sealedInEpoch >= Ratchet.packetsPerEpoch || now - enteredEpoch >= Ratchet.epochDuration {
             guard epoch < Ratchet.lastEpoch else { return nil }
@@ -66,8 +66,8 @@ public struct LayerSealer: ~Copyable {
         return number
     }
 
-    @inline(never)
-    private mutating func enterNextEpoch(_ now: Instant) {
+    @usableFromInline @inline(never)
+    mutating func enterNextEpoch(_ now: Instant) {
         secret = secret.derive("ratchet")
         key = AEADKey(suite, secret)
         epoch += 1

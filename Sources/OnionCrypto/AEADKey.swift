@@ -1,4 +1,4 @@
-internal import CCryptoBoringSSL
+public import CCryptoBoringSSL
 internal import CLibSodium
 internal import Wire
 
@@ -21,19 +21,19 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 /// sealing under one key**, which is the caller's duty. The key is wiped when the value ends.
 @safe public struct AEADKey: ~Copyable {
     /// The length of a tag.
-    public static let tagSize = 16
+    @inlinable public static var tagSize: Int { 16 }
 
     /// Which AEAD this is a key of.
     public let suite: Suite
     /// The key, and behind it what each call of it needs an address for.
-    private let memory: UnsafeMutableRawPointer
+    @usableFromInline let memory: UnsafeMutableRawPointer
 
-    private static let tagSizeOffset = unsafe (MemoryLayout<EVP_AEAD_CTX>.size + 15) & ~15
-    private static let nonceOffset = tagSizeOffset + 8
-    private static let nonceSize = 12
-    private static let memorySize = nonceOffset + 16
+    @inlinable static var tagSizeOffset: Int { unsafe (MemoryLayout<EVP_AEAD_CTX>.size + 15) & ~15 }
+    @inlinable static var nonceOffset: Int { tagSizeOffset + 8 }
+    @inlinable static var nonceSize: Int { 12 }
+    private static var memorySize: Int { nonceOffset + 16 }
 
-    private var context: UnsafeMutablePointer<EVP_AEAD_CTX> {
+    @inlinable var context: UnsafeMutablePointer<EVP_AEAD_CTX> {
         unsafe memory.assumingMemoryBound(to: EVP_AEAD_CTX.self)
     }
 
@@ -59,6 +59,7 @@ public enum Suite: UInt8, Sendable, CaseIterable {
     }
 
     /// Encrypts `packet[from..<to]` in place and writes the tag to the 16 bytes before it.
+    @inlinable @inline(__always)
     public func seal(_ packet: inout MutableRawSpan, from: Int, to: Int, counter: UInt64) {
         precondition(from >= Self.tagSize && from <= to && to <= packet.byteCount, "a range outside of the packet")
         unsafe packet.withUnsafeMutableBytes { buffer in
@@ -70,6 +71,7 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 
     /// Decrypts `packet[from..<to]` in place if the tag in the 16 bytes before it is right; otherwise wipes it and returns
     /// false.
+    @inlinable @inline(__always)
     public func open(_ packet: inout MutableRawSpan, from: Int, to: Int, counter: UInt64) -> Bool {
         precondition(from >= Self.tagSize && from <= to && to <= packet.byteCount, "a range outside of the packet")
         return unsafe packet.withUnsafeMutableBytes { buffer in
@@ -110,7 +112,8 @@ public enum Suite: UInt8, Sendable, CaseIterable {
         return output
     }
 
-    private func sealRaw(
+    @inlinable @inline(__always)
+    func sealRaw(
         _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafeMutablePointer<UInt8>,
         _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
     ) {
@@ -120,7 +123,8 @@ public enum Suite: UInt8, Sendable, CaseIterable {
         precondition(isSealed == 1, "sealing fails for nothing but lengths that no packet has")
     }
 
-    private func openRaw(
+    @inlinable @inline(__always)
+    func openRaw(
         _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafePointer<UInt8>,
         _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
     ) -> Bool {
@@ -131,7 +135,8 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 
     /// Four zero bytes, which stand for good, and the counter, written anew for each operation: a nonce is no secret, and in the
     /// key's own memory it costs neither a copy nor a guarded stack frame.
-    private func nonce(_ counter: UInt64) -> UnsafePointer<UInt8> {
+    @inlinable @inline(__always)
+    func nonce(_ counter: UInt64) -> UnsafePointer<UInt8> {
         let place = unsafe memory + Self.nonceOffset
         unsafe place.storeBytes(of: counter.littleEndian, toByteOffset: 4, as: UInt64.self)
         return unsafe UnsafePointer(place.assumingMemoryBound(to: UInt8.self))

@@ -73,6 +73,29 @@ final class PathService: PacketHandler {
         }
     }
 
+    /// Packets of a batch that follow each other, and go on by the same link.
+    private struct Onward {
+        var link: UInt32 = 0
+        var numbers = 0..<0
+
+        /// Adds packet `number`; when it does not belong to the others, these are sent on first.
+        @inline(__always)
+        mutating func add(_ number: Int, on link: UInt32, _ packets: inout ReceivedPackets, _ links: inout LinkTable) {
+            if number == numbers.upperBound, link == self.link {
+                numbers = numbers.lowerBound..<number + 1
+            } else {
+                send(&packets, &links)
+                self.link = link
+                numbers = number..<number + 1
+            }
+        }
+
+        /// Sends them on.
+        func send(_ packets: inout ReceivedPackets, _ links: inout LinkTable) {
+            if !numbers.isEmpty { links.forward(&packets, numbers, on: LinkID(rawValue: link)) }
+        }
+    }
+
     /// A packet whose path ends here, with its payload open.
     private struct Delivery {
         let index: Int
@@ -87,6 +110,8 @@ final class PathService: PacketHandler {
         _ packets: inout ReceivedPackets, _ links: inout LinkTable, _ table: inout ForwardingTable,
         _ drops: inout [UInt64], from next: inout Int, now: Instant
     ) -> Delivery? {
+        var onward = Onward()
+        defer { onward.send(&packets, &links) }
         while next < packets.count {
             let index = next
             next += 1
@@ -96,7 +121,7 @@ final class PathService: PacketHandler {
             case .forward(let place):
                 var packet = packets.packet(index)
                 switch table.forward(place, &packet, now: now) {
-                case .send(let link, _): links.commitAndForward(&packets, index, on: LinkID(rawValue: link))
+                case .send(let link, _): if links.commit(arrival) { onward.add(index, on: link, &packets, &links) }
                 case .deliver(let path, let number):
                     guard links.commit(arrival) else { continue }
                     return Delivery(index: index, path: path, number: number)
@@ -106,7 +131,7 @@ final class PathService: PacketHandler {
                 guard links.commit(arrival) else { continue }
                 var packet = packets.packet(index)
                 switch table.backward(place, &packet, now: now) {
-                case .send(let link, _): links.forward(&packets, index, on: LinkID(rawValue: link))
+                case .send(let link, _): onward.add(index, on: link, &packets, &links)
                 case .drop(let reason): drops[Int(reason.rawValue)] += 1
                 case .deliver: break
                 }

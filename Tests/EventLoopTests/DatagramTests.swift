@@ -129,6 +129,61 @@ private func drop(_ slot: consuming SendSlot?) {}
         #expect(!hasSlot(sender, size: 100_000))
     }
 
+    @Test(arguments: [true, false])
+    func roomForManyPacketsIsFilledInOrderAmongOthers(_ offload: Bool) throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let recorder = Recorder()
+        let receiver = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: recorder)
+        var few = configuration(offload: offload)
+        few.groupCapacity = 4
+        few.sendSlotCount = 3
+        let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: few, receiver: nil)
+        // More than four groups hold; packets of send slots stand before, between and behind, the last of them is shorter.
+        let sent = (0..<400).map { pattern($0 == 399 ? 500 : 1_000, seed: UInt64($0)) }
+        let memory = UnsafeMutableRawPointer.allocate(byteCount: sent.count * 1_000, alignment: 64)
+        defer { unsafe memory.deallocate() }
+        for (index, packet) in sent.enumerated() {
+            unsafe (memory + index * 1_000).copyMemory(from: packet, byteCount: packet.count)
+        }
+        var next = 0
+        for end in [10, 300, 399] {
+            send(sent[next], on: sender, to: receiver.localAddress)
+            next += 1
+            while next < end {
+                let room = sender.reserve(end - next, length: 1_000, to: receiver.localAddress)
+                #expect(1...min(64, end - next) ~= room.count)
+                for place in 0..<room.count {
+                    unsafe room.put(memory + next * 1_000, length: 1_000, at: place)
+                    next += 1
+                }
+            }
+        }
+        send(sent[399], on: sender, to: receiver.localAddress)
+        run(loop) { recorder.packets.count >= sent.count }
+        #expect(recorder.packets == sent)
+        #expect(sender.counters.bytesSent == 399 * 1_000 + 500)
+        // All send slots are free again, and no other.
+        let one = sender.sendSlot(size: 1)
+        let two = sender.sendSlot(size: 1)
+        let three = sender.sendSlot(size: 1)
+        #expect(!hasSlot(sender, size: 1))
+        drop(one)
+        drop(two)
+        drop(three)
+        #expect(hasSlot(sender, size: 1))
+    }
+
+    @Test func thereIsNoRoomForWhatCannotBeSent() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        #expect(sender.reserve(7, length: 70_000, to: .loopbackIPv4(port: 9)).count == 0)
+        #expect(sender.counters.droppedOversize == 1)
+        sender.close()
+        #expect(sender.reserve(7, length: 1_000, to: .loopbackIPv4(port: 9)).count == 0)
+    }
+
     @Test func aDroppedSlotGoesBackToThePool() throws {
         let loop = try Loop()
         defer { loop.close() }

@@ -41,6 +41,10 @@ final class Side: ControlHandler, PacketHandler {
     func linkDown(_ link: LinkID, reason: LinkDownReason) { downs.append((link, reason)) }
 
     func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+        var onward = 0..<0
+        func sendOn(_ packets: inout ReceivedPackets, _ links: inout LinkTable) {
+            if let forwardTo, !onward.isEmpty { links.forward(&packets, onward, on: forwardTo) }
+        }
         for number in 0..<packets.count {
             let arrival = packets[number]
             let first = packets.packet(number).unsafeFirstPayloadByte
@@ -49,8 +53,13 @@ final class Side: ControlHandler, PacketHandler {
                 continue
             }
             self.packets.append((arrival.pathID, first))
-            if let forwardTo { links.forward(&packets, number, on: forwardTo) }
+            if onward.upperBound != number {
+                sendOn(&packets, &links)
+                onward = number..<number
+            }
+            onward = onward.lowerBound..<number + 1
         }
+        sendOn(&packets, &links)
     }
 
     var nodeID: NodeID { NodeID(identity!.nodeID) }

@@ -26,6 +26,12 @@ enum {
     SHIM_CONTROL_SIZE = 64
 };
 
+// The layout of struct iovec, under a name that is of this module only: of which one that is, Swift tells differently from build to build.
+struct shim_vector {
+    void *base;
+    size_t length;
+};
+
 // recvmmsg without blocking: the number of messages, or a negative errno.
 int shim_receive_messages(int fd, struct shim_message *messages, unsigned int count);
 

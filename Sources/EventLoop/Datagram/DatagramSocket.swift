@@ -169,6 +169,14 @@ public final class DatagramSocket: HandleOwner {
         unsafe transmit.pointee.append(packet, length: length, slot: -1, to: address)
     }
 
+    /// Room for up to `count` packets of `length` bytes, at least for one; none when the first is dropped, and counted.
+    ///
+    /// All of it is to be filled at once with where the packets lie: as if ``queue(_:length:to:)`` were called for each.
+    public func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
+        loop.assertOnThread()
+        return unsafe transmit.pointee.reserve(count, length: length, to: address)
+    }
+
     /// Sends one packet at once, behind what is queued already; for the rare packet in memory of the caller's own.
     public func send(_ packet: borrowing RawSpan, to address: SocketAddress) {
         unsafe packet.withUnsafeBytes { bytes in

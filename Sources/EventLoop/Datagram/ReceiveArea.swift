@@ -31,6 +31,8 @@ final class ReceiveArea {
     let messages: UnsafeMutablePointer<shim_message>
     let sources: UnsafeMutablePointer<SocketAddress>
     let packets: UnsafeMutablePointer<ReceivedPacket>
+    /// By message: the number behind its last packet.
+    let ends: UnsafeMutablePointer<Int>
     private let slots: UnsafeMutableRawPointer
     private let vectors: UnsafeMutablePointer<iovec>
     private let names: UnsafeMutableRawPointer
@@ -44,6 +46,7 @@ final class ReceiveArea {
         unsafe messages.initialize(repeating: shim_message(), count: count)
         unsafe sources = .allocate(capacity: count)
         unsafe packets = .allocate(capacity: count * Self.maximumSegments)
+        unsafe ends = .allocate(capacity: count)
         unsafe slots = .allocate(byteCount: count * Self.slotStride, alignment: 64)
         unsafe vectors = .allocate(capacity: count)
         unsafe names = .allocate(byteCount: count * SocketAddress.storageSize, alignment: 8)
@@ -62,6 +65,7 @@ final class ReceiveArea {
         unsafe messages.deallocate()
         unsafe sources.deallocate()
         unsafe packets.deallocate()
+        unsafe ends.deallocate()
         unsafe slots.deallocate()
         unsafe vectors.deallocate()
         unsafe names.deallocate()
@@ -99,15 +103,20 @@ final class ReceiveArea {
             unsafe sources[index] = source
             counters.runsReceived += 1
             counters.bytesReceived += UInt64(truncatingIfNeeded: length)
-            let start = unsafe slots + index * Self.slotStride
-            var offset = 0
-            repeat {
-                unsafe packets[packetCount] = ReceivedPacket(
-                    bytes: start + offset, length: Int32(truncatingIfNeeded: min(size, length - offset)),
-                    run: Int32(truncatingIfNeeded: index))
-                packetCount += 1
-                offset += size
-            } while offset < length
+            var bytes = unsafe slots + index * Self.slotStride
+            let run = Int32(truncatingIfNeeded: index)
+            var left = length
+            while left > size {
+                unsafe (packets + packetCount).initialize(
+                    to: ReceivedPacket(bytes: bytes, length: Int32(truncatingIfNeeded: size), run: run))
+                packetCount &+= 1
+                unsafe bytes += size
+                left &-= size
+            }
+            unsafe (packets + packetCount).initialize(
+                to: ReceivedPacket(bytes: bytes, length: Int32(truncatingIfNeeded: left), run: run))
+            packetCount &+= 1
+            unsafe ends[index] = packetCount
         }
         counters.packetsReceived += UInt64(truncatingIfNeeded: packetCount)
         return packetCount

@@ -10,18 +10,22 @@ public struct ReceivedBatch: ~Copyable {
     public let count: Int
     @usableFromInline let packets: UnsafeMutablePointer<ReceivedPacket>
     private let sources: UnsafeMutablePointer<SocketAddress>
+    private let ends: UnsafeMutablePointer<Int>
 
     init(count: Int, area: ReceiveArea) {
         self.count = count
         unsafe packets = area.packets
         unsafe sources = area.sources
+        unsafe ends = area.ends
     }
 
-    /// The number of the run that packet `index` came in: packets that the kernel has put together, all from one address.
-    @inlinable @inline(__always)
-    public func run(of index: Int) -> Int {
+    /// The number behind the packets that follow packet `index` in its run and have its length, itself included.
+    ///
+    /// A run is what the kernel has put together: packets from one address, of one length but for the last, which may be shorter.
+    public func end(ofRunFrom index: Int) -> Int {
         precondition(index >= 0 && index < count, "no such packet")
-        return unsafe Int(packets[index].run)
+        let end = unsafe ends[Int(packets[index].run)]
+        return unsafe packets[end - 1].length == packets[index].length ? end : end - 1
     }
 
     /// Where packet `index` came from.

@@ -67,7 +67,7 @@ struct TransmitQueue: ~Copyable {
 
     @usableFromInline let groups: UnsafeMutablePointer<Group>
     /// Where the packets of the groups lie: what the kernel is given.
-    @usableFromInline let vectors: UnsafeMutablePointer<iovec>
+    @usableFromInline let vectors: UnsafeMutablePointer<shim_vector>
     /// The send slot of each packet, or -1 for memory of someone else's; only of groups that have some.
     @usableFromInline let vectorSlots: UnsafeMutablePointer<Int32>
     /// By a hash of the address: the group that was begun last.
@@ -149,6 +149,7 @@ struct TransmitQueue: ~Copyable {
     func slotMemory(_ slot: Int32) -> UnsafeMutableRawPointer { unsafe slots + Int(slot) * sendSlotSize }
 
     /// Gives a send slot back.
+    @usableFromInline
     mutating func releaseSlot(_ slot: Int32) {
         assert(freeSlotCount < sendSlotCount, "a slot was given back twice")
         unsafe freeSlots[freeSlotCount] = slot
@@ -162,15 +163,64 @@ struct TransmitQueue: ~Copyable {
     /// Memory that is no send slot must stay valid until the flush.
     @inlinable @inline(__always)
     mutating func append(_ bytes: UnsafeRawPointer, length: Int, slot: Int32, to address: SocketAddress) {
-        // A packet like the one before it, as almost all are. A closed queue has no groups, and no length is that of an ended one.
-        if last < groupCount, unsafe groups[last].segmentSize == Int32(truncatingIfNeeded: length),
-            unsafe groups[last].address == address
-        {
-            unsafe put(bytes, length, slot, in: last)
-            if !isListed { enlist() }
+        guard isLastGroup(for: length, address) || selectGroup(for: length, address) else {
+            if slot >= 0 { releaseSlot(slot) }
             return
         }
-        unsafe appendOther(bytes, length, slot, address)
+        let group = unsafe groups + last
+        let place = unsafe last &* Self.maximumSegments &+ Int(group.pointee.count)
+        unsafe vectors[place] = shim_vector(base: UnsafeMutableRawPointer(mutating: bytes), length: length)
+        unsafe note(slot, of: place, in: group)
+        unsafe grow(group, by: 1, length)
+    }
+
+    /// Room for up to `count` packets of `length` bytes in no send slots, at least for one; none when the first is dropped, and counted.
+    ///
+    /// All of it is to be filled with where the packets lie, before anything else is done with the queue.
+    mutating func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
+        guard isLastGroup(for: length, address) || selectGroup(for: length, address) else {
+            return unsafe SendRoom(nil, count: 0)
+        }
+        let group = unsafe groups + last
+        let place = unsafe last &* Self.maximumSegments &+ Int(group.pointee.count)
+        let isFull = unsafe Int(group.pointee.segmentSize) == length
+        let added = unsafe isFull ? min(count, Int(group.pointee.limit - group.pointee.count)) : 1
+        if unsafe group.pointee.hasSlots { unsafe (vectorSlots + place).update(repeating: -1, count: added) }
+        unsafe grow(group, by: added, length)
+        return unsafe SendRoom(vectors + place, count: added)
+    }
+
+    /// Whether the group of the packet that was queued last takes one like it, as it does for almost all packets.
+    ///
+    /// A closed queue has no groups, and no length is that of an ended one.
+    @inlinable @inline(__always)
+    func isLastGroup(for length: Int, _ address: SocketAddress) -> Bool {
+        guard last < groupCount, unsafe groups[last].segmentSize == Int32(truncatingIfNeeded: length) else {
+            return false
+        }
+        return unsafe groups[last].address == address
+    }
+
+    /// Notes that packets of `length` bytes have been put to a group; a shorter one than the others is its last.
+    @inlinable @inline(__always)
+    mutating func grow(_ group: UnsafeMutablePointer<Group>, by packets: Int, _ length: Int) {
+        unsafe group.pointee.count &+= Int32(truncatingIfNeeded: packets)
+        unsafe group.pointee.byteCount &+= Int32(truncatingIfNeeded: packets &* length)
+        if unsafe Int(group.pointee.segmentSize) != length || group.pointee.count == group.pointee.limit {
+            unsafe group.pointee.segmentSize = -1
+        }
+        if !isListed { enlist() }
+    }
+
+    /// Notes the slot of a packet that is put at `place`, if its group has or gets some.
+    @inlinable @inline(__always)
+    func note(_ slot: Int32, of place: Int, in group: UnsafeMutablePointer<Group>) {
+        if unsafe slot >= 0 && !group.pointee.hasSlots {
+            let count = unsafe Int(group.pointee.count)
+            unsafe (vectorSlots + (place - count)).update(repeating: -1, count: count)
+            unsafe group.pointee.hasSlots = true
+        }
+        if unsafe group.pointee.hasSlots { unsafe vectorSlots[place] = slot }
     }
 
     private static func place(of address: SocketAddress) -> Int {
@@ -178,31 +228,14 @@ struct TransmitQueue: ~Copyable {
         return Int(truncatingIfNeeded: mixed >> 58)
     }
 
-    /// Puts a packet behind the others of a group that takes it.
-    @inlinable @inline(__always)
-    func put(_ bytes: UnsafeRawPointer, _ length: Int, _ slot: Int32, in number: Int) {
-        let group = unsafe groups + number
-        let size = Int32(truncatingIfNeeded: length)
-        let place = unsafe number &* Self.maximumSegments &+ Int(group.pointee.count)
-        unsafe vectors[place] = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes), iov_len: length)
-        unsafe vectorSlots[place] = slot
-        if slot >= 0 { unsafe group.pointee.hasSlots = true }
-        unsafe group.pointee.count &+= 1
-        unsafe group.pointee.byteCount &+= size
-        if unsafe size != group.pointee.segmentSize || group.pointee.count == group.pointee.limit {
-            unsafe group.pointee.segmentSize = -1
-        }
-    }
-
-    /// Queues a packet to another destination than the last one, one of another length, or the first of a group.
+    /// Finds or begins a group for a packet to another destination than the last one, one of another length, or the first of a group.
+    ///
+    /// False when the packet is dropped, which is counted.
     @usableFromInline @inline(never)
-    mutating func appendOther(
-        _ bytes: UnsafeRawPointer, _ length: Int, _ slot: Int32, _ address: SocketAddress
-    ) {
+    mutating func selectGroup(for length: Int, _ address: SocketAddress) -> Bool {
         guard !isClosed, length <= Int(UInt16.max) else {
             counters.droppedOversize += 1
-            if slot >= 0 { releaseSlot(slot) }
-            return
+            return false
         }
         let place = Self.place(of: address)
         let candidate = unsafe Int(recent[place])
@@ -210,27 +243,22 @@ struct TransmitQueue: ~Copyable {
             unsafe groups[candidate].address == address
         {
             last = candidate
-            unsafe put(bytes, length, slot, in: candidate)
-            if !isListed { enlist() }
-            return
+            return true
         }
         if groupCount == groupCapacity { flush() }
         guard groupCount < groupCapacity else {
             counters.droppedBlocked += 1
-            if slot >= 0 { releaseSlot(slot) }
-            return
+            return false
         }
-        unsafe groups[groupCount] = Group(
-            address: address, count: 0, byteCount: 0,
-            limit: Int32(min(Self.maximumSegments, max(1, Self.maximumBytes / max(length, 1)))),
-            segmentSize: Int32(truncatingIfNeeded: length), hasSlots: false, isPlain: false)
-        unsafe put(bytes, length, slot, in: groupCount)
         // A datagram without bytes cannot be a segment.
-        if length == 0 { unsafe groups[groupCount].segmentSize = -1 }
+        let limit = length == 0 ? 1 : min(Self.maximumSegments, max(1, Self.maximumBytes / length))
+        unsafe groups[groupCount] = Group(
+            address: address, count: 0, byteCount: 0, limit: Int32(truncatingIfNeeded: limit),
+            segmentSize: Int32(truncatingIfNeeded: length), hasSlots: false, isPlain: false)
         unsafe recent[place] = Int32(truncatingIfNeeded: groupCount)
         last = groupCount
         groupCount += 1
-        if !isListed { enlist() }
+        return true
     }
 
     /// Asks for a flush, also where packets wait for a writable socket: those that lie in memory of others cannot wait.
@@ -305,14 +333,16 @@ struct TransmitQueue: ~Copyable {
             unsafe message.pointee.header.msg_name = name
             unsafe message.pointee.header.msg_namelen = socklen_t(
                 truncatingIfNeeded: group.pointee.address.store(to: name))
-            unsafe message.pointee.header.msg_iov = vectors + position.group * Self.maximumSegments + position.packet
+            let vector = unsafe vectors + position.group * Self.maximumSegments + position.packet
+            // The layout is the same.
+            unsafe message.pointee.header.msg_iov = UnsafeMutableRawPointer(vector).assumingMemoryBound(to: iovec.self)
             let left = unsafe Int(group.pointee.count) - position.packet
             let length = isSegmented ? left : 1
             unsafe message.pointee.header.msg_iovlen = length
             if length > 1 {
                 unsafe shim_set_segment_size(
                     &message.pointee.header, controls + count * SHIM_CONTROL_SIZE,
-                    UInt16(truncatingIfNeeded: message.pointee.header.msg_iov.pointee.iov_len))
+                    UInt16(truncatingIfNeeded: vector.pointee.length))
             } else {
                 unsafe message.pointee.header.msg_control = nil
                 unsafe message.pointee.header.msg_controllen = 0
@@ -341,7 +371,7 @@ struct TransmitQueue: ~Copyable {
                 counters.bytesSent += unsafe UInt64(truncatingIfNeeded: group.pointee.byteCount)
             } else {
                 for place in first..<first + count {
-                    counters.bytesSent += unsafe UInt64(truncatingIfNeeded: vectors[place].iov_len)
+                    counters.bytesSent += unsafe UInt64(truncatingIfNeeded: vectors[place].length)
                 }
             }
         }
@@ -363,12 +393,12 @@ struct TransmitQueue: ~Copyable {
             var kept = 0
             group.byteCount = 0
             for packet in first..<count {
-                if unsafe vectorSlots[source + packet] < 0 {
+                if unsafe !group.hasSlots || vectorSlots[source + packet] < 0 {
                     counters.droppedBlocked += 1
                 } else {
                     unsafe vectors[target + kept] = vectors[source + packet]
                     unsafe vectorSlots[target + kept] = vectorSlots[source + packet]
-                    group.byteCount += unsafe Int32(truncatingIfNeeded: vectors[target + kept].iov_len)
+                    group.byteCount += unsafe Int32(truncatingIfNeeded: vectors[target + kept].length)
                     kept += 1
                 }
             }

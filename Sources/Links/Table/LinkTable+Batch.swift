@@ -29,10 +29,10 @@ internal import Wire
 
     /// Puts a packet to those that its path id says; false when there is no room.
     @inline(__always)
-    mutating func take(_ arrival: Arrival, _ batch: inout ReceivedBatch) -> Bool {
-        if arrival.pathID == 0 { return control.append(arrival, &batch) }
-        if arrival.pathID & Self.clientBit != 0 { return client.append(arrival, &batch) }
-        return relay.append(arrival, &batch)
+    mutating func take(_ arrival: Arrival) -> Bool {
+        if arrival.pathID == 0 { return control.append(arrival) }
+        if arrival.pathID & Self.clientBit != 0 { return client.append(arrival) }
+        return relay.append(arrival)
     }
 
     /// Remembers an authentic packet from another address than its link's, as far as there is room.
@@ -85,29 +85,27 @@ extension LinkTable {
         of link: LinkID, _ index: UInt32, from start: Int, _ batch: inout ReceivedBatch, into sorted: inout SortedBatch
     ) -> Int {
         let entry = unsafe entry(link)
-        let run = batch.run(of: start)
+        let end = batch.end(ofRunFrom: start)
         // All packets of a run came from one address.
         let isStranger = unsafe entry.pointee.mayMove && entry.pointee.address != batch.source(of: start)
         var opened: UInt64 = 0
         var position = start
-        while true {
+        repeat {
             var packet = batch.packet(position)
+            guard packet.receiverIndex == index else { break }
             let counter = packet.linkCounter
             if let reason = unsafe entry.pointee.keyring.openHeader(&packet) {
                 counters.drops.count(reason)
             } else {
                 opened &+= 1
-                let arrival = Arrival(
+                let arrival = unsafe Arrival(
                     link: link, index: index, pathID: packet.pathID, counter: counter,
-                    position: Int32(truncatingIfNeeded: position))
+                    bytes: batch.address(of: position), position: position)
                 if isStranger { sorted.note(stranger: link, at: position) }
-                if !sorted.take(arrival, &batch) { counters.drops.count(.notSendable) }
+                if !sorted.take(arrival) { counters.drops.count(.notSendable) }
             }
             position += 1
-            guard position < batch.count, batch.run(of: position) == run, batch.length(of: position) == packetSize,
-                batch.packet(position).receiverIndex == index
-            else { break }
-        }
+        } while position < end
         if opened > 0 {
             counters.packetsReceived &+= opened
             unsafe entry.pointee.liveness.received(now: now)

@@ -7,8 +7,9 @@ public import Wire
 /// Nothing here allocates, looks up a hash or calls an object per packet. It belongs to one worker's thread.
 @safe public struct LinkTable: ~Copyable {
     /// One link.
+    @usableFromInline
     struct Entry: ~Copyable {
-        var keyring: LinkKeyring
+        @usableFromInline var keyring: LinkKeyring
         var liveness: Liveness
         var address: SocketAddress
         let mayMove: Bool
@@ -31,13 +32,14 @@ public import Wire
     var socketV4: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
     var socketV6: Unmanaged<DatagramSocket>? { didSet { forgetFound() } }
     /// The link that a packet came on last, and the one that a packet left by last: the next ones are mostly of the same two.
-    private var lastIn: Found?
+    @usableFromInline var lastIn: Found?
     private var lastOut: Found?
 
     /// A link that was looked up, and the socket on which it is reached.
-    @safe private struct Found {
-        let link: LinkID
-        let entry: UnsafeMutablePointer<Entry>
+    @safe @usableFromInline
+    struct Found {
+        @usableFromInline let link: LinkID
+        @usableFromInline let entry: UnsafeMutablePointer<Entry>
         let socket: Unmanaged<DatagramSocket>?
     }
 
@@ -137,11 +139,14 @@ public import Wire
         lastOut = nil
     }
 
-    @inline(never)
-    private mutating func found(_ link: LinkID) -> Found? {
+    private func found(_ link: LinkID) -> Found? {
         guard let entry = unsafe liveEntry(link) else { return nil }
         return unsafe Found(link: link, entry: entry, socket: unretainedSocket(for: entry.pointee.address))
     }
+
+    /// Looks up the link that a packet came on.
+    @usableFromInline @inline(never)
+    mutating func findIn(_ link: LinkID) { lastIn = found(link) }
 
     /// The address of a link's peer; nil when the link is gone.
     func address(of link: LinkID) -> SocketAddress? {
@@ -161,17 +166,17 @@ public import Wire
     /// Notes that a packet has passed its last check: its link counter counts as seen.
     ///
     /// False when another packet with the same counter was faster, or the link is gone: then this one must have no effect.
-    @inline(__always)
+    @inlinable @inline(__always)
     public mutating func commit(_ arrival: Arrival) -> Bool {
-        if lastIn?.link != arrival.link { lastIn = found(arrival.link) }
+        if lastIn?.link != arrival.link { findIn(arrival.link) }
         guard let entry = unsafe lastIn?.entry else { return false }
         if unsafe entry.pointee.keyring.commitNext(index: arrival.index, counter: arrival.counter) { return true }
         return unsafe commitRarer(arrival, entry)
     }
 
     /// Commits a packet out of order, or one that changes keys, and remembers its link in that case.
-    @inline(never)
-    private mutating func commitRarer(_ arrival: Arrival, _ entry: UnsafeMutablePointer<Entry>) -> Bool {
+    @usableFromInline @inline(never)
+    mutating func commitRarer(_ arrival: Arrival, _ entry: UnsafeMutablePointer<Entry>) -> Bool {
         let result = unsafe entry.pointee.keyring.commit(index: arrival.index, counter: arrival.counter, now: now)
         switch result {
         case .committed: return true
@@ -190,33 +195,38 @@ public import Wire
 
     // MARK: Packets out
 
-    /// Commits a received packet and sends it on: what ``commit(_:)`` and ``forward(_:_:on:)`` do, one after the other.
-    public mutating func commitAndForward(_ packets: inout ReceivedPackets, _ number: Int, on link: LinkID) {
-        if commit(packets[number]) { forward(&packets, number, on: link) }
-    }
-
-    /// Sends a received packet on: seals its header for `link` in place and queues it from where it lies.
+    /// Sends received packets on, which have been committed: seals their headers for `link` in place and queues them from where they lie.
     ///
-    /// Path id and slots must be what the next node is to see. False when the link is gone.
-    @inline(__always) @discardableResult
-    public mutating func forward(_ packets: inout ReceivedPackets, _ number: Int, on link: LinkID) -> Bool {
+    /// Path id and slots must be what the next node is to see. They are dropped, and counted, when the link is gone.
+    public mutating func forward(_ packets: inout ReceivedPackets, _ numbers: Range<Int>, on link: LinkID) {
         if lastOut?.link != link { lastOut = found(link) }
         guard let entry = unsafe lastOut?.entry, let socket = unsafe lastOut?.socket else {
-            counters.drops.count(.notSendable)
-            return false
+            for _ in numbers { counters.drops.count(.notSendable) }
+            return
         }
-        var packet = packets.packet(number)
-        unsafe entry.pointee.keyring.sealHeader(&packet)
-        unsafe noteSent(&entry.pointee.liveness)
-        unsafe socket._withUnsafeGuaranteedRef {
-            unsafe $0.queue(packets.address(number), length: packetSize, to: entry.pointee.address)
+        var next = numbers.lowerBound
+        while next < numbers.upperBound {
+            let room = unsafe socket._withUnsafeGuaranteedRef {
+                unsafe $0.reserve(numbers.upperBound - next, length: packetSize, to: entry.pointee.address)
+            }
+            // The socket has dropped one.
+            guard room.count > 0 else {
+                next += 1
+                continue
+            }
+            for place in 0..<room.count {
+                var packet = packets.packet(next)
+                unsafe entry.pointee.keyring.sealHeader(&packet)
+                unsafe room.put(packets[next].bytes, length: packetSize, at: place)
+                next += 1
+            }
         }
-        return true
+        unsafe noteSent(numbers.count, &entry.pointee.liveness)
     }
 
     @inline(__always)
-    private mutating func noteSent(_ liveness: inout Liveness) {
-        counters.packetsSent &+= 1
+    private mutating func noteSent(_ packets: Int, _ liveness: inout Liveness) {
+        counters.packetsSent &+= UInt64(truncatingIfNeeded: packets)
         guard liveness.sent(now: now) else { return }
         if liveness.nextDeadline < earliestTick { earliestTick = liveness.nextDeadline }
     }
@@ -236,7 +246,7 @@ public import Wire
         guard fill(&packet) else { return false }
         let entry = unsafe entry(link)
         unsafe entry.pointee.keyring.sealHeader(&packet)
-        unsafe noteSent(&entry.pointee.liveness)
+        unsafe noteSent(1, &entry.pointee.liveness)
         slot.commit(to: address)
         return true
     }

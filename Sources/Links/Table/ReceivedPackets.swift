@@ -1,17 +1,19 @@
 internal import EventLoop
 
 /// A data packet as it came: what its open header says.
-public struct Arrival: Sendable {
+@safe public struct Arrival {
     /// The link that it came on.
     public let link: LinkID
     /// The receiver index, which names the keys.
-    let index: UInt32
+    @usableFromInline let index: UInt32
     /// The path id, ours to interpret; never 0.
     public let pathID: UInt64
     /// The link counter.
-    let counter: UInt64
+    @usableFromInline let counter: UInt64
+    /// Where it lies.
+    @usableFromInline let bytes: UnsafeMutableRawPointer
     /// Its number in the socket's batch.
-    let position: Int32
+    let position: Int
 }
 
 /// The data packets of one received batch for one handler, where the kernel put them.
@@ -20,7 +22,6 @@ public struct Arrival: Sendable {
     static let capacity = 4_096
 
     @usableFromInline let arrivals: UnsafeMutablePointer<Arrival>
-    @usableFromInline let memory: UnsafeMutablePointer<UnsafeMutableRawPointer>
     /// The size of every packet.
     @usableFromInline let packetSize: Int
     /// How many packets there are.
@@ -30,20 +31,15 @@ public struct Arrival: Sendable {
     init(packetSize: Int) {
         self.packetSize = packetSize
         unsafe arrivals = .allocate(capacity: Self.capacity)
-        unsafe memory = .allocate(capacity: Self.capacity)
     }
 
-    deinit {
-        unsafe arrivals.deallocate()
-        unsafe memory.deallocate()
-    }
+    deinit { unsafe arrivals.deallocate() }
 
-    /// Adds packet `arrival.position` of `batch`, which has been found to be of the right size; false when there is no room.
+    /// Adds a packet, which has been found to be of the right size; false when there is no room.
     @inline(__always)
-    mutating func append(_ arrival: Arrival, _ batch: inout ReceivedBatch) -> Bool {
+    mutating func append(_ arrival: Arrival) -> Bool {
         guard used < Self.capacity else { return false }
         unsafe (arrivals + used).initialize(to: arrival)
-        unsafe (memory + used).initialize(to: batch.address(of: Int(arrival.position)))
         used &+= 1
         return true
     }
@@ -62,14 +58,7 @@ public struct Arrival: Sendable {
     @_lifetime(&self)
     public mutating func packet(_ number: Int) -> MutableRawSpan {
         precondition(number >= 0 && number < used, "no such packet")
-        let span = unsafe MutableRawSpan(_unsafeStart: memory[number], byteCount: packetSize)
+        let span = unsafe MutableRawSpan(_unsafeStart: arrivals[number].bytes, byteCount: packetSize)
         return unsafe _overrideLifetime(span, mutating: &self)
-    }
-
-    /// Where packet `number` lies, for queueing.
-    @unsafe @inline(__always)
-    func address(_ number: Int) -> UnsafeMutableRawPointer {
-        precondition(number >= 0 && number < used, "no such packet")
-        return unsafe memory[number]
     }
 }
