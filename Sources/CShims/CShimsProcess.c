@@ -29,6 +29,12 @@ void shim_share_heap(void) {
 #endif
 }
 
+void shim_trim_heap(void) {
+#ifdef M_ARENA_MAX
+    malloc_trim(0);
+#endif
+}
+
 static struct termios terminal_before;
 
 int shim_take_keys(int fd) {

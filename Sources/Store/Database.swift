@@ -27,6 +27,8 @@ internal import CSQLite
         unsafe handle = connection
         unsafe sqlite3_extended_result_codes(handle, 1)
         unsafe sqlite3_busy_timeout(handle, 2_000)
+        // What is read is read once in a while, in order: SQLite's own 2 MiB would fill for nothing, and the kernel has the pages too.
+        try execute("PRAGMA cache_size = -256")
     }
 
     deinit {

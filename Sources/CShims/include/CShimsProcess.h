@@ -14,6 +14,9 @@ int shim_flush_output(void);
 // Has all threads share the heap of the first, so that what one frees serves the others: to be called before there are others.
 void shim_share_heap(void);
 
+// Gives the pages of the heap that hold nothing back to the kernel; takes the time of a few system calls for each MiB of them.
+void shim_trim_heap(void);
+
 // Has a terminal hand over each key at once and unseen, Ctrl-C among them: 0, or a negative errno.
 int shim_take_keys(int fd);
 

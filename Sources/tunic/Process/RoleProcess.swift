@@ -1,3 +1,4 @@
+internal import CShims
 internal import Client
 internal import Control
 internal import Directory
@@ -28,6 +29,7 @@ final class RoleProcess {
     /// Processor time at each of the last samples, with their times in nanoseconds.
     private var cpuSamples: [(time: UInt64, seconds: Double)] = []
     private var watchdog: LoopTimer?
+    private var trimming: LoopTimer?
     private var lastState = ""
     private var stepsSaid = 0
     private var isComplaintDue: UInt64?
@@ -150,9 +152,11 @@ final class RoleProcess {
         if let url = face?.url { say(url) }
         ServiceNotice.send("READY=1")
         startWatchdog()
+        startTrimming()
         loop.run()
         sampling?.close()
         watchdog?.close()
+        trimming?.close()
         face?.close()
         server?.close()
         signals?.close()
@@ -178,6 +182,21 @@ final class RoleProcess {
         watchdog = timer
         timer.schedule(at: loop.now)
     }
+
+    /// Gives back now and then what the heap has free, off the loop: streams that waited for a reader, or for another path, leave
+    /// pages without use between what is still in use.
+    private func startTrimming() {
+        let timer = LoopTimer(on: loop) { [unowned self] in
+            loop.work(
+                { shim_trim_heap() },
+                completion: { [unowned self] in trimming?.schedule(at: loop.now + Self.trimInterval) })
+        }
+        trimming = timer
+        timer.schedule(at: loop.now + Self.trimInterval)
+    }
+
+    /// How often the heap is trimmed, in nanoseconds.
+    private static let trimInterval: UInt64 = 20_000_000_000
 
     private func sample() {
         if loop.descriptorShortages > shortages.count {
