@@ -29,6 +29,14 @@ void shim_share_heap(void) {
 #endif
 }
 
+size_t shim_free_heap(void) {
+#ifdef M_ARENA_MAX
+    return mallinfo2().fordblks;
+#else
+    return 0;
+#endif
+}
+
 void shim_trim_heap(void) {
 #ifdef M_ARENA_MAX
     malloc_trim(0);

@@ -151,10 +151,10 @@ private func drop(_ slot: consuming SendSlot?) {}
             send(sent[next], on: sender, to: receiver.localAddress)
             next += 1
             while next < end {
-                let room = sender.reserve(end - next, length: 1_000, to: receiver.localAddress)
+                let room = unsafe sender.reserve(end - next, length: 1_000, to: receiver.localAddress)
                 #expect(1...min(64, end - next) ~= room.count)
                 for place in 0..<room.count {
-                    unsafe room.put(memory + next * 1_000, length: 1_000, at: place)
+                    unsafe room.put(memory + next * 1_000, at: place)
                     next += 1
                 }
             }
@@ -178,10 +178,10 @@ private func drop(_ slot: consuming SendSlot?) {}
         let loop = try Loop()
         defer { loop.close() }
         let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
-        #expect(sender.reserve(7, length: 70_000, to: .loopbackIPv4(port: 9)).count == 0)
+        #expect(unsafe sender.reserve(7, length: 70_000, to: .loopbackIPv4(port: 9)).count == 0)
         #expect(sender.counters.droppedOversize == 1)
         sender.close()
-        #expect(sender.reserve(7, length: 1_000, to: .loopbackIPv4(port: 9)).count == 0)
+        #expect(unsafe sender.reserve(7, length: 1_000, to: .loopbackIPv4(port: 9)).count == 0)
     }
 
     @Test func aDroppedSlotGoesBackToThePool() throws {

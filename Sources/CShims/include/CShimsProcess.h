@@ -2,6 +2,8 @@
 #ifndef CSHIMS_PROCESS_H
 #define CSHIMS_PROCESS_H
 
+#include <stddef.h>
+
 // Keeps other processes of the user from reading this one's memory, and the kernel from dumping it: 0, or a negative errno.
 int shim_forbid_dumps(void);
 
@@ -14,7 +16,10 @@ int shim_flush_output(void);
 // Has all threads share the heap of the first, so that what one frees serves the others: to be called before there are others.
 void shim_share_heap(void);
 
-// Gives the pages of the heap that hold nothing back to the kernel; takes the time of a few system calls for each MiB of them.
+// How many bytes of the heap hold nothing; those whose pages the kernel has back are among them.
+size_t shim_free_heap(void);
+
+// Gives the pages of the heap that hold nothing back to the kernel, by a system call for each row of them; who allocates meanwhile waits.
 void shim_trim_heap(void);
 
 // Has a terminal hand over each key at once and unseen, Ctrl-C among them: 0, or a negative errno.

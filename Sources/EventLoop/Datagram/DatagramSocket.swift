@@ -172,7 +172,7 @@ public final class DatagramSocket: HandleOwner {
     /// Room for up to `count` packets of `length` bytes, at least for one; none when the first is dropped, and counted.
     ///
     /// All of it is to be filled at once with where the packets lie: as if ``queue(_:length:to:)`` were called for each.
-    public func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
+    @unsafe public func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
         loop.assertOnThread()
         return unsafe transmit.pointee.reserve(count, length: length, to: address)
     }

@@ -178,8 +178,9 @@ struct TransmitQueue: ~Copyable {
     ///
     /// All of it is to be filled with where the packets lie, before anything else is done with the queue.
     mutating func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
+        precondition(count > 0, "room for at least one packet")
         guard isLastGroup(for: length, address) || selectGroup(for: length, address) else {
-            return unsafe SendRoom(nil, count: 0)
+            return unsafe SendRoom(nil, count: 0, length: length)
         }
         let group = unsafe groups + last
         let place = unsafe last &* Self.maximumSegments &+ Int(group.pointee.count)
@@ -187,7 +188,7 @@ struct TransmitQueue: ~Copyable {
         let added = unsafe isFull ? min(count, Int(group.pointee.limit - group.pointee.count)) : 1
         if unsafe group.pointee.hasSlots { unsafe (vectorSlots + place).update(repeating: -1, count: added) }
         unsafe grow(group, by: added, length)
-        return unsafe SendRoom(vectors + place, count: added)
+        return unsafe SendRoom(vectors + place, count: added, length: length)
     }
 
     /// Whether the group of the packet that was queued last takes one like it, as it does for almost all packets.

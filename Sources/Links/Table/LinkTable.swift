@@ -199,6 +199,7 @@ public import Wire
     ///
     /// Path id and slots must be what the next node is to see. They are dropped, and counted, when the link is gone.
     public mutating func forward(_ packets: inout ReceivedPackets, _ numbers: Range<Int>, on link: LinkID) {
+        guard !numbers.isEmpty else { return }
         if lastOut?.link != link { lastOut = found(link) }
         guard let entry = unsafe lastOut?.entry, let socket = unsafe lastOut?.socket else {
             for _ in numbers { counters.drops.count(.notSendable) }
@@ -217,7 +218,7 @@ public import Wire
             for place in 0..<room.count {
                 var packet = packets.packet(next)
                 unsafe entry.pointee.keyring.sealHeader(&packet)
-                unsafe room.put(packets[next].bytes, length: packetSize, at: place)
+                unsafe room.put(packets[next].bytes, at: place)
                 next += 1
             }
         }

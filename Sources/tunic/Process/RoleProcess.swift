@@ -1,4 +1,3 @@
-internal import CShims
 internal import Client
 internal import Control
 internal import Directory
@@ -29,7 +28,7 @@ final class RoleProcess {
     /// Processor time at each of the last samples, with their times in nanoseconds.
     private var cpuSamples: [(time: UInt64, seconds: Double)] = []
     private var watchdog: LoopTimer?
-    private var trimming: LoopTimer?
+    private let heapTrim: HeapTrim
     private var lastState = ""
     private var stepsSaid = 0
     private var isComplaintDue: UInt64?
@@ -112,6 +111,7 @@ final class RoleProcess {
         log = Logger(label: "process") { _ in ConsoleLog() }
         meters = roles.map { _ in TrafficMeter() }
         startTime = loop.now
+        heapTrim = HeapTrim(on: loop)
         do throws(ControlError) {
             server = try ControlServer(on: loop, path: controlPath) { [unowned self] in answer($0, $1) }
         } catch {
@@ -152,11 +152,9 @@ final class RoleProcess {
         if let url = face?.url { say(url) }
         ServiceNotice.send("READY=1")
         startWatchdog()
-        startTrimming()
         loop.run()
         sampling?.close()
         watchdog?.close()
-        trimming?.close()
         face?.close()
         server?.close()
         signals?.close()
@@ -183,22 +181,8 @@ final class RoleProcess {
         timer.schedule(at: loop.now)
     }
 
-    /// Gives back now and then what the heap has free, off the loop: streams that waited for a reader, or for another path, leave
-    /// pages without use between what is still in use.
-    private func startTrimming() {
-        let timer = LoopTimer(on: loop) { [unowned self] in
-            loop.work(
-                { shim_trim_heap() },
-                completion: { [unowned self] in trimming?.schedule(at: loop.now + Self.trimInterval) })
-        }
-        trimming = timer
-        timer.schedule(at: loop.now + Self.trimInterval)
-    }
-
-    /// How often the heap is trimmed, in nanoseconds.
-    private static let trimInterval: UInt64 = 20_000_000_000
-
     private func sample() {
+        heapTrim.look()
         if loop.descriptorShortages > shortages.count {
             if shortages.until <= loop.now { log.warning("\(Self.shortage)") }
             shortages = (loop.descriptorShortages, loop.now + 60_000_000_000)
