@@ -80,7 +80,7 @@ public struct LinkCounters: Sendable {
     public var drops = DropCounters()
     /// Packets whose header was opened.
     public var packetsReceived: UInt64 = 0
-    /// Packets sealed for sending.
+    /// Packets handed to a socket, with those that its full queue dropped.
     public var packetsSent: UInt64 = 0
     /// Control packets among those received.
     public var controlReceived: UInt64 = 0
