@@ -85,11 +85,13 @@ public final class Links {
 
     deinit { for socket in sockets { socket.close() } }
 
-    /// The system's wall clock in nanoseconds since 1970.
+    /// The system's wall clock in nanoseconds since 1970, at most the year 2554.
     public static func systemClock() -> UInt64 {
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(max(0, time.tv_nsec))
+        let (whole, overflows) = UInt64(max(0, time.tv_sec)).multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, carries) = whole.addingReportingOverflow(UInt64(max(0, time.tv_nsec)))
+        return overflows || carries ? .max : sum
     }
 
     /// The loop's present moment.

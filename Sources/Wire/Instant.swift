@@ -1,4 +1,6 @@
 /// A length of time in nanoseconds; may be negative.
+///
+/// All arithmetic saturates, at some 292 years: a peer or a file may name any time, and none of them may trap.
 public struct TimeSpan: Comparable, Hashable, Sendable {
     /// The length in nanoseconds.
     public var nanoseconds: Int64
@@ -10,13 +12,13 @@ public struct TimeSpan: Comparable, Hashable, Sendable {
     public static let zero = TimeSpan(nanoseconds: 0)
 
     /// `count` microseconds.
-    public static func microseconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: count * 1_000) }
+    public static func microseconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: 1_000) * count }
 
     /// `count` milliseconds.
-    public static func milliseconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: count * 1_000_000) }
+    public static func milliseconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: 1_000_000) * count }
 
     /// `count` seconds.
-    public static func seconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: count * 1_000_000_000) }
+    public static func seconds(_ count: Int64) -> TimeSpan { TimeSpan(nanoseconds: 1_000_000_000) * count }
 
     /// The length in seconds, for display and rates.
     public var inSeconds: Double { Double(nanoseconds) / 1e9 }
@@ -26,12 +28,25 @@ public struct TimeSpan: Comparable, Hashable, Sendable {
 
     /// Whether `a` is the shorter.
     public static func < (a: TimeSpan, b: TimeSpan) -> Bool { a.nanoseconds < b.nanoseconds }
+
     /// Both lengths together.
-    public static func + (a: TimeSpan, b: TimeSpan) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds + b.nanoseconds) }
+    public static func + (a: TimeSpan, b: TimeSpan) -> TimeSpan {
+        let (sum, overflows) = a.nanoseconds.addingReportingOverflow(b.nanoseconds)
+        return TimeSpan(nanoseconds: overflows ? (b.nanoseconds < 0 ? .min : .max) : sum)
+    }
+
     /// What `a` is longer than `b`.
-    public static func - (a: TimeSpan, b: TimeSpan) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds - b.nanoseconds) }
+    public static func - (a: TimeSpan, b: TimeSpan) -> TimeSpan {
+        let (difference, overflows) = a.nanoseconds.subtractingReportingOverflow(b.nanoseconds)
+        return TimeSpan(nanoseconds: overflows ? (b.nanoseconds < 0 ? .max : .min) : difference)
+    }
+
     /// The length `b` times.
-    public static func * (a: TimeSpan, b: Int64) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds * b) }
+    public static func * (a: TimeSpan, b: Int64) -> TimeSpan {
+        let (product, overflows) = a.nanoseconds.multipliedReportingOverflow(by: b)
+        return TimeSpan(nanoseconds: overflows ? ((a.nanoseconds < 0) == (b < 0) ? .max : .min) : product)
+    }
+
     /// One of `b` equal parts, rounded towards zero.
     public static func / (a: TimeSpan, b: Int64) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds / b) }
 }
@@ -50,16 +65,21 @@ public struct Instant: Comparable, Hashable, Sendable {
     /// Whether `a` comes before `b`.
     public static func < (a: Instant, b: Instant) -> Bool { a.nanoseconds < b.nanoseconds }
 
-    /// The moment `span` later; saturates at the clock's zero.
+    /// The moment `span` later; saturates at the clock's zero and at its end.
     public static func + (a: Instant, span: TimeSpan) -> Instant {
-        if span.nanoseconds >= 0 { return Instant(nanoseconds: a.nanoseconds &+ UInt64(span.nanoseconds)) }
+        if span.nanoseconds >= 0 {
+            let (sum, overflows) = a.nanoseconds.addingReportingOverflow(UInt64(span.nanoseconds))
+            return Instant(nanoseconds: overflows ? .max : sum)
+        }
         let back = span.nanoseconds.magnitude
         return Instant(nanoseconds: a.nanoseconds > back ? a.nanoseconds - back : 0)
     }
 
-    /// The time from `b` to `a`.
+    /// The time from `b` to `a`; saturates.
     public static func - (a: Instant, b: Instant) -> TimeSpan {
-        TimeSpan(nanoseconds: Int64(bitPattern: a.nanoseconds &- b.nanoseconds))
+        let difference = Int64(bitPattern: a.nanoseconds &- b.nanoseconds)
+        if (difference < 0) == (a.nanoseconds < b.nanoseconds) { return TimeSpan(nanoseconds: difference) }
+        return TimeSpan(nanoseconds: a.nanoseconds < b.nanoseconds ? .min : .max)
     }
 }
 

@@ -87,6 +87,8 @@ final class Harness {
     let loop: Loop
     let network: LinkNetwork
     var sides: [Side] = []
+    /// The wall clock of the sides made from now on.
+    var wallClock = Links.systemClock
     /// Node ids that count as staked.
     var staked: Set<NodeID> = []
 
@@ -119,7 +121,8 @@ final class Harness {
         change(&configuration)
         let links = try Links(
             on: loop, configuration: configuration, identity: identity,
-            isStaked: { [unowned self] in staked.contains($0) || knows && $0.key == identity?.nodeID })
+            isStaked: { [unowned self] in staked.contains($0) || knows && $0.key == identity?.nodeID },
+            wallClock: wallClock)
         let side = Side(links, identity)
         sides.append(side)
         return side

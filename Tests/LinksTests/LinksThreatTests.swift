@@ -9,6 +9,16 @@ import Wire
 
 /// What strangers can cost a node's links.
 @Suite struct LinksThreatTests {
+    @Test("s08: a node that says it is the year 2554 moves nothing that traps") func clockLie() throws {
+        let harness = try Harness()
+        let victim = try harness.node()
+        harness.wallClock = { .max }
+        let liar = try harness.node()
+        _ = try harness.connect(liar, victim)
+        let error = try #require(victim.links.clockError)
+        #expect(abs(error.inSeconds).isFinite)
+    }
+
     @Test("R5: when clients' links hold too much, the largest ends and the others stay") func memoryOfClients() throws {
         let harness = try Harness()
         let node = try harness.node {

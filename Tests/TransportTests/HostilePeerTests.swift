@@ -53,6 +53,24 @@ struct HostilePeerTests {
         return connection.writePacket(leg: LegID(0), packetNumber: number, into: &raw, now: now)
     }
 
+    @Test func s01_anEndWithoutBytesReservesNothingAndCopiesNothing() {
+        var one = Self.connection()
+        // Three bytes behind a hole take 2 KiB; the end, far behind them, takes none; the next bytes make the ring grow.
+        #expect(Self.deliver(Self.stream(0, at: 100, [1, 2, 3]), to: &one) == .accepted)
+        #expect(Self.deliver(Self.stream(0, at: 200_000, [], fin: true), to: &one, number: 1) == .accepted)
+        #expect(Self.deliver(Self.stream(0, at: 3_000, [4, 5, 6]), to: &one, number: 2) == .accepted)
+        let start = (0..<3_003).map { [1, 2, 3, 4, 5, 6][$0 < 103 ? max(0, $0 - 100) : max(3, $0 - 2_997)] as UInt8 }
+        #expect(Self.deliver(Self.stream(0, at: 0, Array(start[0..<1_000])), to: &one, number: 3) == .accepted)
+        #expect(Self.deliver(Self.stream(0, at: 1_000, Array(start[1_000..<2_000])), to: &one, number: 4) == .accepted)
+        #expect(Self.deliver(Self.stream(0, at: 2_000, Array(start[2_000..<3_000])), to: &one, number: 5) == .accepted)
+        var read: [UInt8] = []
+        while one.withReadable(StreamID(0), { bytes in
+            unsafe bytes.withUnsafeBytes { unsafe read.append(contentsOf: $0) }
+            return bytes.byteCount
+        }) > 0 {}
+        #expect(read == start)
+    }
+
     @Test func dataBeyondTheGrantIsAViolation() {
         var one = Self.connection()
         #expect(Self.deliver(Self.stream(0, at: 256 << 10, [1]), to: &one) == .violation(.flowControl))

@@ -76,14 +76,15 @@ struct ByteRing: ~Copyable {
 
     deinit { unsafe buffer?.deallocate() }
 
-    /// Makes room for `size` bytes, keeping those at `low..<high`.
+    /// Makes room for `size` bytes, keeping those at `low..<high`, which the ring holds: `high - low` is at most `capacity`.
     mutating func reserve(_ size: Int, keeping low: UInt64, _ high: UInt64, pool: inout BytePool) {
         guard size > capacity else { return }
         var larger = BytePool.capacity(for: size)
         if capacity == 0, larger < Int(expected), pool.keeps(Int(expected)) { larger = Int(expected) }
         let target = unsafe pool.take(larger)
         if let old = unsafe buffer {
-            let count = Int(high - low)
+            assert(high >= low && high - low <= UInt64(capacity), "a ring keeps what it holds")
+            let count = high > low ? Int(min(high - low, UInt64(capacity))) : 0
             let from = place(of: low)
             let run = min(count, capacity - from)
             unsafe target.copyMemory(from: old.advanced(by: from), byteCount: run)

@@ -12,6 +12,7 @@ struct RangeSet {
     var isEmpty: Bool { runs.isEmpty }
     var count: Int { runs.count }
     var first: Run? { runs.first }
+    var last: Run? { runs.last }
 
     /// The index of the first run that ends at or after `offset`.
     private func position(_ offset: UInt64) -> Int {

@@ -39,6 +39,9 @@ struct ReceiveHalf: ~Copyable {
         limit = window
     }
 
+    /// The end of the highest byte that the ring holds: `highest` may lie behind it, by an end of the stream that came without bytes.
+    private var written: UInt64 { max(ready, ahead.last?.high ?? 0) }
+
     var memory: Int { ring.capacity + ahead.count * 16 }
     var readable: Int { stopped || resetCode != nil ? 0 : Int(ready - consumed) }
     /// Bytes of credit used up and not consumed, holes included.
@@ -68,7 +71,7 @@ struct ReceiveHalf: ~Copyable {
             guard high > low || frame.fin else { return .accepted(grown: 0, readable: false) }
             if high > low {
                 guard ahead.count < Self.maxRuns || !ahead.wouldAdd(low, high) else { return .tooManyGaps }
-                ring.reserve(Int(high - consumed), keeping: consumed, highest, pool: &pool)
+                ring.reserve(Int(high - consumed), keeping: consumed, written, pool: &pool)
                 ring.write(frame.data, at: low)
                 ahead.insert(low, high)
             }
@@ -78,7 +81,7 @@ struct ReceiveHalf: ~Copyable {
         }
         let before = ready
         if high > ready {
-            ring.reserve(Int(high - consumed), keeping: consumed, highest, pool: &pool)
+            ring.reserve(Int(high - consumed), keeping: consumed, written, pool: &pool)
             ring.write(frame.data.extracting(Int(ready - low)..<frame.data.byteCount), at: ready)
             ready = high
             while let run = ahead.first, run.low <= ready {

@@ -1,0 +1,93 @@
+/// Who holds how many places of a bounded table, and who gives way when it is full (docs/architecture.md, "Shares").
+///
+/// The rule is one for every table that strangers can fill:
+///
+/// 1. No source holds more than `most` places.
+/// 2. While there is room, a source below that gets a place.
+/// 3. When there is none, the source that holds the most gives one up to a source that holds at least two fewer.
+///
+/// So a flood of one source costs only its own places, and of n equal sources each keeps a share of 1/n.
+/// This type counts; the table is its owner's. Every operation takes constant time.
+public struct Shares<Source: Hashable & Sendable>: Sendable {
+    /// What a source that wants a place gets.
+    public enum Admission: Equatable, Sendable {
+        /// A place, which is counted.
+        case granted
+        /// Nothing yet: take one of this source's entries out of the table (and `release` it), then ask again.
+        case makeRoom(Source)
+        /// Nothing: the source has what one source may have.
+        case shareUsed
+        /// Nothing: the table is full, and nobody holds more than the source would.
+        case full
+    }
+
+    /// How many places there are.
+    public let capacity: Int
+    /// How many places one source may hold.
+    public let most: Int
+    /// How many places are taken.
+    public private(set) var count = 0
+    private var held: [Source: Int] = [:]
+    /// The sources that hold n places, at index n.
+    private var levels: [Set<Source>] = [[]]
+
+    /// A table of `capacity` places, of which one source holds `most` at the most.
+    public init(capacity: Int, most: Int) {
+        precondition(capacity > 0 && most > 0, "a table has places")
+        self.capacity = capacity
+        self.most = min(most, capacity)
+    }
+
+    /// How many sources hold a place.
+    public var sources: Int { held.count }
+
+    /// How many places `source` holds.
+    public func places(of source: Source) -> Int { held[source] ?? 0 }
+
+    /// A source that holds as many places as any; nil while all are free.
+    public var largest: Source? { levels[levels.count - 1].first }
+
+    /// Takes a place for `source`, or says why there is none.
+    public mutating func take(for source: Source) -> Admission {
+        let own = places(of: source)
+        guard own < most else { return .shareUsed }
+        if count >= capacity {
+            guard levels.count - 1 >= own + 2, let largest else { return .full }
+            return .makeRoom(largest)
+        }
+        move(source, from: own, to: own + 1)
+        count += 1
+        return .granted
+    }
+
+    /// Gives a place of `source` back; a source that holds none has none to give.
+    public mutating func release(_ source: Source) {
+        let own = places(of: source)
+        guard own > 0 else { return assertionFailure("a place is given back by who holds it") }
+        move(source, from: own, to: own - 1)
+        count -= 1
+    }
+
+    private mutating func move(_ source: Source, from old: Int, to new: Int) {
+        if old > 0 { levels[old].remove(source) }
+        if new == 0 {
+            held[source] = nil
+        } else {
+            held[source] = new
+            if new == levels.count { levels.append([]) }
+            levels[new].insert(source)
+        }
+        while levels.count > 1, levels[levels.count - 1].isEmpty { levels.removeLast() }
+    }
+}
+
+/// Whom an address counts for: an IPv4 address for itself, an IPv6 address for its /56, which is what one subscriber gets.
+public struct AddressShare: Hashable, Sendable {
+    private let key: UInt64
+
+    /// The source that `address` belongs to.
+    public init(_ address: IPAddress) {
+        // No /56 of global addresses begins with 32 zero bits.
+        key = address.v4.map(UInt64.init) ?? address.high & ~0xff
+    }
+}

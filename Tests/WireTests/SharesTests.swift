@@ -1,0 +1,78 @@
+import Testing
+import Wire
+
+/// Places of a bounded table among its sources.
+struct SharesTests {
+    /// Takes a place as the owner of a table does: whoever is largest gives way.
+    private static func take(_ shares: inout Shares<Int>, _ source: Int) -> Bool {
+        switch shares.take(for: source) {
+        case .granted: return true
+        case .makeRoom(let largest):
+            shares.release(largest)
+            return shares.take(for: source) == .granted
+        case .shareUsed, .full: return false
+        }
+    }
+
+    @Test func oneSourceHoldsItsShareAndNoMore() {
+        var shares = Shares<Int>(capacity: 100, most: 10)
+        for _ in 0..<10 { #expect(Self.take(&shares, 1)) }
+        #expect(shares.take(for: 1) == .shareUsed)
+        #expect(shares.count == 10)
+    }
+
+    @Test(arguments: [1, 20, 1_000]) func aNewcomerGetsAPlaceWhileAFloodLasts(sources: Int) {
+        var shares = Shares<Int>(capacity: 512, most: 512)
+        for round in 0..<20_000 { _ = Self.take(&shares, round % sources) }
+        #expect(shares.count == 512)
+        // With fewer sources than places the newcomer gets one of the largest's; with more, all have one, and it waits for one to end.
+        #expect(Self.take(&shares, -1) == (sources < 512))
+    }
+
+    @Test func equalSourcesHaveEqualShares() {
+        var shares = Shares<Int>(capacity: 64, most: 64)
+        for _ in 0..<64 { #expect(Self.take(&shares, 0)) }
+        for round in 0..<1_000 { _ = Self.take(&shares, round % 4) }
+        for source in 0..<4 { #expect(shares.places(of: source) == 16) }
+        #expect(shares.count == 64)
+    }
+
+    @Test(arguments: 1...20 as ClosedRange<UInt64>) func countsAgreeWithASlowVersion(seed: UInt64) {
+        var state = seed
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % bound
+        }
+        var shares = Shares<Int>(capacity: 40, most: 15)
+        var table: [Int] = []
+        for _ in 0..<5_000 {
+            let source = random(9)
+            if random(3) == 0, let place = table.firstIndex(of: source) {
+                table.remove(at: place)
+                shares.release(source)
+            } else {
+                let own = table.count { $0 == source }
+                let most = (0..<9).map { each in table.count { $0 == each } }.max() ?? 0
+                switch shares.take(for: source) {
+                case .granted:
+                    #expect(own < 15 && table.count < 40)
+                    table.append(source)
+                case .makeRoom(let largest):
+                    #expect(table.count == 40 && table.count { $0 == largest } == most && most >= own + 2)
+                case .shareUsed: #expect(own == 15)
+                case .full: #expect(table.count == 40 && most < own + 2)
+                }
+            }
+            #expect(shares.count == table.count)
+            #expect(shares.places(of: source) == table.count { $0 == source })
+        }
+    }
+
+    @Test func addressesCountForTheirSubscriber() throws {
+        func share(_ text: String) throws -> AddressShare { AddressShare(try #require(IPAddress(text))) }
+        #expect(try share("192.0.2.1") != share("192.0.2.2"))
+        #expect(try share("2001:db8:0:100::1") == share("2001:db8:0:1ff:ffff::2"))
+        #expect(try share("2001:db8:0:100::1") != share("2001:db8:0:200::1"))
+        #expect(try share("::ffff:192.0.2.1") == share("192.0.2.1"))
+    }
+}
