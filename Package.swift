@@ -175,7 +175,9 @@ if let chosen = Context.environment["TUNIC_TESTS"] {
     var needed: Set<String> = []
     var open = chosen.split(separator: " ").map(String.init)
     while let name = open.popLast() {
-        guard needed.insert(name).inserted, let target = package.targets.first(where: { $0.name == name }) else { continue }
+        guard needed.insert(name).inserted, let target = package.targets.first(where: { $0.name == name }) else {
+            continue
+        }
         for dependency in target.dependencies {
             if case .byNameItem(let name, _) = dependency { open.append(name) }
             if case .targetItem(let name, _) = dependency { open.append(name) }

@@ -64,10 +64,13 @@ struct HostilePeerTests {
         #expect(Self.deliver(Self.stream(0, at: 1_000, Array(start[1_000..<2_000])), to: &one, number: 4) == .accepted)
         #expect(Self.deliver(Self.stream(0, at: 2_000, Array(start[2_000..<3_000])), to: &one, number: 5) == .accepted)
         var read: [UInt8] = []
-        while one.withReadable(StreamID(0), { bytes in
-            unsafe bytes.withUnsafeBytes { unsafe read.append(contentsOf: $0) }
-            return bytes.byteCount
-        }) > 0 {}
+        while one.withReadable(
+            StreamID(0),
+            { bytes in
+                unsafe bytes.withUnsafeBytes { unsafe read.append(contentsOf: $0) }
+                return bytes.byteCount
+            }) > 0
+        {}
         #expect(read == start)
     }
 
