@@ -26,9 +26,9 @@ public final class Resolver {
         /// Nanoseconds after which a query fails.
         public var timeout: UInt64 = 10_000_000_000
         /// Queries that may be under way at a time.
-        public var maximumQueries = 256
+        public var maximumQueries = 8_192
 
-        /// The system's servers, 10 seconds, 256 queries.
+        /// The system's servers, 10 seconds, 8,192 queries.
         public init() {}
     }
 
@@ -93,6 +93,8 @@ public final class Resolver {
     /// Queries that c-ares still works on, cancelled and late ones included.
     private var running = 0
     private var nextNumber = UInt64(0)
+    /// No query below this number is pending.
+    private var oldest: UInt64 = 0
     /// Inside of c-ares, callbacks wait.
     private var isProcessing = false
 
@@ -280,8 +282,18 @@ public final class Resolver {
         answered = []
         for (number, found) in answers { pending.removeValue(forKey: number)?.wanted.tell(found) }
         let now = loop.now
-        let late = pending.filter { $0.value.deadline <= now }.map(\.key).sorted()
-        for number in late { pending.removeValue(forKey: number)?.wanted.tell(.none(.timedOut)) }
+        while let first = firstPending, first.deadline <= now {
+            pending.removeValue(forKey: first.number)?.wanted.tell(.none(.timedOut))
+        }
+    }
+
+    /// The query that has waited longest: all may take equally long, so numbers are in the order of their deadlines.
+    private var firstPending: (number: UInt64, deadline: UInt64)? {
+        while oldest < nextNumber {
+            if let query = pending[oldest] { return (oldest, query.deadline) }
+            oldest += 1
+        }
+        return nil
     }
 
     /// Sets the timer for what c-ares wants, for the first deadline, or at once when answers wait.
@@ -291,7 +303,7 @@ public final class Resolver {
             timer?.schedule(at: loop.now)
             return
         }
-        var deadline = pending.values.lazy.map(\.deadline).min() ?? .max
+        var deadline = firstPending?.deadline ?? .max
         var interval = timeval()
         if unsafe ares_timeout(channel, nil, &interval) != nil {
             let wait = UInt64(max(interval.tv_sec, 0)) * 1_000_000_000 + UInt64(max(interval.tv_usec, 0)) * 1000

@@ -45,9 +45,10 @@ public struct BuildResponder: ~Copyable {
 
     /// Opens the first of the four records of a BUILD message and peels the others.
     ///
-    /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange; limits on builds stand before it.
+    /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange; limits on builds stand before it. `link` is the one that
+    /// the message came over.
     public mutating func open(
-        _ records: RawSpan, time: UnixTime, now: Instant, source: BuildSource = .system
+        _ records: RawSpan, from link: UInt32, time: UnixTime, now: Instant, source: BuildSource = .system
     ) -> BuildOutcome {
         guard records.byteCount == BuildMessage.recordsSize else { return .unreadable(.size) }
         let keyID = unsafe UInt64(littleEndian: records.unsafeLoadUnaligned(as: UInt64.self))
@@ -73,7 +74,7 @@ public struct BuildResponder: ~Copyable {
         let isTimely = BuildMessage.isValid(units: body.timeUnits, at: time)
         var isFull = false
         if isTimely {
-            switch cache.enter(record, now: now) {
+            switch cache.enter(record, from: link, now: now) {
             case .new: break
             case .replayed: return .unreadable(.replayed)
             case .full: isFull = true

@@ -15,8 +15,7 @@ extension ForwardingTable {
             let hop = unsafe pathPointer(index)
             guard unsafe hop.pointee.isReady else { continue }
             let path = handle(index)
-            // Both only grow, and one of them does with each packet but the first towards the exit, which is answered.
-            let passed = unsafe hop.pointee.layers.opener.highest &+ hop.pointee.layers.sealer.nextNumber
+            let passed = unsafe hop.pointee.passing
             if marks[path] == passed { quiet.append(path) }
             present[path] = passed
         }

@@ -68,7 +68,12 @@ struct HopState: ~Copyable {
     let expires: Instant
     /// When the path goes if no answer has come.
     let mustAnswerBy: Instant
+    /// What had passed when the table last looked, and since when nothing has.
+    var passed: UInt64 = 0
+    var quietSince: Instant
 
+    /// A number that grows with each packet but the first towards the exit, which is answered.
+    var passing: UInt64 { layers.opener.highest &+ layers.sealer.nextNumber }
     @inlinable var isTerminal: Bool { slot == Packet.slotCount }
     @inlinable var isReady: Bool { isTerminal || next.pathID != 0 }
 }
@@ -112,8 +117,10 @@ struct HopState: ~Copyable {
     /// How many places the table has for paths; a sweep over all of them goes round once.
     public private(set) var capacity = 0
     private var freePaths: [UInt32] = []
-    /// The places of the paths on each link, and how many of them it asked for.
-    private var links: [UInt32: (paths: Set<UInt32>, asked: Int)] = [:]
+    /// The places of the paths on each link.
+    private var links: [UInt32: Set<UInt32>] = [:]
+    /// How many paths each link has asked for, and which has most.
+    private var shares: Shares<UInt32>
     private var sweepCursor = 0
     /// How many paths the table holds.
     public private(set) var count = 0
@@ -124,6 +131,7 @@ struct HopState: ~Copyable {
         self.worker = worker
         self.maximumPaths = maximumPaths
         self.answerTime = answerTime
+        shares = Shares(capacity: maximumPaths, most: maximumPaths)
         let chunks = (maximumPaths + Self.pathsPerChunk - 1) / Self.pathsPerChunk
         unsafe idChunks = .allocate(capacity: Int(Self.maximumIDs) / Self.idsPerChunk)
         unsafe pathChunks = .allocate(capacity: chunks)
@@ -153,7 +161,7 @@ struct HopState: ~Copyable {
     ) throws(ForwardingTableError) -> PathHandle {
         precondition((keys.slot == Packet.slotCount) == (nextLink == nil), "the terminal alone has no next hop")
         guard count < maximumPaths else { throw .full }
-        guard links[previous.link]?.asked ?? 0 < linkLimit else { throw .linkFull }
+        guard pathsAsked(by: previous.link) < linkLimit else { throw .linkFull }
         if freePaths.isEmpty { addPathChunk() }
         let index = freePaths.removeLast()
         let forwardPlace = takeID(link: previous.link, target: index << 1)
@@ -162,14 +170,14 @@ struct HopState: ~Copyable {
         let state = HopState(
             slot: slot, layers: keys.hopEnds(now: now), previous: previous,
             next: PathEnd(link: nextLink ?? 0, pathID: 0), forwardPlace: forwardPlace, backwardPlace: backwardPlace,
-            expires: now + Self.lifetime, mustAnswerBy: now + answerTime)
+            expires: now + Self.lifetime, mustAnswerBy: now + answerTime, quietSince: now)
         let pointer = unsafe pathPointer(index)
         unsafe pointer.initialize(to: state)
         let generation = enterNextGeneration(index)
         count += 1
-        links[previous.link, default: ([], 0)].paths.insert(index)
-        links[previous.link, default: ([], 0)].asked += 1
-        if let nextLink { links[nextLink, default: ([], 0)].paths.insert(index) }
+        _ = shares.take(for: previous.link)
+        links[previous.link, default: []].insert(index)
+        if let nextLink { links[nextLink, default: []].insert(index) }
         return PathHandle(index: index, generation: generation)
     }
 
@@ -212,17 +220,18 @@ struct HopState: ~Copyable {
         freePaths.append(path.index)
         count -= 1
         release(id: state.forwardPlace)
-        leave(state.previous.link, path.index, asked: true)
+        shares.release(state.previous.link)
+        leave(state.previous.link, path.index)
         if !state.isTerminal {
             release(id: state.backwardPlace)
-            leave(state.next.link, path.index, asked: false)
+            leave(state.next.link, path.index)
         }
         return RemovedPath(path: path, previous: state.previous, next: state.isTerminal ? nil : state.next)
     }
 
     /// Removes all paths of a link that is gone.
     public mutating func removeAll(link: UInt32) -> [RemovedPath] {
-        guard let paths = links[link]?.paths else { return [] }
+        guard let paths = links[link] else { return [] }
         var removed: [RemovedPath] = []
         removed.reserveCapacity(paths.count)
         for index in paths {
@@ -232,18 +241,28 @@ struct HopState: ~Copyable {
     }
 
     /// Looks at the next `limit` places, wipes keys whose time is over, and removes paths that have expired or were
-    /// never answered; to be called every second with a limit that goes round in a few seconds.
-    public mutating func sweep(now: Instant, limit: Int) -> [RemovedPath] {
+    /// never answered, and while the table is more than half full those over which nothing passes but for which `isNeeded` says so; to
+    /// be called every second with a limit that goes round in a few seconds.
+    public mutating func sweep(
+        now: Instant, limit: Int, isNeeded: (PathHandle) -> Bool = { _ in false }
+    ) -> [RemovedPath] {
         var removed: [RemovedPath] = []
+        let isCrowded = count > maximumPaths / 2
         for _ in 0..<min(limit, capacity) {
             if sweepCursor >= capacity { sweepCursor = 0 }
             let index = UInt32(sweepCursor)
             sweepCursor += 1
             guard isLive(index) else { continue }
             let pointer = unsafe pathPointer(index)
+            let passing = unsafe pointer.pointee.passing
+            if unsafe passing != pointer.pointee.passed {
+                unsafe pointer.pointee.passed = passing
+                unsafe pointer.pointee.quietSince = now
+            }
             let isOver =
                 unsafe now >= pointer.pointee.expires
                 || (!pointer.pointee.isReady && now >= pointer.pointee.mustAnswerBy)
+                || (isCrowded && now - pointer.pointee.quietSince >= Self.quietLimit && !isNeeded(handle(index)))
             if isOver {
                 if let path = remove(handle(index)) {
                     removed.append(path)
@@ -256,7 +275,36 @@ struct HopState: ~Copyable {
     }
 
     /// How many paths `link` has asked for.
-    public func pathsAsked(by link: UInt32) -> Int { links[link]?.asked ?? 0 }
+    public func pathsAsked(by link: UInt32) -> Int { shares.places(of: link) }
+
+    /// The path that gives way to a new one of `link` when the table is full: of the link that asked for most, the one over which nothing
+    /// has passed for longest among some; nil when that has not been long.
+    ///
+    /// A link that asked for as many as any gives way to itself.
+    public func pathToReplace(for link: UInt32, now: Instant) -> PathHandle? {
+        guard let largest = shares.largest else { return nil }
+        let loser = pathsAsked(by: largest) >= pathsAsked(by: link) + 2 ? largest : link
+        guard let paths = links[loser] else { return nil }
+        var quietest: (index: UInt32, since: Instant)?
+        var looked = 0
+        for index in paths {
+            let path = unsafe pathPointer(index)
+            guard unsafe path.pointee.previous.link == loser else { continue }
+            let since = unsafe path.pointee.quietSince
+            if quietest.map({ since < $0.since }) ?? true { quietest = (index, since) }
+            looked += 1
+            if looked == Self.replacementSample { break }
+        }
+        guard let quietest, now - quietest.since >= Self.replaceable else { return nil }
+        return handle(quietest.index)
+    }
+
+    /// How many paths are looked at for the one that gives way.
+    private static let replacementSample = 64
+    /// For how long nothing must have passed over a path that gives way to another.
+    public static let replaceable = TimeSpan.seconds(10)
+    /// For how long nothing may pass over a path while the table is more than half full.
+    public static let quietLimit = TimeSpan.seconds(60)
 
     // MARK: Finding
 
@@ -329,12 +377,10 @@ struct HopState: ~Copyable {
         freeIDs.append(place)
     }
 
-    private mutating func leave(_ link: UInt32, _ index: UInt32, asked: Bool) {
-        guard var entry = links.removeValue(forKey: link) else { return }
-        if asked { entry.asked -= 1 }
-        // A path whose both ends are on one link stays in its set until the second end leaves; removing twice is harmless.
-        entry.paths.remove(index)
-        if !entry.paths.isEmpty || entry.asked > 0 { links[link] = entry }
+    private mutating func leave(_ link: UInt32, _ index: UInt32) {
+        // A path may have both ends on one link; removing it twice is harmless.
+        links[link]?.remove(index)
+        if links[link]?.isEmpty == true { links[link] = nil }
     }
 
     private mutating func addIDChunk() {

@@ -17,8 +17,11 @@ final class PathService: PacketHandler {
     private let limits: NetworkLimits
     private var table: ForwardingTable
     private var responder: BuildResponder
-    private var allBuilds: RateLimit
+    /// What all links may ask for together, with a part for each.
+    private var allBuilds: SharedRate<LinkID>
     private var linkBuilds: [LinkID: RateLimit] = [:]
+    /// What a link to the next hop takes, with a part for each link that asks for it.
+    private var onwardBuilds: [LinkID: SharedRate<LinkID>] = [:]
     /// Drops by reason.
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
     private(set) var builds: UInt64 = 0
@@ -43,7 +46,7 @@ final class PathService: PacketHandler {
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)))
         responder = BuildResponder(
             network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(now: now))
-        allBuilds = RateLimit(
+        allBuilds = SharedRate(
             perSecond: network.limits.buildsPerSecond, burst: network.limits.buildsPerSecond, now: now)
     }
 
@@ -168,13 +171,13 @@ final class PathService: PacketHandler {
             isNode
             ? RateLimit(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
             : RateLimit(perSecond: limits.clientBuildsPerSecond, burst: limits.clientBuildBurst, now: now)
-        guard linkBuilds[link, default: linkRate].take(now), allBuilds.take(now) else {
+        guard linkBuilds[link, default: linkRate].take(now), allBuilds.take(link, now) else {
             return reset(answer, "rate")
         }
         guard let message = PathMessage(body, recordsSize: BuildMessage.recordsSize) else {
             return reset(answer, "malformed")
         }
-        switch responder.open(message.records.rawSpan, time: clock(), now: now) {
+        switch responder.open(message.records.rawSpan, from: link.rawValue, time: clock(), now: now) {
         case .unreadable(let fault): reset(answer, "\(fault)")
         case .refuse(let status, let reply): refuse(status, reply, answer)
         case .terminal(let keys, let reply, let secrets):
@@ -203,6 +206,10 @@ final class PathService: PacketHandler {
     ) -> PathHandle? {
         let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
         let previous = PathEnd(link: link.rawValue, pathID: pathID)
+        if table.count >= limits.paths {
+            guard let replaced = table.pathToReplace(for: link.rawValue, now: now) else { return nil }
+            end(replaced)
+        }
         guard
             let path = try? table.insert(
                 keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, now: now)
@@ -216,6 +223,10 @@ final class PathService: PacketHandler {
     private func extend(_ build: PendingBuild, over next: LinkID?) {
         guard let next else { return build.refuse(.nextHopUnreachable, self) }
         guard links.peer(of: build.previous) != nil else { return }
+        let rate = SharedRate<LinkID>(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
+        guard onwardBuilds[next, default: rate].take(build.previous, now) else {
+            return build.refuse(.overloaded, self)
+        }
         guard let keys = build.takeKeys(),
             let path = insert(keys, build.previous, build.previousID, next: next, isNode: build.isNode, now)
         else { return build.refuse(.overloaded, self) }
@@ -272,6 +283,7 @@ final class PathService: PacketHandler {
     /// Ends all paths of a link that is gone.
     func linkEnded(_ link: LinkID) {
         linkBuilds[link] = nil
+        onwardBuilds[link] = nil
         for removed in table.removeAll(link: link.rawValue) {
             release(removed)
             tell(removed, except: link)
@@ -280,7 +292,8 @@ final class PathService: PacketHandler {
 
     /// Ends paths whose time is over; to be called every second.
     func sweep() {
-        for removed in table.sweep(now: now, limit: max(1024, table.capacity / 4)) {
+        let removed = table.sweep(now: now, limit: max(1024, table.capacity / 4)) { [exit] in exit?.needs($0) ?? false }
+        for removed in removed {
             release(removed)
             tell(removed, except: nil)
         }

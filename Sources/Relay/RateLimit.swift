@@ -15,12 +15,55 @@ struct RateLimit {
         last = now
     }
 
-    /// Takes a token if there is one.
-    mutating func take(_ now: Instant) -> Bool {
+    /// How many tokens there are.
+    mutating func level(_ now: Instant) -> Double {
         tokens = min(burst, tokens + (now - last).inSeconds * perSecond)
         last = now
+        return tokens
+    }
+
+    /// Takes a token if there is one.
+    mutating func take(_ now: Instant) -> Bool {
+        _ = level(now)
         guard tokens >= 1 else { return false }
         tokens -= 1
+        return true
+    }
+}
+
+/// A token bucket that several sources take from: while it is less than half full, each may have an equal part of the rate.
+struct SharedRate<Source: Hashable> {
+    private static var window: TimeSpan { .seconds(1) }
+
+    private let perSecond: Int
+    private let burst: Int
+    private var bucket: RateLimit
+    private var since: Instant
+    /// What each source took since then.
+    private var taken: [Source: Int] = [:]
+    /// How many sources took something in the window before.
+    private var sourcesBefore = 0
+
+    /// A full bucket.
+    init(perSecond: Int, burst: Int, now: Instant) {
+        self.perSecond = perSecond
+        self.burst = burst
+        bucket = RateLimit(perSecond: perSecond, burst: burst, now: now)
+        since = now
+    }
+
+    /// Takes a token for `source` if there is one for it.
+    mutating func take(_ source: Source, _ now: Instant) -> Bool {
+        if now - since >= Self.window {
+            sourcesBefore = now - since >= Self.window * 2 ? 0 : taken.count
+            taken.removeAll(keepingCapacity: true)
+            since = now
+        }
+        let own = taken[source] ?? 0
+        let share = max(1, perSecond / max(1, sourcesBefore, taken.count))
+        if own >= share, bucket.level(now) * 2 < Double(burst) { return false }
+        guard bucket.take(now) else { return false }
+        taken[source] = own + 1
         return true
     }
 }

@@ -144,7 +144,9 @@ public final class Relay {
             policy: ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules),
             resolvers: configuration.exitResolvers)
         rateGate = RateGate(links: links, loop: loop, packetSize: network.packetSize)
-        exit = Exit(turn: turn, gate: gate, network: network, paths: paths, rateGate: rateGate)
+        exit = Exit(
+            turn: turn, gate: gate, network: network, paths: paths, rateGate: rateGate,
+            sessionLimit: configuration.exitSessions)
         watching = try Watching(
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
             log: log)

@@ -24,6 +24,9 @@ public struct RelayConfiguration: Sendable {
     /// How long a drain waits for paths and streams to end by themselves.
     public var drainLimit = TimeSpan.seconds(30)
 
+    /// How many sessions an exit serves at once.
+    var exitSessions = Exit.sessionLimit
+
     /// The defaults, listening on `listen`.
     public init(listen: [Endpoint]) { self.listen = listen }
 }

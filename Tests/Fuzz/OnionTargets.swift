@@ -21,7 +21,7 @@ private final class Node: @unchecked Sendable {
     var target: HopTarget { HopTarget(node: id, onionKey: onionKey, suite: .chacha20poly1305) }
 
     func open(_ records: [UInt8]) -> BuildOutcome {
-        responder.open(records.rawSpan, time: wallClock, now: start)
+        responder.open(records.rawSpan, from: 0, time: wallClock, now: start)
     }
 }
 

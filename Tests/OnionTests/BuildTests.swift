@@ -99,7 +99,7 @@ import Wire
     }
 
     private func fault(_ node: ChainNode, _ records: [UInt8], now: Instant) -> BuildFault? {
-        let outcome = node.responder.open(records.rawSpan, time: testTime, now: now)
+        let outcome = node.responder.open(records.rawSpan, from: 0, time: testTime, now: now)
         switch consume outcome {
         case .unreadable(let fault): return fault
         case .refuse: return nil
@@ -109,8 +109,11 @@ import Wire
     }
 
     private func enter(
-        _ cache: inout BuildReplayCache, _ record: [UInt8], _ now: Instant
-    ) -> BuildReplayCache.Entry { cache.enter(record.rawSpan, now: now) }
+        _ cache: inout BuildReplayCache, _ record: [UInt8], _ now: Instant, from link: UInt32? = nil
+    ) -> BuildReplayCache.Entry {
+        // Each record over a link of its own, unless a test names one.
+        cache.enter(record.rawSpan, from: link ?? UInt32(record[0]), now: now)
+    }
 
     private func decode(_ bytes: [UInt8]) throws -> BuildBody { try BuildBody(decoding: bytes.rawSpan) }
 
@@ -129,6 +132,22 @@ import Wire
         #expect(cache.count == 4)
         #expect(enter(&cache, records[0], at(20_000)) == .new)
         #expect(cache.count == 1)
+    }
+
+    @Test func s17_aFloodOverOneLinkClosesThatLinkAlone() {
+        var cache = BuildReplayCache(limit: 1_000, now: at(0))
+        func record(_ number: Int) -> [UInt8] { [UInt8(number & 255), UInt8(number >> 8 & 255), UInt8(number >> 16)] }
+        var taken = 0
+        for number in 0..<10_000 where enter(&cache, record(number), at(1), from: 7) == .new { taken += 1 }
+        #expect(taken == 250)
+        #expect(enter(&cache, record(20_000), at(1), from: 7) == .full)
+        #expect(enter(&cache, record(20_001), at(1), from: 8) == .new)
+        #expect(enter(&cache, record(20_001), at(1), from: 7) == .replayed)
+    }
+
+    @Test func s17_aGenerationTakesAllBuildsThatANodeAnswers() {
+        // 1,000 a second from many links, as many as the limits let through, and a new link at the end.
+        #expect(Double(BuildReplayCache.defaultLimit) > 1_000 * BuildReplayCache.generation.inSeconds)
     }
 
     @Test func aTimeIsValidWithinTwoUnits() throws {

@@ -96,7 +96,7 @@ final class Chain {
         onRecords(index, &records)
         let node = nodes[index]
         node.seenRecords = records
-        let outcome = node.responder.open(records.rawSpan, time: time, now: now)
+        let outcome = node.responder.open(records.rawSpan, from: 0, time: time, now: now)
         let previous = PathEnd(link: UInt32(100 + index), pathID: pathID)
         var reply: [UInt8]
         var answerID: UInt64 = 0

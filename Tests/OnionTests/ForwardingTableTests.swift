@@ -42,6 +42,42 @@ import Wire
         #expect(table.pathsAsked(by: 6) == 5)
     }
 
+    @Test func s17_aFullTableTakesFromTheLinkThatAskedForMost() throws {
+        var table = ForwardingTable(maximumPaths: 100)
+        for _ in 0..<98 { try add(&table, from: 1) }
+        let own = try add(&table, from: 2)
+        try add(&table, from: 3)
+        // What was used a moment ago stays.
+        let early = table.pathToReplace(for: 2, now: at(9))
+        #expect(early == nil)
+        let candidate = table.pathToReplace(for: 2, now: at(10))
+        let loser = try #require(candidate)
+        let removed = table.remove(loser)
+        #expect(removed?.previous.link == 1)
+        #expect(own != loser)
+        try add(&table, from: 2, now: at(10))
+        // A link that has as many as any other gives way to itself.
+        let other = table.pathToReplace(for: 1, now: at(11))
+        let next = try #require(other)
+        let last = table.remove(next)
+        #expect(last?.previous.link == 1)
+    }
+
+    @Test func s17_pathsOverWhichNothingPassesGoWhenTheTableIsHalfFull() throws {
+        var table = ForwardingTable(maximumPaths: 100)
+        for _ in 0..<50 {
+            let path = try add(&table)
+            let isConnected = table.connect(path, nextPathID: 9)
+            #expect(isConnected)
+        }
+        let early = table.sweep(now: at(100), limit: 1_000)
+        #expect(early == [])
+        let needed = try add(&table, slot: 4, to: nil, now: at(100))
+        let gone = table.sweep(now: at(160), limit: 1_000) { $0 == needed }
+        #expect(gone.count == 50)
+        #expect(table.count == 1)
+    }
+
     @Test func r3_unansweredPathsGoAfter30SecondsAndAllAfter1200() throws {
         var table = ForwardingTable(maximumPaths: 100)
         let open = try add(&table)

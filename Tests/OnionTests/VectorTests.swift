@@ -137,7 +137,7 @@ import Wire
         var responder = BuildResponder(
             network: network, node: targets[hop].node, keys: OnionKeys(pairs[hop], now: at(0)),
             cache: BuildReplayCache(now: at(0)))
-        let outcome = responder.open(records.rawSpan, time: time, now: at(0), source: source)
+        let outcome = responder.open(records.rawSpan, from: 0, time: time, now: at(0), source: source)
         switch consume outcome {
         case .terminal(let keys, let reply, let secrets):
             #expect([UInt8](copying: secrets.session.bytes) == (try file("session secret")))

@@ -24,7 +24,7 @@ final class RelayHarness {
     private let quiet = Quiet()
     private var clients: [TestClient] = []
 
-    init(exit: Bool = false, _ change: (inout NetworkFile) -> Void = { _ in }) throws {
+    init(exit: Bool = false, sessions: Int? = nil, _ change: (inout NetworkFile) -> Void = { _ in }) throws {
         loop = try Loop()
         let seeds = [SecureRandom.bytes(32), SecureRandom.bytes(32)]
         func key(_ number: Int) -> SigningKey {
@@ -50,6 +50,7 @@ final class RelayHarness {
         network = file
         var configuration = RelayConfiguration(listen: [Endpoint("127.0.0.1:0")!])
         configuration.isExit = exit
+        if let sessions { configuration.exitSessions = sessions }
         configuration.exitAllowed = [CIDR("127.0.0.0/8")!]
         relay = try Relay(
             loop: loop, network: file, configuration: configuration, identity: key(0), store: nil,

@@ -1,5 +1,6 @@
 import Directory
 import EventLoop
+import Onion
 import Testing
 import Transport
 import Wire
@@ -66,6 +67,90 @@ import Wire
         #expect(paths(try results(harness, clients, 4)) == 4)
         #expect(harness.relay.status.paths == 4)
         #expect(harness.relay.status.refusals["overloaded"] == 4)
+    }
+
+    @Test("s17: while builds are scarce each link gets its part", arguments: [1, 20, 1_000]) func partsOfBuilds(
+        flood: Int
+    ) {
+        let start = Instant(nanoseconds: 1)
+        var rate = SharedRate<Int>(perSecond: 1_000, burst: 1_000, now: start)
+        var served = 0
+        for millisecond in 0..<10_000 as Range<Int64> {
+            let now = start + .milliseconds(millisecond)
+            for request in 0..<3 { _ = rate.take((Int(millisecond) * 3 + request) % flood, now) }
+            // The newcomer asks twice a second, as a client that begins does.
+            if millisecond % 500 == 499, rate.take(-1, now) { served += 1 }
+        }
+        #expect(served >= 9)
+    }
+
+    @Test("s17: what a link uses of the way to the next hop is not taken from other links") func onwardBuilds() {
+        let start = Instant(nanoseconds: 1)
+        var rate = SharedRate<Int>(perSecond: 200, burst: 1_000, now: start)
+        var (flood, honest) = (0, 0)
+        for millisecond in 0..<20_000 as Range<Int64> {
+            let now = start + .milliseconds(millisecond)
+            if rate.take(0, now) { flood += 1 }
+            if millisecond % 100 == 0, rate.take(1, now) { honest += 1 }
+        }
+        #expect(honest == 200)
+        #expect(flood > 3_000)
+    }
+
+    /// Sends the first packet of a session over a new path.
+    private func beginSession(_ client: TestClient) throws {
+        guard case .path = try client.build() else {
+            Issue.record("no path")
+            return
+        }
+        client.sendRaw(LegHello(leg: 0, kind: .newSession).encoded)
+    }
+
+    @Test("s14: when an exit is full of sessions the link with most gives up its oldest idle one") func sessionsOfAll()
+        throws
+    {
+        let harness = try RelayHarness(exit: true, sessions: 4)
+        let flood = try harness.client()
+        for number in 1...4 {
+            try beginSession(flood)
+            #expect(harness.run { harness.relay.status.sessions == number })
+        }
+        let first = PathID.make(worker: 0, index: PathID.clientBit, random: PathID.random(of: flood.pathID) - 3)
+        let honest = try harness.client()
+        try beginSession(honest)
+        #expect(harness.run { harness.relay.exit.sessionCount == 4 && flood.destroyed.count == 1 })
+        #expect(flood.destroyed == [first])
+        #expect(honest.destroyed.isEmpty)
+        // The flood has no more than the others then: its next session gets no place, and it is told.
+        let other = try harness.client()
+        try beginSession(other)
+        #expect(harness.run { flood.destroyed.count == 2 })
+        try beginSession(flood)
+        #expect(harness.run { flood.destroyed.count == 3 })
+        #expect(flood.destroyed.last == flood.pathID)
+        #expect(honest.destroyed.isEmpty && other.destroyed.isEmpty)
+    }
+
+    @Test("s14: an exit that is full of sessions with streams lets a new link in") func busySessions() throws {
+        let harness = try RelayHarness(exit: true, sessions: 2)
+        var accepted: [ByteStream] = []
+        let listener = try StreamListener.tcp(on: harness.loop, address: .loopbackIPv4(port: 0)) { accepted.append($0) }
+        defer { listener.close() }
+        let destination = Endpoint(try #require(listener.localAddress))
+        let flood = try harness.client()
+        for _ in 0..<2 {
+            guard case .path = try flood.build() else { return }
+            flood.connection = Connection(role: .initiator, seed: 5)
+            flood.beginSession()
+            #expect(try flood.open(destination) == .ok)
+        }
+        let honest = try harness.client()
+        _ = try honest.build()
+        honest.beginSession()
+        #expect(try honest.open(destination) == .ok)
+        #expect(harness.run { flood.destroyed.count == 1 })
+        #expect(harness.relay.exit.sessionCount == 2)
+        for stream in accepted { stream.close() }
     }
 
     @Test("R3: a path that the next hop never answers is forgotten when its time is over") func halfOpenPath() throws {

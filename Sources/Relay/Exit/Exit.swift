@@ -13,7 +13,7 @@ final class Exit: SessionOwner {
     static let legless = TimeSpan.seconds(60)
     /// How many sessions there may be.
     static let sessionLimit = 20_000
-    /// How many paths to unknown sessions are ended each second.
+    /// How many paths whose session is not here are ended each second.
     static let orphanLimit = 1_024
 
     /// A path that ends here.
@@ -62,9 +62,14 @@ final class Exit: SessionOwner {
     private let payloadSize: Int
     private var legs: [PathHandle: Leg] = [:]
     private var sessions: [[UInt8]: ExitSession] = [:]
+    /// Who has how many of them: each link over which their first paths came has a share. A session with streams is busy.
+    private var places: SharedTable<UInt32, [UInt8]>
+    /// Sessions that gave their places to others, to be ended outside of the packet path.
+    private var replaced: [ExitSession] = []
+    private var replacedTimer: LoopTimer?
     private var owners: [ObjectIdentifier: ExitSession] = [:]
-    /// Paths that were to join a session that is not here, to be ended with the next sweep: a client whose exit was started
-    /// anew learns so that it must begin again.
+    /// Paths whose session is not here, to be ended with the next sweep: a client whose exit was started anew, or has no place for it,
+    /// learns so that it must begin again.
     private var orphans: [PathHandle] = []
     private let paths: PathService
     /// Says when the relay's rate lets sessions send.
@@ -75,14 +80,19 @@ final class Exit: SessionOwner {
     private var withTurn: [ExitSession] = []
 
     /// An exit whose sessions take their turns in `turn`, whose paths are `paths`', and which keeps to `rateGate`.
-    init(turn: SessionTurn, gate: ExitGate, network: NetworkFile, paths: PathService, rateGate: RateGate) {
+    init(
+        turn: SessionTurn, gate: ExitGate, network: NetworkFile, paths: PathService, rateGate: RateGate,
+        sessionLimit: Int = Exit.sessionLimit
+    ) {
         self.turn = turn
+        places = SharedTable(capacity: sessionLimit, most: sessionLimit)
         self.gate = gate
         self.paths = paths
         self.rateGate = rateGate
         limits = network.limits
         payloadSize = network.packetSize - Packet.payloadOffset
         rateGate.onOpen = { [unowned self] in goOn() }
+        replacedTimer = LoopTimer(on: turn.loop) { [weak self] in self?.endReplaced() }
     }
 
     /// How many sessions there are.
@@ -93,7 +103,7 @@ final class Exit: SessionOwner {
     /// How many paths end here.
     var pathCount: Int { legs.count }
     /// How many UDP associations there are.
-    var associationCount: Int { gate.associations }
+    var associationCount: Int { gate.associations.count }
 
     /// What all sessions together hold in memory, in bytes.
     var memoryUse: Int { sessions.values.reduce(0) { $0 + $1.session.memoryUse } }
@@ -145,9 +155,8 @@ final class Exit: SessionOwner {
         let owner: ExitSession
         switch hello.kind {
         case .newSession:
-            guard sessions.count < Self.sessionLimit else { return false }
             let sessionID = leg.secrets.sessionID
-            guard sessions[sessionID] == nil else { return false }
+            guard sessions[sessionID] == nil, makeRoom(for: sessionID, of: leg) else { return false }
             var configuration = Configuration()
             configuration.maxPeerStreams = limits.streamsPerSession
             let session = Session(
@@ -160,8 +169,7 @@ final class Exit: SessionOwner {
             owners[ObjectIdentifier(session)] = owner
         case .join(let sessionID, let mac):
             guard let found = sessions[sessionID] else {
-                // The packet path is no place to change tables.
-                if orphans.count < Self.orphanLimit { orphans.append(leg.path) }
+                orphan(leg)
                 return false
             }
             guard constantTimeEqual(leg.secrets.joinMAC(session: found.secret, leg: hello.leg).rawSpan, mac.rawSpan)
@@ -174,6 +182,33 @@ final class Exit: SessionOwner {
         leg.session = owner
         leg.id = id
         return true
+    }
+
+    /// Notes a path to be ended: the packet path is no place to change tables.
+    private func orphan(_ leg: Leg) {
+        if orphans.count < Self.orphanLimit { orphans.append(leg.path) }
+    }
+
+    /// Takes a place for a session; false when there is none.
+    private func makeRoom(for session: [UInt8], of leg: Leg) -> Bool {
+        switch places.insert(session, for: leg.link) {
+        case .inserted: return true
+        case .replaced(let other):
+            if let loser = sessions.removeValue(forKey: other) {
+                replaced.append(loser)
+                replacedTimer?.schedule(at: turn.loop.now)
+            }
+            return true
+        case .refused:
+            orphan(leg)
+            return false
+        }
+    }
+
+    private func endReplaced() {
+        let ending = replaced
+        replaced = []
+        for owner in ending { end(owner) }
     }
 
     func transmit(_ session: Session, now: Instant) -> Bool {
@@ -228,8 +263,13 @@ final class Exit: SessionOwner {
     }
 
     private func opened(_ id: StreamID, _ owner: ExitSession) {
-        let stream = ExitStream(session: owner.session, id: id, gate: gate) { [weak owner] in owner?.streams -= 1 }
+        let stream = ExitStream(session: owner.session, id: id, gate: gate) { [weak self, weak owner] in
+            guard let owner else { return }
+            owner.streams -= 1
+            if owner.streams == 0 { self?.places.setBusy(owner.id, false) }
+        }
         owner.streams += 1
+        if owner.streams == 1 { places.setBusy(owner.id, true) }
         owner.session.attach(stream, to: id)
         let now = Instant(nanoseconds: turn.loop.now)
         if owner.streams > limits.streamsPerSession || !owner.newStreams.take(now) {
@@ -239,6 +279,7 @@ final class Exit: SessionOwner {
 
     private func end(_ owner: ExitSession) {
         sessions[owner.id] = nil
+        places.remove(owner.id)
         owners[ObjectIdentifier(owner.session)] = nil
         owner.session.end()
         for leg in owner.legs.values { paths.end(leg.path) }
@@ -270,11 +311,13 @@ final class Exit: SessionOwner {
     /// Ends all sessions and their paths.
     func endSessions() {
         for owner in sessions.values { end(owner) }
+        endReplaced()
     }
 
     /// Ends everything.
     func close() {
         endSessions()
+        replacedTimer?.close()
         gate.resolver.close()
     }
 }

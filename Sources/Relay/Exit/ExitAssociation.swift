@@ -23,7 +23,7 @@ final class ExitAssociation: DatagramReceiver {
         var addresses: [IPAddress]?
         var lastUsed: Instant
         var failed: Instant?
-        var query: Resolver.Query?
+        var query: ExitResolver.Query?
     }
 
     private let gate: ExitGate
@@ -131,10 +131,14 @@ final class ExitAssociation: DatagramReceiver {
             else { return }
             names[oldest.key] = nil
         }
-        names[name] = Name(addresses: nil, lastUsed: now)
-        names[name]?.query = gate.resolver.resolve(name.text, port: 0, family: .ipv4First) { [weak self] answer in
-            self?.found(name, answer)
-        }
+        guard let session,
+            let query = gate.resolver.resolve(
+                name, port: 0, for: session,
+                callback: { [weak self] answer in
+                    self?.found(name, answer)
+                })
+        else { return }
+        names[name] = Name(addresses: nil, lastUsed: now, query: query)
     }
 
     private func wait(for name: HostName, _ port: UInt16, _ datagram: [UInt8], _ offset: Int) {

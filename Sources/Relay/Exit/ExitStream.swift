@@ -17,7 +17,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
     private weak var session: Session?
     private let id: StreamID
     private let ended: () -> Void
-    private var query: Resolver.Query?
+    private var query: ExitResolver.Query?
     /// Addresses not tried yet, the next one last.
     private var candidates: [SocketAddress] = []
     private var attempts = 0
@@ -63,7 +63,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
     }
 
     private func open(_ request: OpenRequest) {
-        guard gate.isExit else { return refuse(.notAllowed) }
+        guard gate.isExit, let session else { return refuse(.notAllowed) }
         if request.kind == .udp { return associate() }
         deadline = LoopTimer(on: gate.loop) { [weak self] in self?.refuse(.timeout) }
         deadline?.schedule(at: (Instant(nanoseconds: gate.loop.now) + Self.openLimit).nanoseconds)
@@ -75,16 +75,23 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
             connect(to: [only])
         case .name(let name) where request.kind == .records: ask(for: RecordType(rawValue: port), of: name)
         case .name(let name):
-            query = gate.resolver.resolve(name.text, port: port, family: .ipv4First) { [weak self] answer in
-                guard let self, !isOver else { return }
-                query = nil
-                switch answer {
-                case .success(let addresses) where request.kind == .resolve: tell(addresses)
-                case .success(let addresses): connect(to: addresses)
-                case .failure(let error): refuse(Self.status(of: error))
-                }
-            }
+            wait(
+                for: gate.resolver.resolve(name, port: port, for: session) { [weak self] answer in
+                    guard let self, !isOver else { return }
+                    query = nil
+                    switch answer {
+                    case .success(let addresses) where request.kind == .resolve: tell(addresses)
+                    case .success(let addresses): connect(to: addresses)
+                    case .failure(let error): refuse(Self.status(of: error))
+                    }
+                })
         }
+    }
+
+    /// Waits for an answer of the resolver, or refuses when the session has no query left.
+    private func wait(for query: ExitResolver.Query?) {
+        guard let query else { return refuse(.generalFailure) }
+        self.query = query
     }
 
     private static func status(of error: ResolverError) -> OpenReply.Status {
@@ -105,40 +112,42 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
     }
 
     private func lookUpName(of address: IPAddress) {
-        guard gate.policy.answers(address) else { return refuse(.notAllowed) }
+        guard let session, gate.policy.answers(address) else { return refuse(.notAllowed) }
         let asked = SocketAddress(high: address.high, low: address.low, port: 0)
-        query = gate.resolver.name(of: asked) { [weak self] answer in
-            guard let self, !isOver else { return }
-            query = nil
-            switch answer {
-            case .success(let text):
-                guard let name = HostName(text) else { return refuse(.hostNotFound) }
-                end(with: LookupReply.encoded(found: .name(name)))
-            case .failure(let error): refuse(Self.status(of: error))
-            }
-        }
+        wait(
+            for: gate.resolver.name(of: asked, for: session) { [weak self] answer in
+                guard let self, !isOver else { return }
+                query = nil
+                switch answer {
+                case .success(let text):
+                    guard let name = HostName(text) else { return refuse(.hostNotFound) }
+                    end(with: LookupReply.encoded(found: .name(name)))
+                case .failure(let error): refuse(Self.status(of: error))
+                }
+            })
     }
 
     /// The times to live that clients hear of: what they keep tells nobody when it was asked for.
     private static let timesToLive: (short: UInt32, long: UInt32) = (60, 300)
 
     private func ask(for type: RecordType, of name: HostName) {
-        guard type.isCarried else { return refuse(.generalFailure) }
+        guard let session, type.isCarried else { return refuse(.generalFailure) }
         if type == .ptr, let address = RecordData.address(named: name), !gate.policy.answers(address) {
             return refuse(.notAllowed)
         }
-        query = gate.resolver.records(of: name.text, type: type.rawValue) { [weak self] answer in
-            guard let self, !isOver else { return }
-            query = nil
-            switch answer {
-            case .success(let message):
-                guard let records = NameServerAnswer.records(of: name, type: type, in: message.rawSpan) else {
-                    return refuse(.generalFailure)
+        wait(
+            for: gate.resolver.records(of: name, type: type.rawValue, for: session) { [weak self] answer in
+                guard let self, !isOver else { return }
+                query = nil
+                switch answer {
+                case .success(let message):
+                    guard let records = NameServerAnswer.records(of: name, type: type, in: message.rawSpan) else {
+                        return refuse(.generalFailure)
+                    }
+                    tell(records, type)
+                case .failure(let error): refuse(Self.status(of: error))
                 }
-                tell(records, type)
-            case .failure(let error): refuse(Self.status(of: error))
-            }
-        }
+            })
     }
 
     /// Tells the records but for addresses that the policy does not allow: names of the exit's own network stay there.
@@ -158,13 +167,14 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
 
     /// Opens a UDP association, which ends with the stream.
     private func associate() {
-        guard let session, gate.associations < ExitGate.associationLimit else { return refuse(.generalFailure) }
+        guard let session else { return }
+        guard gate.associations.enter(self, for: session) else { return refuse(.generalFailure) }
         let association = ExitAssociation(session: session, flow: id, gate: gate) { [weak self] in self?.leave() }
         guard association.open() else {
             association.close()
+            gate.associations.leave(self)
             return refuse(.generalFailure)
         }
-        gate.associations += 1
         self.association = association
         _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
         session.touch()
@@ -180,7 +190,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
     }
 
     /// Ends an association of either side: the stream is done, and with it the sockets.
-    private func leave() {
+    fileprivate func leave() {
         guard !isOver, let session else { return }
         session.connection.finish(id)
         session.connection.stopSending(id, code: SessionError.cancelled)
@@ -270,7 +280,7 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         deadline = nil
         if let association {
             association.close()
-            gate.associations -= 1
+            gate.associations.leave(self)
         }
         association = nil
         pump = nil
@@ -306,13 +316,11 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
 /// What all streams to the outside share.
 final class ExitGate {
     let loop: Loop
-    let resolver: Resolver
+    let resolver: ExitResolver
     /// Whether this node is an exit at all.
     let isExit: Bool
     var policy: ExitPolicy
-    /// How many UDP associations there may be, and are.
-    static let associationLimit = 8_192
-    var associations = 0
+    let associations = ExitAssociations()
 
     init(loop: Loop, isExit: Bool, policy: ExitPolicy, resolvers: [String]? = nil) throws(UVError) {
         self.loop = loop
@@ -320,6 +328,34 @@ final class ExitGate {
         self.policy = policy
         var configuration = Resolver.Configuration()
         configuration.servers = resolvers
-        resolver = try Resolver(on: loop, configuration: configuration)
+        resolver = ExitResolver(try Resolver(on: loop, configuration: configuration))
+    }
+}
+
+/// The UDP associations of all sessions, each of which has a share of them.
+final class ExitAssociations {
+    /// How many there may be.
+    static let limit = 8_192
+
+    private var places: SharedTable<ObjectIdentifier, ObjectIdentifier>
+    private var streams: [ObjectIdentifier: ExitStream] = [:]
+
+    init(limit: Int = ExitAssociations.limit) { places = SharedTable(capacity: limit, most: limit) }
+
+    var count: Int { places.count }
+
+    /// Takes a place for an association of `session`, for which that of another may end; false when there is none.
+    func enter(_ stream: ExitStream, for session: Session) -> Bool {
+        let insertion = places.insert(ObjectIdentifier(stream), for: ObjectIdentifier(session))
+        if case .refused = insertion { return false }
+        streams[ObjectIdentifier(stream)] = stream
+        if case .replaced(let other) = insertion { streams.removeValue(forKey: other)?.leave() }
+        return true
+    }
+
+    /// Gives the place back; nothing happens when it has been given to another.
+    func leave(_ stream: ExitStream) {
+        places.remove(ObjectIdentifier(stream))
+        streams[ObjectIdentifier(stream)] = nil
     }
 }

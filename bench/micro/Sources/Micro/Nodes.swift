@@ -64,7 +64,7 @@ final class Chain {
     func answer(_ index: Int, _ records: [UInt8], from pathID: UInt64) -> Answer {
         let node = nodes[index]
         let previous = PathEnd(link: UInt32(index), pathID: pathID)
-        switch node.responder.open(records.rawSpan, time: wallClock, now: start) {
+        switch node.responder.open(records.rawSpan, from: 0, time: wallClock, now: start) {
         case .unreadable(let fault): fail("unreadable: \(fault)")
         case .refuse(let status, _): fail("refused: \(status)")
         case .terminal(let keys, let reply, _):

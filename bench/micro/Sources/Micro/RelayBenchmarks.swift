@@ -174,7 +174,8 @@ private func oneHop(_ suite: Suite) -> OneHop {
     guard let builder = try? PathBuilder(hops: [target], network: networkID, time: wallClock) else { fail("no path") }
     let records = builder.records
     guard
-        case .terminal(let keys, let reply, _) = node.responder.open(records.rawSpan, time: wallClock, now: start),
+        case .terminal(let keys, let reply, _) = node.responder.open(
+            records.rawSpan, from: 0, time: wallClock, now: start),
         let path = try? node.table.insert(
             keys, previous: PathEnd(link: 0, pathID: 5), nextLink: nil, linkLimit: 1, now: start),
         let id = node.table.forwardID(of: path)

@@ -1,0 +1,89 @@
+internal import EventLoop
+internal import Sessions
+internal import Wire
+
+/// Looks names up for all sessions of an exit, of which each has a share of the queries that may be under way.
+final class ExitResolver {
+    /// How many queries may be under way for all sessions.
+    static let queryLimit = 4_096
+    /// How many queries may be under way for one session.
+    static let sessionLimit = 1_024
+
+    /// A query under way, to cancel it by.
+    struct Query: Hashable { fileprivate let number: UInt64 }
+
+    private struct Running {
+        let query: Resolver.Query
+        let refuse: () -> Void
+    }
+
+    private let resolver: Resolver
+    private var places: SharedTable<ObjectIdentifier, UInt64>
+    private var running: [UInt64: Running] = [:]
+    private var nextNumber: UInt64 = 0
+
+    /// Asks `resolver`, which may have more queries under way than `queryLimit`: those that nobody waits for any more.
+    init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit) {
+        self.resolver = resolver
+        places = SharedTable(capacity: queryLimit, most: min(Self.sessionLimit, queryLimit))
+    }
+
+    /// How many queries are under way.
+    var count: Int { places.count }
+
+    /// Looks `name` up as `Resolver.resolve` does, for a stream or association of `session`; nil when it has no share left.
+    ///
+    /// The callback gets `tooManyQueries` when another session is given the place.
+    func resolve(
+        _ name: HostName, port: UInt16, for session: Session, callback: @escaping (Resolver.Answer) -> Void
+    ) -> Query? {
+        begin(session, callback) { resolver.resolve(name.text, port: port, family: .ipv4First, callback: $0) }
+    }
+
+    /// Looks the name of `address` up, likewise.
+    func name(
+        of address: SocketAddress, for session: Session, callback: @escaping (Resolver.NameAnswer) -> Void
+    ) -> Query? {
+        begin(session, callback) { resolver.name(of: address, callback: $0) }
+    }
+
+    /// Asks for records, likewise.
+    func records(
+        of name: HostName, type: UInt16, for session: Session, callback: @escaping (Resolver.MessageAnswer) -> Void
+    ) -> Query? {
+        begin(session, callback) { resolver.records(of: name.text, type: type, callback: $0) }
+    }
+
+    private func begin<Value>(
+        _ session: Session, _ callback: @escaping (Result<Value, ResolverError>) -> Void,
+        _ ask: (@escaping (Result<Value, ResolverError>) -> Void) -> Resolver.Query
+    ) -> Query? {
+        let number = nextNumber
+        nextNumber += 1
+        let insertion = places.insert(number, for: ObjectIdentifier(session))
+        if case .refused = insertion { return nil }
+        let query = ask { [weak self] answer in
+            self?.places.remove(number)
+            self?.running[number] = nil
+            callback(answer)
+        }
+        running[number] = Running(query: query) { callback(.failure(.tooManyQueries)) }
+        if case .replaced(let other) = insertion, let loser = running.removeValue(forKey: other) {
+            resolver.cancel(loser.query)
+            loser.refuse()
+        }
+        return Query(number: number)
+    }
+
+    /// Forgets a query: its callback is not called.
+    func cancel(_ query: Query) {
+        places.remove(query.number)
+        if let ended = running.removeValue(forKey: query.number) { resolver.cancel(ended.query) }
+    }
+
+    /// Forgets all queries and closes the sockets.
+    func close() {
+        running = [:]
+        resolver.close()
+    }
+}

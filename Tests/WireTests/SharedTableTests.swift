@@ -1,0 +1,95 @@
+import Testing
+import Wire
+
+/// Which entry of a bounded table gives way.
+struct SharedTableTests {
+    @Test func theLargestSourceGivesUpItsOldestIdleEntry() {
+        var table = SharedTable<String, Int>(capacity: 4, most: 4)
+        for entry in 0..<4 { #expect(table.insert(entry, for: "flood") == .inserted) }
+        table.setBusy(0, true)
+        #expect(table.insert(10, for: "newcomer") == .replaced(1))
+        #expect(table.insert(11, for: "newcomer") == .replaced(2))
+        #expect(table.insert(12, for: "newcomer") == .refused)
+        #expect(table.insert(20, for: "flood") == .refused)
+        #expect(table.count(of: "flood") == 2 && table.count == 4)
+    }
+
+    @Test func anEntryInUseGoesWhenItsSourceHasNoOther() {
+        var table = SharedTable<String, Int>(capacity: 2, most: 2)
+        for entry in 0..<2 { _ = table.insert(entry, for: "flood") }
+        for entry in [1, 0] { table.setBusy(entry, true) }
+        #expect(table.insert(2, for: "newcomer") == .replaced(1))
+    }
+
+    @Test func whenAllHoldTheSameTheOldestIdleEntryGoes() {
+        var table = SharedTable<String, Int>(capacity: 3, most: 3)
+        for (entry, source) in ["a", "b", "c"].enumerated() { _ = table.insert(entry, for: source) }
+        table.setBusy(0, true)
+        #expect(table.insert(3, for: "d") == .replaced(1))
+        #expect(table.insert(4, for: "d") == .refused)
+        for entry in [2, 3] { table.setBusy(entry, true) }
+        #expect(table.insert(5, for: "e") == .refused)
+    }
+
+    @Test func whatIsNotInUseAnyMoreIsYoungAgain() {
+        var table = SharedTable<String, Int>(capacity: 3, most: 3)
+        for entry in 0..<3 { _ = table.insert(entry, for: "one") }
+        table.setBusy(0, true)
+        table.setBusy(0, false)
+        #expect(table.insert(9, for: "two") == .replaced(1))
+        table.remove(2)
+        table.remove(2)
+        #expect(table.insert(10, for: "one") == .inserted)
+    }
+
+    @Test(arguments: 1...20 as ClosedRange<UInt64>) func agreesWithASlowVersion(seed: UInt64) {
+        var state = seed
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % bound
+        }
+        var table = SharedTable<Int, Int>(capacity: 12, most: 8)
+        // Entries by age, the oldest first.
+        var slow: [(entry: Int, source: Int, isBusy: Bool)] = []
+        for entry in 0..<4_000 {
+            switch random(4) {
+            case 0:
+                guard !slow.isEmpty else { break }
+                table.remove(slow.remove(at: random(slow.count)).entry)
+            case 1:
+                guard !slow.isEmpty else { break }
+                var changed = slow.remove(at: random(slow.count))
+                changed.isBusy = random(2) == 0
+                slow.append(changed)
+                table.setBusy(changed.entry, changed.isBusy)
+            default:
+                let source = random(5)
+                let before = slow
+                let own = before.count { $0.source == source }
+                let most = (0..<5).map { each in before.count { $0.source == each } }.max() ?? 0
+                let insertion = table.insert(entry, for: source)
+                if own >= 8 || (before.count == 12 && most < own + 2 && (own > 0 || !before.contains { !$0.isBusy })) {
+                    #expect(insertion == .refused)
+                } else {
+                    if before.count == 12 {
+                        guard case .replaced(let victim) = insertion,
+                            let place = before.firstIndex(where: { $0.entry == victim })
+                        else {
+                            Issue.record("the table is full, and nobody gave way")
+                            return
+                        }
+                        let loser = before[place].source
+                        let candidates = most >= own + 2 ? before.filter { $0.source == loser } : before
+                        if most >= own + 2 { #expect(candidates.count == most) }
+                        #expect(victim == (candidates.first { !$0.isBusy } ?? candidates[0]).entry)
+                        slow.remove(at: place)
+                    } else {
+                        #expect(insertion == .inserted)
+                    }
+                    slow.append((entry, source, false))
+                }
+            }
+            #expect(table.count == slow.count)
+        }
+    }
+}
