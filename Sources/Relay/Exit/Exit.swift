@@ -62,7 +62,9 @@ final class Exit: SessionOwner {
     private let payloadSize: Int
     private var legs: [PathHandle: Leg] = [:]
     private var sessions: [[UInt8]: ExitSession] = [:]
-    /// Who has how many of them: each link over which their first paths came has a share. A session with streams is busy.
+    /// Who has how many of them: each link over which their first paths came has a share.
+    ///
+    /// A session with streams is busy.
     private var places: SharedTable<UInt32, [UInt8]>
     /// Sessions that gave their places to others, to be ended outside of the packet path.
     private var replaced: [ExitSession] = []
