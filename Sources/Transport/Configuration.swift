@@ -37,6 +37,8 @@ public struct Configuration: Sendable {
     public var maxDatagramQueue = 512 << 10
     /// What datagrams being put together may hold.
     public var maxReassembly = 512 << 10
+    /// Whether datagrams come and go; where they do not, one from the peer is a violation.
+    public var takesDatagrams = true
     /// How many legs there may be.
     public var maxLegs = 8
     /// The longest wait before an acknowledgement.
@@ -54,6 +56,7 @@ public struct Configuration: Sendable {
         limits.maxSendBuffer = 4 << 20
         limits.maxPeerStreams = 256
         limits.maxLegs = 1
+        limits.takesDatagrams = false
         return limits
     }
 }

@@ -11,6 +11,7 @@ extension Connection {
             return .dropped(.closed)
         }
         if let reason = legs[position].received.check(packetNumber) { return .dropped(reason) }
+        packet &+= 1
         var isEliciting = false
         var wantsAnswer = false
         var isRefused = false
@@ -38,7 +39,9 @@ extension Connection {
                     if legs[position].responses.count < 4 { legs[position].responses.append(data) }
                     tell(.pathChallenge(id, data))
                 case .pathResponse(let data): tell(.pathResponse(id, data))
-                case .datagram(let datagram): receive(datagram, now: now)
+                case .datagram(let datagram):
+                    guard configuration.takesDatagrams else { return fail(.protocolViolation) }
+                    receive(datagram, now: now)
                 case .maxData(let limit): raise(data: limit)
                 case .maxStreamData(let stream, let limit):
                     if let error = raise(stream: stream, limit: limit) { return fail(error) }
@@ -96,19 +99,23 @@ extension Connection {
 
     /// The slot of a stream that a frame names, none if it is closed and forgotten.
     ///
-    /// Opens the peer's streams up to it.
+    /// Opens the peer's streams up to it, but makes it alone: a frame is paid for with what one stream costs. Those below are
+    /// made by frames of their own.
     private mutating func named(_ id: UInt64) -> (slot: Int?, error: ConnectionError?) {
         if let slot = index.find(id) { return (slot, nil) }
         let isOwn = (id & 1 == 0) == (role == .initiator)
         if isOwn { return (nil, id < nextOwnStream ? nil : .streamState) }
-        if id < nextPeerStream { return (nil, nil) }
-        guard id >> 1 < peerStreamLimit else { return (nil, .streamLimit) }
-        var slot = 0
-        while nextPeerStream <= id {
-            slot = insertStream(nextPeerStream)
-            signal(slot, .opened)
-            nextPeerStream += 2
+        let number = id >> 1
+        if number < peerStreamsOpened {
+            guard unmade.contains(number) else { return (nil, nil) }
+            unmade.remove(number, number + 1)
+        } else {
+            guard number < peerStreamLimit else { return (nil, .streamLimit) }
+            unmade.insert(peerStreamsOpened, number)
+            peerStreamsOpened = number + 1
         }
+        let slot = insertStream(id)
+        signal(slot, .opened)
         return (slot, nil)
     }
 
@@ -197,7 +204,7 @@ extension Connection {
     private mutating func receive(_ frame: borrowing DatagramFrame, now: Instant) {
         if frame.message == nil {
             arrive(frame.flow, [UInt8](copying: frame.data))
-        } else if let whole = reassembly.receive(frame, now: now) {
+        } else if let whole = reassembly.receive(frame, packet: packet, now: now) {
             arrive(frame.flow, whole)
         }
     }

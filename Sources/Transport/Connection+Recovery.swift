@@ -67,76 +67,92 @@ extension Connection {
         if copies > 1 { legs[position].probes = 2 }
     }
 
-    /// Takes an ACK frame that arrived on any leg.
+    /// What the ranges of one ACK have come to.
+    private struct Acknowledged {
+        var bytes = 0
+        var spuriousBytes = 0
+        var newest: SentPacket?
+        /// The packet with the largest number of the frame, if it is newly acknowledged.
+        var largest: SentPacket?
+    }
+
+    /// Takes an ACK frame that arrived on any leg: one for each leg in a packet.
+    ///
+    /// The work is bounded by what the frame newly acknowledges: runs of packets that are acknowledged already are passed in one step.
     mutating func acknowledged(_ frame: borrowing AckFrame, now: Instant) -> ConnectionError? {
         guard let position = find(LegID(frame.leg)) else { return nil }
-        guard frame.largest < legs[position].sent.nextNumber else { return .protocolViolation }
+        guard frame.largest < legs[position].sent.nextNumber, legs[position].acknowledgedBy != packet else {
+            return .protocolViolation
+        }
+        legs[position].acknowledgedBy = packet
         let inFlightBefore = legs[position].inFlight
-        var acknowledgedBytes = 0
-        var newest: SentPacket?
-        var largestPacket: SentPacket?
-        var spuriousBytes = 0
+        var found = Acknowledged()
         var ranges = frame.ranges
         while let range = ranges.next() {
             let head = legs[position].sent.packets.head
             guard head < legs[position].sent.packets.tail else { break }
             let firstNumber = legs[position].sent[head].number
             guard range.high >= firstNumber else { break }
-            var index = legs[position].sent.lastIndex(atMost: range.high)
-            guard index >= head, legs[position].sent[index].number == range.high else { return .protocolViolation }
+            let top = legs[position].sent.lastIndex(atMost: range.high)
+            guard top >= head, legs[position].sent[top].number == range.high else { return .protocolViolation }
             let low = max(range.low, firstNumber)
-            var expected = range.high
-            while index >= head {
-                let packet = legs[position].sent[index]
-                if packet.number < low { break }
-                guard packet.number == expected else { return .protocolViolation }
-                expected &-= 1
-                if packet.state != .acknowledged {
-                    legs[position].sent[index].state = .acknowledged
-                    legs[position].topAcknowledged = max(legs[position].topAcknowledged, index)
-                    if packet.isEliciting {
-                        acknowledgedBytes += legs[position].payloadSize
-                        legs[position].packetsAcknowledged += 1
-                        if packet.state == .outstanding {
-                            legs[position].settle()
-                        } else {
-                            let distance = legs[position].sent.packets.tail - index
-                            let threshold = min(distance, Int(frame.largest - packet.number))
-                            legs[position].sawReordering(distance: threshold)
-                            if packet.isCounted {
-                                spuriousBytes += legs[position].payloadSize
-                                legs[position].episodeLosses -= 1
-                            }
-                        }
-                        if newest.map({ packet.number > $0.number }) ?? true { newest = packet }
-                    }
-                    if packet.number == frame.largest { largestPacket = packet }
-                    settleFrames(position, packet)
+            // Numbers in the log ascend: when as many packets as numbers lie between the two, none was left out.
+            guard range.high - low <= UInt64(top - head) else { return .protocolViolation }
+            let bottom = top - Int(range.high - low)
+            guard legs[position].sent[bottom].number == low else { return .protocolViolation }
+            var index = bottom
+            while index <= top {
+                legs[position].sent.countStep()
+                if legs[position].sent[index].state == .acknowledged {
+                    index = legs[position].sent.endOfAcknowledged(from: index)
+                } else {
+                    acknowledge(position, index, largest: frame.largest, &found)
+                    index += 1
                 }
-                index -= 1
             }
-            // A number in the range that is not in the log, though younger than its front, was never sent.
-            guard expected &+ 1 <= low || index < head else { return .protocolViolation }
+            legs[position].sent.acknowledgedAll(from: bottom, to: top)
         }
-        guard acknowledgedBytes > 0 || largestPacket != nil else { return nil }
+        guard found.bytes > 0 || found.largest != nil else { return nil }
         legs[position].sent.advanceOpen()
-        finishAcknowledgement(
-            position, frame, acknowledgedBytes: acknowledgedBytes, newest: newest, largest: largestPacket,
-            spuriousBytes: spuriousBytes, inFlightBefore: inFlightBefore, now: now)
+        finishAcknowledgement(position, frame, found, inFlightBefore: inFlightBefore, now: now)
         return nil
     }
 
+    /// Takes note that the packet at `index` of the log has arrived.
+    private mutating func acknowledge(_ position: Int, _ index: Int, largest: UInt64, _ found: inout Acknowledged) {
+        let packet = legs[position].sent[index]
+        legs[position].sent[index].state = .acknowledged
+        legs[position].topAcknowledged = max(legs[position].topAcknowledged, index)
+        if packet.isEliciting {
+            found.bytes += legs[position].payloadSize
+            legs[position].packetsAcknowledged += 1
+            if packet.state == .outstanding {
+                legs[position].settle()
+            } else {
+                let distance = legs[position].sent.packets.tail - index
+                let threshold = min(distance, Int(clamping: largest - packet.number))
+                legs[position].sawReordering(distance: threshold)
+                if packet.isCounted {
+                    found.spuriousBytes += legs[position].payloadSize
+                    legs[position].episodeLosses -= 1
+                }
+            }
+            if found.newest.map({ packet.number > $0.number }) ?? true { found.newest = packet }
+        }
+        if packet.number == largest { found.largest = packet }
+        settleFrames(position, packet)
+    }
+
     private mutating func finishAcknowledgement(
-        _ position: Int, _ frame: borrowing AckFrame, acknowledgedBytes: Int, newest: SentPacket?,
-        largest: SentPacket?, spuriousBytes: Int, inFlightBefore: Int, now: Instant
+        _ position: Int, _ frame: borrowing AckFrame, _ found: Acknowledged, inFlightBefore: Int, now: Instant
     ) {
         var roundTrip: TimeSpan?
-        if let largest, largest.isEliciting {
+        if let largest = found.largest, largest.isEliciting {
             let delay = TimeSpan.microseconds(Int64(min(frame.delay, 25_000)))
             legs[position].roundTrip.sample(now - largest.time, ackDelay: delay)
             roundTrip = legs[position].roundTrip.adjusted
         }
-        guard let newest else { return }
+        guard let newest = found.newest else { return }
         legs[position].ptoCount = 0
         legs[position].probes = 0
         legs[position].isSuspectTold = false
@@ -144,7 +160,7 @@ extension Connection {
             legs[position].everAcknowledged = true
             legs[position].tellValidated = true
         }
-        legs[position].delivered += UInt64(acknowledgedBytes)
+        legs[position].delivered += UInt64(found.bytes)
         legs[position].deliveredTime = now
         legs[position].firstSentTime = newest.time
         let sendTime = newest.time - newest.firstSentTime
@@ -154,14 +170,14 @@ extension Connection {
         if interval.nanoseconds > 0, let smallest = legs[position].roundTrip.smallest, interval >= smallest {
             rate = Double(legs[position].delivered - newest.delivered) / interval.inSeconds
         }
-        if spuriousBytes > 0 {
+        if found.spuriousBytes > 0 {
             legs[position].congestion.lossWasSpurious(
-                bytes: spuriousBytes, allOfEpisode: legs[position].episodeLosses <= 0)
+                bytes: found.spuriousBytes, allOfEpisode: legs[position].episodeLosses <= 0)
         }
         let lost = detectLosses(position, now: now)
         legs[position].congestion.acknowledged(
             AckSample(
-                now: now, acknowledged: acknowledgedBytes, inFlightBefore: inFlightBefore,
+                now: now, acknowledged: found.bytes, inFlightBefore: inFlightBefore,
                 inFlight: legs[position].inFlight, lost: lost, roundTrip: roundTrip, rate: rate,
                 isAppLimited: newest.isAppLimited, delivered: legs[position].delivered,
                 priorDelivered: newest.delivered, largestAcknowledged: frame.largest,

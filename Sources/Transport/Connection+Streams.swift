@@ -228,11 +228,14 @@ extension Connection {
         return streams[slot].send.held
     }
 
-    /// Queues a datagram of at most 65,507 bytes, split as needed; false if it is too long or the queue is full.
+    /// Queues a datagram of at most 65,507 bytes, split as needed.
     ///
+    /// False if it is too long, the queue is full, or the connection takes no datagrams.
     /// It is sent once, in the order of the calls, beside stream data.
     public mutating func sendDatagram(flow: UInt64, _ bytes: RawSpan) -> Bool {
-        guard !isClosed, bytes.byteCount <= DatagramFrame.maxTotal, flow < 1 << 62 else { return false }
+        guard configuration.takesDatagrams, !isClosed, bytes.byteCount <= DatagramFrame.maxTotal, flow < 1 << 62 else {
+            return false
+        }
         return datagrams.append(flow: flow, bytes, budget: configuration.maxDatagramQueue, pool: &pool)
     }
 }

@@ -38,10 +38,13 @@ public struct Connection: ~Copyable {
     var eventQueue = Ring<StreamRef>()
 
     var nextOwnStream: UInt64
-    var nextPeerStream: UInt64
     var ownStreamLimit = UInt64(InitialLimits.streams)
     var peerStreamLimit = UInt64(InitialLimits.streams)
     var ownStreamsOpened: UInt64 = 0
+    /// How many streams the peer has opened, by frames of them or of later ones.
+    var peerStreamsOpened: UInt64 = 0
+    /// Those of them that no frame has named yet, by their place in the row: nothing is held for them.
+    var unmade = RangeSet()
     var peerStreamsClosed: UInt64 = 0
     var maxStreamsWanted = false
     var tellStreams = false
@@ -74,6 +77,8 @@ public struct Connection: ~Copyable {
     var closesToSend = 0
     var isPeerClosed = false
     var closedEvent: UInt64?
+    /// How many packets have been read: tells the frames of one packet from those of others.
+    var packet: UInt64 = 0
     /// The time of the last call that named one.
     var clock = Instant(nanoseconds: 0)
 
@@ -87,7 +92,6 @@ public struct Connection: ~Copyable {
         index = StreamIndex(salt: seed)
         reassembly = Reassembly(budget: configuration.maxReassembly)
         nextOwnStream = role == .initiator ? 0 : 1
-        nextPeerStream = role == .initiator ? 1 : 0
         if configuration.maxPeerStreams > InitialLimits.streams {
             peerStreamLimit = UInt64(configuration.maxPeerStreams)
             maxStreamsWanted = true
@@ -130,6 +134,7 @@ public struct Connection: ~Copyable {
     /// Bytes of memory held for buffers and tables, for accounting.
     public var memoryUse: Int {
         var total = pool.lent + pool.kept + streams.capacity * MemoryLayout<Stream>.stride + index.count * 48
+        total += unmade.count * MemoryLayout<RangeSet.Run>.stride
         total += reassembly.held + arrivedBytes + datagrams.memory
         total += (sendQueue.capacity + shortQueue.capacity + blockedQueue.capacity) * 8
         total += (controlQueue.capacity + eventQueue.capacity + roomQueue.capacity) * 8

@@ -32,6 +32,8 @@ struct Leg: ~Copyable {
     var pingWanted = false
     var challengeWanted: UInt64?
     var responses: [UInt64] = []
+    /// The packet that had an ACK of this leg last.
+    var acknowledgedBy: UInt64 = 0
 
     // The sampler of delivery rates.
     var delivered: UInt64 = 0

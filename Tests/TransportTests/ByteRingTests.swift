@@ -19,9 +19,8 @@ import Wire
             var end = offset
             while end < offset + length {
                 let next = min(end + 1_210, offset + length)
-                ring.reserve(Int(next - offset), keeping: offset, end, pool: &pool)
                 let piece = bytes(end..<next)
-                ring.write(piece.rawSpan, at: end)
+                ring.write(piece.rawSpan, at: end, keeping: offset, pool: &pool)
                 end = next
             }
             #expect(shown(ring, at: offset, count: Int(length)) == bytes(offset..<end))
@@ -38,9 +37,8 @@ import Wire
         var (low, high): (UInt64, UInt64) = (5, 5)
         for step in 0..<200 as Range<UInt64> {
             let next = high + 300 + step * 7
-            ring.reserve(Int(next - low), keeping: low, high, pool: &pool)
             let piece = bytes(high..<next)
-            ring.write(piece.rawSpan, at: high)
+            ring.write(piece.rawSpan, at: high, keeping: low, pool: &pool)
             high = next
             var read: [UInt8] = []
             while read.count < Int(high - low) {

@@ -59,13 +59,21 @@ struct BytePool: ~Copyable {
 
 /// Bytes of a stream, found by their offset in it; holds no memory while it is empty.
 ///
-/// The window of offsets that is kept is the caller's to remember; it must not be wider than `capacity`.
+/// The ring itself knows which offsets it keeps and which were written. Whatever a caller passes, nothing outside of its memory
+/// is read or written: every function that copies checks its lengths against that memory, and traps.
 @safe
 struct ByteRing: ~Copyable {
+    /// More than this is never kept.
+    private static let maximum: UInt64 = 1 << 40
+
     private var buffer: UnsafeMutableRawPointer?
     private(set) var capacity = 0
     /// The offset whose byte stands first: what comes into an empty ring lies in one piece, and is shown in one.
     private var origin: UInt64 = 0
+    /// The first byte that is kept, as of the last write.
+    private var low: UInt64 = 0
+    /// The end of the highest byte written; `high - low` is at most `capacity`.
+    private var high: UInt64 = 0
     /// What the ring had when it was released.
     ///
     /// The next burst will be like the last, and a ring that has grown once need not copy its way up again. Only what the pool keeps
@@ -76,22 +84,45 @@ struct ByteRing: ~Copyable {
 
     deinit { unsafe buffer?.deallocate() }
 
-    /// Makes room for `size` bytes, keeping those at `low..<high`, which the ring holds: `high - low` is at most `capacity`.
-    mutating func reserve(_ size: Int, keeping low: UInt64, _ high: UInt64, pool: inout BytePool) {
-        guard size > capacity else { return }
+    /// Copies bytes in at `offset`, and makes the room that they need behind the bytes from `first` on, which are kept.
+    ///
+    /// `offset` is not before `first`, and `first` never goes back. Bytes between the highest written and `offset` are undefined.
+    mutating func write(_ bytes: RawSpan, at offset: UInt64, keeping first: UInt64, pool: inout BytePool) {
+        let count = bytes.byteCount
+        guard count > 0 else { return }
+        precondition(first >= low && offset >= first, "a ring is written behind what it keeps")
+        let size = offset - first + UInt64(count)
+        precondition(size <= Self.maximum, "a ring has bounds")
+        if size > UInt64(capacity) { grow(to: Int(size), keeping: first, pool: &pool) }
+        low = first
+        high = max(high, offset + UInt64(count))
+        let from = place(of: offset)
+        let run = min(count, capacity - from)
+        assert(isInside(from, run) && isInside(0, count - run), "a ring is written inside its memory")
+        unsafe bytes.withUnsafeBytes { source in
+            guard let base = source.baseAddress, let buffer = unsafe buffer else { return }
+            unsafe buffer.advanced(by: from).copyMemory(from: base, byteCount: run)
+            if run < count { unsafe buffer.copyMemory(from: base.advanced(by: run), byteCount: count - run) }
+        }
+    }
+
+    /// Takes larger memory for `size` bytes from `first` on, and copies those that were written.
+    private mutating func grow(to size: Int, keeping first: UInt64, pool: inout BytePool) {
         var larger = BytePool.capacity(for: size)
         if capacity == 0, larger < Int(expected), pool.keeps(Int(expected)) { larger = Int(expected) }
         let target = unsafe pool.take(larger)
         if let old = unsafe buffer {
-            assert(high >= low && high - low <= UInt64(capacity), "a ring keeps what it holds")
-            let count = high > low ? Int(min(high - low, UInt64(capacity))) : 0
-            let from = place(of: low)
+            let held = high > first ? high - first : 0
+            assert(held <= UInt64(capacity), "a ring keeps what it holds")
+            let count = Int(min(held, UInt64(capacity)))
+            let from = place(of: first)
             let run = min(count, capacity - from)
+            assert(isInside(from, run) && isInside(0, count - run) && count <= larger, "a ring is copied inside its memory")
             unsafe target.copyMemory(from: old.advanced(by: from), byteCount: run)
             unsafe target.advanced(by: run).copyMemory(from: old, byteCount: count - run)
             unsafe pool.give(old, capacity)
         }
-        origin = low
+        origin = first
         unsafe buffer = target
         capacity = larger
     }
@@ -103,32 +134,27 @@ struct ByteRing: ~Copyable {
         unsafe buffer = nil
         expected = Int32(truncatingIfNeeded: capacity)
         capacity = 0
+        low = high
     }
 
     private func place(of offset: UInt64) -> Int { Int(truncatingIfNeeded: (offset &- origin) & UInt64(capacity - 1)) }
 
-    /// Copies bytes in at `offset`.
-    mutating func write(_ bytes: RawSpan, at offset: UInt64) {
-        let count = bytes.byteCount
-        guard count > 0 else { return }
-        precondition(count <= capacity, "a ring takes what it has room for")
-        let from = place(of: offset)
-        let run = min(count, capacity - from)
-        unsafe bytes.withUnsafeBytes { source in
-            guard let base = source.baseAddress, let buffer = unsafe buffer else { return }
-            unsafe buffer.advanced(by: from).copyMemory(from: base, byteCount: run)
-            if run < count { unsafe buffer.copyMemory(from: base.advanced(by: run), byteCount: count - run) }
-        }
+    private func isInside(_ place: Int, _ count: Int) -> Bool { place >= 0 && count >= 0 && count <= capacity - place }
+
+    /// Whether the ring holds these bytes; then they are no more than `capacity`.
+    private func holds(_ offset: UInt64, _ count: Int) -> Bool {
+        offset >= low && offset <= high && UInt64(count) <= high - offset
     }
 
     /// Copies `count` bytes at `offset` out to `target`, from its byte `position` on.
     func read(at offset: UInt64, count: Int, into target: inout MutableRawSpan, at position: Int) {
         guard count > 0 else { return }
         precondition(
-            count <= capacity && position >= 0 && position + count <= target.byteCount,
+            holds(offset, count) && position >= 0 && position <= target.byteCount - count,
             "a ring is read inside its bounds")
         let from = place(of: offset)
         let run = min(count, capacity - from)
+        assert(isInside(from, run) && isInside(0, count - run), "a ring is read inside its memory")
         unsafe target.withUnsafeMutableBytes { target in
             guard let base = unsafe target.baseAddress?.advanced(by: position), let buffer = unsafe buffer else {
                 return
@@ -141,9 +167,10 @@ struct ByteRing: ~Copyable {
     /// Shows the bytes from `offset` on that lie in one piece, at most `count`.
     func withBytes<Result>(at offset: UInt64, count: Int, _ body: (RawSpan) -> Result) -> Result {
         guard count > 0, let buffer = unsafe buffer else { return body(RawSpan()) }
-        precondition(count <= capacity, "a ring is read inside its bounds")
+        precondition(holds(offset, count), "a ring is read inside its bounds")
         let from = place(of: offset)
         let run = min(count, capacity - from)
+        assert(isInside(from, run), "a ring is read inside its memory")
         let bytes = unsafe UnsafeRawBufferPointer(start: buffer.advanced(by: from), count: run)
         let span = unsafe RawSpan(_unsafeBytes: bytes)
         return body(span)

@@ -33,43 +33,55 @@ struct RangeSet {
         return index == runs.count || runs[index].low > high
     }
 
-    /// Adds `low..<high`, joining what it touches.
-    mutating func insert(_ low: UInt64, _ high: UInt64) {
-        guard low < high else { return }
+    func contains(_ offset: UInt64) -> Bool { !overlapping(offset, offset + 1).isEmpty }
+
+    /// The runs that have something in common with `low..<high`, found without a look at the others.
+    func overlapping(_ low: UInt64, _ high: UInt64) -> ArraySlice<Run> {
+        // One that ends where the range begins has nothing in common with it.
+        var start = position(low)
+        if start < runs.count, runs[start].high == low { start += 1 }
+        var end = start
+        while end < runs.count, runs[end].low < high { end += 1 }
+        return runs[start..<end]
+    }
+
+    /// Adds `low..<high`, joining what it touches; returns how much of it was not there.
+    @discardableResult
+    mutating func insert(_ low: UInt64, _ high: UInt64) -> UInt64 {
+        guard low < high else { return 0 }
         let index = position(low)
         guard index < runs.count, runs[index].low <= high else {
             runs.insert(Run(low: low, high: high), at: index)
-            return
+            return high - low
         }
+        var before = runs[index].high - runs[index].low
         var end = index + 1
-        while end < runs.count, runs[end].low <= high { end += 1 }
+        while end < runs.count, runs[end].low <= high {
+            before += runs[end].high - runs[end].low
+            end += 1
+        }
         let joined = Run(low: min(low, runs[index].low), high: max(high, runs[end - 1].high))
         runs[index] = joined
         if end > index + 1 { runs.removeSubrange(index + 1..<end) }
+        return joined.high - joined.low - before
     }
 
     /// Takes `low..<high` out.
     mutating func remove(_ low: UInt64, _ high: UInt64) {
         guard low < high else { return }
-        var index = position(low)
-        while index < runs.count, runs[index].low < high {
-            let run = runs[index]
-            if run.high <= low {
-                index += 1
-            } else if run.low < low, run.high > high {
-                runs[index].high = low
-                runs.insert(Run(low: high, high: run.high), at: index + 1)
-                return
-            } else if run.low < low {
-                runs[index].high = low
-                index += 1
-            } else if run.high > high {
-                runs[index].low = high
-                return
-            } else {
-                runs.remove(at: index)
-            }
+        var start = position(low)
+        if start < runs.count, runs[start].high == low { start += 1 }
+        guard start < runs.count, runs[start].low < high else { return }
+        if runs[start].low < low {
+            let end = runs[start].high
+            runs[start].high = low
+            start += 1
+            if end > high { return runs.insert(Run(low: high, high: end), at: start) }
         }
+        var end = start
+        while end < runs.count, runs[end].high <= high { end += 1 }
+        if end < runs.count, runs[end].low < high { runs[end].low = high }
+        if end > start { runs.removeSubrange(start..<end) }
     }
 
     /// Takes out everything, and the storage too.

@@ -50,6 +50,12 @@ struct SentLog {
     private(set) var firstOpen = 0
     /// The number after the last one sent.
     private(set) var nextNumber: UInt64 = 0
+    /// The indices of packets that are acknowledged, as runs, so that what says it again passes a run in one step.
+    private var acknowledged = RangeSet()
+    #if DEBUG
+        /// Packets and runs that acknowledgements have looked at, for tests.
+        private(set) var steps = 0
+    #endif
 
     init() {}
 
@@ -96,6 +102,24 @@ struct SentLog {
         return low - 1
     }
 
+    /// Notes that all packets from `first` to `last` are acknowledged.
+    mutating func acknowledgedAll(from first: Int, to last: Int) {
+        acknowledged.insert(UInt64(first), UInt64(last) + 1)
+    }
+
+    /// The index behind the acknowledged packets that follow each other from `index` on, which is one of them.
+    func endOfAcknowledged(from index: Int) -> Int {
+        guard let run = acknowledged.overlapping(UInt64(index), UInt64(index) + 1).first else { return index + 1 }
+        return Int(run.high)
+    }
+
+    /// Counts a step of an acknowledgement, in builds for tests.
+    mutating func countStep() {
+        #if DEBUG
+            steps += 1
+        #endif
+    }
+
     /// Moves `firstOpen` over what is resolved.
     mutating func advanceOpen() {
         if firstOpen < packets.head { firstOpen = packets.head }
@@ -125,5 +149,6 @@ struct SentLog {
         packets.removeAll(before: index)
         frames.removeAll(before: index < packets.tail ? packets[index].firstFrame : frames.tail)
         if firstOpen < index { firstOpen = index }
+        if let first = acknowledged.first, first.low < UInt64(index) { acknowledged.remove(0, UInt64(index)) }
     }
 }

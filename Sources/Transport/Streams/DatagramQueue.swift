@@ -27,8 +27,7 @@ struct DatagramQueue: ~Copyable {
     mutating func append(flow: UInt64, _ bytes: RawSpan, budget: Int, pool: inout BytePool) -> Bool {
         let held = Int(high - low)
         guard held + bytes.byteCount + (entries.count + 1) * Self.overhead <= budget else { return false }
-        ring.reserve(held + bytes.byteCount, keeping: low, high, pool: &pool)
-        ring.write(bytes, at: high)
+        ring.write(bytes, at: high, keeping: low, pool: &pool)
         high += UInt64(bytes.byteCount)
         entries.append(Entry(flow: flow, length: bytes.byteCount))
         return true

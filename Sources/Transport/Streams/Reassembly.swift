@@ -14,25 +14,28 @@ struct Reassembly {
     private static let maxMessages = 32
     private static let maxRuns = 64
     private static let lifetime = TimeSpan.seconds(5)
+    /// Messages that one packet may begin: a sender's packet holds the end of one and the start of the next.
+    static let maxBegunByPacket = 2
 
     private var messages: [Message] = []
     private(set) var held = 0
     private let budget: Int
+    /// The packet that began a message last, and how many that one has begun.
+    private var packet: UInt64 = 0
+    private var begun = 0
 
     init(budget: Int) { self.budget = budget }
 
     /// Takes a fragment; gives the datagram if it was the last one missing.
     ///
-    /// The oldest messages make room for new ones.
-    mutating func receive(_ frame: borrowing DatagramFrame, now: Instant) -> [UInt8]? {
+    /// The oldest messages make room for new ones. `packet` tells the fragments of one packet from those of others.
+    mutating func receive(_ frame: borrowing DatagramFrame, packet: UInt64, now: Instant) -> [UInt8]? {
         guard let number = frame.message, frame.total <= budget else { return nil }
         while let oldest = messages.first, now - oldest.started > Self.lifetime { drop(0) }
-        var index = messages.count
-        for (position, message) in messages.enumerated() where message.number == number && message.flow == frame.flow {
-            index = position
-        }
+        var index = messages.firstIndex { $0.number == number && $0.flow == frame.flow } ?? messages.count
         if index == messages.count {
-            while held + frame.total > budget || messages.count >= Self.maxMessages { drop(0) }
+            guard mayBegin(packet) else { return nil }
+            while held > budget - frame.total || messages.count >= Self.maxMessages { drop(0) }
             index = messages.count
             messages.append(
                 Message(
@@ -40,26 +43,42 @@ struct Reassembly {
                     missing: frame.total, started: now))
             held += frame.total
         }
-        guard messages[index].bytes.count == frame.total, messages[index].runs.count < Self.maxRuns else {
+        guard messages[index].bytes.count == frame.total, messages[index].runs.count < Self.maxRuns,
+            Self.copy(frame.data, into: &messages[index].bytes, at: frame.offset)
+        else {
             drop(index)
             return nil
         }
-        let low = frame.offset
-        let count = frame.data.byteCount
-        let before = covered(messages[index].runs)
-        messages[index].runs.insert(UInt64(low), UInt64(low + count))
-        messages[index].missing -= covered(messages[index].runs) - before
-        for position in 0..<count {
-            messages[index].bytes[low + position] = unsafe frame.data.unsafeLoad(
-                fromByteOffset: position, as: UInt8.self)
-        }
+        let low = UInt64(frame.offset)
+        let added = messages[index].runs.insert(low, low + UInt64(frame.data.byteCount))
+        messages[index].missing -= Int(added)
         guard messages[index].missing == 0 else { return nil }
         let whole = messages[index].bytes
         drop(index)
         return whole
     }
 
-    private func covered(_ runs: RangeSet) -> Int { runs.runs.reduce(0) { $0 + Int($1.high - $1.low) } }
+    /// Whether this packet may begin one more message, which makes memory; counts it.
+    private mutating func mayBegin(_ packet: UInt64) -> Bool {
+        if packet != self.packet {
+            self.packet = packet
+            begun = 0
+        }
+        begun += 1
+        return begun <= Self.maxBegunByPacket
+    }
+
+    /// Copies `data` to `offset`; false, and nothing is copied, if it does not fit there.
+    private static func copy(_ data: RawSpan, into bytes: inout [UInt8], at offset: Int) -> Bool {
+        let count = data.byteCount
+        guard offset >= 0, offset <= bytes.count - count else { return false }
+        unsafe bytes.withUnsafeMutableBytes { target in
+            unsafe data.withUnsafeBytes { source in
+                unsafe UnsafeMutableRawBufferPointer(rebasing: target[offset..<offset + count]).copyMemory(from: source)
+            }
+        }
+        return true
+    }
 
     private mutating func drop(_ index: Int) {
         held -= messages[index].bytes.count

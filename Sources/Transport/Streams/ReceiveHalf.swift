@@ -39,9 +39,6 @@ struct ReceiveHalf: ~Copyable {
         limit = window
     }
 
-    /// The end of the highest byte that the ring holds: `highest` may lie behind it, by an end of the stream that came without bytes.
-    private var written: UInt64 { max(ready, ahead.last?.high ?? 0) }
-
     var memory: Int { ring.capacity + ahead.count * 16 }
     var readable: Int { stopped || resetCode != nil ? 0 : Int(ready - consumed) }
     /// Bytes of credit used up and not consumed, holes included.
@@ -71,8 +68,7 @@ struct ReceiveHalf: ~Copyable {
             guard high > low || frame.fin else { return .accepted(grown: 0, readable: false) }
             if high > low {
                 guard ahead.count < Self.maxRuns || !ahead.wouldAdd(low, high) else { return .tooManyGaps }
-                ring.reserve(Int(high - consumed), keeping: consumed, written, pool: &pool)
-                ring.write(frame.data, at: low)
+                ring.write(frame.data, at: low, keeping: consumed, pool: &pool)
                 ahead.insert(low, high)
             }
             if frame.fin { finalSize = high }
@@ -81,8 +77,8 @@ struct ReceiveHalf: ~Copyable {
         }
         let before = ready
         if high > ready {
-            ring.reserve(Int(high - consumed), keeping: consumed, written, pool: &pool)
-            ring.write(frame.data.extracting(Int(ready - low)..<frame.data.byteCount), at: ready)
+            let news = frame.data.extracting(Int(ready - low)..<frame.data.byteCount)
+            ring.write(news, at: ready, keeping: consumed, pool: &pool)
             ready = high
             while let run = ahead.first, run.low <= ready {
                 ready = max(ready, run.high)

@@ -40,8 +40,8 @@ struct SendHalf: ~Copyable {
     var isOpen: Bool { phase == .open }
     var isDone: Bool { phase == .done }
 
-    /// How far the peer's grant reaches beyond what was written; negative if not as far.
-    var limitAhead: Int { Int(limit) - Int(end) }
+    /// How far the peer's grant reaches beyond what was written.
+    var limitAhead: Int { limit > end ? Int(clamping: limit - end) : 0 }
     /// Whether there is something to send regardless of the connection's credit.
     var hasUrgent: Bool { !lost.isEmpty || (fin == .wanted && next == end && isLive) }
     var hasNew: Bool { next < end && next < limit && isLive }
@@ -49,8 +49,7 @@ struct SendHalf: ~Copyable {
     private var isLive: Bool { phase == .open || phase == .finished }
 
     mutating func write(_ bytes: RawSpan, pool: inout BytePool) {
-        ring.reserve(held + bytes.byteCount, keeping: base, end, pool: &pool)
-        ring.write(bytes, at: end)
+        ring.write(bytes, at: end, keeping: base, pool: &pool)
         end += UInt64(bytes.byteCount)
     }
 
@@ -143,7 +142,7 @@ struct SendHalf: ~Copyable {
         let high = offset + UInt64(count)
         if low < high {
             // What another copy has brought already need not go again.
-            for run in acknowledged.runs where run.high > low && run.low < high {
+            for run in acknowledged.overlapping(low, high) {
                 if run.low > low { lost.insert(low, run.low) }
                 low = max(low, run.high)
             }
