@@ -127,7 +127,13 @@ let package = Package(
         tests(
             "SessionsTests",
             ["Sessions", "Onion", "OnionCrypto", "Transport", "EventLoop", "LoopTesting", "VectorFiles", "Wire"]),
-        tests("TransportTests", ["Transport", "Wire"]),
+        // Two ends of the transport over a bad network, for the tests and the fuzzer.
+        .target(
+            name: "ConnectionModel", dependencies: ["Transport", "Wire"], path: "Tests/ConnectionModel",
+            swiftSettings: settings),
+        tests(
+            "TransportTests",
+            ["ConnectionModel", "Transport", "Wire", .product(name: "BasicContainers", package: "swift-collections")]),
         tests(
             "RelayTests",
             [
@@ -162,7 +168,8 @@ if Context.environment["TUNIC_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "Watch",
+                "CFuzzer", "ConnectionModel", "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory",
+                "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol",
             ],
             path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "run"], swiftSettings: settings),

@@ -36,6 +36,8 @@ extension Connection {
                 case .legHello: wantsAnswer = true
                 case .pathChallenge(let data):
                     wantsAnswer = true
+                    // A LEG_CLOSE before it in the packet may have taken the leg away.
+                    guard let position = find(id) else { break }
                     if legs[position].responses.count < 4 { legs[position].responses.append(data) }
                     tell(.pathChallenge(id, data))
                 case .pathResponse(let data): tell(.pathResponse(id, data))

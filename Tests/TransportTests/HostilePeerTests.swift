@@ -74,6 +74,20 @@ struct HostilePeerTests {
         #expect(read == start)
     }
 
+    @Test func s01_aChallengeBehindTheEndOfItsLegHasNoEffect() {
+        for frames in [[0x22, 0, 0x1a, 1, 2, 3, 4, 5, 6, 7, 8], [0x22, 0, 0x01, 0x20, 0, 0]] as [[UInt8]] {
+            var one = Self.connection()
+            #expect(Self.deliver(frames, to: &one) == .accepted)
+            #expect(one.nextEvent() == .legClosed(LegID(0)))
+            #expect(one.nextEvent() == nil)
+            // The leg before it stays in its place.
+            var two = Self.connection()
+            two.addLeg(LegID(1), payloadSize: 1_260, now: Self.now)
+            #expect(Self.deliver(frames, to: &two) == .accepted)
+            #expect(holds(!two.wantsToSend(leg: LegID(1), now: Self.now)))
+        }
+    }
+
     @Test func dataBeyondTheGrantIsAViolation() {
         var one = Self.connection()
         #expect(Self.deliver(Self.stream(0, at: 256 << 10, [1]), to: &one) == .violation(.flowControl))

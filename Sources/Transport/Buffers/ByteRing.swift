@@ -117,7 +117,9 @@ struct ByteRing: ~Copyable {
             let count = Int(min(held, UInt64(capacity)))
             let from = place(of: first)
             let run = min(count, capacity - from)
-            assert(isInside(from, run) && isInside(0, count - run) && count <= larger, "a ring is copied inside its memory")
+            assert(
+                isInside(from, run) && isInside(0, count - run) && count <= larger, "a ring is copied inside its memory"
+            )
             unsafe target.copyMemory(from: old.advanced(by: from), byteCount: run)
             unsafe target.advanced(by: run).copyMemory(from: old, byteCount: count - run)
             unsafe pool.give(old, capacity)

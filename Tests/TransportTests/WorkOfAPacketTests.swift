@@ -1,0 +1,158 @@
+import BasicContainers
+import Testing
+import Wire
+
+@testable import Transport
+
+/// What one packet can make a connection do is bounded: counted in steps, not in time.
+@Suite struct WorkOfAPacketTests {
+    private let now = Instant(nanoseconds: 5_000_000_000)
+
+    private func connection(_ configuration: Configuration = Configuration()) -> Connection {
+        var connection = Connection(role: .responder, configuration: configuration, seed: 3)
+        connection.addLeg(LegID(0), payloadSize: 1_260, now: now)
+        return connection
+    }
+
+    private func deliver(_ frames: [UInt8], to connection: inout Connection, number: UInt64) -> Verdict {
+        let bytes = frames + [UInt8](repeating: 0, count: 1_260 - frames.count)
+        return connection.receive(leg: LegID(0), packetNumber: number, payload: bytes.rawSpan, now: now)
+    }
+
+    private func frame(_ type: UInt8, _ fields: [UInt64], _ data: [UInt8] = []) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.u8(type)
+        for field in fields { writer.varint(field) }
+        writer.raw(data)
+        return writer.bytes
+    }
+
+    /// An ACK of leg 0 of these ranges, the highest first.
+    private func ack(_ ranges: [ClosedRange<UInt64>]) -> [UInt8] {
+        var fields = [ranges[0].upperBound, 0, UInt64(ranges.count - 1), UInt64(ranges[0].count - 1)]
+        for (before, range) in zip(ranges, ranges.dropFirst()) {
+            fields += [before.lowerBound - range.upperBound - 2, UInt64(range.count - 1)]
+        }
+        return [FrameType.ack, 0] + frame(0, fields).dropFirst()
+    }
+
+    /// A connection that has sent packets 0 to `count - 1`.
+    private func sender(_ count: UInt64) -> Connection {
+        var connection = connection()
+        for number in 0..<count {
+            connection.ping(LegID(0))
+            var packet = [UInt8](repeating: 0, count: 1_260)
+            var bytes = packet.mutableRawSpan
+            let isWritten = connection.writePacket(leg: LegID(0), packetNumber: number, into: &bytes, now: now)
+            #expect(isWritten)
+        }
+        return connection
+    }
+
+    @Test("s22: a second ACK of a leg in one packet is a violation") func s22_oneAcknowledgementAPacket() {
+        var connection = sender(10)
+        #expect(deliver(ack([3...4]) + ack([1...1]), to: &connection, number: 0) == .violation(.protocolViolation))
+        // In two packets they are good, and so is one for another leg, known or not.
+        var other = sender(10)
+        var unknown = ack([1...1])
+        unknown[1] = 9
+        #expect(deliver(ack([3...4]) + unknown, to: &other, number: 0) == .accepted)
+        #expect(deliver(ack([1...1]), to: &other, number: 1) == .accepted)
+    }
+
+    @Test("s22: an ACK costs what it newly acknowledges, whatever is in flight") func s22_acknowledgedRunsAreOneStep() {
+        for count in [100, 1_000, 4_000] as [UInt64] {
+            var connection = sender(count)
+            // Number 0 is left out, so that nothing leaves the log.
+            #expect(deliver(ack([1...count - 1]), to: &connection, number: 0) == .accepted)
+            #expect(holds(connection.legs[0].sent.steps == Int(count - 1)))
+            for number in 1...20 as ClosedRange<UInt64> {
+                #expect(deliver(ack([1...count - 1]), to: &connection, number: number) == .accepted)
+                #expect(
+                    deliver(ack([(count / 2)...(count - 3), 5...8]), to: &connection, number: 100 + number) == .accepted
+                )
+            }
+            // One for each range.
+            #expect(holds(connection.legs[0].sent.steps == Int(count - 1) + 20 * 3))
+        }
+    }
+
+    @Test("s22: runs between holes are passed one by one, and a hole that is filled joins them")
+    func s22_holesBetweenRuns() {
+        var connection = sender(400)
+        var number: UInt64 = 0
+        for high in stride(from: UInt64(398), through: 18, by: -20) {
+            let ranges = (0..<10 as Range<UInt64>).map { (high - $0 * 2)...(high - $0 * 2) }
+            #expect(deliver(ack(ranges), to: &connection, number: number) == .accepted)
+            number += 1
+        }
+        let before = connection.legs[0].sent.steps
+        // Each hole is new, each run between two a step.
+        #expect(deliver(ack([19...398]), to: &connection, number: number) == .accepted)
+        #expect(holds(connection.legs[0].sent.steps - before == 380))
+        #expect(deliver(ack([19...398]), to: &connection, number: number + 1) == .accepted)
+        #expect(holds(connection.legs[0].sent.steps - before == 381))
+        // What was left out of the numbers still shows among what is acknowledged.
+        #expect(deliver(ack([0...398]), to: &connection, number: number + 2) == .accepted)
+    }
+
+    @Test("s22: a frame makes the stream that it names, and none below it") func s22_streamsAreMadeOneByOne() {
+        var connection = connection()
+        #expect(deliver(frame(0x0a, [8_190, 1], [7]), to: &connection, number: 0) == .accepted)
+        #expect(holds(connection.streams.count == 1))
+        #expect(connection.nextEvent() == .streamOpened(StreamID(8_190)))
+        #expect(connection.nextEvent() == .readable(StreamID(8_190)))
+        #expect(connection.nextEvent() == nil)
+        // Those below are open: their own first frames make them, in any order, once.
+        for (number, id) in ([0, 8_188, 4_000, 0] as [UInt64]).enumerated() {
+            #expect(deliver(frame(0x0a, [id, 1], [7]), to: &connection, number: UInt64(number) + 1) == .accepted)
+        }
+        #expect(holds(connection.streams.count == 4))
+        for id in [0, 8_188, 4_000] as [UInt64] {
+            #expect(connection.nextEvent() == .streamOpened(StreamID(id)))
+            #expect(connection.nextEvent() == .readable(StreamID(id)))
+        }
+        #expect(connection.nextEvent() == nil)
+        // One that has come and gone is not made again.
+        #expect(deliver(frame(FrameType.resetStream, [0, 1, 1]), to: &connection, number: 10) == .accepted)
+        connection.reset(StreamID(0), code: 1)
+        var packet = [UInt8](repeating: 0, count: 1_260)
+        var bytes = packet.mutableRawSpan
+        #expect(holds(connection.writePacket(leg: LegID(0), packetNumber: 0, into: &bytes, now: now)))
+        #expect(deliver(ack([0...0]), to: &connection, number: 11) == .accepted)
+        var last: Event?
+        while let event = connection.nextEvent() { last = event }
+        #expect(last == .streamClosed(StreamID(0)))
+        #expect(deliver(frame(0x0a, [0, 1], [7]), to: &connection, number: 12) == .accepted)
+        #expect(connection.nextEvent() == nil)
+        #expect(deliver(frame(0x0a, [8_192, 1], [7]), to: &connection, number: 13) == .violation(.streamLimit))
+    }
+
+    @Test("s22: streams named in any order hold memory for themselves alone") func s22_streamsInTheWorstOrder() {
+        var connection = connection()
+        for number in 0..<2_048 as Range<UInt64> {
+            // Every other one: as many runs of streams that no frame has named as there can be.
+            #expect(deliver(frame(0x0a, [number * 4 + 2, 0]), to: &connection, number: number) == .accepted)
+        }
+        #expect(holds(connection.streams.count == 2_048 && connection.unmade.count == 2_048))
+    }
+
+    @Test("s22: a control connection takes no datagrams") func s22_controlTakesNoDatagrams() {
+        for datagram in [frame(0x30, [1, 1], [7]), frame(0x31, [1, 1, 65_507, 0, 1], [7])] {
+            var connection = connection(.control)
+            #expect(deliver(datagram, to: &connection, number: 0) == .violation(.protocolViolation))
+            #expect(holds(connection.memoryUse < 16 << 10))
+            #expect(holds(!connection.sendDatagram(flow: 1, [UInt8](repeating: 1, count: 9).rawSpan)))
+        }
+    }
+
+    @Test("s22: a packet begins two unfinished datagrams at most") func s22_fragmentsOfOnePacket() {
+        var connection = connection()
+        let many = (0..<90 as Range<UInt64>).flatMap { frame(0x31, [1, $0, 65_507, 0, 1], [7]) }
+        #expect(deliver(many, to: &connection, number: 0) == .accepted)
+        #expect(holds(connection.reassembly.held == 2 * 65_507))
+        #expect(deliver(many, to: &connection, number: 1) == .accepted)
+        // The first two of this packet are known, and two more have begun.
+        #expect(holds(connection.reassembly.held == 4 * 65_507))
+    }
+}
