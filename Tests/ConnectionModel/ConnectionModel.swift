@@ -90,6 +90,9 @@ public struct ConnectionModel {
         if !isTrue { throw Broken(description: promise) }
     }
 
+    /// Whether the hostile end also sends bytes that are nobody's.
+    private var isLying: Bool { hostile.map { $0.lies > 0 } ?? false }
+
     /// The ends that keep to the protocol.
     private var honest: [End] {
         guard let hostile else { return ends }
@@ -116,17 +119,16 @@ public struct ConnectionModel {
 
     /// Lets both ends come to rest over a network without faults, and looks for what was written and never read.
     private mutating func finish() throws(Broken) {
-        for end in ends {
-            for id in end.sent.keys.sorted() where end.sent[id]?.isReset == false {
-                end.sent[id]?.isFinished = true
-                end.connection.finish(StreamID(id))
-            }
-        }
         var rounds = 0
         while !isAtRest {
             rounds += 1
             try check(rounds < 20_000, "what was written never arrives")
-            for end in ends { for id in end.open { try read(end, id, most: .max) } }
+            for end in ends {
+                for id in end.open {
+                    finish(end, id)
+                    try read(end, id, most: .max)
+                }
+            }
             now = now + .milliseconds(5)
             if let deadline = ends.compactMap({ $0.connection.nextDeadline }).min(), flights.isEmpty {
                 now = max(now, deadline)
@@ -261,7 +263,7 @@ public struct ConnectionModel {
             offset += UInt64(count)
             report.bytesRead += count
         }
-        try check(isRight, "bytes of a stream are wrong")
+        try check(isRight || isLying, "bytes of a stream are wrong")
         var taken = end.taken[id] ?? End.Taken()
         taken.count = offset
         switch end.connection.readState(stream) {
@@ -387,7 +389,7 @@ public struct ConnectionModel {
             case .datagram(let flow, let bytes):
                 report.datagrams += 1
                 let right = Content.datagram(flow: flow, total: bytes.count, count: bytes.count)
-                try check(bytes == right, "bytes of a datagram are wrong")
+                try check(bytes == right || isLying, "bytes of a datagram are wrong")
             case .legClosed(let id):
                 if hostile == nil { try check(legs[id.value] == nil, "a leg is closed that stands") }
             case .closed: try check(hostile != nil, "an honest end was closed")

@@ -37,22 +37,58 @@ final class End {
 
 /// The bytes that ends exchange: each follows from where it stands.
 enum Content {
-    /// The byte at `offset` of the half of stream `id` that the initiator (or else the responder) writes.
-    static func byte(_ id: UInt64, byInitiator: Bool, at offset: UInt64) -> UInt8 {
-        var x = offset &* 0x9e37_79b9_7f4a_7c15 ^ id &* 0xd6e8_feb8_6659_fd93 ^ (byInitiator ? 0x55 : 0)
-        x ^= x >> 29
-        return UInt8(truncatingIfNeeded: x ^ x >> 37)
+    /// After so many bytes, a prime number, they begin anew.
+    private static let period = 131_101
+    /// The bytes of two periods, so that a run of one has no seam.
+    private static let table: [UInt8] = {
+        var state: UInt64 = 1
+        let once = (0..<period).map { _ in
+            state = state &* 0x5851_f42d_4c95_7f2d &+ 1
+            return UInt8(truncatingIfNeeded: state >> 40)
+        }
+        return once + once
+    }()
+
+    /// Where in the table the byte at `offset` of the half of stream `id` stands that the initiator (or else the responder) writes.
+    private static func place(_ id: UInt64, byInitiator: Bool, at offset: UInt64) -> Int {
+        let start = (id &* 0x9e37_79b9_7f4a_7c15) >> 40 &+ (byInitiator ? 77_777 : 0)
+        return Int((start &+ offset % UInt64(period)) % UInt64(period))
     }
 
+    /// At most a period of bytes.
     static func bytes(_ id: UInt64, byInitiator: Bool, at offset: UInt64, count: Int) -> [UInt8] {
-        (0..<UInt64(count)).map { byte(id, byInitiator: byInitiator, at: offset &+ $0) }
+        let start = place(id, byInitiator: byInitiator, at: offset)
+        return Array(table[start..<start + count])
     }
 
     /// Whether `bytes` are those of the stream at `offset`.
     static func isRight(_ bytes: RawSpan, _ id: UInt64, byInitiator: Bool, at offset: UInt64) -> Bool {
-        for index in 0..<bytes.byteCount {
-            let found = unsafe bytes.unsafeLoad(fromByteOffset: index, as: UInt8.self)
-            guard found == byte(id, byInitiator: byInitiator, at: offset &+ UInt64(index)) else { return false }
+        let table = table.rawSpan
+        var index = 0
+        while index < bytes.byteCount {
+            let start = place(id, byInitiator: byInitiator, at: offset &+ UInt64(index))
+            let count = min(bytes.byteCount - index, period)
+            guard isSame(bytes.extracting(index..<index + count), table.extracting(start..<start + count)) else {
+                return false
+            }
+            index += count
+        }
+        return true
+    }
+
+    private static func isSame(_ a: RawSpan, _ b: RawSpan) -> Bool {
+        var index = 0
+        while index + 8 <= a.byteCount {
+            let left = unsafe a.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self)
+            let right = unsafe b.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self)
+            if left != right { return false }
+            index += 8
+        }
+        while index < a.byteCount {
+            let left = unsafe a.unsafeLoad(fromByteOffset: index, as: UInt8.self)
+            let right = unsafe b.unsafeLoad(fromByteOffset: index, as: UInt8.self)
+            if left != right { return false }
+            index += 1
         }
         return true
     }
