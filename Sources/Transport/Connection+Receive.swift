@@ -10,6 +10,7 @@ extension Connection {
             if !isPeerClosed { closesToSend = min(closesToSend + 1, legs.count) }
             return .dropped(.closed)
         }
+        guard packetNumber <= ReceivedPackets.largestNumber else { return .dropped(.stale) }
         if let reason = legs[position].received.check(packetNumber) { return .dropped(reason) }
         packet &+= 1
         var isEliciting = false

@@ -48,4 +48,36 @@ import Wire
             low += (high - low) * (step % 3) / 3
         }
     }
+
+    /// Writes behind holes, anywhere in the window and over each other: what was written is read, whatever the ring has grown from.
+    @Test(arguments: 0..<20 as Range<UInt64>) func s01_everyByteIsReadWhereItWasWritten(seed: UInt64) {
+        var generator = SeededGenerator(seed)
+        var pool = BytePool()
+        var ring = ByteRing()
+        var (low, high): (UInt64, UInt64) = (seed * 1_000, seed * 1_000)
+        var runs = RangeSet()
+        for _ in 0..<200 {
+            let offset = low + UInt64.random(in: 0...20_000, using: &generator)
+            let end = offset + UInt64.random(in: 0...1_500, using: &generator)
+            ring.write(bytes(offset..<end).rawSpan, at: offset, keeping: low, pool: &pool)
+            runs.insert(offset, end)
+            if end > offset { high = max(high, end) }
+            for run in runs.runs where run.low >= low {
+                var read: [UInt8] = []
+                while read.count < Int(run.high - run.low) {
+                    read += shown(ring, at: run.low + UInt64(read.count), count: Int(run.high - run.low) - read.count)
+                }
+                #expect(read == bytes(run.low..<run.high))
+                var copy = [UInt8](repeating: 0, count: read.count + 7)
+                var target = copy.mutableRawSpan
+                ring.read(at: run.low, count: read.count, into: &target, at: 7)
+                #expect(copy[7...] == read[...])
+            }
+            if Bool.random(using: &generator) {
+                low = min(high, low + UInt64.random(in: 0...3_000, using: &generator))
+                runs.remove(0, low)
+            }
+            if low == high { ring.release(to: &pool) }
+        }
+    }
 }

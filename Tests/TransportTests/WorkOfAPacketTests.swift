@@ -155,4 +155,15 @@ import Wire
         // The first two of this packet are known, and two more have begun.
         #expect(holds(connection.reassembly.held == 4 * 65_507))
     }
+
+    @Test("s22: a packet number that no acknowledgement could name is dropped") func s22_packetNumbersBeyondVarints() {
+        var connection = connection()
+        for number in [1 << 62, .max] as [UInt64] {
+            #expect(deliver([FrameType.ping], to: &connection, number: number) == .dropped(.stale))
+        }
+        #expect(deliver([FrameType.ping], to: &connection, number: 1 << 62 - 1) == .accepted)
+        var packet = [UInt8](repeating: 0, count: 1_260)
+        var bytes = packet.mutableRawSpan
+        #expect(holds(connection.writePacket(leg: LegID(0), packetNumber: 0, into: &bytes, now: now)))
+    }
 }

@@ -117,6 +117,7 @@ final class ReceiveArea {
                 to: ReceivedPacket(bytes: bytes, length: Int32(truncatingIfNeeded: left), run: run))
             packetCount &+= 1
             unsafe ends[index] = packetCount
+            assert(left >= 0 && packetCount <= (index + 1) * Self.maximumSegments, "a run is cut inside its memory")
         }
         counters.packetsReceived += UInt64(truncatingIfNeeded: packetCount)
         return packetCount

@@ -168,6 +168,7 @@ struct TransmitQueue: ~Copyable {
             return
         }
         let group = unsafe groups + last
+        assert(unsafe length >= 0 && group.pointee.count < group.pointee.limit, "a group has room")
         let place = unsafe last &* Self.maximumSegments &+ Int(group.pointee.count)
         unsafe vectors[place] = shim_vector(base: UnsafeMutableRawPointer(mutating: bytes), length: length)
         unsafe note(slot, of: place, in: group)
@@ -178,7 +179,7 @@ struct TransmitQueue: ~Copyable {
     ///
     /// All of it is to be filled with where the packets lie, before anything else is done with the queue.
     mutating func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
-        precondition(count > 0, "room for at least one packet")
+        precondition(count > 0 && length >= 0, "room for at least one packet")
         guard isLastGroup(for: length, address) || selectGroup(for: length, address) else {
             return unsafe SendRoom(nil, count: 0, length: length)
         }
@@ -186,6 +187,7 @@ struct TransmitQueue: ~Copyable {
         let place = unsafe last &* Self.maximumSegments &+ Int(group.pointee.count)
         let isFull = unsafe Int(group.pointee.segmentSize) == length
         let added = unsafe isFull ? min(count, Int(group.pointee.limit - group.pointee.count)) : 1
+        assert(unsafe added > 0 && Int(group.pointee.count) + added <= Self.maximumSegments, "a group has room")
         if unsafe group.pointee.hasSlots { unsafe (vectorSlots + place).update(repeating: -1, count: added) }
         unsafe grow(group, by: added, length)
         return unsafe SendRoom(vectors + place, count: added, length: length)
@@ -234,6 +236,7 @@ struct TransmitQueue: ~Copyable {
     /// False when the packet is dropped, which is counted.
     @usableFromInline @inline(never)
     mutating func selectGroup(for length: Int, _ address: SocketAddress) -> Bool {
+        precondition(length >= 0, "a packet has a length")
         guard !isClosed, length <= Int(UInt16.max) else {
             counters.droppedOversize += 1
             return false

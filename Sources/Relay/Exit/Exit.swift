@@ -265,6 +265,11 @@ final class Exit: SessionOwner {
     }
 
     private func opened(_ id: StreamID, _ owner: ExitSession) {
+        // Charged before anything is made for it.
+        let now = Instant(nanoseconds: turn.loop.now)
+        guard owner.streams < limits.streamsPerSession, owner.newStreams.take(now) else {
+            return ExitStream.refuse(id, in: owner.session, .tooManyStreams)
+        }
         let stream = ExitStream(session: owner.session, id: id, gate: gate) { [weak self, weak owner] in
             guard let owner else { return }
             owner.streams -= 1
@@ -273,10 +278,6 @@ final class Exit: SessionOwner {
         owner.streams += 1
         if owner.streams == 1 { places.setBusy(owner.id, true) }
         owner.session.attach(stream, to: id)
-        let now = Instant(nanoseconds: turn.loop.now)
-        if owner.streams > limits.streamsPerSession || !owner.newStreams.take(now) {
-            stream.refuse(.tooManyStreams)
-        }
     }
 
     private func end(_ owner: ExitSession) {

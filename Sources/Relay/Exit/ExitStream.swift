@@ -260,13 +260,22 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
     /// Tells the client why there is no connection, and takes no more.
     func refuse(_ status: OpenReply.Status) { end(with: OpenReply(status: status).encoded()) }
 
-    /// Sends the whole of what the client gets here, and takes no more.
-    private func end(with answer: [UInt8]) {
-        guard !isOver, let session else { return }
+    /// Answers a stream for which nothing was made.
+    static func refuse(_ id: StreamID, in session: Session, _ status: OpenReply.Status) {
+        answer(id, in: session, OpenReply(status: status).encoded())
+    }
+
+    private static func answer(_ id: StreamID, in session: Session, _ answer: [UInt8]) {
         _ = session.connection.write(id, answer.rawSpan)
         session.connection.finish(id)
         session.connection.stopSending(id, code: SessionError.cancelled)
         session.touch()
+    }
+
+    /// Sends the whole of what the client gets here, and takes no more.
+    private func end(with answer: [UInt8]) {
+        guard !isOver, let session else { return }
+        Self.answer(id, in: session, answer)
         finish()
     }
 

@@ -27,6 +27,9 @@ struct AckSample {
 ///
 /// One of the two is there. They stand side by side, not in an enum, so that each changes in place.
 struct CongestionController {
+    /// No window is larger, in bytes: what a peer makes of the round trip and the rate stays a number that is safe to add to.
+    static let largestWindow = 1e12
+
     private var cubic: Cubic?
     private var model: PathModel?
 

@@ -31,7 +31,7 @@ struct Cubic {
         size = packet * Double(Self.initialPackets)
     }
 
-    var window: Int { Int(size) }
+    var window: Int { Int(min(max(size, 0), CongestionController.largestWindow)) }
     private var isSlowStart: Bool { size < threshold }
 
     func pacingRate(smoothedRTT: TimeSpan) -> Double {

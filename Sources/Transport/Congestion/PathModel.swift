@@ -76,6 +76,9 @@ struct PathModel {
         return rate * max(roundTrip, Self.smallestRoundTrip).inSeconds
     }
 
+    /// A number of bytes that follows from what the peer has acknowledged and when.
+    private func bytes(_ count: Double) -> Int { Int(min(max(count, 0), CongestionController.largestWindow)) }
+
     mutating func lost(bytes: Int) { roundLost += bytes }
 
     mutating func lossWasSpurious(bytes: Int) { roundLost = max(0, roundLost - bytes) }
@@ -194,7 +197,7 @@ struct PathModel {
                 phase = .startup
                 gain = Self.startupGain
             }
-        } else if sample.inFlight <= max(Int(product / 2), minimumWindow) {
+        } else if sample.inFlight <= max(bytes(product / 2), minimumWindow) {
             probeEnd = sample.now + max(.milliseconds(100), roundTrip ?? .zero)
         }
     }
@@ -207,13 +210,13 @@ struct PathModel {
     private mutating func updateWindow(_ sample: AckSample) {
         let windowGain = phase == .startup || phase == .drain ? Self.startupGain : Self.windowGain
         // Sparse acknowledgements come in lumps: some packets more keep the sender busy between them.
-        let target = Int(min(windowGain * product, cap)) + 8 * packet
+        let target = bytes(min(windowGain * product, cap)) + 8 * packet
         if isFull {
             window = min(window + sample.acknowledged, target)
         } else if window < target || sample.delivered < UInt64(Self.initialPackets * packet) {
             window += sample.acknowledged
         }
         window = max(window, minimumWindow)
-        if phase == .probeRoundTrip { window = min(window, max(Int(product / 2), minimumWindow)) }
+        if phase == .probeRoundTrip { window = min(window, max(bytes(product / 2), minimumWindow)) }
     }
 }

@@ -7,6 +7,9 @@ struct ReceivedPackets {
         var high: UInt64
     }
 
+    /// The largest packet number: an ACK has to name it.
+    static let largestNumber: UInt64 = 1 << 62 - 1
+
     /// From the highest down; never more than an ACK may carry.
     private(set) var runs: [Run] = []
     /// Numbers below are not told apart any more.
