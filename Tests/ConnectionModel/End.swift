@@ -27,6 +27,8 @@ final class End {
     var open: [UInt64] = []
     var sent: [UInt64: Sent] = [:]
     var taken: [UInt64: Taken] = [:]
+    /// The stream that was written to last.
+    var lastWritten: UInt64 = 0
     var datagrams = 0
 
     init(_ role: Role, _ configuration: Configuration, seed: UInt64) {
