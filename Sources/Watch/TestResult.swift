@@ -67,7 +67,8 @@ public struct TestRecord: Hashable, Sendable {
     var retries = 0
     /// What went wrong with it as first hop, and as a middle.
     var shown = Trouble(), hidden = Trouble()
-    /// Whether the last test had it as a middle.
+    /// When the last test ended, whatever it said, and whether it had the node as a middle.
+    var lastEnd = Instant(nanoseconds: 0)
     var wasHidden = false
 
     /// Whether the last test was not passed, so that the next one is made in the plainest way.

@@ -122,7 +122,7 @@ public struct Tester: Sendable {
         hurriedUnderWay.remove(node)
         guard underWay.remove(node) != nil, watched.contains(node) else { return }
         var record = records[node] ?? TestRecord(lastTest: now)
-        record.wasHidden = place == .middle
+        (record.lastEnd, record.wasHidden) = (now, place == .middle)
         let isGrave: Bool
         if place == .middle {
             record.hidden.note(outcome, now: now)
@@ -184,7 +184,7 @@ public struct Tester: Sendable {
             return
         }
         if let record = records[node] {
-            let soonest = max(record.lastTest + timing.firstRetry, now)
+            let soonest = max(record.lastEnd + timing.firstRetry, now)
             if let retry = record.retry {
                 records[node]?.retry = min(retry, soonest)
                 return

@@ -129,7 +129,8 @@ struct TesterTests {
         #expect(seen.count <= Tester.hurriedPerSender + 2)
     }
 
-    @Test func s09NoNodeIsTestedAgainAtOnce() {
+    @Test(arguments: [TestOutcome.passed(capacity: nil), .failed, .refused, .unclear])
+    func s09NoNodeIsTestedAgainAtOnce(_ outcome: TestOutcome) {
         var tester = tester(1)
         var begun = 0
         for step in 0..<100 {
@@ -137,7 +138,7 @@ struct TesterTests {
             tester.hurry(ids[0], for: ids[step % 30], now: now)
             while let node = tester.next(now) {
                 begun += 1
-                tester.finished(node, .passed(capacity: nil), at: .first(mayHide: false), now: now)
+                tester.finished(node, outcome, at: .first(mayHide: false), now: now)
             }
         }
         // The one that was asked for, and a random one.
