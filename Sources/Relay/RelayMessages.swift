@@ -62,8 +62,8 @@ final class RelayMessages: ControlHandler {
     /// What nodes say to each other about others.
     private func watch(_ message: ControlMessage, _ body: [UInt8], _ peer: NodeID, _ responder: ControlResponder) {
         switch message {
-        case .suspect: answer(responder, watching.suspect(body))
-        case .votes: answer(responder, watching.votes(body))
+        case .suspect: answer(responder, watching.suspect(body, from: peer))
+        case .votes: answer(responder, watching.votes(body, from: peer))
         default: watching.linkBack(from: peer) { [weak self] in self?.answer(responder, $0) }
         }
     }

@@ -20,14 +20,21 @@ public struct Jury: Sendable {
         case submit(RegistryOperation.Action)
     }
 
-    /// The most ballots that are kept.
-    public static let ballotLimit = 512
+    /// The most ballots of others that are kept, and the most of these that one node may have opened.
+    public static let ballotLimit = 512, ballotsPerSender = 16
+    /// The most ballots that are kept for this node's own findings and votes.
+    public static let ownLimit = 512
+    /// For how many heights a ballot of another is kept without a vote.
+    private static let voteless: UInt64 = 2
     /// How long one waits before the same is asked, spread or handed in again.
     private let patience: TimeSpan
 
     private struct Case {
+        /// Who opened it, in whose share it stands; nil: this node's own finding or vote.
+        var sender: NodeID?
+        /// The height at which it was opened.
+        let opened: UInt64
         var votes: [UInt8: [UInt8]] = [:]
-        var isAsked = false
         var hasVoted = false
         var nextSpread: Instant
         var spreads: Int64 = 0
@@ -37,6 +44,8 @@ public struct Jury: Sendable {
     private let node: NodeID
     private var state: RegistryState?
     private var cases: [Ballot: Case] = [:]
+    /// Who holds how many of the cases that others opened.
+    private var shares = Shares<NodeID>(capacity: Self.ballotLimit, most: Self.ballotsPerSender)
     /// When a quorum is asked about the node again.
     private var nextAsk: [NodeID: Instant] = [:]
     /// Votes that this node has cast, and verdicts that it has handed in.
@@ -48,10 +57,13 @@ public struct Jury: Sendable {
         self.patience = patience
     }
 
-    /// Goes on with a newer state of the registry: what can no longer be judged is forgotten.
+    /// How many ballots are kept that others opened, and how many as this node's own.
+    public var counts: (others: Int, own: Int) { (shares.count, cases.count - shares.count) }
+
+    /// Goes on with a newer state of the registry: what can no longer be judged, or finds no votes, is forgotten.
     public mutating func follow(_ state: RegistryState) {
         self.state = state
-        cases = cases.filter { Self.isOpen($0.key, state) }
+        for (ballot, held) in cases where !Self.isOpen(ballot, state) || Self.isForgotten(held, state) { close(ballot) }
         nextAsk = nextAsk.filter { state.nodes[$0.key] != nil }
     }
 
@@ -64,6 +76,11 @@ public struct Jury: Sendable {
         case .decommission, .deregister: return node.standing == .active
         case .recommission: return node.standing == .decommissioned
         }
+    }
+
+    /// Whether another opened the case and nobody has voted on it for so long.
+    private static func isForgotten(_ held: Case, _ state: RegistryState) -> Bool {
+        held.sender != nil && held.votes.isEmpty && state.height - min(held.opened, state.height) >= voteless
     }
 
     /// What the rules make of an active node that does not serve, or of a decommissioned one that does.
@@ -102,7 +119,7 @@ public struct Jury: Sendable {
             let judges = state.judges(of: id, height: quorum.height)
             let others = judges.filter { $0 != node }
             if !others.isEmpty { actions.append(.ask(ballot, others)) }
-            if judges.contains(node) { _ = open(ballot, now) }
+            if judges.contains(node) { openOwn(ballot, state, now) }
         }
         // Others may have accused many that serve: what concerns neither a vote of this node nor its tests waits.
         let live = cases.filter { $0.value.hasVoted || found[$0.key.node] != nil }
@@ -111,6 +128,7 @@ public struct Jury: Sendable {
             if cases[ballot]?.hasVoted == false, Self.verdict(on: judged, state) == ballot.verdict,
                 holds(ballot.verdict, ballot.node)
             {
+                openOwn(ballot, state, now)
                 cases[ballot]?.hasVoted = true
                 actions.append(.vote(ballot))
             }
@@ -119,18 +137,65 @@ public struct Jury: Sendable {
         return actions
     }
 
-    /// A ballot that is kept from now on; false when it cannot be judged, this node is no judge, or there are too many.
-    private mutating func open(_ ballot: Ballot, _ now: Instant) -> Bool {
+    // MARK: Cases
+
+    /// Keeps a ballot as this node's own, for which there is always room: the one of the lowest height gives way.
+    private mutating func openOwn(_ ballot: Ballot, _ state: RegistryState, _ now: Instant) {
+        if let held = cases[ballot] {
+            guard let sender = held.sender else { return }
+            shares.release(sender)
+            cases[ballot]?.sender = nil
+        } else {
+            cases[ballot] = Case(sender: nil, opened: state.height, nextSpread: now, nextSubmit: now)
+        }
+        if counts.own > Self.ownLimit,
+            let oldest = cases.lazy.filter({ $0.value.sender == nil && $0.key != ballot }).map(\.key)
+                .min(by: { $0.height < $1.height })
+        {
+            close(oldest)
+        }
+    }
+
+    /// Keeps a ballot in the share of `sender`; false when it cannot be judged, this node is no judge, or there is no room.
+    private mutating func open(_ ballot: Ballot, from sender: NodeID, _ now: Instant) -> Bool {
         if cases[ballot] != nil { return true }
-        guard let state, cases.count < Self.ballotLimit, Self.isOpen(ballot, state),
+        guard let state, Self.isOpen(ballot, state),
             state.judges(of: ballot.node, height: ballot.height).contains(node)
         else { return false }
-        cases[ballot] = Case(nextSpread: now, nextSubmit: now)
+        var admission = shares.take(for: sender)
+        if admission == .shareUsed, let oldest = oldest(of: sender, below: ballot.height) {
+            close(oldest)
+            admission = shares.take(for: sender)
+        } else if case .makeRoom(let other) = admission, let oldest = oldest(of: other) {
+            close(oldest)
+            admission = shares.take(for: sender)
+        }
+        guard admission == .granted else { return false }
+        cases[ballot] = Case(sender: sender, opened: state.height, nextSpread: now, nextSubmit: now)
         return true
     }
 
-    /// Another node asks for a look: whether this one is to test the ballot's node now.
-    public mutating func asked(_ ballot: Ballot, now: Instant) -> Bool { open(ballot, now) }
+    /// Of the cases that `sender` opened that of the lowest height, those without votes first.
+    ///
+    /// With a height it is one without votes below that.
+    private func oldest(of sender: NodeID, below height: UInt64? = nil) -> Ballot? {
+        cases.lazy.filter { ballot, held in
+            held.sender == sender && height.map { ballot.height < $0 && held.votes.isEmpty } ?? true
+        }.min { a, b in
+            (a.value.votes.isEmpty ? 0 : 1, a.key.height) < (b.value.votes.isEmpty ? 0 : 1, b.key.height)
+        }?.key
+    }
+
+    private mutating func close(_ ballot: Ballot) {
+        if let sender = cases.removeValue(forKey: ballot)?.sender { shares.release(sender) }
+    }
+
+    // MARK: Messages
+
+    /// `sender` asks for a look: whether this node is to test the ballot's node now.
+    public mutating func asked(_ ballot: Ballot, from sender: NodeID, now: Instant) -> Bool {
+        open(ballot, from: sender, now)
+    }
 
     /// This node has signed the ballot.
     public mutating func voted(_ ballot: Ballot, signature: [UInt8], now: Instant) -> [Action] {
@@ -138,23 +203,23 @@ public struct Jury: Sendable {
             let place = state.judges(of: ballot.node, height: ballot.height).firstIndex(of: node)
         else { return [] }
         cast += 1
+        openOwn(ballot, state, now)
         cases[ballot]?.hasVoted = true
         cases[ballot]?.votes[UInt8(place)] = signature
         cases[ballot]?.nextSpread = now
         return pursue(ballot, now)
     }
 
-    /// Votes came from another member: those of members whose signatures verify are kept; returns what this node holds now.
+    /// Votes came from `sender`: those of members whose signatures verify are kept; returns what this node holds now.
     ///
     /// Costs one verification (60 µs) for each vote that is new.
-    public mutating func take(_ other: BallotVotes, now: Instant) -> (
+    public mutating func take(_ other: BallotVotes, from sender: NodeID, now: Instant) -> (
         answer: BallotVotes, actions: [Action], isAsked: Bool
     )? {
         let ballot = other.ballot
-        guard open(ballot, now), let state, let quorum = state.quorums.last(where: { $0.height == ballot.height })
-        else {
-            return nil
-        }
+        guard open(ballot, from: sender, now), let state,
+            let quorum = state.quorums.last(where: { $0.height == ballot.height })
+        else { return nil }
         let judges = state.judges(of: ballot.node, height: ballot.height)
         let message = RegistryOperation.ballot(
             ballot.verdict, on: ballot.node, height: ballot.height, block: quorum.block, network: state.network)

@@ -6,8 +6,45 @@ public enum TestOutcome: Hashable, Sendable {
     case passed(capacity: UInt32?)
     /// It did not serve.
     case failed
-    /// Something else failed, so the test says nothing of the node.
+    /// It said itself that it will not serve now, as a node does that is asked for too much.
+    case refused
+    /// Something failed, and it may be another's fault.
     case unclear
+}
+
+/// How the tested node is used, and so what it can know of the test.
+public enum TestPlace: Hashable, Sendable {
+    /// As the first hop, whose client has this node's address; `mayHide`: it can be tested as a middle too.
+    case first(mayHide: Bool)
+    /// As a middle, for which nothing tells the test from a client's path.
+    case middle
+}
+
+/// Tests at one place that were not passed, set against those that were.
+///
+/// A refusal adds 3, an unclear test 1, a passed one takes 3 away: so it stays above zero only where more than half of the tests
+/// are refused, or more than three quarters go wrong by someone's fault.
+struct Trouble: Hashable, Sendable {
+    /// From where on it counts, and the most that it comes to.
+    private static let grave = 24, most = 48
+    private(set) var score = 0
+    /// Since when the score has been above zero.
+    private var since: Instant?
+
+    mutating func note(_ outcome: TestOutcome, now: Instant) {
+        switch outcome {
+        case .passed: score = max(0, score - 3)
+        case .refused: score = min(score + 3, Self.most)
+        case .unclear: score = min(score + 1, Self.most)
+        case .failed: return
+        }
+        since = score == 0 ? nil : since ?? now
+    }
+
+    /// Whether so much goes wrong for longer than `time` that it is the node's fault.
+    func isGrave(for time: TimeSpan, now: Instant) -> Bool {
+        score >= Self.grave && since.map { now - $0 >= time } ?? false
+    }
 }
 
 /// What a node knows of another by its own tests.
@@ -28,8 +65,11 @@ public struct TestRecord: Hashable, Sendable {
     var retry: Instant?
     /// Tests out of turn since the last passed one, by which the wait for the next grows.
     var retries = 0
-    /// Tests in a row that said nothing.
-    var unclear = 0
+    /// What went wrong with it as first hop, and as a middle.
+    var shown = Trouble(), hidden = Trouble()
+    /// When the last test ended, whatever it said, and whether it had the node as a middle.
+    var lastEnd = Instant(nanoseconds: 0)
+    var wasHidden = false
 
     /// Whether the last test was not passed, so that the next one is made in the plainest way.
     public var isInDoubt: Bool { marks > 0 || retries > 0 }

@@ -31,23 +31,27 @@ public struct Tester: Sendable {
 
     /// From how many marks on a node counts as dead.
     public static let deadMarks = 3
-    /// How many tests in a row may say nothing before they count as failed.
-    private static let unclearLimit = 4
     /// The most marks, so that a node that is back is seen to be.
     private static let maximumMarks = 6
     /// After how many passed tests in a row a node counts as well.
     public static let wellPasses = 2
     /// How many tests may be under way.
     public static let testsAtOnce = 8
+    /// How many of these may be tests that others asked for, how many of those may wait, and how many of one who asks.
+    public static let hurriedAtOnce = 4, hurriedLimit = 64, hurriedPerSender = 16
 
     private let timing: Timing
     private var random: SeededGenerator
     private var nodes: [NodeID] = []
+    private var watched: Set<NodeID> = []
     /// What is known, of watched nodes alone.
     public private(set) var records: [NodeID: TestRecord] = [:]
     private var underWay: Set<NodeID> = []
-    /// Nodes to be tested out of turn, first come first.
-    private var hurried: [NodeID] = []
+    /// Those under way that others asked for.
+    private var hurriedUnderWay: Set<NodeID> = []
+    /// Nodes to be tested out of turn, and who asked for it, first come first.
+    private var hurried: [(node: NodeID, sender: NodeID)] = []
+    private var shares = Shares<NodeID>(capacity: Self.hurriedLimit, most: Self.hurriedPerSender)
     private var nextRandom: Instant
     /// Tests that were begun, passed and failed.
     public private(set) var begun: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
@@ -63,16 +67,20 @@ public struct Tester: Sendable {
     public mutating func follow(_ nodes: [NodeID]) {
         guard nodes != self.nodes else { return }
         self.nodes = nodes
-        let watched = Set(nodes)
+        watched = Set(nodes)
         records = records.filter { watched.contains($0.key) }
-        hurried.removeAll { !watched.contains($0) }
+        for place in hurried.indices.reversed() where !watched.contains(hurried[place].node) { unhurry(place) }
     }
 
     /// The node to test now, or nil when none is due; the caller tells what came of it by ``finished(_:_:now:)``.
     public mutating func next(_ now: Instant) -> NodeID? {
         guard underWay.count < Self.testsAtOnce else { return nil }
-        while let node = hurried.popLast() {
-            if !underWay.contains(node) { return begin(node) }
+        while hurriedUnderWay.count < Self.hurriedAtOnce, let node = hurried.first?.node {
+            unhurry(0)
+            if !underWay.contains(node) {
+                hurriedUnderWay.insert(node)
+                return begin(node)
+            }
         }
         if let due = records.first(where: { entry in
             entry.value.retry.map { $0 <= now } ?? false && !underWay.contains(entry.key)
@@ -100,41 +108,67 @@ public struct Tester: Sendable {
         return now - measured >= timing.measureAfter
     }
 
-    /// A test has ended.
-    public mutating func finished(_ node: NodeID, _ outcome: TestOutcome, now: Instant) {
-        guard underWay.remove(node) != nil, nodes.contains(node) else { return }
+    /// Where to test a node that can be tested as a middle; nil: at either place, by chance.
+    ///
+    /// A node in doubt is tested in the plainest way; one that is at fault as a middle then once more there.
+    public func isToBeHidden(_ node: NodeID) -> Bool? {
+        guard let record = records[node], record.lastPass != nil else { return false }
+        if record.hidden.score > 0 { return !record.wasHidden }
+        return record.isInDoubt ? false : nil
+    }
+
+    /// A test has ended that had the node at `place`.
+    public mutating func finished(_ node: NodeID, _ outcome: TestOutcome, at place: TestPlace, now: Instant) {
+        hurriedUnderWay.remove(node)
+        guard underWay.remove(node) != nil, watched.contains(node) else { return }
         var record = records[node] ?? TestRecord(lastTest: now)
-        var outcome = outcome
-        if outcome == .unclear {
-            record.unclear += 1
-            // Once or twice others may be at fault, by chance; a node that never leads anywhere is useless.
-            if record.unclear >= Self.unclearLimit { outcome = .failed }
+        (record.lastEnd, record.wasHidden) = (now, place == .middle)
+        let isGrave: Bool
+        if place == .middle {
+            record.hidden.note(outcome, now: now)
+            isGrave = record.hidden.isGrave(for: timing.freshness, now: now)
         } else {
-            record.unclear = 0
+            record.shown.note(outcome, now: now)
+            isGrave = record.shown.isGrave(for: timing.freshness, now: now)
         }
         switch outcome {
         case .passed(let capacity):
             passed += 1
-            record.lastTest = now
-            record.lastPass = now
-            record.marks = max(0, record.marks - 1)
-            record.passes = min(record.passes + 1, 1_000)
-            record.retries = 0
-            // One that has marks, or has not shown itself well, is looked at again soon.
-            record.retry = record.marks > 0 || record.passes < Self.wellPasses ? now + timing.firstRetry : nil
             if let capacity {
                 record.capacity = capacity
                 record.measured = now
             }
-        case .failed:
+            // Who serves only where it can tell the tester does not serve.
+            if place == .first(mayHide: true), record.hidden.isGrave(for: timing.freshness, now: now) {
+                record.retry = now + timing.firstRetry
+                break
+            }
+            record.lastTest = now
+            record.lastPass = now
+            record.marks = max(0, record.marks - 1)
+            record.passes = min(record.passes + 1, 1_000)
+            // The wait after a failure as a middle goes on growing until that is made good.
+            if record.hidden.score == 0 { record.retries = 0 }
+            // One that has marks, has not shown itself well, or was at fault as a middle is looked at again soon.
+            let isLookedAt = record.marks > 0 || record.passes < Self.wellPasses || record.hidden.score > 0
+            record.retry = isLookedAt ? now + timing.firstRetry : nil
+        case .refused where isGrave, .unclear where isGrave, .failed:
             failed += 1
             record.lastTest = now
             record.marks = min(record.marks + 1, Self.maximumMarks)
             record.passes = 0
             backOff(&record, now)
-        case .unclear:
+        case .refused, .unclear:
             backOff(&record, now)
         }
+        records[node] = record
+    }
+
+    /// This node could not make the test, which says nothing of the other; it is tried again later.
+    public mutating func skipped(_ node: NodeID, now: Instant) {
+        hurriedUnderWay.remove(node)
+        guard underWay.remove(node) != nil, watched.contains(node), var record = records[node] else { return }
+        if record.isInDoubt || record.passes < Self.wellPasses { backOff(&record, now) }
         records[node] = record
     }
 
@@ -144,16 +178,28 @@ public struct Tester: Sendable {
         record.retries += 1
     }
 
-    /// Has `node` tested soon, because others ask for it; no sooner after a failure than the first retry comes.
-    public mutating func hurry(_ node: NodeID, now: Instant) {
-        guard nodes.contains(node), !underWay.contains(node), !hurried.contains(node) else { return }
-        if let record = records[node], let retry = record.retry {
-            records[node]?.retry = min(retry, max(record.lastTest + timing.firstRetry, now))
+    /// Has `node` tested soon, because `sender` asks for it; no sooner after the last test than the first retry comes.
+    public mutating func hurry(_ node: NodeID, for sender: NodeID, now: Instant) {
+        guard watched.contains(node), !underWay.contains(node), !hurried.contains(where: { $0.node == node }) else {
             return
         }
-        if hurried.count >= 64 { hurried.removeFirst() }
-        hurried.insert(node, at: 0)
+        if let record = records[node] {
+            let soonest = max(record.lastEnd + timing.firstRetry, now)
+            if let retry = record.retry {
+                records[node]?.retry = min(retry, soonest)
+                return
+            }
+            guard soonest <= now else { return }
+        }
+        var admission = shares.take(for: sender)
+        if case .makeRoom(let other) = admission, let last = hurried.lastIndex(where: { $0.sender == other }) {
+            unhurry(last)
+            admission = shares.take(for: sender)
+        }
+        if admission == .granted { hurried.append((node, sender)) }
     }
+
+    private mutating func unhurry(_ place: Int) { shares.release(hurried.remove(at: place).sender) }
 
     // MARK: What the tests say
 

@@ -38,6 +38,10 @@ final class World {
     var reaches: (_ a: Int, _ b: Int, _ time: Double) -> Bool = { _, _, _ in true }
     /// Nodes that vote for every verdict that they are asked for, and accuse everyone.
     var liars: Set<Int> = []
+    /// What happens right after each block.
+    var afterBlock: (World) -> Void = { _ in }
+    /// What happens when a node hands in a verdict.
+    var onSubmit: (World, RegistryOperation.Action) -> Void = { _, _ in }
     /// What became of each node, in order: the time and the verdict.
     private(set) var verdicts: [(time: Double, verdict: RegistryOperation.Verdict, node: Int)] = []
     private(set) var refused = 0
@@ -136,6 +140,7 @@ final class World {
             Issue.record("a block was refused: \(error)")
         }
         tellAll()
+        afterBlock(self)
     }
 
     private func tick(_ number: Int) {
@@ -146,7 +151,8 @@ final class World {
             let isReached = reaches(number, other, time) && reaches(other, other, time)
             later(isReached ? 1 : 3) { world in
                 world.testers[number].finished(
-                    target, isReached ? .passed(capacity: nil) : .failed, now: instant(world.time))
+                    target, isReached ? .passed(capacity: nil) : .failed, at: .first(mayHide: false),
+                    now: instant(world.time))
             }
         }
         consider(number)
@@ -168,7 +174,9 @@ final class World {
                 continue
             }
             perform([.ask(ballot, judges)], by: number)
-            if juries[number].asked(ballot, now: instant(time)) { perform([.vote(ballot)], by: number) }
+            if juries[number].asked(ballot, from: ids[number], now: instant(time)) {
+                perform([.vote(ballot)], by: number)
+            }
         }
     }
 
@@ -178,9 +186,7 @@ final class World {
             case .ask(let ballot, let judges):
                 for judge in judges {
                     send(number, judge) { world, other in
-                        if world.juries[other].asked(ballot, now: instant(world.time)) {
-                            world.testers[other].hurry(ballot.node, now: instant(world.time))
-                        }
+                        world.ask(ballot, other, from: number)
                     }
                 }
             case .vote(let ballot):
@@ -193,21 +199,38 @@ final class World {
             case .spread(let votes, let judges):
                 for judge in judges {
                     send(number, judge) { world, other in
-                        guard let (answer, actions, isAsked) = world.juries[other].take(votes, now: instant(world.time))
-                        else { return }
-                        if isAsked { world.testers[other].hurry(votes.ballot.node, now: instant(world.time)) }
-                        world.perform(actions, by: other)
+                        guard let answer = world.tell(votes, other, from: number) else { return }
                         world.send(other, world.ids[number]) { world, back in
-                            if let taken = world.juries[back].take(answer, now: instant(world.time)) {
+                            if let taken = world.juries[back].take(
+                                answer, from: world.ids[other], now: instant(world.time))
+                            {
                                 world.perform(taken.actions, by: back)
                             }
                         }
                     }
                 }
             case .submit(let operation):
+                onSubmit(self, operation)
                 later(0.1) { world in world.submit(operation) }
             }
         }
+    }
+
+    /// Node `number` is asked by node `sender` to look at a node.
+    func ask(_ ballot: Ballot, _ number: Int, from sender: Int) {
+        if juries[number].asked(ballot, from: ids[sender], now: instant(time)) {
+            testers[number].hurry(ballot.node, for: ids[sender], now: instant(time))
+        }
+    }
+
+    /// Node `number` gets votes of node `sender`; returns its answer, nil when it refuses them.
+    func tell(_ votes: BallotVotes, _ number: Int, from sender: Int) -> BallotVotes? {
+        guard let (answer, actions, isAsked) = juries[number].take(votes, from: ids[sender], now: instant(time)) else {
+            return nil
+        }
+        if isAsked { testers[number].hurry(votes.ballot.node, for: ids[sender], now: instant(time)) }
+        perform(actions, by: number)
+        return answer
     }
 
     private func send(_ from: Int, _ to: NodeID, _ run: @escaping (World, Int) -> Void) {

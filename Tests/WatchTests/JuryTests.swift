@@ -23,7 +23,7 @@ struct JuryTests {
         let ballot = Ballot(verdict: .decommission, node: world.ids[9], height: world.state.height)
         var jury = world.juries[0]
         let good = vote(ballot, by: 3, in: world)
-        let first = jury.take(good, now: instant(4))
+        let first = jury.take(good, from: world.ids[3], now: instant(4))
         let taken = try #require(first)
         #expect(taken.answer.votes.count == 1 && taken.isAsked && taken.actions.isEmpty)
         // Another's signature at the same place, or a vote under this node's own name.
@@ -38,14 +38,14 @@ struct JuryTests {
             Ballot(verdict: .recommission, node: world.ids[9], height: world.state.height),
             Ballot(verdict: .decommission, node: world.ids[0], height: world.state.height),
         ] {
-            let isTaken = jury.asked(wrong, now: instant(4))
+            let isTaken = jury.asked(wrong, from: world.ids[3], now: instant(4))
             #expect(!isTaken)
             #expect(isRefused(&jury, BallotVotes(ballot: wrong, votes: [])))
         }
     }
 
     private func isRefused(_ jury: inout Jury, _ votes: BallotVotes) -> Bool {
-        jury.take(votes, now: instant(4)) == nil
+        jury.take(votes, from: NodeID(Bytes32()), now: instant(4)) == nil
     }
 
     @Test func othersVotesAloneAreHandedInByNobodyWhoDidNotVote() throws {
@@ -54,24 +54,89 @@ struct JuryTests {
         let ballot = Ballot(verdict: .decommission, node: world.ids[9], height: world.state.height)
         var jury = world.juries[0]
         for number in 1..<9 {
-            let taken = jury.take(vote(ballot, by: number, in: world), now: instant(4))
+            let taken = jury.take(
+                vote(ballot, by: number, in: world), from: world.ids[number], now: instant(4))
             #expect(taken?.actions.isEmpty == true)
         }
         #expect(jury.submitted == 0)
     }
 
-    @Test func ballotsAreBounded() throws {
+    /// All ballots that node 0 can be asked for, the oldest first.
+    private func ballots(in world: World) -> [Ballot] {
+        (2...world.state.height).flatMap { height in
+            world.ids.dropFirst().map { Ballot(verdict: .decommission, node: $0, height: height) }
+        }
+    }
+
+    @Test func s09ASenderHasItsShareAndNoMore() throws {
         let world = try World(11, seed: 1) { $0.voteLifetime = 600 }
         world.run(until: 260)
         var jury = world.juries[0]
         var opened = 0
-        for height in 2...world.state.height {
-            for id in world.ids.dropFirst()
-            where jury.asked(Ballot(verdict: .decommission, node: id, height: height), now: instant(260)) {
-                opened += 1
+        for ballot in ballots(in: world).reversed() where jury.asked(ballot, from: world.ids[1], now: instant(260)) {
+            opened += 1
+        }
+        #expect(opened == Jury.ballotsPerSender && jury.counts.others == opened)
+        // A ballot of a later height is let in for one of an earlier.
+        for ballot in ballots(in: world) { _ = jury.asked(ballot, from: world.ids[2], now: instant(260)) }
+        #expect(jury.counts.others == 2 * Jury.ballotsPerSender)
+        // Others' votes are shared out likewise.
+        for ballot in ballots(in: world).prefix(60) {
+            _ = jury.take(BallotVotes(ballot: ballot, votes: []), from: world.ids[3], now: instant(260))
+        }
+        #expect(jury.counts.others == 3 * Jury.ballotsPerSender)
+    }
+
+    @Test func s09WhoHoldsMostGivesWayAndTheTableIsBounded() throws {
+        let world = try World(11, seed: 1) { $0.voteLifetime = 600 }
+        world.run(until: 400)
+        var jury = world.juries[0]
+        let senders = (0..<40).map { NodeID(key(500 + $0).publicKey) }
+        let ballots = ballots(in: world)
+        for (number, sender) in senders.enumerated() {
+            for ballot in ballots[(number * 20)..<(number * 20 + 20)] {
+                _ = jury.asked(ballot, from: sender, now: instant(400))
             }
         }
-        #expect(opened == Jury.ballotLimit)
+        #expect(jury.counts.others == Jury.ballotLimit && jury.counts.own == 0)
+        let late = jury.asked(ballots[900], from: NodeID(key(999).publicKey), now: instant(400))
+        #expect(late && jury.counts.others == Jury.ballotLimit)
+    }
+
+    @Test func s09WithoutVotesABallotOfAnotherGivesWay() throws {
+        let world = try World(11, seed: 1)
+        world.run(until: 4)
+        var jury = world.juries[0]
+        let height = world.state.height
+        let (voted, bare) = (
+            Ballot(verdict: .decommission, node: world.ids[9], height: height),
+            Ballot(verdict: .decommission, node: world.ids[8], height: height)
+        )
+        _ = jury.take(vote(voted, by: 3, in: world), from: world.ids[3], now: instant(4))
+        _ = jury.asked(bare, from: world.ids[3], now: instant(4))
+        #expect(jury.counts.others == 2)
+        world.run(until: 6)
+        jury.follow(world.state)
+        #expect(jury.counts.others == 2)
+        world.run(until: 8)
+        jury.follow(world.state)
+        #expect(jury.counts.others == 1)
+    }
+
+    @Test func s09OwnFindingsAlwaysHaveRoom() throws {
+        let world = try World(11, seed: 1) { $0.voteLifetime = 600 }
+        world.run(until: 260)
+        var jury = world.juries[0]
+        let ballots = ballots(in: world)
+        for ballot in ballots { _ = jury.asked(ballot, from: world.ids[0], now: instant(260)) }
+        // Voted on, a ballot is this node's own; the oldest gives way in the end.
+        for ballot in ballots where jury.asked(ballot, from: world.ids[1], now: instant(260)) {
+            _ = jury.voted(ballot, signature: [UInt8](repeating: 0, count: 64), now: instant(260))
+        }
+        #expect(jury.counts.own == Jury.ownLimit && jury.counts.others <= Jury.ballotsPerSender)
+        let newest = try #require(ballots.last)
+        let answer = jury.take(BallotVotes(ballot: newest, votes: []), from: world.ids[2], now: instant(260))
+        #expect(answer?.answer.votes.count == 1)
     }
 
     @Test func encodingsAreRead() throws {

@@ -61,7 +61,7 @@ struct SimulationTests {
         let world = try World(16, seed: seed)
         world.liars = Set(0..<4)
         world.reaches = { a, b, time in !((a == 12 || b == 12) && time >= 60) }
-        world.run(until: 200)
+        world.run(until: 185)
         #expect(world.verdicts.map(\.node) == [12])
     }
 
@@ -96,5 +96,38 @@ struct SimulationTests {
         #expect(world.standing(4) == nil, "\(own.map { "\($0.verdict) at \($0.time)" })")
         // It is judged a few times, not at every turn of its flapping.
         #expect(own.count <= 8)
+    }
+
+    /// When a dead node of forty is decommissioned and put out, with and without one that asks for all that it can be asked for.
+    @Test func s09AFloodOfSuspicionsChangesNoVerdict() throws {
+        func verdicts(flooded: Bool) throws -> (decommissioned: Double?, out: Bool, others: Int) {
+            let world = try World(40, seed: 3) { $0.creditAtStart = 70 }
+            world.reaches = { a, b, time in !((a == 7 || b == 7) && time >= 60) }
+            if flooded {
+                // The flooder knows who judges: each member is asked about all others, in both ways, before anyone else asks.
+                let places = Dictionary(uniqueKeysWithValues: world.ids.enumerated().map { ($1, $0) })
+                world.afterBlock = { world in
+                    guard let quorum = world.state.quorums.last, world.time < 110 else { return }
+                    for member in quorum.nodes {
+                        let number = places[member]!
+                        for id in world.ids where id != member && id != world.ids[7] {
+                            for verdict in [RegistryOperation.Verdict.decommission, .deregister] {
+                                let ballot = Ballot(verdict: verdict, node: id, height: quorum.height)
+                                world.ask(ballot, number, from: 3)
+                            }
+                        }
+                    }
+                }
+            }
+            world.run(until: 185)
+            return (
+                world.verdicts.first { $0.node == 7 }?.time, world.standing(7) == nil,
+                world.verdicts.count { $0.node != 7 }
+            )
+        }
+        let (plain, flooded) = (try verdicts(flooded: false), try verdicts(flooded: true))
+        let (quiet, loud) = (try #require(plain.decommissioned), try #require(flooded.decommissioned))
+        #expect(loud <= quiet + 20, "after \(quiet - 60) s, and \(loud - 60) s in the flood")
+        #expect(plain.out && flooded.out && plain.others == 0 && flooded.others == 0)
     }
 }

@@ -19,7 +19,7 @@ struct TesterTests {
         for second in 0..<600 {
             while let node = tester.next(instant(Double(second))) {
                 seen.insert(node)
-                tester.finished(node, .passed(capacity: nil), now: instant(Double(second)))
+                tester.finished(node, .passed(capacity: nil), at: .first(mayHide: false), now: instant(Double(second)))
             }
         }
         #expect(seen.count == 30)
@@ -33,7 +33,7 @@ struct TesterTests {
         var time = 0.0
         while time < 200 {
             if let node = tester.next(instant(time)) {
-                tester.finished(node, .failed, now: instant(time))
+                tester.finished(node, .failed, at: .first(mayHide: false), now: instant(time))
                 moments.append(time)
             }
             time += 0.5
@@ -47,7 +47,7 @@ struct TesterTests {
         for (count, expected) in [(1, false), (2, false), (3, true)] {
             var time = Double(count) * 20
             while tester.next(instant(time)) == nil { time += 0.5 }
-            tester.finished(ids[0], .failed, now: instant(time))
+            tester.finished(ids[0], .failed, at: .first(mayHide: false), now: instant(time))
             #expect(tester.isDead(ids[0], now: instant(time)) == expected)
         }
     }
@@ -57,7 +57,7 @@ struct TesterTests {
         var count = 0
         for second in 0..<100 where count < 3 {
             if let node = tester.next(instant(Double(second))) {
-                tester.finished(node, .unclear, now: instant(Double(second)))
+                tester.finished(node, .unclear, at: .first(mayHide: false), now: instant(Double(second)))
                 count += 1
             }
         }
@@ -69,7 +69,7 @@ struct TesterTests {
         var tester = tester(1)
         for second in 0..<400 {
             if let node = tester.next(instant(Double(second))) {
-                tester.finished(node, .unclear, now: instant(Double(second)))
+                tester.finished(node, .unclear, at: .first(mayHide: false), now: instant(Double(second)))
             }
         }
         #expect(tester.isDead(ids[0], now: instant(400)))
@@ -79,7 +79,7 @@ struct TesterTests {
         var tester = tester(1)
         for second in 0..<10 {
             if let node = tester.next(instant(Double(second))) {
-                tester.finished(node, .passed(capacity: 7), now: instant(Double(second)))
+                tester.finished(node, .passed(capacity: 7), at: .first(mayHide: false), now: instant(Double(second)))
             }
         }
         #expect(tester.isWell(ids[0], now: instant(10)))
@@ -92,7 +92,7 @@ struct TesterTests {
         var tester = tester(3)
         for second in 0..<60 {
             if let node = tester.next(instant(Double(second))) {
-                tester.finished(node, .passed(capacity: nil), now: instant(Double(second)))
+                tester.finished(node, .passed(capacity: nil), at: .first(mayHide: false), now: instant(Double(second)))
             }
         }
         #expect(tester.records.count == 3)
@@ -100,15 +100,127 @@ struct TesterTests {
         tester.follow([ids[7]])
         #expect(tester.records.isEmpty)
         // A test that was under way says nothing any more.
-        if let begun { tester.finished(begun, .failed, now: instant(71)) }
+        if let begun { tester.finished(begun, .failed, at: .first(mayHide: false), now: instant(71)) }
         #expect(tester.records.isEmpty && tester.failed == 0)
     }
 
     @Test func testsAtOnceAreBounded() {
         var tester = tester()
-        for id in ids { tester.hurry(id, now: instant(0)) }
+        for (number, id) in ids.enumerated() { tester.hurry(id, for: ids[number / 10], now: instant(0)) }
         var begun = 0
         while tester.next(instant(1)) != nil { begun += 1 }
-        #expect(begun == Tester.testsAtOnce)
+        // Those asked for, and a random one: it has its place whatever is asked for.
+        #expect(begun == Tester.hurriedAtOnce + 1)
+    }
+
+    @Test func s09WhoAsksForTestsKeepsNobodyFromAsking() {
+        var tester = tester()
+        for id in ids.prefix(29) { tester.hurry(id, for: ids[0], now: instant(0)) }
+        tester.hurry(ids[29], for: ids[1], now: instant(0))
+        var seen: [NodeID] = []
+        for second in 0..<30 {
+            while let node = tester.next(instant(Double(second) / 100)) {
+                seen.append(node)
+                tester.finished(
+                    node, .passed(capacity: nil), at: .first(mayHide: false), now: instant(Double(second) / 100))
+            }
+        }
+        #expect(seen.contains(ids[29]))
+        #expect(seen.count <= Tester.hurriedPerSender + 2)
+    }
+
+    @Test(arguments: [TestOutcome.passed(capacity: nil), .failed, .refused, .unclear])
+    func s09NoNodeIsTestedAgainAtOnce(_ outcome: TestOutcome) {
+        var tester = tester(1)
+        var begun = 0
+        for step in 0..<100 {
+            let now = instant(10 + Double(step) / 200)
+            tester.hurry(ids[0], for: ids[step % 30], now: now)
+            while let node = tester.next(now) {
+                begun += 1
+                tester.finished(node, outcome, at: .first(mayHide: false), now: now)
+            }
+        }
+        // The one that was asked for, and a random one.
+        #expect(begun <= 2)
+    }
+
+    /// Tests one node for so many seconds, as the tester wants it.
+    private func run(
+        _ seconds: Double, from start: Double = 0, mayHide: Bool = true, tester: inout Tester,
+        _ outcome: (TestPlace, Int) -> TestOutcome
+    ) -> Double? {
+        var coin = SeededGenerator(seed: 5)
+        var number = 0
+        var death: Double?
+        for step in Int(start * 2)..<Int((start + seconds) * 2) {
+            let now = instant(Double(step) / 2)
+            while let node = tester.next(now) {
+                let isHidden = mayHide && (tester.isToBeHidden(node) ?? Bool.random(using: &coin))
+                let place = isHidden ? TestPlace.middle : .first(mayHide: mayHide)
+                tester.finished(node, outcome(place, number), at: place, now: now)
+                number += 1
+            }
+            if death == nil, tester.isDead(ids[0], now: now) { death = Double(step) / 2 }
+        }
+        return death
+    }
+
+    @Test(arguments: [1, 2, 3])
+    func s27OverloadedThreeTimesOfFourIsMarked(_ offset: Int) throws {
+        var tester = tester(1)
+        let death = run(600, tester: &tester) { _, number in
+            (number + offset).isMultiple(of: 4) ? .passed(capacity: nil) : .refused
+        }
+        // Not before it has gone on for an epoch.
+        let at = try #require(death)
+        #expect(at >= 60 && at < 500, "after \(at) s")
+        // And it is well again when it serves.
+        _ = run(120, from: 600, tester: &tester) { _, _ in .passed(capacity: nil) }
+        #expect(tester.isWell(ids[0], now: instant(719)))
+    }
+
+    @Test func s27OverloadedForLessThanAnEpochOrOnceInThreeIsNot() {
+        var short = tester(1)
+        #expect(run(59, tester: &short) { _, _ in .refused } == nil)
+        #expect(run(300, from: 59, tester: &short) { _, _ in .passed(capacity: nil) } == nil)
+        #expect(short.failed == 0)
+        for seed in UInt64(0)..<8 {
+            var (tester, random) = (tester(1, seed: seed), SeededGenerator(seed: seed))
+            let death = run(3_600, tester: &tester) { _, _ in
+                random.next().isMultiple(of: 3) ? .refused : .passed(capacity: nil)
+            }
+            #expect(death == nil, "seed \(seed)")
+        }
+    }
+
+    @Test func s21WhoServesOnlyWhereItKnowsTheTesterIsDead() throws {
+        for outcome in [TestOutcome.refused, .unclear] {
+            var tester = tester(1)
+            let death = run(900, tester: &tester) { place, _ in place == .middle ? outcome : .passed(capacity: nil) }
+            #expect(try #require(death) >= 60)
+            // As a suspended node it is tested as first hop alone.
+            _ = run(120, from: 900, mayHide: false, tester: &tester) { _, _ in .passed(capacity: nil) }
+            #expect(tester.isWell(ids[0], now: instant(1_019)))
+        }
+    }
+
+    @Test func s21OthersFaultsMakeNoMiddleDead() {
+        // Six of ten of what it leads to are hostile to it: more than half, and fewer than three quarters.
+        for seed in UInt64(0)..<8 {
+            var (tester, random) = (tester(1, seed: seed), SeededGenerator(seed: seed))
+            let death = run(3_600, tester: &tester) { place, _ in
+                place == .middle && random.next() % 10 < 6 ? .unclear : .passed(capacity: nil)
+            }
+            #expect(death == nil, "seed \(seed)")
+        }
+    }
+
+    @Test func whatTheTesterCannotTestSaysNothing() {
+        var tester = tester(1)
+        for second in 0..<2_000 {
+            if let node = tester.next(instant(Double(second))) { tester.skipped(node, now: instant(Double(second))) }
+        }
+        #expect(tester.failed == 0 && tester.records.isEmpty && tester.begun > 100)
     }
 }

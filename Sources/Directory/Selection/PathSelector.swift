@@ -85,8 +85,8 @@ public struct PathSelector: Sendable {
         public init() {}
     }
 
-    private let table: CandidateTable
-    private let rules: Rules
+    let table: CandidateTable
+    let rules: Rules
 
     /// Prepares to choose among the nodes that are staked in `snapshot` and have a descriptor that holds at `now`.
     public init(
@@ -217,7 +217,7 @@ public struct PathSelector: Sendable {
 }
 
 /// The search for one path.
-private struct Draft {
+struct Draft {
     enum Outcome {
         case found([Int])
         /// Another draw may succeed.
@@ -284,11 +284,28 @@ private struct Draft {
         _ place: CandidateTable.Place, apartFrom chosen: [Int],
         using generator: inout some RandomNumberGenerator, where fits: (Candidate) -> Bool
     ) -> Int? {
-        let avoided = relaxation >= .sharedMiddle ? [] : avoiding + sparing
-        let ignoresHealth = relaxation >= .unhealthy
-        return table.draw(place, using: &generator, keeping: { ignoresHealth ? 8 : keeps[$0] }) { index in
-            fits(table.candidates[index]) && chosen.allSatisfy { table.mayShareAPath(index, $0, rules) }
-                && !avoided.contains(index)
+        table.draw(place, using: &generator, keeping: eighths) { index in
+            fits(table.candidates[index]) && allows(index, apartFrom: chosen)
         }
+    }
+
+    private func eighths(_ index: Int) -> UInt8 { relaxation >= .unhealthy ? 8 : keeps[index] }
+
+    private func allows(_ index: Int, apartFrom chosen: [Int]) -> Bool {
+        chosen.allSatisfy { table.mayShareAPath(index, $0, rules) }
+            && (relaxation >= .sharedMiddle || !avoiding.contains(index) && !sparing.contains(index))
+    }
+
+    /// By what weight a middle beside these hops is `index`, by what it is any, and the weight of all nodes.
+    func weights(of index: Int, apartFrom chosen: [Int]) -> (own: UInt64, left: UInt64, all: UInt64) {
+        var (own, left, all) = (UInt64(0), UInt64(0), UInt64(0))
+        for (other, candidate) in table.candidates.enumerated() {
+            let weight = candidate.innerWeight * UInt64(eighths(other))
+            all += weight
+            guard weight > 0, allows(other, apartFrom: chosen) else { continue }
+            left += weight
+            if other == index { own = weight }
+        }
+        return (own, left, all)
     }
 }

@@ -9,11 +9,13 @@ internal import Wire
 
 /// The client that a node is when it tests others: links without an identity, from ports of their own.
 final class TestClient: PacketHandler, ControlHandler {
+    /// Among so many path indices a client draws.
+    private static let indices: UInt32 = 512
+
     private let links: Links
     private let network: NetworkFile
     private var tests: [UInt64: TestPath] = [:]
     private var randoms = PathIDSequence()
-    private var nextIndex: UInt32 = 0
 
     init(on loop: Loop, network: NetworkFile) throws {
         self.network = network
@@ -30,12 +32,22 @@ final class TestClient: PacketHandler, ControlHandler {
     /// Whether this machine has a route to one of the addresses.
     func reaches(_ addresses: [Endpoint]) -> Bool { addresses.contains { links.reaches($0) } }
 
+    /// In which families it has one to the Internet or to one of the addresses.
+    func families(_ addresses: [Endpoint]) -> (hasIPv4: Bool, hasIPv6: Bool) {
+        let reached = { (isIPv4: Bool) in
+            let known = [Endpoint(isIPv4 ? .globalIPv4 : .globalIPv6)] + addresses
+            return known.contains { ($0.address.v4 != nil) == isIPv4 && self.links.reaches($0) }
+        }
+        let (four, six) = (reached(true), reached(false))
+        return (four || !six, six || !four)
+    }
+
     /// Tests the hop at `place` of a path over `hops`, by a link that is made for it.
     func test(
         _ hops: [TestHop], place: Int, wantsCapacity: Bool, completion: @escaping (TestOutcome, TimeSpan) -> Void
     ) {
-        nextIndex = (nextIndex + 1) & 0xffff
-        let pathID = PathID.make(worker: 0, index: nextIndex | PathID.clientBit, random: randoms.next())
+        let index = UInt32.random(in: 0..<Self.indices)
+        let pathID = PathID.make(worker: 0, index: index | PathID.clientBit, random: randoms.next())
         let first = NodeID(hops[0].target.node)
         // A link that is there from an earlier test says nothing of whether a new one could be made.
         if let link = links.existingLink(to: first), !tests.values.contains(where: { $0.link == link }) {

@@ -21,8 +21,8 @@ final class TestPath {
     static let echoLimit = TimeSpan.seconds(3)
     /// When a packet that has no answer yet is followed by another, doubled each time: one may be lost, at a busy node more.
     private static let firstRepeat = TimeSpan.milliseconds(100)
-    /// How many packets a burst has: 89 kB at the usual size.
-    static let burst = 64
+    /// How long acknowledgements of a burst are waited for.
+    private static let burstLimit = TimeSpan.seconds(3)
 
     private enum State {
         case linking, building, echo, burst, over
@@ -45,9 +45,7 @@ final class TestPath {
     private var timer: LoopTimer?
     /// When each packet that asks for an answer was sent, the first by the leg's number 0.
     private var echoes: [Instant] = []
-    private var sent = Instant(nanoseconds: 0)
-    private var firstNumber: UInt64?
-    private var lastNumber: UInt64 = 0
+    private var burst: Burst?
     private var roundTrip = TimeSpan.zero
     private var duration = TimeSpan.zero
     private var hasArrived = false
@@ -89,8 +87,12 @@ final class TestPath {
         let pending = Builder(builder)
         links.request(on: link, .build, body: pending.message(pathID), timeout: Self.buildLimit) { [weak self] result in
             guard let self, state == .building, let builder = pending.take() else { return }
-            guard case .success(let body) = result else { return end(place == 0 ? .failed : .unclear) }
-            built(builder.receive(body.rawSpan, now: links.now))
+            switch result {
+            case .success(let body): built(builder.receive(body.rawSpan, now: links.now))
+            // A node resets the builds beyond its rate.
+            case .failure(.refused): end(place == 0 ? .refused : .unclear)
+            case .failure: end(place == 0 ? .failed : .unclear)
+            }
         }
     }
 
@@ -107,8 +109,10 @@ final class TestPath {
             guard hop == place else { return end(.unclear) }
             switch status {
             case .draining: end(.failed)
-            // A busy node is no dead one, and what it says of the next may be true.
-            default: end(.unclear)
+            // What it says of the next may be true.
+            case .unknownNextHop, .nextHopUnreachable, .nextHopFailed: end(.unclear)
+            // A busy node is no dead one.
+            default: end(.refused)
             }
         case .broken(let hop): end(hop == place ? .failed : .unclear)
         }
@@ -136,7 +140,7 @@ final class TestPath {
                 return end(place == 0 ? .failed : .unclear)
             }
             sendEcho()
-        case .burst: end(.passed(capacity: nil))
+        case .burst: if burst?.nextGroup == nil { measured() } else { sendGroup() }
         case .linking, .building, .over: break
         }
     }
@@ -166,20 +170,31 @@ final class TestPath {
     /// A packet came back; false when its layers do not verify.
     func received(_ packet: inout MutableRawSpan) -> Bool {
         guard state != .over, case .packet = layers?.open(&packet, now: links.now) else { return false }
-        let acknowledged = Self.largestAcknowledged(packet.bytes.extracting(droppingFirst: Packet.payloadOffset))
-        switch state {
-        case .echo:
-            let place = min(Int(clamping: acknowledged ?? 0), echoes.count - 1)
-            roundTrip = links.now - echoes[place]
-            duration = links.now - began
-            arrived()
-        case .burst:
-            if let firstNumber, let acknowledged, acknowledged >= lastNumber - firstNumber {
-                arrived()
-            }
-        case .linking, .building, .over: break
+        var reader = FrameReader(packet.bytes.extracting(droppingFirst: Packet.payloadOffset))
+        // What cannot be read is not there: the packet counts as one without an acknowledgement.
+        while let frame = try? reader.next() {
+            if case .ack(let ack) = frame { acknowledged(ack) }
         }
         return true
+    }
+
+    /// Numbers count from the path's first packet, which asked for an answer as those behind it did.
+    private func acknowledged(_ ack: borrowing AckFrame) {
+        let now = links.now
+        switch state {
+        case .echo where !hasArrived:
+            roundTrip = now - echoes[min(Int(clamping: ack.largest), echoes.count - 1)]
+            duration = now - began
+            arrived()
+        case .burst where !hasArrived:
+            let first = UInt64(echoes.count)
+            var ranges = ack.ranges
+            while let range = ranges.next(), range.high >= first {
+                burst?.packetsAcknowledged(range.low - min(range.low, first), range.high - first, now: now)
+            }
+            if burst?.isComplete == true { arrived() }
+        case .linking, .building, .echo, .burst, .over: break
+        }
     }
 
     /// What was waited for is here: the rest waits until the batch of packets is done.
@@ -188,36 +203,29 @@ final class TestPath {
         timer?.schedule(at: 0)
     }
 
-    private static func largestAcknowledged(_ payload: RawSpan) -> UInt64? {
-        var reader = FrameReader(payload)
-        var largest: UInt64?
-        while let frame = try? reader.next() {
-            if case .ack(let ack) = frame { largest = ack.largest }
-        }
-        return largest
-    }
-
     private func echoed() {
         guard state == .echo else { return }
-        guard wantsCapacity, let first = layers?.nextNumber else { return end(.passed(capacity: nil)) }
+        guard wantsCapacity else { return end(.passed(capacity: nil)) }
         state = .burst
-        // Numbers in acknowledgements count from the leg's start: that of the first packet.
-        firstNumber = first - UInt64(echoes.count)
-        sent = links.now
-        for _ in 0..<Self.burst {
-            guard let number = send() else { return end(.passed(capacity: nil)) }
-            lastNumber = number
-        }
-        timer?.schedule(at: (links.now + .seconds(3)).nanoseconds)
+        burst = Burst(roundTrip: roundTrip, now: links.now)
+        sendGroup()
     }
 
-    /// The burst's last packet was acknowledged: what came through in the time beyond a round trip.
+    /// Sends what is due of the burst, and sets when the next is or the wait is over.
+    private func sendGroup() {
+        while let due = burst?.nextGroup {
+            guard due <= links.now else { return timer?.schedule(at: due.nanoseconds) ?? () }
+            repeat {
+                guard send() != nil else { return end(.passed(capacity: nil)) }
+                burst?.packetSent(links.now)
+            } while burst?.isGroupComplete == false
+        }
+        timer?.schedule(at: (links.now + Self.burstLimit).nanoseconds)
+    }
+
     private func measured() {
         guard state == .burst else { return }
-        let whole = links.now - sent
-        let beyond = max(whole - roundTrip, max(whole / 8, .microseconds(100)))
-        let bytes = Double(Self.burst * packetSize)
-        end(.passed(capacity: UInt32(clamping: Int(bytes / 1_000 / beyond.inSeconds))))
+        end(.passed(capacity: burst?.capacity(packetSize: packetSize)))
     }
 
     // MARK: The end

@@ -29,6 +29,10 @@ final class Watching {
     private var jury: Jury
     private var snapshot: Snapshot
     private var state: RegistryState?
+    /// What a client would know of the nodes by tests as these, and how it would choose.
+    private var health = NodeHealth()
+    private var selector: (value: PathSelector, exit: Terminal, height: UInt64, generation: UInt64, made: Instant)?
+    private var random = SystemRandomNumberGenerator()
     private var durations: [TimeSpan] = []
     private var reported: [NodeID: Instant] = [:]
     private var nextReport: Instant
@@ -99,27 +103,65 @@ final class Watching {
         tellWarning()
     }
 
-    /// Builds a path with `node` in it: at its beginning, or in its middle, where it sees nothing of this node.
+    /// Builds a path with `tested` in it: at its beginning, or in its middle, where it sees nothing of this node.
     private func test(_ tested: NodeID) {
-        let others = thirds(without: tested)
-        guard let hop = hop(tested) else {
+        guard let own = hop(tested) else {
             // Who has published nothing for so long cannot be used by anyone.
-            return tester.finished(tested, isOverdue(tested) ? .failed : .unclear, now: now)
+            guard isOverdue(tested) else { return tester.skipped(tested, now: now) }
+            return tester.finished(tested, .failed, at: .first(mayHide: false), now: now)
         }
-        guard let last = others.first else { return tester.finished(tested, .unclear, now: now) }
-        let mayHide =
-            others.count >= 2 && snapshot.isStaked(tested) && tester.records[tested].map { !$0.isInDoubt } ?? false
-        var hops = [hop] + others.prefix(2)
-        var place = 0
-        if mayHide, Bool.random(), client.reaches(last.addresses) {
-            hops = [last, hop, others[1]]
-            place = 1
+        let (selector, exit) = choice()
+        var place = TestPlace.first(mayHide: false)
+        var path: [NodeID]?
+        if snapshot.isStaked(tested),
+            let hidden = selector.selectTest(
+                of: tested, asMiddle: true, terminal: exit, health: health, at: links.time, using: &random)
+        {
+            let isHidden = tester.isToBeHidden(tested) ?? Bool.random()
+            (place, path) = (isHidden ? .middle : .first(mayHide: true), hidden)
         }
-        guard client.reaches(hops[0].addresses) else { return tester.finished(tested, .unclear, now: now) }
+        if place != .middle { path = client.reaches(own.addresses) ? plainPath(to: tested, selector, exit) : nil }
+        guard let path, case let hops = path.compactMap(hop), hops.count == path.count,
+            client.reaches(hops[0].addresses)
+        else { return tester.skipped(tested, now: now) }
         let wantsCapacity = tester.wantsCapacity(of: tested, now: now)
-        client.test(hops, place: place, wantsCapacity: wantsCapacity) { [weak self] outcome, duration in
-            self?.finished(tested, outcome, duration)
+        client.test(hops, place: place == .middle ? 1 : 0, wantsCapacity: wantsCapacity) {
+            [weak self] outcome, duration in
+            self?.finished(tested, outcome, place, path, duration)
         }
+    }
+
+    /// A path with `tested` first.
+    ///
+    /// Where there is none to an exit it ends at any node, for the first hop sees no more than the next.
+    private func plainPath(to tested: NodeID, _ selector: PathSelector, _ exit: Terminal) -> [NodeID]? {
+        for (count, terminal) in [(3, exit), (3, .any), (2, .any)] {
+            let path = selector.selectTest(
+                of: tested, asMiddle: false, hops: count, terminal: terminal, health: health, at: links.time,
+                using: &random)
+            if let path { return path }
+        }
+        return nil
+    }
+
+    /// How a client would choose now; made anew at most once for each random test.
+    private func choice() -> (PathSelector, Terminal) {
+        let generation = gossip.descriptors.generation
+        if let selector, selector.height == snapshot.height,
+            now - selector.made < timing.interval
+                || selector.generation == generation && now - selector.made < .seconds(3_600)
+        {
+            return (selector.value, selector.exit)
+        }
+        var rules = PathSelector.Rules(network)
+        rules.own = [node]
+        (rules.hasIPv4, rules.hasIPv6) = client.families(network.bootstrap.flatMap(\.addresses))
+        let value = PathSelector(
+            snapshot: snapshot, descriptors: gossip.descriptors.all, rules: rules, at: links.time)
+        let wanted = Terminal.exit([.tcp, .ipv4])
+        let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
+        selector = (value, exit, snapshot.height, generation, now)
+        return (value, exit)
     }
 
     /// A staked node without a descriptor is given two epochs to publish one.
@@ -137,36 +179,27 @@ final class Watching {
             addresses: descriptor.addresses)
     }
 
-    /// Two staked nodes to go on to, at random; those without failures first.
-    private func thirds(without tested: NodeID) -> [TestHop] {
-        let records = tester.records
-        let staked = snapshot.entries.filter { $0.isStaked && $0.node != tested && $0.node != node }.map(\.node)
-        var chosen: [TestHop] = []
-        for isGood in [true, false] {
-            for other in staked.shuffled() where (records[other]?.isInDoubt == true) != isGood {
-                guard chosen.count < 2 else { return chosen }
-                if let hop = hop(other) { chosen.append(hop) }
-            }
-        }
-        return chosen
-    }
-
-    private func finished(_ tested: NodeID, _ outcome: TestOutcome, _ duration: TimeSpan) {
+    private func finished(
+        _ tested: NodeID, _ outcome: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan
+    ) {
         let wasDead = tester.isDead(tested, now: now)
-        tester.finished(tested, outcome, now: now)
+        tester.finished(tested, outcome, at: place, now: now)
         switch outcome {
         case .passed:
+            health.succeeded(path, at: links.time)
             if duration > .zero {
                 if durations.count >= 100 { durations.removeFirst() }
                 durations.append(duration)
             }
             onResult(tested, true)
         case .failed:
+            health.unreachable(tested, at: links.time)
             if !wasDead, tester.isDead(tested, now: now), !isBlind {
                 log.notice("a node does not serve", metadata: ["dead": "\(tester.dead(now).count)"])
                 onResult(tested, false)
             }
-        case .unclear: break
+        case .refused: health.refused(by: tested, next: nil, reason: .overloaded, at: links.time)
+        case .unclear: health.timedOut(path, at: links.time)
         }
         guard !isClosed else { return }
         perform(jury.consider(tester, now: now))
@@ -214,7 +247,7 @@ final class Watching {
             links.request(on: link, .votes, body: votes.encoded) { [weak self] result in
                 guard let self, case .success(let body) = result,
                     let answer = try? BallotVotes(decoding: body.rawSpan), answer.ballot == votes.ballot,
-                    let taken = jury.take(answer, now: now)
+                    let taken = jury.take(answer, from: peer, now: now)
                 else { return }
                 perform(taken.actions)
             }
@@ -234,25 +267,25 @@ final class Watching {
     // MARK: Messages
 
     /// Another node asks this one to look at a node, or tells it that it is looked at itself; nil is to be refused.
-    func suspect(_ body: [UInt8]) -> [UInt8]? {
+    func suspect(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let ballot = try? Ballot(decoding: body.rawSpan) else { return nil }
         if ballot.node == node {
             if ballot.verdict != .recommission {
                 let count = suspected.map { now - $0.at <= Self.suspicionTime ? $0.count : 0 } ?? 0
                 suspected = (now, count + 1)
             }
-        } else if jury.asked(ballot, now: now) {
-            tester.hurry(ballot.node, now: now)
+        } else if jury.asked(ballot, from: peer, now: now) {
+            tester.hurry(ballot.node, for: peer, now: now)
         }
         return []
     }
 
     /// Votes of another member of a quorum; the answer is those that are held here, nil is to be refused.
-    func votes(_ body: [UInt8]) -> [UInt8]? {
-        guard let votes = try? BallotVotes(decoding: body.rawSpan), let taken = jury.take(votes, now: now) else {
-            return nil
-        }
-        if taken.isAsked { tester.hurry(votes.ballot.node, now: now) }
+    func votes(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
+        guard let votes = try? BallotVotes(decoding: body.rawSpan),
+            let taken = jury.take(votes, from: peer, now: now)
+        else { return nil }
+        if taken.isAsked { tester.hurry(votes.ballot.node, for: peer, now: now) }
         perform(taken.actions)
         return taken.answer.encoded
     }

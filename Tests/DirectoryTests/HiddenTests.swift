@@ -1,0 +1,107 @@
+import Directory
+import Testing
+import Wire
+
+/// Paths by which nodes test one another: a middle, or a first hop, sees of them what it sees of a client's.
+struct HiddenTests {
+    /// Twelve nodes, unlike in weight, each two of one range; four are exits.
+    private let town = Town(
+        count: 12, perRange: 2, exitEvery: 3,
+        weight: { $0.isMultiple(of: 3) ? UInt32(4_000 + 500 * $0) : UInt32(1_000 + 500 * ($0 % 4)) })
+
+    /// What is beside the node at `place` in the paths of clients that have it there: how often which pair.
+    private func clients(_ tested: NodeID, _ place: Int, _ selector: PathSelector, draws: Int) throws -> Pairs {
+        var generator = Seeded(3)
+        var pairs = Pairs()
+        for _ in 0..<draws {
+            var guards = Guards()
+            let hops = try selector.select(
+                terminal: .exit([.tcp]), guards: &guards, health: NodeHealth(), at: now, using: &generator
+            ).hops
+            if hops[place] == tested { pairs.add(hops, place) }
+        }
+        return pairs
+    }
+
+    private func tests(_ tested: NodeID, _ place: Int, _ selector: PathSelector, draws: Int) throws -> Pairs {
+        var generator = Seeded(4)
+        var pairs = Pairs()
+        for _ in 0..<draws {
+            let hops = selector.selectTest(
+                of: tested, asMiddle: place == 1, terminal: .exit([.tcp]), health: NodeHealth(), at: now,
+                using: &generator)
+            guard let hops else { throw PathRefusal.tooFewNodes }
+            #expect(hops.count == 3 && hops[place] == tested)
+            pairs.add(hops, place)
+        }
+        return pairs
+    }
+
+    private struct Pairs {
+        var counts: [[NodeID]: Int] = [:]
+        var total = 0
+
+        mutating func add(_ hops: [NodeID], _ place: Int) {
+            counts[place == 1 ? [hops[0], hops[2]] : [hops[1], hops[2]], default: 0] += 1
+            total += 1
+        }
+
+        /// How far these and others are from being drawn alike: chi-square, and the number of pairs less one.
+        func distance(to other: Pairs) -> (chiSquare: Double, freedom: Double) {
+            let all = Set(counts.keys).union(other.counts.keys)
+            let (one, two) = (Double(total), Double(other.total))
+            var sum = 0.0
+            for pair in all {
+                let (a, b) = (Double(counts[pair] ?? 0), Double(other.counts[pair] ?? 0))
+                let difference = a * (two / one).squareRoot() - b * (one / two).squareRoot()
+                sum += difference * difference / (a + b)
+            }
+            return (sum, Double(all.count - 1))
+        }
+    }
+
+    /// Nodes 2 and 3, of which 3 is an exit, as middle and as first hop.
+    @Test(arguments: [2, 3], [1, 0])
+    func s21ATestedNodeSeesWhatAClientsPathShows(_ number: Int, _ place: Int) throws {
+        let (selector, tested) = (town.selector(), town.node(number))
+        let clients = try clients(tested, place, selector, draws: 3_000)
+        let tests = try tests(tested, place, selector, draws: 600)
+        #expect(clients.total > 100)
+        let (chiSquare, freedom) = clients.distance(to: tests)
+        #expect(chiSquare < freedom + 3.5 * (2 * freedom).squareRoot(), "\(chiSquare) of \(freedom)")
+    }
+
+    @Test func s21NoTestHasAPathThatNoClientCouldHave() throws {
+        let (selector, own) = (town.selector { $0.own = [town.node(7)] }, town.node(7))
+        for number in 0..<12 where number != 7 {
+            let tested = town.node(number)
+            for place in 0...1 {
+                for pair in try tests(tested, place, selector, draws: 12).counts.keys {
+                    let hops = place == 1 ? [pair[0], tested, pair[1]] : [tested] + pair
+                    #expect(town.exits.contains(hops[2]) && !hops.contains(own))
+                    #expect(Set(hops.map { town.operators[$0] }).count == 3)
+                    #expect(Set(hops.map { town.ranges[$0] }).count == 3)
+                }
+            }
+        }
+        #expect(throws: PathRefusal.tooFewNodes) { try tests(own, 1, selector, draws: 1) }
+    }
+
+    @Test func aSuspendedNodeIsTestedAsFirstHopAlone() throws {
+        let town = Town(count: 12, suspended: [5])
+        let (selector, tested) = (town.selector(), town.node(5))
+        _ = try tests(tested, 0, selector, draws: 20)
+        #expect(throws: PathRefusal.tooFewNodes) { try tests(tested, 1, selector, draws: 1) }
+    }
+
+    @Test func whereNoClientHasAPathThereIsNoTest() {
+        let town = Town(count: 2)
+        var generator = Seeded(1)
+        for isMiddle in [true, false] {
+            let hops = town.selector().selectTest(
+                of: town.node(1), asMiddle: isMiddle, terminal: .exit([.tcp]), health: NodeHealth(), at: now,
+                using: &generator)
+            #expect(hops == nil)
+        }
+    }
+}
