@@ -73,26 +73,12 @@ final class Epochs {
         let history = store.flatMap { try? StateFile.read($0.path(of: Self.fileName)) }.flatMap {
             SnapshotHistory(kept: $0, first: chain.first, digest: chain.firstDigest)
         }
-        let signed = try Self.signed(store)
-        signing = SnapshotSigning(chain, history: history, signed: signed?.mark)
-        // Where many restart at once, this may be the only signature of theirs that there is in this epoch.
-        if let kept = signed?.snapshot { _ = signing.propose(kept, at: links.time) }
+        signing = SnapshotSigning(chain, history: history, kept: try store?.value(Self.signedName), at: links.time)
         newsTimer = LoopTimer(on: loop) { [weak self] in self?.tellNews() }
     }
 
     private static let fileName = "snapshots.history"
     private static let signedName = "signed snapshot"
-
-    /// What was signed last, and the snapshot itself where it was kept.
-    private static func signed(_ store: Store?) throws -> (mark: SnapshotSigning.Signed, snapshot: Snapshot?)? {
-        guard let bytes = try store?.value(signedName) else { return nil }
-        var reader = ByteReader(bytes.rawSpan)
-        guard let height = try? reader.u64(), let digest = try? reader.bytes32(),
-            let rest = try? reader.bytes(reader.remaining)
-        else { return nil }
-        let kept = try? SignedSnapshot(decoding: rest).snapshot
-        return (SnapshotSigning.Signed(height: height, digest: digest), kept?.digest == digest ? kept : nil)
-    }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
     /// The trusted snapshot.
@@ -118,7 +104,7 @@ final class Epochs {
         if let found = registry.snapshot(above: max(snapshot.height, signing.next?.snapshot.height ?? 0), at: time) {
             _ = signing.propose(found.snapshot, at: time)
         }
-        if let due = signing.due(node, epoch: network.epochSeconds, at: time) { sign(due) }
+        if signing.due(node, epoch: network.epochSeconds, at: time) != nil { sign() }
         let peers = neighbours()
         if signing.next != nil, peers.count < Self.fanout { seek() }
         guard let peer = peers.randomElement() else { return }
@@ -137,21 +123,18 @@ final class Epochs {
         }
     }
 
-    /// Signs what is due, once it is on the disk that it is: a node that cannot write could sign another one after a restart.
-    private func sign(_ due: SnapshotSignatures) {
-        var writer = ByteWriter(capacity: 40)
-        writer.u64(due.snapshot.height)
-        writer.bytes32(due.digest)
-        writer.raw(SignedSnapshot(due.snapshot).encoded())
-        do throws(StoreError) {
-            try store?.setValue(writer.bytes, for: Self.signedName, waiting: true)
+    /// Signs what is due, once it is on the disk that it is.
+    private func sign() {
+        do {
+            let item = try signing.sign(as: node) { due in
+                try store?.setValue(SnapshotSigning.encode(due), for: Self.signedName, waiting: true)
+            } by: {
+                identity.signingKey.sign($0.rawSpan)
+            }
             signError = nil
+            if let item, let signed = signing.signed { add([item], for: signed.digest) }
         } catch {
-            signError = "The next snapshot is not signed, for that cannot be kept: \(error)."
-            return
-        }
-        if let item = signing.sign(as: node, by: { identity.signingKey.sign($0.rawSpan) }) {
-            add([item], for: due.digest)
+            signError = "The next snapshot is not signed, for what is signed cannot be kept: \(error)."
         }
     }
 

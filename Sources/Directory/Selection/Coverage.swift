@@ -23,19 +23,20 @@ public struct Coverage: Sendable {
         of snapshot: Snapshot, descriptors: DescriptorStore, down: Set<NodeID> = [], operatorSharePercent: Int = 100,
         at now: UnixTime
     ) {
-        var owners: [Bytes32: Double] = [:]
-        var total = 0.0
-        for entry in snapshot.entries where entry.isStaked {
-            owners[entry.operatorID, default: 0] += Double(max(1, entry.weight))
-            total += Double(max(1, entry.weight))
+        let staked = snapshot.entries.filter(\.isStaked)
+        var numbers: [Bytes32: Int] = [:]
+        let operators = staked.map { entry in
+            let number = numbers[entry.operatorID] ?? numbers.count
+            numbers[entry.operatorID] = number
+            return number
         }
-        let limit = total * max(Double(operatorSharePercent) / 100, 2 / Double(max(1, owners.count)))
+        let weights = CandidateTable.capped(
+            staked.map { Double(max(1, $0.weight)) }, operators: operators, count: numbers.count,
+            share: Double(operatorSharePercent) / 100)
         var (known, knownExits, open) = (0.0, 0.0, 0.0)
         var missing: Set<NodeID> = []
         var lacking = 0
-        for entry in snapshot.entries where entry.isStaked {
-            let owned = owners[entry.operatorID] ?? 1
-            let weight = Double(max(1, entry.weight)) * min(1, limit / owned)
+        for (entry, weight) in zip(staked, weights) {
             if let found = descriptors.descriptor(of: entry.node, at: now)?.descriptor {
                 known += weight
                 if found.roles.contains(.exit) { knownExits += weight }
