@@ -178,8 +178,8 @@ final class DirectoryClient {
         guard !mayChoose else { return nil }
         let asked = round.map { ", and \($0.inquiry.answers) of \($0.inquiry.asked) nodes asked have answered" } ?? ""
         guard !known.isEnough else {
-            return "Before the first guard is drawn, nodes of \(min(Inquiry.few, operatorCount)) operators are asked for "
-                + "all descriptors\(asked)."
+            let count = min(Inquiry.few, operatorCount)
+            return "Before the first guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
         }
         let (nodes, exits) = (Int(known.nodes), Int(known.exits))
         return "The descriptors of \(known.lacking) of \(nodeCount) nodes are lacking (known: \(nodes) % of the weight "

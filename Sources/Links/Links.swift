@@ -25,7 +25,9 @@ public final class Links {
     let wallClock: () -> UInt64
     /// A clock that runs on while the machine sleeps and that nobody sets, in nanoseconds.
     let runningClock: () -> UInt64
-    /// Whose opinion a node's time is, by its operator; nil for a node whose time counts for nothing. It must not call back.
+    /// Whose opinion a node's time is, by its operator; nil for a node whose time counts for nothing.
+    ///
+    /// It must not call back.
     public var operatorOf: (NodeID) -> Bytes32? = { $0.key }
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable
@@ -201,7 +203,9 @@ public final class Links {
     /// The moment on the clock that runs on while the machine sleeps.
     public var running: Instant { Instant(nanoseconds: runningClock()) }
 
-    /// What the nodes that were linked to say that the time is; nil before any has told it. For messages to people.
+    /// What the nodes that were linked to say that the time is; nil before any has told it.
+    ///
+    /// For messages to people, and for what may only come later than it should: a single node can lie.
     public var toldTime: UnixTime? { clock.opinion(at: running) }
 
     /// How far the system's clock is ahead of the nodes' that were linked to; nil before any has told its time.

@@ -75,7 +75,8 @@ final class DirectoryWorld {
 
     /// `count` nodes, each of an operator of its own; the friends' clocks, and their descriptors, are `ahead` seconds ahead.
     init(
-        _ count: Int, friends: Int = 0, ahead: Int64 = 0, down: Set<Int> = [], descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
+        _ count: Int, friends: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
+        descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
         hides: Bool = false, ageOfSnapshot: UInt64 = 0, change: (inout NetworkFile) -> Void = { _ in }
     ) throws {
         let loop = try Loop()
@@ -106,7 +107,8 @@ final class DirectoryWorld {
             }.map(\.element)
         }
         var file = NetworkFile(
-            name: "test", id: id, bootstrap: nodes.map { .init(node: $0.id, addresses: [$0.address]) }, snapshot: signed)
+            name: "test", id: id, bootstrap: nodes.map { .init(node: $0.id, addresses: [$0.address]) }, snapshot: signed
+        )
         file.allowPrivateAddresses = true
         file.requireAddressDiversity = false
         change(&file)

@@ -64,7 +64,9 @@ import Wire
         #expect(world.client.status.problem != nil)
     }
 
-    @Test("s06: a clock that is wrong by hours or months is worked around when enough agree, and told", arguments: [7_200, 61 * 86_400])
+    @Test(
+        "s06: a clock that is wrong by hours or months is worked around when enough agree, and told",
+        arguments: [7_200, 61 * 86_400])
     func wrongClock(off: Int64) throws {
         // It is the nodes that are all ahead; to the client that is the same.
         let world = try DirectoryWorld(7, friends: 7, ahead: off)

@@ -74,7 +74,8 @@ struct GuardsTests {
             for value in [now.seconds + from, now.seconds + to, 0, 0, 0] { writer.u64(value) }
             return NodeRow(node: town.node(Int(place)), bytes: writer.bytes)
         }
-        let guards = Guards(rows: [row(0, from: 0, to: 4_000_000), row(1, from: 86_400, to: 4_500_000), row(2, from: 9, to: 5)])
+        let rows = [row(0, from: 0, to: 4_000_000), row(1, from: 86_400, to: 4_500_000), row(2, from: 9, to: 5)]
+        let guards = Guards(rows: rows)
         #expect(guards.sample.map(\.left) == [4_000_000 - 86_400, 4_500_000 - 86_400])
         #expect(guards.counted.seconds == now.seconds + 86_400)
     }

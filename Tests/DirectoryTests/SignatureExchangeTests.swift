@@ -162,7 +162,8 @@ struct SignatureExchangeTests {
         }
         // Bytes that are damaged keep the height as far as they say it, and nothing traps.
         for length in 0..<kept[0].count {
-            let cut = SnapshotSigning(try world.client(), history: nil, kept: Array(kept[0].prefix(length)), at: world.time)
+            let bytes = Array(kept[0].prefix(length))
+            let cut = SnapshotSigning(try world.client(), history: nil, kept: bytes, at: world.time)
             #expect(cut.signed == (length < 40 ? nil : nodes[0].signed))
         }
     }

@@ -99,7 +99,8 @@ struct TrustTests {
     @Test("s25: nothing follows from a snapshot that is more than 30 days old, by whosever signatures")
     func s25AnOldBaseLeadsNowhere() throws {
         var file = NetworkFile(
-            name: "test", id: network, bootstrap: [.init(node: NodeID(key(0).publicKey), addresses: [])], snapshot: first)
+            name: "test", id: network, bootstrap: [.init(node: NodeID(key(0).publicKey), addresses: [])],
+            snapshot: first)
         #expect(file.snapshotMaximumAge == 30 * 86_400)
         let month = UnixTime(seconds: now.seconds + 30 * 86_400)
         let after = UnixTime(seconds: month.seconds + 1)

@@ -60,7 +60,9 @@ public struct SnapshotSigning: Sendable {
             if let height = try? reader.u64(), let digest = try? reader.bytes32() {
                 signed = Signed(height: height, digest: digest)
                 // Without the snapshot, the height and the digest still keep another one from being signed.
-                again = (try? reader.bytes(reader.remaining)).flatMap { try? SignedSnapshot(decoding: $0).snapshot }
+                again = (try? reader.array(reader.remaining)).flatMap {
+                    try? SignedSnapshot(decoding: $0.rawSpan).snapshot
+                }
             }
         }
         self.init(chain, history: history, signed: signed)

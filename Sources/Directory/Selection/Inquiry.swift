@@ -59,7 +59,8 @@ public struct Inquiry: Sendable {
 
     /// A node to ask now, which counts as asked; nil when enough are, or none is left.
     public mutating func next(at now: Instant) -> NodeID? {
-        guard askedCount < Self.limit, pending.values.count(where: { now - $0.since < Self.slow }) < Self.parallel else {
+        guard askedCount < Self.limit, pending.values.count(where: { now - $0.since < Self.slow }) < Self.parallel
+        else {
             return nil
         }
         let busy = answered.union(pending.values.map(\.owner))
