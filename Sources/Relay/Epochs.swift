@@ -143,8 +143,8 @@ final class Epochs {
         let chain = signing.chain
         guard chain.isStale(at: links.time, maximumAge: chain.longestTrust) else { return nil }
         let days = chain.longestTrust / 86_400
-        return "The newest snapshot is more than \(days) days old and leads to no other one any more; look whether this machine's "
-            + "clock is right, or get the network's newest network file and start again."
+        return "The newest snapshot is more than \(days) days old and leads to no other one any more; "
+            + "look whether this machine's clock is right, or get the network's newest network file and start again."
     }
 
     /// Adds checked signatures, and passes on those that are new.
