@@ -99,7 +99,9 @@ public final class Client {
         exitWatch.interval = configuration.exitCheck
         pool.exitsToAvoid = { [exitWatch] in exitWatch.down }
         exitWatch.changed = { [weak self] in self?.exitsChanged() }
-        directory.changed = { [weak self] in self?.pool.fillSpares() }
+        directory.changed = { [weak self] in
+            if let self, directory.canChoose(hops: self.configuration.hops) { pool.fillSpares() }
+        }
         pool.pathReady = { [weak self] in self?.becameReady() }
     }
 
