@@ -115,12 +115,17 @@ public struct SnapshotSigning: Sendable {
     /// `keep` puts what will be signed on disk first. When it throws nothing is signed: a node that cannot write could sign another
     /// snapshot of the height after a restart.
     public mutating func sign(
-        as node: NodeID, keeping keep: (SnapshotSignatures) throws -> Void = { _ in }, by sign: ([UInt8]) -> [UInt8]
+        as node: NodeID, keeping keep: (SnapshotSignatures) throws -> Void, by sign: ([UInt8]) -> [UInt8]
     ) rethrows -> SnapshotSignatures.Item? {
         guard let next, let place = next.place(of: node) else { return nil }
         try keep(next)
         signed = Signed(height: next.snapshot.height, digest: next.digest)
         return SnapshotSignatures.Item(place: place, bytes: sign(next.message))
+    }
+
+    /// Signs what is due without keeping it: for nodes that keep nothing.
+    public mutating func sign(as node: NodeID, by sign: ([UInt8]) -> [UInt8]) -> SnapshotSignatures.Item? {
+        self.sign(as: node, keeping: { _ in }, by: sign)
     }
 
     // MARK: Others' signatures
