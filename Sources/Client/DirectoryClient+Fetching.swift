@@ -201,7 +201,6 @@ extension DirectoryClient {
                 }
                 for descriptor in checked.good { _ = descriptors.insert(authentic: descriptor, at: unixTime) }
                 wantsAll = checked.lacksSome
-                if wantsAll { fetchChanges() }
                 then(true)
             }
         }
