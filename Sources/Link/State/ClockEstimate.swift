@@ -52,8 +52,8 @@ public struct ClockEstimate: Sendable {
     public mutating func add(_ time: UnixTime, from: Bytes32, own: UnixTime, at elapsed: Instant) {
         opinions.removeAll { $0.from == from }
         refused.removeAll { $0 == from }
-        let present = Int64(clamping: self.time(own: own, at: elapsed).seconds)
-        let said = Int64(clamping: time.seconds)
+        let present = Self.bounded(self.time(own: own, at: elapsed))
+        let said = Self.bounded(time)
         guard Self.distance(said, present) <= Self.farStep else {
             refused.append(from)
             if refused.count > Self.kept { refused.removeFirst() }
@@ -61,14 +61,14 @@ public struct ClockEstimate: Sendable {
         }
         opinions.append((from, said - Self.seconds(elapsed)))
         if opinions.count > Self.kept { opinions.removeFirst() }
-        settle(Int64(clamping: own.seconds).subtractingReportingOverflow(Self.seconds(elapsed)).partialValue)
+        settle(Self.bounded(own) - Self.seconds(elapsed))
     }
 
     /// The time at the moment `elapsed`, when the own clock says `own`.
     public func time(own: UnixTime, at elapsed: Instant) -> UnixTime {
         guard let agreed else { return own }
         let network = max(0, agreed + Self.seconds(elapsed))
-        let isRight = Self.distance(Int64(clamping: own.seconds), network) <= Self.leeway
+        let isRight = Self.distance(Self.bounded(own), network) <= Self.leeway
         return isRight ? own : UnixTime(seconds: UInt64(network))
     }
 
@@ -83,7 +83,7 @@ public struct ClockEstimate: Sendable {
 
     /// Whether an operator's opinion differs from what ``time(own:at:)`` says, so that more are worth asking for.
     public func isDisputed(own: UnixTime, at elapsed: Instant) -> Bool {
-        let present = Int64(clamping: time(own: own, at: elapsed).seconds)
+        let present = Self.bounded(time(own: own, at: elapsed))
         return !refused.isEmpty
             || opinions.contains { Self.distance($0.offset + Self.seconds(elapsed), present) > Self.leeway }
     }
@@ -119,9 +119,8 @@ public struct ClockEstimate: Sendable {
 
     private static func seconds(_ elapsed: Instant) -> Int64 { Int64(elapsed.nanoseconds / 1_000_000_000) }
 
-    /// How far two times lie apart; the greatest number where that cannot be told.
-    private static func distance(_ a: Int64, _ b: Int64) -> Int64 {
-        let (difference, overflows) = a.subtractingReportingOverflow(b)
-        return overflows || difference == .min ? .max : abs(difference)
-    }
+    /// The seconds of a time, at most those of the year 9999, so that sums and differences do not overflow.
+    private static func bounded(_ time: UnixTime) -> Int64 { Int64(min(time.seconds, 253_402_300_800)) }
+
+    private static func distance(_ a: Int64, _ b: Int64) -> Int64 { abs(a - b) }
 }
