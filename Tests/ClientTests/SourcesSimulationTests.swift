@@ -38,7 +38,7 @@ import Wire
     /// One life of a client of some days: it asks, restarts, sleeps; a sixth of the sources are friends that hide the others, repeat
     /// old descriptors, stall, and lie about the time as it suits them.
     @Test(
-        "s05, s06: hostile sources choose neither guards, nor paths, nor the time", arguments: 0..<40 as Range<UInt64>)
+        "s05, s06: hostile sources choose neither guards, nor paths, nor the time", arguments: 0..<12 as Range<UInt64>)
     func life(seed: UInt64) throws {
         var random = Seeded(state: seed)
         let friends = Self.count / 6

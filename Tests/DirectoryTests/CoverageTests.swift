@@ -103,7 +103,7 @@ struct CoverageTests {
 
     @Test(
         "s05: among sources that hide, stall and are not there an inquiry ends, and settles on nothing that friends made up",
-        arguments: 0..<150)
+        arguments: 0..<60)
     func s05Simulation(seed: UInt64) throws {
         var random = Seeded(seed)
         let count = Int.random(in: 3...24, using: &random)
