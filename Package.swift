@@ -143,7 +143,7 @@ let package = Package(
         tests(
             "ClientTests",
             [
-                "Client", "Links", "LoopTesting", "Directory", "EventLoop", "OnionCrypto", "Wire",
+                "Client", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion", "OnionCrypto", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

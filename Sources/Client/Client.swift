@@ -99,7 +99,9 @@ public final class Client {
         exitWatch.interval = configuration.exitCheck
         pool.exitsToAvoid = { [exitWatch] in exitWatch.down }
         exitWatch.changed = { [weak self] in self?.exitsChanged() }
-        directory.changed = { [weak self] in self?.pool.fillSpares() }
+        directory.changed = { [weak self] in
+            if let self, directory.canChoose(hops: self.configuration.hops) { pool.fillSpares() }
+        }
         pool.pathReady = { [weak self] in self?.becameReady() }
     }
 
@@ -420,10 +422,12 @@ public final class Client {
 
     /// What is missing or wrong, in one sentence.
     private var problem: String? {
-        guard !isReady else { return directory.storeError.map { "What is learnt cannot be kept: \($0)." } }
-        if directory.isStale {
-            return "The newest snapshot of the network is too old; no node has offered a newer one."
+        guard !isReady else {
+            return directory.storeError.map { "What is learnt cannot be kept: \($0)." } ?? directory.clockProblem
         }
+        if let problem = directory.staleness { return problem }
+        if let problem = directory.clockProblem, !directory.canChoose(hops: configuration.hops) { return problem }
+        if let lack = directory.lack, directory.hasFetched || directory.guards.sample.isEmpty { return lack }
         if let choice = directory.choice, choice.nodes >= configuration.hops {
             if choice.exits == 0 { return "None of the \(choice.nodes) nodes that are known is an exit." }
             if choice.usableExits == 0 {

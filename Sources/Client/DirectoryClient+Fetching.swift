@@ -18,7 +18,9 @@ extension DirectoryClient {
     }
 
     func fetch() {
-        guard !isFetching, let source = sources(but: []).first else { return }
+        guard !isFetching else { return }
+        if needsInquiry { return inquire() }
+        guard let source = sources.first else { return }
         isFetching = true
         // The first question goes to a guard, which may be gone since: then others follow soon.
         let limit = failures == 0 ? Self.firstLinkLimit : PathPool.linkLimit
@@ -39,26 +41,29 @@ extension DirectoryClient {
     }
 
     /// Nodes to ask, in order: guards first, unless the last question failed; then the network file's.
-    private func sources(but left: Set<NodeID>) -> [NodeID] {
+    private var sources: [NodeID] {
         let bootstrap = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
             .shuffled(using: &random)
         let guardNodes = guards.primaries.map(\.node).filter { !addresses(of: $0).isEmpty }.shuffled(using: &random)
-        let all = failures == 0 ? guardNodes + bootstrap : bootstrap + guardNodes
-        return all.filter { !left.contains($0) }
+        return failures == 0 ? guardNodes + bootstrap : bootstrap + guardNodes
     }
 
-    private func fetched(_ isGood: Bool) {
+    /// A question, or an inquiry, is over.
+    func fetched(_ isGood: Bool) {
         isFetching = false
         if isGood { hasFetched = true }
         failures = isGood ? 0 : failures + 1
         nextFetch = isGood ? now + refresh : now + PathPool.pause(after: failures)
-        if isGood { changed() }
+        if isGood {
+            changed()
+            if needsInquiry { nextFetch = now }
+        }
     }
 
     // MARK: The snapshot
 
     /// Asks for what leads from the trusted snapshot to the newest; `then` follows in any case.
-    private func fetchSnapshot(_ link: LinkID, fromFirst: Bool = false, then: @escaping () -> Void) {
+    func fetchSnapshot(_ link: LinkID, fromFirst: Bool = false, isAgain: Bool = false, then: @escaping () -> Void) {
         var writer = ByteWriter(capacity: 40)
         writer.u64(fromFirst ? chain.first.height : chain.snapshot.height)
         writer.bytes32(fromFirst ? chain.firstDigest : chain.digest)
@@ -69,7 +74,12 @@ extension DirectoryClient {
             loop.work {
                 Self.accepted(body, by: before, at: time)
             } completion: { [weak self] result in
-                self?.take(result, before)
+                guard let self else { return }
+                // Another answer has led on meanwhile, perhaps not as far.
+                if !isAgain, !fromFirst, chain.digest != before.digest {
+                    return fetchSnapshot(link, isAgain: true, then: then)
+                }
+                take(result, before)
                 then()
             }
         }
@@ -101,6 +111,7 @@ extension DirectoryClient {
             witnesses = []
             isContradicted = false
             descriptors.follow(chain.snapshot)
+            followOperators()
             selector = nil
             keepSnapshot()
         case .failure(let refusal):
@@ -115,18 +126,28 @@ extension DirectoryClient {
         do { try store?.setTrustedSnapshot(kept) } catch { warn(error) }
     }
 
-    /// Asks two nodes other than `source` which snapshot they have: nobody shows this client a network of its own.
+    /// Asks the other guards which snapshot they have: nobody shows this client a network of its own.
+    ///
+    /// Each node that is asked learns this machine's address. So another is asked once in a day or so only: guards that withhold
+    /// newer snapshots together shall not do so for as long as they are guards.
     private func compare(with source: NodeID) {
         witnesses.insert(source)
-        for other in sources(but: [source]).prefix(2) {
+        var others = guards.primaries.map(\.node).filter { $0 != source }
+        if now >= nextStranger {
+            nextStranger = now + .seconds(.random(in: 43_200...129_600, using: &random))
+            let strangers = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+            if let other = strangers.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
+        }
+        for other in others {
             links.link(to: other, at: addresses(of: other), limit: PathPool.linkLimit) { [weak self] link in
                 guard let self, let link else { return }
-                ask(other, link)
+                askForID(other, link)
             }
         }
     }
 
-    private func ask(_ node: NodeID, _ link: LinkID) {
+    /// Asks a node which snapshot it has at the height of the trusted one, and follows if it has a newer one.
+    func askForID(_ node: NodeID, _ link: LinkID) {
         let (height, digest) = (chain.snapshot.height, chain.digest)
         var writer = ByteWriter(capacity: 8)
         writer.u64(height)
@@ -150,11 +171,13 @@ extension DirectoryClient {
 
     // MARK: Descriptors
 
-    private func fetchDescriptors(_ link: LinkID, then: @escaping (Bool) -> Void) {
+    /// Asks for the descriptors that are lacking: of all times if `fromFirst`, else since the newest that is held.
+    func fetchDescriptors(_ link: LinkID, fromFirst: Bool = false, then: @escaping (Bool) -> Void) {
         let newest = descriptors.newest.seconds
-        let isWhole = wantsAll || newest <= 7_200
+        let isWhole = fromFirst ? descriptors.count == 0 : wantsAll || newest <= 7_200
         // Rounded, so that the question does not tell clients apart.
-        let since = UnixTime(seconds: isWhole ? 0 : (newest - DescriptorStore.overlap) / 3_600 * 3_600)
+        let since = UnixTime(
+            seconds: isWhole || fromFirst ? 0 : (newest - DescriptorStore.overlap) / 3_600 * 3_600)
         var writer = ByteWriter(capacity: 8)
         writer.u64(0)
         let body =
@@ -177,17 +200,17 @@ extension DirectoryClient {
                     return then(false)
                 }
                 for descriptor in checked.good { _ = descriptors.insert(authentic: descriptor, at: unixTime) }
-                wantsAll = checked.missing.count > 16
-                if !wantsAll { for node in checked.missing { refetch(node, on: link) } }
+                wantsAll = checked.lacksSome
                 then(true)
             }
         }
     }
 
-    /// The descriptors of an answer that are news and authentic, and the nodes whose descriptor must be fetched whole; nil for what is no answer.
+    /// The descriptors of an answer that are news and authentic, and whether some can be had only with the whole list; nil for
+    /// what is no answer.
     private static func checked(
         _ body: [UInt8], isWhole: Bool, _ held: DescriptorStore, at time: UnixTime, network: Bytes32
-    ) -> (good: [SignedDescriptor], missing: [NodeID])? {
+    ) -> (good: [SignedDescriptor], lacksSome: Bool)? {
         let changes: [DescriptorChange]
         if isWhole {
             guard let list = try? SignedDescriptor.decodeList(body.rawSpan) else { return nil }
@@ -197,38 +220,37 @@ extension DirectoryClient {
             changes = list
         }
         var good: [SignedDescriptor] = []
-        var missing: [NodeID] = []
+        var lacksSome = false
         for change in changes {
             guard let signed = held.resolve(change) else {
-                if case .renewed(let renewal) = change { missing.append(renewal.node) }
+                lacksSome = true
                 continue
             }
             guard (try? held.isNews(signed, at: time)) == true else { continue }
             if signed.isAuthentic(network: network) {
                 good.append(signed)
-            } else if case .renewed(let renewal) = change {
-                missing.append(renewal.node)
+            } else if case .renewed = change {
+                lacksSome = true
             }
         }
-        return (good, missing)
+        return (good, lacksSome)
     }
 
-    private func refetch(_ node: NodeID, on link: LinkID) {
-        links.request(on: link, .getDescriptor, body: node.key.array, timeout: Self.answerLimit) { [weak self] result in
-            guard let self, case .success(let body) = result, !body.isEmpty else { return }
-            if (try? descriptors.insert(body.rawSpan, at: unixTime)) != nil { changed() }
-        }
+    /// Asks for what has changed, as when a hop has another onion key than the one that is known here: soon, and not often.
+    ///
+    /// No node is named: to a guard the name would be a hop of the path that it carries.
+    func fetchChanges() {
+        nextFetch = min(nextFetch, max(now, changesAsked + Self.changesPause))
+        changesAsked = max(changesAsked, nextFetch)
     }
 
-    /// Asks a guard for one node's descriptor, and the node itself if it is a guard.
-    func refetch(_ node: NodeID) {
+    /// Asks a guard for its own descriptor, as when it could not open a record.
+    func refetchGuard(_ node: NodeID) {
+        guard guards.sample.contains(where: { $0.node == node }) else { return fetchChanges() }
         if let last = refetched[node], now - last < .seconds(1) { return }
-        if refetched.count > 64 { refetched.removeAll() }
+        if refetched.count >= Guards.maximumSample { refetched.removeAll() }
         refetched[node] = now
-        let isGuard = guards.primaries.contains { $0.node == node }
-        let others = guards.primaries.map(\.node).filter { $0 != node }
-        guard let source = isGuard ? node : others.randomElement(using: &random) else { return }
-        links.link(to: source, at: addresses(of: source), limit: PathPool.linkLimit) { [weak self] link in
+        links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
             guard let self, let link else { return }
             links.request(on: link, .getDescriptor, body: node.key.array, timeout: Self.answerLimit) {
                 [weak self] result in

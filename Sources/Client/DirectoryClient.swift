@@ -27,7 +27,9 @@ final class DirectoryClient {
     var guards: Guards
     private var health: NodeHealth
     var random = SystemRandomNumberGenerator()
-    var selector: (value: PathSelector, exit: Terminal, choice: Choice, generation: UInt64, made: Instant)?
+    /// How often what changed is asked for because a hop could not be used.
+    static let changesPause = TimeSpan.seconds(10)
+    var selector: Selection?
     var families: AddressFamilies
     /// Which exits may be used, which nodes are in no path, and which are this machine's own.
     private var exits = NodeChoice(), avoided = NodeChoice(), own: Set<NodeID> = []
@@ -35,6 +37,26 @@ final class DirectoryClient {
     var nextFetch = Instant(nanoseconds: 0)
     var failures = 0
     var refetched: [NodeID: Instant] = [:]
+    /// Until when what changed counts as asked for.
+    var changesAsked = Instant(nanoseconds: 0)
+    /// When a node that is no guard is asked next which snapshot it has.
+    var nextStranger: Instant
+    /// The inquiry that is under way, its number, how many have failed, and when the next may begin.
+    var round: Round?
+    var roundNumber: UInt64 = 0
+    var failedRounds = 0
+    var nextRound = Instant(nanoseconds: 0)
+    /// When an inquiry was settled last, and the nodes that are down by it.
+    var settled: Instant?
+    var down: Set<NodeID> = []
+    /// How many operators have staked nodes.
+    private(set) var operatorCount = 0
+    /// The wall clock less the one that runs on, in seconds, and up to when the guards' time was counted by that.
+    var clockOffset: Int64?
+    var agedAt: Instant
+    var hasAgedWhileOff = false
+    var hasWarnedOfClock = false
+    private var toldLack: String?
     /// Whether the next question is for all descriptors.
     var wantsAll = false
     /// The nodes that have the snapshot that is trusted here, as far as they were asked, and whether one has another.
@@ -69,6 +91,18 @@ final class DirectoryClient {
         savedGuards = guards.generation
         savedDescriptors = descriptors.generation
         savedHealth = health.rows
+        agedAt = links.running
+        nextStranger = Instant(nanoseconds: loop.now) + .seconds(.random(in: 43_200...129_600, using: &random))
+        followOperators()
+    }
+
+    /// Goes by the operators of the trusted snapshot from now on.
+    func followOperators() {
+        let snapshot = chain.snapshot
+        operatorCount = Set(snapshot.entries.lazy.filter(\.isStaked).map(\.operatorID)).count
+        links.setOperators(operatorCount)
+        // A node of the network file that is staked no more has no say about the time.
+        links.operatorOf = { node in snapshot.entry(of: node).flatMap { $0.isStaked ? $0.operatorID : nil } }
     }
 
     var now: Instant { Instant(nanoseconds: loop.now) }
@@ -88,9 +122,20 @@ final class DirectoryClient {
     /// How many nodes are known, how many of them may be hops, how many are exits, and how many of these may be used.
     typealias Choice = (nodes: Int, hops: Int, exits: Int, usableExits: Int)
 
-    private func current() -> (value: PathSelector, exit: Terminal, choice: Choice) {
+    /// What is chosen by, made from one state of the descriptors.
+    struct Selection {
+        let value: PathSelector
+        let exit: Terminal
+        let choice: Choice
+        /// What is known of the nodes that are not down, and of all.
+        let known: Coverage, raw: Coverage
+        let generation: UInt64
+        let made: Instant
+    }
+
+    private func current() -> Selection {
         if let selector, selector.generation == descriptors.generation, now - selector.made < .seconds(3_600) {
-            return (selector.value, selector.exit, selector.choice)
+            return selector
         }
         var rules = PathSelector.Rules(network)
         rules.suites = Suite.aes256gcm.isAvailable ? 3 : 2
@@ -99,7 +144,8 @@ final class DirectoryClient {
         rules.exits = exits
         rules.avoided = avoided
         rules.own = own
-        let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: unixTime)
+        let time = unixTime
+        let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: time)
         // Most destinations have an IPv4 address, and many no other.
         let wanted = Terminal.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
@@ -107,8 +153,38 @@ final class DirectoryClient {
         let choice = (
             known.count, value.count, known.count { $0.descriptor.roles.contains(.exit) }, value.count(for: exit)
         )
-        selector = (value, exit, choice, descriptors.generation, now)
-        return (value, exit, choice)
+        func coverage(_ down: Set<NodeID>) -> Coverage {
+            Coverage(
+                of: chain.snapshot, descriptors: descriptors, down: down,
+                operatorSharePercent: network.operatorSharePercent, at: time)
+        }
+        let raw = coverage([])
+        let made = Selection(
+            value: value, exit: exit, choice: choice, known: down.isEmpty ? raw : coverage(down), raw: raw,
+            generation: descriptors.generation, made: now)
+        selector = made
+        return made
+    }
+
+    /// What is known of the nodes that are not down, and of all.
+    var coverage: (known: Coverage, raw: Coverage) {
+        let now = current()
+        return (now.known, now.raw)
+    }
+
+    /// Why no guard and no path is chosen yet, in one sentence; nil when enough of the network is known.
+    var lack: String? {
+        let known = current().known
+        guard !mayChoose else { return nil }
+        let asked = round.map { ", and \($0.inquiry.answers) of \($0.inquiry.asked) nodes asked have answered" } ?? ""
+        guard !known.isEnough else {
+            let count = min(Inquiry.few, operatorCount)
+            return "Before the first guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
+        }
+        let (nodes, exits) = (Int(known.nodes), Int(known.exits))
+        return "The descriptors of \(known.lacking) of \(nodeCount) nodes are lacking (known: \(nodes) % of the weight "
+            + "of the nodes, needed: \(Int(Coverage.leastNodes)) %; of the exits: \(exits) %, needed: "
+            + "\(Int(Coverage.leastExits)) %)\(asked); look whether nodes of the network file can be reached."
     }
 
     /// Chooses among `exits` (empty: all), never `avoided` and never the machine's `own` nodes, from now on.
@@ -119,8 +195,8 @@ final class DirectoryClient {
 
     /// The exits that may be used, as far as they are known.
     var usableExits: [Descriptor] {
-        let (selector, exit, _) = current()
-        return descriptors.all.map(\.descriptor).filter { selector.fits($0.node, exit) }
+        let now = current()
+        return descriptors.all.map(\.descriptor).filter { now.value.fits($0.node, now.exit) }
     }
 
     /// Whether a path may go by these hops as things are chosen now.
@@ -152,10 +228,13 @@ final class DirectoryClient {
     /// Whether enough descriptors are known for a path of `hops` hops to an exit.
     func canChoose(hops: Int) -> Bool {
         guard !isStale else { return false }
-        let (selector, _, choice) = current()
-        guard hasFetched || selector.missingGuards(of: guards).isEmpty else { return false }
-        return choice.hops >= hops && choice.usableExits > 0
+        let now = current()
+        guard hasFetched || now.value.missingGuards(of: guards).isEmpty else { return false }
+        return mayChoose && now.choice.hops >= hops && now.choice.usableExits > 0
     }
+
+    /// Whether enough of the network is known to choose by: a source that has left out the rest would choose for this client.
+    private var mayChoose: Bool { current().known.isEnough && (!guards.sample.isEmpty || settled != nil) }
 
     /// What there is to choose from; nil as long as no node has been asked.
     var choice: Choice? { hasFetched && !isStale ? current().choice : nil }
@@ -169,9 +248,19 @@ final class DirectoryClient {
     /// Whether the snapshot is too old to be relied on.
     var isStale: Bool { chain.isStale(at: unixTime, maximumAge: network.snapshotMaximumAge) }
 
+    /// What to do about a snapshot that is too old, in one sentence.
+    var staleness: String? {
+        guard isStale else { return nil }
+        let age = (unixTime.seconds - min(unixTime.seconds, chain.snapshot.time.seconds)) / 3_600
+        return "The newest snapshot of the network is \(age) hours old, and it is trusted for "
+            + "\(network.snapshotMaximumAge / 3_600) hours; look whether this machine's clock is right and its network "
+            + "works, or get the network's newest network file and start again."
+    }
+
     /// Chooses the hops of a path, guard first.
     func select(hops: Int, terminal: Terminal, avoiding: [NodeID]) throws(PathRefusal) -> [NodeID] {
-        try current().value.select(
+        guard !isStale, mayChoose else { throw .tooLittleKnown }
+        return try current().value.select(
             hops: hops, terminal: terminal, avoiding: avoiding, guards: &guards, health: health, at: unixTime,
             using: &random
         ).hops
@@ -227,8 +316,8 @@ final class DirectoryClient {
         if hop == 0, status == .overloaded || status == .draining { guards.failed(hops[0], at: unixTime) }
         // An onion key that a restart has replaced: the node's own word, or its neighbour's, that it cannot open a record.
         switch status {
-        case nil: refetch(hops[hop])
-        case .nextHopFailed: if let next { refetch(next) }
+        case nil: if hop == 0 { refetchGuard(hops[0]) } else { fetchChanges() }
+        case .nextHopFailed: if next != nil { fetchChanges() }
         default: break
         }
     }
@@ -246,9 +335,20 @@ final class DirectoryClient {
 
     /// Fetches and saves what is due; called several times a second.
     func tick(hops: Int) {
+        lookAtClock()
+        advanceRound()
         if now >= nextFetch { fetch() }
         if now >= nextSave { save() }
         if !canChoose(hops: hops), nextFetch > now + .seconds(3) { nextFetch = now }
+        tellLack()
+    }
+
+    /// Says in the log that too little is known, once an inquiry has not helped, and that it is enough again.
+    private func tellLack() {
+        let told = staleness ?? (failedRounds > 0 ? lack : nil)
+        guard (told == nil) != (toldLack == nil) else { return }
+        toldLack = told
+        if let told { log.warning("\(told)") } else { log.notice("enough of the network is known") }
     }
 
     /// Asks anew soon, as when nothing works any more.

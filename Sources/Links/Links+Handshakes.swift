@@ -226,7 +226,9 @@ extension Links {
 
     private func announce(_ link: ControlLink) {
         link.isUp = true
-        if let node = link.peer.node, let time = link.peerTime { clock.add(time, from: node.key, now: link.since) }
+        if let node = link.peer.node, let time = link.peerTime, let source = operatorOf(node) {
+            clock.add(time, from: source, own: ownTime, at: running)
+        }
         if let node = link.peer.node, isPreferred(link, for: node) { nodes[node] = link.id }
         control?.linkUp(link.id, peer: link.peer)
         if let node = link.peer.node, let pending = handshakesByNode[node] {

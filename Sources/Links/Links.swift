@@ -23,6 +23,12 @@ public final class Links {
     let identity: LinkIdentity?
     let isStaked: (NodeID) -> Bool
     let wallClock: () -> UInt64
+    /// A clock that runs on while the machine sleeps and that nobody sets, in nanoseconds.
+    let runningClock: () -> UInt64
+    /// Whose opinion a node's time is, by its operator; nil for a node whose time counts for nothing.
+    ///
+    /// It must not call back.
+    public var operatorOf: (NodeID) -> Bytes32? = { $0.key }
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable
     var sorted: SortedBatch
@@ -53,23 +59,26 @@ public final class Links {
     /// Opens the sockets.
     ///
     /// `identity` is a node's; a client has none and takes no handshakes. `isStaked` tells which nodes may begin links; it must
-    /// not call back. `wallClock` is nanoseconds since 1970: the system's clock unless something else is given.
+    /// not call back. `wallClock` is nanoseconds since 1970, and `runningClock` goes on while the machine sleeps: the system's
+    /// clocks unless others are given.
     public init(
         on loop: Loop, configuration: LinksConfiguration, identity: LinkIdentity?,
-        isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: @escaping () -> UInt64 = Links.systemClock
+        isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: @escaping () -> UInt64 = Links.systemClock,
+        runningClock: @escaping () -> UInt64 = Links.systemRunningClock
     ) throws(UVError) {
         self.loop = loop
         self.configuration = configuration
         self.identity = identity
         self.isStaked = isStaked
         self.wallClock = wallClock
+        self.runningClock = runningClock
         let now = Instant(nanoseconds: loop.now)
         table = LinkTable(
             capacity: configuration.maximumLinks, packetSize: configuration.network.packetSize,
             worker: configuration.worker, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
         halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
-        clock = ClockEstimate(wallClock: UnixTime(seconds: wallClock() / 1_000_000_000), now: now)
+        clock = ClockEstimate()
         lastSweep = now
         if let identity {
             responder = ResponderState(
@@ -92,6 +101,13 @@ public final class Links {
         let (whole, overflows) = UInt64(max(0, time.tv_sec)).multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, carries) = whole.addingReportingOverflow(UInt64(max(0, time.tv_nsec)))
         return overflows || carries ? .max : sum
+    }
+
+    /// The system's clock that runs on while the machine sleeps, in nanoseconds since it was started.
+    public static func systemRunningClock() -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_BOOTTIME, &time)
+        return UInt64(max(0, time.tv_sec)) &* 1_000_000_000 &+ UInt64(max(0, time.tv_nsec))
     }
 
     /// The loop's present moment.
@@ -178,20 +194,34 @@ public final class Links {
 
     // MARK: State
 
-    /// The wall clock: a node's own; a client's by the nodes that it links to.
-    public var time: UnixTime {
-        identity == nil ? clock.time(at: now) : UnixTime(seconds: wallClock() / 1_000_000_000)
-    }
+    /// The wall clock: a node's own; a client's own unless several operators' nodes agree that it is wrong.
+    public var time: UnixTime { identity == nil ? clock.time(own: ownTime, at: running) : ownTime }
 
-    /// How far the system's clock is ahead of the network's, by the nodes linked to; nil before any has told its time.
+    /// What the machine's own wall clock says.
+    public var ownTime: UnixTime { UnixTime(seconds: wallClock() / 1_000_000_000) }
+
+    /// The moment on the clock that runs on while the machine sleeps.
+    public var running: Instant { Instant(nanoseconds: runningClock()) }
+
+    /// What the nodes that were linked to say that the time is; nil before any has told it.
+    ///
+    /// For messages to people, and for what may only come later than it should: a single node can lie.
+    public var toldTime: UnixTime? { clock.opinion(at: running) }
+
+    /// How far the system's clock is ahead of the nodes' that were linked to; nil before any has told its time.
     public var clockError: TimeSpan? {
-        guard clock.sources > 0 else { return nil }
-        let own = Int64(clamping: wallClock() / 1_000_000_000)
-        return .seconds(own - Int64(clamping: clock.time(at: now).seconds))
+        guard let told = toldTime else { return nil }
+        return .seconds(Int64(clamping: ownTime.seconds) - Int64(clamping: told.seconds))
     }
 
-    /// From how many nodes a client has the time; 0 for its own clock.
+    /// Whether a node's time differs from the present one, so that more should be asked.
+    public var isTimeDisputed: Bool { clock.isDisputed(own: ownTime, at: running) }
+
+    /// Of how many operators nodes have told their time.
     public var timeSources: Int { clock.sources }
+
+    /// How many operators the network has: of a small one all are enough to say that the own clock is wrong by months.
+    public func setOperators(_ count: Int) { clock.operators = count }
 
     /// What happened so far.
     public var counters: LinkCounters { table.counters }

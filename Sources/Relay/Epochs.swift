@@ -46,6 +46,8 @@ final class Epochs {
     private var isSaving = false
     private var isSaveDue = false
     private var toldProblem: String?
+    /// Why nothing was signed, in one sentence.
+    private var signError: String?
     /// The neighbours that are up.
     var neighbours: () -> [LinkID] = { [] }
     /// Makes a link to one more node.
@@ -71,19 +73,12 @@ final class Epochs {
         let history = store.flatMap { try? StateFile.read($0.path(of: Self.fileName)) }.flatMap {
             SnapshotHistory(kept: $0, first: chain.first, digest: chain.firstDigest)
         }
-        signing = SnapshotSigning(chain, history: history, signed: try Self.signed(store))
+        signing = SnapshotSigning(chain, history: history, kept: try store?.value(Self.signedName), at: links.time)
         newsTimer = LoopTimer(on: loop) { [weak self] in self?.tellNews() }
     }
 
     private static let fileName = "snapshots.history"
     private static let signedName = "signed snapshot"
-
-    private static func signed(_ store: Store?) throws -> SnapshotSigning.Signed? {
-        guard let bytes = try store?.value(signedName) else { return nil }
-        var reader = ByteReader(bytes.rawSpan)
-        guard let height = try? reader.u64(), let digest = try? reader.bytes32() else { return nil }
-        return SnapshotSigning.Signed(height: height, digest: digest)
-    }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
     /// The trusted snapshot.
@@ -93,7 +88,7 @@ final class Epochs {
     /// The rule by which it is trusted.
     var chain: SnapshotChain { signing.chain }
     /// What is wrong with the registry, in one sentence.
-    var problem: String? { registry.problem }
+    var problem: String? { registry.problem ?? signError ?? staleness }
     /// How many of how many have signed what is to be the next snapshot.
     var progress: (signed: Int, of: Int)? { signing.next.map { ($0.count, $0.voters.count) } }
 
@@ -109,7 +104,7 @@ final class Epochs {
         if let found = registry.snapshot(above: max(snapshot.height, signing.next?.snapshot.height ?? 0), at: time) {
             _ = signing.propose(found.snapshot, at: time)
         }
-        if let due = signing.due(node, epoch: network.epochSeconds, at: time) { sign(due) }
+        if signing.due(node, epoch: network.epochSeconds, at: time) != nil { sign() }
         let peers = neighbours()
         if signing.next != nil, peers.count < Self.fanout { seek() }
         guard let peer = peers.randomElement() else { return }
@@ -118,7 +113,7 @@ final class Epochs {
     }
 
     private func tellProblem() {
-        let problem = registry.problem
+        let problem = problem
         guard problem != toldProblem else { return }
         toldProblem = problem
         if let problem {
@@ -128,14 +123,28 @@ final class Epochs {
         }
     }
 
-    private func sign(_ due: SnapshotSignatures) {
-        let item = signing.sign(as: node) { identity.signingKey.sign($0.rawSpan) }
-        guard let item, let signed = signing.signed else { return }
-        var writer = ByteWriter(capacity: 40)
-        writer.u64(signed.height)
-        writer.bytes32(signed.digest)
-        try? store?.setValue(writer.bytes, for: Self.signedName)
-        add([item], for: due.digest)
+    /// Signs what is due, once it is on the disk that it is.
+    private func sign() {
+        do {
+            let item = try signing.sign(as: node) { due in
+                try store?.setValue(SnapshotSigning.encode(due), for: Self.signedName, waiting: true)
+            } by: {
+                identity.signingKey.sign($0.rawSpan)
+            }
+            signError = nil
+            if let item, let signed = signing.signed { add([item], for: signed.digest) }
+        } catch {
+            signError = "The next snapshot is not signed, for what is signed cannot be kept: \(error)."
+        }
+    }
+
+    /// What to do about a snapshot that leads nowhere any more, in one sentence.
+    private var staleness: String? {
+        let chain = signing.chain
+        guard chain.isStale(at: links.time, maximumAge: chain.longestTrust) else { return nil }
+        let days = chain.longestTrust / 86_400
+        return "The newest snapshot is more than \(days) days old and leads to no other one any more; "
+            + "look whether this machine's clock is right, or get the network's newest network file and start again."
     }
 
     /// Adds checked signatures, and passes on those that are new.
@@ -354,10 +363,14 @@ final class Epochs {
     // MARK: Store
 
     private func save() {
-        try? store?.setTrustedSnapshot(
-            Store.TrustedSnapshot(
-                network: network.id, height: snapshot.height, digest: digest,
-                bytes: SignedSnapshot(snapshot).encoded()), waiting: false)
+        do throws(StoreError) {
+            try store?.setTrustedSnapshot(
+                Store.TrustedSnapshot(
+                    network: network.id, height: snapshot.height, digest: digest,
+                    bytes: SignedSnapshot(snapshot).encoded()), waiting: false)
+        } catch {
+            log.warning("the newest snapshot cannot be kept", metadata: ["error": "\(error)"])
+        }
         saveHistory()
     }
 

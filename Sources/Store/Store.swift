@@ -180,14 +180,23 @@ public final class Store {
     /// Waits for the disk if `waiting`, for some milliseconds, so that a power failure does not make it forget the height.
     public func setTrustedSnapshot(_ snapshot: TrustedSnapshot, waiting: Bool = true) throws(StoreError) {
         if let kept = try trustedHeight(of: snapshot.network), kept > snapshot.height { return }
-        if waiting { try database.execute("PRAGMA synchronous = FULL") }
-        defer { if waiting { try? database.execute("PRAGMA synchronous = NORMAL") } }
+        try waitForDisk(waiting)
+        defer { waitForDiskNoMore(waiting) }
         try database.run(
             "INSERT OR REPLACE INTO snapshots (network, height, digest, bytes) VALUES (?, ?, ?, ?)",
             [
                 .blob(snapshot.network.array), .integer(Int64(bitPattern: snapshot.height)),
                 .blob(snapshot.digest.array), .blob(snapshot.bytes),
             ])
+    }
+
+    private func waitForDisk(_ waiting: Bool) throws(StoreError) {
+        if waiting { try database.execute("PRAGMA synchronous = FULL") }
+    }
+
+    private func waitForDiskNoMore(_ waited: Bool) {
+        // Where this fails, later writes wait too, and nothing is lost.
+        if waited { try? database.execute("PRAGMA synchronous = NORMAL") }
     }
 
     // MARK: Keys
@@ -241,7 +250,11 @@ public final class Store {
     }
 
     /// Keeps `value` under `name`, in place of one before.
-    public func setValue(_ value: [UInt8], for name: String) throws(StoreError) {
+    ///
+    /// If `waiting`, it is on the disk when this returns: a power failure does not undo it.
+    public func setValue(_ value: [UInt8], for name: String, waiting: Bool = false) throws(StoreError) {
+        try waitForDisk(waiting)
+        defer { waitForDiskNoMore(waiting) }
         try database.run(
             "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", [.blob(Array(name.utf8)), .blob(value)])
     }

@@ -16,12 +16,10 @@ struct GuardsTests {
         for seed in 0..<200 as Range<UInt64> {
             var generator = Seeded(seed)
             var guards = try filled(town, &generator)
-            for entry in guards.sample {
-                #expect(48 * 86_400...60 * 86_400 ~= entry.expires.seconds - now.seconds)
-            }
-            guards.expire(at: UnixTime(seconds: now.seconds + 48 * 86_400 - 1), using: &generator)
+            for entry in guards.sample { #expect(48 * 86_400...60 * 86_400 ~= entry.left) }
+            guards.age(by: 48 * 86_400 - 1)
             #expect(guards.sample.count == 2)
-            guards.expire(at: UnixTime(seconds: now.seconds + 60 * 86_400), using: &generator)
+            guards.age(by: 12 * 86_400 + 1)
             #expect(guards.sample.isEmpty)
         }
     }
@@ -30,10 +28,56 @@ struct GuardsTests {
         let town = Town(count: 30)
         var generator = Seeded(1)
         var guards = try filled(town, &generator)
-        let past = UnixTime(seconds: now.seconds - 1_000 * 86_400)
-        guards.expire(at: past, using: &generator)
-        #expect(guards.sample.allSatisfy { $0.expires.seconds - past.seconds <= 60 * 86_400 })
+        // Drawn under a clock that was years ahead, and counted under one that is years behind.
+        guards.ageWhileOff(upTo: UnixTime(seconds: now.seconds - 1_000 * 86_400))
         #expect(guards.sample.count == 2)
+        guards.age(by: 60 * 86_400)
+        #expect(guards.sample.isEmpty)
+    }
+
+    @Test("s06: a clock that jumps drops no guard") func s06AJumpDropsNoGuard() throws {
+        let town = Town(count: 30)
+        var generator = Seeded(5)
+        var guards = try filled(town, &generator)
+        let before = guards.sample.map(\.node)
+        for days in [61, 400, 20_000] as [UInt64] {
+            let later = UnixTime(seconds: now.seconds + days * 86_400)
+            _ = try town.selector().select(
+                terminal: .exit([]), guards: &guards, health: NodeHealth(), at: later, using: &generator)
+            #expect(guards.sample.map(\.node) == before)
+        }
+    }
+
+    @Test("s06: the days for which a machine is off count, once, and a clock that goes back adds none")
+    func s06AMachineThatWasOff() throws {
+        var generator = Seeded(6)
+        let guards = try filled(Town(count: 30), &generator)
+        var restored = Guards(rows: guards.rows)
+        #expect(restored.counted == now)
+        restored.age(by: 86_400)
+        restored.ageWhileOff(upTo: UnixTime(seconds: now.seconds + 40 * 86_400))
+        #expect(zip(restored.sample, guards.sample).allSatisfy { $0.left == $1.left - 40 * 86_400 })
+        restored.ageWhileOff(upTo: UnixTime(seconds: now.seconds))
+        restored = Guards(rows: restored.rows)
+        restored.ageWhileOff(upTo: UnixTime(seconds: now.seconds + 40 * 86_400))
+        #expect(zip(restored.sample, guards.sample).allSatisfy { $0.left == $1.left - 40 * 86_400 })
+        restored.ageWhileOff(upTo: UnixTime(seconds: now.seconds + 60 * 86_400))
+        #expect(restored.sample.isEmpty)
+    }
+
+    @Test func rowsOfVersion1HaveDates() throws {
+        let town = Town(count: 3)
+        func row(_ place: UInt8, from: UInt64, to: UInt64) -> NodeRow {
+            var writer = ByteWriter()
+            writer.u8(1)
+            writer.u8(place)
+            for value in [now.seconds + from, now.seconds + to, 0, 0, 0] { writer.u64(value) }
+            return NodeRow(node: town.node(Int(place)), bytes: writer.bytes)
+        }
+        let rows = [row(0, from: 0, to: 4_000_000), row(1, from: 86_400, to: 4_500_000), row(2, from: 9, to: 5)]
+        let guards = Guards(rows: rows)
+        #expect(guards.sample.map(\.left) == [4_000_000 - 86_400, 4_500_000 - 86_400])
+        #expect(guards.counted.seconds == now.seconds + 86_400)
     }
 
     @Test func p3ALostLinkLeavesTheOtherGuardAndNeverDrawsOne() throws {
@@ -88,7 +132,7 @@ struct GuardsTests {
         _ = guards.builtPath(through: guards.sample[0].node, succeeded: false)
         let restored = Guards(rows: guards.rows.shuffled(using: &generator) + [NodeRow(node: town.node(0), bytes: [1])])
         #expect(restored.sample.map(\.node) == guards.sample.map(\.node))
-        #expect(restored.sample.map(\.expires) == guards.sample.map(\.expires))
+        #expect(restored.sample.map(\.left) == guards.sample.map(\.left))
         #expect(restored.sample.map(\.confirmed) == guards.sample.map(\.confirmed))
         #expect(restored.sample[0].bias.attempts == 1)
         #expect(town.selector().missingGuards(of: restored).isEmpty)

@@ -114,6 +114,60 @@ struct SignatureExchangeTests {
         #expect(late.due(me, epoch: 3_600, at: UnixTime(seconds: time.seconds + 900)) != nil)
     }
 
+    @Test("s27: a node that cannot keep what it signs does not sign it") func s27NothingIsSignedUnwritten() throws {
+        struct DiskFull: Error {}
+        let world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
+        let me = world.first.snapshot.voters[2]
+        var node = world.honest
+        _ = node.propose(SnapshotWorld.snapshot(of: world.nodes, height: 2, time: world.time), at: world.time)
+        var signatures = 0
+        let sign = { (message: [UInt8]) -> [UInt8] in
+            signatures += 1
+            return Mock.sign(message, as: me)
+        }
+        #expect(throws: DiskFull.self) {
+            try node.sign(as: me, keeping: { _ in throw DiskFull() }, by: sign)
+        }
+        #expect(signatures == 0 && node.signed == nil)
+        // It is due until it can be kept.
+        #expect(node.due(me, epoch: 3_600, at: world.time) != nil)
+        var kept: Bytes32?
+        let item = node.sign(as: me, keeping: { kept = $0.digest }, by: sign)
+        #expect(item != nil && signatures == 1 && kept == node.signed?.digest)
+    }
+
+    @Test("s25: a signature made before a restart counts after it, though the registry tells of later epochs only")
+    func s25ASignatureOutlivesARestart() throws {
+        let world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
+        let voters = world.first.snapshot.voters
+        var nodes = voters.map { _ in world.honest }
+        let next = SnapshotWorld.snapshot(of: world.nodes, height: 2, time: world.time)
+        var items: [SnapshotSignatures.Item] = []
+        var kept: [[UInt8]] = []
+        for place in nodes.indices {
+            _ = nodes[place].propose(next, at: world.time)
+            items.append(
+                nodes[place].sign(as: voters[place], keeping: { kept.append(SnapshotSigning.encode($0)) }) {
+                    Mock.sign($0, as: voters[place])
+                }!)
+        }
+        // All of them restart before anybody has heard of the others.
+        for place in nodes.indices {
+            nodes[place] = SnapshotSigning(try world.client(), history: nil, kept: kept[place], at: world.time)
+            let due = try #require(nodes[place].due(voters[place], epoch: 3_600, at: world.time))
+            let again = nodes[place].sign(as: voters[place]) { Mock.sign($0, as: voters[place]) }
+            #expect(again == items[place])
+            let isFinal = nodes[place].add(items, for: due.digest, at: world.time).isFinal
+            #expect(isFinal && nodes[place].snapshot.height == 2)
+        }
+        // Bytes that are damaged keep the height as far as they say it, and nothing traps.
+        for length in 0..<kept[0].count {
+            let bytes = Array(kept[0].prefix(length))
+            let cut = SnapshotSigning(try world.client(), history: nil, kept: bytes, at: world.time)
+            #expect(cut.signed == (length < 40 ? nil : nodes[0].signed))
+        }
+    }
+
     /// Those that leave sign the snapshot in which they are gone.
     @Test func leaversSignTheNextSnapshot() throws {
         var world = try SnapshotWorld(nodes: 9, hostile: 0, seed: 2)

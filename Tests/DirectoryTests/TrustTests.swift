@@ -96,6 +96,32 @@ struct TrustTests {
         #expect(!chain.isStale(at: UnixTime(seconds: 0), maximumAge: 1))
     }
 
+    @Test("s25: nothing follows from a snapshot that is more than 30 days old, by whosever signatures")
+    func s25AnOldBaseLeadsNowhere() throws {
+        var file = NetworkFile(
+            name: "test", id: network, bootstrap: [.init(node: NodeID(key(0).publicKey), addresses: [])],
+            snapshot: first)
+        #expect(file.snapshotMaximumAge == 30 * 86_400)
+        let month = UnixTime(seconds: now.seconds + 30 * 86_400)
+        let after = UnixTime(seconds: month.seconds + 1)
+        let newer = signed(snapshot(keys: 0..<6, height: 9, time: month), by: 0..<6)
+        var chain = try SnapshotChain(file, kept: nil, mark: nil)
+        #expect(throws: SnapshotRefusal.baseTooOld) { try chain.accept(newer, at: after) }
+        #expect(try chain.accept(newer, at: month))
+        // The one that was accepted in time leads on.
+        let last = signed(snapshot(keys: 0..<6, height: 10, time: after), by: 0..<6)
+        #expect(try chain.accept(last, at: after))
+        // A network whose snapshots paths are built by for an hour only is followed for a month all the same.
+        file.snapshotMaximumAge = 3_600
+        var short = try SnapshotChain(file, kept: nil, mark: nil)
+        #expect(short.longestTrust == 30 * 86_400)
+        #expect(try short.accept(newer, at: month))
+        // A registry that never changes is of any age.
+        file.snapshotMaximumAge = 0
+        var still = try SnapshotChain(file, kept: nil, mark: nil)
+        #expect(try still.accept(newer, at: after))
+    }
+
     // MARK: Descriptors
 
     func store(allowsPrivate: Bool = false) -> DescriptorStore {

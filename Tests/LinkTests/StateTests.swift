@@ -167,18 +167,6 @@ import Wire
         check(links.nextDeadline == nil)
     }
 
-    @Test("K11: the clock is the median of what nodes say, and one of them cannot move it far") func clock() {
-        var clock = ClockEstimate(wallClock: UnixTime(seconds: 1_000), now: start)
-        check(clock.time(at: start + .seconds(5)) == UnixTime(seconds: 1_005))
-        let nodes = (0..<5).map { Bytes32(copying: [UInt8](repeating: $0, count: 32).rawSpan) }
-        for node in nodes { clock.add(UnixTime(seconds: 1_700_000_000), from: node, now: start) }
-        clock.add(UnixTime(seconds: 5), from: nodes[0], now: start)
-        clock.add(UnixTime(seconds: .max), from: nodes[1], now: start)
-        for _ in 0..<10 { clock.add(UnixTime(seconds: 9_000_000_000), from: nodes[2], now: start) }
-        check(clock.time(at: start + .seconds(10)) == UnixTime(seconds: 1_700_000_010))
-        check(clock.sources == 4)
-    }
-
     @Test("a bucket gives its burst and then its rate") func bucket() {
         var bucket = TokenBucket(rate: 10, burst: 3, now: start)
         check((0..<5).map { _ in bucket.take(now: start) } == [true, true, true, false, false])

@@ -47,7 +47,8 @@ public struct NetworkCreation {
 
     /// Makes a random network id, a key for each plan (at least one, 10,000 at most), and the first snapshot at height 1.
     ///
-    /// With fewer than three operators the file does not require different ones along a path.
+    /// With fewer than three operators the file does not require different ones along a path. The snapshot has no maximum age, for
+    /// without a ledger or authorities nobody makes another; who adds these gives it one.
     public init(name: String, nodes plans: [Plan], at now: UnixTime) {
         precondition(1...Snapshot.maximumNodes ~= plans.count, "a network has 1 to 10,000 nodes")
         let network = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
@@ -68,6 +69,7 @@ public struct NetworkCreation {
                 NetworkFile.Bootstrap(node: $0.id, addresses: $0.plan.addresses)
             }, snapshot: signed)
         file.requireOperatorDiversity = Set(entries.map(\.operatorID)).count >= 3
+        file.snapshotMaximumAge = 0
     }
 
     /// Begins with `snapshot` in place of the one that was made, signed by all first nodes, which must be staked in it.

@@ -64,7 +64,9 @@ public struct NetworkFile: Hashable, Sendable {
     /// Seconds between two snapshots, where the registry makes new ones.
     public var epochSeconds: UInt64 = 3600
     /// Seconds after which a snapshot is too old to build paths by; 0 for a registry that does not change.
-    public var snapshotMaximumAge: UInt64 = 0
+    ///
+    /// Unless it is 0, no update is followed from a snapshot that is older than this and ``SnapshotChain/trustLifetime``.
+    public var snapshotMaximumAge = SnapshotChain.trustLifetime
     /// Whether nodes may have private and loopback addresses: for tests.
     public var allowPrivateAddresses = false
     /// Whether the hops of a path must belong to different operators.

@@ -11,6 +11,7 @@ extension SnapshotChain {
         try self.init(
             network: file.id, first: file.snapshot,
             kept: kept.flatMap { try? SignedSnapshot(decoding: $0.rawSpan) }, mark: mark)
+        longestTrust = file.snapshotMaximumAge == 0 ? 0 : max(Self.trustLifetime, file.snapshotMaximumAge)
     }
 }
 

@@ -22,6 +22,8 @@ public enum SnapshotRefusal: Error, Equatable {
     case badSignature(NodeID)
     /// It begins at a snapshot that is not the trusted one.
     case unknownBase
+    /// It begins at a snapshot so old that its nodes' keys prove nothing any more: a newer network file is needed.
+    case baseTooOld
     /// Its parts do not fit together.
     case broken
 }
@@ -34,6 +36,10 @@ public enum SnapshotRefusal: Error, Equatable {
 public struct SnapshotChain: Sendable {
     /// How far a snapshot's time may lie in the future.
     public static let clockTolerance: UInt64 = 600
+    /// For how long the signatures of a snapshot's nodes lead to newer ones, in seconds.
+    ///
+    /// Keys that have been worth nothing for long may be sold, and two thirds of them would make a false network.
+    public static let trustLifetime: UInt64 = 30 * 86_400
 
     /// What must never be gone back behind: to be kept on disk across restarts.
     public struct HighWaterMark: Hashable, Sendable {
@@ -57,6 +63,9 @@ public struct SnapshotChain: Sendable {
     public let first: Snapshot
     /// The digest of the network file's snapshot.
     public let firstDigest: Bytes32
+    /// How old a snapshot may be whose nodes' signatures are relied on, in seconds; 0: of any age, as with a registry that never
+    /// changes.
+    public var longestTrust: UInt64 = 0
     /// The greatest height that was ever accepted; above what is trusted only when the snapshot on disk was lost.
     public private(set) var highWaterMark: HighWaterMark
 
@@ -92,6 +101,10 @@ public struct SnapshotChain: Sendable {
 
     /// Whether the trusted snapshot is older than `maximumAge` seconds; 0 means that it never is.
     public func isStale(at now: UnixTime, maximumAge: UInt64) -> Bool {
+        Self.isStale(snapshot, at: now, maximumAge: maximumAge)
+    }
+
+    private static func isStale(_ snapshot: Snapshot, at now: UnixTime, maximumAge: UInt64) -> Bool {
         maximumAge > 0 && now.seconds > snapshot.time.seconds && now.seconds - snapshot.time.seconds > maximumAge
     }
 
@@ -108,6 +121,7 @@ public struct SnapshotChain: Sendable {
         let next = candidate.snapshot
         let nextDigest = next.digest
         guard try isNews(next, digest: nextDigest, at: now) else { return false }
+        guard !isStale(at: now, maximumAge: longestTrust) else { throw .baseTooOld }
         try Self.checkSignatures(of: candidate, by: snapshot, digest: nextDigest, .ed25519)
         take(candidate, digest: nextDigest)
         return true
@@ -121,6 +135,8 @@ public struct SnapshotChain: Sendable {
     ) throws(SnapshotRefusal) -> Bool {
         let followed = try follow(update)
         guard try isNews(followed.newest, digest: followed.digest, at: now) else { return false }
+        let base = update.base == snapshot.height ? snapshot : first
+        guard !Self.isStale(base, at: now, maximumAge: longestTrust) else { throw .baseTooOld }
         try followed.checkVotes(check)
         take(SignedSnapshot(followed.newest), digest: followed.digest)
         return true

@@ -48,6 +48,36 @@ public struct SnapshotSigning: Sendable {
         }
     }
 
+    /// Begins as ``init(_:history:signed:)`` does, with what ``encode(_:)`` made of the last signature.
+    ///
+    /// What was signed is proposed again: where many restart at once, theirs may be all the signatures of this epoch, and a
+    /// registry may tell of the coming epochs only.
+    public init(_ chain: SnapshotChain, history: SnapshotHistory?, kept: [UInt8]?, at now: UnixTime) {
+        var signed: Signed?
+        var again: Snapshot?
+        if let kept {
+            var reader = ByteReader(kept.rawSpan)
+            if let height = try? reader.u64(), let digest = try? reader.bytes32() {
+                signed = Signed(height: height, digest: digest)
+                // Without the snapshot, the height and the digest still keep another one from being signed.
+                again = (try? reader.array(reader.remaining)).flatMap {
+                    try? SignedSnapshot(decoding: $0.rawSpan).snapshot
+                }
+            }
+        }
+        self.init(chain, history: history, signed: signed)
+        if let again, again.digest == signed?.digest { _ = propose(again, at: now) }
+    }
+
+    /// What is to be kept on disk of a signature: height u64, digest 32, signed snapshot without signatures.
+    public static func encode(_ due: SnapshotSignatures) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.u64(due.snapshot.height)
+        writer.bytes32(due.digest)
+        writer.raw(SignedSnapshot(due.snapshot).encoded())
+        return writer.bytes
+    }
+
     /// The trusted snapshot.
     public var snapshot: Snapshot { chain.snapshot }
 
@@ -81,12 +111,21 @@ public struct SnapshotSigning: Sendable {
     }
 
     /// Signs what is due by `sign`, which makes 64 bytes of a message; returns the item to pass on.
+    ///
+    /// `keep` puts what will be signed on disk first. When it throws nothing is signed: a node that cannot write could sign another
+    /// snapshot of the height after a restart.
     public mutating func sign(
-        as node: NodeID, by sign: ([UInt8]) -> [UInt8]
-    ) -> SnapshotSignatures.Item? {
+        as node: NodeID, keeping keep: (SnapshotSignatures) throws -> Void, by sign: ([UInt8]) -> [UInt8]
+    ) rethrows -> SnapshotSignatures.Item? {
         guard let next, let place = next.place(of: node) else { return nil }
+        try keep(next)
         signed = Signed(height: next.snapshot.height, digest: next.digest)
         return SnapshotSignatures.Item(place: place, bytes: sign(next.message))
+    }
+
+    /// Signs what is due without keeping it: for nodes that keep nothing.
+    public mutating func sign(as node: NodeID, by sign: ([UInt8]) -> [UInt8]) -> SnapshotSignatures.Item? {
+        self.sign(as: node, keeping: { _ in }, by: sign)
     }
 
     // MARK: Others' signatures

@@ -79,44 +79,44 @@ struct CandidateTable: Sendable {
 
     /// Sets the weights: capped by operator, for exits among themselves, and elsewhere with exits held back if they are scarce.
     private mutating func weigh(_ weights: [Double], operatorCount: Int, share: Double) {
-        let exits = capped(
-            candidates.indices.map { candidates[$0].isExit ? weights[$0] : 0 }, operatorCount: operatorCount,
-            share: share)
-        let all = capped(weights, operatorCount: operatorCount, share: share)
+        let operators = candidates.map { Int($0.operatorIndex) }
+        func capped(_ weights: [Double]) -> [Double] {
+            Self.capped(weights, operators: operators, count: operatorCount, share: share)
+        }
+        let exits = capped(candidates.indices.map { candidates[$0].isExit ? weights[$0] : 0 })
+        let all = capped(weights)
         let total = all.reduce(0, +)
         let exitTotal = candidates.indices.reduce(0) { $0 + (candidates[$1].isExit ? all[$1] : 0) }
         // What exits have beyond a third of everything, which the exits' own place takes.
         let spare = exitTotal > 0 ? max(Self.leastInnerPart, (exitTotal - total / 3) / exitTotal) : 1
-        let inner = capped(
-            candidates.indices.map { all[$0] * (candidates[$0].isExit ? spare : 1) }, operatorCount: operatorCount,
-            share: share)
+        let inner = capped(candidates.indices.map { all[$0] * (candidates[$0].isExit ? spare : 1) })
         for place in candidates.indices {
             candidates[place].innerWeight = max(1, UInt64(inner[place] * Self.unit))
             candidates[place].exitWeight = max(1, UInt64(exits[place] * Self.unit))
         }
     }
 
-    /// The weights with those of each operator scaled down so that it has at most `share` of the new total.
+    /// The weights with those of each of `count` operators scaled down so that it has at most `share` of the new total.
     ///
     /// With few operators the share is at least twice an equal one. The capped operators come out at one level L, with
     /// L = share × (k L + the rest's total) for the smallest number k of capped ones that no further one exceeds.
-    private func capped(_ weights: [Double], operatorCount: Int, share: Double) -> [Double] {
-        var totals = [Double](repeating: 0, count: operatorCount)
-        for (place, weight) in weights.enumerated() { totals[Int(candidates[place].operatorIndex)] += weight }
+    static func capped(_ weights: [Double], operators: [Int], count: Int, share: Double) -> [Double] {
+        var totals = [Double](repeating: 0, count: count)
+        for (place, weight) in weights.enumerated() { totals[operators[place]] += weight }
         let present = totals.filter { $0 > 0 }.sorted(by: >)
         let limit = max(share, 2 / Double(max(present.count, 1)))
         guard limit < 1 else { return weights }
         var rest = present.reduce(0, +)
         var level = Double.infinity
-        for (count, largest) in present.enumerated() {
-            let room = 1 - Double(count) * limit
+        for (before, largest) in present.enumerated() {
+            let room = 1 - Double(before) * limit
             guard room > 1e-9 else { break }
             level = limit * rest / room
             if largest <= level { break }
             rest -= largest
         }
         return weights.enumerated().map { place, weight in
-            let total = totals[Int(candidates[place].operatorIndex)]
+            let total = totals[operators[place]]
             return total > level ? weight * level / total : weight
         }
     }

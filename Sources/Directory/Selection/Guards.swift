@@ -5,6 +5,9 @@ public import Wire
 /// Whoever changes first hops often meets a hostile one soon. So a client draws a small sample, uses the first two of it
 /// that work (the primaries), falls back to the others only while those are unreachable, and adds to the sample only when
 /// all of it is. Each guard is kept for 48 to 60 days, drawn at random. The sample never exceeds 20.
+///
+/// A guard's days are counted down as they pass (``age(by:)``), and not compared with a date. So a wall clock that jumps drops no
+/// guard, and keeps none.
 public struct Guards: Sendable {
     /// How many guards are in use while all work.
     public static let primaryCount = 2
@@ -19,10 +22,8 @@ public struct Guards: Sendable {
     public struct Guard: Hashable, Sendable {
         /// Which node.
         public let node: NodeID
-        /// When it was drawn.
-        public internal(set) var sampled: UnixTime
-        /// When it is given up.
-        public internal(set) var expires: UnixTime
+        /// For how many more seconds it is kept.
+        public internal(set) var left: UInt64
         /// When a path was first built through it.
         public internal(set) var confirmed: UnixTime?
         /// How its builds went.
@@ -44,6 +45,10 @@ public struct Guards: Sendable {
     public private(set) var sample: [Guard] = []
     /// Goes up with every change that should be kept on disk.
     public private(set) var generation: UInt64 = 0
+    /// Up to when the guards' time has been counted; it goes on by what ``age(by:)`` counts, and never back.
+    public private(set) var counted = UnixTime(seconds: 0)
+    /// How many seconds were counted since the last change of `generation` for that.
+    private var uncounted: UInt64 = 0
     private var allFailed = false
 
     /// An empty sample, which fills when paths are chosen.
@@ -99,22 +104,26 @@ public struct Guards: Sendable {
         return sample[index].bias.add(succeeded: succeeded)
     }
 
-    /// Drops the guards whose time is over.
+    /// Counts `seconds` that have passed, and drops the guards whose time is over.
     ///
-    /// One that would be kept longer than any can be was drawn under a wrong clock and gets a time from now on.
-    public mutating func expire(at now: UnixTime, using generator: inout some RandomNumberGenerator) {
+    /// What passed while the process ran is to be told by a clock that nobody sets.
+    public mutating func age(by seconds: UInt64) {
+        guard seconds > 0, !sample.isEmpty else { return }
         let before = sample.count
-        sample.removeAll { $0.expires <= now }
-        if sample.count != before { generation &+= 1 }
-        for index in sample.indices where sample[index].expires.seconds - now.seconds > Self.lifetime.upperBound {
-            sample[index].sampled = now
-            sample[index].expires = Self.end(from: now, using: &generator)
+        for index in sample.indices { sample[index].left -= min(sample[index].left, seconds) }
+        sample.removeAll { $0.left == 0 }
+        let sum = counted.seconds.addingReportingOverflow(seconds)
+        counted = UnixTime(seconds: sum.overflow ? .max : sum.partialValue)
+        uncounted = min(uncounted, 3_600) + min(seconds, 3_600)
+        if sample.count != before || uncounted >= 3_600 {
+            uncounted = 0
             generation &+= 1
         }
     }
 
-    private static func end(from now: UnixTime, using generator: inout some RandomNumberGenerator) -> UnixTime {
-        UnixTime(seconds: now.seconds &+ UInt64.random(in: lifetime, using: &generator))
+    /// Counts the time for which the machine was off: up to `time`, which is to be the least that own clock and network say.
+    public mutating func ageWhileOff(upTo time: UnixTime) {
+        if time > counted { age(by: time.seconds - counted.seconds) }
     }
 
     // MARK: For path selection
@@ -130,7 +139,8 @@ public struct Guards: Sendable {
             guard let gone = sample.lastIndex(where: { !isListed($0.node) }) else { return false }
             sample.remove(at: gone)
         }
-        sample.append(Guard(node: node, sampled: now, expires: Self.end(from: now, using: &generator)))
+        if sample.isEmpty { counted = now }
+        sample.append(Guard(node: node, left: UInt64.random(in: Self.lifetime, using: &generator)))
         generation &+= 1
         return true
     }
@@ -155,10 +165,10 @@ public struct Guards: Sendable {
     public var rows: [NodeRow] {
         sample.enumerated().map { position, entry in
             var writer = ByteWriter(capacity: 42)
-            writer.u8(1)
+            writer.u8(2)
             writer.u8(UInt8(position))
-            writer.u64(entry.sampled.seconds)
-            writer.u64(entry.expires.seconds)
+            writer.u64(counted.seconds)
+            writer.u64(entry.left)
             writer.u64(entry.confirmed?.seconds ?? 0)
             writer.u64(entry.bias.attempts.bitPattern)
             writer.u64(entry.bias.successes.bitPattern)
@@ -167,22 +177,34 @@ public struct Guards: Sendable {
     }
 
     /// Goes on from kept rows; rows that cannot be read are left out.
+    ///
+    /// Rows of version 1 have dates: when a guard was drawn, and when its time is over.
     public init(rows: [NodeRow]) {
-        var read: [(position: UInt8, entry: Guard)] = []
+        var read: [(position: UInt8, upTo: UInt64, ends: UInt64, entry: Guard)] = []
         for row in rows {
             var reader = ByteReader(row.bytes.rawSpan)
-            guard let version = try? reader.u8(), version == 1, let position = try? reader.u8(),
-                let sampled = try? reader.u64(), let expires = try? reader.u64(), let confirmed = try? reader.u64(),
+            guard let version = try? reader.u8(), 1...2 ~= version, let position = try? reader.u8(),
+                let upTo = try? reader.u64(), let second = try? reader.u64(), let confirmed = try? reader.u64(),
                 let attempts = try? reader.u64(), let successes = try? reader.u64(), reader.remaining == 0,
                 let bias = PathBias(attempts: Double(bitPattern: attempts), successes: Double(bitPattern: successes)),
                 !read.contains(where: { $0.entry.node == row.node })
             else { continue }
-            var entry = Guard(node: row.node, sampled: UnixTime(seconds: sampled), expires: UnixTime(seconds: expires))
+            let left = min(version == 1 ? second - min(second, upTo) : second, Self.lifetime.upperBound)
+            let ends = upTo.addingReportingOverflow(left)
+            guard left > 0, !ends.overflow else { continue }
+            var entry = Guard(node: row.node, left: left)
             entry.confirmed = confirmed == 0 ? nil : UnixTime(seconds: confirmed)
             entry.bias = bias
-            read.append((position, entry))
+            read.append((position, upTo, ends.partialValue, entry))
         }
-        sample = read.sorted { $0.position < $1.position }.prefix(Self.maximumSample).map(\.entry)
+        let upTo = read.map(\.upTo).max() ?? 0
+        counted = UnixTime(seconds: upTo)
+        sample = read.sorted { $0.position < $1.position }.prefix(Self.maximumSample).compactMap { row in
+            guard row.ends > upTo else { return nil }
+            var entry = row.entry
+            entry.left = row.ends - upTo
+            return entry
+        }
     }
 }
 

@@ -41,6 +41,8 @@ public enum PathRefusal: Error, Equatable {
     case noTerminal
     /// Too few nodes differ enough (operator, range of addresses) for this many hops.
     case tooFewNodes
+    /// Too little of the network is known to choose by (`Coverage`), or what is known is too old.
+    case tooLittleKnown
 }
 
 /// Chooses the hops of paths among the staked nodes whose descriptors are known.
@@ -135,7 +137,6 @@ public struct PathSelector: Sendable {
         } else if !table.candidates.contains(where: { $0.fits(terminal) }) {
             throw .noTerminal
         }
-        guards.expire(at: now, using: &generator)
         let entries = try enter(
             hops: count, terminal: terminal, fixed: fixed, guards: &guards, at: now, using: &generator)
         // A guard in another place of one path could not be the guard of the leg beside it.

@@ -75,6 +75,7 @@ struct FirstLedger {
         }
         creation.begin(with: snapshot)
         creation.file.epochSeconds = plan.epoch
+        creation.file.snapshotMaximumAge = SnapshotChain.trustLifetime
         creation.file.authorities = rules.authorities.map { .init(key: $0.key, node: $0.node) }
         creation.file.authorityThreshold = threshold
         var ledger = NetworkFile.Ledger(genesis: genesis.encoded(), blocks: [final.encoded()])

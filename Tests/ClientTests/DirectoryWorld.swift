@@ -1,0 +1,143 @@
+import Directory
+import EventLoop
+import Link
+import Links
+import Logging
+import LoopTesting
+import Onion
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Client
+
+/// A node of a test network that answers questions about the directory, honestly or not.
+final class DirectoryNode: ControlHandler {
+    let key: SigningKey
+    let id: NodeID
+    private(set) var links: Links!
+    /// What it hands out.
+    var descriptors: [SignedDescriptor] = []
+    var chain: (height: UInt64, digest: Bytes32) = (0, Bytes32())
+    /// Whether it leaves questions without an answer.
+    var isSilent = false
+    /// The questions that came.
+    private(set) var questions: [(message: ControlMessage, body: [UInt8])] = []
+
+    init(_ loop: Loop, network: Bytes32, ahead: Int64) throws {
+        let seed = SecureRandom.bytes(32)
+        key = SigningKey(seed: Secret(copying: seed.rawSpan))
+        id = NodeID(key.publicKey)
+        var configuration = LinksConfiguration(network: LinkNetwork(id: network), listen: [.loopbackIPv4(port: 0)])
+        configuration.maximumLinks = 64
+        links = try Links(
+            on: loop, configuration: configuration,
+            identity: LinkIdentity(SigningKey(seed: Secret(copying: seed.rawSpan))),
+            wallClock: { UInt64(Int64(Links.systemClock()) + ahead * 1_000_000_000) })
+        links.control = self
+    }
+
+    var address: Endpoint { Endpoint(links.localAddresses[0]) }
+
+    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        questions.append((message, body))
+        guard !isSilent else { return }
+        switch message {
+        case .getSnapshot: links.answer(responder, [])
+        case .getDescriptors: links.answer(responder, SignedDescriptor.encodeList(descriptors))
+        case .getDescriptorChanges:
+            guard let (since, marks) = try? DescriptorChange.readQuestion(body.rawSpan) else {
+                return links.refuse(responder)
+            }
+            let news = descriptors.filter { $0.descriptor.published >= since && !marks.contains($0.mark) }
+            links.answer(responder, DescriptorChange.encodeList(news.map { .whole($0) }))
+        case .getSnapshotID:
+            var writer = ByteWriter()
+            writer.u64(chain.height)
+            writer.bytes32(chain.digest)
+            writer.bytes32(chain.digest)
+            links.answer(responder, writer.bytes)
+        default: links.refuse(responder)
+        }
+    }
+
+    func linkUp(_ link: LinkID, peer: LinkPeer) {}
+    func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+}
+
+/// A client among nodes on one loop, of which the first `friends` may lie together.
+final class DirectoryWorld {
+    let loop: Loop
+    let nodes: [DirectoryNode]
+    let network: NetworkFile
+    let client: Client
+    let friends: Int
+
+    /// `count` nodes, each of an operator of its own; the friends' clocks, and their descriptors, are `ahead` seconds ahead.
+    init(
+        _ count: Int, friends: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
+        descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
+        hides: Bool = false, ageOfSnapshot: UInt64 = 0, change: (inout NetworkFile) -> Void = { _ in }
+    ) throws {
+        let loop = try Loop()
+        self.loop = loop
+        self.friends = friends
+        let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
+        let time = Links.systemClock() / 1_000_000_000
+        nodes = try (0..<count).map { try DirectoryNode(loop, network: id, ahead: $0 < friends ? ahead : 0) }
+        let list = try nodes.enumerated().map { number, node in
+            let published = UInt64(Int64(time) + descriptorTimeOf(number) + (number < friends ? ahead : 0) - 60)
+            let descriptor = Descriptor(
+                node: node.id, published: UnixTime(seconds: published),
+                expires: UnixTime(seconds: published + 86_400), suites: 3, roles: [.exit], exit: [.tcp, .ipv4],
+                bandwidth: 0, ipv4: node.address, ipv6: nil, onionKey: try KEM.PrivateKey().publicKey,
+                software: "tunic/test")
+            return descriptor.signed(with: node.key, network: id)
+        }
+        let entries = nodes.map { Snapshot.Entry(node: $0.id, operatorID: $0.id.key, weight: 100) }
+        let snapshot = try #require(
+            Snapshot(network: id, height: 1, time: UnixTime(seconds: time - ageOfSnapshot), entries: entries))
+        var signed = SignedSnapshot(snapshot)
+        for node in nodes { signed.sign(with: node.key) }
+        for (number, node) in nodes.enumerated() {
+            node.chain = (1, snapshot.digest)
+            node.isSilent = down.contains(number)
+            node.descriptors = list.enumerated().filter {
+                !down.contains($0.offset) && (!hides || number >= friends || $0.offset < friends)
+            }.map(\.element)
+        }
+        var file = NetworkFile(
+            name: "test", id: id, bootstrap: nodes.map { .init(node: $0.id, addresses: [$0.address]) }, snapshot: signed
+        )
+        file.allowPrivateAddresses = true
+        file.requireAddressDiversity = false
+        change(&file)
+        network = file
+        for number in down { nodes[number].links.closeAll() }
+        client = try Client(
+            loop: loop, network: file, configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]),
+            store: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    deinit {
+        client.close {}
+        for node in nodes { node.links.closeAll() }
+        loop.close()
+    }
+
+    var directory: DirectoryClient { client.directory }
+
+    /// Runs until the client may choose; false when it may not within `limit`.
+    func start(within limit: TimeSpan = .seconds(20)) -> Bool {
+        client.start()
+        return loop.run(for: limit) { self.directory.canChoose(hops: 3) }
+    }
+
+    /// How many of so many paths consist of friends.
+    func captured(of count: Int) throws -> Int {
+        let friendly = Set(nodes.prefix(friends).map(\.id))
+        return try (0..<count).count { _ in
+            try directory.select(hops: 3, terminal: .exit(.tcp), avoiding: []).allSatisfy(friendly.contains)
+        }
+    }
+}

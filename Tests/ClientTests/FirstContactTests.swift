@@ -1,0 +1,137 @@
+import Directory
+import EventLoop
+import Links
+import LoopTesting
+import Testing
+import Wire
+
+@testable import Client
+
+/// What hostile sources of descriptors and time can do to a client, over real links on one loop.
+@Suite struct FirstContactTests {
+    private static let day: Int64 = 86_400
+
+    @Test("s05: sources that hand out their friends' descriptors only do not choose the path")
+    func routeCapture() throws {
+        // The client asks the four friends first, as badly as it can come.
+        let world = try DirectoryWorld(24, friends: 4, hides: true) { $0.bootstrap = Array($0.bootstrap.prefix(7)) }
+        #expect(world.start())
+        #expect(world.directory.descriptorCount == 24)
+        #expect(try world.captured(of: 60) < 10)
+    }
+
+    @Test("s05: a client that finds nobody but friends of one another draws no guard and builds no path, and says why")
+    func nobodyElse() throws {
+        let world = try DirectoryWorld(24, friends: 4, hides: true) { $0.bootstrap = Array($0.bootstrap.prefix(1)) }
+        world.client.start()
+        #expect(world.loop.run { world.directory.failedRounds > 0 })
+        #expect(world.directory.descriptorCount == 4)
+        #expect(!world.directory.canChoose(hops: 3) && world.directory.guards.sample.isEmpty)
+        #expect(throws: PathRefusal.tooLittleKnown) {
+            try world.directory.select(hops: 3, terminal: .any, avoiding: [])
+        }
+        let problem = world.client.status.problem ?? ""
+        #expect(problem.contains("20 of 24 nodes are lacking") && problem.contains("needed: 80 %"))
+    }
+
+    @Test("s05: before the first guard is drawn nodes of three operators are asked")
+    func threeAreAsked() throws {
+        let world = try DirectoryWorld(6)
+        #expect(world.start())
+        let asked = world.nodes.count { node in
+            node.questions.contains { [.getDescriptors, .getDescriptorChanges].contains($0.message) }
+        }
+        #expect(asked >= 3)
+    }
+
+    @Test("s05: in a small network some nodes may be down", arguments: [[3], [4, 0], [6, 1, 2, 4]])
+    func smallNetwork(_ numbers: [Int]) throws {
+        let (count, down) = (numbers[0], Set(numbers.dropFirst()))
+        let world = try DirectoryWorld(count, down: down)
+        #expect(world.start())
+        #expect(world.directory.down.count == down.count)
+    }
+
+    @Test("s06: the clocks of friends do not expire the others' descriptors")
+    func clockCapture() throws {
+        let world = try DirectoryWorld(24, friends: 4, ahead: 61 * Self.day, hides: true) {
+            $0.bootstrap = Array($0.bootstrap.prefix(8))
+        }
+        #expect(world.start())
+        #expect(world.directory.descriptorCount >= 20)
+        #expect(try world.captured(of: 60) == 0)
+        let error = Int64(world.directory.time.seconds) - Int64(Links.systemClock() / 1_000_000_000)
+        #expect(abs(error) <= 1)
+        #expect(world.client.status.problem != nil)
+    }
+
+    @Test(
+        "s06: a clock that is wrong by hours or months is worked around when enough agree, and told",
+        arguments: [7_200, 61 * 86_400])
+    func wrongClock(off: Int64) throws {
+        // It is the nodes that are all ahead; to the client that is the same.
+        let world = try DirectoryWorld(7, friends: 7, ahead: off) { $0.snapshotMaximumAge = 0 }
+        #expect(world.start())
+        let error = Int64(world.directory.time.seconds) - Int64(Links.systemClock() / 1_000_000_000)
+        #expect(abs(error - off) <= 2)
+        let problem = world.directory.clockProblem ?? ""
+        #expect(problem.contains("behind") && problem.contains("their time is used"))
+    }
+
+    @Test("s06: a lie by one guard shifts no record of a build")
+    func oneGuardsClock() throws {
+        let world = try DirectoryWorld(5, friends: 1, ahead: 1_200)
+        #expect(world.start())
+        let error = Int64(world.directory.time.seconds) - Int64(Links.systemClock() / 1_000_000_000)
+        #expect(abs(error) <= 1)
+    }
+
+    @Test("s23: a hop that fails is named to nobody")
+    func failedHopsAreNotNamed() throws {
+        let world = try DirectoryWorld(8)
+        #expect(world.start())
+        // Every build is refused by its guard; that is the only node that may be asked about, and only itself.
+        let hops = try world.directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
+        let before = world.nodes.reduce(0) { $0 + $1.questions.count { $0.message == .getDescriptorChanges } }
+        for _ in 0..<5 {
+            world.directory.refused(hops, hop: 2, status: nil)
+            world.directory.refused(hops, hop: 1, status: .nextHopFailed)
+            world.directory.refused(hops, hop: 0, status: .nextHopFailed)
+        }
+        let changes = { world.nodes.reduce(0) { $0 + $1.questions.count { $0.message == .getDescriptorChanges } } }
+        #expect(world.loop.run { changes() > before })
+        _ = world.loop.run(for: .milliseconds(300)) { false }
+        #expect(changes() - before <= 2)
+        for node in world.nodes {
+            let named = node.questions.filter { $0.message == .getDescriptor }.map(\.body)
+            #expect(named.allSatisfy { $0 == node.id.key.array })
+        }
+    }
+
+    @Test("s25: a network file that is too old leads nowhere, and the client says what to do")
+    func oldNetworkFile() throws {
+        let world = try DirectoryWorld(3, ageOfSnapshot: 31 * 86_400)
+        #expect(world.network.snapshotMaximumAge == 30 * 86_400)
+        #expect(!world.directory.canChoose(hops: 3))
+        let problem = world.client.status.problem ?? ""
+        #expect(problem.contains("744 hours old") && problem.contains("network file"))
+    }
+
+    @Test("s27: in everyday use the client asks its guards alone")
+    func guardsAreEnough() throws {
+        let world = try DirectoryWorld(8)
+        #expect(world.start())
+        let guards = Set(world.directory.guards.primaries.map(\.node))
+        _ = try world.directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
+        let primaries = Set(world.directory.guards.primaries.map(\.node)).union(guards)
+        let others = world.nodes.filter { !primaries.contains($0.id) }
+        // Answers of the first contact come in.
+        _ = world.loop.run(for: .milliseconds(300)) { false }
+        let before = others.reduce(0) { $0 + $1.questions.count { $0.message != .build } }
+        for _ in 0..<5 {
+            world.directory.nextFetch = world.directory.now
+            _ = world.loop.run(for: .milliseconds(250)) { false }
+        }
+        #expect(others.reduce(0) { $0 + $1.questions.count { $0.message != .build } } == before)
+    }
+}
