@@ -141,13 +141,14 @@ extension Links {
     }
 
     /// Sends what a connection says last, one packet.
-    private func pumpLast(_ link: ControlLink) {
+    func pumpLast(_ link: ControlLink) {
         if link.connection.wantsToSend(leg: ControlLink.leg, now: table.now) { _ = sendControlPacket(link) }
     }
 
     private func opened(_ link: ControlLink, _ stream: StreamID) {
         guard link.isOpen, link.isUp, link.incoming.count < configuration.messagesPerLink,
-            link.bucket.take(now: table.now)
+            link.bucket.take(now: table.now),
+            addressShare(of: link.id).map({ messageRates.take($0, now: table.now) }) ?? true
         else {
             table.counters.messagesRefused += 1
             link.refuse(stream)

@@ -23,12 +23,18 @@ public final class Links {
     let identity: LinkIdentity?
     let isStaked: (NodeID) -> Bool
     let wallClock: () -> UInt64
+    /// Whether the descriptor of a staked node names an endpoint: under load such a node needs no cookie. It must not call back.
+    public var isNodeAddress: (Endpoint) -> Bool = { _ in false }
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable
     var sorted: SortedBatch
     var sockets: [DatagramSocket] = []
     let responder: ResponderState?
-    var halfOpen: HalfOpenLinks<LinkID>
+    var halfOpen: HalfOpenLinks<LinkID, LinkSource>
+    /// Who holds the places of the table.
+    var places: LinkPlaces<LinkID>
+    /// Control messages of all links of one address.
+    var messageRates: SourceRates
     var clock: ClockEstimate
     /// By place in the table.
     var links: [ControlLink?] = []
@@ -69,6 +75,11 @@ public final class Links {
             worker: configuration.worker, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
         halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
+        places = LinkPlaces(capacity: configuration.maximumLinks)
+        let messages = configuration.clientMessages
+        let factor = configuration.addressRateFactor
+        messageRates = SourceRates(
+            rate: messages.rate * factor, burst: messages.burst * factor, capacity: configuration.maximumLinks)
         clock = ClockEstimate(wallClock: UnixTime(seconds: wallClock() / 1_000_000_000), now: now)
         lastSweep = now
         if let identity {

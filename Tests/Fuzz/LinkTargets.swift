@@ -43,7 +43,7 @@ func link(_ input: RawSpan) {
             if repairs { repair(&initiation) }
             isAuthentic = !mutation.touches(8..<mac1) && (repairs || !mutation.touches(0..<mac1 + 16))
         }
-        switch responder.receive(initiation.rawSpan, from: source, now: start, isStaked: { _ in true }) {
+        switch responder.receive(initiation.rawSpan, from: source, now: start, wallClock: 1, isStaked: { _ in true }) {
         case .drop: return
         case .cookie(var cookie):
             precondition(cookie.count == network.packetSize, "an answer of another length")
@@ -76,7 +76,7 @@ func datagram(_ input: RawSpan) {
     bytes.removeLast(bytes.count - network.packetSize)
     repair(&bytes)
     var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
-    switch responder.receive(bytes.rawSpan, from: source, now: start, isStaked: { _ in true }) {
+    switch responder.receive(bytes.rawSpan, from: source, now: start, wallClock: 1, isStaked: { _ in true }) {
     case .drop: break
     case .cookie(let cookie): precondition(cookie.count == bytes.count, "an answer of another length")
     case .accepted: preconditionFailure("an initiation that nobody made")

@@ -57,7 +57,7 @@ import Wire
     @Test("R1, R2: initiations without a cookie get a cookie of the same size and make no state") func cookies() throws
     {
         let harness = try Harness()
-        let node = try harness.node { $0.responder.cookies = 30 }
+        let node = try harness.node { $0.responder.cookiesPerPrefix = 30 }
         let tap = Tap()
         let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
         defer { socket.close() }

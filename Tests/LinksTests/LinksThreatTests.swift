@@ -14,7 +14,7 @@ import Wire
         let victim = try harness.node()
         harness.wallClock = { .max }
         let liar = try harness.node()
-        _ = try harness.connect(liar, victim)
+        _ = try harness.connect(victim, liar)
         let error = try #require(victim.links.clockError)
         #expect(abs(error.inSeconds).isFinite)
     }
