@@ -1,5 +1,5 @@
 internal import EventLoop
-internal import Link
+public import Link
 internal import OnionCrypto
 internal import Transport
 public import Wire
@@ -215,7 +215,7 @@ extension Links {
         let link = ControlLink(
             id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: identity == nil, address: Endpoint(address),
             configuration: configuration,
-            peerTime: peerTime, timer: timer, now: moment)
+            peerTime: peerTime, answers: answers, timer: timer, now: moment)
         places.insert(id, for: newLinkSource(peer, at: address))
         while links.count <= id.place { links.append(nil) }
         links[id.place] = link
@@ -227,6 +227,9 @@ extension Links {
     }
 
     // MARK: Places
+
+    /// Whom a link counts for in tables that peers fill; nil when it is gone.
+    public func source(of link: LinkID) -> LinkSource? { places.source(of: link) }
 
     /// Whom a client's link counts for; nil for a node's link, and for one that is gone.
     public func addressShare(of link: LinkID) -> AddressShare? {
@@ -329,6 +332,7 @@ extension Links {
         link.timer.close()
         table.remove(link.id)
         places.remove(link.id)
+        link.endAllIncoming()
         links[link.id.place] = nil
         table.counters.linksClosed += 1
     }
@@ -343,7 +347,7 @@ extension Links {
         }
         let requests = link.requests.filter { $0.value.message != .close }
         for stream in requests.keys { link.requests[stream] = nil }
-        link.incoming = [:]
+        link.endAllIncoming()
         let wasUp = link.isUp
         later { [weak self] in
             for request in requests.values { request.reply?(.failure(.linkDown)) }

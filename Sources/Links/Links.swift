@@ -33,6 +33,8 @@ public final class Links {
     var halfOpen: HalfOpenLinks<LinkID, LinkSource>
     /// Who holds the places of the table.
     var places: LinkPlaces<LinkID>
+    /// What long answers hold.
+    let answers: AnswerMemory
     /// Control messages of all links of one address.
     var messageRates: SourceRates
     var clock: ClockEstimate
@@ -75,6 +77,7 @@ public final class Links {
             worker: configuration.worker, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
         halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
+        answers = AnswerMemory(bytes: configuration.answerMemory)
         places = LinkPlaces(capacity: configuration.maximumLinks)
         let messages = configuration.clientMessages
         let factor = configuration.addressRateFactor

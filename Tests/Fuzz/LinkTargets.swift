@@ -1,4 +1,5 @@
 import Link
+import LinkModel
 import OnionCrypto
 import Wire
 
@@ -100,4 +101,19 @@ private func repair(_ datagram: inout [UInt8]) {
     let key = Secret(copying: network.id.array.rawSpan).derive("mac1", context: context.bytes)
     let mac = Blake2b.mac16(key: key.bytes, datagram.rawSpan.extracting(0..<place))
     datagram.replaceSubrange(place..<place + 16, with: mac)
+}
+
+/// Two honest ends and a hostile one on a network that the input rules: it is the model that traps.
+func links(_ input: RawSpan) {
+    let bytes = [UInt8](copying: input)
+    guard let first = bytes.first else { return }
+    var model = LinkModel(isNode: first & 1 == 1)
+    var place = 1
+    while place < bytes.count {
+        model.step { bound in
+            guard bound > 0, place < bytes.count else { return 0 }
+            defer { place += 1 }
+            return Int(bytes[place]) % bound
+        }
+    }
 }
