@@ -166,7 +166,8 @@ if Context.environment["TUNIC_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "Wire", "OnionCrypto", "Onion", "Link", "LinkModel", "Transport", "Directory", "Registry", "Watch",
+                "CFuzzer", "Wire", "OnionCrypto", "Onion", "Link", "LinkModel", "Transport", "Directory", "Registry",
+                "Watch",
                 "SocksProtocol", "DNSProtocol",
             ],
             path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "run"], swiftSettings: settings),

@@ -54,7 +54,7 @@ extension Links {
         markDirty(link)
     }
 
-    /// Counts an answer of `count` bytes; those that stand still make room for it. False when there is none.
+    /// Counts an answer of `count` bytes, for which those that stand still make room; false when there is none.
     private func takeMemory(_ count: Int, for responder: ControlResponder) -> Bool {
         guard let source = places.source(of: responder.link) else { return false }
         while true {

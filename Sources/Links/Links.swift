@@ -23,7 +23,9 @@ public final class Links {
     let identity: LinkIdentity?
     let isStaked: (NodeID) -> Bool
     let wallClock: () -> UInt64
-    /// Whether the descriptor of a staked node names an endpoint: under load such a node needs no cookie. It must not call back.
+    /// Whether the descriptor of a staked node names an endpoint, so that initiations from there need no cookie under load.
+    ///
+    /// It must not call back.
     public var isNodeAddress: (Endpoint) -> Bool = { _ in false }
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable

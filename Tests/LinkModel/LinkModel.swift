@@ -157,7 +157,8 @@ public struct LinkModel: ~Copyable {
     private mutating func begin() {
         if handshake == nil, near == nil {
             handshake = try? LinkInitiator(
-                network: network, responder: node.nodeID, identity: isNode ? peer : nil, localIndex: freshIndex(), now: now)
+                network: network, responder: node.nodeID, identity: isNode ? peer : nil, localIndex: freshIndex(),
+                now: now)
         }
         guard var initiator = handshake.take() else { return }
         switch initiator.poll(now: now, wallClock: wallClock) {
@@ -209,7 +210,8 @@ public struct LinkModel: ~Copyable {
 
     private static func state(_ link: Link?) -> LinkPlaces<UInt32>.State {
         LinkPlaces.State(
-            paths: 0, quietSince: Instant(nanoseconds: 0), since: Instant(nanoseconds: 0), isUp: link?.isHonest ?? false)
+            paths: 0, quietSince: Instant(nanoseconds: 0), since: Instant(nanoseconds: 0), isUp: link?.isHonest ?? false
+        )
     }
 
     /// A response or a cookie, to whoever waits for one.
@@ -243,7 +245,9 @@ public struct LinkModel: ~Copyable {
 
     private mutating func send(_ kind: Kind, from end: End, _ choose: (Int) -> Int) {
         switch end {
-        case .initiator: if let near { send(kind, body: [], on: near, from: end, to: nodeAddress, isData: choose(3) == 0) }
+        case .initiator:
+            guard let near else { return }
+            send(kind, body: [], on: near, from: end, to: nodeAddress, isData: choose(3) == 0)
         case .responder:
             guard let link = links.sorted(by: { $0.key < $1.key }).dropFirst(choose(max(1, links.count))).first?.value
             else { return }
@@ -258,7 +262,9 @@ public struct LinkModel: ~Copyable {
         nextNumber += 1
         var bytes = [UInt8](repeating: 0, count: Self.size)
         bytes[Packet.payloadOffset] = kind.rawValue
-        for place in 0..<8 { bytes[Packet.payloadOffset + 1 + place] = UInt8(truncatingIfNeeded: number >> UInt64(8 * place)) }
+        for place in 0..<8 {
+            bytes[Packet.payloadOffset + 1 + place] = UInt8(truncatingIfNeeded: number >> UInt64(8 * place))
+        }
         bytes.replaceSubrange(Packet.payloadOffset + 9..<Packet.payloadOffset + 9 + body.count, with: body)
         let payload = Array(bytes[Packet.payloadOffset...])
         Self.seal(&bytes, &link.keyring, pathID: isData ? 5 : 0)
@@ -296,7 +302,8 @@ public struct LinkModel: ~Copyable {
     }
 
     private mutating func deliver(_ datagram: Datagram, _ choose: (Int) -> Int) {
-        let index = UInt32(datagram.bytes[0]) | UInt32(datagram.bytes[1]) << 8 | UInt32(datagram.bytes[2]) << 16
+        let index =
+            UInt32(datagram.bytes[0]) | UInt32(datagram.bytes[1]) << 8 | UInt32(datagram.bytes[2]) << 16
             | UInt32(datagram.bytes[3]) << 24
         if datagram.target == nodeAddress {
             if index == 1 || index == 2 { return initiation(datagram.bytes, from: datagram.source) }
@@ -304,8 +311,9 @@ public struct LinkModel: ~Copyable {
             take(datagram, on: link, at: .responder, name: name)
         } else {
             if index == 3 || index == 4 { return answer(datagram.bytes, to: datagram.target) }
-            if let near, near.keyring.localIndices().contains(index) { take(datagram, on: near, at: .initiator, name: 0) }
-            if let far, far.keyring.localIndices().contains(index) { take(datagram, on: far, at: .initiator, name: 0) }
+            for case .some(let link) in [near, far] where link.keyring.localIndices().contains(index) {
+                take(datagram, on: link, at: .initiator, name: 0)
+            }
         }
     }
 

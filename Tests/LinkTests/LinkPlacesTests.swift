@@ -208,12 +208,16 @@ import Wire
             }
             table.wait(Int64(random.next() % 400))
             #expect(table.places.count == table.states.count && table.places.count <= 40)
-            let clients = table.states.keys.count { if case .client = table.places.source(of: $0) { true } else { false } }
+            let clients = table.states.keys.count {
+                if case .client = table.places.source(of: $0) { true } else { false }
+            }
             #expect(table.places.clientCount == clients && clients <= 30, "seed \(seed)")
         }
     }
 
-    @Test("s12: half-open links of a flood give way to each other before they do to a newcomer's", arguments: [1, 20, 1_000])
+    @Test(
+        "s12: half-open links of a flood give way to each other before they do to a newcomer's",
+        arguments: [1, 20, 1_000])
     func s12_halfOpen(addresses: Int) {
         var links = HalfOpenLinks<Int, Int>()
         var now = Instant(nanoseconds: 1_000_000_000)

@@ -84,7 +84,9 @@ import Wire
         var parties = Handshakes { $0.cookiesPerPrefix = 5 }
         var attacker = parties.initiator()
         let spoofed = parties.initiation(&attacker)
-        for port in UInt16(1)...300 { _ = parties.meet(spoofed, from: Endpoint(address: parties.source.address, port: port)) }
+        for port in UInt16(1)...300 {
+            _ = parties.meet(spoofed, from: Endpoint(address: parties.source.address, port: port))
+        }
         var node = parties.initiator(isNode: true)
         check(parties.meet(parties.initiation(&node)) == .dropped(.cookieLimit))
         parties.known = [parties.source]
@@ -103,7 +105,9 @@ import Wire
 
     // MARK: The memory of initiations
 
-    @Test("s18: a full memory of initiations shuts nobody out, and nothing in it works twice", arguments: [1, 20, 1_000])
+    @Test(
+        "s18: a full memory of initiations shuts nobody out, and nothing in it works twice",
+        arguments: [1, 20, 1_000])
     func s18_fullMemoryOfInitiations(addresses: Int) throws {
         var parties = Handshakes {
             $0.clientInitiations = 40
@@ -185,7 +189,9 @@ import Wire
     private static let midday: UInt64 = 1_700_000_000_000_000_000
     private static let second: UInt64 = 1_000_000_000
 
-    @Test("s27: a node whose clock was ahead links as soon as it is right", arguments: [3_600, 80_000, 90_000, 100_000_000])
+    @Test(
+        "s27: a node whose clock was ahead links as soon as it is right",
+        arguments: [3_600, 80_000, 90_000, 100_000_000])
     func s27_aClockThatWasAhead(ahead: UInt64) {
         var parties = Handshakes()
         var initiator = parties.initiator(isNode: true)
@@ -205,7 +211,9 @@ import Wire
         guard case .accepted = parties.meet(parties.initiation(&next)) else { return check(Bool(false)) }
     }
 
-    @Test("s27: a node that was started anew with the right clock is never shut out by its former clock", arguments: [3_600, 80_000])
+    @Test(
+        "s27: a node that was started anew with the right clock is never shut out by its former clock",
+        arguments: [3_600, 80_000])
     func s27_neverShutOut(ahead: UInt64) {
         var memory = TimestampMemory()
         let wrong = Self.midday + ahead * Self.second

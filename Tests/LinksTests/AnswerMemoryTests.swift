@@ -17,7 +17,8 @@ import Wire
     }
 
     /// Takes memory as `Links` does.
-    private func take(_ memory: AnswerMemory, _ number: Int, _ source: LinkSource, _ count: Int, _ now: Instant) -> Bool {
+    private func take(_ memory: AnswerMemory, _ number: Int, _ source: LinkSource, _ count: Int, _ now: Instant) -> Bool
+    {
         while true {
             switch memory.take(count, for: responder(number), of: source, now: now) {
             case .granted: return true
