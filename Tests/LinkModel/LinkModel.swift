@@ -46,6 +46,12 @@ public struct LinkModel: ~Copyable {
         }
     }
 
+    private struct Counter: Hashable {
+        let link: ObjectIdentifier
+        let index: UInt32
+        let counter: UInt64
+    }
+
     /// What was sealed, by its number.
     private struct Sealed {
         let end: End
@@ -83,8 +89,9 @@ public struct LinkModel: ~Copyable {
     private var seen: [Datagram] = []
     private var sealed: [UInt64: Sealed] = [:]
     private var opened: Set<UInt64> = []
-    /// Receiver index and link counter of every packet, by the end that sealed it.
-    private var counters: Set<[UInt64]> = []
+    /// Receiver index and link counter of every packet, by the link that sealed it: an index names its keys.
+    private var counters: Set<Counter> = []
+    private var kept: [Link] = []
     private var honestInitiations: Set<[UInt8]> = []
     private var accepted: Set<[UInt8]> = []
     private var nextNumber: UInt64 = 1
@@ -243,6 +250,9 @@ public struct LinkModel: ~Copyable {
 
     // MARK: Packets
 
+    /// Keeps a link in memory, so that no other is taken for it.
+    private mutating func keep(_ link: Link) { if kept.last !== link { kept.append(link) } }
+
     private mutating func send(_ kind: Kind, from end: End, _ choose: (Int) -> Int) {
         switch end {
         case .initiator:
@@ -270,8 +280,9 @@ public struct LinkModel: ~Copyable {
         Self.seal(&bytes, &link.keyring, pathID: isData ? 5 : 0)
         var reader = ByteReader(bytes.rawSpan)
         guard let index = try? reader.u32(), let counter = try? reader.u64() else { preconditionFailure("a header") }
-        precondition(
-            counters.insert([end == .initiator ? 0 : 1, UInt64(index), counter]).inserted, "a counter was used twice")
+        let place = Counter(link: ObjectIdentifier(link), index: index, counter: counter)
+        precondition(counters.insert(place).inserted, "a counter was used twice")
+        keep(link)
         sealed[number] = Sealed(end: end, isHonest: link.isHonest, payload: payload)
         let source = end == .responder ? nodeAddress : link.isHonest ? clientAddress : hostileAddress
         fly(Datagram(bytes: bytes, source: source, target: target))

@@ -73,8 +73,10 @@ import Wire
     @Test(
         "s12: a client and a node get in within 5 s of a flood, and stay while they build a path",
         arguments: [1, 20, 1_000], [0, 1])
-    func s12_newcomers(addresses: Int, paths: Int) throws {
+    func s12_newcomers(addressesOfEight: Int, paths: Int) throws {
+        // An eighth of a relay's table, and of the addresses.
         var table = Table(capacity: 1_024)
+        let addresses = (addressesOfEight + 7) / 8
         // 20 handshakes a second of each address, up to 200 in all: for a table of this size as 1,600 are for one of 8,192, and those
         // are more than a core can do.
         let rate = min(addresses * 20, 200) / 100

@@ -139,7 +139,7 @@ import Wire
         let link = try harness.connect(client, node)
         node.onMessage = { _, _, _, _ in }
         var replies: [Result<[UInt8], ControlFailure>] = []
-        for _ in 0..<5 { client.links.request(on: link.near, .getSnapshot, body: []) { replies.append($0) } }
+        for _ in 0..<5 { client.links.request(on: link.near, .getDescriptor, body: []) { replies.append($0) } }
         #expect(harness.run { replies.count == 2 && node.messages.count == 3 })
         #expect(replies == [.failure(.refused), .failure(.refused)])
         // Answered in another order, each once; a second answer does nothing.
