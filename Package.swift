@@ -115,6 +115,10 @@ let package = Package(
         .target(
             name: "VectorFiles", dependencies: ["OnionCrypto", "Wire"], path: "Tests/VectorFiles",
             swiftSettings: settings),
+        // Link's state machines on a hostile network, for a seeded test and a fuzz target.
+        .target(
+            name: "LinkModel", dependencies: ["Link", "OnionCrypto", "Wire"], path: "Tests/LinkModel",
+            swiftSettings: settings),
         // Runs a loop until something holds.
         .target(
             name: "LoopTesting", dependencies: ["EventLoop", "Wire"], path: "Tests/LoopTesting",
@@ -122,7 +126,7 @@ let package = Package(
         tests("WireTests", ["VectorFiles", "Wire"]),
         tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
-        tests("LinkTests", ["Link", "OnionCrypto", "VectorFiles", "Wire"]),
+        tests("LinkTests", ["Link", "LinkModel", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("LinksTests", ["Links", "Link", "LoopTesting", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
         tests(
             "SessionsTests",
@@ -168,7 +172,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "ConnectionModel", "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory",
+                "CFuzzer", "ConnectionModel", "Wire", "OnionCrypto", "Onion", "Link", "LinkModel", "Transport", "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol",
             ],

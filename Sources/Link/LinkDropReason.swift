@@ -6,21 +6,19 @@ public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
     case unknownType
     /// mac1 is wrong.
     case badMAC
-    /// A cookie was due, and as many as allowed have been sent already.
+    /// A cookie was due, and as many as allowed have been sent to addresses of that prefix already.
     case cookieLimit
     /// More initiations from one source than allowed.
     case sourceLimit
     /// A client's initiation that was seen before.
     case replayedInitiation
-    /// No room to remember another client's initiation.
-    case initiationLimit
     /// A handshake message that is not authentic, or with a key of low order.
     case badHandshake
     /// An authentic handshake message with fields that may not be so.
     case malformed
     /// The initiating node is not a staked one, or is not the one it says.
     case notStaked
-    /// A node's initiation that is not newer than the last.
+    /// A node's initiation that is not newer than the last, or whose time is too far ahead.
     case staleTimestamp
     /// A response or cookie that nobody waits for.
     case unexpectedAnswer

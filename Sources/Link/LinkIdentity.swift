@@ -31,9 +31,12 @@ public final class LinkIdentity {
         self.agreementKey = agreementKey
     }
 
-    /// A timestamp that is greater than all before: `wallClock` in nanoseconds since 1970, or the last one and 1.
+    /// A timestamp that is greater than the one before: `wallClock` in nanoseconds since 1970, or the last one and 1.
+    ///
+    /// When the clock was set back by more than a timestamp may be ahead, they begin anew: nobody would accept the others.
     func nextTimestamp(_ wallClock: UInt64) -> UInt64 {
-        lastTimestamp = max(wallClock, lastTimestamp &+ 1)
+        let isFarBack = lastTimestamp > wallClock && lastTimestamp - wallClock > TimestampMemory.longestAhead
+        lastTimestamp = isFarBack || wallClock > lastTimestamp ? wallClock : lastTimestamp &+ 1
         return lastTimestamp
     }
 }

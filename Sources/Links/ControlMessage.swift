@@ -67,6 +67,9 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         }
     }
 
+    /// Whether the answer may be long and take work to make: then a link's messages of these types are answered one after the other.
+    var isLarge: Bool { longestAnswer >= 660_000 }
+
     /// The longest answer in bytes; a longer one resets the stream.
     public var longestAnswer: Int {
         switch self {

@@ -56,8 +56,10 @@ public enum LinkDownReason: Hashable, Sendable {
     case keysExpired
     /// The peer broke the protocol on the control connection.
     case violation
-    /// Clients' links held too much memory together, and this one the most.
+    /// Clients' links held too much memory together, and this one's address the most.
     case memory
+    /// Its place went to another link.
+    case gaveWay
 }
 
 /// Why a link could not be made.
@@ -98,6 +100,8 @@ public struct LinkCounters: Sendable {
     public var linksClosed: UInt64 = 0
     /// Links found dead.
     public var linksDead: UInt64 = 0
+    /// Links whose place went to another.
+    public var linksGaveWay: UInt64 = 0
     /// Times that keys were renewed.
     public var rekeys: UInt64 = 0
     /// Links that moved to a new address.

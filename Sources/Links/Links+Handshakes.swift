@@ -1,5 +1,5 @@
 internal import EventLoop
-internal import Link
+public import Link
 internal import OnionCrypto
 internal import Transport
 public import Wire
@@ -139,9 +139,10 @@ extension Links {
 
     private func takeInitiation(_ datagram: RawSpan, from source: SocketAddress) {
         guard let responder else { return table.drop(.unknownType) }
-        let isStaked = isStaked
+        let (isStaked, isKnown) = (isStaked, isNodeAddress)
         switch responder.responder.receive(
-            datagram, from: Endpoint(source), now: now, isStaked: { isStaked(NodeID($0)) })
+            datagram, from: Endpoint(source), now: now, wallClock: wallClock(), isStaked: { isStaked(NodeID($0)) },
+            isKnown: isKnown)
         {
         case .drop(let reason): table.drop(reason)
         case .cookie(let bytes):
@@ -152,7 +153,11 @@ extension Links {
     }
 
     private func accept(_ initiation: consuming AcceptedInitiation, from source: SocketAddress) {
-        guard let index = table.indices.take(for: IndexTable.reserved) else { return table.drop(.linkLimit) }
+        let holder = initiation.peer.map { LinkSource.node($0) } ?? .client(AddressShare(Endpoint(source).address))
+        let room = places.room(for: holder, now: now) { placeState($0) }
+        guard clear(room), let index = table.indices.take(for: IndexTable.reserved) else {
+            return table.drop(.linkLimit)
+        }
         guard let response = initiation.respond(localIndex: index, time: time, now: now) else {
             table.indices.free(index)
             return table.drop(.badHandshake)
@@ -163,7 +168,7 @@ extension Links {
         }
         transmit(bytes, to: source)
         table.counters.linksAccepted += 1
-        if let victim = halfOpen.insert(link.id, now: now) { removeSilently(victim) }
+        if let victim = halfOpen.insert(link.id, of: holder, now: now) { removeSilently(victim) }
     }
 
     private func takeAnswer(_ datagram: RawSpan, indexAt offset: Int, from source: SocketAddress) {
@@ -179,6 +184,7 @@ extension Links {
             poll(index)
         case .established(let newLink):
             let address = SocketAddress(pending.endpoint(answeredFrom: Endpoint(source)))
+            _ = clear(places.roomForOwn { placeState($0) })
             guard let link = register(newLink, at: address, index: index) else {
                 return end(pending, .failure(.limit))
             }
@@ -209,10 +215,58 @@ extension Links {
         let link = ControlLink(
             id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: identity == nil, address: Endpoint(address),
             configuration: configuration,
-            peerTime: peerTime, timer: timer, now: moment)
+            peerTime: peerTime, answers: answers, timer: timer, now: moment)
+        places.insert(id, for: newLinkSource(peer, at: address))
         while links.count <= id.place { links.append(nil) }
         links[id.place] = link
         return link
+    }
+
+    private func newLinkSource(_ peer: LinkPeer, at address: SocketAddress) -> LinkSource {
+        peer.node.map { .node($0.key) } ?? .client(AddressShare(Endpoint(address).address))
+    }
+
+    // MARK: Places
+
+    /// Whom a link counts for in tables that peers fill; nil when it is gone.
+    public func source(of link: LinkID) -> LinkSource? { places.source(of: link) }
+
+    /// Whom a client's link counts for; nil for a node's link, and for one that is gone.
+    public func addressShare(of link: LinkID) -> AddressShare? {
+        guard case .client(let address) = places.source(of: link) else { return nil }
+        return address
+    }
+
+    /// What decides whether a link gives way; one that closes is the first.
+    func placeState(_ id: LinkID) -> LinkPlaces<LinkID>.State {
+        guard let link = find(id), link.isOpen else {
+            let never = Instant(nanoseconds: 0)
+            return LinkPlaces.State(paths: 0, quietSince: never, since: never, isUp: false)
+        }
+        return LinkPlaces.State(
+            paths: link.idle.paths, quietSince: link.idle.quietSince, since: link.since, isUp: link.isUp)
+    }
+
+    /// Takes out the link that gives way to another, if one must; false when there is no room.
+    private func clear(_ room: LinkPlaces<LinkID>.Room) -> Bool {
+        switch room {
+        case .free: return true
+        case .none: return false
+        case .after(let id):
+            giveWay(id)
+            return true
+        }
+    }
+
+    private func giveWay(_ id: LinkID) {
+        guard let link = find(id) else { return }
+        guard link.isUp else { return removeSilently(id) }
+        table.counters.linksGaveWay += 1
+        if link.isOpen, link.begin(.close, body: [], deadline: now, limit: .max, reply: nil) {
+            table.now = now
+            pumpLast(link)
+        }
+        remove(link, reason: .gaveWay)
     }
 
     // MARK: Up and down
@@ -229,7 +283,10 @@ extension Links {
         if let node = link.peer.node, let time = link.peerTime, let source = operatorOf(node) {
             clock.add(time, from: source, own: ownTime, at: running)
         }
-        if let node = link.peer.node, isPreferred(link, for: node) { nodes[node] = link.id }
+        if let node = link.peer.node {
+            if isPreferred(link, for: node) { nodes[node] = link.id }
+            if let other = places.surplus(of: .node(node.key), state: { placeState($0) }) { giveWay(other) }
+        }
         control?.linkUp(link.id, peer: link.peer)
         if let node = link.peer.node, let pending = handshakesByNode[node] {
             end(pending, link.isGone ? .failure(.noAnswer) : .success(link.id))
@@ -276,6 +333,8 @@ extension Links {
         link.isGone = true
         link.timer.close()
         table.remove(link.id)
+        places.remove(link.id)
+        link.endAllIncoming()
         links[link.id.place] = nil
         table.counters.linksClosed += 1
     }
@@ -290,7 +349,7 @@ extension Links {
         }
         let requests = link.requests.filter { $0.value.message != .close }
         for stream in requests.keys { link.requests[stream] = nil }
-        link.incoming = [:]
+        link.endAllIncoming()
         let wasUp = link.isUp
         later { [weak self] in
             for request in requests.values { request.reply?(.failure(.linkDown)) }

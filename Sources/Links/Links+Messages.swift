@@ -40,13 +40,37 @@ extension Links {
 
     /// Answers a control message; does nothing when it was answered, timed out, or its link is gone.
     public func answer(_ responder: ControlResponder, _ body: [UInt8]) {
-        guard let link = find(responder.link), link.isOpen else { return }
-        if body.count > 64 << 10 {
-            let held = links.reduce(0) { $0 + ($1?.answerBytes ?? 0) }
-            guard held + body.count <= configuration.answerMemory else { return refuse(responder) }
-        }
-        link.answer(StreamID(responder.stream), body, deadline: now + configuration.messageTime)
+        answer(responder, body, part: 0..<body.count)
+    }
+
+    /// Answers a control message with a part of `bytes`, which is not copied.
+    public func answer(_ responder: ControlResponder, _ bytes: [UInt8], part: Range<Int>) {
+        guard let link = find(responder.link), link.isOpen,
+            link.incoming[StreamID(responder.stream)]?.phase == .waiting
+        else { return }
+        guard takeMemory(part.count, for: responder) else { return refuse(responder) }
+        link.answer(
+            StreamID(responder.stream), bytes, part: part, now: now, limit: configuration.messageTime)
         markDirty(link)
+    }
+
+    /// Counts an answer of `count` bytes, for which those that stand still make room; false when there is none.
+    private func takeMemory(_ count: Int, for responder: ControlResponder) -> Bool {
+        guard let source = places.source(of: responder.link) else { return false }
+        while true {
+            switch answers.take(count, for: responder, of: source, now: now) {
+            case .granted: return true
+            case .refused: return false
+            case .after(let other):
+                guard let link = find(other.link) else {
+                    answers.release(other)
+                    continue
+                }
+                table.counters.messagesRefused += 1
+                link.refuse(StreamID(other.stream))
+                markDirty(link)
+            }
+        }
     }
 
     /// Refuses a control message: resets its stream, without a reason.
@@ -75,6 +99,7 @@ extension Links {
             budget -= 1
         }
         takeEvents(link, from: nil)
+        handQueued(link)
         guard !link.isGone else { return }
         if budget == 0 { markDirty(link) }
         if let deadline = link.connection.nextDeadline {
@@ -116,8 +141,8 @@ extension Links {
             case .readable(let stream): readable(link, stream)
             case .writable(let stream):
                 link.writeRequest(stream)
-                link.writeAnswer(stream)
-                link.incoming[stream]?.deadline = table.now + configuration.messageTime
+                link.writeAnswer(stream, now: table.now)
+                link.extend(stream, to: table.now + configuration.messageTime)
                 markDirty(link)
             case .reset(let stream, _), .stopSending(let stream, _):
                 link.end(stream, .failure(.refused))
@@ -125,7 +150,8 @@ extension Links {
                 markDirty(link)
             case .streamClosed(let stream):
                 link.end(stream, .failure(.refused))
-                link.incoming[stream] = nil
+                if link.incoming[stream] != nil { markDirty(link) }
+                link.endIncoming(stream)
             case .pathResponse(_, let data):
                 if let source { challengeAnswered(link, data, from: source) }
             case .closed:
@@ -141,20 +167,21 @@ extension Links {
     }
 
     /// Sends what a connection says last, one packet.
-    private func pumpLast(_ link: ControlLink) {
+    func pumpLast(_ link: ControlLink) {
         if link.connection.wantsToSend(leg: ControlLink.leg, now: table.now) { _ = sendControlPacket(link) }
     }
 
     private func opened(_ link: ControlLink, _ stream: StreamID) {
         guard link.isOpen, link.isUp, link.incoming.count < configuration.messagesPerLink,
-            link.bucket.take(now: table.now)
+            link.bucket.take(now: table.now),
+            addressShare(of: link.id).map({ messageRates.take($0, now: table.now) }) ?? true
         else {
             table.counters.messagesRefused += 1
             link.refuse(stream)
             return
         }
         let deadline = table.now + configuration.messageTime
-        link.incoming[stream] = ControlLink.Incoming(deadline: deadline)
+        link.beginIncoming(stream, deadline: deadline)
         sweepBefore(deadline)
     }
 
@@ -170,22 +197,22 @@ extension Links {
             case .finished, .unknown: link.end(stream, .success(request.answer))
             case .reset: link.end(stream, .failure(.refused))
             }
-        } else if var message = link.incoming[stream], message.phase == .arriving {
-            link.incoming[stream]!.bytes = []
-            let type = message.bytes.first.flatMap(ControlMessage.init(rawValue:))
+        } else if link.incoming[stream]?.phase == .arriving {
+            var bytes = link.takeBytes(stream)
+            let type = bytes.first.flatMap(ControlMessage.init(rawValue:))
             // Until the type is known, no more than the longest body of all is taken.
             let limit = 1 + (type?.longestBody ?? ControlMessage.publish.longestBody)
-            guard link.read(stream, into: &message.bytes, limit: limit) else { return refuse(link, stream) }
-            if let first = message.bytes.first {
-                guard let type = ControlMessage(rawValue: first), message.bytes.count <= 1 + type.longestBody else {
+            guard link.read(stream, into: &bytes, limit: limit) else { return refuse(link, stream) }
+            if let first = bytes.first {
+                guard let type = ControlMessage(rawValue: first), bytes.count <= 1 + type.longestBody else {
                     return refuse(link, stream)
                 }
             }
-            link.incoming[stream]!.bytes = message.bytes
+            link.put(bytes, stream)
             guard link.messageBytes <= link.messageMemory else { return refuse(link, stream) }
             switch link.connection.readState(stream) {
             case .open: break
-            case .finished, .unknown: arrived(link, stream, message.bytes)
+            case .finished, .unknown: arrived(link, stream, bytes)
             case .reset: refuse(link, stream)
             }
         } else {
@@ -207,14 +234,13 @@ extension Links {
         }
         let body = Array(bytes.dropFirst())
         let deadline = table.now + configuration.answerTime
-        link.incoming[stream]!.phase = .waiting
-        link.incoming[stream]!.bytes = []
-        link.incoming[stream]!.deadline = deadline
+        guard link.hand(stream, isLarge: type.isLarge, deadline: deadline) else { return sweepBefore(deadline) }
+        link.put([], stream)
         switch type {
         case .rekey: answerRekey(link, stream, body)
         case .close:
             // Acknowledged, so that the peer does not repeat it to an end that has forgotten the link.
-            link.answer(stream, [], deadline: deadline)
+            link.answer(stream, [], part: 0..<0, now: table.now, limit: configuration.messageTime)
             pumpLast(link)
             remove(link, reason: .closedByPeer)
         default:
@@ -227,6 +253,11 @@ extension Links {
         markDirty(link)
     }
 
+    /// Hands over the messages that waited for a large one before them.
+    private func handQueued(_ link: ControlLink) {
+        while link.isOpen, let next = link.nextQueued() { arrived(link, next.stream, next.bytes) }
+    }
+
     // MARK: Rekey
 
     private func answerRekey(_ link: ControlLink, _ stream: StreamID, _ body: [UInt8]) {
@@ -235,7 +266,7 @@ extension Links {
             table.indices.free(index)
             return refuse(link, stream)
         }
-        link.answer(stream, answer, deadline: table.now + configuration.messageTime)
+        link.answer(stream, answer, part: 0..<answer.count, now: table.now, limit: configuration.messageTime)
     }
 
     /// Asks the peer for new keys.

@@ -97,6 +97,7 @@ extension Links {
     func challengeAnswered(_ link: ControlLink, _ data: UInt64, from source: Endpoint) {
         guard link.address.answered(data, from: source), table.isLive(link.id) else { return }
         table.setAddress(SocketAddress(source), of: link.id)
+        places.move(link.id, to: AddressShare(source.address))
         table.counters.moves += 1
     }
 }

@@ -50,13 +50,21 @@ extension Links {
         if table.count > 0 { sweepBefore(min(next, table.earliestTick)) }
     }
 
-    /// Ends the clients' links that hold most, until the rest is within the limit.
+    /// Ends the largest link of the address whose links hold most, again and again, until the rest is within the limit.
     private func makeRoom(_ held: Int) {
         var held = held
-        let clients = links.compactMap { $0 }.filter { $0.peer == .client }.map { (link: $0, use: $0.memoryUse) }
-        for (link, use) in clients.sorted(by: { $0.use > $1.use }) {
-            guard held > configuration.maximumClientMemory else { break }
+        var holders: [AddressShare: [(link: ControlLink, use: Int)]] = [:]
+        for case .some(let link) in links {
+            guard let address = addressShare(of: link.id) else { continue }
+            holders[address, default: []].append((link, link.memoryUse))
+        }
+        var uses = holders.mapValues { $0.reduce(0) { $0 + $1.use } }
+        for address in holders.keys { holders[address]!.sort { $0.use < $1.use } }
+        while held > configuration.maximumClientMemory, let address = uses.max(by: { $0.value < $1.value })?.key,
+            let (link, use) = holders[address]?.popLast()
+        {
             held -= use
+            uses[address]! -= use
             if link.isUp { remove(link, reason: .memory) } else { removeSilently(link.id) }
         }
     }

@@ -29,12 +29,22 @@ public final class Links {
     ///
     /// It must not call back.
     public var operatorOf: (NodeID) -> Bytes32? = { $0.key }
+    /// Whether the descriptor of a staked node names an endpoint, so that initiations from there need no cookie under load.
+    ///
+    /// It must not call back.
+    public var isNodeAddress: (Endpoint) -> Bool = { _ in false }
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable
     var sorted: SortedBatch
     var sockets: [DatagramSocket] = []
     let responder: ResponderState?
-    var halfOpen: HalfOpenLinks<LinkID>
+    var halfOpen: HalfOpenLinks<LinkID, LinkSource>
+    /// Who holds the places of the table.
+    var places: LinkPlaces<LinkID>
+    /// What long answers hold.
+    let answers: AnswerMemory
+    /// Control messages of all links of one address.
+    var messageRates: SourceRates
     var clock: ClockEstimate
     /// By place in the table.
     var links: [ControlLink?] = []
@@ -78,6 +88,12 @@ public final class Links {
             worker: configuration.worker, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
         halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
+        answers = AnswerMemory(bytes: configuration.answerMemory)
+        places = LinkPlaces(capacity: configuration.maximumLinks)
+        let messages = configuration.clientMessages
+        let factor = configuration.addressRateFactor
+        messageRates = SourceRates(
+            rate: messages.rate * factor, burst: messages.burst * factor, capacity: configuration.maximumLinks)
         clock = ClockEstimate()
         lastSweep = now
         if let identity {

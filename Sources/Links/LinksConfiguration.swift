@@ -11,7 +11,7 @@ public struct LinksConfiguration: Sendable {
     public var listen: [SocketAddress]
     /// Whether a family that this machine lacks is left out, as long as there is another one.
     public var mayLackFamily = false
-    /// The most links at once, half-open ones among them.
+    /// The most links at once, half-open ones among them; `LinkPlaces` says how sources share them.
     public var maximumLinks = 8_192
     /// The most handshakes of ours at once.
     public var maximumHandshakes = 256
@@ -37,6 +37,8 @@ public struct LinksConfiguration: Sendable {
     public var requestsPerLink = 128
     /// Control messages a second from a client, and their burst.
     public var clientMessages = (rate: 20, burst: 200)
+    /// How many times the rate of one client's link all links of one address have together.
+    public var addressRateFactor = 16
     /// Control messages a second from a node, and their burst.
     public var nodeMessages = (rate: 1_000, burst: 4_000)
     /// Bytes that the unfinished messages of one client may hold together.

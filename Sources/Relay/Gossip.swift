@@ -1,5 +1,6 @@
 internal import Directory
 internal import EventLoop
+internal import Link
 internal import Links
 internal import OnionCrypto
 internal import Store
@@ -43,6 +44,17 @@ final class Gossip {
     private var waiting: [(signed: SignedDescriptor, from: LinkID)] = []
     private var isChecking = false
     private var reading = 0
+    /// The answers to GET_DESCRIPTORS, and the questions that wait for them to be encoded: one of each link at the most.
+    private var encoded: EncodedDescriptors?
+    private var asking: [(since: UnixTime, responder: ControlResponder)] = []
+    private var isEncoding = false
+    /// Questions for changes that wait for their turn, oldest first, and whom they count for.
+    private var comparing: [(question: ChangesQuestion, source: LinkSource)] = []
+    private var comparingShares = Shares<LinkSource>(capacity: 256, most: 16, freely: 128)
+    private var isComparing = false
+    /// Where the nodes are whose descriptors are held, and those of the bootstrap list.
+    private(set) var endpoints: Set<Endpoint> = []
+    private var endpointsGeneration: UInt64?
     /// Links to nodes that are up.
     private var neighbours: [NodeID: LinkID] = [:]
     /// Nodes of the bootstrap list that have not heard of our present descriptor yet.
@@ -71,6 +83,15 @@ final class Gossip {
         self.snapshot = snapshot
         descriptors = DescriptorStore(network, snapshot: snapshot, kept: try store?.descriptors() ?? [], at: links.time)
         savedGeneration = descriptors.generation
+        noteEndpoints()
+    }
+
+    /// Keeps the set of endpoints that descriptors name as they are now.
+    private func noteEndpoints() {
+        guard endpointsGeneration != descriptors.generation else { return }
+        endpointsGeneration = descriptors.generation
+        endpoints = Set(descriptors.all.flatMap(\.descriptor.addresses))
+        for other in network.bootstrap where isListed(other.node) { endpoints.formUnion(other.addresses) }
     }
 
     /// Goes on with the nodes of a newer snapshot.
@@ -138,6 +159,7 @@ final class Gossip {
         }
         if now >= nextRefresh, let link = neighbours.values.randomElement() { ask(link, everything: false) }
         if now >= nextSave { save() }
+        noteEndpoints()
     }
 
     /// The links to the nodes that are up.
@@ -245,27 +267,78 @@ final class Gossip {
         }
     }
 
-    /// Answers GET_DESCRIPTORS, from another thread.
+    /// Answers GET_DESCRIPTORS; what has changed since the last question is encoded once, on another thread.
     func answer(since time: UnixTime, _ responder: ControlResponder) {
-        let (descriptors, now) = (descriptors, links.time)
+        if let encoded, encoded.isCurrent(for: descriptors, at: links.time) {
+            return answer(responder, since: time, from: encoded)
+        }
+        asking.append((time, responder))
+        encode()
+    }
+
+    private func answer(_ responder: ControlResponder, since time: UnixTime, from encoded: EncodedDescriptors) {
+        links.answer(responder, encoded.bytes, part: encoded.since(time, byteLimit: Self.answerBytes))
+    }
+
+    private func encode() {
+        guard !isEncoding, !asking.isEmpty else { return }
+        isEncoding = true
+        let (batch, descriptors, now) = (asking, descriptors, links.time)
+        asking.removeAll()
         loop.work {
-            SignedDescriptor.encodeList(descriptors.since(time, at: now, byteLimit: Self.answerBytes))
-        } completion: { [weak self] in
-            self?.links.answer(responder, $0)
+            EncodedDescriptors(descriptors, at: now)
+        } completion: { [weak self] encoded in
+            guard let self else { return }
+            isEncoding = false
+            self.encoded = encoded
+            for (time, responder) in batch { answer(responder, since: time, from: encoded) }
+            encode()
         }
     }
 
-    /// Answers GET_DESCRIPTOR_CHANGES, from another thread.
+    /// A question for changes.
+    private struct ChangesQuestion: Sendable {
+        let since: UnixTime
+        let marks: Set<UInt64>
+        let responder: ControlResponder
+    }
+
+    /// Answers GET_DESCRIPTOR_CHANGES, from another thread: one question at a time, the other threads have more to do.
     func answerChanges(_ body: [UInt8], _ responder: ControlResponder) {
-        guard let (time, marks) = try? DescriptorChange.readQuestion(body.rawSpan) else {
-            return links.refuse(responder)
+        guard let (time, marks) = try? DescriptorChange.readQuestion(body.rawSpan),
+            let source = links.source(of: responder.link)
+        else { return links.refuse(responder) }
+        while true {
+            switch comparingShares.take(for: source) {
+            case .granted:
+                let question = ChangesQuestion(since: time, marks: marks, responder: responder)
+                comparing.append((question, source))
+                return compare()
+            case .makeRoom(let largest):
+                guard let index = comparing.firstIndex(where: { $0.source == largest }) else {
+                    return links.refuse(responder)
+                }
+                comparingShares.release(largest)
+                links.refuse(comparing.remove(at: index).question.responder)
+            case .shareUsed, .full: return links.refuse(responder)
+            }
         }
+    }
+
+    private func compare() {
+        guard !isComparing, !comparing.isEmpty else { return }
+        isComparing = true
+        let (question, source) = comparing.removeFirst()
+        comparingShares.release(source)
         let (descriptors, now) = (descriptors, links.time)
         loop.work {
             DescriptorChange.encodeList(
-                descriptors.changes(since: time, having: marks, at: now, byteLimit: Self.answerBytes))
+                descriptors.changes(
+                    since: question.since, having: question.marks, at: now, byteLimit: Self.answerBytes))
         } completion: { [weak self] in
-            self?.links.answer(responder, $0)
+            self?.isComparing = false
+            self?.links.answer(question.responder, $0)
+            self?.compare()
         }
     }
 

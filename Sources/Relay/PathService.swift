@@ -1,5 +1,6 @@
 internal import Directory
 internal import EventLoop
+internal import Link
 internal import Links
 internal import Onion
 internal import OnionCrypto
@@ -17,11 +18,13 @@ final class PathService: PacketHandler {
     private let limits: NetworkLimits
     private var table: ForwardingTable
     private var responder: BuildResponder
-    /// What all links may ask for together, with a part for each.
-    private var allBuilds: SharedRate<LinkID>
+    /// What all links may ask for together, with a part for each source.
+    private var allBuilds: SharedRate<LinkSource>
     private var linkBuilds: [LinkID: RateLimit] = [:]
-    /// What a link to the next hop takes, with a part for each link that asks for it.
-    private var onwardBuilds: [LinkID: SharedRate<LinkID>] = [:]
+    /// What a link to the next hop takes, with a part for each source that asks for it.
+    private var onwardBuilds: [LinkID: SharedRate<LinkSource>] = [:]
+    /// Builds of all clients' links of one address.
+    private var addressBuilds: SourceRates
     /// Drops by reason.
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
     private(set) var builds: UInt64 = 0
@@ -46,6 +49,10 @@ final class PathService: PacketHandler {
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)))
         responder = BuildResponder(
             network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(now: now))
+        let factor = links.configuration.addressRateFactor
+        addressBuilds = SourceRates(
+            rate: network.limits.clientBuildsPerSecond * factor, burst: network.limits.clientBuildBurst * factor,
+            capacity: links.configuration.maximumLinks)
         allBuilds = SharedRate(
             perSecond: network.limits.buildsPerSecond, burst: network.limits.buildsPerSecond, now: now)
     }
@@ -171,7 +178,9 @@ final class PathService: PacketHandler {
             isNode
             ? RateLimit(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
             : RateLimit(perSecond: limits.clientBuildsPerSecond, burst: limits.clientBuildBurst, now: now)
-        guard linkBuilds[link, default: linkRate].take(now), allBuilds.take(link, now) else {
+        guard let source = links.source(of: link), linkBuilds[link, default: linkRate].take(now),
+            isNode || addressBuilds.take(source, now: now), allBuilds.take(source, now)
+        else {
             return reset(answer, "rate")
         }
         guard let message = PathMessage(body, recordsSize: BuildMessage.recordsSize) else {
@@ -222,9 +231,9 @@ final class PathService: PacketHandler {
     /// Sends the rest of a build to the next hop, and its answer back.
     private func extend(_ build: PendingBuild, over next: LinkID?) {
         guard let next else { return build.refuse(.nextHopUnreachable, self) }
-        guard links.peer(of: build.previous) != nil else { return }
-        let rate = SharedRate<LinkID>(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
-        guard onwardBuilds[next, default: rate].take(build.previous, now) else {
+        guard links.peer(of: build.previous) != nil, let source = links.source(of: build.previous) else { return }
+        let rate = SharedRate<LinkSource>(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
+        guard onwardBuilds[next, default: rate].take(source, now) else {
             return build.refuse(.overloaded, self)
         }
         guard let keys = build.takeKeys(),

@@ -134,6 +134,7 @@ public final class Relay {
         staked.snapshot = epochs.snapshot
         gossip = try Gossip(
             links: links, loop: loop, network: network, node: node, snapshot: epochs.snapshot, store: store)
+        links.isNodeAddress = { [weak gossip] in gossip?.endpoints.contains($0) ?? false }
         let now = Instant(nanoseconds: loop.now)
         paths = PathService(
             links: links, loop: loop, network: network, node: node,

@@ -2,12 +2,13 @@
 ///
 /// The rule is one for every table that strangers can fill:
 ///
-/// 1. No source holds more than `most` places.
+/// 1. No source holds more than `most` places, but while fewer than `freely` are taken in all.
 /// 2. While there is room, a source below that gets a place.
 /// 3. When there is none, the source that holds the most gives one up to a source that holds at least two fewer.
 ///
 /// So a flood of one source costs only its own places, and of n equal sources each keeps a share of 1/n.
-/// This type counts; the table is its owner's. Every operation takes constant time.
+/// This type counts; the table is its owner's. Every operation takes constant time. Where an entry has a size, the places are
+/// units of it, and an entry takes several at once.
 public struct Shares<Source: Hashable & Sendable>: Sendable {
     /// What a source that wants a place gets.
     public enum Admission: Equatable, Sendable {
@@ -25,17 +26,20 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     public let capacity: Int
     /// How many places one source may hold.
     public let most: Int
+    /// How many places may be taken in all before that counts.
+    public let freely: Int
     /// How many places are taken.
     public private(set) var count = 0
     private var held: [Source: Int] = [:]
     /// The sources that hold n places, at index n.
     private var levels: [Set<Source>] = [[]]
 
-    /// A table of `capacity` places, of which one source holds `most` at the most.
-    public init(capacity: Int, most: Int) {
+    /// A table of `capacity` places, of which one source holds `most` at the most once `freely` are taken.
+    public init(capacity: Int, most: Int, freely: Int = 0) {
         precondition(capacity > 0 && most > 0, "a table has places")
         self.capacity = capacity
         self.most = min(most, capacity)
+        self.freely = min(freely, capacity)
     }
 
     /// How many sources hold a place.
@@ -47,25 +51,37 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     /// A source that holds as many places as any; nil while all are free.
     public var largest: Source? { levels[levels.count - 1].first }
 
-    /// Takes a place for `source`, or says why there is none.
-    public mutating func take(for source: Source) -> Admission {
-        let own = places(of: source)
-        guard own < most else { return .shareUsed }
-        if count >= capacity {
-            guard levels.count - 1 >= own + 2, let largest else { return .full }
+    /// Takes `places` for `source`, or says why there are none.
+    public mutating func take(for source: Source, places: Int = 1) -> Admission {
+        let admission = admission(for: source, places: places)
+        if admission == .granted { add(source, places: places) }
+        return admission
+    }
+
+    /// What `take` would say.
+    public func admission(for source: Source, places: Int = 1) -> Admission {
+        let own = self.places(of: source)
+        guard own + places <= most || count + places <= freely else { return .shareUsed }
+        if count + places > capacity {
+            guard levels.count - 1 > own + places, let largest else { return .full }
             return .makeRoom(largest)
         }
-        move(source, from: own, to: own + 1)
-        count += 1
         return .granted
     }
 
-    /// Gives a place of `source` back; a source that holds none has none to give.
-    public mutating func release(_ source: Source) {
-        let own = places(of: source)
-        guard own > 0 else { return assertionFailure("a place is given back by who holds it") }
-        move(source, from: own, to: own - 1)
-        count -= 1
+    /// Counts `places` of `source`, whatever its share and the table's size: for entries that have got theirs otherwise.
+    public mutating func add(_ source: Source, places: Int = 1) {
+        let own = self.places(of: source)
+        move(source, from: own, to: own + places)
+        count += places
+    }
+
+    /// Gives `places` of `source` back; a source that holds none has none to give.
+    public mutating func release(_ source: Source, places: Int = 1) {
+        let own = self.places(of: source)
+        guard own >= places else { return assertionFailure("a place is given back by who holds it") }
+        move(source, from: own, to: own - places)
+        count -= places
     }
 
     private mutating func move(_ source: Source, from old: Int, to new: Int) {
@@ -74,7 +90,7 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
             held[source] = nil
         } else {
             held[source] = new
-            if new == levels.count { levels.append([]) }
+            while new >= levels.count { levels.append([]) }
             levels[new].insert(source)
         }
         while levels.count > 1, levels[levels.count - 1].isEmpty { levels.removeLast() }

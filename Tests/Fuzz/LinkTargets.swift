@@ -1,4 +1,5 @@
 import Link
+import LinkModel
 import OnionCrypto
 import Wire
 
@@ -43,7 +44,7 @@ func link(_ input: RawSpan) {
             if repairs { repair(&initiation) }
             isAuthentic = !mutation.touches(8..<mac1) && (repairs || !mutation.touches(0..<mac1 + 16))
         }
-        switch responder.receive(initiation.rawSpan, from: source, now: start, isStaked: { _ in true }) {
+        switch responder.receive(initiation.rawSpan, from: source, now: start, wallClock: 1, isStaked: { _ in true }) {
         case .drop: return
         case .cookie(var cookie):
             precondition(cookie.count == network.packetSize, "an answer of another length")
@@ -76,7 +77,7 @@ func datagram(_ input: RawSpan) {
     bytes.removeLast(bytes.count - network.packetSize)
     repair(&bytes)
     var responder = LinkResponder(network: network, identity: nodes.responder, now: start)
-    switch responder.receive(bytes.rawSpan, from: source, now: start, isStaked: { _ in true }) {
+    switch responder.receive(bytes.rawSpan, from: source, now: start, wallClock: 1, isStaked: { _ in true }) {
     case .drop: break
     case .cookie(let cookie): precondition(cookie.count == bytes.count, "an answer of another length")
     case .accepted: preconditionFailure("an initiation that nobody made")
@@ -100,4 +101,19 @@ private func repair(_ datagram: inout [UInt8]) {
     let key = Secret(copying: network.id.array.rawSpan).derive("mac1", context: context.bytes)
     let mac = Blake2b.mac16(key: key.bytes, datagram.rawSpan.extracting(0..<place))
     datagram.replaceSubrange(place..<place + 16, with: mac)
+}
+
+/// Two honest ends and a hostile one on a network that the input rules: it is the model that traps.
+func links(_ input: RawSpan) {
+    let bytes = [UInt8](copying: input)
+    guard let first = bytes.first else { return }
+    var model = LinkModel(isNode: first & 1 == 1)
+    var place = 1
+    while place < bytes.count {
+        model.step { bound in
+            guard bound > 0, place < bytes.count else { return 0 }
+            defer { place += 1 }
+            return Int(bytes[place]) % bound
+        }
+    }
 }

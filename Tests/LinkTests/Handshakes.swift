@@ -12,6 +12,8 @@ struct Handshakes: ~Copyable {
     var responder: LinkResponder
     var now = Instant(nanoseconds: 1_000_000_000_000)
     var isStaked = true
+    /// The endpoints that descriptors name.
+    var known: Set<Endpoint> = []
     let source = Endpoint(address: IPAddress(v4: 0x0a00_0001), port: 4_000)
 
     init(packetSize: Int = Packet.defaultSize, _ change: (inout LinkResponder.Limits) -> Void = { _ in }) {
@@ -22,10 +24,11 @@ struct Handshakes: ~Copyable {
     }
 
     /// A handshake of a client's, or of the other node.
-    func initiator(isNode: Bool = false, index: UInt32 = 4_242) -> LinkInitiator {
+    func initiator(isNode: Bool = false, by peer: LinkIdentity? = nil, index: UInt32 = 4_242) -> LinkInitiator {
         guard
             let initiator = try? LinkInitiator(
-                network: network, responder: node.nodeID, identity: isNode ? peer : nil, localIndex: index, now: now)
+                network: network, responder: node.nodeID, identity: isNode ? peer ?? self.peer : nil, localIndex: index,
+                now: now)
         else { preconditionFailure("a node id is a public key") }
         return initiator
     }
@@ -52,8 +55,10 @@ struct Handshakes: ~Copyable {
 
     mutating func receive(_ datagram: [UInt8], from source: Endpoint? = nil, index: UInt32 = 777_777) -> Received {
         let isStaked = isStaked
+        let known = known
         switch responder.receive(
-            datagram.rawSpan, from: source ?? self.source, now: now, isStaked: { _ in isStaked })
+            datagram.rawSpan, from: source ?? self.source, now: now, wallClock: wallClock, isStaked: { _ in isStaked },
+            isKnown: { known.contains($0) })
         {
         case .drop(let reason): return Received(met: .dropped(reason), link: nil)
         case .cookie(let bytes): return Received(met: .cookie(bytes), link: nil)

@@ -57,7 +57,7 @@ import Wire
     @Test("R1, R2: initiations without a cookie get a cookie of the same size and make no state") func cookies() throws
     {
         let harness = try Harness()
-        let node = try harness.node { $0.responder.cookies = 30 }
+        let node = try harness.node { $0.responder.cookiesPerPrefix = 30 }
         let tap = Tap()
         let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
         defer { socket.close() }
@@ -139,7 +139,7 @@ import Wire
         let link = try harness.connect(client, node)
         node.onMessage = { _, _, _, _ in }
         var replies: [Result<[UInt8], ControlFailure>] = []
-        for _ in 0..<5 { client.links.request(on: link.near, .getSnapshot, body: []) { replies.append($0) } }
+        for _ in 0..<5 { client.links.request(on: link.near, .getDescriptor, body: []) { replies.append($0) } }
         #expect(harness.run { replies.count == 2 && node.messages.count == 3 })
         #expect(replies == [.failure(.refused), .failure(.refused)])
         // Answered in another order, each once; a second answer does nothing.

@@ -14,7 +14,7 @@ import Wire
         let victim = try harness.node()
         harness.wallClock = { .max }
         let liar = try harness.node()
-        _ = try harness.connect(liar, victim)
+        _ = try harness.connect(victim, liar)
         #expect(victim.links.clockError == nil)
         #expect(victim.links.isTimeDisputed)
     }
@@ -73,5 +73,148 @@ import Wire
             #expect(far.incoming.isEmpty)
         }
         #expect(node.messages.isEmpty && node.downs.isEmpty)
+    }
+
+    // MARK: Shares
+
+    /// Clients of one address each, 127.0.0.x, as far as the machine takes such addresses.
+    private func client(_ harness: Harness, _ number: UInt32) throws -> Side {
+        let address = SocketAddress(Endpoint(address: IPAddress(v4: 0x7f00_0000 + number), port: 0))
+        return try harness.client { $0.listen = [address] }
+    }
+
+    @Test("s12: addresses that fill the table leave a newcomer and a node a place, and their links end")
+    func s12_fullTable() throws {
+        let harness = try Harness()
+        let node = try harness.node { $0.maximumLinks = 16 }
+        var attackers: [(near: LinkID, far: LinkID)] = []
+        // Twelve places are for clients; three addresses hold four of them each.
+        for number in 0..<12 {
+            attackers.append(try harness.connect(try client(harness, 10 + UInt32(number % 3)), node))
+        }
+        #expect(node.links.status.clients == 12)
+        let newcomer = try harness.connect(try client(harness, 20), node)
+        #expect(node.downs.map(\.reason) == [.gaveWay] && node.links.peer(of: newcomer.far) == .client)
+        // Another of an address that has its share takes the place of one of its own kind.
+        _ = try harness.connect(try client(harness, 10), node)
+        #expect(node.links.status.clients == 12)
+        #expect(node.links.peer(of: newcomer.far) == .client)
+        // The quarter for nodes, and a link of the node's own.
+        for _ in 0..<4 { _ = try harness.connect(try harness.node(), node) }
+        #expect(node.links.status.nodes == 4 && node.links.status.clients == 12)
+        let own = try harness.connect(node, try harness.node())
+        #expect(node.links.peer(of: own.near) != nil)
+        #expect(node.links.peer(of: newcomer.far) == .client)
+        #expect(node.links.withTable { $0.count } <= 16)
+        // Who gave way was told.
+        let ended = harness.sides.filter { $0.downs.contains { $0.reason == .closedByPeer } }
+        #expect(ended.count >= 2)
+    }
+
+    @Test("s12: the links of one address have a rate of messages together, and not each its own")
+    func s12_messagesOfAnAddress() throws {
+        let harness = try Harness()
+        let node = try harness.node {
+            $0.clientMessages = (rate: 1, burst: 4)
+            $0.addressRateFactor = 2
+        }
+        let elsewhere = try client(harness, 30)
+        var answered = 0
+        var refused = 0
+        func ask(_ side: Side, _ link: LinkID) {
+            for _ in 0..<4 {
+                side.links.request(on: link, .getDescriptor, body: [1]) {
+                    if case .success = $0 { answered += 1 } else { refused += 1 }
+                }
+            }
+        }
+        for _ in 0..<8 {
+            let side = try harness.client()
+            ask(side, try harness.connect(side, node).near)
+        }
+        #expect(harness.run { answered + refused == 32 })
+        // The burst of two links, and two for each second that the run may take.
+        #expect(answered >= 8 && answered <= 24)
+        answered = 0
+        refused = 0
+        ask(elsewhere, try harness.connect(elsewhere, node).near)
+        #expect(harness.run { answered + refused == 4 } && answered == 4)
+    }
+
+    @Test("s12: a node that starts again has its new link, and never more than two") func s12_nodeStartsAgain() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let peer = try harness.node()
+        for _ in 0..<4 {
+            _ = try harness.connect(peer, node)
+            // Forgets everything without a word, as a process that is killed.
+            for case .some(let link) in peer.links.links { peer.links.removeSilently(link.id) }
+            peer.links.nodes.removeAll()
+        }
+        #expect(node.links.status.nodes == 2)
+        #expect(node.downs.map(\.reason) == [.gaveWay, .gaveWay])
+        _ = try harness.connect(peer, node)
+    }
+
+    // MARK: Answers
+
+    @Test("s24: a link has one long answer at a time, and all of them in the end") func s24_oneAtATime() throws {
+        let harness = try Harness()
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        var long: [ControlResponder] = []
+        node.onMessage = { side, message, _, responder in
+            if message == .getDescriptors { long.append(responder) } else { side.links.answer(responder, [9]) }
+        }
+        var lengths: [Int] = []
+        for _ in 0..<3 {
+            client.links.request(on: link.near, .getDescriptors, body: [UInt8](repeating: 0, count: 8)) {
+                lengths.append((try? $0.get())?.count ?? -1)
+            }
+        }
+        // What is short passes the long ones.
+        client.links.request(on: link.near, .getDescriptor, body: [1]) { lengths.append((try? $0.get())?.count ?? -1) }
+        #expect(harness.run { lengths == [1] && long.count == 1 })
+        let bytes = [UInt8](repeating: 5, count: 3 << 20)
+        for number in 1...3 {
+            #expect(long.count == number && lengths.count == number)
+            node.links.answer(long[number - 1], bytes, part: (1 << 20)..<(1 << 20) + (number << 17))
+            #expect(harness.run { lengths.count == number + 1 && long.count == min(3, number + 1) })
+        }
+        #expect(lengths == [1, 1 << 17, 2 << 17, 3 << 17])
+        #expect(node.links.answers.bytes == 0)
+    }
+
+    @Test("s24: links that do not read give way to one that does", arguments: [1, 20])
+    func s24_slowReaders(addresses: UInt32) throws {
+        let harness = try Harness()
+        let node = try harness.node {
+            $0.answerMemory = 16 << 20
+            $0.liveness.pings = 100
+        }
+        let bytes = [UInt8](repeating: 5, count: 1 << 20)
+        node.onMessage = { side, _, _, responder in side.links.answer(responder, bytes) }
+        for number in 0..<20 {
+            let side = try client(harness, 40 + UInt32(number) % addresses)
+            let link = try harness.connect(side, node)
+            side.links.request(on: link.near, .getDescriptors, body: [UInt8](repeating: 0, count: 8)) { _ in }
+            let before = node.messages.count
+            #expect(harness.run { node.messages.count > before })
+            side.links.closeSockets()
+        }
+        #expect(node.links.answers.bytes > 8 << 20 && node.links.answers.bytes <= 16 << 20)
+        let reader = try client(harness, 99)
+        let link = try harness.connect(reader, node)
+        var answer: [UInt8]?
+        let isThere = harness.run {
+            if answer == nil, reader.links.find(link.near)?.requests.isEmpty == true {
+                reader.links.request(on: link.near, .getDescriptors, body: [UInt8](repeating: 0, count: 8)) {
+                    answer = try? $0.get()
+                }
+            }
+            return answer != nil
+        }
+        #expect(isThere && answer?.count == bytes.count)
     }
 }

@@ -68,6 +68,32 @@ struct SharesTests {
         }
     }
 
+    @Test func aSourceMayHaveMoreWhileTheTableIsEmptyEnough() {
+        var shares = Shares<Int>(capacity: 100, most: 10, freely: 50)
+        for _ in 0..<50 { #expect(Self.take(&shares, 1)) }
+        #expect(shares.take(for: 1) == .shareUsed)
+        for source in 2..<7 { for _ in 0..<10 { #expect(Self.take(&shares, source)) } }
+        #expect(shares.take(for: 2) == .shareUsed)
+        #expect(shares.take(for: 7) == .makeRoom(1))
+        // What has got its place otherwise is counted beyond any share.
+        shares.add(2, places: 3)
+        #expect(shares.places(of: 2) == 13 && shares.count == 103)
+        shares.release(2, places: 13)
+        #expect(shares.places(of: 2) == 0 && shares.count == 90)
+    }
+
+    @Test func entriesOfSeveralPlaces() {
+        var shares = Shares<Int>(capacity: 20, most: 12)
+        #expect(shares.take(for: 1, places: 12) == .granted)
+        #expect(shares.take(for: 1, places: 1) == .shareUsed)
+        #expect(shares.admission(for: 2, places: 9) == .makeRoom(1))
+        #expect(shares.admission(for: 2, places: 12) == .full)
+        #expect(shares.take(for: 2, places: 8) == .granted)
+        #expect(shares.largest == 1)
+        shares.release(1, places: 12)
+        #expect(shares.largest == 2 && shares.count == 8)
+    }
+
     @Test func addressesCountForTheirSubscriber() throws {
         func share(_ text: String) throws -> AddressShare { AddressShare(try #require(IPAddress(text))) }
         #expect(try share("192.0.2.1") != share("192.0.2.2"))

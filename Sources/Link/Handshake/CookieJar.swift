@@ -27,12 +27,19 @@ struct CookieJar: ~Copyable {
             previous = nil
             rotation += 2
             startedAt = now
+            current = .random()
         } else {
-            previous = consume current
-            rotation += 1
-            startedAt = startedAt + Self.period
+            rotate(at: startedAt + Self.period)
         }
-        current = .random()
+    }
+
+    /// Changes the secret at `moment`: cookies of the present one stay good until the next change, those of the one before end.
+    mutating func rotate(at moment: Instant) {
+        var secret = Secret.random()
+        swap(&current, &secret)
+        previous = consume secret
+        rotation += 1
+        startedAt = moment
     }
 
     /// The cookie of `source` under the current secret.

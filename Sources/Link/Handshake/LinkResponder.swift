@@ -7,7 +7,7 @@ public import Wire
 public struct LinkResponder: ~Copyable {
     /// Local limits.
     public struct Limits: Sendable {
-        /// Initiations a second from one source address, or one IPv6 /64, that has shown a cookie.
+        /// Initiations a second from one source address, or one IPv6 /56, that has shown a cookie.
         public var initiationsPerSource = 20
         /// The burst of that rate.
         public var sourceBurst = 40
@@ -15,9 +15,13 @@ public struct LinkResponder: ~Copyable {
         public var sources = 4_096
         /// Initiations a second above which nodes must show a cookie too.
         public var loadThreshold = 200
-        /// Cookies sent a second.
-        public var cookies = 2_000
-        /// Clients' initiations remembered per cookie secret.
+        /// Cookies sent a second to one /16 of IPv4 or /32 of IPv6.
+        public var cookiesPerPrefix = 2_000
+        /// Under load, initiations a second from endpoints of known nodes that need no cookie.
+        public var knownInitiations = 500
+        /// The same from one endpoint; twice as many at once.
+        public var knownPerEndpoint = 2
+        /// Clients' initiations remembered per cookie secret; when these are all, the secret changes early.
         public var clientInitiations = 65_536
         /// Nodes whose last timestamp is remembered.
         public var nodes = 65_536
@@ -43,11 +47,13 @@ public struct LinkResponder: ~Copyable {
     private let macKey: Secret
     private let cookieKey: Secret
     private var jar: CookieJar
-    private var cookieBucket: TokenBucket
-    private var sources: SourceLimiter
+    private var cookies: PrefixRates
+    private var sources: SourceRates
+    private var known: SourceRates
+    private var knownBucket: TokenBucket
     private var load: LoadMeter
     private var clients: InitiationCache
-    private var timestamps: [Bytes32: UInt64] = [:]
+    private var timestamps: [Bytes32: TimestampMemory] = [:]
 
     /// A responder for the node `identity`.
     public init(
@@ -61,15 +67,22 @@ public struct LinkResponder: ~Copyable {
         macKey = network.macKey(of: identity.nodeID)
         cookieKey = network.cookieKey(of: identity.nodeID)
         jar = CookieJar(now: now)
-        cookieBucket = TokenBucket(rate: limits.cookies, burst: limits.cookies, now: now)
-        sources = SourceLimiter(rate: limits.initiationsPerSource, burst: limits.sourceBurst, capacity: limits.sources)
+        cookies = PrefixRates(rate: limits.cookiesPerPrefix)
+        sources = SourceRates(rate: limits.initiationsPerSource, burst: limits.sourceBurst, capacity: limits.sources)
+        known = SourceRates(
+            rate: limits.knownPerEndpoint, burst: 2 * limits.knownPerEndpoint, capacity: limits.sources)
+        knownBucket = TokenBucket(rate: limits.knownInitiations, burst: limits.knownInitiations, now: now)
         load = LoadMeter(threshold: limits.loadThreshold, now: now)
         clients = InitiationCache(capacity: limits.clientInitiations)
     }
 
-    /// Takes a datagram whose first four bytes are below 256 and which is no answer; `isStaked` tells of a node id.
+    /// Takes a datagram whose first four bytes are below 256 and which is no answer.
+    ///
+    /// `wallClock` is nanoseconds since 1970. `isStaked` tells of a node id, `isKnown` whether a staked node's descriptor
+    /// names an endpoint.
     public mutating func receive(
-        _ datagram: RawSpan, from source: Endpoint, now: Instant, isStaked: (Bytes32) -> Bool
+        _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64,
+        isStaked: (Bytes32) -> Bool, isKnown: (Endpoint) -> Bool = { _ in false }
     ) -> Verdict {
         guard datagram.byteCount == network.packetSize else { return .drop(.wrongSize) }
         let kind: HandshakeKind
@@ -90,28 +103,38 @@ public struct LinkResponder: ~Copyable {
 
         // 2: the source must have shown that it receives.
         jar.advance(to: now)
-        clients.advance(toRotation: jar.rotation)
         let isLoaded = load.count(now: now)
         if kind == .clientInitiation || isLoaded {
-            guard jar.verify(datagram, from: source) else {
-                guard cookieBucket.take(now: now) else { return .drop(.cookieLimit) }
+            if jar.verify(datagram, from: source) {
+                guard sources.take(AddressShare(source.address), now: now) else { return .drop(.sourceLimit) }
+            } else if kind == .clientInitiation || !passesAsKnown(source, now: now, isKnown) {
+                guard cookies.take(source.address, now: now) else { return .drop(.cookieLimit) }
                 return .cookie(cookieMessage(to: source, index: remoteIndex, mac1: mac1))
             }
-            guard sources.take(source.address, now: now) else { return .drop(.sourceLimit) }
         }
 
         // 3: the Noise message.
         let noise = datagram.extracting(HandshakeLayout.initiationNoise..<mac1Offset)
-        return read(noise, kind: kind, remoteIndex: remoteIndex, isStaked: isStaked)
+        return read(
+            noise, kind: kind, remoteIndex: remoteIndex, now: now, wallClock: wallClock, isStaked: isStaked)
+    }
+
+    /// Whether an initiation under load is let pass without a cookie because it comes from a known node's endpoint.
+    ///
+    /// The source may be forged all the same. So these have a rate of their own, for each endpoint and for all; beyond it they
+    /// are asked for a cookie like any other.
+    private mutating func passesAsKnown(_ source: Endpoint, now: Instant, _ isKnown: (Endpoint) -> Bool) -> Bool {
+        isKnown(source) && known.take(source, now: now) && knownBucket.take(now: now)
     }
 
     private mutating func read(
-        _ noise: RawSpan, kind: HandshakeKind, remoteIndex: UInt32, isStaked: (Bytes32) -> Bool
+        _ noise: RawSpan, kind: HandshakeKind, remoteIndex: UInt32, now: Instant, wallClock: UInt64,
+        isStaked: (Bytes32) -> Bool
     ) -> Verdict {
+        clients.advance(toRotation: jar.rotation)
         if kind == .clientInitiation {
             let ephemeral = Bytes32(copying: noise.extracting(0..<32))
             guard !clients.contains(ephemeral) else { return .drop(.replayedInitiation) }
-            guard clients.hasRoom else { return .drop(.initiationLimit) }
         }
         let prologue = network.prologue(kind, responder: identity.nodeID)
         var handshake = NoiseHandshake(responder: kind.pattern, prologue: prologue.rawSpan, identity: identity)
@@ -128,13 +151,19 @@ public struct LinkResponder: ~Copyable {
             guard isStaked(nodeID), (try? SigningKey.agreementKey(of: nodeID)) == handshake.remoteStatic else {
                 return .drop(.notStaked)
             }
-            guard timestamp > timestamps[nodeID] ?? 0 else { return .drop(.staleTimestamp) }
             if timestamps.count >= limits.nodes, timestamps[nodeID] == nil { forgetNodes(isStaked) }
-            timestamps[nodeID] = timestamp
+            guard timestamps[nodeID, default: TimestampMemory()].accept(timestamp, wallClock: wallClock) else {
+                return .drop(.staleTimestamp)
+            }
             peer = nodeID
         case .clientInitiation:
             guard timestamp == 0 else { return .drop(.malformed) }
             guard let ephemeral = handshake.remoteEphemeral else { return .drop(.badHandshake) }
+            if !clients.hasRoom {
+                // A new secret voids the older half of the cookies, so that the keys that came with them can be forgotten.
+                jar.rotate(at: now)
+                clients.advance(toRotation: jar.rotation)
+            }
             clients.insert(ephemeral)
         case .response, .cookie: return .drop(.unknownType)
         }

@@ -2,41 +2,52 @@ public import Wire
 
 /// Links whose initiator has not yet shown that it has the keys, oldest first, in bounded number (protocol.md, section 3.6).
 ///
-/// When there are too many the oldest gives way: an honest initiator needs one round trip, and pushing it out in that time
-/// would take a thousand initiations with cookies within it.
-public struct HalfOpenLinks<Link: Hashable & Sendable>: Sendable {
+/// Their places have shares. When there are too many, the oldest of the source that has most gives way, and where all sources
+/// have one, the oldest: an honest initiator needs one round trip.
+public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendable>: Sendable {
     private struct Entry: Sendable {
         let link: Link
         let endsAt: Instant
     }
 
+    /// The most of one source once half of the places are taken.
+    public static var mostOfSource: Int { 64 }
+
     private let limit: Int
     private let lifetime: TimeSpan
     private var queue: [Entry] = []
     private var head = 0
-    private var waiting: Set<Link> = []
+    private var waiting: [Link: Source] = [:]
+    private var shares: Shares<Source>
 
     /// At most `limit` links, each for `lifetime`.
     public init(limit: Int = 1_024, lifetime: TimeSpan = .seconds(10)) {
         self.limit = limit
         self.lifetime = lifetime
+        shares = Shares(capacity: limit, most: Self.mostOfSource, freely: limit / 2)
     }
 
     /// How many there are.
     public var count: Int { waiting.count }
 
-    /// Adds a link; returns the one that must close to make room, if any.
-    public mutating func insert(_ link: Link, now: Instant) -> Link? {
+    /// Adds a link of `source`; returns the one that must close to make room, if any.
+    public mutating func insert(_ link: Link, of source: Source, now: Instant) -> Link? {
         var victim: Link?
-        if waiting.count >= limit { victim = popOldest() }
-        waiting.insert(link)
+        switch shares.admission(for: source) {
+        case .granted: break
+        case .makeRoom(let largest): victim = popOldest(of: largest)
+        case .shareUsed: victim = popOldest(of: source)
+        case .full: victim = shares.places(of: source) > 0 ? popOldest(of: source) : popOldest()
+        }
+        shares.add(source)
+        waiting[link] = source
         queue.append(Entry(link: link, endsAt: now + lifetime))
         return victim
     }
 
     /// The link is confirmed or closed.
     public mutating func remove(_ link: Link) {
-        waiting.remove(link)
+        forget(link)
         dropStale()
     }
 
@@ -54,21 +65,31 @@ public struct HalfOpenLinks<Link: Hashable & Sendable>: Sendable {
         dropStale()
         guard head < queue.count else { return nil }
         let link = queue[head].link
-        waiting.remove(link)
-        dropStale()
+        remove(link)
         return link
+    }
+
+    private mutating func popOldest(of source: Source) -> Link? {
+        guard let link = queue[head...].first(where: { waiting[$0.link] == source })?.link else { return nil }
+        remove(link)
+        return link
+    }
+
+    private mutating func forget(_ link: Link) {
+        guard let source = waiting.removeValue(forKey: link) else { return }
+        shares.release(source)
     }
 
     /// Passes over entries that are no longer waiting, and gives their memory back now and then.
     private mutating func dropStale() {
-        while head < queue.count, !waiting.contains(queue[head].link) { head += 1 }
+        while head < queue.count, waiting[queue[head].link] == nil { head += 1 }
         if head > limit || head == queue.count {
             queue.removeFirst(head)
             head = 0
         }
         // Confirmed links behind a waiting one stay in the queue until it ends; bound that too.
         if queue.count > 4 * limit {
-            queue.removeAll { !waiting.contains($0.link) }
+            queue.removeAll { waiting[$0.link] == nil }
             head = 0
         }
     }

@@ -32,6 +32,9 @@ public struct IdleTimer: Sendable {
     /// How many paths use the link.
     public var paths: Int { pathCount }
 
+    /// Since when there has been no path and no control message; while paths use the link, since one ended or a message went.
+    public var quietSince: Instant { idleSince }
+
     /// When the link closes if nothing happens; nil while paths use it.
     public var deadline: Instant? { pathCount > 0 ? nil : idleSince + limit }
 }

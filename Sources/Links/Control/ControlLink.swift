@@ -22,11 +22,20 @@ final class ControlLink {
 
     /// A message of the peer's.
     struct Incoming {
-        enum Phase { case arriving, waiting, answering }
+        enum Phase {
+            case arriving
+            /// Waits for the link's large message before it.
+            case queued
+            /// Waits for the handler's answer.
+            case waiting
+            case answering
+        }
         var phase = Phase.arriving
-        /// Type and body while they arrive, then the answer that is not written yet.
+        /// Type and body until they are handed over, then the bytes that the answer is part of.
         var bytes: [UInt8] = []
+        /// How far the answer has been written, and where it ends in `bytes`.
         var sent = 0
+        var end = 0
         var deadline: Instant
     }
 
@@ -40,7 +49,10 @@ final class ControlLink {
     /// The control connection.
     var connection: Connection
     var requests: [StreamID: Request] = [:]
-    var incoming: [StreamID: Incoming] = [:]
+    private(set) var incoming: [StreamID: Incoming] = [:]
+    /// The peer's message with a large answer that is being answered; others wait until it is done.
+    private(set) var large: StreamID?
+    private let answers: AnswerMemory
     var idle: IdleTimer
     var address: PeerAddress
     var bucket: TokenBucket
@@ -60,9 +72,10 @@ final class ControlLink {
     init(
         id: LinkID, peer: LinkPeer, isInitiator: Bool, ownerIsClient: Bool, address: Endpoint,
         configuration: LinksConfiguration,
-        peerTime: UnixTime?,
+        peerTime: UnixTime?, answers: AnswerMemory,
         timer: LoopTimer, now: Instant
     ) {
+        self.answers = answers
         self.id = id
         self.peer = peer
         self.isInitiator = isInitiator
@@ -132,40 +145,91 @@ final class ControlLink {
 
     // MARK: Incoming messages
 
-    /// Starts to answer a message.
-    func answer(_ stream: StreamID, _ body: [UInt8], deadline: Instant) {
+    /// Begins to take a message.
+    func beginIncoming(_ stream: StreamID, deadline: Instant) { incoming[stream] = Incoming(deadline: deadline) }
+
+    /// Takes the bytes of a message that arrives, so that they can grow without a copy; `put` gives them back.
+    func takeBytes(_ stream: StreamID) -> [UInt8] {
+        guard let message = incoming[stream] else { return [] }
+        incoming[stream]!.bytes = []
+        return message.bytes
+    }
+
+    /// Gives back what `takeBytes` took.
+    func put(_ bytes: [UInt8], _ stream: StreamID) { incoming[stream]?.bytes = bytes }
+
+    /// Lets a message that has come whole wait for its answer; false when it has to wait for a large one before it first.
+    func hand(_ stream: StreamID, isLarge: Bool, deadline: Instant) -> Bool {
+        guard incoming[stream] != nil else { return false }
+        incoming[stream]!.deadline = deadline
+        if isLarge, large != nil {
+            incoming[stream]!.phase = .queued
+            return false
+        }
+        if isLarge { large = stream }
+        incoming[stream]!.phase = .waiting
+        return true
+    }
+
+    /// The next message that waited for a large one and need not any more, with its type and body.
+    func nextQueued() -> (stream: StreamID, bytes: [UInt8])? {
+        guard large == nil else { return nil }
+        let waiting = incoming.lazy.filter { $0.value.phase == .queued }
+        guard let next = waiting.min(by: { $0.key.value < $1.key.value }) else { return nil }
+        return (next.key, next.value.bytes)
+    }
+
+    /// Starts to answer a message with a part of `bytes`.
+    func answer(_ stream: StreamID, _ bytes: [UInt8], part: Range<Int>, now: Instant, limit: TimeSpan) {
         guard var message = incoming[stream], message.phase == .waiting else { return }
         message.phase = .answering
-        message.bytes = body
-        message.sent = 0
-        message.deadline = deadline
+        message.bytes = bytes
+        message.sent = part.lowerBound
+        message.end = part.upperBound
+        message.deadline = now + limit
         incoming[stream] = message
-        writeAnswer(stream)
+        writeAnswer(stream, now: now)
     }
 
     /// Writes what the connection takes of an answer.
-    func writeAnswer(_ stream: StreamID) {
+    func writeAnswer(_ stream: StreamID, now: Instant) {
         guard let message = incoming[stream], message.phase == .answering else { return }
         var sent = message.sent
-        if sent < message.bytes.count {
-            sent += connection.write(stream, message.bytes.rawSpan.extracting(sent..<message.bytes.count))
+        if sent < message.end {
+            sent += connection.write(stream, message.bytes.rawSpan.extracting(sent..<message.end))
+            answers.moved(responder(stream), sent: sent, now: now)
         }
-        if sent == message.bytes.count {
+        if sent == message.end {
             connection.finish(stream)
-            incoming[stream] = nil
+            endIncoming(stream)
         } else {
             incoming[stream]!.sent = sent
         }
     }
 
-    /// Bytes that unfinished messages hold.
-    var messageBytes: Int { incoming.values.reduce(0) { $0 + ($1.phase == .arriving ? $1.bytes.count : 0) } }
-    /// Bytes that unwritten answers hold.
-    var answerBytes: Int { incoming.values.reduce(0) { $0 + ($1.phase == .answering ? $1.bytes.count : 0) } }
+    /// Lets a message have until `deadline`.
+    func extend(_ stream: StreamID, to deadline: Instant) { incoming[stream]?.deadline = deadline }
+
+    /// Forgets a message of the peer's.
+    func endIncoming(_ stream: StreamID) {
+        guard incoming.removeValue(forKey: stream) != nil else { return }
+        if large == stream { large = nil }
+        answers.release(responder(stream))
+    }
+
+    /// Forgets all messages of the peer's.
+    func endAllIncoming() { for stream in Array(incoming.keys) { endIncoming(stream) } }
+
+    private func responder(_ stream: StreamID) -> ControlResponder { ControlResponder(link: id, stream: stream.value) }
+
+    /// Bytes that messages hold until they are handed over.
+    var messageBytes: Int {
+        incoming.values.reduce(0) { $0 + ($1.phase == .arriving || $1.phase == .queued ? $1.bytes.count : 0) }
+    }
 
     /// Refuses a message: resets its stream.
     func refuse(_ stream: StreamID) {
-        incoming[stream] = nil
+        endIncoming(stream)
         connection.reset(stream, code: 0)
         connection.stopSending(stream, code: 0)
     }

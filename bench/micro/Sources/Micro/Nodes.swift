@@ -125,7 +125,7 @@ struct LinkPair: ~Copyable {
             case .send(let initiation) = initiator.poll(now: start, wallClock: 1),
             case .accepted(let accepted) = responder.receive(
                 initiation.rawSpan, from: Endpoint(address: IPAddress(v4: 0x0a00_0001), port: 4_000), now: start,
-                isStaked: { _ in true }),
+                wallClock: 1, isStaked: { _ in true }),
             let response = accepted.respond(localIndex: 777_777, time: wallClock, now: start)
         else { fail("no link") }
         let bytes = response.bytes

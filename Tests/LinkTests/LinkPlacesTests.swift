@@ -1,0 +1,242 @@
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Link
+
+/// Who gets a place in the table of links, on a clock that only the test moves.
+@Suite struct LinkPlacesTests {
+    /// A responder's table: every handshake is good, and what its link does next is the peer's choice.
+    private struct Table {
+        var places: LinkPlaces<Int>
+        var states: [Int: LinkPlaces<Int>.State] = [:]
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        private var next = 0
+        /// Links that gave way.
+        var gone: [Int] = []
+
+        init(capacity: Int) { places = LinkPlaces(capacity: capacity) }
+
+        /// A handshake of `source`; its link, or nil.
+        mutating func link(_ source: LinkSource, paths: Int = 0, isUp: Bool = true) -> Int? {
+            let states = states
+            return take(places.room(for: source, now: now) { states[$0]! }, source, paths, isUp)
+        }
+
+        mutating func own(_ node: Bytes32) -> Int? {
+            let states = states
+            return take(places.roomForOwn { states[$0]! }, .node(node), 1, true)
+        }
+
+        private mutating func take(
+            _ room: LinkPlaces<Int>.Room, _ source: LinkSource, _ paths: Int, _ isUp: Bool
+        ) -> Int? {
+            switch room {
+            case .free: break
+            case .none: return nil
+            case .after(let victim): drop(victim)
+            }
+            next += 1
+            places.insert(next, for: source)
+            states[next] = LinkPlaces.State(paths: paths, quietSince: now, since: now, isUp: isUp)
+            return next
+        }
+
+        mutating func drop(_ link: Int) {
+            places.remove(link)
+            states[link] = nil
+            gone.append(link)
+        }
+
+        func isThere(_ link: Int) -> Bool { states[link] != nil }
+        mutating func wait(_ milliseconds: Int64) { now = now + .milliseconds(milliseconds) }
+    }
+
+    private func client(_ number: Int) -> LinkSource {
+        .client(AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number))))
+    }
+
+    private func node(_ number: Int) -> Bytes32 { Blake2b.digest([UInt8(number & 0xff), UInt8(number >> 8)].rawSpan) }
+
+    /// Tries each 250 ms, as an initiator does, while `flood` goes on; the time that it took, up to 5 s.
+    private func newcomer(
+        _ table: inout Table, _ source: LinkSource, flood: (inout Table, Int) -> Void
+    ) -> (link: Int, milliseconds: Int)? {
+        for step in 0..<500 {
+            flood(&table, step)
+            if step % 25 == 0, let link = table.link(source) { return (link, step * 10) }
+            table.wait(10)
+        }
+        return nil
+    }
+
+    @Test(
+        "s12: a client and a node get in within 5 s of a flood, and stay while they build a path",
+        arguments: [1, 20, 1_000], [0, 1])
+    func s12_newcomers(addressesOfEight: Int, paths: Int) throws {
+        // An eighth of a relay's table, and of the addresses.
+        var table = Table(capacity: 1_024)
+        let addresses = (addressesOfEight + 7) / 8
+        // 20 handshakes a second of each address, up to 200 in all: for a table of this size as 1,600 are for one of 8,192, and those
+        // are more than a core can do.
+        let rate = min(addresses * 20, 200) / 100
+        func flood(_ table: inout Table, _ step: Int) {
+            for number in 0..<max(1, rate) where rate > 0 || step % 5 == 0 {
+                _ = table.link(client((step * max(1, rate) + number) % addresses), paths: paths)
+            }
+        }
+        for step in 0..<1_500 {
+            flood(&table, step)
+            table.wait(10)
+        }
+        #expect(table.places.clientCount <= 768)
+        for source in [client(5_000), .node(node(1))] {
+            let entered = try #require(newcomer(&table, source, flood: flood))
+            #expect(entered.milliseconds <= 1_000)
+            for step in 0..<150 {
+                flood(&table, step)
+                table.wait(10)
+            }
+            #expect(table.isThere(entered.link))
+            table.states[entered.link]!.paths = 1
+        }
+        for step in 0..<500 {
+            flood(&table, step)
+            table.wait(10)
+        }
+        #expect(table.places.links(of: client(5_000)).count == 1 && table.places.links(of: .node(node(1))).count == 1)
+        #expect(table.places.count <= 1_024)
+    }
+
+    @Test("s12: an address has 64 links, and more only while less than half of the clients' part is taken")
+    func s12_mostOfAnAddress() {
+        var table = Table(capacity: 1_024)
+        for _ in 0..<1_000 { _ = table.link(client(0), paths: 1) }
+        #expect(table.places.clientCount == 384)
+        // Its next user gets the place of one that is idle, and none of one that is not.
+        let idle = table.places.links(of: client(0))[7]
+        table.states[idle]!.paths = 0
+        check(table.link(client(0)) == nil)
+        table.wait(3_000)
+        check(table.link(client(0), paths: 1) != nil)
+        check(table.gone == [idle])
+        check(table.link(client(0)) == nil)
+        // Others fill the rest, 64 each, and then take what it has above them.
+        for number in 1...20 { for _ in 0..<64 { _ = table.link(client(number), paths: 1) } }
+        #expect(table.places.clientCount == 768)
+        let counts = (0...20).map { table.places.links(of: client($0)).count }
+        #expect(counts.max()! - counts.min()! <= 1)
+    }
+
+    @Test("s12: hundreds of users of one address have a link each while nobody else wants the places")
+    func s12_manyUsersOfOneAddress() {
+        var table = Table(capacity: 8_192)
+        for _ in 0..<3_000 { check(table.link(client(0), paths: 2) != nil) }
+        #expect(table.gone.isEmpty)
+    }
+
+    @Test("s12: where every address has one link, the one that has been idle for longest gives way")
+    func s12_oneEach() {
+        var table = Table(capacity: 64)
+        var links: [Int] = []
+        for number in 0..<48 {
+            table.wait(1)
+            links.append(table.link(client(number), paths: number % 2) ?? 0)
+        }
+        table.wait(1_000)
+        check(table.link(client(100)) == nil)
+        table.wait(1_000)
+        table.states[links[0]]!.quietSince = table.now
+        check(table.link(client(100)) != nil)
+        #expect(table.gone == [links[2]])
+        // Those with a path stay, whoever comes.
+        for number in 200..<400 {
+            table.wait(100)
+            _ = table.link(client(number))
+        }
+        #expect(links.enumerated().allSatisfy { $0.offset % 2 == 0 || table.isThere($0.element) })
+    }
+
+    @Test("s12: a quarter is left to nodes, another to clients, and the own links find a place")
+    func s12_quarters() {
+        var table = Table(capacity: 400)
+        for number in 0..<1_000 { _ = table.link(client(number), paths: 1) }
+        #expect(table.places.count == 300)
+        for number in 0..<1_000 { _ = table.link(.node(node(number)), paths: 1) }
+        #expect(table.places.count == 400 && table.places.clientCount == 300)
+        for number in 0..<200 { check(table.own(node(2_000 + number)) != nil) }
+        #expect(table.places.count == 400 && table.places.clientCount == 100)
+
+        var other = Table(capacity: 400)
+        for number in 0..<1_000 { _ = other.link(.node(node(number)), paths: 1) }
+        #expect(other.places.count == 300)
+        for number in 0..<100 { check(other.link(client(number)) != nil) }
+    }
+
+    @Test("s12: a node has two links, the newest among them, and two half-open ones") func s12_linksOfANode() {
+        var table = Table(capacity: 64)
+        var last = 0
+        for _ in 0..<10 {
+            last = table.link(.node(node(1)), isUp: false)!
+            #expect(table.places.links(of: .node(node(1))).count <= 2)
+        }
+        #expect(table.isThere(last))
+        var up: [Int] = []
+        for number in 0..<6 {
+            let link = table.link(.node(node(2)), paths: number == 0 ? 1 : 0, isUp: false)!
+            table.states[link]!.isUp = true
+            table.wait(1)
+            let states = table.states
+            if let surplus = table.places.surplus(of: .node(node(2)), state: { states[$0]! }) { table.drop(surplus) }
+            up.append(link)
+        }
+        // The one that carries a path was kept before those that carry none.
+        #expect(table.places.links(of: .node(node(2))) == [up[0], up[5]])
+    }
+
+    @Test("s12: counts hold whatever happens", arguments: 1...20 as ClosedRange<UInt64>)
+    func s12_countsHold(seed: UInt64) {
+        var random = Mixed(seed: seed)
+        var table = Table(capacity: 40)
+        for _ in 0..<2_000 {
+            let number = Int(random.next() % 12)
+            switch random.next() % 8 {
+            case 0: if let link = table.states.keys.sorted().first { table.drop(link) }
+            case 1:
+                let links = table.states.keys.sorted()
+                guard !links.isEmpty else { continue }
+                let link = links[Int(random.next() % UInt64(links.count))]
+                table.states[link]!.paths = Int(random.next() % 2)
+                table.places.move(link, to: AddressShare(IPAddress(v4: UInt32(number))))
+            case 2: _ = table.own(node(number))
+            case 3, 4: _ = table.link(.node(node(number)), paths: Int(random.next() % 2), isUp: random.next() % 2 == 0)
+            default: _ = table.link(client(number), paths: Int(random.next() % 2))
+            }
+            table.wait(Int64(random.next() % 400))
+            #expect(table.places.count == table.states.count && table.places.count <= 40)
+            let clients = table.states.keys.count {
+                if case .client = table.places.source(of: $0) { true } else { false }
+            }
+            #expect(table.places.clientCount == clients && clients <= 30, "seed \(seed)")
+        }
+    }
+
+    @Test(
+        "s12: half-open links of a flood give way to each other before they do to a newcomer's",
+        arguments: [1, 20, 1_000])
+    func s12_halfOpen(addresses: Int) {
+        var links = HalfOpenLinks<Int, Int>()
+        var now = Instant(nanoseconds: 1_000_000_000)
+        for number in 0..<5_000 {
+            _ = links.insert(number, of: number % addresses, now: now)
+            now = now + .microseconds(50)
+        }
+        check(links.insert(-1, of: -1, now: now) != -1)
+        // A round trip of 200 ms and 4,000 more.
+        for number in 5_000..<9_000 {
+            check(links.insert(number, of: number % addresses, now: now) != -1)
+            now = now + .microseconds(50)
+        }
+        #expect(links.count <= 1_024)
+    }
+}

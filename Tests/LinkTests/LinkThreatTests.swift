@@ -1,0 +1,274 @@
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Link
+
+/// What strangers can cost a responder, on a clock that only the test moves.
+@Suite struct LinkThreatTests {
+    // MARK: Cookies
+
+    /// One that links while a flood lasts.
+    private final class Honest {
+        var initiator: LinkInitiator
+        let source: Endpoint
+        var isServed = false
+
+        init(_ initiator: consuming LinkInitiator, _ source: Endpoint) {
+            self.initiator = initiator
+            self.source = source
+        }
+    }
+
+    /// How many of 30 clients and of 30 nodes get an answer within a second of a flood of initiations from forged addresses.
+    private func served(
+        flood perSecond: Int, known: Bool = true, from forged: (Int, [Endpoint]) -> Endpoint
+    ) throws -> (clients: Int, nodes: Int) {
+        var parties = Handshakes()
+        var attacker = parties.initiator(index: 9_999)
+        var spoofed = [parties.initiation(&attacker)]
+        attacker = parties.initiator(isNode: true, index: 9_999)
+        spoofed.append(parties.initiation(&attacker))
+        var honest: [Honest] = []
+        // Begins each honest handshake at its own time, all over the first 300 ms.
+        func source(_ number: Int) -> Endpoint {
+            Endpoint(address: IPAddress(v4: 0x0b00_0007 + UInt32(number) * 0x0101_0203), port: 1_090)
+        }
+        let nodes = (30..<60).map(source)
+        if known { parties.known = Set(nodes) }
+        for step in 0..<120 {
+            for number in 0..<perSecond / 100 {
+                let from = forged(step * (perSecond / 100) + number, nodes)
+                _ = parties.meet(spoofed[number & 1], from: from)
+            }
+            if step >= 20, step < 50 {
+                let number = step - 20
+                honest.append(Honest(parties.initiator(index: 1_000), source(number)))
+                let peer = LinkIdentity(SigningKey())
+                honest.append(Honest(parties.initiator(isNode: true, by: peer, index: 1_001), source(30 + number)))
+            }
+            for each in honest {
+                // A cookie is followed by the next initiation at once.
+                for _ in 0..<2 where !each.isServed && parties.now >= each.initiator.nextDeadline {
+                    switch parties.meet(parties.initiation(&each.initiator), from: each.source) {
+                    case .accepted: each.isServed = true
+                    case .cookie(let cookie): _ = each.initiator.receive(cookie.rawSpan, now: parties.now)
+                    case .dropped: break
+                    }
+                }
+            }
+            parties.now = parties.now + .milliseconds(10)
+        }
+        let good = honest.filter(\.isServed)
+        let served = good.count { nodes.contains($0.source) }
+        return (good.count - served, served)
+    }
+
+    @Test("s16: forged initiations from everywhere use up nobody's cookies", arguments: [4_000, 20_000])
+    func s16_forgedInitiationsFromEverywhere(perSecond: Int) throws {
+        var random = Mixed(seed: 16)
+        let result = try served(flood: perSecond, known: false) { _, _ in
+            Endpoint(address: IPAddress(v4: UInt32(truncatingIfNeeded: random.next())), port: 9)
+        }
+        #expect(result.clients >= 27 && result.nodes >= 27)
+    }
+
+    @Test("s16: forged initiations from the addresses of nodes shut out neither clients nor nodes")
+    func s16_forgedInitiationsFromNodes() throws {
+        let result = try served(flood: 4_000) { number, nodes in nodes[number % nodes.count] }
+        #expect(result.clients >= 27 && result.nodes >= 27)
+    }
+
+    @Test("s16: a node whose prefix is flooded links without a cookie, as its descriptor names its address")
+    func s16_nodesOfAFloodedPrefix() throws {
+        var parties = Handshakes { $0.cookiesPerPrefix = 5 }
+        var attacker = parties.initiator()
+        let spoofed = parties.initiation(&attacker)
+        for port in UInt16(1)...300 {
+            _ = parties.meet(spoofed, from: Endpoint(address: parties.source.address, port: port))
+        }
+        var node = parties.initiator(isNode: true)
+        check(parties.meet(parties.initiation(&node)) == .dropped(.cookieLimit))
+        parties.known = [parties.source]
+        parties.now = parties.now + .milliseconds(300)
+        guard case .accepted = parties.meet(parties.initiation(&node)) else { return check(Bool(false)) }
+        // What comes from there without a cookie stays within a rate of its own: 4 at once, of which one is used.
+        var tries = 0
+        for _ in 0..<20 {
+            node = parties.initiator(isNode: true)
+            parties.now = parties.now + .milliseconds(1)
+            if case .accepted = parties.meet(parties.initiation(&node)) { tries += 1 }
+        }
+        check(tries == 3)
+    }
+
+    // MARK: The memory of initiations
+
+    @Test(
+        "s18: a full memory of initiations shuts nobody out, and nothing in it works twice",
+        arguments: [1, 20, 1_000])
+    func s18_fullMemoryOfInitiations(addresses: Int) throws {
+        var parties = Handshakes {
+            $0.clientInitiations = 40
+            $0.initiationsPerSource = 1_000_000
+            $0.sourceBurst = 1_000_000
+            $0.cookiesPerPrefix = 1_000_000
+        }
+        struct Taken {
+            let datagram: [UInt8]
+            let source: Endpoint
+        }
+        var taken: [Taken] = []
+        var refused = 0
+        for number in 0..<200 {
+            let address = IPAddress(v4: 0x0b00_0000 + UInt32(number % addresses))
+            let source = Endpoint(address: address, port: UInt16(number))
+            var initiator = parties.initiator()
+            guard case .cookie(let cookie) = parties.meet(parties.initiation(&initiator), from: source),
+                case .cookie = initiator.receive(cookie.rawSpan, now: parties.now)
+            else { return check(Bool(false)) }
+            let datagram = parties.initiation(&initiator)
+            if case .accepted = parties.meet(datagram, from: source) {
+                taken.append(Taken(datagram: datagram, source: source))
+            } else {
+                refused += 1
+            }
+            parties.now = parties.now + .milliseconds(5)
+            // Whether it is still remembered or its cookie is void: no initiation makes a second link.
+            for each in taken.suffix(90) {
+                switch parties.meet(each.datagram, from: each.source) {
+                case .accepted: Issue.record("an initiation worked twice")
+                case .cookie, .dropped: break
+                }
+            }
+        }
+        #expect(refused == 0)
+    }
+
+    @Test("s18: replays find no gap, whenever secrets change", arguments: 1...20 as ClosedRange<UInt64>)
+    func s18_replaysFindNoGap(seed: UInt64) {
+        var random = Mixed(seed: seed)
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        var jar = CookieJar(now: now)
+        var cache = InitiationCache(capacity: 8)
+        struct Taken {
+            let key: Bytes32
+            let initiation: [UInt8]
+        }
+        let source = Endpoint(address: IPAddress(v4: 1), port: 1)
+        var taken: [Taken] = []
+        for number in 0..<400 {
+            if random.next() % 4 == 0 { now = now + .seconds(Int64(random.next() % 300)) }
+            // A cookie that was given out before the next secret, or two, began.
+            let cookie = jar.cookie(for: source)
+            for _ in 0..<random.next() % 3 { jar.rotate(at: now) }
+            now = now + .milliseconds(10)
+            jar.advance(to: now)
+            cache.advance(toRotation: jar.rotation)
+            let body = [UInt8](repeating: UInt8(number & 0xff), count: 31) + [UInt8(number >> 8)]
+            let initiation = body + Blake2b.mac16(key: cookie.rawSpan, body.rawSpan)
+            if jar.verify(initiation.rawSpan, from: source) {
+                let key = Blake2b.digest(initiation.rawSpan)
+                if !cache.hasRoom {
+                    jar.rotate(at: now)
+                    cache.advance(toRotation: jar.rotation)
+                }
+                cache.insert(key)
+                taken.append(Taken(key: key, initiation: initiation))
+            }
+            for each in taken where jar.verify(each.initiation.rawSpan, from: source) {
+                #expect(cache.contains(each.key))
+            }
+            #expect(cache.count <= 16)
+        }
+    }
+
+    // MARK: Clocks
+
+    /// A wall clock in nanoseconds since 1970.
+    private static let midday: UInt64 = 1_700_000_000_000_000_000
+    private static let second: UInt64 = 1_000_000_000
+
+    @Test(
+        "s27: a node whose clock was ahead links as soon as it is right",
+        arguments: [3_600, 80_000, 90_000, 100_000_000])
+    func s27_aClockThatWasAhead(ahead: UInt64) {
+        var parties = Handshakes()
+        var initiator = parties.initiator(isNode: true)
+        let wrong = parties.wallClock + ahead * Self.second
+        guard case .send(let early) = initiator.poll(now: parties.now, wallClock: wrong) else {
+            return check(Bool(false))
+        }
+        let met = parties.meet(early)
+        if ahead > 86_400 {
+            check(met == .dropped(.staleTimestamp))
+        } else {
+            guard case .accepted = met else { return check(Bool(false)) }
+        }
+        // The process goes on: its timestamps never go back, and are begun anew when nobody would take them.
+        parties.now = parties.now + .seconds(5)
+        var next = parties.initiator(isNode: true)
+        guard case .accepted = parties.meet(parties.initiation(&next)) else { return check(Bool(false)) }
+    }
+
+    @Test(
+        "s27: a node that was started anew with the right clock is never shut out by its former clock",
+        arguments: [3_600, 80_000])
+    func s27_neverShutOut(ahead: UInt64) {
+        var memory = TimestampMemory()
+        let wrong = Self.midday + ahead * Self.second
+        check(memory.accept(wrong, wallClock: Self.midday))
+        for minute in UInt64(1)...2_000 {
+            let now = Self.midday + minute * 60 * Self.second
+            // Its clock and ours may be apart by some minutes.
+            check(memory.accept(now - 300 * Self.second + 7, wallClock: now))
+            check(!memory.accept(wrong, wallClock: now))
+        }
+    }
+
+    @Test("s27: however clocks go, no timestamp is accepted twice", arguments: 1...20 as ClosedRange<UInt64>)
+    func s27_noTimestampTwice(seed: UInt64) {
+        var random = Mixed(seed: seed)
+        var memory = TimestampMemory()
+        var now = Self.midday
+        var accepted: Set<UInt64> = []
+        var offered: [UInt64] = [0, 1, .max]
+        for _ in 0..<3_000 {
+            switch random.next() % 8 {
+            case 0: now += random.next() % (7_200 * Self.second)
+            case 1: now -= random.next() % (60 * Self.second)
+            case 2: offered.append(now + random.next() % (172_800 * Self.second))
+            default: offered.append(now + random.next() % (1_000 * Self.second))
+            }
+            let stamp = offered[Int(random.next() % UInt64(offered.count))]
+            if memory.accept(stamp, wallClock: now) {
+                #expect(accepted.insert(stamp).inserted, "seed \(seed)")
+                #expect(stamp <= now || stamp - now <= 86_400 * Self.second)
+            }
+        }
+        #expect(accepted.count > 100)
+    }
+
+    @Test("s27: timestamps that are ahead are remembered in bounded number") func s27_boundedAhead() {
+        var memory = TimestampMemory()
+        let stamps = (UInt64(1)...200).map { Self.midday + 3_600 * Self.second + $0 }
+        let accepted = stamps.filter { memory.accept($0, wallClock: Self.midday) }
+        #expect(accepted.count == 64)
+        check(memory.accept(Self.midday, wallClock: Self.midday))
+    }
+}
+
+/// SplitMix64.
+struct Mixed: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
+        return z ^ z >> 31
+    }
+}
