@@ -8,20 +8,23 @@ import Wire
 struct Realm {
     let rules: LedgerRules
 
-    init(authorities: UInt64 = 4, threshold: Int = 3, blockSeconds: UInt64 = 2, slotSeconds: UInt64 = 1) {
+    init(
+        authorities: UInt64 = 4, threshold: Int = 3, blockSeconds: UInt64 = 2, slotSeconds: UInt64 = 1,
+        extraBalances: [(Account, UInt64)] = []
+    ) {
         rules = LedgerRules(
             authorities: (0..<authorities).map {
                 .init(key: key(2000 + $0).publicKey, node: NodeID(key(3000 + $0).publicKey))
-            }, threshold: threshold, blockSeconds: blockSeconds, slotSeconds: slotSeconds, genesis: Self.genesis())!
+            }, threshold: threshold, blockSeconds: blockSeconds, slotSeconds: slotSeconds, genesis: Self.genesis(extraBalances))!
     }
 
     /// The town's accounts, and small numbers for its rules.
-    static func genesis() -> RegistryState {
+    static func genesis(_ extraBalances: [(Account, UInt64)] = []) -> RegistryState {
         var parameters = RegistryParameters(treasury: Town.treasury)
         parameters.rewardInterval = 60
         return RegistryState(
             network: networkID, parameters: parameters, time: start, pool: 40_000_000 * sesh,
-            balances: Dictionary(uniqueKeysWithValues: Town.ids.map { ($0, 100_000 * sesh) }))!
+            balances: Dictionary(uniqueKeysWithValues: Town.ids.map { ($0, 100_000 * sesh) } + extraBalances))!
     }
 
     /// `block` with the signatures of these authorities.

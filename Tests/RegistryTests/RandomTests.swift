@@ -7,7 +7,10 @@ import Wire
 @Suite struct RandomTests {
     @Test func aHundredThousandOperationsKeepEveryUnit() throws {
         var random = Seeded(20_260_721)
-        var town = Town { $0.maximumNodes = 40 }
+        var town = Town {
+            $0.maximumNodes = 40
+            $0.operationFee = sesh / 100
+        }
         var kinds: [UInt8: Int] = [:]
         var refusals: Set<String> = []
         var greatest = 0

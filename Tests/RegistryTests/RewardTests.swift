@@ -129,7 +129,9 @@ import Wire
             #expect(paid[...] == rewards[Int(day) * 14..<Int(day) * 14 + 14])
         }
         let toPool = UInt64(12_345_678_912_345) * 9 / 10
-        #expect(genesis[1] + toPool - state.pool == rewards.suffix(14).reduce(0, +))
+        let operations = state.accounts.values.reduce(0) { $0 + $1.nonce }
+        let fees = operations * parameters.operationFee
+        #expect(genesis[1] + toPool + fees - state.pool == rewards.suffix(14).reduce(0, +))
         let expected = try file("state")
         #expect(state.encoded() == expected)
         let digest = try file.bytes32("state digest")

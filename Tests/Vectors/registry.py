@@ -50,6 +50,8 @@ NEWCOMER = Key("newcomer")
 TRANSFERS = {50: 3 * SESH + 1, 51: 5}
 # Of how many operators a node keeps a report; less than there are, so that old ones go.
 REPORTS = 2
+# What an operation of an account costs.
+OPERATION_FEE = SESH // 100
 NOBODY = bytes(32)
 
 
@@ -65,7 +67,7 @@ def parameters():
         struct.pack("<QBHQHIIIHIHH", FULL, 10, 2_500, 0, 2_500, month, 15 * DAY, month, 1_400, DAY, 365, 9_000)
         + TREASURY.public
         + struct.pack("<IIIIIBBHHI", 7_200, 2_880, DAY, 48 * 3600, 7_200, 10, 7, 60, 10_000, 1_000)
-        + struct.pack("<QIB", SESH, 100_000, REPORTS))
+        + struct.pack("<QIBQ", SESH, 100_000, REPORTS, OPERATION_FEE))
 
 
 def operation(kind, key, nonce, body):
@@ -229,7 +231,11 @@ def vectors(v):
     newcomer = 0
 
     def next_nonce(account):
+        """The nonce of an account's next operation, whose fee goes from the account to the pool."""
+        nonlocal pool
         nonces[account] += 1
+        balances[account] -= OPERATION_FEE
+        pool += OPERATION_FEE
         return nonces[account] - 1
 
     for day in range(366):
@@ -272,7 +278,6 @@ def vectors(v):
                 if len(reports[i]) > REPORTS:
                     del reports[i][min(reports[i], key=lambda o: (reports[i][o][0], ACCOUNTS[o].public))]
         if day > 0:
-            done.append(operation(7, ACCOUNTS[13], next_nonce(13), b""))
             each = floor(Fraction(floor(Fraction(pool) * Fraction(14, 100) / 365), len(active)))
             for i in active:
                 _, _, fee, parts = joined[i]
@@ -282,6 +287,8 @@ def vectors(v):
                 for account, amount in shares.items():
                     rewards[account] += amount
                 pool -= each
+            # Its own fee comes after what it pays out.
+            done.append(operation(7, ACCOUNTS[13], next_nonce(13), b""))
         applied = len(done)
         v[f"day.{day:03}"] = b"".join(struct.pack("<H", len(x)) + x for x in done)
         pools.append(pool)
