@@ -30,9 +30,6 @@ final class LedgerWorker: @unchecked Sendable {
         case grew(RegistryState, [Snapshot], problem: String?, waiting: Int)
     }
 
-    /// The longest answer with blocks, in bytes and in blocks.
-    private static let answerLimit = (bytes: 1 << 20, blocks: 500)
-
     private var node: LedgerNode
     private let store: LedgerStore?
     private var hasFailed = false
@@ -136,12 +133,6 @@ final class LedgerWorker: @unchecked Sendable {
     ) throws -> [UInt8]? {
         let span = body.rawSpan
         switch message {
-        case .getBlocks:
-            var reader = ByteReader(span)
-            guard let height = try? reader.u64(), reader.remaining == 0 else { return nil }
-            let blocks = try store?.blocks(
-                above: height, limit: Self.answerLimit.blocks, byteLimit: Self.answerLimit.bytes)
-            return FinalBlock.encodeList(blocks ?? [])
         case .submit:
             guard let operation = try? RegistryOperation(decoding: span) else { return nil }
             return node.received(operation, now: now)?.encoded()
