@@ -81,7 +81,7 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .getSignatures: 660_000
         case .getSnapshotID: 72
         case .getDescriptor: 65_535
-        case .getBlocks: 1 << 20
+        case .getBlocks: 256 << 10
         case .announce, .final: 0
         case .submit: 73
         case .prepare: 202_400

@@ -15,7 +15,8 @@ struct Realm {
         rules = LedgerRules(
             authorities: (0..<authorities).map {
                 .init(key: key(2000 + $0).publicKey, node: NodeID(key(3000 + $0).publicKey))
-            }, threshold: threshold, blockSeconds: blockSeconds, slotSeconds: slotSeconds, genesis: Self.genesis(extraBalances))!
+            }, threshold: threshold, blockSeconds: blockSeconds, slotSeconds: slotSeconds,
+            genesis: Self.genesis(extraBalances))!
     }
 
     /// The town's accounts, and small numbers for its rules.

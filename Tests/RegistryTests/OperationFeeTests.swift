@@ -8,7 +8,9 @@ import Wire
     private let fee = sesh / 100
     private let n0 = Town.nodeIDs[0]
 
-    private func town(balance: UInt64 = 100_000 * sesh) -> Town { Town(balance: balance) { $0.operationFee = sesh / 100 } }
+    private func town(balance: UInt64 = 100_000 * sesh) -> Town {
+        Town(balance: balance) { $0.operationFee = sesh / 100 }
+    }
 
     @Test("s15: an operation of an account costs its fee, which the pool gets")
     func operationsCost() {

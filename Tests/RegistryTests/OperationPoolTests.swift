@@ -86,7 +86,8 @@ import Wire
         }
     }
 
-    @Test("s15: transfers of any number of accounts keep no verdict and no stake out", arguments: [16, 1_000] as [UInt64])
+    @Test(
+        "s15: transfers of any number of accounts keep no verdict and no stake out", arguments: [16, 1_000] as [UInt64])
     func verdictsAndStakesFindRoom(_ flooders: UInt64) throws {
         var town = try Flooded(flooders: flooders)
         let state = town.chain.state

@@ -64,7 +64,8 @@ public struct OperationPool: Sendable {
             used = (used.places + 1, used.bytes + entry.size)
             ranks[index] = 1
         }
-        return (0...2).flatMap { rank in operations.indices.filter { ranks[$0] == rank } }.map { operations[$0].operation }
+        let order = (0...2).flatMap { rank in operations.indices.filter { ranks[$0] == rank } }
+        return order.map { operations[$0].operation }
     }
 
     /// What tells operations apart.

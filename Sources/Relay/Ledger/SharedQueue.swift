@@ -39,7 +39,9 @@ struct SharedQueue<Request> {
     }
 
     /// Takes the oldest request for which `condition` holds.
-    mutating func take(where condition: (Asker, Request) -> Bool = { _, _ in true }) -> (asker: Asker, request: Request)? {
+    mutating func take(where condition: (Asker, Request) -> Bool = { _, _ in true }) -> (
+        asker: Asker, request: Request
+    )? {
         guard let index = entries.firstIndex(where: { condition($0.asker, $0.request) }) else { return nil }
         let entry = entries.remove(at: index)
         shares.release(entry.asker)

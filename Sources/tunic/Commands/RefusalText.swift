@@ -9,7 +9,8 @@ enum RefusalText {
         case "operationFeeUnpaid": "the free balance does not cover the fee of the operation: 'tunic stake show'"
         case "replayed", "outOfTurn": "another operation of this account came in between: try again"
         case "zeroAmount": "name an amount above 0"
-        case "overspent": "the free balance is too small for the amount and the fee of the operation: 'tunic stake show'"
+        case "overspent":
+            "the free balance is too small for the amount and the fee of the operation: 'tunic stake show'"
         case "wrongReceiver": "a transfer goes to another account"
         case "transferUnder":
             "the sender keeps the least that an account holds, and a new account gets it: 1 SESH by default"
