@@ -143,6 +143,11 @@ public struct AccountReport: Codable, Sendable, Equatable {
     /// Its locked stakes.
     public var locked: [Locked]
 
+    enum CodingKeys: String, CodingKey {
+        case account, network, height, balance, rewards, nonce, stakes, locked
+        case operationFee = "operation_fee"
+    }
+
     /// What `account` holds.
     public init(
         account: String, network: String, height: UInt64, balance: UInt64, rewards: UInt64, nonce: UInt64,

@@ -54,6 +54,7 @@ final class World {
         parameters.fullStake = 1_000
         parameters.creditAtStart = 600
         parameters.creditToDecommission = 60
+        parameters.operationFee = 0
         change(&parameters)
         var balances: [Account: UInt64] = [:]
         for number in 0..<count { balances[Account(key(10_000 + number).publicKey)] = 2_000_000 }
