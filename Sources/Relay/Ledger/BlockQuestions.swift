@@ -19,7 +19,7 @@ struct BlockQuestions {
     /// The most answers at once to one asker.
     static let limitPerAsker = 2
     /// The most questions that wait.
-    static let waitingLimit = 64
+    static let waitingLimit = 256
     /// The most questions of one asker that wait.
     static let waitingLimitPerAsker = 8
     /// How long the other end may take to read an answer; its question has no longer either.
