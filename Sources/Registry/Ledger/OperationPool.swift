@@ -45,7 +45,7 @@ public struct OperationPool: Sendable {
     /// A quarter of the next block is each share's, and what one share does not use goes to the others. Verdicts within
     /// their quarter come first, then all else that the block has room for, then the rest; each part in the order of arrival.
     public var waiting: [RegistryOperation] {
-        let places = Int(base?.parameters.operationsPerBlock ?? 0)
+        let places = Int(clamping: base?.parameters.operationsPerBlock ?? 0)
         let count = OperationShare.allCases.count
         var ranks = [Int](repeating: 2, count: operations.count)
         var used = (places: 0, bytes: 0)
