@@ -136,15 +136,22 @@ public struct AccountReport: Codable, Sendable, Equatable {
     public var rewards: UInt64
     /// How many operations of the account were applied.
     public var nonce: UInt64
+    /// What an operation of the account costs, in atomic units.
+    public var operationFee: UInt64
     /// Its parts in nodes.
     public var stakes: [Stake]
     /// Its locked stakes.
     public var locked: [Locked]
 
+    enum CodingKeys: String, CodingKey {
+        case account, network, height, balance, rewards, nonce, stakes, locked
+        case operationFee = "operation_fee"
+    }
+
     /// What `account` holds.
     public init(
         account: String, network: String, height: UInt64, balance: UInt64, rewards: UInt64, nonce: UInt64,
-        stakes: [Stake], locked: [Locked]
+        operationFee: UInt64, stakes: [Stake], locked: [Locked]
     ) {
         self.account = account
         self.network = network
@@ -152,6 +159,7 @@ public struct AccountReport: Codable, Sendable, Equatable {
         self.balance = balance
         self.rewards = rewards
         self.nonce = nonce
+        self.operationFee = operationFee
         self.stakes = stakes
         self.locked = locked
     }

@@ -62,6 +62,8 @@ public struct RegistryParameters: Hashable, Sendable {
     public var maximumAccounts: UInt32 = 100_000
     /// Of how many operators a node keeps a report.
     public var reportsPerNode: UInt8 = 10
+    /// What an operation of an account costs, in units; the pool gets it.
+    public var operationFee: UInt64 = 10_000_000
 
     /// The Session Network's numbers, with `treasury` for what the pool does not get of the fees.
     public init(treasury: Account) { self.treasury = treasury }
@@ -111,6 +113,7 @@ public struct RegistryParameters: Hashable, Sendable {
         writer.u64(accountMinimum)
         writer.u32(maximumAccounts)
         writer.u8(reportsPerNode)
+        writer.u64(operationFee)
     }
 
     /// Reads parameters; throws `outOfRange` for such as are not valid.
@@ -141,6 +144,7 @@ public struct RegistryParameters: Hashable, Sendable {
         accountMinimum = try reader.u64()
         maximumAccounts = try reader.u32()
         reportsPerNode = try reader.u8()
+        operationFee = try reader.u64()
         guard areValid else { throw .outOfRange }
     }
 }

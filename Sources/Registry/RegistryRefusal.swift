@@ -19,11 +19,13 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case replayed(expected: UInt64)
     /// Operations of the account are missing before this one; `expected` is next.
     case outOfTurn(expected: UInt64)
+    /// The account cannot pay what the operation costs, which is `fee`.
+    case operationFeeUnpaid(fee: UInt64)
     /// The signature is not the account's.
     case wrongSigner
     /// The amount is zero.
     case zeroAmount
-    /// The account's free balance is only `available`.
+    /// The account's free balance is only `available` beside the fee of the operation.
     case overspent(available: UInt64)
     /// A transfer leads back to the account that it comes from, or to no account at all.
     case wrongReceiver

@@ -67,6 +67,26 @@ extension RegistryState {
         guard let holding = accounts[operation.account] else { throw .unknownAccount }
         guard operation.nonce >= holding.nonce else { throw .replayed(expected: holding.nonce) }
         guard operation.nonce == holding.nonce, holding.nonce < .max else { throw .outOfTurn(expected: holding.nonce) }
+        let fee = fee(of: operation)
+        guard fee <= holding.balance + gain(by: operation) else { throw .operationFeeUnpaid(fee: fee) }
+    }
+
+    /// What `operation` costs its account.
+    ///
+    /// Leaving costs nothing: a node leaves once, and an account whose whole balance is staked must be able to ask for it.
+    private func fee(of operation: RegistryOperation) -> UInt64 {
+        if operation.account == RegistryOperation.nobody { return 0 }
+        if case .leave = operation.action { return 0 }
+        return parameters.operationFee
+    }
+
+    /// What `operation` brings to its account's free balance, so that the fee can be taken from it.
+    private func gain(by operation: RegistryOperation) -> UInt64 {
+        switch operation.action {
+        case .claim: claimable(by: operation.account)
+        case .cancel(let node): nodes[node]?.contribution(of: operation.account) ?? 0
+        case .register, .contribute, .setFee, .leave, .judge, .distribute, .pay, .transfer, .report: 0
+        }
     }
 
     private mutating func perform(_ operation: RegistryOperation) throws(RegistryRefusal) {
@@ -86,15 +106,24 @@ extension RegistryState {
         case .report(let reporter, let height, let measured, _):
             try report(measured, by: reporter, height: height)
         }
+        let fee = fee(of: operation)
+        accounts[account]?.balance -= fee
+        pool += fee
         accounts[account]?.nonce += 1
         operationsInBlock += 1
     }
 
-    /// Throws unless `account` has `amount` free, which is not zero.
+    /// Throws unless `account` has `amount`, which is not zero, beside the fee of an operation.
     func checkFunds(_ amount: UInt64, of account: Account) throws(RegistryRefusal) {
         guard amount > 0 else { throw .zeroAmount }
-        let available = accounts[account]?.balance ?? 0
+        let available = spendable(by: account)
         guard amount <= available else { throw .overspent(available: available) }
+    }
+
+    /// The free balance of `account` less the fee of an operation.
+    func spendable(by account: Account) -> UInt64 {
+        let balance = accounts[account]?.balance ?? 0
+        return balance - min(balance, parameters.operationFee)
     }
 
     /// The node `id`, which is open or has its full stake as `isOpen` says.

@@ -35,19 +35,23 @@ extension RegistryState {
 
     /// Moves rewards, and for the treasury the fees, to the free balance.
     mutating func claim(by account: Account) throws(RegistryRefusal) {
-        let isTreasury = account == parameters.treasury
-        let amount = (accounts[account]?.rewards ?? 0) + (isTreasury ? fees : 0)
+        let amount = claimable(by: account)
         guard amount > 0 else { throw .nothingToClaim }
         accounts[account]?.rewards = 0
-        if isTreasury { fees = 0 }
+        if account == parameters.treasury { fees = 0 }
         credit(amount, to: account)
+    }
+
+    /// What `account` can claim: its rewards, and the treasury the fees as well.
+    func claimable(by account: Account) -> UInt64 {
+        (accounts[account]?.rewards ?? 0) + (account == parameters.treasury ? fees : 0)
     }
 
     /// Moves an amount to `receiver`, which is made where it is not there; the sender keeps the least that an account holds.
     mutating func transfer(_ amount: UInt64, to receiver: Account, by account: Account) throws(RegistryRefusal) {
         guard amount > 0 else { throw .zeroAmount }
-        let balance = accounts[account]?.balance ?? 0
-        let available = balance - min(balance, parameters.accountMinimum)
+        let spendable = spendable(by: account)
+        let available = spendable - min(spendable, parameters.accountMinimum)
         guard amount <= available else { throw .overspent(available: available) }
         guard receiver != account, receiver != RegistryOperation.nobody else { throw .wrongReceiver }
         if accounts[receiver] == nil {

@@ -18,7 +18,7 @@ public final class LedgerStore {
     /// The name of the file in the data folder.
     public static let fileName = "ledger.sqlite"
 
-    private let database: Database
+    fileprivate let database: Database
 
     /// Opens the file in the data folder at `folder`, which a `Store` or `DataFolder` must hold the lock of.
     ///
@@ -98,21 +98,7 @@ public final class LedgerStore {
 
     /// The encoded blocks above `height`, ascending and without a gap, as many as fit in `byteLimit` and `limit`.
     public func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]] {
-        guard height < UInt64(Int64.max) else { return [] }
-        var list: [[UInt8]] = []
-        var size = 0
-        var isFull = false
-        try database.run(
-            "SELECT bytes FROM blocks WHERE height > ? ORDER BY height LIMIT ?",
-            [.integer(Int64(height)), .integer(Int64(limit))]
-        ) { row in
-            guard !isFull else { return }
-            let bytes = row.blob(0)
-            size += bytes.count + 4
-            isFull = size > byteLimit
-            if !isFull { list.append(bytes) }
-        }
-        return list
+        try database.blocks(above: height, limit: limit, byteLimit: byteLimit)
     }
 
     /// The state that was kept last, with its height.
@@ -131,4 +117,42 @@ public final class LedgerStore {
 
     /// Keeps an authority's vote in place of the one before.
     public func setVote(_ bytes: [UInt8]) throws(StoreError) { try set("vote", bytes) }
+}
+
+/// The blocks of a ledger's file, read on another thread than that which writes them.
+///
+/// `@unchecked Sendable`: it has a connection of its own, and its owner begins the next call only when the last has returned.
+public final class LedgerReader: @unchecked Sendable {
+    private let database: Database
+
+    /// Opens the file of `store` once more, to read.
+    public init(beside store: LedgerStore) throws(StoreError) {
+        database = try Database(path: store.database.path)
+        try database.execute("PRAGMA query_only = 1; PRAGMA trusted_schema = OFF")
+    }
+
+    /// The encoded blocks above `height`, ascending and without a gap, as many as fit in `byteLimit` and `limit`.
+    public func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]] {
+        try database.blocks(above: height, limit: limit, byteLimit: byteLimit)
+    }
+}
+
+extension Database {
+    fileprivate func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]] {
+        guard height < UInt64(Int64.max) else { return [] }
+        var list: [[UInt8]] = []
+        var size = 0
+        var isFull = false
+        try run(
+            "SELECT bytes FROM blocks WHERE height > ? ORDER BY height LIMIT ?",
+            [.integer(Int64(height)), .integer(Int64(limit))]
+        ) { row in
+            guard !isFull else { return }
+            let bytes = row.blob(0)
+            size += bytes.count + 4
+            isFull = size > byteLimit
+            if !isFull { list.append(bytes) }
+        }
+        return list
+    }
 }

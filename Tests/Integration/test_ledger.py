@@ -16,6 +16,8 @@ import unittest
 from devnet import Devnet, ask, binary, is_running, wait_until
 
 SESH = 10**9
+# What an operation of an account costs.
+FEE = SESH // 100
 
 
 def tunic(*arguments, timeout=60):
@@ -79,6 +81,7 @@ class LedgerTest(unittest.TestCase):
     def done(self, what, wallet, *arguments):
         status, out, err = self.stake(what, wallet, *arguments)
         self.assertEqual(status, 0, f"{what}: {err}")
+        self.assertEqual("for a fee of 0.01 SESH" in out, what != "leave", out)
 
     def refused(self, rule, what, wallet, *arguments):
         """What the rule forbids is refused by its name, and nothing but time changes."""
@@ -147,7 +150,9 @@ class LedgerTest(unittest.TestCase):
         status, id, err = tunic("network", "key", "--data", folder)
         self.assertEqual(status, 0, err)
         operator = self.wallet("operator", 6_260)
-        friends = [self.wallet(f"friend-{i}", 6_260) for i in range(3)]
+        # The last one has what it stakes and the fee for it, and nothing beside.
+        funds = {f"friend-{i}": amount for i, amount in enumerate(("6260", "6260", "6250.01"))}
+        friends = [self.wallet(name, amount) for name, amount in funds.items()]
         type(self).wallets = (operator, *friends)
         port = free_port()
         self.relay(folder, f"127.0.0.1:{port}")
@@ -175,6 +180,9 @@ class LedgerTest(unittest.TestCase):
                     lambda friend: self.stake("contribute", friend, "--node", id, "--amount", "6250"), friends):
                 self.assertEqual(result[0], 0, result[2])
         self.assertEqual(self.node(id)["state"], "active")
+        self.assertEqual(self.account(friends[2])["balance"], 0)
+        bank = self.account(self.bank)["account"]
+        self.refused("operationFeeUnpaid", "transfer", friends[2], "--to", bank, "--amount", "1")
         self.refused("notOpen", "contribute", self.bank, "--node", id, "--amount", "1")
         # It is staked in the second snapshot from then on at the latest, and then a hop: paths lead over it.
         snapshots = Snapshots(control)
@@ -192,9 +200,12 @@ class LedgerTest(unittest.TestCase):
         wait_until(lambda: "error" in self.ask("nodes", id), timeout=20)
         height = ask(self.control, "nodes")
         self.assertTrue(leaves <= height["time"] <= leaves + 4, (leaves, height["time"]))
-        # All parts are free, and what was claimed is there too.
+        # All parts are free, and what was claimed is there too; each operation but the leave has cost the fee.
         for wallet in (operator, *friends):
-            self.assertEqual(self.account(wallet)["balance"], 6_260 * SESH + claimed.get(wallet, 0))
+            account = self.account(wallet)
+            had = (6_250 * SESH + FEE if wallet == friends[2] else 6_260 * SESH) + claimed.get(wallet, 0)
+            paid = account["nonce"] - (1 if wallet == friends[1] else 0)
+            self.assertEqual(account["balance"], had - paid * FEE)
 
     def rewarded(self, operator, friends):
         """Four equal parts of the stake: the operator has the fee of 10 % and a quarter of the rest, each friend a quarter."""
@@ -203,7 +214,7 @@ class LedgerTest(unittest.TestCase):
         for wallet in (friends[0], operator):
             before = self.account(wallet)
             self.done("claim", wallet)
-            claimed[wallet] = self.account(wallet)["balance"] - before["balance"]
+            claimed[wallet] = self.account(wallet)["balance"] - before["balance"] + FEE
             self.assertGreaterEqual(claimed[wallet], before["rewards"])
 
         def between_distributions():

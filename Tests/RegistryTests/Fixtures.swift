@@ -35,6 +35,8 @@ func key(_ number: UInt64) -> SigningKey { SigningKey(seed: Secret(copying: byte
 let networkID = bytes32(7, 7)
 
 /// Accounts 0 to 29 with 100,000 SESH each, the treasury 1000, nodes with keys from 100 on, and a clock.
+///
+/// Operations cost nothing unless a test says so, so that balances tell of the other rules alone.
 struct Town {
     static let accounts: UInt64 = 30
     static let ids: [Account] = (0..<accounts).map { Account(key($0).publicKey) }
@@ -45,6 +47,7 @@ struct Town {
 
     init(balance: UInt64 = 100_000 * sesh, _ change: (inout RegistryParameters) -> Void = { _ in }) {
         var parameters = RegistryParameters(treasury: Self.treasury)
+        parameters.operationFee = 0
         change(&parameters)
         state = RegistryState(
             network: networkID, parameters: parameters, time: start, pool: 40_000_000 * sesh + 1,
@@ -60,7 +63,7 @@ struct Town {
     mutating func next(after seconds: UInt64) {
         let height = state.height + 1
         #expect(throws: Never.self) {
-            try state.begin(height: height, time: state.time + seconds, block: bytes32(5, height))
+            try state.begin(height: height, time: state.time + seconds, block: bytes32(5, height), seed: bytes32(5, height))
         }
         #expect(state.isBalanced)
     }

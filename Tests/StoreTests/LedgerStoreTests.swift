@@ -44,6 +44,18 @@ import Wire
         }
     }
 
+    @Test func aReaderSeesWhatTheWriterHasKept() throws {
+        try withFolder { folder in
+            let store = try LedgerStore(folder: folder, genesis: genesis)
+            let reader = try LedgerReader(beside: store)
+            for height in 1...3 as ClosedRange<UInt64> {
+                try store.add([UInt8](repeating: UInt8(height), count: 100), at: height, state: nil)
+                let blocks = try reader.blocks(above: 0, limit: 10, byteLimit: 1_000)
+                #expect(blocks.map { $0[0] } == (1...height).map { UInt8($0) })
+            }
+        }
+    }
+
     @Test func anotherNetworksLedgerIsRefused() throws {
         try withFolder { folder in
             _ = try LedgerStore(folder: folder, genesis: genesis)

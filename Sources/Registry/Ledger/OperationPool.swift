@@ -2,26 +2,71 @@ internal import OnionCrypto
 public import Wire
 
 /// Operations that wait for a block, each of which can be applied after those before it.
+///
+/// Verdicts, reports, stakes and transfers have places of their own (``OperationShare``). Where those of a share are
+/// taken, the account that holds the most gives one up to an account that holds at least two fewer.
 public struct OperationPool: Sendable {
     /// The most operations.
-    public static let maximumOperations = 2_000
-    /// The most bytes of operations.
-    public static let maximumBytes = 1 << 20
-    /// The most operations of one account; nobody's are bounded by their own rules.
-    public static let maximumPerAccount = 64
+    public static let maximumOperations = OperationShare.allCases.reduce(0) { $0 + $1.places }
+    /// The most operations of one account, of verdicts on one node, and of reports by one node.
+    public static let maximumPerSource = 64
 
-    private var operations: [(hash: Bytes32, operation: RegistryOperation, size: Int)] = []
-    private var size = 0
-    /// The state after the operations of the pool, at the height that it was made for.
+    private struct Entry {
+        let hash: Bytes32
+        let operation: RegistryOperation
+        let size: Int
+        let share: OperationShare
+        let source: OperationShare.Source
+    }
+
+    /// In the order in which they came.
+    private var operations: [Entry] = []
+    /// Of all that wait.
+    private var hashes: Set<Bytes32> = []
+    /// By the number of the share.
+    private var shares = Self.emptyShares
+    /// The state in which the next block is open.
+    private var base: RegistryState?
+    /// The state after the operations of the pool.
     private var trial: RegistryState?
+
+    private static var emptyShares: [Shares<OperationShare.Source>] {
+        OperationShare.allCases.map { Shares(capacity: $0.places, most: maximumPerSource) }
+    }
 
     /// No operations.
     public init() {}
 
     /// How many operations wait.
     public var count: Int { operations.count }
-    /// The operations, in the order in which they came.
-    public var waiting: [RegistryOperation] { operations.map(\.operation) }
+
+    /// The operations in the order in which a leader tries them.
+    ///
+    /// A quarter of the next block is each share's, and what one share does not use goes to the others. Verdicts within
+    /// their quarter come first, then all else that the block has room for, then the rest; each part in the order of arrival.
+    public var waiting: [RegistryOperation] {
+        let places = Int(clamping: base?.parameters.operationsPerBlock ?? 0)
+        let count = OperationShare.allCases.count
+        var ranks = [Int](repeating: 2, count: operations.count)
+        var used = (places: 0, bytes: 0)
+        var usedByShare = [(places: Int, bytes: Int)](repeating: (0, 0), count: count)
+        for (index, entry) in operations.enumerated() {
+            let share = usedByShare[entry.share.rawValue]
+            guard share.places < places / count, share.bytes + entry.size <= Block.operationBytes / count else {
+                continue
+            }
+            usedByShare[entry.share.rawValue] = (share.places + 1, share.bytes + entry.size)
+            used = (used.places + 1, used.bytes + entry.size)
+            ranks[index] = entry.share == .verdicts ? 0 : 1
+        }
+        for (index, entry) in operations.enumerated() where ranks[index] == 2 {
+            guard used.places < places, used.bytes + entry.size <= Block.operationBytes else { continue }
+            used = (used.places + 1, used.bytes + entry.size)
+            ranks[index] = 1
+        }
+        let order = (0...2).flatMap { rank in operations.indices.filter { ranks[$0] == rank } }
+        return order.map { operations[$0].operation }
+    }
 
     /// What tells operations apart.
     public static func hash(of operation: RegistryOperation) -> Bytes32 {
@@ -37,38 +82,75 @@ public struct OperationPool: Sendable {
     ) throws(RegistryRefusal) {
         let bytes = operation.encoded()
         let hash = Blake2b.digest(bytes.rawSpan)
-        guard !operations.contains(where: { $0.hash == hash }) else { return }
-        guard operations.count < Self.maximumOperations, size + bytes.count <= Self.maximumBytes else {
-            throw .blockFull
-        }
-        let account = operation.account
-        guard
-            account == RegistryOperation.nobody
-                || operations.count(where: { $0.operation.account == account }) < Self.maximumPerAccount
-        else { throw .blockFull }
+        guard !hashes.contains(hash) else { return }
         if trial?.height != chain.height + 1 { rebuild(chain, now: now) }
         guard trial != nil else { throw .timeOutOfRange }
-        try trial!.apply(operation)
-        operations.append((hash, operation, bytes.count))
-        size += bytes.count
+        let entry = Entry(
+            hash: hash, operation: operation, size: bytes.count + 2, share: operation.share, source: operation.source)
+        let index = entry.share.rawValue
+        switch shares[index].take(for: entry.source) {
+        case .granted:
+            do throws(RegistryRefusal) {
+                try Self.apply(operation, to: &trial!)
+            } catch {
+                shares[index].release(entry.source)
+                throw error
+            }
+            operations.append(entry)
+            hashes.insert(hash)
+        case .makeRoom(let largest):
+            // Only an operation that the rules allow costs another its place.
+            try Self.apply(operation, to: &trial!)
+            let last = operations.lastIndex { $0.share == entry.share && $0.source == largest }
+            guard let last else { preconditionFailure("a source that holds places has operations") }
+            operations.remove(at: last)
+            operations.append(entry)
+            replay()
+            guard hashes.contains(hash) else { throw .blockFull }
+        case .shareUsed, .full: throw .blockFull
+        }
+    }
+
+    /// Applies an operation with every signature checked, whatever the number of those before it.
+    private static func apply(
+        _ operation: RegistryOperation, to state: inout RegistryState
+    ) throws(RegistryRefusal) {
+        state.operationsInBlock = 0
+        try state.apply(operation)
     }
 
     /// Follows the chain after a block: what cannot be applied any more goes.
     public mutating func follow(_ chain: LedgerChain, now: UInt64) {
-        if operations.isEmpty { trial = nil } else { rebuild(chain, now: now) }
+        if operations.isEmpty {
+            base = nil
+            trial = nil
+        } else {
+            rebuild(chain, now: now)
+        }
     }
 
     private mutating func rebuild(_ chain: LedgerChain, now: UInt64) {
-        trial = chain.opened(at: now)
-        guard trial != nil else { return }
+        base = chain.opened(at: now)
+        replay()
+    }
+
+    /// Applies the operations anew to the open block; what cannot be applied goes.
+    private mutating func replay() {
+        trial = base
+        guard var state = base else { return }
+        // One owner, so that nothing is copied for each operation.
+        trial = nil
+        shares = Self.emptyShares
         operations = operations.filter { entry in
+            state.operationsInBlock = 0
             do throws(RegistryRefusal) {
-                try trial!.applyVerified(entry.operation)
-                return true
+                try state.applyVerified(entry.operation)
             } catch {
                 return false
             }
+            return shares[entry.share.rawValue].take(for: entry.source) == .granted
         }
-        size = operations.reduce(0) { $0 + $1.size }
+        hashes = Set(operations.map(\.hash))
+        trial = state
     }
 }

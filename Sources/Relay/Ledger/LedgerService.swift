@@ -13,8 +13,6 @@ internal import Wire
 public final class LedgerService {
     /// How often time passes for the ledger, for an authority and for others.
     private static let tick = (authority: TimeSpan.milliseconds(100), other: TimeSpan.milliseconds(500))
-    /// The most events that wait for the worker.
-    private static let eventLimit = 4_096
     /// How many neighbours hear of a new block.
     private static let fanout = 8
     /// How long a question may take.
@@ -41,7 +39,8 @@ public final class LedgerService {
     /// How many operations wait here for a block, where this node is an authority.
     public private(set) var waitingCount = 0
 
-    private var events: [LedgerWorker.Event] = []
+    private var queue: LedgerQueue
+    private let blocks: BlockServer
     private var isWorking = false
     private var isClosing = false
     private var timer: LoopTimer?
@@ -67,6 +66,8 @@ public final class LedgerService {
         worker = try LedgerWorker(
             rules: start.rules, first: start.blocks, epochSeconds: network.epochSeconds, node: node, key: key,
             store: file, now: links.time.seconds)
+        queue = LedgerQueue(now: Instant(nanoseconds: loop.now))
+        blocks = BlockServer(links: links, loop: loop, reader: try file.map { try LedgerReader(beside: $0) })
         state = worker.state
         source.set(worker.snapshots, problem: nil)
     }
@@ -97,14 +98,15 @@ public final class LedgerService {
     func close() {
         isClosing = true
         timer?.close()
-        events = []
         let waiting = submissions.values
         submissions = [:]
         for done in waiting { done(.timedOut) }
     }
 
     private func ticked() {
-        post(.tick)
+        queue.tick()
+        work()
+        blocks.tick()
         timer?.schedule(
             at: (Instant(nanoseconds: loop.now) + (isAuthority ? Self.tick.authority : Self.tick.other)).nanoseconds)
     }
@@ -125,6 +127,7 @@ public final class LedgerService {
 
     func linkDown(_ link: LinkID) {
         for (peer, other) in neighbours where other == link { neighbours[peer] = nil }
+        blocks.linkDown(link)
     }
 
     /// Takes a control message about the ledger; whoever sends it may be a client where it says so.
@@ -136,35 +139,54 @@ public final class LedgerService {
                 return links.refuse(responder)
             }
             links.answer(responder, [])
-            if height > state.height { post(.announced(height, peer)) }
-        case .getBlocks, .submit:
-            if !post(.asked(message, body, peer, responder)) { links.refuse(responder) }
-        case .prepare, .propose, .commit:
+            if height > state.height {
+                queue.announced(height, by: peer)
+                work()
+            }
+        case .getBlocks:
+            var reader = ByteReader(body.rawSpan)
+            guard let height = try? reader.u64(), reader.remaining == 0, let asker = asker(peer, responder) else {
+                return links.refuse(responder)
+            }
+            blocks.received(height, from: asker, responder)
+        case .submit:
+            guard isAuthority, let asker = asker(peer, responder) else { return links.refuse(responder) }
+            let refused = queue.submit(.asked(message, body, peer, responder), by: asker)
+            if let responder = refused?.responder { links.refuse(responder) }
+            work()
+        case .prepare, .propose, .commit, .final:
             // Only authorities, and only from the node that the network file names.
-            guard isAuthority, let peer, network.authorities.contains(where: { $0.node == peer }),
-                post(.asked(message, body, peer, responder))
-            else { return links.refuse(responder) }
+            guard isAuthority, let peer, network.authorities.contains(where: { $0.node == peer }) else {
+                return links.refuse(responder)
+            }
+            let refused = queue.ask(.asked(message, body, peer, responder), byAuthority: peer)
+            if let responder = refused?.responder { links.refuse(responder) }
+            work()
         default: links.refuse(responder)
         }
+    }
+
+    /// Whom a request on a link counts for; nil when the link is gone.
+    private func asker(_ peer: NodeID?, _ responder: ControlResponder) -> Asker? {
+        if let peer { return .node(peer) }
+        return links.endpoint(of: responder.link).map { .address(AddressShare($0.address)) }
     }
 
     // MARK: The worker
 
     @discardableResult
     private func post(_ event: LedgerWorker.Event) -> Bool {
-        guard !isClosing, events.count < Self.eventLimit else { return false }
-        // Time need not pass twice at once.
-        if case .tick = event, let last = events.last, case .tick = last { return true }
-        events.append(event)
+        guard !isClosing, queue.post(event) else { return false }
         work()
         return true
     }
 
     private func work() {
-        guard !isWorking, !events.isEmpty, !isClosing else { return }
+        guard !isWorking, !isClosing else { return }
+        let batch = queue.next(now: Instant(nanoseconds: loop.now))
+        // Operations that wait for their turn go on with the next tick.
+        guard !batch.isEmpty else { return }
         isWorking = true
-        let batch = events
-        events = []
         let worker = worker
         loop.work({ worker.handle(batch, now: Links.systemClock() / 1_000_000) }) { [weak self] effects in
             guard let self else { return }
@@ -177,7 +199,7 @@ public final class LedgerService {
     private func perform(_ effect: LedgerWorker.Effect) {
         guard !isClosing else { return }
         switch effect {
-        case .ask(let other, let message, let body, let id): ask(other, message, body, id)
+        case .ask(let target, let message, let body, let id): ask(target, message, body, id)
         case .answer(let responder, let body):
             if let body { links.answer(responder, body) } else { links.refuse(responder) }
         case .announce(let height):
@@ -206,33 +228,42 @@ public final class LedgerService {
 
     // MARK: Questions
 
-    private func ask(_ other: NodeID?, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
-        guard let other = other ?? anyone() else {
-            post(.answered(id, nil))
+    private func ask(_ target: LedgerNode.Target, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
+        let chosen: NodeID? =
+            switch target {
+            case .node(let other): other
+            case .anyone(let avoided): anyone(but: avoided)
+            }
+        guard let other = chosen else {
+            post(.answered(id, nil, from: nil))
             return
         }
-        if let link = neighbours[other] { return ask(link, message, body, id) }
+        if let link = neighbours[other] { return ask(other, link, message, body, id) }
         guard let endpoints = addresses(other) ?? network.bootstrap.first(where: { $0.node == other })?.addresses
         else {
-            post(.answered(id, nil))
+            post(.answered(id, nil, from: other))
             return
         }
         links.link(to: other, at: endpoints, limit: Self.answerLimit) { [weak self] link in
             guard let self else { return }
-            if let link { return ask(link, message, body, id) }
-            post(.answered(id, nil))
+            if let link { return ask(other, link, message, body, id) }
+            post(.answered(id, nil, from: other))
         }
     }
 
-    private func ask(_ link: LinkID, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
+    private func ask(_ other: NodeID, _ link: LinkID, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
         links.request(on: link, message, body: body, timeout: Self.answerLimit) { [weak self] result in
             let answer: [UInt8]? = if case .success(let body) = result { body } else { nil }
-            self?.post(.answered(id, answer))
+            self?.post(.answered(id, answer, from: other))
         }
     }
 
-    /// A neighbour, or where there is none a node of the bootstrap list.
-    private func anyone() -> NodeID? {
-        neighbours.keys.randomElement() ?? network.bootstrap.map(\.node).filter { $0 != node }.randomElement()
+    /// A random neighbour, or where there is none a node of the bootstrap list; one of `avoided` only where there is no other.
+    private func anyone(but avoided: Set<NodeID>) -> NodeID? {
+        func draw(_ nodes: some Sequence<NodeID>) -> NodeID? {
+            let all = Array(nodes)
+            return all.filter { !avoided.contains($0) }.randomElement() ?? all.randomElement()
+        }
+        return draw(neighbours.keys) ?? draw(network.bootstrap.map(\.node).filter { $0 != node })
     }
 }

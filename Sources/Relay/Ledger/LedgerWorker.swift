@@ -13,14 +13,14 @@ final class LedgerWorker: @unchecked Sendable {
     enum Event: Sendable {
         case tick
         case announced(UInt64, NodeID)
-        case answered(UInt64, [UInt8]?)
+        case answered(UInt64, [UInt8]?, from: NodeID?)
         case asked(ControlMessage, [UInt8], NodeID?, ControlResponder)
         case submit(RegistryOperation, UInt64)
     }
 
     /// What the loop has to do.
     enum Effect: Sendable {
-        case ask(NodeID?, ControlMessage, [UInt8], UInt64)
+        case ask(LedgerNode.Target, ControlMessage, [UInt8], UInt64)
         case answer(ControlResponder, [UInt8]?)
         case announce(UInt64)
         case submitted(UInt64, SubmitResult)
@@ -29,9 +29,6 @@ final class LedgerWorker: @unchecked Sendable {
         /// The chain has grown: the state after its last block, and the snapshots of the last epochs, oldest first.
         case grew(RegistryState, [Snapshot], problem: String?, waiting: Int)
     }
-
-    /// The longest answer with blocks, in bytes and in blocks.
-    private static let answerLimit = (bytes: 1 << 20, blocks: 500)
 
     private var node: LedgerNode
     private let store: LedgerStore?
@@ -122,7 +119,8 @@ final class LedgerWorker: @unchecked Sendable {
         switch event {
         case .tick: try perform(node.tick(now: now), &effects)
         case .announced(let height, let other): try perform(node.announced(height, by: other, now: now), &effects)
-        case .answered(let id, let body): try perform(node.answered(id, body, now: now), &effects)
+        case .answered(let id, let body, let other):
+            try perform(node.answered(id, body, from: other, now: now), &effects)
         case .submit(let operation, let id): try perform(node.submit(operation, id: id, now: now), &effects)
         case .asked(let message, let body, let other, let responder):
             effects.append(.answer(responder, try answer(message, body, other, &effects, now: now)))
@@ -135,12 +133,6 @@ final class LedgerWorker: @unchecked Sendable {
     ) throws -> [UInt8]? {
         let span = body.rawSpan
         switch message {
-        case .getBlocks:
-            var reader = ByteReader(span)
-            guard let height = try? reader.u64(), reader.remaining == 0 else { return nil }
-            let blocks = try store?.blocks(
-                above: height, limit: Self.answerLimit.blocks, byteLimit: Self.answerLimit.bytes)
-            return FinalBlock.encodeList(blocks ?? [])
         case .submit:
             guard let operation = try? RegistryOperation(decoding: span) else { return nil }
             return node.received(operation, now: now)?.encoded()
@@ -156,6 +148,10 @@ final class LedgerWorker: @unchecked Sendable {
             }
             try perform(actions, &effects)
             return answer.encoded()
+        case .final:
+            guard let final = try? FinalBlock(decoding: span), let other else { return nil }
+            try perform(node.received(final, from: other, now: now), &effects)
+            return []
         default: return nil
         }
     }
@@ -167,9 +163,9 @@ final class LedgerWorker: @unchecked Sendable {
             case .keepVote(let vote): try store?.setVote(vote.encoded())
             case .keepBlock(let block, let state):
                 try store?.add(block.encoded(), at: block.block.height, state: state?.encoded())
-            case .ask(let other, let request, let id):
+            case .ask(let target, let request, let id):
                 let (message, body) = Self.message(of: request)
-                effects.append(.ask(other, message, body, id))
+                effects.append(.ask(target, message, body, id))
             case .announce(let height): effects.append(.announce(height))
             case .submitted(let id, let result): effects.append(.submitted(id, result))
             case .warn(let text): effects.append(.warn(text))
@@ -184,6 +180,7 @@ final class LedgerWorker: @unchecked Sendable {
             writer.u64(above)
             return (.getBlocks, writer.bytes)
         case .submit(let operation): return (.submit, operation.encoded())
+        case .final(let block): return (.final, block.encoded())
         case .authority(let request):
             switch request {
             case .prepare: return (.prepare, request.encoded())

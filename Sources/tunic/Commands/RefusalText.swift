@@ -6,9 +6,11 @@ enum RefusalText {
         case "otherNetwork": "the relay follows another network than the one that it was signed for"
         case "blockFull": "too much waits for the next block: try again in a minute"
         case "unknownAccount": "the account has never had anything: have SESH transferred to it first"
+        case "operationFeeUnpaid": "the free balance does not cover the fee of the operation: 'tunic stake show'"
         case "replayed", "outOfTurn": "another operation of this account came in between: try again"
         case "zeroAmount": "name an amount above 0"
-        case "overspent": "the free balance is too small: 'tunic stake show'"
+        case "overspent":
+            "the free balance is too small for the amount and the fee of the operation: 'tunic stake show'"
         case "wrongReceiver": "a transfer goes to another account"
         case "transferUnder":
             "the sender keeps the least that an account holds, and a new account gets it: 1 SESH by default"

@@ -16,7 +16,7 @@ struct StakeCommand: ParsableCommand {
               tunic stake contribute --wallet friend.key --control relay/control.sock --node NODE --amount 6250
               tunic stake show --wallet wallet.key --control relay/control.sock
 
-            Amounts are in SESH, fees in percent. A running relay hands the operation in; the command ends when it is in a \
+            Amounts are in SESH, fees in percent. Each operation but 'leave' costs the fee that 'tunic stake show' names. A running relay hands the operation in; the command ends when it is in a \
             block, or names the rule that stands against it (docs/registry.md).
             """,
         subcommands: [
@@ -57,7 +57,8 @@ struct StakeOptions: ParsableArguments {
         loop.close()
         switch report.state {
         case .applied:
-            print(target.json ? Control.json(report) : "done, in block \(report.height ?? 0)")
+            let text = "done, in block \(report.height ?? 0)\(Self.cost(of: operation, account))"
+            print(target.json ? Control.json(report) : text)
         case .refused:
             let rule = report.rule ?? "-"
             let meaning = RefusalText.meaning(of: rule).map { "\($0) (" } ?? "("
@@ -67,6 +68,12 @@ struct StakeOptions: ParsableArguments {
                 .unavailable,
                 "no block had the operation in time; it may still come: see 'tunic stake show' before you try again")
         }
+    }
+
+    /// What an operation has cost, as the end of a sentence; leaving is free.
+    private static func cost(of operation: RegistryOperation, _ account: AccountReport) -> String {
+        if case .leave = operation.action { return "" }
+        return account.operationFee == 0 ? "" : ", for a fee of \(Amount.text(account.operationFee)) SESH"
     }
 
     /// The same for an action that the account alone signs.
@@ -218,6 +225,7 @@ struct StakeShow: ParsableCommand {
         table.add("account", report.account)
         table.add("balance", "\(Amount.text(report.balance)) SESH")
         table.add("rewards", "\(Amount.text(report.rewards)) SESH")
+        table.add("fee", "\(Amount.text(report.operationFee)) SESH for each operation but 'leave'")
         for stake in report.stakes {
             table.add("stake", "\(Amount.text(stake.amount)) SESH in \(stake.node) (\(stake.state))")
         }

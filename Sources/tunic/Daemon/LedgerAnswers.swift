@@ -87,7 +87,7 @@ final class LedgerAnswers {
             AccountReport(
                 account: argument, network: hexadecimal(state.network.array), height: state.height,
                 balance: holding?.balance ?? 0, rewards: holding?.rewards ?? 0, nonce: holding?.nonce ?? 0,
-                stakes: stakes,
+                operationFee: state.parameters.operationFee, stakes: stakes,
                 locked: state.locks.filter { $0.account == account }.map { .init(amount: $0.amount, until: $0.until) }))
     }
 

@@ -1,0 +1,56 @@
+internal import Wire
+
+/// Whom a request counts for: a node for itself, anybody else for the address.
+enum Asker: Hashable, Sendable {
+    /// A node that has proved its key.
+    case node(NodeID)
+    /// A client, or a node that is not staked.
+    case address(AddressShare)
+}
+
+/// Requests of others that wait, the oldest first, with a share of the places for each asker.
+struct SharedQueue<Request> {
+    private var entries: [(asker: Asker, request: Request)] = []
+    private var shares: Shares<Asker>
+
+    /// A queue of `capacity` places, of which one asker holds `most` at the most.
+    init(capacity: Int, most: Int) { shares = Shares(capacity: capacity, most: most) }
+
+    /// How many requests wait.
+    var count: Int { entries.count }
+
+    /// Adds a request; returns one that finds no place: this one, or the newest of the asker that held the most.
+    mutating func add(_ request: Request, from asker: Asker) -> Request? {
+        var dropped: Request?
+        while true {
+            switch shares.take(for: asker) {
+            case .granted:
+                entries.append((asker, request))
+                return dropped
+            case .makeRoom(let largest):
+                guard let last = entries.lastIndex(where: { $0.asker == largest }) else {
+                    preconditionFailure("an asker that holds places has requests")
+                }
+                dropped = entries.remove(at: last).request
+                shares.release(largest)
+            case .shareUsed, .full: return request
+            }
+        }
+    }
+
+    /// Takes the oldest request for which `condition` holds.
+    mutating func take(where condition: (Asker, Request) -> Bool = { _, _ in true }) -> (
+        asker: Asker, request: Request
+    )? {
+        guard let index = entries.firstIndex(where: { condition($0.asker, $0.request) }) else { return nil }
+        let entry = entries.remove(at: index)
+        shares.release(entry.asker)
+        return entry
+    }
+
+    /// Whether `condition` holds for a request that waits.
+    func contains(where condition: (Request) -> Bool) -> Bool { entries.contains { condition($0.request) } }
+
+    /// The oldest request.
+    var first: Request? { entries.first?.request }
+}
