@@ -70,7 +70,7 @@ import Wire
         arguments: [7_200, 61 * 86_400])
     func wrongClock(off: Int64) throws {
         // It is the nodes that are all ahead; to the client that is the same.
-        let world = try DirectoryWorld(7, friends: 7, ahead: off) { $0.snapshotMaximumAge = 0 }
+        let world = try DirectoryWorld(7, friends: 7, ahead: off, change: { $0.snapshotMaximumAge = 0 })
         #expect(world.start())
         let error = Int64(world.directory.time.seconds) - Int64(Links.systemClock() / 1_000_000_000)
         #expect(abs(error - off) <= 2)
