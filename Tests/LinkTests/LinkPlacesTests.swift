@@ -6,10 +6,22 @@ import Wire
 
 /// Who gets a place in the table of links, on a clock that only the test moves.
 @Suite struct LinkPlacesTests {
+    /// The links' states, in an object so that asking for one copies nothing.
+    private final class States {
+        private var all: [Int: LinkPlaces<Int>.State] = [:]
+
+        subscript(_ link: Int) -> LinkPlaces<Int>.State? {
+            get { all[link] }
+            set { all[link] = newValue }
+        }
+        var keys: [Int] { all.keys.sorted() }
+        var count: Int { all.count }
+    }
+
     /// A responder's table: every handshake is good, and what its link does next is the peer's choice.
     private struct Table {
         var places: LinkPlaces<Int>
-        var states: [Int: LinkPlaces<Int>.State] = [:]
+        let states = States()
         var now = Instant(nanoseconds: 1_000_000_000_000)
         private var next = 0
         /// Links that gave way.
@@ -19,13 +31,11 @@ import Wire
 
         /// A handshake of `source`; its link, or nil.
         mutating func link(_ source: LinkSource, paths: Int = 0, isUp: Bool = true) -> Int? {
-            let states = states
-            return take(places.room(for: source, now: now) { states[$0]! }, source, paths, isUp)
+            take(places.room(for: source, now: now) { states[$0]! }, source, paths, isUp)
         }
 
         mutating func own(_ node: Bytes32) -> Int? {
-            let states = states
-            return take(places.roomForOwn { states[$0]! }, .node(node), 1, true)
+            take(places.roomForOwn { states[$0]! }, .node(node), 1, true)
         }
 
         private mutating func take(
@@ -201,9 +211,9 @@ import Wire
         for _ in 0..<2_000 {
             let number = Int(random.next() % 12)
             switch random.next() % 8 {
-            case 0: if let link = table.states.keys.sorted().first { table.drop(link) }
+            case 0: if let link = table.states.keys.first { table.drop(link) }
             case 1:
-                let links = table.states.keys.sorted()
+                let links = table.states.keys
                 guard !links.isEmpty else { continue }
                 let link = links[Int(random.next() % UInt64(links.count))]
                 table.states[link]!.paths = Int(random.next() % 2)
