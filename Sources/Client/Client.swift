@@ -116,8 +116,9 @@ public final class Client {
         let now = Instant(nanoseconds: loop.now)
         for (key, session) in sessions {
             session.keep(now)
-            if session.exitDrains { retire(key) }
+            if session.exitDrains || pool.trust.isDistrusted(session.exit, at: now, since: session.since) { retire(key) }
         }
+        pool.endSpares { pool.trust.isDistrusted($0.exit, at: now, since: $0.since) }
         for (_, session) in retired { session.keep(now) }
         retired.removeAll { $0.session.isOver }
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))

@@ -16,6 +16,16 @@ final class Path {
         case dead
     }
 
+    /// How it came to its end.
+    enum End {
+        /// We ended it.
+        case ours
+        /// The link to the guard went.
+        case linkLost
+        /// The guard said so, the exit closed the leg, or nothing was answered: any hop may have done it, and the exit too.
+        case byOthers
+    }
+
     /// The nodes, guard first.
     let hops: [NodeID]
     /// Its place in the pool, which is part of its path id.
@@ -46,5 +56,7 @@ final class Path {
     }
 
     var entry: NodeID { hops[0] }
+    /// The hop before the exit; the exit itself where there is none.
+    var beforeExit: NodeID { hops[max(0, hops.count - 2)] }
     var exit: NodeID { hops[hops.count - 1] }
 }

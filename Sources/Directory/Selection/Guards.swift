@@ -45,6 +45,8 @@ public struct Guards: Sendable {
     /// Goes up with every change that should be kept on disk.
     public private(set) var generation: UInt64 = 0
     private var allFailed = false
+    /// The nodes that stand behind the guards in paths of three hops and more; expires with the guards.
+    public var inner = InnerSet()
 
     /// An empty sample, which fills when paths are chosen.
     public init() {}
@@ -99,13 +101,14 @@ public struct Guards: Sendable {
         return sample[index].bias.add(succeeded: succeeded)
     }
 
-    /// Drops the guards whose time is over.
+    /// Drops the guards, and the nodes of the inner set, whose time is over.
     ///
     /// One that would be kept longer than any can be was drawn under a wrong clock and gets a time from now on.
     public mutating func expire(at now: UnixTime, using generator: inout some RandomNumberGenerator) {
         let before = sample.count
         sample.removeAll { $0.expires <= now }
         if sample.count != before { generation &+= 1 }
+        inner.expire(at: now, using: &generator)
         for index in sample.indices where sample[index].expires.seconds - now.seconds > Self.lifetime.upperBound {
             sample[index].sampled = now
             sample[index].expires = Self.end(from: now, using: &generator)
@@ -166,8 +169,9 @@ public struct Guards: Sendable {
         }
     }
 
-    /// Goes on from kept rows; rows that cannot be read are left out.
-    public init(rows: [NodeRow]) {
+    /// Goes on from kept rows, and the inner set's; rows that cannot be read are left out.
+    public init(rows: [NodeRow], inner: [NodeRow] = []) {
+        self.inner = InnerSet(rows: inner)
         var read: [(position: UInt8, entry: Guard)] = []
         for row in rows {
             var reader = ByteReader(row.bytes.rawSpan)

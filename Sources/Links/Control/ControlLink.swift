@@ -40,6 +40,8 @@ final class ControlLink {
     /// The control connection.
     var connection: Connection
     var requests: [StreamID: Request] = [:]
+    /// DESTROYs that wait until others have been answered.
+    var line = DestroyLine()
     var incoming: [StreamID: Incoming] = [:]
     var idle: IdleTimer
     var address: PeerAddress
@@ -93,7 +95,7 @@ final class ControlLink {
     /// Bytes of memory that its connection and messages hold, for accounting.
     var memoryUse: Int {
         let incoming = incoming.values.reduce(0) { $0 + $1.bytes.count }
-        return connection.memoryUse + incoming + requests.values.reduce(0) { $0 + $1.unsent.count + $1.answer.count }
+        return connection.memoryUse + incoming + line.memoryUse + requests.values.reduce(0) { $0 + $1.unsent.count + $1.answer.count }
     }
 
     // MARK: Requests

@@ -1,0 +1,47 @@
+import EventLoop
+import LoopTesting
+import Testing
+import Wire
+
+@testable import Client
+@testable import Relay
+
+/// Exits that want to learn their clients' guards: they end legs, so that the clients build others over fresh middles.
+@Suite struct GuardDiscoveryTests {
+    /// The most paths that an exit may bring a client to build before it loses the session: two legs, and three in place of lost ones.
+    private static let mostPaths = 5
+
+    @Test("s07: an exit that ends each standby leg sees a handful of paths and loses the session, whose streams go on")
+    func standbyLegs() throws {
+        let network = try LoopNetwork(relays: 24)
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        let app = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
+        let session = try #require(client.sessions.values.first)
+        let hostile = try #require(network.relays.first { $0.node == session.exit })
+        let key = try #require(client.sessions.keys.first)
+
+        var seen: Set<UInt64> = []
+        var middles: Set<NodeID> = []
+        let isLost = loop.run(for: .seconds(30)) {
+            for path in client.pool.all where path.session === session {
+                seen.insert(path.pathID)
+                middles.insert(path.hops[1])
+            }
+            for leg in hostile.exit.legPaths where !hostile.exit.needs(leg) { hostile.paths.end(leg) }
+            return client.sessions[key] !== session || seen.count > Self.mostPaths + 5
+        }
+        #expect(isLost && seen.count <= Self.mostPaths, "\(seen.count) paths")
+        #expect(middles.count <= 4, "\(middles.count) middles")
+
+        // What is open goes on, and new streams begin at another exit.
+        try network.accepted.first?.write([1])
+        #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount + 1 || app.isOver })
+        #expect(!app.isOver)
+        let later = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { later.received == LoopNetwork.greetedCount || later.isOver })
+        #expect(client.sessions[key]?.exit != session.exit)
+        for app in [app, later] { app.stream?.close() }
+    }
+}
