@@ -5,7 +5,9 @@ import Wire
 
 /// DESTROY messages that find no room at once.
 @Suite struct DestroyLineTests {
-    @Test("s27: of a thousand paths that end in one turn the peer hears of every one, over a link that takes few at a time")
+    @Test(
+        "s27: of a thousand paths that end in one turn the peer hears of every one, over a link that takes few at a time"
+    )
     func thousandPaths() throws {
         let harness = try Harness()
         let near = try harness.node { $0.requestsPerLink = 16 }
@@ -25,7 +27,9 @@ import Wire
         }
         // Other messages find room meanwhile.
         var isAnswered = false
-        near.links.request(on: link.near, .getSnapshotID, body: [UInt8](repeating: 0, count: 8)) { _ in isAnswered = true }
+        near.links.request(on: link.near, .getSnapshotID, body: [UInt8](repeating: 0, count: 8)) { _ in
+            isAnswered = true
+        }
         #expect(harness.run(for: .seconds(30)) { heard == paths })
         #expect(harness.run { isAnswered })
     }

@@ -44,4 +44,16 @@ import Wire
         #expect(client.sessions[key]?.exit != session.exit)
         for app in [app, later] { app.stream?.close() }
     }
+
+    @Test("s27: the places of a client's paths do not tell how many paths it has")
+    func places() throws {
+        let network = try LoopNetwork(relays: 6, client: { $0.sparePaths = 6 })
+        defer { network.close() }
+        let pool = network.client.pool
+        #expect(network.loop.run(for: .seconds(30)) { pool.all.count { $0.state == .ready } == 6 })
+        // Drawn from 4,096, six of them are all below 64 once in 10^11 runs.
+        #expect(pool.all.contains { $0.index >= 64 })
+        #expect(Set(pool.all.map(\.index)).count == pool.all.count)
+        #expect(pool.all.allSatisfy { $0.index < UInt32(PathPool.places) })
+    }
 }

@@ -32,7 +32,9 @@ final class Path {
     let index: UInt32
     /// The id under which the guard sends to us.
     let pathID: UInt64
-    /// When its build began, and later when it was built.
+    /// When its build began.
+    let began: Instant
+    /// The same, and later when it was built.
     var since: Instant
     var state = State.building
     /// The layers, once it is built.
@@ -52,6 +54,7 @@ final class Path {
         self.hops = hops
         self.index = index
         self.pathID = pathID
+        began = now
         since = now
     }
 

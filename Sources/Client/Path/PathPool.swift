@@ -236,10 +236,14 @@ final class PathPool: PacketHandler {
         failedBuilds += 1
         lastFailure = failure
         if let path {
-            if failure.isRefusal(of: path.exit, hops: hops) { trust.lost(path.exit, behind: path.beforeExit, at: now) }
+            if failure.isRefusal(of: path.exit, hops: hops) { noteLoss(path) }
             forget(path, .byOthers)
         }
         return failure
+    }
+
+    private func noteLoss(_ path: Path) {
+        trust.lost(path.exit, behind: path.beforeExit, since: path.began, at: now)
     }
 
     // MARK: Spare paths
@@ -341,7 +345,7 @@ final class PathPool: PacketHandler {
         paths[Int(path.index)] = nil
         all.removeAll { $0 === path }
         spare.removeAll { $0 === path }
-        if end == .byOthers, isYoung { trust.lost(path.exit, behind: path.beforeExit, at: now) }
+        if end == .byOthers, isYoung { noteLoss(path) }
         path.session?.pathDied(path, end, isYoung: isYoung)
     }
 

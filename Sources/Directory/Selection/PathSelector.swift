@@ -329,7 +329,9 @@ private struct Draft {
         var usable = fitting.filter { !$0.member.isResting(at: now) && !sparing.contains($0.index) }
             .prefix(InnerSet.size).map(\.index)
         let working = fitting.count { !$0.member.isDown(at: now) && !sparing.contains($0.index) }
-        if working < InnerSet.least, let drawn = add(to: &inner, using: &generator, where: fits) { usable.append(drawn) }
+        if working < InnerSet.least, let drawn = add(to: &inner, using: &generator, where: fits) {
+            usable.append(drawn)
+        }
         switch relaxation {
         case .nothing: usable.removeAll { avoiding.contains($0) || sparing.contains($0) }
         case .sharedMiddle, .sharedGuard:

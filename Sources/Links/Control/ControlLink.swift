@@ -95,7 +95,8 @@ final class ControlLink {
     /// Bytes of memory that its connection and messages hold, for accounting.
     var memoryUse: Int {
         let incoming = incoming.values.reduce(0) { $0 + $1.bytes.count }
-        return connection.memoryUse + incoming + line.memoryUse + requests.values.reduce(0) { $0 + $1.unsent.count + $1.answer.count }
+        return connection.memoryUse + incoming + line.memoryUse
+            + requests.values.reduce(0) { $0 + $1.unsent.count + $1.answer.count }
     }
 
     // MARK: Requests
