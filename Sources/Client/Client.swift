@@ -118,8 +118,13 @@ public final class Client {
         let now = Instant(nanoseconds: loop.now)
         for (key, session) in sessions {
             session.keep(now)
-            if session.exitDrains { retire(key) }
+            // Another may have begun in its place.
+            guard !session.isOver else { continue }
+            let isDistrusted = pool.trust.isDistrusted(session.exit, at: now, since: session.since)
+            if isDistrusted { log.notice("an exit ended several paths too soon; new streams go elsewhere") }
+            if session.exitDrains || isDistrusted { retire(key) }
         }
+        pool.endSpares { pool.trust.isDistrusted($0.exit, at: now, since: $0.since) }
         for (_, session) in retired { session.keep(now) }
         retired.removeAll { $0.session.isOver }
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))

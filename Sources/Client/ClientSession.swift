@@ -32,6 +32,7 @@ final class ClientSession: SessionOwner {
     private let secret: Secret
     private(set) var legs: [LegID: Path] = [:]
     private var watch = LegWatch()
+    private var losses = LegLosses()
     private var nextLeg: UInt8 = 0
     private var building = 0
     private var failures = 0
@@ -122,13 +123,16 @@ final class ClientSession: SessionOwner {
     }
 
     /// A path of this session is over: its data goes on over another leg at once.
-    func pathDied(_ path: Path) {
+    ///
+    /// `isYoung` says that it was ready for less than `ExitTrust.youth`.
+    func pathDied(_ path: Path, _ end: Path.End, isYoung: Bool) {
         guard legs.removeValue(forKey: path.leg) != nil, !isOver else { return }
         watch.remove(path.leg)
         let now = now
         let wasActive = session.connection.activeLeg == path.leg
         let wasAnswered = session.connection.legStatus(path.leg)?.everAcknowledged ?? false
         session.connection.removeLeg(path.leg, now: now)
+        if end == .byOthers, !pool.isOld(path, now) { losses.lost(middle: isYoung ? path.beforeExit : nil, at: now) }
         if wasActive, let other = legs.keys.first { session.connection.activate(other, now: now) }
         if legs.isEmpty {
             legless = (now, now + Self.leglessLimit)
@@ -153,15 +157,20 @@ final class ClientSession: SessionOwner {
             idleSince = now
         }
         if let legless, now > legless.until || exitFailures >= Self.exitFailureLimit { return end() }
+        if losses.isOver(at: now) {
+            pool.trust.distrust(exit, at: now)
+            return end()
+        }
         let overdue = watch.overdue(at: now, among: legs.keys) { leg in
             session.connection.legStatus(leg)?.everAcknowledged ?? false
         }
-        if let overdue, let path = legs[overdue] { return pool.end(path) }
+        if let overdue, let path = legs[overdue] { return pool.end(path, .byOthers) }
         let fresh = legs.values.count { !pool.isOld($0, now) }
+        // An exit that is about to stop takes no other leg, and one that ends legs gets no more of them to end.
+        let takesNone = exitDrains || pool.trust.isDistrusted(exit, at: now)
         if fresh < 2 {
-            // An exit that is about to stop takes no other leg.
-            if !exitDrains || legs.isEmpty { buildLeg(now) }
-        } else if sharesGuard, now >= nextApart {
+            if !takesNone || legs.isEmpty { buildLeg(now) }
+        } else if sharesGuard, !takesNone, now >= nextApart {
             nextApart = now + apartPause
             apartPause = min(apartPause * 2, Self.apartPause.longest)
             buildLeg(now)
@@ -205,13 +214,16 @@ final class ClientSession: SessionOwner {
 
     private func buildLeg(_ now: Instant) {
         // Without a leg both are built at once, and one that waits for a dead hop holds up no other.
-        guard building < (legs.isEmpty ? 2 : 1), now >= nextBuild else { return }
+        guard building < (legs.isEmpty ? 2 : 1), now >= nextBuild,
+            losses.mayBuild(isLegless: legs.isEmpty, at: now)
+        else { return }
         building += 1
         let others = Array(legs.values) + pool.all.filter { $0.state == .building && $0.exit == exit }
-        let avoiding = others.flatMap { $0.hops.dropLast() }
-        pool.build(to: .node(exit), avoiding: avoiding) { [weak self] result in
+        let avoiding = others.flatMap { $0.hops.dropLast() } + losses.middlesToAvoid(at: now)
+        var hops: [NodeID] = []
+        hops = pool.build(to: .node(exit), avoiding: avoiding) { [weak self] result in
             guard let self else {
-                if case .success(let path) = result { path.session?.pathDied(path) }
+                if case .success(let path) = result { path.session?.pathDied(path, .ours, isYoung: false) }
                 return
             }
             building -= 1
@@ -223,6 +235,7 @@ final class ClientSession: SessionOwner {
             case .failure(let failure):
                 failures += 1
                 if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
+                if failure.isRefusal(of: exit, hops: pool.hops) { losses.lost(middle: hops.dropLast().last, at: now) }
                 if isExitsFault(failure) {
                     exitFailures += 1
                 } else if isAnothersFault(failure), let legless {
@@ -275,8 +288,8 @@ final class ClientSession: SessionOwner {
             watch.suspect(leg, at: now)
             session.connection.ping(leg)
             leaveSuspect(now)
-        case .legClosed(let leg): if let path = legs[leg] { pool.end(path) }
-        case .closed: end()
+        case .legClosed(let leg): if let path = legs[leg] { pool.end(path, .byOthers) }
+        case .closed: end(.byOthers)
         case .streamOpened(let id):
             // An exit opens no streams.
             session.connection.reset(id, code: SessionError.cancelled)
@@ -289,12 +302,12 @@ final class ClientSession: SessionOwner {
         }
     }
 
-    /// Ends all streams with an error, and the paths.
-    func end() {
+    /// Ends all streams with an error, and the paths; `cause` says at whose wish.
+    func end(_ cause: Path.End = .ours) {
         guard !isOver else { return }
         isOver = true
         session.end()
-        for path in legs.values { pool.end(path) }
+        for path in legs.values { pool.end(path, cause) }
         legs = [:]
         ended()
     }

@@ -63,6 +63,7 @@ final class DirectoryClient {
     var witnesses: Set<NodeID> = []
     var isContradicted = false
     private var savedGuards: UInt64 = 0
+    private var savedInner: UInt64 = 0
     private var savedDescriptors: UInt64 = 0
     private var savedHealth: [NodeRow] = []
     /// Whether a node has been asked since the start: until then guards are not replaced for want of their descriptors.
@@ -85,10 +86,11 @@ final class DirectoryClient {
             network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) })
         descriptors = DescriptorStore(
             network, snapshot: chain.snapshot, kept: try store?.descriptors() ?? [], at: now)
-        guards = Guards(rows: try store?.guards() ?? [])
+        guards = Guards(rows: try store?.guards() ?? [], inner: try store?.innerSet() ?? [])
         health = NodeHealth(rows: try store?.health() ?? [], at: now)
         families = AddressFamilies(network, links)
         savedGuards = guards.generation
+        savedInner = guards.inner.generation
         savedDescriptors = descriptors.generation
         savedHealth = health.rows
         agedAt = links.running
@@ -284,6 +286,7 @@ final class DirectoryClient {
     /// A path was built.
     func succeeded(_ hops: [NodeID]) {
         guards.succeeded(hops[0], at: unixTime)
+        guards.inner.succeeded(hops)
         note(guards.builtPath(through: hops[0], succeeded: true), hops[0])
         health.succeeded(hops, at: unixTime)
     }
@@ -311,8 +314,9 @@ final class DirectoryClient {
         let next = hop + 1 < hops.count ? hops[hop + 1] : nil
         note(guards.builtPath(through: hops[0], succeeded: false), hops[0])
         // A hop that resets the build or breaks its answer counts as one that cannot carry it.
-        let reason = status.flatMap { NodeHealth.Reason(rawValue: $0.rawValue) } ?? .overloaded
-        health.refused(by: hops[hop], next: next, reason: reason, at: unixTime)
+        let reason = status.flatMap { NodeHealth.Reason(rawValue: $0.rawValue) }
+        health.refused(by: hops[hop], next: next, reason: reason ?? .overloaded, at: unixTime)
+        guards.inner.refused(hops, hop: hop, reason: reason, at: unixTime)
         if hop == 0, status == .overloaded || status == .draining { guards.failed(hops[0], at: unixTime) }
         // An onion key that a restart has replaced: the node's own word, or its neighbour's, that it cannot open a record.
         switch status {
@@ -364,6 +368,10 @@ final class DirectoryClient {
             if guards.generation != savedGuards {
                 try store.setGuards(guards.rows)
                 savedGuards = guards.generation
+            }
+            if guards.inner.generation != savedInner {
+                try store.setInnerSet(guards.innerRows)
+                savedInner = guards.inner.generation
             }
             if descriptors.generation != savedDescriptors {
                 let (list, upTo) = descriptors.arrivals(after: savedDescriptors, limit: all ? .max : 200)

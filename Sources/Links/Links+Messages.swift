@@ -17,6 +17,32 @@ extension Links {
         guard begin(state, message, body, timeout, reply) else { return later { reply(.failure(.limit)) } }
     }
 
+    /// Says that the path with the peer's id `pathID` is over.
+    ///
+    /// Where the link has too many messages under way it waits its turn, and it is sent again when the peer refuses it.
+    public func destroy(_ pathID: UInt64, on link: LinkID) {
+        guard let state = find(link), state.isOpen else { return }
+        state.line.add(pathID, limit: configuration.destroysPerLink)
+        sendDestroys(state)
+    }
+
+    /// Sends the DESTROYs of a link that wait, as far as it has room.
+    func sendDestroys(_ link: ControlLink) {
+        guard link.isOpen else { return }
+        let id = link.id
+        // Half of what may be under way is left to other messages.
+        while let next = link.line.next(at: now, limit: configuration.requestsPerLink / 2) {
+            var writer = ByteWriter(capacity: 8)
+            writer.u64(next.pathID)
+            let isBegun = begin(link, .destroy, writer.bytes, .seconds(10)) { [weak self] result in
+                guard let self, let link = find(id) else { return }
+                link.line.ended(next, wasSent: true)
+                if case .failure = result { link.line.addAgain(next, at: now) }
+            }
+            guard isBegun else { return link.line.ended(next, wasSent: false) }
+        }
+    }
+
     /// Sends a control message whose answer does not matter; dropped when the link is gone or has too many under way.
     public func send(on link: LinkID, _ message: ControlMessage, body: [UInt8]) {
         precondition(message != .rekey && message != .close, "the link itself renews its keys and closes")
@@ -162,6 +188,7 @@ extension Links {
                 break
             }
         }
+        sendDestroys(link)
         // The peer has acknowledged the close.
         if link.closingUntil != nil, link.requests.isEmpty { remove(link, reason: .closedHere) }
     }

@@ -87,6 +87,7 @@ extension Links {
         }
         guard link.isUp else { return }
         expireMessages(link, moment)
+        sendDestroys(link)
         if let deadline = link.idle.deadline, moment >= deadline, link.requests.isEmpty, link.incoming.isEmpty {
             return close(link.id, reason: .idle)
         }

@@ -35,6 +35,8 @@ public struct LinksConfiguration: Sendable {
     public var messagesPerLink = 64
     /// Control messages of ours that may be under way on one link.
     public var requestsPerLink = 128
+    /// DESTROYs of ours that may wait on one link until others have been answered: a node's link carries 50,000 paths.
+    public var destroysPerLink = 65_536
     /// Control messages a second from a client, and their burst.
     public var clientMessages = (rate: 20, burst: 200)
     /// How many times the rate of one client's link all links of one address have together.

@@ -335,9 +335,7 @@ final class PathService: PacketHandler {
         exit?.pathEnded(removed.path)
         for end in [removed.previous, removed.next].compactMap({ $0 })
         where end.pathID != 0 && LinkID(rawValue: end.link) != link {
-            var writer = ByteWriter(capacity: 8)
-            writer.u64(end.pathID)
-            links.send(on: LinkID(rawValue: end.link), .destroy, body: writer.bytes)
+            links.destroy(end.pathID, on: LinkID(rawValue: end.link))
         }
     }
 }

@@ -55,7 +55,7 @@ public final class Relay {
     private let watching: Watching
     let selfCheck: SelfCheck
     private let registryFile: RegistryFile?
-    private let paths: PathService
+    let paths: PathService
     let exit: Exit
     private let turn: SessionTurn
     /// Where it listens, IPv4 first.

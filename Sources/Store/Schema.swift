@@ -10,7 +10,8 @@ enum Schema {
         CREATE TABLE descriptors (node BLOB PRIMARY KEY, expires INTEGER NOT NULL, bytes BLOB NOT NULL);
         CREATE TABLE snapshots (
             network BLOB PRIMARY KEY, height INTEGER NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL);
-        """
+        """,
+        "CREATE TABLE inner_set (node BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;",
     ]
 
     /// The version that this program writes.

@@ -74,6 +74,14 @@ public final class Store {
         try replace(rows, "DELETE FROM guards", "INSERT OR REPLACE INTO guards (node, row) VALUES (?, ?)")
     }
 
+    /// The nodes of the inner set as they were kept.
+    public func innerSet() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM inner_set") }
+
+    /// Keeps `rows` in place of the whole inner set before.
+    public func setInnerSet(_ rows: [NodeRow]) throws(StoreError) {
+        try replace(rows, "DELETE FROM inner_set", "INSERT OR REPLACE INTO inner_set (node, row) VALUES (?, ?)")
+    }
+
     /// The marks against nodes as they were kept.
     public func health() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM health") }
 

@@ -44,6 +44,8 @@ struct StoreTests {
             let store = try Store(folder: folder.path)
             try store.setGuards([NodeRow(node: node(9), bytes: [1])])
             try store.setGuards(rows)
+            try store.setInnerSet([NodeRow(node: node(9), bytes: [1])])
+            try store.setInnerSet(rows)
             try store.setHealth(rows)
             try store.setTrustedSnapshot(trusted)
             try store.addKey(.init(node: node(3), path: "identity.key", created: UnixTime(seconds: 5)))
@@ -51,6 +53,7 @@ struct StoreTests {
         }
         let store = try Store(folder: folder.path)
         #expect(try store.guards() == rows)
+        #expect(try store.innerSet() == rows)
         #expect(try store.health() == rows)
         #expect(try store.trustedSnapshot(of: network) == trusted)
         #expect(try store.trustedSnapshot(of: Bytes32()) == nil)
@@ -138,7 +141,7 @@ struct StoreTests {
         let version: [UInt8] = [0, 0, 0, 77]
         #expect(unsafe pwrite(file, version, 4, 60) == 4)
         close(file)
-        #expect(throws: StoreError.tooNew(path: "\(folder.path)/tunic.sqlite", version: 77, known: 1)) {
+        #expect(throws: StoreError.tooNew(path: "\(folder.path)/tunic.sqlite", version: 77, known: 2)) {
             _ = try Store(folder: folder.path)
         }
     }

@@ -16,13 +16,25 @@ final class Path {
         case dead
     }
 
+    /// How it came to its end.
+    enum End {
+        /// We ended it.
+        case ours
+        /// The link to the guard went.
+        case linkLost
+        /// The guard said so, the exit closed the leg, or nothing was answered: any hop may have done it, and the exit too.
+        case byOthers
+    }
+
     /// The nodes, guard first.
     let hops: [NodeID]
     /// Its place in the pool, which is part of its path id.
     let index: UInt32
     /// The id under which the guard sends to us.
     let pathID: UInt64
-    /// When its build began, and later when it was built.
+    /// When its build began.
+    let began: Instant
+    /// The same, and later when it was built.
     var since: Instant
     var state = State.building
     /// The layers, once it is built.
@@ -42,9 +54,12 @@ final class Path {
         self.hops = hops
         self.index = index
         self.pathID = pathID
+        began = now
         since = now
     }
 
     var entry: NodeID { hops[0] }
+    /// The hop before the exit; the exit itself where there is none.
+    var beforeExit: NodeID { hops[max(0, hops.count - 2)] }
     var exit: NodeID { hops[hops.count - 1] }
 }

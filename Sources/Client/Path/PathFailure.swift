@@ -30,6 +30,12 @@ enum PathFailure: Error {
         }
     }
 
+    /// Whether the exit itself ended the build, or its neighbour says so; an exit that drains says as much and is believed.
+    func isRefusal(of exit: NodeID, hops: Int) -> Bool {
+        guard case .refused(_, let status) = self, status != .draining else { return false }
+        return hops > 1 && isFault(of: exit, hops: hops)
+    }
+
     /// Whether nothing was heard.
     var isTimeout: Bool { if case .timedOut = self { true } else { false } }
 }

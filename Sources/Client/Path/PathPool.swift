@@ -16,6 +16,8 @@ final class PathPool: PacketHandler {
     static let slowLink = TimeSpan.milliseconds(700)
     /// How many paths there may be at once.
     static let limit = 512
+    /// How many places they are drawn from: many more, so that a path's place does not tell how many paths there are.
+    static let places = 4_096
 
     private let links: Links
     private let loop: Loop
@@ -25,7 +27,10 @@ final class PathPool: PacketHandler {
     private let packetSize: Int
     private let useLimit: TimeSpan
     private let network: Bytes32
-    private var paths: [Path?] = []
+    /// By place.
+    private var paths = [Path?](repeating: nil, count: PathPool.places)
+    /// All paths that are building or ready.
+    private(set) var all: [Path] = []
     private var randoms = PathIDSequence()
     /// Ready paths that no session uses.
     private var spare: [Path] = []
@@ -42,6 +47,8 @@ final class PathPool: PacketHandler {
     private(set) var buildTimes: [TimeSpan] = []
     /// Why the last build failed, as long as none has succeeded since.
     private(set) var lastFailure: PathFailure?
+    /// Which exits end paths too soon.
+    var trust = ExitTrust()
     /// Exits that are not to be chosen while another can be.
     var exitsToAvoid: () -> [NodeID] = { [] }
     /// Called when a path has become ready.
@@ -66,11 +73,8 @@ final class PathPool: PacketHandler {
     /// Whether a path is to be replaced: well before its hops forget it.
     func isOld(_ path: Path, _ now: Instant) -> Bool { now - path.since >= useLimit }
 
-    /// All paths that are building or ready.
-    var all: [Path] { paths.compactMap { $0 } }
-
     /// Whether a path is ready or carries a session.
-    var hasReadyPath: Bool { paths.contains { $0?.state == .ready } }
+    var hasReadyPath: Bool { all.contains { $0.state == .ready } }
 
     /// Guards whose links are awaited for longer than usual.
     var slowGuards: [NodeID] {
@@ -124,24 +128,32 @@ final class PathPool: PacketHandler {
     // MARK: Building
 
     /// Builds a path; the result comes later, never inside this call unless no hops can be chosen.
+    ///
+    /// Returns the hops; none where it could not begin.
+    @discardableResult
     func build(
         to terminal: Terminal, avoiding: [NodeID], completion: @escaping (Result<Path, PathFailure>) -> Void
-    ) {
+    ) -> [NodeID] {
         let hops: [NodeID]
         do throws(PathRefusal) {
             hops = try directory.select(hops: self.hops, terminal: terminal, avoiding: avoiding + slowGuards)
         } catch {
-            return completion(.failure(failed(.noChoice(error), nil)))
+            completion(.failure(failed(.noChoice(error), nil)))
+            return []
         }
         var targets: [HopTarget] = []
         for hop in hops {
             guard let descriptor = directory.descriptor(of: hop) else {
-                return completion(.failure(failed(.noDescriptor(hop), nil)))
+                completion(.failure(failed(.noDescriptor(hop), nil)))
+                return []
             }
             targets.append(
                 HopTarget(node: hop.key, onionKey: descriptor.onionKey, suite: directory.suite(for: descriptor)))
         }
-        guard let path = makePath(hops) else { return completion(.failure(failed(.timedOut, nil))) }
+        guard let path = makePath(hops) else {
+            completion(.failure(failed(.timedOut, nil)))
+            return []
+        }
         links.link(to: path.entry, at: directory.addresses(of: path.entry), limit: Self.linkLimit) { [weak self] link in
             guard let self, path.state == .building else { return }
             guard let link else {
@@ -151,19 +163,18 @@ final class PathPool: PacketHandler {
             path.link = link
             sendBuild(path, targets, link, completion)
         }
+        return hops
     }
 
     private func makePath(_ hops: [NodeID]) -> Path? {
-        var place = paths.firstIndex { $0 == nil } ?? paths.count
-        if place == paths.count {
-            guard paths.count < Self.limit else { return nil }
-            paths.append(nil)
-            place = paths.count - 1
-        }
+        guard all.count < Self.limit else { return nil }
+        var place = 0
+        repeat { place = Int(SecureRandom.u32() % UInt32(Self.places)) } while paths[place] != nil
         let index = UInt32(place) | PathID.clientBit
         let id = PathID.make(worker: 0, index: index, random: randoms.next())
         let path = Path(hops: hops, index: UInt32(place), pathID: id, now: now)
         paths[place] = path
+        all.append(path)
         return path
     }
 
@@ -224,8 +235,15 @@ final class PathPool: PacketHandler {
     private func failed(_ failure: PathFailure, _ path: Path?) -> PathFailure {
         failedBuilds += 1
         lastFailure = failure
-        if let path { forget(path) }
+        if let path {
+            if failure.isRefusal(of: path.exit, hops: hops) { noteLoss(path) }
+            forget(path, .byOthers)
+        }
         return failure
+    }
+
+    private func noteLoss(_ path: Path) {
+        trust.lost(path.exit, behind: path.beforeExit, since: path.began, at: now)
     }
 
     // MARK: Spare paths
@@ -254,10 +272,15 @@ final class PathPool: PacketHandler {
 
     /// Ends the spare paths for which `isUnwanted` holds, and builds others.
     func renewSpares(where isUnwanted: (Path) -> Bool) {
-        for path in spare where isUnwanted(path) { end(path) }
+        endSpares(where: isUnwanted)
         // What is being built was chosen before.
         nextSpare = now
         fillSpares()
+    }
+
+    /// Ends the spare paths for which `isUnwanted` holds; others are built when the time has come.
+    func endSpares(where isUnwanted: (Path) -> Bool) {
+        for path in spare where isUnwanted(path) { end(path) }
     }
 
     /// Starts builds for spare paths that are missing.
@@ -275,7 +298,8 @@ final class PathPool: PacketHandler {
     }
 
     private func buildSpare(to terminal: Terminal, _ isOver: @escaping (PathPool) -> Void) {
-        let avoiding = spare.map(\.exit) + waiting.compactMap(\.avoiding) + exitsToAvoid()
+        let avoiding =
+            spare.map(\.exit) + waiting.compactMap(\.avoiding) + exitsToAvoid() + trust.distrusted(at: now)
         build(to: terminal, avoiding: avoiding) { [weak self] result in
             guard let self else { return }
             isOver(self)
@@ -306,24 +330,23 @@ final class PathPool: PacketHandler {
 
     // MARK: Ending
 
-    /// Ends a path and tells its guard.
-    func end(_ path: Path) {
-        if path.state == .ready, let link = path.link {
-            var writer = ByteWriter(capacity: 8)
-            writer.u64(path.guardPathID)
-            links.send(on: link, .destroy, body: writer.bytes)
-        }
-        forget(path)
+    /// Ends a path and tells its guard; `end` says at whose wish.
+    func end(_ path: Path, _ end: Path.End = .ours) {
+        if path.state == .ready, let link = path.link { links.destroy(path.guardPathID, on: link) }
+        forget(path, end)
     }
 
-    private func forget(_ path: Path) {
+    private func forget(_ path: Path, _ end: Path.End) {
         guard path.state != .dead else { return }
+        let isYoung = path.state == .ready && now - path.since < ExitTrust.youth
         if path.state == .ready, let link = path.link { links.removePath(on: link) }
         path.state = .dead
         path.layers = nil
         paths[Int(path.index)] = nil
+        all.removeAll { $0 === path }
         spare.removeAll { $0 === path }
-        path.session?.pathDied(path)
+        if end == .byOthers, isYoung { noteLoss(path) }
+        path.session?.pathDied(path, end, isYoung: isYoung)
     }
 
     /// The guard says that a path is over.
@@ -332,7 +355,7 @@ final class PathPool: PacketHandler {
         guard place < paths.count, let path = paths[place], path.pathID == pathID, path.link == link,
             path.state == .ready
         else { return }
-        forget(path)
+        forget(path, .byOthers)
     }
 
     /// A link is gone, and its paths with it.
@@ -340,7 +363,7 @@ final class PathPool: PacketHandler {
         let ended = all.filter { $0.link == link && $0.state == .ready }
         // Before the sessions build anew: waiting for this guard would cost them seconds.
         if let path = ended.first { directory.guardLost(path.entry) }
-        for path in ended { forget(path) }
+        for path in ended { forget(path, .linkLost) }
     }
 
     /// Replaces spare paths that are old; to be called every second.

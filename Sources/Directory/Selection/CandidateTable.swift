@@ -148,6 +148,23 @@ struct CandidateTable: Sendable {
         return sums[low].index
     }
 
+    /// A node for an inner set that has `members`, for paths behind `entries`; `nil` when there is none that is not in it.
+    ///
+    /// By preference it can follow each of `entries` and is apart from all members, so that whatever exit is chosen clashes with
+    /// few of them: with one for its operator, and one for each range.
+    func drawInner(
+        beside members: [Int], behind entries: [Int], _ rules: PathSelector.Rules,
+        using generator: inout some RandomNumberGenerator, keeping: (Int) -> UInt8, where fits: (Int) -> Bool
+    ) -> Int? {
+        func isApart(_ index: Int) -> Bool { members.allSatisfy { areApart(index, $0) } }
+        func follows(_ index: Int) -> Bool { entries.allSatisfy { mayShareAPath(index, $0, rules) } }
+        func isFresh(_ index: Int) -> Bool { !members.contains(index) && fits(index) }
+        return draw(.inner, using: &generator, keeping: keeping) { isFresh($0) && follows($0) && isApart($0) }
+            ?? draw(.inner, using: &generator, keeping: keeping) { isFresh($0) && follows($0) }
+            ?? draw(.inner, using: &generator) { isFresh($0) && !entries.contains($0) }
+            ?? draw(.inner, using: &generator, where: isFresh)
+    }
+
     /// Whether two candidates belong to different operators and lie in different ranges of addresses.
     func areApart(_ a: Int, _ b: Int) -> Bool {
         candidates[a].operatorIndex != candidates[b].operatorIndex && !shareRange(a, b)

@@ -50,6 +50,8 @@ public struct Guards: Sendable {
     /// How many seconds were counted since the last change of `generation` for that.
     private var uncounted: UInt64 = 0
     private var allFailed = false
+    /// The nodes that stand behind the guards in paths of three hops and more; expires with the guards.
+    public var inner = InnerSet()
 
     /// An empty sample, which fills when paths are chosen.
     public init() {}
@@ -104,7 +106,7 @@ public struct Guards: Sendable {
         return sample[index].bias.add(succeeded: succeeded)
     }
 
-    /// Counts `seconds` that have passed, and drops the guards whose time is over.
+    /// Counts `seconds` that have passed, and drops the guards, and the nodes of the inner set, whose time is over.
     ///
     /// What passed while the process ran is to be told by a clock that nobody sets.
     public mutating func age(by seconds: UInt64) {
@@ -115,8 +117,10 @@ public struct Guards: Sendable {
         let sum = counted.seconds.addingReportingOverflow(seconds)
         counted = UnixTime(seconds: sum.overflow ? .max : sum.partialValue)
         uncounted = min(uncounted, 3_600) + min(seconds, 3_600)
-        if sample.count != before || uncounted >= 3_600 {
-            uncounted = 0
+        let isKept = uncounted >= 3_600
+        inner.age(by: seconds, isKept: isKept)
+        if isKept { uncounted = 0 }
+        if sample.count != before || isKept {
             generation &+= 1
         }
     }
@@ -176,10 +180,13 @@ public struct Guards: Sendable {
         }
     }
 
-    /// Goes on from kept rows; rows that cannot be read are left out.
+    /// What to keep of the inner set across restarts: one row per node.
+    public var innerRows: [NodeRow] { inner.rows(counted: counted) }
+
+    /// Goes on from kept rows, and the inner set's; rows that cannot be read are left out.
     ///
     /// Rows of version 1 have dates: when a guard was drawn, and when its time is over.
-    public init(rows: [NodeRow]) {
+    public init(rows: [NodeRow], inner: [NodeRow] = []) {
         var read: [(position: UInt8, upTo: UInt64, ends: UInt64, entry: Guard)] = []
         for row in rows {
             var reader = ByteReader(row.bytes.rawSpan)
@@ -199,6 +206,7 @@ public struct Guards: Sendable {
         }
         let upTo = read.map(\.upTo).max() ?? 0
         counted = UnixTime(seconds: upTo)
+        self.inner = InnerSet(rows: inner, counted: counted)
         sample = read.sorted { $0.position < $1.position }.prefix(Self.maximumSample).compactMap { row in
             guard row.ends > upTo else { return nil }
             var entry = row.entry

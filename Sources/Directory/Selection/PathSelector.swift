@@ -120,7 +120,8 @@ public struct PathSelector: Sendable {
     /// Chooses a path of 1 to 4 hops.
     ///
     /// `avoiding` names hops of other paths that this one should not fail together with. Guards are taken from `guards`,
-    /// which grows only when none of its sample will do. A path of one hop to a named node does without a guard.
+    /// which grows only when none of its sample will do, and the second hops of paths of three and more hops from its inner set.
+    /// A path of one hop to a named node does without a guard.
     public func select(
         hops count: Int = 3, terminal: Terminal, avoiding: [NodeID] = [], guards: inout Guards, health: NodeHealth,
         at now: UnixTime, using generator: inout some RandomNumberGenerator
@@ -142,12 +143,14 @@ public struct PathSelector: Sendable {
         // A guard in another place of one path could not be the guard of the leg beside it.
         let spared = guards.primaries.map(\.node)
         var draft = Draft(table: table, rules: rules, health: health, avoiding: avoiding, sparing: spared, at: now)
+        if count > 2 { draft.fill(&guards.inner, using: &generator) }
         for relaxation in Relaxation.allCases {
             draft.relaxation = relaxation
             for entry in entries where draft.allowsGuard(entry.index, rests: entry.rests) {
                 for _ in 0..<8 {
                     switch draft.attempt(
-                        count, guardIndex: entry.index, terminal: terminal, fixed: fixed, using: &generator)
+                        count, guardIndex: entry.index, terminal: terminal, fixed: fixed, inner: &guards.inner,
+                        using: &generator)
                     {
                     case .found(let path):
                         return SelectedPath(hops: path.map { table.candidates[$0].node }, relaxation: relaxation)
@@ -229,6 +232,7 @@ struct Draft {
 
     let table: CandidateTable
     let rules: PathSelector.Rules
+    private let now: UnixTime
     /// Eighths of its weight that a candidate keeps for its marks; 0 where it is avoided.
     private var keeps: [UInt8]
     private let avoiding: [Int]
@@ -242,6 +246,7 @@ struct Draft {
     ) {
         self.table = table
         self.rules = rules
+        self.now = now
         self.avoiding = avoiding.compactMap { table.index[$0] }
         self.sparing = sparing.compactMap { table.index[$0] }
         var keeps = [UInt8](repeating: 8, count: table.candidates.count)
@@ -258,7 +263,7 @@ struct Draft {
 
     /// Draws the hops behind the guard, the terminal first.
     func attempt(
-        _ count: Int, guardIndex: Int, terminal: Terminal, fixed: Int?,
+        _ count: Int, guardIndex: Int, terminal: Terminal, fixed: Int?, inner: inout InnerSet,
         using generator: inout some RandomNumberGenerator
     ) -> Outcome {
         guard count > 1 else { return .found([guardIndex]) }
@@ -273,12 +278,78 @@ struct Draft {
             last = drawn
         }
         var path = [guardIndex]
-        for _ in 0..<count - 2 {
+        for place in 1..<count - 1 {
+            if place == 1 {
+                guard let second = second(behind: guardIndex, before: last, &inner, using: &generator)
+                else { return .unlucky }
+                path.append(second)
+                continue
+            }
             guard let drawn = draw(.inner, apartFrom: path + [last], using: &generator, where: { _ in true })
             else { return .unlucky }
             path.append(drawn)
         }
         return .found(path + [last])
+    }
+
+    /// Draws nodes into the inner set until it has as many as it should of those that are known and no guards in use.
+    func fill(_ inner: inout InnerSet, using generator: inout some RandomNumberGenerator) {
+        while inner.members.count(where: { isKnown($0.node) && !isSpared($0.node) }) < InnerSet.size {
+            guard add(to: &inner, using: &generator, where: { _ in true }) != nil else { return }
+        }
+    }
+
+    private func isKnown(_ node: NodeID) -> Bool { table.index[node] != nil }
+    private func isSpared(_ node: NodeID) -> Bool { table.index[node].map(sparing.contains) ?? false }
+
+    /// Adds one more node for which `fits` holds to the inner set, where there is one and room.
+    private func add(
+        to inner: inout InnerSet, using generator: inout some RandomNumberGenerator, where fits: (Int) -> Bool
+    ) -> Int? {
+        guard inner.hasRoom(isListed: isKnown) else { return nil }
+        let known = inner.members.compactMap { table.index[$0.node] }
+        let drawn = table.drawInner(
+            beside: known, behind: sparing, rules, using: &generator, keeping: { keeps[$0] }, where: fits)
+        if let drawn { inner.add(table.candidates[drawn].node, isListed: isKnown, using: &generator) }
+        return drawn
+    }
+
+    /// Draws a second hop from the inner set, to which a node is added where too few of it fit and work.
+    ///
+    /// What a terminal can cause leaves marks on a node: then others of the set come before it, and no node is added.
+    private func second(
+        behind entry: Int, before last: Int, _ inner: inout InnerSet, using generator: inout some RandomNumberGenerator
+    ) -> Int? {
+        let fits = { (index: Int) in
+            table.mayShareAPath(index, entry, rules) && table.mayShareAPath(index, last, rules)
+        }
+        let fitting = inner.members.compactMap { member -> (index: Int, member: InnerSet.Member)? in
+            guard let index = table.index[member.node], fits(index) else { return nil }
+            return (index, member)
+        }
+        var usable = fitting.filter { !$0.member.isResting(at: now) && !sparing.contains($0.index) }
+            .prefix(InnerSet.size).map(\.index)
+        let working = fitting.count { !$0.member.isDown(at: now) && !sparing.contains($0.index) }
+        if working < InnerSet.least, let drawn = add(to: &inner, using: &generator, where: fits) {
+            usable.append(drawn)
+        }
+        switch relaxation {
+        case .nothing: usable.removeAll { avoiding.contains($0) || sparing.contains($0) }
+        case .sharedMiddle, .sharedGuard:
+            usable += fitting.filter { !$0.member.isResting(at: now) && sparing.contains($0.index) }.map(\.index)
+        case .unhealthy: usable = fitting.map(\.index)
+        }
+        // Those with too many marks only where there are no others: that all have them says more of the terminal.
+        if usable.contains(where: { keeps[$0] > 0 }) { usable.removeAll { keeps[$0] == 0 } }
+        let weights = usable.map { UInt64(max(1, keeps[$0])) }
+        guard !weights.isEmpty else { return nil }
+        let total = weights.reduce(0, +)
+        var drawn = UInt64.random(in: 0..<total, using: &generator)
+        for (index, weight) in zip(usable, weights) {
+            if drawn < weight { return index }
+            drawn -= weight
+        }
+        return nil
     }
 
     private func draw(

@@ -53,6 +53,8 @@ final class ControlLink {
     /// The peer's message with a large answer that is being answered; others wait until it is done.
     private(set) var large: StreamID?
     private let answers: AnswerMemory
+    /// DESTROYs that wait until others have been answered.
+    var line = DestroyLine()
     var idle: IdleTimer
     var address: PeerAddress
     var bucket: TokenBucket
@@ -106,7 +108,8 @@ final class ControlLink {
     /// Bytes of memory that its connection and messages hold, for accounting.
     var memoryUse: Int {
         let incoming = incoming.values.reduce(0) { $0 + $1.bytes.count }
-        return connection.memoryUse + incoming + requests.values.reduce(0) { $0 + $1.unsent.count + $1.answer.count }
+        return connection.memoryUse + incoming + line.memoryUse
+            + requests.values.reduce(0) { $0 + $1.unsent.count + $1.answer.count }
     }
 
     // MARK: Requests

@@ -104,6 +104,8 @@ final class Exit: SessionOwner {
 
     /// How many paths end here.
     var pathCount: Int { legs.count }
+    /// The paths that are legs of sessions.
+    var legPaths: [PathHandle] { legs.filter { $0.value.session != nil }.map(\.key) }
     /// How many UDP associations there are.
     var associationCount: Int { gate.associations.count }
 

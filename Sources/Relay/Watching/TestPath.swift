@@ -247,9 +247,7 @@ final class TestPath {
         timer?.close()
         if let link {
             if guardPathID != 0 {
-                var writer = ByteWriter(capacity: 8)
-                writer.u64(guardPathID)
-                links.send(on: link, .destroy, body: writer.bytes)
+                links.destroy(guardPathID, on: link)
                 links.removePath(on: link)
             }
         }

@@ -1,0 +1,66 @@
+import Testing
+import Wire
+
+@testable import Links
+
+/// DESTROY messages that find no room at once.
+@Suite struct DestroyLineTests {
+    @Test(
+        "s27: of a thousand paths that end in one turn the peer hears of every one, over a link that takes few at a time"
+    )
+    func thousandPaths() throws {
+        let harness = try Harness()
+        let near = try harness.node { $0.requestsPerLink = 16 }
+        // The peer refuses most of what comes at once.
+        let far = try harness.node {
+            $0.messagesPerLink = 4
+            $0.nodeMessages = (rate: 4_000, burst: 400)
+        }
+        let link = try harness.connect(near, far)
+        let paths = Set(1...1_000 as ClosedRange<UInt64>)
+        for path in paths { near.links.destroy(path, on: link.near) }
+        var heard: Set<UInt64> = []
+        far.onMessage = { side, message, body, responder in
+            var reader = ByteReader(body.rawSpan)
+            if message == .destroy, let path = try? reader.u64() { heard.insert(path) }
+            side.links.answer(responder, [])
+        }
+        // Other messages find room meanwhile.
+        var isAnswered = false
+        near.links.request(on: link.near, .getSnapshotID, body: [UInt8](repeating: 0, count: 8)) { _ in
+            isAnswered = true
+        }
+        #expect(harness.run(for: .seconds(30)) { heard == paths })
+        #expect(harness.run { isAnswered })
+    }
+
+    @Test("s27: the line has a bound, rests after a refusal, and gives one up after four attempts")
+    func bound() {
+        let start = Instant(nanoseconds: 1_000_000_000)
+        var line = DestroyLine()
+        for path in 0..<5_000 as Range<UInt64> { line.add(path, limit: 3_000) }
+        #expect(line.count == 3_000)
+        var order: [UInt64] = []
+        while order.count < 3_000, let entry = line.next(at: start, limit: 64) {
+            order.append(entry.pathID)
+            line.ended(entry, wasSent: true)
+        }
+        #expect(order == Array(0..<3_000))
+        #expect(line.count == 0 && line.underWay == 0)
+
+        line.add(7, limit: 1)
+        var now = start
+        for _ in 0..<DestroyLine.attempts {
+            let entry = line.next(at: now, limit: 1)
+            #expect(entry?.pathID == 7)
+            #expect(line.next(at: now, limit: 1) == nil)
+            if let entry {
+                line.ended(entry, wasSent: true)
+                line.addAgain(entry, at: now)
+            }
+            #expect(line.next(at: now, limit: 1) == nil)
+            now = now + DestroyLine.pause
+        }
+        #expect(line.count == 0)
+    }
+}

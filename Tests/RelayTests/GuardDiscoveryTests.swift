@@ -1,0 +1,59 @@
+import EventLoop
+import LoopTesting
+import Testing
+import Wire
+
+@testable import Client
+@testable import Relay
+
+/// Exits that want to learn their clients' guards: they end legs, so that the clients build others over fresh middles.
+@Suite struct GuardDiscoveryTests {
+    /// The most paths that an exit may bring a client to build before it loses the session: two legs, and three in place of lost ones.
+    private static let mostPaths = 5
+
+    @Test("s07: an exit that ends each standby leg sees a handful of paths and loses the session, whose streams go on")
+    func standbyLegs() throws {
+        let network = try LoopNetwork(relays: 24)
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        let app = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
+        let session = try #require(client.sessions.values.first)
+        let hostile = try #require(network.relays.first { $0.node == session.exit })
+        let key = try #require(client.sessions.keys.first)
+
+        var seen: Set<UInt64> = []
+        var middles: Set<NodeID> = []
+        let isLost = loop.run(for: .seconds(30)) {
+            for path in client.pool.all where path.session === session {
+                seen.insert(path.pathID)
+                middles.insert(path.hops[1])
+            }
+            for leg in hostile.exit.legPaths where !hostile.exit.needs(leg) { hostile.paths.end(leg) }
+            return client.sessions[key] !== session || seen.count > Self.mostPaths + 5
+        }
+        #expect(isLost && seen.count <= Self.mostPaths, "\(seen.count) paths")
+        #expect(middles.count <= 4, "\(middles.count) middles")
+
+        // What is open goes on, and new streams begin at another exit.
+        try network.accepted.first?.write([1])
+        #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount + 1 || app.isOver })
+        #expect(!app.isOver)
+        let later = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { later.received == LoopNetwork.greetedCount || later.isOver })
+        #expect(client.sessions[key]?.exit != session.exit)
+        for app in [app, later] { app.stream?.close() }
+    }
+
+    @Test("s27: the places of a client's paths do not tell how many paths it has")
+    func places() throws {
+        let network = try LoopNetwork(relays: 6, client: { $0.sparePaths = 6 })
+        defer { network.close() }
+        let pool = network.client.pool
+        #expect(network.loop.run(for: .seconds(30)) { pool.all.count { $0.state == .ready } == 6 })
+        // Drawn from 4,096, six of them are all below 64 once in 10^11 runs.
+        #expect(pool.all.contains { $0.index >= 64 })
+        #expect(Set(pool.all.map(\.index)).count == pool.all.count)
+        #expect(pool.all.allSatisfy { $0.index < UInt32(PathPool.places) })
+    }
+}
