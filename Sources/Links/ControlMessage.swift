@@ -28,6 +28,8 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
     case propose = 20
     /// Asks an authority to sign a block for good.
     case commit = 21
+    /// Brings an authority a block that is final.
+    case final = 22
     /// Brings signatures of a snapshot.
     case signatures = 24
     /// Asks for signatures of a snapshot.
@@ -62,7 +64,7 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .announce: 40
         case .submit: 2_260
         case .prepare: 16
-        case .propose: 200_200
+        case .propose, .final: 202_400
         case .commit: 2_200
         }
     }
@@ -80,9 +82,9 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .getSnapshotID: 72
         case .getDescriptor: 65_535
         case .getBlocks: 1 << 20
-        case .announce: 0
+        case .announce, .final: 0
         case .submit: 73
-        case .prepare: 200_200
+        case .prepare: 202_400
         case .propose, .commit: 65
         }
     }

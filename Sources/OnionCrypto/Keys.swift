@@ -73,7 +73,8 @@ public struct SigningKey: ~Copyable {
         get { seed.bytes }
     }
 
-    private borrowing func withExpanded<Result: ~Copyable>(_ body: (borrowing [UInt8]) -> Result) -> Result {
+    /// Calls `body` with libsodium's form of the secret key: the seed, then the public key.
+    borrowing func withExpanded<Result: ~Copyable>(_ body: (borrowing [UInt8]) -> Result) -> Result {
         var publicBytes = [UInt8](repeating: 0, count: 32)
         var secretBytes = [UInt8](repeating: 0, count: 64)
         _ = unsafe crypto_sign_seed_keypair(

@@ -4,11 +4,13 @@ public import Wire
 // What time alone brings about, and who judges at a height.
 
 extension RegistryState {
-    /// Opens the block at `height` with its time (seconds since 1970) and its hash; its operations come after.
+    /// Opens the block at `height` with its time (seconds since 1970), content hash and seed; its operations come after.
     ///
     /// Nodes whose time has come leave, nodes whose credit is used up are deregistered, stakes whose time has come are
     /// free, and the quorum of this height is chosen.
-    public mutating func begin(height: UInt64, time: UInt64, block: Bytes32) throws(RegistryRefusal) {
+    public mutating func begin(
+        height: UInt64, time: UInt64, block: Bytes32, seed: Bytes32
+    ) throws(RegistryRefusal) {
         guard height > self.height else { throw .heightNotAbove(self.height) }
         guard time >= self.time else { throw .timeWentBack }
         guard time <= Self.timeLimit else { throw .timeOutOfRange }
@@ -28,7 +30,7 @@ extension RegistryState {
         for lock in free { credit(lock.amount, to: lock.account) }
         locks.removeFirst(free.count)
         quorums.removeAll { height - $0.height >= UInt64(parameters.voteLifetime) }
-        quorums.append(makeQuorum(block: block))
+        quorums.append(makeQuorum(block: block, seed: seed))
     }
 
     /// Adds to a free balance; the sum is within the supply.
@@ -52,23 +54,25 @@ extension RegistryState {
     }
 
     /// The quorum of this height: the active nodes of the lowest ranks.
-    private func makeQuorum(block: Bytes32) -> Quorum {
+    private func makeQuorum(block: Bytes32, seed: Bytes32) -> Quorum {
         var ranked: [(rank: NodeID, node: NodeID)] = []
         for (id, node) in nodes where node.standing == .active {
-            ranked.append((NodeID(Self.rank(of: id, network: network, height: height, block: block)), id))
+            ranked.append((NodeID(Self.rank(of: id, network: network, height: height, seed: seed)), id))
         }
         ranked.sort { $0 < $1 }
-        return Quorum(height: height, block: block, nodes: ranked.prefix(Int(parameters.quorumSize) + 1).map(\.node))
+        return Quorum(
+            height: height, block: block, seed: seed,
+            nodes: ranked.prefix(Int(parameters.quorumSize) + 1).map(\.node))
     }
 
-    /// The rank of a node at a height: `H("tunic registry quorum" ‖ 0 ‖ network ‖ height ‖ block hash ‖ node)`.
-    static func rank(of node: NodeID, network: Bytes32, height: UInt64, block: Bytes32) -> Bytes32 {
+    /// The rank of a node at a height: `H("tunic registry quorum" ‖ 0 ‖ network ‖ height ‖ seed ‖ node)`.
+    static func rank(of node: NodeID, network: Bytes32, height: UInt64, seed: Bytes32) -> Bytes32 {
         var writer = ByteWriter(capacity: 128)
         writer.raw("tunic registry quorum".utf8)
         writer.u8(0)
         writer.bytes32(network)
         writer.u64(height)
-        writer.bytes32(block)
+        writer.bytes32(seed)
         writer.nodeID(node)
         return Blake2b.digest(writer.bytes.rawSpan)
     }

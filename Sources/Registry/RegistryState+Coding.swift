@@ -4,7 +4,7 @@ public import Wire
 
 extension RegistryState {
     /// The version of the format.
-    public static let version: UInt8 = 1
+    public static let version: UInt8 = 2
 
     /// The encoding; equal states have equal encodings.
     public func encoded() -> [UInt8] {
@@ -41,6 +41,7 @@ extension RegistryState {
         for quorum in quorums {
             writer.u64(quorum.height)
             writer.bytes32(quorum.block)
+            writer.bytes32(quorum.seed)
             writer.u8(UInt8(quorum.nodes.count))
             for node in quorum.nodes { writer.nodeID(node) }
         }
@@ -128,13 +129,14 @@ extension RegistryState {
         for _ in 0..<count {
             let height = try reader.u64()
             let block = try reader.bytes32()
+            let seed = try reader.bytes32()
             let size = Int(try reader.u8())
             guard size <= Int(parameters.quorumSize) + 1, result.last.map({ $0.height < height }) ?? true else {
                 throw .outOfRange
             }
             var nodes: [NodeID] = []
             for _ in 0..<size { nodes.append(try reader.nodeID()) }
-            result.append(Quorum(height: height, block: block, nodes: nodes))
+            result.append(Quorum(height: height, block: block, seed: seed, nodes: nodes))
         }
         return result
     }
@@ -157,7 +159,7 @@ extension RegistryState {
 
     private func isRanked(_ quorum: Quorum) -> Bool {
         let ranks = quorum.nodes.map {
-            NodeID(Self.rank(of: $0, network: network, height: quorum.height, block: quorum.block))
+            NodeID(Self.rank(of: $0, network: network, height: quorum.height, seed: quorum.seed))
         }
         return zip(ranks, ranks.dropFirst()).allSatisfy { $0 < $1 }
     }

@@ -37,8 +37,10 @@ public struct RegistryState: Hashable, Sendable {
     public struct Quorum: Hashable, Sendable {
         /// The height.
         public let height: UInt64
-        /// The hash of the block at that height.
+        /// The content hash of the block at that height, which votes name.
         public let block: Bytes32
+        /// What the ranks of this height follow from.
+        public let seed: Bytes32
         /// The nodes by rank, one more than a quorum has, so that nobody judges himself.
         public let nodes: [NodeID]
     }
@@ -107,6 +109,9 @@ public struct RegistryState: Hashable, Sendable {
         self.pool = pool
         self.accounts = accounts
     }
+
+    /// 32 bytes that follow from the last block's maker and the seed before; zeros at the beginning.
+    public var seed: Bytes32 { quorums.last?.seed ?? Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan) }
 
     /// Where every unit is: free balances, rewards, stakes, locked stakes, the pool and the fees, added up.
     public var total: UInt128 {

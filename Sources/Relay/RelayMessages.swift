@@ -49,7 +49,7 @@ final class RelayMessages: ControlHandler {
             guard peers[link]?.node != nil else { return links.refuse(responder) }
             gossip.take(body, from: link)
             links.answer(responder, [])
-        case .getBlocks, .announce, .submit, .prepare, .propose, .commit:
+        case .getBlocks, .announce, .submit, .prepare, .propose, .commit, .final:
             guard let ledger else { return links.refuse(responder) }
             ledger.received(message, body, from: peers[link]?.node, responder)
         case .suspect, .votes, .linkBack:

@@ -3,8 +3,8 @@ internal import Wire
 
 /// One authority's part in making blocks: a state machine over a chain that its owner keeps (docs/registry.md, "Making blocks").
 ///
-/// For each height the authorities agree on one block as in single-decree Paxos, slot by slot, and then sign it for good, each of
-/// them at most one block per height. Every vote that is returned must be on disk before what comes after it goes out.
+/// For each height the authorities agree on one block, slot by slot, by acceptances, certificates of them, and locks. Every vote that
+/// is returned must be on disk before what comes after it goes out. See `Authority+Answers.swift` for its part in others' slots.
 public struct Authority {
     /// What is to be done, in this order.
     public enum Action: Hashable, Sendable {
@@ -18,12 +18,15 @@ public struct Authority {
 
     /// The leader's work on one block.
     private struct Round {
-        var height: UInt64
-        var slot: UInt64
+        let height: UInt64
+        let slot: UInt64
+        /// When it began, in milliseconds since 1970.
+        let began: UInt64
         var phase: Phase
 
         enum Phase {
-            case preparing(Set<Int>, best: (slot: UInt64, block: Block)?)
+            /// Who has answered, who of them has promised, and the lock of the highest slot among the promises.
+            case preparing(answered: Set<Int>, promised: Set<Int>, best: Lock?)
             case proposing(Block, [AuthoritySignature])
             case committing(Block, [AuthoritySignature])
         }
@@ -34,12 +37,14 @@ public struct Authority {
         init(_ key: consuming SigningKey) { self.key = key }
     }
 
-    private let rules: LedgerRules
+    let rules: LedgerRules
     private let key: Key
     /// This authority's place among all.
     public let index: Int
     /// What it has promised for the height after the chain's.
-    public private(set) var vote: AuthorityVote
+    public internal(set) var vote: AuthorityVote
+    /// The last slot whose leader has shown something wrong: it gets no second try, for each costs a check of a block.
+    var spoiltSlot: UInt64 = 0
     private var round: Round?
 
     /// The authority of `key`, with the vote that it kept last; `nil` when the key is none of the network's.
@@ -55,8 +60,11 @@ public struct Authority {
     private var others: [Int] { rules.authorities.indices.filter { $0 != index } }
 
     /// Follows the chain to a new height.
-    private mutating func follow(_ chain: LedgerChain) {
-        if vote.height <= chain.height { vote = AuthorityVote(height: chain.height + 1) }
+    mutating func follow(_ chain: LedgerChain) {
+        if vote.height <= chain.height {
+            vote = AuthorityVote(height: chain.height + 1)
+            spoiltSlot = 0
+        }
         if let round, round.height <= chain.height { self.round = nil }
     }
 
@@ -66,13 +74,15 @@ public struct Authority {
     public mutating func tick(_ chain: LedgerChain, now: UInt64) -> [Action] {
         follow(chain)
         let slot = rules.slot(at: now)
-        // A vote for a height beyond the next is one whose blocks were lost: they must be fetched again first.
-        guard vote.height == chain.height + 1, rules.leader(of: slot) == index, slot > vote.promised,
-            now / 1_000 >= chain.state.time + rules.blockSeconds
+        // A vote for a height beyond the next is one whose blocks were lost: they must be fetched again first. In the second half of
+        // a slot there is not enough time left before the next leader begins.
+        guard vote.height == chain.height + 1, chain.leader(of: slot) == index, slot > vote.promised,
+            now % rules.slotLength < (rules.slotLength + 1) / 2, now / 1_000 >= chain.state.time + rules.blockSeconds
         else { return [] }
         vote.promised = slot
-        let own = vote.accepted.map { (vote.acceptedSlot, $0) }
-        round = Round(height: vote.height, slot: slot, phase: .preparing([index], best: own))
+        round = Round(
+            height: vote.height, slot: slot, began: now,
+            phase: .preparing(answered: [], promised: [index], best: vote.lock))
         return [.keep(vote), .ask(.prepare(height: vote.height, slot: slot), others)]
     }
 
@@ -82,30 +92,35 @@ public struct Authority {
     ) -> [Action] {
         guard let round, round.height == chain.height + 1, vote.height == round.height else { return [] }
         switch round.phase {
-        case .preparing(let promises, let best):
-            guard promises.count >= rules.threshold, vote.promised == round.slot else { return [] }
-            let block = best?.block ?? chain.draft(pool.waiting, time: now / 1_000)
-            guard best == nil || isGood(block, &chain, now: now) else { return abandon() }
+        case .preparing(let answered, let promised, let best):
+            // Each lock that is not seen here may refuse the block: all have a moment to show theirs.
+            guard promised.count >= rules.threshold, vote.promised == round.slot,
+                answered.count == others.count || now >= round.began + rules.slotLength / 4
+            else { return [] }
+            let block: Block
+            if let best {
+                guard isGood(best.block, &chain, now: now) else { return abandon() }
+                (block, vote.certificate) = (best.block, best.certificate)
+            } else {
+                let proof = key.key.prove(chain.turn.rawSpan)
+                block = chain.draft(pool.waiting, time: round.began / 1_000, maker: UInt8(index), proof: proof)
+            }
             vote.acceptedSlot = round.slot
             vote.accepted = block
-            let message = rules.acceptance(height: block.height, slot: round.slot, hash: block.hash)
-            let acceptance = sign(message)
+            let acceptance = sign(rules.acceptance(height: block.height, slot: round.slot, hash: block.hash))
             self.round?.phase = .proposing(block, [acceptance])
-            return [.keep(vote), .ask(.propose(slot: round.slot, block), others)]
+            return [.keep(vote), .ask(.propose(slot: round.slot, best?.certificate, block), others)]
         case .proposing(let block, let acceptances):
-            guard acceptances.count >= rules.threshold else { return [] }
-            guard vote.signed == nil || vote.signed == block.hash else { return abandon() }
-            vote.signed = block.hash
-            let seal = sign(rules.seal(height: block.height, hash: block.hash))
+            guard acceptances.count >= rules.threshold, vote.promised == round.slot else { return [] }
+            let certificate = Certificate(slot: round.slot, acceptances: acceptances)
+            vote.certificate = certificate
+            let seal = sign(rules.seal(height: block.height, slot: round.slot, hash: block.hash))
             self.round?.phase = .committing(block, [seal])
-            let request = AuthorityRequest.commit(
-                height: block.height, slot: round.slot, hash: block.hash,
-                acceptances: acceptances.sorted { $0.authority < $1.authority })
-            return [.keep(vote), .ask(request, others)]
+            return [.keep(vote), .ask(.commit(height: block.height, hash: block.hash, certificate), others)]
         case .committing(let block, let seals):
             guard seals.count >= rules.threshold else { return [] }
             self.round = nil
-            return [.finish(FinalBlock(block, signatures: seals))]
+            return [.finish(FinalBlock(block, slot: round.slot, signatures: seals))]
         }
     }
 
@@ -114,11 +129,11 @@ public struct Authority {
         return []
     }
 
-    private func sign(_ message: [UInt8]) -> AuthoritySignature {
+    func sign(_ message: [UInt8]) -> AuthoritySignature {
         AuthoritySignature(authority: UInt8(index), bytes: key.key.sign(message.rawSpan))
     }
 
-    private func isGood(_ block: Block, _ chain: inout LedgerChain, now: UInt64) -> Bool {
+    func isGood(_ block: Block, _ chain: inout LedgerChain, now: UInt64) -> Bool {
         do throws(LedgerRefusal) {
             try chain.check(block, now: now / 1_000)
             return true
@@ -127,81 +142,47 @@ public struct Authority {
         }
     }
 
-    /// Takes what the authority at `other` answered to `request`; ``advance(_:pool:now:)`` says what follows.
-    public mutating func received(_ answer: AuthorityAnswer, to request: AuthorityRequest, from other: Int) {
-        guard rules.authorities.indices.contains(other), other != index, var round, request.height == round.height
+    /// Takes what the authority at `other` answered to `request`, nil where nothing came; ``advance(_:pool:now:)`` says what follows.
+    public mutating func received(_ answer: AuthorityAnswer?, to request: AuthorityRequest, from other: Int) {
+        guard rules.authorities.indices.contains(other), other != index, var round, request.height == round.height,
+            request.slot == round.slot
         else { return }
-        switch (request, answer, round.phase) {
-        case (.prepare(_, let slot), .promise(let acceptedSlot, let block), .preparing(var promises, var best)):
-            guard slot == round.slot, acceptedSlot < slot else { return }
-            promises.insert(other)
-            if let block, block.height == round.height, acceptedSlot > best?.slot ?? 0 { best = (acceptedSlot, block) }
-            round.phase = .preparing(promises, best: best)
-        case (.propose(let slot, _), .signature(let bytes), .proposing(let block, var acceptances)):
-            guard slot == round.slot, !acceptances.contains(where: { Int($0.authority) == other }) else { return }
-            let message = rules.acceptance(height: block.height, slot: slot, hash: block.hash)
-            guard SigningKey.verify(bytes.rawSpan, of: message.rawSpan, by: rules.authorities[other].key) else {
-                return
+        switch (request, round.phase) {
+        case (.prepare, .preparing(var answered, var promised, var best)):
+            answered.insert(other)
+            if case .promise(let lock)? = answer, isGood(lock, above: best?.slot ?? 0, round) {
+                promised.insert(other)
+                if let lock, lock.slot > best?.slot ?? 0 { best = lock }
             }
-            acceptances.append(AuthoritySignature(authority: UInt8(other), bytes: bytes))
+            round.phase = .preparing(answered: answered, promised: promised, best: best)
+        case (.propose, .proposing(let block, var acceptances)):
+            let message = rules.acceptance(height: block.height, slot: round.slot, hash: block.hash)
+            guard add(answer, of: other, over: message, to: &acceptances) else { return }
             round.phase = .proposing(block, acceptances)
-        case (.commit(_, let slot, _, _), .signature(let bytes), .committing(let block, var seals)):
-            guard slot == round.slot, !seals.contains(where: { Int($0.authority) == other }) else { return }
-            let message = rules.seal(height: block.height, hash: block.hash)
-            guard SigningKey.verify(bytes.rawSpan, of: message.rawSpan, by: rules.authorities[other].key) else {
-                return
-            }
-            seals.append(AuthoritySignature(authority: UInt8(other), bytes: bytes))
+        case (.commit, .committing(let block, var seals)):
+            let message = rules.seal(height: block.height, slot: round.slot, hash: block.hash)
+            guard add(answer, of: other, over: message, to: &seals) else { return }
             round.phase = .committing(block, seals)
         default: return
         }
         self.round = round
     }
 
-    // MARK: The others
-
-    /// Answers what the authority at `other` asks; a vote that is returned must be on disk before the answer leaves.
-    public mutating func answer(
-        _ request: AuthorityRequest, from other: Int, _ chain: inout LedgerChain, now: UInt64
-    ) -> (keep: AuthorityVote?, answer: AuthorityAnswer) {
-        follow(chain)
-        func refuse(_ reason: AuthorityAnswer.Reason) -> (AuthorityVote?, AuthorityAnswer) {
-            (nil, .refused(reason, height: chain.height))
-        }
-        guard other != index, request.height == chain.height + 1, vote.height == request.height else {
-            return refuse(.otherHeight)
-        }
-        switch request {
-        case .prepare(_, let slot):
-            guard slot > vote.promised, isTurn(of: other, slot, now: now) else { return refuse(.wrongSlot) }
-            vote.promised = slot
-            return (vote, .promise(slot: vote.acceptedSlot, accepted: vote.accepted))
-        case .propose(let slot, let block):
-            guard slot >= vote.promised, slot > vote.acceptedSlot || vote.accepted?.hash == block.hash,
-                isTurn(of: other, slot, now: now)
-            else { return refuse(.wrongSlot) }
-            guard vote.signed == nil || vote.signed == block.hash else { return refuse(.signedOther) }
-            guard isGood(block, &chain, now: now) else { return refuse(.badBlock) }
-            vote.promised = slot
-            vote.acceptedSlot = slot
-            vote.accepted = block
-            let message = rules.acceptance(height: block.height, slot: slot, hash: block.hash)
-            return (vote, .signature(sign(message).bytes))
-        case .commit(let height, let slot, let hash, let acceptances):
-            guard let block = vote.accepted, block.hash == hash else { return refuse(.notAccepted) }
-            guard vote.signed == nil || vote.signed == hash else { return refuse(.signedOther) }
-            do throws(LedgerRefusal) {
-                try rules.check(acceptances, over: rules.acceptance(height: height, slot: slot, hash: hash))
-            } catch {
-                return refuse(.notAccepted)
-            }
-            vote.signed = hash
-            return (vote, .signature(sign(rules.seal(height: height, hash: hash)).bytes))
-        }
+    /// Whether a lock that is shown with a promise is none, no higher than `slot`, or what its certificate says.
+    private func isGood(_ lock: Lock?, above slot: UInt64, _ round: Round) -> Bool {
+        guard let lock, lock.slot > slot else { return true }
+        return lock.slot < round.slot && lock.block.height == round.height
+            && rules.isGood(lock.certificate, height: round.height, hash: lock.block.hash)
     }
 
-    /// Whether the authority at `other` leads in `slot`, which is not ahead of the clock by more than clocks may differ.
-    private func isTurn(of other: Int, _ slot: UInt64, now: UInt64) -> Bool {
-        rules.leader(of: slot) == other && slot <= rules.slot(at: now + LedgerRules.clockTolerance * 1_000)
+    /// Adds the signature that is the answer, where it is one, good, and the first of `other`.
+    private func add(
+        _ answer: AuthorityAnswer?, of other: Int, over message: [UInt8], to list: inout [AuthoritySignature]
+    ) -> Bool {
+        guard case .signature(let bytes)? = answer, !list.contains(where: { Int($0.authority) == other }),
+            SigningKey.verify(bytes.rawSpan, of: message.rawSpan, by: rules.authorities[other].key)
+        else { return false }
+        list.append(AuthoritySignature(authority: UInt8(other), bytes: bytes))
+        return true
     }
 }

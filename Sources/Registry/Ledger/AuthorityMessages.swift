@@ -2,21 +2,29 @@ public import Wire
 
 /// What one authority asks of another to make the next block (docs/registry.md, "Making blocks").
 public enum AuthorityRequest: Hashable, Sendable {
-    /// To accept nothing of a lower slot any more, and to say what was accepted.
+    /// To accept nothing of a lower slot any more, and to show its lock.
     case prepare(height: UInt64, slot: UInt64)
-    /// To accept a block.
-    case propose(slot: UInt64, Block)
-    /// To sign for good what enough authorities have accepted in a slot, as their signatures show.
-    case commit(height: UInt64, slot: UInt64, hash: Bytes32, acceptances: [AuthoritySignature])
+    /// To accept a block: a new one of the asker's, or one that a certificate shows to have been accepted.
+    case propose(slot: UInt64, Certificate?, Block)
+    /// To lock and sign the block that enough authorities have accepted in a slot.
+    case commit(height: UInt64, hash: Bytes32, Certificate)
 
     /// The longest encoding in bytes.
-    public static let maximumSize = 8 + Block.maximumSize
+    public static let maximumSize = 8 + Certificate.maximumSize + Block.maximumSize
 
     /// The height that it is about.
     public var height: UInt64 {
         switch self {
-        case .prepare(let height, _), .commit(let height, _, _, _): height
-        case .propose(_, let block): block.height
+        case .prepare(let height, _), .commit(let height, _, _): height
+        case .propose(_, _, let block): block.height
+        }
+    }
+
+    /// The slot that it is about.
+    public var slot: UInt64 {
+        switch self {
+        case .prepare(_, let slot), .propose(let slot, _, _): slot
+        case .commit(_, _, let certificate): certificate.slot
         }
     }
 
@@ -27,14 +35,14 @@ public enum AuthorityRequest: Hashable, Sendable {
         case .prepare(let height, let slot):
             writer.u64(height)
             writer.u64(slot)
-        case .propose(let slot, let block):
+        case .propose(let slot, let certificate, let block):
             writer.u64(slot)
+            Certificate.encode(certificate, to: &writer)
             writer.raw(block.encoded())
-        case .commit(let height, let slot, let hash, let acceptances):
+        case .commit(let height, let hash, let certificate):
             writer.u64(height)
-            writer.u64(slot)
             writer.bytes32(hash)
-            AuthoritySignature.encode(acceptances, to: &writer)
+            Certificate.encode(certificate, to: &writer)
         }
         return writer.bytes
     }
@@ -50,7 +58,8 @@ public enum AuthorityRequest: Hashable, Sendable {
     public init(decodingPropose span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let slot = try reader.u64()
-        self = .propose(slot: slot, try Block.decode(from: &reader))
+        let certificate = try Certificate.decode(from: &reader)
+        self = .propose(slot: slot, certificate, try Block.decode(from: &reader))
         try reader.end()
     }
 
@@ -58,19 +67,18 @@ public enum AuthorityRequest: Hashable, Sendable {
     public init(decodingCommit span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let height = try reader.u64()
-        let slot = try reader.u64()
         let hash = try reader.bytes32()
-        let acceptances = try AuthoritySignature.decodeList(from: &reader)
-        self = .commit(height: height, slot: slot, hash: hash, acceptances: acceptances)
+        guard let certificate = try Certificate.decode(from: &reader) else { throw .outOfRange }
+        self = .commit(height: height, hash: hash, certificate)
         try reader.end()
     }
 }
 
 /// What an authority answers to another.
 public enum AuthorityAnswer: Hashable, Sendable {
-    /// Nothing of a lower slot is accepted any more; `accepted` was, in `slot`, before.
-    case promise(slot: UInt64, accepted: Block?)
-    /// The block is accepted: the signature of the acceptance, or of the block when it was to be signed for good.
+    /// Nothing of a lower slot is accepted or signed any more; the lock is what it was before.
+    case promise(Lock?)
+    /// The signature of the acceptance, or of the block where it was to be signed.
     case signature([UInt8])
     /// Not done; the answerer's chain has this height.
     case refused(Reason, height: UInt64)
@@ -81,25 +89,25 @@ public enum AuthorityAnswer: Hashable, Sendable {
         case otherHeight = 1
         /// It has promised a later slot, or the slot is not the asker's, or not yet.
         case wrongSlot = 2
-        /// The block breaks a rule.
+        /// The block breaks a rule, or is neither the asker's nor certified.
         case badBlock = 3
-        /// It does not have the block, or the acceptances do not suffice.
+        /// It has not accepted the block in that slot, or the acceptances do not suffice.
         case notAccepted = 4
-        /// It has signed another block of that height for good.
-        case signedOther = 5
+        /// It is locked on another block, and there is no certificate of a higher slot.
+        case locked = 5
     }
 
     /// The longest encoding in bytes.
-    public static let maximumSize = 9 + Block.maximumSize
+    public static let maximumSize = 1 + Certificate.maximumSize + Block.maximumSize
 
     /// The encoding.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 128)
         switch self {
-        case .promise(let slot, let accepted):
+        case .promise(let lock):
             writer.u8(1)
-            writer.u64(slot)
-            if let accepted { writer.raw(accepted.encoded()) }
+            Certificate.encode(lock?.certificate, to: &writer)
+            if let lock { writer.raw(lock.block.encoded()) }
         case .signature(let bytes):
             writer.u8(2)
             writer.raw(bytes)
@@ -117,9 +125,11 @@ public enum AuthorityAnswer: Hashable, Sendable {
         let kind = try reader.u8()
         switch kind {
         case 1:
-            let slot = try reader.u64()
-            guard (slot > 0) == (reader.remaining > 0) else { throw .outOfRange }
-            self = .promise(slot: slot, accepted: slot > 0 ? try Block.decode(from: &reader) : nil)
+            if let certificate = try Certificate.decode(from: &reader) {
+                self = .promise(Lock(certificate, on: try Block.decode(from: &reader)))
+            } else {
+                self = .promise(nil)
+            }
         case 2: self = .signature(try reader.array(64))
         case 3:
             let code = try reader.u8()

@@ -2,29 +2,37 @@ public import Wire
 
 /// What an authority has promised for one height; it must be on disk before anything that follows from it leaves the machine.
 public struct AuthorityVote: Hashable, Sendable {
+    /// The version of the format.
+    static let version: UInt8 = 2
+
     /// The height of the block that it is about.
     public let height: UInt64
-    /// No proposal of a lower slot is accepted any more.
+    /// Nothing of a lower slot is accepted or signed any more.
     public internal(set) var promised: UInt64 = 0
-    /// The slot in which a block was accepted; 0: none was.
+    /// The slot in which a block was accepted last; 0: none was.
     public internal(set) var acceptedSlot: UInt64 = 0
-    /// The block that was accepted last.
+    /// The block that was accepted last; where there is a lock, it is the block of the lock.
     public internal(set) var accepted: Block?
-    /// The hash of the one block of this height that was signed for good.
-    public internal(set) var signed: Bytes32?
+    /// The certificate of the highest slot that was seen for a block: only a higher one makes another block acceptable.
+    public internal(set) var certificate: Certificate?
 
     /// Nothing promised for `height`.
     public init(height: UInt64) { self.height = height }
 
+    /// The block that the authority is locked on, with its certificate.
+    public var lock: Lock? {
+        guard let certificate, let accepted else { return nil }
+        return Lock(certificate, on: accepted)
+    }
+
     /// The encoding, for the disk.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 512)
-        writer.u8(1)
+        writer.u8(Self.version)
         writer.u64(height)
         writer.u64(promised)
         writer.u64(acceptedSlot)
-        writer.u8(signed == nil ? 0 : 1)
-        if let signed { writer.bytes32(signed) }
+        Certificate.encode(certificate, to: &writer)
         if let accepted { writer.raw(accepted.encoded()) }
         return writer.bytes
     }
@@ -33,16 +41,14 @@ public struct AuthorityVote: Hashable, Sendable {
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let version = try reader.u8()
-        guard version == 1 else { throw .unknownKind(UInt64(version)) }
+        guard version == Self.version else { throw .unknownKind(UInt64(version)) }
         height = try reader.u64()
         promised = try reader.u64()
         acceptedSlot = try reader.u64()
-        switch try reader.u8() {
-        case 0: signed = nil
-        case 1: signed = try reader.bytes32()
-        default: throw .outOfRange
-        }
-        guard promised >= acceptedSlot, (acceptedSlot > 0) == (reader.remaining > 0) else { throw .outOfRange }
+        certificate = try Certificate.decode(from: &reader)
+        guard promised >= acceptedSlot, acceptedSlot >= certificate?.slot ?? 0,
+            (acceptedSlot > 0) == (reader.remaining > 0)
+        else { throw .outOfRange }
         if acceptedSlot > 0 {
             let block = try Block.decode(from: &reader)
             guard block.height == height else { throw .outOfRange }

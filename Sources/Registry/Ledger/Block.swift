@@ -4,12 +4,12 @@ public import Wire
 /// One step of the ledger: operations at a time, and the digest of the state that they lead to (docs/registry.md, "Ledger").
 public struct Block: Hashable, Sendable {
     /// The version of the format.
-    public static let version: UInt8 = 1
+    public static let version: UInt8 = 2
     /// The most bytes that a block's operations take, each with its length.
     public static let operationBytes = 200_000
     /// The longest encoding in bytes.
     public static let maximumSize = headSize + 2 + operationBytes
-    static let headSize = 1 + 32 + 8 + 8 + 32 + 32 + 32
+    static let headSize = 1 + 32 + 8 + 8 + 32 + 1 + SigningKey.proofSize + 32 + 32
 
     /// The network's id.
     public let network: Bytes32
@@ -19,6 +19,10 @@ public struct Block: Hashable, Sendable {
     public let time: UInt64
     /// The hash of the block before, for the first block the hash of the beginning.
     public let previous: Bytes32
+    /// The place of the authority that made it.
+    public let maker: UInt8
+    /// The maker's proof, 80 bytes, of the value that the seed follows from.
+    public let proof: [UInt8]
     /// The operations in their order.
     public let operations: [RegistryOperation]
     /// The digest of the state after them.
@@ -32,19 +36,22 @@ public struct Block: Hashable, Sendable {
 
     /// The block of these operations, which `state` tells the state's digest after, given the block's content hash.
     init(
-        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, operations: [RegistryOperation],
-        stateDigest: Bytes32
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
+        operations: [RegistryOperation], stateDigest: Bytes32
     ) {
         let digest = Self.digest(of: operations)
         self.init(
-            network: network, height: height, time: time, previous: previous, operations: operations,
-            operationsDigest: digest, stateDigest: stateDigest)
+            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
+            operations: operations, operationsDigest: digest, stateDigest: stateDigest)
     }
 
     private init(
-        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, operations: [RegistryOperation],
-        operationsDigest: Bytes32, stateDigest: Bytes32
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
+        operations: [RegistryOperation], operationsDigest: Bytes32, stateDigest: Bytes32
     ) {
+        precondition(proof.count == SigningKey.proofSize, "a proof is 80 bytes long")
+        self.maker = maker
+        self.proof = proof
         self.network = network
         self.height = height
         self.time = time
@@ -53,22 +60,26 @@ public struct Block: Hashable, Sendable {
         self.operationsDigest = operationsDigest
         self.stateDigest = stateDigest
         let content = Self.content(
-            network: network, height: height, time: time, previous: previous, operationsDigest: operationsDigest)
+            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
+            operationsDigest: operationsDigest)
         contentHash = Self.hash("tunic ledger content", content)
         hash = Self.hash("tunic ledger block", content + stateDigest.array)
     }
 
     /// The content hash of a block whose state is not known yet.
     static func contentHash(
-        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, operations: [RegistryOperation]
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
+        operations: [RegistryOperation]
     ) -> Bytes32 {
         let content = content(
-            network: network, height: height, time: time, previous: previous, operationsDigest: digest(of: operations))
+            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
+            operationsDigest: digest(of: operations))
         return hash("tunic ledger content", content)
     }
 
     private static func content(
-        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, operationsDigest: Bytes32
+        network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
+        operationsDigest: Bytes32
     ) -> [UInt8] {
         var writer = ByteWriter(capacity: headSize)
         writer.u8(version)
@@ -76,6 +87,8 @@ public struct Block: Hashable, Sendable {
         writer.u64(height)
         writer.u64(time)
         writer.bytes32(previous)
+        writer.u8(maker)
+        writer.raw(proof)
         writer.bytes32(operationsDigest)
         return writer.bytes
     }
@@ -103,7 +116,8 @@ public struct Block: Hashable, Sendable {
     /// The encoding.
     public func encoded() -> [UInt8] {
         Self.content(
-            network: network, height: height, time: time, previous: previous, operationsDigest: operationsDigest)
+            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
+            operationsDigest: operationsDigest)
             + stateDigest.array + Self.encode(operations)
     }
 
@@ -122,6 +136,8 @@ public struct Block: Hashable, Sendable {
         let height = try reader.u64()
         let time = try reader.u64()
         let previous = try reader.bytes32()
+        let maker = try reader.u8()
+        let proof = try reader.array(SigningKey.proofSize)
         let digest = try reader.bytes32()
         let stateDigest = try reader.bytes32()
         let count = Int(try reader.u16())
@@ -135,8 +151,8 @@ public struct Block: Hashable, Sendable {
             operations.append(try RegistryOperation(decoding: bytes.rawSpan))
         }
         let block = Block(
-            network: network, height: height, time: time, previous: previous, operations: operations,
-            stateDigest: stateDigest)
+            network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
+            operations: operations, stateDigest: stateDigest)
         guard block.operationsDigest == digest else { throw .outOfRange }
         return block
     }
@@ -144,6 +160,9 @@ public struct Block: Hashable, Sendable {
 
 /// One authority's signature.
 public struct AuthoritySignature: Hashable, Sendable {
+    /// The longest encoding of a list in bytes.
+    static let longestList = 1 + LedgerRules.maximumAuthorities * (1 + SigningKey.signatureSize)
+
     /// The authority's place in the network file, from 0.
     public let authority: UInt8
     /// The signature, 64 bytes.
@@ -182,23 +201,27 @@ public struct AuthoritySignature: Hashable, Sendable {
 /// A block with the signatures that make it final; they are not checked here.
 public struct FinalBlock: Hashable, Sendable {
     /// The longest encoding in bytes.
-    public static let maximumSize = Block.maximumSize + 1 + LedgerRules.maximumAuthorities * 65
+    public static let maximumSize = Block.maximumSize + 8 + AuthoritySignature.longestList
 
     /// The block.
     public let block: Block
+    /// The slot that the signatures name; the first blocks of a network file may have any.
+    public let slot: UInt64
     /// The signatures, by ascending authority.
     public let signatures: [AuthoritySignature]
 
-    /// `block` with `signatures`, which are sorted.
-    public init(_ block: Block, signatures: [AuthoritySignature]) {
+    /// `block` with `signatures` of `slot`, which are sorted.
+    public init(_ block: Block, slot: UInt64, signatures: [AuthoritySignature]) {
         self.block = block
+        self.slot = slot
         self.signatures = signatures.sorted { $0.authority < $1.authority }
     }
 
-    /// The encoding: the block's, then the signatures.
+    /// The encoding: the block's, the slot, then the signatures.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: Block.headSize + 512)
         writer.raw(block.encoded())
+        writer.u64(slot)
         AuthoritySignature.encode(signatures, to: &writer)
         return writer.bytes
     }
@@ -207,6 +230,7 @@ public struct FinalBlock: Hashable, Sendable {
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         block = try Block.decode(from: &reader)
+        slot = try reader.u64()
         signatures = try AuthoritySignature.decodeList(from: &reader)
         try reader.end()
     }

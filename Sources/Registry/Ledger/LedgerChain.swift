@@ -25,7 +25,8 @@ public struct LedgerChain: Sendable {
         guard block.block.network == rules.network, state.network == rules.network,
             state.parameters == rules.genesis.parameters
         else { throw .otherNetwork }
-        try rules.check(block.signatures, over: rules.seal(height: block.block.height, hash: block.block.hash))
+        try rules.check(
+            block.signatures, over: rules.seal(height: block.block.height, slot: block.slot, hash: block.block.hash))
         guard state.height == block.block.height, state.digest == block.block.stateDigest else { throw .wrongState }
         self.rules = rules
         self.state = state
@@ -42,7 +43,7 @@ public struct LedgerChain: Sendable {
         guard block.hash != head else { throw .alreadyThere }
         guard block.height <= height + 1 else { throw .gap(expected: height + 1) }
         // Before anything is said about forks: who signs nothing contradicts nothing.
-        try rules.check(final.signatures, over: rules.seal(height: block.height, hash: block.hash))
+        try rules.check(final.signatures, over: rules.seal(height: block.height, slot: final.slot, hash: block.hash))
         guard block.height >= height else { throw .rollback(to: block.height) }
         guard block.height > height else { throw .fork(height: block.height) }
         state = try successor(block, now: now)
@@ -63,9 +64,12 @@ public struct LedgerChain: Sendable {
         guard block.time <= now + LedgerRules.clockTolerance else { throw .fromTheFuture }
         if let checked, checked.hash == block.hash { return checked.state }
         guard block.time >= state.time else { throw .timeWentBack }
+        guard let seed = rules.seed(of: block.proof, maker: block.maker, height: block.height, after: state.seed) else {
+            throw .wrongMaker(Int(block.maker))
+        }
         var next = state
         do throws(RegistryRefusal) {
-            try next.begin(height: block.height, time: block.time, block: block.contentHash)
+            try next.begin(height: block.height, time: block.time, block: block.contentHash, seed: seed)
         } catch {
             throw .begin(error)
         }
@@ -80,18 +84,30 @@ public struct LedgerChain: Sendable {
         return next
     }
 
+    /// What the maker of the next block proves its random value for.
+    public var turn: [UInt8] { rules.turn(height: height + 1, after: state.seed) }
+
+    /// Which authority leads in a slot of the next height.
+    func leader(of slot: UInt64) -> Int { rules.leader(of: slot, after: state.seed) }
+
     /// Makes the next block of those of `operations` that the rules allow, and of the distributions that are due, at `time` in
-    /// seconds since 1970 or that of the block before.
-    public mutating func draft(_ operations: [RegistryOperation], time: UInt64) -> Block {
+    /// seconds since 1970 or that of the block before; `proof` is the maker's for ``turn``.
+    public mutating func draft(
+        _ operations: [RegistryOperation], time: UInt64, maker: UInt8, proof: [UInt8]
+    ) -> Block {
+        guard let seed = rules.seed(of: proof, maker: maker, height: height + 1, after: state.seed) else {
+            preconditionFailure("the proof is not the maker's")
+        }
         let time = min(max(time, state.time), RegistryState.timeLimit)
         var included = allowed(operations, time: time)
         while true {
             let content = Block.contentHash(
-                network: rules.network, height: height + 1, time: time, previous: head, operations: included)
+                network: rules.network, height: height + 1, time: time, previous: head, maker: maker, proof: proof,
+                operations: included)
             var next = state
             var refused: Int?
             do throws(RegistryRefusal) {
-                try next.begin(height: height + 1, time: time, block: content)
+                try next.begin(height: height + 1, time: time, block: content, seed: seed)
                 for (place, operation) in included.enumerated() {
                     refused = place
                     // Signatures were checked with the zero block; only such as name this very height could differ.
@@ -104,8 +120,8 @@ public struct LedgerChain: Sendable {
                 continue
             }
             let block = Block(
-                network: rules.network, height: height + 1, time: time, previous: head, operations: included,
-                stateDigest: next.digest)
+                network: rules.network, height: height + 1, time: time, previous: head, maker: maker, proof: proof,
+                operations: included, stateDigest: next.digest)
             checked = (block.hash, next)
             return block
         }
@@ -140,7 +156,7 @@ public struct LedgerChain: Sendable {
         let zero = Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan)
         let time = min(max(time, state.time), RegistryState.timeLimit)
         do throws(RegistryRefusal) {
-            try trial.begin(height: height + 1, time: time, block: zero)
+            try trial.begin(height: height + 1, time: time, block: zero, seed: zero)
         } catch {
             return nil
         }

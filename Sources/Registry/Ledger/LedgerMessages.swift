@@ -8,6 +8,8 @@ public enum LedgerRequest: Hashable, Sendable {
     case submit(RegistryOperation)
     /// What authorities ask of one another.
     case authority(AuthorityRequest)
+    /// To take a block that is final; what an authority sends the others, and nobody answers with more than nothing.
+    case final(FinalBlock)
 }
 
 /// What an authority answers to an operation.

@@ -12,14 +12,22 @@ public struct LedgerNode {
         case keepVote(AuthorityVote)
         /// To put a block on disk, and now and then the state after it; the chain has it already.
         case keepBlock(FinalBlock, RegistryState?)
-        /// To ask this node, or for nil any other; the answer, or nil, goes to ``answered(_:_:now:)`` with this number.
-        case ask(NodeID?, LedgerRequest, UInt64)
+        /// To ask; the answer, or nil, goes to ``answered(_:_:from:now:)`` with this number.
+        case ask(Target, LedgerRequest, UInt64)
         /// To tell neighbours of the chain's height.
         case announce(height: UInt64)
         /// What became of the operation that was submitted with this number.
         case submitted(UInt64, SubmitResult)
         /// To say to the operator that a source of blocks is not to be trusted, or that the authorities are at odds.
         case warn(String)
+    }
+
+    /// Whom to ask.
+    public enum Target: Hashable, Sendable {
+        /// This node.
+        case node(NodeID)
+        /// A random neighbour, none of these as long as there are others.
+        case anyone(but: Set<NodeID>)
     }
 
     /// How long an operation may wait for a block, in milliseconds, beside two blocks.
@@ -42,9 +50,11 @@ public struct LedgerNode {
     }
 
     private enum Question {
-        case blocks(from: NodeID?)
+        case blocks
         case submit(UInt64)
         case authority(AuthorityRequest, Int)
+        /// What is answered does not matter.
+        case final
     }
 
     private let rules: LedgerRules
@@ -59,7 +69,7 @@ public struct LedgerNode {
     private var questions: [UInt64: Question] = [:]
     private var nextQuestion: UInt64 = 1
     private var submissions: [UInt64: Submission] = [:]
-    private var isFetching = false
+    private var fetches = FetchTable()
     private var nextPoll: UInt64 = 0
     /// The newest warning that still holds; a block that is taken ends it.
     public private(set) var problem: String?
@@ -84,10 +94,10 @@ public struct LedgerNode {
     public mutating func tick(now: UInt64) -> [Action] {
         var actions: [Action] = []
         if let steps = authority?.tick(chain, now: now) { carryOut(steps, &actions, now: now) }
-        if now >= nextPoll, !isFetching {
+        if now >= nextPoll {
             // Also where every neighbour's word of a new block was lost.
-            nextPoll = now + max(1_000, rules.blockSeconds * 1_000)
-            if now / 1_000 >= chain.state.time + rules.blockSeconds { fetch(from: nil, &actions) }
+            nextPoll = now + pollInterval
+            poll(&actions, now: now)
         }
         for id in submissions.keys.sorted() { check(id, &actions, now: now) }
         return actions
@@ -95,43 +105,79 @@ public struct LedgerNode {
 
     // MARK: The chain
 
-    /// A neighbour's chain has this height.
+    /// How often a random neighbour is asked while a block is overdue, in milliseconds.
+    private var pollInterval: UInt64 { min(max(rules.blockSeconds * 125, 1_000), 15_000) }
+
+    /// Asks a random neighbour, where a block is overdue.
+    private mutating func poll(_ actions: inout [Action], now: UInt64) {
+        guard now / 1_000 >= chain.state.time + rules.blockSeconds, fetches.hasRoom else { return }
+        fetch(.init(), &actions, now: now)
+    }
+
+    /// A neighbour says that its chain has this height.
     public mutating func announced(_ height: UInt64, by other: NodeID, now: UInt64) -> [Action] {
         var actions: [Action] = []
-        if height > chain.height, !isFetching { fetch(from: other, &actions) }
+        heard(of: height, from: other, &actions, now: now)
         return actions
     }
 
-    private mutating func fetch(from other: NodeID?, _ actions: inout [Action]) {
-        isFetching = true
-        ask(other, .blocks(above: chain.height), .blocks(from: other), &actions)
+    private mutating func heard(of height: UInt64, from other: NodeID, _ actions: inout [Action], now: UInt64) {
+        guard height > chain.height, other != node,
+            fetches.admits(other, isAuthority: rules.authority(at: other) != nil, now: now)
+        else { return }
+        fetch(.init(source: other, claimed: height, isAnnounced: true), &actions, now: now)
+    }
+
+    private mutating func fetch(_ fetch: FetchTable.Fetch, _ actions: inout [Action], now: UInt64) {
+        var fetch = fetch
+        fetch.above = chain.height
+        fetches.began(fetch, question: nextQuestion)
+        let target: Target = fetch.source.map { .node($0) } ?? .anyone(but: fetches.avoided(now: now))
+        ask(target, .blocks(above: chain.height), .blocks, &actions)
     }
 
     private mutating func ask(
-        _ other: NodeID?, _ request: LedgerRequest, _ question: Question, _ actions: inout [Action]
+        _ target: Target, _ request: LedgerRequest, _ question: Question, _ actions: inout [Action]
     ) {
         questions[nextQuestion] = question
-        actions.append(.ask(other, request, nextQuestion))
+        actions.append(.ask(target, request, nextQuestion))
         nextQuestion += 1
     }
 
-    private mutating func take(_ body: [UInt8], from other: NodeID?, _ actions: inout [Action], now: UInt64) {
+    /// Takes the answer to a fetch, and goes on with its source as long as that brings something.
+    private mutating func take(
+        _ body: [UInt8]?, _ fetch: FetchTable.Fetch, _ actions: inout [Action], now: UInt64
+    ) {
+        let before = chain.height
+        let isGood = body.map { take($0, above: fetch.above, &actions, now: now) } ?? false
+        if chain.height > before { actions.append(.announce(height: chain.height)) }
+        guard let source = fetch.source else { return }
+        if isGood, chain.height > before {
+            fetches.delivered(source)
+            if fetches.hasRoom { self.fetch(fetch, &actions, now: now) }
+        } else if !isGood || fetch.claimed > chain.height {
+            fetches.failed(source, now: now)
+            poll(&actions, now: now)
+        }
+    }
+
+    /// Takes blocks that follow `above`; whether nothing was wrong with them.
+    private mutating func take(_ body: [UInt8], above: UInt64, _ actions: inout [Action], now: UInt64) -> Bool {
         let blocks: [FinalBlock]
         do throws(WireError) {
             blocks = try FinalBlock.decodeList(body.rawSpan)
         } catch {
-            return warn(.unreadable, &actions)
+            warn(.unreadable, &actions)
+            return false
         }
-        let before = chain.height
         for block in blocks {
             // Between question and answer the block may have come from elsewhere.
-            if block.block.hash == chain.head { continue }
-            guard append(block, &actions, now: now) else { return }
+            if block.block.hash == chain.head || (above + 1..<max(above + 1, chain.height)).contains(block.block.height) {
+                continue
+            }
+            guard append(block, &actions, now: now) else { return false }
         }
-        if chain.height > before {
-            actions.append(.announce(height: chain.height))
-            fetch(from: other, &actions)
-        }
+        return true
     }
 
     /// Appends a block and follows it; whether it was taken.
@@ -193,7 +239,7 @@ public struct LedgerNode {
             submission.asked = 0
             for authority in rules.authorities where authority.node != node {
                 submission.asked += 1
-                ask(authority.node, .submit(submission.operation), .submit(id), &actions)
+                ask(.node(authority.node), .submit(submission.operation), .submit(id), &actions)
             }
             if isAuthority {
                 submission.asked += 1
@@ -248,25 +294,42 @@ public struct LedgerNode {
         guard authority != nil, let index = rules.authority(at: other) else { return nil }
         let (vote, answer) = authority!.answer(request, from: index, &chain, now: now)
         var actions: [Action] = vote.map { [.keepVote($0)] } ?? []
-        if request.height > chain.height + 1 { actions += announced(request.height - 1, by: other, now: now) }
+        if request.height > 0 { heard(of: request.height - 1, from: other, &actions, now: now) }
         return (actions, answer)
     }
 
-    /// Takes the answer to a question, nil where there was none.
-    public mutating func answered(_ id: UInt64, _ body: [UInt8]?, now: UInt64) -> [Action] {
+    /// Takes a block that an authority has made final; nothing where the sender is none.
+    public mutating func received(_ final: FinalBlock, from other: NodeID, now: UInt64) -> [Action] {
+        guard rules.authority(at: other) != nil, other != node, !fetches.isPaused(other, now: now) else { return [] }
+        var actions: [Action] = []
+        if final.block.height == chain.height + 1 {
+            if append(final, &actions, now: now) {
+                actions.append(.announce(height: chain.height))
+            } else {
+                fetches.failed(other, now: now)
+            }
+        } else {
+            heard(of: final.block.height, from: other, &actions, now: now)
+        }
+        return actions
+    }
+
+    /// Takes the answer to a question, nil where there was none, from whom it was expected; nil where nobody could be asked.
+    public mutating func answered(_ id: UInt64, _ body: [UInt8]?, from source: NodeID?, now: UInt64) -> [Action] {
         var actions: [Action] = []
         switch questions.removeValue(forKey: id) {
-        case nil: break
-        case .blocks(let other):
-            isFetching = false
-            if let body { take(body, from: other, &actions, now: now) }
+        case nil, .final: break
+        case .blocks:
+            guard var fetch = fetches.ended(question: id) else { break }
+            fetch.source = fetch.source ?? source
+            take(body, fetch, &actions, now: now)
         case .submit(let submission):
             let answer = body.flatMap { try? SubmitAnswer(decoding: $0.rawSpan) }
             answered(submission, answer, &actions, now: now)
         case .authority(let request, let index):
-            guard let answer = body.flatMap({ try? AuthorityAnswer(decoding: $0.rawSpan) }) else { break }
-            if case .refused(_, let height) = answer, height > chain.height, !isFetching {
-                fetch(from: rules.authorities[index].node, &actions)
+            let answer = body.flatMap { try? AuthorityAnswer(decoding: $0.rawSpan) }
+            if case .refused(_, let height)? = answer {
+                heard(of: height, from: rules.authorities[index].node, &actions, now: now)
             }
             authority?.received(answer, to: request, from: index)
             carryOut([], &actions, now: now)
@@ -283,11 +346,15 @@ public struct LedgerNode {
                 case .keep(let vote): actions.append(.keepVote(vote))
                 case .ask(let request, let others):
                     for other in others {
-                        ask(
-                            rules.authorities[other].node, .authority(request), .authority(request, other), &actions)
+                        let target = Target.node(rules.authorities[other].node)
+                        ask(target, .authority(request), .authority(request, other), &actions)
                     }
                 case .finish(let block):
-                    if append(block, &actions, now: now) { actions.append(.announce(height: chain.height)) }
+                    guard append(block, &actions, now: now) else { break }
+                    for other in rules.authorities where other.node != node {
+                        ask(.node(other.node), .final(block), .final, &actions)
+                    }
+                    actions.append(.announce(height: chain.height))
                 }
             }
             steps = authority?.advance(&chain, pool: pool, now: now) ?? []

@@ -18,6 +18,8 @@ public enum LedgerRefusal: Error, Hashable, Sendable {
     case wrongSignature(authority: Int)
     /// Only `found` authorities signed where `needed` must.
     case tooFewSignatures(found: Int, needed: Int)
+    /// The network has no authority at the maker's place, or the proof is not the maker's.
+    case wrongMaker(Int)
     /// Its time lies before that of the block before.
     case timeWentBack
     /// Its time lies ahead of the clock.

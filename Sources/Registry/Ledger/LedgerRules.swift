@@ -66,10 +66,36 @@ public struct LedgerRules: Sendable {
     public func authority(at node: NodeID) -> Int? { authorities.firstIndex { $0.node == node } }
 
     /// The slot of a moment in milliseconds since 1970.
-    func slot(at now: UInt64) -> UInt64 { now / 1_000 / slotSeconds }
+    public func slot(at now: UInt64) -> UInt64 { now / 1_000 / slotSeconds }
 
-    /// Which authority leads in a slot.
-    func leader(of slot: UInt64) -> Int { Int(slot % UInt64(authorities.count)) }
+    /// The length of a slot in milliseconds.
+    var slotLength: UInt64 { slotSeconds * 1_000 }
+
+    /// Which authority leads in a slot of the height after the state with `seed`: one after the other, from one that the seed names.
+    public func leader(of slot: UInt64, after seed: Bytes32) -> Int {
+        let count = UInt64(authorities.count)
+        let first = seed.array.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) } % count
+        return Int((slot % count + first) % count)
+    }
+
+    /// What the maker of the block at `height` proves its random value for, after the state with `seed`.
+    public func turn(height: UInt64, after seed: Bytes32) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw("tunic ledger turn".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.u64(height)
+        writer.bytes32(seed)
+        return writer.bytes
+    }
+
+    /// The seed of the state after a block of `maker`; nil where the proof is not the maker's.
+    func seed(of proof: [UInt8], maker: UInt8, height: UInt64, after seed: Bytes32) -> Bytes32? {
+        guard Int(maker) < authorities.count else { return nil }
+        let value = SigningKey.randomValue(
+            of: proof.rawSpan, for: turn(height: height, after: seed).rawSpan, by: authorities[Int(maker)].key)
+        return value.map { Block.hash("tunic ledger seed", $0) }
+    }
 
     /// What an authority signs when it accepts a block in a slot, which does not make it final.
     func acceptance(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
@@ -83,15 +109,27 @@ public struct LedgerRules: Sendable {
         return writer.bytes
     }
 
-    /// What an authority signs to make a block final.
-    public func seal(height: UInt64, hash: Bytes32) -> [UInt8] {
+    /// What an authority signs in a slot to make a block final.
+    public func seal(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
         writer.raw("tunic ledger seal".utf8)
         writer.u8(0)
         writer.bytes32(network)
         writer.u64(height)
+        writer.u64(slot)
         writer.bytes32(hash)
         return writer.bytes
+    }
+
+    /// Whether `certificate` shows that enough authorities accepted the block of this hash in its slot.
+    func isGood(_ certificate: Certificate, height: UInt64, hash: Bytes32) -> Bool {
+        do throws(LedgerRefusal) {
+            let message = acceptance(height: height, slot: certificate.slot, hash: hash)
+            try check(certificate.acceptances, over: message)
+            return true
+        } catch {
+            return false
+        }
     }
 
     /// Throws unless `signatures` are of enough different authorities over `message`, every one of them good.

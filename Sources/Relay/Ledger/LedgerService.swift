@@ -42,6 +42,8 @@ public final class LedgerService {
     public private(set) var waitingCount = 0
 
     private var events: [LedgerWorker.Event] = []
+    /// The heights that neighbours announced since the last batch: each counts once, however often it speaks.
+    private var announcements: [NodeID: UInt64] = [:]
     private var isWorking = false
     private var isClosing = false
     private var timer: LoopTimer?
@@ -136,10 +138,13 @@ public final class LedgerService {
                 return links.refuse(responder)
             }
             links.answer(responder, [])
-            if height > state.height { post(.announced(height, peer)) }
+            if height > state.height, !isClosing {
+                announcements[peer] = height
+                work()
+            }
         case .getBlocks, .submit:
             if !post(.asked(message, body, peer, responder)) { links.refuse(responder) }
-        case .prepare, .propose, .commit:
+        case .prepare, .propose, .commit, .final:
             // Only authorities, and only from the node that the network file names.
             guard isAuthority, let peer, network.authorities.contains(where: { $0.node == peer }),
                 post(.asked(message, body, peer, responder))
@@ -152,7 +157,9 @@ public final class LedgerService {
 
     @discardableResult
     private func post(_ event: LedgerWorker.Event) -> Bool {
-        guard !isClosing, events.count < Self.eventLimit else { return false }
+        // Answers are as many as this node's own questions, and each ends one.
+        let isAnswer = if case .answered = event { true } else { false }
+        guard !isClosing, isAnswer || events.count < Self.eventLimit else { return false }
         // Time need not pass twice at once.
         if case .tick = event, let last = events.last, case .tick = last { return true }
         events.append(event)
@@ -161,10 +168,11 @@ public final class LedgerService {
     }
 
     private func work() {
-        guard !isWorking, !events.isEmpty, !isClosing else { return }
+        guard !isWorking, !isClosing, !(events.isEmpty && announcements.isEmpty) else { return }
         isWorking = true
-        let batch = events
+        let batch = events + announcements.map { .announced($1, $0) }
         events = []
+        announcements = [:]
         let worker = worker
         loop.work({ worker.handle(batch, now: Links.systemClock() / 1_000_000) }) { [weak self] effects in
             guard let self else { return }
@@ -177,7 +185,7 @@ public final class LedgerService {
     private func perform(_ effect: LedgerWorker.Effect) {
         guard !isClosing else { return }
         switch effect {
-        case .ask(let other, let message, let body, let id): ask(other, message, body, id)
+        case .ask(let target, let message, let body, let id): ask(target, message, body, id)
         case .answer(let responder, let body):
             if let body { links.answer(responder, body) } else { links.refuse(responder) }
         case .announce(let height):
@@ -206,33 +214,42 @@ public final class LedgerService {
 
     // MARK: Questions
 
-    private func ask(_ other: NodeID?, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
-        guard let other = other ?? anyone() else {
-            post(.answered(id, nil))
+    private func ask(_ target: LedgerNode.Target, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
+        let chosen: NodeID? =
+            switch target {
+            case .node(let other): other
+            case .anyone(let avoided): anyone(but: avoided)
+            }
+        guard let other = chosen else {
+            post(.answered(id, nil, from: nil))
             return
         }
-        if let link = neighbours[other] { return ask(link, message, body, id) }
+        if let link = neighbours[other] { return ask(other, link, message, body, id) }
         guard let endpoints = addresses(other) ?? network.bootstrap.first(where: { $0.node == other })?.addresses
         else {
-            post(.answered(id, nil))
+            post(.answered(id, nil, from: other))
             return
         }
         links.link(to: other, at: endpoints, limit: Self.answerLimit) { [weak self] link in
             guard let self else { return }
-            if let link { return ask(link, message, body, id) }
-            post(.answered(id, nil))
+            if let link { return ask(other, link, message, body, id) }
+            post(.answered(id, nil, from: other))
         }
     }
 
-    private func ask(_ link: LinkID, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
+    private func ask(_ other: NodeID, _ link: LinkID, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
         links.request(on: link, message, body: body, timeout: Self.answerLimit) { [weak self] result in
             let answer: [UInt8]? = if case .success(let body) = result { body } else { nil }
-            self?.post(.answered(id, answer))
+            self?.post(.answered(id, answer, from: other))
         }
     }
 
-    /// A neighbour, or where there is none a node of the bootstrap list.
-    private func anyone() -> NodeID? {
-        neighbours.keys.randomElement() ?? network.bootstrap.map(\.node).filter { $0 != node }.randomElement()
+    /// A random neighbour, or where there is none a node of the bootstrap list; one of `avoided` only where there is no other.
+    private func anyone(but avoided: Set<NodeID>) -> NodeID? {
+        func draw(_ nodes: some Sequence<NodeID>) -> NodeID? {
+            let all = Array(nodes)
+            return all.filter { !avoided.contains($0) }.randomElement() ?? all.randomElement()
+        }
+        return draw(neighbours.keys) ?? draw(network.bootstrap.map(\.node).filter { $0 != node })
     }
 }

@@ -13,14 +13,14 @@ final class LedgerWorker: @unchecked Sendable {
     enum Event: Sendable {
         case tick
         case announced(UInt64, NodeID)
-        case answered(UInt64, [UInt8]?)
+        case answered(UInt64, [UInt8]?, from: NodeID?)
         case asked(ControlMessage, [UInt8], NodeID?, ControlResponder)
         case submit(RegistryOperation, UInt64)
     }
 
     /// What the loop has to do.
     enum Effect: Sendable {
-        case ask(NodeID?, ControlMessage, [UInt8], UInt64)
+        case ask(LedgerNode.Target, ControlMessage, [UInt8], UInt64)
         case answer(ControlResponder, [UInt8]?)
         case announce(UInt64)
         case submitted(UInt64, SubmitResult)
@@ -122,7 +122,8 @@ final class LedgerWorker: @unchecked Sendable {
         switch event {
         case .tick: try perform(node.tick(now: now), &effects)
         case .announced(let height, let other): try perform(node.announced(height, by: other, now: now), &effects)
-        case .answered(let id, let body): try perform(node.answered(id, body, now: now), &effects)
+        case .answered(let id, let body, let other):
+            try perform(node.answered(id, body, from: other, now: now), &effects)
         case .submit(let operation, let id): try perform(node.submit(operation, id: id, now: now), &effects)
         case .asked(let message, let body, let other, let responder):
             effects.append(.answer(responder, try answer(message, body, other, &effects, now: now)))
@@ -156,6 +157,10 @@ final class LedgerWorker: @unchecked Sendable {
             }
             try perform(actions, &effects)
             return answer.encoded()
+        case .final:
+            guard let final = try? FinalBlock(decoding: span), let other else { return nil }
+            try perform(node.received(final, from: other, now: now), &effects)
+            return []
         default: return nil
         }
     }
@@ -167,9 +172,9 @@ final class LedgerWorker: @unchecked Sendable {
             case .keepVote(let vote): try store?.setVote(vote.encoded())
             case .keepBlock(let block, let state):
                 try store?.add(block.encoded(), at: block.block.height, state: state?.encoded())
-            case .ask(let other, let request, let id):
+            case .ask(let target, let request, let id):
                 let (message, body) = Self.message(of: request)
-                effects.append(.ask(other, message, body, id))
+                effects.append(.ask(target, message, body, id))
             case .announce(let height): effects.append(.announce(height))
             case .submitted(let id, let result): effects.append(.submitted(id, result))
             case .warn(let text): effects.append(.warn(text))
@@ -184,6 +189,7 @@ final class LedgerWorker: @unchecked Sendable {
             writer.u64(above)
             return (.getBlocks, writer.bytes)
         case .submit(let operation): return (.submit, operation.encoded())
+        case .final(let block): return (.final, block.encoded())
         case .authority(let request):
             switch request {
             case .prepare: return (.prepare, request.encoded())

@@ -58,10 +58,11 @@ struct FirstLedger {
                 registering: node.key, fee: Self.fee, stake: parameters.fullStake, network: network, nonce: 0,
                 key: holder.key)
         }
-        let block = chain.draft(registrations, time: time)
-        let message = rules.seal(height: block.height, hash: block.hash)
+        let proof = authorities[0].key.prove(chain.turn.rawSpan)
+        let block = chain.draft(registrations, time: time, maker: 0, proof: proof)
+        let message = rules.seal(height: block.height, slot: 0, hash: block.hash)
         let final = FinalBlock(
-            block,
+            block, slot: 0,
             signatures: authorities.enumerated().map {
                 AuthoritySignature(authority: UInt8($0), bytes: $1.key.sign(message.rawSpan))
             })

@@ -1,0 +1,79 @@
+internal import Wire
+
+// An authority's part in the slots of others.
+
+extension Authority {
+    /// Answers what the authority at `other` asks; a vote that is returned must be on disk before the answer leaves.
+    public mutating func answer(
+        _ request: AuthorityRequest, from other: Int, _ chain: inout LedgerChain, now: UInt64
+    ) -> (keep: AuthorityVote?, answer: AuthorityAnswer) {
+        follow(chain)
+        guard other != index, request.height == chain.height + 1, vote.height == request.height else {
+            return (nil, .refused(.otherHeight, height: chain.height))
+        }
+        let slot = request.slot
+        guard slot >= vote.promised, slot <= rules.slot(at: now) + 1, chain.leader(of: slot) == other,
+            slot != spoiltSlot
+        else { return (nil, .refused(.wrongSlot, height: chain.height)) }
+        let before = vote
+        let result: AuthorityAnswer
+        switch request {
+        case .prepare: result = promise(slot, chain)
+        case .propose(_, let certificate, let block):
+            result = accept(block, certificate, slot, from: other, &chain, now: now)
+        case .commit(_, let hash, let certificate): result = sign(hash, certificate, chain)
+        }
+        return (vote == before ? nil : vote, result)
+    }
+
+    private mutating func promise(_ slot: UInt64, _ chain: LedgerChain) -> AuthorityAnswer {
+        guard slot > vote.promised else { return .refused(.wrongSlot, height: chain.height) }
+        vote.promised = slot
+        return .promise(vote.lock)
+    }
+
+    /// Accepts a block in a slot, one at most.
+    private mutating func accept(
+        _ block: Block, _ certificate: Certificate?, _ slot: UInt64, from other: Int, _ chain: inout LedgerChain,
+        now: UInt64
+    ) -> AuthorityAnswer {
+        let acceptance = rules.acceptance(height: block.height, slot: slot, hash: block.hash)
+        if slot == vote.acceptedSlot, block.hash == vote.accepted?.hash { return .signature(sign(acceptance).bytes) }
+        guard slot > vote.acceptedSlot else { return .refused(.wrongSlot, height: chain.height) }
+        // What is certified in a slot above the lock's frees from the lock.
+        if let lock = vote.lock, block.hash != lock.block.hash, certificate?.slot ?? 0 <= lock.slot {
+            return .refused(.locked, height: chain.height)
+        }
+        let isDue = now / 1_000 + rules.slotSeconds >= chain.state.time + rules.blockSeconds
+        let isOrigin =
+            if let certificate {
+                certificate.slot < slot && rules.isGood(certificate, height: block.height, hash: block.hash)
+            } else {
+                Int(block.maker) == other && isDue
+            }
+        guard isOrigin, isGood(block, &chain, now: now) else {
+            spoiltSlot = slot
+            return .refused(.badBlock, height: chain.height)
+        }
+        vote.promised = slot
+        vote.acceptedSlot = slot
+        vote.accepted = block
+        if let certificate, certificate.slot > vote.certificate?.slot ?? 0 { vote.certificate = certificate }
+        return .signature(sign(acceptance).bytes)
+    }
+
+    /// Locks on the block that was accepted in the certificate's slot, and signs it.
+    private mutating func sign(_ hash: Bytes32, _ certificate: Certificate, _ chain: LedgerChain) -> AuthorityAnswer {
+        guard certificate.slot == vote.acceptedSlot, vote.accepted?.hash == hash else {
+            return .refused(.notAccepted, height: chain.height)
+        }
+        if vote.certificate?.slot != certificate.slot {
+            guard rules.isGood(certificate, height: vote.height, hash: hash) else {
+                spoiltSlot = certificate.slot
+                return .refused(.notAccepted, height: chain.height)
+            }
+            vote.certificate = certificate
+        }
+        return .signature(sign(rules.seal(height: vote.height, slot: certificate.slot, hash: hash)).bytes)
+    }
+}
