@@ -28,7 +28,7 @@ func registry(_ input: RawSpan) {
     guard var state = try? RegistryState(decoding: input) else { return }
     precondition(state.encoded() == [UInt8](copying: input), "two encodings")
     precondition(state.isBalanced, "units are lost")
-    try? state.begin(height: .max, time: RegistryState.timeLimit, block: state.network)
+    try? state.begin(height: .max, time: RegistryState.timeLimit, block: state.network, seed: state.network)
     precondition(state.isBalanced, "units are lost")
     _ = state.snapshot()
 }

@@ -1,16 +1,16 @@
 import OnionCrypto
-import Registry
 import Testing
 import Wire
+
+@testable import Registry
 
 /// What an authority's vote on disk is for.
 @Suite struct AuthorityTests {
     private let realm = Realm(authorities: 3, threshold: 2)
 
     /// The moment of a slot in which `leader` leads, after the first block is due.
-    private func moment(_ leader: UInt64, round: UInt64 = 0) -> UInt64 {
-        let first = start + 10
-        return (first + (3 - first % 3) + leader + 3 * round) * 1_000
+    private func moment(_ leader: Int, after: UInt64 = start + 10) -> UInt64 {
+        realm.slot(of: leader, from: after, LedgerChain(realm.rules)) * 1_000
     }
 
     /// Lets `leader` make a block together with `other`, as far as the votes of both allow; what they left on disk.
@@ -34,7 +34,8 @@ import Wire
                     leader.received(answer, to: request, from: other.index)
                 }
             }
-            steps = leader.advance(&chain, pool: pool, now: now)
+            // The third is silent: its promise is awaited for a quarter of the slot.
+            steps = leader.advance(&chain, pool: pool, now: now + 250)
         }
         return (nil, kept)
     }
@@ -50,11 +51,11 @@ import Wire
         let first = try make(&a, &b, &chain, now: moment(0), paying: 1)
         let block = try #require(first.final)
         let vote = try #require(first.vote)
-        #expect(vote.signed == block.block.hash)
+        #expect(vote.lock?.block.hash == block.block.hash)
 
         var restarted = authority(1, try AuthorityVote(decoding: vote.encoded().rawSpan))
         var other = LedgerChain(realm.rules)
-        let second = try make(&c, &restarted, &other, now: moment(2), paying: 2)
+        let second = try make(&c, &restarted, &other, now: moment(2, after: moment(0) / 1_000), paying: 2)
         #expect(second.final?.block.hash == block.block.hash)
 
         // What the disk is for: without the vote there are two final blocks.
@@ -67,23 +68,70 @@ import Wire
     @Test func aPromiseOutlivesTheProcess() {
         var chain = LedgerChain(realm.rules)
         var b = authority(1)
-        let late = realm.rules.slotSeconds * (moment(2) / 1_000)
-        let promise = b.answer(.prepare(height: 1, slot: late), from: 2, &chain, now: moment(2))
-        var restarted = authority(1, promise.keep)
         let early = moment(0) / 1_000
+        let late = moment(2, after: early) / 1_000
+        let promise = b.answer(.prepare(height: 1, slot: late), from: 2, &chain, now: late * 1_000)
+        var restarted = authority(1, promise.keep)
         #expect(promise.keep?.promised == late)
-        let answer = restarted.answer(.prepare(height: 1, slot: early), from: 0, &chain, now: moment(2)).answer
+        let answer = restarted.answer(.prepare(height: 1, slot: early), from: 0, &chain, now: late * 1_000).answer
         #expect(answer == .refused(.wrongSlot, height: 0))
     }
 
-    @Test func twoBlocksOfOneHeightAreNotSigned() throws {
+    @Test func aLockedAuthorityAcceptsNoOtherBlock() throws {
         var chain = LedgerChain(realm.rules)
         var (a, b) = (authority(0), authority(1))
-        _ = try make(&a, &b, &chain, now: moment(0), paying: 1)
+        let first = moment(0)
+        _ = try make(&a, &b, &chain, now: first, paying: 1)
         var other = LedgerChain(realm.rules)
-        let rival = other.draft([], time: start + 20)
+        let rival = other.draft([], time: start + 20, by: 2)
+        let slot = moment(2, after: first / 1_000) / 1_000
+        let answer = b.answer(.propose(slot: slot, nil, rival), from: 2, &other, now: slot * 1_000).answer
+        #expect(answer == .refused(.locked, height: 0))
+        // A certificate of the lock's slot or a lower one frees nobody, one of a higher slot does.
+        let low = realm.certificate(rival, by: [0, 2], slot: first / 1_000)
+        #expect(
+            b.answer(.propose(slot: slot, low, rival), from: 2, &other, now: slot * 1_000).answer
+                == .refused(.locked, height: 0))
+        let next = moment(2, after: slot + 1) / 1_000
+        let high = realm.certificate(rival, by: [0, 2], slot: slot)
+        let freed = b.answer(.propose(slot: next, high, rival), from: 2, &other, now: next * 1_000)
+        #expect(freed.keep?.lock == Lock(high, on: rival))
+        // One that only two thirds of a pair signed is none.
+        let forged = Certificate(slot: next, acceptances: realm.signatures(of: [0, 1], over: [1]))
+        let last = moment(0, after: next + 1) / 1_000
+        var third = authority(2)
+        #expect(
+            third.answer(.propose(slot: last, forged, rival), from: 0, &other, now: last * 1_000).answer
+                == .refused(.badBlock, height: 0))
+    }
+
+    /// A block counts in its maker's slot alone, unless a certificate shows that others accepted it there.
+    @Test func aNewBlockIsItsLeadersOwn() throws {
+        var chain = LedgerChain(realm.rules)
+        var b = authority(1)
+        let block = chain.draft([], time: start + 10, by: 0)
         let slot = moment(2) / 1_000
-        let answer = b.answer(.propose(slot: slot, rival), from: 2, &chain, now: moment(2)).answer
-        #expect(answer == .refused(.signedOther, height: 0))
+        #expect(
+            b.answer(.propose(slot: slot, nil, block), from: 2, &chain, now: slot * 1_000).answer
+                == .refused(.badBlock, height: 0))
+        // The leader has had its try in this slot.
+        let own = chain.draft([], time: start + 10, by: 2)
+        #expect(
+            b.answer(.propose(slot: slot, nil, own), from: 2, &chain, now: slot * 1_000).answer
+                == .refused(.wrongSlot, height: 0))
+    }
+
+    /// What an authority has accepted in a slot that is over it does not sign any more.
+    @Test func aLateCertificateLocksNobody() throws {
+        var chain = LedgerChain(realm.rules)
+        var b = authority(1)
+        let slot = moment(0) / 1_000
+        let block = chain.draft([], time: start + 10, by: 0)
+        _ = b.answer(.propose(slot: slot, nil, block), from: 0, &chain, now: slot * 1_000)
+        let next = moment(2, after: slot) / 1_000
+        #expect(b.answer(.prepare(height: 1, slot: next), from: 2, &chain, now: next * 1_000).answer == .promise(nil))
+        let certificate = realm.certificate(block, by: [0, 1], slot: slot)
+        let late = b.answer(.commit(height: 1, hash: block.hash, certificate), from: 0, &chain, now: next * 1_000)
+        #expect(late.answer == .refused(.wrongSlot, height: 0) && late.keep == nil)
     }
 }

@@ -136,8 +136,8 @@ import Wire
             guard var read = try? decodeState(bytes) else { continue }
             #expect(read.encoded() == bytes && read.isBalanced)
             // Whatever was read goes on without a trap.
-            try? read.begin(height: .max, time: read.time + 1, block: networkID)
-            try? read.begin(height: .max, time: RegistryState.timeLimit, block: networkID)
+            try? read.begin(height: .max, time: read.time + 1, block: networkID, seed: networkID)
+            try? read.begin(height: .max, time: RegistryState.timeLimit, block: networkID, seed: networkID)
             #expect(read.isBalanced || read.height < .max)
         }
     }

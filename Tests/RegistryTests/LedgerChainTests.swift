@@ -83,7 +83,7 @@ import Wire
         refuse(realm.sealed(block, by: [0, 1, 1]), .unknownAuthority(1), chain)
         var signatures = realm.sealed(block).signatures
         signatures[1] = AuthoritySignature(authority: 1, bytes: signatures[2].bytes)
-        refuse(FinalBlock(block, signatures: signatures), .wrongSignature(authority: 1), chain)
+        refuse(FinalBlock(block, slot: 5, signatures: signatures), .wrongSignature(authority: 1), chain)
         try chain.append(realm.sealed(block, by: [1, 2, 3]), now: start + 2)
     }
 
@@ -91,17 +91,19 @@ import Wire
         let (chain, _) = try chain(2)
         func block(
             time: UInt64 = start + 4, _ operations: [RegistryOperation] = [], digest: Bytes32? = nil,
-            network: Bytes32 = networkID
+            network: Bytes32 = networkID, maker: UInt8 = 0
         ) -> FinalBlock {
             var drafting = chain
             let good = drafting.draft(operations, time: time)
             return realm.sealed(
                 Block(
-                    network: network, height: 3, time: time, previous: chain.head, operations: operations,
-                    stateDigest: digest ?? good.stateDigest))
+                    network: network, height: 3, time: time, previous: chain.head, maker: maker, proof: good.proof,
+                    operations: operations, stateDigest: digest ?? good.stateDigest))
         }
         refuse(block(digest: networkID), .wrongState, chain)
         refuse(block(network: bytes32(1, 1)), .otherNetwork, chain)
+        refuse(block(maker: 1), .wrongMaker(1), chain)
+        refuse(block(maker: 4), .wrongMaker(4), chain)
         refuse(block(time: start + 1), .timeWentBack, chain)
         refuse(block(time: start + 161), .fromTheFuture, chain)
         let replay = realm.operation(0, 1, .pay(amount: 2))
@@ -173,29 +175,51 @@ import Wire
         var chain = LedgerChain(realm.rules)
         let block = chain.draft([realm.operation(0, 0, .pay(amount: 5))], time: start)
         var authority = Authority(realm.rules, key: key(2001), kept: nil)!
-        let slot = start - start % 4
-        let now = (slot + 1) * 1_000
+        let slot = realm.slot(of: 0, from: start + 10, chain)
+        let now = slot * 1_000 + 500
         var votes: [AuthorityVote] = []
-        let requests: [AuthorityRequest] = [.prepare(height: 1, slot: slot), .propose(slot: slot, block)]
-        for request in requests {
-            let (vote, answer) = authority.answer(request, from: 0, &chain, now: now)
-            votes.append(try #require(vote))
-            let bytes = answer.encoded()
-            let read = try AuthorityAnswer(decoding: bytes.rawSpan)
-            #expect(read == answer)
+        func ask(_ request: AuthorityRequest, now: UInt64) throws -> AuthorityAnswer {
+            let bytes = request.encoded()
+            let read: AuthorityRequest =
+                switch request {
+                case .prepare: try AuthorityRequest(decodingPrepare: bytes.rawSpan)
+                case .propose: try AuthorityRequest(decodingPropose: bytes.rawSpan)
+                case .commit: try AuthorityRequest(decodingCommit: bytes.rawSpan)
+                }
+            #expect(read == request)
+            let (vote, answer) = authority.answer(read, from: 0, &chain, now: now)
+            if let vote { votes.append(vote) }
+            let back = try AuthorityAnswer(decoding: answer.encoded().rawSpan)
+            #expect(back == answer)
+            return answer
         }
-        let again = authority.answer(.prepare(height: 1, slot: slot + 4), from: 0, &chain, now: now + 4_000)
-        #expect(again.answer == .promise(slot: slot, accepted: block))
-        for vote in votes + [try #require(again.keep)] {
+        let certificate = realm.certificate(block, by: [0, 2, 3], slot: slot)
+        let commit = AuthorityRequest.commit(height: 1, hash: block.hash, certificate)
+        #expect(try ask(.prepare(height: 1, slot: slot), now: now) == .promise(nil))
+        #expect(try ask(commit, now: now) == .refused(.notAccepted, height: 0))
+        guard case .signature = try ask(.propose(slot: slot, nil, block), now: now) else {
+            Issue.record("not accepted")
+            return
+        }
+        guard case .signature = try ask(commit, now: now) else {
+            Issue.record("not signed")
+            return
+        }
+        let again = try ask(.prepare(height: 1, slot: slot + 4), now: now + 4_000)
+        #expect(again == .promise(Lock(certificate, on: block)))
+        #expect(votes.count == 4)
+        for vote in votes {
             let bytes = vote.encoded()
             let read = try AuthorityVote(decoding: bytes.rawSpan)
             #expect(read == vote)
         }
-        let commit = AuthorityRequest.commit(
-            height: 1, slot: slot, hash: block.hash, acceptances: realm.sealed(block).signatures)
-        let read = try AuthorityRequest(decodingCommit: commit.encoded().rawSpan)
-        #expect(read == commit)
-        #expect(authority.answer(commit, from: 0, &chain, now: now).answer == .refused(.notAccepted, height: 0))
+        let few = realm.certificate(block, by: [0, 2], slot: slot + 4)
+        guard case .signature = try ask(.propose(slot: slot + 4, nil, block), now: now + 4_000) else {
+            Issue.record("not accepted again")
+            return
+        }
+        #expect(
+            try ask(.commit(height: 1, hash: block.hash, few), now: now + 4_000) == .refused(.notAccepted, height: 0))
         for answer in [SubmitAnswer(refusal: nil, height: 3), SubmitAnswer(refusal: "overspent", height: 9)] {
             let read = try SubmitAnswer(decoding: answer.encoded().rawSpan)
             #expect(read == answer)

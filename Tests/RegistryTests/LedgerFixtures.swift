@@ -1,7 +1,8 @@
 import OnionCrypto
-import Registry
 import Testing
 import Wire
+
+@testable import Registry
 
 /// A ledger with authorities 0 to n − 1, whose keys are 2000 and up, at nodes of the keys 3000 and up.
 struct Realm {
@@ -24,16 +25,34 @@ struct Realm {
     }
 
     /// `block` with the signatures of these authorities.
-    func sealed(_ block: Block, by authorities: [UInt64] = [0, 1, 2]) -> FinalBlock {
-        let message = rules.seal(height: block.height, hash: block.hash)
-        return FinalBlock(
-            block,
-            signatures: authorities.map {
-                AuthoritySignature(authority: UInt8($0), bytes: key(2000 + $0).sign(message.rawSpan))
-            })
+    func sealed(_ block: Block, by authorities: [UInt64] = [0, 1, 2], slot: UInt64 = 5) -> FinalBlock {
+        let message = rules.seal(height: block.height, slot: slot, hash: block.hash)
+        return FinalBlock(block, slot: slot, signatures: signatures(of: authorities, over: message))
+    }
+
+    /// What shows that these authorities accepted `block`.
+    func certificate(_ block: Block, by authorities: [UInt64], slot: UInt64) -> Certificate {
+        let message = rules.acceptance(height: block.height, slot: slot, hash: block.hash)
+        return Certificate(slot: slot, acceptances: signatures(of: authorities, over: message))
+    }
+
+    func signatures(of authorities: [UInt64], over message: [UInt8]) -> [AuthoritySignature] {
+        authorities.map { AuthoritySignature(authority: UInt8($0), bytes: key(2000 + $0).sign(message.rawSpan)) }
+    }
+
+    /// The first slot from `slot` on that the authority at `index` leads.
+    func slot(of index: Int, from slot: UInt64, _ chain: LedgerChain) -> UInt64 {
+        (slot...).first { rules.leader(of: $0, after: chain.state.seed) == index }!
     }
 
     func operation(_ account: UInt64, _ nonce: UInt64, _ action: Action) -> RegistryOperation {
         RegistryOperation(network: networkID, nonce: nonce, action: action, key: key(account))
+    }
+}
+
+extension LedgerChain {
+    /// The next block as the authority at `maker` makes it.
+    mutating func draft(_ operations: [RegistryOperation], time: UInt64, by maker: UInt64 = 0) -> Block {
+        draft(operations, time: time, maker: UInt8(maker), proof: key(2000 + maker).prove(turn.rawSpan))
     }
 }

@@ -1,11 +1,12 @@
 import OnionCrypto
-import Registry
 import Testing
 import Wire
 
+@testable import Registry
+
 /// Authorities and followers on a virtual clock, with a network that loses and delays, disks that outlive processes, and kills.
 ///
-/// Everything follows from the seed.
+/// Some of the nodes may be hostile (`LedgerCabal`). Everything follows from the seed.
 final class LedgerSimulation {
     struct Conditions {
         /// Of 100 messages, how many are lost.
@@ -38,7 +39,9 @@ final class LedgerSimulation {
     var nodes: [LedgerNode?]
     private var lives: [Int]
     private let skews: [Int64]
-    private var random: Seeded
+    var random: Seeded
+    /// What hostile nodes do, by their places.
+    let cabal: LedgerCabal
     private var events: [Event] = []
     private var eventCount: UInt64 = 0
     private(set) var now = start * 1_000
@@ -49,7 +52,10 @@ final class LedgerSimulation {
     private(set) var killCount = 0
     private var nextSubmission: UInt64 = 1
 
-    init(_ realm: Realm, followers: UInt64 = 2, seed: UInt64, skew: Int64 = 0) {
+    init(
+        _ realm: Realm, followers: UInt64 = 2, seed: UInt64, skew: Int64 = 0, hostile: [Int: LedgerCabal.Kind] = [:]
+    ) {
+        cabal = LedgerCabal(hostile)
         self.realm = realm
         random = Seeded(seed)
         let count = UInt64(realm.rules.authorities.count) + followers
@@ -60,10 +66,21 @@ final class LedgerSimulation {
         var skews: [Int64] = []
         for _ in ids { skews.append(skew == 0 ? 0 : Int64.random(in: -skew...skew, using: &random)) }
         self.skews = skews
-        for index in ids.indices { boot(index) }
+        for index in ids.indices where hostile[index] == nil { boot(index) }
+        plot()
     }
 
-    private func clock(_ index: Int) -> UInt64 { UInt64(Int64(now) + skews[index]) }
+    /// Hostile nodes act ten times a second.
+    private func plot() {
+        guard !cabal.kinds.isEmpty else { return }
+        cabal.act(in: self)
+        after(100) { [self] in plot() }
+    }
+
+    func isHostile(_ index: Int) -> Bool { cabal.kinds[index] != nil }
+    var honest: [Int] { ids.indices.filter { !isHostile($0) } }
+
+    func clock(_ index: Int) -> UInt64 { UInt64(Int64(now) + skews[index]) }
 
     // MARK: Life
 
@@ -98,7 +115,7 @@ final class LedgerSimulation {
         if let time { after(time) { [self] in if nodes[index] == nil { boot(index) } } }
     }
 
-    func revive(_ index: Int) { if nodes[index] == nil { boot(index) } }
+    func revive(_ index: Int) { if nodes[index] == nil, !isHostile(index) { boot(index) } }
 
     private func tick(_ index: Int, life: Int) {
         guard lives[index] == life, nodes[index] != nil else { return }
@@ -109,7 +126,7 @@ final class LedgerSimulation {
 
     // MARK: Time
 
-    private func after(_ delay: UInt64, _ run: @escaping () -> Void) {
+    func after(_ delay: UInt64, _ run: @escaping () -> Void) {
         let event = Event(time: now + delay, number: eventCount, run: run)
         eventCount += 1
         var (low, high) = (0, events.count)
@@ -138,7 +155,7 @@ final class LedgerSimulation {
     // MARK: Actions
 
     /// Does the actions in their order; a kill may cut the list, and then nothing after it happens.
-    private func perform(_ actions: [LedgerNode.Action], _ index: Int) {
+    func perform(_ actions: [LedgerNode.Action], _ index: Int) {
         let isKilled = !actions.isEmpty && Int.random(in: 0..<1_000, using: &random) < conditions.kills
         let count = isKilled ? Int.random(in: 0...actions.count, using: &random) : actions.count
         for action in actions.prefix(count) {
@@ -151,9 +168,9 @@ final class LedgerSimulation {
                     Issue.record("two final blocks at height \(height)")
                 }
                 finals[height] = block.block.hash
-            case .ask(let node, let request, let id): ask(index, node, request, id)
+            case .ask(let target, let request, let id): ask(index, target, request, id)
             case .announce(let height):
-                for other in ids.indices where other != index {
+                for other in honest where other != index {
                     send(from: index, to: other) { [self] in
                         let actions = nodes[other]!.announced(height, by: ids[index], now: clock(other))
                         perform(actions, other)
@@ -167,20 +184,28 @@ final class LedgerSimulation {
     }
 
     /// Calls `deliver` when a message has come, or never.
-    private func send(from index: Int, to other: Int, _ deliver: @escaping () -> Void) {
+    func send(from index: Int, to other: Int, _ deliver: @escaping () -> Void) {
         guard conditions.side[index, default: 0] == conditions.side[other, default: 0],
             Int.random(in: 0..<100, using: &random) >= conditions.loss
         else { return }
         after(UInt64.random(in: 1...conditions.delay, using: &random)) { [self] in
-            if nodes[other] != nil { deliver() }
+            if nodes[other] != nil || isHostile(other) { deliver() }
         }
     }
 
-    private func ask(_ index: Int, _ node: NodeID?, _ request: LedgerRequest, _ id: UInt64) {
+    private func ask(_ index: Int, _ target: LedgerNode.Target, _ request: LedgerRequest, _ id: UInt64) {
         let life = lives[index]
+        let other: Int
+        switch target {
+        case .node(let node): other = ids.firstIndex(of: node)!
+        case .anyone(let avoided):
+            let others = ids.indices.filter { $0 != index }
+            let good = others.filter { !avoided.contains(ids[$0]) }
+            other = (good.isEmpty ? others : good).randomElement(using: &random)!
+        }
         func answer(_ body: [UInt8]?) {
             guard lives[index] == life, nodes[index] != nil else { return }
-            let actions = nodes[index]!.answered(id, body, now: clock(index))
+            let actions = nodes[index]!.answered(id, body, from: ids[other], now: clock(index))
             perform(actions, index)
         }
         var isAnswered = false
@@ -188,22 +213,29 @@ final class LedgerSimulation {
             if !isAnswered { answer(nil) }
             isAnswered = true
         }
-        let others = ids.indices.filter { $0 != index }
-        guard let other = node.map({ ids.firstIndex(of: $0)! }) ?? others.randomElement(using: &random) else { return }
         send(from: index, to: other) { [self] in
-            guard let body = serve(request, other, from: index) else { return }
-            send(from: other, to: index) {
-                if !isAnswered { answer(body) }
-                isAnswered = true
+            let (body, delay) =
+                isHostile(other)
+                ? cabal.answer(request, by: other, from: index, in: self) : (serve(request, other, from: index), 0)
+            guard let body else { return }
+            after(delay) { [self] in
+                send(from: other, to: index) {
+                    if !isAnswered { answer(body) }
+                    isAnswered = true
+                }
             }
         }
     }
 
     /// What a node answers, nil where it was killed first or refuses.
-    private func serve(_ request: LedgerRequest, _ other: Int, from index: Int) -> [UInt8]? {
+    func serve(_ request: LedgerRequest, _ other: Int, from index: Int) -> [UInt8]? {
         switch request {
         case .blocks(let above):
             return FinalBlock.encodeList(Array(disks[other].blocks.dropFirst(Int(above)).prefix(10)))
+        case .final(let block):
+            let actions = nodes[other]!.received(block, from: ids[index], now: clock(other))
+            perform(actions, other)
+            return []
         case .submit(let operation): return nodes[other]!.received(operation, now: clock(other))?.encoded()
         case .authority(let request):
             let life = lives[other]

@@ -78,7 +78,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         let realm = Realm(
             authorities: authorities, threshold: threshold, blockSeconds: UInt64.random(in: 1...3, using: &random))
         let town = LedgerSimulation(
-            realm, followers: UInt64.random(in: 1...2, using: &random), seed: seed &* 77, skew: 3_000)
+            realm, followers: UInt64.random(in: 1...2, using: &random), seed: seed &* 77, skew: 300)
         var nonces = [UInt64](repeating: 0, count: 5)
         var submitted: [UInt64] = []
         for _ in 0..<12 {

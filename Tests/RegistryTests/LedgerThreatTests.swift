@@ -33,15 +33,20 @@ import Wire
         }
     }
 
-    /// Has `node` ask, and answers with `body`; what it then does.
-    private func feed(_ body: [UInt8], to node: inout LedgerNode, now: UInt64 = start + 100) -> [LedgerNode.Action] {
-        let asked = node.announced(.max, by: NodeID(key(3001).publicKey), now: now * 1_000)
-        guard case .ask(_, .blocks(let above), let question)? = asked.last else {
+    /// Has `node` ask `source`, and answers with `body`; what it then does, but for questions to others.
+    private func feed(
+        _ body: [UInt8], to node: inout LedgerNode, from source: UInt64, now: UInt64 = start + 100
+    ) -> [LedgerNode.Action] {
+        let source = NodeID(key(5000 + source).publicKey)
+        let asked = node.announced(node.chain.height + 1, by: source, now: now * 1_000)
+        guard case .ask(.node(source), .blocks(let above), let question)? = asked.last else {
             Issue.record("it did not ask")
             return []
         }
         #expect(above == node.chain.height)
-        return node.answered(question, body, now: now * 1_000)
+        return node.answered(question, body, from: source, now: now * 1_000).filter {
+            if case .ask(_, _, let id) = $0 { !node.answered(id, [], from: nil, now: now * 1_000).isEmpty } else { true }
+        }
     }
 
     @Test func p5WhatALyingSourceSendsIsRefusedAndSaid() throws {
@@ -50,7 +55,7 @@ import Wire
         let sealed = try branch(after: blocks[...], count: 1)[0]
         var signatures = sealed.signatures
         signatures[1] = AuthoritySignature(authority: 1, bytes: signatures[0].bytes)
-        let spoiled = FinalBlock(sealed.block, signatures: signatures)
+        let spoiled = FinalBlock(sealed.block, slot: 5, signatures: signatures)
         let next = try branch(after: blocks[...], count: 2)
         var ahead = LedgerChain(realm.rules)
         for block in blocks { try ahead.append(block, now: start + 100) }
@@ -69,7 +74,7 @@ import Wire
         for (answer, name) in cases {
             var node = good
             let (head, digest) = (node.chain.head, node.chain.state.digest)
-            let actions = feed(answer, to: &node)
+            let actions = feed(answer, to: &node, from: 1)
             // Told to the log by an action, and to `tunic status` as long as it is so; nothing goes to disk or to others.
             let text = "A block of the ledger was refused: \(name)"
             #expect(actions.count == 1, "\(name): \(actions)")
@@ -80,8 +85,8 @@ import Wire
             #expect(said.hasPrefix(text) && node.problem == said, "\(said)")
             #expect(node.chain.head == head && node.chain.state.digest == digest, "\(name)")
             // Once more is no second line in the log; the true next block ends it.
-            #expect(feed(answer, to: &node).isEmpty, "\(name)")
-            let taken = feed(FinalBlock.encodeList([next[0].encoded()]), to: &node)
+            #expect(feed(answer, to: &node, from: 2).isEmpty, "\(name)")
+            let taken = feed(FinalBlock.encodeList([next[0].encoded()]), to: &node, from: 3)
             #expect(node.problem == nil && node.chain.height == 5 && !taken.isEmpty, "\(name)")
         }
     }
@@ -90,13 +95,24 @@ import Wire
         var (node, _) = try follower(2)
         let head = node.chain.head
         var questions = 0
+        var silent: [NodeID] = []
         for second in 0..<20 as Range<UInt64> {
             for action in node.tick(now: (start + 10 + second) * 1_000) {
-                guard case .ask(let other, .blocks, let id) = action else { continue }
-                // Any neighbour, not the one that was silent.
-                #expect(other == nil)
+                guard case .ask(.anyone(let avoided), .blocks, let id) = action else {
+                    Issue.record("\(action)")
+                    continue
+                }
+                // None of those that were silent.
+                #expect(avoided == Set(silent))
+                silent.append(NodeID(key(5000 + second).publicKey))
+                // Another one is asked at once.
+                let next = node.answered(id, nil, from: silent.last, now: (start + 10 + second) * 1_000)
+                guard case .ask(.anyone(Set(silent)), .blocks, let again)? = next.last, next.count == 1 else {
+                    Issue.record("\(next)")
+                    continue
+                }
                 questions += 1
-                #expect(node.answered(id, nil, now: (start + 10 + second) * 1_000).isEmpty)
+                #expect(node.answered(again, nil, from: nil, now: (start + 10 + second) * 1_000).isEmpty)
             }
         }
         #expect(questions >= 8 && node.chain.head == head && node.problem == nil)

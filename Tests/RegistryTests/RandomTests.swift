@@ -16,7 +16,7 @@ import Wire
                 let seconds: UInt64 = [0, 60, 600, 3_600, 20_000, 86_400].randomElement(using: &random)!
                 let height = town.state.height + UInt64.random(in: 1...3, using: &random)
                 let time = town.state.time + seconds
-                try town.state.begin(height: height, time: time, block: bytes32(5, height))
+                try town.state.begin(height: height, time: time, block: bytes32(5, height), seed: bytes32(5, height))
                 #expect(town.state.isBalanced)
             }
             let before = town.state

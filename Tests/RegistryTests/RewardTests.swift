@@ -87,13 +87,18 @@ import Wire
         return try (0..<bytes.count / 8).map { _ throws(WireError) in try reader.u64() }
     }
 
-    /// What the model's blocks are called.
-    private func blockHash(_ height: UInt64) -> Bytes32 {
+    private func hash(_ label: String, _ height: UInt64) -> Bytes32 {
         var writer = ByteWriter()
-        writer.raw("block".utf8)
+        writer.raw(label.utf8)
         writer.u64(height)
         return Blake2b.digest(writer.bytes.rawSpan)
     }
+
+    /// What the model's blocks are called.
+    private func blockHash(_ height: UInt64) -> Bytes32 { hash("block", height) }
+
+    /// The seeds of the model's year.
+    private func seed(_ height: UInt64) -> Bytes32 { hash("seed", height) }
 
     @Test func aYearIsTheModelsToTheUnit() throws {
         let file = try VectorFile("registry")
@@ -109,7 +114,8 @@ import Wire
         let pools = try u64s(file("pools"))
         let rewards = try u64s(file("rewards"))
         for day in 0...365 as ClosedRange<UInt64> {
-            try state.begin(height: day + 1, time: genesis[0] + day * 86_400, block: blockHash(day + 1))
+            try state.begin(
+                height: day + 1, time: genesis[0] + day * 86_400, block: blockHash(day + 1), seed: seed(day + 1))
             let number = String(day)
             let operations = try file("day." + String(repeating: "0", count: 3 - number.count) + number)
             var reader = ByteReader(operations.rawSpan)
@@ -145,9 +151,34 @@ import Wire
         let network = try file.bytes32("network")
         let ranked = crowd.map { (node: [UInt8]) -> (NodeID, [UInt8]) in
             let id = NodeID(Bytes32(node)!)
-            return (NodeID(RegistryState.rank(of: id, network: network, height: 7, block: blockHash(7))), node)
+            return (NodeID(RegistryState.rank(of: id, network: network, height: 7, seed: seed(7))), node)
         }
         #expect(ranked.sorted { $0.0 < $1.0 }.prefix(11).map(\.1) == expected)
+    }
+
+    @Test func seedsAreTheModels() throws {
+        let file = try VectorFile("registry")
+        let makers = seeds(try file("accounts")).map { SigningKey(seed: Secret(copying: $0.rawSpan)).publicKey }
+        let network = try file.bytes32("network")
+        let genesis = try #require(
+            RegistryState(
+                network: network, parameters: RegistryParameters(treasury: Account(makers[0])), time: 1, pool: 1,
+                balances: [:]))
+        let rules = try #require(
+            LedgerRules(
+                authorities: makers.enumerated().map { .init(key: $1, node: NodeID(bytes32(1, UInt64($0)))) },
+                threshold: makers.count, blockSeconds: 1, slotSeconds: 1, genesis: genesis))
+        let keys = try file("accounts")
+        var last = genesis.seed
+        for height in 1...5 as ClosedRange<UInt64> {
+            let vector = try file("turn.\(height)")
+            let proof = Array(vector[..<80])
+            let secret = Array(keys[Int(height) * 32..<Int(height) * 32 + 32])
+            let key = SigningKey(seed: Secret(copying: secret.rawSpan))
+            #expect(key.prove(rules.turn(height: height, after: last).rawSpan) == proof)
+            last = try #require(rules.seed(of: proof, maker: UInt8(height), height: height, after: last))
+            #expect(last.array == Array(vector[80...]))
+        }
     }
 
     @Test func operationsAreTheModelsByteForByte() throws {

@@ -182,15 +182,15 @@ import Wire
         var town = Town()
         let digest = town.state.digest
         #expect(throws: Refusal.heightNotAbove(1)) {
-            try town.state.begin(height: 1, time: start, block: networkID)
+            try town.state.begin(height: 1, time: start, block: networkID, seed: networkID)
         }
-        #expect(throws: Refusal.timeWentBack) { try town.state.begin(height: 2, time: start - 1, block: networkID) }
+        #expect(throws: Refusal.timeWentBack) { try town.state.begin(height: 2, time: start - 1, block: networkID, seed: networkID) }
         #expect(throws: Refusal.timeOutOfRange) {
-            try town.state.begin(height: 2, time: RegistryState.timeLimit + 1, block: networkID)
+            try town.state.begin(height: 2, time: RegistryState.timeLimit + 1, block: networkID, seed: networkID)
         }
         #expect(town.state.digest == digest)
         #expect(throws: Never.self) {
-            try town.state.begin(height: .max, time: RegistryState.timeLimit, block: networkID)
+            try town.state.begin(height: .max, time: RegistryState.timeLimit, block: networkID, seed: networkID)
         }
     }
 

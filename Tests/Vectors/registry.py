@@ -99,6 +99,73 @@ def report(reporter, height, measured):
     return struct.pack("<BB", 1, 11) + NETWORK + NOBODY + bytes(8) + head + entries + proof + bytes(64)
 
 
+# ECVRF-EDWARDS25519-SHA512-TAI (RFC 9381) over plain integers.
+P = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+
+
+def sha512(x):
+    return hashlib.sha512(x).digest()
+
+
+def add(a, b):
+    product = D * a[0] * b[0] * a[1] * b[1] % P
+    return (
+        (a[0] * b[1] + a[1] * b[0]) * pow(1 + product, -1, P) % P,
+        (a[1] * b[1] + a[0] * b[0]) * pow(1 - product, -1, P) % P)
+
+
+def times(scalar, point):
+    total = (0, 1)
+    while scalar:
+        if scalar & 1:
+            total = add(total, point)
+        point, scalar = add(point, point), scalar >> 1
+    return total
+
+
+def pack(point):
+    return (point[1] | (point[0] & 1) << 255).to_bytes(32, "little")
+
+
+def unpack(data):
+    """The point, or None where the bytes are none (RFC 8032, section 5.1.3)."""
+    number = int.from_bytes(data, "little")
+    y, sign = number & (2**255 - 1), number >> 255
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if y >= P or x * x % P != square or (x == 0 and sign):
+        return None
+    return (P - x if x & 1 != sign else x, y)
+
+
+BASE = unpack((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def random_value(key, alpha):
+    """The proof of a key's value for an input, and the value."""
+    secret = sha512(key.seed)
+    x = int.from_bytes(secret[:32], "little") & (2**254 - 8) | 2**254
+    counter, h = 0, None
+    while h is None:
+        h = unpack(sha512(b"\3\1" + key.public + alpha + bytes([counter, 0]))[:32])
+        counter += 1
+    h = times(8, h)
+    gamma = times(x, h)
+    k = int.from_bytes(sha512(secret[32:] + pack(h)), "little") % ORDER
+    points = b"".join(pack(point) for point in (h, gamma, times(k, BASE), times(k, h)))
+    c = sha512(b"\3\2" + key.public + points + b"\0")[:16]
+    s = (k + int.from_bytes(c, "little") * x) % ORDER
+    return pack(gamma) + c + s.to_bytes(32, "little"), sha512(b"\3\3" + pack(times(8, gamma)) + b"\0")
+
+
+def turn(height, seed):
+    return b"tunic ledger turn\0" + NETWORK + struct.pack("<Q", height) + seed
+
+
 def median(values):
     return sorted(values)[(len(values) - 1) // 2]
 
@@ -107,9 +174,13 @@ def block_hash(height):
     return H(b"block" + struct.pack("<Q", height))
 
 
+def seed_of(height):
+    return H(b"seed" + struct.pack("<Q", height))
+
+
 def quorum(nodes, height, size):
     """The nodes of the lowest ranks, one more than `size`."""
-    head = b"tunic registry quorum\0" + NETWORK + struct.pack("<Q", height) + block_hash(height)
+    head = b"tunic registry quorum\0" + NETWORK + struct.pack("<Q", height) + seed_of(height)
     return sorted(nodes, key=lambda node: H(head + node))[:size + 1]
 
 
@@ -140,6 +211,13 @@ def vectors(v):
     # Whom a block chooses out of thirty nodes.
     crowd = [H(b"crowd" + bytes([i])) for i in range(30)]
     v["crowd"], v["crowd quorum"] = b"".join(crowd), b"".join(quorum(crowd, 7, 10))
+
+    # Five seeds that follow from one another, each by another maker.
+    seed = bytes(32)
+    for height in range(1, 6):
+        proof, value = random_value(ACCOUNTS[height], turn(height, seed))
+        seed = H(b"tunic ledger seed\0" + value)
+        v[f"turn.{height}"] = proof + seed
 
     # The year.
     balances = {i: BALANCE for i in range(len(ACCOUNTS))}
@@ -213,7 +291,7 @@ def vectors(v):
 
     supply = POOL + BALANCE * len(ACCOUNTS)
     assert pool + fees + newcomer + sum(balances.values()) + sum(rewards.values()) + len(active) * FULL == supply
-    state = bytes([1]) + NETWORK + parameters()
+    state = bytes([2]) + NETWORK + parameters()
     state += struct.pack("<QQQIQQQ", supply, 366, START + 365 * DAY, applied, START + 365 * DAY, pool, fees)
     held = [(key.public, struct.pack("<QQQ", balances[i], rewards[i], nonces[i])) for i, key in enumerate(ACCOUNTS)]
     held.append((TREASURY.public, bytes(24)))
@@ -229,7 +307,7 @@ def vectors(v):
             state += ACCOUNTS[owner].public + struct.pack("<QQI", *reports[i][owner])
     state += struct.pack("<I", 0) + struct.pack("<H", 60)
     for height, chosen in quorums[-60:]:
-        state += struct.pack("<Q", height) + block_hash(height) + bytes([len(chosen)]) + b"".join(chosen)
+        state += struct.pack("<Q", height) + block_hash(height) + seed_of(height) + bytes([len(chosen)]) + b"".join(chosen)
     v["weights"] = struct.pack(
         "<4I", *(median([c for _, _, c in reports[i].values()]) for i in sorted(active, key=lambda i: NODES[i].public)))
     v["state"], v["state digest"] = state, H(b"tunic registry state\0" + state)

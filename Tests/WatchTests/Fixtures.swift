@@ -68,7 +68,7 @@ final class World {
         juries = ids.map { Jury(node: $0, patience: .seconds(4)) }
         nextTick = (0..<count).map { Double($0) / Double(count) }
         nextBlock = blockSeconds
-        try state.begin(height: 1, time: 1_000, block: Self.hash(1))
+        try state.begin(height: 1, time: 1_000, block: Self.hash(1), seed: Self.hash(1))
         for number in 0..<count {
             let operation = RegistryOperation(
                 registering: key(number), fee: 0, stake: parameters.fullStake, network: network, nonce: 0,
@@ -131,7 +131,7 @@ final class World {
     private func block() {
         let height = state.height + 1
         do {
-            try state.begin(height: height, time: 1_000 + UInt64(time), block: Self.hash(height))
+            try state.begin(height: height, time: 1_000 + UInt64(time), block: Self.hash(height), seed: Self.hash(height))
         } catch {
             Issue.record("a block was refused: \(error)")
         }

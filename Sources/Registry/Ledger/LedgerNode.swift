@@ -85,6 +85,8 @@ public struct LedgerNode {
 
     /// Whether this node is an authority.
     public var isAuthority: Bool { authority != nil }
+    /// What this authority has promised.
+    var currentVote: AuthorityVote? { authority?.vote }
     /// How many operations wait at this authority.
     public var waitingCount: Int { pool.count }
 

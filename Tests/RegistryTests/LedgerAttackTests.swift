@@ -1,0 +1,357 @@
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Registry
+
+/// Attacks of one dishonest party on making and spreading blocks, step by step.
+@Suite struct LedgerAttackTests {
+    // MARK: Two blocks that a few have signed each
+
+    /// Authorities on one clock that all hear each other at once, but for those that are gone.
+    private struct Council {
+        let realm: Realm
+        var chains: [LedgerChain]
+        var authorities: [Authority]
+
+        init(_ realm: Realm) {
+            self.realm = realm
+            chains = realm.rules.authorities.map { _ in LedgerChain(realm.rules) }
+            authorities = realm.rules.authorities.indices.map {
+                Authority(realm.rules, key: key(2000 + UInt64($0)), kept: nil)!
+            }
+        }
+
+        mutating func ask(_ request: AuthorityRequest, _ index: Int, by leader: Int, now: UInt64) -> AuthorityAnswer {
+            authorities[index].answer(request, from: leader, &chains[index], now: now).answer
+        }
+
+        /// Lets `leader` begin at `now`; of the others only these answer.
+        mutating func lead(_ leader: Int, with others: [Int], now: UInt64) -> FinalBlock? {
+            let steps = authorities[leader].tick(chains[leader], now: now)
+            return carryOut(steps, leader, with: others, now: now)
+        }
+
+        /// Lets `leader` go on, which has waited for those that do not answer.
+        mutating func goOn(_ leader: Int, with others: [Int], now: UInt64) -> FinalBlock? {
+            let steps = authorities[leader].advance(&chains[leader], pool: OperationPool(), now: now)
+            return carryOut(steps, leader, with: others, now: now)
+        }
+
+        private mutating func carryOut(
+            _ steps: [Authority.Action], _ leader: Int, with others: [Int], now: UInt64
+        ) -> FinalBlock? {
+            var steps = steps
+            while !steps.isEmpty {
+                for step in steps {
+                    switch step {
+                    case .keep: break
+                    case .finish(let block): return block
+                    case .ask(let request, let asked):
+                        for other in asked where others.contains(other) {
+                            let answer = ask(request, other, by: leader, now: now)
+                            authorities[leader].received(answer, to: request, from: other)
+                        }
+                    }
+                }
+                steps = authorities[leader].advance(&chains[leader], pool: OperationPool(), now: now)
+            }
+            return nil
+        }
+    }
+
+    /// One authority has B signed by one other, another block by the next, and goes away: the rest make a block.
+    @Test(arguments: [(4, 3), (7, 5), (10, 7), (13, 9)])
+    func s02OneAuthorityThatHasTwoBlocksSignedDoesNotStopTheChain(_ count: Int, _ threshold: Int) throws {
+        let realm = Realm(authorities: UInt64(count), threshold: threshold, blockSeconds: 120, slotSeconds: 10)
+        var council = Council(realm)
+        let hostile = count - 1
+        let liars = (threshold..<count).map { UInt64($0) }
+        var chain = LedgerChain(realm.rules)
+        let rules = realm.rules
+
+        /// In `slot` the hostile leader has `block` accepted by k, liars among them, and signed by `victims`.
+        func plot(_ block: Block, slot: UInt64, by honest: [Int], victims: [Int]) throws -> Certificate {
+            let now = slot * 10_000
+            for other in honest {
+                let promise = council.ask(.prepare(height: 1, slot: slot), other, by: hostile, now: now)
+                #expect(promise == .promise(nil))
+                guard case .signature = council.ask(.propose(slot: slot, nil, block), other, by: hostile, now: now) else {
+                    throw LedgerRefusal.unreadable
+                }
+            }
+            let certificate = realm.certificate(
+                block, by: (honest.map { UInt64($0) } + liars).sorted().prefix(threshold).map { $0 }, slot: slot)
+            for victim in victims {
+                let answer = council.ask(
+                    .commit(height: 1, hash: block.hash, certificate), victim, by: hostile, now: now)
+                guard case .signature = answer else { throw LedgerRefusal.unreadable }
+            }
+            return certificate
+        }
+
+        let first = realm.slot(of: hostile, from: rules.slot(at: (start + 130) * 1_000), chain)
+        let block = chain.draft([], time: start + 120, by: UInt64(hostile))
+        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: start + 121, by: UInt64(hostile))
+        let honest = Array(0..<threshold)
+        // As many victims of each block as keep k from signing the other.
+        let few = count - threshold
+        _ = try plot(block, slot: first, by: Array(honest.prefix(2 * threshold - count)), victims: Array(0..<few))
+        let second = realm.slot(of: hostile, from: first + 1, chain)
+        let rest = Array(honest.dropFirst(few))
+        _ = try plot(rival, slot: second, by: Array(rest), victims: Array(rest.prefix(few)))
+
+        // The hostile ones are gone. The first honest leader meets every lock, and all sign the block of the highest.
+        let leader = ((second + 1)...).lazy.map { ($0, rules.leader(of: $0, after: chain.state.seed)) }.first {
+            $0.1 < threshold
+        }!
+        let early = council.lead(leader.1, with: honest, now: leader.0 * 10_000)
+        #expect(early == nil, "it waits for a quarter of its slot for those that have not answered")
+        let final = council.goOn(leader.1, with: honest, now: leader.0 * 10_000 + 2_500)
+        let made = try #require(final)
+        #expect(made.block == rival && made.slot == leader.0)
+        try chain.append(made, now: start + 200)
+    }
+
+    // MARK: Promises
+
+    /// Whoever takes promises of all its slots, as far ahead as anybody gives them, costs two slots of n.
+    @Test(arguments: [(4, 3), (5, 4), (7, 5)])
+    func s04PromisesAheadOfTimeDoNotStopTheChain(_ count: Int, _ threshold: Int) {
+        let realm = Realm(authorities: UInt64(count), threshold: threshold, blockSeconds: 120, slotSeconds: 10)
+        let town = LedgerSimulation(realm, followers: 0, seed: 4, hostile: [1: .ahead])
+        town.run(for: 1_200_000)
+        #expect(town.height >= 8 && town.honest.allSatisfy { town.nodes[$0]!.chain.height == town.height })
+    }
+
+    @Test func s04APromiseReachesOneSlotAhead() {
+        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
+        var chain = LedgerChain(realm.rules)
+        let slot = realm.slot(of: 1, from: (start + 200) / 10, chain)
+        for (ahead, isGood) in [(UInt64(0), true), (1, true), (2, false), (4, false)] {
+            var authority = Authority(realm.rules, key: key(2000), kept: nil)!
+            let answer = authority.answer(.prepare(height: 1, slot: slot), from: 1, &chain, now: (slot - ahead) * 10_000)
+            #expect((answer.answer == .promise(nil)) == isGood, "\(ahead) slots ahead")
+        }
+    }
+
+    /// A promise that shows a lock which is none does not count, and the leader goes on with the others.
+    @Test func s26AGarbagePromiseIsIgnored() throws {
+        let realm = Realm()
+        var chain = LedgerChain(realm.rules)
+        let slot = realm.slot(of: 0, from: start + 10, chain)
+        let now = slot * 1_000
+        let other = chain.draft([], time: start + 3, by: 3)
+        let unfit = Block(
+            network: networkID, height: 1, time: start, previous: networkID, maker: 3, proof: other.proof, operations: [],
+            stateDigest: networkID)
+        let random = AuthoritySignature(authority: 0, bytes: [UInt8](repeating: 7, count: 64))
+        let signed = realm.certificate(unfit, by: [1, 2, 3], slot: slot - 1)
+        let lies = [
+            Lock(Certificate(slot: slot - 1, acceptances: [random]), on: unfit),
+            Lock(realm.certificate(unfit, by: [2, 3], slot: slot - 1), on: unfit),
+            Lock(realm.certificate(unfit, by: [3], slot: slot - 1), on: unfit), Lock(signed, on: other),
+            Lock(Certificate(slot: slot - 2, acceptances: signed.acceptances), on: unfit),
+            Lock(realm.certificate(other, by: [0, 1, 2], slot: slot), on: other),
+        ]
+        for lie in lies {
+            var leader = Authority(realm.rules, key: key(2000), kept: nil)!
+            let steps = leader.tick(chain, now: now)
+            guard case .ask(let request, _)? = steps.last else {
+            Issue.record("not its turn")
+            return
+        }
+            leader.received(.promise(lie), to: request, from: 3)
+            leader.received(.promise(nil), to: request, from: 1)
+            #expect(leader.advance(&chain, pool: OperationPool(), now: now + 900).isEmpty, "the lie counts")
+            leader.received(.promise(nil), to: request, from: 2)
+            let next = leader.advance(&chain, pool: OperationPool(), now: now + 100)
+            guard case .ask(.propose(slot, nil, let block), _)? = next.last else {
+                Issue.record("it gave up: \(next)")
+                return
+            }
+            #expect(block.maker == 0)
+        }
+    }
+
+    // MARK: Spreading
+
+    /// A neighbour that announces a height of 2^63 ten times a second, and delivers nothing.
+    @Test func s03AnnouncementsWithoutBlocksDoNotStopTheChain() {
+        let quiet = LedgerSimulation(Realm(), followers: 2, seed: 3)
+        quiet.run(for: 60_000)
+        let town = LedgerSimulation(Realm(), followers: 4, seed: 3, hostile: [5: .announcing, 6: .announcing])
+        town.run(for: 60_000)
+        #expect(town.height * 10 >= quiet.height * 9, "\(town.height) of \(quiet.height)")
+        for index in town.honest { #expect(town.nodes[index]!.chain.height + 1 >= town.height, "node \(index)") }
+    }
+
+    private func source(_ number: UInt64) -> NodeID { NodeID(key(5000 + number).publicKey) }
+
+    @Test func s03WhoAnnouncesAndDoesNotDeliverIsLeftAlone() throws {
+        let realm = Realm()
+        var node = LedgerNode(
+            node: source(99), chain: LedgerChain(realm.rules), epochs: EpochSnapshots(seconds: 10), authority: nil)
+        var now = start * 1_000
+        func question(_ actions: [LedgerNode.Action], to other: NodeID) -> UInt64? {
+            for case .ask(.node(other), .blocks, let id) in actions { return id }
+            return nil
+        }
+        // Silence, an empty answer and bytes that are no blocks are the same: twice as long each time, 16 minutes at most.
+        var pause: UInt64 = 60_000
+        for body in [nil, [], [1, 2, 3], nil, [], nil] as [[UInt8]?] {
+            let id = try #require(question(node.announced(1 << 63, by: source(1), now: now), to: source(1)))
+            _ = node.answered(id, body, from: source(1), now: now)
+            #expect(node.announced(1 << 63, by: source(1), now: now + pause - 1).isEmpty)
+            now += pause
+            pause = min(pause * 2, 16 * 60_000)
+        }
+        // Two of those that announce are asked at a time; an authority has the third place.
+        let authority = realm.rules.authorities[0].node
+        let first = try #require(question(node.announced(1 << 63, by: source(2), now: now), to: source(2)))
+        #expect(question(node.announced(1 << 63, by: source(3), now: now), to: source(3)) != nil)
+        #expect(node.announced(1 << 63, by: source(4), now: now).isEmpty)
+        #expect(node.announced(1 << 63, by: source(2), now: now).isEmpty)
+        let third = try #require(question(node.announced(1, by: authority, now: now), to: authority))
+        // An honest one delivers, and is asked again at once; what it does not have it did not announce.
+        var chain = LedgerChain(realm.rules)
+        let block = realm.sealed(chain.draft([], time: start))
+        try chain.append(block, now: now / 1_000)
+        let actions = node.answered(
+            third, FinalBlock.encodeList([block.encoded()]), from: authority, now: now)
+        #expect(node.chain.height == 1)
+        let again = try #require(question(actions, to: authority))
+        _ = node.answered(again, [], from: authority, now: now)
+        #expect(question(node.announced(2, by: authority, now: now), to: authority) != nil)
+        // The block that came from elsewhere meanwhile is no reason to warn.
+        _ = node.answered(first, FinalBlock.encodeList([block.encoded()]), from: source(2), now: now)
+        #expect(node.problem == nil && node.chain.height == 1)
+    }
+
+    @Test func s03TheMemoryOfFailuresIsBounded() {
+        var table = FetchTable()
+        for number in 0..<3_000 as Range<UInt64> { table.failed(NodeID(bytes32(8, number)), now: number) }
+        #expect(table.failedCount == FetchTable.memory)
+        #expect(table.isPaused(NodeID(bytes32(8, 2_999)), now: 3_000))
+        table.failed(NodeID(bytes32(8, 2_999)), now: .max)
+        #expect(table.failedCount == FetchTable.memory)
+    }
+
+    /// Other authorities get the block itself, whatever anybody announces.
+    @Test func s03AFinalBlockGoesToTheOtherAuthorities() throws {
+        let realm = Realm()
+        var chain = LedgerChain(realm.rules)
+        let block = realm.sealed(chain.draft([], time: start))
+        var node = LedgerNode(
+            node: realm.rules.authorities[1].node, chain: chain, epochs: EpochSnapshots(seconds: 10),
+            authority: Authority(realm.rules, key: key(2001), kept: nil))
+        let now = (start + 5) * 1_000
+        #expect(node.received(block, from: source(1), now: now).isEmpty && node.chain.height == 0)
+        let few = realm.sealed(block.block, by: [0, 2])
+        _ = node.received(few, from: realm.rules.authorities[0].node, now: now)
+        #expect(node.chain.height == 0 && node.problem != nil)
+        // It is left alone; another brings the block.
+        #expect(node.received(block, from: realm.rules.authorities[0].node, now: now).isEmpty)
+        let actions = node.received(block, from: realm.rules.authorities[2].node, now: now)
+        #expect(node.chain.height == 1 && actions.contains(.announce(height: 1)))
+    }
+
+    // MARK: Quorums
+
+    /// A chain with a node of each of the town's accounts.
+    private func settled(_ realm: Realm) throws -> LedgerChain {
+        var chain = LedgerChain(realm.rules)
+        let registrations = (0..<30 as Range<UInt64>).map {
+            RegistryOperation(
+                registering: key(100 + $0), fee: 0, stake: full, network: networkID, nonce: 0, key: key($0))
+        }
+        try chain.append(realm.sealed(chain.draft(registrations, time: start)), now: start)
+        #expect(chain.state.nodes.count == 30)
+        return chain
+    }
+
+    /// Time, order and contents of a block change its hash, and neither its seed nor its quorum.
+    @Test func s19ALeaderDoesNotChooseTheQuorum() throws {
+        let realm = Realm()
+        let chain = try settled(realm)
+        let pays = (0..<6 as Range<UInt64>).map { realm.operation($0, 1, .pay(amount: 1 + $0)) }
+        var quorums: Set<[NodeID]> = []
+        var hashes: Set<Bytes32> = []
+        for try_ in 0..<40 as Range<UInt64> {
+            var random = Seeded(try_)
+            var draft = chain
+            let some = Array(pays.shuffled(using: &random).prefix(Int(try_ % 7)))
+            let block = realm.sealed(draft.draft(some, time: start + try_), slot: 100 + try_)
+            try draft.append(block, now: start + 100)
+            hashes.insert(block.block.contentHash)
+            quorums.insert(draft.state.quorums.last!.nodes)
+        }
+        #expect(hashes.count == 40 && quorums.count == 1)
+        // Another maker has another, and nobody can take another's proof, or one for another height.
+        var draft = chain
+        try draft.append(realm.sealed(draft.draft([], time: start + 2, by: 1)), now: start + 100)
+        #expect(!quorums.contains(draft.state.quorums.last!.nodes))
+        let good = { (chain: LedgerChain) in
+            var chain = chain
+            return chain.draft([], time: start + 2, by: 1)
+        }(chain)
+        for (maker, proof) in [
+            (UInt8(0), good.proof), (2, good.proof), (1, key(2001).prove(LedgerChain(realm.rules).turn.rawSpan)),
+            (1, [UInt8](repeating: 0, count: 80)), (4, good.proof),
+        ] {
+            let forged = Block(
+                network: networkID, height: 2, time: good.time, previous: good.previous, maker: maker, proof: proof,
+                operations: [], stateDigest: good.stateDigest)
+            var other = chain
+            #expect(throws: LedgerRefusal.wrongMaker(Int(maker))) {
+                try other.append(realm.sealed(forged), now: start + 100)
+            }
+        }
+    }
+
+    /// What t hostile turns in a row are worth: the best of t values that are known, and one that is not.
+    @Test func s19TurnsInARowAreWorthOneDrawEach() throws {
+        let realm = Realm(authorities: 13, threshold: 9)
+        let hostile = Set((0..<3).map { Town.nodeIDs[$0] })
+        var seed = LedgerChain(realm.rules).state.seed
+        let trials: UInt64 = 60
+        var most = [Int](repeating: 0, count: 5)
+        var sum = most
+        for height in 1...trials {
+            let seats = try (0..<5 as Range<UInt64>).map { maker in
+                let proof = key(2000 + maker).prove(realm.rules.turn(height: height, after: seed).rawSpan)
+                let next = try #require(realm.rules.seed(of: proof, maker: UInt8(maker), height: height, after: seed))
+                let ranked = Town.nodeIDs.prefix(30).map {
+                    (NodeID(RegistryState.rank(of: $0, network: networkID, height: height, seed: next)), $0)
+                }.sorted { $0.0 < $1.0 }
+                return ranked.prefix(10).count { hostile.contains($0.1) }
+            }
+            for turns in 0..<5 {
+                let best = seats.prefix(turns + 1).max()!
+                sum[turns] += best
+                most[turns] = max(most[turns], best)
+            }
+            let proof = key(2004).prove(realm.rules.turn(height: height, after: seed).rawSpan)
+            seed = try #require(realm.rules.seed(of: proof, maker: 4, height: height, after: seed))
+        }
+        // Three nodes of thirty have one seat of ten on average; the best of five draws is not two more.
+        let means = sum.map { Double($0) / Double(trials) }
+        #expect(abs(means[0] - 1) < 0.3 && means[4] < 2.2 && zip(means, means.dropFirst()).allSatisfy { $0 <= $1 }, "\(means)")
+    }
+
+    /// Leaders of a height follow one another, and who is first follows from the seed.
+    @Test func s19EveryAuthorityLeadsOnceInNSlots() {
+        for count in 1...13 as ClosedRange<UInt64> {
+            let rules = Realm(authorities: count, threshold: Int(count) / 2 + 1).rules
+            var firsts: Set<Int> = []
+            for number in 0..<100 as Range<UInt64> {
+                let seed = bytes32(number, number &* 77)
+                let leaders = (1_000..<1_000 + count).map { rules.leader(of: $0, after: seed) }
+                #expect(Set(leaders).count == Int(count))
+                firsts.insert(leaders[0])
+            }
+            #expect(firsts.count == Int(count))
+            #expect((0..<Int(count)).contains(rules.leader(of: .max, after: bytes32(1, 1))))
+        }
+    }
+}

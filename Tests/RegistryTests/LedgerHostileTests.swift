@@ -1,0 +1,65 @@
+import Glibc
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Registry
+
+/// How many seeds the simulations with hostile authorities take: LEDGER_RUNS, or 24.
+private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(cString: $0)) } ?? 24
+
+/// Authorities of which some are hostile, in every way of `LedgerCabal`.
+///
+/// Safety holds with fewer than 2k − n of them, liveness with fewer than n − k + 1 as well.
+@Suite struct LedgerHostileTests {
+    private func hostile(_ count: Int, of authorities: Int, _ random: inout Seeded) -> [Int: LedgerCabal.Kind] {
+        var kinds: [Int: LedgerCabal.Kind] = [:]
+        for index in (0..<authorities).shuffled(using: &random).prefix(count) {
+            kinds[index] = LedgerCabal.Kind.allCases.randomElement(using: &random)!
+        }
+        // A follower that announces what it does not have.
+        if Bool.random(using: &random) { kinds[authorities] = .announcing }
+        return kinds
+    }
+
+    /// First loss, delay and kills, then a network that delivers, with the hostile ones at work all the time.
+    @Test(arguments: 0..<runs)
+    func s02ThereIsOneBlockAtEachHeightAndAlwaysANext(_ seed: UInt64) {
+        var random = Seeded(seed &* 31 &+ 5)
+        let count = [4, 4, 5, 6, 7, 7, 10, 13][Int(seed % 8)]
+        let threshold = count * 2 / 3 + 1
+        let most = min(count - threshold, 2 * threshold - count - 1)
+        let kinds = hostile(Int.random(in: 1...most, using: &random), of: count, &random)
+        let realm = Realm(authorities: UInt64(count), threshold: threshold)
+        let town = LedgerSimulation(realm, followers: 2, seed: seed, skew: 100, hostile: kinds)
+        town.conditions.loss = Int.random(in: 0...20, using: &random)
+        town.conditions.delay = [5, 50, 400].randomElement(using: &random)!
+        town.conditions.kills = [0, 5].randomElement(using: &random)!
+        town.run(for: 15_000)
+        town.conditions = .init()
+        for index in town.honest { town.revive(index) }
+        town.run(for: 5_000)
+        let height = town.height
+        town.run(for: 40_000)
+        // Each hostile authority costs its own slot and the one before.
+        let period = 2 + 2 * UInt64(kinds.count) + 2
+        #expect(town.height >= height + 40 / period, "\(count) authorities, \(kinds): \(height) to \(town.height)")
+        let least = town.honest.map { town.nodes[$0]!.chain.height }.min()!
+        #expect(least + 4 >= town.height, "\(count) authorities, \(kinds): one has \(least) of \(town.height)")
+        #expect(town.finals.count == Int(town.height))
+    }
+
+    /// More hostile ones than blocks can be made with, as long as no two can be made: the simulation records a second one.
+    @Test(arguments: 0..<runs / 4)
+    func s02NoHeightGetsTwoBlocksWhereTheHostileCanStopAll(_ seed: UInt64) {
+        var random = Seeded(seed &* 17 &+ 3)
+        let count = [4, 5, 7, 10][Int(seed % 4)]
+        let threshold = count - 1
+        let kinds = hostile(2 * threshold - count - 1, of: count, &random)
+        let town = LedgerSimulation(
+            Realm(authorities: UInt64(count), threshold: threshold), followers: 1, seed: seed, skew: 100,
+            hostile: kinds)
+        town.run(for: 30_000)
+        #expect(town.finals.count == Int(town.height))
+    }
+}
