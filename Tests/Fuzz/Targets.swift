@@ -11,7 +11,7 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("frames", frames), ("descriptor", descriptor), ("descriptors", descriptors), ("snapshot", snapshot),
     ("network", network), ("link", link), ("datagram", datagram), ("build", build), ("relay", relay),
     ("transport", transport), ("udp", udp), ("query", query), ("answer", answer), ("ledger", ledger),
-    ("registry", registry), ("watch", watch), ("connections", connections),
+    ("registry", registry), ("consensus", consensus), ("watch", watch), ("connections", connections),
 ]
 
 /// A conversation in two pieces, or byte by byte, ends as it does in one; the first byte of the input says where it is split.
