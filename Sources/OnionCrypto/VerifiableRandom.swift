@@ -53,7 +53,8 @@ extension SigningKey {
         let (gamma, challenge, answer) = (Array(proof[..<32]), Array(proof[32..<48]), Array(proof[48...]))
         let key = publicKey.array
         let factor = challenge + [UInt8](repeating: 0, count: 16)
-        guard unsafe crypto_core_ed25519_is_valid_point(key) == 1, unsafe crypto_core_ed25519_is_valid_point(gamma) == 1,
+        guard unsafe crypto_core_ed25519_is_valid_point(key) == 1,
+            unsafe crypto_core_ed25519_is_valid_point(gamma) == 1,
             reduce(answer + [UInt8](repeating: 0, count: 32)) == answer,
             let point = point(of: [UInt8](copying: input), publicKey),
             let u = subtract(multiplyBase(answer), multiply(key, factor)),

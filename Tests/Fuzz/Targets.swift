@@ -9,9 +9,10 @@ import Wire
 let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("socks", socks), ("destination", destination), ("open", open), ("reply", reply), ("text", text),
     ("frames", frames), ("descriptor", descriptor), ("descriptors", descriptors), ("snapshot", snapshot),
-    ("network", network), ("link", link), ("datagram", datagram), ("links", links), ("build", build), ("relay", relay),
-    ("transport", transport), ("udp", udp), ("query", query), ("answer", answer), ("ledger", ledger),
-    ("registry", registry), ("watch", watch), ("connections", connections), ("jury", jury), ("contact", contact),
+    ("network", network), ("link", link), ("datagram", datagram), ("links", links), ("build", build),
+    ("relay", relay), ("transport", transport), ("udp", udp), ("query", query), ("answer", answer),
+    ("ledger", ledger), ("registry", registry), ("watch", watch), ("connections", connections), ("jury", jury),
+    ("contact", contact), ("consensus", consensus),
 ]
 
 /// A conversation in two pieces, or byte by byte, ends as it does in one; the first byte of the input says where it is split.

@@ -63,7 +63,8 @@ struct Town {
     mutating func next(after seconds: UInt64) {
         let height = state.height + 1
         #expect(throws: Never.self) {
-            try state.begin(height: height, time: state.time + seconds, block: bytes32(5, height), seed: bytes32(5, height))
+            try state.begin(
+                height: height, time: state.time + seconds, block: bytes32(5, height), seed: bytes32(5, height))
         }
         #expect(state.isBalanced)
     }

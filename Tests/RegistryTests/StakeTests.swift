@@ -184,7 +184,9 @@ import Wire
         #expect(throws: Refusal.heightNotAbove(1)) {
             try town.state.begin(height: 1, time: start, block: networkID, seed: networkID)
         }
-        #expect(throws: Refusal.timeWentBack) { try town.state.begin(height: 2, time: start - 1, block: networkID, seed: networkID) }
+        #expect(throws: Refusal.timeWentBack) {
+            try town.state.begin(height: 2, time: start - 1, block: networkID, seed: networkID)
+        }
         #expect(throws: Refusal.timeOutOfRange) {
             try town.state.begin(height: 2, time: RegistryState.timeLimit + 1, block: networkID, seed: networkID)
         }

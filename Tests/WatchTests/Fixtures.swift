@@ -136,7 +136,8 @@ final class World {
     private func block() {
         let height = state.height + 1
         do {
-            try state.begin(height: height, time: 1_000 + UInt64(time), block: Self.hash(height), seed: Self.hash(height))
+            try state.begin(
+                height: height, time: 1_000 + UInt64(time), block: Self.hash(height), seed: Self.hash(height))
         } catch {
             Issue.record("a block was refused: \(error)")
         }

@@ -2,7 +2,8 @@ internal import Wire
 
 /// From whom blocks are being fetched, and who has failed to deliver (docs/registry.md, "Spreading").
 ///
-/// A node that did not answer, or not with what it announced, is left alone for a while that doubles each time.
+/// A node that announced a height and did not deliver it is left alone for a while that doubles each time. A node that was drawn at
+/// random has promised nothing: where it is silent, the next draw is of another.
 struct FetchTable {
     /// How many fetches run at once.
     static let limit = 3
@@ -32,6 +33,8 @@ struct FetchTable {
 
     private var running: [UInt64: Fetch] = [:]
     private var failures: [NodeID: Failure] = [:]
+    /// The node that was drawn at random last and did not answer.
+    private var silent: NodeID?
 
     /// How many nodes are remembered for having failed.
     var failedCount: Int { failures.count }
@@ -43,10 +46,8 @@ struct FetchTable {
     /// Whether `node` is left alone.
     func isPaused(_ node: NodeID, now: UInt64) -> Bool { failures[node].map { now < $0.until } ?? false }
 
-    /// Whom a random neighbour should not be: who is asked already, or left alone.
-    func avoided(now: UInt64) -> Set<NodeID> {
-        sources.union(failures.lazy.filter { now < $0.value.until }.map(\.key))
-    }
+    /// Whom a random neighbour should not be: who is asked already, or was silent last.
+    var avoided: Set<NodeID> { silent.map { sources.union([$0]) } ?? sources }
 
     /// Whether what `node` announced may be fetched from it now; an authority may have the last place.
     func admits(_ node: NodeID, isAuthority: Bool, now: UInt64) -> Bool {
@@ -61,10 +62,15 @@ struct FetchTable {
     /// A node has delivered what it said.
     mutating func delivered(_ node: NodeID) { failures[node] = nil }
 
-    /// A node has not answered, or not with what it said.
+    /// The node that was drawn at random did not answer.
+    mutating func wasSilent(_ node: NodeID) { silent = node }
+
+    /// A node has not delivered what it said, or something else.
     mutating func failed(_ node: NodeID, now: UInt64) {
         let last = failures[node]?.pause
-        if last == nil, failures.count >= Self.memory, let oldest = failures.min(by: { $0.value.until < $1.value.until }) {
+        if last == nil, failures.count >= Self.memory,
+            let oldest = failures.min(by: { $0.value.until < $1.value.until })
+        {
             failures[oldest.key] = nil
         }
         let pause = last.map { min($0 * 2, Self.pause.longest) } ?? Self.pause.first

@@ -70,6 +70,8 @@ public struct LedgerNode {
     private var nextQuestion: UInt64 = 1
     private var submissions: [UInt64: Submission] = [:]
     private var fetches = FetchTable()
+    /// Authorities that sent a wrong final block at this height: their next ones are not checked.
+    private var forgers: Set<NodeID> = []
     private var nextPoll: UInt64 = 0
     /// The newest warning that still holds; a block that is taken ends it.
     public private(set) var problem: String?
@@ -134,7 +136,7 @@ public struct LedgerNode {
         var fetch = fetch
         fetch.above = chain.height
         fetches.began(fetch, question: nextQuestion)
-        let target: Target = fetch.source.map { .node($0) } ?? .anyone(but: fetches.avoided(now: now))
+        let target: Target = fetch.source.map { .node($0) } ?? .anyone(but: fetches.avoided)
         ask(target, .blocks(above: chain.height), .blocks, &actions)
     }
 
@@ -157,6 +159,9 @@ public struct LedgerNode {
         if isGood, chain.height > before {
             fetches.delivered(source)
             if fetches.hasRoom { self.fetch(fetch, &actions, now: now) }
+        } else if body == nil, !fetch.isAnnounced {
+            fetches.wasSilent(source)
+            poll(&actions, now: now)
         } else if !isGood || fetch.claimed > chain.height {
             fetches.failed(source, now: now)
             poll(&actions, now: now)
@@ -174,7 +179,8 @@ public struct LedgerNode {
         }
         for block in blocks {
             // Between question and answer the block may have come from elsewhere.
-            if block.block.hash == chain.head || (above + 1..<max(above + 1, chain.height)).contains(block.block.height) {
+            if block.block.hash == chain.head || (above + 1..<max(above + 1, chain.height)).contains(block.block.height)
+            {
                 continue
             }
             guard append(block, &actions, now: now) else { return false }
@@ -191,6 +197,7 @@ public struct LedgerNode {
             return error == .alreadyThere
         }
         problem = nil
+        forgers = []
         epochs.follow(chain.state)
         actions.append(.keepBlock(block, chain.height % Self.stateInterval == 0 ? chain.state : nil))
         if authority != nil { pool.follow(chain, now: now / 1_000) }
@@ -302,13 +309,14 @@ public struct LedgerNode {
 
     /// Takes a block that an authority has made final; nothing where the sender is none.
     public mutating func received(_ final: FinalBlock, from other: NodeID, now: UInt64) -> [Action] {
-        guard rules.authority(at: other) != nil, other != node, !fetches.isPaused(other, now: now) else { return [] }
+        guard rules.authority(at: other) != nil, other != node else { return [] }
         var actions: [Action] = []
         if final.block.height == chain.height + 1 {
+            guard !forgers.contains(other) else { return [] }
             if append(final, &actions, now: now) {
                 actions.append(.announce(height: chain.height))
             } else {
-                fetches.failed(other, now: now)
+                forgers.insert(other)
             }
         } else {
             heard(of: final.block.height, from: other, &actions, now: now)

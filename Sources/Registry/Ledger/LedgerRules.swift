@@ -91,14 +91,15 @@ public struct LedgerRules: Sendable {
 
     /// The seed of the state after a block of `maker`; nil where the proof is not the maker's.
     func seed(of proof: [UInt8], maker: UInt8, height: UInt64, after seed: Bytes32) -> Bytes32? {
-        guard Int(maker) < authorities.count else { return nil }
+        let place = Int(maker)
+        guard place < authorities.count else { return nil }
         let value = SigningKey.randomValue(
-            of: proof.rawSpan, for: turn(height: height, after: seed).rawSpan, by: authorities[Int(maker)].key)
+            of: proof.rawSpan, for: turn(height: height, after: seed).rawSpan, by: authorities[place].key)
         return value.map { Block.hash("tunic ledger seed", $0) }
     }
 
     /// What an authority signs when it accepts a block in a slot, which does not make it final.
-    func acceptance(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
+    public func acceptance(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
         writer.raw("tunic ledger accept".utf8)
         writer.u8(0)
