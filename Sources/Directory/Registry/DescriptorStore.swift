@@ -42,17 +42,24 @@ public struct DescriptorStore: Sendable {
         let signed: SignedDescriptor
         /// When the first one was published that said the same, as far as that is known here.
         let since: UnixTime
+        /// What names it in lists; its first bytes name it in GET_DESCRIPTOR_CHANGES.
+        let digest: Bytes32
         /// What names it in GET_DESCRIPTOR_CHANGES.
         let mark: UInt64
+        /// When it came, and when the first one of its node did.
+        let arrived: UnixTime, first: UnixTime
         /// The generation in which it came.
         let generation: UInt64
 
-        init(_ signed: SignedDescriptor, after known: Held?, generation: UInt64) {
+        init(_ signed: SignedDescriptor, after known: Held?, at now: UnixTime, generation: UInt64) {
             self.generation = generation
+            arrived = now
+            first = known?.first ?? now
+            digest = signed.digest
             self.signed = signed
             let says = known.map { $0.signed.descriptor.says(asMuchAs: signed.descriptor) } ?? false
             since = says ? known!.since : signed.descriptor.published
-            mark = signed.mark
+            mark = SignedDescriptor.mark(of: digest)
         }
     }
 
@@ -111,21 +118,21 @@ public struct DescriptorStore: Sendable {
     public mutating func insert(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
         guard try isNews(candidate, at: now) else { return false }
         guard candidate.isAuthentic(network: network) else { throw .badSignature }
-        put(candidate)
+        put(candidate, at: now)
         return true
     }
 
     /// Takes in a descriptor whose signature was checked, and says whether it is new here.
     public mutating func insert(authentic candidate: SignedDescriptor, at now: UnixTime) -> Bool {
         guard (try? isNews(candidate, at: now)) == true else { return false }
-        put(candidate)
+        put(candidate, at: now)
         return true
     }
 
-    private mutating func put(_ candidate: SignedDescriptor) {
+    private mutating func put(_ candidate: SignedDescriptor, at now: UnixTime) {
         let node = candidate.descriptor.node
         generation &+= 1
-        held[node] = Held(candidate, after: held[node], generation: generation)
+        held[node] = Held(candidate, after: held[node], at: now, generation: generation)
         floors[node] = nil
     }
 
@@ -139,6 +146,14 @@ public struct DescriptorStore: Sendable {
         } else if let floor = floors[descriptor.node], descriptor.published < floor {
             throw .notNewer
         }
+        try checkSound(candidate, at: now)
+        return true
+    }
+
+    /// Throws where a descriptor is not acceptable at `now` in itself, whatever is held; its signature is left to be checked.
+    public func checkSound(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) {
+        let descriptor = candidate.descriptor
+        guard snapshot.isListed(descriptor.node) else { throw .notStaked }
         let latest = now.seconds.addingReportingOverflow(Self.clockTolerance)
         guard latest.overflow || descriptor.published.seconds <= latest.partialValue else { throw .fromTheFuture }
         guard now < descriptor.expires else { throw .expired }
@@ -148,7 +163,38 @@ public struct DescriptorStore: Sendable {
         guard descriptor.addresses.allSatisfy({ Self.isAcceptable($0, allowingPrivate: allowsPrivateAddresses) }) else {
             throw .forbiddenAddress
         }
-        return true
+    }
+
+    // MARK: Lists
+
+    /// All that is held, by the hashes that name it in lists.
+    public var byDigest: [Bytes32: SignedDescriptor] {
+        Dictionary(held.values.map { ($0.digest, $0.signed) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// What a list that is proposed at `now` has: all that is held and will be acceptable to nodes whose clocks differ by half of the tolerance.
+    public func listable(at now: UnixTime) -> [Bytes32: SignedDescriptor] {
+        let latest = now.seconds &+ Self.clockTolerance / 2
+        return byDigest.filter {
+            $0.value.descriptor.published.seconds <= latest
+                && $0.value.descriptor.expires.seconds > now.seconds &+ Self.clockTolerance
+        }
+    }
+
+    /// What a list must have at `now`: each node's descriptor that came until `cut`, or a later one of the node.
+    ///
+    /// Where it came after `cut` in place of another one, any of the node will do. What its publisher dated after `cut` or lets expire
+    /// soon is not demanded, for others with other clocks may not have it.
+    public func demands(cut: UnixTime, at now: UnixTime) -> [NodeID: UnixTime] {
+        var found: [NodeID: UnixTime] = [:]
+        for (node, held) in held where held.first <= cut {
+            let descriptor = held.signed.descriptor
+            guard descriptor.published <= cut, descriptor.expires.seconds > now.seconds &+ 2 * Self.clockTolerance else {
+                continue
+            }
+            found[node] = held.arrived <= cut ? descriptor.published : UnixTime(seconds: 0)
+        }
+        return found
     }
 
     /// Whether a node may be at `endpoint`: a public address unless private ones are allowed, which lets in any but the
