@@ -37,9 +37,9 @@ public struct ListSchedule: Hashable, Sendable {
         return UnixTime(seconds: begin - min(begin, period / 2))
     }
 
-    /// Whether the proposal of `rank` may be signed at `time`, in its round.
-    public func isOpen(_ rank: Int, at time: UnixTime) -> Bool {
-        rank < ranks && time.seconds - start(at: time).seconds >= UInt64(rank) * step
+    /// Whether the proposal of `rank` may be signed at `time`, in its round, and has been for `delay` seconds.
+    public func isOpen(_ rank: Int, at time: UnixTime, for delay: UInt64 = 0) -> Bool {
+        rank < ranks && time.seconds - start(at: time).seconds >= UInt64(rank) * step + delay
     }
 
     /// The latest arrival, for the round at `time`, of a descriptor that its list must have.

@@ -133,22 +133,23 @@ public struct ListSigning: Sendable {
 
     // MARK: Proposing
 
-    /// The lowest rank with which `node` may propose now; nil where it may not, or has signed a list of this round.
+    /// The rank with which `node` is to propose now; nil where it may not, or has signed a list of this round.
     ///
     /// A proposer waits for a quarter of a step, for news.
     public func rank(of node: NodeID, at now: UnixTime) -> Int? {
-        guard !isDone, (signed?.round ?? 0) < round, let place = place(of: node) else { return nil }
-        let time = UnixTime(seconds: now.seconds - min(now.seconds, schedule.step / 4))
-        return ranks(of: place).first { candidates[$0] == nil && schedule.isOpen($0, at: time) }
+        guard !isDone, (signed?.round ?? 0) < round, schedule.round(at: now) == round, let rank = rank(of: node),
+            candidates[rank] == nil, schedule.isOpen(rank, at: now, for: schedule.step / 4)
+        else { return nil }
+        return rank
     }
 
     /// Whether `node` may propose in this round, now or later.
-    public func mayPropose(_ node: NodeID) -> Bool {
-        place(of: node).map { !ranks(of: $0).isEmpty } ?? false
-    }
+    public func mayPropose(_ node: NodeID) -> Bool { rank(of: node) != nil }
 
-    private func ranks(of place: Int) -> [Int] {
-        (0..<schedule.ranks).filter { proposer($0) == place }
+    /// The lowest rank with which `node` was drawn for this round: the only one that counts.
+    private func rank(of node: NodeID) -> Int? {
+        guard let place = place(of: node) else { return nil }
+        return (0..<schedule.ranks).first { proposer($0) == place }
     }
 
     private func proposer(_ rank: Int) -> Int? {
@@ -234,7 +235,9 @@ public struct ListSigning: Sendable {
             elsewhere.insert(node)
             throw .otherSnapshot
         }
-        guard rank < schedule.ranks, let place = proposer(rank), list.hashes.count <= snapshot.entries.count else {
+        guard rank < schedule.ranks, let place = proposer(rank), !(0..<rank).contains(where: { proposer($0) == place }),
+            list.hashes.count <= snapshot.entries.count
+        else {
             liars.insert(node)
             throw .notProposed
         }
@@ -264,6 +267,9 @@ public struct ListSigning: Sendable {
     ///
     /// `descriptors` are those of the list, whose signatures were verified. At most one in 64 of those that `store` demands may
     /// be left out, for news may have been lost. Costs a pass over both.
+    ///
+    /// More is sound here than is taken in from a publisher. Whatever an honest proposer holds is then sound to all whose clocks
+    /// differ by less than the tolerance, and no publisher can divide them by dates at the edge.
     public static func judge(
         _ list: DescriptorList, _ descriptors: [Bytes32: SignedDescriptor], by store: DescriptorStore,
         _ schedule: ListSchedule, at now: UnixTime
@@ -272,7 +278,7 @@ public struct ListSigning: Sendable {
         for hash in list.hashes {
             guard let found = descriptors[hash] else { throw .missing }
             do {
-                try store.checkSound(found, at: now)
+                try store.checkSound(found, at: now, slack: DescriptorStore.clockTolerance)
             } catch {
                 throw .unsound(error)
             }

@@ -151,12 +151,16 @@ public struct DescriptorStore: Sendable {
     }
 
     /// Throws where a descriptor is not acceptable at `now` in itself, whatever is held; its signature is left to be checked.
-    public func checkSound(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) {
+    ///
+    /// By `slack` seconds its times may be off more than those of a descriptor that is taken in.
+    public func checkSound(
+        _ candidate: SignedDescriptor, at now: UnixTime, slack: UInt64 = 0
+    ) throws(DescriptorRefusal) {
         let descriptor = candidate.descriptor
         guard snapshot.isListed(descriptor.node) else { throw .notStaked }
-        let latest = now.seconds.addingReportingOverflow(Self.clockTolerance)
+        let latest = now.seconds.addingReportingOverflow(Self.clockTolerance + slack)
         guard latest.overflow || descriptor.published.seconds <= latest.partialValue else { throw .fromTheFuture }
-        guard now < descriptor.expires else { throw .expired }
+        guard now.seconds - min(now.seconds, slack) < descriptor.expires.seconds else { throw .expired }
         guard descriptor.expires.seconds - descriptor.published.seconds <= Self.maximumLifetime else {
             throw .lifetimeTooLong
         }
@@ -172,13 +176,10 @@ public struct DescriptorStore: Sendable {
         Dictionary(held.values.map { ($0.digest, $0.signed) }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// What a list that is proposed at `now` has: all that is held and will be acceptable to nodes whose clocks differ by half of the tolerance.
+    /// What a list that is proposed at `now` has: all that is held, and what has expired but now, which others may not know yet.
     public func listable(at now: UnixTime) -> [Bytes32: SignedDescriptor] {
-        let latest = now.seconds &+ Self.clockTolerance / 2
-        return byDigest.filter {
-            $0.value.descriptor.published.seconds <= latest
-                && $0.value.descriptor.expires.seconds > now.seconds &+ Self.clockTolerance
-        }
+        let earliest = now.seconds - min(now.seconds, Self.clockTolerance / 2)
+        return byDigest.filter { $0.value.descriptor.expires.seconds > earliest }
     }
 
     /// What a list must have at `now`: each node's descriptor that came until `cut`, or a later one of the node.
