@@ -38,7 +38,7 @@ extension DirectoryClient {
     }
 
     /// Whose node it is; a node that the network file names is asked even if it is staked no more.
-    private func owner(of node: NodeID) -> Bytes32 { chain.snapshot.entry(of: node)?.operatorID ?? node.key }
+    func owner(of node: NodeID) -> Bytes32 { chain.snapshot.entry(of: node)?.operatorID ?? node.key }
 
     /// Begins to ask.
     func inquire() {
@@ -87,11 +87,13 @@ extension DirectoryClient {
         round?.waiting.removeFirst()
         round?.listSince = now
         let number = roundNumber
-        fetchDescriptors(link, fromFirst: true) { [weak self] isGood in
-            guard let self, number == roundNumber, round != nil else { return }
-            round?.listSince = nil
-            answered(node, isGood ? link : nil, number)
-            while round?.waiting.isEmpty == false { askForList() }
+        fetchList(link) { [weak self] in
+            self?.fetchDescriptors(link, from: node, fromFirst: true) { [weak self] isGood in
+                guard let self, number == roundNumber, round != nil else { return }
+                round?.listSince = nil
+                answered(node, isGood ? link : nil, number)
+                while round?.waiting.isEmpty == false { askForList() }
+            }
         }
     }
 

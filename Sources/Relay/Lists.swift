@@ -7,7 +7,7 @@ internal import OnionCrypto
 internal import Store
 internal import Wire
 
-/// How this node agrees with the others on the descriptors that all clients use (protocol.md, section 10.8).
+/// How this node agrees with the others on the descriptors that all clients use (protocol.md, section 10.9).
 ///
 /// It proposes when it is drawn, signs what it finds good, and serves the certified list. Lists are checked on other threads, and
 /// their signatures have messages and a queue of their own, so that snapshots never wait for them.
@@ -249,7 +249,9 @@ final class Lists {
         }
         for signed in fetched {
             let hash = signed.digest
-            guard list.place(of: hash) != nil, found[hash] == nil, signed.isAuthentic(network: network) else { continue }
+            guard list.place(of: hash) != nil, found[hash] == nil, signed.isAuthentic(network: network) else {
+                continue
+            }
             found[hash] = signed
         }
         return found

@@ -79,8 +79,8 @@ final class SignatureExchange<Subject: Sendable> {
 
     /// Asks a random neighbour for the signatures that `collection` lacks.
     func pull(_ collection: Signatures<Subject>) {
-        guard !collection.isWhole, let (node, link) = neighbours().filter({ !inbox.liars.contains($0.key) }).randomElement()
-        else { return }
+        let heard = neighbours().filter { !inbox.liars.contains($0.key) }
+        guard !collection.isWhole, let (node, link) = heard.randomElement() else { return }
         let digest = collection.digest
         let body = Self.head(collection.height, digest) + collection.bitmap
         links.request(on: link, ask, body: body, timeout: Self.answerLimit) { [weak self] result in

@@ -1,4 +1,4 @@
-/// The descriptors that all clients use: their hashes, as more than two thirds of the nodes sign them (protocol.md, section 10.8).
+/// The descriptors that all clients use: their hashes, as more than two thirds of the nodes sign them (protocol.md, section 10.9).
 ///
 /// A hash is H(signed descriptor). A decoded value keeps to every rule of the format.
 public struct DescriptorList: Hashable, Sendable {
@@ -172,6 +172,7 @@ public struct ListedQuestion: Hashable, Sendable {
         digest = try reader.bytes32()
         guard reader.remaining <= Snapshot.maximumNodes / 8 else { throw .outOfRange }
         let bits = try reader.array(reader.remaining)
-        places = bits.indices.flatMap { byte in (0..<8).lazy.filter { bits[byte] >> $0 & 1 == 1 }.map { byte * 8 + $0 } }
+        places = bits.indices.flatMap { byte in (0..<8).lazy.filter { bits[byte] >> $0 & 1 == 1 }.map { byte * 8 + $0 }
+        }
     }
 }

@@ -1,7 +1,7 @@
 internal import OnionCrypto
 public import Wire
 
-/// When lists of descriptors are made, and by whom (protocol.md, section 10.8).
+/// When lists of descriptors are made, and by whom (protocol.md, section 10.9).
 ///
 /// A round lasts an epoch, at most an hour, and begins halfway between two snapshots, so that all nodes trust the same one then.
 /// Times are Unix times; nothing here depends on how many snapshots there were.

@@ -28,7 +28,7 @@ public enum ListRefusal: Error, Equatable {
 /// The signatures of one list of descriptors, by the voters of the snapshot that it names.
 public typealias ListSignatures = Signatures<DescriptorList>
 
-/// How the nodes agree on the descriptors that all clients use (protocol.md, section 10.8).
+/// How the nodes agree on the descriptors that all clients use (protocol.md, section 10.9).
 ///
 /// In each round one node after the other may propose a list. A node signs at most one list of a round, and only one all of whose
 /// descriptors it has and finds good, and that leaves out nearly none that it has known for long. A list that more than two
@@ -385,7 +385,9 @@ public struct ListSigning: Sendable {
         let digest = list.digest
         let message = DescriptorList.message(digest: digest, network: network)
         for signature in counted.prefix(needed) {
-            guard check.isGood(signature.bytes, message, signature.signer) else { throw .badSignature(signature.signer) }
+            guard check.isGood(signature.bytes, message, signature.signer) else {
+                throw .badSignature(signature.signer)
+            }
         }
         return digest
     }
