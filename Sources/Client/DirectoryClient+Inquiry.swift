@@ -7,7 +7,8 @@ internal import Wire
 /// Asking several operators' nodes at once, where one could hide the rest of the network or the time (`Inquiry`).
 ///
 /// This happens before the first guard is drawn, and whenever too little of the network is known. It also happens, seldom, while a
-/// node says that this machine's clock is wrong, or while more than a fifth of the network counts as down.
+/// node says that this machine's clock is wrong, while more than a fifth of the network counts as down, or while no node has had a
+/// list of descriptors.
 extension DirectoryClient {
     /// How long the list of one node is waited for before another is asked for its own, so that most need to bring what differs.
     private static let listPause = TimeSpan.seconds(5)
@@ -34,7 +35,7 @@ extension DirectoryClient {
         let (known, raw) = coverage
         if !known.isEnough { return true }
         let isOld = settled.map { now - $0 >= Self.settledFor } ?? true
-        return isOld && (!raw.isEnough || links.isTimeDisputed)
+        return isOld && (!raw.isEnough || links.isTimeDisputed || usedList == nil)
     }
 
     /// Whose node it is; a node that the network file names is asked even if it is staked no more.

@@ -21,7 +21,7 @@ extension DirectoryClient {
 
     private static let fileName = "descriptors.list"
     /// How often other operators are asked about versions that the list does not name.
-    private static let vouchPause = TimeSpan.seconds(60)
+    private static let vouchPause = TimeSpan.seconds(20)
     /// How many hops that could not be used are remembered.
     static let maximumSuspects = 64
 
@@ -63,6 +63,9 @@ extension DirectoryClient {
                 guard let self else { return }
                 switch result {
                 case .success(let (list, digest)): adopt(list, digest: digest, from: link, then: then)
+                case .failure(.otherSnapshot):
+                    // It names a newer snapshot than this client has come to.
+                    then()
                 case .failure(let refusal):
                     log.warning(
                         "a node offered a list of descriptors that is refused", metadata: ["reason": "\(refusal)"])
@@ -98,9 +101,9 @@ extension DirectoryClient {
                 return then()
             }
             let isFirst = usedList == nil
-            descriptors.use(list)
-            for signed in found { _ = descriptors.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
             use(list, digest: digest)
+            for signed in found { _ = descriptors.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
+            usedList?.lacking = descriptors.lacking(list)
             keepList(list)
             if isFirst { log.info("descriptors are used by the lists that the nodes sign") }
             then()

@@ -86,6 +86,9 @@ public struct ListSigning: Sendable {
     private let network: Bytes32
     private var snapshot: Snapshot
     private var snapshotDigest: Bytes32
+    /// The staked nodes of the trusted snapshot, and the places of those that may propose in this round, by rank.
+    private var voters: [NodeID]
+    private var proposers: [Int] = []
     /// The round at the time of the last ``advance(to:)``.
     public private(set) var round: UInt64 = 0
     private var candidates: [Int: Candidate] = [:]
@@ -108,6 +111,7 @@ public struct ListSigning: Sendable {
         self.schedule = schedule
         self.snapshot = snapshot
         snapshotDigest = digest
+        voters = snapshot.voters
         self.signed = signed
     }
 
@@ -115,7 +119,17 @@ public struct ListSigning: Sendable {
     public mutating func follow(_ snapshot: Snapshot, digest: Bytes32) {
         self.snapshot = snapshot
         snapshotDigest = digest
+        voters = snapshot.voters
         elsewhere = []
+        draw()
+    }
+
+    private mutating func draw() {
+        let (round, digest, count) = (round, snapshotDigest, voters.count)
+        guard count > 0 else { return proposers = [] }
+        proposers = (0..<schedule.ranks).map {
+            ListSchedule.proposer(rank: $0, round: round, snapshot: digest, count: count)
+        }
     }
 
     /// Comes to the round at `now`; candidates of another round are dropped.
@@ -126,6 +140,7 @@ public struct ListSigning: Sendable {
         candidates = [:]
         liars = []
         elsewhere = []
+        draw()
     }
 
     /// Whether a list of this round is certified.
@@ -147,20 +162,7 @@ public struct ListSigning: Sendable {
     public func mayPropose(_ node: NodeID) -> Bool { rank(of: node) != nil }
 
     /// The lowest rank with which `node` was drawn for this round: the only one that counts.
-    private func rank(of node: NodeID) -> Int? {
-        guard let place = place(of: node) else { return nil }
-        return (0..<schedule.ranks).first { proposer($0) == place }
-    }
-
-    private func proposer(_ rank: Int) -> Int? {
-        let count = snapshot.stakedCount
-        guard count > 0 else { return nil }
-        return ListSchedule.proposer(rank: rank, round: round, snapshot: snapshotDigest, count: count)
-    }
-
-    private func place(of node: NodeID) -> Int? {
-        snapshot.isStaked(node) ? snapshot.voters.firstIndex(of: node) : nil
-    }
+    private func rank(of node: NodeID) -> Int? { proposers.firstIndex { voters[$0] == node } }
 
     /// Proposes the listable descriptors of `store`, signed by `sign`, which makes 64 bytes of a message; returns the digest.
     ///
@@ -169,14 +171,15 @@ public struct ListSigning: Sendable {
         _ store: DescriptorStore, as node: NodeID, rank: Int, at now: UnixTime, by sign: ([UInt8]) -> [UInt8]
     ) -> Bytes32? {
         let descriptors = store.listable(at: now)
-        guard let place = place(of: node), candidates[rank] == nil, (signed?.round ?? 0) < round, !descriptors.isEmpty,
+        guard proposers.indices.contains(rank), voters[proposers[rank]] == node, candidates[rank] == nil,
+            (signed?.round ?? 0) < round, !descriptors.isEmpty,
             let list = DescriptorList(
                 round: round, height: snapshot.height, snapshot: snapshotDigest, hashes: Array(descriptors.keys))
         else { return nil }
         var signatures = collection(of: list)
         signed = Signed(round: round, digest: signatures.digest)
         let bytes = sign(signatures.message)
-        _ = signatures.add(SignatureItem(place: place, bytes: bytes))
+        _ = signatures.add(SignatureItem(place: proposers[rank], bytes: bytes))
         var candidate = Candidate(
             proposal: ListProposal(rank: UInt8(rank), signature: bytes, list: list), signatures: signatures)
         candidate.descriptors = descriptors
@@ -190,7 +193,7 @@ public struct ListSigning: Sendable {
         let digest = list.digest
         return ListSignatures(
             list, height: list.round, digest: digest,
-            message: DescriptorList.message(digest: digest, network: network), voters: snapshot.voters)
+            message: DescriptorList.message(digest: digest, network: network), voters: voters)
     }
 
     // MARK: Others' proposals
@@ -235,7 +238,7 @@ public struct ListSigning: Sendable {
             elsewhere.insert(node)
             throw .otherSnapshot
         }
-        guard rank < schedule.ranks, let place = proposer(rank), !(0..<rank).contains(where: { proposer($0) == place }),
+        guard rank < proposers.count, proposers.firstIndex(of: proposers[rank]) == rank,
             list.hashes.count <= snapshot.entries.count
         else {
             liars.insert(node)
@@ -243,7 +246,7 @@ public struct ListSigning: Sendable {
         }
         guard candidates[rank] == nil else { return }
         var signatures = collection(of: list)
-        let item = SignatureItem(place: place, bytes: proposal.signature)
+        let item = SignatureItem(place: proposers[rank], bytes: proposal.signature)
         guard signatures.digest == digest, signatures.checked([item], check) == [item] else {
             liars.insert(node)
             throw .notProposed
