@@ -31,10 +31,14 @@ extension DirectoryClient {
                 return fetched(false)
             }
             fetchSnapshot(link) { [weak self] in
-                self?.fetchDescriptors(link) { [weak self] isGood in
-                    guard let self else { return }
-                    fetched(isGood)
-                    if isGood { compare(with: source) }
+                self?.fetchList(link) { [weak self] in
+                    self?.fetchDescriptors(link, from: source) { [weak self] isGood in
+                        guard let self else { return }
+                        fetched(isGood)
+                        guard isGood else { return }
+                        compare(with: source)
+                        vouch(beside: source)
+                    }
                 }
             }
         }
@@ -155,7 +159,7 @@ extension DirectoryClient {
             guard let self, case .success(let body) = result, chain.digest == digest else { return }
             var reader = ByteReader(body.rawSpan)
             guard let newest = try? reader.u64(), (try? reader.bytes32()) != nil, let same = try? reader.bytes32(),
-                reader.remaining == 0
+                let listRound = try? reader.u64(), let listDigest = try? reader.bytes32(), reader.remaining == 0
             else { return }
             if same == digest {
                 witnesses.insert(node)
@@ -165,14 +169,24 @@ extension DirectoryClient {
                 // Whoever has the true one can lead there from the network file's.
                 fetchSnapshot(link, fromFirst: true) {}
             }
-            if newest > height { fetchSnapshot(link) { [weak self] in self?.changed() } }
+            let used = usedList
+            if let used, listRound == used.list.round, listDigest != used.digest {
+                isContradicted = true
+                log.warning(
+                    "nodes have different lists of descriptors of one round", metadata: ["round": "\(listRound)"])
+            }
+            let hasList = listRound > used?.list.round ?? 0
+            guard newest > height || hasList else { return }
+            fetchSnapshot(link) { [weak self] in self?.fetchList(link) { [weak self] in self?.changed() } }
         }
     }
 
     // MARK: Descriptors
 
     /// Asks for the descriptors that are lacking: of all times if `fromFirst`, else since the newest that is held.
-    func fetchDescriptors(_ link: LinkID, fromFirst: Bool = false, then: @escaping (Bool) -> Void) {
+    func fetchDescriptors(
+        _ link: LinkID, from node: NodeID, fromFirst: Bool = false, then: @escaping (Bool) -> Void
+    ) {
         let newest = descriptors.newest.seconds
         let isWhole = fromFirst ? descriptors.count == 0 : wantsAll || newest <= 7_200
         // Rounded, so that the question does not tell clients apart.
@@ -199,7 +213,10 @@ extension DirectoryClient {
                     wantsAll = true
                     return then(false)
                 }
-                for descriptor in checked.good { _ = descriptors.insert(authentic: descriptor, at: unixTime) }
+                let witness = owner(of: node)
+                for signed in checked.good {
+                    _ = descriptors.hear(signed, from: witness, operators: operatorCount, at: unixTime)
+                }
                 wantsAll = checked.lacksSome
                 then(true)
             }
@@ -239,7 +256,9 @@ extension DirectoryClient {
     /// Asks for what has changed, as when a hop has another onion key than the one that is known here: soon, and not often.
     ///
     /// No node is named: to a guard the name would be a hop of the path that it carries.
-    func fetchChanges() {
+    func fetchChanges(of suspect: NodeID? = nil) {
+        if suspects.count >= Self.maximumSuspects { suspects.removeAll() }
+        if let suspect { suspects.insert(suspect) }
         nextFetch = min(nextFetch, max(now, changesAsked + Self.changesPause))
         changesAsked = max(changesAsked, nextFetch)
     }
@@ -255,8 +274,24 @@ extension DirectoryClient {
             links.request(on: link, .getDescriptor, body: node.key.array, timeout: Self.answerLimit) {
                 [weak self] result in
                 guard let self, case .success(let body) = result, !body.isEmpty else { return }
-                if (try? descriptors.insert(body.rawSpan, at: unixTime)) != nil { changed() }
+                takeWord(of: node, body)
             }
         }
+    }
+
+    /// Takes a guard's descriptor from its own mouth.
+    ///
+    /// The guard knows this client anyway, so it is used for the first hop whatever a list says, and for that hop alone.
+    private func takeWord(of node: NodeID, _ body: [UInt8]) {
+        guard let signed = try? SignedDescriptor(decoding: body.rawSpan), signed.descriptor.node == node,
+            (try? descriptors.isNews(signed, at: unixTime)) == true, signed.isAuthentic(network: network.id)
+        else { return }
+        if descriptors.isListed {
+            if guardWords.count >= Guards.maximumSample { guardWords.removeAll() }
+            guardWords[node] = signed.descriptor
+        } else if !descriptors.insert(authentic: signed, at: unixTime) {
+            return
+        }
+        changed()
     }
 }

@@ -7,7 +7,8 @@ internal import Wire
 /// Asking several operators' nodes at once, where one could hide the rest of the network or the time (`Inquiry`).
 ///
 /// This happens before the first guard is drawn, and whenever too little of the network is known. It also happens, seldom, while a
-/// node says that this machine's clock is wrong, or while more than a fifth of the network counts as down.
+/// node says that this machine's clock is wrong, while more than a fifth of the network counts as down, or while no node has had a
+/// list of descriptors.
 extension DirectoryClient {
     /// How long the list of one node is waited for before another is asked for its own, so that most need to bring what differs.
     private static let listPause = TimeSpan.seconds(5)
@@ -34,11 +35,11 @@ extension DirectoryClient {
         let (known, raw) = coverage
         if !known.isEnough { return true }
         let isOld = settled.map { now - $0 >= Self.settledFor } ?? true
-        return isOld && (!raw.isEnough || links.isTimeDisputed)
+        return isOld && (!raw.isEnough || links.isTimeDisputed || usedList == nil)
     }
 
     /// Whose node it is; a node that the network file names is asked even if it is staked no more.
-    private func owner(of node: NodeID) -> Bytes32 { chain.snapshot.entry(of: node)?.operatorID ?? node.key }
+    func owner(of node: NodeID) -> Bytes32 { chain.snapshot.entry(of: node)?.operatorID ?? node.key }
 
     /// Begins to ask.
     func inquire() {
@@ -87,11 +88,13 @@ extension DirectoryClient {
         round?.waiting.removeFirst()
         round?.listSince = now
         let number = roundNumber
-        fetchDescriptors(link, fromFirst: true) { [weak self] isGood in
-            guard let self, number == roundNumber, round != nil else { return }
-            round?.listSince = nil
-            answered(node, isGood ? link : nil, number)
-            while round?.waiting.isEmpty == false { askForList() }
+        fetchList(link) { [weak self] in
+            self?.fetchDescriptors(link, from: node, fromFirst: true) { [weak self] isGood in
+                guard let self, number == roundNumber, round != nil else { return }
+                round?.listSince = nil
+                answered(node, isGood ? link : nil, number)
+                while round?.waiting.isEmpty == false { askForList() }
+            }
         }
     }
 

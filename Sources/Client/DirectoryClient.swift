@@ -37,6 +37,13 @@ final class DirectoryClient {
     var nextFetch = Instant(nanoseconds: 0)
     var failures = 0
     var refetched: [NodeID: Instant] = [:]
+    /// The list of descriptors that is used; nil while no node has had one.
+    var usedList: UsedList?
+    /// Hops that could not be used, perhaps for want of a version that no list names, and when others are asked about it.
+    var suspects: Set<NodeID> = []
+    var nextVouch = Instant(nanoseconds: 0)
+    /// What guards have said of themselves, for their own hop; it counts where it is newer than the version in use.
+    var guardWords: [NodeID: Descriptor] = [:]
     /// Until when what changed counts as asked for.
     var changesAsked = Instant(nanoseconds: 0)
     /// When a node that is no guard is asked next which snapshot it has.
@@ -96,6 +103,7 @@ final class DirectoryClient {
         agedAt = links.running
         nextStranger = Instant(nanoseconds: loop.now) + .seconds(.random(in: 43_200...129_600, using: &random))
         followOperators()
+        readList()
     }
 
     /// Goes by the operators of the trusted snapshot from now on.
@@ -117,7 +125,9 @@ final class DirectoryClient {
     /// How many staked nodes the snapshot has.
     var nodeCount: Int { chain.snapshot.stakedCount }
     /// The trusted snapshot.
-    var snapshotStatus: SnapshotStatus { SnapshotStatus(chain.snapshot, digest: chain.digest) }
+    var snapshotStatus: SnapshotStatus {
+        SnapshotStatus(chain.snapshot, digest: chain.digest, list: usedList?.list.round)
+    }
 
     // MARK: Choosing
 
@@ -271,6 +281,14 @@ final class DirectoryClient {
     /// A node's descriptor that holds now.
     func descriptor(of node: NodeID) -> Descriptor? { descriptors.descriptor(of: node, at: unixTime)?.descriptor }
 
+    /// The descriptor by which a path is built over `node`: as first hop perhaps the guard's own newer one.
+    func descriptor(of node: NodeID, isFirst: Bool) -> Descriptor? {
+        let used = descriptor(of: node)
+        guard isFirst, let word = guardWords[node], unixTime < word.expires, let used, word.published > used.published
+        else { return used }
+        return word
+    }
+
     /// The AEAD for a hop: the fastest that both ends have.
     func suite(for descriptor: Descriptor) -> Suite {
         Suite.aes256gcm.isAvailable && descriptor.suites & 1 != 0 ? .aes256gcm : .chacha20poly1305
@@ -320,8 +338,8 @@ final class DirectoryClient {
         if hop == 0, status == .overloaded || status == .draining { guards.failed(hops[0], at: unixTime) }
         // An onion key that a restart has replaced: the node's own word, or its neighbour's, that it cannot open a record.
         switch status {
-        case nil: if hop == 0 { refetchGuard(hops[0]) } else { fetchChanges() }
-        case .nextHopFailed: if next != nil { fetchChanges() }
+        case nil: if hop == 0 { refetchGuard(hops[0]) } else { fetchChanges(of: hops[hop]) }
+        case .nextHopFailed: if let next { fetchChanges(of: next) }
         default: break
         }
     }

@@ -12,16 +12,20 @@ public struct SnapshotReport: Codable, Equatable, Sendable {
     public var witnesses: Int?
     /// Whether a node has shown a client another one of the same height.
     public var contradicted: Bool?
+    /// The round of the list of descriptors in use; absent where there is none, and each node's newest descriptor counts.
+    public var list: UInt64?
 
     /// A report of these values.
     public init(
-        height: UInt64, digest: String, time: UInt64, nodes: Int, witnesses: Int? = nil, contradicted: Bool? = nil
+        height: UInt64, digest: String, time: UInt64, nodes: Int, witnesses: Int? = nil, contradicted: Bool? = nil,
+        list: UInt64? = nil
     ) {
         self.height = height
         self.digest = digest
         self.time = time
         self.nodes = nodes
         self.witnesses = witnesses
+        self.list = list
         self.contradicted = contradicted
     }
 }

@@ -38,6 +38,16 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
     case getSnapshotID = 26
     /// Asks for what changed in the descriptors.
     case getDescriptorChanges = 27
+    /// Brings signatures of a list of descriptors.
+    case listSignatures = 28
+    /// Asks for signatures of a list of descriptors.
+    case getListSignatures = 29
+    /// Asks for the newest certified list of descriptors.
+    case getList = 30
+    /// Asks for descriptors of a list.
+    case getListed = 31
+    /// Asks for a proposed list of descriptors.
+    case getProposal = 35
     /// Asks a member of a quorum to look at a node, or tells a node that it is looked at.
     case suspect = 32
     /// Brings votes of a quorum, and asks for those of the other.
@@ -54,11 +64,12 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .close, .linkBack: 0
         case .suspect: 41
         case .votes: 41 + 1 + 32 * 65
-        case .getDescriptors, .getSnapshotID: 8
+        case .getDescriptors, .getSnapshotID, .getList: 8
         case .getSnapshot: 40
-        case .getDescriptor: 32
-        case .publish, .signatures: 262_144
-        case .getSignatures: 40 + 1_250
+        case .getDescriptor, .getProposal: 32
+        case .publish, .signatures, .listSignatures: 262_144
+        case .getSignatures, .getListSignatures: 40 + 1_250
+        case .getListed: 32 + 1_250
         case .getDescriptorChanges: 10 + 8 * 4_096
         case .getBlocks: 8
         case .announce: 40
@@ -76,13 +87,15 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
     public var longestAnswer: Int {
         switch self {
         case .build: 456
-        case .destroy, .close, .publish, .signatures, .suspect: 0
+        case .destroy, .close, .publish, .signatures, .listSignatures, .suspect: 0
         case .votes: 41 + 1 + 32 * 65
         case .linkBack: 2
         case .rekey: 100
-        case .getSnapshot, .getDescriptors, .getDescriptorChanges: 16 << 20
-        case .getSignatures: 660_000
-        case .getSnapshotID: 72
+        case .getSnapshot, .getDescriptors, .getDescriptorChanges, .getListed: 16 << 20
+        case .getSignatures, .getListSignatures: 660_000
+        case .getList: 51 + 10_000 * 32 + 2 + 10_000 * 96
+        case .getProposal: 1 + 64 + 51 + 10_000 * 32
+        case .getSnapshotID: 112
         case .getDescriptor: 65_535
         case .getBlocks: 256 << 10
         case .announce, .final: 0

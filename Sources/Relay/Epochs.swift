@@ -14,10 +14,6 @@ internal import Wire
 final class Epochs {
     /// How long a question may take.
     static let answerLimit = TimeSpan.seconds(60)
-    /// How many neighbours hear of news at once.
-    static let fanout = 4
-    /// The most signatures that wait for their check; what comes beyond is asked for again.
-    static let maximumWaiting = 8_192
     /// What answers that are kept for the next to ask may hold.
     static let cacheBytes = 8 << 20
 
@@ -30,15 +26,8 @@ final class Epochs {
     private let store: Store?
     private let log: Logger
     private var signing: SnapshotSigning
-    /// Signatures that wait for their check, for one snapshot at a time.
-    private var waiting: [SnapshotSignatures.Item] = []
-    private var waitingFor: Bytes32?
-    private var isChecking = false
+    private let exchange: SignatureExchange<Snapshot>
     private var isFollowing = false
-    /// News for the neighbours, and when they go.
-    private var news: [SnapshotSignatures.Item] = []
-    private var newsOf: Bytes32?
-    private var newsTimer: LoopTimer?
     private var nextPull = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
     private var answers: [UInt64: [UInt8]] = [:]
@@ -49,7 +38,10 @@ final class Epochs {
     /// Why nothing was signed, in one sentence.
     private var signError: String?
     /// The neighbours that are up.
-    var neighbours: () -> [LinkID] = { [] }
+    var neighbours: () -> [NodeID: LinkID] {
+        get { exchange.neighbours }
+        set { exchange.neighbours = newValue }
+    }
     /// Makes a link to one more node.
     var seek: () -> Void = {}
     /// Called when a newer snapshot is trusted.
@@ -74,7 +66,9 @@ final class Epochs {
             SnapshotHistory(kept: $0, first: chain.first, digest: chain.firstDigest)
         }
         signing = SnapshotSigning(chain, history: history, kept: try store?.value(Self.signedName), at: links.time)
-        newsTimer = LoopTimer(on: loop) { [weak self] in self?.tellNews() }
+        exchange = try SignatureExchange(links: links, loop: loop, log: log, bring: .signatures, ask: .getSignatures)
+        exchange.collection = { [weak self] in self?.signing.collection($0) }
+        exchange.add = { [weak self] in self?.add($0, for: $1) ?? [] }
     }
 
     private static let fileName = "snapshots.history"
@@ -106,9 +100,9 @@ final class Epochs {
         }
         if signing.due(node, epoch: network.epochSeconds, at: time) != nil { sign() }
         let peers = neighbours()
-        if signing.next != nil, peers.count < Self.fanout { seek() }
-        guard let peer = peers.randomElement() else { return }
-        if now >= nextPull { pull(peer) }
+        if signing.next != nil, peers.count < SignatureExchange<Snapshot>.fanout { seek() }
+        guard let peer = peers.values.randomElement() else { return }
+        if now >= nextPull { pull() }
         if now >= nextQuestion { askForSnapshot(peer) }
     }
 
@@ -132,7 +126,9 @@ final class Epochs {
                 identity.signingKey.sign($0.rawSpan)
             }
             signError = nil
-            if let item, let signed = signing.signed { add([item], for: signed.digest) }
+            if let item, let signed = signing.signed {
+                exchange.spread(add([item], for: signed.digest), of: signed.digest)
+            }
         } catch {
             signError = "The next snapshot is not signed, for what is signed cannot be kept: \(error)."
         }
@@ -147,32 +143,11 @@ final class Epochs {
             + "look whether this machine's clock is right, or get the network's newest network file and start again."
     }
 
-    /// Adds checked signatures, and passes on those that are new.
-    private func add(_ items: [SnapshotSignatures.Item], for digest: Bytes32) {
+    /// Adds checked signatures, and returns those that are new.
+    private func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
         let (new, isFinal) = signing.add(items, for: digest, at: links.time)
-        guard !new.isEmpty else { return }
-        if newsOf != digest {
-            tellNews()
-            newsOf = digest
-        }
-        if news.isEmpty {
-            // Signatures of many go in bundles.
-            let delay: TimeSpan = signing.snapshot.entries.count > 100 ? .milliseconds(500) : .milliseconds(20)
-            newsTimer?.schedule(at: (now + delay).nanoseconds)
-        }
-        news += new
         if isFinal { changed() }
-    }
-
-    private func tellNews() {
-        guard !news.isEmpty, let digest = newsOf, let collection = signing.collection(digest) else {
-            return news.removeAll()
-        }
-        let head = Self.head(collection.snapshot.height, digest)
-        let most = (ControlMessage.signatures.longestBody - head.count) / SnapshotSignatures.Item.size
-        let body = head + SnapshotSignatures.encode(Array(news.prefix(most)))
-        for peer in neighbours().shuffled().prefix(Self.fanout) { links.send(on: peer, .signatures, body: body) }
-        news.removeAll()
+        return new
     }
 
     private static func head(_ height: UInt64, _ digest: Bytes32) -> [UInt8] {
@@ -185,6 +160,7 @@ final class Epochs {
     /// A newer snapshot is trusted.
     private func changed() {
         answers.removeAll()
+        exchange.forgive()
         let wasStaked = signing.last?.voters.contains(node) ?? false
         log.info("a new snapshot", metadata: ["height": "\(snapshot.height)", "nodes": "\(snapshot.stakedCount)"])
         if wasStaked, snapshot.entry(of: node) == nil {
@@ -198,17 +174,9 @@ final class Epochs {
     // MARK: Questions of ours
 
     /// Asks a neighbour for signatures that are missing: soon while the next snapshot waits for them, seldom afterwards.
-    private func pull(_ peer: LinkID) {
+    private func pull() {
         nextPull = now + (signing.next == nil ? pause : .seconds(Int64(min(3, max(1, network.epochSeconds / 10)))))
-        guard let collection = signing.next ?? signing.last, !collection.isWhole else { return }
-        let digest = collection.digest
-        let body = Self.head(collection.snapshot.height, digest) + collection.bitmap
-        links.request(on: peer, .getSignatures, body: body, timeout: Self.answerLimit) { [weak self] result in
-            guard let self, case .success(let body) = result, !body.isEmpty else { return }
-            var reader = ByteReader(body.rawSpan)
-            guard let items = try? SnapshotSignatures.decode(from: &reader) else { return }
-            check(items, for: digest)
-        }
+        if let collection = signing.next ?? signing.last { exchange.pull(collection) }
     }
 
     /// Asks a neighbour what leads from our snapshot to a newer one.
@@ -263,70 +231,30 @@ final class Epochs {
         }
     }
 
-    // MARK: Signatures
-
-    /// Checks signatures on another thread, each once, and adds the good ones.
-    private func check(_ items: [SnapshotSignatures.Item], for digest: Bytes32) {
-        guard let collection = signing.collection(digest) else { return }
-        if waitingFor != digest {
-            waiting.removeAll()
-            waitingFor = digest
-        }
-        waiting += collection.unknown(items).prefix(Self.maximumWaiting - waiting.count)
-        checkWaiting()
-    }
-
-    private func checkWaiting() {
-        guard !isChecking, let digest = waitingFor, let collection = signing.collection(digest) else { return }
-        let items = collection.unknown(waiting)
-        waiting.removeAll()
-        guard !items.isEmpty else { return }
-        isChecking = true
-        loop.work {
-            collection.checked(items)
-        } completion: { [weak self] good in
-            guard let self else { return }
-            isChecking = false
-            add(good, for: digest)
-            checkWaiting()
-        }
-    }
-
     // MARK: Messages
 
     /// Takes signatures that a neighbour brings.
-    func takeSignatures(_ body: [UInt8], from link: LinkID) {
-        var reader = ByteReader(body.rawSpan)
-        guard let height = try? reader.u64(), let digest = try? reader.bytes32(),
-            let items = try? SnapshotSignatures.decode(from: &reader)
-        else { return }
-        if signing.collection(digest) != nil {
-            check(items, for: digest)
-        } else if height > snapshot.height, now + pause > nextQuestion, nextQuestion > now + .seconds(1) {
+    func takeSignatures(_ body: [UInt8], from node: NodeID) {
+        guard let unknown = exchange.take(body, from: node) else { return }
+        if unknown.height > snapshot.height, now + pause > nextQuestion, nextQuestion > now + .seconds(1) {
             // It may know of a snapshot that we have missed.
             nextQuestion = now + .seconds(1)
         }
     }
 
     /// The answer to GET_SIGNATURES; nil for a body that is none.
-    func signatures(for body: [UInt8]) -> [UInt8]? {
-        var reader = ByteReader(body.rawSpan)
-        guard (try? reader.u64()) != nil, let digest = try? reader.bytes32(),
-            let bitmap = try? reader.array(reader.remaining)
-        else { return nil }
-        guard let collection = signing.collection(digest) else { return [] }
-        return SnapshotSignatures.encode(
-            collection.missing(in: bitmap, byteLimit: ControlMessage.getSignatures.longestAnswer))
-    }
+    func signatures(for body: [UInt8]) -> [UInt8]? { exchange.answer(body) }
 
-    /// The answer to GET_SNAPSHOT_ID; nil for a body that is none.
-    func snapshotID(for body: [UInt8]) -> [UInt8]? {
+    /// The answer to GET_SNAPSHOT_ID, which names the certified `list` of descriptors too; nil for a body that is none.
+    func snapshotID(for body: [UInt8], list: (round: UInt64, digest: Bytes32)?) -> [UInt8]? {
         var reader = ByteReader(body.rawSpan)
         guard let height = try? reader.u64(), reader.remaining == 0 else { return nil }
-        var writer = ByteWriter(capacity: 72)
+        var writer = ByteWriter(capacity: 112)
         writer.u64(snapshot.height)
         writer.bytes32(digest)
         writer.bytes32(signing.history.digest(at: height) ?? Bytes32())
+        writer.u64(list?.round ?? 0)
+        writer.bytes32(list?.digest ?? Bytes32())
         return writer.bytes
     }
 
@@ -400,8 +328,5 @@ final class Epochs {
     }
 
     /// Ends the timer.
-    func close() {
-        newsTimer?.close()
-        newsTimer = nil
-    }
+    func close() { exchange.close() }
 }

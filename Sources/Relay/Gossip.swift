@@ -56,7 +56,7 @@ final class Gossip {
     private(set) var endpoints: Set<Endpoint> = []
     private var endpointsGeneration: UInt64?
     /// Links to nodes that are up.
-    private var neighbours: [NodeID: LinkID] = [:]
+    private(set) var neighbours: [NodeID: LinkID] = [:]
     /// Nodes of the bootstrap list that have not heard of our present descriptor yet.
     private var untold: Set<NodeID> = []
     private var contacting: Set<NodeID> = []
@@ -101,6 +101,9 @@ final class Gossip {
         // Descriptors of nodes that are new in it may have come before it, and were refused then.
         nextRefresh = min(nextRefresh, now + .seconds(2))
     }
+
+    /// Asks a neighbour at the next tick for what was missed.
+    func refreshSoon() { nextRefresh = min(nextRefresh, now) }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
 

@@ -48,6 +48,7 @@ public final class Relay {
     private let links: Links
     private let gossip: Gossip
     private let epochs: Epochs
+    private let lists: Lists
     /// The ledger of the network, where it has one.
     public let ledger: LedgerService?
     private let staked: StakedNodes
@@ -135,6 +136,9 @@ public final class Relay {
         gossip = try Gossip(
             links: links, loop: loop, network: network, node: node, snapshot: epochs.snapshot, store: store)
         links.isNodeAddress = { [weak gossip] in gossip?.endpoints.contains($0) ?? false }
+        lists = try Lists(
+            links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
+            digest: epochs.digest, store: store, log: log)
         let now = Instant(nanoseconds: loop.now)
         paths = PathService(
             links: links, loop: loop, network: network, node: node,
@@ -152,15 +156,17 @@ public final class Relay {
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
             log: log)
         messages = RelayMessages(
-            links: links, paths: paths, gossip: gossip, epochs: epochs, ledger: ledger, watching: watching)
+            links: links, paths: paths, gossip: gossip, epochs: epochs, lists: lists, ledger: ledger,
+            watching: watching)
         selfCheck = SelfCheck(links: links, loop: loop, node: node)
         selfCheck.neighbours = { [gossip] in gossip.linksToNeighbours }
         selfCheck.descriptor = { [gossip, node] in gossip.descriptor(of: node) }
-        epochs.neighbours = { [gossip] in gossip.linksToNeighbours }
+        epochs.neighbours = { [gossip] in gossip.neighbours }
         epochs.seek = { [gossip] in gossip.seek() }
-        epochs.onSnapshot.append { [gossip, staked, watching] snapshot in
+        epochs.onSnapshot.append { [gossip, staked, watching, lists, weak epochs] snapshot in
             staked.snapshot = snapshot
             gossip.follow(snapshot)
+            if let epochs { lists.follow(snapshot, digest: epochs.digest) }
             watching.follow(snapshot)
         }
         wasStaked = staked.contains(node)
@@ -224,6 +230,7 @@ public final class Relay {
         exit.sweep(now: now)
         gossip.tick()
         epochs.tick()
+        lists.tick()
         followStake()
         aloneSince = linkedNodes > 0 ? nil : aloneSince ?? now
         if !paths.isDraining { watching.tick() }
@@ -295,7 +302,8 @@ public final class Relay {
             isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
             sessions: exit.sessionCount, streams: exit.streamCount,
             associations: exit.associationCount, descriptors: gossip.descriptors.count,
-            snapshot: SnapshotStatus(epochs.snapshot, digest: epochs.digest), registryProblem: epochs.problem,
+            snapshot: SnapshotStatus(epochs.snapshot, digest: epochs.digest, list: lists.certified?.round),
+            registryProblem: epochs.problem,
             packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
             bytesIn: counters.packetsReceived * UInt64(network.packetSize),
             bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: paths.builds,
@@ -387,6 +395,7 @@ public final class Relay {
         exit.close()
         gossip.save(all: true)
         epochs.close()
+        lists.close()
         ledger?.close()
         registryFile?.close()
         watching.close { [links] in links.closeAll(completion: completion) }

@@ -8,17 +8,20 @@ final class RelayMessages: ControlHandler {
     private let paths: PathService
     private let gossip: Gossip
     private let epochs: Epochs
+    private let lists: Lists
     private let ledger: LedgerService?
     private let watching: Watching
     private var peers: [LinkID: LinkPeer] = [:]
 
     init(
-        links: Links, paths: PathService, gossip: Gossip, epochs: Epochs, ledger: LedgerService?, watching: Watching
+        links: Links, paths: PathService, gossip: Gossip, epochs: Epochs, lists: Lists, ledger: LedgerService?,
+        watching: Watching
     ) {
         self.links = links
         self.paths = paths
         self.gossip = gossip
         self.epochs = epochs
+        self.lists = lists
         self.ledger = ledger
         self.watching = watching
     }
@@ -31,11 +34,11 @@ final class RelayMessages: ControlHandler {
             if let pathID = number(body) { paths.destroy(pathID, from: link) }
             links.answer(responder, [])
         case .getSnapshot: epochs.answerSnapshot(body, responder)
-        case .getSnapshotID: answer(responder, epochs.snapshotID(for: body))
+        case .getSnapshotID: answer(responder, epochs.snapshotID(for: body, list: lists.certified))
         case .getSignatures: answer(responder, epochs.signatures(for: body))
         case .signatures:
-            guard peers[link]?.node != nil else { return links.refuse(responder) }
-            epochs.takeSignatures(body, from: link)
+            guard let peer = peers[link]?.node else { return links.refuse(responder) }
+            epochs.takeSignatures(body, from: peer)
             links.answer(responder, [])
         case .getDescriptors:
             guard let time = number(body) else { return links.refuse(responder) }
@@ -49,6 +52,11 @@ final class RelayMessages: ControlHandler {
             guard peers[link]?.node != nil else { return links.refuse(responder) }
             gossip.take(body, from: link)
             links.answer(responder, [])
+        case .getList: answer(responder, lists.list(for: body))
+        case .getListed: lists.answerListed(body, responder)
+        case .listSignatures, .getListSignatures, .getProposal:
+            guard let peer = peers[link]?.node else { return links.refuse(responder) }
+            agree(message, body, peer, responder)
         case .getBlocks, .announce, .submit, .prepare, .propose, .commit, .final:
             guard let ledger else { return links.refuse(responder) }
             ledger.received(message, body, from: peers[link]?.node, responder)
@@ -65,6 +73,17 @@ final class RelayMessages: ControlHandler {
         case .suspect: answer(responder, watching.suspect(body, from: peer))
         case .votes: answer(responder, watching.votes(body, from: peer))
         default: watching.linkBack(from: peer) { [weak self] in self?.answer(responder, $0) }
+        }
+    }
+
+    /// What nodes say to each other about a list of descriptors to come.
+    private func agree(_ message: ControlMessage, _ body: [UInt8], _ peer: NodeID, _ responder: ControlResponder) {
+        switch message {
+        case .listSignatures:
+            lists.takeSignatures(body, from: peer)
+            links.answer(responder, [])
+        case .getListSignatures: answer(responder, lists.signatures(for: body))
+        default: answer(responder, lists.proposal(for: body))
         }
     }
 

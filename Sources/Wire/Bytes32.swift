@@ -58,6 +58,11 @@ public struct Bytes32: Hashable, Sendable {
     }
 }
 
+extension Bytes32: Comparable {
+    /// Whether `a`'s bytes come before those of `b`.
+    public static func < (a: Bytes32, b: Bytes32) -> Bool { NodeID(a) < NodeID(b) }
+}
+
 extension ByteReader {
     /// Thirty-two bytes.
     public mutating func bytes32() throws(WireError) -> Bytes32 { Bytes32(copying: try bytes(32)) }

@@ -6,6 +6,8 @@ public struct SnapshotUpdate: Hashable, Sendable {
     public static let version: UInt8 = 1
     /// The most snapshots that one update passes.
     public static let maximumHeaders = 16_384
+    /// The most turns of one update.
+    public static let maximumTurns = 2_000
 
     /// What is signed of one snapshot, without what all of a network's have in common and without the digest before it.
     public struct Header: Hashable, Sendable {
@@ -215,7 +217,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
 
     private static func turns(_ reader: inout ByteReader, headers: Int) throws(WireError) -> [Turn] {
         let count = Int(try reader.u16())
-        guard count < headers else { throw .outOfRange }
+        guard count < headers, count <= maximumTurns else { throw .outOfRange }
         var list: [Turn] = []
         var before = -1
         for _ in 0..<count {

@@ -18,6 +18,8 @@ final class DirectoryNode: ControlHandler {
     private(set) var links: Links!
     /// What it hands out.
     var descriptors: [SignedDescriptor] = []
+    /// The list that it hands out, its digest, and the descriptors that it has of it.
+    var list: (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])?
     var chain: (height: UInt64, digest: Bytes32) = (0, Bytes32())
     /// Whether it leaves questions without an answer.
     var isSilent = false
@@ -56,7 +58,19 @@ final class DirectoryNode: ControlHandler {
             writer.u64(chain.height)
             writer.bytes32(chain.digest)
             writer.bytes32(chain.digest)
+            writer.u64(list?.signed.list.round ?? 0)
+            writer.bytes32(list?.digest ?? Bytes32())
             links.answer(responder, writer.bytes)
+        case .getList:
+            var reader = ByteReader(body.rawSpan)
+            guard let round = try? reader.u64() else { return links.refuse(responder) }
+            let answer = list.flatMap { $0.signed.list.round > round ? $0.signed.encoded() : nil }
+            links.answer(responder, answer ?? [])
+        case .getListed:
+            guard let question = try? ListedQuestion(decoding: body.rawSpan) else { return links.refuse(responder) }
+            let hashes = list.map { found in question.places.map { found.signed.list.hashes[$0] } } ?? []
+            let asked = list?.descriptors.filter { hashes.contains($0.digest) } ?? []
+            links.answer(responder, SignedDescriptor.encodeList(asked))
         default: links.refuse(responder)
         }
     }

@@ -1,4 +1,5 @@
 import Directory
+import Synchronization
 import Testing
 import Wire
 
@@ -84,6 +85,40 @@ struct SignatureExchangeTests {
         let unknown = collection.unknown(items)
         checked += unknown.count
         fresh += node.add(collection.checked(unknown, Mock.check), for: digest, at: time).new
+    }
+
+    /// The first wrong signature of a neighbour is the last one of it that is verified.
+    @Test func s22AWrongSignatureEndsItsNeighboursSay() throws {
+        var world = try SnapshotWorld(nodes: 40, hostile: 0, seed: 3)
+        _ = world.pass(turnover: 0, reachable: 0)
+        let collection = try #require(world.honest.next)
+        let message = Mock.message(of: collection.snapshot)
+        let (liar, honest) = (collection.voters[0], collection.voters[1])
+        let forged = (0..<40).map { SignatureItem(place: $0, bytes: Mock.sign([1], as: liar)) }
+        let good = (0..<40).map { SignatureItem(place: $0, bytes: Mock.sign(message, as: collection.voters[$0])) }
+        let verified = Mutex(0)
+        let check = SignatureCheck { signature, message, node in
+            verified.withLock { $0 += 1 }
+            return Mock.check.isGood(signature, message, node)
+        }
+        var inbox = SignatureInbox()
+        inbox.put(forged, from: liar, for: collection)
+        inbox.put(good, from: honest, for: collection)
+        let found = collection.checked(inbox.take(for: collection), check)
+        #expect(found.good == good && found.liars == [liar])
+        #expect(verified.withLock { $0 } == 41)
+        // It may bring them again: nothing of it waits any more, and others are heard.
+        let isNew = inbox.shun(found.liars)
+        #expect(isNew)
+        for _ in 0..<100 { inbox.put(forged, from: liar, for: collection) }
+        #expect(inbox.count == 0)
+        inbox.put(good, from: honest, for: collection)
+        #expect(inbox.count == 40)
+        inbox.forgive()
+        for number in 0..<300 as Range<UInt64> {
+            inbox.put(forged, from: NodeID(bytes32(9, number)), for: collection)
+        }
+        #expect(inbox.count == SignatureInbox.maximum)
     }
 
     /// A node signs one snapshot at a height, also after a restart, and waits where it may have missed one.

@@ -1,7 +1,8 @@
-import Directory
 import OnionCrypto
 import Testing
 import Wire
+
+@testable import Directory
 
 /// Updates with real signatures, and what is wrong with others.
 ///
@@ -109,6 +110,68 @@ struct UpdateTests {
         for number in 0..<6 as Range<UInt64> { other.sign(with: key(number)) }
         var stranger = try SnapshotChain(network: bytes32(5, 5), first: other)
         #expect(throws: SnapshotRefusal.self) { try stranger.accept(good, at: later) }
+    }
+
+    /// An update whose headers tell the voters of many turns, without one signature.
+    func unsigned(turns count: Int, joining each: Int) throws -> SnapshotUpdate {
+        var number: UInt64 = 1_000
+        let turns = (0..<count).map { header in
+            let nodes = (0..<each).map { _ -> NodeID in
+                number += 1
+                return NodeID(bytes32(1, number))
+            }
+            return SnapshotUpdate.Turn(header: header, left: [], joined: nodes.sorted())
+        }
+        let newest = snapshot(keys: 0..<6, height: UInt64(count) + 2)
+        let headers = (0..<count).map {
+            SnapshotUpdate.Header(height: UInt64($0) + 2, time: now, voters: Bytes32(), entries: Bytes32())
+        }
+        return SnapshotUpdate(
+            base: 1, headers: headers + [newest.header], turns: turns, votes: [], entries: .whole(newest.entries))
+    }
+
+    /// No turn is applied before the signatures that lead to it were verified: a broken one behind them is not even seen.
+    @Test func s10TurnsWithoutSignaturesAreNotFollowed() throws {
+        var chain = try chain()
+        let update = try unsigned(turns: 2_000, joining: 3)
+        #expect(throws: SnapshotRefusal.tooFewSignatures(signatures: 0, needed: 5)) {
+            try chain.accept(update, at: later)
+        }
+        // Forged votes of the first voters end it before the first turn as well, and no further one is verified.
+        var forged = update
+        forged.votes = (0..<6).map {
+            .init(number: $0, header: 2_000, signature: [UInt8](repeating: 3, count: 64))
+        }
+        #expect(throws: SnapshotRefusal.badSignature(first.snapshot.voters[0])) { try chain.accept(forged, at: later) }
+    }
+
+    /// Numbers of turns, of voters at a turn and of votes of one signer are bounded.
+    @Test func s10AnUpdateHasBounds() throws {
+        var chain = try chain()
+        #expect(throws: WireError.outOfRange) {
+            try SnapshotUpdate(decoding: try unsigned(turns: 2_001, joining: 0).encoded().rawSpan)
+        }
+        // Six voters who sign all they are given: a turn to more than 10,000 is refused, and two votes of one signer are.
+        let many = try unsigned(turns: 1, joining: 9_999)
+        func signed(_ update: SnapshotUpdate, twice: Bool) throws -> SnapshotUpdate {
+            var update = update
+            let digests = try chain.follow(update).digests
+            update.votes = try (twice ? [0, 1] : [1]).flatMap { header in
+                try first.snapshot.voters.enumerated().map { number, node in
+                    let own = try #require((0..<6).first { NodeID(key($0).publicKey) == node })
+                    let message = Snapshot.message(
+                        digest: digests[header], network: network, height: update.headers[header].height)
+                    return .init(number: number, header: header, signature: key(own).sign(message.rawSpan))
+                }
+            }
+            return update
+        }
+        #expect(throws: SnapshotRefusal.broken) { try chain.accept(try signed(many, twice: false), at: later) }
+        let good = try #require(try grown().history.update(from: 1, digest: chain.digest))
+        var doubled = good
+        doubled.votes.insert(good.votes[1], at: 1)
+        #expect(throws: SnapshotRefusal.broken) { try chain.accept(doubled, at: later) }
+        #expect(try chain.accept(good, at: later))
     }
 
     @Test func p5BytesThatAreNoUpdateAreRefused() throws {

@@ -12,7 +12,7 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("network", network), ("link", link), ("datagram", datagram), ("links", links), ("build", build),
     ("relay", relay), ("transport", transport), ("udp", udp), ("query", query), ("answer", answer),
     ("ledger", ledger), ("registry", registry), ("watch", watch), ("connections", connections), ("jury", jury),
-    ("contact", contact), ("consensus", consensus),
+    ("contact", contact), ("consensus", consensus), ("lists", lists),
 ]
 
 /// A conversation in two pieces, or byte by byte, ends as it does in one; the first byte of the input says where it is split.

@@ -143,7 +143,7 @@ final class PathPool: PacketHandler {
         }
         var targets: [HopTarget] = []
         for hop in hops {
-            guard let descriptor = directory.descriptor(of: hop) else {
+            guard let descriptor = directory.descriptor(of: hop, isFirst: targets.isEmpty) else {
                 completion(.failure(failed(.noDescriptor(hop), nil)))
                 return []
             }

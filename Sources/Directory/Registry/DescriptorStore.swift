@@ -42,23 +42,36 @@ public struct DescriptorStore: Sendable {
         let signed: SignedDescriptor
         /// When the first one was published that said the same, as far as that is known here.
         let since: UnixTime
+        /// What names it in lists; its first bytes name it in GET_DESCRIPTOR_CHANGES.
+        let digest: Bytes32
         /// What names it in GET_DESCRIPTOR_CHANGES.
         let mark: UInt64
+        /// When it came, and when the first one of its node did.
+        let arrived: UnixTime, first: UnixTime
         /// The generation in which it came.
         let generation: UInt64
+        /// Whether enough operators had it, though no list names it.
+        var isVouched = false
 
-        init(_ signed: SignedDescriptor, after known: Held?, generation: UInt64) {
+        init(_ signed: SignedDescriptor, after known: Held?, at now: UnixTime, generation: UInt64) {
             self.generation = generation
+            arrived = now
+            first = known?.first ?? now
+            digest = signed.digest
             self.signed = signed
             let says = known.map { $0.signed.descriptor.says(asMuchAs: signed.descriptor) } ?? false
             since = says ? known!.since : signed.descriptor.published
-            mark = signed.mark
+            mark = SignedDescriptor.mark(of: digest)
         }
     }
 
     private var held: [NodeID: Held] = [:]
     /// When what was forgotten was published: nothing older is taken in again.
     private var floors: [NodeID: UnixTime] = [:]
+    /// The hashes of the list that is used; nil where none is, and every newest descriptor counts.
+    private var listed: Set<Bytes32>?
+    /// Newer descriptors than those of the list, with the operators whose nodes have each; at most three of a node.
+    private var fresh: [NodeID: [Fresh]] = [:]
     /// Goes up with every change, so that what was made from the descriptors can tell whether it is still current.
     public private(set) var generation: UInt64 = 0
 
@@ -83,6 +96,7 @@ public struct DescriptorStore: Sendable {
         self.snapshot = snapshot
         held = held.filter { snapshot.isListed($0.key) }
         floors = floors.filter { snapshot.isListed($0.key) }
+        fresh = fresh.filter { snapshot.isListed($0.key) }
         generation &+= 1
     }
 
@@ -90,6 +104,92 @@ public struct DescriptorStore: Sendable {
     public func descriptor(of node: NodeID, at now: UnixTime) -> SignedDescriptor? {
         guard let found = held[node]?.signed, now < found.descriptor.expires else { return nil }
         return found
+    }
+
+    // MARK: A client's list
+
+    /// A descriptor that no list names yet.
+    private struct Fresh: Sendable {
+        let signed: SignedDescriptor
+        let digest: Bytes32
+        var operators: Set<Bytes32>
+    }
+
+    /// How many versions of one node are kept beside the list's.
+    private static let maximumFresh = 3
+    /// How many operators must have a version that no list names.
+    public static let vouchers = 3
+
+    /// Whether a list is used.
+    public var isListed: Bool { listed != nil }
+
+    /// Uses the descriptors of `list` alone from now on, with versions that are newer and that enough operators had.
+    ///
+    /// What it does not name is dropped; what is not held is to be taken in by ``hear(_:from:operators:at:)``.
+    public mutating func use(_ list: DescriptorList) {
+        let hashes = Set(list.hashes)
+        held = held.filter { hashes.contains($0.value.digest) || $0.value.isVouched }
+        listed = hashes
+        for (node, versions) in fresh {
+            let used = held[node]?.signed.descriptor.published
+            if let named = versions.first(where: { hashes.contains($0.digest) }),
+                named.signed.descriptor.published > used ?? UnixTime(seconds: 0)
+            {
+                put(named.signed, at: named.signed.descriptor.published)
+            }
+            trim(node)
+        }
+        generation &+= 1
+    }
+
+    /// The places of the hashes of `list` whose descriptors are not here.
+    public func lacking(_ list: DescriptorList) -> [Int] {
+        var known = Set(held.values.map(\.digest))
+        for versions in fresh.values { known.formUnion(versions.map(\.digest)) }
+        return list.hashes.indices.filter { !known.contains(list.hashes[$0]) }
+    }
+
+    /// Whether of one of `nodes` a version is known that no list names, and that too few operators had to be used.
+    public func hasFresh(of nodes: Set<NodeID>) -> Bool { nodes.contains { fresh[$0] != nil } }
+
+    /// Takes in a descriptor whose signature was checked, as a node of `witness` has it; says whether it is used now.
+    ///
+    /// Without a list it is used if it is news. One that the list names is used; another one only when ``vouchers`` operators had the very
+    /// same one, or all but its own where the network has fewer. Its own operator's word counts for nothing, unless there is no other.
+    public mutating func hear(
+        _ candidate: SignedDescriptor, from witness: Bytes32?, operators: Int, at now: UnixTime
+    ) -> Bool {
+        guard (try? isNews(candidate, at: now)) == true else { return false }
+        let (node, digest) = (candidate.descriptor.node, candidate.digest)
+        guard let listed, !listed.contains(digest) else {
+            put(candidate, at: now)
+            trim(node)
+            return true
+        }
+        guard let witness, operators < 2 || snapshot.entry(of: node)?.operatorID != witness else { return false }
+        var versions = fresh[node] ?? []
+        if let place = versions.firstIndex(where: { $0.digest == digest }) {
+            versions[place].operators.insert(witness)
+        } else {
+            // Of too many versions those that fewest had give way.
+            versions.sort { $0.operators.count > $1.operators.count }
+            versions = Array(versions.prefix(Self.maximumFresh - 1))
+            versions.append(Fresh(signed: candidate, digest: digest, operators: [witness]))
+        }
+        fresh[node] = versions
+        let needed = min(Self.vouchers, max(1, operators - 1))
+        guard versions.contains(where: { $0.digest == digest && $0.operators.count >= needed }) else { return false }
+        put(candidate, at: now)
+        held[node]!.isVouched = true
+        trim(node)
+        return true
+    }
+
+    /// Drops the versions of `node` that are not newer than the one that is used.
+    private mutating func trim(_ node: NodeID) {
+        guard let used = held[node]?.signed.descriptor.published else { return }
+        fresh[node]?.removeAll { $0.signed.descriptor.published <= used }
+        if fresh[node]?.isEmpty == true { fresh[node] = nil }
     }
 
     /// Takes in a descriptor as it came from the network, and returns it; the signature is checked last.
@@ -111,21 +211,21 @@ public struct DescriptorStore: Sendable {
     public mutating func insert(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
         guard try isNews(candidate, at: now) else { return false }
         guard candidate.isAuthentic(network: network) else { throw .badSignature }
-        put(candidate)
+        put(candidate, at: now)
         return true
     }
 
     /// Takes in a descriptor whose signature was checked, and says whether it is new here.
     public mutating func insert(authentic candidate: SignedDescriptor, at now: UnixTime) -> Bool {
         guard (try? isNews(candidate, at: now)) == true else { return false }
-        put(candidate)
+        put(candidate, at: now)
         return true
     }
 
-    private mutating func put(_ candidate: SignedDescriptor) {
+    private mutating func put(_ candidate: SignedDescriptor, at now: UnixTime) {
         let node = candidate.descriptor.node
         generation &+= 1
-        held[node] = Held(candidate, after: held[node], generation: generation)
+        held[node] = Held(candidate, after: held[node], at: now, generation: generation)
         floors[node] = nil
     }
 
@@ -139,16 +239,57 @@ public struct DescriptorStore: Sendable {
         } else if let floor = floors[descriptor.node], descriptor.published < floor {
             throw .notNewer
         }
-        let latest = now.seconds.addingReportingOverflow(Self.clockTolerance)
+        try checkSound(candidate, at: now)
+        return true
+    }
+
+    /// Throws where a descriptor is not acceptable at `now` in itself, whatever is held; its signature is left to be checked.
+    ///
+    /// By `slack` seconds its times may be off more than those of a descriptor that is taken in.
+    public func checkSound(
+        _ candidate: SignedDescriptor, at now: UnixTime, slack: UInt64 = 0
+    ) throws(DescriptorRefusal) {
+        let descriptor = candidate.descriptor
+        guard snapshot.isListed(descriptor.node) else { throw .notStaked }
+        let latest = now.seconds.addingReportingOverflow(Self.clockTolerance + slack)
         guard latest.overflow || descriptor.published.seconds <= latest.partialValue else { throw .fromTheFuture }
-        guard now < descriptor.expires else { throw .expired }
+        guard now.seconds - min(now.seconds, slack) < descriptor.expires.seconds else { throw .expired }
         guard descriptor.expires.seconds - descriptor.published.seconds <= Self.maximumLifetime else {
             throw .lifetimeTooLong
         }
         guard descriptor.addresses.allSatisfy({ Self.isAcceptable($0, allowingPrivate: allowsPrivateAddresses) }) else {
             throw .forbiddenAddress
         }
-        return true
+    }
+
+    // MARK: Lists
+
+    /// All that is held, by the hashes that name it in lists.
+    public var byDigest: [Bytes32: SignedDescriptor] {
+        Dictionary(held.values.map { ($0.digest, $0.signed) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// What a list that is proposed at `now` has: all that is held, and what has expired but now, which others may not know yet.
+    public func listable(at now: UnixTime) -> [Bytes32: SignedDescriptor] {
+        let earliest = now.seconds - min(now.seconds, Self.clockTolerance / 2)
+        return byDigest.filter { $0.value.descriptor.expires.seconds > earliest }
+    }
+
+    /// What a list must have at `now`: each node's descriptor that came until `cut`, or a later one of the node.
+    ///
+    /// Where it came after `cut` in place of another one, any of the node will do. What its publisher dated after `cut` or lets expire
+    /// soon is not demanded, for others with other clocks may not have it.
+    public func demands(cut: UnixTime, at now: UnixTime) -> [NodeID: UnixTime] {
+        var found: [NodeID: UnixTime] = [:]
+        for (node, held) in held where held.first <= cut {
+            let descriptor = held.signed.descriptor
+            guard descriptor.published <= cut, descriptor.expires.seconds > now.seconds &+ 2 * Self.clockTolerance
+            else {
+                continue
+            }
+            found[node] = held.arrived <= cut ? descriptor.published : UnixTime(seconds: 0)
+        }
+        return found
     }
 
     /// Whether a node may be at `endpoint`: a public address unless private ones are allowed, which lets in any but the

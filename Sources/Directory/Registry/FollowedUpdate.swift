@@ -1,26 +1,25 @@
 internal import OnionCrypto
 internal import Wire
 
-/// An update read from the snapshot that it begins at: its parts fit together; signatures have not been looked at.
+/// An update read from the snapshot that it begins at: its headers and newest entries fit together.
+///
+/// Its turns are followed by ``signers(_:)``, each only after the signatures that lead to it.
 struct FollowedUpdate {
     /// The digest of each snapshot that the update passes.
     let digests: [Bytes32]
     /// The newest snapshot.
     let newest: Snapshot
-    /// Who has which number: the voters at the beginning, then those who joined at each turn.
-    let signers: [NodeID]
-    /// The voters at each turn.
-    private let turns: [[NodeID]]
     private let update: SnapshotUpdate
     private let voters: [NodeID]
 
     /// The digest of the newest snapshot.
     var digest: Bytes32 { digests[digests.count - 1] }
 
-    /// Follows `update` from `base`, whose digest is `baseDigest`.
+    /// Follows the headers of `update` from `base`, whose digest is `baseDigest`.
     init(_ update: SnapshotUpdate, from base: Snapshot, digest baseDigest: Bytes32) throws(SnapshotRefusal) {
         guard update.base == base.height, let last = update.headers.last else { throw .unknownBase }
-        guard update.votes.allSatisfy({ update.headers.indices.contains($0.header) }),
+        guard update.turns.count <= SnapshotUpdate.maximumTurns,
+            update.votes.allSatisfy({ update.headers.indices.contains($0.header) }),
             update.turns.allSatisfy({ update.headers.indices.contains($0.header) })
         else { throw .broken }
         self.update = update
@@ -45,17 +44,6 @@ struct FollowedUpdate {
         self.digests = digests
         self.newest = newest
         voters = base.voters
-        var signers = voters
-        var current = voters
-        var turns: [[NodeID]] = []
-        for turn in update.turns {
-            current = try Self.apply(turn, to: current)
-            guard Snapshot.digest(ofVoters: current) == update.headers[turn.header].voters else { throw .broken }
-            turns.append(current)
-            signers += turn.joined
-        }
-        self.signers = signers
-        self.turns = turns
     }
 
     private static func entries(
@@ -70,11 +58,9 @@ struct FollowedUpdate {
                 result[Int(change.place)].state = change.state
                 result[Int(change.place)].weight = change.weight
             }
-            for place in removed.reversed() {
-                guard Int(place) < base.count else { throw .broken }
-                result.remove(at: Int(place))
-            }
-            return result + added
+            guard Int(removed.last ?? 0) < max(base.count, 1) else { throw .broken }
+            let gone = Set(removed)
+            return result.enumerated().filter { !gone.contains(UInt16($0.offset)) }.map(\.element) + added
         }
     }
 
@@ -93,38 +79,58 @@ struct FollowedUpdate {
             result.append(node)
         }
         result += joined
+        guard result.count <= Snapshot.maximumNodes else { throw .broken }
         guard zip(result, result.dropFirst()).allSatisfy({ $0 < $1 }) else { throw .broken }
         return result
     }
 
-    /// Throws unless more than two thirds of the voters, at the beginning and at each turn, vouch for what comes next.
+    /// Who has which number: the voters at the beginning, then those who joined at each turn.
     ///
-    /// A node that signed a snapshot vouches for all before it: each names the one before, which its signers trusted.
-    func checkVotes(_ check: SignatureCheck) throws(SnapshotRefusal) {
+    /// Throws unless more than two thirds of the voters, at the beginning and at each turn, vouch for what comes next. A node that
+    /// signed a snapshot vouches for all before it: each names the one before, which its signers trusted. The votes that lead to a
+    /// turn are verified before it is applied, and the voters of one turn alone are kept. Without a `check` the update is one that
+    /// was accepted before, and its votes are not looked at.
+    func signers(_ check: SignatureCheck?) throws(SnapshotRefusal) -> [NodeID] {
+        var votes = update.votes[...]
+        if check != nil {
+            // A signer's votes are looked at when its number is given.
+            votes = update.votes.sorted { $0.number < $1.number }[...]
+            let count = update.turns.reduce(voters.count) { $0 + $1.joined.count }
+            guard zip(votes, votes.dropFirst()).allSatisfy({ $0.number < $1.number }), votes.last?.number ?? 0 < count
+            else { throw .broken }
+        }
         var reach: [NodeID: Int] = [:]
-        reach.reserveCapacity(update.votes.count)
-        for vote in update.votes {
-            guard signers.indices.contains(vote.number) else { throw .broken }
-            let node = signers[vote.number]
-            reach[node] = max(reach[node] ?? -1, vote.header)
-        }
         var current = voters
-        for step in 0...turns.count {
-            let target = step < turns.count ? update.turns[step].header : update.headers.count - 1
-            let needed = SnapshotChain.quorum(of: current.count)
-            let count = current.count { (reach[$0] ?? -1) >= target }
-            guard count >= needed else { throw .tooFewSignatures(signatures: count, needed: needed) }
-            if step < turns.count { current = turns[step] }
-        }
-        var header = -1
-        var message: [UInt8] = []
-        for vote in update.votes {
-            if vote.header != header {
-                header = vote.header
-                message = Snapshot.message(
-                    digest: digests[header], network: newest.network, height: update.headers[header].height)
+        var signers = voters
+        for step in 0...update.turns.count {
+            let turn = step < update.turns.count ? update.turns[step] : nil
+            if let check {
+                let known = votes.prefix { $0.number < signers.count }
+                votes = votes.dropFirst(known.count)
+                for vote in known {
+                    reach[signers[vote.number]] = max(reach[signers[vote.number]] ?? -1, vote.header)
+                }
+                let target = turn?.header ?? update.headers.count - 1
+                let needed = SnapshotChain.quorum(of: current.count)
+                let count = current.count { (reach[$0] ?? -1) >= target }
+                guard count >= needed else { throw .tooFewSignatures(signatures: count, needed: needed) }
+                try verify(known, of: signers, check)
             }
+            guard let turn else { break }
+            current = try Self.apply(turn, to: current)
+            guard Snapshot.digest(ofVoters: current) == update.headers[turn.header].voters else { throw .broken }
+            signers += turn.joined
+        }
+        return signers
+    }
+
+    private func verify(
+        _ votes: ArraySlice<SnapshotUpdate.Vote>, of signers: [NodeID], _ check: SignatureCheck
+    ) throws(SnapshotRefusal) {
+        for vote in votes {
             let node = signers[vote.number]
+            let message = Snapshot.message(
+                digest: digests[vote.header], network: newest.network, height: update.headers[vote.header].height)
             guard check.isGood(vote.signature, message, node) else { throw .badSignature(node) }
         }
     }

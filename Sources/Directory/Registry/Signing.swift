@@ -20,10 +20,14 @@ extension Descriptor {
 }
 
 extension SignedDescriptor {
+    /// What names the descriptor in lists: H(signed descriptor).
+    public var digest: Bytes32 { Blake2b.digest(bytes.rawSpan) }
+
     /// What names the descriptor among others: the first eight bytes of its hash.
-    public var mark: UInt64 {
-        let digest = Blake2b.digest(bytes.rawSpan).array
-        return digest.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    public var mark: UInt64 { Self.mark(of: digest) }
+
+    static func mark(of digest: Bytes32) -> UInt64 {
+        digest.array.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     /// Whether the signature is that of the node which the descriptor names, for the network `network`.

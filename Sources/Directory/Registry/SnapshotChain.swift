@@ -137,7 +137,7 @@ public struct SnapshotChain: Sendable {
         guard try isNews(followed.newest, digest: followed.digest, at: now) else { return false }
         let base = update.base == snapshot.height ? snapshot : first
         guard !Self.isStale(base, at: now, maximumAge: longestTrust) else { throw .baseTooOld }
-        try followed.checkVotes(check)
+        _ = try followed.signers(check)
         take(SignedSnapshot(followed.newest), digest: followed.digest)
         return true
     }

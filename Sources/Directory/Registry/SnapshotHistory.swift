@@ -84,7 +84,9 @@ public struct SnapshotHistory: Sendable {
             guard update.base == first.height else { return }
             self = SnapshotHistory(first: first, digest: firstDigest)
         }
-        guard let followed = try? FollowedUpdate(update, from: newest, digest: digest) else { return }
+        guard let followed = try? FollowedUpdate(update, from: newest, digest: digest),
+            let signers = try? followed.signers(nil)
+        else { return }
         var voters = newest.voters
         var turns = update.turns[...]
         for (place, header) in update.headers.enumerated() {
@@ -101,7 +103,7 @@ public struct SnapshotHistory: Sendable {
             add(header, followed.digests[place], change)
         }
         for vote in update.votes {
-            add(vote.signature, of: followed.signers[vote.number], height: update.headers[vote.header].height)
+            add(vote.signature, of: signers[vote.number], height: update.headers[vote.header].height)
         }
         keep(followed.newest)
     }
@@ -180,6 +182,7 @@ public struct SnapshotHistory: Sendable {
             let next = self.voters(at: target, from: voters, position)
             let change = Self.change(from: voters, to: next)
             let gone = Set(change.left)
+            guard turns.count < SnapshotUpdate.maximumTurns else { return nil }
             turns.append(
                 SnapshotUpdate.Turn(
                     header: target - start - 1,

@@ -10,9 +10,12 @@ public struct SnapshotStatus: Hashable, Sendable {
     public let digest: String
     /// How many nodes are staked in it.
     public let nodes: Int
+    /// The round of the list of descriptors in use; nil where there is none.
+    public let list: UInt64?
 
-    /// The status of `snapshot`, whose digest is `digest`.
-    public init(_ snapshot: Snapshot, digest: Bytes32) {
+    /// The status of `snapshot`, whose digest is `digest`, and of the `list` in use.
+    public init(_ snapshot: Snapshot, digest: Bytes32, list: UInt64? = nil) {
+        self.list = list
         height = snapshot.height
         time = snapshot.time
         self.digest = hexadecimal(Array(digest.array.prefix(8)))

@@ -62,6 +62,7 @@ struct StatusCommand: ParsableCommand {
     private static func text(_ snapshot: SnapshotReport) -> String {
         var text = "height \(snapshot.height), \(snapshot.digest), \(snapshot.nodes) nodes"
         if let count = snapshot.witnesses, count > 0 { text += ", the same at \(count) asked" }
+        text += snapshot.list.map { ", descriptors of list \($0)" } ?? ", no list of descriptors yet"
         return snapshot.contradicted == true ? text + ", ANOTHER ONE at a node asked" : text
     }
 

@@ -146,7 +146,8 @@ extension StatusReport {
         descriptors = status.descriptors
         snapshot = SnapshotReport(
             height: status.snapshot.height, digest: status.snapshot.digest, time: status.snapshot.time.seconds,
-            nodes: status.snapshot.nodes, witnesses: status.witnesses, contradicted: status.isContradicted)
+            nodes: status.snapshot.nodes, witnesses: status.witnesses, contradicted: status.isContradicted,
+            list: status.snapshot.list)
         total = .init(
             packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
             bytesOut: status.bytesOut)

@@ -221,7 +221,7 @@ extension StatusReport {
         descriptors = status.descriptors
         snapshot = SnapshotReport(
             height: status.snapshot.height, digest: status.snapshot.digest, time: status.snapshot.time.seconds,
-            nodes: status.snapshot.nodes)
+            nodes: status.snapshot.nodes, list: status.snapshot.list)
         total = .init(
             packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
             bytesOut: status.bytesOut)

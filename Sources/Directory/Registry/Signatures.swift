@@ -1,31 +1,39 @@
 public import Wire
 
-/// The signatures of one snapshot, by those who decide about it, as they come in (protocol.md, section 10.3).
+/// One signature with its signer's place among the voters.
+public struct SignatureItem: Hashable, Sendable {
+    /// The bytes of an item.
+    public static let size = 2 + 64
+    /// The signer's place among the voters.
+    public let place: Int
+    /// The signature, 64 bytes.
+    public let bytes: [UInt8]
+
+    /// The signature `bytes`, 64 of them, of the voter at `place`.
+    public init(place: Int, bytes: [UInt8]) {
+        precondition(bytes.count == 64, "a signature is 64 bytes long")
+        self.place = place
+        self.bytes = bytes
+    }
+}
+
+/// The signatures of one snapshot, by those who decide about it.
+public typealias SnapshotSignatures = Signatures<Snapshot>
+
+/// The signatures of one snapshot or descriptor list, by those who decide about it, as they come in (protocol.md, section 10.3).
 ///
 /// Each is to be checked once, before it is added.
-public struct SnapshotSignatures: Sendable {
+public struct Signatures<Subject: Sendable>: Sendable {
     /// One signature with its signer's place among the voters.
-    public struct Item: Hashable, Sendable {
-        /// The bytes of an item.
-        public static let size = 2 + 64
-        /// The signer's place among the voters.
-        public let place: Int
-        /// The signature, 64 bytes.
-        public let bytes: [UInt8]
-
-        /// The signature `bytes`, 64 of them, of the voter at `place`.
-        public init(place: Int, bytes: [UInt8]) {
-            precondition(bytes.count == 64, "a signature is 64 bytes long")
-            self.place = place
-            self.bytes = bytes
-        }
-    }
+    public typealias Item = SignatureItem
 
     /// What is signed.
-    public let snapshot: Snapshot
+    public let subject: Subject
+    /// Its number in messages: a snapshot's height, a list's round.
+    public let height: UInt64
     /// Its digest.
     public let digest: Bytes32
-    /// Who decides: the staked nodes of the snapshot before, by ascending node id.
+    /// Who decides, by ascending node id.
     public let voters: [NodeID]
     /// What each signer signs.
     let message: [UInt8]
@@ -33,12 +41,13 @@ public struct SnapshotSignatures: Sendable {
     /// How many have signed.
     public private(set) var count = 0
 
-    /// No signatures of `snapshot` yet, which follows a snapshot with these voters.
-    init(_ snapshot: Snapshot, voters: [NodeID]) {
-        self.snapshot = snapshot
-        digest = snapshot.digest
+    /// No signatures yet of `subject`, about which `voters` decide by signing `message`.
+    init(_ subject: Subject, height: UInt64, digest: Bytes32, message: [UInt8], voters: [NodeID]) {
+        self.subject = subject
+        self.height = height
+        self.digest = digest
         self.voters = voters
-        message = Snapshot.message(digest: digest, network: snapshot.network, height: snapshot.height)
+        self.message = message
         held = [[UInt8]?](repeating: nil, count: voters.count)
     }
 
@@ -81,6 +90,27 @@ public struct SnapshotSignatures: Sendable {
         items.filter { $0.place < voters.count && check.isGood($0.bytes, message, voters[$0.place]) }
     }
 
+    /// Those of `items` whose signatures are right, and the neighbours that brought a wrong one.
+    ///
+    /// Nothing more of a neighbour is verified after its first wrong signature, nor of a place after its right one.
+    public func checked(
+        _ items: [SignatureInbox.Entry], _ check: SignatureCheck = .ed25519
+    ) -> (good: [Item], liars: Set<NodeID>) {
+        var good: [Item] = []
+        var liars: Set<NodeID> = []
+        var places: Set<Int> = []
+        for (item, source) in items where !liars.contains(source) && item.place < voters.count {
+            guard !places.contains(item.place) else { continue }
+            if check.isGood(item.bytes, message, voters[item.place]) {
+                good.append(item)
+                places.insert(item.place)
+            } else {
+                liars.insert(source)
+            }
+        }
+        return (good, liars)
+    }
+
     /// Keeps a checked signature, and says whether it is new.
     mutating func add(_ item: Item) -> Bool {
         guard item.place < held.count, held[item.place] == nil else { return false }
@@ -121,5 +151,19 @@ public struct SnapshotSignatures: Sendable {
             list.append(Item(place: place, bytes: try reader.array(64)))
         }
         return list
+    }
+}
+
+extension Signatures where Subject == Snapshot {
+    /// The snapshot that is signed.
+    public var snapshot: Snapshot { subject }
+
+    /// No signatures of `snapshot` yet, which follows a snapshot with these voters.
+    init(_ snapshot: Snapshot, voters: [NodeID]) {
+        let digest = snapshot.digest
+        self.init(
+            snapshot, height: snapshot.height, digest: digest,
+            message: Snapshot.message(digest: digest, network: snapshot.network, height: snapshot.height),
+            voters: voters)
     }
 }

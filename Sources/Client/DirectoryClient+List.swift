@@ -1,0 +1,167 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Logging
+internal import OnionCrypto
+internal import Store
+internal import Wire
+
+/// The list of descriptors that all clients use (protocol.md, section 10.9): where one is known, a node that gives this client an
+/// onion key of its own, and a guard that hands that on, do not get it used.
+///
+/// A version that the list does not name, as of a node that has restarted, is used when several operators had the very same one.
+extension DirectoryClient {
+    /// The list that is used.
+    struct UsedList {
+        let list: DescriptorList
+        let digest: Bytes32
+        /// The places of descriptors that no node has handed out yet.
+        var lacking: [Int]
+    }
+
+    private static let fileName = "descriptors.list"
+    /// How often other operators are asked about versions that the list does not name.
+    private static let vouchPause = TimeSpan.seconds(20)
+    /// How many hops that could not be used are remembered.
+    static let maximumSuspects = 64
+
+    /// Goes on with the list that was used before a restart.
+    ///
+    /// Without it one hostile guard could say that there is none.
+    func readList() {
+        guard let path = store?.path(of: Self.fileName), let bytes = try? StateFile.read(path) else { return }
+        var reader = ByteReader(bytes.rawSpan)
+        guard let id = try? reader.bytes32(), id == network.id, let list = try? DescriptorList(from: &reader),
+            reader.remaining == 0
+        else { return log.warning("the list of descriptors that was kept is damaged") }
+        use(list, digest: list.digest)
+    }
+
+    private func use(_ list: DescriptorList, digest: Bytes32) {
+        descriptors.use(list)
+        usedList = UsedList(list: list, digest: digest, lacking: descriptors.lacking(list))
+        selector = nil
+    }
+
+    private func keepList(_ list: DescriptorList) {
+        guard let path = store?.path(of: Self.fileName) else { return }
+        let bytes = network.id.array + list.encoded()
+        do throws(StoreError) { try StateFile.write(bytes, to: path) } catch { warn(error) }
+    }
+
+    /// Asks for a newer list and its descriptors; `then` follows in any case.
+    func fetchList(_ link: LinkID, then: @escaping () -> Void) {
+        var writer = ByteWriter(capacity: 8)
+        writer.u64(usedList?.list.round ?? 0)
+        links.request(on: link, .getList, body: writer.bytes, timeout: Self.longAnswerLimit) { [weak self] result in
+            guard let self else { return }
+            guard case .success(let body) = result, !body.isEmpty else { return fetchLacking(link, then: then) }
+            let (trusted, trustedDigest, id) = (chain.snapshot, chain.digest, network.id)
+            loop.work {
+                Self.checkedList(body, trusted, trustedDigest, network: id)
+            } completion: { [weak self] result in
+                guard let self else { return }
+                switch result {
+                case .success(let (list, digest)): adopt(list, digest: digest, from: link, then: then)
+                case .failure(.otherSnapshot):
+                    // It names a newer snapshot than this client has come to.
+                    then()
+                case .failure(let refusal):
+                    log.warning(
+                        "a node offered a list of descriptors that is refused", metadata: ["reason": "\(refusal)"])
+                    then()
+                }
+            }
+        }
+    }
+
+    private static func checkedList(
+        _ body: [UInt8], _ trusted: Snapshot, _ trustedDigest: Bytes32, network: Bytes32
+    ) -> Result<(DescriptorList, Bytes32), ListRefusal> {
+        do throws(ListRefusal) {
+            let signed: SignedDescriptorList
+            do {
+                signed = try SignedDescriptorList(decoding: body.rawSpan)
+            } catch {
+                throw .malformed(error)
+            }
+            let digest = try ListSigning.check(signed, network: network, trusted: trusted, digest: trustedDigest)
+            return .success((signed.list, digest))
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// Fetches what a list names and goes over to it, if that is nearly all: who hands out a list alone cannot empty this client.
+    private func adopt(_ list: DescriptorList, digest: Bytes32, from link: LinkID, then: @escaping () -> Void) {
+        let places = descriptors.lacking(list)
+        fetchListed(places, of: list, digest, link) { [weak self] found in
+            guard let self else { return }
+            guard list.round > usedList?.list.round ?? 0, (places.count - found.count) * 4 <= list.hashes.count else {
+                return then()
+            }
+            let isFirst = usedList == nil
+            use(list, digest: digest)
+            for signed in found { _ = descriptors.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
+            usedList?.lacking = descriptors.lacking(list)
+            keepList(list)
+            if isFirst { log.info("descriptors are used by the lists that the nodes sign") }
+            then()
+        }
+    }
+
+    /// Asks for descriptors of the list that nobody has handed out yet.
+    private func fetchLacking(_ link: LinkID, then: @escaping () -> Void) {
+        guard let used = usedList, !used.lacking.isEmpty else { return then() }
+        fetchListed(used.lacking, of: used.list, used.digest, link) { [weak self] found in
+            guard let self else { return }
+            for signed in found { _ = descriptors.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
+            if usedList?.digest == used.digest {
+                let brought = Set(found.compactMap { used.list.place(of: $0.digest) })
+                usedList?.lacking.removeAll { brought.contains($0) }
+            }
+            then()
+        }
+    }
+
+    /// The descriptors at `places` of a list, as far as a node hands them out, each verified.
+    private func fetchListed(
+        _ places: [Int], of list: DescriptorList, _ digest: Bytes32, _ link: LinkID,
+        then: @escaping ([SignedDescriptor]) -> Void
+    ) {
+        guard !places.isEmpty else { return then([]) }
+        let body = ListedQuestion(digest: digest, places: places).encoded()
+        links.request(on: link, .getListed, body: body, timeout: Self.longAnswerLimit) { [weak self, loop] result in
+            guard let self else { return }
+            guard case .success(let body) = result, !body.isEmpty else { return then([]) }
+            let id = network.id
+            loop.work {
+                let found = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
+                let wanted = Set(places.map { list.hashes[$0] })
+                return found.filter { wanted.contains($0.digest) && $0.isAuthentic(network: id) }
+            } completion: {
+                then($0)
+            }
+        }
+    }
+
+    // MARK: Versions that no list names
+
+    /// Asks other operators' nodes for what has changed, where a node has told of a newer version of a hop that could not be used.
+    ///
+    /// They learn this machine's address, so they are asked seldom; none learns which hop it is.
+    func vouch(beside source: NodeID) {
+        guard now >= nextVouch, descriptors.hasFresh(of: suspects) else { return }
+        suspects.removeAll()
+        nextVouch = now + Self.vouchPause
+        var owners = Set([owner(of: source)])
+        let bootstrap = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+        let others = guards.primaries.map(\.node) + bootstrap.shuffled(using: &random)
+        for node in others where owners.count <= DescriptorStore.vouchers && owners.insert(owner(of: node)).inserted {
+            links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
+                guard let self, let link else { return }
+                fetchDescriptors(link, from: node) { [weak self] isGood in if isGood { self?.changed() } }
+            }
+        }
+    }
+}

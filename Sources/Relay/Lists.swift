@@ -1,0 +1,381 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Logging
+internal import OnionCrypto
+internal import Store
+internal import Wire
+
+/// How this node agrees with the others on the descriptors that all clients use (protocol.md, section 10.9).
+///
+/// It proposes when it is drawn, signs what it finds good, and serves the certified list. Lists are checked on other threads, and
+/// their signatures have messages and a queue of their own, so that snapshots never wait for them.
+final class Lists {
+    /// How long a question may take.
+    static let answerLimit = TimeSpan.seconds(30)
+    /// The longest answer to GET_LISTED.
+    static let answerBytes = 15 << 20
+    /// The most lists and descriptors that are fetched at once.
+    static let maximumFetches = 4
+
+    private let links: Links
+    private let loop: Loop
+    private let network: NetworkFile
+    private let node: NodeID
+    private let identity: LinkIdentity
+    private let store: Store?
+    private let gossip: Gossip
+    private let log: Logger
+    private var signing: ListSigning
+    private let exchange: SignatureExchange<DescriptorList>
+    private var snapshot: Snapshot
+    private var snapshotDigest: Bytes32
+    /// The neighbours of whom something is fetched.
+    private var fetching: Set<NodeID> = []
+    /// The candidate that is looked at on another thread.
+    private var judging: Set<Bytes32> = []
+    private var isChecking = false
+    private var refreshedRound: UInt64 = 0
+    private var nextPull = Instant(nanoseconds: 0)
+    private var nextQuestion = Instant(nanoseconds: 0)
+    /// The answer to GET_LIST, made once for each list and snapshot.
+    private var answer: (list: Bytes32, snapshot: Bytes32, bytes: [UInt8])?
+
+    init(
+        links: Links, loop: Loop, network: NetworkFile, identity: LinkIdentity, gossip: Gossip, snapshot: Snapshot,
+        digest: Bytes32, store: Store?, log: Logger
+    ) throws {
+        self.links = links
+        self.loop = loop
+        self.network = network
+        self.identity = identity
+        self.gossip = gossip
+        self.store = store
+        self.log = log
+        self.snapshot = snapshot
+        snapshotDigest = digest
+        node = NodeID(identity.nodeID)
+        signing = ListSigning(
+            network: network.id, schedule: ListSchedule(epoch: network.epochSeconds), snapshot: snapshot,
+            digest: digest, signed: try Self.signed(store))
+        exchange = try SignatureExchange(
+            links: links, loop: loop, log: log, bring: .listSignatures, ask: .getListSignatures)
+        exchange.neighbours = { [gossip] in gossip.neighbours }
+        exchange.collection = { [weak self] in self?.signing.collection($0) }
+        exchange.add = { [weak self] in self?.add($0, for: $1) ?? [] }
+    }
+
+    private static let signedName = "signed descriptor list"
+
+    private static func signed(_ store: Store?) throws -> ListSigning.Signed? {
+        guard let bytes = try store?.value(signedName) else { return nil }
+        var reader = ByteReader(bytes.rawSpan)
+        guard let round = try? reader.u64(), let digest = try? reader.bytes32() else { return nil }
+        return ListSigning.Signed(round: round, digest: digest)
+    }
+
+    private var now: Instant { Instant(nanoseconds: loop.now) }
+    /// The round of the certified list, and its digest; nil while there is none.
+    var certified: (round: UInt64, digest: Bytes32)? { signing.certified.map { ($0.list.round, $0.digest) } }
+
+    /// Goes on under a newer trusted snapshot.
+    func follow(_ snapshot: Snapshot, digest: Bytes32) {
+        self.snapshot = snapshot
+        snapshotDigest = digest
+        signing.follow(snapshot, digest: digest)
+    }
+
+    // MARK: Once a second
+
+    /// Proposes and signs what is due, and asks for what is missing.
+    func tick() {
+        let time = links.time
+        let before = signing.round
+        signing.advance(to: time)
+        if signing.round != before { exchange.forgive() }
+        if refreshedRound != signing.round, signing.mayPropose(node) {
+            refreshedRound = signing.round
+            gossip.refreshSoon()
+        }
+        if let rank = signing.rank(of: node, at: time) { propose(rank, at: time) }
+        signDue()
+        let period = signing.schedule.period
+        if now >= nextPull {
+            nextPull = now + .seconds(Int64(min(3, max(1, period / 10))))
+            for collection in signing.collections where !signing.isDone { exchange.pull(collection) }
+            for collection in signing.collections { judge(collection.digest) }
+        }
+        if now >= nextQuestion {
+            nextQuestion = now + .seconds(Int64(min(60, max(1, period / 10))))
+            askForList()
+            fetchLacking()
+        }
+    }
+
+    private func propose(_ rank: Int, at time: UnixTime) {
+        // A copy signs first: what is not on disk does not leave.
+        var after = signing
+        let digest = after.propose(gossip.descriptors, as: node, rank: rank, at: time) {
+            identity.signingKey.sign($0.rawSpan)
+        }
+        guard let digest, keep(after.signed) else { return }
+        signing = after
+        log.debug("a list of descriptors is proposed", metadata: ["rank": "\(rank)"])
+        exchange.spread(signing.collection(digest)?.missing(in: [], byteLimit: .max) ?? [], of: digest)
+    }
+
+    private func signDue() {
+        guard let digest = signing.due(node, at: links.time) else { return }
+        var after = signing
+        guard let item = after.sign(digest, as: node, by: { identity.signingKey.sign($0.rawSpan) }), keep(after.signed)
+        else { return }
+        signing = after
+        exchange.spread(add([item], for: digest), of: digest)
+    }
+
+    /// Writes what is signed; false where that fails, and nothing may leave.
+    private func keep(_ signed: ListSigning.Signed?) -> Bool {
+        guard let store, let signed else { return true }
+        var writer = ByteWriter(capacity: 40)
+        writer.u64(signed.round)
+        writer.bytes32(signed.digest)
+        do throws(StoreError) {
+            try store.setValue(writer.bytes, for: Self.signedName, waiting: true)
+            return true
+        } catch {
+            log.warning("the signature of a list cannot be kept, so it is not given", metadata: ["error": "\(error)"])
+            return false
+        }
+    }
+
+    private func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
+        let (new, isNews) = signing.add(items, for: digest)
+        if isNews { changed() }
+        return new
+    }
+
+    private func changed() {
+        guard let certified = signing.certified else { return }
+        log.info(
+            "a new list of descriptors",
+            metadata: ["round": "\(certified.list.round)", "descriptors": "\(certified.list.hashes.count)"])
+        nextQuestion = min(nextQuestion, now + .seconds(1))
+    }
+
+    // MARK: Proposals
+
+    /// Takes signatures that a neighbour brings, and asks it for the list that they are for.
+    func takeSignatures(_ body: [UInt8], from peer: NodeID) {
+        guard let unknown = exchange.take(body, from: peer),
+            signing.wants(unknown.digest, round: unknown.height, from: peer), !fetching.contains(peer),
+            fetching.count < Self.maximumFetches, let link = gossip.neighbours[peer]
+        else { return }
+        fetching.insert(peer)
+        let digest = unknown.digest
+        links.request(on: link, .getProposal, body: digest.array, timeout: Self.answerLimit) { [weak self] result in
+            guard let self else { return }
+            fetching.remove(peer)
+            guard unknown.height == signing.round else { return }
+            guard case .success(let body) = result, !body.isEmpty else { return signing.shun(peer) }
+            do throws(ListRefusal) {
+                try signing.take(body, digest: digest, from: peer)
+            } catch {
+                return log.debug("a proposed list is refused", metadata: ["reason": "\(error)"])
+            }
+            judge(digest, asking: peer)
+        }
+    }
+
+    /// Judges a candidate on another thread; its descriptors that are not here are asked of `peer`, or of any neighbour.
+    private func judge(_ digest: Bytes32, asking peer: NodeID? = nil, with fetched: [SignedDescriptor] = []) {
+        guard let list = signing.unjudged(digest), !judging.contains(digest) else { return }
+        judging.insert(digest)
+        let (held, known, time) = (gossip.descriptors, signing.certified?.descriptors ?? [:], links.time)
+        let (id, schedule) = (network.id, signing.schedule)
+        loop.work {
+            Self.judged(list, fetched, known, by: held, schedule, network: id, at: time)
+        } completion: { [weak self] outcome in
+            guard let self else { return }
+            judging.remove(digest)
+            switch outcome {
+            case .good(let descriptors):
+                signing.judged(digest, descriptors)
+                signDue()
+                nextPull = min(nextPull, now)
+            case .refused(let refusal):
+                signing.judged(digest, nil)
+                log.warning("a proposed list is not signed", metadata: ["reason": "\(refusal)"])
+            case .lacks(let places):
+                guard fetched.isEmpty else {
+                    if let peer { signing.shun(peer) }
+                    return
+                }
+                fetch(places, of: digest, from: peer) { [weak self] in self?.judge(digest, asking: $0, with: $1) }
+            }
+        }
+    }
+
+    private enum Outcome: Sendable {
+        case good([Bytes32: SignedDescriptor])
+        case refused(ListRefusal)
+        case lacks([Int])
+    }
+
+    private static func judged(
+        _ list: DescriptorList, _ fetched: [SignedDescriptor], _ known: [Bytes32: SignedDescriptor],
+        by store: DescriptorStore, _ schedule: ListSchedule, network: Bytes32, at time: UnixTime
+    ) -> Outcome {
+        let found = resolved(list, fetched, known, by: store, network: network)
+        let lacking = list.hashes.indices.filter { found[list.hashes[$0]] == nil }
+        guard lacking.isEmpty else { return .lacks(lacking) }
+        do throws(ListRefusal) {
+            try ListSigning.judge(list, found, by: store, schedule, at: time)
+            return .good(found)
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    /// The descriptors of a list that are here; the signatures of those that were fetched are verified.
+    private static func resolved(
+        _ list: DescriptorList, _ fetched: [SignedDescriptor], _ known: [Bytes32: SignedDescriptor],
+        by store: DescriptorStore, network: Bytes32
+    ) -> [Bytes32: SignedDescriptor] {
+        let held = store.byDigest
+        var found: [Bytes32: SignedDescriptor] = [:]
+        for hash in list.hashes {
+            if let signed = held[hash] ?? known[hash] { found[hash] = signed }
+        }
+        for signed in fetched {
+            let hash = signed.digest
+            guard list.place(of: hash) != nil, found[hash] == nil, signed.isAuthentic(network: network) else {
+                continue
+            }
+            found[hash] = signed
+        }
+        return found
+    }
+
+    /// Asks `peer`, or any neighbour, for descriptors of a list; `then` gets what came, if anything.
+    private func fetch(
+        _ places: [Int], of digest: Bytes32, from peer: NodeID?, then: @escaping (NodeID, [SignedDescriptor]) -> Void
+    ) {
+        guard fetching.count < Self.maximumFetches, !places.isEmpty,
+            let peer = peer ?? gossip.neighbours.keys.filter({ !fetching.contains($0) }).randomElement(),
+            !fetching.contains(peer), let link = gossip.neighbours[peer]
+        else { return }
+        fetching.insert(peer)
+        let body = ListedQuestion(digest: digest, places: places).encoded()
+        links.request(on: link, .getListed, body: body, timeout: Self.answerLimit) { [weak self, loop] result in
+            guard let self else { return }
+            guard case .success(let body) = result, !body.isEmpty else {
+                fetching.remove(peer)
+                return
+            }
+            loop.work {
+                (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
+            } completion: { [weak self] list in
+                self?.fetching.remove(peer)
+                if !list.isEmpty { then(peer, list) }
+            }
+        }
+    }
+
+    // MARK: Certified lists
+
+    /// Asks a neighbour for a newer certified list.
+    private func askForList() {
+        guard !isChecking, let (peer, link) = gossip.neighbours.randomElement() else { return }
+        let round = signing.certified?.list.round ?? 0
+        guard round < signing.round else { return }
+        var writer = ByteWriter(capacity: 8)
+        writer.u64(round)
+        links.request(on: link, .getList, body: writer.bytes, timeout: Self.answerLimit) { [weak self] result in
+            guard let self, case .success(let body) = result, !body.isEmpty else { return }
+            check(body, from: peer)
+        }
+    }
+
+    private func check(_ body: [UInt8], from peer: NodeID) {
+        guard !isChecking else { return }
+        isChecking = true
+        let (held, known, trusted, digest, id) = (
+            gossip.descriptors, signing.certified?.descriptors ?? [:], snapshot, snapshotDigest, network.id
+        )
+        loop.work {
+            Self.checked(body, known, by: held, trusted: trusted, digest: digest, network: id)
+        } completion: { [weak self] found in
+            guard let self else { return }
+            isChecking = false
+            guard let found else { return }
+            if signing.take(checked: found.signed, digest: found.digest, descriptors: found.descriptors) {
+                changed()
+                fetchLacking(peer)
+            }
+        }
+    }
+
+    private static func checked(
+        _ body: [UInt8], _ known: [Bytes32: SignedDescriptor], by store: DescriptorStore, trusted: Snapshot,
+        digest: Bytes32, network: Bytes32
+    ) -> (signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor])? {
+        guard let signed = try? SignedDescriptorList(decoding: body.rawSpan),
+            let digest = try? ListSigning.check(signed, network: network, trusted: trusted, digest: digest)
+        else { return nil }
+        return (signed, digest, resolved(signed.list, [], known, by: store, network: network))
+    }
+
+    /// Asks for descriptors of the certified list that are not here: clients ask for them.
+    private func fetchLacking(_ peer: NodeID? = nil) {
+        guard let certified = signing.certified else { return }
+        let (digest, list, held, id) = (certified.digest, certified.list, gossip.descriptors, network.id)
+        fetch(signing.lacking, of: digest, from: peer) { [weak self, loop] _, fetched in
+            loop.work {
+                Array(resolvedValues(list, fetched, held, id))
+            } completion: { [weak self] in
+                self?.signing.fill($0, of: digest)
+            }
+        }
+        @Sendable func resolvedValues(
+            _ list: DescriptorList, _ fetched: [SignedDescriptor], _ held: DescriptorStore, _ id: Bytes32
+        ) -> [SignedDescriptor] {
+            Array(Self.resolved(list, fetched, [:], by: held, network: id).values)
+        }
+    }
+
+    // MARK: Messages
+
+    /// The answer to GET_LIST_SIGNATURES; nil for a body that is none.
+    func signatures(for body: [UInt8]) -> [UInt8]? { exchange.answer(body) }
+
+    /// The answer to GET_PROPOSAL; nil for a body that is none.
+    func proposal(for body: [UInt8]) -> [UInt8]? {
+        Bytes32(body).map { signing.proposal($0)?.encoded() ?? [] }
+    }
+
+    /// The answer to GET_LIST; nil for a body that is none.
+    func list(for body: [UInt8]) -> [UInt8]? {
+        var reader = ByteReader(body.rawSpan)
+        guard let round = try? reader.u64(), reader.remaining == 0 else { return nil }
+        guard let certified = signing.certified, certified.list.round > round else { return [] }
+        if let answer, answer.list == certified.digest, answer.snapshot == snapshotDigest { return answer.bytes }
+        let bytes = certified.signed(for: snapshot.voters).encoded()
+        answer = (certified.digest, snapshotDigest, bytes)
+        return bytes
+    }
+
+    /// Answers GET_LISTED, from another thread.
+    func answerListed(_ body: [UInt8], _ responder: ControlResponder) {
+        guard let question = try? ListedQuestion(decoding: body.rawSpan) else { return links.refuse(responder) }
+        let signing = signing
+        loop.work {
+            SignedDescriptor.encodeList(signing.listed(question, byteLimit: Self.answerBytes))
+        } completion: { [weak self] in
+            self?.links.answer(responder, $0)
+        }
+    }
+
+    /// Ends the timer.
+    func close() { exchange.close() }
+}

@@ -1,0 +1,145 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import Logging
+internal import OnionCrypto
+internal import Wire
+
+/// How signatures of one kind of thing go from neighbour to neighbour (protocol.md, section 10.3): news in bundles, and questions
+/// with a bitmap of those that are held.
+///
+/// Signatures are checked on another thread, those of each kind in a queue of their own.
+final class SignatureExchange<Subject: Sendable> {
+    /// How many neighbours hear of news at once.
+    static var fanout: Int { 4 }
+    /// How long a question may take.
+    static var answerLimit: TimeSpan { .seconds(60) }
+
+    private let links: Links
+    private let loop: Loop
+    private let log: Logger
+    private let bring: ControlMessage
+    private let ask: ControlMessage
+    private var inbox = SignatureInbox()
+    private var isChecking = false
+    /// News for the neighbours, and when they go.
+    private var news: [SignatureItem] = []
+    private var newsOf: Bytes32?
+    private var newsTimer: LoopTimer?
+    /// The neighbours that are up.
+    var neighbours: () -> [NodeID: LinkID] = { [:] }
+    /// The signatures that are collected for a digest.
+    var collection: (Bytes32) -> Signatures<Subject>? = { _ in nil }
+    /// Adds checked signatures, and returns the new ones.
+    var add: ([SignatureItem], Bytes32) -> [SignatureItem] = { _, _ in [] }
+
+    /// An exchange by the messages `bring` and `ask`.
+    init(links: Links, loop: Loop, log: Logger, bring: ControlMessage, ask: ControlMessage) throws {
+        self.links = links
+        self.loop = loop
+        self.log = log
+        self.bring = bring
+        self.ask = ask
+        newsTimer = LoopTimer(on: loop) { [weak self] in self?.tellNews() }
+    }
+
+    /// Listens again to neighbours that brought wrong signatures.
+    func forgive() { inbox.forgive() }
+
+    /// Tells neighbours of new signatures, soon and in bundles.
+    func spread(_ new: [SignatureItem], of digest: Bytes32) {
+        guard !new.isEmpty else { return }
+        if newsOf != digest {
+            tellNews()
+            newsOf = digest
+        }
+        if news.isEmpty {
+            let isLarge = collection(digest).map { $0.voters.count > 100 } ?? false
+            let delay: TimeSpan = isLarge ? .milliseconds(500) : .milliseconds(20)
+            newsTimer?.schedule(at: loop.now + UInt64(delay.nanoseconds))
+        }
+        news += new
+    }
+
+    private func tellNews() {
+        guard !news.isEmpty, let digest = newsOf, let collection = collection(digest) else { return news.removeAll() }
+        let head = Self.head(collection.height, digest)
+        let most = (bring.longestBody - head.count) / SignatureItem.size
+        let body = head + Signatures<Subject>.encode(Array(news.prefix(most)))
+        for peer in neighbours().values.shuffled().prefix(Self.fanout) { links.send(on: peer, bring, body: body) }
+        news.removeAll()
+    }
+
+    private static func head(_ height: UInt64, _ digest: Bytes32) -> [UInt8] {
+        var writer = ByteWriter(capacity: 40)
+        writer.u64(height)
+        writer.bytes32(digest)
+        return writer.bytes
+    }
+
+    /// Asks a random neighbour for the signatures that `collection` lacks.
+    func pull(_ collection: Signatures<Subject>) {
+        let heard = neighbours().filter { !inbox.liars.contains($0.key) }
+        guard !collection.isWhole, let (node, link) = heard.randomElement() else { return }
+        let digest = collection.digest
+        let body = Self.head(collection.height, digest) + collection.bitmap
+        links.request(on: link, ask, body: body, timeout: Self.answerLimit) { [weak self] result in
+            guard let self, case .success(let body) = result, !body.isEmpty else { return }
+            var reader = ByteReader(body.rawSpan)
+            guard let items = try? Signatures<Subject>.decode(from: &reader) else { return }
+            check(items, from: node, for: digest)
+        }
+    }
+
+    /// Takes signatures that a neighbour brings; returns what they are for where nothing is collected for it.
+    func take(_ body: [UInt8], from node: NodeID) -> (height: UInt64, digest: Bytes32)? {
+        var reader = ByteReader(body.rawSpan)
+        guard !inbox.liars.contains(node), let height = try? reader.u64(), let digest = try? reader.bytes32(),
+            let items = try? Signatures<Subject>.decode(from: &reader)
+        else { return nil }
+        guard collection(digest) != nil else { return (height, digest) }
+        check(items, from: node, for: digest)
+        return nil
+    }
+
+    /// The answer to a question for signatures; nil for a body that is none.
+    func answer(_ body: [UInt8]) -> [UInt8]? {
+        var reader = ByteReader(body.rawSpan)
+        guard (try? reader.u64()) != nil, let digest = try? reader.bytes32(),
+            let bitmap = try? reader.array(reader.remaining)
+        else { return nil }
+        guard let collection = collection(digest) else { return [] }
+        return Signatures<Subject>.encode(collection.missing(in: bitmap, byteLimit: ask.longestAnswer))
+    }
+
+    /// Checks signatures on another thread, each once, and adds the good ones.
+    private func check(_ items: [SignatureItem], from node: NodeID, for digest: Bytes32) {
+        guard let collection = collection(digest) else { return }
+        inbox.put(items, from: node, for: collection)
+        checkWaiting()
+    }
+
+    private func checkWaiting() {
+        guard !isChecking, let digest = inbox.digest, let collection = collection(digest) else { return }
+        let items = inbox.take(for: collection)
+        guard !items.isEmpty else { return }
+        isChecking = true
+        loop.work {
+            collection.checked(items)
+        } completion: { [weak self] found in
+            guard let self else { return }
+            isChecking = false
+            if inbox.shun(found.liars) {
+                log.warning("a node brought a wrong signature; no more of it are read for now")
+            }
+            spread(add(found.good, digest), of: digest)
+            checkWaiting()
+        }
+    }
+
+    /// Ends the timer.
+    func close() {
+        newsTimer?.close()
+        newsTimer = nil
+    }
+}

@@ -1,0 +1,129 @@
+import Directory
+import EventLoop
+import Links
+import LoopTesting
+import Onion
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Client
+
+/// What a node that gives one client an onion key of its own, and its friends, can do where lists of descriptors are signed.
+@Suite struct ListClientTests {
+    /// A list of the descriptors of all nodes, signed by the nodes `signers`.
+    private func list(_ world: DirectoryWorld, round: UInt64, by signers: Range<Int>) throws -> (
+        signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor]
+    ) {
+        let descriptors = try #require(world.nodes.last).descriptors
+        let list = try #require(
+            DescriptorList(
+                round: round, height: 1, snapshot: world.network.snapshot.snapshot.digest,
+                hashes: descriptors.map(\.digest)))
+        let message = [UInt8]("tunic descriptor list signature".utf8) + [0] + world.network.id.array + list.digest.array
+        let signatures = world.nodes[signers].map {
+            SignedSnapshot.Signature(signer: $0.id, bytes: $0.key.sign(message.rawSpan))
+        }
+        return (
+            SignedDescriptorList(list, signatures: signatures.sorted { $0.signer < $1.signer }), list.digest,
+            descriptors
+        )
+    }
+
+    /// A newer version of a node's descriptor, with another onion key.
+    private func version(of node: DirectoryNode, _ world: DirectoryWorld) throws -> SignedDescriptor {
+        var value = try #require(node.descriptors.first { $0.descriptor.node == node.id }).descriptor
+        value.onionKey = try KEM.PrivateKey().publicKey
+        value.published.seconds += 30
+        return value.signed(with: node.key, network: world.network.id)
+    }
+
+    /// Asks `node` for its list and for what has changed, as a fetch does.
+    private func ask(_ node: DirectoryNode, _ world: DirectoryWorld) {
+        var isOver = false
+        let directory = world.directory
+        directory.links.link(to: node.id, at: [node.address]) { result in
+            guard case .success(let link) = result else { return }
+            directory.fetchList(link) {
+                directory.fetchDescriptors(link, from: node.id) { _ in isOver = true }
+            }
+        }
+        #expect(world.loop.run { isOver })
+    }
+
+    @Test("s11: a version that a node and two friends hand to one client is not used; one that three operators have is")
+    func ownVersions() throws {
+        let world = try DirectoryWorld(7)
+        let list = try list(world, round: 5, by: 0..<5)
+        for node in world.nodes { node.list = list }
+        #expect(world.start())
+        #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
+        let marker = world.nodes[6]
+        let marked = try version(of: marker, world)
+        let usual = try #require(world.directory.descriptor(of: marker.id)).onionKey
+        // The node itself hands it out, and two of its friends.
+        for node in [world.nodes[0], world.nodes[1], marker] {
+            node.descriptors = node.descriptors.filter { $0.descriptor.node != marker.id } + [marked]
+            ask(node, world)
+        }
+        #expect(world.directory.descriptors.hasFresh(of: [marker.id]))
+        #expect(world.directory.descriptor(of: marker.id)?.onionKey == usual)
+        // A version that others have as well is that of a node that has restarted.
+        world.nodes[2].descriptors = world.nodes[0].descriptors
+        ask(world.nodes[2], world)
+        #expect(world.directory.descriptor(of: marker.id)?.onionKey == marked.descriptor.onionKey)
+        #expect(!world.directory.descriptors.hasFresh(of: [marker.id]))
+    }
+
+    @Test("s11: a node that hides the list, offers a false one, or keeps its descriptors back changes nothing")
+    func falseLists() throws {
+        let world = try DirectoryWorld(7)
+        let list = try list(world, round: 5, by: 0..<5)
+        // Two of seven say that there is none; three are asked at least.
+        for node in world.nodes.dropFirst(2) { node.list = list }
+        #expect(world.start())
+        #expect(world.loop.run { world.directory.usedList?.digest == list.digest })
+        let few = try self.list(world, round: 6, by: 0..<4)
+        world.nodes[0].list = few
+        ask(world.nodes[0], world)
+        #expect(world.directory.usedList?.digest == list.digest)
+        // Signed, but nothing of what it names is handed out.
+        let other = try version(of: world.nodes[3], world)
+        world.nodes[6].descriptors = try world.nodes.map { try version(of: $0, world) }.dropLast() + [other]
+        var kept = try self.list(world, round: 7, by: 0..<7)
+        kept.descriptors = []
+        world.nodes[1].list = kept
+        ask(world.nodes[1], world)
+        #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
+    }
+
+    @Test("s11: a newer list takes the place of the one before, and its descriptors that of theirs")
+    func newerList() throws {
+        let world = try DirectoryWorld(4)
+        let first = try list(world, round: 5, by: 0..<4)
+        for node in world.nodes { node.list = first }
+        #expect(world.start())
+        let restarted = try version(of: world.nodes[1], world)
+        let source = world.nodes[3]
+        source.descriptors = source.descriptors.filter { $0.descriptor.node != world.nodes[1].id } + [restarted]
+        source.list = try list(world, round: 6, by: 0..<4)
+        ask(source, world)
+        #expect(world.directory.usedList?.list.round == 6)
+        #expect(world.directory.descriptor(of: world.nodes[1].id)?.onionKey == restarted.descriptor.onionKey)
+        #expect(world.directory.descriptorCount == 4)
+    }
+
+    @Test("s11: a guard's own word about its onion key counts for its own hop alone")
+    func guardsWord() throws {
+        let world = try DirectoryWorld(4)
+        let list = try list(world, round: 5, by: 0..<4)
+        for node in world.nodes { node.list = list }
+        #expect(world.start())
+        let node = world.nodes[0]
+        let usual = try #require(world.directory.descriptor(of: node.id))
+        let word = try version(of: node, world)
+        world.directory.guardWords[node.id] = word.descriptor
+        #expect(world.directory.descriptor(of: node.id, isFirst: false)?.onionKey == usual.onionKey)
+        #expect(world.directory.descriptor(of: node.id, isFirst: true)?.onionKey == word.descriptor.onionKey)
+    }
+}
