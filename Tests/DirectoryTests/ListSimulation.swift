@@ -177,7 +177,7 @@ struct ListWorld {
             if let list = peers[place].signing.unjudged(digest) {
                 let question = ListedQuestion(digest: digest, places: Array(list.hashes.indices))
                 let theirs =
-                    peers[from].offers[digest].map { Array($0.descriptors.values) }
+                    peers[from].offers[digest].map { $0.descriptors.sorted { $0.key < $1.key }.map(\.value) }
                     ?? peers[from].signing.listed(question, byteLimit: .max)
                 var found = peers[place].store.byDigest
                 for signed in theirs { found[signed.digest] = signed }
@@ -221,7 +221,7 @@ struct ListWorld {
                     stock[twice.digest] = twice
                 default: return
                 }
-                var hashes = Array(stock.keys)
+                var hashes = stock.keys.sorted()
                 if trick == 0, half == 1 { hashes.append(bytes32(5, round)) }
                 let list = DescriptorList(round: round, height: 7, snapshot: snapshot.digest, hashes: hashes)!
                 let message =

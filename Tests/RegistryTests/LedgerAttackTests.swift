@@ -195,7 +195,8 @@ import Wire
         let realm = Realm()
         var node = LedgerNode(
             node: source(99), chain: LedgerChain(realm.rules), epochs: EpochSnapshots(seconds: 10), authority: nil)
-        var now = start * 1_000
+        // A block is overdue.
+        var now = (start + 10) * 1_000
         func question(_ actions: [LedgerNode.Action], to other: NodeID) -> UInt64? {
             for case .ask(.node(other), .blocks, let id) in actions { return id }
             return nil
