@@ -172,7 +172,8 @@ if Context.environment["TUNIC_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "ConnectionModel", "Wire", "OnionCrypto", "Onion", "Link", "LinkModel", "Transport", "Directory",
+                "CFuzzer", "ConnectionModel", "Wire", "OnionCrypto", "Onion", "Link", "LinkModel", "Transport",
+                "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol",
             ],

@@ -73,7 +73,7 @@ public struct Descriptor: Hashable, Sendable {
 
     /// A descriptor of these values.
     public init(
-        node: NodeID, published: UnixTime, expires: UnixTime, versions: ClosedRange<UInt8> = 1...1, suites: UInt8,
+        node: NodeID, published: UnixTime, expires: UnixTime, versions: ClosedRange<UInt8> = 2...2, suites: UInt8,
         roles: Roles = [], exit: ExitSummary = [], bandwidth: UInt32 = 0, ipv4: Endpoint?, ipv6: Endpoint?,
         onionKey: [UInt8], software: String = "", extensions: [UInt8] = []
     ) {

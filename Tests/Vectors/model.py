@@ -139,7 +139,7 @@ class Noise:
         return [key[:32] for key in self.hkdf(b"", 2)]
 
 
-VERSION = struct.pack("<H", 1)
+VERSION = struct.pack("<H", 2)
 
 
 def link_prologue(kind, network, node_id):

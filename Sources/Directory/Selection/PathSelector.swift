@@ -72,7 +72,7 @@ public struct PathSelector: Sendable {
         /// Whether this machine reaches IPv6 addresses.
         public var hasIPv6 = false
         /// The protocol versions that this machine speaks.
-        public var versions: ClosedRange<UInt8> = 1...1
+        public var versions: ClosedRange<UInt8> = 2...2
         /// The suites that this machine has, as in a descriptor.
         public var suites: UInt8 = 3
 

@@ -4,7 +4,7 @@ public import Wire
 /// What all links of one network share: its id and its packet size.
 public struct LinkNetwork: Hashable, Sendable {
     /// The protocol version that this code speaks (protocol.md, section 3).
-    public static let version: UInt16 = 1
+    public static let version: UInt16 = 2
 
     /// The network's id.
     public let id: Bytes32
