@@ -7,11 +7,10 @@
         link.send(stream(0, b"abc", offset=100))
 
 A `Link` begins as a client, or as a node with `own=identity(folder)`. It has no congestion control, and repeats only what
-`request` sends. It lives for two minutes, for it makes no new keys.
+`request` sends. It lives for three minutes, for it makes no new keys. A `Path` leads over it.
 """
 
 import json
-import os
 import pathlib
 import secrets
 import select
@@ -19,15 +18,17 @@ import socket
 import struct
 import sys
 import time
+import types
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "Vectors"))
 
 import model  # noqa: E402
 from cryptography.exceptions import InvalidTag  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey  # noqa: E402
 from model import nacl  # noqa: E402
 
-BUILD, GET_DESCRIPTOR, GET_BLOCKS, ANNOUNCE = 1, 7, 16, 17
-GET_SNAPSHOT_ID, SUSPECT = 26, 32
+BUILD, GET_DESCRIPTOR = 1, 7
+GET_BLOCKS, ANNOUNCE, SUBMIT, GET_SNAPSHOT_ID, SUSPECT = 16, 17, 18, 26, 32
 
 
 class Refused(Exception):
@@ -65,10 +66,15 @@ def node_id(text):
 
 
 def identity(folder):
-    """The node whose key file, without a passphrase, is in that folder."""
-    data = (pathlib.Path(folder) / "identity.key").read_bytes()
+    """The node whose folder that is."""
+    return key(pathlib.Path(folder) / "identity.key")
+
+
+def key(file):
+    """The Ed25519 key in a file without a passphrase, as that of a node."""
+    data = pathlib.Path(file).read_bytes()
     if len(data) != 56 or data[:8] != b"tunicid1":
-        raise ValueError(f"{folder}: expected a key file without a passphrase")
+        raise ValueError(f"{file}: expected a key file without a passphrase")
     return model.Node(data[8:40])
 
 
@@ -164,7 +170,7 @@ class Link:
         # By stream: the pieces that came by offset, and the length once it is known; None after a reset.
         self.answers, self.lengths, self.came = {}, {}, 0
         self.seen, self.owes_ack = set(), False
-        self.closed_by = None
+        self.closed_by, self.paths = None, {}
         self.send(b"\x01")
 
     def __enter__(self):
@@ -253,8 +259,15 @@ class Link:
         self.counter += 1
         self._put(packet)
 
+    def send_on_path(self, path_id, packet):
+        """Sends a packet whose layers are sealed."""
+        packet[28:36] = path_id
+        model.seal_header(packet, self.suite, self.header, self.remote_index, self.counter)
+        self.counter += 1
+        self._put(packet)
+
     def _open(self, packet):
-        """The number and the payload of a packet of the control connection; None for any other."""
+        """The number and the payload of a packet of the control connection; None for any other, which its path gets."""
         if len(packet) != self.network.size or packet[:4] != struct.pack("<I", self.index):
             return None
         counter, = struct.unpack("<Q", packet[4:12])
@@ -262,6 +275,8 @@ class Link:
             header = model.aead(self.suite, self.their_header).decrypt(
                 model.nonce(counter), packet[28:132] + packet[12:28], None)
             if header[:8] != bytes(8):
+                if header[:8] in self.paths:
+                    self.paths[header[:8]].received(bytearray(packet[:28] + header + packet[132:]))
                 return None
             counter, = struct.unpack("<Q", header[80:88])
             payload = model.aead(self.suite, self.their_control).decrypt(
@@ -334,13 +349,13 @@ class Link:
         return sent
 
     def request(self, kind, body=b"", timeout=5):
-        """The answer to a message that fits a packet."""
+        """The answer to a message."""
         id, self.next_stream = self.next_stream, self.next_stream + 2
         self.answers[id] = {}
         end, again = time.monotonic() + timeout, 0
         while time.monotonic() < end:
             if time.monotonic() >= again:
-                self.send(stream(id, bytes([kind]) + body, fin=True))
+                self._put_message(id, bytes([kind]) + body)
                 again = time.monotonic() + 0.5
             select.select([self.socket], [], [], 0.1)
             self.receive()
@@ -351,6 +366,12 @@ class Link:
                 raise ConnectionError(f"{self.node.address} closed the connection with code {self.closed_by:#x}")
         raise TimeoutError(f"{self.node.address} did not answer message {kind}")
 
+    def _put_message(self, id, message):
+        room = self.network.size - 132 - 16
+        for at in range(0, len(message), room):
+            part = message[at:at + room]
+            self.send(stream(id, part, at, fin=at + len(part) == len(message)))
+
     def _whole(self, id):
         pieces, data = self.answers[id], b""
         if pieces is None:
@@ -358,3 +379,72 @@ class Link:
         while len(data) in pieces and pieces[len(data)]:
             data += pieces[len(data)]
         return data if self.lengths.get(id) == len(data) else None
+
+
+# MARK: Paths
+
+
+class Path:
+    """A path over a link to its first hop, and the first leg of a session with its terminal; `hops` are remotes."""
+
+    def __init__(self, link, hops):
+        self.link, self.frames = link, []
+        publics = [link.request(GET_DESCRIPTOR, hop.id)[60:1276] for hop in hops]
+        secrets_, openings, ephemerals, bodies = [], [], [], []
+        slots = model.slots_of(len(hops))
+        for k, (hop, public) in enumerate(zip(hops, publics)):
+            ephemeral, exchange = secrets.token_bytes(32), secrets.token_bytes(32)
+            ss_m, ct_m = MLKEM768PublicKey.from_public_bytes(public[:1184]).encapsulate()
+            ct_x = model.x25519_public(exchange)
+            shared = model.XWing.combine(
+                types.SimpleNamespace(public=public), ss_m, model.x25519(exchange, public[1184:]), ct_x)
+            opening = model.H(public)[:8] + ct_m + ct_x + model.x25519_public(ephemeral)
+            is_last = k + 1 == len(hops)
+            secrets_.append(model.HopSecrets(link.network.id, hop.id, public, shared, opening))
+            openings.append(opening)
+            ephemerals.append(ephemeral)
+            bodies.append(model.body(
+                slots[k], 0 if is_last else slots[k + 1], link.suite, int(time.time()),
+                bytes(32) if is_last else hops[k + 1].id))
+        seen = model.make_records(
+            secrets_, openings, bodies, secrets.token_bytes((4 - len(hops)) * model.RECORD))
+        self.own_id = secrets.token_bytes(7) + b"\0"
+        built = link.request(BUILD, self.own_id + seen[0], timeout=10)
+        self.id, replies = built[:8], built[8:]
+        for k, hop in enumerate(secrets_):
+            at = (slots[k] - 1) * model.REPLY
+            theirs, sealed, behind = replies[at:at + 32], replies[at + 32:at + 112], replies[at + 112:]
+            hop.agree(model.x25519(ephemerals[k], theirs), seen[k][:model.RECORD], theirs)
+            status = model.ChaCha20Poly1305(hop.reply).decrypt(model.nonce(0), sealed, theirs + behind)[0]
+            if status:
+                raise ConnectionError(f"hop {k + 1} answers with status {status}")
+            if behind:
+                replies = replies[:at + 112] + model.xor(behind, model.stream(hop.reply_stream, len(behind)))
+        self.layers = [model.Layer(link.suite, hop.forward, hop.forward_start) for hop in secrets_]
+        self.back = [model.Layer(link.suite, hop.backward, hop.backward_start) for hop in secrets_]
+        self.slots = slots
+        link.paths[self.own_id] = self
+
+    def send(self, *frames):
+        """Sends a packet of the session to the terminal, behind a LEG_HELLO that opens a new one."""
+        packet = bytearray(b"".join((bytes(132), b"\x20\0\0", *frames)).ljust(self.link.network.size, b"\0"))
+        model.client_seal(packet, self.layers)
+        self.link.send_on_path(self.id, packet)
+
+    def received(self, packet):
+        """Opens the layers of a packet of the path and keeps its frames."""
+        for layer, slot in zip(self.back, self.slots):
+            layer.open(packet, slot)
+        self.frames += Frames(bytes(packet[132:]))
+
+    def wait_for(self, kind, timeout=5):
+        """The fields of a frame of that type that has come, or comes; the frame is taken away."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self.link.receive()
+            for number, (found, fields) in enumerate(self.frames):
+                if found == kind:
+                    del self.frames[number]
+                    return fields
+            select.select([self.link.socket], [], [], 0.1)
+        raise TimeoutError(f"no frame of type {kind:#x} came over the path")
