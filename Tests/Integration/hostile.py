@@ -6,8 +6,8 @@
         link.request(GET_SNAPSHOT_ID, bytes(8))
         link.send(stream(0, b"abc", offset=100))
 
-A `Link` begins as a client, or as a node with `own=identity(folder)`. It has no congestion control, and repeats only what
-`request` sends. It lives for three minutes, for it makes no new keys. A `Path` leads over it.
+A `Link` begins as a client, or as a node with `own=identity(folder)`. It has no congestion control, and repeats only
+what `request` sends. It lives for three minutes, for it makes no new keys. A `Path` leads over it.
 """
 
 import json
