@@ -222,12 +222,12 @@ class Ledger(HostileTest):
             [binary(), "stake", "show", "--json", "--wallet", folder / "wallets" / "bank.key",
              "--control", net.nodes[0].control], check=True, capture_output=True).stdout)["nonce"]
         for account in itertools.chain.from_iterable(accounts):
-            self.assertTrue(bank.hands_in(links[0], account, 100 * SESH))
+            wait_until(lambda account=account: bank.hands_in(links[0], account, 100 * SESH))
         asker = self.link(0, source="127.0.0.6")
-        length = [0]
+        done = threading.Event()
 
         def spend(link, accounts):
-            while length[0] < size:
+            while not done.is_set():
                 if not any([account.hands_in(link, bank, 1) for account in accounts]):
                     time.sleep(0.05)
 
@@ -235,16 +235,11 @@ class Ledger(HostileTest):
         for thread in threads:
             thread.start()
         try:
-            wait_until(lambda: self.measured(asker, length) >= size, 12, interval=0.25)
+            wait_until(lambda: len(asker.request(GET_BLOCKS, bytes(8))) >= size, 12, interval=0.25)
         finally:
-            length[0] = size
+            done.set()
             for thread in threads:
                 thread.join()
-
-    @staticmethod
-    def measured(asker, length):
-        length[0] = len(asker.request(GET_BLOCKS, bytes(8)))
-        return length[0]
 
 
 class Account:
