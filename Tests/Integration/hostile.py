@@ -390,7 +390,7 @@ class Path:
     def __init__(self, link, hops):
         self.link, self.frames = link, []
         publics = [link.request(GET_DESCRIPTOR, hop.id)[60:1276] for hop in hops]
-        secrets_, openings, ephemerals, bodies = [], [], [], []
+        keys, openings, ephemerals, bodies = [], [], [], []
         slots = model.slots_of(len(hops))
         for k, (hop, public) in enumerate(zip(hops, publics)):
             ephemeral, exchange = secrets.token_bytes(32), secrets.token_bytes(32)
@@ -400,18 +400,18 @@ class Path:
                 types.SimpleNamespace(public=public), ss_m, model.x25519(exchange, public[1184:]), ct_x)
             opening = model.H(public)[:8] + ct_m + ct_x + model.x25519_public(ephemeral)
             is_last = k + 1 == len(hops)
-            secrets_.append(model.HopSecrets(link.network.id, hop.id, public, shared, opening))
+            keys.append(model.HopSecrets(link.network.id, hop.id, public, shared, opening))
             openings.append(opening)
             ephemerals.append(ephemeral)
             bodies.append(model.body(
                 slots[k], 0 if is_last else slots[k + 1], link.suite, int(time.time()),
                 bytes(32) if is_last else hops[k + 1].id))
         seen = model.make_records(
-            secrets_, openings, bodies, secrets.token_bytes((4 - len(hops)) * model.RECORD))
+            keys, openings, bodies, secrets.token_bytes((4 - len(hops)) * model.RECORD))
         self.own_id = secrets.token_bytes(7) + b"\0"
         built = link.request(BUILD, self.own_id + seen[0], timeout=10)
         self.id, replies = built[:8], built[8:]
-        for k, hop in enumerate(secrets_):
+        for k, hop in enumerate(keys):
             at = (slots[k] - 1) * model.REPLY
             theirs, sealed, behind = replies[at:at + 32], replies[at + 32:at + 112], replies[at + 112:]
             hop.agree(model.x25519(ephemerals[k], theirs), seen[k][:model.RECORD], theirs)
@@ -420,8 +420,8 @@ class Path:
                 raise ConnectionError(f"hop {k + 1} answers with status {status}")
             if behind:
                 replies = replies[:at + 112] + model.xor(behind, model.stream(hop.reply_stream, len(behind)))
-        self.layers = [model.Layer(link.suite, hop.forward, hop.forward_start) for hop in secrets_]
-        self.back = [model.Layer(link.suite, hop.backward, hop.backward_start) for hop in secrets_]
+        self.layers = [model.Layer(link.suite, hop.forward, hop.forward_start) for hop in keys]
+        self.back = [model.Layer(link.suite, hop.backward, hop.backward_start) for hop in keys]
         self.slots = slots
         link.paths[self.own_id] = self
 
