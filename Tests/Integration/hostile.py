@@ -3,7 +3,7 @@
     network = Network(folder / "network.json")
     node = Remote(net.nodes[0].id, net.nodes[0].address)
     with Link(network, node, source="127.0.0.2") as link:
-        link.request(GET_SNAPSHOT_ID, bytes(8))
+        link.request(GET_DESCRIPTOR, node.id)
         link.send(stream(0, b"abc", offset=100))
 
 A `Link` begins as a client, or as a node with `own=identity(folder)`. It has no congestion control, and repeats only
@@ -27,8 +27,7 @@ from cryptography.exceptions import InvalidTag  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey  # noqa: E402
 from model import nacl  # noqa: E402
 
-BUILD, GET_DESCRIPTOR = 1, 7
-GET_BLOCKS, ANNOUNCE, SUBMIT, GET_SNAPSHOT_ID, SUSPECT = 16, 17, 18, 26, 32
+BUILD, GET_DESCRIPTOR, GET_BLOCKS, ANNOUNCE, SUBMIT, SUSPECT = 1, 7, 16, 17, 18, 32
 
 
 class Refused(Exception):

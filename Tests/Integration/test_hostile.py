@@ -27,7 +27,7 @@ for module in ("nacl", "cryptography.hazmat.primitives.asymmetric.mlkem"):
         raise unittest.SkipTest(f"this Python has no {module}")
 
 import hostile
-from hostile import ANNOUNCE, GET_BLOCKS, GET_SNAPSHOT_ID, SUBMIT, SUSPECT, Link, Path, Remote, model, stream
+from hostile import ANNOUNCE, GET_BLOCKS, GET_DESCRIPTOR, SUBMIT, SUSPECT, Link, Path, Remote, model, stream
 
 SESH = 10**9
 DECOMMISSION, DEREGISTER = 1, 3
@@ -117,7 +117,11 @@ class HostileTest(unittest.TestCase):
         """A new client's link to the node comes up, and a message is answered."""
         self.assertTrue(net.nodes[number].is_running, f"node {number + 1} has ended")
         link = self.link(number, source="127.0.0.9", timeout=within)
-        self.assertEqual(len(link.request(GET_SNAPSHOT_ID, bytes(8), within)), 72)
+        self.assertAnswers(link, within)
+
+    def assertAnswers(self, link, within=5):
+        """The node at the other end of a link sends its descriptor."""
+        self.assertEqual(link.request(GET_DESCRIPTOR, link.node.id, within)[8:40], link.node.id)
 
     def assertGrows(self, blocks, within):
         """The chain of each authority grows by so many blocks of a second."""
@@ -135,7 +139,7 @@ class Clients(HostileTest):
             link.send(frame)
         # The link itself goes on.
         link.next_stream = 2
-        self.assertEqual(len(link.request(GET_SNAPSHOT_ID, bytes(8))), 72)
+        self.assertAnswers(link)
         self.assertServes(3)
 
     def test_s01_an_empty_fin_beyond_a_hole_at_an_exit(self):
