@@ -58,10 +58,13 @@ extension DirectoryClient {
     func advanceRound() {
         guard round != nil else { return }
         if let since = round?.listSince, now - since >= Self.listPause { askForList() }
+        let raw = coverage.raw
         let outcome = round?.inquiry.outcome(
-            coverage.raw, operators: operatorCount, wantsMany: links.isTimeDisputed, at: now)
+            raw, operators: operatorCount, wantsMany: links.isTimeDisputed, at: now)
         switch outcome {
-        case .open: while let node = round?.inquiry.next(at: now) { consult(node, roundNumber) }
+        case .open:
+            let goal = Inquiry.goal(raw, wantsMany: links.isTimeDisputed)
+            while let node = round?.inquiry.next(at: now, goal: goal) { consult(node, roundNumber) }
         case .settled: settle()
         case .tooFew, nil: giveUp()
         }

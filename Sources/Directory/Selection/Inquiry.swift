@@ -57,12 +57,19 @@ public struct Inquiry: Sendable {
         candidates.append(Candidate(node: node, owner: owner))
     }
 
-    /// A node to ask now, which counts as asked; nil when enough are, or none is left.
-    public mutating func next(at now: Instant) -> NodeID? {
-        guard askedCount < Self.limit, pending.values.count(where: { now - $0.since < Self.slow }) < Self.parallel
-        else {
-            return nil
-        }
+    /// How many operators' answers are needed, where `coverage` is what is known without regard to what is down.
+    ///
+    /// `wantsMany` asks for as many as if little were known, for another reason.
+    public static func goal(_ coverage: Coverage, wantsMany: Bool = false) -> Int {
+        coverage.isEnough && !wantsMany ? few : many
+    }
+
+    /// A node to ask now, which counts as asked; nil when `goal` are or may answer soon, or none is left.
+    ///
+    /// No more are asked than are needed: each learns this machine's address.
+    public mutating func next(at now: Instant, goal: Int = Inquiry.many) -> NodeID? {
+        let awaited = pending.values.count { now - $0.since < Self.slow }
+        guard askedCount < Self.limit, awaited < min(Self.parallel, goal - answered.count) else { return nil }
         let busy = answered.union(pending.values.map(\.owner))
         guard let place = candidates.firstIndex(where: { !busy.contains($0.owner) }) else { return nil }
         let chosen = candidates.remove(at: place)
@@ -81,10 +88,8 @@ public struct Inquiry: Sendable {
     public mutating func failed(_ node: NodeID) { pending[node] = nil }
 
     /// What has come of it, where `operators` is how many the network has and `coverage` what is known without regard to what is down.
-    ///
-    /// `wantsMany` asks for as many as if little were known, for another reason.
     public func outcome(_ coverage: Coverage, operators: Int, wantsMany: Bool = false, at now: Instant) -> Outcome {
-        let goal = coverage.isEnough && !wantsMany ? Self.few : Self.many
+        let goal = Self.goal(coverage, wantsMany: wantsMany)
         if answered.count >= min(goal, max(1, operators)) { return .settled }
         guard pending.values.allSatisfy({ now - $0.since >= Self.patience }) else { return .open }
         let busy = answered.union(pending.values.map(\.owner))
