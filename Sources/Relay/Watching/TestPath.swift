@@ -80,7 +80,8 @@ final class TestPath {
     // MARK: Building
 
     private func build(_ link: LinkID) {
-        guard let builder = try? PathBuilder(hops: hops.map(\.target), network: network, time: links.time) else {
+        // The node's own clock: a client's would be that of the nodes tested last, whose operators nobody tells apart here.
+        guard let builder = try? PathBuilder(hops: hops.map(\.target), network: network, time: links.ownTime) else {
             return end(.unclear)
         }
         state = .building
