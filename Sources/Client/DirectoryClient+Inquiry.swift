@@ -162,7 +162,8 @@ extension DirectoryClient {
             guards.age(by: UInt64(passed))
             agedAt = agedAt + .seconds(passed)
         }
-        if !hasAgedWhileOff, let told = links.toldTime {
+        // Where a node contradicts the clock, more are asked first: a guard alone could say that no time has passed.
+        if !hasAgedWhileOff, let told = links.toldTime, !links.isTimeDisputed || settled != nil {
             hasAgedWhileOff = true
             guards.ageWhileOff(upTo: min(told, links.ownTime))
         }
