@@ -99,9 +99,10 @@ extension DirectoryClient {
     }
 
     private func answered(_ node: NodeID, _ link: LinkID?, _ number: UInt64) {
-        if let link {
+        if let link { round?.heard.append((node, link)) }
+        // What a node brought that is staked no more counts, and its word does not: it may be one of many of one owner.
+        if link != nil, chain.snapshot.isStaked(node) {
             round?.inquiry.answered(node)
-            round?.heard.append((node, link))
         } else {
             round?.inquiry.failed(node)
         }
