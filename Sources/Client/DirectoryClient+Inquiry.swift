@@ -125,7 +125,8 @@ extension DirectoryClient {
 
     private func giveUp() {
         let heard = round?.heard ?? []
-        failedRounds += 1
+        // Where nobody has answered it is most likely this machine's network, and what follows its return should not be late.
+        failedRounds = heard.isEmpty ? min(failedRounds + 1, 3) : failedRounds + 1
         endRound(pause: min(60, 1 << Int64(min(failedRounds, 6))))
         fetched(!heard.isEmpty)
     }
