@@ -29,6 +29,8 @@ final class DirectoryClient {
     var random = SystemRandomNumberGenerator()
     /// How often what changed is asked for because a hop could not be used.
     static let changesPause = TimeSpan.seconds(10)
+    /// How long until the next question while no path can be chosen or built: not at each tick.
+    private static let anxiousPause = TimeSpan.seconds(1)
     var selector: Selection?
     var families: AddressFamilies
     /// Which exits may be used, which nodes are in no path, and which are this machine's own.
@@ -361,7 +363,7 @@ final class DirectoryClient {
         advanceRound()
         if now >= nextFetch { fetch() }
         if now >= nextSave { save() }
-        if !canChoose(hops: hops), nextFetch > now + .seconds(3) { nextFetch = now }
+        if !canChoose(hops: hops) { refreshSoon() }
         tellLack()
     }
 
@@ -374,7 +376,7 @@ final class DirectoryClient {
     }
 
     /// Asks anew soon, as when nothing works any more.
-    func refreshSoon() { if nextFetch > now + .seconds(2) { nextFetch = now } }
+    func refreshSoon() { if nextFetch > now + .seconds(3) { nextFetch = now + Self.anxiousPause } }
 
     // MARK: Store
 
