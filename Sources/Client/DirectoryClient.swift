@@ -36,6 +36,8 @@ final class DirectoryClient {
     /// Which exits may be used, which nodes are in no path, and which are this machine's own.
     private var exits = NodeChoice(), avoided = NodeChoice(), own: Set<NodeID> = []
     var isFetching = false
+    /// Since when one node is asked alone.
+    var fetchSince = Instant(nanoseconds: 0)
     var nextFetch = Instant(nanoseconds: 0)
     var failures = 0
     var refetched: [NodeID: Instant] = [:]
@@ -361,6 +363,11 @@ final class DirectoryClient {
     func tick(hops: Int) {
         lookAtClock()
         advanceRound()
+        if isFetching, round == nil, now - fetchSince >= Inquiry.patience, !canChoose(hops: hops) {
+            // A node that has a link and does not answer must not hold this client up; what it brings later is taken all the same.
+            roundNumber &+= 1
+            fetched(false)
+        }
         if now >= nextFetch { fetch() }
         if now >= nextSave { save() }
         if !canChoose(hops: hops) { refreshSoon() }
