@@ -6,7 +6,8 @@ internal import Wire
 
 /// Asking several operators' nodes at once, where one could hide the rest of the network or the time (`Inquiry`).
 ///
-/// This happens before the first guard is drawn, and whenever too little of the network is known. It also happens, seldom, while a
+/// This happens before the first guard is drawn, or one beside a guard whose descriptor is lacking after a start, and whenever too
+/// little of the network is known. It also happens, seldom, while a
 /// node says that this machine's clock is wrong, while more than a fifth of the network counts as down, or while no node has had a
 /// list of descriptors.
 extension DirectoryClient {
@@ -31,7 +32,7 @@ extension DirectoryClient {
         guard now >= nextRound else { return false }
         // What the guards have to say comes first.
         guard hasFetched || guards.sample.isEmpty || failures > 0 else { return false }
-        if guards.sample.isEmpty, settled == nil { return true }
+        if settled == nil, drawsGuards { return true }
         let (known, raw) = coverage
         if !known.isEnough { return true }
         let isOld = settled.map { now - $0 >= Self.settledFor } ?? true

@@ -195,7 +195,8 @@ final class DirectoryClient {
         let asked = round.map { ", and \($0.inquiry.answers) of \($0.inquiry.asked) nodes asked have answered" } ?? ""
         guard !known.isEnough else {
             let count = min(Inquiry.few, operatorCount)
-            return "Before the first guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
+            let place = guards.sample.isEmpty ? "the first" : "another"
+            return "Before \(place) guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
         }
         let (nodes, exits) = (Int(known.nodes), Int(known.exits))
         return "The descriptors of \(known.lacking) of \(nodeCount) nodes are lacking (known: \(nodes) % of the weight "
@@ -250,7 +251,10 @@ final class DirectoryClient {
     }
 
     /// Whether enough of the network is known to choose by: a source that has left out the rest would choose for this client.
-    private var mayChoose: Bool { current().known.isEnough && (!guards.sample.isEmpty || settled != nil) }
+    private var mayChoose: Bool { current().known.isEnough && (settled != nil || !drawsGuards) }
+
+    /// Whether a choice would draw a guard: there is none, or one in use has no descriptor here, which a single source can leave out.
+    var drawsGuards: Bool { guards.sample.isEmpty || !current().value.missingGuards(of: guards).isEmpty }
 
     /// What there is to choose from; nil as long as no node has been asked.
     var choice: Choice? { hasFetched && !isStale ? current().choice : nil }
