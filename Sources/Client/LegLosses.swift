@@ -12,8 +12,7 @@ struct LegLosses {
     static let period = (first: TimeSpan.seconds(60), longest: TimeSpan.seconds(960))
     /// How many losses within ``window`` end the session, as if its exit had died.
     static let limit = 6
-    /// How many do if all went over one guard, which may have ended them. More than are replaced in ``window`` while another
-    /// leg stands.
+    /// How many do if all went over one guard: more than are replaced in ``window`` while another leg stands.
     static let limitOfOneGuard = 18
     /// How long a loss counts.
     static let window = TimeSpan.seconds(600)
