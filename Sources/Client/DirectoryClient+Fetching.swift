@@ -22,18 +22,20 @@ extension DirectoryClient {
         if needsInquiry { return inquire() }
         guard let source = sources.first else { return }
         isFetching = true
+        fetchSince = now
+        let number = roundNumber
         // The first question goes to a guard, which may be gone since: then others follow soon.
         let limit = failures == 0 ? Self.firstLinkLimit : PathPool.linkLimit
         links.link(to: source, at: addresses(of: source), limit: limit) { [weak self] link in
             guard let self else { return }
             guard let link else {
                 refreshFamilies()
-                return fetched(false)
+                return number == roundNumber ? fetched(false) : ()
             }
             fetchSnapshot(link) { [weak self] in
                 self?.fetchList(link) { [weak self] in
                     self?.fetchDescriptors(link, from: source) { [weak self] isGood in
-                        guard let self else { return }
+                        guard let self, number == roundNumber else { return }
                         fetched(isGood)
                         guard isGood else { return }
                         compare(with: source)

@@ -6,7 +6,8 @@ internal import Wire
 
 /// Asking several operators' nodes at once, where one could hide the rest of the network or the time (`Inquiry`).
 ///
-/// This happens before the first guard is drawn, and whenever too little of the network is known. It also happens, seldom, while a
+/// This happens before the first guard is drawn, or one beside a guard whose descriptor is lacking after a start, and whenever too
+/// little of the network is known. It also happens, seldom, while a
 /// node says that this machine's clock is wrong, while more than a fifth of the network counts as down, or while no node has had a
 /// list of descriptors.
 extension DirectoryClient {
@@ -31,7 +32,7 @@ extension DirectoryClient {
         guard now >= nextRound else { return false }
         // What the guards have to say comes first.
         guard hasFetched || guards.sample.isEmpty || failures > 0 else { return false }
-        if guards.sample.isEmpty, settled == nil { return true }
+        if settled == nil, drawsGuards { return true }
         let (known, raw) = coverage
         if !known.isEnough { return true }
         let isOld = settled.map { now - $0 >= Self.settledFor } ?? true
@@ -102,9 +103,10 @@ extension DirectoryClient {
     }
 
     private func answered(_ node: NodeID, _ link: LinkID?, _ number: UInt64) {
-        if let link {
+        if let link { round?.heard.append((node, link)) }
+        // What a node brought that is staked no more counts, and its word does not: it may be one of many of one owner.
+        if link != nil, chain.snapshot.isStaked(node) {
             round?.inquiry.answered(node)
-            round?.heard.append((node, link))
         } else {
             round?.inquiry.failed(node)
         }
@@ -127,7 +129,8 @@ extension DirectoryClient {
 
     private func giveUp() {
         let heard = round?.heard ?? []
-        failedRounds += 1
+        // Where nobody has answered it is most likely this machine's network, and what follows its return should not be late.
+        failedRounds = heard.isEmpty ? min(failedRounds + 1, 3) : failedRounds + 1
         endRound(pause: min(60, 1 << Int64(min(failedRounds, 6))))
         fetched(!heard.isEmpty)
     }
@@ -165,7 +168,8 @@ extension DirectoryClient {
             guards.age(by: UInt64(passed))
             agedAt = agedAt + .seconds(passed)
         }
-        if !hasAgedWhileOff, let told = links.toldTime {
+        // Where a node contradicts the clock, more are asked first: a guard alone could say that no time has passed.
+        if !hasAgedWhileOff, let told = links.toldTime, !links.isTimeDisputed || settled != nil {
             hasAgedWhileOff = true
             guards.ageWhileOff(upTo: min(told, links.ownTime))
         }

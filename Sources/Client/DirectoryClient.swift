@@ -29,11 +29,15 @@ final class DirectoryClient {
     var random = SystemRandomNumberGenerator()
     /// How often what changed is asked for because a hop could not be used.
     static let changesPause = TimeSpan.seconds(10)
+    /// How long until the next question while no path can be chosen or built: not at each tick.
+    private static let anxiousPause = TimeSpan.seconds(1)
     var selector: Selection?
     var families: AddressFamilies
     /// Which exits may be used, which nodes are in no path, and which are this machine's own.
     private var exits = NodeChoice(), avoided = NodeChoice(), own: Set<NodeID> = []
     var isFetching = false
+    /// Since when one node is asked alone.
+    var fetchSince = Instant(nanoseconds: 0)
     var nextFetch = Instant(nanoseconds: 0)
     var failures = 0
     var refetched: [NodeID: Instant] = [:]
@@ -191,7 +195,8 @@ final class DirectoryClient {
         let asked = round.map { ", and \($0.inquiry.answers) of \($0.inquiry.asked) nodes asked have answered" } ?? ""
         guard !known.isEnough else {
             let count = min(Inquiry.few, operatorCount)
-            return "Before the first guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
+            let place = guards.sample.isEmpty ? "the first" : "another"
+            return "Before \(place) guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
         }
         let (nodes, exits) = (Int(known.nodes), Int(known.exits))
         return "The descriptors of \(known.lacking) of \(nodeCount) nodes are lacking (known: \(nodes) % of the weight "
@@ -246,7 +251,10 @@ final class DirectoryClient {
     }
 
     /// Whether enough of the network is known to choose by: a source that has left out the rest would choose for this client.
-    private var mayChoose: Bool { current().known.isEnough && (!guards.sample.isEmpty || settled != nil) }
+    private var mayChoose: Bool { current().known.isEnough && (settled != nil || !drawsGuards) }
+
+    /// Whether a choice would draw a guard: there is none, or one in use has no descriptor here, which a single source can leave out.
+    var drawsGuards: Bool { guards.sample.isEmpty || !current().value.missingGuards(of: guards).isEmpty }
 
     /// What there is to choose from; nil as long as no node has been asked.
     var choice: Choice? { hasFetched && !isStale ? current().choice : nil }
@@ -359,9 +367,14 @@ final class DirectoryClient {
     func tick(hops: Int) {
         lookAtClock()
         advanceRound()
+        if isFetching, round == nil, now - fetchSince >= Inquiry.patience, !canChoose(hops: hops) {
+            // A node that has a link and does not answer must not hold this client up; what it brings later is taken all the same.
+            roundNumber &+= 1
+            fetched(false)
+        }
         if now >= nextFetch { fetch() }
         if now >= nextSave { save() }
-        if !canChoose(hops: hops), nextFetch > now + .seconds(3) { nextFetch = now }
+        if !canChoose(hops: hops) { refreshSoon() }
         tellLack()
     }
 
@@ -374,7 +387,7 @@ final class DirectoryClient {
     }
 
     /// Asks anew soon, as when nothing works any more.
-    func refreshSoon() { if nextFetch > now + .seconds(2) { nextFetch = now } }
+    func refreshSoon() { if nextFetch > now + .seconds(3) { nextFetch = now + Self.anxiousPause } }
 
     // MARK: Store
 

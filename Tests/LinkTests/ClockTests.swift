@@ -56,6 +56,15 @@ import Wire
         #expect(years.isDisputed(own: own, at: start))
     }
 
+    @Test("s06: who has moved the clock by a year does not have honest opinions refused")
+    func movedByAYear() {
+        let lie = 366 * Self.day
+        var clock = heard([lie, lie, lie, lie, lie])
+        #expect(clock.time(own: own, at: start) == off(lie))
+        for number in 10..<17 { clock.add(off(-5), from: source(number), own: own, at: start) }
+        #expect(clock.refusals == 0 && clock.time(own: own, at: start) == own)
+    }
+
     @Test("s06: the own clock is one of the sources: liars need more than all others and it")
     func ownClockHasAVoice() {
         let lie: Int64 = 7_200

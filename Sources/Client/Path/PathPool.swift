@@ -38,6 +38,8 @@ final class PathPool: PacketHandler {
     /// How many are being built to become spare, and to exits that have what a session needs.
     private var sparesBuilding = 0, apartBuilding = 0
     private var spareFailures = 0
+    /// Spare paths that others ended young, one after the other, and when the last one was.
+    private var spareLosses = (count: 0, at: Instant(nanoseconds: 0))
     private var nextSpare = Instant(nanoseconds: 0)
     /// Sessions that wait for a spare path.
     private var waiting: [(avoiding: NodeID?, needs: Descriptor.ExitSummary, take: (Path) -> Void)] = []
@@ -242,8 +244,15 @@ final class PathPool: PacketHandler {
         return failure
     }
 
+    /// A hop that ends spare paths does not decide how many are built: the next follows later each time.
+    private func lostSpare() {
+        let isSoon = now - spareLosses.at < ExitTrust.window
+        spareLosses = (isSoon ? spareLosses.count + 1 : 1, now)
+        nextSpare = max(nextSpare, now + Self.pause(after: min(spareLosses.count, 64)))
+    }
+
     private func noteLoss(_ path: Path) {
-        trust.lost(path.exit, behind: path.beforeExit, since: path.began, at: now)
+        trust.lost(path.exit, behind: path.beforeExit, over: path.entry, since: path.began, at: now)
     }
 
     // MARK: Spare paths
@@ -344,6 +353,7 @@ final class PathPool: PacketHandler {
         path.layers = nil
         paths[Int(path.index)] = nil
         all.removeAll { $0 === path }
+        if end == .byOthers, isYoung, spare.contains(where: { $0 === path }) { lostSpare() }
         spare.removeAll { $0 === path }
         if end == .byOthers, isYoung { noteLoss(path) }
         path.session?.pathDied(path, end, isYoung: isYoung)

@@ -48,13 +48,14 @@ public struct ClockEstimate: Sendable {
 
     /// Notes what a node of the operator `from` said at the moment `elapsed`, when the own clock said `own`.
     ///
-    /// A time that is more than a year from the present one is refused.
+    /// A time that is more than a year from the present one is refused, unless it is that near to the own clock: who has moved the
+    /// present one by a year could have the others refused.
     public mutating func add(_ time: UnixTime, from: Bytes32, own: UnixTime, at elapsed: Instant) {
         opinions.removeAll { $0.from == from }
         refused.removeAll { $0 == from }
         let present = Self.bounded(self.time(own: own, at: elapsed))
         let said = Self.bounded(time)
-        guard Self.distance(said, present) <= Self.farStep else {
+        guard min(Self.distance(said, present), Self.distance(said, Self.bounded(own))) <= Self.farStep else {
             refused.append(from)
             if refused.count > Self.kept { refused.removeFirst() }
             return
