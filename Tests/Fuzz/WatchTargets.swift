@@ -90,7 +90,7 @@ private struct JuryModel {
     private static func begin(_ state: inout RegistryState) {
         let height = state.height + 1
         let block = Blake2b.digest([UInt8](String(height).utf8).rawSpan)
-        do { try state.begin(height: height, time: height, block: block) } catch {
+        do { try state.begin(height: height, time: height, block: block, seed: block) } catch {
             fatalError("a block does not begin: \(error)")
         }
     }
