@@ -308,7 +308,8 @@ final class Lists {
         } completion: { [weak self] found in
             guard let self else { return }
             isChecking = false
-            guard let found else { return }
+            // Under another snapshot other signatures count; it is asked for again.
+            guard let found, digest == snapshotDigest else { return }
             if signing.take(checked: found.signed, digest: found.digest, descriptors: found.descriptors) {
                 changed()
                 fetchLacking(peer)

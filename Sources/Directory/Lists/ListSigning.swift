@@ -395,15 +395,20 @@ public struct ListSigning: Sendable {
         return digest
     }
 
-    /// Takes a list that ``check(_:network:trusted:digest:check:)`` found certified, with those of its descriptors that are here.
+    /// Takes a list that ``check(_:network:trusted:digest:check:)`` found certified by the snapshot that is trusted now, with those of
+    /// its descriptors that are here.
     ///
-    /// Returns whether it is newer than the one before.
+    /// Only the signatures that were verified are kept: others would go out to readers under a coming snapshot. Returns whether it is
+    /// newer than the one before.
     @discardableResult
     public mutating func take(
         checked signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor]
     ) -> Bool {
         var signatures: [NodeID: [UInt8]] = [:]
-        for signature in signed.signatures { signatures[signature.signer] = signature.bytes }
+        let verified = signed.signatures.filter { snapshot.isStaked($0.signer) }
+        for signature in verified.prefix(SnapshotChain.quorum(of: snapshot)) {
+            signatures[signature.signer] = signature.bytes
+        }
         return adopt(
             Certified(list: signed.list, digest: digest, signatures: signatures, descriptors: descriptors))
     }
