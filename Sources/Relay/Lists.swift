@@ -152,7 +152,8 @@ final class Lists {
     private func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
         let (new, isNews) = signing.add(items, for: digest)
         if isNews { changed() }
-        return new
+        // Who hears of a list asks for it, and takes a neighbour that has none to give for a liar.
+        return signing.proposal(digest) == nil ? [] : new
     }
 
     private func changed() {
@@ -201,6 +202,7 @@ final class Lists {
             switch outcome {
             case .good(let descriptors):
                 signing.judged(digest, descriptors)
+                exchange.spread(signing.collection(digest)?.missing(in: [], byteLimit: .max) ?? [], of: digest)
                 signDue()
                 nextPull = min(nextPull, now)
             case .refused(let refusal):
@@ -361,7 +363,10 @@ final class Lists {
         guard let round = try? reader.u64(), reader.remaining == 0 else { return nil }
         guard let certified = signing.certified, certified.list.round > round else { return [] }
         if let answer, answer.list == certified.digest, answer.snapshot == snapshotDigest { return answer.bytes }
-        let bytes = certified.signed(for: snapshot.voters).encoded()
+        let signed = certified.signed(for: snapshot.voters)
+        // Under a newer snapshot the signatures of a list may be too few: readers would refuse it.
+        guard signed.signatures.count >= SnapshotChain.quorum(of: snapshot) else { return [] }
+        let bytes = signed.encoded()
         answer = (certified.digest, snapshotDigest, bytes)
         return bytes
     }
