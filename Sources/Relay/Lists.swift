@@ -39,6 +39,9 @@ final class Lists {
     private var refreshedRound: UInt64 = 0
     private var nextPull = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
+    /// Questions for descriptors of lists that wait for their turn.
+    private var listing = SharedQueue<(question: ListedQuestion, responder: ControlResponder)>(capacity: 256, most: 16)
+    private var isListing = false
     /// The answer to GET_LIST, made once for each list and snapshot.
     private var answer: (list: Bytes32, snapshot: Bytes32, bytes: [UInt8])?
 
@@ -371,14 +374,33 @@ final class Lists {
         return bytes
     }
 
-    /// Answers GET_LISTED, from another thread.
+    /// Answers GET_LISTED, from another thread and one after the other, with a share of the places for each asker.
     func answerListed(_ body: [UInt8], _ responder: ControlResponder) {
-        guard let question = try? ListedQuestion(decoding: body.rawSpan) else { return links.refuse(responder) }
-        let signing = signing
-        loop.work {
-            SignedDescriptor.encodeList(signing.listed(question, byteLimit: Self.answerBytes))
-        } completion: { [weak self] in
-            self?.links.answer(responder, $0)
+        guard let question = try? ListedQuestion(decoding: body.rawSpan), let source = links.source(of: responder.link)
+        else { return links.refuse(responder) }
+        let asker: Asker =
+            switch source {
+            case .client(let address): .address(address)
+            case .node(let key): .node(NodeID(key))
+            }
+        let dropped = listing.add((question: question, responder: responder), from: asker)
+        if let dropped { links.refuse(dropped.responder) }
+        answerNext()
+    }
+
+    private func answerNext() {
+        while !isListing, let next = listing.take()?.request {
+            guard links.isAnswering(next.responder) else { continue }
+            isListing = true
+            let signing = signing
+            loop.work {
+                SignedDescriptor.encodeList(signing.listed(next.question, byteLimit: Self.answerBytes))
+            } completion: { [weak self] in
+                guard let self else { return }
+                isListing = false
+                links.answer(next.responder, $0)
+                answerNext()
+            }
         }
     }
 
