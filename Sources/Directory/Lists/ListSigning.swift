@@ -102,6 +102,10 @@ public struct ListSigning: Sendable {
     private var liars: Set<NodeID> = []
     /// Neighbours that offered a proposal under another snapshot than the one trusted here.
     private var elsewhere: Set<NodeID> = []
+    /// Proposals of this round for a rank that has its candidate: they are not asked for again.
+    private var surplus: Set<Bytes32> = []
+    /// How many of these each neighbour gave.
+    private var surplusGiven: [NodeID: Int] = [:]
 
     /// Begins with what was `signed` before a restart, under the trusted `snapshot`.
     public init(
@@ -140,6 +144,8 @@ public struct ListSigning: Sendable {
         candidates = [:]
         liars = []
         elsewhere = []
+        surplus = []
+        surplusGiven = [:]
         draw()
     }
 
@@ -201,7 +207,7 @@ public struct ListSigning: Sendable {
     /// Whether `node` is to be asked for the proposal of `round` with `digest`, of which it has signatures.
     public func wants(_ digest: Bytes32, round: UInt64, from node: NodeID) -> Bool {
         round == self.round && !isDone && !liars.contains(node) && !elsewhere.contains(node)
-            && candidates.count < schedule.ranks && collection(digest) == nil
+            && candidates.count < schedule.ranks && collection(digest) == nil && !surplus.contains(digest)
     }
 
     /// The candidate with `digest`, for a neighbour that asks for it.
@@ -244,12 +250,19 @@ public struct ListSigning: Sendable {
             liars.insert(node)
             throw .notProposed
         }
-        guard candidates[rank] == nil else { return }
+        guard collection(digest) == nil else { return }
         var signatures = collection(of: list)
         let item = SignatureItem(place: proposers[rank], bytes: proposal.signature)
         guard signatures.digest == digest, signatures.checked([item], check) == [item] else {
             liars.insert(node)
             throw .notProposed
+        }
+        guard candidates[rank] == nil else {
+            // An honest neighbour has one of each rank, or two where it began anew: who has more makes them with the proposer.
+            surplus.insert(digest)
+            surplusGiven[node, default: 0] += 1
+            if surplusGiven[node]! > 2 * schedule.ranks { liars.insert(node) }
+            return
         }
         _ = signatures.add(item)
         candidates[rank] = Candidate(proposal: proposal, signatures: signatures)
