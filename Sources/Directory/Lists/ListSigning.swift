@@ -408,11 +408,10 @@ public struct ListSigning: Sendable {
         return digest
     }
 
-    /// Takes a list that ``check(_:network:trusted:digest:check:)`` found certified by the snapshot that is trusted now, with those of
-    /// its descriptors that are here.
+    /// Takes a list that ``check(_:network:trusted:digest:check:)`` found certified by the snapshot that is trusted now.
     ///
-    /// Only the signatures that were verified are kept: others would go out to readers under a coming snapshot. Returns whether it is
-    /// newer than the one before.
+    /// `descriptors` are those of the list that are here. Only the signatures that were verified are kept: others would go
+    /// out to readers under a coming snapshot. Returns whether the list is newer than the one before.
     @discardableResult
     public mutating func take(
         checked signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor]

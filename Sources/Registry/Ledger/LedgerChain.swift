@@ -152,8 +152,8 @@ public struct LedgerChain: Sendable {
 
     /// The state in which a block at `time` in seconds since 1970 is open, whatever its hash.
     ///
-    /// It has no quorum of its own height: who judges then follows from a seed that is not known yet, so an operation that names
-    /// this height would be allowed here and refused in the block.
+    /// It has no quorum of its own height: who judges then follows from a seed that is not known yet, so an operation
+    /// that names this height would be allowed here and refused in the block.
     func opened(at time: UInt64) -> RegistryState? {
         var trial = state
         let zero = Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan)
