@@ -97,6 +97,10 @@ extension DirectoryClient {
         let places = descriptors.lacking(list)
         fetchListed(places, of: list, digest, link) { [weak self] found in
             guard let self else { return }
+            // What has expired counts as lacking: an old list, with the descriptors of its time, would leave this client none.
+            let found = found.filter {
+                (try? self.descriptors.checkSound($0, at: self.unixTime, slack: DescriptorStore.clockTolerance)) != nil
+            }
             guard list.round > usedList?.list.round ?? 0, (places.count - found.count) * 4 <= list.hashes.count else {
                 return then()
             }

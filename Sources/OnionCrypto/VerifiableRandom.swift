@@ -22,13 +22,16 @@ extension SigningKey {
             defer { wipe(&scalar) }
             scalar[0] &= 0xf8
             scalar[31] = scalar[31] & 0x7f | 0x40
-            var nonceInput = Array(hash[32...])
+            // Of its final size at once: an array that grows leaves its bytes behind.
+            var nonceInput = [UInt8](repeating: 0, count: 64)
             defer { wipe(&nonceInput) }
             guard let point = Self.point(of: input, publicKey), let gamma = Self.multiply(point, scalar) else {
                 preconditionFailure("no point of 256 is on the curve")
             }
-            nonceInput += point
-            var nonce = Self.reduce(Self.sha512(nonceInput))
+            for place in 0..<32 { (nonceInput[place], nonceInput[32 + place]) = (hash[32 + place], point[place]) }
+            var nonceHash = Self.sha512(nonceInput)
+            defer { wipe(&nonceHash) }
+            var nonce = Self.reduce(nonceHash)
             defer { wipe(&nonce) }
             guard let u = Self.multiplyBase(nonce), let v = Self.multiply(point, nonce) else {
                 preconditionFailure("a hash is zero")

@@ -204,6 +204,8 @@ final class Epochs {
             switch result {
             case .success(let after):
                 guard let after, signing.chain.digest == before.chain.digest else { return }
+                // What this node has signed meanwhile must not be forgotten, for it would sign another one of that height.
+                guard signing.signed == before.signed else { return follow(body) }
                 signing = after
                 changed()
             case .failure(let refusal):

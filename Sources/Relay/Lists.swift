@@ -39,6 +39,9 @@ final class Lists {
     private var refreshedRound: UInt64 = 0
     private var nextPull = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
+    /// Questions for descriptors of lists that wait for their turn.
+    private var listing = SharedQueue<(question: ListedQuestion, responder: ControlResponder)>(capacity: 256, most: 16)
+    private var isListing = false
     /// The answer to GET_LIST, made once for each list and snapshot.
     private var answer: (list: Bytes32, snapshot: Bytes32, bytes: [UInt8])?
 
@@ -152,7 +155,8 @@ final class Lists {
     private func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
         let (new, isNews) = signing.add(items, for: digest)
         if isNews { changed() }
-        return new
+        // Who hears of a list asks for it, and takes a neighbour that has none to give for a liar.
+        return signing.proposal(digest) == nil ? [] : new
     }
 
     private func changed() {
@@ -201,6 +205,7 @@ final class Lists {
             switch outcome {
             case .good(let descriptors):
                 signing.judged(digest, descriptors)
+                exchange.spread(signing.collection(digest)?.missing(in: [], byteLimit: .max) ?? [], of: digest)
                 signDue()
                 nextPull = min(nextPull, now)
             case .refused(let refusal):
@@ -308,7 +313,8 @@ final class Lists {
         } completion: { [weak self] found in
             guard let self else { return }
             isChecking = false
-            guard let found else { return }
+            // Under another snapshot other signatures count; it is asked for again.
+            guard let found, digest == snapshotDigest else { return }
             if signing.take(checked: found.signed, digest: found.digest, descriptors: found.descriptors) {
                 changed()
                 fetchLacking(peer)
@@ -360,19 +366,41 @@ final class Lists {
         guard let round = try? reader.u64(), reader.remaining == 0 else { return nil }
         guard let certified = signing.certified, certified.list.round > round else { return [] }
         if let answer, answer.list == certified.digest, answer.snapshot == snapshotDigest { return answer.bytes }
-        let bytes = certified.signed(for: snapshot.voters).encoded()
+        let signed = certified.signed(for: snapshot.voters)
+        // Under a newer snapshot the signatures of a list may be too few: readers would refuse it.
+        guard signed.signatures.count >= SnapshotChain.quorum(of: snapshot) else { return [] }
+        let bytes = signed.encoded()
         answer = (certified.digest, snapshotDigest, bytes)
         return bytes
     }
 
-    /// Answers GET_LISTED, from another thread.
+    /// Answers GET_LISTED, from another thread and one after the other, with a share of the places for each asker.
     func answerListed(_ body: [UInt8], _ responder: ControlResponder) {
-        guard let question = try? ListedQuestion(decoding: body.rawSpan) else { return links.refuse(responder) }
-        let signing = signing
-        loop.work {
-            SignedDescriptor.encodeList(signing.listed(question, byteLimit: Self.answerBytes))
-        } completion: { [weak self] in
-            self?.links.answer(responder, $0)
+        guard let question = try? ListedQuestion(decoding: body.rawSpan), let source = links.source(of: responder.link)
+        else { return links.refuse(responder) }
+        let asker: Asker =
+            switch source {
+            case .client(let address): .address(address)
+            case .node(let key): .node(NodeID(key))
+            }
+        let dropped = listing.add((question: question, responder: responder), from: asker)
+        if let dropped { links.refuse(dropped.responder) }
+        answerNext()
+    }
+
+    private func answerNext() {
+        while !isListing, let next = listing.take()?.request {
+            guard links.isAnswering(next.responder) else { continue }
+            isListing = true
+            let signing = signing
+            loop.work {
+                SignedDescriptor.encodeList(signing.listed(next.question, byteLimit: Self.answerBytes))
+            } completion: { [weak self] in
+                guard let self else { return }
+                isListing = false
+                links.answer(next.responder, $0)
+                answerNext()
+            }
         }
     }
 

@@ -102,6 +102,10 @@ public struct ListSigning: Sendable {
     private var liars: Set<NodeID> = []
     /// Neighbours that offered a proposal under another snapshot than the one trusted here.
     private var elsewhere: Set<NodeID> = []
+    /// Proposals of this round for a rank that has its candidate: they are not asked for again.
+    private var surplus: Set<Bytes32> = []
+    /// How many of these each neighbour gave.
+    private var surplusGiven: [NodeID: Int] = [:]
 
     /// Begins with what was `signed` before a restart, under the trusted `snapshot`.
     public init(
@@ -140,6 +144,8 @@ public struct ListSigning: Sendable {
         candidates = [:]
         liars = []
         elsewhere = []
+        surplus = []
+        surplusGiven = [:]
         draw()
     }
 
@@ -201,7 +207,7 @@ public struct ListSigning: Sendable {
     /// Whether `node` is to be asked for the proposal of `round` with `digest`, of which it has signatures.
     public func wants(_ digest: Bytes32, round: UInt64, from node: NodeID) -> Bool {
         round == self.round && !isDone && !liars.contains(node) && !elsewhere.contains(node)
-            && candidates.count < schedule.ranks && collection(digest) == nil
+            && candidates.count < schedule.ranks && collection(digest) == nil && !surplus.contains(digest)
     }
 
     /// The candidate with `digest`, for a neighbour that asks for it.
@@ -244,12 +250,19 @@ public struct ListSigning: Sendable {
             liars.insert(node)
             throw .notProposed
         }
-        guard candidates[rank] == nil else { return }
+        guard collection(digest) == nil else { return }
         var signatures = collection(of: list)
         let item = SignatureItem(place: proposers[rank], bytes: proposal.signature)
         guard signatures.digest == digest, signatures.checked([item], check) == [item] else {
             liars.insert(node)
             throw .notProposed
+        }
+        guard candidates[rank] == nil else {
+            // An honest neighbour has one of each rank, or two where it began anew: who has more makes them with the proposer.
+            surplus.insert(digest)
+            surplusGiven[node, default: 0] += 1
+            if surplusGiven[node]! > 2 * schedule.ranks { liars.insert(node) }
+            return
         }
         _ = signatures.add(item)
         candidates[rank] = Candidate(proposal: proposal, signatures: signatures)
@@ -395,15 +408,19 @@ public struct ListSigning: Sendable {
         return digest
     }
 
-    /// Takes a list that ``check(_:network:trusted:digest:check:)`` found certified, with those of its descriptors that are here.
+    /// Takes a list that ``check(_:network:trusted:digest:check:)`` found certified by the snapshot that is trusted now.
     ///
-    /// Returns whether it is newer than the one before.
+    /// `descriptors` are those of the list that are here. Only the signatures that were verified are kept: others would go
+    /// out to readers under a coming snapshot. Returns whether the list is newer than the one before.
     @discardableResult
     public mutating func take(
         checked signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor]
     ) -> Bool {
         var signatures: [NodeID: [UInt8]] = [:]
-        for signature in signed.signatures { signatures[signature.signer] = signature.bytes }
+        let verified = signed.signatures.filter { snapshot.isStaked($0.signer) }
+        for signature in verified.prefix(SnapshotChain.quorum(of: snapshot)) {
+            signatures[signature.signer] = signature.bytes
+        }
         return adopt(
             Certified(list: signed.list, digest: digest, signatures: signatures, descriptors: descriptors))
     }

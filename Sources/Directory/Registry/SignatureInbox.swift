@@ -28,14 +28,16 @@ public struct SignatureInbox: Sendable {
     public mutating func put<Subject>(
         _ items: [SignatureItem], from source: NodeID, for collection: Signatures<Subject>
     ) {
-        guard !liars.contains(source) else { return }
+        let unknown = collection.unknown(items)
+        // Without news nothing gives way: an empty bundle for another digest would drop what waits.
+        guard !liars.contains(source), !unknown.isEmpty else { return }
         if digest != collection.digest {
             waiting.removeAll()
             digest = collection.digest
         }
         let share = Self.share - waiting.count { $0.source == source }
         let room = max(0, min(share, Self.maximum - waiting.count))
-        waiting += collection.unknown(items).prefix(room).map { ($0, source) }
+        waiting += unknown.prefix(room).map { ($0, source) }
     }
 
     /// Takes out what waits and `collection` still lacks, one for each place.

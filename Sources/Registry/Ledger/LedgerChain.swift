@@ -110,11 +110,11 @@ public struct LedgerChain: Sendable {
                 try next.begin(height: height + 1, time: time, block: content, seed: seed)
                 for (place, operation) in included.enumerated() {
                     refused = place
-                    // Signatures were checked with the zero block; only such as name this very height could differ.
+                    // What was allowed without a quorum of this height is refused here only for a wrong signature.
                     try next.apply(operation)
                 }
             } catch {
-                // The block's own hash has a part in its quorum: what it refuses goes, and the hash is another one.
+                // What is refused goes, and the content hash is another one.
                 precondition(refused != nil, "time was held back to what a block may have")
                 included.remove(at: refused!)
                 continue
@@ -151,6 +151,9 @@ public struct LedgerChain: Sendable {
     }
 
     /// The state in which a block at `time` in seconds since 1970 is open, whatever its hash.
+    ///
+    /// It has no quorum of its own height: who judges then follows from a seed that is not known yet, so an operation
+    /// that names this height would be allowed here and refused in the block.
     func opened(at time: UInt64) -> RegistryState? {
         var trial = state
         let zero = Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan)
@@ -160,6 +163,7 @@ public struct LedgerChain: Sendable {
         } catch {
             return nil
         }
+        trial.quorums.removeLast()
         return trial
     }
 }

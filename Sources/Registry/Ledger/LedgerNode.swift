@@ -35,6 +35,9 @@ public struct LedgerNode {
     /// How many operations of this node may wait for a block.
     static let submitLimit = 256
 
+    /// How often, between two polls that are due, another neighbour is asked at once after a failure.
+    static let repollLimit = 4
+
     /// After how many blocks the whole state goes to disk.
     static let stateInterval: UInt64 = 32
 
@@ -73,6 +76,8 @@ public struct LedgerNode {
     /// Authorities that sent a wrong final block at this height: their next ones are not checked.
     private var forgers: Set<NodeID> = []
     private var nextPoll: UInt64 = 0
+    /// How many polls after a failure are left until a time, so that who fails at once is not asked without end.
+    private var repolls = (left: Self.repollLimit, until: UInt64(0))
     /// The newest warning that still holds; a block that is taken ends it.
     public private(set) var problem: String?
 
@@ -118,6 +123,14 @@ public struct LedgerNode {
         fetch(.init(), &actions, now: now)
     }
 
+    /// Asks another random neighbour after a failure, a few times within the time from one poll to the next.
+    private mutating func pollAgain(_ actions: inout [Action], now: UInt64) {
+        if now >= repolls.until { repolls = (Self.repollLimit, now + pollInterval) }
+        guard repolls.left > 0 else { return }
+        repolls.left -= 1
+        poll(&actions, now: now)
+    }
+
     /// A neighbour says that its chain has this height.
     public mutating func announced(_ height: UInt64, by other: NodeID, now: UInt64) -> [Action] {
         var actions: [Action] = []
@@ -161,10 +174,10 @@ public struct LedgerNode {
             if fetches.hasRoom { self.fetch(fetch, &actions, now: now) }
         } else if body == nil, !fetch.isAnnounced {
             fetches.wasSilent(source)
-            poll(&actions, now: now)
+            pollAgain(&actions, now: now)
         } else if !isGood || fetch.claimed > chain.height {
             fetches.failed(source, now: now)
-            poll(&actions, now: now)
+            pollAgain(&actions, now: now)
         }
     }
 

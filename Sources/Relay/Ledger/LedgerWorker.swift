@@ -43,6 +43,7 @@ final class LedgerWorker: @unchecked Sendable {
         var chain = LedgerChain(rules)
         var epochs = EpochSnapshots(seconds: epochSeconds)
         if let state = try store?.state() {
+            guard state.height > 0 else { throw LedgerError.damaged("a state before the first block") }
             let kept = try store?.blocks(above: state.height - 1, limit: 1, byteLimit: .max).first ?? []
             do {
                 chain = try LedgerChain(
@@ -56,7 +57,8 @@ final class LedgerWorker: @unchecked Sendable {
         while let blocks = try store?.blocks(above: chain.height, limit: 100, byteLimit: .max), !blocks.isEmpty {
             do {
                 for bytes in blocks {
-                    try chain.append(FinalBlock(decoding: bytes.rawSpan), now: now)
+                    // Its time was looked at when it came. A clock that is slow now damages no file.
+                    try chain.append(FinalBlock(decoding: bytes.rawSpan), now: RegistryState.timeLimit)
                     epochs.follow(chain.state)
                 }
             } catch {
