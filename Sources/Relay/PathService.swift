@@ -214,6 +214,8 @@ final class PathService: PacketHandler {
         _ keys: consuming HopKeys, _ link: LinkID, _ pathID: UInt64, next: LinkID?, isNode: Bool, _ now: Instant
     ) -> PathHandle? {
         let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
+        // A link that has all it may have makes no other path give way.
+        guard table.pathsAsked(by: link.rawValue) < limit else { return nil }
         let previous = PathEnd(link: link.rawValue, pathID: pathID)
         if table.count >= limits.paths {
             guard let replaced = table.pathToReplace(for: link.rawValue, now: now) else { return nil }
