@@ -255,6 +255,8 @@ final class PathService: PacketHandler {
                 let records = reply.wrap(built.records.rawSpan)
             else {
                 discard(path)
+                // The path may have ended here while the next hop built it: that one does not know.
+                if built.pathID != 0 { links.destroy(built.pathID, on: next) }
                 return build.refuse(.nextHopFailed, self)
             }
             let forwardID = built.pathID == 0 ? 0 : table.forwardID(of: path) ?? 0
