@@ -195,7 +195,7 @@ final class PathService: PacketHandler {
                 return refuse(.overloaded, reply, answer)
             }
             builds += 1
-            exit?.pathBuilt(path, link: link.rawValue, secrets: secrets)
+            exit?.pathBuilt(path, link: link.rawValue, source: source, secrets: secrets)
             let forwardID = table.forwardID(of: path) ?? 0
             links.answer(answer, PathMessage.encode(pathID: forwardID, reply.answer(.ready)))
         case .onward(let node, let records, let keys, let reply):

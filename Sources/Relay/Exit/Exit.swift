@@ -1,5 +1,6 @@
 internal import Directory
 internal import EventLoop
+internal import Link
 internal import Links
 internal import Onion
 internal import OnionCrypto
@@ -20,14 +21,17 @@ final class Exit: SessionOwner {
     private final class Leg {
         let path: PathHandle
         let link: UInt32
+        /// Whom the path's link counted for when the path was built.
+        let source: LinkSource
         let secrets: SessionSecrets
         /// Which leg of which session it is, once a LEG_HELLO has said so.
         var session: ExitSession?
         var id = LegID(0)
 
-        init(path: PathHandle, link: UInt32, secrets: consuming SessionSecrets) {
+        init(path: PathHandle, link: UInt32, source: LinkSource, secrets: consuming SessionSecrets) {
             self.path = path
             self.link = link
+            self.source = source
             self.secrets = secrets
         }
     }
@@ -62,10 +66,10 @@ final class Exit: SessionOwner {
     private let payloadSize: Int
     private var legs: [PathHandle: Leg] = [:]
     private var sessions: [[UInt8]: ExitSession] = [:]
-    /// Who has how many of them: each link over which their first paths came has a share.
+    /// Who has how many of them: each node, and each client's address, from which their first paths came has a share.
     ///
     /// A session with streams is busy.
-    private var places: SharedTable<UInt32, [UInt8]>
+    private var places: SharedTable<LinkSource, [UInt8]>
     /// Sessions that gave their places to others, to be ended outside of the packet path.
     private var replaced: [ExitSession] = []
     private var replacedTimer: LoopTimer?
@@ -115,8 +119,8 @@ final class Exit: SessionOwner {
     // MARK: Paths
 
     /// Takes a path that was built to here.
-    func pathBuilt(_ path: PathHandle, link: UInt32, secrets: consuming SessionSecrets) {
-        legs[path] = Leg(path: path, link: link, secrets: secrets)
+    func pathBuilt(_ path: PathHandle, link: UInt32, source: LinkSource, secrets: consuming SessionSecrets) {
+        legs[path] = Leg(path: path, link: link, source: source, secrets: secrets)
     }
 
     /// Lets go of a path; its session goes on over its other legs, at once on one of them.
@@ -195,7 +199,7 @@ final class Exit: SessionOwner {
 
     /// Takes a place for a session; false when there is none.
     private func makeRoom(for session: [UInt8], of leg: Leg) -> Bool {
-        switch places.insert(session, for: leg.link) {
+        switch places.insert(session, for: leg.source) {
         case .inserted: return true
         case .replaced(let other):
             if let loser = sessions.removeValue(forKey: other) {
