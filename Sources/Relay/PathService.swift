@@ -47,8 +47,11 @@ final class PathService: PacketHandler {
         let now = Instant(nanoseconds: loop.now)
         table = ForwardingTable(
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)))
+        // Room for what the rate lets in while a generation lasts.
+        let seconds = Int(BuildReplayCache.generation.nanoseconds / 1_000_000_000)
+        let records = max(BuildReplayCache.defaultLimit, network.limits.buildsPerSecond * (seconds + 1))
         responder = BuildResponder(
-            network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(now: now))
+            network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(limit: records, now: now))
         let factor = links.configuration.addressRateFactor
         addressBuilds = SourceRates(
             rate: network.limits.clientBuildsPerSecond * factor, burst: network.limits.clientBuildBurst * factor,
