@@ -146,9 +146,9 @@ final class Gossip {
         if isFirstAnswerDue || now >= nextRefresh { ask(link, everything: isFirstAnswerDue) }
     }
 
-    /// A link is gone.
+    /// A link is gone; another to the same node may stand by.
     func linkDown(_ link: LinkID) {
-        for (peer, other) in neighbours where other == link { neighbours[peer] = nil }
+        for (peer, other) in neighbours where other == link { neighbours[peer] = links.existingLink(to: peer) }
     }
 
     /// Hands our descriptor to a neighbour that has not heard of it.
