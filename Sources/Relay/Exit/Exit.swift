@@ -27,6 +27,8 @@ final class Exit: SessionOwner {
         /// Which leg of which session it is, once a LEG_HELLO has said so.
         var session: ExitSession?
         var id = LegID(0)
+        /// Whether it stands among the orphans.
+        var isOrphan = false
 
         init(path: PathHandle, link: UInt32, source: LinkSource, secrets: consuming SessionSecrets) {
             self.path = path
@@ -194,7 +196,9 @@ final class Exit: SessionOwner {
 
     /// Notes a path to be ended: the packet path is no place to change tables.
     private func orphan(_ leg: Leg) {
-        if orphans.count < Self.orphanLimit { orphans.append(leg.path) }
+        guard !leg.isOrphan, orphans.count < Self.orphanLimit else { return }
+        leg.isOrphan = true
+        orphans.append(leg.path)
     }
 
     /// Takes a place for a session; false when there is none.
