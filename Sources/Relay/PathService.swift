@@ -218,19 +218,27 @@ final class PathService: PacketHandler {
     ) -> PathHandle? {
         let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
         // A link that has all it may have makes no other path give way.
-        guard table.pathsAsked(by: link.rawValue) < limit else { return nil }
+        guard table.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link) else { return nil }
+        let number = Self.number(of: source)
         let previous = PathEnd(link: link.rawValue, pathID: pathID)
         if table.count >= limits.paths {
-            guard let replaced = table.pathToReplace(for: link.rawValue, now: now) else { return nil }
+            guard let replaced = table.pathToReplace(for: number, now: now) else { return nil }
             end(replaced)
         }
         guard
             let path = try? table.insert(
-                keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, now: now)
+                keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, source: number, now: now)
         else { return nil }
         links.addPath(on: link)
         if let next { links.addPath(on: next) }
         return path
+    }
+
+    /// A source as the table numbers them, by a hash whose key differs in every process.
+    private static func number(of source: LinkSource) -> UInt64 {
+        var hasher = Hasher()
+        hasher.combine(source)
+        return UInt64(truncatingIfNeeded: hasher.finalize())
     }
 
     /// Sends the rest of a build to the next hop, and its answer back.
