@@ -68,6 +68,8 @@ struct HopState: ~Copyable {
     let expires: Instant
     /// When the path goes if no answer has come.
     let mustAnswerBy: Instant
+    /// Whom the path counts for.
+    let source: UInt64
     /// What had passed when the table last looked, and since when nothing has.
     var passed: UInt64 = 0
     var quietSince: Instant
@@ -119,8 +121,12 @@ struct HopState: ~Copyable {
     private var freePaths: [UInt32] = []
     /// The places of the paths on each link.
     private var links: [UInt32: Set<UInt32>] = [:]
-    /// How many paths each link has asked for, and which has most.
-    private var shares: Shares<UInt32>
+    /// How many paths each link has asked for.
+    private var asked: [UInt32: Int] = [:]
+    /// How many paths each source has asked for, and which has most.
+    private var shares: Shares<UInt64>
+    /// The places of the paths that each source has asked for.
+    private var sources: [UInt64: Set<UInt32>] = [:]
     private var sweepCursor = 0
     /// How many paths the table holds.
     public private(set) var count = 0
@@ -156,8 +162,11 @@ struct HopState: ~Copyable {
     ///   - previous: where backward packets go: the link of the BUILD message and the id in it.
     ///   - nextLink: the link to the next hop; nil at the terminal, whose slot is 4.
     ///   - linkLimit: how many paths the previous link may have asked for.
+    ///   - source: whom the path counts for when the table is full, as the caller numbers them: several links may be of one
+    ///     source; nil for the previous link by itself.
     public mutating func insert(
-        _ keys: consuming HopKeys, previous: PathEnd, nextLink: UInt32?, linkLimit: Int, now: Instant
+        _ keys: consuming HopKeys, previous: PathEnd, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
+        now: Instant
     ) throws(ForwardingTableError) -> PathHandle {
         precondition((keys.slot == Packet.slotCount) == (nextLink == nil), "the terminal alone has no next hop")
         guard count < maximumPaths else { throw .full }
@@ -167,15 +176,18 @@ struct HopState: ~Copyable {
         let forwardPlace = takeID(link: previous.link, target: index << 1)
         let backwardPlace = nextLink.map { takeID(link: $0, target: index << 1 | 1) } ?? 0
         let slot = keys.slot
+        let source = source ?? UInt64(previous.link)
         let state = HopState(
             slot: slot, layers: keys.hopEnds(now: now), previous: previous,
             next: PathEnd(link: nextLink ?? 0, pathID: 0), forwardPlace: forwardPlace, backwardPlace: backwardPlace,
-            expires: now + Self.lifetime, mustAnswerBy: now + answerTime, quietSince: now)
+            expires: now + Self.lifetime, mustAnswerBy: now + answerTime, source: source, quietSince: now)
         let pointer = unsafe pathPointer(index)
         unsafe pointer.initialize(to: state)
         let generation = enterNextGeneration(index)
         count += 1
-        _ = shares.take(for: previous.link)
+        asked[previous.link, default: 0] += 1
+        shares.add(source)
+        sources[source, default: []].insert(index)
         links[previous.link, default: []].insert(index)
         if let nextLink { links[nextLink, default: []].insert(index) }
         return PathHandle(index: index, generation: generation)
@@ -220,7 +232,11 @@ struct HopState: ~Copyable {
         freePaths.append(path.index)
         count -= 1
         release(id: state.forwardPlace)
-        shares.release(state.previous.link)
+        shares.release(state.source)
+        sources[state.source]?.remove(path.index)
+        if sources[state.source]?.isEmpty == true { sources[state.source] = nil }
+        let left = pathsAsked(by: state.previous.link) - 1
+        asked[state.previous.link] = left > 0 ? left : nil
         leave(state.previous.link, path.index)
         if !state.isTerminal {
             release(id: state.backwardPlace)
@@ -275,25 +291,20 @@ struct HopState: ~Copyable {
     }
 
     /// How many paths `link` has asked for.
-    public func pathsAsked(by link: UInt32) -> Int { shares.places(of: link) }
+    public func pathsAsked(by link: UInt32) -> Int { asked[link] ?? 0 }
 
-    /// The path that gives way to a new one of `link` when the table is full: of the link that asked for most, the one over which nothing
-    /// has passed for longest among some; nil when that has not been long.
+    /// The path that gives way to a new one of `source` when the table is full.
     ///
-    /// A link that asked for as many as any gives way to itself.
-    public func pathToReplace(for link: UInt32, now: Instant) -> PathHandle? {
+    /// Of the source that asked for most it is the one over which nothing has passed for longest among some; nil when that has
+    /// not been long. A source that asked for as many as any gives way to itself.
+    public func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
         guard let largest = shares.largest else { return nil }
-        let loser = pathsAsked(by: largest) >= pathsAsked(by: link) + 2 ? largest : link
-        guard let paths = links[loser] else { return nil }
+        let loser = shares.places(of: largest) >= shares.places(of: source) + 2 ? largest : source
+        guard let paths = sources[loser] else { return nil }
         var quietest: (index: UInt32, since: Instant)?
-        var looked = 0
-        for index in paths {
-            let path = unsafe pathPointer(index)
-            guard unsafe path.pointee.previous.link == loser else { continue }
-            let since = unsafe path.pointee.quietSince
+        for index in paths.prefix(Self.replacementSample) {
+            let since = unsafe pathPointer(index).pointee.quietSince
             if quietest.map({ since < $0.since }) ?? true { quietest = (index, since) }
-            looked += 1
-            if looked == Self.replacementSample { break }
         }
         guard let quietest, now - quietest.since >= Self.replaceable else { return nil }
         return handle(quietest.index)

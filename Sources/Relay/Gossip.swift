@@ -41,7 +41,10 @@ final class Gossip {
     private var snapshot: Snapshot
     private(set) var descriptors: DescriptorStore
     /// Descriptors whose signatures are to be checked, and where they came from.
-    private var waiting: [(signed: SignedDescriptor, from: LinkID)] = []
+    private var waiting: [Arrival] = []
+    /// The nodes that brought a wrong signature: honest ones pass on what they have checked. Their lists are not read any
+    /// more until the next snapshot, as they would take the places and the time of others' descriptors.
+    private var liars: Set<NodeID> = []
     private var isChecking = false
     private var reading = 0
     /// The answers to GET_DESCRIPTORS, and the questions that wait for them to be encoded: one of each link at the most.
@@ -97,6 +100,7 @@ final class Gossip {
     /// Goes on with the nodes of a newer snapshot.
     func follow(_ snapshot: Snapshot) {
         self.snapshot = snapshot
+        liars.removeAll()
         descriptors.follow(snapshot)
         // Descriptors of nodes that are new in it may have come before it, and were refused then.
         nextRefresh = min(nextRefresh, now + .seconds(2))
@@ -142,9 +146,9 @@ final class Gossip {
         if isFirstAnswerDue || now >= nextRefresh { ask(link, everything: isFirstAnswerDue) }
     }
 
-    /// A link is gone.
+    /// A link is gone; another to the same node may stand by.
     func linkDown(_ link: LinkID) {
-        for (peer, other) in neighbours where other == link { neighbours[peer] = nil }
+        for (peer, other) in neighbours where other == link { neighbours[peer] = links.existingLink(to: peer) }
     }
 
     /// Hands our descriptor to a neighbour that has not heard of it.
@@ -218,24 +222,38 @@ final class Gossip {
     ///
     /// Long lists are read there too: one of 2,000 descriptors takes longer to look through than a packet may wait.
     func take(_ body: [UInt8], from link: LinkID) {
+        guard let sender = links.peer(of: link)?.node, !liars.contains(sender) else { return }
         let (held, time, own) = (descriptors, links.time, node)
         @Sendable func news() -> [SignedDescriptor] {
             let list = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
             return list.filter { $0.descriptor.node != own && (try? held.isNews($0, at: time)) == true }
         }
-        guard body.count > Self.shortBody else { return add(news(), from: link) }
+        guard body.count > Self.shortBody else { return add(news(), from: link, sender) }
         guard reading < Self.readingLimit else { return }
         reading += 1
         loop.work(news) { [weak self] in
             self?.reading -= 1
-            self?.add($0, from: link)
+            self?.add($0, from: link, sender)
         }
     }
 
-    private func add(_ news: [SignedDescriptor], from link: LinkID) {
-        guard !news.isEmpty, waiting.count + news.count <= Self.maximumWaiting else { return }
-        waiting += news.map { ($0, link) }
+    private func add(_ news: [SignedDescriptor], from link: LinkID, _ sender: NodeID) {
+        guard !news.isEmpty, !liars.contains(sender), waiting.count + news.count <= Self.maximumWaiting else { return }
+        waiting += news.map { Arrival(signed: $0, from: link, sender: sender) }
         check()
+    }
+
+    /// A descriptor whose signature is to be checked.
+    private struct Arrival: Sendable {
+        let signed: SignedDescriptor
+        let from: LinkID
+        let sender: NodeID
+    }
+
+    /// What a check has found.
+    private struct Checked: Sendable {
+        let good: [Arrival]
+        let liars: Set<NodeID>
     }
 
     private func check() {
@@ -243,17 +261,26 @@ final class Gossip {
         let (batch, held, time, id) = (waiting, descriptors, links.time, network.id)
         waiting.removeAll()
         isChecking = true
-        loop.work {
-            // What came twice meanwhile is checked once.
+        @Sendable func verify() -> Checked {
+            // What came twice meanwhile is checked once, and of a node nothing behind its first wrong signature.
             var seen: Set<[UInt8]> = []
-            return batch.filter {
-                (try? held.isNews($0.signed, at: time)) == true && seen.insert($0.signed.bytes).inserted
-                    && $0.signed.isAuthentic(network: id)
+            var wrong: Set<NodeID> = []
+            let good = batch.filter {
+                guard !wrong.contains($0.sender), (try? held.isNews($0.signed, at: time)) == true,
+                    seen.insert($0.signed.bytes).inserted
+                else { return false }
+                if $0.signed.isAuthentic(network: id) { return true }
+                wrong.insert($0.sender)
+                return false
             }
-        } completion: { [weak self] good in
+            return Checked(good: good, liars: wrong)
+        }
+        loop.work(verify) { [weak self] checked in
             guard let self else { return }
             isChecking = false
-            let news = good.filter { descriptors.insert(authentic: $0.signed, at: links.time) }
+            liars.formUnion(checked.liars)
+            waiting.removeAll { checked.liars.contains($0.sender) }
+            let news = checked.good.filter { descriptors.insert(authentic: $0.signed, at: links.time) }
             for (link, list) in Dictionary(grouping: news, by: \.from) { send(list.map(\.signed), except: link) }
             check()
         }

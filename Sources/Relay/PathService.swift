@@ -47,8 +47,11 @@ final class PathService: PacketHandler {
         let now = Instant(nanoseconds: loop.now)
         table = ForwardingTable(
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)))
+        // Room for what the rate lets in while a generation lasts.
+        let seconds = Int(BuildReplayCache.generation.nanoseconds / 1_000_000_000)
+        let records = max(BuildReplayCache.defaultLimit, network.limits.buildsPerSecond * (seconds + 1))
         responder = BuildResponder(
-            network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(now: now))
+            network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(limit: records, now: now))
         let factor = links.configuration.addressRateFactor
         addressBuilds = SourceRates(
             rate: network.limits.clientBuildsPerSecond * factor, burst: network.limits.clientBuildBurst * factor,
@@ -195,7 +198,7 @@ final class PathService: PacketHandler {
                 return refuse(.overloaded, reply, answer)
             }
             builds += 1
-            exit?.pathBuilt(path, link: link.rawValue, secrets: secrets)
+            exit?.pathBuilt(path, link: link.rawValue, source: source, secrets: secrets)
             let forwardID = table.forwardID(of: path) ?? 0
             links.answer(answer, PathMessage.encode(pathID: forwardID, reply.answer(.ready)))
         case .onward(let node, let records, let keys, let reply):
@@ -214,18 +217,28 @@ final class PathService: PacketHandler {
         _ keys: consuming HopKeys, _ link: LinkID, _ pathID: UInt64, next: LinkID?, isNode: Bool, _ now: Instant
     ) -> PathHandle? {
         let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
+        // A link that has all it may have makes no other path give way.
+        guard table.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link) else { return nil }
+        let number = Self.number(of: source)
         let previous = PathEnd(link: link.rawValue, pathID: pathID)
         if table.count >= limits.paths {
-            guard let replaced = table.pathToReplace(for: link.rawValue, now: now) else { return nil }
+            guard let replaced = table.pathToReplace(for: number, now: now) else { return nil }
             end(replaced)
         }
         guard
             let path = try? table.insert(
-                keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, now: now)
+                keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, source: number, now: now)
         else { return nil }
         links.addPath(on: link)
         if let next { links.addPath(on: next) }
         return path
+    }
+
+    /// A source as the table numbers them, by a hash whose key differs in every process.
+    private static func number(of source: LinkSource) -> UInt64 {
+        var hasher = Hasher()
+        hasher.combine(source)
+        return UInt64(truncatingIfNeeded: hasher.finalize())
     }
 
     /// Sends the rest of a build to the next hop, and its answer back.
@@ -253,6 +266,8 @@ final class PathService: PacketHandler {
                 let records = reply.wrap(built.records.rawSpan)
             else {
                 discard(path)
+                // The path may have ended here while the next hop built it: that one does not know.
+                if built.pathID != 0 { links.destroy(built.pathID, on: next) }
                 return build.refuse(.nextHopFailed, self)
             }
             let forwardID = built.pathID == 0 ? 0 : table.forwardID(of: path) ?? 0

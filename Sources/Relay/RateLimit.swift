@@ -39,9 +39,9 @@ struct SharedRate<Source: Hashable> {
     private let burst: Int
     private var bucket: RateLimit
     private var since: Instant
-    /// What each source took since then.
+    /// What each source that asked took since then; nothing, where it got none.
     private var taken: [Source: Int] = [:]
-    /// How many sources took something in the window before.
+    /// How many sources asked in the window before.
     private var sourcesBefore = 0
 
     /// A full bucket.
@@ -60,6 +60,8 @@ struct SharedRate<Source: Hashable> {
             since = now
         }
         let own = taken[source] ?? 0
+        // One that gets nothing counts too: otherwise those that empty the bucket would share the rate among themselves.
+        taken[source] = own
         let share = max(1, perSecond / max(1, sourcesBefore, taken.count))
         if own >= share, bucket.level(now) * 2 < Double(burst) { return false }
         guard bucket.take(now) else { return false }

@@ -63,6 +63,20 @@ import Wire
         #expect(last?.previous.link == 1)
     }
 
+    @Test func s17_manyLinksOfOneSourceHaveOneShare() throws {
+        var table = ForwardingTable(maximumPaths: 100)
+        for _ in 0..<40 { try add(&table, from: 1) }
+        for link in 2..<62 as Range<UInt32> {
+            _ = try table.insert(
+                keys(1), previous: PathEnd(link: link, pathID: 77), nextLink: 100, linkLimit: 2, source: 1 << 40,
+                now: at(0))
+        }
+        let candidate = table.pathToReplace(for: 1 << 40, now: at(10))
+        let loser = try #require(candidate)
+        let removed = table.remove(loser)
+        #expect(removed?.previous.link != 1)
+    }
+
     @Test func s17_pathsOverWhichNothingPassesGoWhenTheTableIsHalfFull() throws {
         var table = ForwardingTable(maximumPaths: 100)
         for _ in 0..<50 {

@@ -41,7 +41,8 @@ import Wire
         #expect(query != nil)
         #expect(lost == 1 && answers.isEmpty && resolver.count == 256)
         if let query { resolver.cancel(query) }
-        #expect(resolver.count == 255)
+        // The name server has not answered yet: what was given up still counts for who asked.
+        #expect(resolver.count == 256)
     }
 
     @Test("s14: associations of one session leave room for another's") func associations() throws {

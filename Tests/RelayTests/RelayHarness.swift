@@ -73,9 +73,9 @@ final class RelayHarness {
         loop.run(for: limit, until: condition)
     }
 
-    /// A client that has a link to the relay and knows its onion key.
-    func client() throws -> TestClient {
-        let client = try TestClient(self)
+    /// A client at 127.0.0.`host` that has a link to the relay and knows its onion key.
+    func client(at host: UInt32 = 1) throws -> TestClient {
+        let client = try TestClient(self, at: SocketAddress(ipv4: 0x7f00_0000 + host, port: 0))
         clients.append(client)
         return client
     }
@@ -112,12 +112,12 @@ final class TestClient: PacketHandler, ControlHandler {
     /// Under what id packets of the last path come here.
     var pathID: UInt64 { PathID.make(worker: 0, index: PathID.clientBit, random: number) }
 
-    init(_ harness: RelayHarness) throws {
+    init(_ harness: RelayHarness, at address: SocketAddress) throws {
         self.harness = harness
         links = try Links(
             on: harness.loop,
             configuration: LinksConfiguration(
-                network: LinkNetwork(id: harness.network.id), listen: [.loopbackIPv4(port: 0)]), identity: nil)
+                network: LinkNetwork(id: harness.network.id), listen: [address]), identity: nil)
         link = LinkID(rawValue: 0)
         links.client = self
         links.control = self

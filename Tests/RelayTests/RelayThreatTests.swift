@@ -106,7 +106,7 @@ import Wire
         client.sendRaw(LegHello(leg: 0, kind: .newSession).encoded)
     }
 
-    @Test("s14: when an exit is full of sessions the link with most gives up its oldest idle one") func sessionsOfAll()
+    @Test("s14: when an exit is full of sessions the source with most gives up its oldest idle one") func sessionsOfAll()
         throws
     {
         let harness = try RelayHarness(exit: true, sessions: 4)
@@ -116,13 +116,13 @@ import Wire
             #expect(harness.run { harness.relay.status.sessions == number })
         }
         let first = PathID.make(worker: 0, index: PathID.clientBit, random: PathID.random(of: flood.pathID) - 3)
-        let honest = try harness.client()
+        let honest = try harness.client(at: 2)
         try beginSession(honest)
         #expect(harness.run { harness.relay.exit.sessionCount == 4 && flood.destroyed.count == 1 })
         #expect(flood.destroyed == [first])
         #expect(honest.destroyed.isEmpty)
         // The flood has no more than the others then: its next session gets no place, and it is told.
-        let other = try harness.client()
+        let other = try harness.client(at: 3)
         try beginSession(other)
         #expect(harness.run { flood.destroyed.count == 2 })
         try beginSession(flood)
@@ -131,7 +131,26 @@ import Wire
         #expect(honest.destroyed.isEmpty && other.destroyed.isEmpty)
     }
 
-    @Test("s14: an exit that is full of sessions with streams lets a new link in") func busySessions() throws {
+    @Test("s14: further links of one address get no more sessions of a full exit") func sessionsOfOneAddress() throws {
+        let harness = try RelayHarness(exit: true, sessions: 4)
+        let honest = try harness.client()
+        for number in 1...2 {
+            try beginSession(honest)
+            #expect(harness.run { harness.relay.status.sessions == number })
+        }
+        for number in 3...6 {
+            let flood = try harness.client(at: 2)
+            try beginSession(flood)
+            // The third and fourth find no place: the address has as many as the other.
+            let isDone = harness.run {
+                number <= 4 ? harness.relay.status.sessions == number : flood.destroyed.count == 1
+            }
+            #expect(isDone)
+        }
+        #expect(harness.relay.exit.sessionCount == 4 && honest.destroyed.isEmpty)
+    }
+
+    @Test("s14: an exit that is full of sessions with streams lets a new source in") func busySessions() throws {
         let harness = try RelayHarness(exit: true, sessions: 2)
         var accepted: [ByteStream] = []
         let listener = try StreamListener.tcp(on: harness.loop, address: .loopbackIPv4(port: 0)) { accepted.append($0) }
@@ -144,7 +163,7 @@ import Wire
             flood.beginSession()
             #expect(try flood.open(destination) == .ok)
         }
-        let honest = try harness.client()
+        let honest = try harness.client(at: 2)
         _ = try honest.build()
         honest.beginSession()
         #expect(try honest.open(destination) == .ok)

@@ -1,5 +1,6 @@
 internal import Directory
 internal import EventLoop
+internal import Link
 internal import Links
 internal import Onion
 internal import OnionCrypto
@@ -20,14 +21,19 @@ final class Exit: SessionOwner {
     private final class Leg {
         let path: PathHandle
         let link: UInt32
+        /// Whom the path's link counted for when the path was built.
+        let source: LinkSource
         let secrets: SessionSecrets
         /// Which leg of which session it is, once a LEG_HELLO has said so.
         var session: ExitSession?
         var id = LegID(0)
+        /// Whether it stands among the orphans.
+        var isOrphan = false
 
-        init(path: PathHandle, link: UInt32, secrets: consuming SessionSecrets) {
+        init(path: PathHandle, link: UInt32, source: LinkSource, secrets: consuming SessionSecrets) {
             self.path = path
             self.link = link
+            self.source = source
             self.secrets = secrets
         }
     }
@@ -62,10 +68,10 @@ final class Exit: SessionOwner {
     private let payloadSize: Int
     private var legs: [PathHandle: Leg] = [:]
     private var sessions: [[UInt8]: ExitSession] = [:]
-    /// Who has how many of them: each link over which their first paths came has a share.
+    /// Who has how many of them: each node, and each client's address, from which their first paths came has a share.
     ///
     /// A session with streams is busy.
-    private var places: SharedTable<UInt32, [UInt8]>
+    private var places: SharedTable<LinkSource, [UInt8]>
     /// Sessions that gave their places to others, to be ended outside of the packet path.
     private var replaced: [ExitSession] = []
     private var replacedTimer: LoopTimer?
@@ -115,8 +121,8 @@ final class Exit: SessionOwner {
     // MARK: Paths
 
     /// Takes a path that was built to here.
-    func pathBuilt(_ path: PathHandle, link: UInt32, secrets: consuming SessionSecrets) {
-        legs[path] = Leg(path: path, link: link, secrets: secrets)
+    func pathBuilt(_ path: PathHandle, link: UInt32, source: LinkSource, secrets: consuming SessionSecrets) {
+        legs[path] = Leg(path: path, link: link, source: source, secrets: secrets)
     }
 
     /// Lets go of a path; its session goes on over its other legs, at once on one of them.
@@ -190,12 +196,14 @@ final class Exit: SessionOwner {
 
     /// Notes a path to be ended: the packet path is no place to change tables.
     private func orphan(_ leg: Leg) {
-        if orphans.count < Self.orphanLimit { orphans.append(leg.path) }
+        guard !leg.isOrphan, orphans.count < Self.orphanLimit else { return }
+        leg.isOrphan = true
+        orphans.append(leg.path)
     }
 
     /// Takes a place for a session; false when there is none.
     private func makeRoom(for session: [UInt8], of leg: Leg) -> Bool {
-        switch places.insert(session, for: leg.link) {
+        switch places.insert(session, for: leg.source) {
         case .inserted: return true
         case .replaced(let other):
             if let loser = sessions.removeValue(forKey: other) {

@@ -22,13 +22,13 @@ final class ExitResolver {
     private var running: [UInt64: Running] = [:]
     private var nextNumber: UInt64 = 0
 
-    /// Asks `resolver`, which may have more queries under way than `queryLimit`: those that nobody waits for any more.
+    /// Asks `resolver`, which may have more queries under way than `queryLimit`: those that gave their places to others.
     init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit) {
         self.resolver = resolver
         places = SharedTable(capacity: queryLimit, most: min(Self.sessionLimit, queryLimit))
     }
 
-    /// How many queries are under way.
+    /// How many queries are under way, those that were given up among them.
     var count: Int { places.count }
 
     /// Looks `name` up as `Resolver.resolve` does, for a stream or association of `session`; nil when it has no share left.
@@ -63,9 +63,9 @@ final class ExitResolver {
         let insertion = places.insert(number, for: ObjectIdentifier(session))
         if case .refused = insertion { return nil }
         let query = ask { [weak self] answer in
-            self?.places.remove(number)
-            self?.running[number] = nil
-            callback(answer)
+            guard let self else { return }
+            places.remove(number)
+            if running.removeValue(forKey: number) != nil { callback(answer) }
         }
         running[number] = Running(query: query) { callback(.failure(.tooManyQueries)) }
         if case .replaced(let other) = insertion, let loser = running.removeValue(forKey: other) {
@@ -76,10 +76,10 @@ final class ExitResolver {
     }
 
     /// Forgets a query: its callback is not called.
-    func cancel(_ query: Query) {
-        places.remove(query.number)
-        if let ended = running.removeValue(forKey: query.number) { resolver.cancel(ended.query) }
-    }
+    ///
+    /// Its place stays taken until the resolver is done with it. Otherwise one session could have any number under way, by
+    /// giving each up at once.
+    func cancel(_ query: Query) { running[query.number] = nil }
 
     /// Forgets all queries and closes the sockets.
     func close() {
