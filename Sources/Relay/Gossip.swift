@@ -42,8 +42,9 @@ final class Gossip {
     private(set) var descriptors: DescriptorStore
     /// Descriptors whose signatures are to be checked, and where they came from.
     private var waiting: [Arrival] = []
-    /// The nodes that brought a wrong signature: honest ones pass on what they have checked. Their lists are not read any
-    /// more until the next snapshot, as they would take the places and the time of others' descriptors.
+    /// The nodes that brought a wrong signature: honest ones pass on what they have checked.
+    ///
+    /// Their lists are not read any more until the next snapshot: they would take the places and the time of others' descriptors.
     private var liars: Set<NodeID> = []
     private var isChecking = false
     private var reading = 0

@@ -73,7 +73,7 @@ final class RelayHarness {
         loop.run(for: limit, until: condition)
     }
 
-    /// A client at 127.0.0.`host` that has a link to the relay and knows its onion key.
+    /// A client whose address ends with `host`, that has a link to the relay and knows its onion key.
     func client(at host: UInt32 = 1) throws -> TestClient {
         let client = try TestClient(self, at: SocketAddress(ipv4: 0x7f00_0000 + host, port: 0))
         clients.append(client)

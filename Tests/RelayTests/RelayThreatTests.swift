@@ -106,9 +106,8 @@ import Wire
         client.sendRaw(LegHello(leg: 0, kind: .newSession).encoded)
     }
 
-    @Test("s14: when an exit is full of sessions the source with most gives up its oldest idle one") func sessionsOfAll()
-        throws
-    {
+    @Test("s14: when an exit is full of sessions the source with most gives up its oldest idle one")
+    func sessionsOfAll() throws {
         let harness = try RelayHarness(exit: true, sessions: 4)
         let flood = try harness.client()
         for number in 1...4 {
