@@ -132,9 +132,7 @@ final class ClientSession: SessionOwner {
         let wasActive = session.connection.activeLeg == path.leg
         let wasAnswered = session.connection.legStatus(path.leg)?.everAcknowledged ?? false
         session.connection.removeLeg(path.leg, now: now)
-        if end == .byOthers, !pool.isOld(path, now) {
-            losses.lost(middle: isYoung ? path.beforeExit : nil, over: path.entry, at: now)
-        }
+        if end == .byOthers, !pool.isOld(path, now) { losses.lost(middle: isYoung ? path.beforeExit : nil, at: now) }
         if wasActive, let other = legs.keys.first { session.connection.activate(other, now: now) }
         if legs.isEmpty {
             legless = (now, now + Self.leglessLimit)
@@ -237,9 +235,7 @@ final class ClientSession: SessionOwner {
             case .failure(let failure):
                 failures += 1
                 if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
-                if failure.isRefusal(of: exit, hops: pool.hops) {
-                    losses.lost(middle: hops.dropLast().last, over: hops.first, at: now)
-                }
+                if failure.isRefusal(of: exit, hops: pool.hops) { losses.lost(middle: hops.dropLast().last, at: now) }
                 if isExitsFault(failure) {
                     exitFailures += 1
                 } else if isAnothersFault(failure), let legless {

@@ -12,12 +12,10 @@ struct LegLosses {
     static let period = (first: TimeSpan.seconds(60), longest: TimeSpan.seconds(960))
     /// How many losses within ``window`` end the session, as if its exit had died.
     static let limit = 6
-    /// How many do if all went over one guard: more than are replaced in ``window`` while another leg stands.
-    static let limitOfOneGuard = 18
     /// How long a loss counts.
     static let window = TimeSpan.seconds(600)
 
-    private var losses: [(entry: NodeID?, at: Instant)] = []
+    private var losses: [Instant] = []
     /// The middles of the legs that were lost young, and when.
     private var middles: [(node: NodeID, at: Instant)] = []
     private var owed = 0
@@ -26,11 +24,9 @@ struct LegLosses {
     private var periodEnd = Instant(nanoseconds: 0)
 
     /// Notes a lost leg or a build that failed at the exit; `middle` is the hop before the exit when the leg was young.
-    ///
-    /// `entry` is its guard; nil for one that is like no other.
-    mutating func lost(middle: NodeID?, over entry: NodeID? = nil, at now: Instant) {
-        losses.removeAll { now - $0.at >= Self.window }
-        losses.append((entry, now))
+    mutating func lost(middle: NodeID?, at now: Instant) {
+        losses.removeAll { now - $0 >= Self.window }
+        losses.append(now)
         owed = min(owed + 1, Self.limit)
         guard let middle else { return }
         middles.removeAll { now - $0.at >= Self.window || $0.node == middle }
@@ -38,11 +34,7 @@ struct LegLosses {
     }
 
     /// Whether so many legs were lost of late that the session is over.
-    func isOver(at now: Instant) -> Bool {
-        let recent = losses.filter { now - $0.at < Self.window }
-        let isOfOneGuard = recent.first?.entry.map { first in recent.allSatisfy { $0.entry == first } } ?? false
-        return recent.count >= (isOfOneGuard ? Self.limitOfOneGuard : Self.limit)
-    }
+    func isOver(at now: Instant) -> Bool { losses.count { now - $0 < Self.window } >= Self.limit }
 
     /// Middles over which legs were lost young of late: others are tried first.
     func middlesToAvoid(at now: Instant) -> [NodeID] { middles.filter { now - $0.at < Self.window }.map(\.node) }

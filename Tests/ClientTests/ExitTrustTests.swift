@@ -57,27 +57,6 @@ import Wire
         #expect(!trust.isDistrusted(exit, at: at(700)))
     }
 
-    @Test("s07: one guard that ends all legs over it costs no exit its trust, and ends no session that has another leg")
-    func oneGuard() {
-        var trust = ExitTrust()
-        var losses = LegLosses()
-        let exit = node(0)
-        // As many as are replaced in ten minutes while a leg over another guard stands.
-        for (leg, time) in [0, 1, 2, 60, 61, 180, 181, 420, 421].enumerated() {
-            let middle = node(UInt64(1 + leg % 4))
-            trust.lost(exit, behind: middle, over: node(9), since: at(Double(time)), at: at(Double(time) + 0.5))
-            losses.lost(middle: middle, over: node(9), at: at(Double(time) + 0.5))
-        }
-        #expect(!trust.isDistrusted(exit, at: at(422)) && !losses.isOver(at: at(422)))
-        trust.lost(exit, behind: node(5), over: node(8), since: at(422), at: at(423))
-        losses.lost(middle: node(5), over: node(8), at: at(423))
-        #expect(trust.isDistrusted(exit, at: at(423)) && losses.isOver(at: at(423)))
-        // A session without another guard ends all the same.
-        var alone = LegLosses()
-        for leg in 0..<LegLosses.limitOfOneGuard { alone.lost(middle: nil, over: node(9), at: at(Double(leg))) }
-        #expect(alone.isOver(at: at(20)))
-    }
-
     @Test("s07: what is remembered of exits has a bound")
     func bound() {
         var trust = ExitTrust()

@@ -252,7 +252,7 @@ final class PathPool: PacketHandler {
     }
 
     private func noteLoss(_ path: Path) {
-        trust.lost(path.exit, behind: path.beforeExit, over: path.entry, since: path.began, at: now)
+        trust.lost(path.exit, behind: path.beforeExit, since: path.began, at: now)
     }
 
     // MARK: Spare paths
