@@ -54,6 +54,7 @@ private struct JuryModel {
     private static let beginning: RegistryState = {
         var parameters = RegistryParameters(treasury: Account(ids[0].key))
         parameters.fullStake = 1_000
+        parameters.operationFee = 0
         (parameters.quorumSize, parameters.quorumVotes) = (4, 3)
         let balances = Dictionary(uniqueKeysWithValues: ids.map { (Account($0.key), UInt64(2_000_000)) })
         var state = RegistryState(network: network, parameters: parameters, time: 0, pool: 0, balances: balances)!
