@@ -244,7 +244,7 @@ public struct PathBias: Hashable, Sendable {
     public init() {}
 
     init?(attempts: Double, successes: Double) {
-        guard attempts.isFinite, successes.isFinite, 0...attempts ~= successes, attempts <= Self.scaleAt else {
+        guard successes >= 0, successes <= attempts, attempts <= Self.scaleAt else {
             return nil
         }
         self.attempts = attempts
