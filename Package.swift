@@ -95,10 +95,14 @@ let package = Package(
         module("Control", ["EventLoop"]),
         module("Web", ["CWeb", "EventLoop"]),
         module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
+        // The version, and the commit that is built.
+        .plugin(name: "BuildInfoPlugin", capability: .buildTool(), path: "Sources/BuildInfoPlugin"),
+        .target(name: "BuildInfo", swiftSettings: settings, plugins: ["BuildInfoPlugin"]),
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Web", "Links", "Oxen", "Store",
+                "BuildInfo", "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Web", "Links", "Oxen",
+                "Store",
                 "Directory", "EventLoop", "OnionCrypto", "Wire",
                 "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

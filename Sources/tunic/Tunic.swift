@@ -1,10 +1,8 @@
 internal import ArgumentParser
+internal import BuildInfo
 internal import CShims
 internal import Glibc
 internal import Settings
-
-/// The version of the program.
-let version = "0.1.0"
 
 /// The command `tunic`.
 struct Tunic: ParsableCommand {
@@ -30,7 +28,7 @@ struct Tunic: ParsableCommand {
               77  permissions are wrong
               78  the configuration or the clock makes no sense
             """,
-        version: "tunic \(version)",
+        version: VersionCommand.text,
         subcommands: [
             RunCommand.self, ClientCommand.self, RelayCommand.self, ConfigCommand.self, NetworkCommand.self,
             DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self,
@@ -104,7 +102,11 @@ struct Tunic: ParsableCommand {
 /// Prints the version.
 struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "version", abstract: "Print the version.", discussion: "Example:\n  tunic version")
+        commandName: "version", abstract: "Print version, commit and kind of build.",
+        discussion: "Example:\n  tunic version")
 
-    func run() { print("tunic \(version)") }
+    /// Version, commit and kind of build.
+    static let text = "tunic \(versionAndCommit) (\(build))"
+
+    func run() { print(Self.text) }
 }

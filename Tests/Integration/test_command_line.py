@@ -106,6 +106,11 @@ class Usage(CommandLineTest):
                 if arguments[-1] == "--help":
                     self.assertRegex(out, "Example|A whole network")
 
+    def test_the_version_names_the_commit_that_was_built(self):
+        code, out, err = run("version")
+        self.assertRegex(out, r"\Atunic \d+\.\d+\.\d+\+([0-9a-f]{12}(\.modified)?|unknown) \((debug|release), \w+\)\n\Z")
+        self.assertEqual(out, run("--version")[1])
+
     def test_output_that_nobody_takes_is_a_failure(self):
         for arguments in (["config", "default"], ["version"], ["--help"]):
             with self.subTest(arguments=arguments), open("/dev/full", "w") as full:

@@ -1,4 +1,5 @@
 internal import Bench
+internal import BuildInfo
 internal import Control
 internal import Directory
 internal import EventLoop
@@ -149,7 +150,7 @@ final class BenchRun {
             let benchmark = try Benchmark(
                 on: loop, plan, along: route, subject: members,
                 report: BenchReport(
-                    version: version, date: ConsoleLog.timestamp(), host: .current(), settings: settings))
+                    version: versionAndCommit, date: ConsoleLog.timestamp(), host: .current(), settings: settings))
             self.benchmark = benchmark
             benchmark.progressed = { [progress] in progress.show($0) }
             benchmark.measured = { [progress] in progress.keep($0) }

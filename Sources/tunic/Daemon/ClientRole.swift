@@ -1,3 +1,4 @@
+internal import BuildInfo
 internal import Client
 internal import Control
 internal import Directory
@@ -132,7 +133,7 @@ final class ClientRole: Role {
 extension StatusReport {
     /// What a client reports.
     init(_ status: ClientStatus, paths: [PathStatus]) {
-        self.init(role: .client, version: tunic.version)
+        self.init(role: .client, version: versionAndCommit)
         ready = status.isReady
         problem = status.problem
         socks = status.socks.map(\.description)

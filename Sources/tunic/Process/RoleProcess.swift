@@ -1,3 +1,4 @@
+internal import BuildInfo
 internal import Client
 internal import Control
 internal import Directory
@@ -148,7 +149,7 @@ final class RoleProcess {
             client.onReady = { [unowned self] in follow(roles.map { $0.report() }) }
         }
         for role in roles { role.start() }
-        log.notice("started", metadata: ["version": "\(version)"])
+        log.notice("started", metadata: ["version": "\(versionAndCommit)"])
         if let url = face?.url { say(url) }
         ServiceNotice.send("READY=1")
         startWatchdog()
@@ -227,7 +228,7 @@ final class RoleProcess {
 
     private func webState() -> WebFace.State {
         let all = reports()
-        var first = all.first ?? StatusReport(role: .client, version: version)
+        var first = all.first ?? StatusReport(role: .client, version: versionAndCommit)
         if all.count > 1 { first.others = Array(all.dropFirst()) }
         func asked<Report>(_ command: ControlCommand, _ argument: String? = nil, as type: Report.Type) -> Report? {
             for role in roles {
