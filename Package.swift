@@ -110,9 +110,11 @@ let package = Package(
             ],
             swiftSettings: settings,
             // Nothing loads the program as a library: with its symbols exported, as a static Swift library asks for, the linker could
-            // leave out nothing that is never called.
+            // leave out nothing that is never called. All symbols are bound at the start, so that their table is read-only from then on.
             linkerSettings: [
-                .unsafeFlags(["-Xlinker", "--no-export-dynamic"], .when(platforms: [.linux], configuration: .release))
+                .unsafeFlags(
+                    ["-Xlinker", "--no-export-dynamic", "-Xlinker", "-z", "-Xlinker", "now"],
+                    .when(platforms: [.linux], configuration: .release))
             ]),
 
         // Reads what Tests/Vectors holds.

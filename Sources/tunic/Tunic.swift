@@ -54,7 +54,7 @@ struct Tunic: ParsableCommand {
     /// The status for the process.
     private static func runCommandLine() -> Int32 {
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(Array(ProcessArguments.all.dropFirst()))
             try command.run()
             return 0
         } catch let failure as Failure {
@@ -78,7 +78,7 @@ struct Tunic: ParsableCommand {
     /// What is said of a word where a command should stand that is none.
     private static func unknownCommand() -> String? {
         let (given, commands) = givenCommands()
-        let words = CommandLine.arguments.dropFirst(1 + given.count)
+        let words = ProcessArguments.all.dropFirst(1 + given.count)
         guard !commands.isEmpty, let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
         var shown: [String] = []
         for command in commands where command.configuration.shouldDisplay { shown.append(command._commandName) }
@@ -90,7 +90,7 @@ struct Tunic: ParsableCommand {
     private static func givenCommands() -> (names: [String], next: [any ParsableCommand.Type]) {
         var names: [String] = []
         var commands = configuration.subcommands
-        for argument in CommandLine.arguments.dropFirst() {
+        for argument in ProcessArguments.all.dropFirst() {
             guard let next = commands.first(where: { $0._commandName == argument }) else { break }
             names.append(argument)
             commands = next.configuration.subcommands
