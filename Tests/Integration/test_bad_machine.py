@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from devnet import ask, binary, wait_until
+from devnet import answers, ask, binary, wait_until
 from network import Network, Process, free_port
 from peers import Peer, digest, download
 
@@ -166,7 +166,7 @@ class FullDisk(MountTest):
             self.addCleanup(relay.stderr.close)
             self.addCleanup(relay.wait)
             self.addCleanup(relay.kill)
-            wait_until(control.exists, 20)
+            wait_until(lambda: answers(str(control)), 20)
             self.fill()
             self.start_others(net)
 

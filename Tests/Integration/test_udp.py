@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from devnet import Devnet, ask, binary, wait_until
+from devnet import Devnet, answers, ask, binary, wait_until
 from network import has_ipv6
 from peers import SocksError
 from udp import Association, UDPServer
@@ -58,7 +58,7 @@ class UDP(unittest.TestCase):
         self.addCleanup(client.wait)
         self.addCleanup(client.kill)
         control = os.path.join(folder.name, "control.sock")
-        wait_until(lambda: os.path.exists(control), 20)
+        wait_until(lambda: answers(control), 20)
         wait_until(lambda: ask(control, "status")["ready"], 20)
         host, _, port = ask(control, "status")["socks"][0].rpartition(":")
         return (host, int(port)), control
