@@ -153,7 +153,8 @@ let package = Package(
         tests(
             "ClientTests",
             [
-                "Client", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion", "OnionCrypto", "Wire",
+                "Client", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion", "OnionCrypto", "Sessions",
+                "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

@@ -8,7 +8,7 @@ internal import Settings
 struct Tunic: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tunic",
-        abstract: "An onion-routing proxy for apps that speak SOCKS or HTTP CONNECT, over several nodes.",
+        abstract: "An onion-routing proxy for apps that speak SOCKS or HTTP, over several nodes.",
         discussion: """
             A whole network on this machine, and a request through it:
 
@@ -34,8 +34,7 @@ struct Tunic: ParsableCommand {
             DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self,
             NodesCommand.self, OxendCommand.self, BenchCommand.self, NewPathCommand.self, ExitsCommand.self,
             StreamsCommand.self, TopCommand.self, CheckCommand.self, WebCommand.self, MetricsCommand.self,
-            ReloadCommand.self,
-            VersionCommand.self, RunWithParentCommand.self,
+            ReloadCommand.self, ExecCommand.self, JoinCommand.self, VersionCommand.self, RunWithParentCommand.self,
         ])
 
     /// Runs the command line of this process; what goes wrong is one line on standard error.

@@ -197,6 +197,33 @@ class UDP(unittest.TestCase):
         with Association(self.net.socks, expected=("0", 0)) as association:
             self.sync(association)
 
+    def test_r1_an_address_that_is_not_the_apps_own_says_nothing_of_its_port(self):
+        """Apps put their destination where RFC 1928 wants the port that they send from."""
+        for expected in (("8.8.8.8", 53), ("example.com", 443), ("::1", 53), ("0.0.0.0", 0), ("127.0.0.1", 0)):
+            with self.subTest(expected=expected), Association(self.net.socks, expected=expected) as association:
+                self.assertEqual(association.exchange("127.0.0.1", self.echo.port, b"heard")[2], b"heard")
+
+    def test_r1_a_port_without_an_address_or_with_the_apps_own_binds(self):
+        before = ask(self.net.control, "status")["drops"].get("udpSource", 0)
+        for host in ("0.0.0.0", "127.0.0.1"):
+            with UDPServer() as server, Association(self.net.socks, expected=(host, 53)) as association:
+                association.send("127.0.0.1", server.port, b"from another port")
+                wait_until(lambda: ask(self.net.control, "status")["drops"].get("udpSource", 0) > before)
+                before = ask(self.net.control, "status")["drops"]["udpSource"]
+                self.assertEqual(server.seen, [])
+
+    def test_r13_datagrams_to_too_many_new_hosts_are_counted_at_the_exit(self):
+        def dropped():
+            return sum(node.status()["drops"].get("udpHosts", 0) for node in self.net.nodes)
+
+        association = self.associate()
+        self.sync(association)
+        before = dropped()
+        for number in range(1_000):
+            association.send(f"127.7.{number // 250}.{number % 250 + 1}", 9, b"x")
+        wait_until(lambda: dropped() > before, 20)
+        self.assertLess(dropped() - before, 600)
+
     def test_l5_fragments_and_what_cannot_be_read_are_dropped(self):
         association = self.associate()
         with UDPServer() as server:

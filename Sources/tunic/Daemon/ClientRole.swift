@@ -34,8 +34,16 @@ final class ClientRole: Role {
         Self.warnOfIdle(configuration.socks, log)
         client.onReady = { [unowned self] in
             onReady?()
-            log.notice("ready")
+            log.notice("\(Self.readyText(client.socksAddresses, dns: client.dnsAddresses))")
         }
+    }
+
+    /// What a ready client says: where apps find it.
+    private static func readyText(_ proxies: [ProxyAddress], dns: [Endpoint]) -> String {
+        guard !proxies.isEmpty else { return "ready" }
+        let places = proxies.map(\.description).joined(separator: ", ")
+        let names = dns.isEmpty ? "" : "; DNS at \(dns.map(\.description).joined(separator: ", "))"
+        return "ready: SOCKS and HTTP proxy at \(places)\(names)"
     }
 
     /// Says of which of systemd's sockets nobody takes the connections: those wait in the kernel for ever.
