@@ -242,6 +242,29 @@ import Wire
         #expect(node.problem == nil && node.chain.height == 1)
     }
 
+    /// Neighbours that refuse at once, or answer what is no block, are asked a few times until the next poll is due.
+    @Test(arguments: [nil, [1, 2, 3]] as [[UInt8]?]) func s03WhoRefusesAtOnceIsNotAskedWithoutEnd(_ body: [UInt8]?) {
+        var node = LedgerNode(
+            node: source(99), chain: LedgerChain(Realm().rules), epochs: EpochSnapshots(seconds: 10), authority: nil)
+        // A block is overdue.
+        let now = (start + 10) * 1_000
+        var open: [UInt64] = []
+        var asked = 0
+        func take(_ actions: [LedgerNode.Action]) {
+            for case .ask(.anyone, .blocks, let id) in actions {
+                open.append(id)
+                asked += 1
+            }
+        }
+        take(node.tick(now: now))
+        while let id = open.popLast(), asked < 100 {
+            take(node.answered(id, body, from: source(UInt64(asked)), now: now))
+        }
+        #expect(asked > 1 && asked <= 1 + LedgerNode.repollLimit)
+        take(node.tick(now: now + 20_000))
+        #expect(!open.isEmpty)
+    }
+
     @Test func s03TheMemoryOfFailuresIsBounded() {
         var table = FetchTable()
         for number in 0..<3_000 as Range<UInt64> { table.failed(NodeID(bytes32(8, number)), now: number) }
