@@ -113,7 +113,7 @@ extension SigningKey {
         return scalar
     }
 
-    private static func sha512(_ bytes: [UInt8]) -> [UInt8] {
+    static func sha512(_ bytes: [UInt8]) -> [UInt8] {
         var hash = [UInt8](repeating: 0, count: 64)
         unsafe crypto_hash_sha512(&hash, bytes, UInt64(bytes.count))
         return hash

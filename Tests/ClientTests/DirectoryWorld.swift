@@ -88,8 +88,10 @@ final class DirectoryWorld {
     let friends: Int
 
     /// `count` nodes, each of an operator of its own; the friends' clocks, and their descriptors, are `ahead` seconds ahead.
+    ///
+    /// The last `strangers` of them stand in the network file and are staked no more.
     init(
-        _ count: Int, friends: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
+        _ count: Int, friends: Int = 0, strangers: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
         descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
         hides: Bool = false, ageOfSnapshot: UInt64 = 0, change: (inout NetworkFile) -> Void = { _ in }
     ) throws {
@@ -108,16 +110,17 @@ final class DirectoryWorld {
                 software: "tunic/test")
             return descriptor.signed(with: node.key, network: id)
         }
-        let entries = nodes.map { Snapshot.Entry(node: $0.id, operatorID: $0.id.key, weight: 100) }
+        let entries = nodes.dropLast(strangers).map { Snapshot.Entry(node: $0.id, operatorID: $0.id.key, weight: 100) }
         let snapshot = try #require(
             Snapshot(network: id, height: 1, time: UnixTime(seconds: time - ageOfSnapshot), entries: entries))
         var signed = SignedSnapshot(snapshot)
-        for node in nodes { signed.sign(with: node.key) }
+        for node in nodes.dropLast(strangers) { signed.sign(with: node.key) }
         for (number, node) in nodes.enumerated() {
             node.chain = (1, snapshot.digest)
             node.isSilent = down.contains(number)
             node.descriptors = list.enumerated().filter {
-                !down.contains($0.offset) && (!hides || number >= friends || $0.offset < friends)
+                !down.contains($0.offset) && $0.offset < count - strangers
+                    && (!hides || number >= friends || $0.offset < friends)
             }.map(\.element)
         }
         var file = NetworkFile(
@@ -140,6 +143,19 @@ final class DirectoryWorld {
     }
 
     var directory: DirectoryClient { client.directory }
+
+    /// Has the client come back with these nodes for guards, each for 50 more days, counted `days` ago.
+    func restoreGuards(_ numbers: [Int], days: UInt64 = 0) {
+        let counted = Links.systemClock() / 1_000_000_000 - days * 86_400
+        directory.guards = Guards(
+            rows: numbers.enumerated().map { place, number in
+                var writer = ByteWriter()
+                writer.u8(2)
+                writer.u8(UInt8(place))
+                for value in [counted, 50 * 86_400, counted, 0, 0] as [UInt64] { writer.u64(value) }
+                return NodeRow(node: nodes[number].id, bytes: writer.bytes)
+            })
+    }
 
     /// Runs until the client may choose; false when it may not within `limit`.
     func start(within limit: TimeSpan = .seconds(20)) -> Bool {

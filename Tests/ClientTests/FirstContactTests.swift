@@ -44,6 +44,56 @@ import Wire
         #expect(asked >= 3)
     }
 
+    @Test("s05: a guard that leaves out the guards does not have a client that comes back draw others")
+    func guardsAreLeftOut() throws {
+        let world = try DirectoryWorld(12)
+        world.restoreGuards([0, 1])
+        // A sixth of the weight is lacking by their word, which is little enough to choose by.
+        for node in world.nodes.prefix(2) { node.descriptors.removeFirst(2) }
+        #expect(world.start())
+        _ = try world.directory.select(hops: 3, terminal: .exit(.tcp), avoiding: [])
+        #expect(Set(world.directory.guards.sample.map(\.node)) == Set(world.nodes.prefix(2).map(\.id)))
+    }
+
+    @Test("s05: a guard that has a link and does not answer does not hold up a client that comes back")
+    func silentGuard() throws {
+        let world = try DirectoryWorld(6)
+        world.restoreGuards([0])
+        world.nodes[0].isSilent = true
+        world.client.start()
+        #expect(world.loop.run { !world.nodes[0].questions.isEmpty })
+        #expect(world.nodes.dropFirst().allSatisfy { $0.questions.isEmpty })
+        // It has been asked for as long as one is waited for.
+        world.directory.fetchSince = world.directory.now + (.zero - Inquiry.patience)
+        #expect(world.loop.run(for: .seconds(10)) { world.directory.canChoose(hops: 3) })
+    }
+
+    @Test("s05: the word of nodes that are staked no more settles nothing")
+    func strangers() throws {
+        let world = try DirectoryWorld(9, strangers: 3, change: { $0.bootstrap = Array($0.bootstrap.suffix(3)) })
+        #expect(world.start())
+        #expect(world.directory.descriptorCount == 6)
+        let asked = world.nodes.prefix(6).count { node in
+            node.questions.contains { [.getDescriptors, .getDescriptorChanges].contains($0.message) }
+        }
+        #expect(asked >= 3)
+    }
+
+    @Test("s05: a client whose network comes back is not late, and one that cannot choose asks each second")
+    func pauses() throws {
+        let world = try DirectoryWorld(3)
+        let directory = world.directory
+        for _ in 0..<10 {
+            // Nobody could be asked.
+            directory.round = DirectoryClient.Round()
+            directory.advanceRound()
+        }
+        #expect(directory.nextRound <= directory.now + .seconds(8))
+        directory.nextFetch = directory.now + .seconds(600)
+        directory.refreshSoon()
+        #expect(directory.nextFetch == directory.now + .seconds(1))
+    }
+
     @Test("s05: in a small network some nodes may be down", arguments: [[3], [4, 0], [6, 1, 2, 4]])
     func smallNetwork(_ numbers: [Int]) throws {
         let (count, down) = (numbers[0], Set(numbers.dropFirst()))
@@ -84,6 +134,17 @@ import Wire
         #expect(world.start())
         let error = Int64(world.directory.time.seconds) - Int64(Links.systemClock() / 1_000_000_000)
         #expect(abs(error) <= 1)
+    }
+
+    @Test("s06: a lone guard does not keep its days while the machine was off")
+    func daysOfALoneGuard() throws {
+        // It says that no time has passed since the last run.
+        let world = try DirectoryWorld(8, friends: 1, ahead: -40 * Self.day)
+        world.restoreGuards([0], days: 40)
+        #expect(world.start())
+        let left = { world.directory.guards.sample.first { $0.node == world.nodes[0].id }?.left ?? 0 }
+        #expect(world.loop.run(for: .seconds(5)) { left() < 11 * 86_400 })
+        #expect(left() > 9 * 86_400)
     }
 
     @Test("s23: a hop that fails is named to nobody")

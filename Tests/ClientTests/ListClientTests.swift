@@ -97,6 +97,27 @@ import Wire
         #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
     }
 
+    @Test("s11: an old list with the descriptors of its time does not empty a client")
+    func expiredList() throws {
+        let world = try DirectoryWorld(7)
+        let list = try list(world, round: 5, by: 0..<5)
+        for node in world.nodes { node.list = list }
+        #expect(world.start())
+        #expect(world.directory.usedList?.digest == list.digest)
+        let source = world.nodes[6]
+        source.descriptors = source.descriptors.enumerated().map { number, signed in
+            var value = signed.descriptor
+            value.published.seconds -= 200_000
+            value.expires.seconds -= 200_000
+            return value.signed(with: world.nodes[number].key, network: world.network.id)
+        }
+        // Certified, newer than the one in use, and all that it names is handed out.
+        source.list = try self.list(world, round: 7, by: 0..<7)
+        ask(source, world)
+        #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
+        #expect(world.directory.canChoose(hops: 3))
+    }
+
     @Test("s11: a newer list takes the place of the one before, and its descriptors that of theirs")
     func newerList() throws {
         let world = try DirectoryWorld(4)

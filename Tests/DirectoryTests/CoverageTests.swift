@@ -128,6 +128,25 @@ struct CoverageTests {
         #expect(world.asked.count <= Inquiry.limit)
     }
 
+    @Test("s05: no more nodes are asked than are needed: each learns the client's address")
+    func noMoreThanNeeded() throws {
+        var inquiry = Inquiry()
+        let start = Instant(nanoseconds: 1_000_000_000)
+        for place in 0..<10 { inquiry.offer(Self.ids[place], owner: bytes32(1, UInt64(place))) }
+        func ask() -> [NodeID] {
+            var asked: [NodeID] = []
+            while let node = inquiry.next(at: start, goal: Inquiry.few) { asked.append(node) }
+            return asked
+        }
+        let first = ask()
+        #expect(first.count == 3)
+        for node in first.prefix(2) { inquiry.answered(node) }
+        #expect(ask() == [])
+        // One that fails is replaced by one.
+        inquiry.failed(first[2])
+        #expect(ask().count == 1 && inquiry.asked == 4)
+    }
+
     @Test("s05: friends of one bootstrap node alone never settle it in a network of many")
     func friendsOnly() throws {
         for seed in 0..<20 as Range<UInt64> {

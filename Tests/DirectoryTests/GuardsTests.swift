@@ -138,6 +138,16 @@ struct GuardsTests {
         #expect(town.selector().missingGuards(of: restored).isEmpty)
     }
 
+    @Test func rowsWithCountsBelowZeroAreLeftOut() throws {
+        for (attempts, successes) in [(-1.0, -2.0), (-1, 0), (.nan, 0), (5, .nan), (5, -1), (5, 6), (.infinity, 1)] {
+            var writer = ByteWriter()
+            writer.u8(2)
+            writer.u8(0)
+            for value in [now.seconds, 4_000_000, 0, attempts.bitPattern, successes.bitPattern] { writer.u64(value) }
+            #expect(Guards(rows: [NodeRow(node: NodeID(bytes32(2, 1)), bytes: writer.bytes)]).sample.isEmpty)
+        }
+    }
+
     @Test func p4BiasIsToldOnceForEachLevel() throws {
         var generator = Seeded(4)
         var guards = try filled(Town(count: 30), &generator)

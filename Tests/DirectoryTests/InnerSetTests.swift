@@ -98,6 +98,7 @@ struct InnerSetTests {
 
     @Test("s07: a node is kept for 1 to 22 days that have passed, 15 on average")
     func s07Lifetimes() throws {
+        #expect(InnerSet.lifetime == 86_400...22 * 86_400)
         let selector = Town(count: 60).selector()
         var total = 0.0
         var count = 0.0

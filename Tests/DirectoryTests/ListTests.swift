@@ -163,6 +163,62 @@ struct ListTests {
         }
     }
 
+    /// An equivocating proposer's further lists are fetched once each, a wrong one makes a liar, and so do too many.
+    @Test func s11ASecondListOfARankIsFetchedOnce() throws {
+        let round = schedule.round(at: start)
+        let proposer = snap.voters[ListSchedule.proposer(rank: 0, round: round, snapshot: snap.digest, count: 6)]
+        let own = try #require((0..<6).first { NodeID(key($0).publicKey) == proposer })
+        let later = UnixTime(seconds: start.seconds + 40)
+        func node() -> ListSigning {
+            var node = ListSigning(network: network, schedule: schedule, snapshot: snap, digest: snap.digest)
+            node.advance(to: later)
+            return node
+        }
+        // Each of other descriptors.
+        let ranges: [Range<UInt64>] = [0..<6, 0..<5, 0..<4, 0..<3, 0..<2, 1..<6, 2..<6, 3..<6, 1..<5, 1..<4]
+        let lists = try ranges.map { range in
+            var hostile = node()
+            let digest = try #require(
+                hostile.propose(try store(range), as: proposer, rank: 0, at: later) { key(own).sign($0.rawSpan) })
+            return (digest: digest, bytes: try #require(hostile.proposal(digest)).encoded())
+        }
+        #expect(Set(lists.map(\.digest)).count == lists.count)
+        var reader = node()
+        let (friend, other) = (NodeID(bytes32(9, 1)), NodeID(bytes32(9, 2)))
+        try reader.take(lists[0].bytes, digest: lists[0].digest, from: friend)
+        for (number, list) in lists.dropFirst().enumerated() {
+            #expect(reader.wants(list.digest, round: round, from: friend))
+            try reader.take(list.bytes, digest: list.digest, from: friend)
+            #expect(!reader.wants(list.digest, round: round, from: other))
+            #expect(reader.wants(bytes32(1, 1), round: round, from: friend) == (number < 2 * schedule.ranks))
+        }
+        // Another list than the one that was asked for.
+        #expect(throws: ListRefusal.notProposed) {
+            try reader.take(lists[1].bytes, digest: bytes32(1, 1), from: other)
+        }
+        #expect(!reader.wants(bytes32(1, 1), round: round, from: other))
+        #expect(reader.collections.map(\.digest) == [lists[0].digest])
+    }
+
+    /// Signatures that nobody has verified do not go out to readers under a coming snapshot.
+    @Test func s11OnlyVerifiedSignaturesAreKept() throws {
+        let store = try store()
+        let list = list(Array(store.all))
+        let message = DescriptorList.message(digest: list.digest, network: network)
+        var signatures = (0..<6 as Range<UInt64>).map {
+            SignedSnapshot.Signature(signer: NodeID(key($0).publicKey), bytes: key($0).sign(message.rawSpan))
+        }.sorted { $0.signer < $1.signer }
+        // Of six voters five are needed, and the last one's is not looked at.
+        signatures[5] = .init(signer: signatures[5].signer, bytes: [UInt8](repeating: 9, count: 64))
+        let offered = SignedDescriptorList(list, signatures: signatures)
+        let digest = try ListSigning.check(offered, network: network, trusted: snap, digest: snap.digest)
+        var node = ListSigning(network: network, schedule: schedule, snapshot: snap, digest: snap.digest)
+        node.advance(to: start)
+        let isNew = node.take(checked: offered, digest: digest, descriptors: store.byDigest)
+        #expect(isNew && node.certified?.signatures.count == 5)
+        #expect(node.certified?.signatures[signatures[5].signer] == nil)
+    }
+
     /// A reader takes what more than two thirds of the trusted voters signed, under their snapshot or one before.
     @Test func s11AReaderChecksWhoSigned() throws {
         let list = list(Array(try store().all))

@@ -121,6 +121,21 @@ struct SignatureExchangeTests {
         #expect(inbox.count == SignatureInbox.maximum)
     }
 
+    @Test("s22: a bundle without news for another snapshot does not drop the signatures that wait")
+    func s22AnEmptyBundleDropsNothing() throws {
+        var world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 3)
+        _ = world.pass(turnover: 0, reachable: 1)
+        let last = try #require(world.honest.last)
+        _ = world.pass(turnover: 0, reachable: 0)
+        let next = try #require(world.honest.next)
+        #expect(last.digest != next.digest)
+        let items = (0..<7).map { SignatureItem(place: $0, bytes: [UInt8](repeating: UInt8($0), count: 64)) }
+        var inbox = SignatureInbox()
+        inbox.put(items, from: next.voters[0], for: next)
+        inbox.put([], from: next.voters[1], for: last)
+        #expect(inbox.count == 7 && inbox.digest == next.digest)
+    }
+
     /// A node signs one snapshot at a height, also after a restart, and waits where it may have missed one.
     @Test func p5NobodySignsTwoAtOneHeight() throws {
         var world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)

@@ -152,7 +152,11 @@ struct UpdateTests {
             try SnapshotUpdate(decoding: try unsigned(turns: 2_001, joining: 0).encoded().rawSpan)
         }
         // Six voters who sign all they are given: a turn to more than 10,000 is refused, and two votes of one signer are.
-        let many = try unsigned(turns: 1, joining: 9_999)
+        var many = try unsigned(turns: 1, joining: 9_999)
+        // Its voters are told as they come to be: nothing but their number is wrong with it.
+        let voters = (first.snapshot.voters + many.turns[0].joined).sorted()
+        many.headers[0] = SnapshotUpdate.Header(
+            height: 2, time: now, voters: Snapshot.digest(ofVoters: voters), entries: Bytes32())
         func signed(_ update: SnapshotUpdate, twice: Bool) throws -> SnapshotUpdate {
             var update = update
             let digests = try chain.follow(update).digests

@@ -78,6 +78,18 @@ import Wire
         #expect(try places(of: inverted[16...]) == 0)
     }
 
+    /// Whoever finds the nonce of a proof, or what it follows from, has the key.
+    @Test func s19_aProofsNonceLeavesNothing() throws {
+        let seed = SecureRandom.bytes(32)
+        let key = SigningKey(seed: Secret(copying: seed.rawSpan))
+        // The second half of the seed's hash goes into the nonce; the key is gone before the search.
+        var hash = SigningKey.sha512(seed)
+        let inverted = hash[32...].map { ~$0 }
+        wipe(&hash)
+        for input in 0..<20 as Range<UInt8> { #expect(key.prove([input].rawSpan).count == SigningKey.proofSize) }
+        #expect(try places(of: inverted[16...]) == 0)
+    }
+
     @Test(arguments: Suite.allCases.filter(\.isAvailable)) func k4_aKeyThatEndsLeavesNothing(suite: Suite) throws {
         let inverted = SecureRandom.bytes(32)
         do {

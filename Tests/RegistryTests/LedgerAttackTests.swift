@@ -114,6 +114,31 @@ import Wire
         try chain.append(made, now: start + 200)
     }
 
+    /// A leader that does not say what it has learnt of locks makes no second block of those that have signed one.
+    @Test func s02ALockHoldsAgainstALeaderThatHidesIt() throws {
+        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
+        var council = Council(realm)
+        var chain = LedgerChain(realm.rules)
+        let hostile = 3
+        let first = realm.slot(of: hostile, from: realm.rules.slot(at: (start + 130) * 1_000), chain)
+        let second = realm.slot(of: hostile, from: first + 1, chain)
+        let block = chain.draft([], time: start + 120, by: 3)
+        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: start + 121, by: 3)
+        func isSigned(_ request: AuthorityRequest, by other: Int, in slot: UInt64) -> Bool {
+            let answer = council.ask(request, other, by: hostile, now: slot * 10_000)
+            if case .signature = answer { return true }
+            return false
+        }
+        for other in 0..<2 { #expect(isSigned(.propose(slot: first, nil, block), by: other, in: first)) }
+        let certificate = realm.certificate(block, by: [0, 1, 3], slot: first)
+        let commit = AuthorityRequest.commit(height: 1, hash: block.hash, certificate)
+        // With its own seal the block is final.
+        for other in 0..<2 { #expect(isSigned(commit, by: other, in: first)) }
+        for other in 0..<3 {
+            #expect(isSigned(.propose(slot: second, nil, rival), by: other, in: second) == (other == 2))
+        }
+    }
+
     // MARK: Promises
 
     /// Whoever takes promises of all its slots, as far ahead as anybody gives them, costs two slots of n.
@@ -240,6 +265,29 @@ import Wire
         // The block that came from elsewhere meanwhile is no reason to warn.
         _ = node.answered(first, FinalBlock.encodeList([block.encoded()]), from: source(2), now: now)
         #expect(node.problem == nil && node.chain.height == 1)
+    }
+
+    /// Neighbours that refuse at once, or answer what is no block, are asked a few times until the next poll is due.
+    @Test(arguments: [nil, [1, 2, 3]] as [[UInt8]?]) func s03WhoRefusesAtOnceIsNotAskedWithoutEnd(_ body: [UInt8]?) {
+        var node = LedgerNode(
+            node: source(99), chain: LedgerChain(Realm().rules), epochs: EpochSnapshots(seconds: 10), authority: nil)
+        // A block is overdue.
+        let now = (start + 10) * 1_000
+        var open: [UInt64] = []
+        var asked = 0
+        func take(_ actions: [LedgerNode.Action]) {
+            for case .ask(.anyone, .blocks, let id) in actions {
+                open.append(id)
+                asked += 1
+            }
+        }
+        take(node.tick(now: now))
+        while let id = open.popLast(), asked < 100 {
+            take(node.answered(id, body, from: source(UInt64(asked)), now: now))
+        }
+        #expect(asked > 1 && asked <= 1 + LedgerNode.repollLimit)
+        take(node.tick(now: now + 20_000))
+        #expect(!open.isEmpty)
     }
 
     @Test func s03TheMemoryOfFailuresIsBounded() {

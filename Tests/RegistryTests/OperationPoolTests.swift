@@ -154,6 +154,24 @@ import Wire
         #expect(town.pool.waiting.first == verdict)
     }
 
+    @Test("s15: what names the block's own height finds no place, so that no draft has to begin anew for it")
+    func nothingOnTheComingHeight() throws {
+        var town = try Flooded(flooders: 1)
+        let height = town.chain.height + 1
+        let opened = try #require(town.chain.opened(at: town.chain.state.time + 2))
+        #expect(opened.quorums.allSatisfy { $0.height < height })
+        let nodes = (0..<8).map { NodeID(key(100 + $0).publicKey) }
+        for reporter in 0..<8 {
+            for node in 0..<8 where node != reporter {
+                let report = RegistryOperation(
+                    reporting: [.init(node: nodes[node], capacity: 5)], height: height, network: networkID,
+                    nodeKey: key(100 + UInt64(reporter)))
+                #expect(throws: RegistryRefusal.self) { try town.add(report) }
+            }
+        }
+        #expect(town.pool.count == 0)
+    }
+
     @Test func aBlockIsSharedInQuartersAndTheRestIsAnybodys() throws {
         var town = try Flooded(flooders: 16)
         let perBlock = Int(town.chain.state.parameters.operationsPerBlock)

@@ -45,6 +45,25 @@ import Wire
         for app in [app, later] { app.stream?.close() }
     }
 
+    @Test("s07: a spare path that others end is built anew at a slower pace, one that the client ends at once")
+    func sparePaths() throws {
+        let network = try LoopNetwork(relays: 6, client: { $0.sparePaths = 1 })
+        defer { network.close() }
+        let pool = network.client.pool
+        let building = { pool.all.count { $0.state == .building } }
+        for _ in 0..<3 {
+            #expect(network.loop.run(for: .seconds(30)) { building() == 0 && pool.hasReadyPath })
+            let path = try #require(pool.all.first)
+            pool.destroy(path.pathID, from: try #require(path.link))
+            pool.fillSpares()
+            #expect(building() == 0)
+        }
+        #expect(network.loop.run(for: .seconds(30)) { building() == 0 && pool.hasReadyPath })
+        pool.end(try #require(pool.all.first))
+        pool.fillSpares()
+        #expect(building() == 1)
+    }
+
     @Test("s27: the places of a client's paths do not tell how many paths it has")
     func places() throws {
         let network = try LoopNetwork(relays: 6, client: { $0.sparePaths = 6 })

@@ -102,7 +102,7 @@ final class TestClient: PacketHandler, ControlHandler {
     let links: Links
     private unowned let harness: RelayHarness
     private(set) var link: LinkID
-    private var onionKey: [UInt8] = []
+    private(set) var onionKey: [UInt8] = []
     private var path: ClientPath?
     private var guardID: UInt64 = 0
     var connection = Connection(role: .initiator, seed: 5)

@@ -1,8 +1,10 @@
 import Directory
 import EventLoop
 import Onion
+import OnionCrypto
 import Testing
 import Transport
+import Watch
 import Wire
 
 @testable import Links
@@ -169,6 +171,90 @@ import Wire
         #expect(harness.run { flood.destroyed.count == 1 })
         #expect(harness.relay.exit.sessionCount == 2)
         for stream in accepted { stream.close() }
+    }
+
+    @Test("s14: a path without a session takes one place among those that are to be ended") func orphans() throws {
+        let harness = try RelayHarness(exit: true)
+        let noisy = try harness.client()
+        let other = try harness.client(at: 2)
+        let hello = LegHello(
+            leg: 0, kind: .join(session: [UInt8](repeating: 1, count: 16), mac: [UInt8](repeating: 2, count: 16)))
+        for client in [noisy, other] { guard case .path = try client.build() else { return } }
+        // One after the other, so that none is lost; they are ended with the next sweep.
+        let before = harness.relay.exit.orphanCount
+        for _ in 0..<20 { noisy.sendRaw(hello.encoded) }
+        #expect(harness.run { harness.relay.exit.orphanCount > before || !noisy.destroyed.isEmpty })
+        harness.run(for: .milliseconds(20)) { false }
+        #expect(harness.relay.exit.orphanCount <= 1)
+        other.sendRaw(hello.encoded)
+        #expect(harness.run { other.destroyed == [other.pathID] && noisy.destroyed == [noisy.pathID] })
+    }
+
+    /// The node behind the relay: it answers builds when the test says so, and notes which paths are ended.
+    private final class NextHop: ControlHandler {
+        var builds: [ControlResponder] = []
+        var destroyed: [UInt64] = []
+        let links: Links
+
+        init(_ links: Links) { self.links = links }
+
+        func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+            if message == .build { return builds.append(responder) }
+            var reader = ByteReader(body.rawSpan)
+            if message == .destroy, let id = try? reader.u64() { destroyed.append(id) }
+            links.answer(responder, [])
+        }
+
+        /// Says that the path stands, with records that nobody can open.
+        func answer(pathID: UInt64) {
+            let records = [UInt8](repeating: 3, count: BuildMessage.replyRecordsSize)
+            for responder in builds { links.answer(responder, PathMessage.encode(pathID: pathID, records)) }
+            builds = []
+        }
+
+        func linkUp(_ link: LinkID, peer: LinkPeer) {}
+        func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+    }
+
+    @Test("s27: the next hop hears of a path that ended while it built it") func endedMeanwhile() throws {
+        let harness = try RelayHarness()
+        let next = NextHop(harness.silent)
+        harness.silent.control = next
+        let client = try harness.client()
+        try client.beginBuild(to: harness.silentID)
+        #expect(harness.run { next.builds.count == 1 && harness.relay.status.paths == 1 })
+        client.links.close(client.link)
+        #expect(harness.run { harness.relay.status.paths == 0 })
+        next.answer(pathID: 77)
+        #expect(harness.run { next.destroyed == [77] })
+    }
+
+    @Test("s21: a broken record of a middle says nothing of it, for the hop before can break it") func brokenRecord()
+        throws
+    {
+        let harness = try RelayHarness()
+        let next = NextHop(harness.silent)
+        harness.silent.control = next
+        let client = try harness.client()
+        for place in [0, 1] {
+            let hops = [harness.node, harness.silentID].map {
+                TestHop(
+                    target: HopTarget(node: $0.key, onionKey: client.onionKey, suite: .chacha20poly1305),
+                    addresses: harness.relay.listenAddresses)
+            }
+            var outcome: TestOutcome?
+            let test = TestPath(
+                links: client.links, network: harness.network.id, packetSize: harness.network.packetSize, hops: hops,
+                place: place, wantsCapacity: false, pathID: client.pathID + UInt64(place) << 32
+            ) { found, _ in outcome = found }
+            test.start()
+            #expect(
+                harness.run {
+                    if !next.builds.isEmpty { next.answer(pathID: 5) }
+                    return outcome != nil
+                })
+            #expect(outcome == .unclear)
+        }
     }
 
     @Test("R3: a path that the next hop never answers is forgotten when its time is over") func halfOpenPath() throws {

@@ -112,6 +112,8 @@ final class Exit: SessionOwner {
     var pathCount: Int { legs.count }
     /// The paths that are legs of sessions.
     var legPaths: [PathHandle] { legs.filter { $0.value.session != nil }.map(\.key) }
+    /// How many paths are to be ended with the next sweep.
+    var orphanCount: Int { orphans.count }
     /// How many UDP associations there are.
     var associationCount: Int { gate.associations.count }
 

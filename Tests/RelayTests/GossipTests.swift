@@ -1,0 +1,158 @@
+import Directory
+import EventLoop
+import Link
+import LoopTesting
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Links
+@testable import Relay
+
+/// What a node's neighbours can do to its store of descriptors, over real links on one loop.
+@Suite struct GossipTests {
+    /// A node with the gossip that is tested, and its neighbours, who say what the test has them say.
+    private final class Town {
+        let loop: Loop
+        let gossip: Gossip
+        let snapshot: Snapshot
+        /// The links of the node to its neighbours.
+        private(set) var links: [LinkID] = []
+        /// All links of the node that have come up.
+        private(set) var allUp: [LinkID] = []
+        private let seeds: [[UInt8]]
+        private let network: NetworkFile
+        private let node: Links
+        private var neighbours: [Links] = []
+
+        private let quiet = Quiet()
+        private let events = Events()
+
+        /// Neighbours that are `restarting` have a second link each, and the node does not know yet that the first one is dead.
+        init(neighbours count: Int, restarting: Bool = false) throws {
+            let loop = try Loop()
+            self.loop = loop
+            let seeds = (0...count).map { _ in SecureRandom.bytes(32) }
+            self.seeds = seeds
+            let ids = seeds.map { NodeID(Self.key($0).publicKey) }
+            let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
+            let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
+            let time = UnixTime(seconds: Links.systemClock() / 1_000_000_000)
+            snapshot = try #require(Snapshot(network: id, height: 1, time: time, entries: entries))
+            var file = NetworkFile(name: "test", id: id, bootstrap: [], snapshot: SignedSnapshot(snapshot))
+            file.allowPrivateAddresses = true
+            network = file
+            func side(_ number: Int) throws -> Links {
+                try Links(
+                    on: loop,
+                    configuration: LinksConfiguration(network: LinkNetwork(id: id), listen: [.loopbackIPv4(port: 0)]),
+                    identity: LinkIdentity(Self.key(seeds[number])), isStaked: { ids.contains($0) })
+            }
+            node = try side(0)
+            gossip = try Gossip(
+                links: node, loop: loop, network: file, node: ids[0], snapshot: snapshot, store: nil)
+            events.town = self
+            node.control = events
+            for number in 1...count {
+                let other = try side(number)
+                neighbours.append(other)
+                other.control = quiet
+                var up: LinkID?
+                node.link(to: ids[number], at: other.localAddresses.map { Endpoint($0) }) { up = try? $0.get() }
+                loop.run { up != nil }
+                links.append(try #require(up))
+                guard restarting else { continue }
+                // As a process that is killed and started again.
+                for case .some(let link) in other.links { other.removeSilently(link.id) }
+                other.nodes.removeAll()
+                other.link(to: ids[0], at: node.localAddresses.map { Endpoint($0) }) { _ in }
+                loop.run { allUp.count == 2 * number }
+            }
+        }
+
+        deinit {
+            node.closeAll()
+            for other in neighbours { other.closeAll() }
+            loop.close()
+        }
+
+        private static func key(_ seed: [UInt8]) -> SigningKey { SigningKey(seed: Secret(copying: seed.rawSpan)) }
+
+        /// A descriptor of neighbour `number`, signed by itself or by nobody.
+        func descriptor(of number: Int, isForged: Bool = false) throws -> SignedDescriptor {
+            let published = UnixTime(seconds: Links.systemClock() / 1_000_000_000 - 60)
+            let key = Self.key(seeds[number])
+            let value = Descriptor(
+                node: NodeID(key.publicKey), published: published,
+                expires: UnixTime(seconds: published.seconds + 3_600), suites: 3, roles: [], exit: [], bandwidth: 0,
+                ipv4: Endpoint("127.0.0.1:9"), ipv6: nil, onionKey: try KEM.PrivateKey().publicKey,
+                software: "tunic/test")
+            if isForged { return SignedDescriptor(value, signature: [UInt8](repeating: 1, count: 64)) }
+            return value.signed(with: key, network: network.id)
+        }
+
+        /// Neighbour `number` publishes `list`, so many times.
+        func publish(_ list: [SignedDescriptor], by number: Int, times: Int = 1) {
+            let body = SignedDescriptor.encodeList(list)
+            for _ in 0..<times { gossip.take(body, from: links[number - 1]) }
+        }
+
+        func holds(_ signed: SignedDescriptor) -> Bool {
+            gossip.descriptors.descriptor(of: signed.descriptor.node, at: node.time) == signed
+        }
+
+        /// Lets checks come to their end.
+        func settle() { loop.run(for: .milliseconds(50)) { false } }
+
+        /// Ends a link of the node.
+        func close(_ link: LinkID) { node.close(link) }
+
+        /// What a neighbour does with messages: nothing.
+        private final class Quiet: ControlHandler {
+            func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+            func linkUp(_ link: LinkID, peer: LinkPeer) {}
+            func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+        }
+
+        /// Tells the gossip of the node's links.
+        private final class Events: ControlHandler {
+            weak var town: Town?
+            func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+            func linkUp(_ link: LinkID, peer: LinkPeer) {
+                town?.allUp.append(link)
+                if let peer = peer.node { town?.gossip.linkUp(link, peer) }
+            }
+            func linkDown(_ link: LinkID, reason: LinkDownReason) { town?.gossip.linkDown(link) }
+        }
+    }
+
+    @Test("gossip goes over to the link that stands by when a neighbour's other link ends") func standbyLink() throws {
+        let town = try Town(neighbours: 1, restarting: true)
+        let used = try #require(town.gossip.neighbours.values.first)
+        let other = try #require(town.allUp.first { $0 != used })
+        town.close(used)
+        #expect(town.loop.run(for: .seconds(10)) { town.gossip.neighbours.values.first != used })
+        #expect(Array(town.gossip.neighbours.values) == [other])
+    }
+
+    @Test("s22: forged descriptors of one node do not fill the queue of the check") func s22_forgedDescriptors() throws
+    {
+        let town = try Town(neighbours: 3)
+        let forged = try (0..<8).map { _ in try town.descriptor(of: 3, isForged: true) }
+        let good = try town.descriptor(of: 3)
+        town.publish([forged[0]], by: 1)
+        town.settle()
+        // As many as the queue has places, before any of them is checked.
+        town.publish(forged, by: 1, times: Gossip.maximumWaiting / forged.count + 1)
+        town.publish([good], by: 2)
+        #expect(town.loop.run(for: .seconds(10)) { town.holds(good) })
+        // What is good is not read from there either, until the next snapshot.
+        let own = try town.descriptor(of: 1)
+        town.publish([own], by: 1)
+        town.settle()
+        #expect(!town.holds(own))
+        town.gossip.follow(town.snapshot)
+        town.publish([own], by: 1)
+        #expect(town.loop.run(for: .seconds(10)) { town.holds(own) })
+    }
+}
