@@ -3,6 +3,8 @@ internal import Wire
 /// One leg: its packets, round trip, controller and timers.
 struct Leg: ~Copyable {
     static let maxBackoff = 6
+    /// How many probe timeouts in a row make a leg suspect.
+    static let suspectCount = 2
     static let initialPacketThreshold = 3
     static let maxPacketThreshold = 1_024
 
