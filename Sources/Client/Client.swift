@@ -28,8 +28,9 @@ public final class Client {
     private let turn: SessionTurn
     private var timer: LoopTimer?
     private var listeners: [(address: ProxyAddress, socket: StreamListener, number: Int)] = []
-    /// What is kept apart at each listener that there is or was, by number.
-    private var listenerRules: [ProxyListener] = []
+    /// What is kept apart at each listener, by number; at closed ones too, as long as an app is connected that came there.
+    private(set) var listenerRules: [Int: ProxyListener] = [:]
+    private var nextListener = 0
     private(set) var dnsPorts: [DNSPort] = []
     /// The session in which each isolation key's new streams begin.
     private(set) var sessions: [IsolationKey: ClientSession] = [:]
@@ -189,7 +190,10 @@ public final class Client {
     var udpIdle: TimeSpan { configuration.udpIdle }
 
     /// What is kept apart, and refused, of apps that come to the address number `listener`.
-    func rules(of listener: Int) -> ProxyListener { listenerRules[listener] }
+    func rules(of listener: Int) -> ProxyListener {
+        guard let rules = listenerRules[listener] else { preconditionFailure("the rules of a listener outlive its apps") }
+        return rules
+    }
 
     /// Whether an app that came to the address number `listener` may reach `host`.
     ///
@@ -272,7 +276,7 @@ public final class Client {
                 guard let self, let session else { return }
                 guard sessions[key] === session else { return }
                 sessions[key] = nil
-                if session.streamCount >= 0, lastExit.count < 1_024 { lastExit[key] = session.exit }
+                if lastExit.count < 1_024 { lastExit[key] = session.exit }
                 if waiting[key]?.contains(where: { !$0.isOver }) == true { begin(key) }
             }
             sessions[key] = session
@@ -300,14 +304,15 @@ public final class Client {
     private func listen(
         _ listener: ProxyListener
     ) throws(UVError) -> (address: ProxyAddress, socket: StreamListener, number: Int) {
-        let number = listenerRules.count
+        let number = nextListener
         let socket: StreamListener
         do throws(UVError) {
             socket = try listener.address.listen(on: loop) { [weak self] in self?.accepted($0, by: number) }
         } catch {
             throw error.at(listener.address.description)
         }
-        listenerRules.append(listener)
+        listenerRules[number] = listener
+        nextListener += 1
         return (listener.address, socket, number)
     }
 
@@ -338,8 +343,19 @@ public final class Client {
                 for (number, rules) in kept { listenerRules[number] = rules }
                 listeners += opened
                 configuration.listeners = wanted
-            }, abandon: { for listener in opened { listener.socket.close() } }
+                forgetRules()
+            },
+            abandon: { [self] in
+                for listener in opened { listener.socket.close() }
+                forgetRules()
+            }
         )
+    }
+
+    /// Forgets the rules of listeners that are closed and that no app is connected by.
+    private func forgetRules() {
+        let used = Set(listeners.map(\.number)).union(connections.values.map(\.listener))
+        listenerRules = listenerRules.filter { used.contains($0.key) }
     }
 
     // MARK: Choice
@@ -454,6 +470,8 @@ public final class Client {
         case .refused(let hop, let status):
             "Hop \(hop + 1) did not build a path (\(status.map { "\($0)" } ?? "no reason given"))."
         case .timedOut: "Builds of paths are not answered in time."
+        case .full: "There are as many paths as there may be (\(PathPool.limit))."
+        case .unbuildable: "A chosen hop names keys that this client cannot use."
         case nil: "The first path is being built."
         }
     }

@@ -255,8 +255,8 @@ final class ClientSession: SessionOwner {
     /// Whether a failed build came to an end before the exit: then it says nothing of the exit.
     private func isAnothersFault(_ failure: PathFailure) -> Bool {
         switch failure {
-        case .guardUnreachable, .refused: !isExitsFault(failure)
-        case .noChoice, .noDescriptor, .timedOut: false
+        case .guardUnreachable, .refused, .unbuildable: !isExitsFault(failure)
+        case .noChoice, .noDescriptor, .timedOut, .full: false
         }
     }
 

@@ -136,8 +136,9 @@ public final class Links {
         var failure: UVError?
         for address in configuration.listen {
             do throws(UVError) {
-                let socket = try DatagramSocket(
-                    on: loop, bindTo: address, configuration: configuration.socket, receiver: inlet)
+                var options = configuration.socket
+                options.answersWhereAsked = identity != nil
+                let socket = try DatagramSocket(on: loop, bindTo: address, configuration: options, receiver: inlet)
                 sockets.append(socket)
                 let unretained = unsafe Unmanaged.passUnretained(socket)
                 if address.isIPv4 { unsafe table.socketV4 = unretained } else { unsafe table.socketV6 = unretained }

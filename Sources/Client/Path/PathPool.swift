@@ -129,7 +129,8 @@ final class PathPool: PacketHandler {
 
     // MARK: Building
 
-    /// Builds a path; the result comes later, never inside this call unless no hops can be chosen.
+    /// Builds a path. The result comes later, or inside this call where the build cannot begin: no hops can be chosen, one has no
+    /// descriptor, or the pool is full.
     ///
     /// Returns the hops; none where it could not begin.
     @discardableResult
@@ -153,7 +154,7 @@ final class PathPool: PacketHandler {
                 HopTarget(node: hop.key, onionKey: descriptor.onionKey, suite: directory.suite(for: descriptor)))
         }
         guard let path = makePath(hops) else {
-            completion(.failure(failed(.timedOut, nil)))
+            completion(.failure(failed(.full, nil)))
             return []
         }
         links.link(to: path.entry, at: directory.addresses(of: path.entry), limit: Self.linkLimit) { [weak self] link in
@@ -184,10 +185,12 @@ final class PathPool: PacketHandler {
         _ path: Path, _ targets: [HopTarget], _ link: LinkID,
         _ completion: @escaping (Result<Path, PathFailure>) -> Void
     ) {
-        guard
-            let builder = try? PathBuilder(
-                hops: targets, network: network, time: directory.time)
-        else { return completion(.failure(failed(.noDescriptor(path.exit), path))) }
+        let builder: PathBuilder
+        do throws(PathBuildError) {
+            builder = try PathBuilder(hops: targets, network: network, time: directory.time)
+        } catch {
+            return completion(.failure(failed(PathFailure(error, hops: path.hops), path)))
+        }
         let began = now
         let message = builder.message(pathID: path.pathID)
         let pending = PendingBuild(builder)

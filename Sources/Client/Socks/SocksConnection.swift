@@ -13,7 +13,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     static let openLimit = TimeSpan.seconds(28)
 
     private let socket: ByteStream
-    private let listener: Int
+    let listener: Int
     private weak var client: Client?
     private var handshake = SocksHandshake()
     private var request: SocksRequest?
