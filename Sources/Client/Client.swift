@@ -221,6 +221,9 @@ public final class Client {
             metadata: ["refused": "\(refused)"])
     }
 
+    /// How many apps are connected.
+    var connectionCount: Int { connections.count }
+
     /// An app's connection is over.
     func ended(_ connection: SocksConnection) { connections[ObjectIdentifier(connection)] = nil }
 

@@ -94,7 +94,7 @@ struct Leg: ~Copyable {
 
     /// Logs a packet and counts it in flight.
     mutating func log(
-        number: UInt64, isEliciting: Bool, firstFrame: Int, isAppLimited: Bool, now: Instant
+        number: UInt64, isEliciting: Bool, firstFrame: Int, now: Instant
     ) {
         if isEliciting {
             if inFlight == 0 {
@@ -115,7 +115,7 @@ struct Leg: ~Copyable {
                 number: number, time: now, delivered: delivered, deliveredTime: deliveredTime,
                 firstSentTime: firstSentTime, firstFrame: firstFrame,
                 frameCount: UInt16(truncatingIfNeeded: sent.nextFrame - firstFrame), state: .outstanding,
-                isEliciting: isEliciting, isAppLimited: isAppLimited || appLimitedUntil > delivered, isCounted: false))
+                isEliciting: isEliciting, isAppLimited: appLimitedUntil > delivered, isCounted: false))
     }
 
     /// Takes a packet out of flight.

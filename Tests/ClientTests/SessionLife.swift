@@ -50,10 +50,15 @@ final class SessionLife {
         var stream: StreamID?
         var written = 0
         var read = 0
-        /// Since when data that was written has not come.
-        var pendingSince: Instant?
-        /// How much had come then.
-        var arrived = 0
+        /// Since when nothing that it has written comes.
+        private(set) var pendingSince: Instant?
+        private var arrived = 0
+
+        /// Notes how much of what it has written has come.
+        func note(written: Int, read: Int, at now: Instant) {
+            if written <= read { pendingSince = nil } else if pendingSince == nil || read > arrived { pendingSince = now }
+            arrived = read
+        }
 
         init(_ role: Role, seed: UInt64) { connection = Connection(role: role, seed: seed) }
     }
@@ -168,13 +173,9 @@ final class SessionLife {
         guard isRunning(Self.client), hasWay, !nodes[Self.exit].isDead else { return }
         // The session is there for the exit once a packet has come.
         let other = far[session]
-        let isPending = near.written > (other?.read ?? 0) || (other?.written ?? 0) > near.read
-        let arrived = near.read + (other?.read ?? 0)
-        if !isPending || near.pendingSince == nil || arrived > near.arrived {
-            near.pendingSince = isPending ? now : nil
-            near.arrived = arrived
-        }
-        guard let since = near.pendingSince else { return }
+        near.note(written: near.written, read: other?.read ?? 0, at: now)
+        other?.note(written: other?.written ?? 0, read: near.read, at: now)
+        guard let since = [near.pendingSince, other?.pendingSince].compactMap({ $0 }).min() else { return }
         if now - max(since, disturbed) > Self.muteLimit {
             throw Broken(
                 description: "mute: client \(near.connection.activeLeg?.value ?? 255) of \(legs.keys.map(\.value)), exit "

@@ -37,8 +37,6 @@ final class ReceiveArea {
     private let vectors: UnsafeMutablePointer<iovec>
     private let names: UnsafeMutableRawPointer
     private let controls: UnsafeMutableRawPointer
-    /// Whether a delegate is looking at received packets.
-    var isInUse = false
 
     init() {
         let count = Self.slotCount
