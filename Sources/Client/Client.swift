@@ -200,7 +200,8 @@ public final class Client {
     /// Who asks for an address may have looked its name up without us, which is said once, and refused where names only are let out.
     func admits(_ host: Destination.Host, at listener: Int) -> Bool {
         if case .name(let name) = host { return !Self.isNowhere(name) }
-        let refused = rules(of: listener).namesOnly
+        guard let rules = listenerRules[listener] else { return false }
+        let refused = rules.namesOnly
         noteAddress(refused: refused)
         return !refused
     }
