@@ -427,6 +427,7 @@ public final class Client {
     public var status: ClientStatus {
         let counters = links.counters
         var drops = counters.drops.byName
+        drops.merge(links.socketDrops, uniquingKeysWith: &+)
         for reason in DropReason.allCases where pool.drops[Int(reason.rawValue)] > 0 {
             drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
         }

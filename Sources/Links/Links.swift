@@ -257,6 +257,13 @@ public final class Links {
     /// What the sockets did so far, in the order of the configuration's addresses.
     public var socketCounters: [DatagramCounters] { sockets.map(\.counters) }
 
+    /// How many packets the sockets have dropped, by reason, of which there are some.
+    public var socketDrops: [String: UInt64] {
+        var drops: [String: UInt64] = [:]
+        for counters in socketCounters { drops.merge(counters.drops, uniquingKeysWith: &+) }
+        return drops
+    }
+
     // MARK: The turn
 
     /// Lets `work` run at the end of the turn.

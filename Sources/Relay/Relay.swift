@@ -314,6 +314,7 @@ public final class Relay {
     public var status: RelayStatus {
         let counters = links.counters
         var drops = counters.drops.byName
+        drops.merge(links.socketDrops, uniquingKeysWith: &+)
         for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
             drops["\(reason)", default: 0] += paths.drops[Int(reason.rawValue)]
         }
