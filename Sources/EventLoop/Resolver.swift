@@ -61,7 +61,7 @@ public final class Resolver {
     }
 
     /// What is asked.
-    private enum Question {
+    fileprivate enum Question {
         case addresses(name: String, Family)
         case name(SocketAddress)
         case records(name: String, type: UInt16)
