@@ -11,12 +11,12 @@ import Wire
     /// An address that answers no connection: a listener whose queue is full.
     private final class Silence {
         let address: SocketAddress
-        private var descriptors: [Int32] = []
+        private let descriptors: [Int32]
 
         init(_ host: UInt32) throws {
             let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
             try #require(listener >= 0)
-            descriptors.append(listener)
+            var opened = [listener]
             var name = sockaddr_in()
             name.sin_family = sa_family_t(AF_INET)
             name.sin_addr.s_addr = host.bigEndian
@@ -28,11 +28,12 @@ import Wire
                     for _ in 0..<4 {
                         let client = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue), 0)
                         _ = unsafe connect(client, $0, length)
-                        descriptors.append(client)
+                        opened.append(client)
                     }
                 }
             }
             address = SocketAddress(ipv4: host, port: UInt16(bigEndian: name.sin_port))
+            descriptors = opened
         }
 
         deinit { for descriptor in descriptors { close(descriptor) } }

@@ -18,7 +18,8 @@ import Wire
     private final class Selective: DatagramReceiver {
         func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
             for index in 0..<batch.count {
-                let query = [UInt8](copying: batch.packet(index).bytes)
+                let packet = batch.packet(index)
+                let query = [UInt8](copying: packet.bytes)
                 let question = Array(query[12...])
                 guard question.starts(with: [4] + Array("good".utf8)), let end = question.firstIndex(of: 0) else {
                     continue
@@ -26,7 +27,7 @@ import Wire
                 let isIPv4 = question[end + 2] == 1
                 var answer = query[..<2] + [0x81, 0x80, 0, 1, 0, isIPv4 ? 1 : 0, 0, 0, 0, 0] + question[...(end + 4)]
                 if isIPv4 { answer += [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1] }
-                unsafe socket.send(Array(answer).span.bytes, to: batch.source(of: index))
+                socket.send(Array(answer).rawSpan, to: batch.source(of: index))
             }
         }
     }
