@@ -62,15 +62,15 @@ def exchange(sock, size=2, limit=10):
 
 @contextlib.contextmanager
 def two_machines(mtu=1500):
-    """A namespace for nodes, at 11.N.0.1 and fd00:N::1, and one for a client, with a way between them."""
+    """A namespace for nodes, at 11.N.0.1 and 2a0b:N::1, and one for a client, with a way between them."""
     with Namespace() as far, Namespace() as home:
         far.sh(f"ip link add way type veth peer name way netns {home.holder.pid}")
         for number in range(1, NODES + 1):
-            far.sh(f"ip address add 11.{number}.0.1/32 dev lo; ip address add 2001:db8:{number}::1/128 dev lo nodad")
+            far.sh(f"ip address add 11.{number}.0.1/32 dev lo; ip address add 2a0b:{number}::1/128 dev lo nodad")
         far.sh(f"ip address add 30.0.0.1/32 dev way; ip link set way mtu {mtu} up; ip route add 30.0.0.2/32 dev way src 30.0.0.1;"
-               "ip address add 2001:db8:30::1/128 dev way nodad; ip -6 route add 2001:db8:30::2/128 dev way")
+               "ip address add 2a0b:30::1/128 dev way nodad; ip -6 route add 2a0b:30::2/128 dev way")
         home.sh(f"ip address add 30.0.0.2/32 dev way; ip link set way mtu {mtu} up; ip route add 11.0.0.0/8 dev way;"
-                "ip address add 2001:db8:30::2/128 dev way nodad; ip -6 route add 2001:db8::/32 dev way")
+                "ip address add 2a0b:30::2/128 dev way nodad; ip -6 route add 2a0b::/16 dev way")
         yield far, home
 
 
@@ -113,7 +113,7 @@ class Ways(unittest.TestCase):
         self.check_small([[f"11.{number}.0.1:7100"] for number in range(1, NODES + 1)], 1280)
 
     def test_r8_a_way_of_ipv6_that_carries_1280_bytes(self):
-        self.check_small([[f"[2001:db8:{number}::1]:7100"] for number in range(1, NODES + 1)], 1280)
+        self.check_small([[f"[2a0b:{number}::1]:7100"] for number in range(1, NODES + 1)], 1280)
 
     def test_r7_a_client_that_stands_still_goes_on(self):
         far, home = self.machines()
