@@ -26,6 +26,8 @@ public final class Resolver {
         public var servers: [String]?
         /// The system's list of name servers.
         public var file = "/etc/resolv.conf"
+        /// The port of the servers that it names.
+        public var port: UInt16 = 53
         /// How often it is looked at while there is something to ask, in nanoseconds.
         public var fileInterval: UInt64 = 1_000_000_000
         /// Nanoseconds after which a query fails.
@@ -144,11 +146,13 @@ public final class Resolver {
         // Two rounds, the second twice as long, within the query's own time.
         unsafe options.timeout = Int32(clamping: max(configuration.timeout / 4_000_000, 1))
         unsafe options.tries = 2
+        unsafe options.udp_port = configuration.port
+        unsafe options.tcp_port = configuration.port
         unsafe options.sock_state_cb = resolverSocketChanged
         unsafe options.sock_state_cb_data = Unmanaged.passUnretained(self).toOpaque()
         let mask =
             ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS
-            | ARES_OPT_RESOLVCONF
+            | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT
         // The files first, then the name servers.
         let made = unsafe "fb".withCString { lookups in
             unsafe configuration.file.withCString { file in
@@ -273,7 +277,7 @@ public final class Resolver {
 
     /// Goes over to other name servers when the system's list has changed.
     private func lookAtFile() {
-        guard configuration.servers == nil, unsafe channel != nil, loop.now >= nextLook, !isProcessing else { return }
+        guard configuration.servers == nil, timer != nil, loop.now >= nextLook, !isProcessing else { return }
         nextLook = loop.now &+ configuration.fileInterval
         let present = version()
         guard present != fileVersion else { return }
@@ -283,14 +287,15 @@ public final class Resolver {
 
     /// Makes another channel, and asks again there what is under way, each within the time that it has left.
     private func reopen() {
-        guard let old = unsafe channel else { return }
         let waiting = Set(answered.map(\.number))
-        isReopening = true
-        isProcessing = true
-        unsafe ares_destroy(old)
-        isProcessing = false
-        isReopening = false
-        unsafe channel = nil
+        if let old = unsafe channel {
+            unsafe channel = nil
+            isReopening = true
+            isProcessing = true
+            unsafe ares_destroy(old)
+            isProcessing = false
+            isReopening = false
+        }
         unanswered = 0
         // Without a channel every query fails, until the file changes again.
         guard (try? open()) != nil else { return }

@@ -89,6 +89,8 @@ final class SessionLife {
     private var nextLeg: UInt8 = 0
     private var builds: [Int: Instant] = [:]
     private var failures = 0, exitFailures = 0
+    /// Hops that did not answer, which are tried last.
+    private var suspects: Set<Int> = []
     private var nextBuild = Instant(nanoseconds: 0), nextKeep = Instant(nanoseconds: 0)
     private var legless: (since: Instant, until: Instant)?
     private(set) var sessions = 0
@@ -315,7 +317,9 @@ final class SessionLife {
 
     private func build(avoiding: [Int]) {
         func choose(_ from: [Int]) -> Int {
-            let fresh = from.filter { !avoiding.contains($0) }
+            let good = from.filter { !suspects.contains($0) }
+            let fresh = (good.isEmpty ? from : good).filter { !avoiding.contains($0) }
+            if fresh.isEmpty, !good.isEmpty { return good[below(good.count)] }
             return fresh.isEmpty ? from[below(from.count)] : fresh[below(fresh.count)]
         }
         let path = hops.count
@@ -328,6 +332,7 @@ final class SessionLife {
     private func built(_ path: Int) {
         guard builds.removeValue(forKey: path) != nil else { return }
         failures = 0
+        suspects.subtract(hops[path])
         if near == nil {
             sessions += 1
             session = sessions
@@ -351,6 +356,7 @@ final class SessionLife {
     private func failed(_ path: Int, hop: Int) {
         builds[path] = nil
         failures += 1
+        if hop < 1 { suspects.insert(hops[path][hop + 1]) }
         nextBuild = now + PathPool.pause(after: failures)
         guard near != nil else { return }
         if hop == 1 { exitFailures += 1 } else if let legless {
@@ -393,7 +399,7 @@ final class SessionLife {
         for path in builds.keys.sorted() {
             guard let since = builds[path], now - since > .seconds(10) else { continue }
             nodes[Self.client].paths[path] = nil
-            failed(path, hop: -1)
+            failed(path, hop: 0)
         }
         guard near != nil else {
             if builds.isEmpty, now >= nextBuild { build(avoiding: []) }

@@ -133,7 +133,7 @@ private final class NameServer: DatagramReceiver {
 
     /// Writes a list of one name server.
     private func list(_ address: SocketAddress, in path: String) throws {
-        let text = "nameserver [\(address.host)]:\(address.port)\n"
+        let text = "nameserver \(address.host)\n"
         let descriptor = unsafe open(path + ".new", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         try #require(descriptor >= 0)
         #expect(unsafe write(descriptor, text, text.utf8.count) == text.utf8.count)
@@ -145,11 +145,14 @@ private final class NameServer: DatagramReceiver {
         let loop = try Loop()
         defer { loop.close() }
         let silent = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
-        let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: NameServer())
+        let port = silent.localAddress.port
+        let server = try DatagramSocket(
+            on: loop, bindTo: SocketAddress(ipv4: 0x7f00_0002, port: port), receiver: NameServer())
         let path = "/tmp/tunic-resolver-\(getpid())-\(UInt32.random(in: 0 ... .max))"
         defer { unsafe unlink(path) }
         var configuration = Resolver.Configuration()
         configuration.file = path
+        configuration.port = port
         configuration.fileInterval = 1_000_000
         // There is no list at first.
         let resolver = try Resolver(on: loop, configuration: configuration)
