@@ -191,7 +191,9 @@ public final class Client {
 
     /// What is kept apart, and refused, of apps that come to the address number `listener`.
     func rules(of listener: Int) -> ProxyListener {
-        guard let rules = listenerRules[listener] else { preconditionFailure("the rules of a listener outlive its apps") }
+        guard let rules = listenerRules[listener] else {
+            preconditionFailure("the rules of a listener outlive its apps")
+        }
         return rules
     }
 

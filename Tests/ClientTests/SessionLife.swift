@@ -56,7 +56,11 @@ final class SessionLife {
 
         /// Notes how much of what it has written has come.
         func note(written: Int, read: Int, at now: Instant) {
-            if written <= read { pendingSince = nil } else if pendingSince == nil || read > arrived { pendingSince = now }
+            if written <= read {
+                pendingSince = nil
+            } else if pendingSince == nil || read > arrived {
+                pendingSince = now
+            }
             arrived = read
         }
 
@@ -180,7 +184,8 @@ final class SessionLife {
         guard let since = [near.pendingSince, other?.pendingSince].compactMap({ $0 }).min() else { return }
         if now - max(since, disturbed) > Self.muteLimit {
             throw Broken(
-                description: "mute: client \(near.connection.activeLeg?.value ?? 255) of \(legs.keys.map(\.value)), exit "
+                description:
+                    "mute: client \(near.connection.activeLeg?.value ?? 255) of \(legs.keys.map(\.value)), exit "
                     + "\(other?.connection.activeLeg?.value ?? 255), \(now.nanoseconds / 1_000_000) ms")
         }
     }
@@ -195,7 +200,9 @@ final class SessionLife {
     private func deliver() {
         var rest: [(time: Instant, to: Int, message: Message)] = []
         for flight in flights {
-            if flight.time > now { rest.append(flight) } else if !nodes[flight.to].isDead {
+            if flight.time > now {
+                rest.append(flight)
+            } else if !nodes[flight.to].isDead {
                 nodes[flight.to].inbox.append(flight.message)
             }
         }
@@ -267,18 +274,24 @@ final class SessionLife {
         case .built(let path):
             guard let view = node.paths[path] else { return send(.destroy(path), from: number, over: message.link) }
             node.paths[path] = (view.previous, message.link)
-            if number == Self.client { built(path) } else if let link = view.previous {
+            if number == Self.client {
+                built(path)
+            } else if let link = view.previous {
                 send(.built(path), from: number, over: link)
             }
         case .refused(let path, let hop):
             guard let view = node.paths.removeValue(forKey: path) else { return }
-            if number == Self.client { failed(path, hop: hop) } else if let link = view.previous {
+            if number == Self.client {
+                failed(path, hop: hop)
+            } else if let link = view.previous {
                 send(.refused(path, hop: hop), from: number, over: link)
             }
         case .destroy(let path): end(path, at: number, except: message.link, isLinkLost: false)
         case .packet(let path, let packet, let bytes):
             guard let view = node.paths[path] else { return }
-            if number == Self.client { receivedNear(path, packet, bytes) } else if number == Self.exit {
+            if number == Self.client {
+                receivedNear(path, packet, bytes)
+            } else if number == Self.exit {
                 receivedFar(path, packet, bytes)
             } else if let link = message.link == view.previous ? view.next : view.previous {
                 send(message.body, from: number, over: link)
@@ -293,13 +306,19 @@ final class SessionLife {
         let place = node == Self.client ? 0 : (hops[path].firstIndex(of: node) ?? 0) + 1
         let peer = hops[path][place]
         let (id, isUp) = link(from: node, to: peer)
-        if isUp { send(.build(path), from: node, over: id) } else { nodes[node].waiting[peer, default: []].append(path) }
+        if isUp {
+            send(.build(path), from: node, over: id)
+        } else {
+            nodes[node].waiting[peer, default: []].append(path)
+        }
     }
 
     private func refuse(_ path: Int, at node: Int) {
         guard let view = nodes[node].paths.removeValue(forKey: path) else { return }
         let hop = hops[path].firstIndex(of: node) ?? -1
-        if node == Self.client { failed(path, hop: -1) } else if let link = view.previous {
+        if node == Self.client {
+            failed(path, hop: -1)
+        } else if let link = view.previous {
             send(.refused(path, hop: hop), from: node, over: link)
         }
     }
@@ -359,7 +378,9 @@ final class SessionLife {
         if hop < 1 { suspects.insert(hops[path][hop + 1]) }
         nextBuild = now + PathPool.pause(after: failures)
         guard near != nil else { return }
-        if hop == 1 { exitFailures += 1 } else if let legless {
+        if hop == 1 {
+            exitFailures += 1
+        } else if let legless {
             let until = min(now + ClientSession.leglessLimit, legless.since + ClientSession.exitKeepsFor)
             self.legless = (legless.since, max(legless.until, until))
         }

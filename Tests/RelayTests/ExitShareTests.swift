@@ -44,7 +44,8 @@ import Wire
         let turn = SessionTurn(loop: loop)
         let flood = session(turn, 1)
         for number in 0..<290 {
-            #expect(resolver.resolve(try #require(HostName("x\(number).dead.test")), port: 1, for: flood) { _ in } != nil)
+            #expect(
+                resolver.resolve(try #require(HostName("x\(number).dead.test")), port: 1, for: flood) { _ in } != nil)
         }
         var answer: Resolver.Answer?
         let good = try #require(HostName("good.test"))

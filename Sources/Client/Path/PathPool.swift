@@ -129,9 +129,10 @@ final class PathPool: PacketHandler {
 
     // MARK: Building
 
-    /// Builds a path. The result comes later, or inside this call where the build cannot begin: no hops can be chosen, one has no
-    /// descriptor, or the pool is full.
+    /// Builds a path.
     ///
+    /// The result comes later, or inside this call where the build cannot begin: no hops can be chosen, one has no descriptor, or
+    /// the pool is full.
     /// Returns the hops; none where it could not begin.
     @discardableResult
     func build(

@@ -31,8 +31,9 @@ public final class DatagramSocket: HandleOwner {
         /// Datagrams too large for the way are fragmented, rather than dropped: IPv4 packets leave without DF, IPv6 packets are cut
         /// here to what the way is known to carry.
         public var fragments = true
-        /// Where it is bound to all addresses of the machine, whoever sends to the source of a packet sends from the address that the
-        /// packet came to. The socket tells 255 own addresses apart.
+        /// Whether a socket of all addresses answers each packet from the address that the packet came to.
+        ///
+        /// It tells 255 own addresses apart; answers to others leave from where the kernel chooses.
         public var answersWhereAsked = false
         /// Rounds of receiving before other handles get their turn.
         public var receiveRounds = 4
