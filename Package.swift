@@ -93,10 +93,14 @@ let package = Package(
         module("Control", ["EventLoop"]),
         module("Web", ["CWeb", "EventLoop"]),
         module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
+        // The version, and the commit that is built.
+        .plugin(name: "BuildInfoPlugin", capability: .buildTool(), path: "Sources/BuildInfoPlugin"),
+        .target(name: "BuildInfo", swiftSettings: settings, plugins: ["BuildInfoPlugin"]),
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Web", "Links", "Oxen", "Store",
+                "BuildInfo", "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Web", "Links", "Oxen",
+                "Store",
                 "Directory", "EventLoop", "OnionCrypto", "Wire",
                 "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -104,9 +108,11 @@ let package = Package(
             ],
             swiftSettings: settings,
             // Nothing loads the program as a library: with its symbols exported, as a static Swift library asks for, the linker could
-            // leave out nothing that is never called.
+            // leave out nothing that is never called. All symbols are bound at the start, so that their table is read-only from then on.
             linkerSettings: [
-                .unsafeFlags(["-Xlinker", "--no-export-dynamic"], .when(platforms: [.linux], configuration: .release))
+                .unsafeFlags(
+                    ["-Xlinker", "--no-export-dynamic", "-Xlinker", "-z", "-Xlinker", "now"],
+                    .when(platforms: [.linux], configuration: .release))
             ]),
 
         // Reads what Tests/Vectors holds.
@@ -145,7 +151,8 @@ let package = Package(
         tests(
             "ClientTests",
             [
-                "Client", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion", "OnionCrypto", "Wire",
+                "Client", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion", "OnionCrypto", "Sessions",
+                "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

@@ -311,7 +311,12 @@ class Tunic(Peer):
         self.versions = {"tunic": done.stdout.strip() or "unknown"}
 
     def launch(self):
-        self.process = self.start("", [self.program, "devnet", "--json", "--socks", "127.0.0.1:0"], stdout=subprocess.PIPE)
+        # New connections a second are to be what the program can do, not what the default limits allow.
+        limits = {"streamsPerSecond": 20_000, "streamBurst": 20_000, "clientBuildsPerSecond": 2_000, "clientBuildBurst": 2_000,
+                  "buildsPerSecond": 5_000, "pathsPerClientLink": 10_000}
+        options = [part for limit in limits.items() for part in ("--limit", "%s=%d" % limit)]
+        self.process = self.start(
+            "", [self.program, "devnet", "--json", "--socks", "127.0.0.1:0", *options], stdout=subprocess.PIPE)
 
     def wait(self):
         network = self._read_network()

@@ -8,6 +8,20 @@
 #include <sys/resource.h>
 #include <termios.h>
 
+#ifdef __GLIBC__
+static int argument_count;
+static char **arguments;
+
+__attribute__((constructor)) static void keep_arguments(int count, char **values) {
+    argument_count = count;
+    arguments = values;
+}
+
+const char *shim_argument(int index) { return index >= 0 && index < argument_count ? arguments[index] : NULL; }
+#else
+const char *shim_argument(int index) { (void)index; return NULL; }
+#endif
+
 int shim_forbid_dumps(void) {
     struct rlimit none = {0, 0};
     if (setrlimit(RLIMIT_CORE, &none) != 0) return -errno;

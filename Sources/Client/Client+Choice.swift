@@ -9,7 +9,7 @@ extension Client {
     /// Open streams go on as they are.
     public func renewPaths(label: String?) -> Int {
         let keys = Set(Array(sessions.keys) + retired.map(\.key)).filter { label == nil || self.label(of: $0) == label }
-        for key in keys { retire(key) }
+        for key in keys { replace(key) }
         for port in dnsPorts where label == nil || self.label(of: port.isolation) == label {
             // What the old exits have answered would show the new ones that it is the same who asks.
             port.forget()

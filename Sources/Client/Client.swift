@@ -17,8 +17,8 @@ public final class Client {
     let loop: Loop
     private(set) var configuration: ClientConfiguration
     private let packetSize: Int
-    /// How many streams one session may have.
-    private let streamLimit: Int
+    /// What nodes take of a client.
+    private let limits: NetworkLimits
     private let log: Logger
     private let links: Links
     let directory: DirectoryClient
@@ -41,7 +41,11 @@ public final class Client {
     /// The keys whose sessions are being begun, with what their exits must have.
     private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
     private var lastExit: [IsolationKey: NodeID] = [:]
-    private var waiting: [IsolationKey: [any SessionApp]] = [:]
+    private var waiting: [IsolationKey: AppLine] = [:]
+    /// Lets apps that wait go on as soon as their exits take more streams.
+    private var lineTimer: LoopTimer?
+    /// How often it looks.
+    private static let linePause = TimeSpan.milliseconds(20)
     private var connections: [ObjectIdentifier: SocksConnection] = [:]
     private var unfinished: [SocksConnection] = []
     /// With how many of these it is time to forget those that have finished.
@@ -49,8 +53,14 @@ public final class Client {
     /// How many UDP associations there have been, and are.
     private var associationsMade: UInt64 = 0
     private var associations = 0
+    /// Datagrams of all associations that went no further.
+    var datagramDrops = DatagramDrops()
     private var hasWarnedOfAddress = false
     private var wasReady = false
+    /// Since when there has been no path.
+    private var lackSince: Instant
+    /// How long apps wait for the first path, and for another when there is none any more: later they are told at once.
+    static let patience = TimeSpan.seconds(10)
     private var isClosing = false
     /// Called each time the client becomes ready: a path stands.
     public var onReady: (() -> Void)?
@@ -63,7 +73,8 @@ public final class Client {
         self.configuration = configuration
         self.log = log
         packetSize = network.packetSize
-        streamLimit = network.limits.streamsPerSession
+        limits = network.limits
+        lackSince = Instant(nanoseconds: loop.now)
         turn = SessionTurn(loop: loop)
         var setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
@@ -73,8 +84,8 @@ public final class Client {
         links = try Links(on: loop, configuration: setup, identity: nil)
         directory = try DirectoryClient(links: links, loop: loop, network: network, store: store, log: log)
         pool = PathPool(
-            links: links, loop: loop, directory: directory, network: network.id, packetSize: network.packetSize,
-            hopCount: configuration.hops, useLimit: configuration.pathUse, spares: configuration.sparePaths)
+            links: links, loop: loop, directory: directory, network: network, hopCount: configuration.hops,
+            useLimit: configuration.pathUse, spares: configuration.sparePaths)
         messages = ClientMessages(links: links, pool: pool)
         exitWatch = ExitWatch(pool: pool, loop: loop)
         links.client = pool
@@ -104,6 +115,8 @@ public final class Client {
             if let self, directory.canChoose(hops: self.configuration.hops) { pool.fillSpares() }
         }
         pool.pathReady = { [weak self] in self?.becameReady() }
+        pool.giveWay = { [weak self] in self?.giveWay() ?? false }
+        lineTimer = LoopTimer(on: loop) { [weak self] in self?.advanceLines() }
     }
 
     /// Begins to build paths.
@@ -123,7 +136,8 @@ public final class Client {
             guard !session.isOver else { continue }
             let isDistrusted = pool.trust.isDistrusted(session.exit, at: now, since: session.since)
             if isDistrusted { log.notice("an exit ended several paths too soon; new streams go elsewhere") }
-            if session.exitDrains || isDistrusted { retire(key) }
+            if session.isRefused { log.notice("an exit takes no more streams of one key; new ones go elsewhere") }
+            if session.exitDrains || isDistrusted || session.isRefused { replace(key) }
         }
         pool.endSpares { pool.trust.isDistrusted($0.exit, at: now, since: $0.since) }
         for (_, session) in retired { session.keep(now) }
@@ -135,6 +149,7 @@ public final class Client {
             log.warning("\(leavesNothing ? problem ?? "" : "no path is left; building new ones")")
         }
         if !wasReady, isReady { becameReady() }
+        if isReady { lackSince = now } else if isWithoutPaths { failWaiting() }
         if !pool.hasReadyPath { directory.refreshSoon() }
         timer?.schedule(at: (now + .milliseconds(200)).nanoseconds)
     }
@@ -142,6 +157,17 @@ public final class Client {
     /// Whether new streams have a path.
     private var isReady: Bool {
         pool.hasReadyPath && !directory.choiceLeavesNothing(hops: configuration.hops)
+    }
+
+    /// Whether there has been no path for so long that apps need not wait for one.
+    private var isWithoutPaths: Bool { !isReady && Instant(nanoseconds: loop.now) - lackSince >= Self.patience }
+
+    /// Tells the apps that wait that there is no path.
+    private func failWaiting() {
+        for key in Array(waiting.keys) where sessions[key] == nil {
+            var line = waiting.removeValue(forKey: key)
+            while let app = line?.next() { app.fail() }
+        }
     }
 
     private func becameReady() {
@@ -200,13 +226,20 @@ public final class Client {
     /// Whether an app that came to the address number `listener` may reach `host`.
     ///
     /// Who asks for an address may have looked its name up without us, which is said once, and refused where names only are let out.
-    func admits(_ host: Destination.Host, at listener: Int) -> Bool {
-        if case .name(let name) = host { return !Self.isNowhere(name) }
+    /// Addresses that no name server gives out, and those of our own checks, are not spoken of.
+    func admits(_ host: Destination.Host, at listener: Int, isCheck: Bool = false) -> Bool {
+        guard case .address(let address) = host else {
+            if case .name(let name) = host { return !Self.isNowhere(name) }
+            return false
+        }
         guard let rules = listenerRules[listener] else { return false }
         let refused = rules.namesOnly
-        noteAddress(refused: refused)
+        if !isCheck, address.isPublic { noteAddress(refused: refused) }
         return !refused
     }
+
+    /// The user as whom 'tunic check' comes.
+    public static let checkUser = "tunic-check"
 
     /// Whether `name` is one that no exit is asked for; `localhost` is the exit's, as its policy says.
     static func isNowhere(_ name: HostName) -> Bool {
@@ -219,9 +252,10 @@ public final class Client {
     private func noteAddress(refused: Bool) {
         guard !hasWarnedOfAddress else { return }
         hasWarnedOfAddress = true
+        let what = refused ? "is refused, for it asks" : "asks"
         log.warning(
-            "an app asks for an address instead of a name; if it looked a name up by itself, others have seen the name",
-            metadata: ["refused": "\(refused)"])
+            "an app \(what) for an address instead of a name; if it looked a name up by itself, others have seen the name"
+        )
     }
 
     /// How many apps are connected.
@@ -245,18 +279,59 @@ public final class Client {
             if isFitting { needs = forAll } else { isolation.needs = needs }
         }
         if let session = sessions[isolation] {
-            if session.hasRoom { return app.open(on: session.session) }
+            // Those that came before go first.
+            if !isWaiting(isolation), session.takesStream(Instant(nanoseconds: loop.now)) {
+                return app.open(on: session.session)
+            }
             if session.isFull { retire(isolation) }
         }
         // It would wait in vain.
-        guard !directory.choiceLeavesNothing(hops: configuration.hops) else { return app.fail() }
+        guard !directory.choiceLeavesNothing(hops: configuration.hops), sessions[isolation] != nil || !isWithoutPaths
+        else {
+            return app.fail()
+        }
         if waiting[isolation] == nil, sessions[isolation] == nil, sessions.count + waiting.count >= Self.sessionLimit {
             guard let idle = longestIdle else { return app.fail() }
             idle.end()
         }
         guard waiting[isolation]?.count ?? 0 < configuration.appLimit else { return app.fail() }
-        waiting[isolation, default: []].append(app)
-        begin(isolation, needs: needs)
+        waiting[isolation, default: AppLine()].append(app)
+        if sessions[isolation] == nil { begin(isolation, needs: needs) } else { advanceSoon() }
+    }
+
+    /// Whether apps wait for a stream of the key's session.
+    private func isWaiting(_ key: IsolationKey) -> Bool { waiting[key]?.isWaiting ?? false }
+
+    /// Whether an app of this key that has waited for long may wait on: there is a session whose exit takes a few streams at a
+    /// time, or paths are built one after the other.
+    func mayWaitOn(_ key: IsolationKey) -> Bool {
+        sessions.keys.contains { $0.shown == key.shown } || pool.isAdvancing
+    }
+
+    private func advanceSoon() {
+        lineTimer?.schedule(at: (Instant(nanoseconds: loop.now) + Self.linePause).nanoseconds)
+    }
+
+    /// Opens streams for the apps that wait, of every key that has a session.
+    private func advanceLines() {
+        guard !isClosing else { return }
+        for key in waiting.keys where sessions[key] != nil { openWaiting(key) }
+        if waiting.keys.contains(where: { sessions[$0] != nil }) { advanceSoon() }
+    }
+
+    /// Ends a path that an identity can do without for one that has none: by preference of those that nobody uses.
+    private func giveWay() -> Bool {
+        let now = Instant(nanoseconds: loop.now)
+        let idle = sessions.values.filter { $0.idleSince != nil && $0.streamCount == 0 }
+            .sorted { ($0.idleSince ?? now) < ($1.idleSince ?? now) }
+        if idle.contains(where: { $0.giveStandby() }) { return true }
+        if let first = idle.first, now - (first.idleSince ?? now) >= ClientSession.standbyLimit {
+            first.end()
+            return true
+        }
+        if sessions.values.contains(where: { $0.giveStandby() }) { return true }
+        idle.first?.end()
+        return !idle.isEmpty
     }
 
     /// The session that has been without streams for the longest time.
@@ -271,19 +346,24 @@ public final class Client {
         guard sessions[key] == nil, beginning[key] == nil else { return }
         let needs = needs.union(key.needs)
         beginning[key] = needs
-        pool.takeSpare(avoiding: lastExit[key], needs: needs) { [weak self] path in
+        let isWanted = { [weak self] in self?.isWaiting(key) ?? false }
+        pool.takeSpare(avoiding: lastExit[key], needs: needs, isWanted: isWanted) { [weak self] path in
             guard let self else { return }
             beginning[key] = nil
+            guard let path else {
+                waiting[key] = nil
+                return
+            }
             guard path.state == .ready else { return begin(key, needs: needs) }
             let session = ClientSession(
-                turn: turn, pool: pool, path: path, payloadSize: packetSize - Packet.payloadOffset,
-                streamLimit: streamLimit, now: Instant(nanoseconds: loop.now))
+                turn: turn, pool: pool, path: path, payloadSize: packetSize - Packet.payloadOffset, limits: limits,
+                now: Instant(nanoseconds: loop.now))
             session.ended = { [weak self, weak session] in
                 guard let self, let session else { return }
                 guard sessions[key] === session else { return }
                 sessions[key] = nil
                 if lastExit.count < 1_024 { lastExit[key] = session.exit }
-                if waiting[key]?.contains(where: { !$0.isOver }) == true { begin(key) }
+                if isWaiting(key) { begin(key) }
             }
             sessions[key] = session
             lastExit[key] = nil
@@ -294,13 +374,14 @@ public final class Client {
 
     /// Opens streams for the apps that wait, as far as the session has room.
     private func openWaiting(_ key: IsolationKey) {
-        guard let session = sessions[key], var apps = waiting.removeValue(forKey: key) else { return }
-        apps.removeAll { $0.isOver }
-        var rest = apps[...]
-        while session.hasRoom, let app = rest.popFirst() { app.open(on: session.session) }
-        guard !rest.isEmpty else { return }
-        waiting[key] = Array(rest)
-        guard session.isFull else { return }
+        guard let session = sessions[key] else { return }
+        let now = Instant(nanoseconds: loop.now)
+        while isWaiting(key), session.takesStream(now), let app = waiting[key]?.next() { app.open(on: session.session) }
+        guard isWaiting(key) else {
+            waiting[key] = nil
+            return
+        }
+        guard session.isFull else { return advanceSoon() }
         retire(key)
         begin(key)
     }
@@ -390,6 +471,12 @@ public final class Client {
         session.keep(Instant(nanoseconds: loop.now))
     }
 
+    /// Retires the key's session, and begins another where apps wait for it.
+    func replace(_ key: IsolationKey) {
+        retire(key)
+        if isWaiting(key) { begin(key) }
+    }
+
     /// Goes by another choice of exits and nodes to avoid, and another number of spare paths, from now on.
     ///
     /// Sessions whose paths are no longer wanted take no new streams.
@@ -410,7 +497,7 @@ public final class Client {
     private func exitsChanged() {
         for (key, session) in sessions {
             let isWanted = session.paths.allSatisfy { directory.mayUse($0.hops) }
-            if exitWatch.isDown(session.exit) || !isWanted { retire(key) }
+            if exitWatch.isDown(session.exit) || !isWanted { replace(key) }
         }
         pool.renewSpares { exitWatch.isDown($0.exit) }
     }
@@ -433,6 +520,7 @@ public final class Client {
         for reason in DropReason.allCases where pool.drops[Int(reason.rawValue)] > 0 {
             drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
         }
+        drops.merge(datagramDrops.byName) { $0 + $1 }
         return ClientStatus(
             socks: socksAddresses, socksFlags: listeners.map { rules(of: $0.number).flags }, dns: dnsAddresses,
             isReady: isReady, problem: problem,
@@ -477,7 +565,6 @@ public final class Client {
         case .refused(let hop, let status):
             "Hop \(hop + 1) did not build a path (\(status.map { "\($0)" } ?? "no reason given"))."
         case .timedOut: "Builds of paths are not answered in time."
-        case .full: "There are as many paths as there may be (\(PathPool.limit))."
         case .unbuildable: "A chosen hop names keys that this client cannot use."
         case nil: "The first path is being built."
         }
@@ -503,6 +590,7 @@ public final class Client {
         guard !isClosing else { return completion() }
         isClosing = true
         timer?.close()
+        lineTimer?.close()
         for listener in listeners { listener.socket.close() }
         for port in dnsPorts { port.close() }
         for session in Array(sessions.values) + retired.map(\.session) { session.end() }

@@ -17,6 +17,12 @@ final class ClientSession: SessionOwner {
     static let exitKeepsFor = TimeSpan.seconds(60)
     /// The wait before another leg is tried while all go through one guard, and the longest; it doubles.
     static let apartPause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(600))
+    /// How long it keeps a standby leg without streams; older ones are not replaced.
+    static let standbyLimit = TimeSpan.seconds(60)
+    /// How long a standby leg waits to be asked for again when no guard takes builds.
+    static let standbyPause = TimeSpan.seconds(1)
+    /// How many pauses for refused streams, one after the other, make new ones go to another exit.
+    static let refusalLimit = 3
     /// How many builds to the exit may fail one after the other, the exit itself named or the new leg never answered, while
     /// no leg is left.
     static let exitFailureLimit = 2
@@ -28,6 +34,7 @@ final class ClientSession: SessionOwner {
     private let pool: PathPool
     private let payloadSize: Int
     private let streamLimit: Int
+    private var newStreams: Pace
     private let id: [UInt8]
     private let secret: Secret
     private(set) var legs: [LegID: Path] = [:]
@@ -51,11 +58,12 @@ final class ClientSession: SessionOwner {
 
     /// A session over `path`, which is ready, as its first leg.
     ///
-    /// Its exit takes `streamLimit` streams at once.
-    init(turn: SessionTurn, pool: PathPool, path: Path, payloadSize: Int, streamLimit: Int, now: Instant) {
+    /// Its exit keeps to `limits`.
+    init(turn: SessionTurn, pool: PathPool, path: Path, payloadSize: Int, limits: NetworkLimits, now: Instant) {
         self.pool = pool
         self.payloadSize = payloadSize
-        self.streamLimit = max(streamLimit, InitialLimits.streams)
+        streamLimit = max(limits.streamsPerSession, InitialLimits.streams)
+        newStreams = Pace(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now)
         since = now
         exit = path.exit
         guard let id = path.layers?.secrets.sessionID, let secret = path.layers?.secrets.session.clone() else {
@@ -78,10 +86,26 @@ final class ClientSession: SessionOwner {
     /// Its paths.
     var paths: [Path] { Array(legs.values) }
 
-    /// Whether a stream can begin here now.
-    var hasRoom: Bool {
+    /// Whether there is room for another stream.
+    private var hasRoom: Bool {
         !isOver && !isRetired && !session.connection.isClosed && session.connection.streamsAvailable > 0
     }
+
+    /// Whether a stream may begin here now, by the exit's rate; then it counts as one that has.
+    func takesStream(_ now: Instant) -> Bool {
+        guard hasRoom, newStreams.admits(now) else { return false }
+        newStreams.take()
+        return true
+    }
+
+    /// The exit has refused a stream as one too many: no other begins for a while.
+    func streamRefused() { newStreams.refused(now) }
+
+    /// The exit has taken a stream.
+    func streamTaken() { newStreams.accepted() }
+
+    /// Whether the exit goes on to refuse streams that it should take.
+    var isRefused: Bool { newStreams.refusals >= Self.refusalLimit }
 
     /// Whether it has as many streams as its exit takes: more could begin only when some of these have ended, and that may be never.
     ///
@@ -167,20 +191,34 @@ final class ClientSession: SessionOwner {
         }
         if let overdue, let path = legs[overdue] { return pool.end(path, .byOthers) }
         let fresh = legs.values.count { !pool.isOld($0, now) }
+        let wanted = wantsStandby(now) ? 2 : 1
         // An exit that is about to stop takes no other leg, and one that ends legs gets no more of them to end.
         let takesNone = exitDrains || pool.trust.isDistrusted(exit, at: now)
-        if fresh < 2 {
+        if fresh < wanted {
             if !takesNone || legs.isEmpty { buildLeg(now) }
-        } else if sharesGuard, !takesNone, now >= nextApart {
+        } else if wanted > 1, sharesGuard, !takesNone, now >= nextApart {
             nextApart = now + apartPause
             apartPause = min(apartPause * 2, Self.apartPause.longest)
             buildLeg(now)
         }
-        if fresh >= 2, let old = legs.values.first(where: { pool.isOld($0, now) }) {
+        if fresh >= wanted, let old = legs.values.first(where: { pool.isOld($0, now) }) {
             retire(old, now)
         } else if fresh > 2, let path = superfluous {
             pool.end(path)
         }
+    }
+
+    /// Whether it is to have a second leg: with streams, and for a while behind them unless other identities lack paths.
+    private func wantsStandby(_ now: Instant) -> Bool {
+        guard let idleSince else { return true }
+        return now - idleSince < Self.standbyLimit && !pool.isTight
+    }
+
+    /// Ends a leg beside the one in use; false when there is none.
+    func giveStandby() -> Bool {
+        guard legs.count > 1, let path = superfluous else { return false }
+        pool.end(path)
+        return true
     }
 
     /// Whether all legs would go with one guard that another guard could stand in for.
@@ -222,7 +260,8 @@ final class ClientSession: SessionOwner {
         let others = Array(legs.values) + pool.all.filter { $0.state == .building && $0.exit == exit }
         let avoiding = others.flatMap { $0.hops.dropLast() } + losses.middlesToAvoid(at: now)
         var hops: [NodeID] = []
-        hops = pool.build(to: .node(exit), avoiding: avoiding) { [weak self] result in
+        let urgency: GuardRoom.Urgency = !legs.isEmpty ? .standby : streamCount > 0 ? .lost : .identity
+        let chosen = pool.build(to: .node(exit), avoiding: avoiding, for: urgency) { [weak self] result in
             guard let self else {
                 if case .success(let path) = result { path.session?.pathDied(path, .ours, isYoung: false) }
                 return
@@ -247,6 +286,16 @@ final class ClientSession: SessionOwner {
                 keep(now)
             }
         }
+        guard let chosen else { return waitForGuards(now) }
+        hops = chosen
+    }
+
+    /// No guard takes a build now: it is tried again soon, and the session ends no earlier for that.
+    private func waitForGuards(_ now: Instant) {
+        building -= 1
+        guard let legless else { return nextBuild = now + Self.standbyPause }
+        let until = min(now + Self.leglessLimit, legless.since + Self.exitKeepsFor)
+        self.legless = (legless.since, max(legless.until, until))
     }
 
     /// Whether a failed build says that the exit cannot be reached or does not know us.
@@ -256,7 +305,7 @@ final class ClientSession: SessionOwner {
     private func isAnothersFault(_ failure: PathFailure) -> Bool {
         switch failure {
         case .guardUnreachable, .refused, .unbuildable: !isExitsFault(failure)
-        case .noChoice, .noDescriptor, .timedOut, .full: false
+        case .noChoice, .noDescriptor, .timedOut: false
         }
     }
 

@@ -55,7 +55,7 @@ final class ExitWatch {
     }
 
     private func attempt(_ exit: NodeID) {
-        pool.build(to: .node(exit), avoiding: []) { [weak self] result in
+        let hops = pool.build(to: .node(exit), avoiding: [], for: .spare) { [weak self] result in
             guard let self else { return }
             let now = Instant(nanoseconds: loop.now)
             guard var state = states[exit] else {
@@ -78,5 +78,6 @@ final class ExitWatch {
             states[exit] = state
             if state.isDown != wasDown { changed() }
         }
+        if hops == nil { states[exit]?.isTrying = false }
     }
 }

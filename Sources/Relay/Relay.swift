@@ -318,6 +318,7 @@ public final class Relay {
         for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
             drops["\(reason)", default: 0] += paths.drops[Int(reason.rawValue)]
         }
+        drops.merge(exit.gate.datagramDrops.byName) { $0 + $1 }
         return RelayStatus(
             nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,
             isReady: cannotServe == nil && ledger?.failure == nil && wasStaked && !paths.isDraining,

@@ -24,6 +24,10 @@ public final class StreamPump: ByteStreamDelegate {
     private var socketEnded = false
     private var sessionEnded = false
     private var isOver = false
+    /// How many of the bytes that the socket read go on, from the first; the rest is dropped.
+    ///
+    /// Where it says nil, both sides are told of a failure. Where there is none, all go on.
+    public var admit: ((RawSpan) -> Int?)?
 
     /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:)``.
     ///
@@ -147,6 +151,12 @@ public final class StreamPump: ByteStreamDelegate {
     /// Hands what the socket read to the session, and stops reading if it does not take all.
     public func stream(_ stream: ByteStream, received bytes: RawSpan) {
         guard !isOver, let session else { return }
+        guard let admit else { return send(bytes, session) }
+        guard let count = admit(bytes) else { return fail() }
+        if count > 0 { send(bytes.extracting(0..<count), session) }
+    }
+
+    private func send(_ bytes: RawSpan, _ session: Session) {
         let taken = session.connection.write(id, bytes)
         session.touch()
         if taken < bytes.byteCount {

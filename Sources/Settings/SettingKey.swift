@@ -18,6 +18,12 @@ public struct SettingKey: Sendable {
         case choice([String])
     }
 
+    /// The settings that name files and folders.
+    private static let paths: Set<String> = [
+        "network", "data", "control", "relay.key", "relay.passphrase_file", "relay.authority",
+        "relay.authority_passphrase_file", "relay.registry",
+    ]
+
     /// Its path: `client.hops`.
     public let path: String
     /// What it may be.
@@ -44,6 +50,8 @@ public struct SettingKey: Sendable {
         isReloadable = reloadable
     }
 
+    /// Whether its value names a file or a folder.
+    public var isPath: Bool { Self.paths.contains(path) }
     /// The table that it stands in, empty for the top.
     public var table: String { path.lastIndex(of: ".").map { String(path[..<$0]) } ?? "" }
     /// Its name within the table.

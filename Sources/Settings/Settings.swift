@@ -24,8 +24,9 @@ public struct Settings: Sendable {
         do {
             document = try TomlDocument(text)
         } catch {
+            let hint = Self.hint(on: text, line: error.line)
             let problem = SettingProblem(
-                .file(path, line: error.line), "", "this is no TOML: \(Self.firstLower(error.message))")
+                .file(path, line: error.line), "", "this is no TOML: \(Self.firstLower(error.message))\(hint)")
             throw SettingProblems([problem])
         }
         var problems: [SettingProblem] = []
@@ -51,12 +52,35 @@ public struct Settings: Sendable {
                 continue
             }
             do throws(SettingFault) {
-                entries[key.path] = Entry(value: try SettingValue(entry, key.kind), origin: origin)
+                let value = try SettingValue(entry, key.kind)
+                entries[key.path] = Entry(value: key.isPath ? try Self.path(value, from: path) : value, origin: origin)
             } catch {
                 problems.append(SettingProblem(origin, key.path, error.message))
             }
         }
         guard problems.isEmpty else { throw SettingProblems(problems) }
+    }
+
+    /// What may be wrong with a line that is no TOML: most often a text without quotes.
+    private static func hint(on text: String, line: Int) -> String {
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        guard line > 0, line <= lines.count, let equals = lines[line - 1].firstIndex(of: "=") else { return "" }
+        let value = lines[line - 1][lines[line - 1].index(after: equals)...].drop { $0 == " " || $0 == "\t" }
+        guard let first = value.first, first == "/" || first == "~" || first == "." || first.isLetter else { return "" }
+        return "; a text stands in quotes, such as \"/etc/tunic/network.json\""
+    }
+
+    /// A path as it stands in the file at `file`: a relative one counts from that file's folder.
+    private static func path(_ value: SettingValue, from file: String) throws(SettingFault) -> SettingValue {
+        guard case .text(let text) = value, !text.isEmpty, !text.hasPrefix("/"), !text.hasPrefix("fd:") else {
+            return value
+        }
+        guard !text.hasPrefix("~") else {
+            throw SettingFault(
+                message: "~ is not replaced here; write the whole path, such as \"/home/you/network.json\"")
+        }
+        guard let slash = file.lastIndex(of: "/") else { return value }
+        return .text(file[...slash] + text)
     }
 
     /// Takes the variables of an environment that name a key.

@@ -21,7 +21,7 @@ public enum SettingsCatalog {
 
         SettingKey(
             "client.socks", .list, byDefault: "[\"127.0.0.1:1080\"]", reloadable: true,
-            "Where apps are awaited, over SOCKS and HTTP CONNECT: loopback addresses, unix: and an absolute path, or",
+            "Where apps are awaited, over SOCKS and HTTP: loopback addresses, unix: and an absolute path, or",
             "systemd: and the name of sockets of systemd's. Port 0 is a free one. Behind an address, with commas between,",
             "what keeps streams on paths of their own: destination-host, destination-port, client-address, beside user and",
             "password, address and protocol, which no-credentials, no-listener and no-protocol leave out; names-only",
@@ -114,9 +114,10 @@ public enum SettingsCatalog {
             "How long the relay waits at its end for paths to end."),
 
         SettingKey(
-            "web.listen", .text, byDefault: "\"127.0.0.1:0\"", reloadable: true,
-            "Where the status page is served: a loopback address, \"off\" for no page. Its URL holds a secret and is",
-            "printed at the start ('tunic web' prints it again)."),
+            "web.listen", .text, byDefault: "\"127.0.0.1:1088\"", reloadable: true,
+            "Where the status page is served: a loopback address, \"off\" for no page. Where the default is in use, another",
+            "port is taken. The URL holds a secret, which web.token in the data folder keeps; it is printed at the start,",
+            "and 'tunic web' prints it again."),
         SettingKey(
             "metrics.listen", .text, byDefault: "\"off\"", reloadable: true,
             "Where Prometheus finds /metrics: a loopback address, such as \"127.0.0.1:9464\". 'tunic metrics' prints the",

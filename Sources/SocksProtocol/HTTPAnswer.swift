@@ -6,10 +6,12 @@ enum HTTPAnswer: Int {
     case badRequest = 400
     /// The exit's policy forbids the destination.
     case forbidden = 403
-    /// Another method than CONNECT.
+    /// No CONNECT, and not for an http: URL.
     case methodNotAllowed = 405
-    /// The exit cannot reach the destination, or there is no path to an exit.
+    /// The exit cannot reach the destination.
     case badGateway = 502
+    /// There is no path to an exit.
+    case unavailable = 503
     /// It took too long.
     case gatewayTimeout = 504
 
@@ -33,6 +35,7 @@ enum HTTPAnswer: Int {
         case .forbidden: "Forbidden"
         case .methodNotAllowed: "Method Not Allowed"
         case .badGateway: "Bad Gateway"
+        case .unavailable: "Service Unavailable"
         case .gatewayTimeout: "Gateway Timeout"
         }
     }
@@ -44,11 +47,12 @@ enum HTTPAnswer: Int {
         case .forbidden: "The exit does not connect to this destination.\n"
         case .methodNotAllowed:
             """
-            This is a proxy of Tunic for programs on this machine: it speaks SOCKS4a, SOCKS5 and HTTP CONNECT.
-            It has no pages, and takes no other HTTP requests than CONNECT.
+            This is a proxy of Tunic for programs on this machine: it speaks SOCKS4a, SOCKS5 and HTTP.
+            It has no pages of its own. As an HTTP proxy it takes CONNECT, and requests for http: URLs.
 
             """
         case .badGateway: "The destination could not be reached.\n"
+        case .unavailable: "Tunic has no path to an exit now. 'tunic status' says why.\n"
         case .gatewayTimeout: "The destination did not answer in time.\n"
         }
     }

@@ -1,11 +1,21 @@
 import Wire
 
-/// The head of an HTTP/1 request, read for CONNECT alone (RFC 9112, sections 2 to 5; RFC 9110, section 9.3.6).
+/// The head of an HTTP/1 request to a proxy: CONNECT, or a request for an http: URL (RFC 9112, sections 2 to 5; RFC 9110,
+/// section 9.3.6).
 ///
 /// It is strict where HTTP is lenient: lines end with CR LF, no line is folded, and whatever could be read in two ways is refused.
 enum HTTPHead {
     /// The longest head in bytes, with the empty line at its end.
-    static let maximumSize = 8_192
+    static let maximumSize = 16_384
+
+    /// One field of a head.
+    struct Field {
+        /// In small letters.
+        let name: String
+        let value: [UInt8]
+        /// The line without its end.
+        let line: [UInt8]
+    }
 
     private static let lineFeed = UInt8(ascii: "\n")
     private static let carriageReturn = UInt8(ascii: "\r")
@@ -40,12 +50,19 @@ enum HTTPHead {
             words[2].starts(with: "HTTP/1.".utf8), isDigit(words[2][7])
         else { throw .badHead }
         let fields = try fields(lines.dropFirst().dropLast())
-        guard words[0].elementsEqual("CONNECT".utf8) else {
-            throw .notConnect(isHead: words[0].elementsEqual("HEAD".utf8))
-        }
+        let isConnect = words[0].elementsEqual("CONNECT".utf8)
+        let target = isConnect ? nil : try HTTPTarget(words[1][...], method: words[0][...])
+        guard isConnect || target != nil else { throw .notConnect(isHead: words[0].elementsEqual("HEAD".utf8)) }
         // One Host (RFC 9112, section 3.2); what it says is not used.
         let hosts = fields.count { $0.name == "host" }
-        guard hosts == 1 || hosts == 0 && words[2][7] == UInt8(ascii: "0") else { throw .badHead }
+        let isVersion0 = words[2][7] == UInt8(ascii: "0")
+        guard hosts == 1 || hosts == 0 && isVersion0 else { throw .badHead }
+        if let target {
+            var request = SocksRequest(
+                command: .connect, destination: target.destination, credentials: try credentials(fields), via: .http)
+            request.forward = try HTTPForward.request(words[0][...], target, fields, isVersion0: isVersion0)
+            return request
+        }
         // CONNECT has no content: what follows the head is the tunnel's.
         guard
             fields.allSatisfy({
@@ -56,28 +73,39 @@ enum HTTPHead {
             command: .connect, destination: try destination(words[1]), credentials: try credentials(fields), via: .http)
     }
 
-    private static func fields(
-        _ lines: ArraySlice<ArraySlice<UInt8>>
-    ) throws(SocksError) -> [(name: String, value: [UInt8])] {
-        var fields: [(name: String, value: [UInt8])] = []
+    private static func fields(_ lines: ArraySlice<ArraySlice<UInt8>>) throws(SocksError) -> [Field] {
+        var fields: [Field] = []
         for line in lines {
             let bytes = Array(line)
             guard let end = bytes.firstIndex(of: colon), isToken(bytes[..<end]) else { throw .badHead }
-            let isSpace = { (byte: UInt8) in byte == space || byte == tab }
-            var value = bytes[(end + 1)...].drop(while: isSpace)
-            while let last = value.last, isSpace(last) { value.removeLast() }
-            fields.append((String(decoding: bytes[..<end], as: UTF8.self).lowercased(), Array(value)))
+            fields.append(
+                Field(
+                    name: String(decoding: bytes[..<end], as: UTF8.self).lowercased(),
+                    value: Array(trimmed(bytes[(end + 1)...])), line: bytes))
         }
         return fields
+    }
+
+    /// `bytes` without the spaces and tabs around them.
+    static func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        let isSpace = { (byte: UInt8) in byte == space || byte == tab }
+        var value = bytes.drop(while: isSpace)
+        while let last = value.last, isSpace(last) { value.removeLast() }
+        return value
+    }
+
+    /// The port that digits spell.
+    static func port(_ digits: ArraySlice<UInt8>) throws(SocksError) -> UInt16 {
+        guard 1...5 ~= digits.count, digits.allSatisfy(isDigit),
+            let port = UInt16(String(decoding: digits, as: UTF8.self)), port != 0
+        else { throw .badPort }
+        return port
     }
 
     /// Host and port, both of them: CONNECT has no default (RFC 9110, section 9.3.6).
     private static func destination(_ target: [UInt8]) throws(SocksError) -> Destination {
         guard let end = target.lastIndex(of: colon) else { throw .badHead }
-        let digits = target[(end + 1)...]
-        guard 1...5 ~= digits.count, digits.allSatisfy(isDigit),
-            let port = UInt16(String(decoding: digits, as: UTF8.self)), port != 0
-        else { throw .badPort }
+        let port = try port(target[(end + 1)...])
         let host = Array(target[..<end])
         // An IPv6 address stands in brackets, or its last group would be taken for the port.
         guard host.first == UInt8(ascii: "[") || !host.contains(colon) else { throw .badName }
@@ -87,9 +115,7 @@ enum HTTPHead {
     /// The user and password of Basic (RFC 7617); `nil` without any.
     ///
     /// Ones that cannot be read are an error, for an app that gives some is not to be taken for one that gives none.
-    private static func credentials(
-        _ fields: [(name: String, value: [UInt8])]
-    ) throws(SocksError) -> SocksCredentials? {
+    private static func credentials(_ fields: [Field]) throws(SocksError) -> SocksCredentials? {
         let values = fields.filter { $0.name == "proxy-authorization" }.map(\.value)
         guard let value = values.first else { return nil }
         let words = value.split(separator: space)
@@ -131,10 +157,10 @@ enum HTTPHead {
         }
     }
 
-    private static func isDigit(_ byte: UInt8) -> Bool { UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte }
+    static func isDigit(_ byte: UInt8) -> Bool { UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte }
 
     /// Whether it is a token (RFC 9110, section 5.6.2).
-    private static func isToken(_ bytes: some Collection<UInt8>) -> Bool {
+    static func isToken(_ bytes: some Collection<UInt8>) -> Bool {
         !bytes.isEmpty
             && bytes.allSatisfy { byte in
                 let isLetter = UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20

@@ -26,9 +26,9 @@ public enum SocksError: Error, Equatable, Sendable {
     case tooMuchEarlyData
     /// The head of an HTTP request is longer than `HTTPHead.maximumSize`.
     case headTooLong
-    /// The head of an HTTP request is malformed, or a CONNECT says something that it cannot.
+    /// The head of an HTTP request or its body is malformed, or says something that it cannot.
     case badHead
-    /// An HTTP request with another method than CONNECT; a HEAD is answered without a body.
+    /// An HTTP request that is none to a proxy: no CONNECT, and not for an http: URL. A HEAD is answered without a body.
     case notConnect(isHead: Bool)
 
     /// The bytes to send before closing to an app that speaks `via`; empty where nothing is answered.

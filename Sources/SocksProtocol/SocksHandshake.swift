@@ -1,11 +1,11 @@
 import Wire
 
-/// The proxy's side of one app's connection until its request is read: SOCKS5 (RFC 1928, RFC 1929), SOCKS4, SOCKS4a, or
-/// HTTP CONNECT (RFC 9110, section 9.3.6), as the first byte says.
+/// The proxy's side of one app's connection until its request is read: SOCKS5 (RFC 1928, RFC 1929), SOCKS4, SOCKS4a, HTTP
+/// CONNECT (RFC 9110, section 9.3.6) or a request for an http: URL, as the first byte says.
 ///
 /// It is fed with bytes as they come, split anywhere, and says what to send. A client that sends ahead is served: what
 /// comes behind the request is kept as early data for the destination. Of an unfinished message at most 520 bytes are held, of
-/// the head of an HTTP request 8 KiB.
+/// the head of an HTTP request 16 KiB.
 /// The caller sets a deadline for the whole, and reads no more than ``room`` bytes at once: what an app sends ahead beyond the
 /// limit waits with the app.
 ///

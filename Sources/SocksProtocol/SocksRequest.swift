@@ -28,6 +28,8 @@ public struct SocksRequest: Hashable, Sendable {
     public var credentials: SocksCredentials?
     /// What the client speaks, and is to be answered in.
     public var via: ProxyProtocol
+    /// What goes to the destination, where an http: URL was asked for; nil where the app speaks to it by itself.
+    public var forward: HTTPForward?
 
     /// A request for `command` with `destination`.
     public init(
@@ -37,6 +39,20 @@ public struct SocksRequest: Hashable, Sendable {
         self.destination = destination
         self.credentials = credentials
         self.via = via
+    }
+
+    /// What the app gets before the destination's bytes: nothing where those are the answer.
+    public var established: [UInt8] { forward == nil ? SocksReply.succeeded.encoded(via: via) : [] }
+
+    /// What the app is told when there is no path to an exit.
+    public var withoutPath: [UInt8] {
+        guard via == .http else { return answer(.networkUnreachable) }
+        return HTTPAnswer.unavailable.encoded(withBody: forward?.isHead != true)
+    }
+
+    /// What the app is told when it does not get what it asks for.
+    public func answer(_ failure: SocksReply) -> [UInt8] {
+        forward?.isHead == true ? HTTPAnswer(failure).encoded(withBody: false) : failure.encoded(via: via)
     }
 }
 

@@ -1,16 +1,14 @@
 internal import ArgumentParser
+internal import BuildInfo
 internal import CShims
 internal import Glibc
 internal import Settings
-
-/// The version of the program.
-let version = "0.1.0"
 
 /// The command `tunic`.
 struct Tunic: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tunic",
-        abstract: "An onion-routing proxy for apps that speak SOCKS or HTTP CONNECT, over several nodes.",
+        abstract: "An onion-routing proxy for apps that speak SOCKS or HTTP, over several nodes.",
         discussion: """
             A whole network on this machine, and a request through it:
 
@@ -30,14 +28,13 @@ struct Tunic: ParsableCommand {
               77  permissions are wrong
               78  the configuration or the clock makes no sense
             """,
-        version: "tunic \(version)",
+        version: VersionCommand.text,
         subcommands: [
             RunCommand.self, ClientCommand.self, RelayCommand.self, ConfigCommand.self, NetworkCommand.self,
             DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self,
             NodesCommand.self, OxendCommand.self, BenchCommand.self, NewPathCommand.self, ExitsCommand.self,
             StreamsCommand.self, TopCommand.self, CheckCommand.self, WebCommand.self, MetricsCommand.self,
-            ReloadCommand.self,
-            VersionCommand.self, RunWithParentCommand.self,
+            ReloadCommand.self, ExecCommand.self, JoinCommand.self, VersionCommand.self, RunWithParentCommand.self,
         ])
 
     /// Runs the command line of this process; what goes wrong is one line on standard error.
@@ -56,7 +53,7 @@ struct Tunic: ParsableCommand {
     /// The status for the process.
     private static func runCommandLine() -> Int32 {
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(Array(ProcessArguments.all.dropFirst()))
             try command.run()
             return 0
         } catch let failure as Failure {
@@ -80,7 +77,7 @@ struct Tunic: ParsableCommand {
     /// What is said of a word where a command should stand that is none.
     private static func unknownCommand() -> String? {
         let (given, commands) = givenCommands()
-        let words = CommandLine.arguments.dropFirst(1 + given.count)
+        let words = ProcessArguments.all.dropFirst(1 + given.count)
         guard !commands.isEmpty, let word = words.first, !word.hasPrefix("-"), word != "help" else { return nil }
         var shown: [String] = []
         for command in commands where command.configuration.shouldDisplay { shown.append(command._commandName) }
@@ -92,7 +89,7 @@ struct Tunic: ParsableCommand {
     private static func givenCommands() -> (names: [String], next: [any ParsableCommand.Type]) {
         var names: [String] = []
         var commands = configuration.subcommands
-        for argument in CommandLine.arguments.dropFirst() {
+        for argument in ProcessArguments.all.dropFirst() {
             guard let next = commands.first(where: { $0._commandName == argument }) else { break }
             names.append(argument)
             commands = next.configuration.subcommands
@@ -104,7 +101,11 @@ struct Tunic: ParsableCommand {
 /// Prints the version.
 struct VersionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "version", abstract: "Print the version.", discussion: "Example:\n  tunic version")
+        commandName: "version", abstract: "Print version, commit and kind of build.",
+        discussion: "Example:\n  tunic version")
 
-    func run() { print("tunic \(version)") }
+    /// Version, commit and kind of build.
+    static let text = "tunic \(versionAndCommit) (\(build))"
+
+    func run() { print(Self.text) }
 }

@@ -17,10 +17,4 @@ import Wire
         let ofExit = PathFailure(PathBuildError.suiteUnavailable(2), hops: hops)
         #expect(ofExit.isFault(of: hops[2], hops: 3))
     }
-
-    @Test("V4: that there are too many paths is nobody's fault and no timeout") func full() {
-        #expect(!PathFailure.full.isFault(of: hops[2], hops: 3))
-        #expect(!PathFailure.full.isRefusal(of: hops[2], hops: 3))
-        #expect(!PathFailure.full.isTimeout)
-    }
 }

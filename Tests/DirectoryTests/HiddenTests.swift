@@ -64,9 +64,9 @@ struct HiddenTests {
     @Test(arguments: [2, 3], [1, 0])
     func s21ATestedNodeSeesWhatAClientsPathShows(_ number: Int, _ place: Int) throws {
         let (selector, tested) = (town.selector(), town.node(number))
-        let clients = try clients(tested, place, selector, draws: 3_000)
-        let tests = try tests(tested, place, selector, draws: 600)
-        #expect(clients.total > 100)
+        let clients = try clients(tested, place, selector, draws: 1_500)
+        let tests = try tests(tested, place, selector, draws: 300)
+        #expect(clients.total > 50)
         let (chiSquare, freedom) = clients.distance(to: tests)
         #expect(chiSquare < freedom + 3.5 * (2 * freedom).squareRoot(), "\(chiSquare) of \(freedom)")
     }

@@ -12,8 +12,44 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("network", network), ("link", link), ("datagram", datagram), ("links", links), ("build", build),
     ("relay", relay), ("transport", transport), ("udp", udp), ("query", query), ("answer", answer),
     ("ledger", ledger), ("registry", registry), ("watch", watch), ("connections", connections), ("jury", jury),
-    ("contact", contact), ("consensus", consensus), ("lists", lists),
+    ("contact", contact), ("consensus", consensus), ("lists", lists), ("http", http),
 ]
+
+/// A request for an http: URL: what its server gets can be read in one way only, and its body ends where it ends in any pieces.
+private func http(_ input: RawSpan) {
+    let said = Array("POST http://a.example/ HTTP/1.1\r\nHost: a\r\n".utf8) + [UInt8](copying: input)
+    var handshake = SocksHandshake()
+    guard case .request(let request, _) = unsafe handshake.receive(said.prefix(handshake.room).span.bytes),
+        let forward = request.forward
+    else { return }
+    let early = handshake.takeEarlyData()
+    let lines = forward.head.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    let names = lines.dropFirst().map { line in
+        String(decoding: line.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self).lowercased()
+    }
+    func count(_ name: String) -> Int { names.count { $0 == name } }
+    precondition(count("host") == 1 && count("connection") == 1, "the server's own name, and that it is to close")
+    precondition(count("content-length") + count("transfer-encoding") <= 1, "one end of the body")
+    precondition(
+        ["proxy-authorization", "upgrade", "te", "keep-alive"].allSatisfy { count($0) == 0 },
+        "what is the proxy's stays here")
+    precondition(lines.allSatisfy { $0.last == UInt8(ascii: "\r") || $0.isEmpty }, "no line ends otherwise")
+    func taken(_ size: Int) -> Int? {
+        var body = forward.body
+        var sum = 0
+        var rest = early[...]
+        while !rest.isEmpty {
+            let piece = Array(rest.prefix(size))
+            guard let count = try? unsafe body.take(piece.span.bytes) else { return nil }
+            precondition(count == piece.count || body.isDone, "a body that goes on takes all")
+            sum += count
+            if count < piece.count { return sum }
+            rest = rest.dropFirst(size)
+        }
+        return sum
+    }
+    precondition(taken(1) == taken(1 << 20) && taken(1) == taken(7), "where a body ends depends on the reads")
+}
 
 /// A conversation in two pieces, or byte by byte, ends as it does in one; the first byte of the input says where it is split.
 private func socks(_ input: RawSpan) {

@@ -20,6 +20,19 @@ import time
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# The variables that say how much a test does.
+AMOUNTS = {"TUNIC", "TUNIC_ASSOCIATIONS", "TUNIC_IDLE_SECONDS", "TUNIC_RATE_SECONDS", "TUNIC_SILENT_APPS", "TUNIC_WATCHING"}
+
+
+def clean_environment():
+    """Takes the user's settings of Tunic and of proxies from the environment, so that no process of a test goes by them."""
+    for name in list(os.environ):
+        if name.startswith("TUNIC_") and name not in AMOUNTS or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.environ.update(TUNIC_CONFIG="/dev/null", GIT_CONFIG_GLOBAL="/dev/null")
+
+
+clean_environment()
 
 
 def binary():

@@ -3,12 +3,13 @@
 import glob
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import tempfile
 import unittest
 
-from devnet import ask, binary, wait_until
+from devnet import answers, ask, binary, wait_until
 from network import Network, Process, free_port
 from peers import Peer, digest, download
 
@@ -58,6 +59,35 @@ class MountTest(unittest.TestCase):
         self.assertEqual(err.count("\n"), 1, err)
         for word in words:
             self.assertIn(str(word), err)
+
+
+class NoProc(MountTest):
+    def test_r11_without_proc_the_arguments_count(self):
+        code, _, err = self.tunic("network", "no-such-command")
+        self.assertEqual(self.inside("umount", "-l", "/proc").returncode, 0)
+        without = self.tunic("network", "no-such-command")
+        self.assertEqual((code, without[0]), (64, 64))
+        self.assertEqual(without[2], err)
+        self.assertEqual(self.tunic("version")[1].split()[0], "tunic")
+        process = subprocess.Popen(
+            [*self.prefix, binary(), "client", "--network", self.network, "--data", self.folder / "client", "--socks", "127.0.0.1:0"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.assertIn("started", process.stderr.readline())
+
+
+@unittest.skipUnless(shutil.which("readelf"), "no readelf")
+class Linking(unittest.TestCase):
+    def test_r10_libraries_are_the_systems_and_are_bound_at_the_start(self):
+        """A library beside the program is not taken, and the table of bound symbols is read-only from the start on."""
+        if "debug" in binary():
+            self.skipTest("only the release binary is linked like that")
+        text = subprocess.run(["readelf", "--dynamic", "--wide", binary()], check=True, capture_output=True, text=True).stdout
+        self.assertNotIn("RUNPATH", text)
+        self.assertNotIn("RPATH", text)
+        self.assertIn("NOW", text)
 
 
 class FullDisk(MountTest):
@@ -136,7 +166,7 @@ class FullDisk(MountTest):
             self.addCleanup(relay.stderr.close)
             self.addCleanup(relay.wait)
             self.addCleanup(relay.kill)
-            wait_until(control.exists, 20)
+            wait_until(lambda: answers(str(control)), 20)
             self.fill()
             self.start_others(net)
 

@@ -118,7 +118,9 @@ for name in ("127.0.0.1", "localhost"):
         self.assertEqual(self.python(["requests", "socks"], """
 import requests, sys
 for scheme in ("socks5", "socks5h", "socks4a"):
-    answer = requests.get(sys.argv[2], proxies={"http": f"{scheme}://{sys.argv[1]}"}, timeout=30)
+    # By "socks5" the name is looked up here, where it may be ::1 as well, at which nobody listens.
+    page = sys.argv[2].replace("localhost", "127.0.0.1") if scheme == "socks5" else sys.argv[2]
+    answer = requests.get(page, proxies={"http": f"{scheme}://{sys.argv[1]}"}, timeout=30)
     answer.raise_for_status()
 sys.stdout.buffer.write(answer.content)
 """), PAGE)

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from devnet import Devnet, binary, is_running, wait_until
+from devnet import Devnet, answers, binary, is_running, wait_until
 
 
 def run(*arguments, environment=None, timeout=60):
@@ -105,6 +105,11 @@ class Usage(CommandLineTest):
                 self.assertIn("tunic", out)
                 if arguments[-1] == "--help":
                     self.assertRegex(out, "Example|A whole network")
+
+    def test_the_version_names_the_commit_that_was_built(self):
+        code, out, err = run("version")
+        self.assertRegex(out, r"\Atunic \d+\.\d+\.\d+\+([0-9a-f]{12}(\.modified)?|unknown) \((debug|release), \w+\)\n\Z")
+        self.assertEqual(out, run("--version")[1])
 
     def test_output_that_nobody_takes_is_a_failure(self):
         for arguments in (["config", "default"], ["version"], ["--help"]):
@@ -241,7 +246,7 @@ class Running(CommandLineTest):
         network = self.make_network()
         control = network.parent / "node-1" / "control.sock"
         relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
-        wait_until(control.exists)
+        wait_until(lambda: answers(str(control)))
         self.assertEqual(control.stat().st_mode & 0o777, 0o600)
         code, out, err = run("status", "--control", control, "--json")
         self.assertEqual((code, err), (0, ""))
@@ -283,7 +288,7 @@ class Running(CommandLineTest):
         network = self.make_network()
         control = network.parent / "node-1" / "control.sock"
         relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
-        wait_until(control.exists)
+        wait_until(lambda: answers(str(control)))
         relay.kill()
         relay.wait()
         self.assert_fails(69, [control, "ended"], "status", "--control", control)

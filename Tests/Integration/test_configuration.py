@@ -9,11 +9,13 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import unittest
 
 from devnet import answers, ask, binary, wait_until
 from network import Network, free_port
+from peers import Peer, digest, download
 from test_command_line import run
 
 
@@ -127,6 +129,60 @@ class Check(Folder):
         self.assertIn("none.toml", err)
 
 
+class ChildrenOfOthers(Folder):
+    """The networks of `tunic devnet` and `tunic bench` do not go by the configuration of who starts them."""
+
+    def alone(self, *arguments, lines="", **environment):
+        """Runs a command for a user who has a configuration with `lines`."""
+        (self.folder / "tunic").mkdir()
+        (self.folder / "tunic" / "tunic.toml").write_text(lines)
+        return run(*arguments, environment={"TUNIC_CONFIG": "", "XDG_CONFIG_HOME": str(self.folder), **environment})
+
+    def devnet(self, *command, **options):
+        code, _, err = self.alone(
+            "devnet", "--nodes", 3, "--exits", 1, "--socks", "127.0.0.1:0", "--", *(command or ["true"]), **options)
+        self.assertEqual(code, 0, err)
+
+    def taken(self):
+        """An address that is in use, for TCP and UDP."""
+        port = free_port()
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            sock = socket.socket(socket.AF_INET, kind)
+            self.addCleanup(sock.close)
+            sock.bind(("127.0.0.1", port))
+            if kind == socket.SOCK_STREAM:
+                sock.listen()
+        return f"127.0.0.1:{port}"
+
+    def test_c1_bench_beside_a_client_that_answers_dns(self):
+        code, _, err = self.alone(
+            "bench", "--seconds", "0.2", "--streams", "1", "--hops", "2", lines=f'[client]\ndns = ["{self.taken()}"]\n')
+        self.assertEqual(code, 0, err)
+
+    def test_c1_devnet_of_a_user_who_chose_exits(self):
+        self.devnet(lines='[client]\nexits = ["country:SE"]\n')
+
+    def test_c1_devnet_where_the_environment_chooses_exits(self):
+        self.devnet(TUNIC_CLIENT_EXITS="country:SE")
+
+    def test_c1_devnet_of_an_operator_whose_relay_is_slow(self):
+        with Peer() as peer:
+            # At a tenth of a megabyte a second it would take minutes.
+            script = ("import os, sys; from peers import *; host, port = os.environ['TUNIC_SOCKS'].split(':'); "
+                      "sys.exit(download((host, int(port)), int(sys.argv[1]), 30_000_000, timeout=20) != digest(30_000_000))")
+            self.devnet(
+                "env", f"PYTHONPATH={pathlib.Path(__file__).parent}", sys.executable, "-c", script, peer.port,
+                lines="[relay]\nrate = 100000\n")
+
+    def test_c1_devnet_beside_a_process_that_serves_figures(self):
+        self.devnet(lines=f'[metrics]\nlisten = "{self.taken()}"\n')
+
+    def test_c1_a_configuration_that_nobody_could_read(self):
+        """Nor by what a service manager says in the environment."""
+        self.devnet(lines="] this is no TOML", CONFIGURATION_DIRECTORY=str(self.folder / "tunic"), NOTIFY_SOCKET="@nobody",
+                    STATE_DIRECTORY="/nowhere", WATCHDOG_USEC="1000000", TUNIC_RELAY_COUNTRY="Sweden")
+
+
 class Running(Folder):
     """A client by a file, in a network whose nodes do not run: it starts and answers all the same."""
 
@@ -185,7 +241,7 @@ class Running(Folder):
         runtime.mkdir()
         process = subprocess.Popen(
             [binary(), "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            env={**os.environ, "CONFIGURATION_DIRECTORY": str(self.folder), "STATE_DIRECTORY": f"{self.folder}/data",
+            env={**os.environ, "TUNIC_CONFIG": "", "CONFIGURATION_DIRECTORY": str(self.folder), "STATE_DIRECTORY": f"{self.folder}/data",
                  "RUNTIME_DIRECTORY": str(runtime)})
         try:
             def role():

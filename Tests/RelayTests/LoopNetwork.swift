@@ -46,11 +46,12 @@ final class LoopNetwork {
         SigningKey(seed: Secret(copying: key.seedBytes))
     }
 
-    /// Starts `count` relays and a client, and waits until it is ready.
+    /// Starts `count` relays and a client, and waits until it is ready; `changeForClient` says what only the client believes.
     init(
         relays count: Int, network change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: (inout RelayConfiguration) -> Void = { _ in },
-        client configure: (inout ClientConfiguration) -> Void = { _ in }
+        client configure: (inout ClientConfiguration) -> Void = { _ in },
+        clientNetwork changeForClient: (inout NetworkFile) -> Void = { _ in }
     ) throws {
         let loop = try Loop()
         self.loop = loop
@@ -87,6 +88,7 @@ final class LoopNetwork {
         }
         var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)])
         configure(&configuration)
+        changeForClient(&file)
         client = try Client(loop: loop, network: file, configuration: configuration, store: nil, log: log)
         var isReady = false
         client.onReady = { isReady = true }

@@ -4,6 +4,10 @@
 
 #include <stddef.h>
 
+// An argument of the command line as the kernel gave it, the program's name first; null behind the last one, and where the C
+// library does not hand arguments to constructors.
+const char *shim_argument(int index);
+
 // Keeps other processes of the user from reading this one's memory, and the kernel from dumping it: 0, or a negative errno.
 int shim_forbid_dumps(void);
 

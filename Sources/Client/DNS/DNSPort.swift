@@ -128,6 +128,9 @@ final class DNSPort: DatagramReceiver {
         guard lookups.count < Self.questionLimit, let client else { return tell(.none) }
         let lookup = RecordsLookup(question, on: loop) { [weak self] in self?.found($0, for: question) }
         lookups[question] = (lookup, [tell], timesForgotten)
+        lookup.askAgain = { [weak client, weak lookup, isolation] in
+            if let client, let lookup { client.connect(lookup, isolation: isolation) }
+        }
         client.connect(lookup, isolation: isolation)
     }
 

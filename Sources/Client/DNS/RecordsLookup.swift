@@ -23,6 +23,8 @@ final class RecordsLookup: SessionApp, StreamUser {
     private var stream: StreamID?
     private var deadline: LoopTimer?
     private(set) var isOver = false
+    /// Asks for another turn at an exit, when one has refused the stream as one too many.
+    var askAgain: () -> Void = {}
 
     /// Asks `question`; `done` is called once, never inside this call.
     init(_ question: DNSQuestion, on loop: Loop, done: @escaping (Outcome) -> Void) {
@@ -56,7 +58,13 @@ final class RecordsLookup: SessionApp, StreamUser {
             return reply == nil ? 0 : bytes.byteCount
         }
         session.touch()
-        if let reply {
+        if case .failed(.tooManyStreams) = reply?.outcome {
+            (session.owner as? ClientSession)?.streamRefused()
+            session.connection.stopSending(stream, code: SessionError.cancelled)
+            (self.session, self.stream) = (nil, nil)
+            askAgain()
+        } else if let reply {
+            (session.owner as? ClientSession)?.streamTaken()
             end(.answered(checked(reply.outcome)))
         } else if isBad || session.connection.readState(stream) != .open {
             end(.none)
@@ -71,9 +79,9 @@ final class RecordsLookup: SessionApp, StreamUser {
     }
 
     func streamWritable() {}
-    func streamReset(code: UInt64) { end(.none) }
+    func streamReset(code: UInt64) { if stream != nil { end(.none) } }
     func streamStopped(code: UInt64) {}
-    func streamClosed() { end(.none) }
+    func streamClosed() { if stream != nil { end(.none) } }
 
     private func end(_ outcome: Outcome) {
         guard !isOver else { return }

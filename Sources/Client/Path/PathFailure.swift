@@ -8,8 +8,6 @@ enum PathFailure: Error {
     case noChoice(PathRefusal)
     /// A hop's descriptor has gone.
     case noDescriptor(NodeID)
-    /// There are as many paths as there may be.
-    case full
     /// No record can be made for a hop: its onion key is none, or its suite is one that this client lacks.
     case unbuildable(NodeID)
     /// The guard cannot be reached.
@@ -30,7 +28,7 @@ enum PathFailure: Error {
             }
         case .noDescriptor(let node), .guardUnreachable(let node), .unbuildable(let node): node == exit
         case .noChoice(let refusal): refusal == .noTerminal
-        case .timedOut, .full: false
+        case .timedOut: false
         }
     }
 

@@ -15,7 +15,9 @@ final class PathPool: PacketHandler {
     /// How long a guard's link may be awaited before builds go through others beside it: a handshake takes two round trips.
     static let slowLink = TimeSpan.milliseconds(700)
     /// How many paths there may be at once.
-    static let limit = 512
+    static let limit = 1_024
+    /// How many paths may be in building for identities that wait and to become spare.
+    static let buildsAtOnce = 64
     /// How many places they are drawn from: many more, so that a path's place does not tell how many paths there are.
     static let places = 4_096
 
@@ -38,11 +40,26 @@ final class PathPool: PacketHandler {
     /// How many are being built to become spare, and to exits that have what a session needs.
     private var sparesBuilding = 0, apartBuilding = 0
     private var spareFailures = 0
+    /// When a path was built last.
+    private var lastBuilt = Instant(nanoseconds: 0)
     /// Spare paths that others ended young, one after the other, and when the last one was.
     private var spareLosses = (count: 0, at: Instant(nanoseconds: 0))
     private var nextSpare = Instant(nanoseconds: 0)
-    /// Sessions that wait for a spare path.
-    private var waiting: [(avoiding: NodeID?, needs: Descriptor.ExitSummary, take: (Path) -> Void)] = []
+    /// An identity that waits for a path.
+    private struct Waiting {
+        let avoiding: NodeID?
+        let needs: Descriptor.ExitSummary
+        let isWanted: () -> Bool
+        /// Gets the path, or nothing when it is not wanted any more.
+        let take: (Path?) -> Void
+    }
+
+    /// The identities that wait, each once, in the order in which they came.
+    private var waiting: [Waiting] = []
+    /// What the guards still take.
+    private(set) var room: GuardRoom
+    /// Ends a path that an identity can do without; false when there is none.
+    var giveWay: () -> Bool = { false }
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
     private(set) var builds: UInt64 = 0
     private(set) var failedBuilds: UInt64 = 0
@@ -57,15 +74,16 @@ final class PathPool: PacketHandler {
     var pathReady: () -> Void = {}
 
     init(
-        links: Links, loop: Loop, directory: DirectoryClient, network: Bytes32, packetSize: Int, hopCount: Int,
-        useLimit: TimeSpan, spares: Int
+        links: Links, loop: Loop, directory: DirectoryClient, network: NetworkFile, hopCount: Int, useLimit: TimeSpan,
+        spares: Int
     ) {
         self.useLimit = useLimit
+        room = GuardRoom(network.limits)
         self.links = links
         self.loop = loop
         self.directory = directory
-        self.network = network
-        self.packetSize = packetSize
+        self.network = network.id
+        packetSize = network.packetSize
         hops = hopCount
         sparesWanted = spares
     }
@@ -131,16 +149,18 @@ final class PathPool: PacketHandler {
 
     /// Builds a path.
     ///
-    /// The result comes later, or inside this call where the build cannot begin: no hops can be chosen, one has no descriptor, or
-    /// the pool is full.
-    /// Returns the hops; none where it could not begin.
-    @discardableResult
+    /// The result comes later, or inside this call where the build cannot begin: no hops can be chosen, or one has no descriptor.
+    ///
+    /// Returns the hops; none where it could not begin. Nil where no guard takes a build of this urgency now: then nothing has
+    /// happened, `completion` is not called, and it is for the caller to try again later.
     func build(
-        to terminal: Terminal, avoiding: [NodeID], completion: @escaping (Result<Path, PathFailure>) -> Void
-    ) -> [NodeID] {
+        to terminal: Terminal, avoiding: [NodeID], for urgency: GuardRoom.Urgency,
+        completion: @escaping (Result<Path, PathFailure>) -> Void
+    ) -> [NodeID]? {
         let hops: [NodeID]
         do throws(PathRefusal) {
-            hops = try directory.select(hops: self.hops, terminal: terminal, avoiding: avoiding + slowGuards)
+            guard let chosen = try choose(terminal, avoiding + slowGuards, urgency) else { return nil }
+            hops = chosen
         } catch {
             completion(.failure(failed(.noChoice(error), nil)))
             return []
@@ -154,10 +174,7 @@ final class PathPool: PacketHandler {
             targets.append(
                 HopTarget(node: hop.key, onionKey: descriptor.onionKey, suite: directory.suite(for: descriptor)))
         }
-        guard let path = makePath(hops) else {
-            completion(.failure(failed(.full, nil)))
-            return []
-        }
+        let path = makePath(hops)
         links.link(to: path.entry, at: directory.addresses(of: path.entry), limit: Self.linkLimit) { [weak self] link in
             guard let self, path.state == .building else { return }
             guard let link else {
@@ -170,8 +187,33 @@ final class PathPool: PacketHandler {
         return hops
     }
 
-    private func makePath(_ hops: [NodeID]) -> Path? {
+    /// Chooses hops by way of a guard that takes a build now; nil when none of those in use does.
+    ///
+    /// Other guards do not come into use because these are full.
+    private func choose(
+        _ terminal: Terminal, _ avoiding: [NodeID], _ urgency: GuardRoom.Urgency
+    ) throws(PathRefusal) -> [NodeID]? {
         guard all.count < Self.limit else { return nil }
+        let now = now
+        let guards = directory.guards.primaries.map(\.node)
+        // Before the choice, which costs more. While fewer than all are known, a choice may draw one.
+        if hops > 1, guards.count == Guards.primaryCount,
+            guards.allSatisfy({ !room.admits($0, for: urgency, now) })
+        {
+            return nil
+        }
+        let first = try directory.select(hops: hops, terminal: terminal, avoiding: avoiding)
+        if room.admits(first[0], for: urgency, now) { return first }
+        // A standby leg waits for the guard that its session does not use yet.
+        guard urgency != .standby,
+            let other = try? directory.select(hops: hops, terminal: terminal, avoiding: avoiding + [first[0]])
+        else { return nil }
+        return room.admits(other[0], for: urgency, now) && (hops == 1 || guards.contains(other[0])) ? other : nil
+    }
+
+    private func makePath(_ hops: [NodeID]) -> Path {
+        precondition(all.count < Self.limit, "there is room for a path that was chosen")
+        room.began(hops[0], now)
         var place = 0
         repeat { place = Int(SecureRandom.u32() % UInt32(Self.places)) } while paths[place] != nil
         let index = UInt32(place) | PathID.clientBit
@@ -199,6 +241,7 @@ final class PathPool: PacketHandler {
             guard let self, path.state == .building, let builder = pending.take() else { return }
             switch result {
             case .failure(.refused):
+                room.refused(path.entry, now)
                 directory.refused(path.hops, hop: 0, status: nil)
                 completion(.failure(failed(.refused(hop: 0, nil), path)))
             case .failure:
@@ -224,12 +267,15 @@ final class PathPool: PacketHandler {
             path.buildTime = now - began
             builds += 1
             lastFailure = nil
+            lastBuilt = now
             if buildTimes.count >= 100 { buildTimes.removeFirst() }
             buildTimes.append(now - began)
             directory.succeeded(path.hops)
+            room.succeeded(path.entry)
             completion(.success(path))
             pathReady()
         case .refused(let hop, let status):
+            if hop == 0, status == .overloaded { room.refused(path.entry, now) }
             directory.refused(path.hops, hop: hop, status: status)
             completion(.failure(failed(.refused(hop: hop, status), path)))
         case .broken(let hop):
@@ -263,7 +309,12 @@ final class PathPool: PacketHandler {
 
     /// Gives a ready path to `take`, at once or when there is one: to an exit with `needs`, other than `avoiding` where that
     /// can be had.
-    func takeSpare(avoiding: NodeID?, needs: Descriptor.ExitSummary, _ take: @escaping (Path) -> Void) {
+    ///
+    /// It gives nothing when `isWanted` has become false meanwhile.
+    func takeSpare(
+        avoiding: NodeID?, needs: Descriptor.ExitSummary, isWanted: @escaping () -> Bool,
+        _ take: @escaping (Path?) -> Void
+    ) {
         let fitting = spare.indices.filter { directory.fits(spare[$0].exit, needs) }
         let index =
             fitting.first { spare[$0].exit != avoiding } ?? (spare.count > sparesWanted ? fitting.first : nil)
@@ -272,7 +323,7 @@ final class PathPool: PacketHandler {
             fillSpares()
             return take(path)
         }
-        waiting.append((avoiding, needs, take))
+        waiting.append(Waiting(avoiding: avoiding, needs: needs, isWanted: isWanted, take: take))
         fillSpares()
     }
 
@@ -298,22 +349,67 @@ final class PathPool: PacketHandler {
 
     /// Starts builds for spare paths that are missing.
     func fillSpares() {
-        let apart = waiting.lazy.filter { !$0.needs.isEmpty }
-        while now >= nextSpare, apartBuilding < min(apart.count, 16), let needs = apart.first?.needs {
+        forgetUnwanted()
+        let apart = waiting.filter { !$0.needs.isEmpty }
+        while now >= nextSpare, apartBuilding < min(apart.count, Self.buildsAtOnce) {
+            let needs = apart[apartBuilding].needs
             apartBuilding += 1
-            buildSpare(to: directory.exit(for: needs)) { $0.apartBuilding -= 1 }
+            guard buildSpare(to: directory.exit(for: needs), for: .identity, { $0.apartBuilding -= 1 }) else { break }
         }
-        let wanted = sparesWanted + waiting.count { $0.needs.isEmpty }
-        while now >= nextSpare, spare.count + sparesBuilding < min(wanted, 16) {
+        let plain = waiting.count - apart.count
+        while now >= nextSpare, spare.count + sparesBuilding < min(sparesWanted + plain, Self.buildsAtOnce) {
+            let urgency = sparesBuilding < plain ? GuardRoom.Urgency.identity : .spare
             sparesBuilding += 1
-            buildSpare(to: directory.exit) { $0.sparesBuilding -= 1 }
+            guard buildSpare(to: directory.exit, for: urgency, { $0.sparesBuilding -= 1 }) else { break }
         }
     }
 
-    private func buildSpare(to terminal: Terminal, _ isOver: @escaping (PathPool) -> Void) {
+    /// Identities for which no app waits any more leave the line.
+    private func forgetUnwanted() {
+        guard waiting.contains(where: { !$0.isWanted() }) else { return }
+        let unwanted = waiting.filter { !$0.isWanted() }
+        waiting.removeAll { !$0.isWanted() }
+        for entry in unwanted { entry.take(nil) }
+    }
+
+    /// Whether identities wait for a path, or the guards have few places left: then others do with less.
+    var isTight: Bool {
+        !waiting.isEmpty || all.count > Self.limit / 4 * 3
+            || directory.guards.primaries.contains { room.paths(of: $0.node) > room.most(.spare) }
+    }
+
+    /// Whether paths are built for identities that wait.
+    var isAdvancing: Bool { !waiting.isEmpty && now - lastBuilt < Self.buildLimit }
+
+    /// Ends a path that is less needed than that of an identity that waits, where all guards in use are full; false when none
+    /// was ended.
+    private func makeRoom() -> Bool {
+        let guards = directory.guards.primaries
+        let isFull =
+            all.count >= Self.limit
+            || !guards.isEmpty && guards.allSatisfy { !room.hasPlace($0.node, for: .identity) }
+        guard isFull else { return false }
+        guard let path = spare.last else { return giveWay() }
+        end(path)
+        return true
+    }
+
+    /// Whether a build has begun, or need not; `isOver` is called when it has ended or none has begun.
+    private func buildSpare(
+        to terminal: Terminal, for urgency: GuardRoom.Urgency, _ isOver: @escaping (PathPool) -> Void
+    ) -> Bool {
+        if beginSpare(to: terminal, for: urgency, isOver) { return true }
+        if urgency == .identity, makeRoom(), beginSpare(to: terminal, for: urgency, isOver) { return true }
+        isOver(self)
+        return false
+    }
+
+    private func beginSpare(
+        to terminal: Terminal, for urgency: GuardRoom.Urgency, _ isOver: @escaping (PathPool) -> Void
+    ) -> Bool {
         let avoiding =
             spare.map(\.exit) + waiting.compactMap(\.avoiding) + exitsToAvoid() + trust.distrusted(at: now)
-        build(to: terminal, avoiding: avoiding) { [weak self] result in
+        let hops = build(to: terminal, avoiding: avoiding, for: urgency) { [weak self] result in
             guard let self else { return }
             isOver(self)
             switch result {
@@ -325,6 +421,7 @@ final class PathPool: PacketHandler {
                 nextSpare = now + Self.pause(after: spareFailures)
             }
         }
+        return hops != nil
     }
 
     /// How long to wait after so many failed builds in a row: from 100 ms to 3 s.
@@ -356,6 +453,7 @@ final class PathPool: PacketHandler {
         path.state = .dead
         path.layers = nil
         paths[Int(path.index)] = nil
+        room.ended(path.entry)
         all.removeAll { $0 === path }
         if end == .byOthers, isYoung, spare.contains(where: { $0 === path }) { lostSpare() }
         spare.removeAll { $0 === path }

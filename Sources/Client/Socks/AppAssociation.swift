@@ -18,6 +18,7 @@ final class AppAssociation: DatagramReceiver {
     private let flow: StreamID
     /// The address of the app's TCP connection, with the port that it has said it would send from, or 0.
     private let expected: SocketAddress
+    private let dropped: (DatagramDrops.Reason) -> Void
     private let idleLimit: TimeSpan
     private let admits: (Destination.Host) -> Bool
     private let ended: () -> Void
@@ -29,16 +30,18 @@ final class AppAssociation: DatagramReceiver {
 
     /// An association for an app at `expected`; `ended` is called once, when it has been idle for `idleLimit`.
     ///
-    /// Datagrams to hosts that `admits` does not let pass are dropped.
+    /// Datagrams to hosts that `admits` does not let pass are dropped; `dropped` is told of each datagram that is.
     init(
         session: Session, flow: StreamID, expected: SocketAddress, idleLimit: TimeSpan,
-        admits: @escaping (Destination.Host) -> Bool, ended: @escaping () -> Void
+        admits: @escaping (Destination.Host) -> Bool, dropped: @escaping (DatagramDrops.Reason) -> Void,
+        ended: @escaping () -> Void
     ) {
         self.session = session
         self.flow = flow
         self.expected = expected
         self.idleLimit = idleLimit
         self.admits = admits
+        self.dropped = dropped
         self.ended = ended
         lastUsed = Instant(nanoseconds: session.turn.loop.now)
     }
@@ -65,17 +68,40 @@ final class AppAssociation: DatagramReceiver {
         guard let session, !session.connection.isClosed else { return }
         for index in 0..<batch.count {
             let source = batch.source(of: index)
-            guard isApp(source) else { continue }
+            guard isApp(source) else {
+                dropped(.udpSource)
+                continue
+            }
             let packet = batch.packet(index)
-            guard let (peer, offset) = SocksDatagram.decode(from: packet.bytes) else { continue }
+            guard let (peer, offset) = SocksDatagram.decode(from: packet.bytes) else {
+                dropped(.udpUnreadable)
+                continue
+            }
             app = source
             lastUsed = Instant(nanoseconds: session.turn.loop.now)
-            guard admits(peer.host) else { continue }
+            guard admits(peer.host) else {
+                dropped(.udpNotAllowed)
+                continue
+            }
             let data = packet.bytes.extracting(droppingFirst: offset)
-            guard let bytes = FlowDatagram.encoded(peer, data) else { continue }
-            _ = session.connection.sendDatagram(flow: flow.value, bytes.rawSpan)
+            guard let bytes = FlowDatagram.encoded(peer, data) else {
+                dropped(.udpUnreadable)
+                continue
+            }
+            if !session.connection.sendDatagram(flow: flow.value, bytes.rawSpan) { dropped(.udpQueue) }
         }
         session.touch()
+    }
+
+    /// Where the app at `remote` is expected to send from, by the address and port of its request.
+    ///
+    /// A port counts where it comes with no address or with the app's own. Many apps name their destination instead, which says
+    /// nothing of their own port: 0 then, any port.
+    static func expected(_ hint: Destination, from remote: SocketAddress) -> SocketAddress {
+        guard case .address(let address) = hint.host else { return remote.with(port: 0) }
+        let isOwn = address == Endpoint(remote).address
+        return remote.with(
+            port: isOwn || address == IPAddress(v4: 0) || address == IPAddress(high: 0, low: 0) ? hint.port : 0)
     }
 
     private func isApp(_ source: SocketAddress) -> Bool {

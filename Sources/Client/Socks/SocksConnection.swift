@@ -5,12 +5,14 @@ internal import SocksProtocol
 internal import Transport
 internal import Wire
 
-/// One app's connection to a proxy port, over SOCKS or HTTP CONNECT: handshake, request, reply, then bytes both ways over a session.
+/// One app's connection to a proxy port, over SOCKS or HTTP: handshake, request, reply, then bytes both ways over a session.
 ///
 /// It fails closed: whatever goes wrong ends in an error reply or a closed connection, never in a connection of its own.
 final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     /// How long a request may wait for its reply.
     static let openLimit = TimeSpan.seconds(28)
+    /// How many times as long it may wait in a line that moves on.
+    static let waitLimit = 4
 
     private let socket: ByteStream
     let listener: Int
@@ -25,6 +27,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     private var asksAgain = false
     /// Whether data of the app went to the exit behind the request; nil as long as no exit has been asked.
     private var hasSent: Bool?
+    /// What the app has sent ahead, until an exit has taken its request: one that refuses it has passed nothing on.
+    private var early: [UInt8] = []
+    /// How many times its deadline was put off since it waits in a line that moves on.
+    private var waits = 0
     private var deadline: LoopTimer?
     private weak var session: Session?
     private var stream: StreamID?
@@ -54,7 +60,14 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         deadline?.schedule(at: (Instant(nanoseconds: socket.loop.now) + span).nanoseconds)
     }
 
-    private func timedOut() { request == nil ? close() : reply(.ttlExpired) }
+    private func timedOut() {
+        guard request != nil else { return close() }
+        if stream == nil, waits < Self.waitLimit, let client, let isolation, client.mayWaitOn(isolation) {
+            waits += 1
+            return setDeadline(Self.openLimit)
+        }
+        reply(.ttlExpired)
+    }
 
     // MARK: Handshake
 
@@ -76,7 +89,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
             guard let client else { return close() }
             switch (found.command, found.destination.host) {
             case (.connect, .address), (.resolvePointer, .address):
-                guard client.admits(found.destination.host, at: listener) else { return reply(.notAllowed) }
+                let isCheck = found.credentials?.user.elementsEqual(Client.checkUser.utf8) ?? false
+                guard client.admits(found.destination.host, at: listener, isCheck: isCheck) else {
+                    return reply(.notAllowed)
+                }
                 kind = found.command == .connect ? .tcp : .resolvePointer
             case (.connect, .name(let name)), (.resolve, .name(let name)):
                 guard !Client.isNowhere(name) else { return reply(SocksReply(.hostNotFound)) }
@@ -154,9 +170,14 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
                 }
             let opening = OpenRequest(kind: kind, destination: destination).encoded()
             // Behind anything but a connection there is nobody to send to.
-            // Where an exit is asked again, nothing went to the one before.
-            let sent = hasSent == nil ? handshake.takeEarlyData() : []
-            let early = kind == .tcp ? sent : []
+            if hasSent == nil {
+                let sent = handshake.takeEarlyData()
+                guard let first = kind == .tcp ? forwarded(sent) : [] else {
+                    return reply(SocksError.badHead.answer(via: request.via))
+                }
+                early = first
+                if waits > 0 { setDeadline(Self.openLimit) }
+            }
             hasSent = !early.isEmpty
             let bytes = opening + early
             let taken = session.connection.write(id, bytes.rawSpan)
@@ -170,8 +191,20 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         }
     }
 
+    /// What of `sent`, the first bytes of the app behind its request, goes to the destination, and before it the request of one
+    /// that asks for a URL; nil where they are no body.
+    private func forwarded(_ sent: [UInt8]) -> [UInt8]? {
+        guard let head = request?.forward?.head else { return sent }
+        return takeBody(sent.rawSpan).map { head + sent.prefix($0) }
+    }
+
+    /// How many of the next bytes of the app belong to its request; nil where they are no body.
+    private func takeBody(_ bytes: RawSpan) -> Int? {
+        do throws(SocksError) { return try request?.forward?.body.take(bytes) } catch { return nil }
+    }
+
     /// There is no session to be had.
-    func fail() { reply(.generalFailure) }
+    func fail() { if let request { reply(request.withoutPath) } }
 
     func streamReadable() {
         if let pump { return pump.toSocket() }
@@ -192,8 +225,11 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         }
         session.touch()
         switch status {
-        case .ok where kind == .udp: associated(session, stream)
-        case .ok: connected(session, stream)
+        case .ok:
+            early = []
+            (session.owner as? ClientSession)?.streamTaken()
+            if kind == .udp { associated(session, stream) } else { connected(session, stream) }
+        case .tooManyStreams: askLater(session, stream)
         case .some(let failure): reply(SocksReply(failure))
         case nil: if isBad || session.connection.readState(stream) != .open { reply(.generalFailure) }
         }
@@ -210,18 +246,30 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         session.touch()
         switch found?.outcome {
         case .found(let host): reply(SocksReply.encoded(found: host, via: request.via))
+        case .failed(.tooManyStreams): askLater(session, stream)
         case .failed(let status): reply(SocksReply(status))
         case nil: if isBad || session.connection.readState(stream) != .open { reply(.generalFailure) }
         }
+    }
+
+    /// The exit takes no more streams now, and has passed nothing on: it, or another one, is asked again in its turn.
+    private func askLater(_ session: Session, _ stream: StreamID) {
+        (session.owner as? ClientSession)?.streamRefused()
+        session.connection.reset(stream, code: SessionError.cancelled)
+        session.connection.stopSending(stream, code: SessionError.cancelled)
+        session.touch()
+        (self.session, self.stream, unsent) = (nil, nil, [])
+        asksAgain = true
     }
 
     private func connected(_ session: Session, _ stream: StreamID) {
         guard let request else { return }
         deadline?.close()
         deadline = nil
-        answer(SocksReply.succeeded.encoded(via: request.via))
+        answer(request.established)
         guard !isOver else { return }
         let pump = StreamPump(session: session, id: stream, socket: socket) { [weak self] in self?.over() }
+        if request.forward != nil { pump.admit = { [weak self] in self?.takeBody($0) } }
         self.pump = pump
         pump.start(early: unsent, hasEnded: hasEnded)
         unsent = []
@@ -229,6 +277,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
 
     func streamWritable() { pump?.toSession() }
     func streamReset(code: UInt64) {
+        if asksAgain { return }
         if let pump { return pump.fail() }
         let isAskable = code == SessionError.ended && association == nil && hasSent == false && !isOver && !isClosing
         guard isAskable else { return failStream() }
@@ -236,7 +285,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         (session, stream) = (nil, nil)
         asksAgain = true
     }
-    func streamStopped(code: UInt64) { if let pump { pump.fail() } else if association != nil { failStream() } }
+    func streamStopped(code: UInt64) {
+        if asksAgain { return } else if let pump { pump.fail() } else if association != nil { failStream() }
+    }
     func streamClosed() {
         if asksAgain {
             asksAgain = false
@@ -255,9 +306,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
             return reply(.generalFailure)
         }
         let association = AppAssociation(
-            session: session, flow: stream, expected: remote.with(port: request.destination.port),
+            session: session, flow: stream, expected: AppAssociation.expected(request.destination, from: remote),
             idleLimit: client.udpIdle,
-            admits: { [weak client, listener] in client?.admits($0, at: listener) ?? false }
+            admits: { [weak client, listener] in client?.admits($0, at: listener) ?? false },
+            dropped: { [weak client] in client?.datagramDrops.add($0) }
         ) { [weak self] in self?.abandon() }
         guard !hasEnded, let bound = association.open(at: local) else { return reply(.generalFailure) }
         deadline?.close()
@@ -280,7 +332,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     /// Answers with `failure` and closes behind it.
     private func reply(_ failure: SocksReply) {
         guard let request else { return }
-        reply(failure.encoded(via: request.via))
+        reply(request.answer(failure))
     }
 
     /// Answers with `bytes` and closes behind them.

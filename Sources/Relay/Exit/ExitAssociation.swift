@@ -5,7 +5,7 @@ internal import Wire
 
 /// A client's UDP association at the exit: sockets of its own, the hosts that it speaks to, and the names that stand for them.
 ///
-/// What cannot be sent is dropped without a word, as UDP has it. Only hosts that were sent something are heard.
+/// What cannot be sent is dropped and counted, as UDP has it. Only hosts that were sent something are heard.
 final class ExitAssociation: DatagramReceiver {
     /// How long it lives without a datagram in either direction.
     static let idleLimit = TimeSpan.seconds(300)
@@ -71,14 +71,17 @@ final class ExitAssociation: DatagramReceiver {
         if end.nanoseconds > gate.loop.now { timer?.schedule(at: end.nanoseconds) } else { ended() }
     }
 
-    /// Bytes that wait for names.
-    var heldBytes: Int { waitingBytes }
+    /// Bytes that wait for names, and what the hosts' entries take.
+    var heldBytes: Int { waitingBytes + peers.count * FlowPeers.hostBytes }
 
     // MARK: To the outside
 
     /// Takes a datagram from the client.
     func send(_ datagram: [UInt8]) {
-        guard !isOver, let (peer, offset) = try? FlowDatagram.decode(from: datagram.rawSpan) else { return }
+        guard !isOver else { return }
+        guard let (peer, offset) = try? FlowDatagram.decode(from: datagram.rawSpan) else {
+            return gate.datagramDrops.add(.udpUnreadable)
+        }
         let now = Instant(nanoseconds: gate.loop.now)
         lastUsed = now
         switch peer.host {
@@ -98,7 +101,9 @@ final class ExitAssociation: DatagramReceiver {
         _ datagram: [UInt8], _ offset: Int, toFirstOf addresses: [IPAddress], _ port: UInt16,
         as host: Destination.Host, _ now: Instant
     ) {
-        guard let address = addresses.first(where: { gate.policy.allows($0, port: port, .udp) }) else { return }
+        guard let address = addresses.first(where: { gate.policy.allows($0, port: port, .udp) }) else {
+            return gate.datagramDrops.add(addresses.isEmpty ? .udpName : .udpNotAllowed)
+        }
         send(datagram, offset, to: address, port, as: host, now)
     }
 
@@ -107,10 +112,13 @@ final class ExitAssociation: DatagramReceiver {
         _ now: Instant
     ) {
         let count = datagram.count - offset
-        guard gate.policy.allows(address, port: port, .udp), let socket = socket(for: address),
-            budget.take(count, at: Self.rate, now: now),
-            peers.send(count, to: address, port: port, as: host, now: now)
-        else { return }
+        guard gate.policy.allows(address, port: port, .udp), let socket = socket(for: address) else {
+            return gate.datagramDrops.add(.udpNotAllowed)
+        }
+        guard budget.take(count, at: Self.rate, now: now) else { return gate.datagramDrops.add(.udpRate) }
+        if let reason = peers.send(count, to: address, port: port, as: host, now: now) {
+            return gate.datagramDrops.add(reason)
+        }
         let target = SocketAddress(high: address.high, low: address.low, port: port)
         socket.send(datagram.rawSpan.extracting(droppingFirst: offset), to: target)
     }
@@ -144,7 +152,7 @@ final class ExitAssociation: DatagramReceiver {
     private func wait(for name: HostName, _ port: UInt16, _ datagram: [UInt8], _ offset: Int) {
         guard names[name] != nil, waiting.count < Self.waitingLimit.count,
             waitingBytes + datagram.count <= Self.waitingLimit.bytes
-        else { return }
+        else { return gate.datagramDrops.add(.udpName) }
         waitingBytes += datagram.count
         waiting.append((name, port, datagram, offset))
     }
@@ -180,7 +188,9 @@ final class ExitAssociation: DatagramReceiver {
             let packet = batch.packet(index)
             guard let bytes = FlowDatagram.encoded(peer, packet.bytes) else { continue }
             lastUsed = Instant(nanoseconds: gate.loop.now)
-            _ = session.connection.sendDatagram(flow: flow.value, bytes.rawSpan)
+            if !session.connection.sendDatagram(flow: flow.value, bytes.rawSpan) {
+                gate.datagramDrops.add(.udpQueue)
+            }
         }
         session.touch()
     }

@@ -310,6 +310,8 @@ final class ExitGate {
     let isExit: Bool
     var policy: ExitPolicy
     let associations = ExitAssociations()
+    /// Datagrams of all associations that went no further.
+    var datagramDrops = DatagramDrops()
 
     init(loop: Loop, isExit: Bool, policy: ExitPolicy, resolvers: [String]? = nil) throws(UVError) {
         self.loop = loop

@@ -4,8 +4,12 @@ internal import Wire
 ///
 /// Filtering is by address, as RFC 4787 (section 5) calls it: whoever was sent something may answer, from any port.
 struct FlowPeers {
-    /// The most hosts; the one that was longest left alone makes room.
-    static let limit = 256
+    /// The most hosts; those that were longest left alone make room, an eighth at once.
+    static let limit = 1_024
+    /// New hosts a second, and at once: a DHT asks some dozens a second, a scanner as many as it can.
+    static let newHosts = (perSecond: 100, burst: 512)
+    /// What a host costs in memory, about.
+    static let hostBytes = 256
     /// The most ports of one host whose names are told apart; the oldest makes room.
     private static let portLimit = 16
     /// What may be sent to a host that has not answered yet, so that nobody is flooded who does not want to listen.
@@ -40,24 +44,29 @@ struct FlowPeers {
     private var peers: [IPAddress: Peer] = [:]
     private var newPeers: RateLimit
 
-    /// No hosts yet; new ones are taken 100 a second, 256 at once.
-    init(now: Instant) { newPeers = RateLimit(perSecond: 100, burst: Self.limit, now: now) }
+    /// No hosts yet.
+    init(now: Instant) {
+        newPeers = RateLimit(perSecond: Self.newHosts.perSecond, burst: Self.newHosts.burst, now: now)
+    }
 
     /// How many hosts there are.
     var count: Int { peers.count }
 
-    /// Notes that `count` bytes are to go to `port` at `address`, which the app calls `host`; false when they are too many.
+    /// Notes that `count` bytes are to go to `port` at `address`, which the app calls `host`; or says why they may not.
     mutating func send(
         _ count: Int, to address: IPAddress, port: UInt16, as host: Destination.Host, now: Instant
-    ) -> Bool {
+    ) -> DatagramDrops.Reason? {
         if peers[address] == nil {
-            guard newPeers.take(now) else { return false }
-            if peers.count >= Self.limit, let oldest = peers.min(by: { $0.value.lastSent < $1.value.lastSent }) {
-                peers[oldest.key] = nil
-            }
+            guard newPeers.take(now) else { return .udpHosts }
+            if peers.count >= Self.limit { forgetOldest() }
             peers[address] = Peer(names: [], lastSent: now, budget: FlowBudget(Self.unanswered, now: now))
         }
-        return peers[address]?.send(count, port: port, as: host, now: now) ?? false
+        return peers[address]?.send(count, port: port, as: host, now: now) ?? false ? nil : .udpRate
+    }
+
+    private mutating func forgetOldest() {
+        let oldest = peers.sorted { $0.value.lastSent < $1.value.lastSent }.prefix(Self.limit / 8)
+        for entry in oldest { peers[entry.key] = nil }
     }
 
     /// What a datagram from `port` at `address` comes from, in the app's words; `nil` for hosts that nothing was sent to.

@@ -1,4 +1,5 @@
 internal import Bench
+internal import BuildInfo
 internal import Control
 internal import Directory
 internal import EventLoop
@@ -65,12 +66,21 @@ final class BenchRun {
 
     // MARK: - A network of its own
 
+    /// New connections and new paths a second are to be what the program can do, not what the default limits allow.
+    private static var limits: NetworkLimits {
+        var limits = NetworkLimits()
+        (limits.clientBuildsPerSecond, limits.clientBuildBurst, limits.buildsPerSecond) = (2_000, 2_000, 5_000)
+        limits.pathsPerClientLink = 10_000
+        (limits.streamsPerSecond, limits.streamBurst) = (20_000, 20_000)
+        return limits
+    }
+
     private func runDevnet(hops: Int) throws(Failure) -> Int32 {
         let devnet = try Devnet(
             .init(
                 nodes: Self.nodes, exits: Self.exits, socks: Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 0),
-                folder: nil, hops: hops, pathUse: 900, packetSize: NetworkFile.defaultPacketSize, printsJSON: false,
-                logLevel: "warning", command: []))
+                folder: nil, hops: hops, pathUse: 900, packetSize: NetworkFile.defaultPacketSize, limits: Self.limits,
+                printsJSON: false, logLevel: "warning", command: []))
         devnet.onReady = { [unowned self, unowned devnet] announcement in
             let members = BenchMembers(
                 on: devnet.loop, control: announcement.control,
@@ -149,7 +159,7 @@ final class BenchRun {
             let benchmark = try Benchmark(
                 on: loop, plan, along: route, subject: members,
                 report: BenchReport(
-                    version: version, date: ConsoleLog.timestamp(), host: .current(), settings: settings))
+                    version: versionAndCommit, date: ConsoleLog.timestamp(), host: .current(), settings: settings))
             self.benchmark = benchmark
             benchmark.progressed = { [progress] in progress.show($0) }
             benchmark.measured = { [progress] in progress.keep($0) }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Client
 internal import Control
 internal import Glibc
 internal import Wire
@@ -14,8 +15,8 @@ struct CheckCommand: ParsableCommand {
               tunic check https://example.org/ --json
 
             The name is resolved at the exit. Where the page is nothing but an IP address, that is the exit's as the world \
-            sees it. Of an https address the connection is made, no more: whether a page stands behind it is not looked at. \
-            What is not answered is a failure (69).
+            sees it. Of an https address the first step of TLS is taken, to see that the server speaks it: its certificate is \
+            not checked, and no page is fetched. What is not answered is a failure (69).
             """)
 
     @Argument(help: "An http or https address.")
@@ -29,13 +30,15 @@ struct CheckCommand: ParsableCommand {
         var exit: String?
         var status: Int?
         var exitAddress: String?
+        /// Whether the server has answered as TLS does; its certificate is not checked.
+        var tls: Bool?
         var resolve: Double?
         var connect: Double
         var firstByte: Double?
         var total: Double
 
         enum CodingKeys: String, CodingKey {
-            case url, address, exit, status
+            case url, address, exit, status, tls
             case exitAddress = "exit_address"
             case resolve = "resolve_ms"
             case connect = "connect_ms"
@@ -66,7 +69,17 @@ struct CheckCommand: ParsableCommand {
         var report = Report(
             url: url, address: address, exit: nil, status: nil, exitAddress: nil, resolve: resolved.map(rounded),
             connect: rounded(connected - connecting), firstByte: nil, total: 0)
-        if !place.isSecure {
+        if place.isSecure {
+            try call.send(ClientHello.record(to: place.host))
+            let answer = try call.receiveAll(limit: 6, from: place.host)
+            report.firstByte = answer.firstByte.map { rounded($0 - connected) }
+            guard ClientHello.isAnswered(by: answer.bytes) else {
+                let what =
+                    answer.bytes.isEmpty ? "closed the connection without an answer" : "does not speak TLS at this port"
+                throw Failure(.unavailable, "\(place.host) \(what)")
+            }
+            report.tls = true
+        } else {
             try call.send(
                 Array(
                     ("GET \(place.path) HTTP/1.1\r\nHost: \(place.authority)\r\nUser-Agent: tunic\r\n"
@@ -106,6 +119,7 @@ struct CheckCommand: ParsableCommand {
         if let address = report.exitAddress { table.add("the world sees", address) }
         if let address = report.address { table.add("resolved at the exit", address) }
         if let status = report.status { table.add("status", "\(status)") }
+        if report.tls == true { table.add("TLS", "answers; its certificate is not checked") }
         if let resolve = report.resolve { table.add("name", time(resolve)) }
         table.add("connection", time(report.connect))
         if let first = report.firstByte { table.add("first byte", time(first)) }
@@ -277,7 +291,7 @@ private final class SocksCall {
         }
         try send([5, 1, 2])
         guard try receive(2) == [5, 2] else { throw Failure(.unavailable, "\(proxy) is no SOCKS5 proxy of ours") }
-        let name = Array("check".utf8)
+        let name = Array(Client.checkUser.utf8)
         try send([1, UInt8(name.count)] + name + [UInt8(user.utf8.count)] + Array(user.utf8))
         guard try receive(2).last == 0 else { throw Failure(.unavailable, "\(proxy) does not take credentials") }
     }

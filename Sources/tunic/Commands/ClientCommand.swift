@@ -5,7 +5,7 @@ internal import Control
 struct ClientCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "client",
-        abstract: "Run a client: SOCKS and HTTP CONNECT on this machine, onion routing to the network.",
+        abstract: "Run a client: SOCKS and HTTP proxy on this machine, onion routing to the network.",
         discussion: """
             Examples:
               tunic client --network network.json
@@ -22,7 +22,7 @@ struct ClientCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Where SOCKS and HTTP CONNECT listen: a loopback address, with port 0 for a free one, or unix: and a path; may be \
+            Where SOCKS and HTTP listen: a loopback address, with port 0 for a free one, or unix: and a path; may be \
             repeated (default: 127.0.0.1:1080). Behind it, with commas between: destination-host, destination-port and \
             client-address keep apart by these, too; no-credentials, no-listener and no-protocol do not keep apart by those; \
             names-only refuses addresses.

@@ -17,13 +17,16 @@ struct ControlOptions: ParsableArguments {
         let service = "/run/tunic/\(ClientFolder.socketName)"
         do throws(Failure) {
             let own = try ClientFolder.defaultPath() + "/" + ClientFolder.socketName
-            return !Files.exists(own) && Files.exists(service) ? service : own
+            return !Files.exists(own) && (Files.exists(service) || Self.isServiceHidden) ? service : own
         } catch {
             // Without a home there can be no client of this user's.
-            guard Files.exists(service) else { throw error }
+            guard Files.exists(service) || Self.isServiceHidden else { throw error }
             return service
         }
     }
+
+    /// Whether there is a service whose folder this user may not look into.
+    private static var isServiceHidden: Bool { Files.isFolder("/run/tunic") && !Files.maySearch("/run/tunic") }
 
     /// Asks and waits for the answer, for five seconds at most.
     func ask<Report: Decodable>(

@@ -27,7 +27,7 @@ struct DevnetCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where SOCKS and HTTP CONNECT listen; port 0 is a free one (default: 127.0.0.1:1080).",
+            "Where SOCKS and HTTP listen; port 0 is a free one (default: 127.0.0.1:1080).",
             valueName: "address"),
         transform: devnetEndpoint)
     var socks = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080)
@@ -73,7 +73,7 @@ struct DevnetCommand: ParsableCommand {
         let devnet = try Devnet(
             .init(
                 nodes: nodes, exits: exits, socks: socks, folder: dir.map(Files.absolute), hops: path.hops,
-                pathUse: path.pathUse, packetSize: network.packetSize,
+                pathUse: path.pathUse, packetSize: network.packetSize, limits: network.limits,
                 registry: RegistryPlan(epoch: epoch, block: 1, testCredit: credit),
                 printsJSON: json, logLevel: (logging.level ?? .notice).rawValue, command: command))
         throw ExitCode(try devnet.run())

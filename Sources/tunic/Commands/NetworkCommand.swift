@@ -131,7 +131,8 @@ struct NetworkCreateCommand: ParsableCommand {
             in: dir,
             .init(
                 name: name, addresses: address, exits: exits, packetSize: network.packetSize, isLocal: local,
-                registry: RegistryPlan(authorities: authorities, epoch: epoch, block: blockTime)))
+                limits: network.limits, registry: RegistryPlan(authorities: authorities, epoch: epoch, block: blockTime)
+            ))
         print(
             "Made \(made.file), the keys of \(made.nodes.count) nodes, and their operators' in \(dir)/wallets. Start them with:"
         )

@@ -22,10 +22,30 @@ struct NetworkOptions: ParsableArguments {
     @Option(name: .customLong("packet-size"), help: ArgumentHelp("The size of every datagram.", valueName: "bytes"))
     var packetSize = NetworkFile.defaultPacketSize
 
+    @Option(
+        name: .customLong("limit"),
+        help: ArgumentHelp(
+            "Another limit for what nodes take, such as streamsPerSecond=1000; may be repeated.",
+            valueName: "name=number"))
+    var limit: [String] = []
+
+    /// What nodes take.
+    private(set) var limits = NetworkLimits()
+
+    private enum CodingKeys: String, CodingKey { case packetSize, limit }
+
     mutating func validate() throws {
         let sizes = NetworkFile.packetSizes
         guard sizes.contains(packetSize) else {
             throw ValidationError("--packet-size \(packetSize): use \(sizes.lowerBound) to \(sizes.upperBound)")
+        }
+        for text in limit {
+            let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+            guard parts.count == 2, let value = Int(parts[1]), limits.set(parts[0], to: value) else {
+                throw ValidationError(
+                    "--limit '\(text)': use one of \(NetworkLimits.keys.joined(separator: ", ")), =, and a number that it may have"
+                )
+            }
         }
     }
 }

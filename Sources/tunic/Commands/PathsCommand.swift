@@ -18,11 +18,20 @@ struct PathsCommand: ParsableCommand {
         print(target.json ? json(report) : Self.text(report))
     }
 
-    /// The report as a table, nodes by the first letters of their addresses.
-    static func text(_ report: PathsReport) -> String {
+    /// The report as a table, nodes by the first letters of their addresses; a narrow one says less.
+    static func text(_ report: PathsReport, isNarrow: Bool = false) -> String {
         guard !report.paths.isEmpty else { return "no paths yet" }
         var table = Table()
         let time = { (value: Double?) in value.map { "\(numberText($0, decimals: 1)) ms" } ?? "-" }
+        guard !isNarrow else {
+            table.add("active", "to exit", "hops, guard first")
+            for path in report.paths {
+                table.add(
+                    path.state == "ready" ? path.active ? "yes" : "no" : path.state, time(path.roundTrip),
+                    path.hops.map { String($0.prefix(8)) }.joined(separator: " > "))
+            }
+            return table.lines.joined(separator: "\n")
+        }
         table.add(
             "state", "active", "age", "rtt to guard", "to exit", "built in", "received", "sent", "hops, guard first")
         for path in report.paths {

@@ -1,3 +1,4 @@
+internal import BuildInfo
 internal import Client
 internal import Control
 internal import Directory
@@ -33,8 +34,16 @@ final class ClientRole: Role {
         Self.warnOfIdle(configuration.socks, log)
         client.onReady = { [unowned self] in
             onReady?()
-            log.notice("ready")
+            log.notice("\(Self.readyText(client.socksAddresses, dns: client.dnsAddresses))")
         }
+    }
+
+    /// What a ready client says: where apps find it.
+    private static func readyText(_ proxies: [ProxyAddress], dns: [Endpoint]) -> String {
+        guard !proxies.isEmpty else { return "ready" }
+        let places = proxies.map(\.description).joined(separator: ", ")
+        let names = dns.isEmpty ? "" : "; DNS at \(dns.map(\.description).joined(separator: ", "))"
+        return "ready: SOCKS and HTTP proxy at \(places)\(names)"
     }
 
     /// Says of which of systemd's sockets nobody takes the connections: those wait in the kernel for ever.
@@ -132,7 +141,7 @@ final class ClientRole: Role {
 extension StatusReport {
     /// What a client reports.
     init(_ status: ClientStatus, paths: [PathStatus]) {
-        self.init(role: .client, version: tunic.version)
+        self.init(role: .client, version: versionAndCommit)
         ready = status.isReady
         problem = status.problem
         socks = status.socks.map(\.description)

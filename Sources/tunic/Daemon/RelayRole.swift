@@ -1,3 +1,4 @@
+internal import BuildInfo
 internal import Control
 internal import Directory
 internal import EventLoop
@@ -210,7 +211,7 @@ final class RelayRole: Role {
 extension StatusReport {
     /// What a relay reports.
     init(_ status: RelayStatus, _ daemon: OxendStatus?) {
-        self.init(role: .relay, version: tunic.version)
+        self.init(role: .relay, version: versionAndCommit)
         ready = status.isReady
         problem = status.problem
         oxend = daemon.map(OxendReport.init)

@@ -1,4 +1,5 @@
 internal import Control
+internal import Directory
 internal import Settings
 
 /// A client or a relay, as the process around it sees it.
@@ -42,7 +43,8 @@ struct ProcessSettings {
     let roles: [StatusReport.Role]
     let network: String
     let controlPath: String
-    private let data: String
+    /// The data folder of the process.
+    let data: String
     /// Whether the data folder is the one where none is named, which is made where it is missing.
     private let isStandard: Bool
 
@@ -57,11 +59,11 @@ struct ProcessSettings {
         }
         roles = named
         let help = wanted.first.map { " (see 'tunic \($0.rawValue) --help')" } ?? ""
-        guard let network = settings.text("network") else {
+        guard let network = settings.text("network") ?? Self.joined(named) else {
             throw Failure(
                 .usage,
                 "no network file: name it with \(wanted.isEmpty ? "" : "--network or with ")'network' in the "
-                    + "configuration file\(help)")
+                    + "configuration file, or keep it with 'tunic join FILE'\(help)")
         }
         self.network = network
         if let data = settings.text("data") ?? Files.firstFolder("STATE_DIRECTORY") {
@@ -82,6 +84,12 @@ struct ProcessSettings {
         guard controlPath.utf8.count <= ControlSocket.longestPath else {
             throw Failure.of(ControlError.pathTooLong(controlPath.utf8.count), controlPath)
         }
+    }
+
+    /// The network file that 'tunic join' has kept, for a client that is to take it; nil where there is none.
+    private static func joined(_ roles: [StatusReport.Role]) -> String? {
+        guard roles == [.client], let path = try? NetworkFile.standardPath() else { return nil }
+        return Files.exists(path) ? path : nil
     }
 
     /// The roles that the file, the environment or options speak of.

@@ -32,15 +32,37 @@ final class WebFace {
     private let loop: Loop
     private let log: Logger
     private let source: Source
-    /// The secret of the page, as long as the process runs.
-    private let token = SecureRandom.u64Text + SecureRandom.u64Text
+    /// The name of the file in the data folder that keeps the page's secret.
+    static let tokenName = "web.token"
+    /// The secret of the page, which stays the same as long as its file does.
+    private let token: String
     private var page: (endpoint: Endpoint, server: WebServer)?
     private var figures: (endpoint: Endpoint, server: WebServer)?
 
-    init(on loop: Loop, log: Logger, _ source: Source) {
+    /// The page's secret is kept in `folder`.
+    init(on loop: Loop, log: Logger, folder: String, _ source: Source) {
+        token = Self.token(in: folder, log)
         self.loop = loop
         self.log = log
         self.source = source
+    }
+
+    /// The kept secret, or a new one where none is kept that only our user can read.
+    private static func token(in folder: String, _ log: Logger) -> String {
+        let path = "\(folder)/\(tokenName)"
+        if let kept = Files.readPrivate(path, limit: 64), kept.count == 32,
+            kept.allSatisfy({ "0123456789abcdef".utf8.contains($0) })
+        {
+            return String(decoding: kept, as: UTF8.self)
+        }
+        let new = SecureRandom.u64Text + SecureRandom.u64Text
+        Files.remove(path)
+        do throws(Failure) {
+            try Files.writeNew(path, Array(new.utf8), mode: 0o600)
+        } catch {
+            log.notice("the status page gets another address with the next start: \(error.message)")
+        }
+        return new
     }
 
     /// The page's address with its secret; nil where there is no page.
@@ -61,9 +83,7 @@ final class WebFace {
         var newFigures: (endpoint: Endpoint, server: WebServer)?
         if let wantedPage, wantedPage != page?.endpoint {
             do throws(Failure) {
-                newPage = (
-                    wantedPage, try open(wantedPage, "web.listen", settings) { [unowned self] in pageAnswer($0) }
-                )
+                newPage = (wantedPage, try openPage(wantedPage, settings))
             } catch {
                 // A page that nobody asked for is no reason not to start.
                 guard !settings.isSet("web.listen") else { throw error }
@@ -94,6 +114,17 @@ final class WebFace {
         } abandon: {
             opened?.server.close()
             openedFigures?.server.close()
+        }
+    }
+
+    /// The page's server; where nobody has asked for its port and another process has it, at a free one.
+    private func openPage(_ endpoint: Endpoint, _ settings: Settings) throws(Failure) -> WebServer {
+        let handler = { [unowned self] (request: WebRequest) in pageAnswer(request) }
+        do throws(Failure) {
+            return try open(endpoint, "web.listen", settings, handler)
+        } catch {
+            guard !settings.isSet("web.listen") else { throw error }
+            return try open(Endpoint(address: endpoint.address, port: 0), "web.listen", settings, handler)
         }
     }
 

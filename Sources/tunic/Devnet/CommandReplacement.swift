@@ -10,6 +10,21 @@ enum CommandReplacement {
         let result = shim_die_with_parent()
         guard result == 0 else { throw Failure(.system, "cannot follow the parent process: \(errorText(-result))") }
         guard getppid() == parent else { throw Failure(.unavailable, "the parent process has ended") }
+        replace(by: program, arguments)
+    }
+
+    /// Runs `command` in this process' place with the variables of `environment`, as `NAME=value`; returns only by throwing.
+    static func run(_ command: [String], environment: [String]) throws(Failure) -> Never {
+        guard let program = command.first else { throw Failure(.usage, "no program to run") }
+        clearenv()
+        for variable in environment {
+            guard let equals = variable.firstIndex(of: "=") else { continue }
+            unsafe setenv(String(variable[..<equals]), String(variable[variable.index(after: equals)...]), 1)
+        }
+        replace(by: program, command)
+    }
+
+    private static func replace(by program: String, _ arguments: [String]) -> Never {
         // What was ignored stays ignored in the program that follows.
         signal(SIGPIPE, SIG_DFL)
         var strings = unsafe arguments.map { unsafe strdup($0) } + [nil]

@@ -20,6 +20,8 @@ final class Devnet {
         var hops: Int
         var pathUse: Int
         var packetSize: Int
+        /// What its nodes take of a client.
+        var limits = NetworkLimits()
         /// Seconds of an epoch, of a block, and of a node's first credit.
         var registry = RegistryPlan(epoch: 5, block: 1, testCredit: 60)
         var printsJSON: Bool
@@ -91,7 +93,8 @@ final class Devnet {
                 in: folder,
                 .init(
                     name: "devnet", addresses: addresses.map { [$0] }, exits: options.exits,
-                    packetSize: options.packetSize, isLocal: true, registry: options.registry))
+                    packetSize: options.packetSize, isLocal: true, limits: options.limits,
+                    registry: options.registry))
             try Files.makeFolder("\(folder)/client")
         } catch {
             if options.folder == nil { Files.remove(folder) }

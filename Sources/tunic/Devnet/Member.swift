@@ -59,6 +59,7 @@ final class Member {
     func start(on loop: Loop, _ arguments: [String], onEnd: @escaping () -> Void) throws(Failure) {
         var command = ChildProcess.Command(
             Self.program, arguments + ["--parent-fd", "\(ParentWatch.inheritedDescriptor)"])
+        command.environment = MemberEnvironment.variables
         command.output = .ignored
         command.error = .file(log)
         command.isDetached = true

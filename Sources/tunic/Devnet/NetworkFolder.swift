@@ -14,6 +14,8 @@ struct NetworkFolder {
         var packetSize: Int
         /// Whether nodes may have private and loopback addresses.
         var isLocal: Bool
+        /// What its nodes take.
+        var limits = NetworkLimits()
         /// How the registry goes on.
         var registry = RegistryPlan()
     }
@@ -42,16 +44,8 @@ struct NetworkFolder {
             name: plan.name, nodes: plan.addresses.map { NetworkCreation.Plan(addresses: $0) }, at: currentTime())
         creation.file.packetSize = plan.packetSize
         creation.file.allowPrivateAddresses = plan.isLocal
-        if plan.isLocal {
-            creation.file.requireAddressDiversity = false
-            // One machine's clients are its owner's: the limits that keep strangers apart would only slow tests and benchmarks.
-            creation.file.limits.clientBuildsPerSecond = 2_000
-            creation.file.limits.clientBuildBurst = 2_000
-            creation.file.limits.buildsPerSecond = 5_000
-            creation.file.limits.pathsPerClientLink = 10_000
-            creation.file.limits.streamsPerSecond = 20_000
-            creation.file.limits.streamBurst = 20_000
-        }
+        creation.file.requireAddressDiversity = !plan.isLocal
+        creation.file.limits = plan.limits
         let ledger = try FirstLedger(&creation, plan.registry)
         do {
             try creation.file.validate()

@@ -17,7 +17,9 @@ extension Failure {
         case .unreachable(let error) where error.kind == .connectionRefused:
             Failure(.unavailable, "\(path): nobody listens there; the process has ended")
         case .unreachable(let error) where error.kind == .notPermitted:
-            Failure(.permission, "\(path): only the user who runs it may ask")
+            path.hasPrefix("/run/tunic/")
+                ? Failure(.permission, "\(path): the system's service is asked as root: sudo tunic …")
+                : Failure(.permission, "\(path): only the user who runs it may ask")
         case .unreachable(let error):
             Failure(.unavailable, "\(path): cannot connect (\(error.name))")
         case .system(let error) where error.name == "ENOENT":

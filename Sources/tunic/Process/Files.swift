@@ -32,6 +32,20 @@ enum Files {
         }
     }
 
+    /// The contents of a file of our user's that nobody else may read; nil where there is none such of at most `limit` bytes.
+    static func readPrivate(_ path: String, limit: Int) -> [UInt8]? {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var found = stat()
+        guard unsafe fstat(descriptor, &found) == 0, found.st_mode & S_IFMT == S_IFREG, found.st_uid == geteuid(),
+            found.st_mode & 0o077 == 0, found.st_size <= off_t(limit)
+        else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(found.st_size))
+        let count = unsafe Glibc.read(descriptor, &bytes, bytes.count)
+        return count == bytes.count ? bytes : nil
+    }
+
     /// Makes a file that must not be there yet, and has it on disk when this returns; removes it where that fails.
     static func writeNew(_ path: String, _ bytes: [UInt8], mode: mode_t) throws(Failure) {
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
@@ -46,6 +60,16 @@ enum Files {
             unsafe unlink(path)
             throw Failure.of(error, "cannot write", path)
         }
+    }
+
+    /// Writes a file in place of one that is there, which stays whole when that fails.
+    static func replace(_ path: String, _ bytes: [UInt8], mode: mode_t) throws(Failure) {
+        let new = "\(path).\(getpid()).new"
+        try writeNew(new, bytes, mode: mode)
+        guard unsafe rename(new, path) != 0 else { return }
+        let error = errno
+        unsafe unlink(new)
+        throw Failure.of(error, "cannot write", path)
     }
 
     /// Throws unless a file can be written at `path`, in place of one that is there.
@@ -102,6 +126,9 @@ enum Files {
         var found = stat()
         return unsafe stat(path, &found) == 0 && found.st_mode & S_IFMT == S_IFDIR
     }
+
+    /// Whether our user may look up what is in the folder at `path`.
+    static func maySearch(_ path: String) -> Bool { unsafe access(path, X_OK) == 0 }
 
     /// Whether anything is at `path`.
     static func exists(_ path: String) -> Bool {

@@ -8,7 +8,11 @@ extension NetworkFile {
 
     /// Reads and checks the network file at `path`, and that this machine's clock is not behind it.
     static func read(_ path: String) throws(Failure) -> NetworkFile {
-        let bytes = try Files.read(path, limit: NetworkFile.maximumFileSize)
+        try read(try Files.read(path, limit: NetworkFile.maximumFileSize), from: path)
+    }
+
+    /// Checks the network file `bytes`, which came from `path`, and that this machine's clock is not behind it.
+    static func read(_ bytes: [UInt8], from path: String) throws(Failure) -> NetworkFile {
         let file: NetworkFile
         do {
             file = try NetworkFile(json: bytes)

@@ -1,3 +1,4 @@
+internal import BuildInfo
 internal import Client
 internal import Control
 internal import Directory
@@ -64,7 +65,8 @@ final class RoleProcess {
             }
         }
         let process = try RoleProcess(
-            on: loop, roles: roles, source, settings, controlPath: shared.controlPath, parent: parent)
+            on: loop, roles: roles, source, settings, controlPath: shared.controlPath, folder: shared.data,
+            parent: parent)
         return process.run()
     }
 
@@ -87,7 +89,10 @@ final class RoleProcess {
         }
         do throws(SettingProblems) {
             for key in ["web.listen", "metrics.listen"] {
-                guard let endpoint = try settings.read(key, localAddress) ?? nil, endpoint.port != 0 else { continue }
+                // Where the default is taken another port is found.
+                guard settings.isSet(key), let endpoint = try settings.read(key, localAddress) ?? nil,
+                    endpoint.port != 0
+                else { continue }
                 if let other = taken[endpoint] {
                     throw SettingProblems([
                         settings.problem(key, "\(endpoint) is named by \(other), too; give each an address of its own")
@@ -102,7 +107,7 @@ final class RoleProcess {
 
     private init(
         on loop: Loop, roles: [any Role], _ source: SettingsSource, _ settings: Settings, controlPath: String,
-        parent: Int32?
+        folder: String, parent: Int32?
     ) throws(Failure) {
         self.loop = loop
         self.roles = roles
@@ -127,7 +132,7 @@ final class RoleProcess {
             throw Failure(.system, "cannot watch for signals and the parent process: \(error)")
         }
         let face = WebFace(
-            on: loop, log: log,
+            on: loop, log: log, folder: folder,
             WebFace.Source(
                 state: { [unowned self] in webState() }, metrics: { [unowned self] in metrics() },
                 newPath: { [unowned self] in answer(.newpath, $0) }))
@@ -148,7 +153,7 @@ final class RoleProcess {
             client.onReady = { [unowned self] in follow(roles.map { $0.report() }) }
         }
         for role in roles { role.start() }
-        log.notice("started", metadata: ["version": "\(version)"])
+        log.notice("started", metadata: ["version": "\(versionAndCommit)"])
         if let url = face?.url { say(url) }
         ServiceNotice.send("READY=1")
         startWatchdog()
@@ -228,7 +233,7 @@ final class RoleProcess {
 
     private func webState() -> WebFace.State {
         let all = reports()
-        var first = all.first ?? StatusReport(role: .client, version: version)
+        var first = all.first ?? StatusReport(role: .client, version: versionAndCommit)
         if all.count > 1 { first.others = Array(all.dropFirst()) }
         func asked<Report>(_ command: ControlCommand, _ argument: String? = nil, as type: Report.Type) -> Report? {
             for role in roles {

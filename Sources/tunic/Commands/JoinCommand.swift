@@ -1,0 +1,97 @@
+internal import ArgumentParser
+internal import Directory
+internal import Glibc
+internal import OnionCrypto
+internal import Wire
+
+/// Keeps a network file as the one that a client takes when none is named.
+struct JoinCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "join", abstract: "Check a network file and keep it, so that 'tunic client' needs no other.",
+        discussion: """
+            Examples:
+              tunic join network.json
+              curl -fsSL https://example.org/network.json | tunic join -
+              tunic join network.json --fingerprint 0f3c…
+
+            A network file says whom the client trusts at first: compare its fingerprint with one that you got by another way \
+            ('b2sum -l 256 network.json' prints the same). It is kept as network.json in $XDG_CONFIG_HOME/tunic or \
+            ~/.config/tunic, of root in /etc/tunic.
+            """)
+
+    @Argument(help: ArgumentHelp("The network file, - for standard input.", valueName: "file"))
+    var file: String
+
+    @Option(help: ArgumentHelp("Refuse a file with another fingerprint.", valueName: "hex"))
+    var fingerprint: String?
+
+    @Flag(help: "Replace the file of another network, or a newer one of the same.")
+    var replace = false
+
+    func run() throws {
+        Sodium.initialize()
+        guard !file.contains("://") else {
+            throw Failure(.usage, "give a file; an address is fetched with: curl -fsSL \(file) | tunic join -")
+        }
+        let source = file == "-" ? "/dev/stdin" : file
+        let bytes = try Files.read(source, limit: NetworkFile.maximumFileSize)
+        let found = hexadecimal(Blake2b.digest(bytes.rawSpan).array)
+        if let fingerprint, fingerprint.lowercased() != found {
+            throw Failure(.data, "\(file) has the fingerprint \(found), not the one that was given")
+        }
+        let network = try NetworkFile.read(bytes, from: file)
+        try Self.checkAge(of: network, file)
+        let place = try NetworkFile.standardPath()
+        if Files.exists(place) { try check(network, against: place) }
+        try Files.makeFolders(String(place[..<(place.lastIndex(of: "/") ?? place.startIndex)]))
+        try Files.replace(place, bytes, mode: 0o644)
+        var table = Table()
+        table.add("network", network.name)
+        table.add("id", hexadecimal(network.id.array))
+        table.add(
+            "made", "\(durationText(Self.age(of: network))) ago, with \(network.snapshot.snapshot.stakedCount) nodes")
+        table.add("fingerprint", found)
+        table.add("kept as", place)
+        print(table.lines.joined(separator: "\n"))
+        if fingerprint == nil {
+            print("Compare the fingerprint with one that you got by another way, then: tunic client")
+        }
+    }
+
+    private static func age(of network: NetworkFile) -> Double {
+        Double(currentTime().seconds) - Double(network.snapshot.snapshot.time.seconds)
+    }
+
+    /// Refuses a file whose nodes no client trusts any more.
+    private static func checkAge(of network: NetworkFile, _ file: String) throws(Failure) {
+        guard network.snapshotMaximumAge > 0, age(of: network) > Double(network.snapshotMaximumAge) else { return }
+        throw Failure(
+            .data,
+            "\(file) was made \(durationText(age(of: network))) ago, and is trusted for "
+                + "\(durationText(Double(network.snapshotMaximumAge))); get the network's newest one")
+    }
+
+    /// Refuses to put `network` in the place of another one, or of a newer file of the same.
+    private func check(_ network: NetworkFile, against place: String) throws(Failure) {
+        guard !replace, let kept = try? NetworkFile(json: try Files.read(place, limit: NetworkFile.maximumFileSize))
+        else { return }  // One that cannot be read any more is no loss.
+        guard kept.id == network.id else {
+            throw Failure(.cannotCreate, "\(place) is of another network, '\(kept.name)'; replace it with --replace")
+        }
+        guard kept.snapshot.snapshot.height <= network.snapshot.snapshot.height else {
+            throw Failure(.cannotCreate, "\(place) is newer than \(file); replace it with --replace")
+        }
+    }
+}
+
+extension NetworkFile {
+    /// Where 'tunic join' keeps the network file of this user.
+    static func standardPath() throws(Failure) -> String {
+        if geteuid() == 0 { return "/etc/tunic/network.json" }
+        if let folder = Files.environment("XDG_CONFIG_HOME"), folder.hasPrefix("/") {
+            return "\(folder)/tunic/network.json"
+        }
+        if let home = Files.environment("HOME"), home.hasPrefix("/") { return "\(home)/.config/tunic/network.json" }
+        throw Failure(.configuration, "neither XDG_CONFIG_HOME nor HOME names a folder for the network file")
+    }
+}

@@ -1,0 +1,159 @@
+import Directory
+import Sessions
+import Testing
+import Wire
+
+@testable import Client
+
+/// A node as it counts requests: a bucket that is full at first.
+private struct Bucket {
+    let perSecond: Double, burst: Double
+    var tokens: Double
+    var last = 0.0
+    var refused = 0
+
+    init(_ perSecond: Int, _ burst: Int) {
+        (self.perSecond, self.burst, tokens) = (Double(perSecond), Double(burst), Double(burst))
+    }
+
+    mutating func take(at second: Double) -> Bool {
+        tokens = min(burst, tokens + max(0, second - last) * perSecond)
+        last = max(last, second)
+        guard tokens >= 1 else {
+            refused += 1
+            return false
+        }
+        tokens -= 1
+        return true
+    }
+}
+
+/// How a client keeps within what nodes take.
+@Suite struct PaceTests {
+    private func at(_ seconds: Double) -> Instant { Instant(nanoseconds: UInt64(seconds * 1e9)) }
+    private func node(_ number: UInt8) -> NodeID {
+        NodeID(Bytes32(copying: [UInt8](repeating: number, count: 32).rawSpan))
+    }
+
+    @Test(
+        "R2: a node refuses none of what is paced, though delays of up to 0.5 s bunch it", arguments: [1, 2, 3, 4, 5])
+    func noRefusal(seed: UInt64) {
+        var random = Numbers(seed)
+        let (rate, burst) = (Int.random(in: 2...300, using: &random), Int.random(in: 4...1_500, using: &random))
+        var pace = Pace(perSecond: rate, burst: burst, now: at(0))
+        var bucket = Bucket(rate, burst)
+        var arrivals: [Double] = []
+        var second = 0.0
+        while second < 30 {
+            // Bursts and pauses: as many as it lets pass, then nothing for a while.
+            while pace.admits(at(second)) {
+                pace.take()
+                arrivals.append(second + Double.random(in: 0...0.5, using: &random))
+            }
+            second += Double.random(in: 0...0.8, using: &random)
+        }
+        for arrival in arrivals.sorted() { _ = bucket.take(at: arrival) }
+        #expect(bucket.refused == 0)
+        #expect(Double(arrivals.count) > 28 * Double(rate), "what the node takes is used")
+    }
+
+    @Test(
+        "R2: a node that refuses all the same is left alone for longer each time, and refusals of one moment count as one"
+    )
+    func pauses() {
+        var pace = Pace(perSecond: 100, burst: 100, now: at(0))
+        var pauses: [Double] = []
+        var now = at(10)
+        for _ in 0..<8 {
+            for _ in 0..<20 { pace.refused(now) }
+            pauses.append((pace.pausedUntil - now).inSeconds)
+            let isAdmitted = pace.admits(now)
+            #expect(!isAdmitted)
+            now = pace.pausedUntil
+        }
+        #expect(pauses == [0.25, 0.5, 1, 2, 4, 8, 8, 8])
+        #expect(pace.refusals == 8)
+        pace.accepted()
+        pace.refused(now)
+        #expect((pace.pausedUntil - now).inSeconds == 0.25)
+        let isAdmitted = pace.admits(at(1_000))
+        #expect(isAdmitted)
+    }
+
+    @Test("R3: the less urgent a build, the more it leaves of a guard's rate and of its places")
+    func urgency() {
+        var limits = NetworkLimits()
+        (limits.clientBuildsPerSecond, limits.clientBuildBurst, limits.pathsPerClientLink) = (1, 64, 320)
+        var room = GuardRoom(limits)
+        let node = node(1)
+        let order: [GuardRoom.Urgency] = [.spare, .standby, .identity, .lost]
+        var counts: [Int] = []
+        for urgency in order {
+            while room.admits(node, for: urgency, at(0)) { room.began(node, at(0)) }
+            counts.append(room.paths(of: node))
+        }
+        // Of 63.5: half, a quarter, a sixteenth and nothing are left.
+        #expect(counts == [31, 47, 59, 63])
+        for second in 1...2_000 {
+            let now = at(Double(second))
+            for urgency in order.reversed() where room.admits(node, for: urgency, now) { room.began(node, now) }
+        }
+        #expect(room.paths(of: node) == 310)
+        #expect(order.map { room.hasPlace(node, for: $0) } == [false, false, false, false])
+        for _ in 0..<20 { room.ended(node) }
+        #expect(order.map { room.hasPlace(node, for: $0) } == [false, false, true, true])
+        let hasOther = room.admits(self.node(2), for: .spare, at(2_000))
+        #expect(hasOther, "another guard has room of its own")
+    }
+
+    @Test("a node that takes one at a time gets one at a time", arguments: [1, 2, 3])
+    func smallest(burst: Int) {
+        var limits = NetworkLimits()
+        (limits.clientBuildsPerSecond, limits.clientBuildBurst, limits.pathsPerClientLink) = (1, burst, 1)
+        var room = GuardRoom(limits)
+        for urgency in [GuardRoom.Urgency.spare, .standby, .identity, .lost] {
+            let isAdmitted = room.admits(node(1), for: urgency, at(0))
+            #expect(isAdmitted)
+        }
+        room.began(node(1), at(0))
+        let before = room.admits(node(1), for: .lost, at(100))
+        room.ended(node(1))
+        let after = room.admits(node(1), for: .lost, at(100))
+        #expect(!before && after)
+    }
+
+    @Test("apps get their turns in the order in which they came, without those that wait no more")
+    func line() {
+        final class App: SessionApp {
+            let number: Int
+            var isOver = false
+            init(_ number: Int) { self.number = number }
+            func open(on session: Session) {}
+            func fail() {}
+        }
+        var line = AppLine()
+        let apps = (0..<1_000).map(App.init)
+        for app in apps { line.append(app) }
+        for app in apps where app.number % 3 == 0 { app.isOver = true }
+        var order: [Int] = []
+        while let app = line.next() as? App {
+            order.append(app.number)
+            if app.number == 500 { line.append(App(1_000)) }
+        }
+        #expect(order == (0...1_000).filter { $0 % 3 != 0 || $0 == 1_000 })
+        let isWaiting = line.isWaiting
+        #expect(!isWaiting && line.count == 0)
+    }
+}
+
+/// Numbers from a seed (SplitMix64).
+private struct Numbers: RandomNumberGenerator {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var value = (state ^ (state >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
+        return value ^ (value >> 31)
+    }
+}

@@ -1,0 +1,562 @@
+"""Ordinary use on the limits that a real network has, and everyday commands, each as a user meets them."""
+import collections
+import fcntl
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import pty
+import re
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import termios
+import threading
+import time
+import unittest
+
+from devnet import Devnet, answers, ask, binary, wait_until
+from nameserver import Answer, NameServer, query
+from network import Network, Process, free_port
+from peers import Peer, SocksError, read_exactly, socks_connect
+from test_command_line import run
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def at_once(count, work):
+    """What `work(number)` gives for each number, all at once, or its error; and how long each took."""
+    results, times = [None] * count, [0.0] * count
+    start = threading.Barrier(count + 1)
+
+    def one(number):
+        start.wait()
+        begin = time.monotonic()
+        try:
+            results[number] = work(number)
+        except (OSError, SocksError, EOFError) as error:
+            results[number] = error
+        times[number] = time.monotonic() - begin
+
+    threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    for thread in threads:
+        thread.join(120)
+    return results, times
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Says what it was asked; closes as it is told, and speaks HTTP/1.1."""
+
+    protocol_version = "HTTP/1.1"
+
+    def body(self):
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            data = b""
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                data += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return data
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def answer(self):
+        data = self.body()
+        lines = [self.requestline] + [f"{name}: {value}" for name, value in self.headers.items()]
+        told = "\n".join(lines).encode() + b"\n\n" + data
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(told)
+
+    do_GET = do_POST = do_PUT = do_HEAD = do_OPTIONS = answer
+
+    def log_message(self, *_):
+        pass
+
+
+class Served:
+    """A server on this machine's loopback; `port` is where."""
+
+    def __init__(self, handler, wrap=None):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        if wrap:
+            self.server.socket = wrap.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_port
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Limits(unittest.TestCase):
+    """One network for all, with the default limits."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.peer = cls.enterClassContext(Peer())
+        cls.server = cls.enterClassContext(NameServer({(f"n{number}.example.org", "A"): [bytes([127, 0, 0, 1])]
+                                                       for number in range(500)}))
+        cls.net = cls.enterClassContext(Network(
+            [[f"127.0.0.1:{free_port()}"] for _ in range(6)], exits=2,
+            exit_options=["--exit-resolver", f"127.0.0.1:{cls.server.port}"], client_options=["--dns", "127.0.0.1:0"]))
+        host, _, port = cls.net.start().rpartition(":")
+        cls.proxy = (host, int(port))
+        cls.sockets = []
+        cls.addClassCleanup(lambda: [sock.close() for sock in cls.sockets])
+
+    def fetch(self, user=None):
+        sock = socks_connect(self.proxy, "127.0.0.1", self.peer.port, timeout=100, user=user, early=b"get 8\n")
+        self.sockets.append(sock)
+        return len(read_exactly(sock, 8))
+
+    def refusals(self):
+        total = collections.Counter()
+        for node in self.net.nodes:
+            total.update(node.status()["refusals"])
+        return dict(total)
+
+    def guards(self):
+        return {path["hops"][0] for path in self.net.client.paths()}
+
+    def check(self, results, times):
+        failed = collections.Counter(repr(result) for result in results if result != 8)
+        self.assertEqual(failed, {})
+        self.assertEqual(self.refusals(), {})
+        self.assertNotIn("a guard fails many", self.net.client.log.read_text())
+        print(f"\n{self._testMethodName}: p50 {percentile(times, 0.5):.2f} s, p99 {percentile(times, 0.99):.2f} s")
+
+    def test_r2_400_connections_at_once(self):
+        self.check(*at_once(400, lambda _: self.fetch()))
+
+    def test_r2_more_connections_than_an_exit_takes_at_once_wait(self):
+        self.check(*at_once(1_300, lambda _: self.fetch("burst")))
+
+    def test_r3_150_identities_at_once(self):
+        guards = self.guards()
+        self.check(*at_once(150, lambda number: self.fetch(f"identity-{number}")))
+        self.assertEqual(self.guards() - guards, set())
+
+    def test_r3_256_identities_that_have_something_open(self):
+        guards = self.guards()
+        for _ in range(2):
+            # As many as there may be; those of other tests have to give way.
+            self.check(*at_once(250, lambda number: self.fetch(f"one-of-many-{number}")))
+        self.assertEqual(self.guards() - guards, set())
+
+    def test_r2_500_look_ups_at_once(self):
+        status = self.net.client.status()
+        host, _, port = status["dns"][0].rpartition(":")
+
+        def look(number):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(20)
+                sock.sendto(query(f"n{number}.example.org", "A"), (host, int(port)))
+                return 8 if Answer(sock.recv(4096)).data == [bytes([127, 0, 0, 1])] else "another answer"
+
+        self.check(*at_once(500, look))
+
+
+class HTTPProxy(unittest.TestCase):
+    """Plain http by the HTTP proxy."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.net = cls.enterClassContext(Devnet(nodes=4, exits=1, hops=2))
+        cls.echo = cls.enterClassContext(Served(Echo))
+        cls.proxy = "%s:%d" % cls.net.socks
+        cls.url = f"http://127.0.0.1:{cls.echo.port}/page"
+
+    def curl(self, *arguments):
+        environment = {**os.environ, "http_proxy": f"http://{self.proxy}"}
+        environment.pop("no_proxy", None)
+        return subprocess.run(["curl", "-sS", "--max-time", "40", *arguments], capture_output=True, text=True, env=environment)
+
+    def raw(self, data):
+        with socket.create_connection(self.net.socks, timeout=30) as sock:
+            sock.sendall(data)
+            answer = b""
+            while part := sock.recv(65536):
+                answer += part
+            return answer
+
+    def test_u1_curl_by_http_proxy(self):
+        got = self.curl(self.url)
+        self.assertEqual((got.returncode, got.stderr), (0, ""))
+        lines = got.stdout.splitlines()
+        self.assertEqual(lines[0], "GET /page HTTP/1.1")
+        self.assertIn(f"Host: 127.0.0.1:{self.echo.port}", lines)
+        self.assertIn("Connection: close", lines)
+        self.assertNotIn("Proxy-Connection", got.stdout)
+
+    def test_u1_bodies_by_length_and_in_pieces(self):
+        body = "x" * 100_000
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(body)
+            file.flush()
+            for extra in ([], ["-H", "Transfer-Encoding: chunked"], ["-H", "Expect: 100-continue"]):
+                with self.subTest(extra=extra):
+                    got = self.curl(*extra, "--data-binary", f"@{file.name}", self.url)
+                    self.assertEqual(got.returncode, 0, got.stderr)
+                    self.assertTrue(got.stdout.endswith("\n\n" + body))
+
+    def test_u1_other_methods(self):
+        head = self.curl("--head", self.url)
+        self.assertIn("200 OK", head.stdout)
+        self.assertIn("PUT /page", self.curl("-X", "PUT", "--data", "1", self.url).stdout)
+        self.assertIn("OPTIONS * HTTP/1.1", self.curl("-X", "OPTIONS", "--request-target", f"http://127.0.0.1:{self.echo.port}", self.url).stdout)
+
+    def test_u1_two_requests_of_one_connection_go_where_each_says(self):
+        """The first answer closes the connection, so that an app asks anew; the second request reaches nobody by it."""
+        with Served(Echo) as other:
+            first = f"GET {self.url} HTTP/1.1\r\nHost: x\r\n\r\n"
+            second = f"GET http://127.0.0.1:{other.port}/secret HTTP/1.1\r\nHost: x\r\n\r\n"
+            answer = self.raw((first + second).encode())
+            self.assertEqual(answer.count(b"HTTP/1.1 200"), 1)
+            self.assertNotIn(b"secret", answer)
+            got = self.curl(self.url, f"http://127.0.0.1:{other.port}/other")
+            self.assertIn("GET /page", got.stdout)
+            self.assertIn("GET /other", got.stdout)
+
+    def test_u1_what_could_be_read_in_two_ways_is_refused(self):
+        for fields, body in (
+            ("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd"), ("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+            ("Transfer-Encoding: chunked, x\r\n", ""), ("X: a\r\n b\r\n", ""), ("X : a\r\n", ""), ("Host: y\r\n", ""),
+        ):
+            with self.subTest(fields=fields):
+                answer = self.raw(f"POST {self.url} HTTP/1.1\r\nHost: x\r\n{fields}\r\n{body}".encode())
+                self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
+        answer = self.raw(f"POST {self.url} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".encode())
+        self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
+
+    def test_u1_errors_are_the_proxys_own(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))
+            for url, code in ((f"http://127.0.0.1:{closed.getsockname()[1]}/", "502"), ("http://10.0.0.1/", "403"),
+                              ("http://x.invalid/", "502"), ("https://a.example/", "405")):
+                with self.subTest(url=url):
+                    answer = self.raw(f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    self.assertEqual(answer.split()[1].decode(), code)
+
+    def test_l2_a_page_cannot_ask_for_a_url(self):
+        """A page's request to the port names a path; what stands in its body or its fields is not read."""
+        inner = f"GET {self.url} HTTP/1.1\r\nHost: x\r\n\r\n"
+        before = self.net.status()["streams"]
+        for data in (
+            f"POST / HTTP/1.1\r\nHost: {self.proxy}\r\nContent-Length: {len(inner)}\r\n\r\n{inner}",
+            f"GET /{self.url} HTTP/1.1\r\nHost: {self.proxy}\r\n\r\n{inner}",
+            f"GET //127.0.0.1:{self.echo.port}/page HTTP/1.1\r\nHost: 127.0.0.1:{self.echo.port}\r\n\r\n",
+            f"GET / HTTP/1.1\r\nHost: {self.url}\r\nReferer: {self.url}\r\n\r\n",
+        ):
+            with self.subTest(data=data):
+                answer = self.raw(data.encode())
+                self.assertTrue(answer.startswith(b"HTTP/1.1 405 "))
+                self.assertNotIn(b"GET /page", answer)
+        self.assertEqual(self.net.status()["streams"], before)
+
+    @unittest.skipUnless(shutil.which("wget"), "needs wget")
+    def test_u1_wget(self):
+        got = subprocess.run(
+            ["wget", "-q", "-O", "-", "--tries=1", "--timeout=40", self.url], capture_output=True, text=True,
+            env={"PATH": os.environ["PATH"], "http_proxy": f"http://{self.proxy}/"})
+        self.assertEqual(got.returncode, 0, got.stderr)
+        self.assertIn("GET /page", got.stdout)
+
+    @unittest.skipUnless(shutil.which("apt-get"), "needs apt-get")
+    def test_u1_apt(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            root = pathlib.Path(folder)
+            root.chmod(0o755)
+            (root / "site").mkdir()
+            (root / "site" / "Packages").write_text("")
+            for name in ("lists/partial", "archives/partial", "etc"):
+                (root / name).mkdir(parents=True)
+
+            class Site(http.server.SimpleHTTPRequestHandler):
+                def __init__(self, *arguments):
+                    super().__init__(*arguments, directory=str(root / "site"))
+
+                def log_message(self, *_):
+                    pass
+
+            with Served(Site) as site:
+                (root / "etc" / "sources.list").write_text(f"deb [trusted=yes] http://127.0.0.1:{site.port}/ ./\n")
+                options = {
+                    "Acquire::http::Proxy": f"http://{self.proxy}", "Dir::Etc::SourceList": root / "etc" / "sources.list",
+                    "Dir::Etc::SourceParts": "/dev/null", "Dir::State::Lists": root / "lists", "Dir::Cache::Archives": root / "archives",
+                    "Dir::Cache::pkgcache": "", "Dir::Cache::srcpkgcache": "", "APT::Sandbox::User": "", "Dir::State::status": "/dev/null",
+                }
+                arguments = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
+                got = subprocess.run(["apt-get", *arguments, "update"], capture_output=True, text=True, timeout=60)
+                self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+                self.assertIn(f"http://127.0.0.1:{site.port}", got.stdout)
+                self.assertNotIn("Err:", got.stdout)
+
+
+class Everyday(unittest.TestCase):
+    """The commands beside a running client."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.net = cls.enterClassContext(Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)]))
+        cls.echo = cls.enterClassContext(Served(Echo))
+        cls.proxy = cls.net.start()
+        cls.client = cls.net.client
+
+    def command(self, *arguments, code=0, **options):
+        found, out, err = run(*arguments, "--control", self.client.control, **options)
+        self.assertEqual(found, code, out + err)
+        return out + err
+
+    def test_u2_a_ready_client_says_where_its_proxy_is(self):
+        self.assertRegex(self.client.log.read_text(), f"ready: SOCKS and HTTP proxy at {re.escape(self.proxy)}\n")
+
+    def test_u3_a_check_is_no_reason_for_a_warning(self):
+        self.command("check", f"http://127.0.0.1:{self.echo.port}/")
+        sock = socks_connect(tuple([self.proxy.split(":")[0], int(self.proxy.split(":")[1])]), "127.0.0.1", self.echo.port)
+        sock.close()
+        self.assertNotIn("asks for an address", self.client.log.read_text())
+        # An address that a name server may have given is spoken of, in words.
+        try:
+            socks_connect((self.proxy.split(":")[0], int(self.proxy.split(":")[1])), "9.9.9.9", 1, timeout=1).close()
+        except (OSError, SocksError):
+            pass
+        wait_until(lambda: "an app asks for an address instead of a name" in self.client.log.read_text())
+        self.assertNotIn("refused=", self.client.log.read_text())
+
+    def test_u3_a_check_of_https_sees_whether_the_server_speaks_tls(self):
+        text = self.command("check", f"https://127.0.0.1:{self.echo.port}/", code=69)
+        self.assertIn("does not speak TLS", text)
+
+    @unittest.skipUnless(shutil.which("openssl"), "needs openssl")
+    def test_u3_a_check_of_https_succeeds_with_tls(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            subprocess.run(
+                ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+                 "-subj", "/CN=localhost", "-keyout", f"{folder}/key", "-out", f"{folder}/certificate"],
+                check=True, capture_output=True)
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(f"{folder}/certificate", f"{folder}/key")
+                context.minimum_version = context.maximum_version = version
+                with self.subTest(version=version), socket.create_server(("127.0.0.1", 0)) as server:
+                    def serve():
+                        connection, _ = server.accept()
+                        try:
+                            context.wrap_socket(connection, server_side=True)
+                        except OSError:
+                            pass
+                        connection.close()
+
+                    threading.Thread(target=serve, daemon=True).start()
+                    text = self.command("check", f"https://127.0.0.1:{server.getsockname()[1]}/")
+                    self.assertIn("answers; its certificate is not checked", text)
+
+    def test_u4_the_page_keeps_its_address(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            folder = pathlib.Path(folder) / "client"
+            folder.mkdir(0o700)
+            port = free_port()
+            environment = {"TUNIC_WEB_LISTEN": f"127.0.0.1:{port}"}
+            arguments = ["client", "--network", self.net.file, "--data", folder, "--socks", "127.0.0.1:0"]
+            urls = []
+            for _ in range(2):
+                client = Process([], arguments, folder, environment)
+                try:
+                    wait_until(lambda: answers(client.control), 20)
+                    urls.append(run("web", "--control", client.control)[1])
+                finally:
+                    client.process.terminate()
+                    client.process.wait(20)
+            self.assertEqual(urls[0], urls[1])
+            self.assertIn(f":{port}/", urls[0])
+            self.assertEqual((folder / "web.token").stat().st_mode & 0o777, 0o600)
+            # A secret that others may have read is replaced.
+            (folder / "web.token").chmod(0o644)
+            client = Process([], arguments, folder, environment)
+            try:
+                wait_until(lambda: answers(client.control), 20)
+                self.assertNotEqual(run("web", "--control", client.control)[1], urls[0])
+            finally:
+                client.process.terminate()
+                client.process.wait(20)
+            self.assertEqual((folder / "web.token").stat().st_mode & 0o777, 0o600)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_u5_beside_the_service_an_ordinary_user_is_told_what_to_do(self):
+        script = (
+            "mount -t tmpfs none /run && mkdir -m 0700 /run/tunic && chown 0:0 /run/tunic && "
+            f"exec setpriv --reuid 65534 --clear-groups env HOME=/nonexistent {binary()} status")
+        got = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+        if "setpriv" in got.stderr or "Permission denied" in got.stderr:
+            self.skipTest(got.stderr)
+        self.assertEqual(got.returncode, 77, got.stderr)
+        self.assertIn("sudo tunic", got.stderr)
+
+    def test_u6_top_survives_a_restart_and_fits_small_terminals(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            folder = pathlib.Path(folder) / "client"
+            folder.mkdir(0o700)
+            arguments = ["client", "--network", self.net.file, "--data", folder, "--socks", "127.0.0.1:0"]
+            client = Process([], arguments, folder)
+            self.addCleanup(lambda: (client.process.kill(), client.process.wait()))
+            wait_until(lambda: client.status()["ready"], 30)
+            child, terminal = pty.fork()
+            if child == 0:
+                os.environ["TERM"] = "xterm"
+                os.execv(binary(), [binary(), "top", "--control", client.control])
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 14, 60, 0, 0))
+            seen = bytearray()
+
+            def read():
+                try:
+                    while part := os.read(terminal, 65536):
+                        seen.extend(part)
+                except OSError:
+                    pass
+
+            threading.Thread(target=read, daemon=True).start()
+            wait_until(lambda: seen.count(b"hops, guard first") >= 2, 20)
+            view = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode(errors="replace").split("\x1b[2J")[-2])
+            lines = view.replace("\r", "").split("\n")
+            self.assertTrue(lines[0].startswith("client "), lines)
+            self.assertLessEqual(len(lines), 14)
+            self.assertLessEqual(max(map(len, lines)), 60)
+            self.assertTrue(any(" > " in line for line in lines), lines)
+            client.process.terminate()
+            client.process.wait(20)
+            wait_until(lambda: b"waiting for it" in seen, 20)
+            again = Process([], arguments, folder)
+            try:
+                mark = len(seen)
+                wait_until(lambda: b"hops, guard first" in seen[mark:], 30)
+            finally:
+                os.write(terminal, b"q")
+                os.waitpid(child, 0)
+                again.process.kill()
+                again.process.wait()
+
+    def test_u7_without_a_path_apps_hear_so_soon(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            folder = pathlib.Path(folder) / "client"
+            folder.mkdir(0o700)
+            file = folder / "network.json"
+            text = self.net.file.read_text()
+            # The nodes are where nobody is.
+            file.write_text(re.sub(r"127\.0\.0\.1:\d+", lambda _: f"127.0.0.1:{free_port()}", text))
+            client = Process([], ["client", "--network", file, "--data", folder, "--socks", "127.0.0.1:0"], folder)
+            try:
+                wait_until(lambda: answers(client.control), 20)
+                host, _, port = client.status()["socks"][0].rpartition(":")
+                begin = time.monotonic()
+                with self.assertRaises(SocksError) as failed:
+                    socks_connect((host, int(port)), "a.example", 80)
+                self.assertEqual(failed.exception.code, 3)
+                self.assertLess(time.monotonic() - begin, 15)
+                begin = time.monotonic()
+                with socket.create_connection((host, int(port)), timeout=20) as sock:
+                    sock.sendall(b"CONNECT a.example:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+                    answer = sock.recv(4096)
+                self.assertIn(b" 503 ", answer)
+                self.assertIn(b"tunic status", answer)
+                self.assertLess(time.monotonic() - begin, 2)
+            finally:
+                client.process.kill()
+                client.process.wait()
+
+    def test_u8_a_configuration_that_is_wrong_says_how_it_is_right(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            file = pathlib.Path(folder) / "tunic.toml"
+            for text, hint in (
+                ("network = /home/ann/x\n[client]\n", "a text stands in quotes"),
+                ("network = network.json\n[client]\n", "a text stands in quotes"),
+                ('network = "~/x"\n[client]\n', "~ is not replaced"),
+            ):
+                with self.subTest(text=text):
+                    file.write_text(text)
+                    code, _, err = run("config", "check", "--config", file)
+                    self.assertEqual(code, 78, err)
+                    self.assertIn(hint, err)
+            # A relative path counts from the file, wherever the program is started.
+            shutil.copy(self.net.file, pathlib.Path(folder) / "there.json")
+            file.write_text('network = "there.json"\n[client]\n')
+            code, out, err = run("config", "check", "--config", file, environment={"HOME": folder})
+            self.assertEqual(code, 0, out + err)
+
+    def test_u9_the_default_file_is_complete_but_for_the_network(self):
+        _, text, _ = run("config", "default")
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            file = pathlib.Path(folder) / "tunic.toml"
+            file.write_text(re.sub(r'^#network = .*$', f'network = "{self.net.file}"', text, flags=re.M))
+            code, out, err = run("config", "check", "--config", file, environment={"HOME": folder})
+            self.assertEqual(code, 0, out + err)
+        script = (pathlib.Path(__file__).parents[2] / "contrib" / "package-files").read_text()
+        self.assertRegex(script, r'config default >"\$share/doc/tunic/tunic.toml"')
+
+    def test_u10_exec_runs_a_program_through_the_client(self):
+        code, out, err = run("exec", "--control", self.client.control, "--", "curl", "-sS", f"http://127.0.0.1:{self.echo.port}/x")
+        self.assertEqual(code, 0, err)
+        self.assertIn("GET /x", out)
+        script = 'test "$ALL_PROXY" = "socks5h://$TUNIC_SOCKS" && test "$http_proxy" = "http://$TUNIC_SOCKS" && exit 7'
+        self.assertEqual(run("exec", "--control", self.client.control, "--", "sh", "-c", script)[0], 7)
+        self.assertEqual(run("exec", "--control", self.client.control, "--", "/no/such/program")[0], 127)
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            code, _, err = run("exec", "--", "true", environment={"HOME": folder, "XDG_STATE_HOME": ""})
+            self.assertEqual(code, 69, err)
+            self.assertIn("is it running", err)
+
+    def test_j_join_keeps_a_network_file_for_the_client(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            root = pathlib.Path(folder)
+            kept = root / "network.json"
+
+            def join(*arguments, code, stdin=None):
+                # Root keeps it for the whole machine: in a namespace of its own.
+                script = f'mkdir -p /etc/tunic && mount --bind {root} /etc/tunic && exec "$@"'
+                prefix = ["unshare", "-m", "sh", "-c", script, "sh"] if os.geteuid() == 0 else []
+                environment = {**os.environ, "XDG_CONFIG_HOME": folder}
+                done = subprocess.run(
+                    [*prefix, binary(), *map(str, arguments)], capture_output=True, text=True, input=stdin, env=environment)
+                self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+                return done.stdout + done.stderr
+
+            if os.geteuid() != 0:
+                (root / "tunic").mkdir()
+                kept = root / "tunic" / "network.json"
+            text = join("join", self.net.file, code=0)
+            digest = hashlib.blake2b(self.net.file.read_bytes(), digest_size=32).hexdigest()
+            self.assertIn(digest, text)
+            self.assertEqual(kept.read_bytes(), self.net.file.read_bytes())
+            join("join", "-", "--fingerprint", digest, code=0, stdin=self.net.file.read_text())
+            self.assertIn("not the one that was given", join("join", self.net.file, "--fingerprint", "00", code=65))
+            # Tampered, too large, another network's, an address.
+            bad = root / "bad.json"
+            value = json.loads(self.net.file.read_text())
+            bad.write_text(json.dumps({**value, "id": "11" * 32}))
+            self.assertIn("snapshot", join("join", bad, code=65))
+            bad.write_text(" " * (5 << 20))
+            self.assertIn("too large", join("join", bad, code=65))
+            run("network", "create", "--dir", root / "other", "--nodes", 3, "--local")
+            self.assertIn("--replace", join("join", root / "other" / "network.json", code=73))
+            self.assertEqual(kept.read_bytes(), self.net.file.read_bytes())
+            join("join", root / "other" / "network.json", "--replace", code=0)
+            self.assertEqual(kept.read_bytes(), (root / "other" / "network.json").read_bytes())
+            self.assertIn("| tunic join -", join("join", "https://a.example/network.json", code=64))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,96 @@
+import Directory
+import EventLoop
+import LoopTesting
+import Testing
+import Wire
+
+@testable import Client
+@testable import Relay
+
+/// Apps that ask for more than the nodes take at once wait, and nobody is blamed for it.
+@Suite struct WaitingTests {
+    /// The greeting of SOCKS5 with a user of this name, and a request for the server's port.
+    private func hello(to port: UInt16, user: Int) -> [UInt8] {
+        [5, 1, 2, 1, 1, UInt8(user), 1, 1, 5, 1, 0, 1, 127, 0, 0, 1, UInt8(port >> 8), UInt8(port & 255)]
+    }
+
+    @Test("R2: connections beyond what an exit takes at once wait for their turn")
+    func burst() throws {
+        let network = try LoopNetwork(
+            relays: 4,
+            network: {
+                $0.limits.streamsPerSecond = 200
+                $0.limits.streamBurst = 20
+            }, client: { $0.hops = 1 })
+        defer { network.close() }
+        let apps = try (0..<120).map { _ in try network.app(saying: network.request) }
+        let wereServed = network.loop.run(for: .seconds(20)) {
+            apps.allSatisfy { $0.received == LoopNetwork.greetedCount || $0.isOver }
+        }
+        #expect(wereServed && apps.allSatisfy { !$0.isOver })
+        for app in apps { app.stream?.close() }
+    }
+
+    @Test(
+        "R2: an exit that takes fewer streams than the network file says is asked again later, with what the app sent ahead"
+    )
+    func refusal() throws {
+        let network = try LoopNetwork(
+            relays: 5,
+            network: {
+                $0.limits.streamsPerSecond = 20
+                $0.limits.streamBurst = 4
+            }, client: { $0.hops = 1 },
+            clientNetwork: {
+                $0.limits.streamsPerSecond = 1_000
+                $0.limits.streamBurst = 1_000
+            })
+        defer { network.close() }
+        let apps = try (0..<20).map { _ in try network.app(saying: network.request + [1, 2, 3]) }
+        let wereServed = network.loop.run(for: .seconds(20)) {
+            apps.allSatisfy { $0.received == LoopNetwork.greetedCount || $0.isOver }
+        }
+        #expect(wereServed && apps.allSatisfy { !$0.isOver })
+        // Each destination gets it once.
+        let readers = network.accepted.map { stream in
+            let app = App()
+            stream.delegate = app
+            stream.startReading()
+            return app
+        }
+        #expect(readers.count == 20)
+        #expect(network.loop.run(for: .seconds(10)) { readers.allSatisfy { $0.received == 3 } })
+        for app in apps { app.stream?.close() }
+    }
+
+    @Test("R3: identities beyond what the guards take at once wait; the guards stay the same, and none is blamed")
+    func identities() throws {
+        let network = try LoopNetwork(relays: 6) {
+            $0.limits.clientBuildsPerSecond = 10
+            $0.limits.clientBuildBurst = 8
+            $0.limits.pathsPerClientLink = 16
+        }
+        defer { network.close() }
+        let client = network.client
+        var open: [App] = []
+        // 28 at once, more than half of the 32 places, and again as many when these have nothing open.
+        for round in 0..<2 {
+            let apps = try (0..<28).map { number in
+                try network.app(saying: hello(to: network.port, user: 1 + round * 28 + number))
+            }
+            let wereServed = network.loop.run(for: .seconds(25)) {
+                apps.allSatisfy { $0.received == 2 + 2 + 10 + 1 || $0.isOver }
+            }
+            #expect(wereServed && apps.allSatisfy { !$0.isOver })
+            for app in apps { app.stream?.close() }
+            for stream in network.accepted { stream.close() }
+            network.accepted = []
+            open = apps
+        }
+        #expect(open.count == 28)
+        #expect(client.directory.guards.sample.count == Guards.primaryCount)
+        #expect(client.directory.guards.sample.allSatisfy { $0.bias.attempts == $0.bias.successes && $0.failures == 0 })
+        #expect(client.pool.failedBuilds == 0)
+        #expect(network.relays.allSatisfy { $0.status.refusals.isEmpty })
+    }
+}
