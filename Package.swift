@@ -58,7 +58,7 @@ let package = Package(
         .target(name: "CWeb"),
 
         // Pure: bytes, a time and events in; bytes, deadlines and events out.
-        module("Wire", [.product(name: "BasicContainers", package: "swift-collections")]),
+        module("Wire", []),
         module("OnionCrypto", ["CLibSodium", "Wire", .product(name: "Crypto", package: "swift-crypto")]),
         module("Onion", ["OnionCrypto", "Wire", .product(name: "BasicContainers", package: "swift-collections")]),
         module("Link", ["OnionCrypto", "Wire"]),
@@ -71,14 +71,12 @@ let package = Package(
         module("DNSProtocol", ["Wire"]),
 
         // Impure: sockets, files, processes.
-        module(
-            "EventLoop",
-            ["CLibUV", "CCares", "CShims", .product(name: "BasicContainers", package: "swift-collections")]),
-        module("Store", ["CSQLite", "CShims", "OnionCrypto", "Wire"]),
+        module("EventLoop", ["CLibUV", "CCares", "CShims"]),
+        module("Store", ["CSQLite", "OnionCrypto", "Wire"]),
         module(
             "Oxen",
             ["CCurl", "Directory", "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
-        module("Links", ["Onion", "Link", "Transport", "Directory", "EventLoop", "OnionCrypto", "Wire"]),
+        module("Links", ["Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
         module("Sessions", ["Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),
         module(
             "Relay",

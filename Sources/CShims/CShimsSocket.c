@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -13,7 +14,11 @@ _Static_assert(offsetof(struct shim_message, length) == offsetof(struct mmsghdr,
 _Static_assert(sizeof(struct shim_vector) == sizeof(struct iovec), "layout of iovec");
 _Static_assert(offsetof(struct shim_vector, base) == offsetof(struct iovec, iov_base), "layout of iovec");
 _Static_assert(offsetof(struct shim_vector, length) == offsetof(struct iovec, iov_len), "layout of iovec");
-_Static_assert(CMSG_SPACE(sizeof(int)) <= SHIM_CONTROL_SIZE, "room for a control message");
+_Static_assert(
+    CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo)) <= SHIM_CONTROL_SIZE, "room for control messages");
+_Static_assert(sizeof(struct in_pktinfo) <= sizeof(struct in6_pktinfo), "room for control messages");
+_Static_assert(SHIM_IP_PKTINFO == IP_PKTINFO && SHIM_IPV6_PKTINFO == IPV6_PKTINFO, "numbers of options");
+_Static_assert(SHIM_IPV6_RECVPKTINFO == IPV6_RECVPKTINFO, "numbers of options");
 
 int shim_receive_messages(int fd, struct shim_message *messages, unsigned int count) {
     int received = recvmmsg(fd, (struct mmsghdr *)messages, count, MSG_DONTWAIT, NULL);
@@ -37,14 +42,57 @@ unsigned int shim_received_segment_size(const struct msghdr *header) {
     return 0;
 }
 
-void shim_set_segment_size(struct msghdr *header, void *control, uint16_t size) {
+// The first 12 bytes of a mapped IPv4 address.
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+int shim_received_own_address(const struct msghdr *header, void *own) {
+    struct msghdr *message = (struct msghdr *)header;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO &&
+            c->cmsg_len >= CMSG_LEN(sizeof(struct in_pktinfo))) {
+            struct in_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            memcpy(own, mapped_prefix, sizeof mapped_prefix);
+            memcpy((uint8_t *)own + sizeof mapped_prefix, &info.ipi_spec_dst, sizeof info.ipi_spec_dst);
+            return 1;
+        }
+        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
+            c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
+            struct in6_pktinfo info;
+            memcpy(&info, CMSG_DATA(c), sizeof info);
+            // A link-local address means nothing without its interface, and one of a group is nobody's own.
+            if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) || IN6_IS_ADDR_MULTICAST(&info.ipi6_addr)) return 0;
+            memcpy(own, &info.ipi6_addr, sizeof info.ipi6_addr);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+// Puts one control message to `room` and returns the place behind it.
+static uint8_t *put_control(uint8_t *room, int level, int type, const void *value, size_t size) {
+    struct cmsghdr *c = (struct cmsghdr *)room;
+    c->cmsg_level = level;
+    c->cmsg_type = type;
+    c->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(c), value, size);
+    return room + CMSG_SPACE(size);
+}
+
+void shim_set_control(struct msghdr *header, void *control, uint16_t size, const void *own) {
+    uint8_t *end = control;
+    if (size > 0) end = put_control(end, SHIM_SOL_UDP, SHIM_UDP_SEGMENT, &size, sizeof size);
+    if (own != NULL && memcmp(own, mapped_prefix, sizeof mapped_prefix) == 0) {
+        struct in_pktinfo info = {0};
+        memcpy(&info.ipi_spec_dst, (const uint8_t *)own + sizeof mapped_prefix, sizeof info.ipi_spec_dst);
+        end = put_control(end, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+    } else if (own != NULL) {
+        struct in6_pktinfo info = {0};
+        memcpy(&info.ipi6_addr, own, sizeof info.ipi6_addr);
+        end = put_control(end, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+    }
     header->msg_control = control;
-    header->msg_controllen = CMSG_SPACE(sizeof size);
-    struct cmsghdr *c = CMSG_FIRSTHDR(header);
-    c->cmsg_level = SHIM_SOL_UDP;
-    c->cmsg_type = SHIM_UDP_SEGMENT;
-    c->cmsg_len = CMSG_LEN(sizeof size);
-    memcpy(CMSG_DATA(c), &size, sizeof size);
+    header->msg_controllen = (size_t)(end - (uint8_t *)control);
 }
 
 int shim_socket(int family, int type) {

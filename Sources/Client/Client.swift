@@ -28,8 +28,9 @@ public final class Client {
     private let turn: SessionTurn
     private var timer: LoopTimer?
     private var listeners: [(address: ProxyAddress, socket: StreamListener, number: Int)] = []
-    /// What is kept apart at each listener that there is or was, by number.
-    private var listenerRules: [ProxyListener] = []
+    /// What is kept apart at each listener, by number; at closed ones too, as long as an app is connected that came there.
+    private(set) var listenerRules: [Int: ProxyListener] = [:]
+    private var nextListener = 0
     private(set) var dnsPorts: [DNSPort] = []
     /// The session in which each isolation key's new streams begin.
     private(set) var sessions: [IsolationKey: ClientSession] = [:]
@@ -215,7 +216,12 @@ public final class Client {
     var udpIdle: TimeSpan { configuration.udpIdle }
 
     /// What is kept apart, and refused, of apps that come to the address number `listener`.
-    func rules(of listener: Int) -> ProxyListener { listenerRules[listener] }
+    func rules(of listener: Int) -> ProxyListener {
+        guard let rules = listenerRules[listener] else {
+            preconditionFailure("the rules of a listener outlive its apps")
+        }
+        return rules
+    }
 
     /// Whether an app that came to the address number `listener` may reach `host`.
     ///
@@ -226,7 +232,8 @@ public final class Client {
             if case .name(let name) = host { return !Self.isNowhere(name) }
             return false
         }
-        let refused = rules(of: listener).namesOnly
+        guard let rules = listenerRules[listener] else { return false }
+        let refused = rules.namesOnly
         if !isCheck, address.isPublic { noteAddress(refused: refused) }
         return !refused
     }
@@ -250,6 +257,9 @@ public final class Client {
             "an app \(what) for an address instead of a name; if it looked a name up by itself, others have seen the name"
         )
     }
+
+    /// How many apps are connected.
+    var connectionCount: Int { connections.count }
 
     /// An app's connection is over.
     func ended(_ connection: SocksConnection) { connections[ObjectIdentifier(connection)] = nil }
@@ -352,7 +362,7 @@ public final class Client {
                 guard let self, let session else { return }
                 guard sessions[key] === session else { return }
                 sessions[key] = nil
-                if session.streamCount >= 0, lastExit.count < 1_024 { lastExit[key] = session.exit }
+                if lastExit.count < 1_024 { lastExit[key] = session.exit }
                 if isWaiting(key) { begin(key) }
             }
             sessions[key] = session
@@ -381,14 +391,15 @@ public final class Client {
     private func listen(
         _ listener: ProxyListener
     ) throws(UVError) -> (address: ProxyAddress, socket: StreamListener, number: Int) {
-        let number = listenerRules.count
+        let number = nextListener
         let socket: StreamListener
         do throws(UVError) {
             socket = try listener.address.listen(on: loop) { [weak self] in self?.accepted($0, by: number) }
         } catch {
             throw error.at(listener.address.description)
         }
-        listenerRules.append(listener)
+        listenerRules[number] = listener
+        nextListener += 1
         return (listener.address, socket, number)
     }
 
@@ -419,8 +430,19 @@ public final class Client {
                 for (number, rules) in kept { listenerRules[number] = rules }
                 listeners += opened
                 configuration.listeners = wanted
-            }, abandon: { for listener in opened { listener.socket.close() } }
+                forgetRules()
+            },
+            abandon: { [self] in
+                for listener in opened { listener.socket.close() }
+                forgetRules()
+            }
         )
+    }
+
+    /// Forgets the rules of listeners that are closed and that no app is connected by.
+    private func forgetRules() {
+        let used = Set(listeners.map(\.number)).union(connections.values.map(\.listener))
+        listenerRules = listenerRules.filter { used.contains($0.key) }
     }
 
     // MARK: Choice
@@ -494,6 +516,7 @@ public final class Client {
     public var status: ClientStatus {
         let counters = links.counters
         var drops = counters.drops.byName
+        drops.merge(links.socketDrops, uniquingKeysWith: &+)
         for reason in DropReason.allCases where pool.drops[Int(reason.rawValue)] > 0 {
             drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
         }
@@ -542,6 +565,7 @@ public final class Client {
         case .refused(let hop, let status):
             "Hop \(hop + 1) did not build a path (\(status.map { "\($0)" } ?? "no reason given"))."
         case .timedOut: "Builds of paths are not answered in time."
+        case .unbuildable: "A chosen hop names keys that this client cannot use."
         case nil: "The first path is being built."
         }
     }

@@ -158,6 +158,7 @@ final class ClientSession: SessionOwner {
         session.connection.removeLeg(path.leg, now: now)
         if end == .byOthers, !pool.isOld(path, now) { losses.lost(middle: isYoung ? path.beforeExit : nil, at: now) }
         if wasActive, let other = legs.keys.first { session.connection.activate(other, now: now) }
+        leaveSuspect(now)
         if legs.isEmpty {
             legless = (now, now + Self.leglessLimit)
             // An exit that was started anew knows nothing of the session, and ends the paths that are to join it.
@@ -303,7 +304,7 @@ final class ClientSession: SessionOwner {
     /// Whether a failed build came to an end before the exit: then it says nothing of the exit.
     private func isAnothersFault(_ failure: PathFailure) -> Bool {
         switch failure {
-        case .guardUnreachable, .refused: !isExitsFault(failure)
+        case .guardUnreachable, .refused, .unbuildable: !isExitsFault(failure)
         case .noChoice, .noDescriptor, .timedOut: false
         }
     }

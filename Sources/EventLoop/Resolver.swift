@@ -4,7 +4,8 @@ import Glibc
 
 /// Looks names and addresses up in /etc/hosts and at the system's name servers, without blocking the loop.
 ///
-/// Search domains and host aliases of the system are not applied: a name is asked for as it stands.
+/// Search domains and host aliases of the system are not applied: a name is asked for as it stands. When the system's list of
+/// name servers changes, what is under way is asked of the new ones too.
 @safe
 public final class Resolver {
     /// Which addresses to ask for.
@@ -21,8 +22,14 @@ public final class Resolver {
 
     /// How to look up.
     public struct Configuration: Sendable {
-        /// The name servers as `host:port` or `host`, or nil for those of /etc/resolv.conf.
+        /// The name servers as `host:port` or `host`, or nil for those of `file`.
         public var servers: [String]?
+        /// The system's list of name servers.
+        public var file = "/etc/resolv.conf"
+        /// The port of the servers that it names.
+        public var port: UInt16 = 53
+        /// How often it is looked at while there is something to ask, in nanoseconds.
+        public var fileInterval: UInt64 = 1_000_000_000
         /// Nanoseconds after which a query fails.
         public var timeout: UInt64 = 10_000_000_000
         /// Queries that may be under way at a time.
@@ -51,7 +58,22 @@ public final class Resolver {
 
     fileprivate struct Pending {
         let wanted: Wanted
+        let question: Question
         let deadline: UInt64
+    }
+
+    /// What is asked.
+    fileprivate enum Question {
+        case addresses(name: String, Family)
+        case name(SocketAddress)
+        case records(name: String, type: UInt16)
+    }
+
+    /// What tells one version of the system's list of name servers from another.
+    private struct FileVersion: Equatable {
+        var device: UInt64 = 0, file: UInt64 = 0
+        var size: Int64 = 0
+        var seconds: Int = 0, nanoseconds: Int = 0
     }
 
     /// What a query is for, and whom to tell.
@@ -97,6 +119,12 @@ public final class Resolver {
     private var oldest: UInt64 = 0
     /// Inside of c-ares, callbacks wait.
     private var isProcessing = false
+    /// Whether the channel is being replaced: what it gives up is asked anew.
+    private var isReopening = false
+    private var fileVersion: FileVersion?
+    private var nextLook: UInt64 = 0
+    /// How many queries in a row have found no name server that answers.
+    private var unanswered = 0
 
     /// A resolver with the system's or the given servers.
     public init(on loop: Loop, configuration: Configuration = Configuration()) throws(UVError) {
@@ -106,18 +134,32 @@ public final class Resolver {
         self.configuration = configuration
         timer = LoopTimer(on: loop) { [unowned self] in timerFired() }
 
+        fileVersion = version()
+        nextLook = loop.now &+ configuration.fileInterval
+        try open()
+    }
+
+    /// Makes the channel, with the present servers.
+    private func open() throws(UVError) {
         var options = unsafe ares_options()
         unsafe options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
         // Two rounds, the second twice as long, within the query's own time.
         unsafe options.timeout = Int32(clamping: max(configuration.timeout / 4_000_000, 1))
         unsafe options.tries = 2
+        unsafe options.udp_port = configuration.port
+        unsafe options.tcp_port = configuration.port
         unsafe options.sock_state_cb = resolverSocketChanged
         unsafe options.sock_state_cb_data = Unmanaged.passUnretained(self).toOpaque()
-        let mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS
+        let mask =
+            ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS
+            | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT
         // The files first, then the name servers.
         let made = unsafe "fb".withCString { lookups in
-            unsafe options.lookups = UnsafeMutablePointer(mutating: lookups)
-            return unsafe ares_init_options(&channel, &options, mask)
+            unsafe configuration.file.withCString { file in
+                unsafe options.lookups = UnsafeMutablePointer(mutating: lookups)
+                unsafe options.resolvconf_path = UnsafeMutablePointer(mutating: file)
+                return unsafe ares_init_options(&channel, &options, mask)
+            }
         }
         guard made == ARES_SUCCESS else {
             throw UVError(code: made == ARES_ENOMEM ? UV_ENOMEM.rawValue : UV_EIO.rawValue, call: "ares_init")
@@ -140,23 +182,14 @@ public final class Resolver {
     public func resolve(
         _ name: String, port: UInt16, family: Family, callback: @escaping (Answer) -> Void
     ) -> Query {
-        let number = begin(.addresses(port: port, family: family, callback: callback))
+        let wanted = Wanted.addresses(port: port, family: family, callback: callback)
+        let number = begin(wanted, .addresses(name: name, family))
         if let address = SocketAddress(numericHost: name, port: port) {
             answered.append((number, .addresses([address])))
         } else if !Self.isValid(name) {
             answered.append((number, .none(.invalidName)))
-        } else if let channel = unsafe channelForQuery(number) {
-            var hints = ares_addrinfo_hints()
-            hints.ai_flags = Int32(ARES_AI_NOSORT)
-            hints.ai_family =
-                switch family {
-                case .ipv4Only: AF_INET
-                case .ipv6Only: AF_INET6
-                case .ipv4First, .ipv6First: AF_UNSPEC
-                }
-            isProcessing = true
-            unsafe ares_getaddrinfo(channel, name, nil, &hints, resolverAnswered, ticket(number))
-            isProcessing = false
+        } else {
+            ask(.addresses(name: name, family), number)
         }
         setTimer()
         return Query(number: number)
@@ -165,18 +198,8 @@ public final class Resolver {
     /// Looks up the name of an address, whatever its port; the callback is called once, on the loop, never inside this call.
     @discardableResult
     public func name(of address: SocketAddress, callback: @escaping (NameAnswer) -> Void) -> Query {
-        let number = begin(.name(callback: callback))
-        if let channel = unsafe channelForQuery(number) {
-            isProcessing = true
-            if address.isIPv4 {
-                var bytes = UInt32(truncatingIfNeeded: address.low).bigEndian
-                unsafe ares_gethostbyaddr(channel, &bytes, 4, AF_INET, resolverNamed, ticket(number))
-            } else {
-                var bytes = (address.high.bigEndian, address.low.bigEndian)
-                unsafe ares_gethostbyaddr(channel, &bytes, 16, AF_INET6, resolverNamed, ticket(number))
-            }
-            isProcessing = false
-        }
+        let number = begin(.name(callback: callback), .name(address))
+        ask(.name(address), number)
         setTimer()
         return Query(number: number)
     }
@@ -189,13 +212,11 @@ public final class Resolver {
     public func records(
         of name: String, type: UInt16, callback: @escaping (MessageAnswer) -> Void
     ) -> Query {
-        let number = begin(.message(callback: callback))
-        if !Self.isValid(name) {
+        let number = begin(.message(callback: callback), .records(name: name, type: type))
+        if Self.isValid(name) {
+            ask(.records(name: name, type: type), number)
+        } else {
             answered.append((number, .none(.invalidName)))
-        } else if let channel = unsafe channelForQuery(number) {
-            isProcessing = true
-            unsafe ares_query(channel, name, Self.internetClass, Int32(type), resolverAsked, ticket(number))
-            isProcessing = false
         }
         setTimer()
         return Query(number: number)
@@ -204,12 +225,83 @@ public final class Resolver {
     /// The class of the Internet's records.
     private static let internetClass = Int32(1)
 
-    private func begin(_ wanted: Wanted) -> UInt64 {
+    private func begin(_ wanted: Wanted, _ question: Question) -> UInt64 {
         loop.assertOnThread()
+        lookAtFile()
         let number = nextNumber
         nextNumber += 1
-        pending[number] = Pending(wanted: wanted, deadline: loop.now &+ configuration.timeout)
+        pending[number] = Pending(
+            wanted: wanted, question: question, deadline: loop.now &+ configuration.timeout)
         return number
+    }
+
+    /// Hands a question to c-ares.
+    private func ask(_ question: Question, _ number: UInt64) {
+        guard let channel = unsafe channelForQuery(number) else { return }
+        isProcessing = true
+        defer { isProcessing = false }
+        switch question {
+        case .addresses(let name, let family):
+            var hints = ares_addrinfo_hints()
+            hints.ai_flags = Int32(ARES_AI_NOSORT)
+            hints.ai_family =
+                switch family {
+                case .ipv4Only: AF_INET
+                case .ipv6Only: AF_INET6
+                case .ipv4First, .ipv6First: AF_UNSPEC
+                }
+            unsafe ares_getaddrinfo(channel, name, nil, &hints, resolverAnswered, ticket(number))
+        case .name(let address) where address.isIPv4:
+            var bytes = UInt32(truncatingIfNeeded: address.low).bigEndian
+            unsafe ares_gethostbyaddr(channel, &bytes, 4, AF_INET, resolverNamed, ticket(number))
+        case .name(let address):
+            var bytes = (address.high.bigEndian, address.low.bigEndian)
+            unsafe ares_gethostbyaddr(channel, &bytes, 16, AF_INET6, resolverNamed, ticket(number))
+        case .records(let name, let type):
+            unsafe ares_query(channel, name, Self.internetClass, Int32(type), resolverAsked, ticket(number))
+        }
+    }
+
+    // MARK: - The system's list
+
+    /// Whether no name server has answered of late: the last queries, three or more, all waited in vain.
+    public var isUnanswered: Bool { unanswered >= 3 }
+
+    private func version() -> FileVersion? {
+        var found = stat()
+        guard unsafe stat(configuration.file, &found) == 0 else { return nil }
+        return FileVersion(
+            device: UInt64(found.st_dev), file: UInt64(found.st_ino), size: Int64(found.st_size),
+            seconds: found.st_mtim.tv_sec, nanoseconds: found.st_mtim.tv_nsec)
+    }
+
+    /// Goes over to other name servers when the system's list has changed.
+    private func lookAtFile() {
+        guard configuration.servers == nil, timer != nil, loop.now >= nextLook, !isProcessing else { return }
+        nextLook = loop.now &+ configuration.fileInterval
+        let present = version()
+        guard present != fileVersion else { return }
+        fileVersion = present
+        reopen()
+    }
+
+    /// Makes another channel, and asks again there what is under way, each within the time that it has left.
+    private func reopen() {
+        let waiting = Set(answered.map(\.number))
+        if let old = unsafe channel {
+            unsafe channel = nil
+            isReopening = true
+            isProcessing = true
+            unsafe ares_destroy(old)
+            isProcessing = false
+            isReopening = false
+        }
+        unanswered = 0
+        // Without a channel every query fails, until the file changes again.
+        guard (try? open()) != nil else { return }
+        for number in pending.keys.sorted() where !waiting.contains(number) {
+            if let question = pending[number]?.question { ask(question, number) }
+        }
     }
 
     /// The channel for one more query, which c-ares then has to be given; `nil` when the query is answered without.
@@ -273,6 +365,7 @@ public final class Resolver {
     }
 
     private func timerFired() {
+        lookAtFile()
         process(reading: -1, writing: -1)
     }
 
@@ -283,6 +376,7 @@ public final class Resolver {
         for (number, found) in answers { pending.removeValue(forKey: number)?.wanted.tell(found) }
         let now = loop.now
         while let first = firstPending, first.deadline <= now {
+            unanswered += 1
             pending.removeValue(forKey: first.number)?.wanted.tell(.none(.timedOut))
         }
     }
@@ -309,14 +403,25 @@ public final class Resolver {
             let wait = UInt64(max(interval.tv_sec, 0)) * 1_000_000_000 + UInt64(max(interval.tv_usec, 0)) * 1000
             deadline = min(deadline, loop.now + wait)
         }
+        if configuration.servers == nil, !pending.isEmpty { deadline = min(deadline, nextLook) }
         if deadline == .max { timer?.cancel() } else { timer?.schedule(at: deadline) }
+    }
+
+    /// Notes that c-ares is done with a query.
+    private func noteEnd(_ status: Int32) {
+        running -= 1
+        switch status {
+        case ARES_ETIMEOUT, ARES_ECONNREFUSED: unanswered += 1
+        case ARES_EDESTRUCTION, ARES_ECANCELLED: break
+        default: unanswered = 0
+        }
     }
 
     /// Notes c-ares' answer.
     fileprivate func answered(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<ares_addrinfo>?) {
         defer { if let result = unsafe result { unsafe ares_freeaddrinfo(result) } }
-        running -= 1
-        guard case .addresses(let port, let family, _)? = pending[number]?.wanted else { return }
+        noteEnd(status)
+        guard !isReopening, case .addresses(let port, let family, _)? = pending[number]?.wanted else { return }
         guard status == ARES_SUCCESS else {
             answered.append((number, .none(Self.error(status))))
             return
@@ -327,8 +432,8 @@ public final class Resolver {
 
     /// Notes c-ares' answer to a query for a name.
     fileprivate func named(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<hostent>?) {
-        running -= 1
-        guard case .name? = pending[number]?.wanted else { return }
+        noteEnd(status)
+        guard !isReopening, case .name? = pending[number]?.wanted else { return }
         if status == ARES_SUCCESS, let name = unsafe result?.pointee.h_name {
             answered.append((number, .name(unsafe String(cString: name))))
         } else {
@@ -338,8 +443,8 @@ public final class Resolver {
 
     /// Notes c-ares' answer to a query for records.
     fileprivate func asked(_ number: UInt64, _ status: Int32, _ message: [UInt8]) {
-        running -= 1
-        guard case .message? = pending[number]?.wanted else { return }
+        noteEnd(status)
+        guard !isReopening, case .message? = pending[number]?.wanted else { return }
         if status == ARES_SUCCESS || status == ARES_ENODATA, !message.isEmpty {
             answered.append((number, .message(message)))
         } else {

@@ -7,20 +7,37 @@ public struct SocketAddress: Hashable, Sendable {
     public var high: UInt64
     /// The last eight bytes of the address as a big-endian number.
     public var low: UInt64
+    /// The port, and above it `own`: one word, so that both cost one comparison.
+    private var tail: UInt32
+
     /// The port, in host order.
-    public var port: UInt16
+    public var port: UInt16 {
+        get { UInt16(truncatingIfNeeded: tail) }
+        set { tail = tail & ~0xffff | UInt32(newValue) }
+    }
+
+    /// Which of a socket's own addresses packets to and from here go by, as the socket numbers them; 0: the kernel chooses.
+    ///
+    /// Set in the source of a packet where the socket answers from where it was asked, and kept by whoever sends there.
+    var own: UInt8 {
+        get { UInt8(truncatingIfNeeded: tail >> 16) }
+        set { tail = tail & 0xffff | UInt32(newValue) << 16 }
+    }
 
     /// The port `port` at the address whose 16 bytes are `high` and `low`, both big-endian.
     public init(high: UInt64, low: UInt64, port: UInt16) {
         self.high = high
         self.low = low
-        self.port = port
+        tail = UInt32(port)
     }
 
     /// The port `port` at an IPv4 address (127.0.0.1 is `0x7f000001`).
     public init(ipv4: UInt32, port: UInt16) {
         self.init(high: 0, low: 0xffff_0000_0000 | UInt64(ipv4), port: port)
     }
+
+    /// Whether it stands for all addresses of the machine: 0.0.0.0 or ::.
+    public var isAny: Bool { high == 0 && (low == 0 || low == 0xffff_0000_0000) }
 
     /// Whether this is an IPv4 address.
     public var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }

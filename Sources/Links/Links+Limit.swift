@@ -4,11 +4,10 @@ public import Wire
 extension Links {
     /// Gets a link as ``link(to:at:completion:)`` does, but waits no longer than `limit`: then `completion` gets nil.
     ///
-    /// The handshake goes on, so that a later call may find the link up.
+    /// The handshake goes on, so that a later call may find the link up. `completion` runs once, not inside of this call.
     public func link(
         to node: NodeID, at endpoints: [Endpoint], limit: TimeSpan, completion: @escaping (LinkID?) -> Void
     ) {
-        if let link = existingLink(to: node) { return completion(link) }
         var isOver = false
         var timer: LoopTimer?
         let finish = { (link: LinkID?) in

@@ -160,7 +160,7 @@ extension Links {
     // MARK: Events
 
     /// Takes what the control connection tells; `source` is where the packet came from that brought it.
-    func takeEvents(_ link: ControlLink, from source: Endpoint?) {
+    func takeEvents(_ link: ControlLink, from source: SocketAddress?) {
         while !link.isGone, let event = link.connection.nextEvent() {
             switch event {
             case .streamOpened(let stream): opened(link, stream)

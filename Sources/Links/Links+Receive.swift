@@ -62,7 +62,7 @@ extension Links {
         let arrival = sorted.control[number]
         guard let link = find(arrival.link) else { return }
         let position = arrival.position
-        let source = Endpoint(batch.source(of: position))
+        let source = batch.source(of: position)
         var packet = batch.packet(position)
         guard let packetNumber = table.openControl(arrival, &packet) else { return }
         noteCommits()
@@ -94,10 +94,11 @@ extension Links {
     }
 
     /// The peer echoed a challenge in a packet from `source`.
-    func challengeAnswered(_ link: ControlLink, _ data: UInt64, from source: Endpoint) {
-        guard link.address.answered(data, from: source), table.isLive(link.id) else { return }
-        table.setAddress(SocketAddress(source), of: link.id)
-        places.move(link.id, to: AddressShare(source.address))
+    func challengeAnswered(_ link: ControlLink, _ data: UInt64, from source: SocketAddress) {
+        let endpoint = Endpoint(source)
+        guard link.address.answered(data, from: endpoint), table.isLive(link.id) else { return }
+        table.setAddress(source, of: link.id)
+        places.move(link.id, to: AddressShare(endpoint.address))
         table.counters.moves += 1
     }
 }

@@ -136,8 +136,9 @@ public final class Links {
         var failure: UVError?
         for address in configuration.listen {
             do throws(UVError) {
-                let socket = try DatagramSocket(
-                    on: loop, bindTo: address, configuration: configuration.socket, receiver: inlet)
+                var options = configuration.socket
+                options.answersWhereAsked = identity != nil
+                let socket = try DatagramSocket(on: loop, bindTo: address, configuration: options, receiver: inlet)
                 sockets.append(socket)
                 let unretained = unsafe Unmanaged.passUnretained(socket)
                 if address.isIPv4 { unsafe table.socketV4 = unretained } else { unsafe table.socketV6 = unretained }
@@ -255,6 +256,13 @@ public final class Links {
 
     /// What the sockets did so far, in the order of the configuration's addresses.
     public var socketCounters: [DatagramCounters] { sockets.map(\.counters) }
+
+    /// How many packets the sockets have dropped, by reason, of which there are some.
+    public var socketDrops: [String: UInt64] {
+        var drops: [String: UInt64] = [:]
+        for counters in socketCounters { drops.merge(counters.drops, uniquingKeysWith: &+) }
+        return drops
+    }
 
     // MARK: The turn
 

@@ -161,7 +161,7 @@ public enum ChaCha20 {
     }
 }
 
-/// XChaCha20-Poly1305 with a random 24-byte nonce, for cookies.
+/// XChaCha20-Poly1305 with a random 24-byte nonce, for cookies and key files.
 public enum XChaCha20Poly1305 {
     /// The length of a nonce.
     public static let nonceSize = 24

@@ -74,6 +74,7 @@ public final class Relay {
     /// How long that may last before it is said: links come and go with the other ends' restarts.
     private static let solitude = TimeSpan.seconds(15)
     private var hasWarnedOfStore = false
+    private var hasWarnedOfResolver = false
     private var drained: (() -> Void)?
     private var drainEnd = Instant(nanoseconds: 0)
     /// When a relay that rests ends the paths that it still has.
@@ -240,6 +241,7 @@ public final class Relay {
         if paths.advanceKeys() || isDue { publish() }
         onProblem?(cannotServe)
         noteStore()
+        noteResolver()
         if !hasWarnedOfClock, let wrongClock {
             hasWarnedOfClock = true
             log.error("\(wrongClock)")
@@ -262,6 +264,21 @@ public final class Relay {
             }
         }
         timer?.schedule(at: (now + (drained == nil ? .seconds(1) : .milliseconds(100))).nanoseconds)
+    }
+
+    /// What is said when names cannot be looked up.
+    private static let noNameServer =
+        "The name servers do not answer: names cannot be looked up; see /etc/resolv.conf, or 'exit_resolver'."
+
+    /// Says once that the name servers do not answer, and that they do again.
+    private func noteResolver() {
+        guard configuration.isExit, exit.gate.resolver.isUnanswered != hasWarnedOfResolver else { return }
+        hasWarnedOfResolver.toggle()
+        if hasWarnedOfResolver {
+            log.warning("\(Self.noNameServer)")
+        } else {
+            log.notice("the name servers answer again")
+        }
     }
 
     /// Says once that the data folder cannot be written to, and that it can be again.
@@ -288,10 +305,16 @@ public final class Relay {
 
     // MARK: Status
 
+    /// How many bytes it has received and sent in packets.
+    public var bytesPassed: UInt64 {
+        (links.counters.packetsReceived &+ links.counters.packetsSent) &* UInt64(network.packetSize)
+    }
+
     /// What the relay is doing.
     public var status: RelayStatus {
         let counters = links.counters
         var drops = counters.drops.byName
+        drops.merge(links.socketDrops, uniquingKeysWith: &+)
         for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
             drops["\(reason)", default: 0] += paths.drops[Int(reason.rawValue)]
         }
@@ -322,6 +345,7 @@ public final class Relay {
         }
         if let problem = epochs.problem { return "The registry: \(problem)\(problem.hasSuffix(".") ? "" : ".")" }
         if let error = gossip.storeError { return "What is learnt cannot be kept: \(error)." }
+        if configuration.isExit, exit.gate.resolver.isUnanswered { return Self.noNameServer }
         return watching.status.warning
     }
 

@@ -1,13 +1,6 @@
+internal import Glibc
 public import OnionCrypto
 internal import Wire
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
 
 /// The file of a key: a node's, an authority's or an account's.
 ///

@@ -1,13 +1,6 @@
+internal import Glibc
 internal import OnionCrypto
 public import Wire
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
 
 /// The blocks of the ledger, the state behind them, and an authority's votes, in `ledger.sqlite` of a data folder that is locked.
 ///

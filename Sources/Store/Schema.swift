@@ -12,6 +12,7 @@ enum Schema {
             network BLOB PRIMARY KEY, height INTEGER NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL);
         """,
         "CREATE TABLE inner_set (node BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;",
+        "DROP TABLE keys;",
     ]
 
     /// The version that this program writes.

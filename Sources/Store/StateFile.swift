@@ -1,12 +1,5 @@
+internal import Glibc
 internal import OnionCrypto
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
 
 /// A file of a data folder that is replaced whole; used on any thread, by one at a time for one path.
 public enum StateFile {

@@ -1,12 +1,5 @@
+internal import Glibc
 public import Wire
-
-#if canImport(Glibc)
-    internal import Glibc
-#elseif canImport(Musl)
-    internal import Musl
-#else
-    internal import Darwin
-#endif
 
 /// What is kept across restarts, in `tunic.sqlite` of a locked data folder.
 ///
@@ -130,11 +123,6 @@ public final class Store {
         }
     }
 
-    /// Drops the descriptor of `node`.
-    public func removeDescriptor(of node: NodeID) throws(StoreError) {
-        try database.run("DELETE FROM descriptors WHERE node = ?", [.blob(node.key.array)])
-    }
-
     /// Drops the descriptors that have expired at `now`.
     public func removeExpiredDescriptors(at now: UnixTime) throws(StoreError) {
         try database.run("DELETE FROM descriptors WHERE expires <= ?", [.integer(Int64(clamping: now.seconds))])
@@ -205,47 +193,6 @@ public final class Store {
     private func waitForDiskNoMore(_ waited: Bool) {
         // Where this fails, later writes wait too, and nothing is lost.
         if waited { try? database.execute("PRAGMA synchronous = NORMAL") }
-    }
-
-    // MARK: Keys
-
-    /// What is known about a key file; the key itself stands in the file.
-    public struct KeyRecord: Hashable, Sendable {
-        /// Whose key it is.
-        public let node: NodeID
-        /// The path of the file.
-        public let path: String
-        /// When it was made.
-        public let created: UnixTime
-
-        /// The key of `node` in the file at `path`.
-        public init(node: NodeID, path: String, created: UnixTime) {
-            self.node = node
-            self.path = path
-            self.created = created
-        }
-    }
-
-    /// The key files that are known, by age.
-    public func keys() throws(StoreError) -> [KeyRecord] {
-        var list: [KeyRecord] = []
-        try database.run("SELECT node, path, created FROM keys ORDER BY created") { row in
-            guard let key = Bytes32(row.blob(0)) else { return }
-            let path = String(decoding: row.blob(1), as: UTF8.self)
-            let created = UnixTime(seconds: UInt64(clamping: row.integer(2)))
-            list.append(KeyRecord(node: NodeID(key), path: path, created: created))
-        }
-        return list
-    }
-
-    /// Keeps what is known about a key file.
-    public func addKey(_ record: KeyRecord) throws(StoreError) {
-        try database.run(
-            "INSERT OR REPLACE INTO keys (node, path, created) VALUES (?, ?, ?)",
-            [
-                .blob(record.node.key.array), .blob(Array(record.path.utf8)),
-                .integer(Int64(clamping: record.created.seconds)),
-            ])
     }
 
     // MARK: Single values

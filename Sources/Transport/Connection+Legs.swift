@@ -6,7 +6,8 @@ extension Connection {
     ///
     /// `preamble` is an encoded frame (LEG_HELLO) that stands first in every packet until the peer has acknowledged one.
     /// `initialRTT` is what building the path took, if known. The first leg is active at once; others stand by until
-    /// activated. False if the number is taken or there are `maxLegs` already.
+    /// activated. At a responder a leg is active too when it is the one chosen, or when there is no other. False if the number
+    /// is taken or there are `maxLegs` already.
     @discardableResult
     public mutating func addLeg(
         _ id: LegID, payloadSize: Int, preamble: [UInt8] = [], initialRTT: TimeSpan? = nil, now: Instant
@@ -19,18 +20,19 @@ extension Connection {
             Leg(
                 id: id, payloadSize: payloadSize, preamble: preamble, initialRTT: initialRTT,
                 algorithm: configuration.congestion, phase: phase))
-        if pendingActivation == id {
-            pendingActivation = nil
-            move(to: id, now: now)
-        } else if active == nil && activeSequence == 0 {
+        if chosen == nil {
+            chosen = id
             active = id
+        } else if role == .responder, chosen == id || active == nil {
+            move(to: id)
         }
         return true
     }
 
     /// Forgets a leg; what is unacknowledged there is queued again at once.
     ///
-    /// The initiator tells the responder over another leg. If it was active, no leg is until `activate`.
+    /// The initiator tells the responder over another leg, and if it was active, no leg is until `activate`. A responder goes on
+    /// over another at once.
     public mutating func removeLeg(_ id: LegID, now: Instant) {
         guard let position = find(id) else { return }
         clock = max(clock, now)
@@ -42,32 +44,47 @@ extension Connection {
         let id = legs[position].id
         requeueAll(position)
         _ = legs.remove(at: position)
-        if active == id {
-            active = nil
-            // The next leg is a choice, not the first one's default.
-            activeSequence = max(activeSequence, 1)
-        }
+        guard active == id else { return }
+        active = nil
+        if role == .responder, let other = standIn { move(to: other) }
     }
 
-    /// Moves data to this leg.
+    /// Moves data to this leg, and the responder's too, by LEG_ACTIVE; without effect at a responder, which does not choose.
     ///
-    /// The initiator's choice binds the responder too, by LEG_ACTIVE; a responder's call is local. What the old leg has in
-    /// flight stays there if it still works, and moves over if a probe went unanswered.
+    /// What the old leg has in flight stays there if it still works, and moves over if a probe went unanswered.
     public mutating func activate(_ id: LegID, now: Instant) {
-        guard find(id) != nil else { return }
+        guard role == .initiator, find(id) != nil else { return }
         clock = max(clock, now)
-        if role == .initiator, active != id || activeSequence == 0 {
+        if active != id || activeSequence == 0 {
             activeSequence += 1
             activeFrameWanted = true
         }
-        move(to: id, now: now)
+        chosen = id
+        move(to: id)
     }
 
-    mutating func move(to id: LegID, now: Instant) {
+    mutating func move(to id: LegID) {
         let old = active
         active = id
         guard let old, old != id, let position = find(old) else { return }
         if legs[position].ptoCount >= 1 { requeueAll(position) }
+    }
+
+    /// The leg for a responder whose active one is gone, or is suspect: of the others the one that was heard last.
+    ///
+    /// In place of one that is suspect it is none that is suspect too.
+    var standIn: LegID? {
+        var best: (id: LegID, heard: UInt64)?
+        var position = 0
+        while position < legs.count {
+            let heard = legs[position].lastReceived?.nanoseconds ?? 0
+            let isSilent = legs[position].ptoCount >= Leg.suspectCount && active != nil
+            if legs[position].id != active, !isSilent, best.map({ heard > $0.heard }) ?? true {
+                best = (legs[position].id, heard)
+            }
+            position += 1
+        }
+        return best?.id
     }
 
     /// Queues everything in flight on a leg again, without a word to its controller.

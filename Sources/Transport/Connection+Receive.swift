@@ -53,7 +53,7 @@ extension Connection {
                     if let error = reset(peer: stream, code: code, finalSize: size) { return fail(error) }
                 case .stopSending(let stream, let code):
                     if let error = stop(peer: stream, code: code) { return fail(error) }
-                case .legActive(let leg, let sequence): peerActivated(LegID(leg), sequence: sequence, now: now)
+                case .legActive(let leg, let sequence): peerActivated(LegID(leg), sequence: sequence)
                 case .legClose(let leg): peerClosed(LegID(leg))
                 }
                 isEliciting = true
@@ -80,16 +80,13 @@ extension Connection {
         if pathEvents.count < 16 { pathEvents.append(event) }
     }
 
-    private mutating func peerActivated(_ id: LegID, sequence: UInt64, now: Instant) {
+    private mutating func peerActivated(_ id: LegID, sequence: UInt64) {
         guard role == .responder, sequence > activeSequence else { return }
         activeSequence = sequence
-        guard let position = find(id) else {
-            pendingActivation = id
-            return
-        }
-        pendingActivation = nil
+        chosen = id
+        guard let position = find(id) else { return }
         legs[position].tellActivated = true
-        move(to: id, now: now)
+        move(to: id)
     }
 
     private mutating func peerClosed(_ id: LegID) {

@@ -43,11 +43,15 @@ extension Connection {
         legs[position].probes = 1
         // The backoff counts from here even if no probe can be written now.
         legs[position].lastElicitingTime = now
-        let isActive = legs[position].id == active
-        if legs[position].ptoCount >= 2, !legs[position].isSuspectTold {
-            legs[position].isSuspectTold = true
-            legs[position].tellSuspect = true
+        if legs[position].ptoCount >= Leg.suspectCount {
+            if !legs[position].isSuspectTold {
+                legs[position].isSuspectTold = true
+                legs[position].tellSuspect = true
+            }
+            // The initiator may have nothing to send that would show it the same.
+            if role == .responder, legs[position].id == active, let other = standIn { move(to: other) }
         }
+        let isActive = legs[position].id == active
         if !isActive, active != nil, legs[position].elicitingInFlight > 1 {
             // Nothing will follow here that could show the loss; the other leg takes over.
             requeueAll(position)
@@ -156,6 +160,7 @@ extension Connection {
         legs[position].ptoCount = 0
         legs[position].probes = 0
         legs[position].isSuspectTold = false
+        if role == .responder, let chosen, chosen == legs[position].id, chosen != active { move(to: chosen) }
         if !legs[position].everAcknowledged {
             legs[position].everAcknowledged = true
             legs[position].tellValidated = true

@@ -73,7 +73,7 @@ extension Connection {
                 legs[position].delivered + UInt64(legs[position].inFlight + legs[position].payloadSize), 1)
         }
         legs[position].log(
-            number: packetNumber, isEliciting: isEliciting, firstFrame: firstFrame, isAppLimited: false, now: now)
+            number: packetNumber, isEliciting: isEliciting, firstFrame: firstFrame, now: now)
         return true
     }
 

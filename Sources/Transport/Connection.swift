@@ -16,11 +16,13 @@ public struct Connection: ~Copyable {
     var random: UInt64
 
     var legs = UniqueArray<Leg>()
+    /// The leg on which data goes; an end with legs has one, but for an initiator that has not chosen anew.
     var active: LegID?
+    /// The initiator's last choice, which may not be there: at first the leg that was added first.
+    var chosen: LegID?
+    /// The sequence of the last choice that LEG_ACTIVE told, as sent or as received; nothing else moves it.
     var activeSequence: UInt64 = 0
     var activeFrameWanted = false
-    /// An activation that named a leg not known yet.
-    var pendingActivation: LegID?
     var legCloses: [LegID] = []
     var closedLegEvents: [LegID] = []
 

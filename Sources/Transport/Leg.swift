@@ -3,6 +3,8 @@ internal import Wire
 /// One leg: its packets, round trip, controller and timers.
 struct Leg: ~Copyable {
     static let maxBackoff = 6
+    /// How many probe timeouts in a row make a leg suspect.
+    static let suspectCount = 2
     static let initialPacketThreshold = 3
     static let maxPacketThreshold = 1_024
 
@@ -92,7 +94,7 @@ struct Leg: ~Copyable {
 
     /// Logs a packet and counts it in flight.
     mutating func log(
-        number: UInt64, isEliciting: Bool, firstFrame: Int, isAppLimited: Bool, now: Instant
+        number: UInt64, isEliciting: Bool, firstFrame: Int, now: Instant
     ) {
         if isEliciting {
             if inFlight == 0 {
@@ -113,7 +115,7 @@ struct Leg: ~Copyable {
                 number: number, time: now, delivered: delivered, deliveredTime: deliveredTime,
                 firstSentTime: firstSentTime, firstFrame: firstFrame,
                 frameCount: UInt16(truncatingIfNeeded: sent.nextFrame - firstFrame), state: .outstanding,
-                isEliciting: isEliciting, isAppLimited: isAppLimited || appLimitedUntil > delivered, isCounted: false))
+                isEliciting: isEliciting, isAppLimited: appLimitedUntil > delivered, isCounted: false))
     }
 
     /// Takes a packet out of flight.

@@ -138,4 +138,35 @@ import Wire
         #expect(!apps[1...].contains { $0.isOver })
         for stream in streams { stream.close() }
     }
+
+    @Test("V8: rules of listeners that are gone are kept no longer than their apps are connected")
+    func rulesOfListeners() throws {
+        let loop = try Loop()
+        let time = UnixTime(seconds: 1_700_000_000)
+        let creation = NetworkCreation(name: "test", nodes: [.init(addresses: [Endpoint("9.9.9.9:1090")!])], at: time)
+        let client = try Client(
+            loop: loop, network: creation.file,
+            configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]), store: nil,
+            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        defer {
+            client.close {}
+            loop.close()
+        }
+        let app = App()
+        let port = SocketAddress(try #require(client.socksAddresses.first?.endpoint))
+        let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+        try stream.write([5, 1, 0])
+        #expect(loop.run { app.received == [5, 0] })
+        for number in 1...20 {
+            // Each has an address of its own.
+            let wanted = ProxyListener(.tcp(Endpoint("127.0.1.\(number):0")!))
+            try client.prepare([wanted]).commit()
+            try client.prepare([ProxyListener(.tcp(Endpoint("127.0.2.\(number):0")!))]).abandon()
+        }
+        #expect(client.listenerRules.count == 2)
+        stream.close()
+        #expect(loop.run { client.connectionCount == 0 })
+        try client.prepare([ProxyListener(.tcp(Endpoint("127.0.3.1:0")!))]).commit()
+        #expect(client.listenerRules.count == 1)
+    }
 }

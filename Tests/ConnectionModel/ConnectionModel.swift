@@ -112,6 +112,8 @@ public struct ConnectionModel {
             now = now + TimeSpan(nanoseconds: Int64(choices.anything(below: delay / 2)))
             try deliver()
             try settle()
+            let isAtLoss = hostile == nil && ends[1].connection.activeLeg == nil
+            try check(!isAtLoss, "a responder with legs sends over none")
         }
         if hostile == nil { try finish() }
         return report

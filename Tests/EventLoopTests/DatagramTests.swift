@@ -174,12 +174,55 @@ private func drop(_ slot: consuming SendSlot?) {}
         #expect(hasSlot(sender, size: 1))
     }
 
+    @Test("R9: a socket of all addresses answers from the one that it was asked at", arguments: Offload.all)
+    func answersWhereAsked(_ offload: Offload) throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let relay = Recorder()
+        var options = configuration(offload: offload.receiver)
+        options.answersWhereAsked = true
+        let server = try DatagramSocket(on: loop, bindTo: .anyIPv4(port: 0), configuration: options, receiver: relay)
+        relay.handle = { batch, index, socket in batch.forward(index, to: batch.source(of: index), on: socket) }
+        let recorder = Recorder()
+        let client = try DatagramSocket(
+            on: loop, bindTo: .loopbackIPv4(port: 0), configuration: configuration(offload: offload.sender),
+            receiver: recorder)
+        let port = server.localAddress.port
+        for host in [UInt32(0x7f00_0002), 0x7f00_0003, 0x7f00_0002, 0x7f00_0001] {
+            recorder.sources = []
+            recorder.packets = []
+            let asked = SocketAddress(ipv4: host, port: port)
+            let sent = (0..<40).map { pattern(1_200, seed: UInt64($0)) }
+            for packet in sent { send(packet, on: client, to: asked) }
+            run(loop) { recorder.packets.count >= sent.count }
+            #expect(recorder.packets == sent)
+            #expect(recorder.sources == [asked])
+        }
+    }
+
+    @Test("R9: an IPv6 socket of all addresses answers from where it was asked") func answersWhereAskedIPv6() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let relay = Recorder()
+        var options = DatagramSocket.Configuration()
+        options.answersWhereAsked = true
+        let server = try DatagramSocket(on: loop, bindTo: .anyIPv6(port: 0), configuration: options, receiver: relay)
+        relay.handle = { batch, index, socket in batch.forward(index, to: batch.source(of: index), on: socket) }
+        let recorder = Recorder()
+        let client = try DatagramSocket(on: loop, bindTo: .loopbackIPv6(port: 0), receiver: recorder)
+        let asked = SocketAddress.loopbackIPv6(port: server.localAddress.port)
+        let sent = (0..<40).map { pattern(1_200, seed: UInt64($0)) }
+        for packet in sent { send(packet, on: client, to: asked) }
+        run(loop) { recorder.packets.count >= sent.count }
+        #expect(recorder.packets == sent && recorder.sources == [asked])
+    }
+
     @Test func thereIsNoRoomForWhatCannotBeSent() throws {
         let loop = try Loop()
         defer { loop.close() }
         let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
         #expect(unsafe sender.reserve(7, length: 70_000, to: .loopbackIPv4(port: 9)).count == 0)
-        #expect(sender.counters.droppedOversize == 1)
+        #expect(sender.counters.droppedOversize == 1 && sender.counters.drops == ["oversize": 1])
         sender.close()
         #expect(unsafe sender.reserve(7, length: 1_000, to: .loopbackIPv4(port: 9)).count == 0)
     }

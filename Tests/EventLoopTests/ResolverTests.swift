@@ -131,4 +131,60 @@ private final class NameServer: DatagramReceiver {
         loop.runOnce()
         #expect(answers[4] == nil)
     }
+
+    /// Writes a list of one name server.
+    private func list(_ address: SocketAddress, in path: String) throws {
+        let text = "nameserver \(address.host)\n"
+        let descriptor = unsafe open(path + ".new", O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        try #require(descriptor >= 0)
+        #expect(unsafe write(descriptor, text, text.utf8.count) == text.utf8.count)
+        close(descriptor)
+        #expect(unsafe rename(path + ".new", path) == 0)
+    }
+
+    @Test("R6: another list of name servers is taken up, also by what is under way") func newList() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let silent = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        let port = silent.localAddress.port
+        let server = try DatagramSocket(
+            on: loop, bindTo: SocketAddress(ipv4: 0x7f00_0002, port: port), receiver: NameServer())
+        let path = "/tmp/tunic-resolver-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        defer { unsafe unlink(path) }
+        var configuration = Resolver.Configuration()
+        configuration.file = path
+        configuration.port = port
+        configuration.fileInterval = 1_000_000
+        // There is no list at first.
+        let resolver = try Resolver(on: loop, configuration: configuration)
+        defer { resolver.close() }
+        try list(silent.localAddress, in: path)
+        var answers: [Resolver.Answer] = []
+        for _ in 0..<3 { resolver.resolve("there.test", port: 80, family: .ipv4Only) { answers.append($0) } }
+        let asked = loop.now
+        run(loop) { loop.now > asked + 50_000_000 }
+        #expect(answers.isEmpty)
+        try list(server.localAddress, in: path)
+        run(loop) { answers.count == 3 }
+        #expect(answers.allSatisfy { $0 == .success([SocketAddress(ipv4: 0xc000_0201, port: 80)]) })
+        #expect(answers.count == 3 && !resolver.isUnanswered)
+    }
+
+    @Test("R6: that no name server answers is known after three queries") func unanswered() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let silent = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
+        var configuration = Resolver.Configuration()
+        configuration.servers = [silent.localAddress.description]
+        configuration.timeout = 20_000_000
+        let resolver = try Resolver(on: loop, configuration: configuration)
+        defer { resolver.close() }
+        var answers = 0
+        for number in 0..<3 {
+            #expect(resolver.isUnanswered == false)
+            resolver.resolve("there.test", port: 80, family: .ipv4Only) { _ in answers += 1 }
+            run(loop) { answers == number + 1 }
+        }
+        #expect(resolver.isUnanswered)
+    }
 }

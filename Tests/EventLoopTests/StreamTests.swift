@@ -238,4 +238,36 @@ private final class Pair {
             _ = try ByteStream.connect(on: loop, toUnixPath: String(repeating: "x", count: 108), delegate: nil)
         }
     }
+
+    @Test("R15: the kernel asks whether the other end of an idle connection is still there, on both sides")
+    func keepAlive() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        var accepted: ByteStream?
+        let listener = try StreamListener.tcp(on: loop, address: .loopbackIPv4(port: 0)) { accepted = $0 }
+        let address = try #require(listener.localAddress)
+        let stream = try ByteStream.connect(on: loop, to: address, delegate: nil)
+        run(loop) { accepted != nil && stream.isOpen }
+        // Those of this process' descriptors that are an end of this connection.
+        var ends = 0
+        for descriptor in Int32(0)..<1_024 {
+            var name = sockaddr_in()
+            var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+            let isNamed = unsafe withUnsafeMutablePointer(to: &name) { pointer in
+                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    unsafe getpeername(descriptor, $0, &length) == 0
+                }
+            }
+            let ports = [address.port, try #require(stream.localAddress).port].map(\.bigEndian)
+            guard isNamed, name.sin_family == sa_family_t(AF_INET), ports.contains(name.sin_port) else { continue }
+            ends += 1
+            var value = Int32(0)
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            #expect(unsafe getsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &value, &size) == 0 && value == 1)
+        }
+        #expect(ends == 2)
+        stream.close()
+        accepted?.close()
+        listener.close()
+    }
 }

@@ -71,11 +71,12 @@ class Network:
 
     `listen` says where they listen, where that is not what they announce. All processes run behind `prefix`, a command that
     starts others, but those that `prefixes` has another for, by number. The exits get `exit_options`, the client `client_options`; an exit opens the
-    loopback, or what `exit_ranges` has for its number.
+    loopback, or what `exit_ranges` has for its number. Without `local` the addresses are public ones, and the limits the default.
     """
 
     def __init__(self, addresses, exits=1, listen=None, prefix=(), prefixes=None, socks="127.0.0.1:0", packet_size=None,
-                 exit_options=(), client_options=(), exit_ranges=None):
+                 exit_options=(), client_options=(), exit_ranges=None, local=True):
+        self.local = local
         self.exit_options, self.client_options = list(exit_options), list(client_options)
         self.addresses, self.exits, self.prefix, self.socks = addresses, exits, list(prefix), socks
         self.prefixes = prefixes or {}
@@ -89,7 +90,8 @@ class Network:
         self.file = self.folder / "net" / "network.json"
         size = ["--packet-size", str(self.packet_size)] if self.packet_size else []
         subprocess.run(
-            [binary(), "network", "create", "--dir", self.folder / "net", "--local", "--exits", str(self.exits), *size,
+            [binary(), "network", "create", "--dir", self.folder / "net", *(["--local"] if self.local else []), "--exits",
+             str(self.exits), *size,
              *(part for addresses in self.addresses for part in ("--address", ",".join(addresses)))],
             check=True, stdout=subprocess.DEVNULL)
         self.nodes = []

@@ -240,6 +240,16 @@ class WrongClock(unittest.TestCase):
                     self.assertIn(word, error)
             self.assertFalse((net.folder / "client").exists())
 
+    def test_r12_past_the_year_2554(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)]) as net:
+            process = subprocess.Popen(
+                [*faketime("+600y"), binary(), "client", "--data", str(net.folder / "client"), "--socks", "127.0.0.1:0", "--network",
+                 str(net.file)], stderr=subprocess.PIPE, text=True)
+            error = process.communicate(timeout=30)[1]
+            forget(process)
+            self.assertEqual(process.returncode, 78, error)
+            self.assertIn("clock is past the year 2554", error)
+
     def test_a_node_an_hour_ahead_says_so_and_a_client_takes_the_networks_time(self):
         addresses = [[f"127.0.0.1:{free_port()}"] for _ in range(5)]
         with Peer() as peer, Network(addresses, exits=2, prefixes={0: faketime("+1h")}) as net:

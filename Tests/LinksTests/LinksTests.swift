@@ -122,4 +122,16 @@ import Wire
         middle.links.sendCeiling = .max
         #expect(harness.run { last.packets.count == 4 })
     }
+
+    @Test("V7: a link that is there is told of later, not inside of the call") func laterEvenIfUp() throws {
+        let harness = try Harness(packetSize: 1_392)
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        var found: [LinkID?] = []
+        client.links.link(to: node.nodeID, at: [node.endpoint], limit: .seconds(5)) { found.append($0) }
+        #expect(found.isEmpty)
+        #expect(harness.run { !found.isEmpty })
+        #expect(found == [link.near])
+    }
 }

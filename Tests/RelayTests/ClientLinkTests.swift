@@ -71,7 +71,7 @@ import Wire
         file.allowPrivateAddresses = true
         var configuration = ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)])
         configuration.hops = 1
-        // A loop has one owner of the end of its turns: the client gets one of its own, which runs in between.
+        // The client has a loop of its own, which runs in between.
         let loop = try Loop()
         defer { loop.close() }
         func run(until condition: () -> Bool) -> Bool {

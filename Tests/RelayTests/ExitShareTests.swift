@@ -1,4 +1,5 @@
 import EventLoop
+import LoopTesting
 import Sessions
 import Testing
 import Transport
@@ -11,6 +12,46 @@ import Wire
     /// A name server that answers nothing.
     private final class Silence: DatagramReceiver {
         func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {}
+    }
+
+    /// A name server that knows `good.test`, 192.0.2.1, and answers nothing else.
+    private final class Selective: DatagramReceiver {
+        func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
+            for index in 0..<batch.count {
+                let packet = batch.packet(index)
+                let query = [UInt8](copying: packet.bytes)
+                let question = Array(query[12...])
+                guard question.starts(with: [4] + Array("good".utf8)), let end = question.firstIndex(of: 0) else {
+                    continue
+                }
+                let isIPv4 = question[end + 2] == 1
+                var answer = query[..<2] + [0x81, 0x80, 0, 1, 0, isIPv4 ? 1 : 0, 0, 0, 0, 0] + question[...(end + 4)]
+                if isIPv4 { answer += [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1] }
+                socket.send(Array(answer).rawSpan, to: batch.source(of: index))
+            }
+        }
+    }
+
+    @Test("R5: names that nobody answers, as many as one session may ask for, do not stop another's")
+    func deadNames() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: Selective())
+        var configuration = Resolver.Configuration()
+        configuration.servers = [server.localAddress.description]
+        let resolver = ExitResolver(try Resolver(on: loop, configuration: configuration))
+        defer { resolver.close() }
+        let turn = SessionTurn(loop: loop)
+        let flood = session(turn, 1)
+        for number in 0..<290 {
+            #expect(
+                resolver.resolve(try #require(HostName("x\(number).dead.test")), port: 1, for: flood) { _ in } != nil)
+        }
+        var answer: Resolver.Answer?
+        let good = try #require(HostName("good.test"))
+        _ = resolver.resolve(good, port: 80, for: session(turn, 2)) { answer = $0 }
+        #expect(loop.run { answer != nil })
+        #expect(answer == .success([SocketAddress(ipv4: 0xc000_0201, port: 80)]))
     }
 
     private func session(_ turn: SessionTurn, _ seed: UInt64) -> Session {

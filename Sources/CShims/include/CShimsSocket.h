@@ -21,8 +21,12 @@ enum {
     SHIM_IPV6_MTU_DISCOVER = 23,
     SHIM_PMTUDISC_DONT = 0,
     SHIM_PMTUDISC_PROBE = 3,
+    SHIM_PMTUDISC_OMIT = 5,
     SHIM_IPV6_V6ONLY = 26,
-    // Room for one control message with a 16-bit or 32-bit value.
+    SHIM_IP_PKTINFO = 8,
+    SHIM_IPV6_RECVPKTINFO = 49,
+    SHIM_IPV6_PKTINFO = 50,
+    // Room for one control message with a 16-bit or 32-bit value, and one with an address.
     SHIM_CONTROL_SIZE = 64
 };
 
@@ -41,8 +45,12 @@ int shim_send_messages(int fd, struct shim_message *messages, unsigned int count
 // The segment size that UDP_GRO reported for a received message, or 0.
 unsigned int shim_received_segment_size(const struct msghdr *header);
 
-// Asks for a message to be cut into segments of `size` bytes; `control` has SHIM_CONTROL_SIZE bytes.
-void shim_set_segment_size(struct msghdr *header, void *control, uint16_t size);
+// Writes the own address that a received message came to, IPv4 in its mapped form, to the 16 bytes at `own`; 0 if it is not told.
+int shim_received_own_address(const struct msghdr *header, void *own);
+
+// Asks for a message to be cut into segments of `size` bytes, unless that is 0, and to leave from the own address at `own` (16
+// bytes, IPv4 in its mapped form), unless that is NULL; `control` has SHIM_CONTROL_SIZE bytes.
+void shim_set_control(struct msghdr *header, void *control, uint16_t size, const void *own);
 
 // A non-blocking, close-on-exec socket: the descriptor, or a negative errno.
 int shim_socket(int family, int type);

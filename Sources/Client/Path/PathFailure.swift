@@ -6,8 +6,10 @@ internal import Wire
 enum PathFailure: Error {
     /// No hops could be chosen.
     case noChoice(PathRefusal)
-    /// A hop's descriptor has gone, or its key is none.
+    /// A hop's descriptor has gone.
     case noDescriptor(NodeID)
+    /// No record can be made for a hop: its onion key is none, or its suite is one that this client lacks.
+    case unbuildable(NodeID)
     /// The guard cannot be reached.
     case guardUnreachable(NodeID)
     /// The hop at this place refused, or something before it changed its answer.
@@ -24,9 +26,17 @@ enum PathFailure: Error {
             case .none, .overloaded, .draining, .ready, .suiteUnavailable, .unknownNextHop, .timeInvalid:
                 hop == hops - 1
             }
-        case .noDescriptor(let node), .guardUnreachable(let node): node == exit
+        case .noDescriptor(let node), .guardUnreachable(let node), .unbuildable(let node): node == exit
         case .noChoice(let refusal): refusal == .noTerminal
         case .timedOut: false
+        }
+    }
+
+    /// Why no records can be made for `hops`.
+    init(_ error: PathBuildError, hops: [NodeID]) {
+        switch error {
+        case .hopCount: self = .noChoice(.tooFewNodes)
+        case .suiteUnavailable(let hop), .badOnionKey(let hop): self = .unbuildable(hops[hop])
         }
     }
 

@@ -147,7 +147,9 @@ final class PathPool: PacketHandler {
 
     // MARK: Building
 
-    /// Builds a path; the result comes later, never inside this call unless no hops can be chosen.
+    /// Builds a path.
+    ///
+    /// The result comes later, or inside this call where the build cannot begin: no hops can be chosen, or one has no descriptor.
     ///
     /// Returns the hops; none where it could not begin. Nil where no guard takes a build of this urgency now: then nothing has
     /// happened, `completion` is not called, and it is for the caller to try again later.
@@ -226,10 +228,12 @@ final class PathPool: PacketHandler {
         _ path: Path, _ targets: [HopTarget], _ link: LinkID,
         _ completion: @escaping (Result<Path, PathFailure>) -> Void
     ) {
-        guard
-            let builder = try? PathBuilder(
-                hops: targets, network: network, time: directory.time)
-        else { return completion(.failure(failed(.noDescriptor(path.exit), path))) }
+        let builder: PathBuilder
+        do throws(PathBuildError) {
+            builder = try PathBuilder(hops: targets, network: network, time: directory.time)
+        } catch {
+            return completion(.failure(failed(PathFailure(error, hops: path.hops), path)))
+        }
         let began = now
         let message = builder.message(pathID: path.pathID)
         let pending = PendingBuild(builder)

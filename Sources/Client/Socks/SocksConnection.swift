@@ -15,7 +15,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     static let waitLimit = 4
 
     private let socket: ByteStream
-    private let listener: Int
+    let listener: Int
     private weak var client: Client?
     private var handshake = SocksHandshake()
     private var request: SocksRequest?

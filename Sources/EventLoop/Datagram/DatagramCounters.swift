@@ -29,6 +29,15 @@ public struct DatagramCounters: Sendable, Equatable {
     /// Errors of receiving that were ignored.
     public var receiveErrors: UInt64 = 0
 
+    /// How many packets were dropped, by reason; only reasons that there were.
+    public var drops: [String: UInt64] {
+        let all = [
+            "malformed": droppedMalformed, "blocked": droppedBlocked, "withoutSlot": droppedWithoutSlot,
+            "oversize": droppedOversize, "unreachable": droppedUnreachable,
+        ]
+        return all.filter { $0.value > 0 }
+    }
+
     /// All zero.
     public init() {}
 }

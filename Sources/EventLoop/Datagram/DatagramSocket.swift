@@ -11,8 +11,7 @@ public protocol DatagramReceiver: AnyObject {
 /// A UDP socket for many packets: received and sent in batches, with segmentation offload where the kernel has it.
 ///
 /// Packets are queued and leave at the next flush: right after the callback with a received batch, at the end of each turn, or
-/// when ``flush()`` is called. It does not connect, never blocks, and fragments only if it is told to: a packet larger than the way allows is
-/// dropped and counted, as is whatever the kernel refuses.
+/// when ``flush()`` is called. It does not connect and never blocks. What the kernel refuses is dropped and counted.
 @safe
 public final class DatagramSocket: HandleOwner {
     /// What to ask for when a socket is opened.
@@ -29,8 +28,13 @@ public final class DatagramSocket: HandleOwner {
         public var usesOffload = true
         /// Several sockets on one port (SO_REUSEPORT).
         public var sharesPort = false
-        /// Datagrams too large for the way are fragmented, rather than dropped.
-        public var fragments = false
+        /// Datagrams too large for the way are fragmented, rather than dropped: IPv4 packets leave without DF, IPv6 packets are cut
+        /// here to what the way is known to carry.
+        public var fragments = true
+        /// Whether a socket of all addresses answers each packet from the address that the packet came to.
+        ///
+        /// It tells 255 own addresses apart; answers to others leave from where the kernel chooses.
+        public var answersWhereAsked = false
         /// Rounds of receiving before other handles get their turn.
         public var receiveRounds = 4
 
@@ -39,7 +43,7 @@ public final class DatagramSocket: HandleOwner {
         /// The values for a node's or client's one socket: large buffers.
         public init() {}
 
-        /// The values for one of many sockets with arbitrary packets, as an exit has them: small buffers, no slots, fragmentation.
+        /// The values for one of many sockets with arbitrary packets, as an exit has them: small buffers, no slots.
         public static var small: Configuration {
             var configuration = Configuration()
             configuration.kernelBufferSize = 256 << 10
@@ -47,7 +51,6 @@ public final class DatagramSocket: HandleOwner {
             configuration.sendSlotCount = 0
             configuration.receiveRounds = 1
             configuration.usesOffload = false
-            configuration.fragments = true
             return configuration
         }
     }
@@ -105,7 +108,7 @@ public final class DatagramSocket: HandleOwner {
         unsafe transmit.initialize(
             to: TransmitQueue(
                 descriptor: descriptor, poll: poll, pollCallback: datagramSocketReady, list: loop.transmits,
-                configuration: configuration))
+                tellsOwnAddresses: configuration.answersWhereAsked && address.isAny, configuration: configuration))
         unsafe transmit.pointee.selfPointer = transmit
         unsafe poll.pointee.data = Unmanaged.passRetained(self).toOpaque()
         unsafe transmit.pointee.startPolling()
@@ -130,18 +133,26 @@ public final class DatagramSocket: HandleOwner {
         if configuration.sharesPort {
             try UVError.check(shim_set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1), "setsockopt(SO_REUSEPORT)")
         }
-        let discovery = Int32(configuration.fragments ? SHIM_PMTUDISC_DONT : SHIM_PMTUDISC_PROBE)
         if address.isIPv4 {
+            // Routers cut what they cannot pass on: what ICMP says of the way, which anybody can forge, has no effect.
+            let discovery = Int32(configuration.fragments ? SHIM_PMTUDISC_OMIT : SHIM_PMTUDISC_PROBE)
             try UVError.check(
                 shim_set_option(descriptor, Int32(IPPROTO_IP), Int32(SHIM_IP_MTU_DISCOVER), discovery),
                 "setsockopt(IP_MTU_DISCOVER)")
         } else {
+            let discovery = Int32(configuration.fragments ? SHIM_PMTUDISC_DONT : SHIM_PMTUDISC_PROBE)
             try UVError.check(
                 shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_V6ONLY), 1),
                 "setsockopt(IPV6_V6ONLY)")
             try UVError.check(
                 shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_MTU_DISCOVER), discovery),
                 "setsockopt(IPV6_MTU_DISCOVER)")
+        }
+        if configuration.answersWhereAsked, address.isAny {
+            let (level, option) =
+                address.isIPv4
+                ? (Int32(IPPROTO_IP), SHIM_IP_PKTINFO) : (Int32(IPPROTO_IPV6), SHIM_IPV6_RECVPKTINFO)
+            try UVError.check(shim_set_option(descriptor, level, Int32(option), 1), "setsockopt(PKTINFO)")
         }
         guard configuration.usesOffload else { return false }
         return shim_set_option(descriptor, Int32(SHIM_SOL_UDP), Int32(SHIM_UDP_GRO), 1) == 0
@@ -270,7 +281,7 @@ public final class DatagramSocket: HandleOwner {
                 }
                 return
             }
-            let count = unsafe area.split(received, counters: &transmit.pointee.counters)
+            let count = unsafe area.split(received, for: transmit)
             if count > 0 {
                 var batch = ReceivedBatch(count: count, area: area)
                 receiver.received(&batch, on: self)

@@ -37,8 +37,6 @@ final class ReceiveArea {
     private let vectors: UnsafeMutablePointer<iovec>
     private let names: UnsafeMutableRawPointer
     private let controls: UnsafeMutableRawPointer
-    /// Whether a delegate is looking at received packets.
-    var isInUse = false
 
     init() {
         let count = Self.slotCount
@@ -83,8 +81,8 @@ final class ReceiveArea {
         unsafe Int(shim_receive_messages(descriptor, messages, UInt32(Self.slotCount)))
     }
 
-    /// Cuts the first `count` messages into packets, of which it returns the number.
-    func split(_ count: Int, counters: inout DatagramCounters) -> Int {
+    /// Cuts the first `count` messages, which came by the socket of `queue`, into packets, of which it returns the number.
+    func split(_ count: Int, for queue: UnsafeMutablePointer<TransmitQueue>) -> Int {
         precondition(count <= Self.slotCount)
         var packetCount = 0
         for index in 0..<count {
@@ -93,16 +91,19 @@ final class ReceiveArea {
             let name = unsafe names + index * SocketAddress.storageSize
             let segment = unsafe Int(shim_received_segment_size(&header.pointee.header))
             let isCut = unsafe header.pointee.header.msg_flags & Int32(MSG_TRUNC) != 0
-            let source = unsafe SocketAddress(sockaddr: name, length: Int(header.pointee.header.msg_namelen))
+            var source = unsafe SocketAddress(sockaddr: name, length: Int(header.pointee.header.msg_namelen))
+            if unsafe queue.pointee.tellsOwnAddresses {
+                source?.own = unsafe queue.pointee.ownAddress(of: &header.pointee.header)
+            }
             prepare(index)
             let size = segment > 0 ? segment : max(length, 1)
             guard let source, !isCut, length <= Self.slotSize, length <= size * Self.maximumSegments else {
-                counters.droppedMalformed += 1
+                unsafe queue.pointee.counters.droppedMalformed += 1
                 continue
             }
             unsafe sources[index] = source
-            counters.runsReceived += 1
-            counters.bytesReceived += UInt64(truncatingIfNeeded: length)
+            unsafe queue.pointee.counters.runsReceived += 1
+            unsafe queue.pointee.counters.bytesReceived += UInt64(truncatingIfNeeded: length)
             var bytes = unsafe slots + index * Self.slotStride
             let run = Int32(truncatingIfNeeded: index)
             var left = length
@@ -119,7 +120,7 @@ final class ReceiveArea {
             unsafe ends[index] = packetCount
             assert(left >= 0 && packetCount <= (index + 1) * Self.maximumSegments, "a run is cut inside its memory")
         }
-        counters.packetsReceived += UInt64(truncatingIfNeeded: packetCount)
+        unsafe queue.pointee.counters.packetsReceived += UInt64(truncatingIfNeeded: packetCount)
         return packetCount
     }
 }

@@ -31,6 +31,12 @@ struct TransmitQueue: ~Copyable {
         var isPlain: Bool
     }
 
+    /// An address of this machine, in network order.
+    private struct OwnAddress: Equatable {
+        var high: UInt64 = 0
+        var low: UInt64 = 0
+    }
+
     /// Where a message of the present system call begins.
     private struct Position {
         var group: Int
@@ -50,6 +56,12 @@ struct TransmitQueue: ~Copyable {
     let sendSlotCount: Int
     let sendSlotSize: Int
     var isSegmenting: Bool
+    /// Whether the kernel has taken a segmented message: then a refusal is a matter of one destination's way.
+    private var hasSegmented = false
+    /// Whether the kernel tells to which own address a message came.
+    let tellsOwnAddresses: Bool
+    private let owns: UnsafeMutablePointer<OwnAddress>
+    private var ownCount = 0
     var isClosed = false
     /// Whether the queue waits for the socket to become writable.
     private(set) var isBlocked = false
@@ -88,8 +100,10 @@ struct TransmitQueue: ~Copyable {
     /// A queue for packets to as many destinations, and with as many send slots, as `configuration` says.
     init(
         descriptor: Int32, poll: UnsafeMutablePointer<uv_poll_t>, pollCallback: @escaping uv_poll_cb,
-        list: UnsafeMutablePointer<TransmitList>, configuration: DatagramSocket.Configuration
+        list: UnsafeMutablePointer<TransmitList>, tellsOwnAddresses: Bool, configuration: DatagramSocket.Configuration
     ) {
+        self.tellsOwnAddresses = tellsOwnAddresses
+        unsafe owns = .allocate(capacity: tellsOwnAddresses ? Self.ownLimit : 1)
         self.descriptor = descriptor
         unsafe self.poll = poll
         unsafe self.pollCallback = pollCallback
@@ -119,6 +133,7 @@ struct TransmitQueue: ~Copyable {
     }
 
     deinit {
+        unsafe owns.deallocate()
         unsafe groups.deallocate()
         unsafe vectors.deallocate()
         unsafe vectorSlots.deallocate()
@@ -129,6 +144,22 @@ struct TransmitQueue: ~Copyable {
         unsafe positions.deallocate()
         unsafe names.deallocate()
         unsafe controls.deallocate()
+    }
+
+    // MARK: - Own addresses
+
+    /// How many own addresses are told apart; answers to what came to others leave from where the kernel chooses.
+    private static let ownLimit = Int(UInt8.max)
+
+    /// The number of the own address that a message came to, from 1 up; 0 where it is not told, or has no place.
+    mutating func ownAddress(of header: UnsafePointer<msghdr>) -> UInt8 {
+        var found = OwnAddress()
+        guard unsafe shim_received_own_address(header, &found) != 0 else { return 0 }
+        for place in 0..<ownCount where unsafe owns[place] == found { return UInt8(place + 1) }
+        guard ownCount < Self.ownLimit else { return 0 }
+        unsafe (owns + ownCount).initialize(to: found)
+        ownCount += 1
+        return UInt8(ownCount)
     }
 
     // MARK: - Send slots
@@ -343,10 +374,12 @@ struct TransmitQueue: ~Copyable {
             let left = unsafe Int(group.pointee.count) - position.packet
             let length = isSegmented ? left : 1
             unsafe message.pointee.header.msg_iovlen = length
-            if length > 1 {
-                unsafe shim_set_segment_size(
+            let own = unsafe Int(group.pointee.address.own)
+            if length > 1 || own > 0 {
+                unsafe shim_set_control(
                     &message.pointee.header, controls + count * SHIM_CONTROL_SIZE,
-                    UInt16(truncatingIfNeeded: vector.pointee.length))
+                    length > 1 ? UInt16(truncatingIfNeeded: vector.pointee.length) : 0,
+                    own > 0 && own <= ownCount ? owns + (own - 1) : nil)
             } else {
                 unsafe message.pointee.header.msg_control = nil
                 unsafe message.pointee.header.msg_controllen = 0
@@ -367,7 +400,8 @@ struct TransmitQueue: ~Copyable {
         if isSent {
             counters.packetsSent += UInt64(truncatingIfNeeded: count)
             counters.messagesSent += 1
-            if unsafe isSegmenting && group.pointee.isPlain && group.pointee.count > 1 {
+            if count > 1 { hasSegmented = true }
+            if unsafe isSegmenting && group.pointee.isPlain && group.pointee.count > 1 && !hasSegmented {
                 // The kernel takes these packets one by one, but not as segments: never ask again.
                 isSegmenting = false
             }

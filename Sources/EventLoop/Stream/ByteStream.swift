@@ -119,7 +119,7 @@ public final class ByteStream: HandleOwner {
             stream.close()
             throw UVError(code: result, call: "connect")
         }
-        unsafe uv_tcp_nodelay(stream.tcp, 1)
+        stream.setOptions()
         unsafe stream.connectRequest = request
         stream.delegate = delegate
         return stream
@@ -138,6 +138,17 @@ public final class ByteStream: HandleOwner {
         return stream
     }
 
+    /// How long a TCP connection may be idle before the kernel asks whether the other end is still there, in seconds.
+    ///
+    /// With the system's ten probes 75 s apart an end that went without a word is found within a quarter of an hour.
+    private static let keepAlive: UInt32 = 120
+
+    /// Sets the options of every TCP connection.
+    private func setOptions() {
+        unsafe uv_tcp_nodelay(tcp, 1)
+        unsafe uv_tcp_keepalive(tcp, 1, Self.keepAlive)
+    }
+
     /// Takes the next connection of a listening handle.
     static func accept(
         on loop: Loop, kind: Kind, from listener: UnsafeMutablePointer<uv_stream_t>
@@ -152,7 +163,7 @@ public final class ByteStream: HandleOwner {
             stream.close()
             throw UVError(code: UV_EMFILE.rawValue, call: "accept")
         }
-        if kind == .tcp { unsafe uv_tcp_nodelay(stream.tcp, 1) }
+        if kind == .tcp { stream.setOptions() }
         return stream
     }
 
@@ -168,12 +179,6 @@ public final class ByteStream: HandleOwner {
     public var remoteAddress: SocketAddress? {
         guard kind == .tcp, state != .closed else { return nil }
         return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
-    }
-
-    /// Has the kernel probe an idle TCP connection after so many seconds.
-    public func enableKeepAlive(afterSeconds seconds: UInt32) {
-        guard kind == .tcp, state != .closed else { return }
-        unsafe uv_tcp_keepalive(tcp, 1, seconds)
     }
 
     // MARK: - Reading

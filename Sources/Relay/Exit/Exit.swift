@@ -132,9 +132,7 @@ final class Exit: SessionOwner {
         guard let leg = legs.removeValue(forKey: path), let owner = leg.session else { return }
         let now = Instant(nanoseconds: turn.loop.now)
         owner.legs[leg.id] = nil
-        let wasActive = owner.session.connection.activeLeg == leg.id
         owner.session.connection.removeLeg(leg.id, now: now)
-        if wasActive, let other = owner.legs.keys.first { owner.session.connection.activate(other, now: now) }
         if owner.legs.isEmpty { owner.leglessSince = now }
         owner.session.touch()
     }

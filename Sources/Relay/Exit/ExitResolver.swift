@@ -28,6 +28,9 @@ final class ExitResolver {
         places = SharedTable(capacity: queryLimit, most: min(Self.sessionLimit, queryLimit))
     }
 
+    /// Whether no name server has answered of late.
+    var isUnanswered: Bool { resolver.isUnanswered }
+
     /// How many queries are under way, those that were given up among them.
     var count: Int { places.count }
 

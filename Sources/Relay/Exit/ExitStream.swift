@@ -7,21 +7,16 @@ internal import Wire
 /// One stream of a session on its way to the outside: request, name, connection, then bytes both ways.
 ///
 /// The request's destination is held only until the connection stands, and appears in no log.
-final class ExitStream: StreamUser, ByteStreamDelegate {
+final class ExitStream: StreamUser {
     /// How long resolving and connecting may take together.
     static let openLimit = TimeSpan.seconds(20)
-    /// How many addresses of one name are tried; those to which there is no route do not count.
-    private static let addressLimit = 4
 
     private let gate: ExitGate
     private weak var session: Session?
     private let id: StreamID
     private let ended: () -> Void
     private var query: ExitResolver.Query?
-    /// Addresses not tried yet, the next one last.
-    private var candidates: [SocketAddress] = []
-    private var attempts = 0
-    private var connecting: ByteStream?
+    private var race: ConnectionRace?
     private var pump: StreamPump?
     private var association: ExitAssociation?
     private var deadline: LoopTimer?
@@ -206,26 +201,19 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
             gate.policy.allows(IPAddress(high: $0.high, low: $0.low), port: $0.port, .tcp)
         }
         guard !allowed.isEmpty else { return refuse(addresses.isEmpty ? .hostNotFound : .notAllowed) }
-        candidates = allowed.reversed()
-        tryNext(after: nil)
+        let race = ConnectionRace(on: gate.loop, to: allowed) { [weak self] result in
+            switch result {
+            case .success(let stream): if let self { connected(stream) } else { stream.close() }
+            case .failure(let error): self?.refuse(Self.status(of: error))
+            }
+        }
+        self.race = race
+        race.start()
     }
 
-    private func tryNext(after failure: UVError?) {
-        guard attempts < Self.addressLimit, let address = candidates.popLast() else {
-            return refuse(Self.status(of: failure))
-        }
-        do throws(UVError) {
-            connecting = try ByteStream.connect(on: gate.loop, to: address, delegate: self)
-            attempts += 1
-        } catch {
-            tryNext(after: error)
-        }
-    }
-
-    func streamConnected(_ stream: ByteStream) {
+    private func connected(_ stream: ByteStream) {
         guard let session, !isOver else { return stream.close() }
-        connecting = nil
-        candidates = []
+        race = nil
         deadline?.close()
         deadline = nil
         _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
@@ -236,22 +224,14 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         pump.start()
     }
 
-    func stream(_ stream: ByteStream, received bytes: RawSpan) {}
-    func streamReachedEnd(_ stream: ByteStream) {}
-
-    func stream(_ stream: ByteStream, failed error: UVError) {
-        connecting = nil
-        tryNext(after: error)
-    }
-
-    private static func status(of failure: UVError?) -> OpenReply.Status {
-        switch failure?.kind {
+    private static func status(of failure: UVError) -> OpenReply.Status {
+        switch failure.kind {
         case .connectionRefused, .connectionReset: .refused
         case .timedOut: .timeout
         case .networkUnreachable: .networkUnreachable
         case .hostUnreachable: .hostUnreachable
         case .notPermitted: .notAllowed
-        case .addressInUse, .noResources, .cancelled, .other, nil: .generalFailure
+        case .addressInUse, .noResources, .cancelled, .other: .generalFailure
         }
     }
 
@@ -283,8 +263,8 @@ final class ExitStream: StreamUser, ByteStreamDelegate {
         guard !isOver else { return }
         isOver = true
         if let query { gate.resolver.cancel(query) }
-        connecting?.close()
-        connecting = nil
+        race?.cancel()
+        race = nil
         deadline?.close()
         deadline = nil
         if let association {

@@ -155,10 +155,15 @@ final class RelayRole: Role {
 
     func finish(_ completion: @escaping () -> Void) { relay.drain(completion: completion) }
     func close(_ completion: @escaping () -> Void) { relay.close(completion: completion) }
+
+    /// Books what has passed to the month, and rests when that is used up.
+    func everySecond() {
+        account.note(relay.bytesPassed)
+        if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
+    }
+
     func report() -> StatusReport {
         var report = StatusReport(relay.status, daemon?.status)
-        account.note(report.total.bytesIn &+ report.total.bytesOut)
-        if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
         report.accounting = account.report
         return report
     }

@@ -14,12 +14,19 @@ protocol Role: AnyObject {
     func finish(_ completion: @escaping () -> Void)
     /// Ends as fast as possible, then calls back.
     func close(_ completion: @escaping () -> Void)
-    /// What it is doing, without the rates and the uptime.
+    /// Does what is due; called once a second.
+    func everySecond()
+    /// What it is doing, without the rates and the uptime. Changes nothing.
     func report() -> StatusReport
     /// Answers what only this role can answer; nil for the rest.
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply?
     /// Gets ready to go by other settings, so that committing cannot fail.
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange
+}
+
+extension Role {
+    /// Nothing is due.
+    func everySecond() {}
 }
 
 /// A change that only needs to be done, or dropped.

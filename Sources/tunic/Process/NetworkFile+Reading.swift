@@ -3,6 +3,9 @@ internal import Glibc
 internal import Wire
 
 extension NetworkFile {
+    /// The last second since 1970 that 64 bits of nanoseconds hold.
+    private static let lastSecond = UInt64.max / 1_000_000_000 - 1
+
     /// Reads and checks the network file at `path`, and that this machine's clock is not behind it.
     static func read(_ path: String) throws(Failure) -> NetworkFile {
         try read(try Files.read(path, limit: NetworkFile.maximumFileSize), from: path)
@@ -18,6 +21,9 @@ extension NetworkFile {
         }
         let made = file.snapshot.snapshot.time.seconds
         let now = currentTime().seconds
+        guard now <= Self.lastSecond else {
+            throw Failure(.configuration, "this machine's clock is past the year 2554; set it")
+        }
         guard now + 600 >= made else {
             throw Failure(
                 .configuration,

@@ -192,6 +192,7 @@ final class RoleProcess {
             if shortages.until <= loop.now { log.warning("\(Self.shortage)") }
             shortages = (loop.descriptorShortages, loop.now + 60_000_000_000)
         }
+        for role in roles { role.everySecond() }
         let reports = roles.map { $0.report() }
         for (place, report) in reports.enumerated() { meters[place].record(report.total, at: loop.now) }
         if cpuSamples.count > 10 { cpuSamples.removeFirst() }

@@ -1,0 +1,20 @@
+import Onion
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Client
+
+/// Whom a build that comes to nothing blames.
+@Suite struct PathFailureTests {
+    private let hops = (0..<3).map { seed in
+        NodeID(SigningKey(seed: Secret(copying: [UInt8](repeating: UInt8(seed), count: 32).rawSpan)).publicKey)
+    }
+
+    @Test("V4: a hop for which no record can be made is blamed itself, not the exit") func unbuildable() {
+        let ofGuard = PathFailure(PathBuildError.badOnionKey(0), hops: hops)
+        #expect(!ofGuard.isFault(of: hops[2], hops: 3))
+        let ofExit = PathFailure(PathBuildError.suiteUnavailable(2), hops: hops)
+        #expect(ofExit.isFault(of: hops[2], hops: 3))
+    }
+}
