@@ -45,10 +45,10 @@ public struct BuildResponder: ~Copyable {
 
     /// Opens the first of the four records of a BUILD message and peels the others.
     ///
-    /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange; limits on builds stand before it. `link` is the one that
-    /// the message came over.
+    /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange; limits on builds stand before it. `number` is that of
+    /// whom the message came from (``BuildReplayCache/enter(_:of:now:)``).
     public mutating func open(
-        _ records: RawSpan, from link: UInt32, time: UnixTime, now: Instant, source: BuildSource = .system
+        _ records: RawSpan, from number: UInt64, time: UnixTime, now: Instant, source: BuildSource = .system
     ) -> BuildOutcome {
         guard records.byteCount == BuildMessage.recordsSize else { return .unreadable(.size) }
         let keyID = unsafe UInt64(littleEndian: records.unsafeLoadUnaligned(as: UInt64.self))
@@ -74,7 +74,7 @@ public struct BuildResponder: ~Copyable {
         let isTimely = BuildMessage.isValid(units: body.timeUnits, at: time)
         var isFull = false
         if isTimely {
-            switch cache.enter(record, from: link, now: now) {
+            switch cache.enter(record, of: number, now: now) {
             case .new: break
             case .replayed: return .unreadable(.replayed)
             case .full: isFull = true

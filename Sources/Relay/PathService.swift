@@ -189,7 +189,7 @@ final class PathService: PacketHandler {
         guard let message = PathMessage(body, recordsSize: BuildMessage.recordsSize) else {
             return reset(answer, "malformed")
         }
-        switch responder.open(message.records.rawSpan, from: link.rawValue, time: clock(), now: now) {
+        switch responder.open(message.records.rawSpan, from: Self.number(of: source), time: clock(), now: now) {
         case .unreadable(let fault): reset(answer, "\(fault)")
         case .refuse(let status, let reply): refuse(status, reply, answer)
         case .terminal(let keys, let reply, let secrets):
@@ -207,7 +207,7 @@ final class PathService: PacketHandler {
             let build = PendingBuild(
                 keys: keys, reply: reply, records: records, previous: link, previousID: message.pathID, isNode: isNode,
                 answer: answer)
-            links.link(to: NodeID(node), at: addresses, limit: Self.linkLimit) { [weak self] next in
+            links.link(to: NodeID(node), at: addresses, for: source, limit: Self.linkLimit) { [weak self] next in
                 self?.extend(build, over: next)
             }
         }

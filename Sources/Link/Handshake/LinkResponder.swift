@@ -15,8 +15,16 @@ public struct LinkResponder: ~Copyable {
         public var sources = 4_096
         /// Initiations a second above which nodes must show a cookie too.
         public var loadThreshold = 200
+        /// Cookies sent a second to one address, or one IPv6 /56.
+        public var cookiesPerAddress = 2_000
         /// Cookies sent a second to one /16 of IPv4 or /32 of IPv6.
-        public var cookiesPerPrefix = 2_000
+        public var cookiesPerPrefix = 8_000
+        /// Cookies sent a second: what a fifth of a core makes.
+        public var cookies = 16_000
+        /// Handshakes a second, after the cookie: what a tenth of a core makes; as many at once.
+        public var handshakes = 500
+        /// The same for addresses of known nodes, beside the others.
+        public var knownHandshakes = 200
         /// Under load, initiations a second from endpoints of known nodes that need no cookie.
         public var knownInitiations = 500
         /// The same from one endpoint; twice as many at once.
@@ -47,7 +55,9 @@ public struct LinkResponder: ~Copyable {
     private let macKey: Secret
     private let cookieKey: Secret
     private var jar: CookieJar
-    private var cookies: PrefixRates
+    private var cookies: CookieRates
+    private var handshakes: HandshakeBudget
+    private var knownHandshakes: SharedRate<AddressShare>
     private var sources: SourceRates
     private var known: SourceRates
     private var knownBucket: TokenBucket
@@ -67,7 +77,10 @@ public struct LinkResponder: ~Copyable {
         macKey = network.macKey(of: identity.nodeID)
         cookieKey = network.cookieKey(of: identity.nodeID)
         jar = CookieJar(now: now)
-        cookies = PrefixRates(rate: limits.cookiesPerPrefix)
+        cookies = CookieRates(
+            perAddress: limits.cookiesPerAddress, perPrefix: limits.cookiesPerPrefix, inAll: limits.cookies, now: now)
+        handshakes = HandshakeBudget(perSecond: limits.handshakes, now: now)
+        knownHandshakes = SharedRate(perSecond: limits.knownHandshakes, burst: limits.knownHandshakes, now: now)
         sources = SourceRates(rate: limits.initiationsPerSource, burst: limits.sourceBurst, capacity: limits.sources)
         known = SourceRates(
             rate: limits.knownPerEndpoint, burst: 2 * limits.knownPerEndpoint, capacity: limits.sources)
@@ -79,10 +92,11 @@ public struct LinkResponder: ~Copyable {
     /// Takes a datagram whose first four bytes are below 256 and which is no answer.
     ///
     /// `wallClock` is nanoseconds since 1970. `isStaked` tells of a node id, `isKnown` whether a staked node's descriptor
-    /// names an endpoint.
+    /// names an endpoint, `isKnownAddress` whether one names its address.
     public mutating func receive(
         _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64,
-        isStaked: (Bytes32) -> Bool, isKnown: (Endpoint) -> Bool = { _ in false }
+        isStaked: (Bytes32) -> Bool, isKnown: (Endpoint) -> Bool = { _ in false },
+        isKnownAddress: (IPAddress) -> Bool = { _ in false }
     ) -> Verdict {
         guard datagram.byteCount == network.packetSize else { return .drop(.wrongSize) }
         let kind: HandshakeKind
@@ -106,7 +120,11 @@ public struct LinkResponder: ~Copyable {
         let isLoaded = load.count(now: now)
         if kind == .clientInitiation || isLoaded {
             if jar.verify(datagram, from: source) {
-                guard sources.take(AddressShare(source.address), now: now) else { return .drop(.sourceLimit) }
+                let share = AddressShare(source.address)
+                guard sources.take(share, now: now) else { return .drop(.sourceLimit) }
+                // Whoever tests this node, or links to it, is not to wait behind a flood.
+                guard isKnownAddress(source.address) && knownHandshakes.take(share, now) || handshakes.take(share, now: now)
+                else { return .drop(.handshakeLimit) }
             } else if kind == .clientInitiation || !passesAsKnown(source, now: now, isKnown) {
                 guard cookies.take(source.address, now: now) else { return .drop(.cookieLimit) }
                 return .cookie(cookieMessage(to: source, index: remoteIndex, mac1: mac1))
