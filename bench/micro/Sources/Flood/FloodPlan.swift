@@ -60,10 +60,10 @@ struct Pace {
     private var last: UInt64
     private var due = 0.0
 
-    /// `rate` a second; what a pause of more than 20 ms would bring is left out.
+    /// `rate` a second; what a pause of more than 100 ms would bring is left out.
     init(rate: Double, now: UInt64) {
         perNanosecond = rate / 1e9
-        most = max(1, rate * 0.02)
+        most = max(1, rate * 0.1)
         last = now
     }
 
