@@ -33,7 +33,9 @@ public final class Links {
     ///
     /// It must not call back.
     public var isNodeEndpoint: (Endpoint) -> Bool = { _ in false }
-    /// The same of an address with any port: a node tests others from ports of its own. It must not call back.
+    /// The same of an address with any port: a node tests others from ports of its own.
+    ///
+    /// It must not call back.
     public var isNodeAddress: (IPAddress) -> Bool = { _ in false }
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable

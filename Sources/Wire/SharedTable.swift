@@ -5,7 +5,8 @@
 /// An entry is *busy* as long as its owner says so. Where a source has to give way its oldest idle entry goes, and a busy one only
 /// when it has no other. A source that holds nothing gets the place of the oldest idle entry of all, even when all have equally much.
 /// Every operation takes constant time.
-public struct SharedTable<Group: Hashable & Sendable, Source: Hashable & Sendable, Entry: Hashable & Sendable>: Sendable {
+public struct SharedTable<Group: Hashable & Sendable, Source: Hashable & Sendable, Entry>: Sendable
+where Entry: Hashable & Sendable {
     /// What became of an entry that came.
     public enum Insertion: Equatable, Sendable {
         /// It has a place.
@@ -104,7 +105,9 @@ extension SharedTable where Group == Source {
     public func count(of source: Source) -> Int { count(of: source, in: source) }
 
     /// Puts in an entry of a source that is a group of its own.
-    public mutating func insert(_ entry: Entry, for source: Source) -> Insertion { insert(entry, for: source, in: source) }
+    public mutating func insert(_ entry: Entry, for source: Source) -> Insertion {
+        insert(entry, for: source, in: source)
+    }
 }
 
 /// Elements in the order in which they came; each operation takes constant time, on average.

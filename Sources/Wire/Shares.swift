@@ -155,7 +155,9 @@ public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Senda
 
     /// Gives a place of `source` back.
     public mutating func release(_ source: Source, in group: Group) {
-        guard places(of: source, in: group) > 0 else { return assertionFailure("a place is given back by who holds it") }
+        guard places(of: source, in: group) > 0 else {
+            return assertionFailure("a place is given back by who holds it")
+        }
         groups.release(group)
         members[group]?.release(source)
         if groups.places(of: group) == 0 { members[group] = nil }

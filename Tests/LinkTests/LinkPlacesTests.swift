@@ -159,7 +159,9 @@ import Wire
         #expect(table.gone.isEmpty)
     }
 
-    @Test("s12: 256 sources of one /48 leave half of the table free, and each newcomer of other networks gets in", arguments: [0, 1])
+    @Test(
+        "s12: 256 sources of one /48 leave half of the table free, and each newcomer of other networks gets in",
+        arguments: [0, 1])
     func s12_oneNetwork(paths: Int) {
         var table = Table(capacity: 1_024)
         for number in 0..<3_000 { _ = table.link(subscriber(number % 256), paths: paths) }

@@ -143,7 +143,7 @@ import Wire
     func s18_boundedHandshakes(addresses: Int) {
         // A tenth of a responder's budget, and of the flood: 500 a second, from networks of their own.
         var now = Instant(nanoseconds: 1_000_000_000_000)
-        var budget = HandshakeBudget(perSecond: 50, now: now)
+        var budget = HandshakeBudget(perSecond: 50, burst: 50, now: now)
         func source(_ number: Int) -> AddressShare { AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)) }
         var (granted, next) = (0, 0)
         func flood(_ steps: Int) {
@@ -176,7 +176,7 @@ import Wire
     }
 
     @Test("s18: the responder works on no more handshakes than its budget has") func s18_budget() {
-        var parties = Handshakes { $0.handshakes = 20 }
+        var parties = Handshakes { $0.handshakeBurst = 20 }
         var accepted = 0
         for number in 0..<60 {
             let source = Endpoint(address: IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8), port: 7)
@@ -190,7 +190,7 @@ import Wire
     }
 
     @Test("s27: nodes' tests of a flooded node come first") func s27_testsOfAFloodedNode() {
-        var parties = Handshakes { $0.handshakes = 20 }
+        var parties = Handshakes { $0.handshakeBurst = 20 }
         let nodes = (0..<10).map { Endpoint(address: IPAddress(v4: 0x0c00_0000 + UInt32($0) << 8), port: 7) }
         parties.known = Set(nodes)
         for number in 0..<60 {
@@ -213,6 +213,7 @@ import Wire
             $0.clientInitiations = 40
             $0.initiationsPerSource = 1_000_000
             $0.sourceBurst = 1_000_000
+            $0.handshakeBurst = 500
             $0.cookiesPerPrefix = 1_000_000
         }
         struct Taken {

@@ -130,13 +130,15 @@ struct SharesTests {
                 shares.add(source, in: source % 3)
             }
             func held(_ group: Int) -> Int { table.count { $0 % 3 == group } }
-            #expect(shares.count == table.count && shares.places(of: source, in: source % 3) == table.count { $0 == source })
+            let own = table.count { $0 == source }
+            #expect(shares.count == table.count && shares.places(of: source, in: source % 3) == own)
             guard let largest = shares.largest, let first = shares.largest(in: largest) else {
                 #expect(table.isEmpty)
                 continue
             }
             #expect(shares.places(of: largest) == held(largest) && held(largest) == (0..<3).map(held).max())
-            #expect(table.count { $0 == first } == (0..<12).filter { $0 % 3 == largest }.map { source in table.count { $0 == source } }.max())
+            let inLargest = (0..<12).filter { $0 % 3 == largest }.map { source in table.count { $0 == source } }
+            #expect(table.count { $0 == first } == inLargest.max())
         }
     }
 
@@ -156,7 +158,8 @@ struct SharesTests {
     @Test("s14: beside a flood behind the same neighbour a download goes on, and what is stalled ends")
     func s14_sameSource() {
         var holders = (0..<8_192).map { _ in MemoryHolder(source: 1, bytes: 128 << 10, isStalled: true) }
-        holders += [MemoryHolder(source: 1, bytes: 32 << 20), MemoryHolder(source: 2, bytes: 32 << 20, isStalled: true)]
+        holders.append(MemoryHolder(source: 1, bytes: 32 << 20))
+        holders.append(MemoryHolder(source: 2, bytes: 32 << 20, isStalled: true))
         let losers = MemoryHolder.losers(of: holders, limit: 1 << 30)
         #expect(!losers.isEmpty && losers.allSatisfy { $0 < 8_192 })
     }

@@ -17,10 +17,10 @@ struct HandshakeBudget: Sendable {
     /// When a source of the bucket had its last handshake, in seconds and one more; 0: never.
     private var lastAt = [UInt32](repeating: 0, count: 2 * HandshakeBudget.buckets)
 
-    /// `perSecond` handshakes a second, and as many at once.
-    init(perSecond: Int, now: Instant) {
-        burst = perSecond
-        rate = SharedRate(perSecond: perSecond, burst: perSecond, now: now)
+    /// `perSecond` handshakes a second, and `burst` at once, while packets wait.
+    init(perSecond: Int, burst: Int, now: Instant) {
+        self.burst = burst
+        rate = SharedRate(perSecond: perSecond, burst: burst, now: now)
     }
 
     /// Takes a handshake for `source`; false when there is none for it.

@@ -21,9 +21,11 @@ public struct LinkResponder: ~Copyable {
         public var cookiesPerPrefix = 8_000
         /// Cookies sent a second: what a third of a core makes.
         public var cookies = 16_000
-        /// Handshakes a second, after the cookie: what a tenth of a core makes; as many at once.
+        /// Handshakes a second, after the cookie: what a tenth of a core makes.
         public var handshakes = 500
-        /// The same for addresses of known nodes, beside the others.
+        /// The burst of that rate: what makes packets wait for 12 ms.
+        public var handshakeBurst = 64
+        /// The rate of addresses of known nodes, beside the others, with the same burst.
         public var knownHandshakes = 200
         /// Under load, initiations a second from endpoints of known nodes that need no cookie.
         public var knownInitiations = 500
@@ -81,8 +83,8 @@ public struct LinkResponder: ~Copyable {
         jar = CookieJar(now: now)
         cookies = CookieRates(
             perAddress: limits.cookiesPerAddress, perPrefix: limits.cookiesPerPrefix, inAll: limits.cookies, now: now)
-        handshakes = HandshakeBudget(perSecond: limits.handshakes, now: now)
-        knownHandshakes = SharedRate(perSecond: limits.knownHandshakes, burst: limits.knownHandshakes, now: now)
+        handshakes = HandshakeBudget(perSecond: limits.handshakes, burst: limits.handshakeBurst, now: now)
+        knownHandshakes = SharedRate(perSecond: limits.knownHandshakes, burst: limits.handshakeBurst, now: now)
         sources = SourceRates(rate: limits.initiationsPerSource, burst: limits.sourceBurst, capacity: limits.sources)
         known = SourceRates(
             rate: limits.knownPerEndpoint, burst: 2 * limits.knownPerEndpoint, capacity: limits.sources)
@@ -130,8 +132,8 @@ public struct LinkResponder: ~Copyable {
                     return .drop(.replayedInitiation)
                 }
                 // Whoever tests this node, or links to it, is not to wait behind a flood.
-                guard isKnownAddress(source.address) && knownHandshakes.take(share, now) || handshakes.take(share, now: now)
-                else { return .drop(.handshakeLimit) }
+                let isFirst = isKnownAddress(source.address) && knownHandshakes.take(share, now)
+                guard isFirst || handshakes.take(share, now: now) else { return .drop(.handshakeLimit) }
             } else if kind == .clientInitiation || !passesAsKnown(source, now: now, isKnown) {
                 guard cookies.take(source.address, now: now) else { return .drop(.cookieLimit) }
                 return .cookie(cookieMessage(to: source, index: remoteIndex, mac1: mac1))

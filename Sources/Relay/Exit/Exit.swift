@@ -192,7 +192,8 @@ final class Exit: SessionOwner {
             session.owner = self
             owner = ExitSession(
                 id: sessionID, secret: leg.secrets.session.clone(), session: session, source: leg.source,
-                newStreams: RateLimit(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now), now: now)
+                newStreams: RateLimit(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now),
+                now: now)
             sessions[sessionID] = owner
             owners[ObjectIdentifier(session)] = owner
         case .join(let sessionID, let mac):
