@@ -58,18 +58,32 @@ public struct BuildReplayCache: ~Copyable {
     /// How many records it holds.
     public var count: Int { recent.count + older.count }
 
+    /// Whether a record was entered: replays need no more work than this.
+    public mutating func contains(_ record: RawSpan, now: Instant) -> Bool {
+        advance(to: now)
+        let digest = digest(of: record)
+        return recent.contains(digest) || older.contains(digest)
+    }
+
+    private mutating func advance(to now: Instant) {
+        let age = now - started
+        guard age >= Self.generation else { return }
+        older = age >= Self.generation * 2 ? Generation() : recent
+        recent = Generation()
+        started = now
+    }
+
+    private func digest(of record: RawSpan) -> UInt64 {
+        let tag = Blake2b.mac16(key: key.bytes, record)
+        return unsafe tag.rawSpan.unsafeLoadUnaligned(as: UInt64.self)
+    }
+
     /// Looks a record that `source` sent up, and enters it if it is new.
     ///
     /// Sources are numbers that the owner gives them; links that one source makes anew have one number.
     public mutating func enter(_ record: RawSpan, of source: UInt64, now: Instant) -> Entry {
-        let age = now - started
-        if age >= Self.generation {
-            older = age >= Self.generation * 2 ? Generation() : recent
-            recent = Generation()
-            started = now
-        }
-        let tag = Blake2b.mac16(key: key.bytes, record)
-        let digest = unsafe tag.rawSpan.unsafeLoadUnaligned(as: UInt64.self)
+        advance(to: now)
+        let digest = digest(of: record)
         if recent.contains(digest) || older.contains(digest) { return .replayed }
         let room = limit - recent.count
         guard room > 0, recent.countBySource[source] ?? 0 < max(mostOfSource, room) else { return .full }

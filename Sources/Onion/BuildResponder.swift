@@ -54,6 +54,9 @@ public struct BuildResponder: ~Copyable {
         let keyID = unsafe UInt64(littleEndian: records.unsafeLoadUnaligned(as: UInt64.self))
         guard let onionKey = keys.key(id: keyID) else { return .unreadable(.unknownKey) }
 
+        let record = records.extracting(0..<BuildMessage.recordSize)
+        guard !cache.contains(record, now: now) else { return .unreadable(.replayed) }
+
         let opening = records.extracting(0..<BuildMessage.sealedOffset)
         let shared: Secret
         do {
@@ -62,7 +65,6 @@ public struct BuildResponder: ~Copyable {
         } catch { return .unreadable(.unreadable) }
         let build = BuildKeys(
             shared: shared, network: network, node: node, onionKeyHash: onionKey.hash, opening: opening)
-        let record = records.extracting(0..<BuildMessage.recordSize)
         guard
             let plain = build.record.open(
                 record.extracting(BuildMessage.sealedOffset..<BuildMessage.recordSize),
