@@ -7,8 +7,8 @@ internal import Wire
 ///
 /// Memory of one size but for what a second brings. Only sources that have proved their address may come here.
 struct HandshakeBudget: Sendable {
-    /// How long a source that has had a handshake is not new.
-    private static let newAfter = TimeSpan.seconds(60)
+    /// How long a source that has had a handshake is not new, in seconds.
+    private static let newAfter: UInt32 = 60
     /// Two places for each source: it is new where either of them has not been touched.
     private static let buckets = 1 << 16
 
@@ -38,13 +38,13 @@ struct HandshakeBudget: Sendable {
     }
 
     private func isOld(_ last: UInt32, _ second: UInt32) -> Bool {
-        last == 0 || Int64(second &- last) * 1_000_000_000 >= Self.newAfter.nanoseconds
+        last == 0 || second &- last >= Self.newAfter
     }
 
     private static func places(of source: AddressShare) -> (Int, Int) {
         var hasher = Hasher()
         hasher.combine(source)
-        let hash = UInt(bitPattern: hasher.finalize())
-        return (Int(hash & UInt(buckets - 1)), buckets + Int(hash >> 32 & UInt(buckets - 1)))
+        let hash = hasher.finalize()
+        return (hash & (buckets - 1), buckets + hash >> 32 & (buckets - 1))
     }
 }
