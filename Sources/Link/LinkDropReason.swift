@@ -6,10 +6,12 @@ public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
     case unknownType
     /// mac1 is wrong.
     case badMAC
-    /// A cookie was due, and as many as allowed have been sent to addresses of that prefix already.
+    /// A cookie was due, and as many as allowed have been sent, to that address, its prefix or in all.
     case cookieLimit
     /// More initiations from one source than allowed.
     case sourceLimit
+    /// As many handshakes as the node works on in a second.
+    case handshakeLimit
     /// A client's initiation that was seen before.
     case replayedInitiation
     /// A handshake message that is not authentic, or with a key of low order.

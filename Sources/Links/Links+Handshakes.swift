@@ -9,11 +9,14 @@ extension Links {
     /// Gets a link to `node`: the one there is, or a new one by a handshake with those of `endpoints` in turn that this
     /// machine reaches.
     ///
-    /// `completion` runs once, later, not inside of this call; before `linkUp` for a new link it does not run.
+    /// `completion` runs once, later, not inside of this call; before `linkUp` for a new link it does not run. Where a stranger
+    /// asks for the link, `source` says whom it counts for: sources have parts of three quarters of the handshakes that may be
+    /// under way, and one that has more than its part gives up one of them.
     public func link(
-        to node: NodeID, at endpoints: [Endpoint], completion: @escaping (Result<LinkID, LinkFailure>) -> Void
+        to node: NodeID, at endpoints: [Endpoint], for source: LinkSource? = nil,
+        completion: @escaping (Result<LinkID, LinkFailure>) -> Void
     ) {
-        wanted.append(WantedLink(node: node, endpoints: endpoints, completion: completion))
+        wanted.append(WantedLink(node: node, endpoints: endpoints, source: source, completion: completion))
         turnTimer?.schedule(at: 0)
     }
 
@@ -51,6 +54,7 @@ extension Links {
                 request.completion(.success(link))
             } else if let pending = handshakesByNode[request.node] {
                 pending.completions.append(request.completion)
+                if request.source == nil { release(pending) }
             } else if let failure = start(request) {
                 request.completion(.failure(failure))
             }
@@ -66,25 +70,47 @@ extension Links {
         // Of two families one may have no route. Where neither has, that may change before the handshake gives up.
         let reached = usable.count > 1 ? usable.filter { reaches($0) } : usable
         guard request.node.key != identity?.nodeID else { return .badIdentity }
+        guard takePart(for: request.source) else { return .limit }
         guard handshakes.count < configuration.maximumHandshakes,
             let index = table.indices.take(for: IndexTable.reserved)
-        else { return .limit }
+        else {
+            if let source = request.source { handshakeShares.release(source) }
+            return .limit
+        }
         guard
             let initiator = try? LinkInitiator(
                 network: configuration.network, responder: request.node.key, identity: shownIdentity, localIndex: index,
                 timing: configuration.initiator, now: now)
         else {
             table.indices.free(index)
+            if let source = request.source { handshakeShares.release(source) }
             return .badIdentity
         }
         let pending = PendingHandshake(
             node: request.node, endpoints: reached.isEmpty ? usable : reached, initiator: initiator)
         pending.completions = [request.completion]
+        pending.source = request.source
         pending.timer = LoopTimer(on: loop) { [weak self] in self?.poll(index) }
         handshakes[index] = pending
         handshakesByNode[request.node] = pending
         poll(index)
         return nil
+    }
+
+    /// Counts a handshake that strangers ask for; false when there is none for `source`.
+    private func takePart(for source: LinkSource?) -> Bool {
+        guard let source else { return true }
+        if case .makeRoom(let largest) = handshakeShares.admission(for: source) {
+            // Others that wait for the same node lose it too: they ask again.
+            if let loser = handshakes.values.first(where: { $0.source == largest }) { end(loser, .failure(.limit)) }
+        }
+        return handshakeShares.take(for: source) == .granted
+    }
+
+    /// The handshake no longer counts for a stranger.
+    private func release(_ pending: PendingHandshake) {
+        if let source = pending.source { handshakeShares.release(source) }
+        pending.source = nil
     }
 
     /// Sends what a handshake of ours has to send, or gives it up.
@@ -103,6 +129,7 @@ extension Links {
     /// Forgets a handshake of ours; its receiver index is freed unless a link has it now.
     private func end(_ pending: PendingHandshake, _ result: Result<LinkID, LinkFailure>) {
         let index = pending.initiator.localIndex
+        release(pending)
         pending.timer?.close()
         handshakes[index] = nil
         handshakesByNode[pending.node] = nil
@@ -139,10 +166,10 @@ extension Links {
 
     private func takeInitiation(_ datagram: RawSpan, from source: SocketAddress) {
         guard let responder else { return table.drop(.unknownType) }
-        let (isStaked, isKnown) = (isStaked, isNodeAddress)
+        let (isStaked, isKnown, isKnownAddress) = (isStaked, isNodeEndpoint, isNodeAddress)
         switch responder.responder.receive(
             datagram, from: Endpoint(source), now: now, wallClock: wallClock(), isStaked: { isStaked(NodeID($0)) },
-            isKnown: isKnown)
+            isKnown: isKnown, isKnownAddress: isKnownAddress)
         {
         case .drop(let reason): table.drop(reason)
         case .cookie(let bytes):
@@ -184,10 +211,8 @@ extension Links {
             poll(index)
         case .established(let newLink):
             let address = SocketAddress(pending.endpoint(answeredFrom: Endpoint(source)))
-            _ = clear(places.roomForOwn { placeState($0) })
-            guard let link = register(newLink, at: address, index: index) else {
-                return end(pending, .failure(.limit))
-            }
+            guard clear(places.roomForOwn { placeState($0) }), let link = register(newLink, at: address, index: index)
+            else { return end(pending, .failure(.limit)) }
             table.counters.linksOpened += 1
             announce(link)
             // The peer holds the link for half-open until something comes.

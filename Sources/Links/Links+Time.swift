@@ -46,25 +46,21 @@ extension Links {
             table.earliestTick = min(table.earliestTick, table.nextTick(link.id))
             for request in link.requests.values { next = min(next, request.deadline) }
         }
-        if held > configuration.maximumClientMemory { makeRoom(held) }
+        if held > configuration.maximumClientMemory { makeRoom() }
         if table.count > 0 { sweepBefore(min(next, table.earliestTick)) }
     }
 
     /// Ends the largest link of the address whose links hold most, again and again, until the rest is within the limit.
-    private func makeRoom(_ held: Int) {
-        var held = held
-        var holders: [AddressShare: [(link: ControlLink, use: Int)]] = [:]
+    private func makeRoom() {
+        var clients: [ControlLink] = []
+        var holders: [MemoryHolder<AddressShare>] = []
         for case .some(let link) in links {
             guard let address = addressShare(of: link.id) else { continue }
-            holders[address, default: []].append((link, link.memoryUse))
+            clients.append(link)
+            holders.append(MemoryHolder(source: address, bytes: link.memoryUse))
         }
-        var uses = holders.mapValues { $0.reduce(0) { $0 + $1.use } }
-        for address in holders.keys { holders[address]!.sort { $0.use < $1.use } }
-        while held > configuration.maximumClientMemory, let address = uses.max(by: { $0.value < $1.value })?.key,
-            let (link, use) = holders[address]?.popLast()
-        {
-            held -= use
-            uses[address]! -= use
+        for number in MemoryHolder.losers(of: holders, limit: configuration.maximumClientMemory) {
+            let link = clients[number]
             if link.isUp { remove(link, reason: .memory) } else { removeSilently(link.id) }
         }
     }

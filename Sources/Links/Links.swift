@@ -32,7 +32,11 @@ public final class Links {
     /// Whether the descriptor of a staked node names an endpoint, so that initiations from there need no cookie under load.
     ///
     /// It must not call back.
-    public var isNodeAddress: (Endpoint) -> Bool = { _ in false }
+    public var isNodeEndpoint: (Endpoint) -> Bool = { _ in false }
+    /// The same of an address with any port: a node tests others from ports of its own.
+    ///
+    /// It must not call back.
+    public var isNodeAddress: (IPAddress) -> Bool = { _ in false }
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable
     var sorted: SortedBatch
@@ -54,6 +58,8 @@ public final class Links {
     var handshakes: [UInt32: PendingHandshake] = [:]
     /// The same, by node.
     var handshakesByNode: [NodeID: PendingHandshake] = [:]
+    /// Those that strangers had begun, by whom: a quarter is left to this end's own.
+    var handshakeShares: Shares<LinkSource>
     var wanted: [WantedLink] = []
     /// What runs at the end of the turn, outside of any call to this object.
     var deferred: [() -> Void] = []
@@ -94,6 +100,8 @@ public final class Links {
         let factor = configuration.addressRateFactor
         messageRates = SourceRates(
             rate: messages.rate * factor, burst: messages.burst * factor, capacity: configuration.maximumLinks)
+        let ofStrangers = max(1, configuration.maximumHandshakes - configuration.maximumHandshakes / 4)
+        handshakeShares = Shares(capacity: ofStrangers, most: ofStrangers)
         clock = ClockEstimate()
         lastSweep = now
         if let identity {

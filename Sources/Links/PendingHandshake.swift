@@ -9,6 +9,8 @@ final class PendingHandshake {
     /// The next endpoint to try, in turn.
     var attempt = 0
     var completions: [(Result<LinkID, LinkFailure>) -> Void] = []
+    /// Who had it begun; nil once this end wants the link for itself.
+    var source: LinkSource?
     var initiator: LinkInitiator
     var timer: LoopTimer?
 
@@ -37,6 +39,8 @@ final class PendingHandshake {
 struct WantedLink {
     let node: NodeID
     let endpoints: [Endpoint]
+    /// For whom, where not for this end itself.
+    let source: LinkSource?
     let completion: (Result<LinkID, LinkFailure>) -> Void
 }
 

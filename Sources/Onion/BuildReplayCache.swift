@@ -5,7 +5,7 @@ public import Wire
 ///
 /// It holds keyed digests of eight bytes in two generations; each lives for at least as long as any record's time is valid.
 /// When a generation is full, no build is accepted until the next one: refusing is safe, forgetting is not. So that nobody fills it
-/// for all, the records of one link take a quarter of a generation at the most.
+/// for all, one source may have as many records as there is room for more, and a thousandth of the generation in any case.
 public struct BuildReplayCache: ~Copyable {
     /// How long a generation lasts: a record's time is valid for five units.
     public static let generation = TimeSpan.seconds(
@@ -21,7 +21,7 @@ public struct BuildReplayCache: ~Copyable {
         case new
         /// The record was there already.
         case replayed
-        /// There is no room, for this link or at all.
+        /// There is no room, for this source or at all.
         case full
     }
 
@@ -30,20 +30,20 @@ public struct BuildReplayCache: ~Copyable {
         static let parts = 256
         var sets = [Set<UInt64>](repeating: [], count: parts)
         var count = 0
-        var countByLink: [UInt32: Int] = [:]
+        var countBySource: [UInt64: Int] = [:]
 
         func contains(_ digest: UInt64) -> Bool { sets[Int(digest % UInt64(Self.parts))].contains(digest) }
 
-        mutating func insert(_ digest: UInt64, from link: UInt32) {
+        mutating func insert(_ digest: UInt64, of source: UInt64) {
             sets[Int(digest % UInt64(Self.parts))].insert(digest)
             count += 1
-            countByLink[link, default: 0] += 1
+            countBySource[source, default: 0] += 1
         }
     }
 
     private let key = Secret.random()
     private let limit: Int
-    private let linkLimit: Int
+    private let mostOfSource: Int
     private var recent = Generation()
     private var older = Generation()
     private var started: Instant
@@ -51,26 +51,43 @@ public struct BuildReplayCache: ~Copyable {
     /// An empty cache; each of its two generations holds at most `limit` records.
     public init(limit: Int = BuildReplayCache.defaultLimit, now: Instant) {
         self.limit = limit
-        linkLimit = max(1, limit / 4)
+        mostOfSource = max(1, limit / 1_024)
         started = now
     }
 
     /// How many records it holds.
     public var count: Int { recent.count + older.count }
 
-    /// Looks a record that came over `link` up, and enters it if it is new.
-    public mutating func enter(_ record: RawSpan, from link: UInt32, now: Instant) -> Entry {
+    /// Whether a record was entered: replays need no more work than this.
+    public mutating func contains(_ record: RawSpan, now: Instant) -> Bool {
+        advance(to: now)
+        let digest = digest(of: record)
+        return recent.contains(digest) || older.contains(digest)
+    }
+
+    private mutating func advance(to now: Instant) {
         let age = now - started
-        if age >= Self.generation {
-            older = age >= Self.generation * 2 ? Generation() : recent
-            recent = Generation()
-            started = now
-        }
+        guard age >= Self.generation else { return }
+        older = age >= Self.generation * 2 ? Generation() : recent
+        recent = Generation()
+        started = now
+    }
+
+    private func digest(of record: RawSpan) -> UInt64 {
         let tag = Blake2b.mac16(key: key.bytes, record)
-        let digest = unsafe tag.rawSpan.unsafeLoadUnaligned(as: UInt64.self)
+        return unsafe tag.rawSpan.unsafeLoadUnaligned(as: UInt64.self)
+    }
+
+    /// Looks a record that `source` sent up, and enters it if it is new.
+    ///
+    /// Sources are numbers that the owner gives them; links that one source makes anew have one number.
+    public mutating func enter(_ record: RawSpan, of source: UInt64, now: Instant) -> Entry {
+        advance(to: now)
+        let digest = digest(of: record)
         if recent.contains(digest) || older.contains(digest) { return .replayed }
-        guard recent.count < limit, recent.countByLink[link] ?? 0 < linkLimit else { return .full }
-        recent.insert(digest, from: link)
+        let room = limit - recent.count
+        guard room > 0, recent.countBySource[source] ?? 0 < max(mostOfSource, room) else { return .full }
+        recent.insert(digest, of: source)
         return .new
     }
 }

@@ -45,14 +45,17 @@ public struct BuildResponder: ~Copyable {
 
     /// Opens the first of the four records of a BUILD message and peels the others.
     ///
-    /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange; limits on builds stand before it. `link` is the one that
-    /// the message came over.
+    /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange; limits on builds stand before it. `number` is that of
+    /// whom the message came from (``BuildReplayCache/enter(_:of:now:)``).
     public mutating func open(
-        _ records: RawSpan, from link: UInt32, time: UnixTime, now: Instant, source: BuildSource = .system
+        _ records: RawSpan, from number: UInt64, time: UnixTime, now: Instant, source: BuildSource = .system
     ) -> BuildOutcome {
         guard records.byteCount == BuildMessage.recordsSize else { return .unreadable(.size) }
         let keyID = unsafe UInt64(littleEndian: records.unsafeLoadUnaligned(as: UInt64.self))
         guard let onionKey = keys.key(id: keyID) else { return .unreadable(.unknownKey) }
+
+        let record = records.extracting(0..<BuildMessage.recordSize)
+        guard !cache.contains(record, now: now) else { return .unreadable(.replayed) }
 
         let opening = records.extracting(0..<BuildMessage.sealedOffset)
         let shared: Secret
@@ -62,7 +65,6 @@ public struct BuildResponder: ~Copyable {
         } catch { return .unreadable(.unreadable) }
         let build = BuildKeys(
             shared: shared, network: network, node: node, onionKeyHash: onionKey.hash, opening: opening)
-        let record = records.extracting(0..<BuildMessage.recordSize)
         guard
             let plain = build.record.open(
                 record.extracting(BuildMessage.sealedOffset..<BuildMessage.recordSize),
@@ -74,7 +76,7 @@ public struct BuildResponder: ~Copyable {
         let isTimely = BuildMessage.isValid(units: body.timeUnits, at: time)
         var isFull = false
         if isTimely {
-            switch cache.enter(record, from: link, now: now) {
+            switch cache.enter(record, of: number, now: now) {
             case .new: break
             case .replayed: return .unreadable(.replayed)
             case .full: isFull = true

@@ -58,6 +58,8 @@ final class Gossip {
     private var isComparing = false
     /// Where the nodes are whose descriptors are held, and those of the bootstrap list.
     private(set) var endpoints: Set<Endpoint> = []
+    /// Their addresses.
+    private(set) var addresses: Set<IPAddress> = []
     private var endpointsGeneration: UInt64?
     /// Links to nodes that are up.
     private(set) var neighbours: [NodeID: LinkID] = [:]
@@ -96,6 +98,7 @@ final class Gossip {
         endpointsGeneration = descriptors.generation
         endpoints = Set(descriptors.all.flatMap(\.descriptor.addresses))
         for other in network.bootstrap where isListed(other.node) { endpoints.formUnion(other.addresses) }
+        addresses = Set(endpoints.map(\.address))
     }
 
     /// Goes on with the nodes of a newer snapshot.

@@ -10,6 +10,10 @@ internal import Wire
 final class PathService: PacketHandler {
     /// How long a link to the next hop may take to come up.
     static let linkLimit = TimeSpan.seconds(3)
+    /// How many builds are opened in one turn of the loop: about two milliseconds' work.
+    static let buildsInTurn = 8
+    /// How many builds may wait for their turn: what comes at once where all sources have saved up their rates.
+    static let waitingLimit = 1_024
     /// How long the next hop may take to answer a build.
     static let answerLimit = TimeSpan.seconds(8)
 
@@ -23,6 +27,9 @@ final class PathService: PacketHandler {
     private var linkBuilds: [LinkID: RateLimit] = [:]
     /// What a link to the next hop takes, with a part for each source that asks for it.
     private var onwardBuilds: [LinkID: SharedRate<LinkSource>] = [:]
+    /// Builds that the rates have let in, until their turn.
+    private var waiting = BuildQueue<LinkSource, WaitingBuild>(capacity: PathService.waitingLimit)
+    private var waitingTimer: LoopTimer?
     /// Builds of all clients' links of one address.
     private var addressBuilds: SourceRates
     /// Drops by reason.
@@ -58,6 +65,7 @@ final class PathService: PacketHandler {
             capacity: links.configuration.maximumLinks)
         allBuilds = SharedRate(
             perSecond: network.limits.buildsPerSecond, burst: network.limits.buildsPerSecond, now: now)
+        waitingTimer = LoopTimer(on: loop) { [weak self] in self?.openWaiting() }
     }
 
     /// How many paths there are.
@@ -189,7 +197,25 @@ final class PathService: PacketHandler {
         guard let message = PathMessage(body, recordsSize: BuildMessage.recordsSize) else {
             return reset(answer, "malformed")
         }
-        switch responder.open(message.records.rawSpan, from: link.rawValue, time: clock(), now: now) {
+        let build = WaitingBuild(message: message, link: link, isNode: isNode, answer: answer)
+        if let dropped = waiting.add(build, of: source) { reset(dropped.answer, "rate") }
+        if waitingTimer?.deadline == nil { waitingTimer?.schedule(at: loop.now) }
+    }
+
+    /// Opens builds whose turn has come, and lets packets pass before the others.
+    private func openWaiting() {
+        for _ in 0..<Self.buildsInTurn {
+            guard let (source, build) = waiting.next() else { return }
+            open(build, of: source)
+        }
+        if waiting.count > 0 { waitingTimer?.schedule(at: loop.now + 1) }
+    }
+
+    private func open(_ build: WaitingBuild, of source: LinkSource) {
+        let (now, message, link, isNode, answer) = (now, build.message, build.link, build.isNode, build.answer)
+        // Nobody is there to be answered where the link has gone.
+        guard links.source(of: link) != nil else { return }
+        switch responder.open(message.records.rawSpan, from: Self.number(of: source), time: clock(), now: now) {
         case .unreadable(let fault): reset(answer, "\(fault)")
         case .refuse(let status, let reply): refuse(status, reply, answer)
         case .terminal(let keys, let reply, let secrets):
@@ -207,7 +233,7 @@ final class PathService: PacketHandler {
             let build = PendingBuild(
                 keys: keys, reply: reply, records: records, previous: link, previousID: message.pathID, isNode: isNode,
                 answer: answer)
-            links.link(to: NodeID(node), at: addresses, limit: Self.linkLimit) { [weak self] next in
+            links.link(to: NodeID(node), at: addresses, for: source, limit: Self.linkLimit) { [weak self] next in
                 self?.extend(build, over: next)
             }
         }
@@ -369,6 +395,14 @@ struct PathMessage {
         pathID = unsafe body.rawSpan.unsafeLoadUnaligned(as: UInt64.self).littleEndian
         records = Array(body.dropFirst(8))
     }
+}
+
+/// A build that waits for its turn.
+private struct WaitingBuild {
+    let message: PathMessage
+    let link: LinkID
+    let isNode: Bool
+    let answer: ControlResponder
 }
 
 /// A build that waits for its next hop.

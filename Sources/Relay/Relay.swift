@@ -136,7 +136,8 @@ public final class Relay {
         staked.snapshot = epochs.snapshot
         gossip = try Gossip(
             links: links, loop: loop, network: network, node: node, snapshot: epochs.snapshot, store: store)
-        links.isNodeAddress = { [weak gossip] in gossip?.endpoints.contains($0) ?? false }
+        links.isNodeEndpoint = { [weak gossip] in gossip?.endpoints.contains($0) ?? false }
+        links.isNodeAddress = { [weak gossip] in gossip?.addresses.contains($0) ?? false }
         lists = try Lists(
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
             digest: epochs.digest, store: store, log: log)

@@ -133,6 +133,9 @@ public struct Connection: ~Copyable {
     /// Whether either end has closed the connection.
     public var isClosed: Bool { closeCode != nil || isPeerClosed }
 
+    /// How many bytes of streams have been sent for the first time, or been read: as long as it does not change, nothing moves.
+    public var movedBytes: UInt64 { sentData &+ consumedData }
+
     /// Bytes of memory held for buffers and tables, for accounting.
     public var memoryUse: Int {
         var total = pool.lent + pool.kept + streams.capacity * MemoryLayout<Stream>.stride + index.count * 48

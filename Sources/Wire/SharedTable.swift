@@ -1,10 +1,12 @@
 /// The entries of a bounded table, by who holds them and by age (docs/architecture.md, "Shares").
 ///
 /// It keeps no values: it says which entry has to go when another comes, by the rule of `Shares`, and its owner ends that one.
+/// Sources belong to groups, where their owner says so: the group that holds most gives way, and in it the source that does.
 /// An entry is *busy* as long as its owner says so. Where a source has to give way its oldest idle entry goes, and a busy one only
 /// when it has no other. A source that holds nothing gets the place of the oldest idle entry of all, even when all have equally much.
 /// Every operation takes constant time.
-public struct SharedTable<Source: Hashable & Sendable, Entry: Hashable & Sendable>: Sendable {
+public struct SharedTable<Group: Hashable & Sendable, Source: Hashable & Sendable, Entry>: Sendable
+where Entry: Hashable & Sendable {
     /// What became of an entry that came.
     public enum Insertion: Equatable, Sendable {
         /// It has a place.
@@ -15,70 +17,96 @@ public struct SharedTable<Source: Hashable & Sendable, Entry: Hashable & Sendabl
         case refused
     }
 
+    private struct Holder: Hashable, Sendable {
+        let group: Group
+        let source: Source
+    }
+
     private struct Holding: Sendable {
         var idle = AgeQueue<Entry>()
         var busy = AgeQueue<Entry>()
     }
 
-    private var shares: Shares<Source>
-    private var holders: [Entry: Source] = [:]
-    private var holdings: [Source: Holding] = [:]
+    private let most: Int
+    private var shares: GroupedShares<Group, Source>
+    private var holders: [Entry: Holder] = [:]
+    private var holdings: [Holder: Holding] = [:]
     /// The idle entries of all.
     private var idle = AgeQueue<Entry>()
 
     /// A table of `capacity` places, of which one source holds `most` at the most.
-    public init(capacity: Int, most: Int) { shares = Shares(capacity: capacity, most: most) }
+    public init(capacity: Int, most: Int) {
+        self.most = most
+        shares = GroupedShares(capacity: capacity)
+    }
 
     /// How many entries there are.
     public var count: Int { holders.count }
-    /// How many entries `source` holds.
-    public func count(of source: Source) -> Int { shares.places(of: source) }
+    /// How many entries `source` of `group` holds.
+    public func count(of source: Source, in group: Group) -> Int { shares.places(of: source, in: group) }
 
     /// Puts in an entry that is not there, idle and young.
-    public mutating func insert(_ entry: Entry, for source: Source) -> Insertion {
+    public mutating func insert(_ entry: Entry, for source: Source, in group: Group) -> Insertion {
         precondition(holders[entry] == nil, "an entry comes once")
+        let own = shares.places(of: source, in: group)
+        guard own < most else { return .refused }
         var removed: Entry?
-        switch shares.take(for: source) {
-        case .granted: break
-        case .shareUsed: return .refused
-        case .makeRoom(let largest):
-            removed = holdings[largest].flatMap { $0.idle.oldest ?? $0.busy.oldest }
-        case .full:
-            guard shares.places(of: source) == 0, let oldest = idle.oldest else { return .refused }
-            removed = oldest
-        }
-        if let removed {
+        if shares.count >= shares.capacity {
+            removed = loser(to: group, own) ?? (own == 0 ? idle.oldest : nil)
+            guard let removed else { return .refused }
             remove(removed)
-            guard shares.take(for: source) == .granted else { preconditionFailure("a place has just become free") }
         }
-        holders[entry] = source
-        holdings[source, default: Holding()].idle.append(entry)
+        let holder = Holder(group: group, source: source)
+        shares.add(source, in: group)
+        holders[entry] = holder
+        holdings[holder, default: Holding()].idle.append(entry)
         idle.append(entry)
         return removed.map { .replaced($0) } ?? .inserted
     }
 
+    /// The entry that gives way to one of a source of `group` that holds `own`: of the source with the most, in the group with
+    /// the most.
+    private func loser(to group: Group, _ own: Int) -> Entry? {
+        guard let largest = shares.largest else { return nil }
+        let losing = shares.places(of: largest) > shares.places(of: group) + 1 ? largest : group
+        guard let source = shares.largest(in: losing),
+            losing != group || shares.places(of: source, in: group) > own + 1
+        else { return nil }
+        return holdings[Holder(group: losing, source: source)].flatMap { $0.idle.oldest ?? $0.busy.oldest }
+    }
+
     /// Takes an entry out; nothing happens when it is not there.
     public mutating func remove(_ entry: Entry) {
-        guard let source = holders.removeValue(forKey: entry) else { return }
-        shares.release(source)
+        guard let holder = holders.removeValue(forKey: entry) else { return }
+        shares.release(holder.source, in: holder.group)
         idle.remove(entry)
-        holdings[source]?.idle.remove(entry)
-        holdings[source]?.busy.remove(entry)
-        if shares.places(of: source) == 0 { holdings[source] = nil }
+        holdings[holder]?.idle.remove(entry)
+        holdings[holder]?.busy.remove(entry)
+        if shares.places(of: holder.source, in: holder.group) == 0 { holdings[holder] = nil }
     }
 
     /// Says that an entry is in use, or not any more, from when on it is the youngest idle one; nothing happens when it is not there.
     public mutating func setBusy(_ entry: Entry, _ isBusy: Bool) {
-        guard let source = holders[entry] else { return }
+        guard let holder = holders[entry] else { return }
         idle.remove(entry)
-        holdings[source]?.idle.remove(entry)
-        holdings[source]?.busy.remove(entry)
+        holdings[holder]?.idle.remove(entry)
+        holdings[holder]?.busy.remove(entry)
         if isBusy {
-            holdings[source]?.busy.append(entry)
+            holdings[holder]?.busy.append(entry)
         } else {
-            holdings[source]?.idle.append(entry)
+            holdings[holder]?.idle.append(entry)
             idle.append(entry)
         }
+    }
+}
+
+extension SharedTable where Group == Source {
+    /// How many entries `source` holds.
+    public func count(of source: Source) -> Int { count(of: source, in: source) }
+
+    /// Puts in an entry of a source that is a group of its own.
+    public mutating func insert(_ entry: Entry, for source: Source) -> Insertion {
+        insert(entry, for: source, in: source)
     }
 }
 

@@ -106,4 +106,105 @@ public struct AddressShare: Hashable, Sendable {
         // No /56 of global addresses begins with 32 zero bits.
         key = address.v4.map(UInt64.init) ?? address.high & ~0xff
     }
+
+    /// The network that the source belongs to.
+    public var network: NetworkShare { NetworkShare(key: key) }
+}
+
+/// A network of addresses that one party may have as a whole: a /24 of IPv4 or a /48 of IPv6, which are 256 sources each.
+public struct NetworkShare: Hashable, Sendable {
+    private let key: UInt64
+
+    fileprivate init(key: UInt64) { self.key = key >> 32 == 0 ? key & ~0xff : key & ~0xffff }
+
+    /// The network that `address` belongs to.
+    public init(_ address: IPAddress) { self = AddressShare(address).network }
+}
+
+/// Places of a table whose sources belong to groups: who holds how many, by group and by source in it.
+///
+/// It counts as `Shares` does. A group that is full of sources is as large as one with a single source of as many places.
+public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Sendable>: Sendable {
+    private var groups: Shares<Group>
+    private var members: [Group: Shares<Source>] = [:]
+
+    /// A table of `capacity` places.
+    public init(capacity: Int) { groups = Shares(capacity: capacity, most: capacity) }
+
+    /// How many places there are.
+    public var capacity: Int { groups.capacity }
+    /// How many places are taken.
+    public var count: Int { groups.count }
+    /// A group that holds as many places as any; nil while all are free.
+    public var largest: Group? { groups.largest }
+
+    /// How many places `group` holds.
+    public func places(of group: Group) -> Int { groups.places(of: group) }
+
+    /// How many places `source` of `group` holds.
+    public func places(of source: Source, in group: Group) -> Int { members[group]?.places(of: source) ?? 0 }
+
+    /// A source that holds as many places as any of `group`.
+    public func largest(in group: Group) -> Source? { members[group]?.largest }
+
+    /// Counts a place of `source`.
+    public mutating func add(_ source: Source, in group: Group) {
+        groups.add(group)
+        members[group, default: Shares(capacity: groups.capacity, most: groups.capacity)].add(source)
+    }
+
+    /// Gives a place of `source` back.
+    public mutating func release(_ source: Source, in group: Group) {
+        guard places(of: source, in: group) > 0 else {
+            return assertionFailure("a place is given back by who holds it")
+        }
+        groups.release(group)
+        members[group]?.release(source)
+        if groups.places(of: group) == 0 { members[group] = nil }
+    }
+}
+
+/// What one entry holds of a memory that all share.
+public struct MemoryHolder<Source: Hashable & Sendable>: Sendable {
+    /// Whom it counts for.
+    public var source: Source
+    /// How many bytes it holds.
+    public var bytes: Int
+    /// Whether it has moved nothing for a while.
+    public var isStalled: Bool
+
+    /// An entry that holds `bytes`.
+    public init(source: Source, bytes: Int, isStalled: Bool = false) {
+        self.source = source
+        self.bytes = bytes
+        self.isStalled = isStalled
+    }
+
+    /// The numbers of those that end, so that the others hold at most `limit` bytes together.
+    ///
+    /// Again and again the source that holds most gives up one: of those that move nothing the largest, then of the others.
+    public static func losers(of holders: [MemoryHolder], limit: Int) -> [Int] {
+        var total = holders.reduce(0) { $0 + $1.bytes }
+        guard total > limit else { return [] }
+        var numbers = Dictionary(grouping: holders.indices) { holders[$0].source }
+        // The next to end comes last.
+        for source in numbers.keys {
+            numbers[source]?.sort {
+                let (one, other) = (holders[$0], holders[$1])
+                return one.isStalled == other.isStalled ? one.bytes < other.bytes : other.isStalled
+            }
+        }
+        var bytes = numbers.mapValues { $0.reduce(0) { $0 + holders[$1].bytes } }
+        var losers: [Int] = []
+        while total > limit, let source = bytes.max(by: { $0.value < $1.value })?.key {
+            guard let number = numbers[source]?.popLast() else {
+                bytes[source] = nil
+                continue
+            }
+            losers.append(number)
+            bytes[source]? -= holders[number].bytes
+            total -= holders[number].bytes
+        }
+        return losers
+    }
 }

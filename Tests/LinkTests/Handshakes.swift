@@ -56,9 +56,10 @@ struct Handshakes: ~Copyable {
     mutating func receive(_ datagram: [UInt8], from source: Endpoint? = nil, index: UInt32 = 777_777) -> Received {
         let isStaked = isStaked
         let known = known
+        let addresses = Set(known.map(\.address))
         switch responder.receive(
             datagram.rawSpan, from: source ?? self.source, now: now, wallClock: wallClock, isStaked: { _ in isStaked },
-            isKnown: { known.contains($0) })
+            isKnown: { known.contains($0) }, isKnownAddress: { addresses.contains($0) })
         {
         case .drop(let reason): return Received(met: .dropped(reason), link: nil)
         case .cookie(let bytes): return Received(met: .cookie(bytes), link: nil)
@@ -68,6 +69,16 @@ struct Handshakes: ~Copyable {
             let bytes = answer.bytes
             return Received(met: .accepted(response: bytes), link: answer.takeLink())
         }
+    }
+
+    /// What a client's second initiation from `source` comes to, after the cookie.
+    mutating func client(from source: Endpoint) -> Met {
+        var initiator = initiator()
+        let met = meet(initiation(&initiator), from: source)
+        guard case .cookie(let cookie) = met, case .cookie = initiator.receive(cookie.rawSpan, now: now) else {
+            return met
+        }
+        return meet(initiation(&initiator), from: source)
     }
 
     /// The keyrings of a finished handshake: of the initiator and of the node.

@@ -62,8 +62,14 @@ import Wire
         mutating func wait(_ milliseconds: Int64) { now = now + .milliseconds(milliseconds) }
     }
 
+    /// Clients of networks of their own.
     private func client(_ number: Int) -> LinkSource {
-        .client(AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number))))
+        .client(AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)))
+    }
+
+    /// The /56 with this number of one /48.
+    private func subscriber(_ number: Int) -> LinkSource {
+        .client(AddressShare(IPAddress(high: 0x2001_0db8_0001_0000 + UInt64(number) << 8, low: 1)))
     }
 
     private func node(_ number: Int) -> Bytes32 { Blake2b.digest([UInt8(number & 0xff), UInt8(number >> 8)].rawSpan) }
@@ -118,7 +124,7 @@ import Wire
         #expect(table.places.count <= 1_024)
     }
 
-    @Test("s12: an address has 64 links, and more only while less than half of the clients' part is taken")
+    @Test("s12: an address has 64 links, and more only as long as as many are free")
     func s12_mostOfAnAddress() {
         var table = Table(capacity: 1_024)
         for _ in 0..<1_000 { _ = table.link(client(0), paths: 1) }
@@ -143,6 +149,42 @@ import Wire
         var table = Table(capacity: 8_192)
         for _ in 0..<3_000 { check(table.link(client(0), paths: 2) != nil) }
         #expect(table.gone.isEmpty)
+    }
+
+    @Test("s12: an address keeps more than 64 links beside many other users, as far as there is room")
+    func s12_manyUsersBesideOthers() {
+        var table = Table(capacity: 1_024)
+        for number in 1...400 { check(table.link(client(number), paths: 1) != nil) }
+        for _ in 0..<150 { check(table.link(client(0), paths: 1) != nil) }
+        #expect(table.gone.isEmpty)
+    }
+
+    @Test(
+        "s12: 256 sources of one /48 leave half of the table free, and each newcomer of other networks gets in",
+        arguments: [0, 1])
+    func s12_oneNetwork(paths: Int) {
+        var table = Table(capacity: 1_024)
+        for number in 0..<3_000 { _ = table.link(subscriber(number % 256), paths: paths) }
+        #expect(table.places.clientCount == 384)
+        for number in 0..<700 {
+            _ = table.link(subscriber(number % 256), paths: paths)
+            check(table.link(client(number), paths: 1) != nil)
+        }
+        #expect((0..<700).allSatisfy { table.places.links(of: client($0)).count == 1 })
+        #expect(table.places.clientCount == 768)
+    }
+
+    @Test("s12: in a full table networks have equal parts, and the sources of one share its part")
+    func s12_equalNetworks() {
+        var table = Table(capacity: 1_024)
+        for round in 0..<64 {
+            for number in 0..<16 { _ = table.link(client(number), paths: 1) }
+            for number in 0..<256 where number % 64 == round { _ = table.link(subscriber(number), paths: 1) }
+        }
+        for number in 0..<2_000 { _ = table.link(subscriber(number % 256), paths: 1) }
+        let ofNetwork = (0..<256).reduce(0) { $0 + table.places.links(of: subscriber($1)).count }
+        #expect(table.places.clientCount <= 768 && ofNetwork <= 96)
+        #expect((0..<16).allSatisfy { table.places.links(of: client($0)).count >= 32 })
     }
 
     @Test("s12: where every address has one link, the one that has been idle for longest gives way")
@@ -176,6 +218,12 @@ import Wire
         #expect(table.places.count == 400 && table.places.clientCount == 300)
         for number in 0..<200 { check(table.own(node(2_000 + number)) != nil) }
         #expect(table.places.count == 400 && table.places.clientCount == 100)
+        // Whoever asks for links to ever more nodes, a quarter is left to clients.
+        for number in 0..<200 { check(table.own(node(3_000 + number)) == nil) }
+        #expect(table.places.count == 400 && table.places.clientCount == 100)
+        let idle = table.places.links(of: .node(node(2_000)))[0]
+        table.states[idle]!.paths = 0
+        check(table.own(node(4_000)) != nil && table.gone.last == idle)
 
         var other = Table(capacity: 400)
         for number in 0..<1_000 { _ = other.link(.node(node(number)), paths: 1) }

@@ -102,6 +102,107 @@ import Wire
         check(tries == 3)
     }
 
+    @Test("s16: 4,500 forged initiations a second from a client's own /16 cost it no cookie")
+    func s16_forgedInitiationsOfANeighbourhood() {
+        var parties = Handshakes()
+        var random = Mixed(seed: 161)
+        var attacker = parties.initiator(index: 9_999)
+        let spoofed = parties.initiation(&attacker)
+        func neighbour() -> Endpoint {
+            Endpoint(address: IPAddress(v4: 0x0a00_0000 + UInt32(random.next() & 0xffff)), port: 9)
+        }
+        var served = 0
+        for step in 0..<100 {
+            for _ in 0..<45 { _ = parties.meet(spoofed, from: neighbour()) }
+            if step % 5 == 4, case .accepted = parties.client(from: neighbour()) { served += 1 }
+            parties.now = parties.now + .milliseconds(10)
+        }
+        #expect(served == 20)
+    }
+
+    @Test("s16: cookies go to one address, and to all, at a bounded rate") func s16_boundedCookies() {
+        var rates = CookieRates(perAddress: 2_000, perPrefix: 8_000, inAll: 16_000, now: Instant(nanoseconds: 0))
+        var random = Mixed(seed: 162)
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        var (toOne, inAll) = (0, 0)
+        for _ in 0..<50 {
+            for _ in 0..<100 { if rates.take(IPAddress(v4: 0x0a00_0001), now: now) { toOne += 1 } }
+            for _ in 0..<400 {
+                if rates.take(IPAddress(v4: UInt32(truncatingIfNeeded: random.next())), now: now) { inAll += 1 }
+            }
+            now = now + .milliseconds(10)
+        }
+        #expect(toOne <= 3_000 && toOne + inAll <= 24_000)
+    }
+
+    // MARK: Work
+
+    @Test(
+        "s18: a flood of handshakes with cookies gets a bounded number, and newcomers come first",
+        arguments: [26, 200, 800])
+    func s18_boundedHandshakes(addresses: Int) {
+        // A tenth of a responder's budget, and of the flood: 500 a second, from networks of their own.
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        var budget = HandshakeBudget(perSecond: 50, burst: 50, now: now)
+        func source(_ number: Int) -> AddressShare { AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)) }
+        var (granted, next) = (0, 0)
+        func flood(_ steps: Int) {
+            for _ in 0..<steps {
+                for _ in 0..<5 {
+                    if budget.take(source(next % addresses), now: now) { granted += 1 }
+                    next += 1
+                }
+                now = now + .milliseconds(10)
+            }
+        }
+        flood(2_000)
+        #expect(granted <= 50 * 21)
+        // Newcomers, who try as initiators do, and come back.
+        var (inTime, again) = (0, 0)
+        for number in 0..<10 {
+            let newcomer = source(20_000 + number)
+            var isServed = budget.take(newcomer, now: now)
+            for wait in [25, 50, 100, 200] where !isServed {
+                flood(wait)
+                isServed = budget.take(newcomer, now: now)
+            }
+            if isServed { inTime += 1 }
+            flood(110)
+            if budget.take(newcomer, now: now) { again += 1 }
+        }
+        #expect(inTime == 10)
+        // While networks are fewer than a second's handshakes, each has its part of them.
+        if addresses == 26 { #expect(again == 10) }
+    }
+
+    @Test("s18: the responder works on no more handshakes than its budget has") func s18_budget() {
+        var parties = Handshakes { $0.handshakeBurst = 20 }
+        var accepted = 0
+        for number in 0..<60 {
+            let source = Endpoint(address: IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8), port: 7)
+            switch parties.client(from: source) {
+            case .accepted: accepted += 1
+            case .dropped(let reason): check(reason == .handshakeLimit)
+            case .cookie: Issue.record("a cookie was shown")
+            }
+        }
+        #expect(accepted == 20)
+    }
+
+    @Test("s27: nodes' tests of a flooded node come first") func s27_testsOfAFloodedNode() {
+        var parties = Handshakes { $0.handshakeBurst = 20 }
+        let nodes = (0..<10).map { Endpoint(address: IPAddress(v4: 0x0c00_0000 + UInt32($0) << 8), port: 7) }
+        parties.known = Set(nodes)
+        for number in 0..<60 {
+            _ = parties.client(from: Endpoint(address: IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8), port: 7))
+        }
+        for node in nodes {
+            // A test comes from another port than that of the node's links.
+            let tester = Endpoint(address: node.address, port: 9_999)
+            guard case .accepted = parties.client(from: tester) else { return check(Bool(false)) }
+        }
+    }
+
     // MARK: The memory of initiations
 
     @Test(
@@ -112,6 +213,7 @@ import Wire
             $0.clientInitiations = 40
             $0.initiationsPerSource = 1_000_000
             $0.sourceBurst = 1_000_000
+            $0.handshakeBurst = 500
             $0.cookiesPerPrefix = 1_000_000
         }
         struct Taken {

@@ -19,6 +19,26 @@ import Wire
         #expect(victim.links.isTimeDisputed)
     }
 
+    @Test("s12: handshakes that one stranger has begun leave room to others and to the node itself")
+    func handshakesOfStrangers() throws {
+        let harness = try Harness()
+        let node = try harness.node { $0.maximumHandshakes = 16 }
+        let nowhere = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 9)
+        func ask(_ source: LinkSource?) -> () -> Bool {
+            var isOver = false
+            node.links.link(to: NodeID(SigningKey().publicKey), at: [nowhere], for: source) { _ in isOver = true }
+            return { isOver }
+        }
+        let flood = (0..<100).map { _ in ask(.client(AddressShare(IPAddress(v4: 1)))) }
+        #expect(harness.run { flood.count { !$0() } == 12 })
+        let other = ask(.client(AddressShare(IPAddress(v4: 2))))
+        let own = (0..<4).map { _ in ask(nil) }
+        for _ in 0..<20 { _ = ask(.client(AddressShare(IPAddress(v4: 1)))) }
+        harness.run(for: .milliseconds(20)) { false }
+        #expect(node.links.status.handshakes == 16)
+        #expect(!other() && own.allSatisfy { !$0() })
+    }
+
     @Test("R5: when clients' links hold too much, the largest ends and the others stay") func memoryOfClients() throws {
         let harness = try Harness()
         let node = try harness.node {

@@ -109,10 +109,10 @@ import Wire
     }
 
     private func enter(
-        _ cache: inout BuildReplayCache, _ record: [UInt8], _ now: Instant, from link: UInt32? = nil
+        _ cache: inout BuildReplayCache, _ record: [UInt8], _ now: Instant, of source: UInt64? = nil
     ) -> BuildReplayCache.Entry {
-        // Each record over a link of its own, unless a test names one.
-        cache.enter(record.rawSpan, from: link ?? UInt32(record[0]), now: now)
+        // Each record of a source of its own, unless a test names one.
+        cache.enter(record.rawSpan, of: source ?? UInt64(record[0]), now: now)
     }
 
     private func decode(_ bytes: [UInt8]) throws -> BuildBody { try BuildBody(decoding: bytes.rawSpan) }
@@ -134,15 +134,14 @@ import Wire
         #expect(cache.count == 1)
     }
 
-    @Test func s17_aFloodOverOneLinkClosesThatLinkAlone() {
-        var cache = BuildReplayCache(limit: 1_000, now: at(0))
+    @Test("s17: sources that fill the memory of builds leave room to others", arguments: [1, 4, 64])
+    func s17_aFloodClosesItsSourcesAlone(sources: Int) {
+        var cache = BuildReplayCache(limit: 4_000, now: at(0))
         func record(_ number: Int) -> [UInt8] { [UInt8(number & 255), UInt8(number >> 8 & 255), UInt8(number >> 16)] }
-        var taken = 0
-        for number in 0..<10_000 where enter(&cache, record(number), at(1), from: 7) == .new { taken += 1 }
-        #expect(taken == 250)
-        #expect(enter(&cache, record(20_000), at(1), from: 7) == .full)
-        #expect(enter(&cache, record(20_001), at(1), from: 8) == .new)
-        #expect(enter(&cache, record(20_001), at(1), from: 7) == .replayed)
+        for number in 0..<20_000 { _ = enter(&cache, record(number), at(1), of: UInt64(number % sources)) }
+        #expect(enter(&cache, record(20_000), at(1), of: 0) == .full)
+        for number in 0..<20 { #expect(enter(&cache, record(20_001 + number), at(1), of: 99) == .new) }
+        #expect(enter(&cache, record(20_001), at(1), of: 0) == .replayed)
     }
 
     @Test func s17_aGenerationTakesAllBuildsThatANodeAnswers() {

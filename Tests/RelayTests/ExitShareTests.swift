@@ -1,4 +1,5 @@
 import EventLoop
+import Link
 import LoopTesting
 import Sessions
 import Testing
@@ -103,6 +104,30 @@ import Wire
         }
         for _ in 0..<8 { #expect(enter(flood)) }
         #expect(!enter(flood))
+        for _ in 0..<4 { #expect(enter(honest)) }
+        #expect(!enter(honest))
+        #expect(associations.count == 8)
+    }
+
+    @Test("s14: associations of many sessions over one neighbour leave room for those over another")
+    func associationsOfASource() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let gate = try ExitGate(loop: loop, isExit: true, policy: ExitPolicy())
+        defer { gate.resolver.close() }
+        let turn = SessionTurn(loop: loop)
+        let shares = ExitShares()
+        let associations = ExitAssociations(limit: 8, shares: shares)
+        let flood = (1...8).map { session(turn, UInt64($0)) }
+        let honest = session(turn, 9)
+        shares.sourceOf = { .client(AddressShare(IPAddress(v4: $0 === honest ? 1 : 2))) }
+        var streams: [ExitStream] = []
+        func enter(_ session: Session) -> Bool {
+            let stream = ExitStream(session: session, id: StreamID(UInt64(streams.count) * 4), gate: gate) {}
+            streams.append(stream)
+            return associations.enter(stream, for: session)
+        }
+        for session in flood { #expect(enter(session)) }
         for _ in 0..<4 { #expect(enter(honest)) }
         #expect(!enter(honest))
         #expect(associations.count == 8)

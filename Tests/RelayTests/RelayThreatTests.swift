@@ -86,6 +86,48 @@ import Wire
         #expect(served >= 9)
     }
 
+    @Test("s17: builds that wait are opened by turns of their sources", arguments: [1, 20]) func turnsOfBuilds(
+        flood: Int
+    ) {
+        var queue = BuildQueue<Int, Int>(capacity: 64)
+        for number in 0..<1_000 { _ = queue.add(number, of: number % flood) }
+        #expect(queue.count == 64)
+        #expect(queue.add(-1, of: -1) ?? -1 >= 0)
+        var turns = 1
+        while let next = queue.next(), next.source != -1 { turns += 1 }
+        #expect(turns <= flood + 1)
+    }
+
+    @Test(
+        "s17: each build that waits is opened once, in the order of its source",
+        arguments: 1...10 as ClosedRange<UInt64>)
+    func orderOfBuilds(seed: UInt64) {
+        var state = seed
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % bound
+        }
+        var queue = BuildQueue<Int, Int>(capacity: 20)
+        var model: [Int: [Int]] = [:]
+        func take() {
+            let next = queue.next()
+            #expect((next == nil) == model.values.allSatisfy(\.isEmpty), "seed \(seed)")
+            if let next { #expect(model[next.source]?.removeFirst() == next.request, "seed \(seed)") }
+        }
+        for number in 0..<500 {
+            if random(3) == 0 {
+                take()
+            } else {
+                let source = random(6)
+                let dropped = queue.add(number, of: source)
+                model[source, default: []].append(number)
+                if let dropped { for key in model.keys { model[key]?.removeAll { $0 == dropped } } }
+            }
+            #expect(queue.count == model.values.reduce(0) { $0 + $1.count } && queue.count <= 20)
+        }
+        for _ in 0...20 { take() }
+    }
+
     @Test("s17: what a link uses of the way to the next hop is not taken from other links") func onwardBuilds() {
         let start = Instant(nanoseconds: 1)
         var rate = SharedRate<Int>(perSecond: 200, burst: 1_000, now: start)

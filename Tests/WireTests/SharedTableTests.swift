@@ -4,7 +4,7 @@ import Wire
 /// Which entry of a bounded table gives way.
 struct SharedTableTests {
     @Test func theLargestSourceGivesUpItsOldestIdleEntry() {
-        var table = SharedTable<String, Int>(capacity: 4, most: 4)
+        var table = SharedTable<String, String, Int>(capacity: 4, most: 4)
         for entry in 0..<4 { #expect(table.insert(entry, for: "flood") == .inserted) }
         table.setBusy(0, true)
         #expect(table.insert(10, for: "newcomer") == .replaced(1))
@@ -15,14 +15,14 @@ struct SharedTableTests {
     }
 
     @Test func anEntryInUseGoesWhenItsSourceHasNoOther() {
-        var table = SharedTable<String, Int>(capacity: 2, most: 2)
+        var table = SharedTable<String, String, Int>(capacity: 2, most: 2)
         for entry in 0..<2 { _ = table.insert(entry, for: "flood") }
         for entry in [1, 0] { table.setBusy(entry, true) }
         #expect(table.insert(2, for: "newcomer") == .replaced(1))
     }
 
     @Test func whenAllHoldTheSameTheOldestIdleEntryGoes() {
-        var table = SharedTable<String, Int>(capacity: 3, most: 3)
+        var table = SharedTable<String, String, Int>(capacity: 3, most: 3)
         for (entry, source) in ["a", "b", "c"].enumerated() { _ = table.insert(entry, for: source) }
         table.setBusy(0, true)
         #expect(table.insert(3, for: "d") == .replaced(1))
@@ -32,7 +32,7 @@ struct SharedTableTests {
     }
 
     @Test func whatIsNotInUseAnyMoreIsYoungAgain() {
-        var table = SharedTable<String, Int>(capacity: 3, most: 3)
+        var table = SharedTable<String, String, Int>(capacity: 3, most: 3)
         for entry in 0..<3 { _ = table.insert(entry, for: "one") }
         table.setBusy(0, true)
         table.setBusy(0, false)
@@ -48,7 +48,7 @@ struct SharedTableTests {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             return Int(state >> 33) % bound
         }
-        var table = SharedTable<Int, Int>(capacity: 12, most: 8)
+        var table = SharedTable<Int, Int, Int>(capacity: 12, most: 8)
         // Entries by age, the oldest first.
         var slow: [(entry: Int, source: Int, isBusy: Bool)] = []
         for entry in 0..<4_000 {
@@ -91,5 +91,17 @@ struct SharedTableTests {
             }
             #expect(table.count == slow.count)
         }
+    }
+
+    @Test("s14: many sources of one group leave another group its part") func s14_manySourcesOfAGroup() {
+        var table = SharedTable<Int, Int, Int>(capacity: 64, most: 64)
+        for number in 0..<200 { _ = table.insert(number, for: number, in: 0) }
+        #expect(table.count == 64)
+        for number in 1_000..<1_032 { #expect(table.insert(number, for: 1_000, in: 1) != .refused) }
+        #expect(table.count(of: 1_000, in: 1) == 32)
+        #expect(table.insert(2_000, for: 1_000, in: 1) == .refused)
+        // In a group the source with the most gives way.
+        #expect(table.insert(3_000, for: 999, in: 1) != .refused)
+        #expect(table.count(of: 1_000, in: 1) == 31)
     }
 }

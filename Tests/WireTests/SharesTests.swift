@@ -101,4 +101,66 @@ struct SharesTests {
         #expect(try share("2001:db8:0:100::1") != share("2001:db8:0:200::1"))
         #expect(try share("::ffff:192.0.2.1") == share("192.0.2.1"))
     }
+
+    @Test("s12: the sources of a network and of a /48 belong together") func s12_networks() throws {
+        func share(_ text: String) throws -> AddressShare { AddressShare(try #require(IPAddress(text))) }
+        #expect(try share("2001:db8:1:100::1") != share("2001:db8:1:200::1"))
+        #expect(try share("2001:db8:1:100::1").network == share("2001:db8:1:ff00::1").network)
+        #expect(try share("2001:db8:1:100::1").network != share("2001:db8:2:100::1").network)
+        #expect(try share("192.0.2.1").network == share("192.0.2.255").network)
+        #expect(try share("192.0.2.1").network != share("192.0.3.1").network)
+    }
+
+    @Test("s12: places by group and source agree with a slow version", arguments: 1...10 as ClosedRange<UInt64>)
+    func s12_groupedShares(seed: UInt64) {
+        var state = seed
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % bound
+        }
+        var shares = GroupedShares<Int, Int>(capacity: 1_000)
+        var table: [Int] = []
+        for _ in 0..<1_000 {
+            let source = random(12)
+            if random(3) == 0, let place = table.firstIndex(of: source) {
+                table.remove(at: place)
+                shares.release(source, in: source % 3)
+            } else {
+                table.append(source)
+                shares.add(source, in: source % 3)
+            }
+            func held(_ group: Int) -> Int { table.count { $0 % 3 == group } }
+            let own = table.count { $0 == source }
+            #expect(shares.count == table.count && shares.places(of: source, in: source % 3) == own)
+            guard let largest = shares.largest, let first = shares.largest(in: largest) else {
+                #expect(table.isEmpty)
+                continue
+            }
+            #expect(shares.places(of: largest) == held(largest) && held(largest) == (0..<3).map(held).max())
+            let inLargest = (0..<12).filter { $0 % 3 == largest }.map { source in table.count { $0 == source } }
+            #expect(table.count { $0 == first } == inLargest.max())
+        }
+    }
+
+    // MARK: Memory
+
+    @Test("s14: many small holders of one source give memory back before large ones of others")
+    func s14_manySmallHolders() {
+        var holders = (0..<8_192).map { _ in MemoryHolder(source: 1, bytes: 128 << 10) }
+        holders += (0..<20).map { MemoryHolder(source: 2 + $0, bytes: 16 << 20) }
+        let losers = MemoryHolder.losers(of: holders, limit: 1 << 30)
+        #expect(losers.allSatisfy { $0 < 8_192 })
+        let held = holders.reduce(0) { $0 + $1.bytes } - losers.reduce(0) { $0 + holders[$1].bytes }
+        #expect(held <= 1 << 30 && held > 1 << 30 - 1 << 20)
+        #expect(MemoryHolder.losers(of: holders, limit: 1 << 31).isEmpty)
+    }
+
+    @Test("s14: beside a flood behind the same neighbour a download goes on, and what is stalled ends")
+    func s14_sameSource() {
+        var holders = (0..<8_192).map { _ in MemoryHolder(source: 1, bytes: 128 << 10, isStalled: true) }
+        holders.append(MemoryHolder(source: 1, bytes: 32 << 20))
+        holders.append(MemoryHolder(source: 2, bytes: 32 << 20, isStalled: true))
+        let losers = MemoryHolder.losers(of: holders, limit: 1 << 30)
+        #expect(!losers.isEmpty && losers.allSatisfy { $0 < 8_192 })
+    }
 }

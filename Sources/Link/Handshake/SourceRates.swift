@@ -55,31 +55,47 @@ public struct SourceRates: Sendable {
     var count: Int { entries.count { $0 != nil } }
 }
 
-/// A rate for each prefix of addresses: /16 of IPv4, /32 of IPv6.
+/// How many cookies are sent: to one address, to one prefix (/16 of IPv4, /32 of IPv6), and to all.
 ///
-/// Memory of one size, 640 KiB: sources that may be forged make no entries, and what one prefix uses up no other lacks. IPv6
-/// prefixes share 16,384 buckets by a hash whose key differs in every process.
-struct PrefixRates: Sendable {
-    private static let v4Buckets = 1 << 16
-    private static let v6Buckets = 1 << 14
-    private let rate: TokenBucket.Rate
+/// Memory of one size, 1.2 MiB: sources that may be forged make no entries. Addresses, and prefixes of IPv6, share buckets by a
+/// hash whose key differs in every process.
+struct CookieRates: Sendable {
+    private static let v4Prefixes = 1 << 16
+    private static let v6Prefixes = 1 << 14
+    private static let addresses = 1 << 16
+    private let perAddress: TokenBucket.Rate
+    private let perPrefix: TokenBucket.Rate
+    private var all: TokenBucket
     private var emptyAt: [UInt64]
 
-    /// Buckets of `rate` tokens a second, and as many at once.
-    init(rate: Int) {
-        self.rate = TokenBucket.Rate(rate: rate, burst: rate)
-        emptyAt = Array(repeating: 0, count: Self.v4Buckets + Self.v6Buckets)
+    /// Buckets of so many tokens a second, and as many at once.
+    init(perAddress: Int, perPrefix: Int, inAll: Int, now: Instant) {
+        self.perAddress = TokenBucket.Rate(rate: perAddress, burst: perAddress)
+        self.perPrefix = TokenBucket.Rate(rate: perPrefix, burst: perPrefix)
+        all = TokenBucket(rate: inAll, burst: inAll, now: now)
+        emptyAt = Array(repeating: 0, count: Self.v4Prefixes + Self.v6Prefixes + Self.addresses)
     }
 
-    /// Takes a token from the bucket of the prefix of `address`; false when it is empty.
+    /// Takes a token of each bucket of `address`; false when one of them is empty.
+    ///
+    /// The narrow ones come first: what one address asks for in vain costs its prefix nothing, nor a prefix all.
     mutating func take(_ address: IPAddress, now: Instant) -> Bool {
-        rate.take(from: &emptyAt[Self.bucket(of: address)], now: now)
+        perAddress.take(from: &emptyAt[Self.place(of: address)], now: now)
+            && perPrefix.take(from: &emptyAt[Self.prefix(of: address)], now: now) && all.take(now: now)
     }
 
-    private static func bucket(of address: IPAddress) -> Int {
+    private static func place(of address: IPAddress) -> Int {
+        v4Prefixes + v6Prefixes + hash(AddressShare(address)) % addresses
+    }
+
+    private static func prefix(of address: IPAddress) -> Int {
         if let v4 = address.v4 { return Int(v4 >> 16) }
+        return v4Prefixes + hash(address.high >> 32) % v6Prefixes
+    }
+
+    private static func hash(_ value: some Hashable) -> Int {
         var hasher = Hasher()
-        hasher.combine(address.high >> 32)
-        return v4Buckets + Int(truncatingIfNeeded: UInt(bitPattern: hasher.finalize()) % UInt(v6Buckets))
+        hasher.combine(value)
+        return Int(UInt(bitPattern: hasher.finalize()) >> 1)
     }
 }

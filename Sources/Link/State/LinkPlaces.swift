@@ -10,8 +10,12 @@ public enum LinkSource: Hashable, Sendable {
 
 /// Who holds the places of the table of links, and which link gives way to another (docs/architecture.md, "Shares").
 ///
-/// Clients' links have three quarters of the table at the most, and so have links that nodes began: a quarter is left to
-/// either. The links are named by the owner, which tells of their state when it is asked for.
+/// Clients' links have three quarters of the table at the most, and so have nodes' links, whoever began them: a quarter is left
+/// to either. An address, and a network of addresses, may have as many as are free, so that none fills the table; and 64, or an
+/// eighth of the clients' part, however few are free. In a full table the network with the most gives way first.
+///
+/// The links are named by the owner, which tells of their state when it is asked for. Of a large table it is asked for a part
+/// that changes from link to link (``mostAsked``).
 public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
     /// What decides which link gives way.
     public struct State: Sendable {
@@ -43,35 +47,51 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         case none
     }
 
-    /// The links that one address may have once half of the clients' part is taken.
+    /// The links that one address may have however few places are free.
     public static var mostOfAddress: Int { 64 }
     /// The links that are up, and those that are half-open, that one node may have.
     public static var mostOfNode: Int { 2 }
     /// How long a new link is spared where a source gives way that has no more than others.
     public static var grace: TimeSpan { .seconds(2) }
+    /// Of how many links of a kind the state is asked for, where one of all is to give way.
+    static var mostAsked: Int { 256 }
+
+    private struct Entry: Sendable {
+        let source: LinkSource
+        /// Where it stands among those of its kind.
+        var number: Int
+    }
 
     /// How many links there may be.
     public let capacity: Int
+    /// The links that one network of addresses may have however few places are free.
+    public let mostOfNetwork: Int
     private let part: Int
-    private var clients: Shares<AddressShare>
+    private var clients: GroupedShares<NetworkShare, AddressShare>
     /// The links of each source, oldest first.
     private var members: [LinkSource: [Link]] = [:]
-    private var sources: [Link: LinkSource] = [:]
+    private var entries: [Link: Entry] = [:]
+    /// All links of clients, and all of nodes, in no order.
+    private var clientLinks: [Link] = []
+    private var nodeLinks: [Link] = []
+    /// Where the next look at all links begins.
+    private var nextLook = 0
 
     /// A table of `capacity` links.
     public init(capacity: Int) {
         self.capacity = capacity
         part = max(1, capacity - capacity / 4)
-        clients = Shares(capacity: part, most: Self.mostOfAddress, freely: part / 2)
+        mostOfNetwork = max(Self.mostOfAddress, part / 8)
+        clients = GroupedShares(capacity: part)
     }
 
     /// How many links there are.
-    public var count: Int { sources.count }
+    public var count: Int { entries.count }
     /// How many of them are clients'.
-    public var clientCount: Int { clients.count }
+    public var clientCount: Int { clientLinks.count }
 
     /// Whom `link` counts for.
-    public func source(of link: Link) -> LinkSource? { sources[link] }
+    public func source(of link: Link) -> LinkSource? { entries[link]?.source }
 
     /// The links of `source`, oldest first.
     public func links(of source: LinkSource) -> [Link] { members[source] ?? [] }
@@ -86,40 +106,64 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Where a link that this end begins may go: there is a place as long as a client's link, or one without a path, is there.
+    /// Where a link that this end begins may go: as long as nodes' links are within their part, a client's gives way to it.
+    ///
+    /// Strangers choose which nodes a relay links to, so own links take no more than that part.
     public func roomForOwn(state: (Link) -> State) -> Room {
+        guard nodeLinks.count < part else {
+            return quietest(aPart(of: nodeLinks), state).map { .after($0) } ?? .none
+        }
         guard count >= capacity else { return .free }
-        if let link = pathlessOfLargest(above: 0, state) { return .after(link) }
-        if let link = quietest(sources.keys, state) { return .after(link) }
-        return newestOfLargest(above: 0)
+        let largest = clients.largest
+        if let link = largest.flatMap({ pathlessOfLargest(in: $0, state) }) { return .after(link) }
+        if let link = quietest(aPart(of: clientLinks), state) ?? quietest(aPart(of: nodeLinks), state) {
+            return .after(link)
+        }
+        return largest.flatMap { newestOfLargest(in: $0) }.map { .after($0) } ?? .none
     }
 
     private func roomForClient(_ address: AddressShare, _ now: Instant, _ state: (Link) -> State) -> Room {
-        let admission = clients.admission(for: address)
-        if admission == .shareUsed {
+        let network = address.network
+        let own = clients.places(of: address, in: network)
+        let free = part - clients.count
+        if own >= max(Self.mostOfAddress, free) {
             return quietest(members[.client(address)] ?? [], state, madeBefore: now).map { .after($0) } ?? .none
         }
-        if admission == .granted, count < capacity { return .free }
-        let own = clients.places(of: address)
-        if let link = pathlessOfLargest(above: own + 1, state) { return .after(link) }
-        let isTableFull = count >= capacity
-        let candidates = sources.lazy.filter { (_, source) in
-            if case .client = source { true } else { isTableFull && sources.count - clients.count > capacity / 4 }
+        let isNetworkFull = clients.places(of: network) >= max(mostOfNetwork, free)
+        if !isNetworkFull, free > 0, count < capacity { return .free }
+        let larger = isNetworkFull ? nil : clients.largest
+        let loser: NetworkShare? =
+            if let larger, clients.places(of: larger) > clients.places(of: network) + 1 {
+                larger
+            } else if let most = clients.largest(in: network), clients.places(of: most, in: network) > own + 1 {
+                network
+            } else {
+                nil
+            }
+        if let link = loser.flatMap({ pathlessOfLargest(in: $0, state) }) { return .after(link) }
+        if isNetworkFull {
+            if let link = quietest(members[.client(address)] ?? [], state, madeBefore: now) { return .after(link) }
+        } else {
+            let mayTakeNodes = count >= capacity && nodeLinks.count > capacity / 4
+            if let link = quietest(aPart(of: clientLinks), state, madeBefore: now)
+                ?? (mayTakeNodes ? quietest(aPart(of: nodeLinks), state, madeBefore: now) : nil)
+            {
+                return .after(link)
+            }
         }
-        if let link = quietest(candidates.map(\.key), state, madeBefore: now) { return .after(link) }
-        return newestOfLargest(above: own + 1)
+        return loser.flatMap { newestOfLargest(in: $0) }.map { .after($0) } ?? .none
     }
 
     private func roomForNode(_ source: LinkSource, _ now: Instant, _ state: (Link) -> State) -> Room {
         let halfOpen = links(of: source).filter { !state($0).isUp }
         if halfOpen.count >= Self.mostOfNode { return .after(halfOpen[0]) }
-        let nodes = count - clients.count
-        if count < capacity, nodes < part { return .free }
-        if nodes < part, let link = pathlessOfLargest(above: 0, state) { return .after(link) }
-        let candidates = sources.lazy.filter { (_, source) in
-            if case .node = source { true } else { nodes < part }
-        }
-        return quietest(candidates.map(\.key), state, madeBefore: now).map { .after($0) } ?? .none
+        let hasRoom = nodeLinks.count < part
+        if count < capacity, hasRoom { return .free }
+        if hasRoom, let link = clients.largest.flatMap({ pathlessOfLargest(in: $0, state) }) { return .after(link) }
+        let link =
+            quietest(aPart(of: nodeLinks), state, madeBefore: now)
+            ?? (hasRoom ? quietest(aPart(of: clientLinks), state, madeBefore: now) : nil)
+        return link.map { .after($0) } ?? .none
     }
 
     /// The link to close when `source`, a node, has more links up than it may: one without paths, or else the oldest.
@@ -131,17 +175,19 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         return quietest(others, state) ?? others.first
     }
 
-    /// Of the client source with the most links, if it has more than `count`, the link that has been without a path for longest.
-    private func pathlessOfLargest(above count: Int, _ state: (Link) -> State) -> Link? {
-        guard let largest = clients.largest, clients.places(of: largest) > count else { return nil }
-        return quietest(members[.client(largest)] ?? [], state)
+    /// Of the address with the most links in `network`, the link that has been without a path for longest.
+    private func pathlessOfLargest(in network: NetworkShare, _ state: (Link) -> State) -> Link? {
+        clients.largest(in: network).flatMap { quietest(members[.client($0)]?.prefix(Self.mostAsked) ?? [], state) }
     }
 
-    private func newestOfLargest(above count: Int) -> Room {
-        guard let largest = clients.largest, clients.places(of: largest) > count,
-            let link = members[.client(largest)]?.last
-        else { return .none }
-        return .after(link)
+    private func newestOfLargest(in network: NetworkShare) -> Link? {
+        clients.largest(in: network).flatMap { members[.client($0)]?.last }
+    }
+
+    /// As many of `links` as are asked for their state, others each time that a link was made.
+    private func aPart(of links: [Link]) -> some Sequence<Link> {
+        let start = links.isEmpty ? 0 : nextLook % links.count
+        return (0..<min(links.count, Self.mostAsked)).lazy.map { links[(start + $0) % links.count] }
     }
 
     /// The link that has been quiet for longest, of those without a path and, where it counts, not spared as new.
@@ -163,23 +209,42 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
 
     /// Counts a link, which got its place by `room`.
     public mutating func insert(_ link: Link, for source: LinkSource) {
-        precondition(sources[link] == nil, "a link has one place")
-        sources[link] = source
+        precondition(entries[link] == nil, "a link has one place")
+        nextLook = (nextLook + Self.mostAsked) % capacity
         members[source, default: []].append(link)
-        if case .client(let address) = source { clients.add(address) }
+        switch source {
+        case .client(let address):
+            entries[link] = Entry(source: source, number: clientLinks.count)
+            clientLinks.append(link)
+            clients.add(address, in: address.network)
+        case .node:
+            entries[link] = Entry(source: source, number: nodeLinks.count)
+            nodeLinks.append(link)
+        }
     }
 
     /// The link is gone.
     public mutating func remove(_ link: Link) {
-        guard let source = sources.removeValue(forKey: link) else { return }
-        members[source]?.removeAll { $0 == link }
-        if members[source]?.isEmpty == true { members[source] = nil }
-        if case .client(let address) = source { clients.release(address) }
+        guard let entry = entries.removeValue(forKey: link) else { return }
+        members[entry.source]?.removeAll { $0 == link }
+        if members[entry.source]?.isEmpty == true { members[entry.source] = nil }
+        // The last link of the kind gets the number of the one that is gone.
+        let last: Link
+        switch entry.source {
+        case .client(let address):
+            last = clientLinks.removeLast()
+            if entry.number < clientLinks.count { clientLinks[entry.number] = last }
+            clients.release(address, in: address.network)
+        case .node:
+            last = nodeLinks.removeLast()
+            if entry.number < nodeLinks.count { nodeLinks[entry.number] = last }
+        }
+        entries[last]?.number = entry.number
     }
 
     /// A client's link has moved to another address; it stays, whatever that address has already.
     public mutating func move(_ link: Link, to address: AddressShare) {
-        guard case .client = sources[link] else { return }
+        guard case .client = entries[link]?.source else { return }
         remove(link)
         insert(link, for: .client(address))
     }

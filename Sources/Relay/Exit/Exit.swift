@@ -12,6 +12,8 @@ internal import Wire
 final class Exit: SessionOwner {
     /// How long a session without legs is kept.
     static let legless = TimeSpan.seconds(60)
+    /// After how long a session that holds memory and moves nothing of it counts as stalled.
+    static let stalledAfter = TimeSpan.seconds(5)
     /// How many sessions there may be.
     static let sessionLimit = 20_000
     /// How many paths whose session is not here are ended each second.
@@ -43,24 +45,39 @@ final class Exit: SessionOwner {
         let id: [UInt8]
         let secret: Secret
         let session: Session
+        /// Whom it counts for: the source of its first path.
+        let source: LinkSource
         var legs: [LegID: Leg] = [:]
         var leglessSince: Instant?
         var streams = 0
         var newStreams: RateLimit
-        /// What it held when last looked at, in bytes.
-        var held = 0
+        /// How much of its streams had moved when last looked at, and since when it is that.
+        var moved: UInt64 = 0
+        var movedAt: Instant
         /// Whether the rate keeps it from sending.
         var isHeldBack = false
 
-        init(id: [UInt8], secret: consuming Secret, session: Session, newStreams: RateLimit) {
+        init(
+            id: [UInt8], secret: consuming Secret, session: Session, source: LinkSource, newStreams: RateLimit,
+            now: Instant
+        ) {
             self.id = id
             self.secret = secret
             self.session = session
+            self.source = source
             self.newStreams = newStreams
+            movedAt = now
+        }
+
+        /// What it holds in memory; notes whether anything has moved.
+        func holder(_ now: Instant) -> MemoryHolder<LinkSource> {
+            let count = session.connection.movedBytes
+            if count != moved { (moved, movedAt) = (count, now) }
+            return MemoryHolder(source: source, bytes: session.memoryUse, isStalled: now - movedAt >= Exit.stalledAfter)
         }
     }
 
-    /// What all sessions together may hold in memory, in bytes; beyond it the largest end.
+    /// What all sessions together may hold in memory, in bytes; beyond it sessions end, of the source that holds most first.
     var memoryLimit = 1 << 30
     private let turn: SessionTurn
     let gate: ExitGate
@@ -71,7 +88,7 @@ final class Exit: SessionOwner {
     /// Who has how many of them: each node, and each client's address, from which their first paths came has a share.
     ///
     /// A session with streams is busy.
-    private var places: SharedTable<LinkSource, [UInt8]>
+    private var places: SharedTable<LinkSource, LinkSource, [UInt8]>
     /// Sessions that gave their places to others, to be ended outside of the packet path.
     private var replaced: [ExitSession] = []
     private var replacedTimer: LoopTimer?
@@ -100,6 +117,7 @@ final class Exit: SessionOwner {
         limits = network.limits
         payloadSize = network.packetSize - Packet.payloadOffset
         rateGate.onOpen = { [unowned self] in goOn() }
+        gate.shares.sourceOf = { [weak self] in self?.owners[ObjectIdentifier($0)]?.source }
         replacedTimer = LoopTimer(on: turn.loop) { [weak self] in self?.endReplaced() }
     }
 
@@ -173,8 +191,9 @@ final class Exit: SessionOwner {
                 turn: turn, role: .responder, configuration: configuration, seed: SecureRandom.u64())
             session.owner = self
             owner = ExitSession(
-                id: sessionID, secret: leg.secrets.session.clone(), session: session,
-                newStreams: RateLimit(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now))
+                id: sessionID, secret: leg.secrets.session.clone(), session: session, source: leg.source,
+                newStreams: RateLimit(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now),
+                now: now)
             sessions[sessionID] = owner
             owners[ObjectIdentifier(session)] = owner
         case .join(let sessionID, let mac):
@@ -299,26 +318,16 @@ final class Exit: SessionOwner {
         owner.legs = [:]
     }
 
-    /// Ends sessions whose last leg went long ago, and the largest ones when all together hold too much; to be called every
-    /// second.
+    /// Ends sessions whose last leg went long ago, and some where all together hold too much; to be called every second.
     func sweep(now: Instant) {
         for path in orphans where legs[path]?.session == nil { paths.end(path) }
         orphans.removeAll(keepingCapacity: true)
-        var held = 0
         for owner in sessions.values {
-            if let since = owner.leglessSince, now - since >= Self.legless {
-                end(owner)
-            } else {
-                owner.held = owner.session.memoryUse
-                held += owner.held
-            }
+            if let since = owner.leglessSince, now - since >= Self.legless { end(owner) }
         }
-        guard held > memoryLimit else { return }
-        for owner in sessions.values.sorted(by: { $0.held > $1.held }) {
-            end(owner)
-            held -= owner.held
-            if held <= memoryLimit { break }
-        }
+        let owners = Array(sessions.values)
+        let holders = owners.map { $0.holder(now) }
+        for number in MemoryHolder.losers(of: holders, limit: memoryLimit) { end(owners[number]) }
     }
 
     /// Ends all sessions and their paths.

@@ -2,7 +2,7 @@ internal import EventLoop
 internal import Sessions
 internal import Wire
 
-/// Looks names up for all sessions of an exit, of which each has a share of the queries that may be under way.
+/// Looks names up for all sessions of an exit: each source has a share of the queries that may be under way, and in it each session.
 final class ExitResolver {
     /// How many queries may be under way for all sessions.
     static let queryLimit = 4_096
@@ -18,13 +18,15 @@ final class ExitResolver {
     }
 
     private let resolver: Resolver
-    private var places: SharedTable<ObjectIdentifier, UInt64>
+    private let shares: ExitShares
+    private var places: SharedTable<ExitShares.Group, ObjectIdentifier, UInt64>
     private var running: [UInt64: Running] = [:]
     private var nextNumber: UInt64 = 0
 
     /// Asks `resolver`, which may have more queries under way than `queryLimit`: those that gave their places to others.
-    init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit) {
+    init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit, shares: ExitShares = ExitShares()) {
         self.resolver = resolver
+        self.shares = shares
         places = SharedTable(capacity: queryLimit, most: min(Self.sessionLimit, queryLimit))
     }
 
@@ -63,7 +65,7 @@ final class ExitResolver {
     ) -> Query? {
         let number = nextNumber
         nextNumber += 1
-        let insertion = places.insert(number, for: ObjectIdentifier(session))
+        let insertion = places.insert(number, for: ObjectIdentifier(session), in: shares.group(of: session))
         if case .refused = insertion { return nil }
         let query = ask { [weak self] answer in
             guard let self else { return }

@@ -1,5 +1,6 @@
 internal import DNSProtocol
 internal import EventLoop
+internal import Link
 internal import Sessions
 internal import Transport
 internal import Wire
@@ -309,7 +310,8 @@ final class ExitGate {
     /// Whether this node is an exit at all.
     let isExit: Bool
     var policy: ExitPolicy
-    let associations = ExitAssociations()
+    let shares: ExitShares
+    let associations: ExitAssociations
     /// Datagrams of all associations that went no further.
     var datagramDrops = DatagramDrops()
 
@@ -319,25 +321,47 @@ final class ExitGate {
         self.policy = policy
         var configuration = Resolver.Configuration()
         configuration.servers = resolvers
-        resolver = ExitResolver(try Resolver(on: loop, configuration: configuration))
+        shares = ExitShares()
+        associations = ExitAssociations(shares: shares)
+        resolver = ExitResolver(try Resolver(on: loop, configuration: configuration), shares: shares)
     }
 }
 
-/// The UDP associations of all sessions, each of which has a share of them.
+/// Whom sessions count for in what they share: the source of their first path, and a session by itself where that is unknown.
+final class ExitShares {
+    enum Group: Hashable {
+        case source(LinkSource)
+        case session(ObjectIdentifier)
+    }
+
+    /// The source of a session's first path.
+    var sourceOf: (Session) -> LinkSource? = { _ in nil }
+
+    func group(of session: Session) -> Group {
+        sourceOf(session).map { .source($0) } ?? .session(ObjectIdentifier(session))
+    }
+}
+
+/// The UDP associations of all sessions: each source has a share of them, and in it each session.
 final class ExitAssociations {
     /// How many there may be.
     static let limit = 8_192
 
-    private var places: SharedTable<ObjectIdentifier, ObjectIdentifier>
+    private let shares: ExitShares
+    private var places: SharedTable<ExitShares.Group, ObjectIdentifier, ObjectIdentifier>
     private var streams: [ObjectIdentifier: ExitStream] = [:]
 
-    init(limit: Int = ExitAssociations.limit) { places = SharedTable(capacity: limit, most: limit) }
+    init(limit: Int = ExitAssociations.limit, shares: ExitShares = ExitShares()) {
+        self.shares = shares
+        places = SharedTable(capacity: limit, most: limit)
+    }
 
     var count: Int { places.count }
 
     /// Takes a place for an association of `session`, for which that of another may end; false when there is none.
     func enter(_ stream: ExitStream, for session: Session) -> Bool {
-        let insertion = places.insert(ObjectIdentifier(stream), for: ObjectIdentifier(session))
+        let insertion = places.insert(
+            ObjectIdentifier(stream), for: ObjectIdentifier(session), in: shares.group(of: session))
         if case .refused = insertion { return false }
         streams[ObjectIdentifier(stream)] = stream
         if case .replaced(let other) = insertion { streams.removeValue(forKey: other)?.leave() }

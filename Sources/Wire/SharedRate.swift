@@ -1,14 +1,12 @@
-internal import Wire
-
 /// A token bucket: so many a second, with a burst.
-struct RateLimit {
+public struct RateLimit: Sendable {
     private let perSecond: Double
     private let burst: Double
     private var tokens: Double
     private var last: Instant
 
     /// A full bucket.
-    init(perSecond: Int, burst: Int, now: Instant) {
+    public init(perSecond: Int, burst: Int, now: Instant) {
         self.perSecond = Double(perSecond)
         self.burst = Double(burst)
         tokens = Double(burst)
@@ -16,14 +14,14 @@ struct RateLimit {
     }
 
     /// How many tokens there are.
-    mutating func level(_ now: Instant) -> Double {
+    public mutating func level(_ now: Instant) -> Double {
         tokens = min(burst, tokens + (now - last).inSeconds * perSecond)
         last = now
         return tokens
     }
 
     /// Takes a token if there is one.
-    mutating func take(_ now: Instant) -> Bool {
+    public mutating func take(_ now: Instant) -> Bool {
         _ = level(now)
         guard tokens >= 1 else { return false }
         tokens -= 1
@@ -32,8 +30,10 @@ struct RateLimit {
 }
 
 /// A token bucket that several sources take from: while it is less than half full, each may have an equal part of the rate.
-struct SharedRate<Source: Hashable> {
+public struct SharedRate<Source: Hashable & Sendable>: Sendable {
     private static var window: TimeSpan { .seconds(1) }
+    /// How many sources are told apart in a window; others count as one that has nothing.
+    private static var mostSources: Int { 16_384 }
 
     private let perSecond: Int
     private let burst: Int
@@ -45,15 +45,23 @@ struct SharedRate<Source: Hashable> {
     private var sourcesBefore = 0
 
     /// A full bucket.
-    init(perSecond: Int, burst: Int, now: Instant) {
+    public init(perSecond: Int, burst: Int, now: Instant) {
         self.perSecond = perSecond
         self.burst = burst
         bucket = RateLimit(perSecond: perSecond, burst: burst, now: now)
         since = now
     }
 
+    /// How many tokens there are.
+    public mutating func level(_ now: Instant) -> Double { bucket.level(now) }
+
+    /// Takes a token for `source` if there is any, and counts it for its part.
+    public mutating func takeFirst(_ source: Source, _ now: Instant) -> Bool { take(source, now, hasPart: false) }
+
     /// Takes a token for `source` if there is one for it.
-    mutating func take(_ source: Source, _ now: Instant) -> Bool {
+    public mutating func take(_ source: Source, _ now: Instant) -> Bool { take(source, now, hasPart: true) }
+
+    private mutating func take(_ source: Source, _ now: Instant, hasPart: Bool) -> Bool {
         if now - since >= Self.window {
             sourcesBefore = now - since >= Self.window * 2 ? 0 : taken.count
             taken.removeAll(keepingCapacity: true)
@@ -61,11 +69,12 @@ struct SharedRate<Source: Hashable> {
         }
         let own = taken[source] ?? 0
         // One that gets nothing counts too: otherwise those that empty the bucket would share the rate among themselves.
-        taken[source] = own
+        let isCounted = own > 0 || taken.count < Self.mostSources
+        if isCounted { taken[source] = own }
         let share = max(1, perSecond / max(1, sourcesBefore, taken.count))
-        if own >= share, bucket.level(now) * 2 < Double(burst) { return false }
+        if hasPart, own >= share, bucket.level(now) * 2 < Double(burst) { return false }
         guard bucket.take(now) else { return false }
-        taken[source] = own + 1
+        if isCounted { taken[source] = own + 1 }
         return true
     }
 }

@@ -1,0 +1,50 @@
+internal import Wire
+
+/// How many handshakes of sources that have shown a cookie a responder works on, and whose come first.
+///
+/// A handshake costs as much as some hundred packets. A source that has had none for a minute comes before all others: they
+/// leave a quarter of the budget to it. The others have equal parts, by network (``NetworkShare``).
+///
+/// Memory of one size but for what a second brings. Only sources that have proved their address may come here.
+struct HandshakeBudget: Sendable {
+    /// How long a source that has had a handshake is not new, in seconds.
+    private static let newAfter: UInt32 = 60
+    /// Two places for each source: it is new where either of them has not been touched.
+    private static let buckets = 1 << 16
+
+    private let burst: Int
+    private var rate: SharedRate<NetworkShare>
+    /// When a source of the bucket had its last handshake, in seconds and one more; 0: never.
+    private var lastAt = [UInt32](repeating: 0, count: 2 * HandshakeBudget.buckets)
+
+    /// `perSecond` handshakes a second, and `burst` at once, while packets wait.
+    init(perSecond: Int, burst: Int, now: Instant) {
+        self.burst = burst
+        rate = SharedRate(perSecond: perSecond, burst: burst, now: now)
+    }
+
+    /// Takes a handshake for `source`; false when there is none for it.
+    mutating func take(_ source: AddressShare, now: Instant) -> Bool {
+        let second = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000_000) &+ 1
+        let (first, other) = Self.places(of: source)
+        let isNew = isOld(lastAt[first], second) || isOld(lastAt[other], second)
+        if isNew {
+            guard rate.takeFirst(source.network, now) else { return false }
+        } else {
+            guard rate.level(now) * 4 >= Double(burst), rate.take(source.network, now) else { return false }
+        }
+        (lastAt[first], lastAt[other]) = (second, second)
+        return true
+    }
+
+    private func isOld(_ last: UInt32, _ second: UInt32) -> Bool {
+        last == 0 || second &- last >= Self.newAfter
+    }
+
+    private static func places(of source: AddressShare) -> (Int, Int) {
+        var hasher = Hasher()
+        hasher.combine(source)
+        let hash = hasher.finalize()
+        return (hash & (buckets - 1), buckets + hash >> 32 & (buckets - 1))
+    }
+}
