@@ -177,7 +177,8 @@ public final class Resolver {
 
     /// Looks `name` up; the callback is called once, on the loop, never inside this call.
     ///
-    /// The addresses come with `port`. A numeric address is its own answer, whatever the family.
+    /// The addresses come with `port`. A numeric address is its own answer, whatever the family. `localhost` and names below it are
+    /// the loopback (RFC 6761, 6.3): no name server hears of them, and not every machine has them in its hosts file.
     @discardableResult
     public func resolve(
         _ name: String, port: UInt16, family: Family, callback: @escaping (Answer) -> Void
@@ -188,6 +189,8 @@ public final class Resolver {
             answered.append((number, .addresses([address])))
         } else if !Self.isValid(name) {
             answered.append((number, .none(.invalidName)))
+        } else if Self.isLoopback(name) {
+            answered.append((number, .addresses(Self.loopback(port: port, family))))
         } else {
             ask(.addresses(name: name, family), number)
         }
@@ -350,6 +353,20 @@ public final class Resolver {
     /// Whether the name can be one: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
     private static func isValid(_ name: String) -> Bool {
         !name.isEmpty && name.utf8.count <= 255 && name.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x5c }
+    }
+
+    private static func isLoopback(_ name: String) -> Bool {
+        let name = (name.hasSuffix(".") ? String(name.dropLast()) : name).lowercased()
+        return name == "localhost" || name.hasSuffix(".localhost")
+    }
+
+    private static func loopback(port: UInt16, _ family: Family) -> [SocketAddress] {
+        switch family {
+        case .ipv4Only: [.loopbackIPv4(port: port)]
+        case .ipv6Only: [.loopbackIPv6(port: port)]
+        case .ipv4First: [.loopbackIPv4(port: port), .loopbackIPv6(port: port)]
+        case .ipv6First: [.loopbackIPv6(port: port), .loopbackIPv4(port: port)]
+        }
     }
 
     // MARK: - Events

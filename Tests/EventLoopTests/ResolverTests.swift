@@ -55,9 +55,13 @@ private final class NameServer: DatagramReceiver {
         return try #require(answers.first)
     }
 
-    @Test(.enabled(if: hasHostsFile))
-    func namesOfTheHostsFileAreFound() throws {
-        #expect(try answer("localhost", family: .ipv4Only) == .success([.loopbackIPv4(port: 80)]))
+    @Test(arguments: ["localhost", "LocalHost.", "app.localhost"])
+    func localhostIsTheLoopbackWithoutAHostsFile(_ name: String) throws {
+        let (ipv4, ipv6) = (SocketAddress.loopbackIPv4(port: 80), SocketAddress.loopbackIPv6(port: 80))
+        #expect(try answer(name, family: .ipv4Only) == .success([ipv4]))
+        #expect(try answer(name, family: .ipv6Only) == .success([ipv6]))
+        #expect(try answer(name, family: .ipv4First) == .success([ipv4, ipv6]))
+        #expect(try answer(name, family: .ipv6First) == .success([ipv6, ipv4]))
     }
 
     @Test func numericNamesAreTheirOwnAnswer() throws {

@@ -12,11 +12,13 @@ The binary is $TUNIC, or .build/release/tunic, or .build/debug/tunic.
 import json
 import os
 import pathlib
+import resource
 import select
 import signal
 import socket
 import subprocess
 import time
+import unittest
 from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -92,6 +94,17 @@ def wait_until(condition, timeout=10, interval=0.02):
         if time.monotonic() > end:
             raise TimeoutError(f"not true within {timeout} s")
         time.sleep(interval)
+
+
+def allow_descriptors(test, count):
+    """Raises this process' own limit of open descriptors to `count`, for as long as `test`, a test or a class of them; skips where none may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise unittest.SkipTest(f"{count} descriptors are needed, and {hard} are allowed")
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    (test.addClassCleanup if isinstance(test, type) else test.addCleanup)(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @dataclass

@@ -145,7 +145,7 @@ class Beside(unittest.TestCase):
         self.assertGreaterEqual(trusted(), height)
         listed = {node["id"]: node["state"] for node in ask(nodes[2].control, "nodes")["nodes"]}
         self.assertEqual(sorted(listed.values()), ["active"] * 4 + ["decommissioned"])
-        wait_until(lambda: len({node.status()["snapshot"]["digest"] for node in nodes}) == 1, 20, interval=0.2)
+        wait_until(lambda: len({node.status()["snapshot"]["digest"] for node in nodes}) == 1, 60, interval=0.2)
 
     def results_are_reported(self):
         """What a node finds of others by its tests goes to its daemon, by the keys that the daemon knows."""

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pathlib
 import pwd
-import resource
 import shutil
 import socket
 import struct
@@ -15,7 +14,7 @@ import threading
 import time
 import unittest
 
-from devnet import Devnet, ask, wait_until
+from devnet import Devnet, allow_descriptors, ask, wait_until
 from peers import Peer, SocksError, blocks, digest, download, read_exactly, socks_connect, upload
 
 MIB = 1 << 20
@@ -405,12 +404,8 @@ class Failures(unittest.TestCase):
 
     def test_2000_idle_streams_stay_alive(self):
         socks = []
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if hard != resource.RLIM_INFINITY and hard < 4500:
-            self.skipTest(f"4,500 descriptors are needed, and {hard} are allowed")
         # The peer of the streams is this process too.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4500), hard))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        allow_descriptors(self, 4500)
         try:
             for _ in range(2000):
                 socks.append(socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"echo\n"))

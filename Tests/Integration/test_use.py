@@ -19,7 +19,7 @@ import threading
 import time
 import unittest
 
-from devnet import Devnet, answers, ask, binary, wait_until
+from devnet import Devnet, allow_descriptors, answers, ask, binary, wait_until
 from nameserver import Answer, NameServer, query
 from network import Network, Process, free_port
 from peers import Peer, SocksError, read_exactly, socks_connect
@@ -108,6 +108,7 @@ class Limits(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
+        allow_descriptors(cls, 8000)
         cls.peer = cls.enterClassContext(Peer())
         cls.server = cls.enterClassContext(NameServer({(f"n{number}.example.org", "A"): [bytes([127, 0, 0, 1])]
                                                        for number in range(500)}))
