@@ -211,7 +211,7 @@ public struct LinkResponder: ~Copyable {
         // What looks random is a third of the cost of a cookie when the system draws it.
         let zeros = [UInt8](repeating: 0, count: network.packetSize - HandshakeLayout.cookieRandom - AEADKey.tagSize)
         message.raw(
-            XChaCha20Poly1305.seal(zeros.rawSpan, associated: [].rawSpan, nonce: nonce.rawSpan, key: paddingKey))
+            XChaCha20Poly1305.seal(zeros.rawSpan, associated: mac1, nonce: nonce.rawSpan, key: paddingKey))
         return message.bytes
     }
 }
