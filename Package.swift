@@ -152,7 +152,7 @@ let package = Package(
             "ClientTests",
             [
                 "Client", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion", "OnionCrypto", "Sessions",
-                "Wire",
+                "Store", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

@@ -29,7 +29,15 @@ extension DirectoryClient {
     ///
     /// Without it one hostile guard could say that there is none.
     func readList() {
-        guard let path = store?.path(of: Self.fileName), let bytes = try? StateFile.read(path) else { return }
+        guard let path = store?.path(of: Self.fileName) else { return }
+        let bytes: [UInt8]
+        do throws(StoreError) {
+            bytes = try StateFile.read(path)
+        } catch .missing {
+            return
+        } catch {
+            return log.warning("the list of descriptors that was kept cannot be read", metadata: ["error": "\(error)"])
+        }
         var reader = ByteReader(bytes.rawSpan)
         guard let id = try? reader.bytes32(), id == network.id, let list = try? DescriptorList(from: &reader),
             reader.remaining == 0

@@ -130,7 +130,7 @@ final class SignatureExchange<Subject: Sendable> {
             guard let self else { return }
             isChecking = false
             if inbox.shun(found.liars) {
-                log.warning("a node brought a wrong signature; no more of it are read for now")
+                log.warning("a node brought a wrong signature; no more of it are read until the next snapshot")
             }
             spread(add(found.good, digest), of: digest)
             checkWaiting()

@@ -24,14 +24,26 @@ public enum TestPlace: Hashable, Sendable {
 ///
 /// A refusal adds 3, an unclear test 1, a passed one takes 3 away: so it stays above zero only where more than half of the tests
 /// are refused, or more than three quarters go wrong by someone's fault.
+///
+/// Exits can drop the builds that come from one middle, and it cannot be told from the middle's doing. So a middle must also have
+/// failed with the exits of four operators, or half of all, and of as many as it has served with: exits of fewer operators,
+/// however much weight they have, put out none.
 struct Trouble: Hashable, Sendable {
     /// From where on it counts, and the most that it comes to.
     private static let grave = 24, most = 48
     private(set) var score = 0
+    /// Whether the last test with an exit of each operator was passed, since the score was zero.
+    private var served: [Bytes32: Bool] = [:]
+    /// How many operators are remembered, and of how many it must have failed with the exits, if there are as many.
+    private static let maximumOperators = 256, operators = 4
     /// Since when the score has been above zero.
     private var since: Instant?
 
-    mutating func note(_ outcome: TestOutcome, now: Instant) {
+    /// Notes what came of a test, as a middle before an exit of `owner`.
+    mutating func note(_ outcome: TestOutcome, before owner: Bytes32? = nil, now: Instant) {
+        if let owner, outcome != .failed, served[owner] != nil || served.count < Self.maximumOperators {
+            if case .passed = outcome { served[owner] = true } else { served[owner] = false }
+        }
         switch outcome {
         case .passed: score = max(0, score - 3)
         case .refused: score = min(score + 3, Self.most)
@@ -39,11 +51,15 @@ struct Trouble: Hashable, Sendable {
         case .failed: return
         }
         since = score == 0 ? nil : since ?? now
+        if score == 0 { served.removeAll() }
     }
 
-    /// Whether so much goes wrong for longer than `time` that it is the node's fault.
-    func isGrave(for time: TimeSpan, now: Instant) -> Bool {
-        score >= Self.grave && since.map { now - $0 >= time } ?? false
+    /// Whether so much goes wrong for longer than `time` that it is the node's fault, where exits have `operators`.
+    func isGrave(for time: TimeSpan, operators: Int = 0, now: Instant) -> Bool {
+        let good = served.count { $0.value }
+        let bad = served.count - good
+        return score >= Self.grave && bad >= good && bad >= min(Self.operators, (operators + 1) / 2)
+            && since.map { now - $0 >= time } ?? false
     }
 }
 

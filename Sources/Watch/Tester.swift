@@ -53,6 +53,8 @@ public struct Tester: Sendable {
     private var hurried: [(node: NodeID, sender: NodeID)] = []
     private var shares = Shares<NodeID>(capacity: Self.hurriedLimit, most: Self.hurriedPerSender)
     private var nextRandom: Instant
+    /// How many operators have exits.
+    public var exitOperators = 0
     /// Tests that were begun, passed and failed.
     public private(set) var begun: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
 
@@ -117,16 +119,18 @@ public struct Tester: Sendable {
         return record.isInDoubt ? false : nil
     }
 
-    /// A test has ended that had the node at `place`.
-    public mutating func finished(_ node: NodeID, _ outcome: TestOutcome, at place: TestPlace, now: Instant) {
+    /// A test has ended that had the node at `place`; `owner` is the operator of the path's exit.
+    public mutating func finished(
+        _ node: NodeID, _ outcome: TestOutcome, at place: TestPlace, before owner: Bytes32? = nil, now: Instant
+    ) {
         hurriedUnderWay.remove(node)
         guard underWay.remove(node) != nil, watched.contains(node) else { return }
         var record = records[node] ?? TestRecord(lastTest: now)
         (record.lastEnd, record.wasHidden) = (now, place == .middle)
         let isGrave: Bool
         if place == .middle {
-            record.hidden.note(outcome, now: now)
-            isGrave = record.hidden.isGrave(for: timing.freshness, now: now)
+            record.hidden.note(outcome, before: owner, now: now)
+            isGrave = record.hidden.isGrave(for: timing.freshness, operators: exitOperators, now: now)
         } else {
             record.shown.note(outcome, now: now)
             isGrave = record.shown.isGrave(for: timing.freshness, now: now)
@@ -139,7 +143,9 @@ public struct Tester: Sendable {
                 record.measured = now
             }
             // Who serves only where it can tell the tester does not serve.
-            if place == .first(mayHide: true), record.hidden.isGrave(for: timing.freshness, now: now) {
+            if place == .first(mayHide: true),
+                record.hidden.isGrave(for: timing.freshness, operators: exitOperators, now: now)
+            {
                 record.retry = now + timing.firstRetry
                 break
             }

@@ -6,6 +6,7 @@ import Logging
 import LoopTesting
 import Onion
 import OnionCrypto
+import Store
 import Testing
 import Wire
 
@@ -93,7 +94,9 @@ final class DirectoryWorld {
     init(
         _ count: Int, friends: Int = 0, strangers: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
         descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
-        hides: Bool = false, ageOfSnapshot: UInt64 = 0, change: (inout NetworkFile) -> Void = { _ in }
+        hides: Bool = false, ageOfSnapshot: UInt64 = 0, store: Store? = nil,
+        log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+        change: (inout NetworkFile) -> Void = { _ in }
     ) throws {
         let loop = try Loop()
         self.loop = loop
@@ -133,7 +136,7 @@ final class DirectoryWorld {
         for number in down { nodes[number].links.closeAll() }
         client = try Client(
             loop: loop, network: file, configuration: ClientConfiguration(socks: [.tcp(Endpoint("127.0.0.1:0")!)]),
-            store: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            store: store, log: log)
     }
 
     deinit {

@@ -216,6 +216,40 @@ struct TesterTests {
         }
     }
 
+    /// What a node shows that is tested as a middle before exits drawn by weight: it fails where `fails` says so.
+    private func death(_ seed: UInt64, weights: [UInt64], fails: (Int) -> Bool) -> Double? {
+        var (tester, coin) = (tester(1, seed: seed), SeededGenerator(seed: seed))
+        let total = weights.reduce(0, +)
+        tester.exitOperators = weights.count
+        for step in 0..<3_600 {
+            let now = instant(Double(step))
+            while let node = tester.next(now) {
+                guard tester.isToBeHidden(node) ?? Bool.random(using: &coin) else {
+                    tester.finished(node, .passed(capacity: nil), at: .first(mayHide: true), now: now)
+                    continue
+                }
+                var (drawn, owner) = (coin.next() % total, 0)
+                while drawn >= weights[owner] { (drawn, owner) = (drawn - weights[owner], owner + 1) }
+                tester.finished(
+                    node, fails(owner) ? .unclear : .passed(capacity: nil), at: .middle, before: ids[owner].key,
+                    now: now)
+            }
+            if tester.isDead(ids[0], now: now) { return Double(step) }
+        }
+        return nil
+    }
+
+    @Test func s20ExitsOfFewOperatorsPutNoMiddleOut() throws {
+        // Three operators have 85 % of the exits' weight, four others the rest.
+        let weights: [UInt64] = [300, 300, 250, 40, 40, 40, 30]
+        for seed in UInt64(0)..<8 {
+            #expect(death(seed, weights: weights) { $0 < 3 } == nil, "seed \(seed)")
+            // A middle that drops what leads to most operators is dead all the same.
+            #expect(try #require(death(seed, weights: weights) { $0 != 4 && $0 != 5 }) >= 60)
+            #expect(try #require(death(seed, weights: [1_000, 1]) { _ in true }) >= 60)
+        }
+    }
+
     @Test func whatTheTesterCannotTestSaysNothing() {
         var tester = tester(1)
         for second in 0..<2_000 {

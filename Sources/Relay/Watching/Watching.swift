@@ -161,6 +161,8 @@ final class Watching {
         let wanted = Terminal.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
         selector = (value, exit, snapshot.height, generation, now)
+        let exits = gossip.descriptors.all.lazy.map(\.descriptor).filter { $0.roles.contains(.exit) }
+        tester.exitOperators = Set(exits.compactMap { [snapshot] in snapshot.entry(of: $0.node)?.operatorID }).count
         return (value, exit)
     }
 
@@ -183,7 +185,8 @@ final class Watching {
         _ tested: NodeID, _ outcome: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan
     ) {
         let wasDead = tester.isDead(tested, now: now)
-        tester.finished(tested, outcome, at: place, now: now)
+        let owner = path.last.flatMap { snapshot.entry(of: $0)?.operatorID }
+        tester.finished(tested, outcome, at: place, before: owner, now: now)
         switch outcome {
         case .passed:
             health.succeeded(path, at: links.time)
