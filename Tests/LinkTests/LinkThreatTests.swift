@@ -216,7 +216,9 @@ import Wire
             $0.initiationsPerSource = 1_000_000
             $0.sourceBurst = 1_000_000
             $0.handshakeBurst = 500
+            $0.cookiesPerAddress = 1_000_000
             $0.cookiesPerPrefix = 1_000_000
+            $0.cookies = 1_000_000
         }
         struct Taken {
             let datagram: [UInt8]
