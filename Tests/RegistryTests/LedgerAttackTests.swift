@@ -92,13 +92,13 @@ import Wire
         }
 
         let first = realm.slot(of: hostile, from: rules.slot(at: (start + 130) * 1_000), chain)
-        let block = chain.draft([], time: start + 120, by: UInt64(hostile))
-        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: start + 121, by: UInt64(hostile))
+        let block = chain.draft([], time: first * 10, by: UInt64(hostile))
         let honest = Array(0..<threshold)
         // As many victims of each block as keep k from signing the other.
         let few = count - threshold
         _ = try plot(block, slot: first, by: Array(honest.prefix(2 * threshold - count)), victims: Array(0..<few))
         let second = realm.slot(of: hostile, from: first + 1, chain)
+        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: second * 10, by: UInt64(hostile))
         let rest = Array(honest.dropFirst(few))
         _ = try plot(rival, slot: second, by: Array(rest), victims: Array(rest.prefix(few)))
 
@@ -111,7 +111,113 @@ import Wire
         let final = council.goOn(leader.1, with: honest, now: leader.0 * 10_000 + 2_500)
         let made = try #require(final)
         #expect(made.block == rival && made.slot == leader.0)
-        try chain.append(made, now: start + 200)
+        try chain.append(made, now: second * 10 + 20)
+    }
+
+    // MARK: Clocks
+
+    /// A block that is dated ahead would hold the next one up, one that is dated back would bring it forward.
+    @Test func s04ALeaderDatesItsBlockByTheClock() throws {
+        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
+        var chain = LedgerChain(realm.rules)
+        let slot = realm.slot(of: 1, from: (start + 200) / 10, chain)
+        let now = slot * 10
+        for (time, isGood) in [
+            (now, true), (now + 10, true), (now - 10, true), (now + 11, false), (now + 59, false), (now - 11, false),
+            (start, false),
+        ] {
+            var authority = Authority(realm.rules, key: key(2000), kept: nil)!
+            let block = chain.draft([], time: time, by: 1)
+            let answer = authority.answer(.propose(slot: slot, nil, block), from: 1, &chain, now: now * 1_000).answer
+            if case .signature = answer {
+                #expect(isGood, "\(time) at \(now)")
+            } else {
+                #expect(!isGood && answer == .refused(.badBlock, height: 0), "\(time) at \(now)")
+            }
+            // What others have accepted in its slot is not too old later.
+            let later = realm.slot(of: 2, from: slot + 1, chain)
+            let certificate = realm.certificate(block, by: [1, 2, 3], slot: slot)
+            let again = authority.answer(
+                .propose(slot: later, certificate, block), from: 2, &chain, now: later * 10_000
+            ).answer
+            guard case .signature = again else {
+                Issue.record("\(again)")
+                return
+            }
+        }
+        // A time at the end of all numbers is one of them.
+        var authority = Authority(realm.rules, key: key(2000), kept: nil)!
+        let proof = key(2001).prove(chain.turn.rawSpan)
+        let last = Block(
+            network: networkID, height: 1, time: .max, previous: chain.head, maker: 1, proof: proof, operations: [],
+            stateDigest: networkID)
+        #expect(
+            authority.answer(.propose(slot: slot, nil, last), from: 1, &chain, now: now * 1_000).answer
+                == .refused(.badBlock, height: 0))
+    }
+
+    /// A leader whose clock was a day ahead for a moment: it takes part again at once, although another authority is down.
+    @Test(arguments: [(4, 3), (7, 5), (10, 7)])
+    func s04AClockThatWasAheadBindsNobody(_ count: Int, _ threshold: Int) throws {
+        let realm = Realm(authorities: UInt64(count), threshold: threshold, blockSeconds: 120, slotSeconds: 10)
+        var council = Council(realm)
+        let chain = LedgerChain(realm.rules)
+        let slot = realm.slot(of: 1, from: (start + 130) / 10, chain)
+        let far = realm.slot(of: 0, from: slot + 8_640, chain)
+        let all = Array(0..<threshold)
+        // The others' clocks are right.
+        let steps = council.authorities[0].tick(chain, now: far * 10_000)
+        for case .ask(let request, let asked) in steps {
+            for other in asked {
+                let answer = council.ask(request, other, by: 0, now: slot * 10_000)
+                #expect(answer == .refused(.wrongSlot, height: 0))
+                council.authorities[0].received(answer, to: request, from: other)
+            }
+        }
+        #expect(council.authorities[0].advance(&council.chains[0], pool: OperationPool(), now: far * 10_000).isEmpty)
+        // Its clock is right again, a part of the others is down: each of the rest makes a block with it.
+        #expect(council.lead(1, with: all, now: slot * 10_000) == nil)
+        #expect(council.goOn(1, with: all, now: slot * 10_000 + 2_500)?.block.maker == 1)
+        let own = realm.slot(of: 0, from: slot + 1, chain)
+        #expect(council.lead(0, with: all, now: own * 10_000) == nil)
+        #expect(council.goOn(0, with: all, now: own * 10_000 + 2_500) != nil)
+    }
+
+    /// A lock that a leader gets while it waits for promises is the one that it proposes.
+    @Test func s02ALeaderProposesALockThatItGotMeanwhile() throws {
+        let realm = Realm(blockSeconds: 120, slotSeconds: 10)
+        var chain = LedgerChain(realm.rules)
+        let before = realm.slot(of: 1, from: (start + 130) / 10, chain)
+        let slot = realm.slot(of: 0, from: before + 1, chain)
+        var leader = Authority(realm.rules, key: key(2000), kept: nil)!
+        let now = slot * 10_000
+        guard case .ask(let request, _)? = leader.tick(chain, now: now).last else {
+            Issue.record("not its turn")
+            return
+        }
+        #expect(leader.vote.promised == 0, "its own promise comes last")
+        let block = chain.draft([], time: slot * 10, by: 1)
+        let locked = realm.certificate(block, by: [1, 2, 3], slot: before)
+        guard case .signature = leader.answer(.propose(slot: before, nil, block), from: 1, &chain, now: now).answer,
+            case .signature = leader.answer(
+                .commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now
+            ).answer
+        else {
+            Issue.record("it gave no promise yet, so it accepts and signs what is of a lower slot")
+            return
+        }
+        for other in 1..<4 { leader.received(.promise(nil), to: request, from: other) }
+        let steps = leader.advance(&chain, pool: OperationPool(), now: now + 100)
+        guard case .keep(let vote)? = steps.first, case .ask(.propose(slot, locked, block), _)? = steps.last else {
+            Issue.record("\(steps)")
+            return
+        }
+        #expect(vote.promised == slot && vote.acceptedSlot == slot && vote.lock == Lock(locked, on: block))
+        // From now on it signs nothing of a lower slot, and begins no second round in this one.
+        #expect(
+            leader.answer(.commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now).answer
+                == .refused(.wrongSlot, height: 0))
+        #expect(leader.tick(chain, now: now + 200).isEmpty)
     }
 
     /// A leader that does not say what it has learnt of locks makes no second block of those that have signed one.
