@@ -67,8 +67,8 @@ extension RegistryState {
             guard operation.nonce == 0 else { throw .outOfTurn(expected: 0) }
             return
         }
-        guard height <= operation.until else { throw .expired(until: operation.until) }
         guard let holding = accounts[operation.account] else { throw .unknownAccount }
+        guard height <= operation.until else { throw .expired(until: operation.until) }
         guard operation.nonce >= holding.nonce else { throw .replayed(expected: holding.nonce) }
         guard operation.nonce == holding.nonce, holding.nonce < .max else { throw .outOfTurn(expected: holding.nonce) }
         let fee = fee(of: operation)

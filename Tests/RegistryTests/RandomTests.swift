@@ -39,7 +39,7 @@ import Wire
                 #expect(read == town.state)
             }
         }
-        #expect(kinds.count == 11 && kinds.values.allSatisfy { $0 > 30 }, "\(kinds)")
+        #expect(kinds.count == 12 && kinds.values.allSatisfy { $0 > 30 }, "\(kinds)")
         #expect(refusals.count >= 18, "\(refusals)")
         #expect(greatest > 20)
     }
