@@ -519,7 +519,7 @@ public final class Client {
         var drops = counters.drops.byName
         drops.merge(links.socketDrops, uniquingKeysWith: &+)
         for reason in DropReason.allCases where pool.drops[Int(reason.rawValue)] > 0 {
-            drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
+            drops[reason.name, default: 0] += pool.drops[Int(reason.rawValue)]
         }
         drops.merge(datagramDrops.byName) { $0 + $1 }
         return ClientStatus(

@@ -8,7 +8,7 @@ public enum TestOutcome: Hashable, Sendable {
     case failed
     /// It said itself that it will not serve now, as a node does that is asked for too much.
     case refused
-    /// Something failed, and it may be another's fault.
+    /// Something failed that others had a part in: it is no proof against the node.
     case unclear
 }
 
@@ -23,7 +23,8 @@ public enum TestPlace: Hashable, Sendable {
 /// Tests at one place that were not passed, set against those that were.
 ///
 /// A refusal adds 3, an unclear test 1, a passed one takes 3 away: so it stays above zero only where more than half of the tests
-/// are refused, or more than three quarters go wrong by someone's fault.
+/// are refused, or more than three quarters go wrong by someone's fault. Unclear tests alone count only where they went over
+/// several other nodes, each of which serves: a few neighbours that fail make nobody's score grave.
 ///
 /// Exits can drop the builds that come from one middle, and it cannot be told from the middle's doing. So a middle must also have
 /// failed with the exits of four operators, or half of all, and of as many as it has served with: exits of fewer operators,
@@ -31,7 +32,13 @@ public enum TestPlace: Hashable, Sendable {
 struct Trouble: Hashable, Sendable {
     /// From where on it counts, and the most that it comes to.
     private static let grave = 24, most = 48
+    /// Over how many other nodes unclear tests must have gone to count.
+    static let leastOthers = 4
     private(set) var score = 0
+    /// The part of the score that the node's own refusals make.
+    private var refusals = 0
+    /// Other nodes that unclear tests went over since the score was zero, as many as count.
+    private var others: Set<NodeID> = []
     /// Whether the last test with an exit of each operator was passed, since the score was zero.
     private var served: [Bytes32: Bool] = [:]
     /// How many operators are remembered, and of how many it must have failed with the exits, if there are as many.
@@ -39,26 +46,32 @@ struct Trouble: Hashable, Sendable {
     /// Since when the score has been above zero.
     private var since: Instant?
 
-    /// Notes what came of a test, as a middle before an exit of `owner`.
-    mutating func note(_ outcome: TestOutcome, before owner: Bytes32? = nil, now: Instant) {
+    /// Notes what came of a test over `nodes`, as a middle before an exit of `owner`.
+    mutating func note(_ outcome: TestOutcome, over nodes: [NodeID], before owner: Bytes32? = nil, now: Instant) {
         if let owner, outcome != .failed, served[owner] != nil || served.count < Self.maximumOperators {
             if case .passed = outcome { served[owner] = true } else { served[owner] = false }
         }
         switch outcome {
-        case .passed: score = max(0, score - 3)
-        case .refused: score = min(score + 3, Self.most)
-        case .unclear: score = min(score + 1, Self.most)
+        case .passed: (score, refusals) = (max(0, score - 3), max(0, refusals - 3))
+        case .refused: (score, refusals) = (min(score + 3, Self.most), min(refusals + 3, Self.most))
+        case .unclear:
+            score = min(score + 1, Self.most)
+            for node in nodes where others.count < Self.leastOthers { others.insert(node) }
         case .failed: return
         }
         since = score == 0 ? nil : since ?? now
-        if score == 0 { served.removeAll() }
+        if score == 0 {
+            others = []
+            served.removeAll()
+        }
     }
 
     /// Whether so much goes wrong for longer than `time` that it is the node's fault, where exits have `operators`.
     func isGrave(for time: TimeSpan, operators: Int = 0, now: Instant) -> Bool {
         let good = served.count { $0.value }
         let bad = served.count - good
-        return score >= Self.grave && bad >= good && bad >= min(Self.operators, (operators + 1) / 2)
+        return score >= Self.grave && (refusals >= Self.grave || others.count == Self.leastOthers)
+            && bad >= good && bad >= min(Self.operators, (operators + 1) / 2)
             && since.map { now - $0 >= time } ?? false
     }
 }

@@ -34,7 +34,8 @@ struct Tunic: ParsableCommand {
             DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self,
             NodesCommand.self, OxendCommand.self, BenchCommand.self, NewPathCommand.self, ExitsCommand.self,
             StreamsCommand.self, TopCommand.self, CheckCommand.self, WebCommand.self, MetricsCommand.self,
-            ReloadCommand.self, ExecCommand.self, JoinCommand.self, VersionCommand.self, RunWithParentCommand.self,
+            ReloadCommand.self, ExecCommand.self, JoinCommand.self, MaintenanceCommand.self, VersionCommand.self,
+            RunWithParentCommand.self,
         ])
 
     /// Runs the command line of this process; what goes wrong is one line on standard error.

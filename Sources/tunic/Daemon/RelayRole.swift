@@ -49,7 +49,9 @@ final class RelayRole: Role {
         } catch {
             throw Failure.starting(error, option: "--listen")
         }
-        ledger = relay.ledger.map { [relay] in LedgerAnswers($0) { relay.nodeTests } }
+        ledger = relay.ledger.map { [relay] in
+            LedgerAnswers($0, tests: { relay.nodeTests }, maintenance: { relay.maintenance($0) })
+        }
         account = MonthAccount(folder: folder)
         account.limit(settings)
         if let daemon {
@@ -164,6 +166,7 @@ final class RelayRole: Role {
 
     func report() -> StatusReport {
         var report = StatusReport(relay.status, daemon?.status)
+        report.registry = relay.ledger.map { RegistryReport(of: node, in: $0.state, now: currentTime().seconds) }
         report.accounting = account.report
         return report
     }
