@@ -49,6 +49,7 @@ public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
         case .badMAC: "badMAC"
         case .cookieLimit: "cookieLimit"
         case .sourceLimit: "sourceLimit"
+        case .handshakeLimit: "handshakeLimit"
         case .replayedInitiation: "replayedInitiation"
         case .badHandshake: "badHandshake"
         case .malformed: "malformed"
