@@ -6,7 +6,8 @@ struct DropNameTests {
     func v3v9NamesOfDrops() {
         #expect(
             LinkDropReason.allCases.map(\.name) == [
-                "wrongSize", "unknownType", "badMAC", "cookieLimit", "sourceLimit", "replayedInitiation",
+                "wrongSize", "unknownType", "badMAC", "cookieLimit", "sourceLimit", "handshakeLimit",
+                "replayedInitiation",
                 "badHandshake",
                 "malformed", "notStaked", "staleTimestamp", "unexpectedAnswer", "unknownIndex", "replayedPacket",
                 "badHeader", "replayedControl", "badControl", "pathlessPacket", "linkLimit", "notSendable",
