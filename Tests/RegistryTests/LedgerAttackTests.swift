@@ -122,8 +122,8 @@ import Wire
         let hostile = 3
         let first = realm.slot(of: hostile, from: realm.rules.slot(at: (start + 130) * 1_000), chain)
         let second = realm.slot(of: hostile, from: first + 1, chain)
-        let block = chain.draft([], time: start + 120, by: 3)
-        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: start + 121, by: 3)
+        let block = chain.draft([], time: first * 10, by: 3)
+        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: second * 10, by: 3)
         func isSigned(_ request: AuthorityRequest, by other: Int, in slot: UInt64) -> Bool {
             let answer = council.ask(request, other, by: hostile, now: slot * 10_000)
             if case .signature = answer { return true }
@@ -137,6 +137,72 @@ import Wire
         for other in 0..<3 {
             #expect(isSigned(.propose(slot: second, nil, rival), by: other, in: second) == (other == 2))
         }
+    }
+
+    // MARK: Clocks
+
+    /// A leader whose clock was a day ahead for a moment: it takes part again at once, although another authority is down.
+    @Test(arguments: [(4, 3), (7, 5), (10, 7)])
+    func s04AClockThatWasAheadBindsNobody(_ count: Int, _ threshold: Int) throws {
+        let realm = Realm(authorities: UInt64(count), threshold: threshold, blockSeconds: 120, slotSeconds: 10)
+        var council = Council(realm)
+        let chain = LedgerChain(realm.rules)
+        let slot = realm.slot(of: 1, from: (start + 130) / 10, chain)
+        let far = realm.slot(of: 0, from: slot + 8_640, chain)
+        let all = Array(0..<threshold)
+        // The others' clocks are right.
+        let steps = council.authorities[0].tick(chain, now: far * 10_000)
+        for case .ask(let request, let asked) in steps {
+            for other in asked {
+                let answer = council.ask(request, other, by: 0, now: slot * 10_000)
+                #expect(answer == .refused(.wrongSlot, height: 0))
+                council.authorities[0].received(answer, to: request, from: other)
+            }
+        }
+        #expect(council.authorities[0].advance(&council.chains[0], pool: OperationPool(), now: far * 10_000).isEmpty)
+        // Its clock is right again, a part of the others is down: each of the rest makes a block with it.
+        #expect(council.lead(1, with: all, now: slot * 10_000) == nil)
+        #expect(council.goOn(1, with: all, now: slot * 10_000 + 2_500)?.block.maker == 1)
+        let own = realm.slot(of: 0, from: slot + 1, chain)
+        #expect(council.lead(0, with: all, now: own * 10_000) == nil)
+        #expect(council.goOn(0, with: all, now: own * 10_000 + 2_500) != nil)
+    }
+
+    /// A lock that a leader gets while it waits for promises is the one that it proposes.
+    @Test func s02ALeaderProposesALockThatItGotMeanwhile() throws {
+        let realm = Realm(blockSeconds: 120, slotSeconds: 10)
+        var chain = LedgerChain(realm.rules)
+        let before = realm.slot(of: 1, from: (start + 130) / 10, chain)
+        let slot = realm.slot(of: 0, from: before + 1, chain)
+        var leader = Authority(realm.rules, key: key(2000), kept: nil)!
+        let now = slot * 10_000
+        guard case .ask(let request, _)? = leader.tick(chain, now: now).last else {
+            Issue.record("not its turn")
+            return
+        }
+        #expect(leader.vote.promised == 0, "its own promise comes last")
+        let block = chain.draft([], time: before * 10, by: 1)
+        let locked = realm.certificate(block, by: [1, 2, 3], slot: before)
+        guard case .signature = leader.answer(.propose(slot: before, nil, block), from: 1, &chain, now: now).answer,
+            case .signature = leader.answer(
+                .commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now
+            ).answer
+        else {
+            Issue.record("it gave no promise yet, so it accepts and signs what is of a lower slot")
+            return
+        }
+        for other in 1..<4 { leader.received(.promise(nil), to: request, from: other) }
+        let steps = leader.advance(&chain, pool: OperationPool(), now: now + 100)
+        guard case .keep(let vote)? = steps.first, case .ask(.propose(slot, locked, block), _)? = steps.last else {
+            Issue.record("\(steps)")
+            return
+        }
+        #expect(vote.promised == slot && vote.acceptedSlot == slot && vote.lock == Lock(locked, on: block))
+        // From now on it signs nothing of a lower slot, and begins no second round in this one.
+        #expect(
+            leader.answer(.commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now).answer
+                == .refused(.wrongSlot, height: 0))
+        #expect(leader.tick(chain, now: now + 200).isEmpty)
     }
 
     // MARK: Promises

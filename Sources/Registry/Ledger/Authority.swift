@@ -46,6 +46,8 @@ public struct Authority {
     /// The last slot whose leader has shown something wrong: it gets no second try, for each costs a check of a block.
     var spoiltSlot: UInt64 = 0
     private var round: Round?
+    /// The slot in which this authority began a round last.
+    private var begun: UInt64 = 0
 
     /// The authority of `key`, with the vote that it kept last; `nil` when the key is none of the network's.
     public init?(_ rules: LedgerRules, key: consuming SigningKey, kept: AuthorityVote?) {
@@ -64,6 +66,7 @@ public struct Authority {
         if vote.height <= chain.height {
             vote = AuthorityVote(height: chain.height + 1)
             spoiltSlot = 0
+            begun = 0
         }
         if let round, round.height <= chain.height { self.round = nil }
     }
@@ -76,14 +79,16 @@ public struct Authority {
         let slot = rules.slot(at: now)
         // A vote for a height beyond the next is one whose blocks were lost: they must be fetched again first. In the second half of
         // a slot there is not enough time left before the next leader begins.
-        guard vote.height == chain.height + 1, chain.leader(of: slot) == index, slot > vote.promised,
+        guard vote.height == chain.height + 1, chain.leader(of: slot) == index, slot > vote.promised, slot != begun,
             now % rules.slotLength < (rules.slotLength + 1) / 2, now / 1_000 >= chain.state.time + rules.blockSeconds
         else { return [] }
-        vote.promised = slot
+        begun = slot
+        // Its own promise follows when the others have given theirs: where its clock is wrong nobody does, and a promise of a
+        // slot far ahead would keep it from this height until then.
         round = Round(
             height: vote.height, slot: slot, began: now,
             phase: .preparing(answered: [], promised: [index], best: vote.lock))
-        return [.keep(vote), .ask(.prepare(height: vote.height, slot: slot), others)]
+        return [.ask(.prepare(height: vote.height, slot: slot), others)]
     }
 
     /// Goes on where enough have answered, even if that is this authority alone; to be called after each tick and answer.
@@ -92,11 +97,13 @@ public struct Authority {
     ) -> [Action] {
         guard let round, round.height == chain.height + 1, vote.height == round.height else { return [] }
         switch round.phase {
-        case .preparing(let answered, let promised, let best):
+        case .preparing(let answered, let promised, var best):
             // Each lock that is not seen here may refuse the block: all have a moment to show theirs.
-            guard promised.count >= rules.threshold, vote.promised == round.slot,
+            guard promised.count >= rules.threshold, vote.promised < round.slot,
                 answered.count == others.count || now >= round.began + rules.slotLength / 4
             else { return [] }
+            // Its own lock may have moved since, in a lower slot.
+            if let lock = vote.lock, lock.slot > best?.slot ?? 0 { best = lock }
             let block: Block
             if let best {
                 guard isGood(best.block, &chain, now: now) else { return abandon() }
@@ -105,6 +112,7 @@ public struct Authority {
                 let proof = key.key.prove(chain.turn.rawSpan)
                 block = chain.draft(pool.waiting, time: round.began / 1_000, maker: UInt8(index), proof: proof)
             }
+            vote.promised = round.slot
             vote.acceptedSlot = round.slot
             vote.accepted = block
             let acceptance = sign(rules.acceptance(height: block.height, slot: round.slot, hash: block.hash))
