@@ -126,8 +126,9 @@ import Wire
         var chain = LedgerChain(realm.rules)
         var b = authority(1)
         let slot = moment(0) / 1_000
-        let block = chain.draft([], time: start + 10, by: 0)
-        _ = b.answer(.propose(slot: slot, nil, block), from: 0, &chain, now: slot * 1_000)
+        let block = chain.draft([], time: slot, by: 0)
+        let accepted = b.answer(.propose(slot: slot, nil, block), from: 0, &chain, now: slot * 1_000)
+        #expect(accepted.keep?.accepted == block)
         let next = moment(2, after: slot) / 1_000
         #expect(b.answer(.prepare(height: 1, slot: next), from: 2, &chain, now: next * 1_000).answer == .promise(nil))
         let certificate = realm.certificate(block, by: [0, 1], slot: slot)

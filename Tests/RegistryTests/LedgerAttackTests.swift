@@ -92,13 +92,13 @@ import Wire
         }
 
         let first = realm.slot(of: hostile, from: rules.slot(at: (start + 130) * 1_000), chain)
-        let block = chain.draft([], time: start + 120, by: UInt64(hostile))
-        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: start + 121, by: UInt64(hostile))
+        let block = chain.draft([], time: first * 10, by: UInt64(hostile))
         let honest = Array(0..<threshold)
         // As many victims of each block as keep k from signing the other.
         let few = count - threshold
         _ = try plot(block, slot: first, by: Array(honest.prefix(2 * threshold - count)), victims: Array(0..<few))
         let second = realm.slot(of: hostile, from: first + 1, chain)
+        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: second * 10, by: UInt64(hostile))
         let rest = Array(honest.dropFirst(few))
         _ = try plot(rival, slot: second, by: Array(rest), victims: Array(rest.prefix(few)))
 
@@ -111,7 +111,7 @@ import Wire
         let final = council.goOn(leader.1, with: honest, now: leader.0 * 10_000 + 2_500)
         let made = try #require(final)
         #expect(made.block == rival && made.slot == leader.0)
-        try chain.append(made, now: start + 200)
+        try chain.append(made, now: second * 10 + 20)
     }
 
     /// A leader that does not say what it has learnt of locks makes no second block of those that have signed one.
@@ -140,6 +140,46 @@ import Wire
     }
 
     // MARK: Clocks
+
+    /// A block that is dated ahead would hold the next one up, one that is dated back would bring it forward.
+    @Test func s04ALeaderDatesItsBlockByTheClock() throws {
+        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
+        var chain = LedgerChain(realm.rules)
+        let slot = realm.slot(of: 1, from: (start + 200) / 10, chain)
+        let now = slot * 10
+        for (time, isGood) in [
+            (now, true), (now + 10, true), (now - 10, true), (now + 11, false), (now + 59, false), (now - 11, false),
+            (start, false),
+        ] {
+            var authority = Authority(realm.rules, key: key(2000), kept: nil)!
+            let block = chain.draft([], time: time, by: 1)
+            let answer = authority.answer(.propose(slot: slot, nil, block), from: 1, &chain, now: now * 1_000).answer
+            if case .signature = answer {
+                #expect(isGood, "\(time) at \(now)")
+            } else {
+                #expect(!isGood && answer == .refused(.badBlock, height: 0), "\(time) at \(now)")
+            }
+            // What others have accepted in its slot is not too old later.
+            let later = realm.slot(of: 2, from: slot + 1, chain)
+            let certificate = realm.certificate(block, by: [1, 2, 3], slot: slot)
+            let again = authority.answer(
+                .propose(slot: later, certificate, block), from: 2, &chain, now: later * 10_000
+            ).answer
+            guard case .signature = again else {
+                Issue.record("\(again)")
+                return
+            }
+        }
+        // A time at the end of all numbers is one of them.
+        var authority = Authority(realm.rules, key: key(2000), kept: nil)!
+        let proof = key(2001).prove(chain.turn.rawSpan)
+        let last = Block(
+            network: networkID, height: 1, time: .max, previous: chain.head, maker: 1, proof: proof, operations: [],
+            stateDigest: networkID)
+        #expect(
+            authority.answer(.propose(slot: slot, nil, last), from: 1, &chain, now: now * 1_000).answer
+                == .refused(.badBlock, height: 0))
+    }
 
     /// A leader whose clock was a day ahead for a moment: it takes part again at once, although another authority is down.
     @Test(arguments: [(4, 3), (7, 5), (10, 7)])
@@ -181,7 +221,7 @@ import Wire
             return
         }
         #expect(leader.vote.promised == 0, "its own promise comes last")
-        let block = chain.draft([], time: before * 10, by: 1)
+        let block = chain.draft([], time: slot * 10, by: 1)
         let locked = realm.certificate(block, by: [1, 2, 3], slot: before)
         guard case .signature = leader.answer(.propose(slot: before, nil, block), from: 1, &chain, now: now).answer,
             case .signature = leader.answer(

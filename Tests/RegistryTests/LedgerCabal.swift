@@ -27,6 +27,12 @@ final class LedgerCabal {
         case stalling
         /// Collects the signatures of a block, and keeps them or hands them to one node.
         case withholding
+        /// Has a clock that is off by up to two slots, and dates its blocks by it.
+        case shifted
+        /// Proposes blocks of a wrong seed, maker, state, time or height, and sends such ones as final.
+        case forging
+        /// Hands in operations without end, good ones and others, and asks the same again and again.
+        case flooding
     }
 
     /// One hostile leader's work on one slot.
@@ -97,10 +103,54 @@ final class LedgerCabal {
                     ask(request, by: index, town) { _, _ in }
                 }
                 for slot in turns { begin(slot, index, chain, town) }
-            case .equivocating, .victims, .stalling, .withholding:
+            case .equivocating, .victims, .stalling, .withholding, .forging:
+                for slot in turns { begin(slot, index, chain, town) }
+            case .shifted:
+                for slot in (now - 2)...(now + 2)
+                where rules.leader(of: slot, after: chain.state.seed) == index && Bool.random(using: &town.random) {
+                    begin(slot, index, chain, town)
+                }
+            case .flooding:
+                flood(index, chain, town)
                 for slot in turns { begin(slot, index, chain, town) }
             }
         }
+    }
+
+    /// Payments of many accounts, with the next numbers or others, to every honest authority.
+    private func flood(_ index: Int, _ chain: LedgerChain, _ town: LedgerSimulation) {
+        guard town.now % 1_000 < 100 else { return }
+        for _ in 0..<3 {
+            let account = UInt64.random(in: 20..<28, using: &town.random)
+            let next = chain.state.accounts[Town.ids[Int(account)]]?.nonce ?? 0
+            let nonce = next + UInt64.random(in: 0...2, using: &town.random)
+            let operation = town.realm.operation(
+                account, nonce, .pay(amount: UInt64.random(in: 0...9, using: &town.random)))
+            for other in town.honest where other < town.realm.rules.authorities.count {
+                town.send(from: index, to: other) { _ = town.serve(.submit(operation), other, from: index) }
+            }
+        }
+        if let (request, _) = sent.last(where: { $0.1 == index }) {
+            for _ in 0..<4 { ask(request, by: index, town) { _, _ in } }
+        }
+    }
+
+    /// A block that breaks one rule.
+    private func forged(_ block: Block, by leader: Int, _ town: LedgerSimulation) -> Block {
+        var (height, time, maker, proof, state) = (
+            block.height, block.time, block.maker, block.proof, block.stateDigest
+        )
+        switch Int.random(in: 0..<6, using: &town.random) {
+        case 0: proof = key(2000 + UInt64(leader)).prove([UInt8(leader)].rawSpan)
+        case 1: proof = proof.map { _ in UInt8.random(in: 0...255, using: &town.random) }
+        case 2: maker = UInt8.random(in: 0...31, using: &town.random)
+        case 3: state = Block.hash("state", proof)
+        case 4: time = [0, time - 30, time + 30, time + 59, time + 3_600, .max].randomElement(using: &town.random)!
+        default: height = [0, height - 1, height + 1, .max].randomElement(using: &town.random)!
+        }
+        return Block(
+            network: block.network, height: height, time: time, previous: block.previous, maker: maker, proof: proof,
+            operations: block.operations, stateDigest: state)
     }
 
     /// Sends a request to honest authorities, all or some, and hears their answers.
@@ -138,6 +188,7 @@ final class LedgerCabal {
         let kind = kinds[plot.leader]!
         var chain = chain
         let count = kind == .equivocating ? 2 : 1
+        let rules = town.realm.rules
         for number in 0..<count {
             // The highest certificate, any certificate, or a block of its own.
             let known = (plot.locks + locks).filter { $0.slot < plot.slot }
@@ -149,10 +200,23 @@ final class LedgerCabal {
                 let lock = known.randomElement(using: &town.random)!
                 plot.proposals.append((lock.block, lock.certificate))
             default:
-                let time = max(chain.state.time, town.now / 1_000 + UInt64(number))
+                let shift = kind == .shifted ? UInt64.random(in: 0...4, using: &town.random) : 2
+                let time = max(chain.state.time, town.now / 1_000 + UInt64(number) + shift - 2)
                 let pay = town.realm.operation(
                     5 + UInt64(plot.leader), 0, .pay(amount: 1 + UInt64(number) + plot.slot % 1_000))
                 plot.proposals.append((chain.draft([pay], time: time, by: UInt64(plot.leader)), nil))
+            }
+            if kind == .forging {
+                let bad = forged(plot.proposals[number].block, by: plot.leader, town)
+                if Bool.random(using: &town.random) { plot.proposals[number].block = bad }
+                let message = rules.seal(height: bad.height, slot: plot.slot, hash: bad.hash)
+                let signers = kinds.keys.sorted().filter { $0 < rules.authorities.count }
+                let final = FinalBlock(bad, slot: plot.slot, signatures: signers.map { sign($0, message) })
+                for other in town.honest {
+                    town.send(from: plot.leader, to: other) {
+                        _ = town.serve(.final(final), other, from: plot.leader)
+                    }
+                }
             }
         }
         for (number, proposal) in plot.proposals.enumerated() {

@@ -38,7 +38,8 @@ final class LedgerSimulation {
     /// Nil while a node is down.
     var nodes: [LedgerNode?]
     private var lives: [Int]
-    private let skews: [Int64]
+    /// How far each clock is ahead, in milliseconds.
+    var skews: [Int64]
     var random: Seeded
     /// What hostile nodes do, by their places.
     let cabal: LedgerCabal

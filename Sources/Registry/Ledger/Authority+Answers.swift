@@ -44,12 +44,15 @@ extension Authority {
         if let lock = vote.lock, block.hash != lock.block.hash, certificate?.slot ?? 0 <= lock.slot {
             return .refused(.locked, height: chain.height)
         }
-        let isDue = now / 1_000 + rules.slotSeconds >= chain.state.time + rules.blockSeconds
+        let seconds = now / 1_000
+        let isDue = seconds + rules.slotSeconds >= chain.state.time + rules.blockSeconds
+        // The time of a block decides when the next one is due.
+        let isTimely = block.time <= seconds + rules.slotSeconds && seconds <= block.time + rules.slotSeconds
         let isOrigin =
             if let certificate {
                 certificate.slot < slot && rules.isGood(certificate, height: block.height, hash: block.hash)
             } else {
-                Int(block.maker) == other && isDue
+                Int(block.maker) == other && isDue && isTimely
             }
         guard isOrigin, isGood(block, &chain, now: now) else {
             spoiltSlot = slot
