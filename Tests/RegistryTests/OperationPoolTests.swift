@@ -41,20 +41,22 @@ import Wire
 
         /// Every flooder hands in transfers of one unit until `each` are refused or taken.
         mutating func flood(each: Int) {
-            for flooder in 0..<flooders {
-                let account = accounts[Int(flooder)]
-                for _ in 0..<each {
-                    let nonce = nonces[Int(flooder)]
-                    let operation = RegistryOperation(
-                        network: networkID, nonce: nonce, action: .transfer(to: Town.ids[29], amount: 1),
-                        key: key(10_000 + flooder))
-                    do {
-                        try add(operation)
-                        nonces[Int(flooder)] += 1
-                    } catch {
-                        nonces[Int(flooder)] = max(chain.state.accounts[account]!.nonce, nonce)
-                        break
-                    }
+            for flooder in 0..<flooders { flood(Int(flooder), count: each) }
+        }
+
+        mutating func flood(_ flooder: Int, count: Int) {
+            let account = accounts[flooder]
+            for _ in 0..<count {
+                let nonce = nonces[flooder]
+                let operation = RegistryOperation(
+                    network: networkID, nonce: nonce, action: .transfer(to: Town.ids[29], amount: 1),
+                    key: key(10_000 + UInt64(flooder)))
+                do {
+                    try add(operation)
+                    nonces[flooder] += 1
+                } catch {
+                    nonces[flooder] = max(chain.state.accounts[account]!.nonce, nonce)
+                    break
                 }
             }
         }
@@ -130,6 +132,26 @@ import Wire
             #expect(operations.map(\.nonce) == Array(first..<first + UInt64(operations.count)))
         }
         #expect(try town.block().operations.contains(own))
+    }
+
+    @Test("s15: a flood that takes others' places costs few passes over the pool")
+    func aFloodCostsFewPasses() throws {
+        var town = try Flooded(flooders: 216)
+        // Sixteen flooders have all places of the transfers, then two hundred others come with one each.
+        for flooder in 0..<16 { town.flood(flooder, count: 63) }
+        #expect(town.pool.count == 1_000)
+        let before = town.pool.replays
+        for flooder in 16..<216 { town.flood(flooder, count: 1) }
+        let sources = Set(town.pool.waiting.map(\.account))
+        #expect(sources.count == 216, "every one of them waits")
+        #expect(town.pool.count == 1_000)
+        let passes = town.pool.replays - before
+        #expect(passes <= 200 / OperationPool.replayInterval, "\(passes) passes")
+        // All that waits can be applied, and who gave way goes on behind the next block.
+        let block = try town.block()
+        #expect(block.operations.count == 1_000 && town.chain.state.isBalanced)
+        town.flood(0, count: 1)
+        #expect(town.pool.count == 1)
     }
 
     @Test("s15: reports of one node keep no others' reports out, and no verdicts")

@@ -11,6 +11,9 @@ public struct OperationPool: Sendable {
     /// The most operations of one account, of verdicts on one node, and of reports by one node.
     public static let maximumPerSource = 64
 
+    /// After how many operations that have given way all others are applied anew, so that a flood costs few passes.
+    static let replayInterval = 64
+
     private struct Entry {
         let hash: Bytes32
         let operation: RegistryOperation
@@ -28,7 +31,15 @@ public struct OperationPool: Sendable {
     /// The state in which the next block is open.
     private var base: RegistryState?
     /// The state after the operations of the pool.
+    ///
+    /// Those that have given way since the last pass are in it as well.
     private var trial: RegistryState?
+    /// The accounts of those: their next number follows only from the next pass, or block.
+    private var gaps: Set<Account> = []
+    /// How many have given way since the last pass.
+    private var displaced = 0
+    /// How many passes there were.
+    private(set) var replays = 0
 
     private static var emptyShares: [Shares<OperationShare.Source>] {
         OperationShare.allCases.map { Shares(capacity: $0.places, most: maximumPerSource) }
@@ -83,8 +94,13 @@ public struct OperationPool: Sendable {
         let bytes = operation.encoded()
         let hash = Blake2b.digest(bytes.rawSpan)
         guard !hashes.contains(hash) else { return }
-        if trial?.height != chain.height + 1 { rebuild(chain, now: now) }
+        if trial?.height != chain.height + 1 {
+            rebuild(chain, now: now)
+        } else if displaced >= Self.replayInterval {
+            replay()
+        }
         guard trial != nil else { throw .timeOutOfRange }
+        guard !gaps.contains(operation.account) else { throw .blockFull }
         let entry = Entry(
             hash: hash, operation: operation, size: bytes.count + 2, share: operation.share, source: operation.source)
         let index = entry.share.rawValue
@@ -103,12 +119,23 @@ public struct OperationPool: Sendable {
             try Self.apply(operation, to: &trial!)
             let last = operations.lastIndex { $0.share == entry.share && $0.source == largest }
             guard let last else { preconditionFailure("a source that holds places has operations") }
-            operations.remove(at: last)
+            displace(last)
+            shares[index].add(entry.source)
             operations.append(entry)
-            replay()
-            guard hashes.contains(hash) else { throw .blockFull }
+            hashes.insert(hash)
         case .shareUsed, .full: throw .blockFull
         }
+    }
+
+    /// Takes the operation at `index` out, without the cost of applying those behind it anew.
+    ///
+    /// What follows it of the same account in other shares stays until the next pass; a leader leaves it out of its block.
+    private mutating func displace(_ index: Int) {
+        let entry = operations.remove(at: index)
+        shares[entry.share.rawValue].release(entry.source)
+        hashes.remove(entry.hash)
+        if entry.operation.account != RegistryOperation.nobody { gaps.insert(entry.operation.account) }
+        displaced += 1
     }
 
     /// Applies an operation with every signature checked, whatever the number of those before it.
@@ -136,6 +163,9 @@ public struct OperationPool: Sendable {
 
     /// Applies the operations anew to the open block; what cannot be applied goes.
     private mutating func replay() {
+        replays += 1
+        displaced = 0
+        gaps = []
         trial = base
         guard var state = base else { return }
         // One owner, so that nothing is copied for each operation.
