@@ -146,7 +146,8 @@ let package = Package(
             "RelayTests",
             [
                 "Relay", "Client", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport", "Directory",
-                "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log"),
+                "EventLoop", "OnionCrypto", "Registry", "Store", "Wire",
+                .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
             "ClientTests",

@@ -59,6 +59,14 @@ public struct Authority {
         vote = kept ?? AuthorityVote(height: 1)
     }
 
+    /// Goes back to the vote that was kept last, as a new process would: what came after it has not left this machine.
+    mutating func restart(kept: AuthorityVote?) {
+        vote = kept ?? AuthorityVote(height: 1)
+        spoiltSlot = 0
+        begun = 0
+        round = nil
+    }
+
     private var others: [Int] { rules.authorities.indices.filter { $0 != index } }
 
     /// Follows the chain to a new height.

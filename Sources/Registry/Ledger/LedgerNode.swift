@@ -90,6 +90,21 @@ public struct LedgerNode {
         self.authority = authority
     }
 
+    /// Goes back to what is on disk, after something could not be written there; what waits for an answer is forgotten.
+    ///
+    /// The numbers of questions go on, so that a late answer is not taken for another.
+    public mutating func restart(chain: LedgerChain, epochs: EpochSnapshots, vote: AuthorityVote?) {
+        self.chain = chain
+        self.epochs = epochs
+        authority?.restart(kept: vote)
+        pool = OperationPool()
+        questions = [:]
+        submissions = [:]
+        fetches = FetchTable()
+        forgers = []
+        problem = nil
+    }
+
     /// Whether this node is an authority.
     public var isAuthority: Bool { authority != nil }
     /// What this authority has promised.

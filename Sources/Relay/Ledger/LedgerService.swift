@@ -34,7 +34,7 @@ public final class LedgerService {
     public private(set) var state: RegistryState
     /// Called with the registry after each new block, or after the last of several.
     public var onBlock: [(RegistryState) -> Void] = []
-    /// Why the ledger has stopped here, in one sentence.
+    /// Why the ledger stands here, in one sentence; nil once it can be written again.
     public private(set) var failure: String?
     /// How many operations wait here for a block, where this node is an authority.
     public private(set) var waitingCount = 0
@@ -211,12 +211,20 @@ public final class LedgerService {
         case .submitted(let id, let result): submissions.removeValue(forKey: id)?(result)
         case .warn(let text): log.warning("\(text)")
         case .fail(let text):
-            failure = "The ledger has stopped: \(text)"
-            log.error("the ledger has stopped: \(text)")
+            failure = "The ledger stands here until its file can be written: \(text)"
+            log.error("the ledger cannot be written, so nothing is signed; it is tried again: \(text)")
             source.set(source.epochSnapshots, problem: failure)
             let waiting = submissions.values
             submissions = [:]
             for done in waiting { done(.timedOut) }
+        case .recovered(let state, let snapshots):
+            failure = nil
+            log.info("the ledger can be written again", metadata: ["height": "\(state.height)"])
+            waitingCount = 0
+            source.set(snapshots, problem: nil)
+            guard state.height > self.state.height else { return }
+            self.state = state
+            for handler in onBlock { handler(state) }
         case .grew(let state, let snapshots, let problem, let waiting):
             waitingCount = waiting
             source.set(snapshots, problem: problem)

@@ -5,6 +5,17 @@ internal import Registry
 internal import Store
 internal import Wire
 
+/// What a ledger needs of its file; every write is on disk when the call returns.
+protocol LedgerDisk: AnyObject {
+    func state() throws(StoreError) -> (height: UInt64, bytes: [UInt8])?
+    func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]]
+    func vote() throws(StoreError) -> [UInt8]?
+    func add(_ block: [UInt8], at height: UInt64, state: [UInt8]?) throws(StoreError)
+    func setVote(_ bytes: [UInt8]) throws(StoreError)
+}
+
+extension LedgerStore: LedgerDisk {}
+
 /// The node's ledger and its file, away from the loop: events go in, what the loop has to do comes out.
 ///
 /// `@unchecked Sendable`: one job at a time works with it, as `LedgerService` begins the next only when the last has completed.
@@ -25,21 +36,54 @@ final class LedgerWorker: @unchecked Sendable {
         case announce(UInt64)
         case submitted(UInt64, SubmitResult)
         case warn(String)
+        /// Nothing is taken or signed until it can be written again.
         case fail(String)
+        /// It can be written again: the state on disk, and the snapshots of the last epochs, oldest first.
+        case recovered(RegistryState, [Snapshot])
         /// The chain has grown: the state after its last block, and the snapshots of the last epochs, oldest first.
         case grew(RegistryState, [Snapshot], problem: String?, waiting: Int)
     }
 
+    /// How long nothing is tried after a write that failed, the first time and at most, in milliseconds.
+    static let pause = (first: UInt64(1_000), longest: UInt64(60_000))
+
     private var node: LedgerNode
-    private let store: LedgerStore?
-    private var hasFailed = false
+    private let store: (any LedgerDisk)?
+    private let rules: LedgerRules
+    private let epochSeconds: UInt64
+    /// Since something could not be written: when it is tried again, and how long the pause was.
+    private var failure: (next: UInt64, pause: UInt64)?
 
     /// The ledger of `node`, as it was kept in `store`; an authority's if `key` is one's.
     init(
         rules: LedgerRules, first: [FinalBlock], epochSeconds: UInt64, node: NodeID, key: consuming SigningKey?,
-        store: LedgerStore?, now: UInt64
+        store: (any LedgerDisk)?, now: UInt64
     ) throws {
         self.store = store
+        self.rules = rules
+        self.epochSeconds = epochSeconds
+        var (chain, epochs, vote) = try Self.read(store, rules, epochSeconds)
+        for block in first where block.block.height > chain.height {
+            do {
+                try chain.append(block, now: now)
+            } catch {
+                throw LedgerError.wrongStart("\(error)")
+            }
+            epochs.follow(chain.state)
+            try store?.add(block.encoded(), at: chain.height, state: nil)
+        }
+        var authority: Authority?
+        if let key {
+            authority = Authority(rules, key: key, kept: vote)
+            guard authority != nil else { throw LedgerError.notAuthority }
+        }
+        self.node = LedgerNode(node: node, chain: chain, epochs: epochs, authority: authority)
+    }
+
+    /// The chain, its epochs and an authority's vote as they are on disk, checked.
+    private static func read(
+        _ store: (any LedgerDisk)?, _ rules: LedgerRules, _ epochSeconds: UInt64
+    ) throws -> (LedgerChain, EpochSnapshots, AuthorityVote?) {
         var chain = LedgerChain(rules)
         var epochs = EpochSnapshots(seconds: epochSeconds)
         if let state = try store?.state() {
@@ -65,29 +109,15 @@ final class LedgerWorker: @unchecked Sendable {
                 throw LedgerError.damaged("\(error)")
             }
         }
-        for block in first where block.block.height > chain.height {
+        var vote: AuthorityVote?
+        if let bytes = try store?.vote() {
             do {
-                try chain.append(block, now: now)
+                vote = try AuthorityVote(decoding: bytes.rawSpan)
             } catch {
-                throw LedgerError.wrongStart("\(error)")
+                throw LedgerError.damaged("the vote: \(error)")
             }
-            epochs.follow(chain.state)
-            try store?.add(block.encoded(), at: chain.height, state: nil)
         }
-        var authority: Authority?
-        if let key {
-            var vote: AuthorityVote?
-            if let bytes = try store?.vote() {
-                do {
-                    vote = try AuthorityVote(decoding: bytes.rawSpan)
-                } catch {
-                    throw LedgerError.damaged("the vote: \(error)")
-                }
-            }
-            authority = Authority(rules, key: key, kept: vote)
-            guard authority != nil else { throw LedgerError.notAuthority }
-        }
-        self.node = LedgerNode(node: node, chain: chain, epochs: epochs, authority: authority)
+        return (chain, epochs, vote)
     }
 
     /// The registry after the last block.
@@ -96,25 +126,55 @@ final class LedgerWorker: @unchecked Sendable {
     var snapshots: [Snapshot] { node.epochs.snapshots }
 
     /// Takes events in their order; `now` is in milliseconds since 1970.
+    ///
+    /// When something cannot be written, what would follow from it does not happen, and nothing is taken or answered. After a
+    /// pause that doubles the ledger goes on from what is on disk, as a new process would.
     func handle(_ events: [Event], now: UInt64) -> [Effect] {
-        guard !hasFailed else {
-            return events.compactMap {
-                if case .asked(_, _, _, let responder) = $0 { .answer(responder, nil) } else { nil }
-            }
+        var effects: [Effect] = []
+        if let failure {
+            if now >= failure.next { goOn(after: failure.pause, &effects, now: now) }
+            if self.failure != nil { return effects + events.compactMap(Self.refusal(of:)) }
         }
         let before = node.chain.height
         let problem = node.problem
-        var effects: [Effect] = []
-        do {
-            for event in events { try handle(event, &effects, now: now) }
-        } catch {
-            hasFailed = true
-            effects.append(.fail("\(error)"))
+        for (place, event) in events.enumerated() {
+            do {
+                try handle(event, &effects, now: now)
+            } catch {
+                failure = (now + Self.pause.first, Self.pause.first)
+                effects.append(.fail("\(error)"))
+                return effects + events[place...].compactMap(Self.refusal(of:))
+            }
         }
         if node.chain.height > before || node.problem != problem {
             effects.append(.grew(state, snapshots, problem: node.problem, waiting: node.waitingCount))
         }
         return effects
+    }
+
+    /// What becomes of an event while nothing can be written.
+    private static func refusal(of event: Event) -> Effect? {
+        switch event {
+        case .asked(_, _, _, let responder): .answer(responder, nil)
+        case .submit(_, let id): .submitted(id, .timedOut)
+        case .tick, .announced, .answered: nil
+        }
+    }
+
+    /// Reads what is on disk and goes on from there, if it can be written again.
+    private func goOn(after pause: UInt64, _ effects: inout [Effect], now: UInt64) {
+        do {
+            let (chain, epochs, vote) = try Self.read(store, rules, epochSeconds)
+            // The vote that is there already: it shows that the disk takes something.
+            try store?.setVote((vote ?? AuthorityVote(height: chain.height + 1)).encoded())
+            node.restart(chain: chain, epochs: epochs, vote: vote)
+            failure = nil
+            effects.append(.recovered(state, snapshots))
+        } catch {
+            let next = min(pause * 2, Self.pause.longest)
+            failure = (now + next, next)
+            effects.append(.fail("\(error)"))
+        }
     }
 
     private func handle(_ event: Event, _ effects: inout [Effect], now: UInt64) throws {

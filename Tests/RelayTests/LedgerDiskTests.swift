@@ -1,0 +1,130 @@
+import Directory
+import OnionCrypto
+import Store
+import Testing
+import Wire
+
+@testable import Links
+@testable import Registry
+@testable import Relay
+
+/// A ledger whose file cannot be written for a while.
+@Suite struct LedgerDiskTests {
+    /// A disk in memory that refuses writes while it is full.
+    private final class Disk: LedgerDisk {
+        var isFull = false
+        var kept: [[UInt8]] = []
+        var keptVote: [UInt8]?
+
+        private func write() throws(StoreError) { if isFull { throw .diskFull(path: "ledger.sqlite") } }
+        func state() throws(StoreError) -> (height: UInt64, bytes: [UInt8])? { nil }
+        func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]] {
+            Array(kept.dropFirst(Int(height)).prefix(limit))
+        }
+        func vote() throws(StoreError) -> [UInt8]? { keptVote }
+        func add(_ block: [UInt8], at height: UInt64, state: [UInt8]?) throws(StoreError) {
+            try write()
+            kept.append(block)
+        }
+        func setVote(_ bytes: [UInt8]) throws(StoreError) {
+            try write()
+            keptVote = bytes
+        }
+    }
+
+    private static let start: UInt64 = 1_800_000_000
+    private static func key(_ number: UInt8) -> SigningKey {
+        SigningKey(seed: Secret(copying: [UInt8](repeating: number, count: 32).rawSpan))
+    }
+    private static func node(_ number: UInt8) -> NodeID { NodeID(key(number + 100).publicKey) }
+
+    private let rules: LedgerRules = {
+        let network = Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan)
+        let treasury = Account(key(50).publicKey)
+        let genesis = RegistryState(
+            network: network, parameters: RegistryParameters(treasury: treasury), time: start, pool: 0,
+            balances: [treasury: 1_000_000_000])!
+        return LedgerRules(
+            authorities: (0..<4).map { .init(key: key($0).publicKey, node: node($0)) }, threshold: 3,
+            blockSeconds: 120, slotSeconds: 10, genesis: genesis)!
+    }()
+
+    private func slot(of leader: Int, after height: LedgerChain) -> UInt64 {
+        (((Self.start + 130) / 10)...).first { rules.leader(of: $0, after: height.state.seed) == leader }!
+    }
+
+    @Test("a full disk: nothing that is not on it is signed, and the ledger goes on when it has room again")
+    func nothingIsSignedThatIsNotOnDisk() throws {
+        let disk = Disk()
+        let worker = try LedgerWorker(
+            rules: rules, first: [], epochSeconds: 3_600, node: Self.node(1), key: Self.key(1), store: disk,
+            now: Self.start)
+        let chain = LedgerChain(rules)
+        let slot = slot(of: 0, after: chain)
+        var now = slot * 10_000
+        let responder = ControlResponder(link: LinkID(rawValue: 1), stream: 1)
+        let prepare = AuthorityRequest.prepare(height: 1, slot: slot)
+        let ask = LedgerWorker.Event.asked(.prepare, prepare.encoded(), Self.node(0), responder)
+        func answers(_ effects: [LedgerWorker.Effect]) -> [[UInt8]?] {
+            effects.compactMap { if case .answer(_, let body) = $0 { .some(body) } else { nil } }
+        }
+        func failures(_ effects: [LedgerWorker.Effect]) -> Int {
+            effects.count { if case .fail = $0 { true } else { false } }
+        }
+        func recoveries(_ effects: [LedgerWorker.Effect]) -> Int {
+            effects.count { if case .recovered = $0 { true } else { false } }
+        }
+        disk.isFull = true
+        var effects = worker.handle([ask, .tick, ask], now: now)
+        #expect(answers(effects) == [nil, nil] && failures(effects) == 1 && disk.keptVote == nil)
+        // It is tried again after pauses that double, up to a minute; until then every question is refused.
+        var pause = LedgerWorker.pause.first
+        for _ in 0..<9 {
+            effects = worker.handle([ask], now: now + pause - 1)
+            #expect(answers(effects) == [nil] && failures(effects) == 0)
+            now += pause
+            effects = worker.handle([.tick, ask], now: now)
+            #expect(answers(effects) == [nil] && failures(effects) == 1)
+            pause = min(pause * 2, LedgerWorker.pause.longest)
+        }
+        // There is room again: the promise of the lost slot was never given, so another one of the same slot may be.
+        disk.isFull = false
+        now += pause
+        effects = worker.handle([ask], now: now)
+        #expect(recoveries(effects) == 1)
+        let promise = try #require(answers(effects).first ?? nil)
+        #expect(try AuthorityAnswer(decoding: promise.rawSpan) == .promise(nil))
+        let kept = try #require(disk.keptVote)
+        let vote = try AuthorityVote(decoding: kept.rawSpan)
+        #expect(vote.promised == slot)
+    }
+
+    @Test("a block that could not be kept is fetched again")
+    func aLostBlockComesAgain() throws {
+        let disk = Disk()
+        let worker = try LedgerWorker(
+            rules: rules, first: [], epochSeconds: 3_600, node: Self.node(1), key: Self.key(1), store: disk,
+            now: Self.start)
+        var chain = LedgerChain(rules)
+        let slot = slot(of: 0, after: chain)
+        let now = slot * 10_000
+        let block = chain.draft(
+            [], time: slot * 10, maker: 0, proof: Self.key(0).prove(chain.turn.rawSpan))
+        let message = rules.seal(height: 1, slot: slot, hash: block.hash)
+        let final = FinalBlock(
+            block, slot: slot,
+            signatures: (0..<3).map {
+                AuthoritySignature(authority: $0, bytes: Self.key($0).sign(message.rawSpan))
+            })
+        let responder = ControlResponder(link: LinkID(rawValue: 1), stream: 1)
+        let bring = LedgerWorker.Event.asked(.final, final.encoded(), Self.node(0), responder)
+        disk.isFull = true
+        _ = worker.handle([bring], now: now)
+        #expect(disk.kept.isEmpty)
+        disk.isFull = false
+        let effects = worker.handle([bring], now: now + LedgerWorker.pause.first)
+        #expect(disk.kept == [final.encoded()] && worker.state.height == 1)
+        let grew = effects.contains { if case .grew(let state, _, _, _) = $0 { state.height == 1 } else { false } }
+        #expect(grew)
+    }
+}
