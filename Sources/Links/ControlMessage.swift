@@ -94,7 +94,7 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .getSnapshot, .getDescriptors, .getDescriptorChanges, .getListed: 16 << 20
         case .getSignatures, .getListSignatures: 660_000
         case .getList: 51 + 10_000 * 32 + 2 + 10_000 * 96
-        case .getProposal: 1 + 64 + 51 + 10_000 * 32
+        case .getProposal: 64 + 51 + 10_000 * 32
         case .getSnapshotID: 112
         case .getDescriptor: 65_535
         case .getBlocks: 256 << 10

@@ -11,6 +11,9 @@ extension SigningKey {
     private static let suite: UInt8 = 3
 
     /// The proof of this key's value for `input`, 80 bytes; ``randomValue(of:for:by:)`` has the value.
+    ///
+    /// The nonce is that of an Ed25519 signature over a point of 32 bytes (RFC 9381, section 5.4.2.2). A key that proves must therefore
+    /// never sign a message of 32 bytes: both together would show the key. Every message of the project is longer, by its prefix.
     public borrowing func prove(_ input: RawSpan) -> [UInt8] {
         let input = [UInt8](copying: input)
         let publicKey = publicKey

@@ -65,14 +65,19 @@ final class Epochs {
         let history = store.flatMap { try? StateFile.read($0.path(of: Self.fileName)) }.flatMap {
             SnapshotHistory(kept: $0, first: chain.first, digest: chain.firstDigest)
         }
-        signing = SnapshotSigning(chain, history: history, kept: try store?.value(Self.signedName), at: links.time)
+        do {
+            signing = try SnapshotSigning(
+                chain, history: history, kept: try store?.value(SnapshotSigning.keptName), at: links.time)
+        } catch is WireError {
+            // Not to know what was signed would be to sign another snapshot of that height.
+            throw StoreError.damaged(path: store?.path(of: Store.fileName) ?? Store.fileName)
+        }
         exchange = try SignatureExchange(links: links, loop: loop, log: log, bring: .signatures, ask: .getSignatures)
         exchange.collection = { [weak self] in self?.signing.collection($0) }
         exchange.add = { [weak self] in self?.add($0, for: $1) ?? [] }
     }
 
     private static let fileName = "snapshots.history"
-    private static let signedName = "signed snapshot"
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
     /// The trusted snapshot.
@@ -121,7 +126,7 @@ final class Epochs {
     private func sign() {
         do {
             let item = try signing.sign(as: node) { due in
-                try store?.setValue(SnapshotSigning.encode(due), for: Self.signedName, waiting: true)
+                try store?.setValue(SnapshotSigning.encode(due), for: SnapshotSigning.keptName, waiting: true)
             } by: {
                 identity.signingKey.sign($0.rawSpan)
             }
@@ -150,13 +155,6 @@ final class Epochs {
         return new
     }
 
-    private static func head(_ height: UInt64, _ digest: Bytes32) -> [UInt8] {
-        var writer = ByteWriter(capacity: 40)
-        writer.u64(height)
-        writer.bytes32(digest)
-        return writer.bytes
-    }
-
     /// A newer snapshot is trusted.
     private func changed() {
         answers.removeAll()
@@ -183,7 +181,7 @@ final class Epochs {
     private func askForSnapshot(_ peer: LinkID) {
         nextQuestion = now + pause
         guard !isFollowing else { return }
-        let body = Self.head(snapshot.height, digest)
+        let body = SignatureExchange<Snapshot>.head(snapshot.height, digest)
         links.request(on: peer, .getSnapshot, body: body, timeout: Self.answerLimit) { [weak self] result in
             guard let self, case .success(let body) = result, !body.isEmpty else { return }
             follow(body)

@@ -16,8 +16,8 @@ final class Lists {
     static let answerLimit = TimeSpan.seconds(30)
     /// The longest answer to GET_LISTED.
     static let answerBytes = 15 << 20
-    /// The most lists and descriptors that are fetched at once.
-    static let maximumFetches = 4
+    /// After how many milliseconds the fetch of a list, and of descriptors, gives its place to another neighbour's.
+    static let patience = (proposals: UInt64(5_000), descriptors: UInt64(15_000))
 
     private let links: Links
     private let loop: Loop
@@ -31,12 +31,13 @@ final class Lists {
     private let exchange: SignatureExchange<DescriptorList>
     private var snapshot: Snapshot
     private var snapshotDigest: Bytes32
-    /// The neighbours of whom something is fetched.
-    private var fetching: Set<NodeID> = []
+    /// The neighbours from whom proposals are fetched, and those from whom descriptors are.
+    private var proposalFetches = ListFetches(patience: Lists.patience.proposals)
+    private var descriptorFetches = ListFetches(patience: Lists.patience.descriptors)
     /// The candidate that is looked at on another thread.
     private var judging: Set<Bytes32> = []
     private var isChecking = false
-    private var refreshedRound: UInt64 = 0
+    private var refreshedCycle: UInt64 = 0
     private var nextPull = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
     /// Questions for descriptors of lists that wait for their turn.
@@ -72,13 +73,17 @@ final class Lists {
     private static let signedName = "signed descriptor list"
 
     private static func signed(_ store: Store?) throws -> ListSigning.Signed? {
-        guard let bytes = try store?.value(signedName) else { return nil }
-        var reader = ByteReader(bytes.rawSpan)
-        guard let round = try? reader.u64(), let digest = try? reader.bytes32() else { return nil }
-        return ListSigning.Signed(round: round, digest: digest)
+        guard let store, let bytes = try store.value(signedName) else { return nil }
+        do throws(WireError) {
+            return try ListSigning.Signed(decoding: bytes.rawSpan)
+        } catch {
+            // Not to know what was signed would be to sign a second list of that round.
+            throw StoreError.damaged(path: store.path(of: Store.fileName))
+        }
     }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
+    private var milliseconds: UInt64 { loop.now / 1_000_000 }
     /// The round of the certified list, and its digest; nil while there is none.
     var certified: (round: UInt64, digest: Bytes32)? { signing.certified.map { ($0.list.round, $0.digest) } }
 
@@ -94,14 +99,14 @@ final class Lists {
     /// Proposes and signs what is due, and asks for what is missing.
     func tick() {
         let time = links.time
-        let before = signing.round
+        let before = signing.cycle
         signing.advance(to: time)
-        if signing.round != before { exchange.forgive() }
-        if refreshedRound != signing.round, signing.mayPropose(node) {
-            refreshedRound = signing.round
+        if signing.cycle != before { exchange.forgive() }
+        if refreshedCycle != signing.cycle, signing.mayPropose(node) {
+            refreshedCycle = signing.cycle
             gossip.refreshSoon()
         }
-        if let rank = signing.rank(of: node, at: time) { propose(rank, at: time) }
+        if signing.isTurn(of: node, at: time) { propose(at: time) }
         signDue()
         let period = signing.schedule.period
         if now >= nextPull {
@@ -116,15 +121,15 @@ final class Lists {
         }
     }
 
-    private func propose(_ rank: Int, at time: UnixTime) {
+    private func propose(at time: UnixTime) {
         // A copy signs first: what is not on disk does not leave.
         var after = signing
-        let digest = after.propose(gossip.descriptors, as: node, rank: rank, at: time) {
+        let digest = after.propose(gossip.descriptors, as: node, at: time) {
             identity.signingKey.sign($0.rawSpan)
         }
         guard let digest, keep(after.signed) else { return }
         signing = after
-        log.debug("a list of descriptors is proposed", metadata: ["rank": "\(rank)"])
+        log.debug("a list of descriptors is proposed", metadata: ["round": "\(signing.round)"])
         exchange.spread(signing.collection(digest)?.missing(in: [], byteLimit: .max) ?? [], of: digest)
     }
 
@@ -140,11 +145,8 @@ final class Lists {
     /// Writes what is signed; false where that fails, and nothing may leave.
     private func keep(_ signed: ListSigning.Signed?) -> Bool {
         guard let store, let signed else { return true }
-        var writer = ByteWriter(capacity: 40)
-        writer.u64(signed.round)
-        writer.bytes32(signed.digest)
         do throws(StoreError) {
-            try store.setValue(writer.bytes, for: Self.signedName, waiting: true)
+            try store.setValue(signed.encoded(), for: Self.signedName, waiting: true)
             return true
         } catch {
             log.warning("the signature of a list cannot be kept, so it is not given", metadata: ["error": "\(error)"])
@@ -172,18 +174,18 @@ final class Lists {
     /// Takes signatures that a neighbour brings, and asks it for the list that they are for.
     func takeSignatures(_ body: [UInt8], from peer: NodeID) {
         guard let unknown = exchange.take(body, from: peer),
-            signing.wants(unknown.digest, round: unknown.height, from: peer), !fetching.contains(peer),
-            fetching.count < Self.maximumFetches, let link = gossip.neighbours[peer]
+            signing.wants(unknown.digest, round: unknown.height, from: peer), let link = gossip.neighbours[peer],
+            proposalFetches.begin(peer, now: milliseconds)
         else { return }
-        fetching.insert(peer)
-        let digest = unknown.digest
+        let (digest, cycle) = (unknown.digest, signing.cycle)
         links.request(on: link, .getProposal, body: digest.array, timeout: Self.answerLimit) { [weak self] result in
             guard let self else { return }
-            fetching.remove(peer)
-            guard unknown.height == signing.round else { return }
-            guard case .success(let body) = result, !body.isEmpty else { return signing.shun(peer) }
+            let answer: [UInt8]? = if case .success(let body) = result { body } else { nil }
+            proposalFetches.ended(peer, answered: answer != nil, now: milliseconds)
+            guard cycle == signing.cycle else { return }
+            guard let answer, !answer.isEmpty else { return signing.shun(peer) }
             do throws(ListRefusal) {
-                try signing.take(body, digest: digest, from: peer)
+                try signing.take(answer, digest: digest, from: peer)
             } catch {
                 return log.debug("a proposed list is refused", metadata: ["reason": "\(error)"])
             }
@@ -192,10 +194,13 @@ final class Lists {
     }
 
     /// Judges a candidate on another thread; its descriptors that are not here are asked of `peer`, or of any neighbour.
+    ///
+    /// What a neighbour brings is kept until the rest is here. A neighbour that brings nothing of use is not asked again.
     private func judge(_ digest: Bytes32, asking peer: NodeID? = nil, with fetched: [SignedDescriptor] = []) {
         guard let list = signing.unjudged(digest), !judging.contains(digest) else { return }
         judging.insert(digest)
-        let (held, known, time) = (gossip.descriptors, signing.certified?.descriptors ?? [:], links.time)
+        let (held, time) = (gossip.descriptors, links.time)
+        let known = (signing.certified?.descriptors ?? [:]).merging(signing.collected(digest)) { first, _ in first }
         let (id, schedule) = (network.id, signing.schedule)
         loop.work {
             Self.judged(list, fetched, known, by: held, schedule, network: id, at: time)
@@ -211,9 +216,12 @@ final class Lists {
             case .refused(let refusal):
                 signing.judged(digest, nil)
                 log.warning("a proposed list is not signed", metadata: ["reason": "\(refusal)"])
-            case .lacks(let places):
+            case .lacks(let places, let fresh):
+                signing.collect(fresh, for: digest)
                 guard fetched.isEmpty else {
-                    if let peer { signing.shun(peer) }
+                    if fresh.isEmpty, let peer { signing.shun(peer) }
+                    // The rest is asked of another one.
+                    if !fresh.isEmpty { nextPull = min(nextPull, now) }
                     return
                 }
                 fetch(places, of: digest, from: peer) { [weak self] in self?.judge(digest, asking: $0, with: $1) }
@@ -224,7 +232,8 @@ final class Lists {
     private enum Outcome: Sendable {
         case good([Bytes32: SignedDescriptor])
         case refused(ListRefusal)
-        case lacks([Int])
+        /// The places of those that are not here, and those that were fetched and are good.
+        case lacks([Int], [Bytes32: SignedDescriptor])
     }
 
     private static func judged(
@@ -233,7 +242,10 @@ final class Lists {
     ) -> Outcome {
         let found = resolved(list, fetched, known, by: store, network: network)
         let lacking = list.hashes.indices.filter { found[list.hashes[$0]] == nil }
-        guard lacking.isEmpty else { return .lacks(lacking) }
+        guard lacking.isEmpty else {
+            let fresh = Set(fetched.map(\.digest))
+            return .lacks(lacking, found.filter { fresh.contains($0.key) && known[$0.key] == nil })
+        }
         do throws(ListRefusal) {
             try ListSigning.judge(list, found, by: store, schedule, at: time)
             return .good(found)
@@ -266,22 +278,23 @@ final class Lists {
     private func fetch(
         _ places: [Int], of digest: Bytes32, from peer: NodeID?, then: @escaping (NodeID, [SignedDescriptor]) -> Void
     ) {
-        guard fetching.count < Self.maximumFetches, !places.isEmpty,
-            let peer = peer ?? gossip.neighbours.keys.filter({ !fetching.contains($0) }).randomElement(),
-            !fetching.contains(peer), let link = gossip.neighbours[peer]
+        let time = milliseconds
+        let drawn = peer ?? gossip.neighbours.keys.filter { descriptorFetches.admits($0, now: time) }.randomElement()
+        guard !places.isEmpty, let peer = drawn, let link = gossip.neighbours[peer],
+            descriptorFetches.begin(peer, now: time)
         else { return }
-        fetching.insert(peer)
         let body = ListedQuestion(digest: digest, places: places).encoded()
         links.request(on: link, .getListed, body: body, timeout: Self.answerLimit) { [weak self, loop] result in
             guard let self else { return }
-            guard case .success(let body) = result, !body.isEmpty else {
-                fetching.remove(peer)
+            guard case .success(let body) = result else {
+                descriptorFetches.ended(peer, answered: false, now: milliseconds)
                 return
             }
             loop.work {
                 (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
             } completion: { [weak self] list in
-                self?.fetching.remove(peer)
+                guard let self else { return }
+                descriptorFetches.ended(peer, answered: true, now: milliseconds)
                 if !list.isEmpty { then(peer, list) }
             }
         }
@@ -357,7 +370,7 @@ final class Lists {
 
     /// The answer to GET_PROPOSAL; nil for a body that is none.
     func proposal(for body: [UInt8]) -> [UInt8]? {
-        Bytes32(body).map { signing.proposal($0)?.encoded() ?? [] }
+        Bytes32(body).map { signing.proposal($0) ?? [] }
     }
 
     /// The answer to GET_LIST; nil for a body that is none.

@@ -70,7 +70,8 @@ final class SignatureExchange<Subject: Sendable> {
         news.removeAll()
     }
 
-    private static func head(_ height: UInt64, _ digest: Bytes32) -> [UInt8] {
+    /// A number and a digest, as they stand before signatures and in questions.
+    static func head(_ height: UInt64, _ digest: Bytes32) -> [UInt8] {
         var writer = ByteWriter(capacity: 40)
         writer.u64(height)
         writer.bytes32(digest)

@@ -7,7 +7,7 @@ public struct DescriptorList: Hashable, Sendable {
     /// The longest encoding in bytes.
     public static let maximumSize = 1 + 8 + 8 + 32 + 2 + Snapshot.maximumNodes * 32
 
-    /// The number of the list's time; at most one list of each is certified.
+    /// The number of the round that it was proposed in; at most one list of each is certified.
     public let round: UInt64
     /// The height of the snapshot whose staked nodes decide.
     public let height: UInt64
@@ -117,28 +117,24 @@ public struct SignedDescriptorList: Hashable, Sendable {
 
 /// A list as its proposer offers it, and others pass it on: not certified yet.
 public struct ListProposal: Hashable, Sendable {
-    /// The proposer's rank among those that may propose in this round.
-    public let rank: UInt8
     /// The proposer's signature, 64 bytes: its vote for the list as well.
     public let signature: [UInt8]
     /// The list.
     public let list: DescriptorList
 
-    /// `list` of the proposer with `rank`, with its signature of 64 bytes.
-    public init(rank: UInt8, signature: [UInt8], list: DescriptorList) {
+    /// `list` with its proposer's signature of 64 bytes.
+    public init(signature: [UInt8], list: DescriptorList) {
         precondition(signature.count == 64, "a signature is 64 bytes long")
-        self.rank = rank
         self.signature = signature
         self.list = list
     }
 
-    /// The encoding: rank u8, signature 64, the list.
-    public func encoded() -> [UInt8] { [rank] + signature + list.encoded() }
+    /// The encoding: signature 64, the list.
+    public func encoded() -> [UInt8] { signature + list.encoded() }
 
     /// Reads a whole proposal; bytes left over throw `trailingBytes`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
-        rank = try reader.u8()
         signature = try reader.array(64)
         list = try DescriptorList(from: &reader)
         try reader.end()

@@ -15,7 +15,7 @@ struct ListWorld {
         var signing: ListSigning
         var store: DescriptorStore
         /// What a hostile proposer offers, by its digest: the proposal and the descriptors that it has for it.
-        var offers: [Bytes32: (proposal: ListProposal, descriptors: [Bytes32: SignedDescriptor])] = [:]
+        var offers: [Bytes32: (proposal: [UInt8], descriptors: [Bytes32: SignedDescriptor])] = [:]
         var hasProposed: UInt64 = 0
     }
 
@@ -107,9 +107,9 @@ struct ListWorld {
 
     private mutating func behave(_ place: Int) {
         let node = peers[place].node
-        if let rank = peers[place].signing.rank(of: node, at: time),
+        if peers[place].signing.isTurn(of: node, at: time),
             let digest = peers[place].signing.propose(
-                peers[place].store, as: node, rank: rank, at: time, by: { Mock.sign($0, as: node) })
+                peers[place].store, as: node, at: time, by: { Mock.sign($0, as: node) })
         {
             note(digest, of: place)
             let items = peers[place].signing.collection(digest)!.missing(in: [], byteLimit: .max)
@@ -146,7 +146,8 @@ struct ListWorld {
     }
 
     private mutating func note(_ digest: Bytes32, of place: Int) {
-        votes[peers[place].signing.round, default: [:]][peers[place].node, default: []].insert(digest)
+        let round = peers[place].signing.collection(digest)!.height
+        votes[round, default: [:]][peers[place].node, default: []].insert(digest)
     }
 
     private mutating func noteCertified(_ place: Int) {
@@ -171,8 +172,7 @@ struct ListWorld {
             if peers[place].signing.wants(digest, round: round, from: peers[from].node) {
                 let offer = peers[from].offers[digest]
                 guard let proposal = offer?.proposal ?? peers[from].signing.proposal(digest) else { return }
-                try? peers[place].signing.take(
-                    proposal.encoded(), digest: digest, from: peers[from].node, check: Mock.check)
+                try? peers[place].signing.take(proposal, digest: digest, from: peers[from].node, check: Mock.check)
             }
             if let list = peers[place].signing.unjudged(digest) {
                 let question = ListedQuestion(digest: digest, places: Array(list.hashes.indices))
@@ -199,53 +199,57 @@ struct ListWorld {
     /// All hostile nodes sign what a hostile or honest proposer offers; a hostile proposer offers several lists, each to some.
     private mutating func misbehave(_ place: Int) {
         let round = peers[place].signing.round
-        guard peers[place].hasProposed < round else { return }
         let node = peers[place].node
-        for rank in 0..<schedule.ranks {
-            let drawn = ListSchedule.proposer(
-                rank: rank, round: round, snapshot: snapshot.digest, count: snapshot.stakedCount)
-            guard snapshot.voters[drawn] == node else { continue }
-            peers[place].hasProposed = round
+        guard peers[place].hasProposed < round, proposer(of: round) == node else { return }
+        peers[place].hasProposed = round
+        let trick = Int.random(in: 0..<7, using: &random)
+        for half in 0..<2 {
             var stock = peers[peers.indices.last!].store.listable(at: time)
-            let trick = Int.random(in: 0..<5, using: &random)
-            for half in 0..<2 {
-                switch trick {
-                case 0: break
-                case 1: stock.removeValue(forKey: stock.keys.min()!)
-                case 2:
-                    // A descriptor of a node that it makes up, and one twice.
-                    let stranger = made(NodeID(bytes32(8, round)), at: time.seconds, mark: 1)
-                    stock[stranger.digest] = stranger
-                case 3:
-                    let twice = made(node, at: time.seconds - 50, mark: UInt8(half + 1))
-                    stock[twice.digest] = twice
-                default: return
-                }
-                var hashes = stock.keys.sorted()
-                if trick == 0, half == 1 { hashes.append(bytes32(5, round)) }
-                let list = DescriptorList(round: round, height: 7, snapshot: snapshot.digest, hashes: hashes)!
-                let message =
-                    [UInt8]("tunic descriptor list signature".utf8) + [0] + network.array + list.digest.array
-                let proposal = ListProposal(
-                    rank: UInt8(rank), signature: Mock.sign(message, as: node), list: list)
-                let items = peers.indices.filter { peers[$0].isHostile }.map { hostile in
-                    SignatureItem(
-                        place: snapshot.voters.firstIndex(of: peers[hostile].node)!,
-                        bytes: Mock.sign(message, as: peers[hostile].node))
-                }
-                peers[place].offers[list.digest] = (proposal, stock)
-                for to in peers.indices where to % 2 == half {
-                    send(.signatures(list.digest, round, items), from: place, to: to)
-                }
+            var receivers = peers.indices.filter { $0 % 2 == half }
+            switch trick {
+            case 0: break
+            case 1: stock.removeValue(forKey: stock.keys.min()!)
+            case 2:
+                // A descriptor of a node that it makes up, and one twice.
+                let stranger = made(NodeID(bytes32(8, round)), at: time.seconds, mark: 1)
+                stock[stranger.digest] = stranger
+            case 3:
+                let twice = made(node, at: time.seconds - 50, mark: UInt8(half + 1))
+                stock[twice.digest] = twice
+            case 4:
+                // Two lists that are good: the hostile nodes' versions differ from node to node.
+                stock = peers[peers.indices.last! - half].store.listable(at: time)
+            case 5:
+                // A good one, for a third of the nodes.
+                guard half == 0 else { return }
+                receivers = peers.indices.filter { $0 % 3 == 0 }
+            default: return
             }
+            var hashes = stock.keys.sorted()
+            if trick == 0, half == 1 { hashes.append(bytes32(5, round)) }
+            let list = DescriptorList(round: round, height: 7, snapshot: snapshot.digest, hashes: hashes)!
+            let message =
+                [UInt8]("tunic descriptor list signature".utf8) + [0] + network.array + list.digest.array
+            let proposal = ListProposal(signature: Mock.sign(message, as: node), list: list)
+            let items = peers.indices.filter { peers[$0].isHostile }.map { hostile in
+                SignatureItem(
+                    place: snapshot.voters.firstIndex(of: peers[hostile].node)!,
+                    bytes: Mock.sign(message, as: peers[hostile].node))
+            }
+            peers[place].offers[list.digest] = (proposal.encoded(), stock)
+            for to in receivers { send(.signatures(list.digest, round, items), from: place, to: to) }
         }
     }
 
-    /// Whether the node that may propose first in `round` is honest.
-    func isHonest(_ round: UInt64) -> Bool {
-        let drawn = ListSchedule.proposer(
-            rank: 0, round: round, snapshot: snapshot.digest, count: snapshot.stakedCount)
-        let node = snapshot.voters[drawn]
-        return !peers.contains { $0.node == node && $0.isHostile }
+    private func proposer(of round: UInt64) -> NodeID {
+        snapshot.voters[
+            ListSchedule.proposer(of: round, snapshot: snapshot.digest, count: snapshot.stakedCount)]
+    }
+
+    /// Whether a node that may propose in a round of `cycle` is honest.
+    func isHonest(_ cycle: UInt64) -> Bool {
+        let first = cycle * UInt64(ListSchedule.maximumRounds)
+        let drawn = (first..<first + UInt64(schedule.rounds)).map(proposer)
+        return peers.contains { !$0.isHostile && drawn.contains($0.node) }
     }
 }

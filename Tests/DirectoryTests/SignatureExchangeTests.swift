@@ -203,19 +203,38 @@ struct SignatureExchangeTests {
         }
         // All of them restart before anybody has heard of the others.
         for place in nodes.indices {
-            nodes[place] = SnapshotSigning(try world.client(), history: nil, kept: kept[place], at: world.time)
+            nodes[place] = try SnapshotSigning(try world.client(), history: nil, kept: kept[place], at: world.time)
             let due = try #require(nodes[place].due(voters[place], epoch: 3_600, at: world.time))
             let again = nodes[place].sign(as: voters[place]) { Mock.sign($0, as: voters[place]) }
             #expect(again == items[place])
             let isFinal = nodes[place].add(items, for: due.digest, at: world.time).isFinal
             #expect(isFinal && nodes[place].snapshot.height == 2)
         }
-        // Bytes that are damaged keep the height as far as they say it, and nothing traps.
-        for length in 0..<kept[0].count {
-            let bytes = Array(kept[0].prefix(length))
-            let cut = SnapshotSigning(try world.client(), history: nil, kept: bytes, at: world.time)
-            #expect(cut.signed == (length < 40 ? nil : nodes[0].signed))
+    }
+
+    /// What is damaged is not taken for nothing: a node that forgets what it signed would sign another snapshot of that height.
+    @Test func p5ADamagedPromiseIsNotForgotten() throws {
+        let world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
+        var node = world.honest
+        let voter = world.first.snapshot.voters[0]
+        _ = node.propose(SnapshotWorld.snapshot(of: world.nodes, height: 2, time: world.time), at: world.time)
+        var kept: [UInt8] = []
+        _ = node.sign(as: voter, keeping: { kept = SnapshotSigning.encode($0) }) { Mock.sign($0, as: voter) }
+        for length in 0..<kept.count {
+            let bytes = Array(kept.prefix(length))
+            #expect(throws: WireError.self) {
+                try SnapshotSigning(try world.client(), history: nil, kept: bytes, at: world.time)
+            }
         }
+        for place in 0..<40 {
+            var bytes = kept
+            bytes[place] ^= 1
+            #expect(throws: WireError.self, "byte \(place)") {
+                try SnapshotSigning(try world.client(), history: nil, kept: bytes, at: world.time)
+            }
+        }
+        let whole = try SnapshotSigning(try world.client(), history: nil, kept: kept, at: world.time)
+        #expect(whole.signed == node.signed && whole.signed != nil)
     }
 
     /// Those that leave sign the snapshot in which they are gone.

@@ -54,7 +54,7 @@ private func converse(_ input: [UInt8]) {
             time.seconds += UInt64(byte >> 4)
             signing.advance(to: time)
         case 1:
-            let proposal = ListProposal(rank: byte >> 3 & 3, signature: signature, list: list)
+            let proposal = ListProposal(signature: signature, list: list)
             if signing.wants(list.digest, round: round, from: peer) {
                 try? signing.take(proposal.encoded(), digest: list.digest, from: peer, check: anything)
             }
@@ -66,7 +66,7 @@ private func converse(_ input: [UInt8]) {
             }
         case 3:
             if let digest = signing.due(node, at: time), signing.sign(digest, as: node, by: { _ in signature }) != nil {
-                precondition(signedRounds.insert(signing.round).inserted, "two signatures in a round")
+                precondition(signedRounds.insert(signing.signed!.round).inserted, "two signatures in a round")
             }
         case 4: _ = signing.add([SignatureItem(place: Int(byte >> 4), bytes: signature)], for: list.digest)
         default:
@@ -80,7 +80,7 @@ private func converse(_ input: [UInt8]) {
         }
         let certified = signing.certified?.list.round ?? 0
         precondition(certified >= lastRound, "a list went back")
-        precondition(signing.collections.count <= ListSchedule.maximumRanks)
+        precondition(signing.collections.count <= ListSchedule.maximumRounds)
         lastRound = certified
     }
 }

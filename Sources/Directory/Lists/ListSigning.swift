@@ -9,7 +9,7 @@ public enum ListRefusal: Error, Equatable {
     case otherRound
     /// It names another snapshot than the trusted one.
     case otherSnapshot
-    /// Its proposer may not propose with this rank, or has not signed it.
+    /// Its proposer may not propose in this round, or has not signed it.
     case notProposed
     /// A descriptor is not to be had.
     case missing
@@ -30,11 +30,12 @@ public typealias ListSignatures = Signatures<DescriptorList>
 
 /// How the nodes agree on the descriptors that all clients use (protocol.md, section 10.9).
 ///
-/// In each round one node after the other may propose a list. A node signs at most one list of a round, and only one all of whose
-/// descriptors it has and finds good, and that leaves out nearly none that it has known for long. A list that more than two
-/// thirds of the voters have signed is *certified*, and stays in force until the next one.
+/// In each round one node may propose a list. A node signs at most one list of a round, and only one all of whose descriptors it has
+/// and finds good, and that leaves out nearly none that it has known for long. A list that more than two thirds of the voters have
+/// signed is *certified*, and stays in force until one of a later round is. Where a round of a cycle has none, because its proposer is
+/// down or offers several, the next round begins with signatures of its own. A cycle with a certified list has no further round.
 ///
-/// A value without a clock, a socket or a thread. Bounded: one candidate for each rank, and two certified lists.
+/// A value without a clock, a socket or a thread. Bounded: one candidate for each round of a cycle, and two certified lists.
 public struct ListSigning: Sendable {
     /// What was signed last: never another list of that round.
     public struct Signed: Hashable, Sendable {
@@ -48,13 +49,31 @@ public struct ListSigning: Sendable {
             self.round = round
             self.digest = digest
         }
+
+        /// What is to be kept on disk: round u64, digest 32.
+        public func encoded() -> [UInt8] {
+            var writer = ByteWriter(capacity: 40)
+            writer.u64(round)
+            writer.bytes32(digest)
+            return writer.bytes
+        }
+
+        /// Reads what ``encoded()`` wrote; anything else throws.
+        public init(decoding span: RawSpan) throws(WireError) {
+            var reader = ByteReader(span)
+            round = try reader.u64()
+            digest = try reader.bytes32()
+            try reader.end()
+        }
     }
 
-    /// A list that is proposed in this round.
+    /// A list that is proposed in a round of this cycle.
     struct Candidate: Sendable {
-        let proposal: ListProposal
+        let list: DescriptorList
+        /// The encoded proposal, for those that ask for it.
+        let proposal: [UInt8]
         var signatures: ListSignatures
-        /// Its descriptors, once all of them were found good.
+        /// Those of its descriptors that are here, each verified; all of them once it is good.
         var descriptors: [Bytes32: SignedDescriptor] = [:]
         var isGood = false
         var isRefused = false
@@ -86,11 +105,12 @@ public struct ListSigning: Sendable {
     private let network: Bytes32
     private var snapshot: Snapshot
     private var snapshotDigest: Bytes32
-    /// The staked nodes of the trusted snapshot, and the places of those that may propose in this round, by rank.
+    /// The staked nodes of the trusted snapshot, and the places of those that may propose in the rounds of this cycle.
     private var voters: [NodeID]
     private var proposers: [Int] = []
     /// The round at the time of the last ``advance(to:)``.
     public private(set) var round: UInt64 = 0
+    /// By the places of their rounds in this cycle.
     private var candidates: [Int: Candidate] = [:]
     /// The newest certified list.
     public private(set) var certified: Certified?
@@ -98,11 +118,11 @@ public struct ListSigning: Sendable {
     public private(set) var previous: Certified?
     /// What this node signed last.
     public private(set) var signed: Signed?
-    /// Neighbours that offered, in this round, what is no proposal.
+    /// Neighbours that offered, in this cycle, what is no proposal.
     private var liars: Set<NodeID> = []
     /// Neighbours that offered a proposal under another snapshot than the one trusted here.
     private var elsewhere: Set<NodeID> = []
-    /// Proposals of this round for a rank that has its candidate: they are not asked for again.
+    /// Proposals of this cycle for a round that has its candidate: they are not asked for again.
     private var surplus: Set<Bytes32> = []
     /// How many of these each neighbour gave.
     private var surplusGiven: [NodeID: Int] = [:]
@@ -128,19 +148,24 @@ public struct ListSigning: Sendable {
         draw()
     }
 
+    /// The cycle at the time of the last ``advance(to:)``.
+    public var cycle: UInt64 { ListSchedule.cycle(of: round) }
+
     private mutating func draw() {
-        let (round, digest, count) = (round, snapshotDigest, voters.count)
+        let (cycle, digest, count) = (cycle, snapshotDigest, voters.count)
         guard count > 0 else { return proposers = [] }
-        proposers = (0..<schedule.ranks).map {
-            ListSchedule.proposer(rank: $0, round: round, snapshot: digest, count: count)
+        proposers = (0..<UInt64(schedule.rounds)).map {
+            let round = cycle * UInt64(ListSchedule.maximumRounds) + $0
+            return ListSchedule.proposer(of: round, snapshot: digest, count: count)
         }
     }
 
-    /// Comes to the round at `now`; candidates of another round are dropped.
+    /// Comes to the round at `now`; candidates of another cycle are dropped.
     public mutating func advance(to now: UnixTime) {
-        let current = schedule.round(at: now)
+        let (before, current) = (cycle, schedule.round(at: now))
         guard current != round else { return }
         round = current
+        guard cycle != before else { return }
         candidates = [:]
         liars = []
         elsewhere = []
@@ -149,49 +174,50 @@ public struct ListSigning: Sendable {
         draw()
     }
 
-    /// Whether a list of this round is certified.
-    public var isDone: Bool { certified.map { $0.list.round >= round } ?? false }
+    /// Whether a list of this cycle is certified.
+    public var isDone: Bool { certified.map { ListSchedule.cycle(of: $0.list.round) >= cycle } ?? false }
 
     // MARK: Proposing
 
-    /// The rank with which `node` is to propose now; nil where it may not, or has signed a list of this round.
+    /// Whether `node` is to propose now: it is drawn for this round, has not signed a list of it, and nothing of the cycle is certified.
     ///
     /// A proposer waits for a quarter of a step, for news.
-    public func rank(of node: NodeID, at now: UnixTime) -> Int? {
-        guard !isDone, (signed?.round ?? 0) < round, schedule.round(at: now) == round, let rank = rank(of: node),
-            candidates[rank] == nil, schedule.isOpen(rank, at: now, for: schedule.step / 4)
-        else { return nil }
-        return rank
+    public func isTurn(of node: NodeID, at now: UnixTime) -> Bool {
+        let place = ListSchedule.place(of: round)
+        return !isDone && (signed?.round ?? 0) < round && schedule.round(at: now) == round
+            && isProposer(node, place) && candidates[place] == nil
+            && schedule.isOpen(place, at: now, for: schedule.step / 4)
     }
 
-    /// Whether `node` may propose in this round, now or later.
-    public func mayPropose(_ node: NodeID) -> Bool { rank(of: node) != nil }
+    /// Whether `node` may propose in this cycle, now or later.
+    public func mayPropose(_ node: NodeID) -> Bool { proposers.indices.contains { isProposer(node, $0) } }
 
-    /// The lowest rank with which `node` was drawn for this round: the only one that counts.
-    private func rank(of node: NodeID) -> Int? { proposers.firstIndex { voters[$0] == node } }
+    private func isProposer(_ node: NodeID, _ place: Int) -> Bool {
+        proposers.indices.contains(place) && voters[proposers[place]] == node
+    }
 
     /// Proposes the listable descriptors of `store`, signed by `sign`, which makes 64 bytes of a message; returns the digest.
     ///
     /// The signature is this node's vote as well: ``signed`` must be on disk before anything of the candidate leaves.
     public mutating func propose(
-        _ store: DescriptorStore, as node: NodeID, rank: Int, at now: UnixTime, by sign: ([UInt8]) -> [UInt8]
+        _ store: DescriptorStore, as node: NodeID, at now: UnixTime, by sign: ([UInt8]) -> [UInt8]
     ) -> Bytes32? {
         let descriptors = store.listable(at: now)
-        guard proposers.indices.contains(rank), voters[proposers[rank]] == node, candidates[rank] == nil,
-            (signed?.round ?? 0) < round, !descriptors.isEmpty,
+        let place = ListSchedule.place(of: round)
+        guard isProposer(node, place), candidates[place] == nil, (signed?.round ?? 0) < round, !descriptors.isEmpty,
             let list = DescriptorList(
                 round: round, height: snapshot.height, snapshot: snapshotDigest, hashes: Array(descriptors.keys))
         else { return nil }
         var signatures = collection(of: list)
         signed = Signed(round: round, digest: signatures.digest)
         let bytes = sign(signatures.message)
-        _ = signatures.add(SignatureItem(place: proposers[rank], bytes: bytes))
+        _ = signatures.add(SignatureItem(place: proposers[place], bytes: bytes))
         var candidate = Candidate(
-            proposal: ListProposal(rank: UInt8(rank), signature: bytes, list: list), signatures: signatures)
+            list: list, proposal: ListProposal(signature: bytes, list: list).encoded(), signatures: signatures)
         candidate.descriptors = descriptors
         candidate.isGood = true
-        candidates[rank] = candidate
-        settle(rank)
+        candidates[place] = candidate
+        settle(place)
         return signatures.digest
     }
 
@@ -206,14 +232,14 @@ public struct ListSigning: Sendable {
 
     /// Whether `node` is to be asked for the proposal of `round` with `digest`, of which it has signatures.
     public func wants(_ digest: Bytes32, round: UInt64, from node: NodeID) -> Bool {
-        round == self.round && !isDone && !liars.contains(node) && !elsewhere.contains(node)
-            && candidates.count < schedule.ranks && collection(digest) == nil && !surplus.contains(digest)
+        ListSchedule.cycle(of: round) == cycle && !isDone && !liars.contains(node) && !elsewhere.contains(node)
+            && candidates.count < schedule.rounds && collection(digest) == nil && !surplus.contains(digest)
     }
 
-    /// The candidate with `digest`, for a neighbour that asks for it.
+    /// The encoded proposal of the candidate with `digest`, for a neighbour that asks for it.
     ///
     /// It is passed on by those alone that have all of its descriptors.
-    public func proposal(_ digest: Bytes32) -> ListProposal? {
+    public func proposal(_ digest: Bytes32) -> [UInt8]? {
         candidate(digest).flatMap { candidates[$0]!.isGood ? candidates[$0]!.proposal : nil }
     }
 
@@ -223,7 +249,7 @@ public struct ListSigning: Sendable {
 
     /// Takes the proposal with `digest` from a neighbour; one signature is verified.
     ///
-    /// Of an equivocating proposer the first list counts here. After a throw the neighbour is not asked again in this round, nor,
+    /// Of an equivocating proposer the first list counts here. After a throw the neighbour is not asked again in this cycle, nor,
     /// where it trusts another snapshot, before that is trusted here.
     public mutating func take(
         _ bytes: [UInt8], digest: Bytes32, from node: NodeID, check: SignatureCheck = .ed25519
@@ -235,8 +261,8 @@ public struct ListSigning: Sendable {
             liars.insert(node)
             throw .malformed(error)
         }
-        let (rank, list) = (Int(proposal.rank), proposal.list)
-        guard list.round == round else {
+        let list = proposal.list
+        guard ListSchedule.cycle(of: list.round) == cycle else {
             liars.insert(node)
             throw .otherRound
         }
@@ -244,39 +270,49 @@ public struct ListSigning: Sendable {
             elsewhere.insert(node)
             throw .otherSnapshot
         }
-        guard rank < proposers.count, proposers.firstIndex(of: proposers[rank]) == rank,
-            list.hashes.count <= snapshot.entries.count
-        else {
+        let place = ListSchedule.place(of: list.round)
+        guard place < proposers.count, list.hashes.count <= snapshot.entries.count else {
             liars.insert(node)
             throw .notProposed
         }
         guard collection(digest) == nil else { return }
         var signatures = collection(of: list)
-        let item = SignatureItem(place: proposers[rank], bytes: proposal.signature)
+        let item = SignatureItem(place: proposers[place], bytes: proposal.signature)
         guard signatures.digest == digest, signatures.checked([item], check) == [item] else {
             liars.insert(node)
             throw .notProposed
         }
-        guard candidates[rank] == nil else {
-            // An honest neighbour has one of each rank, or two where it began anew: who has more makes them with the proposer.
+        guard candidates[place] == nil else {
+            // An honest neighbour has one of each round, or two where it began anew: who has more makes them with the proposer.
             surplus.insert(digest)
             surplusGiven[node, default: 0] += 1
-            if surplusGiven[node]! > 2 * schedule.ranks { liars.insert(node) }
+            if surplusGiven[node]! > 2 * schedule.rounds { liars.insert(node) }
             return
         }
         _ = signatures.add(item)
-        candidates[rank] = Candidate(proposal: proposal, signatures: signatures)
+        candidates[place] = Candidate(list: list, proposal: bytes, signatures: signatures)
     }
 
-    /// Asks `node` for nothing more in this round: it did not answer, or not with what it has signed.
+    /// Asks `node` for nothing more in this cycle: it did not answer, or not with what it has signed.
     public mutating func shun(_ node: NodeID) { liars.insert(node) }
 
     /// The candidate's list whose descriptors are to be judged; nil when that is done.
     public func unjudged(_ digest: Bytes32) -> DescriptorList? {
-        guard let rank = candidate(digest), let found = candidates[rank], !found.isGood, !found.isRefused else {
+        guard let place = candidate(digest), let found = candidates[place], !found.isGood, !found.isRefused else {
             return nil
         }
-        return found.proposal.list
+        return found.list
+    }
+
+    /// The descriptors of the candidate with `digest` that were collected so far.
+    public func collected(_ digest: Bytes32) -> [Bytes32: SignedDescriptor] {
+        candidate(digest).flatMap { candidates[$0]?.descriptors } ?? [:]
+    }
+
+    /// Keeps some of the descriptors of the candidate with `digest`, each verified, until the others are here.
+    public mutating func collect(_ descriptors: [Bytes32: SignedDescriptor], for digest: Bytes32) {
+        guard let place = candidate(digest), !candidates[place]!.isGood, !candidates[place]!.isRefused else { return }
+        candidates[place]!.descriptors.merge(descriptors) { first, _ in first }
     }
 
     /// Judges a list by what this node knows: throws where it must not be signed.
@@ -310,64 +346,70 @@ public struct ListSigning: Sendable {
 
     /// What came of judging the candidate with `digest`: its descriptors, or nil where it is not to be signed.
     public mutating func judged(_ digest: Bytes32, _ descriptors: [Bytes32: SignedDescriptor]?) {
-        guard let rank = candidate(digest) else { return }
+        guard let place = candidate(digest) else { return }
         if let descriptors {
-            candidates[rank]!.descriptors = descriptors
-            candidates[rank]!.isGood = true
+            candidates[place]!.descriptors = descriptors
+            candidates[place]!.isGood = true
         } else {
-            candidates[rank]!.isRefused = true
+            candidates[place]!.isRefused = true
+            candidates[place]!.descriptors = [:]
         }
-        settle(rank)
+        settle(place)
     }
 
     // MARK: Signing
 
-    /// The digest of the candidate that `node` has to sign now: good, its rank open, and nothing of this round signed before.
+    /// The digest of the candidate that `node` has to sign now: good, its round begun, and nothing of that or a later round signed.
+    ///
+    /// A list that comes late is signed as long as no later one was. Where one of the cycle is certified, only that one is signed.
     public func due(_ node: NodeID, at now: UnixTime) -> Bytes32? {
-        guard (signed?.round ?? 0) < round, schedule.round(at: now) == round else { return nil }
-        let rank = candidates.keys.sorted().first { rank in
-            let candidate = candidates[rank]!
-            return candidate.isGood && schedule.isOpen(rank, at: now) && candidate.signatures.place(of: node) != nil
+        guard schedule.round(at: now) == round else { return nil }
+        let place = candidates.keys.sorted().first { place in
+            let candidate = candidates[place]!
+            return candidate.isGood && candidate.list.round > signed?.round ?? 0 && schedule.isOpen(place, at: now)
+                && candidate.signatures.place(of: node) != nil
+                && (!isDone || certified?.digest == candidate.signatures.digest)
         }
-        return rank.map { candidates[$0]!.signatures.digest }
+        return place.map { candidates[$0]!.signatures.digest }
     }
 
     /// Signs the candidate with `digest` by `sign`; ``signed`` must be on disk before the item leaves.
     public mutating func sign(
         _ digest: Bytes32, as node: NodeID, by sign: ([UInt8]) -> [UInt8]
     ) -> SignatureItem? {
-        guard (signed?.round ?? 0) < round, let collection = collection(digest), let place = collection.place(of: node)
+        guard let collection = collection(digest), collection.height > signed?.round ?? 0,
+            let place = collection.place(of: node)
         else { return nil }
-        signed = Signed(round: round, digest: digest)
+        signed = Signed(round: collection.height, digest: digest)
         return SignatureItem(place: place, bytes: sign(collection.message))
     }
 
-    /// The signatures that are collected for the list with `digest`, a candidate of this round.
+    /// The signatures that are collected for the list with `digest`, a candidate of this cycle.
     public func collection(_ digest: Bytes32) -> ListSignatures? {
         candidate(digest).map { candidates[$0]!.signatures }
     }
 
-    /// The candidates' signatures, by rank.
+    /// The candidates' signatures, by round.
     public var collections: [ListSignatures] { candidates.sorted { $0.key < $1.key }.map(\.value.signatures) }
 
     /// Adds checked signatures for the list with `digest`; returns the new ones, and whether a newer list is certified by them.
     public mutating func add(
         _ items: [SignatureItem], for digest: Bytes32
     ) -> (new: [SignatureItem], isNews: Bool) {
-        guard let rank = candidate(digest) else { return ([], false) }
-        let new = items.filter { candidates[rank]!.signatures.add($0) }
-        return (new, settle(rank))
+        guard let place = candidate(digest) else { return ([], false) }
+        let new = items.filter { candidates[place]!.signatures.add($0) }
+        return (new, settle(place))
     }
 
     @discardableResult
-    private mutating func settle(_ rank: Int) -> Bool {
-        let candidate = candidates[rank]!
+    private mutating func settle(_ place: Int) -> Bool {
+        let candidate = candidates[place]!
         guard candidate.signatures.isFinal else { return false }
         var signatures: [NodeID: [UInt8]] = [:]
         for item in candidate.signatures.missing(in: [], byteLimit: .max) {
             signatures[candidate.signatures.voters[item.place]] = item.bytes
         }
-        let list = candidate.proposal.list
+        let list = candidate.list
         if certified?.digest == candidate.signatures.digest {
             // More than are needed are kept: the voters of a coming snapshot may be others.
             certified!.signatures = signatures
@@ -453,7 +495,7 @@ public struct ListSigning: Sendable {
         if let found = [certified, previous].compactMap({ $0 }).first(where: { $0.digest == question.digest }) {
             known = (found.list, found.descriptors)
         } else {
-            known = candidate(question.digest).map { (candidates[$0]!.proposal.list, candidates[$0]!.descriptors) }
+            known = candidate(question.digest).map { (candidates[$0]!.list, candidates[$0]!.descriptors) }
         }
         guard let known else { return [] }
         var left = byteLimit

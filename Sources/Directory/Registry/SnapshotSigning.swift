@@ -48,34 +48,48 @@ public struct SnapshotSigning: Sendable {
         }
     }
 
-    /// Begins as ``init(_:history:signed:)`` does, with what ``encode(_:)`` made of the last signature.
+    /// Begins as ``init(_:history:signed:)`` does, with what ``encode(_:)`` made of the last signature; throws where it is damaged,
+    /// for without it another snapshot of that height would be signed.
     ///
     /// What was signed is proposed again: where many restart at once, theirs may be all the signatures of this epoch, and a
     /// registry may tell of the coming epochs only.
-    public init(_ chain: SnapshotChain, history: SnapshotHistory?, kept: [UInt8]?, at now: UnixTime) {
+    public init(
+        _ chain: SnapshotChain, history: SnapshotHistory?, kept: [UInt8]?, at now: UnixTime
+    ) throws(WireError) {
         var signed: Signed?
         var again: Snapshot?
         if let kept {
-            var reader = ByteReader(kept.rawSpan)
-            if let height = try? reader.u64(), let digest = try? reader.bytes32() {
-                signed = Signed(height: height, digest: digest)
-                // Without the snapshot, the height and the digest still keep another one from being signed.
-                again = (try? reader.array(reader.remaining)).flatMap {
-                    try? SignedSnapshot(decoding: $0.rawSpan).snapshot
-                }
-            }
+            let found = try Self.signed(kept: kept)
+            signed = found.signed
+            again = found.snapshot
         }
         self.init(chain, history: history, signed: signed)
-        if let again, again.digest == signed?.digest { _ = propose(again, at: now) }
+        if let again { _ = propose(again, at: now) }
     }
 
     /// What is to be kept on disk of a signature: height u64, digest 32, signed snapshot without signatures.
-    public static func encode(_ due: SnapshotSignatures) -> [UInt8] {
+    public static func encode(_ due: SnapshotSignatures) -> [UInt8] { encode(due.snapshot, digest: due.digest) }
+
+    /// The same for a snapshot with this digest.
+    public static func encode(_ snapshot: Snapshot, digest: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
-        writer.u64(due.snapshot.height)
-        writer.bytes32(due.digest)
-        writer.raw(SignedSnapshot(due.snapshot).encoded())
+        writer.u64(snapshot.height)
+        writer.bytes32(digest)
+        writer.raw(SignedSnapshot(snapshot).encoded())
         return writer.bytes
+    }
+
+    /// The name by which the store keeps the last signature.
+    public static let keptName = "signed snapshot"
+
+    /// What was signed last, of ``encode(_:)``'s bytes; throws where they are damaged.
+    public static func signed(kept: [UInt8]) throws(WireError) -> (signed: Signed, snapshot: Snapshot) {
+        var reader = ByteReader(kept.rawSpan)
+        let signed = Signed(height: try reader.u64(), digest: try reader.bytes32())
+        let rest = try reader.array(reader.remaining)
+        let snapshot = try SignedSnapshot(decoding: rest.rawSpan).snapshot
+        guard snapshot.height == signed.height, snapshot.digest == signed.digest else { throw .outOfRange }
+        return (signed, snapshot)
     }
 
     /// The trusted snapshot.

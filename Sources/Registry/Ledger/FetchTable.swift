@@ -26,25 +26,20 @@ struct FetchTable {
         var above: UInt64 = 0
     }
 
-    private struct Failure {
-        var pause: UInt64
-        var until: UInt64
-    }
-
     private var running: [UInt64: Fetch] = [:]
-    private var failures: [NodeID: Failure] = [:]
+    private var pauses = Pauses<NodeID>(first: Self.pause.first, longest: Self.pause.longest, capacity: Self.memory)
     /// The node that was drawn at random last and did not answer.
     private var silent: NodeID?
 
     /// How many nodes are remembered for having failed.
-    var failedCount: Int { failures.count }
+    var failedCount: Int { pauses.count }
     /// Whether another fetch may begin.
     var hasRoom: Bool { running.count < Self.limit }
     /// From whom blocks are being fetched.
     var sources: Set<NodeID> { Set(running.values.compactMap(\.source)) }
 
     /// Whether `node` is left alone.
-    func isPaused(_ node: NodeID, now: UInt64) -> Bool { failures[node].map { now < $0.until } ?? false }
+    func isPaused(_ node: NodeID, now: UInt64) -> Bool { pauses.isPaused(node, now: now) }
 
     /// Whom a random neighbour should not be: who is asked already, or was silent last.
     var avoided: Set<NodeID> { silent.map { sources.union([$0]) } ?? sources }
@@ -60,20 +55,11 @@ struct FetchTable {
     mutating func ended(question: UInt64) -> Fetch? { running.removeValue(forKey: question) }
 
     /// A node has delivered what it said.
-    mutating func delivered(_ node: NodeID) { failures[node] = nil }
+    mutating func delivered(_ node: NodeID) { pauses.delivered(node) }
 
     /// The node that was drawn at random did not answer.
     mutating func wasSilent(_ node: NodeID) { silent = node }
 
     /// A node has not delivered what it said, or something else.
-    mutating func failed(_ node: NodeID, now: UInt64) {
-        let last = failures[node]?.pause
-        if last == nil, failures.count >= Self.memory,
-            let oldest = failures.min(by: { $0.value.until < $1.value.until })
-        {
-            failures[oldest.key] = nil
-        }
-        let pause = last.map { min($0 * 2, Self.pause.longest) } ?? Self.pause.first
-        failures[node] = Failure(pause: pause, until: now.addingReportingOverflow(pause).partialValue)
-    }
+    mutating func failed(_ node: NodeID, now: UInt64) { pauses.failed(node, now: now) }
 }
