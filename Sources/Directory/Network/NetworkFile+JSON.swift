@@ -7,6 +7,12 @@ extension NetworkFile {
 
     /// Reads a network file's JSON text and checks all of it.
     public init(json text: [UInt8]) throws(NetworkFileError) {
+        self = try Self.read(text)
+        try validate()
+    }
+
+    /// Reads the text without checking whether its values fit together.
+    static func read(_ text: [UInt8]) throws(NetworkFileError) -> NetworkFile {
         guard text.count <= Self.maximumFileSize else { throw .tooLarge }
         let form: Form
         do {
@@ -18,9 +24,7 @@ extension NetworkFile {
         } catch {
             throw .notJSON("unreadable")
         }
-        let file = try form.file()
-        try file.validate()
-        self = file
+        return try form.file()
     }
 
     /// The JSON text, with sorted keys and a line break at the end.

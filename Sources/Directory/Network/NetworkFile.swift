@@ -97,7 +97,10 @@ public struct NetworkFile: Hashable, Sendable {
     }
 
     /// Throws unless the values fit together, with the key that is wrong and what to do about it.
-    public func validate() throws(NetworkFileError) {
+    public func validate() throws(NetworkFileError) { try validate(isDraft: false) }
+
+    /// As ``validate()``; of a draft the signatures are not looked at.
+    func validate(isDraft: Bool) throws(NetworkFileError) {
         func require(_ condition: Bool, _ key: String, _ remedy: String) throws(NetworkFileError) {
             if !condition { throw .invalid(key: key, remedy: remedy) }
         }
@@ -146,6 +149,8 @@ public struct NetworkFile: Hashable, Sendable {
                     DescriptorStore.isAcceptable($0, allowingPrivate: allowPrivateAddresses)
                 }, "\(key).addresses", "use public addresses, or set allowPrivateAddresses for a test network")
         }
+        try require(snapshot.snapshot.network == id, "snapshot", "take one of this network")
+        guard !isDraft else { return }
         do {
             _ = try SnapshotChain(network: id, first: snapshot)
         } catch {

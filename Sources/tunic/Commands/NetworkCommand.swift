@@ -5,9 +5,11 @@ internal import Wire
 /// Commands about networks.
 struct NetworkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "network", abstract: "Make a network.",
+        commandName: "network", abstract: "Make a network, and make it anew for the nodes that are left.",
         discussion: "Example:\n  tunic network create --dir testnet --nodes 5 --exits 2 --local",
-        subcommands: [NetworkCreateCommand.self, NetworkKeyCommand.self])
+        subcommands: [
+            NetworkCreateCommand.self, NetworkKeyCommand.self, NetworkRecoverCommand.self, NetworkSignCommand.self,
+        ])
 }
 
 /// Makes a node's key.

@@ -1,0 +1,74 @@
+public import Wire
+
+/// Why no network file can be made for the nodes that are left of a network.
+public enum RecoveryRefusal: Error, Equatable {
+    /// A node that is to be left out is not in the snapshot.
+    case unknownNode(NodeID)
+    /// The height is not above that of the newest snapshot that is known.
+    case heightNotAbove(UInt64)
+    /// No node is left.
+    case noNodes
+    /// No node of the bootstrap list is left.
+    case noBootstrap
+    /// The files are not of the same network and snapshot.
+    case otherSnapshot
+    /// A signature is not its node's.
+    case badSignature(NodeID)
+}
+
+/// A new network file for a network whose voters are gone: the same id, the nodes that are left, and their signatures
+/// (docs/operator-guide.md, "When a third of the nodes is gone").
+///
+/// Who starts with it trusts it as any network file, so that no signature of a node that is gone is needed.
+extension NetworkFile {
+    /// This file with a snapshot of the nodes of `newest`, of which those of `gone` are suspended.
+    ///
+    /// Its height is `height`, above that of `newest` (nil: one above). Nobody has signed it yet.
+    public func recovered(
+        from newest: Snapshot, without gone: Set<NodeID>, height: UInt64?, at now: UnixTime
+    ) throws(RecoveryRefusal) -> NetworkFile {
+        for node in gone.sorted() where newest.entry(of: node) == nil { throw .unknownNode(node) }
+        let (next, overflow) = newest.height.addingReportingOverflow(1)
+        guard !overflow, height ?? next > newest.height else { throw .heightNotAbove(newest.height) }
+        let entries = newest.entries.map { entry in
+            gone.contains(entry.node) && entry.isStaked
+                ? Snapshot.Entry(
+                    node: entry.node, operatorID: entry.operatorID, state: .suspended, weight: entry.weight) : entry
+        }
+        guard
+            let snapshot = Snapshot(
+                network: id, height: height ?? next, time: UnixTime(seconds: max(now.seconds, newest.time.seconds)),
+                entries: entries), snapshot.stakedCount > 0
+        else { throw .noNodes }
+        var file = self
+        file.bootstrap = bootstrap.filter { snapshot.isStaked($0.node) }
+        guard !file.bootstrap.isEmpty else { throw .noBootstrap }
+        file.snapshot = SignedSnapshot(snapshot)
+        return file
+    }
+
+    /// Reads a network file that too few nodes may have signed yet, and checks all else.
+    public init(draft text: [UInt8]) throws(NetworkFileError) {
+        self = try Self.read(text)
+        try validate(isDraft: true)
+    }
+
+    /// Takes the signatures of another copy; each of both is verified.
+    public mutating func merge(_ other: NetworkFile) throws(RecoveryRefusal) {
+        guard id == other.id, snapshot.snapshot == other.snapshot.snapshot else { throw .otherSnapshot }
+        let whole = snapshot.snapshot
+        let message = Snapshot.message(digest: whole.digest, network: id, height: whole.height)
+        for signature in snapshot.signatures + other.snapshot.signatures {
+            guard whole.isStaked(signature.signer),
+                SignatureCheck.ed25519.isGood(signature.bytes, message, signature.signer)
+            else { throw .badSignature(signature.signer) }
+            snapshot.add(signature)
+        }
+    }
+
+    /// How many of its nodes have signed the snapshot, and how many must.
+    public var progress: (signed: Int, needed: Int) {
+        let whole = snapshot.snapshot
+        return (snapshot.signatures.count { whole.isStaked($0.signer) }, SnapshotChain.quorum(of: whole))
+    }
+}

@@ -1,0 +1,183 @@
+internal import ArgumentParser
+internal import Directory
+internal import Glibc
+internal import OnionCrypto
+internal import Store
+internal import Wire
+
+/// Makes the draft of a new network file for the nodes that are left.
+struct NetworkRecoverCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "recover", abstract: "Make the draft of a new network file for the nodes that are left.",
+        discussion: """
+            Example:
+              tunic network recover --network network.json --data /var/lib/tunic --without 7zc…q8.snode --output recovery.json
+
+            For a network of which a third of the nodes is gone, so that no newer snapshot becomes trusted. The draft has the \
+            network's id, and the nodes of the newest snapshot that the node of this data folder trusts; the node must not run. \
+            More than two thirds of the nodes that are left sign it with 'tunic network sign'.
+            """)
+
+    @Option(help: ArgumentHelp("The network file.", valueName: "file"))
+    var network: String
+
+    @Option(help: ArgumentHelp("The data folder of a node that knows the newest snapshot.", valueName: "folder"))
+    var data: String?
+
+    @Option(help: ArgumentHelp("A node that is gone, repeated for each.", valueName: "node"), transform: nodeName)
+    var without: [NodeID] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "The new snapshot's height (default: above all that this folder knows).", valueName: "height"))
+    var height: UInt64?
+
+    @Option(help: ArgumentHelp("The draft to write.", valueName: "file"))
+    var output: String
+
+    func run() throws {
+        Sodium.initialize()
+        let file = try NetworkFile.read(network)
+        var newest = file.snapshot.snapshot
+        var next = height
+        if let data {
+            let known = try Self.known(in: data, file)
+            newest = known.newest
+            next = next ?? known.next
+        }
+        let draft: NetworkFile
+        do throws(RecoveryRefusal) {
+            draft = try file.recovered(from: newest, without: Set(without), height: next, at: currentTime())
+        } catch {
+            throw Failure(.usage, text(of: error))
+        }
+        try Files.writeNew(output, draft.json(), mode: 0o644)
+        let snapshot = draft.snapshot.snapshot
+        print("Made \(output): \(snapshot.stakedCount) nodes at height \(snapshot.height), above \(newest.height).")
+        print("\(draft.progress.needed) of them must sign. At each, while it does not run:")
+        print("")
+        print("  tunic network sign --data FOLDER \(output)")
+    }
+
+    /// The newest snapshot that the node or client of a data folder trusts, and a height above all that it trusts and has signed.
+    private static func known(
+        in folder: String, _ file: NetworkFile
+    ) throws(Failure) -> (newest: Snapshot, next: UInt64?) {
+        let store = try RoleFolder.openStore(in: folder)
+        do {
+            let kept = try store.trustedSnapshot(of: file.id)
+            let newest = try SnapshotChain(
+                file, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) }
+            ).snapshot
+            guard let bytes = try store.value(SnapshotSigning.keptName) else { return (newest, nil) }
+            let signed = try SnapshotSigning.signed(kept: bytes).signed.height
+            return (newest, signed > newest.height ? signed.addingReportingOverflow(1).partialValue : nil)
+        } catch let error as StoreError {
+            throw Failure.of(error)
+        } catch is WireError {
+            throw Failure.of(StoreError.damaged(path: store.path(of: Store.fileName)))
+        } catch {
+            throw Failure(.data, "the snapshot in \(folder) cannot be used: \(error)")
+        }
+    }
+}
+
+/// Signs a draft of a new network file as a node.
+struct NetworkSignCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sign", abstract: "Sign the draft of a new network file, as one of its nodes.",
+        discussion: """
+            Examples:
+              tunic network sign --data /var/lib/tunic recovery.json
+              tunic network sign --data /var/lib/tunic recovery.json copy-of-another.json
+
+            Look at the draft first: whoever starts with it trusts its nodes. The signature is written to the first file, with \
+            those of the other copies. The node must not run meanwhile.
+            """)
+
+    @Option(help: ArgumentHelp("The node's data folder.", valueName: "folder"))
+    var data: String
+
+    @OptionGroup var passphrase: PassphraseOption
+
+    @Argument(help: ArgumentHelp("The draft, and copies of it with other nodes' signatures.", valueName: "file"))
+    var files: [String]
+
+    func validate() throws {
+        guard !files.isEmpty else { throw ValidationError("name the draft to sign") }
+    }
+
+    func run() throws {
+        Sodium.initialize()
+        var draft = try Self.read(files[0])
+        for path in files {
+            let copy = try Self.read(path)
+            do throws(RecoveryRefusal) {
+                try draft.merge(copy)
+            } catch {
+                throw Failure(.data, "\(path): \(text(of: error))")
+            }
+        }
+        let key = try RoleFolder.readKey(in: data, passphrase: passphrase.read())
+        let snapshot = draft.snapshot.snapshot
+        guard snapshot.isStaked(NodeID(key.publicKey)) else {
+            throw Failure(.usage, "\(files[0]) does not name \(NodeID(key.publicKey)) among its nodes")
+        }
+        try keep(snapshot)
+        draft.snapshot.sign(with: key)
+        let new = "\(files[0]).new"
+        Files.remove(new)
+        try Files.writeNew(new, draft.json(), mode: 0o644)
+        guard unsafe rename(new, files[0]) == 0 else { throw Failure.of(errno, "cannot write", files[0]) }
+        let (signed, needed) = draft.progress
+        print("\(signed) of \(snapshot.stakedCount) nodes have signed \(files[0]), \(needed) must.")
+        if signed >= needed { print("It is complete: start nodes and clients with it.") }
+    }
+
+    private static func read(_ path: String) throws(Failure) -> NetworkFile {
+        do {
+            return try NetworkFile(draft: Files.read(path, limit: NetworkFile.maximumFileSize))
+        } catch let error as Failure {
+            throw error
+        } catch {
+            throw Failure(.data, "\(path): \(error)")
+        }
+    }
+
+    /// Keeps what is signed, so that this node signs no other snapshot of that height; refuses where it has signed one.
+    private func keep(_ snapshot: Snapshot) throws(Failure) {
+        let store = try RoleFolder.openStore(in: data)
+        let digest = snapshot.digest
+        do {
+            if let bytes = try store.value(SnapshotSigning.keptName) {
+                let signed = try SnapshotSigning.signed(kept: bytes).signed
+                guard signed.height < snapshot.height || signed.digest == digest else {
+                    throw Failure(
+                        .usage,
+                        "this node has signed a snapshot at height \(signed.height); make the draft with --height "
+                            + "\(signed.height + 1) or more")
+                }
+            }
+            try store.setValue(
+                SnapshotSigning.encode(snapshot, digest: digest), for: SnapshotSigning.keptName, waiting: true)
+        } catch let error as Failure {
+            throw error
+        } catch let error as StoreError {
+            throw Failure.of(error)
+        } catch {
+            throw Failure.of(StoreError.damaged(path: store.path(of: Store.fileName)))
+        }
+    }
+}
+
+/// What is wrong, in one sentence.
+private func text(of refusal: RecoveryRefusal) -> String {
+    switch refusal {
+    case .unknownNode(let node): "\(node) is not in the newest snapshot; 'tunic nodes' shows who is"
+    case .heightNotAbove(let height): "use a --height above \(height), that of the newest snapshot"
+    case .noNodes: "no node is left"
+    case .noBootstrap: "no node of the network file's bootstrap list is left; add one that is, with its address, first"
+    case .otherSnapshot: "it is no copy of the draft: it names another network or other nodes"
+    case .badSignature(let node): "the signature of \(node) is wrong"
+    }
+}

@@ -1,0 +1,90 @@
+"""A network whose nodes are gone gets a new network file from those that are left (docs/operator-guide.md)."""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import unittest
+
+from devnet import binary, wait_until
+from network import Network, Process, free_port
+
+GONE = (3, 4, 5)
+LEFT = (0, 1, 2, 6)
+
+
+def tunic(*arguments):
+    """Exit status, standard output and standard error of a command."""
+    done = subprocess.run(
+        [binary(), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+class RecoveryTest(unittest.TestCase):
+    def test_s25_a_new_network_file_for_the_nodes_that_are_left(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(7)]) as net:
+            folders = [net.folder / "net" / f"node-{number + 1}" for number in range(7)]
+            old = json.loads(net.file.read_text())
+            ids = [node["id"] for node in old["bootstrap"]]
+            draft = net.folder / "recovery.json"
+            without = [part for number in GONE for part in ("--without", ids[number])]
+            recover = ["network", "recover", "--network", net.file, "--data", folders[0]]
+            code, out, error = tunic(*recover, *without, "--output", draft)
+            self.assertEqual(code, 0, error)
+            self.assertIn("3 of them must sign", out)
+            new = json.loads(draft.read_text())
+            self.assertEqual(new["id"], old["id"])
+            self.assertEqual(new["ledger"], old["ledger"])
+            self.assertEqual([node["id"] for node in new["bootstrap"]], [ids[number] for number in LEFT])
+
+            # What is to be left out must be there, and nothing is overwritten.
+            self.assertNotEqual(tunic(*recover, *without, "--output", draft)[0], 0)
+            code, _, error = tunic(*recover, "--height", 1, "--output", net.folder / "low.json")
+            self.assertNotEqual(code, 0)
+            self.assertIn("above 1", error)
+
+            # A draft is no network file before enough have signed it.
+            code, _, error = tunic("client", "--network", draft, "--socks", "127.0.0.1:0", "--data", net.folder / "none")
+            self.assertNotEqual(code, 0)
+            self.assertIn("does not verify", error)
+
+            # Copies go to two operators, and come back; one that is gone does not sign.
+            copy = net.folder / "copy.json"
+            shutil.copy(draft, copy)
+            sign = ["network", "sign", "--data"]
+            code, out, error = tunic(*sign, folders[0], draft)
+            self.assertEqual((code, "1 of 4 nodes" in out), (0, True), (out, error))
+            code, out, error = tunic(*sign, folders[1], copy)
+            self.assertEqual((code, "1 of 4 nodes" in out), (0, True), (out, error))
+            self.assertNotEqual(tunic(*sign, folders[GONE[0]], copy)[0], 0)
+            code, out, error = tunic(*sign, folders[6], draft, copy)
+            self.assertEqual((code, "3 of 4 nodes" in out, "complete" in out), (0, True, True), (out, error))
+
+            # Who has signed it signs no other snapshot of that height.
+            other = net.folder / "other.json"
+            code, _, error = tunic(*recover, *without[:2], "--height", 2, "--output", other)
+            self.assertEqual(code, 0, error)
+            code, _, error = tunic(*sign, folders[0], other)
+            self.assertNotEqual(code, 0)
+            self.assertIn("--height 3", error)
+            other.unlink()
+            # The next draft of this folder is above that by itself.
+            code, out, error = tunic(*recover, *without[:2], "--output", other)
+            self.assertEqual((code, "at height 3" in out), (0, True), (out, error))
+
+            # The nodes that are left, and a client, go on with it.
+            for number in LEFT:
+                exit = ["--exit", "--exit-allow", "127.0.0.0/8"] if number == 6 else []
+                listen = net.addresses[number][0]
+                net.nodes.append(
+                    Process([], ["relay", "--network", draft, "--data", folders[number], "--listen", listen, *exit],
+                            pathlib.Path(folders[number])))
+            net.file = draft
+            wait_until(lambda: all(node.status()["descriptors"] == len(LEFT) for node in net.nodes), 60)
+            self.assertEqual({node.status()["snapshot"]["height"] for node in net.nodes}, {2})
+            net.start_client()
+            wait_until(lambda: net.client.status()["ready"], 60)
+
+
+if __name__ == "__main__":
+    unittest.main()
