@@ -325,9 +325,6 @@ public final class Relay {
         for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
             drops[reason.name, default: 0] += paths.drops[Int(reason.rawValue)]
         }
-        for counters in links.socketCounters {
-            for (name, count) in counters.drops where count > 0 { drops[name, default: 0] += count }
-        }
         drops.merge(exit.gate.datagramDrops.byName) { $0 + $1 }
         return RelayStatus(
             nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,

@@ -222,7 +222,7 @@ private func drop(_ slot: consuming SendSlot?) {}
         defer { loop.close() }
         let sender = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: nil)
         #expect(unsafe sender.reserve(7, length: 70_000, to: .loopbackIPv4(port: 9)).count == 0)
-        #expect(sender.counters.droppedOversize == 1 && sender.counters.drops == ["oversize": 1])
+        #expect(sender.counters.droppedOversize == 1 && sender.counters.drops == ["tooLongForPath": 1])
         sender.close()
         #expect(unsafe sender.reserve(7, length: 1_000, to: .loopbackIPv4(port: 9)).count == 0)
     }

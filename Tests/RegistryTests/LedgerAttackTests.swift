@@ -114,6 +114,31 @@ import Wire
         try chain.append(made, now: second * 10 + 20)
     }
 
+    /// A leader that does not say what it has learnt of locks makes no second block of those that have signed one.
+    @Test func s02ALockHoldsAgainstALeaderThatHidesIt() throws {
+        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
+        var council = Council(realm)
+        var chain = LedgerChain(realm.rules)
+        let hostile = 3
+        let first = realm.slot(of: hostile, from: realm.rules.slot(at: (start + 130) * 1_000), chain)
+        let second = realm.slot(of: hostile, from: first + 1, chain)
+        let block = chain.draft([], time: first * 10, by: 3)
+        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: second * 10, by: 3)
+        func isSigned(_ request: AuthorityRequest, by other: Int, in slot: UInt64) -> Bool {
+            let answer = council.ask(request, other, by: hostile, now: slot * 10_000)
+            if case .signature = answer { return true }
+            return false
+        }
+        for other in 0..<2 { #expect(isSigned(.propose(slot: first, nil, block), by: other, in: first)) }
+        let certificate = realm.certificate(block, by: [0, 1, 3], slot: first)
+        let commit = AuthorityRequest.commit(height: 1, hash: block.hash, certificate)
+        // With its own seal the block is final.
+        for other in 0..<2 { #expect(isSigned(commit, by: other, in: first)) }
+        for other in 0..<3 {
+            #expect(isSigned(.propose(slot: second, nil, rival), by: other, in: second) == (other == 2))
+        }
+    }
+
     // MARK: Clocks
 
     /// A block that is dated ahead would hold the next one up, one that is dated back would bring it forward.
@@ -218,31 +243,6 @@ import Wire
             leader.answer(.commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now).answer
                 == .refused(.wrongSlot, height: 0))
         #expect(leader.tick(chain, now: now + 200).isEmpty)
-    }
-
-    /// A leader that does not say what it has learnt of locks makes no second block of those that have signed one.
-    @Test func s02ALockHoldsAgainstALeaderThatHidesIt() throws {
-        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
-        var council = Council(realm)
-        var chain = LedgerChain(realm.rules)
-        let hostile = 3
-        let first = realm.slot(of: hostile, from: realm.rules.slot(at: (start + 130) * 1_000), chain)
-        let second = realm.slot(of: hostile, from: first + 1, chain)
-        let block = chain.draft([], time: start + 120, by: 3)
-        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: start + 121, by: 3)
-        func isSigned(_ request: AuthorityRequest, by other: Int, in slot: UInt64) -> Bool {
-            let answer = council.ask(request, other, by: hostile, now: slot * 10_000)
-            if case .signature = answer { return true }
-            return false
-        }
-        for other in 0..<2 { #expect(isSigned(.propose(slot: first, nil, block), by: other, in: first)) }
-        let certificate = realm.certificate(block, by: [0, 1, 3], slot: first)
-        let commit = AuthorityRequest.commit(height: 1, hash: block.hash, certificate)
-        // With its own seal the block is final.
-        for other in 0..<2 { #expect(isSigned(commit, by: other, in: first)) }
-        for other in 0..<3 {
-            #expect(isSigned(.propose(slot: second, nil, rival), by: other, in: second) == (other == 2))
-        }
     }
 
     // MARK: Promises

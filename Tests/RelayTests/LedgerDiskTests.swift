@@ -94,7 +94,8 @@ import Wire
         #expect(recoveries(effects) == 1)
         let promise = try #require(answers(effects).first ?? nil)
         #expect(try AuthorityAnswer(decoding: promise.rawSpan) == .promise(nil))
-        let vote = try AuthorityVote(decoding: try #require(disk.keptVote).rawSpan)
+        let kept = try #require(disk.keptVote)
+        let vote = try AuthorityVote(decoding: kept.rawSpan)
         #expect(vote.promised == slot)
     }
 

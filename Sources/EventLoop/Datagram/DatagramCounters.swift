@@ -27,21 +27,14 @@ public struct DatagramCounters: Sendable, Equatable {
     /// Packets dropped because of any other error of sending: no route, refused, not permitted.
     public var droppedUnreachable: UInt64 = 0
 
-    /// The drops by what status and metrics call them.
-    public var drops: [(name: String, count: UInt64)] {
-        [
-            ("socketMalformed", droppedMalformed), ("socketFull", droppedBlocked), ("noSendSlot", droppedWithoutSlot),
-            ("tooLongForPath", droppedOversize), ("notSent", droppedUnreachable),
-        ]
-    }
     /// Errors of receiving that were ignored.
     public var receiveErrors: UInt64 = 0
 
-    /// How many packets were dropped, by reason; only reasons that there were.
+    /// How many packets were dropped, by what status and metrics call the reason; only reasons that there were.
     public var drops: [String: UInt64] {
         let all = [
-            "malformed": droppedMalformed, "blocked": droppedBlocked, "withoutSlot": droppedWithoutSlot,
-            "oversize": droppedOversize, "unreachable": droppedUnreachable,
+            "socketMalformed": droppedMalformed, "socketFull": droppedBlocked, "noSendSlot": droppedWithoutSlot,
+            "tooLongForPath": droppedOversize, "notSent": droppedUnreachable,
         ]
         return all.filter { $0.value > 0 }
     }
