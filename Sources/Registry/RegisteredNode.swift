@@ -10,6 +10,15 @@ public struct RegisteredNode: Hashable, Sendable {
         case active = 2
         /// Its stake is full and stays, but the node does not serve: it is no hop and earns nothing.
         case decommissioned = 3
+
+        /// What reports call it.
+        public var name: String {
+            switch self {
+            case .open: "open"
+            case .active: "active"
+            case .decommissioned: "decommissioned"
+            }
+        }
     }
 
     /// What one account has in the node.
@@ -40,12 +49,14 @@ public struct RegisteredNode: Hashable, Sendable {
     public internal(set) var changedHeight: UInt64
     /// When the stake became full, in seconds since 1970; 0 while the node is open.
     public internal(set) var activeSince: UInt64 = 0
-    /// The credit at `creditTime`, in seconds; 0 while the node is open.
-    public internal(set) var credit: UInt64 = 0
+    /// The credit and the grace at `creditTime`, in seconds; 0 while the node is open.
+    public internal(set) var allowance: UInt64 = 0
     /// From when the credit grows (active) or shrinks (decommissioned), in seconds since 1970; 0 while open.
     public internal(set) var creditTime: UInt64 = 0
     /// When the node leaves, in seconds since 1970; 0 when nobody asked for it.
     public internal(set) var leavesAt: UInt64 = 0
+    /// When the newest maintenance ends or has ended, in seconds since 1970; 0: there was none.
+    public internal(set) var maintenanceEnd: UInt64 = 0
     /// The contributions, the operator's first, the others in the order in which they joined.
     public internal(set) var contributions: [Contribution]
 
@@ -68,24 +79,36 @@ public struct RegisteredNode: Hashable, Sendable {
         contributions.first { $0.account == account }?.amount
     }
 
-    /// The credit at `time` in seconds, grown while active and used up while decommissioned.
+    /// Whether the node is decommissioned because it asked for it, for a time that is not over.
+    public var isInMaintenance: Bool { standing == .decommissioned && maintenanceEnd > creditTime }
+
+    /// When a decommissioned node is deregistered, in seconds since 1970, unless it serves again before.
+    public var deregistersAt: UInt64 { creditTime + allowance }
+
+    /// The credit at `time` in seconds: for so long the node may still be away.
     public func credit(at time: UInt64, _ parameters: RegistryParameters) -> UInt64 {
+        let (left, grace) = (allowance(at: time, parameters), UInt64(parameters.creditGrace))
+        return left - min(left, grace)
+    }
+
+    /// The credit and the grace at `time` in seconds, grown while active and used up while decommissioned.
+    func allowance(at time: UInt64, _ parameters: RegistryParameters) -> UInt64 {
         let passed = time - min(time, creditTime)
         switch standing {
         case .open: return 0
         case .active:
             let grown = portion(of: passed, UInt64(parameters.creditGrowth), UInt64(parameters.creditPeriod))
-            let sum = credit.addingReportingOverflow(grown)
-            return sum.overflow ? UInt64(parameters.creditLimit) : min(sum.partialValue, UInt64(parameters.creditLimit))
-        case .decommissioned: return credit - min(credit, passed)
+            let sum = allowance.addingReportingOverflow(grown)
+            return sum.overflow ? parameters.allowanceLimit : min(sum.partialValue, parameters.allowanceLimit)
+        case .decommissioned: return allowance - min(allowance, passed)
         }
     }
 
     /// Whether the node leaves or is deregistered by `time`, and which.
     func due(at time: UInt64) -> Departure? {
         let leaves = leavesAt != 0 && leavesAt <= time
-        let isOut = standing == .decommissioned && creditTime + credit <= time
-        if isOut && !(leaves && leavesAt <= creditTime + credit) { return .deregistered }
+        let isOut = standing == .decommissioned && !isInMaintenance && deregistersAt <= time
+        if isOut && !(leaves && leavesAt <= deregistersAt) { return .deregistered }
         return leaves ? .left : nil
     }
 

@@ -11,7 +11,7 @@ public struct RegistryOperation: Hashable, Sendable {
     public static let maximumVotes = Int(RegistryParameters.quorumLimit)
     /// The longest encoding in bytes.
     public static let maximumSize = headSize + 42 + maximumVotes * (1 + signatureSize) + signatureSize
-    static let headSize = 1 + 1 + 32 + 32 + 8
+    static let headSize = 1 + 1 + 32 + 32 + 8 + 8
     /// The most nodes that one report is about.
     public static let maximumReported = 16
     /// What stands for the account in an operation that needs none: 32 zero bytes.
@@ -23,8 +23,6 @@ public struct RegistryOperation: Hashable, Sendable {
         case decommission = 1
         /// It serves again.
         case recommission = 2
-        /// It is put out, and its stake stays locked.
-        case deregister = 3
     }
 
     /// The vote of one member of a quorum.
@@ -81,11 +79,14 @@ public struct RegistryOperation: Hashable, Sendable {
         /// Hands in what `reporter` measured as a member of the quorum of `height`; `measured` by ascending node, `proof`
         /// the reporter's signature, 64 bytes.
         case report(reporter: NodeID, height: UInt64, measured: [Measurement], proof: [UInt8])
+        /// Takes `node` out for so many seconds, or with 0 has it come back; `height` is one of the newest, and `proof` the
+        /// node's signature, 64 bytes.
+        case maintain(node: NodeID, seconds: UInt32, height: UInt64, proof: [UInt8])
 
         /// Whether it stands by itself, so that no account need sign it.
         var needsNoAccount: Bool {
             switch self {
-            case .judge, .distribute, .report: true
+            case .judge, .distribute, .report, .maintain: true
             case .register, .contribute, .cancel, .setFee, .leave, .claim, .pay, .transfer: false
             }
         }
@@ -104,6 +105,7 @@ public struct RegistryOperation: Hashable, Sendable {
             case .pay: 9
             case .transfer: 10
             case .report: 11
+            case .maintain: 12
             }
         }
     }
@@ -114,49 +116,54 @@ public struct RegistryOperation: Hashable, Sendable {
     public let account: Account
     /// How many operations of the account were applied before this one.
     public let nonce: UInt64
+    /// The height of the last block that may hold it; 0 where it is nobody's.
+    public let until: UInt64
     /// What is asked for.
     public let action: Action
     /// The account's signature, 64 bytes; it is not checked here.
     public let signature: [UInt8]
 
     /// The operation with a signature that was made elsewhere, 64 bytes.
-    public init(network: Bytes32, account: Account, nonce: UInt64, action: Action, signature: [UInt8]) {
+    public init(
+        network: Bytes32, account: Account, nonce: UInt64, until: UInt64, action: Action, signature: [UInt8]
+    ) {
         precondition(signature.count == Self.signatureSize, "a signature is 64 bytes long")
         self.network = network
         self.account = account
         self.nonce = nonce
+        self.until = until
         self.action = action
         self.signature = signature
     }
 
-    /// The operation, signed with the account's `key`.
-    public init(network: Bytes32, nonce: UInt64, action: Action, key: borrowing SigningKey) {
+    /// The operation, signed with the account's `key`, for blocks up to the height `until`.
+    public init(
+        network: Bytes32, nonce: UInt64, until: UInt64 = .max, action: Action, key: borrowing SigningKey
+    ) {
         let account = Account(key.publicKey)
-        let body = Self.body(network: network, account: account, nonce: nonce, action: action)
+        let body = Self.body(network: network, account: account, nonce: nonce, until: until, action: action)
         self.init(
-            network: network, account: account, nonce: nonce, action: action,
+            network: network, account: account, nonce: nonce, until: until, action: action,
             signature: key.sign(Self.message(body).rawSpan))
     }
 
     /// The registration of the node with `nodeKey`, signed by it and with the operator's `key`.
     public init(
         registering nodeKey: borrowing SigningKey, fee: UInt16, stake: UInt64, network: Bytes32, nonce: UInt64,
-        key: borrowing SigningKey
+        until: UInt64 = .max, key: borrowing SigningKey
     ) {
         let node = NodeID(nodeKey.publicKey)
-        let proof = nodeKey.sign(
-            Self.registration(
-                network: network, account: Account(key.publicKey), nonce: nonce, node: node, fee: fee, stake: stake
-            ).rawSpan)
+        let proof = Self.registrationProof(
+            of: nodeKey, fee: fee, stake: stake, network: network, account: Account(key.publicKey), nonce: nonce)
         let action = Action.register(node: node, fee: fee, stake: stake, proof: proof)
-        self.init(network: network, nonce: nonce, action: action, key: key)
+        self.init(network: network, nonce: nonce, until: until, action: action, key: key)
     }
 
     /// An operation of nobody: a verdict, a distribution or a report, which stand by themselves.
     public init(unsigned action: Action, network: Bytes32) {
         precondition(action.needsNoAccount, "this operation is an account's")
         self.init(
-            network: network, account: Self.nobody, nonce: 0, action: action,
+            network: network, account: Self.nobody, nonce: 0, until: 0, action: action,
             signature: [UInt8](repeating: 0, count: Self.signatureSize))
     }
 
@@ -170,6 +177,42 @@ public struct RegistryOperation: Hashable, Sendable {
         let action = Action.report(
             reporter: reporter, height: height, measured: measured, proof: nodeKey.sign(message.rawSpan))
         self.init(unsigned: action, network: network)
+    }
+
+    /// The request of the node with `nodeKey` for a maintenance of so many seconds; 0: it comes back.
+    ///
+    /// `height` is that of a block of the last ones, after the node's standing changed.
+    public init(
+        maintaining nodeKey: borrowing SigningKey, seconds: UInt32, height: UInt64, network: Bytes32
+    ) {
+        let node = NodeID(nodeKey.publicKey)
+        let message = Self.maintenance(of: node, seconds: seconds, height: height, network: network)
+        self.init(
+            unsigned: .maintain(node: node, seconds: seconds, height: height, proof: nodeKey.sign(message.rawSpan)),
+            network: network)
+    }
+
+    /// What a node signs when it asks for a maintenance.
+    static func maintenance(of node: NodeID, seconds: UInt32, height: UInt64, network: Bytes32) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.raw("tunic registry maintenance".utf8)
+        writer.u8(0)
+        writer.bytes32(network)
+        writer.nodeID(node)
+        writer.u32(seconds)
+        writer.u64(height)
+        return writer.bytes
+    }
+
+    /// By which the node with `nodeKey` agrees to be registered so by the operation `nonce` of `account`, 64 bytes.
+    public static func registrationProof(
+        of nodeKey: borrowing SigningKey, fee: UInt16, stake: UInt64, network: Bytes32, account: Account, nonce: UInt64
+    ) -> [UInt8] {
+        nodeKey.sign(
+            registration(
+                network: network, account: account, nonce: nonce, node: NodeID(nodeKey.publicKey), fee: fee,
+                stake: stake
+            ).rawSpan)
     }
 
     /// What a node signs when it reports.
@@ -230,8 +273,10 @@ public struct RegistryOperation: Hashable, Sendable {
 
     /// Whether the signature is the account's; nobody's is 64 zero bytes.
     public var isAuthentic: Bool {
-        if account == Self.nobody { return action.needsNoAccount && signature.allSatisfy { $0 == 0 } }
-        let body = Self.body(network: network, account: account, nonce: nonce, action: action)
+        if account == Self.nobody {
+            return action.needsNoAccount && until == 0 && signature.allSatisfy { $0 == 0 }
+        }
+        let body = Self.body(network: network, account: account, nonce: nonce, until: until, action: action)
         return SigningKey.verify(signature.rawSpan, of: Self.message(body).rawSpan, by: account.key)
     }
 }
@@ -239,16 +284,19 @@ public struct RegistryOperation: Hashable, Sendable {
 extension RegistryOperation {
     /// The encoding.
     public func encoded() -> [UInt8] {
-        Self.body(network: network, account: account, nonce: nonce, action: action) + signature
+        Self.body(network: network, account: account, nonce: nonce, until: until, action: action) + signature
     }
 
-    private static func body(network: Bytes32, account: Account, nonce: UInt64, action: Action) -> [UInt8] {
+    private static func body(
+        network: Bytes32, account: Account, nonce: UInt64, until: UInt64, action: Action
+    ) -> [UInt8] {
         var writer = ByteWriter(capacity: headSize + 128)
         writer.u8(version)
         writer.u8(action.kind)
         writer.bytes32(network)
         writer.account(account)
         writer.u64(nonce)
+        writer.u64(until)
         switch action {
         case .register(let node, let fee, let stake, let proof):
             writer.nodeID(node)
@@ -282,6 +330,11 @@ extension RegistryOperation {
             writer.u64(height)
             encode(measured, to: &writer)
             writer.raw(proof)
+        case .maintain(let node, let seconds, let height, let proof):
+            writer.nodeID(node)
+            writer.u32(seconds)
+            writer.u64(height)
+            writer.raw(proof)
         }
         return writer.bytes
     }
@@ -297,10 +350,12 @@ extension RegistryOperation {
         let network = try reader.bytes32()
         let account = try reader.account()
         let nonce = try reader.u64()
+        let until = try reader.u64()
         let action = try Self.action(kind, from: &reader)
         let signature = try reader.array(Self.signatureSize)
         try reader.end()
-        self.init(network: network, account: account, nonce: nonce, action: action, signature: signature)
+        self.init(
+            network: network, account: account, nonce: nonce, until: until, action: action, signature: signature)
     }
 
     private static func action(_ kind: UInt8, from reader: inout ByteReader) throws(WireError) -> Action {
@@ -346,6 +401,10 @@ extension RegistryOperation {
             }
             let proof = try reader.array(signatureSize)
             return .report(reporter: reporter, height: height, measured: measured, proof: proof)
+        case 12:
+            return .maintain(
+                node: try reader.nodeID(), seconds: try reader.u32(), height: try reader.u64(),
+                proof: try reader.array(signatureSize))
         default: throw .unknownKind(UInt64(kind))
         }
     }

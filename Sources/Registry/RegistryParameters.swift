@@ -43,8 +43,8 @@ public struct RegistryParameters: Hashable, Sendable {
     public var creditPeriod: UInt32 = 86_400
     /// The greatest credit.
     public var creditLimit: UInt32 = 48 * 3_600
-    /// Below this credit an active node is deregistered, not decommissioned.
-    public var creditToDecommission: UInt32 = 7_200
+    /// How long after its credit is used up a decommissioned node is deregistered; what it uses is missing from its credit.
+    public var creditGrace: UInt32 = 3_600
     /// How many nodes judge another.
     public var quorumSize: UInt8 = 10
     /// How many votes of a full quorum decide.
@@ -64,18 +64,31 @@ public struct RegistryParameters: Hashable, Sendable {
     public var reportsPerNode: UInt8 = 10
     /// What an operation of an account costs, in units; the pool gets it.
     public var operationFee: UInt64 = 10_000_000
+    /// How many nodes stay active whatever a verdict says: as many as a path needs.
+    public var leastActive: UInt8 = 3
+    /// The share of the active and decommissioned nodes that stays active whatever a verdict says.
+    public var activeShare: UInt16 = 6_666
+    /// The longest maintenance in seconds.
+    public var maintenanceLimit: UInt32 = 12 * 3_600
+    /// The least time in seconds between the end of a node's maintenance and the beginning of its next.
+    public var maintenanceWait: UInt32 = 3 * 86_400
 
     /// The Session Network's numbers, with `treasury` for what the pool does not get of the fees.
     public init(treasury: Account) { self.treasury = treasury }
 
     /// Whether a state can stand on these numbers: no share above a whole, nothing that is divided by is zero.
     public var areValid: Bool {
-        let shares = [operatorShare, smallShare, yearlyRate, poolShare]
+        let shares = [operatorShare, smallShare, yearlyRate, poolShare, activeShare]
         return fullStake > 0 && shares.allSatisfy { UInt64($0) <= Self.whole } && minimumContribution <= fullStake
             && maximumContributors < .max && rewardInterval > 0 && intervalsPerYear > 0 && creditPeriod > 0
             && creditAtStart <= creditLimit && (1...Self.quorumLimit).contains(quorumSize)
             && (1...quorumSize).contains(quorumVotes) && voteLifetime > 0
             && Int(maximumNodes) <= Snapshot.maximumNodes && reportsPerNode <= Self.quorumLimit
+    }
+
+    /// How many of `count` active and decommissioned nodes stay active whatever a verdict says.
+    public func floor(of count: Int) -> Int {
+        max(Int(leastActive), Int(portionRoundedUp(of: UInt64(count), UInt64(activeShare), Self.whole)))
     }
 
     /// The least that an operator brings.
@@ -85,6 +98,9 @@ public struct RegistryParameters: Hashable, Sendable {
     public func votesNeeded(ofQuorum size: Int) -> Int {
         (size * Int(quorumVotes) + Int(quorumSize) - 1) / Int(quorumSize)
     }
+
+    /// The greatest sum of credit and grace.
+    var allowanceLimit: UInt64 { UInt64(creditLimit) + UInt64(creditGrace) }
 
     func encode(to writer: inout ByteWriter) {
         writer.u64(fullStake)
@@ -104,7 +120,7 @@ public struct RegistryParameters: Hashable, Sendable {
         writer.u32(creditGrowth)
         writer.u32(creditPeriod)
         writer.u32(creditLimit)
-        writer.u32(creditToDecommission)
+        writer.u32(creditGrace)
         writer.u8(quorumSize)
         writer.u8(quorumVotes)
         writer.u16(voteLifetime)
@@ -114,6 +130,10 @@ public struct RegistryParameters: Hashable, Sendable {
         writer.u32(maximumAccounts)
         writer.u8(reportsPerNode)
         writer.u64(operationFee)
+        writer.u8(leastActive)
+        writer.u16(activeShare)
+        writer.u32(maintenanceLimit)
+        writer.u32(maintenanceWait)
     }
 
     /// Reads parameters; throws `outOfRange` for such as are not valid.
@@ -135,7 +155,7 @@ public struct RegistryParameters: Hashable, Sendable {
         creditGrowth = try reader.u32()
         creditPeriod = try reader.u32()
         creditLimit = try reader.u32()
-        creditToDecommission = try reader.u32()
+        creditGrace = try reader.u32()
         quorumSize = try reader.u8()
         quorumVotes = try reader.u8()
         voteLifetime = try reader.u16()
@@ -145,6 +165,10 @@ public struct RegistryParameters: Hashable, Sendable {
         maximumAccounts = try reader.u32()
         reportsPerNode = try reader.u8()
         operationFee = try reader.u64()
+        leastActive = try reader.u8()
+        activeShare = try reader.u16()
+        maintenanceLimit = try reader.u32()
+        maintenanceWait = try reader.u32()
         guard areValid else { throw .outOfRange }
     }
 }

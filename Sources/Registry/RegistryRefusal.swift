@@ -19,6 +19,8 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case replayed(expected: UInt64)
     /// Operations of the account are missing before this one; `expected` is next.
     case outOfTurn(expected: UInt64)
+    /// The operation was for blocks up to `until`.
+    case expired(until: UInt64)
     /// The account cannot pay what the operation costs, which is `fee`.
     case operationFeeUnpaid(fee: UInt64)
     /// The signature is not the account's.
@@ -81,10 +83,20 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case notActive
     /// The node is not decommissioned.
     case notDecommissioned
-    /// The node's credit is too small to decommission it.
-    case creditTooSmall(credit: UInt64)
-    /// The node has credit, so it is not deregistered.
-    case creditLeft(credit: UInt64)
+    /// At least `least` nodes stay active.
+    case tooFewActive(least: Int)
+    /// The node is in maintenance, and comes back by itself.
+    case inMaintenance(until: UInt64)
+
+    // Of maintenance.
+    /// The node's state changed at or after the height that the request names.
+    case staleRequest
+    /// A node's maintenance takes `limit` seconds at most: the network's limit, or the node's credit.
+    case maintenanceTooLong(limit: UInt64)
+    /// The node may have its next maintenance from `from` on.
+    case maintenanceTooEarly(from: UInt64)
+    /// Others judge the node: enough nodes are active.
+    case judgedByOthers
 
     // Of reporting.
     /// The report is not signed by the node that it names as its maker.

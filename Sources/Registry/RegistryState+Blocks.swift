@@ -6,8 +6,8 @@ public import Wire
 extension RegistryState {
     /// Opens the block at `height` with its time (seconds since 1970), content hash and seed; its operations come after.
     ///
-    /// Nodes whose time has come leave, nodes whose credit is used up are deregistered, stakes whose time has come are
-    /// free, and the quorum of this height is chosen.
+    /// Nodes whose time has come leave, nodes whose credit and grace are used up are deregistered, those whose maintenance
+    /// is over are active, stakes whose time has come are free, and the quorum of this height is chosen.
     public mutating func begin(
         height: UInt64, time: UInt64, block: Bytes32, seed: Bytes32
     ) throws(RegistryRefusal) {
@@ -19,7 +19,8 @@ extension RegistryState {
         operationsInBlock = 0
         for (id, node) in nodes {
             switch node.due(at: time) {
-            case nil: break
+            case nil:
+                if node.isInMaintenance, node.maintenanceEnd <= time { endMaintenance(of: id, at: node.maintenanceEnd) }
             case .left:
                 for part in node.contributions { credit(part.amount, to: part.account) }
                 nodes[id] = nil
@@ -43,14 +44,38 @@ extension RegistryState {
         guard let node = nodes.removeValue(forKey: id) else { return }
         let until = time + UInt64(parameters.deregistrationLock)
         for part in node.contributions {
-            let lock = Lock(until: until, account: part.account, amount: part.amount)
+            let lock = Lock(until: until, account: part.account, node: id, amount: part.amount)
             let place = locks.partitioned { $0 < lock }
-            if place < locks.count, locks[place].until == until, locks[place].account == part.account {
+            if place < locks.count, !(lock < locks[place]) {
                 locks[place].amount += part.amount
             } else {
                 locks.insert(lock, at: place)
             }
         }
+    }
+
+    /// Makes a node in maintenance active again, as of `end`, in seconds since 1970.
+    mutating func endMaintenance(of id: NodeID, at end: UInt64) {
+        guard var node = nodes[id] else { return }
+        node.allowance = node.allowance(at: end, parameters)
+        (node.standing, node.maintenanceEnd, node.creditTime) = (.active, end, end)
+        node.changedHeight = height
+        nodes[id] = node
+    }
+
+    /// How many nodes are active, and how many have a full stake.
+    public var fullNodes: (active: Int, all: Int) {
+        nodes.values.reduce(into: (active: 0, all: 0)) { count, node in
+            if node.standing == .active { count.active += 1 }
+            if node.standing != .open { count.all += 1 }
+        }
+    }
+
+    /// Throws unless one active node less still leaves as many as there must be.
+    func checkFloor() throws(RegistryRefusal) {
+        let (active, all) = fullNodes
+        let least = parameters.floor(of: all)
+        guard active > least else { throw .tooFewActive(least: least) }
     }
 
     /// The quorum of this height: the active nodes of the lowest ranks.

@@ -35,6 +35,7 @@ extension RegistryState {
         for lock in locks {
             writer.u64(lock.until)
             writer.account(lock.account)
+            writer.nodeID(lock.node)
             writer.u64(lock.amount)
         }
         writer.u16(UInt16(quorums.count))
@@ -109,11 +110,13 @@ extension RegistryState {
 
     private static func locks(from reader: inout ByteReader) throws(WireError) -> [Lock] {
         let count = Int(try reader.u32())
-        guard reader.remaining >= count * 48 else { throw .truncated }
+        guard reader.remaining >= count * 80 else { throw .truncated }
         var result: [Lock] = []
         result.reserveCapacity(count)
         for _ in 0..<count {
-            let lock = Lock(until: try reader.u64(), account: try reader.account(), amount: try reader.u64())
+            let lock = Lock(
+                until: try reader.u64(), account: try reader.account(), node: try reader.nodeID(),
+                amount: try reader.u64())
             guard lock.amount > 0, result.last.map({ $0 < lock }) ?? true else { throw .outOfRange }
             result.append(lock)
         }
@@ -174,6 +177,8 @@ extension RegistryState {
         if node.standing == .open { return true }
         return node.activeSince <= node.creditTime && node.creditTime <= time
             && (node.leavesAt == 0 || node.leavesAt <= time + UInt64(parameters.leaveDelay))
+            && node.maintenanceEnd <= time + UInt64(parameters.maintenanceLimit)
+            && (node.standing == .decommissioned || node.maintenanceEnd <= node.creditTime)
     }
 }
 
@@ -183,9 +188,10 @@ extension RegisteredNode {
         writer.u16(fee)
         writer.u64(changedHeight)
         writer.u64(activeSince)
-        writer.u64(credit)
+        writer.u64(allowance)
         writer.u64(creditTime)
         writer.u64(leavesAt)
+        writer.u64(maintenanceEnd)
         writer.u8(UInt8(contributions.count))
         for part in contributions {
             writer.account(part.account)
@@ -207,12 +213,13 @@ extension RegisteredNode {
         fee = try reader.u16()
         changedHeight = try reader.u64()
         activeSince = try reader.u64()
-        credit = try reader.u64()
+        allowance = try reader.u64()
         creditTime = try reader.u64()
         leavesAt = try reader.u64()
+        maintenanceEnd = try reader.u64()
         contributions = []
         let count = Int(try reader.u8())
-        guard UInt64(fee) <= RegistryParameters.whole, credit <= UInt64(parameters.creditLimit),
+        guard UInt64(fee) <= RegistryParameters.whole, allowance <= parameters.allowanceLimit,
             (1...Int(parameters.maximumContributors) + 1).contains(count)
         else { throw .outOfRange }
         var sum: UInt128 = 0
@@ -225,7 +232,7 @@ extension RegisteredNode {
         let isFull = standing != .open
         guard isFull ? sum == UInt128(parameters.fullStake) : sum < UInt128(parameters.fullStake),
             contributions[0].amount >= parameters.operatorMinimum,
-            isFull || (activeSince == 0 && credit == 0 && creditTime == 0 && leavesAt == 0)
+            isFull || (activeSince == 0 && allowance == 0 && creditTime == 0 && leavesAt == 0 && maintenanceEnd == 0)
         else { throw .outOfRange }
         let reportCount = Int(try reader.u8())
         guard reportCount <= (isFull ? Int(parameters.reportsPerNode) : 0) else { throw .outOfRange }

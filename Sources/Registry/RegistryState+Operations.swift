@@ -44,6 +44,9 @@ extension RegistryState {
             let message = RegistryOperation.statement(
                 network: network, reporter: reporter, height: height, measured: measured)
             guard SigningKey.verify(proof.rawSpan, of: message.rawSpan, by: reporter.key) else { throw .wrongReport }
+        case .maintain(let node, let seconds, let height, let proof):
+            let message = RegistryOperation.maintenance(of: node, seconds: seconds, height: height, network: network)
+            guard SigningKey.verify(proof.rawSpan, of: message.rawSpan, by: node.key) else { throw .wrongNodeSignature }
         case .contribute, .cancel, .setFee, .leave, .distribute, .claim, .pay, .transfer: break
         }
     }
@@ -65,6 +68,7 @@ extension RegistryState {
             return
         }
         guard let holding = accounts[operation.account] else { throw .unknownAccount }
+        guard height <= operation.until else { throw .expired(until: operation.until) }
         guard operation.nonce >= holding.nonce else { throw .replayed(expected: holding.nonce) }
         guard operation.nonce == holding.nonce, holding.nonce < .max else { throw .outOfTurn(expected: holding.nonce) }
         let fee = fee(of: operation)
@@ -85,7 +89,7 @@ extension RegistryState {
         switch operation.action {
         case .claim: claimable(by: operation.account)
         case .cancel(let node): nodes[node]?.contribution(of: operation.account) ?? 0
-        case .register, .contribute, .setFee, .leave, .judge, .distribute, .pay, .transfer, .report: 0
+        case .register, .contribute, .setFee, .leave, .judge, .distribute, .pay, .transfer, .report, .maintain: 0
         }
     }
 
@@ -105,6 +109,8 @@ extension RegistryState {
         case .transfer(let receiver, let amount): try transfer(amount, to: receiver, by: account)
         case .report(let reporter, let height, let measured, _):
             try report(measured, by: reporter, height: height)
+        case .maintain(let node, let seconds, let height, _):
+            try maintain(node, for: UInt64(seconds), height: height)
         }
         let fee = fee(of: operation)
         accounts[account]?.balance -= fee
@@ -179,7 +185,7 @@ extension RegistryState {
         node.standing = .active
         node.changedHeight = height
         node.activeSince = time
-        node.credit = UInt64(parameters.creditAtStart)
+        node.allowance = UInt64(parameters.creditAtStart) + UInt64(parameters.creditGrace)
         node.creditTime = time
     }
 
@@ -226,24 +232,50 @@ extension RegistryState {
         try checkPlaces(votes, of: judges.count)
         let needed = max(1, parameters.votesNeeded(ofQuorum: judges.count))
         guard votes.count >= needed else { throw .tooFewVotes(votes: votes.count, needed: needed) }
-        let credit = node.credit(at: time, parameters)
         switch verdict {
         case .decommission:
             guard node.standing == .active else { throw .notActive }
-            guard credit >= parameters.creditToDecommission else { throw .creditTooSmall(credit: credit) }
-            node.standing = .decommissioned
+            try checkFloor()
+            change(&node, to: .decommissioned)
         case .recommission:
             guard node.standing == .decommissioned else { throw .notDecommissioned }
-            node.standing = .active
-        case .deregister:
-            guard node.standing == .active else { throw .notActive }
-            guard credit < parameters.creditToDecommission else { throw .creditLeft(credit: credit) }
-            deregister(id)
-            return
+            guard !node.isInMaintenance else { throw .inMaintenance(until: node.maintenanceEnd) }
+            change(&node, to: .active)
         }
-        node.credit = credit
+        nodes[id] = node
+    }
+
+    /// Changes between active and decommissioned now; the credit stays.
+    private func change(_ node: inout RegisteredNode, to standing: RegisteredNode.Standing) {
+        node.allowance = node.allowance(at: time, parameters)
         node.creditTime = time
-        node.changedHeight = self.height
+        node.standing = standing
+        node.changedHeight = height
+    }
+
+    /// A node takes itself out for so many seconds; with 0 it comes back.
+    ///
+    /// The request names a height, so that it counts once. A decommissioned node comes back by itself after its maintenance,
+    /// or where fewer nodes are active than a path needs: then nobody is there to judge it.
+    private mutating func maintain(_ id: NodeID, for seconds: UInt64, height: UInt64) throws(RegistryRefusal) {
+        guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
+        var node = try node(id, isOpen: false)
+        guard height > node.changedHeight else { throw .staleRequest }
+        if seconds == 0 {
+            if node.isInMaintenance { return endMaintenance(of: id, at: time) }
+            guard node.standing == .decommissioned else { throw .notDecommissioned }
+            guard fullNodes.active < Int(parameters.leastActive) else { throw .judgedByOthers }
+            change(&node, to: .active)
+        } else {
+            guard node.standing == .active else { throw .notActive }
+            let limit = min(UInt64(parameters.maintenanceLimit), node.credit(at: time, parameters))
+            guard seconds <= limit else { throw .maintenanceTooLong(limit: limit) }
+            let from = node.maintenanceEnd + UInt64(parameters.maintenanceWait)
+            guard node.maintenanceEnd == 0 || time >= from else { throw .maintenanceTooEarly(from: from) }
+            try checkFloor()
+            change(&node, to: .decommissioned)
+            node.maintenanceEnd = time + seconds
+        }
         nodes[id] = node
     }
 }

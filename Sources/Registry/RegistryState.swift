@@ -26,11 +26,15 @@ public struct RegistryState: Hashable, Sendable {
         public let until: UInt64
         /// Whose it is.
         public let account: Account
+        /// The node that it was in.
+        public let node: NodeID
         /// How much it is.
         public internal(set) var amount: UInt64
 
-        /// Whether `a` becomes free earlier, or at the same time for a lower account.
-        public static func < (a: Lock, b: Lock) -> Bool { (a.until, a.account) < (b.until, b.account) }
+        /// Whether `a` becomes free earlier, or at the same time for a lower account or from a lower node.
+        public static func < (a: Lock, b: Lock) -> Bool {
+            (a.until, a.account, a.node) < (b.until, b.account, b.node)
+        }
     }
 
     /// The nodes that may judge by the votes of one height.

@@ -73,8 +73,8 @@ public struct Jury: Sendable {
             ballot.height > node.changedHeight
         else { return false }
         switch ballot.verdict {
-        case .decommission, .deregister: return node.standing == .active
-        case .recommission: return node.standing == .decommissioned
+        case .decommission: return node.standing == .active
+        case .recommission: return node.standing == .decommissioned && !node.isInMaintenance
         }
     }
 
@@ -84,13 +84,11 @@ public struct Jury: Sendable {
     }
 
     /// What the rules make of an active node that does not serve, or of a decommissioned one that does.
-    private static func verdict(on node: RegisteredNode, _ state: RegistryState) -> RegistryOperation.Verdict? {
+    private static func verdict(on node: RegisteredNode) -> RegistryOperation.Verdict? {
         switch node.standing {
         case .open: nil
-        case .decommissioned: .recommission
-        case .active:
-            node.credit(at: state.time, state.parameters) >= UInt64(state.parameters.creditToDecommission)
-                ? .decommission : .deregister
+        case .decommissioned: node.isInMaintenance ? nil : .recommission
+        case .active: .decommission
         }
     }
 
@@ -103,15 +101,18 @@ public struct Jury: Sendable {
             record.marks >= Tester.deadMarks || state.nodes[id]?.standing == .decommissioned
         }
         if found.isEmpty, cases.isEmpty { return [] }
-        let isBlind = tester.isBlind(among: { state.nodes[$0]?.standing == .active }, now: now)
+        let (active, all) = state.fullNodes
+        let mayAccuse =
+            active > state.parameters.floor(of: all)
+            && !tester.isBlind(among: { state.nodes[$0]?.standing == .active }, now: now)
         func holds(_ verdict: RegistryOperation.Verdict, _ id: NodeID) -> Bool {
             switch verdict {
-            case .decommission, .deregister: !isBlind && tester.isDead(id, now: now)
+            case .decommission: mayAccuse && tester.isDead(id, now: now)
             case .recommission: tester.isWell(id, now: now)
             }
         }
         for id in found.keys.sorted() {
-            guard let judged = state.nodes[id], let verdict = Self.verdict(on: judged, state), holds(verdict, id),
+            guard let judged = state.nodes[id], let verdict = Self.verdict(on: judged), holds(verdict, id),
                 quorum.height > judged.changedHeight, (nextAsk[id] ?? now) <= now
             else { continue }
             nextAsk[id] = now + patience
@@ -125,7 +126,7 @@ public struct Jury: Sendable {
         let live = cases.filter { $0.value.hasVoted || found[$0.key.node] != nil }
         for ballot in live.keys.sorted(by: { ($0.height, $0.node) < ($1.height, $1.node) }) {
             guard let judged = state.nodes[ballot.node] else { continue }
-            if cases[ballot]?.hasVoted == false, Self.verdict(on: judged, state) == ballot.verdict,
+            if cases[ballot]?.hasVoted == false, Self.verdict(on: judged) == ballot.verdict,
                 holds(ballot.verdict, ballot.node)
             {
                 openOwn(ballot, state, now)

@@ -8,7 +8,7 @@ public enum TestOutcome: Hashable, Sendable {
     case failed
     /// It said itself that it will not serve now, as a node does that is asked for too much.
     case refused
-    /// Something failed, and it may be another's fault.
+    /// Something failed that others had a part in: it is no proof against the node.
     case unclear
 }
 
@@ -23,27 +23,38 @@ public enum TestPlace: Hashable, Sendable {
 /// Tests at one place that were not passed, set against those that were.
 ///
 /// A refusal adds 3, an unclear test 1, a passed one takes 3 away: so it stays above zero only where more than half of the tests
-/// are refused, or more than three quarters go wrong by someone's fault.
+/// are refused, or more than three quarters go wrong by someone's fault. Unclear tests alone count only where they went over
+/// several other nodes, each of which serves: a few neighbours that fail make nobody's score grave.
 struct Trouble: Hashable, Sendable {
     /// From where on it counts, and the most that it comes to.
     private static let grave = 24, most = 48
+    /// Over how many other nodes unclear tests must have gone to count.
+    static let leastOthers = 4
     private(set) var score = 0
+    /// The part of the score that the node's own refusals make.
+    private var refusals = 0
+    /// Other nodes that unclear tests went over since the score was zero, as many as count.
+    private var others: Set<NodeID> = []
     /// Since when the score has been above zero.
     private var since: Instant?
 
-    mutating func note(_ outcome: TestOutcome, now: Instant) {
+    mutating func note(_ outcome: TestOutcome, over nodes: [NodeID], now: Instant) {
         switch outcome {
-        case .passed: score = max(0, score - 3)
-        case .refused: score = min(score + 3, Self.most)
-        case .unclear: score = min(score + 1, Self.most)
+        case .passed: (score, refusals) = (max(0, score - 3), max(0, refusals - 3))
+        case .refused: (score, refusals) = (min(score + 3, Self.most), min(refusals + 3, Self.most))
+        case .unclear:
+            score = min(score + 1, Self.most)
+            for node in nodes where others.count < Self.leastOthers { others.insert(node) }
         case .failed: return
         }
         since = score == 0 ? nil : since ?? now
+        if score == 0 { others = [] }
     }
 
     /// Whether so much goes wrong for longer than `time` that it is the node's fault.
     func isGrave(for time: TimeSpan, now: Instant) -> Bool {
-        score >= Self.grave && since.map { now - $0 >= time } ?? false
+        score >= Self.grave && (refusals >= Self.grave || others.count == Self.leastOthers)
+            && since.map { now - $0 >= time } ?? false
     }
 }
 

@@ -117,18 +117,30 @@ public struct Tester: Sendable {
         return record.isInDoubt ? false : nil
     }
 
-    /// A test has ended that had the node at `place`.
-    public mutating func finished(_ node: NodeID, _ outcome: TestOutcome, at place: TestPlace, now: Instant) {
+    /// A test has ended that had the node at `place`, and `others` as the further hops.
+    ///
+    /// `servesAlone`: the test was unclear, and another one right behind it that ended at the node itself was passed. An
+    /// unclear test counts against the node only where all others are known to serve. Where one is in doubt the test counts
+    /// for nothing, or as passed when the node serves alone.
+    public mutating func finished(
+        _ node: NodeID, _ tested: TestOutcome, at place: TestPlace, over others: [NodeID] = [],
+        servesAlone: Bool = false, now: Instant
+    ) {
         hurriedUnderWay.remove(node)
         guard underWay.remove(node) != nil, watched.contains(node) else { return }
+        var outcome = tested
+        if outcome == .unclear, others.isEmpty || !others.allSatisfy(serves) {
+            guard servesAlone else { return finishedForNothing(node, at: place, now: now) }
+            outcome = .passed(capacity: nil)
+        }
         var record = records[node] ?? TestRecord(lastTest: now)
         (record.lastEnd, record.wasHidden) = (now, place == .middle)
         let isGrave: Bool
         if place == .middle {
-            record.hidden.note(outcome, now: now)
+            record.hidden.note(outcome, over: others, now: now)
             isGrave = record.hidden.isGrave(for: timing.freshness, now: now)
         } else {
-            record.shown.note(outcome, now: now)
+            record.shown.note(outcome, over: others, now: now)
             isGrave = record.shown.isGrave(for: timing.freshness, now: now)
         }
         switch outcome {
@@ -161,6 +173,19 @@ public struct Tester: Sendable {
         case .refused, .unclear:
             backOff(&record, now)
         }
+        records[node] = record
+    }
+
+    /// Whether the last test of the node was passed, and none was failed that is not made good.
+    private func serves(_ node: NodeID) -> Bool {
+        records[node].map { $0.lastPass != nil && !$0.isInDoubt } ?? false
+    }
+
+    /// A test has ended that says nothing of the node: it is tested again later.
+    private mutating func finishedForNothing(_ node: NodeID, at place: TestPlace, now: Instant) {
+        var record = records[node] ?? TestRecord(lastTest: now)
+        (record.lastEnd, record.wasHidden) = (now, place == .middle)
+        if record.isInDoubt || record.passes < Self.wellPasses { backOff(&record, now) }
         records[node] = record
     }
 
@@ -220,16 +245,17 @@ public struct Tester: Sendable {
     /// The nodes that count as dead, by id.
     public func dead(_ now: Instant) -> [NodeID] { records.keys.filter { isDead($0, now: now) }.sorted() }
 
-    /// Whether so many nodes seem dead that the fault is more likely here: more than a third of those tested, and two at least.
+    /// Whether so many nodes seem dead that the fault is more likely here: more than a third of those tested and more than
+    /// two of them, or all.
     ///
-    /// Such a tester accuses nobody. So a split of the network costs no one his stake.
+    /// Such a tester accuses nobody. So a split of the network costs nobody the stake.
     public func isBlind(among active: (NodeID) -> Bool, now: Instant) -> Bool {
         var (tested, dead) = (0, 0)
         for (node, record) in records where active(node) && now - record.lastTest <= timing.freshness {
             tested += 1
             if record.marks > 0, record.passes == 0 { dead += 1 }
         }
-        return dead > max(2, tested / 3)
+        return dead > 0 && dead == tested || dead > max(2, tested / 3)
     }
 
     /// When ``next(_:)`` may name a node, at the latest.

@@ -102,7 +102,7 @@ private struct JuryModel {
         let member = Int(kind >> 4) % Self.honest.count
         let height = UInt64(what >> 3)
         let ballot = Ballot(
-            verdict: [.decommission, .recommission, .deregister][Int(kind >> 6) % 3],
+            verdict: [.decommission, .recommission][Int(kind >> 6) % 2],
             node: Self.ids[Int(what & 7) % Self.count], height: state.height &- height)
         switch kind & 7 {
         case 0: _ = juries[member].asked(ballot, from: Self.ids[Self.hostile], now: now)

@@ -16,14 +16,15 @@ import Wire
         town.run(0, town.verdict(.decommission, 3, places: 0..<7))
         town.run(0, town.verdict(.decommission, 4, places: 0..<7))
         town.run(5, .leave(node: Town.nodeIDs[5]))
+        town.run(town.maintenance(6, 3_600, height: town.state.height))
         town.run(0, .distribute)
         town.next(after: 4_000)
         town.run(0, town.verdict(.recommission, 3, places: 0..<7))
         town.next(after: 2 * day - 4_000)
         town.run(0, .pay(amount: 12_345))
         let reporter = Town.nodeIDs.firstIndex(
-            of: town.state.judges(of: Town.nodeIDs[6], height: town.state.height)[0])!
-        town.run(town.report(by: reporter, on: [(6, 1_234)]))
+            of: town.state.judges(of: Town.nodeIDs[8], height: town.state.height)[0])!
+        town.run(town.report(by: reporter, on: [(8, 1_234)]))
         return town
     }
 
@@ -35,9 +36,10 @@ import Wire
         return [
             town.registration(0, 20, fee: 7, stake: full), town.operation(1, .contribute(node: node, amount: 9)),
             town.operation(2, .cancel(node: node)), town.operation(3, .setFee(node: node, fee: 9)),
-            town.operation(4, .leave(node: node)), town.operation(5, town.verdict(.deregister, 2, places: 1..<8)),
+            town.operation(4, .leave(node: node)), town.operation(5, town.verdict(.recommission, 2, places: 1..<8)),
             town.operation(6, .distribute), town.operation(7, .claim), town.operation(8, .pay(amount: .max)),
             town.operation(9, .transfer(to: Town.treasury, amount: 9)), town.report(by: 3, on: [(4, 7), (5, 0)]),
+            town.maintenance(4, 3_600),
         ]
     }
 
@@ -68,18 +70,18 @@ import Wire
         bytes[0] = 2
         #expect(throws: WireError.unknownKind(2)) { try decodeOperation(bytes) }
         bytes = all[6]
-        bytes[1] = 12
-        #expect(throws: WireError.unknownKind(12)) { try decodeOperation(bytes) }
+        bytes[1] = 13
+        #expect(throws: WireError.unknownKind(13)) { try decodeOperation(bytes) }
         bytes[1] = 0
         #expect(throws: WireError.unknownKind(0)) { try decodeOperation(bytes) }
         bytes = all[5]
-        bytes[74] = 4
-        #expect(throws: WireError.unknownKind(4)) { try decodeOperation(bytes) }
+        bytes[82] = 3
+        #expect(throws: WireError.unknownKind(3)) { try decodeOperation(bytes) }
         bytes = all[5]
-        bytes[74 + 1 + 32 + 8] = 0
+        bytes[82 + 1 + 32 + 8] = 0
         #expect(throws: WireError.outOfRange) { try decodeOperation(bytes) }
         bytes = all[5]
-        bytes[74 + 1 + 32 + 8 + 1] = 2  // the place of the second vote
+        bytes[82 + 1 + 32 + 8 + 1] = 2  // the place of the second vote
         #expect(throws: WireError.outOfRange) { try decodeOperation(bytes) }
     }
 

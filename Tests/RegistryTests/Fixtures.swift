@@ -121,6 +121,13 @@ struct Town {
             network: networkID, nodeKey: key(100 + UInt64(reporter)))
     }
 
+    /// The request of a node for a maintenance, or with 0 seconds to come back.
+    func maintenance(_ number: Int, _ seconds: UInt32, height: UInt64? = nil) -> RegistryOperation {
+        RegistryOperation(
+            maintaining: key(100 + UInt64(number)), seconds: seconds, height: height ?? state.height,
+            network: networkID)
+    }
+
     /// Registers nodes whose operators hold the full stake: the account of the same number.
     mutating func settle(_ numbers: Range<Int>) {
         for number in numbers { run(registration(UInt64(number), number, stake: full)) }

@@ -135,7 +135,7 @@ import Wire
         }
         #expect(throws: RegistryRefusal.wrongSigner) {
             let forged = RegistryOperation(
-                network: networkID, account: Town.ids[1], nonce: 0, action: .claim,
+                network: networkID, account: Town.ids[1], nonce: 0, until: .max, action: .claim,
                 signature: [UInt8](repeating: 1, count: 64))
             try pool.add(forged, to: chain, now: start)
         }

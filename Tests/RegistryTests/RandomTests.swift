@@ -39,7 +39,7 @@ import Wire
                 #expect(read == town.state)
             }
         }
-        #expect(kinds.count == 11 && kinds.values.allSatisfy { $0 > 30 }, "\(kinds)")
+        #expect(kinds.count == 12 && kinds.values.allSatisfy { $0 > 30 }, "\(kinds)")
         #expect(refusals.count >= 18, "\(refusals)")
         #expect(greatest > 20)
     }
@@ -53,14 +53,15 @@ import Wire
         var nonce = state.accounts[account]?.nonce ?? 0
         if Int.random(in: 0..<100, using: &random) == 0 { nonce &-= UInt64.random(in: 0...2, using: &random) &- 1 }
         return RegistryOperation(
-            network: networkID, account: account, nonce: nonce, action: action, signature: Self.signature)
+            network: networkID, account: account, nonce: nonce, until: .max, action: action,
+            signature: Self.signature)
     }
 
     private func action(_ state: RegistryState, by account: inout Account, using random: inout Seeded) -> Action {
         let id = Town.nodeIDs.randomElement(using: &random)!
         let node = state.nodes[id]
         let isOfNode = Bool.random(using: &random)
-        switch Int.random(in: 0..<24, using: &random) {
+        switch Int.random(in: 0..<26, using: &random) {
         case 0..<4:
             let stake = [full, full / 2, full / 4, full / 4 - 1, full / 3 + 7].randomElement(using: &random)!
             let fee = UInt16.random(in: 0...10_010, using: &random)
@@ -95,6 +96,10 @@ import Wire
             return .transfer(to: receiver, amount: UInt64.random(in: 0...3 * sesh, using: &random))
         case 21, 22:
             return report(state, on: id, by: &account, using: &random)
+        case 23, 24:
+            return .maintain(
+                node: id, seconds: UInt32([0, 0, 600, 3_600, 50_000].randomElement(using: &random)!),
+                height: state.height, proof: Self.signature)
         default: return .pay(amount: UInt64.random(in: 0...20 * sesh, using: &random))
         }
     }

@@ -213,13 +213,14 @@ import Wire
             operation(4, .leave(node: id)),
             operation(5, .judge(.recommission, node: id, height: 9, votes: votes)),
             operation(6, .distribute),
-            operation(7, .claim),
+            RegistryOperation(network: network, nonce: 7, until: 720, action: .claim, key: key),
             operation(.max, .pay(amount: 10)),
             operation(8, .transfer(to: Account(newcomer), amount: 2 * sesh)),
             RegistryOperation(
                 reporting: [(1, 4_000), (2, 0)].map { (index: Int, capacity: UInt32) in
                     .init(node: NodeID(node(index).publicKey), capacity: capacity)
                 }, height: 9, network: network, nodeKey: node(0)),
+            RegistryOperation(maintaining: node(0), seconds: 3_600, height: 9, network: network),
         ]
         for (index, operation) in made.enumerated() {
             let bytes = try file("operation.\(index + 1)")

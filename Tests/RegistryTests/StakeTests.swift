@@ -157,10 +157,12 @@ import Wire
             RegistryOperation(network: networkID, nonce: 0, action: .claim, key: key(77)), .unknownAccount)
         let good = town.operation(0, .pay(amount: 1))
         let stolen = RegistryOperation(
-            network: networkID, account: town.id(1), nonce: 0, action: good.action, signature: good.signature)
+            network: networkID, account: town.id(1), nonce: 0, until: .max, action: good.action,
+            signature: good.signature)
         town.refuse(stolen, .wrongSigner)
         let altered = RegistryOperation(
-            network: networkID, account: town.id(0), nonce: 1, action: .pay(amount: 2), signature: good.signature)
+            network: networkID, account: town.id(0), nonce: 1, until: .max, action: .pay(amount: 2),
+            signature: good.signature)
         town.refuse(altered, .wrongSigner)
     }
 

@@ -113,7 +113,8 @@ import Wire
         let zeros = [UInt8](repeating: 0, count: 64)
         let nobody = RegistryOperation.nobody
         func operation(_ nonce: UInt64, _ action: Action, _ signature: [UInt8]) -> RegistryOperation {
-            RegistryOperation(network: networkID, account: nobody, nonce: nonce, action: action, signature: signature)
+            RegistryOperation(
+                network: networkID, account: nobody, nonce: nonce, until: 0, action: action, signature: signature)
         }
         town.refuse(operation(0, .claim, zeros), .unknownAccount)
         town.refuse(operation(1, .distribute, zeros), .outOfTurn(expected: 0))

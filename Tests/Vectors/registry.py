@@ -66,12 +66,13 @@ def parameters():
     return (
         struct.pack("<QBHQHIIIHIHH", FULL, 10, 2_500, 0, 2_500, month, 15 * DAY, month, 1_400, DAY, 365, 9_000)
         + TREASURY.public
-        + struct.pack("<IIIIIBBHHI", 7_200, 2_880, DAY, 48 * 3600, 7_200, 10, 7, 60, 10_000, 1_000)
-        + struct.pack("<QIBQ", SESH, 100_000, REPORTS, OPERATION_FEE))
+        + struct.pack("<IIIIIBBHHI", 7_200, 2_880, DAY, 48 * 3600, 3_600, 10, 7, 60, 10_000, 1_000)
+        + struct.pack("<QIBQ", SESH, 100_000, REPORTS, OPERATION_FEE)
+        + struct.pack("<BHII", 3, 6_666, 12 * 3600, 3 * DAY))
 
 
-def operation(kind, key, nonce, body):
-    message = struct.pack("<BB", 1, kind) + NETWORK + key.public + struct.pack("<Q", nonce) + body
+def operation(kind, key, nonce, body, until=2**64 - 1):
+    message = struct.pack("<BB", 1, kind) + NETWORK + key.public + struct.pack("<QQ", nonce, until) + body
     return message + key.sign(b"tunic registry operation\0" + message)
 
 
@@ -98,7 +99,14 @@ def report(reporter, height, measured):
     for node in sorted(measured):
         entries += node + struct.pack("<I", measured[node])
     proof = reporter.sign(b"tunic registry report\0" + NETWORK + head + entries)
-    return struct.pack("<BB", 1, 11) + NETWORK + NOBODY + bytes(8) + head + entries + proof + bytes(64)
+    return struct.pack("<BB", 1, 11) + NETWORK + NOBODY + bytes(16) + head + entries + proof + bytes(64)
+
+
+def maintain(node, seconds, height):
+    """Nobody's operation: the node signs that it takes itself out for so many seconds."""
+    body = node.public + struct.pack("<IQ", seconds, height)
+    proof = node.sign(b"tunic registry maintenance\0" + NETWORK + body)
+    return struct.pack("<BB", 1, 12) + NETWORK + NOBODY + bytes(16) + body + proof + bytes(64)
 
 
 # ECVRF-EDWARDS25519-SHA512-TAI (RFC 9381) over plain integers.
@@ -202,10 +210,11 @@ def vectors(v):
         operation(5, a, 4, n.public),
         judge(a, 5, 2, n, 9, block_hash(9), [(0, NODES[1]), (3, NODES[2]), (9, NODES[3])]),
         operation(7, a, 6, b""),
-        operation(8, a, 7, b""),
+        operation(8, a, 7, b"", until=720),
         operation(9, a, 2**64 - 1, struct.pack("<Q", 10)),
         operation(10, a, 8, NEWCOMER.public + struct.pack("<Q", 2 * SESH)),
         report(n, 9, {NODES[1].public: 4_000, NODES[2].public: 0}),
+        maintain(n, 3_600, 9),
     ]
     for i, sample in enumerate(samples):
         v[f"operation.{i + 1}"] = sample
@@ -307,7 +316,7 @@ def vectors(v):
     state += struct.pack("<I", len(active))
     for i in sorted(active, key=lambda i: NODES[i].public):
         height, since, fee, parts = joined[i]
-        state += NODES[i].public + struct.pack("<BHQQQQQB", 2, fee, height, since, 7_200, since, 0, len(parts))
+        state += NODES[i].public + struct.pack("<BHQQQQQQB", 2, fee, height, since, 10_800, since, 0, 0, len(parts))
         state += b"".join(ACCOUNTS[account].public + struct.pack("<Q", amount) for account, amount in parts)
         state += bytes([len(reports[i])])
         for owner in sorted(reports[i], key=lambda o: ACCOUNTS[o].public):

@@ -34,8 +34,14 @@ final class World {
     private var nextTick: [Double]
     private var nextBlock: Double
     let blockSeconds: Double
+    /// Seconds between two ticks of a node.
+    private let tickSeconds: Double
+    /// Whether tests go on over two other nodes behind the tested one, as a client's paths do.
+    var goesOn = false
     /// Whether node `a` can reach node `b` at a time.
     var reaches: (_ a: Int, _ b: Int, _ time: Double) -> Bool = { _, _, _ in true }
+    /// When each node's process went on after it had stood still.
+    lazy var stalls = [[Double]](repeating: [], count: count)
     /// Nodes that vote for every verdict that they are asked for, and accuse everyone.
     var liars: Set<Int> = []
     /// What happens right after each block.
@@ -57,7 +63,7 @@ final class World {
         var parameters = RegistryParameters(treasury: treasury)
         parameters.fullStake = 1_000
         parameters.creditAtStart = 600
-        parameters.creditToDecommission = 60
+        parameters.creditGrace = 60
         parameters.operationFee = 0
         change(&parameters)
         var balances: [Account: UInt64] = [:]
@@ -70,8 +76,10 @@ final class World {
         let timing = Tester.Timing(epochSeconds: epochSeconds)
         random = SeededGenerator(seed: seed)
         testers = (0..<count).map { Tester(timing: timing, seed: seed &+ UInt64($0) &* 7_919, now: instant(0)) }
-        juries = ids.map { Jury(node: $0, patience: .seconds(4)) }
-        nextTick = (0..<count).map { Double($0) / Double(count) }
+        juries = ids.map { Jury(node: $0, patience: max(.seconds(4), timing.interval)) }
+        let ticks = max(1, timing.interval.inSeconds / 4)
+        tickSeconds = ticks
+        nextTick = (0..<count).map { Double($0) / Double(count) * ticks }
         nextBlock = blockSeconds
         try state.begin(height: 1, time: 1_000, block: Self.hash(1), seed: Self.hash(1))
         for number in 0..<count {
@@ -126,7 +134,7 @@ final class World {
                 events.removeLast()
                 event.run(self)
             } else {
-                nextTick[tick] += 1
+                nextTick[tick] += tickSeconds
                 self.tick(tick)
             }
         }
@@ -150,14 +158,46 @@ final class World {
         while let target = testers[number].next(instant(time)) {
             tests += 1
             let other = places[target]!
-            let isReached = reaches(number, other, time) && reaches(other, other, time)
+            let isReached = isUp(other, from: number)
+            if goesOn, isReached, testBeyond(other, from: number) { continue }
             later(isReached ? 1 : 3) { world in
-                world.testers[number].finished(
-                    target, isReached ? .passed(capacity: nil) : .failed, at: .first(mayHide: false),
-                    now: instant(world.time))
+                world.finish(target, isReached ? .passed(capacity: nil) : .failed, by: number)
             }
         }
         consider(number)
+    }
+
+    private func isUp(_ other: Int, from number: Int) -> Bool {
+        reaches(number, other, time) && reaches(other, other, time)
+    }
+
+    /// Tests `other` over further nodes, drawn of all active ones; false where nothing fails behind it.
+    private func testBeyond(_ other: Int, from number: Int) -> Bool {
+        var hops = [other]
+        var active = (0..<count).filter { $0 != number && $0 != other && standing($0) == .active }
+        while hops.count < 3, !active.isEmpty {
+            hops.append(active.remove(at: Int(random.next() % UInt64(active.count))))
+        }
+        guard zip(hops, hops.dropFirst()).contains(where: { !isUp($1, from: $0) }) else { return false }
+        let others = hops.dropFirst().map { ids[$0] }
+        later(8) { world in
+            let servesAlone = world.isUp(other, from: number)
+            world.finish(
+                world.ids[other], servesAlone ? .unclear : .failed, over: Array(others), servesAlone: servesAlone,
+                by: number)
+        }
+        return true
+    }
+
+    /// A process that stood still meanwhile takes nothing from a test.
+    private func finish(
+        _ tested: NodeID, _ outcome: TestOutcome, over others: [NodeID] = [], servesAlone: Bool = false, by number: Int
+    ) {
+        guard reaches(number, number, time), !stalls[number].contains(where: { $0 > time - 8 && $0 <= time }) else {
+            return testers[number].skipped(tested, now: instant(time))
+        }
+        testers[number].finished(
+            tested, outcome, at: .first(mayHide: false), over: others, servesAlone: servesAlone, now: instant(time))
     }
 
     private func consider(_ number: Int) {

@@ -86,7 +86,7 @@ struct SimulationTests {
     @Test(arguments: [1]) func aNodeThatFlapsUsesUpItsCredit(_ seed: UInt64) throws {
         let world = try World(13, seed: seed) {
             $0.creditAtStart = 300
-            $0.creditToDecommission = 60
+            $0.creditGrace = 60
         }
         // Away for two minutes of each three.
         world.reaches = { a, b, time in !((a == 4 || b == 4) && time.truncatingRemainder(dividingBy: 180) >= 60) }
@@ -101,7 +101,10 @@ struct SimulationTests {
     /// When a dead node of forty is decommissioned and put out, with and without one that asks for all that it can be asked for.
     @Test func s09AFloodOfSuspicionsChangesNoVerdict() throws {
         func verdicts(flooded: Bool) throws -> (decommissioned: Double?, out: Bool, others: Int) {
-            let world = try World(40, seed: 3) { $0.creditAtStart = 70 }
+            let world = try World(40, seed: 3) {
+                $0.creditAtStart = 70
+                $0.creditGrace = 0
+            }
             world.reaches = { a, b, time in !((a == 7 || b == 7) && time >= 60) }
             if flooded {
                 // The flooder knows who judges: each member is asked about all others, in both ways, before anyone else asks.
@@ -111,7 +114,7 @@ struct SimulationTests {
                     for member in quorum.nodes {
                         let number = places[member]!
                         for id in world.ids where id != member && id != world.ids[7] {
-                            for verdict in [RegistryOperation.Verdict.decommission, .deregister] {
+                            for verdict in RegistryOperation.Verdict.allCases {
                                 let ballot = Ballot(verdict: verdict, node: id, height: quorum.height)
                                 world.ask(ballot, number, from: 3)
                             }

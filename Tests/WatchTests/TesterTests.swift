@@ -66,13 +66,68 @@ struct TesterTests {
     }
 
     @Test func aNodeThatLeadsNowhereFailsInTheEnd() {
-        var tester = tester(1)
-        for second in 0..<400 {
-            if let node = tester.next(instant(Double(second))) {
-                tester.finished(node, .unclear, at: .first(mayHide: false), now: instant(Double(second)))
+        var tester = tester(6)
+        for second in 0..<1_200 {
+            while let node = tester.next(instant(Double(second))) {
+                let isJudged = node == ids[0]
+                tester.finished(
+                    node, isJudged ? .unclear : .passed(capacity: nil), at: .first(mayHide: false),
+                    over: isJudged ? [ids[1 + second % 4], ids[1 + (second + 1) % 4]] : [], now: instant(Double(second))
+                )
             }
         }
-        #expect(tester.isDead(ids[0], now: instant(400)))
+        #expect(tester.isDead(ids[0], now: instant(1_200)))
+    }
+
+    @Test(
+        "S2: unclear tests over others that are in doubt, or over fewer than four, say nothing",
+        arguments: [
+            (4, true), (3, false),
+        ])
+    func s2OthersFaultsMakeNobodyDead(_ count: Int, _ areOthersInDoubt: Bool) {
+        var tester = tester(count + 1)
+        for second in 0..<2_000 {
+            while let node = tester.next(instant(Double(second))) {
+                let isJudged = node == ids[0]
+                let outcome: TestOutcome =
+                    isJudged ? .unclear : areOthersInDoubt && node == ids[1] ? .failed : .passed(capacity: nil)
+                let others = areOthersInDoubt ? [ids[1], ids[2 + second % 3]] : [ids[1 + second % count]]
+                tester.finished(
+                    node, outcome, at: .first(mayHide: false), over: isJudged ? others : [],
+                    now: instant(Double(second)))
+            }
+        }
+        #expect(!tester.isDead(ids[0], now: instant(2_000)))
+        #expect(tester.isDead(ids[1], now: instant(2_000)) == areOthersInDoubt)
+    }
+
+    @Test("S2: who serves alone passes where the others are in doubt, and they are no excuse where they are not")
+    func s2WhoServesAloneIsWell() {
+        for areOthersWell in [false, true] {
+            var tester = tester(6)
+            for second in 0..<2_400 {
+                while let node = tester.next(instant(Double(second))) {
+                    let isJudged = node == ids[0]
+                    tester.finished(
+                        node, isJudged ? .unclear : areOthersWell ? .passed(capacity: nil) : .failed,
+                        at: .first(mayHide: false), over: isJudged ? Array(ids[1...5]) : [], servesAlone: isJudged,
+                        now: instant(Double(second)))
+                }
+            }
+            #expect(tester.isWell(ids[0], now: instant(2_400)) == !areOthersWell)
+            #expect(tester.isDead(ids[0], now: instant(2_400)) == areOthersWell)
+        }
+    }
+
+    @Test("S2: a tester that reaches nobody accuses nobody, however small the network", arguments: [1, 2, 3, 4])
+    func s2WhoReachesNobodyIsBlind(_ count: Int) {
+        var tester = tester(count)
+        for second in 0..<400 {
+            while let node = tester.next(instant(Double(second))) {
+                tester.finished(node, .failed, at: .first(mayHide: false), now: instant(Double(second)))
+            }
+        }
+        #expect(tester.isBlind(among: { _ in true }, now: instant(400)))
     }
 
     @Test func oldResultsSayNothing() {
@@ -145,20 +200,38 @@ struct TesterTests {
         #expect(begun <= 2)
     }
 
+    /// A tester that knows five nodes that serve, and another.
+    private func introduced(seed: UInt64 = 1) -> Tester {
+        var tester = tester(6, seed: seed)
+        for id in ids.prefix(6) { tester.hurry(id, for: id, now: instant(0)) }
+        while let node = tester.next(instant(0)) {
+            tester.finished(node, .passed(capacity: nil), at: .first(mayHide: false), now: instant(0))
+        }
+        return tester
+    }
+
     /// Tests one node for so many seconds, as the tester wants it.
     private func run(
         _ seconds: Double, from start: Double = 0, mayHide: Bool = true, tester: inout Tester,
         _ outcome: (TestPlace, Int) -> TestOutcome
     ) -> Double? {
+        let others = tester.records.keys.filter { $0 != ids[0] }.sorted()
         var coin = SeededGenerator(seed: 5)
         var number = 0
         var death: Double?
         for step in Int(start * 2)..<Int((start + seconds) * 2) {
             let now = instant(Double(step) / 2)
             while let node = tester.next(now) {
+                guard node == ids[0] else {
+                    tester.finished(node, .passed(capacity: nil), at: .first(mayHide: false), now: now)
+                    continue
+                }
                 let isHidden = mayHide && (tester.isToBeHidden(node) ?? Bool.random(using: &coin))
                 let place = isHidden ? TestPlace.middle : .first(mayHide: mayHide)
-                tester.finished(node, outcome(place, number), at: place, now: now)
+                tester.finished(
+                    node, outcome(place, number), at: place,
+                    over: others.isEmpty ? [] : [others[number % others.count]],
+                    now: now)
                 number += 1
             }
             if death == nil, tester.isDead(ids[0], now: now) { death = Double(step) / 2 }
@@ -196,7 +269,7 @@ struct TesterTests {
 
     @Test func s21WhoServesOnlyWhereItKnowsTheTesterIsDead() throws {
         for outcome in [TestOutcome.refused, .unclear] {
-            var tester = tester(1)
+            var tester = introduced()
             let death = run(900, tester: &tester) { place, _ in place == .middle ? outcome : .passed(capacity: nil) }
             #expect(try #require(death) >= 60)
             // As a suspended node it is tested as first hop alone.
@@ -208,7 +281,7 @@ struct TesterTests {
     @Test func s21OthersFaultsMakeNoMiddleDead() {
         // Six of ten of what it leads to are hostile to it: more than half, and fewer than three quarters.
         for seed in UInt64(0)..<8 {
-            var (tester, random) = (tester(1, seed: seed), SeededGenerator(seed: seed))
+            var (tester, random) = (introduced(seed: seed), SeededGenerator(seed: seed))
             let death = run(3_600, tester: &tester) { place, _ in
                 place == .middle && random.next() % 10 < 6 ? .unclear : .passed(capacity: nil)
             }

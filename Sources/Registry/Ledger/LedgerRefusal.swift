@@ -31,11 +31,24 @@ public enum LedgerRefusal: Error, Hashable, Sendable {
     /// The state after it has another digest.
     case wrongState
 
-    /// The rule's name, for people.
-    public var name: String { String("\(self)".prefix { $0 != "(" }) }
-}
-
-extension RegistryRefusal {
     /// The rule's name, as docs/registry.md lists it.
-    public var name: String { String("\(self)".prefix { $0 != "(" }) }
+    public var name: String {
+        switch self {
+        case .unreadable: "unreadable"
+        case .otherNetwork: "otherNetwork"
+        case .alreadyThere: "alreadyThere"
+        case .rollback: "rollback"
+        case .gap: "gap"
+        case .fork: "fork"
+        case .unknownAuthority: "unknownAuthority"
+        case .wrongSignature: "wrongSignature"
+        case .tooFewSignatures: "tooFewSignatures"
+        case .wrongMaker: "wrongMaker"
+        case .timeWentBack: "timeWentBack"
+        case .fromTheFuture: "fromTheFuture"
+        case .operation: "operation"
+        case .begin: "begin"
+        case .wrongState: "wrongState"
+        }
+    }
 }

@@ -4,7 +4,7 @@ internal import Wire
 enum OperationShare: Int, CaseIterable, Sendable {
     /// Verdicts and distributions.
     case verdicts
-    /// Reports.
+    /// Reports, and what nodes ask of their maintenance.
     case reports
     /// Operations on nodes' stakes, and claims.
     case stakes
@@ -15,7 +15,7 @@ enum OperationShare: Int, CaseIterable, Sendable {
     enum Source: Hashable, Sendable {
         /// Its account.
         case account(Account)
-        /// The node that a verdict judges, or that reports.
+        /// The node that a verdict judges, that reports, or that asks for a maintenance.
         case node(NodeID)
     }
 
@@ -36,7 +36,7 @@ extension RegistryOperation {
     var share: OperationShare {
         switch action {
         case .judge, .distribute: .verdicts
-        case .report: .reports
+        case .report, .maintain: .reports
         case .register, .contribute, .cancel, .setFee, .leave, .claim: .stakes
         case .pay, .transfer: .transfers
         }
@@ -47,6 +47,7 @@ extension RegistryOperation {
         switch action {
         case .judge(_, let node, _, _): .node(node)
         case .report(let reporter, _, _, _): .node(reporter)
+        case .maintain(let node, _, _, _): .node(node)
         case .register, .contribute, .cancel, .setFee, .leave, .distribute, .claim, .pay, .transfer: .account(account)
         }
     }

@@ -15,9 +15,11 @@ struct TestHop {
 ///
 /// What it sends is what a client sends: the same handshake, the same build, the same packets.
 final class TestPath {
-    /// How long each part may take.
+    /// How long a link may take.
     static let linkLimit = TimeSpan.seconds(3)
-    static let buildLimit = TimeSpan.seconds(10)
+    /// A node answers a build within the times that it gives the next one: who is silent longer is at fault itself.
+    static let buildLimit = PathService.linkLimit + PathService.answerLimit + .seconds(1)
+    /// How long the answer to a packet may take.
     static let echoLimit = TimeSpan.seconds(3)
     /// When a packet that has no answer yet is followed by another, doubled each time: one may be lost, at a busy node more.
     private static let firstRepeat = TimeSpan.milliseconds(100)
@@ -138,9 +140,7 @@ final class TestPath {
         }
         switch state {
         case .echo:
-            guard let first = echoes.first, links.now - first < Self.echoLimit else {
-                return end(place == 0 ? .failed : .unclear)
-            }
+            guard let first = echoes.first, links.now - first < Self.echoLimit else { return silent() }
             sendEcho()
         case .burst: if burst?.nextGroup == nil { measured() } else { sendGroup() }
         case .linking, .building, .over: break
@@ -234,8 +234,11 @@ final class TestPath {
 
     /// The link or the path is gone.
     func lost() {
-        if state == .echo || state == .burst { end(place == 0 ? .failed : .unclear) }
+        if state == .echo || state == .burst { silent() }
     }
+
+    /// The path stood and carries nothing: each of its hops may be at fault, and the only one is.
+    private func silent() { end(hops.count == 1 ? .failed : .unclear) }
 
     /// Ends the test without a result.
     func cancel() {

@@ -15,6 +15,8 @@ final class Watching {
     private static let quietIntervals: Int64 = 40
     /// How many reasons to warn by others are remembered, and for how long.
     private static let suspicionTime = TimeSpan.seconds(600)
+    /// A process that did nothing for so long tells nobody's silence from its own.
+    private static let stallTime = TimeSpan.seconds(5)
 
     private let links: Links
     private let loop: Loop
@@ -40,6 +42,11 @@ final class Watching {
     private var suspected: (at: Instant, count: Int)?
     private var toldWarning: String?
     private var isClosed = false
+    /// When ``tick()`` was called last, and when it was found that this process had stood still before.
+    private var lastTick: Instant
+    private var lastStall: Instant?
+    /// When the ledger is asked again to take this node back.
+    private var nextReturn: Instant
     /// Nodes whose links are asked for back, by who asked last.
     private var linkBacks: [NodeID: Instant] = [:]
     /// Hands an operation to the ledger.
@@ -66,6 +73,8 @@ final class Watching {
         jury = Jury(node: node, patience: max(.seconds(4), timing.interval))
         nextReport = now + timing.measureAfter
         lastClient = now
+        lastTick = now
+        nextReturn = now
         follow(snapshot)
     }
 
@@ -97,9 +106,12 @@ final class Watching {
     /// Begins tests that are due, and draws conclusions; to be called once a second or more often.
     func tick() {
         guard !isClosed else { return }
+        if isStalled { lastStall = now }
+        lastTick = now
         while let next = tester.next(now) { test(next) }
         perform(jury.consider(tester, now: now))
         report()
+        askBack()
         tellWarning()
     }
 
@@ -125,11 +137,25 @@ final class Watching {
             client.reaches(hops[0].addresses)
         else { return tester.skipped(tested, now: now) }
         let wantsCapacity = tester.wantsCapacity(of: tested, now: now)
+        let began = now
         client.test(hops, place: place == .middle ? 1 : 0, wantsCapacity: wantsCapacity) {
             [weak self] outcome, duration in
-            self?.finished(tested, outcome, place, path, duration)
+            guard let self else { return }
+            guard outcome == .unclear, place != .middle, !isClosed, client.reaches(own.addresses) else {
+                return finished(tested, outcome, place, path, duration, since: began)
+            }
+            // What goes wrong behind the first hop is nobody's fault for certain: a path of that hop alone tells.
+            client.test([own], place: 0, wantsCapacity: false) { [weak self] alone, _ in
+                guard let self else { return }
+                let servesAlone = if case .passed = alone { true } else { false }
+                let told = servesAlone ? outcome : alone
+                finished(tested, told, place, path, duration, servesAlone: servesAlone, since: began)
+            }
         }
     }
+
+    /// Whether this process has stood still since the last tick.
+    private var isStalled: Bool { now - lastTick > Self.stallTime }
 
     /// A path with `tested` first.
     ///
@@ -180,10 +206,13 @@ final class Watching {
     }
 
     private func finished(
-        _ tested: NodeID, _ outcome: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan
+        _ tested: NodeID, _ outcome: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan,
+        servesAlone: Bool = false, since began: Instant
     ) {
+        guard !isStalled, lastStall.map({ $0 < began }) ?? true else { return tester.skipped(tested, now: now) }
         let wasDead = tester.isDead(tested, now: now)
-        tester.finished(tested, outcome, at: place, now: now)
+        tester.finished(
+            tested, outcome, at: place, over: path.filter { $0 != tested }, servesAlone: servesAlone, now: now)
         switch outcome {
         case .passed:
             health.succeeded(path, at: links.time)
@@ -254,6 +283,18 @@ final class Watching {
         }
     }
 
+    /// Comes back by itself where fewer nodes are active than can judge whether this one serves.
+    private func askBack() {
+        guard now >= nextReturn, let state, let own = state.nodes[node], own.standing == .decommissioned,
+            !own.isInMaintenance, state.fullNodes.active < Int(state.parameters.leastActive),
+            state.height > own.changedHeight
+        else { return }
+        nextReturn = now + timing.interval * 4
+        submit(
+            RegistryOperation(
+                maintaining: identity.signingKey, seconds: 0, height: state.height, network: network.id))
+    }
+
     /// Reports what was measured, where this node is in the newest quorum.
     private func report() {
         guard now >= nextReport, let found = jury.measurements(of: tester, reported: reported) else { return }
@@ -319,12 +360,14 @@ final class Watching {
 
     /// What the operator must know, in one sentence.
     private var warning: String? {
-        let own = state?.nodes[node]?.standing
-        if own == .decommissioned || own == nil && snapshot.entry(of: node)?.state == .suspended {
-            return
-                "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
-                + "tests; see that its UDP port can be reached, and run 'tunic relay --check'."
+        let own = state?.nodes[node]
+        if let own, own.standing == .decommissioned {
+            // What its operator has asked for is no reason to warn.
+            return own.isInMaintenance ? nil : Self.decommissioned
         }
+        if state == nil, snapshot.entry(of: node)?.state == .suspended { return Self.decommissioned }
+        // Others do not test a node that is not staked.
+        guard snapshot.isStaked(node), state == nil || own != nil else { return nil }
         if let suspected, suspected.count >= 2, now - suspected.at <= Self.suspicionTime {
             return "Other nodes report that this one does not serve; run 'tunic relay --check'."
         }
@@ -336,6 +379,10 @@ final class Watching {
         }
         return nil
     }
+
+    private static let decommissioned =
+        "This node is decommissioned: others found that it did not serve. It is used again when it passes their tests; see "
+        + "that its UDP port can be reached, and run 'tunic relay --check'."
 
     private func tellWarning() {
         let warning = warning

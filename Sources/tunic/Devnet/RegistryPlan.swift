@@ -18,11 +18,15 @@ struct RegistryPlan {
     /// The numbers of the rules, with `treasury` for what the pool does not get of the fees.
     func parameters(treasury: Account) -> RegistryParameters {
         var parameters = RegistryParameters(treasury: treasury)
+        // A node that is back within its credit has the time of an epoch to be found so.
+        parameters.creditGrace = max(parameters.creditGrace, UInt32(clamping: epoch))
         guard let testCredit else { return parameters }
         // Everything that takes days takes seconds, so that a test sees it.
         let second = UInt32(clamping: max(1, block))
         parameters.creditAtStart = testCredit
-        parameters.creditToDecommission = min(testCredit, second * 2)
+        parameters.creditGrace = UInt32(clamping: epoch)
+        parameters.maintenanceLimit = testCredit
+        parameters.maintenanceWait = second * 10
         parameters.creditGrowth = 1
         parameters.creditPeriod = 10
         parameters.creditLimit = testCredit * 2
