@@ -407,8 +407,11 @@ public final class Client {
     public var status: ClientStatus {
         let counters = links.counters
         var drops = counters.drops.byName
+        for counters in links.socketCounters {
+            for (name, count) in counters.drops where count > 0 { drops[name, default: 0] += count }
+        }
         for reason in DropReason.allCases where pool.drops[Int(reason.rawValue)] > 0 {
-            drops["\(reason)", default: 0] += pool.drops[Int(reason.rawValue)]
+            drops[reason.name, default: 0] += pool.drops[Int(reason.rawValue)]
         }
         return ClientStatus(
             socks: socksAddresses, socksFlags: listeners.map { rules(of: $0.number).flags }, dns: dnsAddresses,

@@ -32,12 +32,37 @@ public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
     case replayedControl
     /// The tag of a control packet's payload is wrong.
     case badControl
-    /// A path id that means nothing on this link.
+    /// A packet of a path on a link that carries none here.
     case unknownPath
     /// As many links as there may be.
     case linkLimit
     /// What follows from a packet can no longer be sent: the queue is full or the link gone.
     case notSendable
+
+    /// What status and metrics call it.
+    public var name: String {
+        switch self {
+        case .wrongSize: "wrongSize"
+        case .unknownType: "unknownType"
+        case .badMAC: "badMAC"
+        case .cookieLimit: "cookieLimit"
+        case .sourceLimit: "sourceLimit"
+        case .replayedInitiation: "replayedInitiation"
+        case .badHandshake: "badHandshake"
+        case .malformed: "malformed"
+        case .notStaked: "notStaked"
+        case .staleTimestamp: "staleTimestamp"
+        case .unexpectedAnswer: "unexpectedAnswer"
+        case .unknownIndex: "unknownIndex"
+        case .replayedPacket: "replayedPacket"
+        case .badHeader: "badHeader"
+        case .replayedControl: "replayedControl"
+        case .badControl: "badControl"
+        case .unknownPath: "pathlessPacket"
+        case .linkLimit: "linkLimit"
+        case .notSendable: "notSendable"
+        }
+    }
 }
 
 /// How many datagrams had no effect, by reason.
@@ -56,7 +81,7 @@ public struct DropCounters: Sendable {
     /// The reasons that occurred, by name, for status and metrics.
     public var byName: [String: UInt64] {
         var result: [String: UInt64] = [:]
-        for reason in LinkDropReason.allCases where self[reason] > 0 { result["\(reason)"] = self[reason] }
+        for reason in LinkDropReason.allCases where self[reason] > 0 { result[reason.name] = self[reason] }
         return result
     }
 

@@ -13,6 +13,17 @@ public enum BuildFault: UInt8, Sendable, CaseIterable {
     case malformed
     /// The record has been seen before.
     case replayed
+
+    /// What status and metrics call it.
+    public var name: String {
+        switch self {
+        case .size: "size"
+        case .unknownKey: "unknownKey"
+        case .unreadable: "unreadable"
+        case .malformed: "malformed"
+        case .replayed: "replayed"
+        }
+    }
 }
 
 /// What a hop makes of a BUILD message.

@@ -14,4 +14,17 @@ public enum DropReason: UInt8, Sendable, CaseIterable {
     case badTag
     /// The sealer has used up its counters; the path must be replaced.
     case exhausted
+
+    /// What status and metrics call it.
+    public var name: String {
+        switch self {
+        case .unknownPath: "unknownPath"
+        case .notReady: "notReady"
+        case .beforeStart: "beforeStart"
+        case .replayed: "replayed"
+        case .wrongEpoch: "wrongEpoch"
+        case .badTag: "badTag"
+        case .exhausted: "exhausted"
+        }
+    }
 }

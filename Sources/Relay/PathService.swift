@@ -190,7 +190,7 @@ final class PathService: PacketHandler {
             return reset(answer, "malformed")
         }
         switch responder.open(message.records.rawSpan, from: link.rawValue, time: clock(), now: now) {
-        case .unreadable(let fault): reset(answer, "\(fault)")
+        case .unreadable(let fault): reset(answer, fault.name)
         case .refuse(let status, let reply): refuse(status, reply, answer)
         case .terminal(let keys, let reply, let secrets):
             guard !isDraining else { return refuse(.draining, reply, answer) }
@@ -277,7 +277,7 @@ final class PathService: PacketHandler {
     }
 
     fileprivate func refuse(_ status: BuildStatus, _ reply: consuming HopReply, _ answer: ControlResponder) {
-        refusals["\(status)", default: 0] += 1
+        refusals[status.name, default: 0] += 1
         links.answer(answer, PathMessage.encode(pathID: 0, reply.answer(status)))
     }
 

@@ -67,6 +67,20 @@ public enum BuildStatus: UInt8, Sendable, CaseIterable, Error {
     case nextHopFailed = 6
     /// The record's time is too far from the hop's.
     case timeInvalid = 7
+
+    /// What status and metrics call it.
+    public var name: String {
+        switch self {
+        case .ready: "ready"
+        case .overloaded: "overloaded"
+        case .unknownNextHop: "unknownNextHop"
+        case .nextHopUnreachable: "nextHopUnreachable"
+        case .draining: "draining"
+        case .suiteUnavailable: "suiteUnavailable"
+        case .nextHopFailed: "nextHopFailed"
+        case .timeInvalid: "timeInvalid"
+        }
+    }
 }
 
 /// The body of a record: what the client asks of one hop (protocol.md, section 6.2).

@@ -26,6 +26,14 @@ public struct DatagramCounters: Sendable, Equatable {
     public var droppedOversize: UInt64 = 0
     /// Packets dropped because of any other error of sending: no route, refused, not permitted.
     public var droppedUnreachable: UInt64 = 0
+
+    /// The drops by what status and metrics call them.
+    public var drops: [(name: String, count: UInt64)] {
+        [
+            ("socketMalformed", droppedMalformed), ("socketFull", droppedBlocked), ("noSendSlot", droppedWithoutSlot),
+            ("tooLongForPath", droppedOversize), ("notSent", droppedUnreachable),
+        ]
+    }
     /// Errors of receiving that were ignored.
     public var receiveErrors: UInt64 = 0
 
