@@ -112,6 +112,24 @@ extension OpenMetrics {
         add(.counter, "tunic_refused_builds", "Builds that a relay refused.") {
             pairs("reason") { counts($0.refusals ?? [:]) }
         }
+        add(registry: reports.compactMap(\.registry))
+        add(.gauge, "tunic_snapshot_height", "The height of the trusted snapshot.") {
+            all { $0.snapshot.map { Double($0.height) } }
+        }
+        add(.gauge, "tunic_watched_nodes", "Nodes that a relay tests.") {
+            all { $0.watching.map { Double($0.watched) } }
+        }
+        add(.gauge, "tunic_dead_nodes", "Nodes that fail a relay's tests.") {
+            all { $0.watching.map { Double($0.dead) } }
+        }
+        add(.counter, "tunic_node_tests", "Tests of other nodes by a relay.") {
+            pairs("result") { report in
+                report.watching.map { [("passed", Double($0.passed)), ("failed", Double($0.failed))] } ?? []
+            }
+        }
+        add(
+            .gauge, "tunic_since_client_seconds", unit: "seconds", "Time since a client or a test came to a relay.",
+            all { $0.watching?.sinceClient })
         add(
             .gauge, "tunic_path_build_time_seconds", unit: "seconds", "Times of a client's last hundred builds.",
             pairs("quantile") { report in
@@ -124,6 +142,41 @@ extension OpenMetrics {
         add(
             .gauge, "tunic_month_limit_bytes", unit: "bytes", "Bytes that a month may have.",
             all { $0.accounting?.limit.map { Double($0) } })
+    }
+
+    /// Adds how a relay stands in the registry; times are in seconds since 1970, amounts in SESH, 0 where there is none.
+    private mutating func add(registry reports: [RegistryReport]) {
+        func all(_ value: (RegistryReport) -> Double) -> [Sample] { reports.map { Sample(value($0)) } }
+        add(.gauge, "tunic_registry_state", "How the relay stands in the registry: 1 for its state.") {
+            reports.flatMap { report in
+                RegistryReport.State.allCases.map { Sample($0 == report.state ? 1 : 0, [("state", $0.rawValue)]) }
+            }
+        }
+        add(.gauge, "tunic_block_height", "The height of the newest block.") { all { Double($0.height) } }
+        add(
+            .gauge, "tunic_block_time_seconds", unit: "seconds", "When the newest block was made, since 1970.",
+            all { Double($0.time) })
+        add(.gauge, "tunic_stake_sesh", "The stake of the relay in SESH.") { all { Double($0.stake) / 1e9 } }
+        add(.gauge, "tunic_rewards_sesh", "Unclaimed rewards of the operator's account in SESH.") {
+            all { Double($0.rewards) / 1e9 }
+        }
+        add(
+            .gauge, "tunic_credit_seconds", unit: "seconds", "For how long the relay may be away.",
+            all { Double($0.credit) })
+        add(
+            .gauge, "tunic_leaves_at_seconds", unit: "seconds", "When the relay leaves, since 1970; 0: never.",
+            all { Double($0.leavesAt ?? 0) })
+        add(
+            .gauge, "tunic_maintenance_until_seconds", unit: "seconds",
+            "When the maintenance of the relay is over, since 1970; 0: it is in none.",
+            all { Double($0.maintenanceUntil ?? 0) })
+        add(
+            .gauge, "tunic_deregisters_at_seconds", unit: "seconds",
+            "When the relay is deregistered unless it serves again, since 1970; 0: never.",
+            all { Double($0.deregistersAt ?? 0) })
+        add(
+            .gauge, "tunic_locked_until_seconds", unit: "seconds",
+            "Until when the stake is locked, since 1970; 0: it is not.", all { Double($0.lockedUntil ?? 0) })
     }
 
     private mutating func add(_ kind: Kind, _ name: String, _ help: String, _ samples: () -> [Sample]) {

@@ -87,6 +87,8 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var refusals: [String: UInt64]?
     /// What a relay beside an oxend daemon knows of it.
     public var oxend: OxendReport?
+    /// How a relay stands in the ledger's registry.
+    public var registry: RegistryReport?
     /// What a relay's tests of other nodes have come to.
     public var watching: WatchingReport?
     /// How long a client's last builds took in milliseconds, newest last.
@@ -100,7 +102,8 @@ public struct StatusReport: Codable, Equatable, Sendable {
 
     enum CodingKeys: String, CodingKey {
         case role, version, ready, problem, socks, dns, node, addresses, exit, draining, links, paths, sessions, streams
-        case associations, descriptors, snapshot, total, rate, drops, builds, refusals, oxend, watching, others
+        case associations, descriptors, snapshot, total, rate, drops, builds, refusals, oxend, watching, others,
+            registry
         case accounting, progress
         case socksFlags = "socks_flags"
         case uptime = "uptime_s"

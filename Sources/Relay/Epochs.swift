@@ -183,9 +183,11 @@ final class Epochs {
     private func askForSnapshot(_ peer: LinkID) {
         nextQuestion = now + pause
         guard !isFollowing else { return }
-        let body = Self.head(snapshot.height, digest)
+        let asked = digest
+        let body = Self.head(snapshot.height, asked)
         links.request(on: peer, .getSnapshot, body: body, timeout: Self.answerLimit) { [weak self] result in
-            guard let self, case .success(let body) = result, !body.isEmpty else { return }
+            // What leads on from an older snapshot than the present one is no news, and no fault of the other.
+            guard let self, case .success(let body) = result, !body.isEmpty, self.digest == asked else { return }
             follow(body)
         }
     }
@@ -209,6 +211,8 @@ final class Epochs {
                 signing = after
                 changed()
             case .failure(let refusal):
+                // So it is when the snapshot has changed while this one was read.
+                guard signing.chain.digest == before.chain.digest else { return }
                 log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
             }
         }

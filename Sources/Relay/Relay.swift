@@ -5,6 +5,7 @@ internal import Links
 public import Logging
 internal import Onion
 public import OnionCrypto
+public import Registry
 internal import Sessions
 public import Store
 internal import Transport
@@ -193,7 +194,12 @@ public final class Relay {
         rateGate.limit(rate: configuration.rate, burst: configuration.burst)
         timer = LoopTimer(on: loop) { [weak self] in self?.tick() }
         tick()
-        log.info("the relay serves", metadata: ["exit": "\(configuration.isExit)"])
+        log.notice(
+            "the relay listens",
+            metadata: [
+                "node": "\(node)", "address": "\(listenAddresses.map(\.description).joined(separator: ", "))",
+                "exit": "\(configuration.isExit)",
+            ])
     }
 
     /// Makes and spreads a new descriptor.
@@ -279,7 +285,7 @@ public final class Relay {
     private func followStake() {
         guard staked.contains(node) != wasStaked else { return }
         wasStaked.toggle()
-        log.notice("\(wasStaked ? "this node is staked now" : "this node is not staked any more")")
+        if wasStaked { log.notice("this node is staked now") } else { log.warning("\(standingProblem)") }
         if wasStaked {
             messages.closeOwnLinks()
             publish()
@@ -293,11 +299,14 @@ public final class Relay {
         let counters = links.counters
         var drops = counters.drops.byName
         for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
-            drops["\(reason)", default: 0] += paths.drops[Int(reason.rawValue)]
+            drops[reason.name, default: 0] += paths.drops[Int(reason.rawValue)]
+        }
+        for counters in links.socketCounters {
+            for (name, count) in counters.drops where count > 0 { drops[name, default: 0] += count }
         }
         return RelayStatus(
             nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,
-            isReady: cannotServe == nil && ledger?.failure == nil && wasStaked && !paths.isDraining,
+            isReady: cannotServe == nil && ledger?.failure == nil && isActive && !paths.isDraining,
             problem: problem,
             isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
             sessions: exit.sessionCount, streams: exit.streamCount,
@@ -316,12 +325,55 @@ public final class Relay {
         if paths.isDraining { return "It drains: no new paths are taken." }
         if let error = cannotServe { return error }
         if let failure = ledger?.failure { return failure }
-        if !wasStaked {
-            return "This node is not staked: no path leads over it until its stake is full and the next epoch begins."
-        }
+        if !isActive { return standingProblem }
         if let problem = epochs.problem { return "The registry: \(problem)\(problem.hasSuffix(".") ? "" : ".")" }
         if let error = gossip.storeError { return "What is learnt cannot be kept: \(error)." }
         return watching.status.warning
+    }
+
+    /// Whether clients may choose this node: it is staked in the trusted snapshot, and active in the ledger.
+    var isActive: Bool {
+        epochs.snapshot.isStaked(node) && (ledger.map { $0.state.nodes[node]?.standing == .active } ?? true)
+    }
+
+    /// Why clients may not choose this node, in one or two sentences.
+    var standingProblem: String {
+        let listed = epochs.snapshot.entry(of: node)?.state
+        guard let state = ledger?.state else {
+            return listed == .suspended
+                ? watching.status.warning ?? "This node is decommissioned."
+                : "This node is not staked in the snapshot of height \(epochs.snapshot.height)."
+        }
+        guard let own = state.nodes[node] else {
+            guard let lock = state.locks.last(where: { $0.node == node }) else {
+                return "This node is not registered: no path leads over it until it is; see 'tunic stake register'."
+            }
+            return
+                "This node was deregistered: it did not serve for longer than its credit. Its stake is locked until "
+                + "\(UnixTime(seconds: lock.until).dateText); to serve again, register it with another stake "
+                + "('tunic stake register')."
+        }
+        switch own.standing {
+        case .open:
+            return "The stake of this node is not full: no path leads over it until it is; see 'tunic nodes'."
+        case .active: return "This node is active, and is used from the next epoch on."
+        case .decommissioned where own.isInMaintenance:
+            return
+                "This node is in maintenance until \(UnixTime(seconds: own.maintenanceEnd).dateText), as it asked; "
+                + "'tunic maintenance end' has it used again before."
+        case .decommissioned:
+            return
+                "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
+                + "tests, or else deregistered at \(UnixTime(seconds: own.deregistersAt).dateText) and its stake locked; "
+                + "see that its UDP port can be reached, and run 'tunic relay --check'."
+        }
+    }
+
+    /// This node's request for a maintenance of so many seconds, or with 0 to come back; nil where it is not registered.
+    public func maintenance(_ seconds: UInt32) -> RegistryOperation? {
+        guard let state = ledger?.state, state.nodes[node] != nil, state.height > 0 else { return nil }
+        return RegistryOperation(
+            maintaining: identity.signingKey, seconds: seconds, height: state.height, network: network.id)
     }
 
     /// What makes this node useless to others, in one sentence.

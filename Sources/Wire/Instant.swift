@@ -94,3 +94,21 @@ public struct UnixTime: Comparable, Hashable, Sendable {
     /// Whether `a` comes before `b`.
     public static func < (a: UnixTime, b: UnixTime) -> Bool { a.seconds < b.seconds }
 }
+
+extension UnixTime {
+    /// The time for people, to the minute: `2026-11-28 07:21 UTC`.
+    public var dateText: String {
+        // The days of a year that begins in March, so that a leap day is the last (Howard Hinnant's days_from_civil).
+        let day = seconds / 86_400 + 719_468
+        let era = day / 146_097
+        let ofEra = day % 146_097
+        let year = (ofEra - ofEra / 1_460 + ofEra / 36_524 - ofEra / 146_096) / 365
+        let ofYear = ofEra - (365 * year + year / 4 - year / 100)
+        let month = (5 * ofYear + 2) / 153
+        let ofMonth = ofYear - (153 * month + 2) / 5 + 1
+        let civil = month < 10 ? month + 3 : month - 9
+        func two(_ number: UInt64) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        return "\(year + era * 400 + (civil <= 2 ? 1 : 0))-\(two(civil))-\(two(ofMonth)) "
+            + "\(two(seconds % 86_400 / 3_600)):\(two(seconds % 3_600 / 60)) UTC"
+    }
+}

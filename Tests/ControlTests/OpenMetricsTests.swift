@@ -24,4 +24,32 @@ import Testing
 
                 """)
     }
+
+    @Test("S3: how a relay stands in the registry is in its figures")
+    func s3TheRegistryIsInTheFigures() {
+        var report = StatusReport(role: .relay, version: "1")
+        func text() -> String {
+            var metrics = OpenMetrics()
+            metrics.add([report])
+            return metrics.text
+        }
+        #expect(!text().contains("registry"))
+        var registry = RegistryReport(state: .deregistered, height: 9, time: 1_700_000_000)
+        (registry.stake, registry.rewards, registry.credit) = (25_000_000_000_000, 1_500_000_000, 0)
+        registry.lockedUntil = 1_800_000_000
+        report.registry = registry
+        report.snapshot = SnapshotReport(height: 8, digest: "d", time: 1, nodes: 3, list: nil)
+        report.watching = WatchingReport(
+            watched: 5, dead: 1, tests: 12, passed: 9, failed: 2, median: nil, longest: nil, votes: 0, verdicts: 0,
+            sinceClient: 12.5)
+        let lines = Set(text().split(separator: "\n").map(String.init))
+        for line in [
+            "tunic_registry_state{state=\"deregistered\"} 1", "tunic_registry_state{state=\"active\"} 0",
+            "tunic_registry_state{state=\"unregistered\"} 0", "tunic_block_height 9", "tunic_stake_sesh 25000",
+            "tunic_rewards_sesh 1.5", "tunic_credit_seconds 0", "tunic_locked_until_seconds 1800000000",
+            "tunic_leaves_at_seconds 0", "tunic_snapshot_height{role=\"relay\"} 8",
+            "tunic_node_tests_total{role=\"relay\",result=\"failed\"} 2", "tunic_dead_nodes{role=\"relay\"} 1",
+            "tunic_since_client_seconds{role=\"relay\"} 12.5",
+        ] { #expect(lines.contains(line), "\(line)") }
+    }
 }

@@ -180,7 +180,7 @@ class Face(unittest.TestCase):
                 self.assertNotIn(line.rsplit(" ", 1)[0], seen, "each sample once")
                 seen.add(line.rsplit(" ", 1)[0])
                 for label in re.findall(r'([a-z]+)="', match[2] or ""):
-                    self.assertIn(label, {"role", "version", "direction", "reason", "result", "quantile"})
+                    self.assertIn(label, {"role", "version", "direction", "reason", "result", "quantile", "state"})
         for name in ["tunic_ready", "tunic_network_bytes", "process_resident_memory_bytes"]:
             self.assertIn(name, types)
         self.assertNotIn("snode", text)
@@ -188,7 +188,9 @@ class Face(unittest.TestCase):
 
     def test_the_dashboard_asks_for_figures_that_there_are(self):
         root = pathlib.Path(__file__).parents[2]
-        wanted = set(re.findall(r"(?:tunic|process)_[a-z_]+", (root / "contrib" / "grafana-dashboard.json").read_text()))
+        files = ("grafana-dashboard.json", "prometheus-alerts.yml")
+        text = "".join((root / "contrib" / name).read_text() for name in files)
+        wanted = set(re.findall(r"(?:tunic|process)_[a-z_]+", text))
         relay = run("metrics", "--control", self.net.nodes[-1].control)[1]
         there = set(re.findall(r"^([a-z_]+)[ {]", self.command("metrics") + relay, re.M))
         # Not without a limit, a refusal or a drop.

@@ -30,19 +30,7 @@ extension Relay {
 
     private var registryItem: CheckItem {
         if let problem = registryProblem { return CheckItem("registry", .bad, problem) }
-        let found = trustedSnapshot
-        guard let entry = found.entry(of: node) else {
-            return CheckItem(
-                "registry", .bad,
-                "this node is not staked in the snapshot of height \(found.height); see 'tunic stake'")
-        }
-        return switch entry.state {
-        case .staked: CheckItem("registry", .good, "staked in the snapshot of height \(found.height)")
-        case .suspended:
-            CheckItem(
-                "registry", .bad,
-                "decommissioned in the snapshot of height \(found.height); it comes back by passing the others' tests")
-        default: CheckItem("registry", .bad, "in a state that this version does not know")
-        }
+        guard isActive else { return CheckItem("registry", .bad, standingProblem) }
+        return CheckItem("registry", .good, "staked in the snapshot of height \(trustedSnapshot.height)")
     }
 }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Control
+internal import Wire
 
 /// Asks a running client or relay what it is doing.
 struct StatusCommand: ParsableCommand {
@@ -9,6 +10,8 @@ struct StatusCommand: ParsableCommand {
             Examples:
               tunic status
               tunic status --control /var/lib/tunic/control.sock --json
+
+            It ends with 0 when the process is ready, with 1 when it is not.
             """)
 
     @OptionGroup var target: ControlOptions
@@ -16,6 +19,7 @@ struct StatusCommand: ParsableCommand {
     func run() throws {
         let report = try target.ask(.status, as: StatusReport.self)
         print(target.json ? json(report) : Self.text(report))
+        guard ([report] + (report.others ?? [])).allSatisfy(\.ready) else { throw ExitCode(1) }
     }
 
     /// The report as a table of names and values.
@@ -33,6 +37,7 @@ struct StatusCommand: ParsableCommand {
         table.add("running for", durationText(report.uptime))
         let state = report.draining == true ? "draining" : report.ready ? "yes" : "no"
         table.add("ready", report.problem.map { "\(state): \($0)" } ?? state)
+        if let registry = report.registry { addRows(of: registry, to: &table) }
         if let watching = report.watching {
             let dead = watching.dead > 0 ? ", \(watching.dead) of them dead" : ""
             table.add(
@@ -64,6 +69,21 @@ struct StatusCommand: ParsableCommand {
         if let count = snapshot.witnesses, count > 0 { text += ", the same at \(count) asked" }
         text += snapshot.list.map { ", descriptors of list \($0)" } ?? ", no list of descriptors yet"
         return snapshot.contradicted == true ? text + ", ANOTHER ONE at a node asked" : text
+    }
+
+    private static func addRows(of registry: RegistryReport, to table: inout Table) {
+        let times = [
+            registry.leavesAt.map { ("leaves at", $0) }, registry.maintenanceUntil.map { ("until", $0) },
+            registry.deregistersAt.map { ("deregistered and locked at", $0) },
+            registry.lockedUntil.map { ("stake locked until", $0) },
+        ].compactMap(\.self).map { ", \($0.0) \(UnixTime(seconds: $0.1).dateText)" }.joined()
+        table.add("registry", "\(registry.state.rawValue)\(times), as of block \(registry.height)")
+        guard registry.stake > 0 else { return }
+        table.add(
+            "stake",
+            "\(Amount.text(registry.stake)) SESH, fee \(Amount.percent(registry.fee)), "
+                + "rewards \(Amount.text(registry.rewards)) SESH")
+        table.add("credit", "\(creditText(registry.credit)) (hours, minutes, seconds)")
     }
 
     private static func addRows(of daemon: OxendReport, to table: inout Table) {

@@ -60,3 +60,9 @@ func durationText(_ seconds: Double) -> String {
     default: return "\(whole / 86_400) d \(whole % 86_400 / 3600) h"
     }
 }
+
+/// A credit in hours, minutes and seconds, such as `1:59:42`, whatever its length.
+func creditText(_ seconds: UInt64) -> String {
+    func two(_ number: UInt64) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    return "\(seconds / 3_600):\(two(seconds % 3_600 / 60)):\(two(seconds % 60))"
+}
