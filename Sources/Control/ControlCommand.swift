@@ -22,8 +22,12 @@ public enum ControlCommand: String, Codable, CaseIterable, Sendable {
     case account
     /// Hands in an operation on the registry, in hexadecimal: an ``OperationReport``.
     case submit
+    /// Whether the rules would take an operation, in hexadecimal, now: an ``OperationReport``, `waiting` or `refused`.
+    case dryrun
     /// What became of the operation whose hash is the argument: an ``OperationReport``.
     case operation
+    /// Has a relay ask for a maintenance of so many seconds, or with 0 end it: an ``OperationReport``.
+    case maintenance
     /// Whether a relay can serve: a ``CheckReport``, to be asked for again until it is done.
     case check
     /// Reads the configuration again, as SIGHUP does; a ``Done``, or what is wrong with it.

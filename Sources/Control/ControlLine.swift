@@ -38,6 +38,11 @@ enum ControlLine {
     }
 }
 
+/// The value that `text` is the JSON of; nil for anything else.
+public func decoded<Value: Decodable>(_ text: [UInt8], as type: Value.Type) -> Value? {
+    ControlLine.decode(type, from: text)
+}
+
 /// A report's JSON, for printing it.
 public func json(_ report: some Encodable) -> String {
     String(decoding: ControlLine.encode(report).dropLast(), as: UTF8.self)

@@ -18,7 +18,7 @@ public struct NodesReport: Codable, Sendable, Equatable {
     public struct Node: Codable, Sendable, Equatable {
         /// Its id.
         public var id: String
-        /// `open`, `active` or `decommissioned`.
+        /// `open`, `active`, `maintenance`, `decommissioned`, or `deregistered` where one node was asked for.
         public var state: String
         /// The operator's account.
         public var `operator`: String
@@ -40,6 +40,12 @@ public struct NodesReport: Codable, Sendable, Equatable {
         public var capacity: UInt32?
         /// When it leaves, in seconds since 1970; nil: nobody asked.
         public var leavesAt: UInt64?
+        /// When its maintenance is over, in seconds since 1970; nil: it is in none.
+        public var maintenanceUntil: UInt64?
+        /// When it is deregistered unless it serves again, in seconds since 1970; nil: it serves.
+        public var deregistersAt: UInt64?
+        /// Until when the stake of a deregistered node is locked, in seconds since 1970.
+        public var lockedUntil: UInt64?
         /// The contributions, the operator's first; only where one node was asked for.
         public var contributions: [Part]?
 
@@ -49,6 +55,9 @@ public struct NodesReport: Codable, Sendable, Equatable {
             case lastTest = "last_test"
             case lastPass = "last_pass"
             case leavesAt = "leaves_at"
+            case maintenanceUntil = "maintenance_until"
+            case deregistersAt = "deregisters_at"
+            case lockedUntil = "locked_until"
         }
 
         /// A node with these values and none of the others.
@@ -101,6 +110,16 @@ public struct AccountReport: Codable, Sendable, Equatable {
         public var state: String
         /// How much, in atomic units.
         public var amount: UInt64
+        /// When the node leaves, in seconds since 1970; nil: nobody asked.
+        public var leavesAt: UInt64?
+        /// When the node is deregistered unless it serves again, in seconds since 1970; nil: it serves.
+        public var deregistersAt: UInt64?
+
+        enum CodingKeys: String, CodingKey {
+            case node, state, amount
+            case leavesAt = "leaves_at"
+            case deregistersAt = "deregisters_at"
+        }
 
         /// The part `amount` in `node`.
         public init(node: String, state: String, amount: UInt64) {
@@ -116,9 +135,12 @@ public struct AccountReport: Codable, Sendable, Equatable {
         public var amount: UInt64
         /// When it becomes free, in seconds since 1970.
         public var until: UInt64
+        /// The node that was deregistered.
+        public var node: String
 
-        /// `amount`, until a time.
-        public init(amount: UInt64, until: UInt64) {
+        /// `amount` of `node`, until a time.
+        public init(amount: UInt64, until: UInt64, node: String) {
+            self.node = node
             self.amount = amount
             self.until = until
         }

@@ -22,6 +22,12 @@ extension IPAddress {
         return nil
     }
 
+    /// Whether documents write the address as an example: 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 or 2001:db8::/32.
+    public var isDocumentation: Bool {
+        guard let v4 else { return high >> 32 == 0x2001_0db8 }
+        return [0xc0_0002, 0xc6_3364, 0xcb_0071].contains(v4 >> 8)
+    }
+
     /// Whether the address is a loopback one: 127.0.0.0/8 or ::1.
     public var isLoopback: Bool { v4.map { $0 >> 24 == 127 } ?? (high == 0 && low == 1) }
 

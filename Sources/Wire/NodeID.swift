@@ -103,3 +103,11 @@ public struct NodeRow: Hashable, Sendable {
         self.bytes = bytes
     }
 }
+
+extension NodeID {
+    /// Whether `text` is the beginning of this id, at least four characters, or a form such as `abcdefgh…snode`.
+    public func hasShortForm(_ text: String) -> Bool {
+        let head = text.hasSuffix("…snode") ? String(text.dropLast("…snode".count)) : text
+        return head.utf8.count >= 4 && description.hasPrefix(head)
+    }
+}

@@ -34,7 +34,7 @@ struct Tunic: ParsableCommand {
             DevnetCommand.self, StatusCommand.self, PathsCommand.self, WalletCommand.self, StakeCommand.self,
             NodesCommand.self, OxendCommand.self, BenchCommand.self, NewPathCommand.self, ExitsCommand.self,
             StreamsCommand.self, TopCommand.self, CheckCommand.self, WebCommand.self, MetricsCommand.self,
-            ReloadCommand.self,
+            ReloadCommand.self, MaintenanceCommand.self,
             VersionCommand.self, RunWithParentCommand.self,
         ])
 

@@ -257,7 +257,7 @@ class Account:
     def hands_in(self, link, other, amount):
         """Hands in its next transfer (docs/registry.md, "Operations"); whether it waits for a block now."""
         body = other.id + struct.pack("<Q", amount)
-        operation = b"\x01\x0a" + network.id + self.id + struct.pack("<Q", self.nonce) + body
+        operation = b"\x01\x0a" + network.id + self.id + struct.pack("<QQ", self.nonce, 2**64 - 1) + body
         signed = model.nacl.crypto_sign(b"tunic registry operation\0" + operation, self.signing)
         try:
             waits = link.request(SUBMIT, operation + signed[:64])[0] == 1

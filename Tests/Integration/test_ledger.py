@@ -157,7 +157,7 @@ class LedgerTest(unittest.TestCase):
         port = free_port()
         self.relay(folder, f"127.0.0.1:{port}")
         control = str(folder / "control.sock")
-        wait_until(lambda: "not staked" in (self.problem(control) or ""), timeout=30)
+        wait_until(lambda: "not registered" in (self.problem(control) or ""), timeout=30)
 
         register = ("--node-key", folder, "--fee", "10", "--stake")
         self.refused("stakeUnder", "register", operator, *register, "6249.999999999")
@@ -234,7 +234,7 @@ class LedgerTest(unittest.TestCase):
         account = self.account(wallet)
         for nonce, rule in ((account["nonce"], "wrongSigner"), (account["nonce"] - 1, "replayed")):
             head = bytes([1, 8]) + bytes.fromhex(account["network"]) + bytes.fromhex(account["account"])
-            operation = (head + nonce.to_bytes(8, "little") + bytes(range(64))).hex()
+            operation = (head + nonce.to_bytes(8, "little") + b"\xff" * 8 + bytes(range(64))).hex()
             before = self.holdings()
             report = self.ask("submit", operation)
             report = wait_until(

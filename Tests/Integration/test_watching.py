@@ -20,13 +20,15 @@ LONG = os.environ.get("TUNIC_WATCHING") == "long"
 
 
 class Watching(unittest.TestCase):
+    nodes, exits = 8, 2
+
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.credit = 40
         self.wallets = pathlib.Path(folder.name) / "net" / "wallets"
         self.net = Devnet(
-            nodes=8, exits=2,
+            nodes=self.nodes, exits=self.exits,
             arguments=("--dir", str(pathlib.Path(folder.name) / "net"), "--epoch", "2", "--credit", str(self.credit),
                 "--path-use", "3"))
         self.net.__enter__()
@@ -98,7 +100,7 @@ class Watching(unittest.TestCase):
         table = subprocess.run(
             [binary(), "nodes", "--control", self.net.nodes[0].control], capture_output=True, text=True).stdout
         row = next(line for line in table.splitlines() if line.startswith(node))
-        self.assertRegex(row, r"active +25000 +[0-9.]+ % +\d+ s +\d+ s +\d+ s ago")
+        self.assertRegex(row, r"active +25000 +[0-9.]+ % +\d+ s +0:\d\d:\d\d +\d+ s ago")
         if LONG:
             self.leave_it_dead(node)
 

@@ -61,6 +61,13 @@ struct ConfigCommand: ParsableCommand {
             do throws(SettingProblems) {
                 let found = try source.loadAll()
                 problems = Self.faults(in: found)
+                if !json, found.text("data") == nil, ProcessSettings.roles(found).contains(.relay),
+                    Files.firstFolder("STATE_DIRECTORY") == nil
+                {
+                    complain(
+                        "no 'data' is named: the service gets \(Self.serviceFolder) from systemd, other starts need --data"
+                    )
+                }
             } catch {
                 problems = error.all
             }
@@ -80,6 +87,9 @@ struct ConfigCommand: ParsableCommand {
             guard problems.isEmpty else { throw ExitCode(Failure.Code.configuration.rawValue) }
         }
 
+        /// The data folder that systemd names to the service, where the file names none.
+        private static let serviceFolder = "/var/lib/tunic"
+
         /// What the roles do not take, and what is wrong with the network file: the first of each.
         private static func faults(in settings: Settings) -> [SettingProblem] {
             var problems: [SettingProblem] = []
@@ -97,7 +107,7 @@ struct ConfigCommand: ParsableCommand {
                 look { () throws(Failure) in try RoleProcess.check(settings, role) }
             }
             look { () throws(Failure) in try RoleProcess.checkProcess(settings, roles: roles) }
-            look { () throws(Failure) in _ = try ProcessSettings(settings, roles: []) }
+            look { () throws(Failure) in _ = try ProcessSettings(settings, roles: [], folder: serviceFolder) }
             if let network = settings.text("network") {
                 look("network") { () throws(Failure) in _ = try NetworkFile.read(network) }
             }

@@ -120,7 +120,7 @@ struct NetworkCreateCommand: ParsableCommand {
             throw ValidationError("'\(endpoint)' is no address that others could send to")
         }
         if all.allSatisfy({ $0.address.isLoopback }) { local = true }
-        if !local, let special = all.first(where: { !$0.address.isPublic }) {
+        if !local, let special = all.first(where: { !$0.address.isPublic && !$0.address.isDocumentation }) {
             throw ValidationError(
                 "\(special.address) is no public address; use --local for a network of private addresses")
         }

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Control
+internal import Wire
 
 /// Lists the nodes of the registry.
 struct NodesCommand: ParsableCommand {
@@ -30,10 +31,10 @@ struct NodesCommand: ParsableCommand {
         let stakes = ["stake", "fee", "uptime", "credit"]
         table.add(["node", "state"] + (hasLedger ? stakes : []) + ["last test", "kB/s", "operator"])
         for node in report.nodes {
-            let state = node.leavesAt == nil ? node.state : "\(node.state), leaving"
+            let state = node.leavesAt.map { "\(node.state), leaves \(UnixTime(seconds: $0).dateText)" } ?? node.state
             let held = [
                 Amount.text(node.stake), Amount.percent(node.fee), durationText(Double(node.uptime)),
-                durationText(Double(node.credit)),
+                creditText(node.credit),
             ]
             table.add(
                 [node.id, state] + (hasLedger ? held : []) + [
@@ -41,12 +42,30 @@ struct NodesCommand: ParsableCommand {
                 ])
         }
         var lines = table.lines
+        if report.nodes.count == 1, let node = report.nodes.first, let text = standing(of: node) {
+            lines.append("  \(text)")
+        }
         for part in report.nodes.first?.contributions ?? [] {
             lines.append("  \(part.account)  \(Amount.text(part.amount))")
         }
         let pool = hasLedger ? ", pool \(Amount.text(report.pool)) SESH" : ""
         lines.append("\(hasLedger ? "block" : "height") \(report.height), \(report.nodes.count) nodes\(pool)")
         return lines.joined(separator: "\n")
+    }
+
+    /// What the state of one node means, until when it lasts and what to do; nil where there is nothing to do.
+    private static func standing(of node: NodesReport.Node) -> String? {
+        func date(_ time: UInt64?) -> String { time.map { UnixTime(seconds: $0).dateText } ?? "-" }
+        return switch node.state {
+        case "maintenance": "in maintenance, as it asked, until \(date(node.maintenanceUntil)); then active again"
+        case "decommissioned" where node.deregistersAt != nil:
+            "others found that it did not serve; active again when it passes their tests, else deregistered at "
+                + "\(date(node.deregistersAt)) and its stake locked; run 'tunic relay --check' there"
+        case "deregistered":
+            "deregistered: it was away for longer than its credit; its stake is locked until \(date(node.lockedUntil)), then "
+                + "free; it can be registered again with another stake"
+        default: nil
+        }
     }
 
     /// When the node was tested last, and whether it failed then.

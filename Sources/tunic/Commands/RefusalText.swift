@@ -8,6 +8,16 @@ enum RefusalText {
         case "unknownAccount": "the account has never had anything: have SESH transferred to it first"
         case "operationFeeUnpaid": "the free balance does not cover the fee of the operation: 'tunic stake show'"
         case "replayed", "outOfTurn": "another operation of this account came in between: try again"
+        case "expired": "it was signed for earlier blocks: sign it again"
+        case "tooFewActive":
+            "too few nodes would stay active; nobody is put aside where that is so, so an outage costs nothing either"
+        case "maintenanceTooLong":
+            "a maintenance takes 12 h at most by default, and never longer than the node's credit: 'tunic nodes NODE'"
+        case "maintenanceTooEarly": "the node's last maintenance was less than 3 days ago (by default)"
+        case "notActive": "the node is not active: 'tunic nodes NODE'"
+        case "notDecommissioned": "the node is not out"
+        case "judgedByOthers": "others decide when the node serves again: 'tunic relay --check'"
+        case "staleRequest": "the node's state changed just now: try again after the next block"
         case "zeroAmount": "name an amount above 0"
         case "overspent":
             "the free balance is too small for the amount and the fee of the operation: 'tunic stake show'"

@@ -48,6 +48,10 @@ struct RelayCommand: ParsableCommand {
     var exit = false
 
     @Option(
+        help: ArgumentHelp("Two letters of the country by which clients can choose the node.", valueName: "letters"))
+    var country: String?
+
+    @Option(
         name: .customLong("exit-allow"),
         help: ArgumentHelp(
             "A range of private or loopback addresses that the exit opens, for tests; may be repeated.",
@@ -94,6 +98,7 @@ struct RelayCommand: ParsableCommand {
         source.add("--exit", "relay.exit", exit)
         source.add("--exit-allow", "relay.exit_allow", exitAllowed)
         source.add("--exit-resolver", "relay.exit_resolver", exitResolvers)
+        source.add("--country", "relay.country", country)
         source.add("--oxend", "relay.oxend", oxend)
         source.add("--registry", "relay.registry", registry)
         source.add("--authority", "relay.authority", authority)

@@ -17,68 +17,103 @@ struct StakeCommand: ParsableCommand {
               tunic stake show --wallet wallet.key --control relay/control.sock
 
             Amounts are in SESH, fees in percent. Each operation but 'leave' costs the fee that 'tunic stake show' names. A running relay hands the operation in; the command ends when it is in a \
-            block, or names the rule that stands against it (docs/registry.md).
+            block, or names the rule that stands against it. The relay's user and root may write to its control socket.
+
+            A wallet that is kept offline signs with --offline: 'tunic stake state' and 'tunic stake proof' print what it signs by, 'tunic stake submit' hands in what it prints.
             """,
         subcommands: [
             StakeRegister.self, StakeContribute.self, StakeCancel.self, StakeFee.self, StakeLeave.self,
-            StakeClaim.self, StakeTransfer.self, StakeShow.self,
+            StakeClaim.self, StakeTransfer.self, StakeShow.self, StakeState.self, StakeProof.self, StakeSubmit.self,
         ])
 }
 
-/// A wallet, and the relay that hands its operations in.
+/// A wallet, and the relay that hands its operations in; or what the wallet signs by where there is none.
 struct StakeOptions: ParsableArguments {
     @OptionGroup var wallet: WalletOptions
     @OptionGroup var target: ControlOptions
 
-    /// How often it is asked what became of an operation, in nanoseconds.
-    private static let interval: UInt64 = 100_000_000
-    /// How long an operation may take in all, in nanoseconds: longer than a relay gives it with blocks of two minutes.
-    private static let limit: UInt64 = 400_000_000_000
+    @Option(
+        help: ArgumentHelp(
+            "Sign without a relay, by what 'tunic stake state' printed, and print the operation for 'tunic stake submit'.",
+            valueName: "file"))
+    var offline: String?
 
-    /// Signs the operation that `make` gives for a network and a nonce, hands it in and waits.
-    func run(_ make: (Bytes32, UInt64, borrowing SigningKey) throws -> RegistryOperation) throws {
-        Sodium.initialize()
-        let key = try wallet.read()
-        let account = try target.ask(.account, hexadecimal(key.publicKey.array), as: AccountReport.self)
-        guard let network = bytes32(hexadecimal: account.network) else {
-            throw Failure(.software, "the relay names no network")
+    @Option(help: ArgumentHelp("For how many blocks the operation may be handed in.", valueName: "blocks"))
+    var valid: UInt64 = 720
+
+    @Flag(name: .customLong("dry-run"), help: "Say whether the rules would take the operation, and do nothing.")
+    var dryRun = false
+
+    @Flag(help: "Ask nothing.")
+    var yes = false
+
+    func validate() throws {
+        guard offline == nil || !dryRun else {
+            throw ValidationError("--dry-run asks a relay, and --offline is without one; give one of the two")
         }
-        let operation = try make(network, account.nonce, key)
-        var report = try target.ask(.submit, hexadecimal(operation.encoded()), as: OperationReport.self)
-        let loop = try makeLoop()
-        let start = loop.now
-        while report.state == .waiting, loop.refreshNow() - start < Self.limit {
-            let timer = LoopTimer(on: loop) { loop.stop() }
-            timer.schedule(at: loop.now + Self.interval)
-            loop.run()
-            timer.close()
-            report = try target.ask(.operation, report.operation, as: OperationReport.self)
-        }
-        loop.close()
-        switch report.state {
-        case .applied:
-            let text = "done, in block \(report.height ?? 0)\(Self.cost(of: operation, account))"
-            print(target.json ? Control.json(report) : text)
-        case .refused:
-            let rule = report.rule ?? "-"
-            let meaning = RefusalText.meaning(of: rule).map { "\($0) (" } ?? "("
-            throw Failure(.data, "refused by the rule \(rule); \(meaning)docs/registry.md, \"Refusals\")")
-        case .waiting, .timedOut:
-            throw Failure(
-                .unavailable,
-                "no block had the operation in time; it may still come: see 'tunic stake show' before you try again")
-        }
+        guard (1...1_000_000).contains(valid) else { throw ValidationError("--valid is 1 to 1000000 blocks") }
     }
 
-    /// What an operation has cost, as the end of a sentence; leaving is free.
-    private static func cost(of operation: RegistryOperation, _ account: AccountReport) -> String {
+    /// What the wallet signs by: the file, or what the relay says of the account.
+    private func ticket(_ account: String) throws -> StakeTicket {
+        guard let offline else { return StakeTicket(try target.ask(.account, account, as: AccountReport.self)) }
+        let ticket = try StakeTicket.read(offline)
+        guard ticket.account == account else {
+            throw Failure(
+                .data, "\(offline) is for the account \(ticket.account), and \(wallet.wallet) is that of \(account)")
+        }
+        return ticket
+    }
+
+    /// Signs the operation that `make` gives, and hands it in and waits, or prints it; what it is, for people: `what`.
+    ///
+    /// Returns the height of its block; nil where nothing was handed in. `asks`: on a terminal the user must say yes.
+    @discardableResult
+    func run(
+        _ what: String, asks: Bool = false,
+        _ make: (StakeTicket, _ network: Bytes32, _ until: UInt64, borrowing SigningKey) throws -> RegistryOperation
+    ) throws -> UInt64? {
+        Sodium.initialize()
+        let key = try wallet.read()
+        let ticket = try ticket(hexadecimal(key.publicKey.array))
+        guard let network = bytes32(hexadecimal: ticket.network) else {
+            throw Failure(.software, "no network is named")
+        }
+        let until = ticket.height + min(valid, .max - ticket.height)
+        let operation = try make(ticket, network, until, key)
+        let bytes = hexadecimal(operation.encoded())
+        if dryRun {
+            let report = try target.ask(.dryrun, bytes, as: OperationReport.self)
+            guard report.state != .refused else { throw ControlOptions.refusal(report) }
+            print(
+                target.json
+                    ? json(report) : "the rules take it: \(what)\(Self.cost(of: operation, ticket)); nothing was done")
+            return nil
+        }
+        if asks { try confirm("\(what)\(Self.cost(of: operation, ticket)).", isSure: yes) }
+        if offline != nil {
+            print(json(SignedOperation(what: "\(what), for blocks up to \(until)", operation: bytes)))
+            return nil
+        }
+        let report = try target.follow(try target.ask(.submit, bytes, as: OperationReport.self))
+        print(
+            target.json
+                ? json(report) : "done, in block \(report.height ?? 0)\(Self.cost(of: operation, ticket))")
+        return report.height
+    }
+
+    /// What an operation costs, as the end of a sentence; leaving is free.
+    private static func cost(of operation: RegistryOperation, _ ticket: StakeTicket) -> String {
         if case .leave = operation.action { return "" }
-        return account.operationFee == 0 ? "" : ", for a fee of \(Amount.text(account.operationFee)) SESH"
+        return ticket.operationFee == 0 ? "" : ", for a fee of \(Amount.text(ticket.operationFee)) SESH"
     }
 
     /// The same for an action that the account alone signs.
-    func run(_ action: RegistryOperation.Action) throws {
-        try run { RegistryOperation(network: $0, nonce: $1, action: action, key: $2) }
+    @discardableResult
+    func run(_ what: String, asks: Bool = false, _ action: RegistryOperation.Action) throws -> UInt64? {
+        try run(what, asks: asks) { ticket, network, until, key in
+            RegistryOperation(network: network, nonce: ticket.nonce, until: until, action: action, key: key)
+        }
     }
 }
 
@@ -96,35 +131,86 @@ func nodeName(_ text: String) throws -> NodeID {
     return id
 }
 
-/// Registers a node.
-struct StakeRegister: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "register", abstract: "Register a node, as its operator.")
-
-    @OptionGroup var options: StakeOptions
-
-    @Option(name: .customLong("node-key"), help: ArgumentHelp("The file of the node's key.", valueName: "file"))
-    var nodeKey: String
+/// The file of a node's key, as an option.
+struct NodeKeyOption: ParsableArguments {
+    @Option(
+        name: .customLong("node-key"),
+        help: ArgumentHelp("The file of the node's key, or its folder.", valueName: "file"))
+    var nodeKey: String?
 
     @Option(
         name: .customLong("node-passphrase-file"),
         help: ArgumentHelp("What holds the passphrase that seals the node's key.", valueName: "file"))
     var nodePassphraseFile: String?
 
+    /// The node's key.
+    func read() throws(Failure) -> SigningKey {
+        guard let nodeKey else { throw Failure(.usage, "--node-key is missing: the file of the node's key") }
+        let path = Files.isFolder(nodeKey) ? "\(nodeKey)/\(KeyFile.name)" : nodeKey
+        return try RoleFolder.read(path, passphrase: PassphraseFile.read(nodePassphraseFile))
+    }
+}
+
+/// What a node is registered with.
+struct RegistrationTerms: ParsableArguments {
     @Option(
         help: ArgumentHelp("The operator's part of each reward, in percent.", valueName: "percent"),
         transform: percentFee)
-    var fee: UInt16
+    var fee: UInt16?
 
     @Option(help: ArgumentHelp("The operator's own stake.", valueName: "SESH"), transform: seshAmount)
-    var stake: UInt64
+    var stake: UInt64?
+
+    /// Both.
+    func read() throws(Failure) -> (fee: UInt16, stake: UInt64) {
+        guard let fee, let stake else {
+            throw Failure(.usage, "--\(fee == nil ? "fee" : "stake") is missing (see 'tunic stake register --help')")
+        }
+        return (fee, stake)
+    }
+}
+
+/// Registers a node.
+struct StakeRegister: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "register", abstract: "Register a node, as its operator.",
+        discussion: """
+            With --offline the file is what 'tunic stake proof' printed on the node: it names the node, the fee and the stake, and --node-key, --fee and --stake are not given.
+            """)
+
+    @OptionGroup var options: StakeOptions
+    @OptionGroup var node: NodeKeyOption
+    @OptionGroup var terms: RegistrationTerms
 
     func run() throws {
-        let path = Files.isFolder(nodeKey) ? "\(nodeKey)/\(KeyFile.name)" : nodeKey
-        let node = try RoleFolder.read(path, passphrase: PassphraseFile.read(nodePassphraseFile))
-        try options.run {
-            RegistryOperation(registering: node, fee: fee, stake: stake, network: $0, nonce: $1, key: $2)
+        if let file = options.offline {
+            let ticket = try StakeTicket.read(file)
+            guard let registration = ticket.registration, let id = NodeID(registration.node),
+                let proof = bytes(hexadecimal: registration.proof),
+                proof.count == RegistryOperation.signatureSize
+            else {
+                throw Failure(.data, "\(file) has no proof of a node; make it with 'tunic stake proof' on the node")
+            }
+            guard terms.fee.map({ $0 == registration.fee }) ?? true,
+                terms.stake.map({ $0 == registration.stake }) ?? true
+            else { throw Failure(.data, "\(file) agrees to another fee or stake than those given") }
+            let action = RegistryOperation.Action.register(
+                node: id, fee: registration.fee, stake: registration.stake, proof: proof)
+            try options.run(Self.text(id, registration.fee, registration.stake), asks: true, action)
+        } else {
+            Sodium.initialize()
+            let (fee, stake) = try terms.read()
+            let key = try node.read()
+            try options.run(Self.text(NodeID(key.publicKey), fee, stake)) { ticket, network, until, wallet in
+                RegistryOperation(
+                    registering: key, fee: fee, stake: stake, network: network, nonce: ticket.nonce, until: until,
+                    key: wallet)
+            }
         }
+    }
+
+    private static func text(_ node: NodeID, _ fee: UInt16, _ stake: UInt64) -> String {
+        "register \(node) with \(Amount.text(stake)) SESH, for \(Amount.percent(Int(fee))) of its rewards"
     }
 }
 
@@ -139,7 +225,10 @@ struct StakeContribute: ParsableCommand {
     @Option(help: ArgumentHelp("How much.", valueName: "SESH"), transform: seshAmount)
     var amount: UInt64
 
-    func run() throws { try options.run(.contribute(node: node.node, amount: amount)) }
+    func run() throws {
+        try options.run(
+            "contribute \(Amount.text(amount)) SESH to \(node.node)", .contribute(node: node.node, amount: amount))
+    }
 }
 
 /// Takes a contribution back.
@@ -150,7 +239,7 @@ struct StakeCancel: ParsableCommand {
     @OptionGroup var options: StakeOptions
     @OptionGroup var node: NodeOption
 
-    func run() throws { try options.run(.cancel(node: node.node)) }
+    func run() throws { try options.run("take back the part in \(node.node)", .cancel(node: node.node)) }
 }
 
 /// Changes a node's fee.
@@ -164,7 +253,10 @@ struct StakeFee: ParsableCommand {
     @Option(help: ArgumentHelp("The new fee in percent.", valueName: "percent"), transform: percentFee)
     var fee: UInt16
 
-    func run() throws { try options.run(.setFee(node: node.node, fee: fee)) }
+    func run() throws {
+        try options.run(
+            "set the fee of \(node.node) to \(Amount.percent(Int(fee)))", .setFee(node: node.node, fee: fee))
+    }
 }
 
 /// Asks for a node to leave.
@@ -175,7 +267,13 @@ struct StakeLeave: ParsableCommand {
     @OptionGroup var options: StakeOptions
     @OptionGroup var node: NodeOption
 
-    func run() throws { try options.run(.leave(node: node.node)) }
+    func run() throws {
+        let what = "\(node.node) leaves the network when the delay is over, which cannot be taken back"
+        guard try options.run(what, asks: true, .leave(node: node.node)) != nil, !options.target.json else { return }
+        let report = try options.target.ask(.nodes, node.node.description, as: NodesReport.self)
+        guard let time = report.nodes.first?.leavesAt else { return }
+        print("the node serves and earns until \(UnixTime(seconds: time).dateText); then its stake is free")
+    }
 }
 
 /// Claims rewards.
@@ -185,7 +283,7 @@ struct StakeClaim: ParsableCommand {
 
     @OptionGroup var options: StakeOptions
 
-    func run() throws { try options.run(.claim) }
+    func run() throws { try options.run("claim the rewards", .claim) }
 }
 
 /// Sends an amount.
@@ -205,7 +303,8 @@ struct StakeTransfer: ParsableCommand {
         guard let key = bytes32(hexadecimal: to) else {
             throw Failure(.usage, "--to '\(to)' is no account: 64 hexadecimal digits")
         }
-        try options.run(.transfer(to: Account(key), amount: amount))
+        try options.run(
+            "transfer \(Amount.text(amount)) SESH to \(to)", asks: true, .transfer(to: Account(key), amount: amount))
     }
 }
 
@@ -214,25 +313,53 @@ struct StakeShow: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show what the account holds: balance, rewards, stakes and locked stakes.")
 
-    @OptionGroup var options: StakeOptions
+    @OptionGroup var target: ControlOptions
+
+    @Option(help: ArgumentHelp("The file of the account's key.", valueName: "file"))
+    var wallet: String?
+
+    @OptionGroup var passphrase: PassphraseOption
+
+    @Option(help: ArgumentHelp("The account, in place of its key.", valueName: "account"))
+    var account: String?
+
+    func validate() throws {
+        guard (wallet == nil) != (account == nil) else {
+            throw ValidationError("name the account by --wallet or by --account")
+        }
+    }
 
     func run() throws {
         Sodium.initialize()
-        let account = hexadecimal(try options.wallet.read().publicKey.array)
-        let report = try options.target.ask(.account, account, as: AccountReport.self)
-        if options.target.json { return print(json(report)) }
+        var named = account ?? ""
+        if let wallet {
+            named = hexadecimal(try RoleFolder.read(wallet, passphrase: passphrase.read()).publicKey.array)
+        }
+        let report = try target.ask(.account, named, as: AccountReport.self)
+        print(target.json ? json(report) : Self.text(report))
+    }
+
+    /// The report as a table.
+    static func text(_ report: AccountReport) -> String {
         var table = Table()
         table.add("account", report.account)
         table.add("balance", "\(Amount.text(report.balance)) SESH")
         table.add("rewards", "\(Amount.text(report.rewards)) SESH")
         table.add("fee", "\(Amount.text(report.operationFee)) SESH for each operation but 'leave'")
         for stake in report.stakes {
-            table.add("stake", "\(Amount.text(stake.amount)) SESH in \(stake.node) (\(stake.state))")
+            var state = stake.state
+            if let time = stake.leavesAt { state += ", leaves at \(UnixTime(seconds: time).dateText)" }
+            if let time = stake.deregistersAt {
+                state += ", locked at \(UnixTime(seconds: time).dateText) unless it serves again"
+            }
+            table.add("stake", "\(Amount.text(stake.amount)) SESH in \(stake.node) (\(state))")
         }
         for lock in report.locked {
-            let left = lock.until - min(lock.until, currentTime().seconds)
-            table.add("locked", "\(Amount.text(lock.amount)) SESH for \(durationText(Double(left)))")
+            table.add(
+                "locked",
+                "\(Amount.text(lock.amount)) SESH until \(UnixTime(seconds: lock.until).dateText): \(lock.node) was "
+                    + "deregistered, for it was away for longer than its credit")
         }
-        print(table.lines.joined(separator: "\n"))
+        return table.lines.joined(separator: "\n")
     }
 }

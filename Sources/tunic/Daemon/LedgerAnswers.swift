@@ -12,13 +12,19 @@ final class LedgerAnswers {
     private let ledger: LedgerService
     /// What this node found of others by its own tests.
     private let tests: () -> [NodeTest]
+    /// The node's request for a maintenance of so many seconds, or with 0 to come back.
+    private let maintenance: (UInt32) -> RegistryOperation?
     private var reports: [String: OperationReport] = [:]
     /// The operations of `reports`, the oldest first.
     private var order: [String] = []
 
-    init(_ ledger: LedgerService, tests: @escaping () -> [NodeTest]) {
+    init(
+        _ ledger: LedgerService, tests: @escaping () -> [NodeTest],
+        maintenance: @escaping (UInt32) -> RegistryOperation?
+    ) {
         self.ledger = ledger
         self.tests = tests
+        self.maintenance = maintenance
     }
 
     /// The answer to a command about the ledger; nil for others.
@@ -27,6 +33,8 @@ final class LedgerAnswers {
         case .nodes: return nodes(argument)
         case .account: return account(argument)
         case .submit: return submit(argument)
+        case .dryrun: return dryRun(argument)
+        case .maintenance: return maintain(argument)
         case .operation:
             guard let report = argument.flatMap({ reports[$0] }) else {
                 return .refusal("no such operation was handed in here")
@@ -40,10 +48,16 @@ final class LedgerAnswers {
         let state = ledger.state
         var list: [(NodeID, RegisteredNode)] = []
         if let argument {
-            guard let id = NodeID(argument), let node = state.nodes[id] else {
-                return .refusal("the registry has no node \(argument.prefix(80))")
+            let ids = NodeID(argument).map { [$0] } ?? state.nodes.keys.filter { $0.hasShortForm(argument) }
+            guard ids.count < 2 else { return .refusal("several nodes begin with '\(argument)'; write more of the id") }
+            guard let id = ids.first else { return .refusal(Self.unknown(argument)) }
+            if let node = state.nodes[id] {
+                list = [(id, node)]
+            } else {
+                let locks = state.locks.filter { $0.node == id }
+                guard !locks.isEmpty else { return .refusal(Self.unknown(argument)) }
+                return deregistered(id, locks)
             }
-            list = [(id, node)]
         } else {
             list = state.nodes.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
         }
@@ -54,7 +68,7 @@ final class LedgerAnswers {
                 height: state.height, time: state.time, fullStake: state.parameters.fullStake, pool: state.pool,
                 nodes: list.map { id, node in
                     var report = NodesReport.Node(
-                        id: id.description, state: "\(node.standing)",
+                        id: id.description, state: RegistryReport(of: id, in: state, now: now).state.rawValue,
                         operator: hexadecimal(node.operatorAccount.key.array), stake: node.stake, fee: Int(node.fee),
                         uptime: node.standing == .active ? now - min(now, node.creditTime) : 0,
                         credit: node.credit(at: now, state.parameters))
@@ -62,6 +76,9 @@ final class LedgerAnswers {
                     report.add(own[id])
                     report.capacity = node.capacity
                     report.leavesAt = node.leavesAt == 0 ? nil : node.leavesAt
+                    report.maintenanceUntil = node.isInMaintenance ? node.maintenanceEnd : nil
+                    report.deregistersAt =
+                        node.standing == .decommissioned && !node.isInMaintenance ? node.deregistersAt : nil
                     if argument != nil {
                         report.contributions = node.contributions.map {
                             .init(account: hexadecimal($0.account.key.array), amount: $0.amount)
@@ -69,6 +86,33 @@ final class LedgerAnswers {
                     }
                     return report
                 }))
+    }
+
+    private static func unknown(_ argument: String) -> String { "the registry has no node \(argument.prefix(80))" }
+
+    /// What is left of a node that was deregistered: its locked stake.
+    private func deregistered(_ id: NodeID, _ locks: [RegistryState.Lock]) -> ControlReply {
+        let state = ledger.state
+        var report = NodesReport.Node(
+            id: id.description, state: RegistryReport.State.deregistered.rawValue, operator: "",
+            stake: locks.map(\.amount).reduce(0, +), fee: 0, uptime: 0, credit: 0)
+        report.lockedUntil = locks.last?.until
+        report.contributions = locks.map { .init(account: hexadecimal($0.account.key.array), amount: $0.amount) }
+        return .report(
+            NodesReport(
+                height: state.height, time: state.time, fullStake: state.parameters.fullStake, pool: state.pool,
+                nodes: [report]))
+    }
+
+    /// Asks for a maintenance of this node for so many seconds, or with 0 ends it.
+    private func maintain(_ argument: String?) -> ControlReply {
+        guard let seconds = argument.flatMap({ UInt32($0) }) else {
+            return .refusal("a maintenance has a number of seconds")
+        }
+        guard let operation = maintenance(seconds) else {
+            return .refusal("this node cannot ask: it is not registered, or the ledger has no block yet")
+        }
+        return handIn(operation)
     }
 
     private func account(_ argument: String?) -> ControlReply {
@@ -79,8 +123,12 @@ final class LedgerAnswers {
         let account = Account(key)
         let holding = state.accounts[account]
         let stakes = state.nodes.sorted { $0.key < $1.key }.compactMap { id, node in
-            node.contribution(of: account).map {
-                AccountReport.Stake(node: id.description, state: "\(node.standing)", amount: $0)
+            node.contribution(of: account).map { amount in
+                let standing = RegistryReport(of: id, in: state, now: state.time)
+                var stake = AccountReport.Stake(
+                    node: id.description, state: standing.state.rawValue, amount: amount)
+                (stake.leavesAt, stake.deregistersAt) = (standing.leavesAt, standing.deregistersAt)
+                return stake
             }
         }
         return .report(
@@ -88,13 +136,37 @@ final class LedgerAnswers {
                 account: argument, network: hexadecimal(state.network.array), height: state.height,
                 balance: holding?.balance ?? 0, rewards: holding?.rewards ?? 0, nonce: holding?.nonce ?? 0,
                 operationFee: state.parameters.operationFee, stakes: stakes,
-                locked: state.locks.filter { $0.account == account }.map { .init(amount: $0.amount, until: $0.until) }))
+                locked: state.locks.filter { $0.account == account }.map {
+                    .init(amount: $0.amount, until: $0.until, node: $0.node.description)
+                }))
     }
 
+    private static func operation(_ argument: String?) -> RegistryOperation? {
+        argument.flatMap { bytes(hexadecimal: $0) }.flatMap { try? RegistryOperation(decoding: $0.rawSpan) }
+    }
+
+    /// Tries an operation on a copy of the state.
+    private func dryRun(_ argument: String?) -> ControlReply {
+        guard let operation = Self.operation(argument) else { return Self.unreadable }
+        var report = OperationReport(
+            operation: hexadecimal(OperationPool.hash(of: operation).array), state: .waiting)
+        var state = ledger.state
+        do {
+            try state.apply(operation)
+        } catch {
+            (report.state, report.rule) = (.refused, error.name)
+        }
+        return .report(report)
+    }
+
+    private static let unreadable = ControlReply.refusal("an operation is its bytes in hexadecimal")
+
     private func submit(_ argument: String?) -> ControlReply {
-        guard let bytes = argument.flatMap({ bytes(hexadecimal: $0) }),
-            let operation = try? RegistryOperation(decoding: bytes.rawSpan)
-        else { return .refusal("an operation is its bytes in hexadecimal (docs/registry.md, \"Operations\")") }
+        guard let operation = Self.operation(argument) else { return Self.unreadable }
+        return handIn(operation)
+    }
+
+    private func handIn(_ operation: RegistryOperation) -> ControlReply {
         let hash = hexadecimal(OperationPool.hash(of: operation).array)
         if let known = reports[hash], known.state == .waiting || known.state == .applied { return .report(known) }
         keep(OperationReport(operation: hash, state: .waiting))

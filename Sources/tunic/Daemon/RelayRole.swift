@@ -49,7 +49,9 @@ final class RelayRole: Role {
         } catch {
             throw Failure.starting(error, option: "--listen")
         }
-        ledger = relay.ledger.map { [relay] in LedgerAnswers($0) { relay.nodeTests } }
+        ledger = relay.ledger.map { [relay] in
+            LedgerAnswers($0, tests: { relay.nodeTests }, maintenance: { relay.maintenance($0) })
+        }
         account = MonthAccount(folder: folder)
         account.limit(settings)
         if let daemon {
@@ -157,6 +159,7 @@ final class RelayRole: Role {
     func close(_ completion: @escaping () -> Void) { relay.close(completion: completion) }
     func report() -> StatusReport {
         var report = StatusReport(relay.status, daemon?.status)
+        report.registry = relay.ledger.map { RegistryReport(of: node, in: $0.state, now: currentTime().seconds) }
         account.note(report.total.bytesIn &+ report.total.bytesOut)
         if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
         report.accounting = account.report

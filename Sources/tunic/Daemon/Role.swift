@@ -40,7 +40,11 @@ struct ProcessSettings {
     private let isStandard: Bool
 
     /// Looks at `settings` for a process of `roles`; where that is empty, of those that the file has tables for.
-    init(_ settings: Settings, roles wanted: [StatusReport.Role]) throws(Failure) {
+    ///
+    /// `folder` stands for the data folder where none is named.
+    init(
+        _ settings: Settings, roles wanted: [StatusReport.Role], folder: String? = nil
+    ) throws(Failure) {
         let named = wanted.isEmpty ? Self.roles(settings) : wanted
         guard !named.isEmpty else {
             throw Failure(
@@ -57,7 +61,7 @@ struct ProcessSettings {
                     + "configuration file\(help)")
         }
         self.network = network
-        if let data = settings.text("data") ?? Files.firstFolder("STATE_DIRECTORY") {
+        if let data = settings.text("data") ?? Files.firstFolder("STATE_DIRECTORY") ?? folder {
             // Where a unit has a user of its own, systemd's folder is a link to it; what it leads to is checked.
             self.data = Files.resolved(data)
             isStandard = false

@@ -32,6 +32,7 @@ final class RoleProcess {
     private let heapTrim: HeapTrim
     private var lastState = ""
     private var stepsSaid = 0
+    private var wasRelayReady = false
     private var isComplaintDue: UInt64?
     /// How often connections were turned away for want of descriptors, and until when that is said.
     private var shortages: (count: UInt64, until: UInt64) = (0, 0)
@@ -203,6 +204,14 @@ final class RoleProcess {
             lastState = state
             ServiceNotice.send("STATUS=\(state)")
         }
+        if let relay = reports.first(where: { $0.role == .relay }), !isEnding, relay.ready != wasRelayReady {
+            wasRelayReady = relay.ready
+            if relay.ready {
+                log.notice("the relay is ready", metadata: ["node": "\(relay.node ?? "-")"])
+            } else {
+                log.warning("the relay is not ready: \(relay.problem ?? "-")")
+            }
+        }
         guard let client = reports.first(where: { $0.role == .client }), !isEnding else { return }
         let steps = client.progress ?? []
         let done = steps.prefix { $0.done }.count
@@ -298,14 +307,14 @@ final class RoleProcess {
             return .report(WebReport(url: url))
         case .reload:
             do throws(Failure) {
-                return .report(Done(try reload()))
+                return .report(Done(try loggedReload()))
             } catch {
                 return .refusal(error.message)
             }
         default:
             for role in roles { if let reply = role.answer(command, argument) { return reply } }
             switch command {
-            case .nodes, .account, .submit, .operation:
+            case .nodes, .account, .submit, .dryrun, .operation, .maintenance:
                 return .refusal("no ledger is followed here; ask a relay of a network that has one, with --control")
             default: return .refusal("a relay has no \(command.rawValue) of its own; ask a client")
             }
@@ -318,11 +327,14 @@ final class RoleProcess {
     private func reload() throws(Failure) -> String {
         let new = try source.load()
         let changes = settings.changes(to: new)
-        if let fixed = changes.first(where: { !$0.isReloadable }) {
-            let place = new.isSet(fixed.path) ? "\(new.origin(fixed.path)): " : ""
+        let fixed = changes.filter { !$0.isReloadable }.map { key in
+            (new.isSet(key.path) ? "\(new.origin(key.path)): " : "") + key.path
+        }
+        guard fixed.isEmpty else {
             throw Failure(
                 .configuration,
-                "\(place)\(fixed.path) cannot change while the process runs; restart it, or take the change back")
+                "\(fixed.joined(separator: ", ")) cannot change while the process runs, so nothing was changed; restart it, "
+                    + "or take \(fixed.count == 1 ? "the change" : "these changes") back")
         }
         try Self.checkProcess(new, roles: roles.map(\.kind))
         for role in roles { try Self.check(new, role.kind) }
@@ -343,24 +355,38 @@ final class RoleProcess {
         return "The configuration was read again; changed: \(changes.map(\.path).joined(separator: ", "))."
     }
 
+    /// Reads the configuration again, and says in the log what came of it.
+    private func loggedReload() throws(Failure) -> String {
+        do throws(Failure) {
+            let done = try reload()
+            log.notice("\(done)")
+            return done
+        } catch {
+            log.error("the configuration stays as it was: \(error.message)")
+            throw error
+        }
+    }
+
     // MARK: Signals and the end
 
     private func received(_ signal: Signals.Signal) {
         switch signal {
         case .hangUp:
-            do throws(Failure) {
-                let done = try reload()
-                log.notice("\(done)")
-            } catch {
-                log.error("the configuration stays as it was: \(error.message)")
-            }
+            // The log has said what is wrong.
+            _ = try? loggedReload()
         case .interrupt, .terminate:
             if isEnding {
                 log.notice("ending at once")
                 wasForced = true
                 end { $0.close($1) }
             } else {
-                log.notice("ending")
+                let reports = roles.map { $0.report() }
+                let open = reports.map(\.streams).reduce(0, +)
+                let drain = reports.contains { $0.role == .relay } ? settings.integer("relay.drain") ?? 30 : 0
+                log.notice(
+                    open > 0 && drain > 0
+                        ? "ending; \(open) open streams may go on for \(drain) s, a second signal ends them now"
+                        : "ending")
                 isEnding = true
                 end { $0.finish($1) }
             }

@@ -1,0 +1,227 @@
+"""An operator's stake on running networks: outages, maintenance, what monitoring says, and keys that are kept apart."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from devnet import Devnet, ask, binary, wait_until
+from test_ledger import tunic
+
+
+class Stakes(unittest.TestCase):
+    """A network of three nodes by default, and its wallets."""
+
+    nodes, exits, arguments = 3, 1, ("--epoch", "4", "--credit", "60")
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = pathlib.Path(temporary.name)
+        self.net = Devnet(
+            nodes=self.nodes, exits=self.exits, arguments=("--dir", str(self.folder / "net"), *self.arguments))
+        self.net.__enter__()
+        self.addCleanup(self.net.close)
+        self.ids = [ask(node.control, "status")["node"] for node in self.net.nodes]
+        self.addCleanup(self.resume)
+        self.stopped = []
+
+    def resume(self):
+        for pid in self.stopped:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+
+    def freeze(self, number):
+        self.stopped.append(self.net.nodes[number].pid)
+        self.net.nodes[number].kill(signal.SIGSTOP)
+
+    def thaw(self, number):
+        self.net.nodes[number].kill(signal.SIGCONT)
+
+    def state(self, number, at=0):
+        nodes = ask(self.net.nodes[at].control, "nodes")["nodes"]
+        return next((node["state"] for node in nodes if node["id"] == self.ids[number]), None)
+
+    def wait_for(self, number, state, limit=60):
+        wait_until(lambda: self.state(number) == state, limit, interval=0.2)
+
+    def wallet(self, number):
+        return self.folder / "net" / "wallets" / f"operator-{number + 1}.key"
+
+    def control(self, number=0):
+        return self.net.nodes[number].control
+
+
+class ThreeNodes(Stakes):
+    def test_s2_a_dead_node_of_three_puts_nobody_out(self):
+        """The dead one neither: a path needs all three."""
+        wait_until(lambda: all(ask(node.control, "status")["watching"]["passed"] >= 2 for node in self.net.nodes), 30)
+        self.freeze(2)
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            self.assertEqual([self.state(number) for number in range(3)], ["active"] * 3)
+            time.sleep(1)
+        self.thaw(2)
+        wait_until(lambda: all(ask(node.control, "status")["ready"] for node in self.net.nodes), 30)
+
+    def test_s4_what_is_not_ready_says_so_by_its_status(self):
+        self.assertEqual(tunic("status", "--control", self.control())[0], 0)
+        self.assertEqual(tunic("metrics", "--control", self.control())[1].count('tunic_ready{role="relay"} 1'), 1)
+        # A node that is not in the registry.
+        folder = self.folder / "new"
+        id = tunic("network", "key", "--data", folder)[1]
+        process = subprocess.Popen(
+            [binary(), "relay", "--network", self.folder / "net" / "network.json", "--listen", "127.0.0.1:0", "--data",
+             folder], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        control = folder / "control.sock"
+        wait_until(lambda: tunic("status", "--control", control)[0] == 1, 20)
+        wait_until(lambda: "not registered" in tunic("status", "--control", control)[1], 20)
+        metrics = tunic("metrics", "--control", control)[1]
+        self.assertIn('tunic_ready{role="relay"} 0', metrics)
+        self.assertIn('tunic_registry_state{state="unregistered"} 1', metrics)
+        status, out, _ = tunic(
+            "relay", "--check", "--network", self.folder / "net" / "network.json", "--listen", "127.0.0.1:0", "--data",
+            folder)
+        self.assertEqual(status, 69, out)
+        self.assertIn("not registered", out)
+        # Others do not test it: that is no fault of its own, and it is not told so.
+        time.sleep(5)
+        self.assertNotIn("No client and no test", tunic("status", "--control", control)[1])
+        process.terminate()
+        log = process.stderr.read()
+        self.assertIn(id, log)
+        self.assertNotIn("unknownBase", log)
+
+    def test_s5_node_and_wallet_are_never_in_one_process(self):
+        account = tunic("wallet", "show", "--wallet", self.wallet(0))[1]
+        state = self.folder / "state.json"
+        state.write_text(tunic("stake", "state", "--account", account, "--control", self.control())[1])
+        # No relay is named: nothing but the file and the wallet.
+        signed = self.folder / "fee.json"
+        status, out, err = tunic(
+            "stake", "fee", "--wallet", self.wallet(0), "--offline", state, "--node", self.ids[0], "--fee", "3")
+        self.assertEqual(status, 0, err)
+        signed.write_text(out)
+        self.assertIn("set the fee", json.loads(out)["what"])
+        other = self.wallet(1)
+        status, _, err = tunic("stake", "claim", "--wallet", other, "--offline", state)
+        self.assertEqual(status, 65)
+        self.assertIn("is for the account", err)
+        # A dry run says what the rules say, and does nothing.
+        status, out, _ = tunic(
+            "stake", "fee", "--dry-run", "--wallet", self.wallet(0), "--control", self.control(), "--node", self.ids[0],
+            "--fee", "2")
+        self.assertEqual(status, 0)
+        self.assertIn("nothing was done", out)
+        status, _, err = tunic(
+            "stake", "fee", "--dry-run", "--wallet", other, "--control", self.control(), "--node", self.ids[0], "--fee", "2")
+        self.assertEqual(status, 65)
+        self.assertIn("notOperator", err)
+        status, out, err = tunic("stake", "submit", signed, "--control", self.control(1))
+        self.assertEqual(status, 0, err)
+        # Handed in once; a second time it is another operation's turn.
+        status, _, err = tunic("stake", "submit", signed, "--control", self.control(1))
+        self.assertEqual(status, 65)
+        self.assertIn("sign it again", err)
+        # Too late.
+        state.write_text(tunic("stake", "state", "--account", account, "--control", self.control())[1])
+        out = tunic("stake", "fee", "--wallet", self.wallet(0), "--offline", state, "--valid", "1", "--node", self.ids[0],
+                    "--fee", "2")[1]
+        signed.write_text(out)
+        height = json.loads(state.read_text())["height"]
+        wait_until(lambda: ask(self.control(), "nodes")["height"] > height + 1, 30)
+        status, _, err = tunic("stake", "submit", signed, "--control", self.control())
+        self.assertEqual(status, 65)
+        self.assertIn("was for blocks up to", err)
+        # A node agrees on its own machine.
+        folder = self.folder / "new"
+        tunic("network", "key", "--data", folder)
+        proof = self.folder / "proof.json"
+        proof.write_text(tunic(
+            "stake", "proof", "--account", account, "--control", self.control(), "--node-key", folder, "--fee", "10",
+            "--stake", "6250")[1])
+        status, out, err = tunic("stake", "register", "--wallet", self.wallet(0), "--offline", proof)
+        self.assertEqual(status, 0, err)
+        signed.write_text(out)
+        status, _, err = tunic("stake", "submit", signed, "--control", self.control())
+        # The operators of a devnet have all they have in their nodes.
+        self.assertEqual(status, 65)
+        self.assertRegex(err, "overspent|operationFeeUnpaid")
+
+    def test_s9_a_shortened_id_will_do(self):
+        status, out, err = tunic("nodes", f"{self.ids[1][:8]}…snode", "--control", self.control())
+        self.assertEqual(status, 0, err)
+        self.assertIn(self.ids[1], out)
+
+    def test_maintenance_is_refused_with_a_sentence_where_too_few_nodes_stay(self):
+        status, _, err = tunic("maintenance", "10s", "--control", self.control(1))
+        self.assertEqual(status, 65)
+        self.assertIn("too few nodes would stay active", err)
+
+
+class SixNodes(Stakes):
+    nodes, exits = 6, 2
+
+    def test_s1_outages_cost_their_time_and_nothing_else(self):
+        wait_until(lambda: all(ask(node.control, "status")["watching"]["passed"] >= 5 for node in self.net.nodes), 40)
+        for _ in range(2):
+            self.freeze(4)
+            self.wait_for(4, "decommissioned")
+            self.thaw(4)
+            self.wait_for(4, "active")
+        self.assertEqual(
+            [node["state"] for node in ask(self.control(), "nodes")["nodes"]], ["active"] * 6)
+        # Away for longer than its credit and its grace it is out, and everyone is told why and until when.
+        self.freeze(4)
+        self.wait_for(4, None, 180)
+        status, out, _ = tunic("nodes", self.ids[4], "--control", self.control())
+        self.assertEqual(status, 0)
+        self.assertRegex(out, "deregistered: it was away for longer than its credit; its stake is locked until 20")
+        out = tunic("stake", "show", "--wallet", self.wallet(4), "--control", self.control())[1]
+        self.assertRegex(out, "locked +25000 SESH until 20.*was +deregistered")
+
+    def test_s3_a_decommissioned_node_is_not_ready_and_its_metrics_say_why(self):
+        wait_until(lambda: all(ask(node.control, "status")["watching"]["passed"] >= 5 for node in self.net.nodes), 40)
+        self.freeze(4)
+        self.wait_for(4, "decommissioned")
+        self.thaw(4)
+        seen = False
+        while self.state(4) == "decommissioned":
+            metrics = tunic("metrics", "--control", self.control(4))[1]
+            if 'tunic_registry_state{state="decommissioned"} 1' in metrics:
+                seen = True
+                self.assertIn('tunic_ready{role="relay"} 0', metrics)
+        self.assertTrue(seen)
+
+    def test_maintenance_is_no_outage(self):
+        status, _, err = tunic("maintenance", "2h", "--control", self.control(4))
+        self.assertEqual(status, 65)
+        self.assertIn("a maintenance takes", err)
+        status, out, err = tunic("maintenance", "40s", "--control", self.control(4))
+        self.assertEqual(status, 0, err)
+        self.assertEqual(self.state(4), "maintenance")
+        self.assertIn("maintenance", tunic("status", "--control", self.control(4))[1])
+        self.freeze(4)
+        time.sleep(8)
+        self.thaw(4)
+        self.assertEqual(self.state(4), "maintenance")
+        # As soon as it has the blocks that it missed.
+        wait_until(lambda: tunic("maintenance", "end", "--control", self.control(4))[0] == 0, 12, interval=0.5)
+        self.wait_for(4, "active", 5)
+        self.assertEqual(tunic("maintenance", "20s", "--control", self.control(4))[0], 65)
+        # Another one comes back by itself.
+        self.assertEqual(tunic("maintenance", "5s", "--control", self.control(3))[0], 0)
+        self.wait_for(3, "active", 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
