@@ -74,7 +74,8 @@ public final class Client {
         self.log = log
         packetSize = network.packetSize
         limits = network.limits
-        lackSince = Instant(nanoseconds: loop.now)
+        // The first path takes longer: much must be asked for before.
+        lackSince = Instant(nanoseconds: loop.now) + Self.patience
         turn = SessionTurn(loop: loop)
         var setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),

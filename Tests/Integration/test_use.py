@@ -304,7 +304,7 @@ class HTTPProxy(unittest.TestCase):
                 got = subprocess.run(["apt-get", *arguments, "update"], capture_output=True, text=True, timeout=60)
                 self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
                 self.assertIn(f"http://127.0.0.1:{site.port}", got.stdout)
-                self.assertNotIn("Err:", got.stdout)
+                self.assertRegex(got.stdout, rf"Get:\d+ http://127.0.0.1:{site.port} ./ Packages")
 
 
 class Everyday(unittest.TestCase):
@@ -466,7 +466,7 @@ class Everyday(unittest.TestCase):
                 with self.assertRaises(SocksError) as failed:
                     socks_connect((host, int(port)), "a.example", 80)
                 self.assertEqual(failed.exception.code, 3)
-                self.assertLess(time.monotonic() - begin, 15)
+                self.assertLess(time.monotonic() - begin, 25)
                 begin = time.monotonic()
                 with socket.create_connection((host, int(port)), timeout=20) as sock:
                     sock.sendall(b"CONNECT a.example:443 HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -17,7 +17,9 @@ final class PathPool: PacketHandler {
     /// How many paths there may be at once.
     static let limit = 1_024
     /// How many paths may be in building for identities that wait and to become spare.
-    static let buildsAtOnce = 64
+    static let buildsAtOnce = 32
+    /// How many builds begin in one turn of this length: each costs a millisecond, in which nothing else is done.
+    static let turn = (length: TimeSpan.milliseconds(10), builds: 8)
     /// How many places they are drawn from: many more, so that a path's place does not tell how many paths there are.
     static let places = 4_096
 
@@ -40,6 +42,10 @@ final class PathPool: PacketHandler {
     /// How many are being built to become spare, and to exits that have what a session needs.
     private var sparesBuilding = 0, apartBuilding = 0
     private var spareFailures = 0
+    /// Since when builds are counted for the turn, and how many there were.
+    private var turnBuilds = (since: Instant(nanoseconds: 0), count: 0)
+    /// Goes on with builds for identities that wait.
+    private var fillTimer: LoopTimer?
     /// When a path was built last.
     private var lastBuilt = Instant(nanoseconds: 0)
     /// Spare paths that others ended young, one after the other, and when the last one was.
@@ -86,6 +92,7 @@ final class PathPool: PacketHandler {
         packetSize = network.packetSize
         hops = hopCount
         sparesWanted = spares
+        fillTimer = LoopTimer(on: loop) { [weak self] in self?.fillSpares() }
     }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
@@ -195,6 +202,8 @@ final class PathPool: PacketHandler {
     ) throws(PathRefusal) -> [NodeID]? {
         guard all.count < Self.limit else { return nil }
         let now = now
+        if now - turnBuilds.since >= Self.turn.length { turnBuilds = (now, 0) }
+        guard urgency == .lost || turnBuilds.count < Self.turn.builds else { return nil }
         let guards = directory.guards.primaries.map(\.node)
         // Before the choice, which costs more. While fewer than all are known, a choice may draw one.
         if hops > 1, guards.count == Guards.primaryCount,
@@ -214,6 +223,7 @@ final class PathPool: PacketHandler {
     private func makePath(_ hops: [NodeID]) -> Path {
         precondition(all.count < Self.limit, "there is room for a path that was chosen")
         room.began(hops[0], now)
+        turnBuilds.count += 1
         var place = 0
         repeat { place = Int(SecureRandom.u32() % UInt32(Self.places)) } while paths[place] != nil
         let index = UInt32(place) | PathID.clientBit
@@ -362,6 +372,9 @@ final class PathPool: PacketHandler {
             sparesBuilding += 1
             guard buildSpare(to: directory.exit, for: urgency, { $0.sparesBuilding -= 1 }) else { break }
         }
+        if waiting.count > apartBuilding + sparesBuilding {
+            fillTimer?.schedule(at: (now + Self.turn.length * 2).nanoseconds)
+        }
     }
 
     /// Identities for which no app waits any more leave the line.
@@ -488,6 +501,7 @@ final class PathPool: PacketHandler {
     /// Ends all paths.
     func close() {
         waiting = []
+        fillTimer?.close()
         sparesWanted = 0
         for path in all { end(path) }
     }
