@@ -291,7 +291,8 @@ public final class Client {
         else {
             return app.fail()
         }
-        if waiting[isolation] == nil, sessions[isolation] == nil, sessions.count + waiting.count >= Self.sessionLimit {
+        if waiting[isolation] == nil, sessions[isolation] == nil, sessions.count + beginning.count >= Self.sessionLimit
+        {
             guard let idle = longestIdle else { return app.fail() }
             idle.end()
         }
