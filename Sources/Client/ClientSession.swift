@@ -156,7 +156,10 @@ final class ClientSession: SessionOwner {
         let wasActive = session.connection.activeLeg == path.leg
         let wasAnswered = session.connection.legStatus(path.leg)?.everAcknowledged ?? false
         session.connection.removeLeg(path.leg, now: now)
-        if end == .byOthers, !pool.isOld(path, now) { losses.lost(middle: isYoung ? path.beforeExit : nil, at: now) }
+        if end.isLoss, !pool.isOld(path, now) {
+            let entry = end == .byExit ? nil : pool.suspect(of: path)
+            losses.lost(middle: isYoung ? path.beforeExit : nil, over: entry, at: now)
+        }
         if wasActive, let other = legs.keys.first { session.connection.activate(other, now: now) }
         leaveSuspect(now)
         if legs.isEmpty {
@@ -183,7 +186,7 @@ final class ClientSession: SessionOwner {
         }
         if let legless, now > legless.until || exitFailures >= Self.exitFailureLimit { return end() }
         if losses.isOver(at: now) {
-            pool.trust.distrust(exit, at: now)
+            if losses.isExitsDoing(at: now) { pool.trust.distrust(exit, at: now) }
             return end()
         }
         let overdue = watch.overdue(at: now, among: legs.keys) { leg in
@@ -196,7 +199,7 @@ final class ClientSession: SessionOwner {
         let takesNone = exitDrains || pool.trust.isDistrusted(exit, at: now)
         if fresh < wanted {
             if !takesNone || legs.isEmpty { buildLeg(now) }
-        } else if wanted > 1, sharesGuard, !takesNone, now >= nextApart {
+        } else if wanted > 1, sharesGuard, !takesNone, now >= nextApart, pool.passedOver == nil {
             nextApart = now + apartPause
             apartPause = min(apartPause * 2, Self.apartPause.longest)
             buildLeg(now)
@@ -275,7 +278,9 @@ final class ClientSession: SessionOwner {
             case .failure(let failure):
                 failures += 1
                 if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
-                if failure.isRefusal(of: exit, hops: pool.hops) { losses.lost(middle: hops.dropLast().last, at: now) }
+                if failure.isRefusal(of: exit, hops: pool.hops) {
+                    losses.lost(middle: hops.dropLast().last, over: failure.isSaid ? nil : hops.first, at: now)
+                }
                 if isExitsFault(failure) {
                     exitFailures += 1
                 } else if isAnothersFault(failure), let legless {
@@ -338,8 +343,8 @@ final class ClientSession: SessionOwner {
             watch.suspect(leg, at: now)
             session.connection.ping(leg)
             leaveSuspect(now)
-        case .legClosed(let leg): if let path = legs[leg] { pool.end(path, .byOthers) }
-        case .closed: end(.byOthers)
+        case .legClosed(let leg): if let path = legs[leg] { pool.end(path, .byExit) }
+        case .closed: end(.byExit)
         case .streamOpened(let id):
             // An exit opens no streams.
             session.connection.reset(id, code: SessionError.cancelled)

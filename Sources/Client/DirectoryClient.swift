@@ -309,12 +309,22 @@ final class DirectoryClient {
 
     // MARK: What happened to paths
 
-    /// A path was built.
-    func succeeded(_ hops: [NodeID]) {
+    /// A path was built; its number is for ``pathEnded(_:through:_:)``.
+    func succeeded(_ hops: [NodeID]) -> UInt64 {
         guards.succeeded(hops[0], at: unixTime)
+        guards.accepted(hops[0], next: hops.dropFirst().first)
         guards.inner.succeeded(hops)
-        note(guards.builtPath(through: hops[0], succeeded: true), hops[0])
+        note(guards.builtPath(through: hops[0], succeeded: true))
         health.succeeded(hops, at: unixTime)
+        return guards.pathReady(hops)
+    }
+
+    /// A ready path has ended, and not at the client's wish.
+    func pathEnded(_ number: UInt64, through node: NodeID, _ end: PathLoss) {
+        let (level, isSetAside) = guards.pathEnded(number, through: node, end)
+        note(level)
+        guard isSetAside else { return }
+        log.warning("a guard ended most of the ready paths through it, and another did not; it is set aside")
     }
 
     /// Looks anew at what this machine reaches, since a link could not be made: it may have come to another network.
@@ -332,18 +342,34 @@ final class DirectoryClient {
         health.unreachable(node, at: unixTime)
     }
 
+    /// Whether paths can go over another guard in use than `node`.
+    func hasOtherGuard(than node: NodeID) -> Bool { guards.hasOther(than: node, at: unixTime) }
+
     /// The link to a guard has died: builds go through another one, where there is one.
     func guardLost(_ node: NodeID) { guards.lost(node, at: unixTime) }
 
-    /// The hop at `hop` refused with `status`, or without a word.
+    /// The guard reset the build: it could not open its record, or was asked for too much.
+    func reset(_ hops: [NodeID]) {
+        guards.refused(hops[0], next: hops.dropFirst().first, at: unixTime)
+        health.refused(by: hops[0], next: nil, reason: .overloaded, at: unixTime)
+        refetchGuard(hops[0])
+    }
+
+    /// The hop at `hop` refused with `status`, or broke its answer.
+    ///
+    /// A guard that refuses for itself has carried no build: that is no bias.
     func refused(_ hops: [NodeID], hop: Int, status: BuildStatus?) {
         let next = hop + 1 < hops.count ? hops[hop + 1] : nil
-        note(guards.builtPath(through: hops[0], succeeded: false), hops[0])
+        if hop > 0 || status?.isOwn != true {
+            guards.accepted(hops[0], next: hops.dropFirst().first)
+            note(guards.builtPath(through: hops[0], succeeded: false))
+        }
         // A hop that resets the build or breaks its answer counts as one that cannot carry it.
         let reason = status.flatMap { NodeHealth.Reason(rawValue: $0.rawValue) }
         health.refused(by: hops[hop], next: next, reason: reason ?? .overloaded, at: unixTime)
         guards.inner.refused(hops, hop: hop, reason: reason, at: unixTime)
-        if hop == 0, status == .overloaded || status == .draining { guards.failed(hops[0], at: unixTime) }
+        if hop == 0, status == .overloaded { guards.refused(hops[0], next: next, at: unixTime) }
+        if hop == 0, status == .draining { guards.failed(hops[0], at: unixTime) }
         // An onion key that a restart has replaced: the node's own word, or its neighbour's, that it cannot open a record.
         switch status {
         case nil: if hop == 0 { refetchGuard(hops[0]) } else { fetchChanges(of: hops[hop]) }
@@ -354,11 +380,11 @@ final class DirectoryClient {
 
     /// No answer came.
     func timedOut(_ hops: [NodeID]) {
-        note(guards.builtPath(through: hops[0], succeeded: false), hops[0])
+        note(guards.builtPath(through: hops[0], succeeded: false))
         health.timedOut(hops, at: unixTime)
     }
 
-    private func note(_ level: PathBias.Level?, _ node: NodeID) {
+    private func note(_ level: PathBias.Level?) {
         guard let level else { return }
         log.warning("a guard fails many of the paths through it", metadata: ["level": "\(level)"])
     }
@@ -427,5 +453,15 @@ final class DirectoryClient {
 
     func warn(_ error: StoreError) {
         log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
+    }
+}
+
+extension BuildStatus {
+    /// Whether a hop says that it does not take the build itself, and nothing of the next one.
+    fileprivate var isOwn: Bool {
+        switch self {
+        case .overloaded, .draining, .suiteUnavailable, .timeInvalid: true
+        case .ready, .unknownNextHop, .nextHopUnreachable, .nextHopFailed: false
+        }
     }
 }

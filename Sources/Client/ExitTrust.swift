@@ -6,11 +6,18 @@ import Wire
 /// them, which go over other middles. So an exit is distrusted when three times within ten minutes a leg to it died young, over
 /// two middles at least; legs that died together with one middle count once. It is not chosen then for half an hour while there
 /// are others, sessions take no new streams there, and no standby legs are built to it.
+///
+/// A guard can end all legs over it as well. So the legs must have gone over two guards, but for those that the guard cannot have
+/// ended: what the exit has said itself counts, and so does each leg when there is no other guard and this one's other paths
+/// stand. A leg that is lost leads to one over the other guard (``GuardPauses``): an exit that ends that one too is found, and a
+/// guard is left with the legs over it.
 struct ExitTrust {
     /// A leg that dies younger than this counts against its exit.
     static let youth = TimeSpan.seconds(60)
-    /// How many legs must die young, and over how many middles.
-    static let limit = (legs: 3, middles: 2)
+    /// How many legs must die young, and over how many middles and guards.
+    static let limit = (legs: 3, middles: 2, guards: 2)
+    /// How many lost legs to one exit are remembered.
+    static let maximumLosses = 16
     /// How long a lost leg counts.
     static let window = TimeSpan.seconds(600)
     /// How long an exit is distrusted.
@@ -18,25 +25,38 @@ struct ExitTrust {
     /// How many exits are remembered, of each kind; the oldest entry makes room.
     static let maximum = 256
 
-    /// By exit, the middles of legs that died young, the last one at the end.
-    private var losses: [NodeID: [(middle: NodeID, at: Instant)]] = [:]
+    private typealias Loss = (middle: NodeID, entry: NodeID?, at: Instant)
+
+    /// By exit, the middles and guards of legs that died young, the last one at the end.
+    private var losses: [NodeID: [Loss]] = [:]
     private var distrusted: [NodeID: Instant] = [:]
 
     /// Notes that a leg to `exit` behind `middle` died young, or was refused by the exit; its build began at `since`.
-    mutating func lost(_ exit: NodeID, behind middle: NodeID, since: Instant, at now: Instant) {
+    ///
+    /// `entry` is its guard; nil when that cannot have done it.
+    mutating func lost(
+        _ exit: NodeID, behind middle: NodeID, over entry: NodeID?, since: Instant, at now: Instant
+    ) {
         var known = losses[exit, default: []].filter { now - $0.at < Self.window }
         guard !known.contains(where: { $0.middle == middle && $0.at >= since }) else { return }
-        known.append((middle, now))
-        if known.count >= Self.limit.legs, Set(known.map(\.middle)).count >= Self.limit.middles {
+        known.append((middle, entry, now))
+        if known.count >= Self.limit.legs, Set(known.map(\.middle)).count >= Self.limit.middles,
+            Self.guards(known.map(\.entry)) >= Self.limit.guards
+        {
             return distrust(exit, at: now)
         }
         if losses[exit] == nil, losses.count >= Self.maximum, let oldest = losses.min(by: { last($0) < last($1) }) {
             losses[oldest.key] = nil
         }
-        losses[exit] = known.suffix(Self.limit.legs)
+        losses[exit] = known.suffix(Self.maximumLosses)
     }
 
-    private func last(_ entry: (key: NodeID, value: [(middle: NodeID, at: Instant)])) -> Instant {
+    /// Over how many guards legs were lost, where each counts for one that its guard cannot have ended.
+    static func guards(_ entries: [NodeID?]) -> Int {
+        Set(entries.compactMap { $0 }).count + entries.count { $0 == nil }
+    }
+
+    private func last(_ entry: (key: NodeID, value: [Loss])) -> Instant {
         entry.value.last?.at ?? Instant(nanoseconds: 0)
     }
 

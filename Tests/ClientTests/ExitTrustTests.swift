@@ -28,10 +28,10 @@ import Wire
     func threeLegs() {
         var trust = ExitTrust()
         let exit = node(0)
-        trust.lost(exit, behind: node(1), since: at(0), at: at(10))
-        trust.lost(exit, behind: node(2), since: at(10), at: at(11))
+        trust.lost(exit, behind: node(1), over: node(8), since: at(0), at: at(10))
+        trust.lost(exit, behind: node(2), over: node(9), since: at(10), at: at(11))
         #expect(!trust.isDistrusted(exit, at: at(12)))
-        trust.lost(exit, behind: node(1), since: at(11), at: at(12))
+        trust.lost(exit, behind: node(1), over: node(8), since: at(11), at: at(12))
         #expect(trust.isDistrusted(exit, at: at(12)) && trust.distrusted(at: at(12)) == [exit])
         #expect(trust.isDistrusted(exit, at: at(12), since: at(0)))
         // A session that has begun since stays: there was no other exit.
@@ -45,15 +45,17 @@ import Wire
     func oneMiddle() {
         var trust = ExitTrust()
         let exit = node(0)
-        for leg in 0..<50 { trust.lost(exit, behind: node(1), since: at(Double(leg % 5)), at: at(10)) }
-        trust.lost(exit, behind: node(2), since: at(5), at: at(20))
+        for leg in 0..<50 { trust.lost(exit, behind: node(1), over: nil, since: at(Double(leg % 5)), at: at(10)) }
+        trust.lost(exit, behind: node(2), over: nil, since: at(5), at: at(20))
         #expect(!trust.isDistrusted(exit, at: at(20)))
         for time in 21..<60 as Range<Int> {
             var one = ExitTrust()
-            for leg in 0..<time { one.lost(exit, behind: node(1), since: at(Double(leg)), at: at(Double(leg) + 0.5)) }
+            for leg in 0..<time {
+                one.lost(exit, behind: node(1), over: nil, since: at(Double(leg)), at: at(Double(leg) + 0.5))
+            }
             #expect(!one.isDistrusted(exit, at: at(60)))
         }
-        trust.lost(exit, behind: node(3), since: at(700), at: at(700))
+        trust.lost(exit, behind: node(3), over: nil, since: at(700), at: at(700))
         #expect(!trust.isDistrusted(exit, at: at(700)))
     }
 
@@ -61,7 +63,7 @@ import Wire
     func bound() {
         var trust = ExitTrust()
         for number in 0..<2_000 as Range<UInt64> {
-            trust.lost(node(number), behind: node(5_000), since: at(Double(number)), at: at(Double(number)))
+            trust.lost(node(number), behind: node(5_000), over: nil, since: at(Double(number)), at: at(Double(number)))
             trust.distrust(node(number), at: at(Double(number) / 100))
         }
         #expect(trust.distrusted(at: at(20)).count == ExitTrust.maximum)
@@ -81,37 +83,108 @@ import Wire
         }
         // An exit that ends each standby leg old enough not to be young, and slowly enough not to end the session.
         while time < 3_600 {
-            losses.lost(middle: nil, at: at(time))
+            losses.lost(middle: nil, over: nil, at: at(time))
             while !losses.mayBuild(isLegless: false, at: at(time)), time < 3_600 { time += 1 }
             built.append(time)
             time += 1
         }
         #expect(built.count < 16, "\(built)")
-        losses.lost(middle: node(1), at: at(time))
+        losses.lost(middle: node(1), over: nil, at: at(time))
         let isBuilt = losses.mayBuild(isLegless: true, at: at(time))
         #expect(isBuilt)
         #expect(losses.middlesToAvoid(at: at(time)) == [node(1)])
         #expect(losses.middlesToAvoid(at: at(time + 600)).isEmpty)
         // After a quiet time the first period counts again.
         time += 5_000
-        losses.lost(middle: nil, at: at(time))
-        losses.lost(middle: nil, at: at(time))
+        losses.lost(middle: nil, over: nil, at: at(time))
+        losses.lost(middle: nil, over: nil, at: at(time))
         for isExpected in [true, true] {
             let isBuilt = losses.mayBuild(isLegless: false, at: at(time))
             #expect(isBuilt == isExpected)
         }
     }
 
-    /// A client's session as `ClientSession` keeps it, with legs that are only a middle and a time.
+    @Test("s07: one guard that ends each leg over it costs no exit its trust, and ends no session that has another leg")
+    func oneGuard() {
+        var trust = ExitTrust()
+        var losses = LegLosses()
+        let exit = node(0)
+        // As often in ten minutes as a leg is built apart from one that stands over another guard.
+        for (leg, time) in [0, 15, 45, 105, 225, 465].enumerated() {
+            trust.lost(
+                exit, behind: node(UInt64(1 + leg % 4)), over: node(9), since: at(Double(time)),
+                at: at(Double(time) + 1))
+            losses.lost(middle: node(UInt64(1 + leg % 4)), over: node(9), at: at(Double(time) + 1))
+        }
+        #expect(!trust.isDistrusted(exit, at: at(467)) && !losses.isOver(at: at(467)))
+        // An exit that ends one over the other guard too is found.
+        trust.lost(exit, behind: node(5), over: node(8), since: at(467), at: at(468))
+        losses.lost(middle: node(5), over: node(8), at: at(468))
+        #expect(trust.isDistrusted(exit, at: at(468)) && losses.isOver(at: at(468)))
+        // A session without another guard ends in the end, and says nothing of its exit.
+        var alone = LegLosses()
+        for leg in 0..<LegLosses.limitOfOneGuard {
+            #expect(!alone.isOver(at: at(20)))
+            alone.lost(middle: nil, over: node(9), at: at(Double(leg)))
+        }
+        #expect(alone.isOver(at: at(20)) && !alone.isExitsDoing(at: at(20)))
+    }
+
+    @Test("s07: what an exit says itself counts whatever guard it came over")
+    func ownWord() {
+        var trust = ExitTrust()
+        var losses = LegLosses()
+        for leg in 0..<3 as Range<UInt64> {
+            trust.lost(node(0), behind: node(1 + leg), over: nil, since: at(Double(leg)), at: at(Double(leg) + 0.5))
+        }
+        for _ in 0..<LegLosses.limit { losses.lost(middle: nil, over: nil, at: at(3)) }
+        #expect(trust.isDistrusted(node(0), at: at(3)) && losses.isExitsDoing(at: at(3)))
+    }
+
+    @Test("s07: the guard over which more paths end is passed over, longer each time; of equal ones none is")
+    func passedOver() {
+        var pauses = GuardPauses()
+        let guards = [node(1), node(2)]
+        #expect(pauses.passedOver(of: guards, at: at(0)) == nil)
+        var passed: [Double] = []
+        var time = 0.0
+        while time < 1_700 {
+            if pauses.passedOver(of: guards, at: at(time)) == nil {
+                pauses.lost(over: node(1), at: at(time))
+                passed.append(time)
+            } else {
+                #expect(pauses.passedOver(of: guards, at: at(time)) == node(1))
+            }
+            time += 1
+        }
+        #expect(passed == [0, 15, 45, 105, 225, 465, 945], "\(passed)")
+        for _ in passed { pauses.lost(over: node(2), at: at(1_700)) }
+        #expect(pauses.passedOver(of: guards, at: at(1_700)) == nil)
+        #expect(pauses.passedOver(of: [node(1)], at: at(946)) == nil)
+        for number in 0..<1_000 as Range<UInt64> { pauses.lost(over: node(number), at: at(1_701)) }
+        #expect(pauses.passedOver(of: [node(1), node(900)], at: at(1_702)) == node(1))
+    }
+
+    /// A client's session as `ClientSession` keeps it, with legs that are only a guard, a middle and a time.
     private struct Model {
         var generator: Seeded
         var trust = ExitTrust()
         var losses = LegLosses()
-        var legs: [(middle: UInt64, since: Double)] = []
+        var pauses = GuardPauses()
+        var legs: [(entry: NodeID, middle: UInt64, since: Double)] = []
         var builds = 0
         var withoutStandby = 0.0
         let exit: NodeID
         let middles: [UInt64]
+        let guards: [NodeID]
+
+        /// The guard of the next leg, as `PathPool` has it chosen.
+        private mutating func entry(_ now: Instant) -> NodeID {
+            let passedOver = pauses.passedOver(of: guards, at: now)
+            let avoided = passedOver.map { [$0] } ?? legs.map(\.entry)
+            let better = guards.filter { !avoided.contains($0) }
+            return (better.isEmpty ? guards : better).randomElement(using: &generator)!
+        }
 
         /// Builds what is missing; `isRefused` says whether the exit refuses the build.
         mutating func keep(
@@ -128,11 +201,12 @@ import Wire
                 let better = usable.filter { !avoided.contains(node($0)) }
                 guard let middle = (better.isEmpty ? usable : better).randomElement(using: &generator) else { break }
                 builds += 1
+                let entry = self.entry(now)
                 if isRefused(&generator) {
-                    losses.lost(middle: node(middle), at: now)
-                    trust.lost(exit, behind: node(middle), since: now, at: now)
+                    losses.lost(middle: node(middle), over: nil, at: now)
+                    trust.lost(exit, behind: node(middle), over: nil, since: now, at: now)
                 } else {
-                    legs.append((middle, time))
+                    legs.append((entry, middle, time))
                 }
             }
             if legs.count < 2 { withoutStandby += 0.2 }
@@ -141,8 +215,9 @@ import Wire
         mutating func lose(_ index: Int, _ time: Double, _ now: Instant, since: Instant, node: (UInt64) -> NodeID) {
             let leg = legs.remove(at: index)
             let isYoung = time - leg.since < 60
-            losses.lost(middle: isYoung ? node(leg.middle) : nil, at: now)
-            if isYoung { trust.lost(exit, behind: node(leg.middle), since: since, at: now) }
+            losses.lost(middle: isYoung ? node(leg.middle) : nil, over: leg.entry, at: now)
+            if isYoung { trust.lost(exit, behind: node(leg.middle), over: leg.entry, since: since, at: now) }
+            pauses.lost(over: leg.entry, at: now)
         }
     }
 
@@ -150,7 +225,8 @@ import Wire
         "s07: whatever an exit does to legs and builds, it sees a handful of them in ten minutes",
         arguments: 0..<60 as Range<UInt64>)
     func hostileExit(_ seed: UInt64) {
-        var model = Model(generator: Seeded(state: seed), exit: node(0), middles: [1, 2, 3, 4])
+        var model = Model(
+            generator: Seeded(state: seed), exit: node(0), middles: [1, 2, 3, 4], guards: [node(8), node(9)])
         let slowest = Double.random(in: 0.2...400, using: &model.generator)
         let refuses = Double.random(in: 0...1, using: &model.generator)
         let takesAll = Bool.random(using: &model.generator)
@@ -179,7 +255,8 @@ import Wire
         "s07: middles that die cost an honest exit neither trust nor session, and a standby leg is soon there again",
         arguments: 0..<20 as Range<UInt64>)
     func dyingMiddles(_ seed: UInt64) {
-        var model = Model(generator: Seeded(state: seed), exit: node(0), middles: [1, 2, 3, 4])
+        var model = Model(
+            generator: Seeded(state: seed), exit: node(0), middles: [1, 2, 3, 4], guards: [node(8), node(9)])
         var back: [UInt64: Double] = [:]
         var time = 0.0
         while time < 7_200 {

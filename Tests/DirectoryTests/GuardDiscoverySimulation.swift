@@ -52,10 +52,12 @@ struct GuardDiscoverySimulation {
             for hour in 0..<720 where hour < 2 || hour % 6 == 0 {
                 let time = UnixTime(seconds: now.seconds + UInt64(hour) * 3_600)
                 guards.ageWhileOff(upTo: time)
-                // Now and then a guard does not reach some of them.
+                // Now and then the guards do not reach some of them.
                 for member in guards.inner.members where UInt64.random(in: 0..<20, using: &generator) == 0 {
-                    guards.inner.failed(member.node, at: UnixTime(seconds: time.seconds - 10))
-                    guards.inner.failed(member.node, at: time)
+                    for (place, entry) in guards.primaries.enumerated() {
+                        let moment = UnixTime(seconds: time.seconds - 10 * UInt64(1 - place))
+                        guards.inner.failed(member.node, by: entry.node, at: moment)
+                    }
                 }
                 for _ in 0..<4 {
                     _ = try selector.select(

@@ -67,10 +67,10 @@ struct InnerSetTests {
         let first = guards.inner.members.map(\.node)
         var time = now
         func fail(_ node: NodeID) {
-            for _ in 0..<InnerSet.failuresOfDown {
-                guards.inner.failed(node, at: time)
+            for entry in guards.primaries {
+                guards.inner.failed(node, by: entry.node, at: time)
                 // What fails in the same moment counts once.
-                guards.inner.failed(node, at: time)
+                guards.inner.failed(node, by: entry.node, at: time)
                 time.seconds += InnerSet.failureSpan
             }
         }

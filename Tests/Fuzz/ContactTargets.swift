@@ -37,7 +37,7 @@ func contact(_ input: RawSpan) {
             let error = told > own ? told - own : own - told
             precondition(error == 0 || mostSources >= 3, "fewer than three operators have moved the clock")
         case 6:
-            let length = min(42, reader.remaining)
+            let length = min(43, reader.remaining)
             guard let row = try? reader.array(length) else { return }
             guards = Guards(rows: [NodeRow(node: node(number), bytes: row)])
             let kept = Guards(rows: guards.rows)

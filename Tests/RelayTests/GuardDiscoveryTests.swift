@@ -64,6 +64,37 @@ import Wire
         #expect(building() == 1)
     }
 
+    @Test(
+        "s07: a guard that ends each standby leg over it costs the exit neither trust nor session; the leg comes over the other"
+    )
+    func hostileGuard() throws {
+        let network = try LoopNetwork(relays: 24)
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        let app = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
+        let (key, session) = try #require(client.sessions.first { $0.value.paths.contains($0.value.isActive) })
+        let active = try #require(session.paths.first(where: session.isActive))
+        let other = try #require(client.directory.guards.primaries.first { $0.node != active.entry })
+        let hostile = try #require(network.relays.first { $0.node == other.node })
+
+        var ended: Set<UInt64> = []
+        let isSettled = loop.run(for: .seconds(30)) {
+            let standby = session.paths.filter { $0 !== active }
+            let reached = standby.filter { $0.entry == other.node && !ended.contains($0.pathID) }
+            if !reached.isEmpty {
+                ended.formUnion(reached.map(\.pathID))
+                hostile.paths.endAll()
+            }
+            return client.sessions[key] !== session || ended.count > 3
+                || !ended.isEmpty && standby.contains { $0.entry == active.entry }
+        }
+        #expect(isSettled && ended.count == 1 && client.sessions[key] === session, "\(ended.count) legs ended")
+        #expect(client.pool.passedOver == other.node && client.pool.trust.distrusted(at: session.since).isEmpty)
+        #expect(session.paths.contains { $0 === active } && session.exit == active.exit)
+        app.stream?.close()
+    }
+
     @Test("s27: the places of a client's paths do not tell how many paths it has")
     func places() throws {
         let network = try LoopNetwork(relays: 6, client: { $0.sparePaths = 6 })

@@ -22,8 +22,18 @@ final class Path {
         case ours
         /// The link to the guard went.
         case linkLost
-        /// The guard said so, the exit closed the leg, or nothing was answered: any hop may have done it, and the exit too.
+        /// The guard said so, or nothing was answered: any hop may have done it, and the exit too.
         case byOthers
+        /// The exit said so, where no other hop can: it closed the leg or the session.
+        case byExit
+
+        /// Whether a hop has ended it.
+        var isLoss: Bool {
+            switch self {
+            case .ours, .linkLost: false
+            case .byOthers, .byExit: true
+            }
+        }
     }
 
     /// The nodes, guard first.
@@ -37,8 +47,9 @@ final class Path {
     /// The same, and later when it was built.
     var since: Instant
     var state = State.building
-    /// The layers, once it is built.
+    /// The layers, once it is built, and its number among the guard's ready paths.
     var layers: ClientPath?
+    var number: UInt64 = 0
     /// The link to the guard, and the id that the guard wants.
     var link: LinkID?
     var guardPathID: UInt64 = 0

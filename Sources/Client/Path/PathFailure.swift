@@ -46,6 +46,9 @@ enum PathFailure: Error {
         return hops > 1 && isFault(of: exit, hops: hops)
     }
 
+    /// Whether the exit or its neighbour says so in a record that no hop before them can make.
+    var isSaid: Bool { if case .refused(_, .some) = self { true } else { false } }
+
     /// Whether nothing was heard.
     var isTimeout: Bool { if case .timedOut = self { true } else { false } }
 }

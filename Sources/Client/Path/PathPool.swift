@@ -72,8 +72,9 @@ final class PathPool: PacketHandler {
     private(set) var buildTimes: [TimeSpan] = []
     /// Why the last build failed, as long as none has succeeded since.
     private(set) var lastFailure: PathFailure?
-    /// Which exits end paths too soon.
+    /// Which exits end paths too soon, and over which guards paths end too soon.
     var trust = ExitTrust()
+    private var pauses = GuardPauses()
     /// Exits that are not to be chosen while another can be.
     var exitsToAvoid: () -> [NodeID] = { [] }
     /// Called when a path has become ready.
@@ -166,7 +167,7 @@ final class PathPool: PacketHandler {
     ) -> [NodeID]? {
         let hops: [NodeID]
         do throws(PathRefusal) {
-            guard let chosen = try choose(terminal, avoiding + slowGuards, urgency) else { return nil }
+            guard let chosen = try choose(terminal, directed(avoiding), urgency) else { return nil }
             hops = chosen
         } catch {
             completion(.failure(failed(.noChoice(error), nil)))
@@ -192,6 +193,21 @@ final class PathPool: PacketHandler {
             sendBuild(path, targets, link, completion)
         }
         return hops
+    }
+
+    /// The guard in use over which no path is built now, since paths over it end too soon.
+    var passedOver: NodeID? {
+        hops > 1 ? pauses.passedOver(of: directory.guards.primaries.map(\.node), at: now) : nil
+    }
+
+    /// What a new path avoids beside `others`: guards that are slow to answer, and the one that is passed over.
+    ///
+    /// With both guards to be avoided neither would be, and no other hop either: then it may share its guard with the others.
+    private func directed(_ others: [NodeID]) -> [NodeID] {
+        let slow = slowGuards
+        guard slow.isEmpty, let passedOver else { return others + slow }
+        let guards = directory.guards.primaries.map(\.node)
+        return others.filter { !guards.contains($0) } + [passedOver]
     }
 
     /// Chooses hops by way of a guard that takes a build now; nil when none of those in use does.
@@ -252,7 +268,7 @@ final class PathPool: PacketHandler {
             switch result {
             case .failure(.refused):
                 room.refused(path.entry, now)
-                directory.refused(path.hops, hop: 0, status: nil)
+                directory.reset(path.hops)
                 completion(.failure(failed(.refused(hop: 0, nil), path)))
             case .failure:
                 directory.timedOut(path.hops)
@@ -280,7 +296,7 @@ final class PathPool: PacketHandler {
             lastBuilt = now
             if buildTimes.count >= 100 { buildTimes.removeFirst() }
             buildTimes.append(now - began)
-            directory.succeeded(path.hops)
+            path.number = directory.succeeded(path.hops)
             room.succeeded(path.entry)
             completion(.success(path))
             pathReady()
@@ -298,7 +314,7 @@ final class PathPool: PacketHandler {
         failedBuilds += 1
         lastFailure = failure
         if let path {
-            if failure.isRefusal(of: path.exit, hops: hops) { noteLoss(path) }
+            if failure.isRefusal(of: path.exit, hops: hops) { noteLoss(path, isExits: failure.isSaid) }
             forget(path, .byOthers)
         }
         return failure
@@ -311,8 +327,21 @@ final class PathPool: PacketHandler {
         nextSpare = max(nextSpare, now + Self.pause(after: min(spareLosses.count, 64)))
     }
 
-    private func noteLoss(_ path: Path) {
-        trust.lost(path.exit, behind: path.beforeExit, since: path.began, at: now)
+    private func noteLoss(_ path: Path, isExits: Bool) {
+        trust.lost(
+            path.exit, behind: path.beforeExit, over: isExits ? nil : suspect(of: path), since: path.began, at: now)
+    }
+
+    /// The guard that may have ended `path`; nil when it cannot be that.
+    ///
+    /// Whether guard or exit did it shows over another guard. Where none is in use, it shows by other paths over this one: when two
+    /// to other exits have stood for a minute, it is the exit.
+    func suspect(of path: Path) -> NodeID? {
+        guard hops > 1, !directory.hasOtherGuard(than: path.entry) else { return hops > 1 ? path.entry : nil }
+        let standing = all.count {
+            $0.state == .ready && $0.entry == path.entry && $0.exit != path.exit && now - $0.since >= ExitTrust.youth
+        }
+        return standing >= 2 ? nil : path.entry
     }
 
     // MARK: Spare paths
@@ -462,16 +491,30 @@ final class PathPool: PacketHandler {
     private func forget(_ path: Path, _ end: Path.End) {
         guard path.state != .dead else { return }
         let isYoung = path.state == .ready && now - path.since < ExitTrust.youth
+        if path.state == .ready { tellGuard(path, end, isYoung: isYoung) }
         if path.state == .ready, let link = path.link { links.removePath(on: link) }
         path.state = .dead
         path.layers = nil
         paths[Int(path.index)] = nil
         room.ended(path.entry)
         all.removeAll { $0 === path }
-        if end == .byOthers, isYoung, spare.contains(where: { $0 === path }) { lostSpare() }
+        if end.isLoss, isYoung, spare.contains(where: { $0 === path }) { lostSpare() }
         spare.removeAll { $0 === path }
-        if end == .byOthers, isYoung { noteLoss(path) }
+        if end.isLoss, isYoung { noteLoss(path, isExits: end == .byExit) }
         path.session?.pathDied(path, end, isYoung: isYoung)
+    }
+
+    /// Counts the end of a ready path for or against its guard.
+    private func tellGuard(_ path: Path, _ end: Path.End, isYoung: Bool) {
+        guard hops > 1 else { return }
+        switch end {
+        case .ours, .linkLost: break
+        case .byExit: directory.pathEnded(path.number, through: path.entry, .unknown)
+        case .byOthers:
+            guard isYoung || !isOld(path, now) else { return }
+            directory.pathEnded(path.number, through: path.entry, isYoung ? .young : .early)
+            pauses.lost(over: path.entry, at: now)
+        }
     }
 
     /// The guard says that a path is over.
@@ -488,6 +531,10 @@ final class PathPool: PacketHandler {
         let ended = all.filter { $0.link == link && $0.state == .ready }
         // Before the sessions build anew: waiting for this guard would cost them seconds.
         if let path = ended.first { directory.guardLost(path.entry) }
+        // The young paths of a link end together, and count as one.
+        for (place, path) in ended.filter({ now - $0.since < ExitTrust.youth }).enumerated() where hops > 1 {
+            directory.pathEnded(path.number, through: path.entry, place == 0 ? .young : .unknown)
+        }
         for path in ended { forget(path, .linkLost) }
     }
 

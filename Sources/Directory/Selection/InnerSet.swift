@@ -5,8 +5,8 @@ public import Wire
 /// A second hop sees the client's guard. Whoever makes a client build many paths would soon have a node of its own there, if
 /// second hops were drawn anew for each path. So a client draws four nodes by weight, keeps each for 1 to 22 days, and uses them
 /// evenly: what a node gets follows its weight, over all clients. More are drawn only where fewer than two of these fit the path,
-/// are known, and work as the guards say. No word of a terminal counts: it cannot move a client to other nodes. The set never
-/// exceeds eight.
+/// are known, and work as two guards say, or the nodes themselves. No word of a terminal counts: it cannot move a client to other
+/// nodes, and one guard cannot either. The set never exceeds eight.
 public struct InnerSet: Sendable {
     /// How many nodes are in use while all work.
     public static let size = 4
@@ -31,6 +31,8 @@ public struct InnerSet: Sendable {
         public internal(set) var left: UInt64
         /// Failures since it last worked, and when the last one was; not kept across restarts.
         var failures = 0, failed = UnixTime(seconds: 0)
+        /// The guards that said so since it last worked, two at most, and whether it said so itself; not kept across restarts.
+        var reporters: [NodeID] = [], isOwnWord = false
         /// Until when it rests; not kept across restarts.
         var restsUntil = UnixTime(seconds: 0)
 
@@ -39,8 +41,11 @@ public struct InnerSet: Sendable {
             now < restsUntil && restsUntil.seconds - now.seconds <= InnerSet.rest.upperBound
         }
 
-        /// Whether it rests and has failed more than once.
-        func isDown(at now: UnixTime) -> Bool { failures >= InnerSet.failuresOfDown && isResting(at: now) }
+        /// Whether it rests and has failed more than once, by its own word or that of two guards, or of the only one of `guards`.
+        func isDown(at now: UnixTime, guards: Int) -> Bool {
+            failures >= InnerSet.failuresOfDown && isResting(at: now)
+                && (isOwnWord || reporters.count >= min(2, guards))
+        }
     }
 
     /// The nodes in the order in which they were drawn.
@@ -61,6 +66,7 @@ public struct InnerSet: Sendable {
         guard hops.count > 2, let index = members.firstIndex(where: { $0.node == hops[1] }) else { return }
         members[index].failures = 0
         members[index].restsUntil = UnixTime(seconds: 0)
+        (members[index].reporters, members[index].isOwnWord) = ([], false)
     }
 
     /// The hop at `hop` refused a build over `hops` for `reason`, or without a word.
@@ -69,15 +75,23 @@ public struct InnerSet: Sendable {
     public mutating func refused(_ hops: [NodeID], hop: Int, reason: NodeHealth.Reason?, at now: UnixTime) {
         guard hops.count > 2 else { return }
         switch (hop, reason) {
-        case (0, .unknownNextHop), (0, .nextHopUnreachable), (0, .nextHopFailed): failed(hops[1], at: now)
+        case (0, .unknownNextHop), (0, .nextHopUnreachable), (0, .nextHopFailed): failed(hops[1], by: hops[0], at: now)
         case (0, _): break
-        case (1, nil), (1, .overloaded), (1, .draining), (1, .suiteUnavailable): failed(hops[1], at: now)
+        // The guard can have changed the answer.
+        case (1, nil): failed(hops[1], by: hops[0], at: now)
+        case (1, .overloaded), (1, .draining), (1, .suiteUnavailable): failed(hops[1], by: hops[1], at: now)
         default: succeeded(hops)
         }
     }
 
-    mutating func failed(_ node: NodeID, at now: UnixTime) {
+    /// `node` does not work as `reporter` says, a guard or the node itself.
+    mutating func failed(_ node: NodeID, by reporter: NodeID, at now: UnixTime) {
         guard let index = members.firstIndex(where: { $0.node == node }) else { return }
+        if reporter == node {
+            members[index].isOwnWord = true
+        } else if members[index].reporters.count < 2, !members[index].reporters.contains(reporter) {
+            members[index].reporters.append(reporter)
+        }
         let last = members[index].failed
         guard now < last || now.seconds - last.seconds >= Self.failureSpan else { return }
         let rest = min(Self.rest.lowerBound << UInt64(min(members[index].failures, 16)), Self.rest.upperBound)
@@ -133,6 +147,15 @@ public struct InnerSet: Sendable {
             writer.u64(member.left)
             return NodeRow(node: member.node, bytes: writer.bytes)
         }
+    }
+
+    /// Up to when the days of kept rows were counted; 0 without rows that can be read.
+    static func counted(_ rows: [NodeRow]) -> UInt64 {
+        rows.compactMap { row in
+            var reader = ByteReader(row.bytes.rawSpan)
+            guard let version = try? reader.u8(), version == 1, (try? reader.u8()) != nil else { return nil }
+            return try? reader.u64()
+        }.max() ?? 0
     }
 
     /// Goes on from kept rows, whose days were counted up to `counted` meanwhile; rows that cannot be read are left out.

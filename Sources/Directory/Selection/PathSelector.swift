@@ -141,7 +141,7 @@ public struct PathSelector: Sendable {
         let entries = try enter(
             hops: count, terminal: terminal, fixed: fixed, guards: &guards, at: now, using: &generator)
         // A guard in another place of one path could not be the guard of the leg beside it.
-        let spared = guards.primaries.map(\.node)
+        let spared = guards.ownEntries
         var draft = Draft(table: table, rules: rules, health: health, avoiding: avoiding, sparing: spared, at: now)
         if count > 2 { draft.fill(&guards.inner, using: &generator) }
         for relaxation in Relaxation.allCases {
@@ -171,7 +171,7 @@ public struct PathSelector: Sendable {
     ) throws(PathRefusal) -> [(index: Int, rests: Bool)] {
         let table = table
         let isUsable = { (node: NodeID) in table.index[node].map { isReachable($0) } ?? false }
-        while guards.sample.count(where: { isUsable($0.node) }) < Guards.primaryCount {
+        while guards.sample.count(where: { isUsable($0.node) && !$0.isSetAside }) < Guards.primaryCount {
             guard draw(into: &guards, at: now, where: { _ in true }, using: &generator) else { break }
         }
         let isSuitable = { (index: Int) in
@@ -329,7 +329,9 @@ struct Draft {
         }
         var usable = fitting.filter { !$0.member.isResting(at: now) && !sparing.contains($0.index) }
             .prefix(InnerSet.size).map(\.index)
-        let working = fitting.count { !$0.member.isDown(at: now) && !sparing.contains($0.index) }
+        let working = fitting.count {
+            !$0.member.isDown(at: now, guards: sparing.count) && !sparing.contains($0.index)
+        }
         if working < InnerSet.least, let drawn = add(to: &inner, using: &generator, where: fits) {
             usable.append(drawn)
         }

@@ -1,0 +1,40 @@
+internal import Wire
+
+/// Guards over which ready paths end too soon: others are built over another guard for a while.
+///
+/// A guard that ends paths so that its client draws exits anew, until it finds a friend there, gets fewer paths with each that it
+/// ends. Sessions and spare paths go over the other guard meanwhile, where it shows whose doing the end was. An exit ends paths
+/// over all guards alike: of guards with as many losses none is passed over. No other guard is drawn for this.
+struct GuardPauses {
+    /// How long a guard is passed over after one lost path, and at most; it doubles with each further one.
+    static let pause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(1_800))
+    /// How long a lost path counts.
+    static let window = TimeSpan.seconds(1_800)
+    /// How many losses of one guard, and how many guards, are remembered.
+    static let maximum = (losses: 16, guards: 64)
+
+    private var losses: [NodeID: [Instant]] = [:]
+
+    /// A ready path over `entry` has ended too soon.
+    mutating func lost(over entry: NodeID, at now: Instant) {
+        if losses[entry] == nil, losses.count >= Self.maximum.guards {
+            losses = losses.filter { now - ($0.value.last ?? now) < Self.window }
+            guard losses.count < Self.maximum.guards else { return }
+        }
+        losses[entry] = (count(entry, now) + [now]).suffix(Self.maximum.losses)
+    }
+
+    private func count(_ entry: NodeID, _ now: Instant) -> [Instant] {
+        losses[entry, default: []].filter { now - $0 < Self.window }
+    }
+
+    /// The one of the guards in use that is to be passed over now: it has lost more paths than another, and of late.
+    func passedOver(of guards: [NodeID], at now: Instant) -> NodeID? {
+        let counts = guards.map { (node: $0, losses: count($0, now)) }
+        guard let worst = counts.max(by: { $0.losses.count < $1.losses.count }), let last = worst.losses.last,
+            counts.contains(where: { $0.losses.count < worst.losses.count })
+        else { return nil }
+        let pause = Self.pause.first * (1 << Int64(min(worst.losses.count - 1, 16)))
+        return now - last < min(pause, Self.pause.longest) ? worst.node : nil
+    }
+}
