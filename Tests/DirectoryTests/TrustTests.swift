@@ -185,6 +185,8 @@ struct TrustTests {
     }
 
     @Test func p8PrivateAddressesNeedTheNetworksLeave() {
+        #expect(DescriptorStore.isAcceptable(Endpoint("198.51.100.7:1")!, allowingPrivate: false))
+        #expect(!DescriptorStore.isAcceptable(Endpoint("10.0.0.7:1")!, allowingPrivate: false))
         #expect(DescriptorStore.isAcceptable(Endpoint("127.0.0.1:1")!, allowingPrivate: true))
         #expect(DescriptorStore.isAcceptable(Endpoint("[::1]:1")!, allowingPrivate: true))
         for text in ["127.0.0.1:0", "0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "[::]:1", "[ff02::1]:1"] {

@@ -292,11 +292,13 @@ public struct DescriptorStore: Sendable {
         return found
     }
 
-    /// Whether a node may be at `endpoint`: a public address unless private ones are allowed, which lets in any but the
-    /// unspecified, multicast and reserved ones; never port 0.
+    /// Whether a node may be at `endpoint`: a public address, or one that documents write as an example, which leads nowhere.
+    ///
+    /// Private ones only where they are allowed, which lets in any but the unspecified, multicast and reserved ones; never
+    /// port 0.
     public static func isAcceptable(_ endpoint: Endpoint, allowingPrivate: Bool) -> Bool {
         guard endpoint.port != 0 else { return false }
-        if endpoint.address.isPublic { return true }
+        if endpoint.address.isPublic || endpoint.address.isDocumentation { return true }
         guard allowingPrivate else { return false }
         if let value = endpoint.address.v4 { return value >> 24 != 0 && value >> 28 < 14 }
         return !(endpoint.address.high == 0 && endpoint.address.low == 0) && endpoint.address.high >> 56 != 0xff
