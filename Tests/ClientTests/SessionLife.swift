@@ -394,13 +394,17 @@ final class SessionLife {
         let wasActive = near?.connection.activeLeg == leg
         let wasAnswered = near?.connection.legStatus(leg)?.everAcknowledged ?? false
         near?.connection.removeLeg(leg, now: now)
-        if !isLinkLost { losses.lost(middle: nil, at: now) }
+        if !isLinkLost { losses.lost(middle: nil, over: Self.id(hops[path][0]), at: now) }
         if wasActive, let other = legIDs.first { near?.connection.activate(other, now: now) }
         leaveSuspect()
         if legs.isEmpty {
             legless = (now, now + ClientSession.leglessLimit)
             exitFailures = wasAnswered ? 0 : exitFailures + 1
         }
+    }
+
+    private static func id(_ number: Int) -> NodeID {
+        NodeID(Bytes32(copying: ([UInt8](repeating: 3, count: 31) + [UInt8(number)]).rawSpan))
     }
 
     private var legIDs: [LegID] { legs.keys.sorted { $0.value < $1.value } }

@@ -1,3 +1,4 @@
+import Directory
 import EventLoop
 import LoopTesting
 import Testing
