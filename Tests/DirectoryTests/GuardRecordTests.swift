@@ -176,8 +176,8 @@ struct GuardRecordTests {
             let primaries = model.guards.primaries.map(\.node)
             let next = model.guards.inner.members[0].node
             var time = now
-            // Both refuse a quarter of what they are asked for, for an hour, and all of it for less than ten minutes.
-            for second in stride(from: 0, through: 4_000, by: 10) as StrideThrough<UInt64> {
+            // Both refuse a quarter of what they are asked for, for an hour, and all of it for some minutes more.
+            for second in stride(from: 0, through: 3_750, by: 10) as StrideThrough<UInt64> {
                 time.seconds = now.seconds + second
                 let hops = try model.selector.select(
                     terminal: .exit([]), guards: &model.guards, health: NodeHealth(), at: time, using: &model.generator
@@ -191,7 +191,9 @@ struct GuardRecordTests {
                 }
             }
             #expect(model.guards.sample.count == Guards.primaryCount, "seed \(seed)")
-            #expect(model.guards.sample.allSatisfy { $0.bias.attempts == 0 && $0.failures == 0 })
+            #expect(
+                model.guards.sample.allSatisfy { $0.bias.attempts == 0 && $0.failures == 0 },
+                "seed \(seed): \(model.guards.sample.map { ($0.bias.attempts, $0.failures, $0.refusals) })")
             // One pauses and the other comes first.
             var pausing = try Model(seed)
             pausing.guards.refused(primaries[0], next: next, at: now)

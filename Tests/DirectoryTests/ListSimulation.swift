@@ -31,6 +31,8 @@ struct ListWorld {
     private(set) var listed: [UInt64: Set<NodeID>] = [:]
     /// Signatures that honest nodes made, by round and node.
     private(set) var votes: [UInt64: [NodeID: Set<Bytes32>]] = [:]
+    /// When each honest node published.
+    private(set) var published: [NodeID: [UInt64]] = [:]
     let snapshot: Snapshot
 
     init(nodes count: Int, hostile: Int, loss: Double, seed: UInt64) {
@@ -69,6 +71,7 @@ struct ListWorld {
                     from: place, to: to)
             }
         } else {
+            published[node, default: []].append(time.seconds)
             let own = made(node, at: time.seconds, mark: UInt8.random(in: 0...255, using: &random))
             learn(own, at: place)
         }

@@ -173,9 +173,9 @@ import Wire
 
     @Test func votesAndMessagesComeBackFromTheirBytes() throws {
         var chain = LedgerChain(realm.rules)
-        let block = chain.draft([realm.operation(0, 0, .pay(amount: 5))], time: start)
-        var authority = Authority(realm.rules, key: key(2001), kept: nil)!
         let slot = realm.slot(of: 0, from: start + 10, chain)
+        let block = chain.draft([realm.operation(0, 0, .pay(amount: 5))], time: slot)
+        var authority = Authority(realm.rules, key: key(2001), kept: nil)!
         let now = slot * 1_000 + 500
         var votes: [AuthorityVote] = []
         func ask(_ request: AuthorityRequest, now: UInt64) throws -> AuthorityAnswer {
@@ -214,7 +214,7 @@ import Wire
             #expect(read == vote)
         }
         let few = realm.certificate(block, by: [0, 2], slot: slot + 4)
-        guard case .signature = try ask(.propose(slot: slot + 4, nil, block), now: now + 4_000) else {
+        guard case .signature = try ask(.propose(slot: slot + 4, certificate, block), now: now + 4_000) else {
             Issue.record("not accepted again")
             return
         }

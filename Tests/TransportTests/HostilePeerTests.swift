@@ -84,7 +84,16 @@ struct HostilePeerTests {
             var two = Self.connection()
             two.addLeg(LegID(1), payloadSize: 1_260, now: Self.now)
             #expect(Self.deliver(frames, to: &two) == .accepted)
-            #expect(holds(!two.wantsToSend(leg: LegID(1), now: Self.now)))
+            // Data goes over the other leg now, but nothing of this packet was laid to it.
+            var packet = [UInt8](repeating: 0, count: 1_260)
+            do {
+                var span = packet.mutableSpan
+                var raw = unsafe span.mutableBytes
+                _ = two.writePacket(leg: LegID(1), packetNumber: 0, into: &raw, now: Self.now)
+            }
+            #expect(packet.count == 1_260 && !packet.contains([1, 2, 3, 4, 5, 6, 7, 8]))
+            let status = two.legStatus(LegID(1))
+            #expect(status?.packetsReceived == 0 && status?.lastReceived == nil)
         }
     }
 

@@ -291,21 +291,22 @@ struct TesterTests {
 
     /// What a node shows that is tested as a middle before exits drawn by weight: it fails where `fails` says so.
     private func death(_ seed: UInt64, weights: [UInt64], fails: (Int) -> Bool) -> Double? {
-        var (tester, coin) = (tester(1, seed: seed), SeededGenerator(seed: seed))
+        var (tester, coin) = (introduced(seed: seed), SeededGenerator(seed: seed))
+        let others = tester.records.keys.filter { $0 != ids[0] }.sorted()
         let total = weights.reduce(0, +)
         tester.exitOperators = weights.count
         for step in 0..<3_600 {
             let now = instant(Double(step))
             while let node = tester.next(now) {
-                guard tester.isToBeHidden(node) ?? Bool.random(using: &coin) else {
+                guard node == ids[0], tester.isToBeHidden(node) ?? Bool.random(using: &coin) else {
                     tester.finished(node, .passed(capacity: nil), at: .first(mayHide: true), now: now)
                     continue
                 }
                 var (drawn, owner) = (coin.next() % total, 0)
                 while drawn >= weights[owner] { (drawn, owner) = (drawn - weights[owner], owner + 1) }
                 tester.finished(
-                    node, fails(owner) ? .unclear : .passed(capacity: nil), at: .middle, before: ids[owner].key,
-                    now: now)
+                    node, fails(owner) ? .unclear : .passed(capacity: nil), at: .middle,
+                    over: [others[Int(coin.next() % UInt64(others.count))]], before: ids[owner].key, now: now)
             }
             if tester.isDead(ids[0], now: now) { return Double(step) }
         }
