@@ -171,7 +171,7 @@ class Files(CommandLineTest):
         for place in (0, 10, len(snapshot) // 2, len(snapshot) - 6):
             broken = snapshot[:place] + ("A" if snapshot[place] != "A" else "B") + snapshot[place + 1:]
             changed.write_text(json.dumps({**whole, "snapshot": broken}))
-            self.assert_fails(65, [changed, "snapshot", "again"], *self.client(changed))
+            self.assert_fails(65, [changed, "snapshot", "wrong: "], *self.client(changed))
 
     def test_key_file(self):
         network = self.make_network()
@@ -248,12 +248,13 @@ class Running(CommandLineTest):
         relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
         wait_until(lambda: answers(str(control)))
         self.assertEqual(control.stat().st_mode & 0o777, 0o600)
+        # Alone it is not ready, and the status says so.
         code, out, err = run("status", "--control", control, "--json")
-        self.assertEqual((code, err), (0, ""))
+        self.assertEqual((code, err), (1, ""))
         report = json.loads(out)
-        self.assertEqual((report["role"], report["exit"]), ("relay", False))
+        self.assertEqual((report["role"], report["exit"], report["ready"]), ("relay", False, False))
         code, out, _ = run("status", "--control", control)
-        self.assertEqual(code, 0)
+        self.assertEqual(code, 1)
         self.assertIn(report["node"], out)
         self.assert_fails(69, [control, "relay"], "paths", "--control", control)
         # The data folder and the socket are taken.
@@ -294,7 +295,7 @@ class Running(CommandLineTest):
         self.assert_fails(69, [control, "ended"], "status", "--control", control)
         # Neither the lock nor the socket of a dead process is in the way.
         relay = self.start(*self.relay(network, "--listen", "127.0.0.1:0"))
-        wait_until(lambda: run("status", "--control", control)[0] == 0)
+        wait_until(lambda: run("status", "--control", control)[0] == 1)
 
 
 class DevnetLife(unittest.TestCase):
