@@ -13,7 +13,8 @@ struct BuildInfoPlugin: BuildToolPlugin {
         return [
             .prebuildCommand(
                 displayName: "Commit", executable: URL(filePath: "/bin/sh"),
-                arguments: [script.path(), package.path(), folder.path()], outputFilesDirectory: folder)
+                arguments: [script, package, folder].map { $0.path(percentEncoded: false) },
+                outputFilesDirectory: folder)
         ]
     }
 }

@@ -311,6 +311,8 @@ public final class Client {
     }
 
     private func advanceSoon() {
+        // One that is set stays: those who come must not put off those who wait.
+        guard lineTimer?.deadline == nil else { return }
         lineTimer?.schedule(at: (Instant(nanoseconds: loop.now) + Self.linePause).nanoseconds)
     }
 

@@ -255,6 +255,7 @@ final class ClientSession: SessionOwner {
     }
 
     private func buildLeg(_ now: Instant) {
+        let before = losses
         // Without a leg both are built at once, and one that waits for a dead hop holds up no other.
         guard building < (legs.isEmpty ? 2 : 1), now >= nextBuild,
             losses.mayBuild(isLegless: legs.isEmpty, at: now)
@@ -291,7 +292,11 @@ final class ClientSession: SessionOwner {
                 keep(now)
             }
         }
-        guard let chosen else { return waitForGuards(now) }
+        guard let chosen else {
+            // Nothing has begun: it does not count as a leg that was built.
+            losses = before
+            return waitForGuards(now)
+        }
         hops = chosen
     }
 

@@ -26,6 +26,7 @@ public struct HTTPForward: Hashable, Sendable {
         for field in fields where field.name == "connection" {
             for word in field.value.split(separator: UInt8(ascii: ",")) {
                 let token = String(decoding: HTTPHead.trimmed(word), as: UTF8.self).lowercased()
+                if token.isEmpty { continue }
                 guard HTTPHead.isToken(token.utf8), !needed.contains(token) else { throw .badHead }
                 named.insert(token)
             }

@@ -136,6 +136,9 @@ public struct Connection: ~Copyable {
     /// How many bytes of streams have been sent for the first time, or been read: as long as it does not change, nothing moves.
     public var movedBytes: UInt64 { sentData &+ consumedData }
 
+    /// Whether streams hold bytes that wait, to be sent or to be read.
+    public var hasWaitingBytes: Bool { heldToSend > 0 || unreadBytes > 0 }
+
     /// Bytes of memory held for buffers and tables, for accounting.
     public var memoryUse: Int {
         var total = pool.lent + pool.kept + streams.capacity * MemoryLayout<Stream>.stride + index.count * 48

@@ -3,7 +3,8 @@
 /// It keeps no values: it says which entry has to go when another comes, by the rule of `Shares`, and its owner ends that one.
 /// Sources belong to groups, where their owner says so: the group that holds most gives way, and in it the source that does.
 /// An entry is *busy* as long as its owner says so. Where a source has to give way its oldest idle entry goes, and a busy one only
-/// when it has no other. A source that holds nothing gets the place of the oldest idle entry of all, even when all have equally much.
+/// when it has no other. A source that holds nothing gets the place of the oldest idle entry, even when all have equally much: of its own
+/// group where that has places, otherwise of all.
 /// Every operation takes constant time.
 public struct SharedTable<Group: Hashable & Sendable, Source: Hashable & Sendable, Entry>: Sendable
 where Entry: Hashable & Sendable {
@@ -52,7 +53,7 @@ where Entry: Hashable & Sendable {
         guard own < most else { return .refused }
         var removed: Entry?
         if shares.count >= shares.capacity {
-            removed = loser(to: group, own) ?? (own == 0 ? idle.oldest : nil)
+            removed = loser(to: group, own) ?? (own == 0 ? oldestIdle(for: group) : nil)
             guard let removed else { return .refused }
             remove(removed)
         }
@@ -73,6 +74,12 @@ where Entry: Hashable & Sendable {
             losing != group || shares.places(of: source, in: group) > own + 1
         else { return nil }
         return holdings[Holder(group: losing, source: source)].flatMap { $0.idle.oldest ?? $0.busy.oldest }
+    }
+
+    /// The idle entry that goes for a source that holds nothing: of all, or of its own group where that has places already.
+    private func oldestIdle(for group: Group) -> Entry? {
+        guard shares.places(of: group) > 0 else { return idle.oldest }
+        return shares.largest(in: group).flatMap { holdings[Holder(group: group, source: $0)]?.idle.oldest }
     }
 
     /// Takes an entry out; nothing happens when it is not there.

@@ -19,7 +19,8 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
 private func http(_ input: RawSpan) {
     let said = Array("POST http://a.example/ HTTP/1.1\r\nHost: a\r\n".utf8) + [UInt8](copying: input)
     var handshake = SocksHandshake()
-    guard case .request(let request, _) = unsafe handshake.receive(said.prefix(handshake.room).span.bytes),
+    let head = said.prefix(handshake.room)
+    guard case .request(let request, _) = unsafe handshake.receive(head.span.bytes),
         let forward = request.forward
     else { return }
     let early = handshake.takeEarlyData()

@@ -25,6 +25,8 @@ final class RecordsLookup: SessionApp, StreamUser {
     private(set) var isOver = false
     /// Asks for another turn at an exit, when one has refused the stream as one too many.
     var askAgain: () -> Void = {}
+    /// Whether it is to ask again when the present stream is closed.
+    private var asksAgain = false
 
     /// Asks `question`; `done` is called once, never inside this call.
     init(_ question: DNSQuestion, on loop: Loop, done: @escaping (Outcome) -> Void) {
@@ -60,9 +62,10 @@ final class RecordsLookup: SessionApp, StreamUser {
         session.touch()
         if case .failed(.tooManyStreams) = reply?.outcome {
             (session.owner as? ClientSession)?.streamRefused()
+            session.connection.reset(stream, code: SessionError.cancelled)
             session.connection.stopSending(stream, code: SessionError.cancelled)
             (self.session, self.stream) = (nil, nil)
-            askAgain()
+            asksAgain = true
         } else if let reply {
             (session.owner as? ClientSession)?.streamTaken()
             end(.answered(checked(reply.outcome)))
@@ -81,7 +84,14 @@ final class RecordsLookup: SessionApp, StreamUser {
     func streamWritable() {}
     func streamReset(code: UInt64) { if stream != nil { end(.none) } }
     func streamStopped(code: UInt64) {}
-    func streamClosed() { if stream != nil { end(.none) } }
+    func streamClosed() {
+        if asksAgain {
+            asksAgain = false
+            if !isOver { askAgain() }
+        } else if stream != nil {
+            end(.none)
+        }
+    }
 
     private func end(_ outcome: Outcome) {
         guard !isOver else { return }

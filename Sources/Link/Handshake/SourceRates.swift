@@ -57,7 +57,7 @@ public struct SourceRates: Sendable {
 
 /// How many cookies are sent: to one address, to one prefix (/16 of IPv4, /32 of IPv6), and to all.
 ///
-/// Memory of one size, 1.2 MiB: sources that may be forged make no entries. Addresses, and prefixes of IPv6, share buckets by a
+/// Memory of one size, 1.2 MiB and 16,384 prefixes of the last second: addresses that may be forged make no entries. Addresses, and prefixes of IPv6, share buckets by a
 /// hash whose key differs in every process.
 struct CookieRates: Sendable {
     private static let v4Prefixes = 1 << 16
@@ -65,14 +65,15 @@ struct CookieRates: Sendable {
     private static let addresses = 1 << 16
     private let perAddress: TokenBucket.Rate
     private let perPrefix: TokenBucket.Rate
-    private var all: TokenBucket
+    /// By prefix: while it is less than half full, each may have an equal part.
+    private var all: SharedRate<Int>
     private var emptyAt: [UInt64]
 
     /// Buckets of so many tokens a second, and as many at once.
     init(perAddress: Int, perPrefix: Int, inAll: Int, now: Instant) {
         self.perAddress = TokenBucket.Rate(rate: perAddress, burst: perAddress)
         self.perPrefix = TokenBucket.Rate(rate: perPrefix, burst: perPrefix)
-        all = TokenBucket(rate: inAll, burst: inAll, now: now)
+        all = SharedRate(perSecond: inAll, burst: inAll, now: now)
         emptyAt = Array(repeating: 0, count: Self.v4Prefixes + Self.v6Prefixes + Self.addresses)
     }
 
@@ -80,8 +81,9 @@ struct CookieRates: Sendable {
     ///
     /// The narrow ones come first: what one address asks for in vain costs its prefix nothing, nor a prefix all.
     mutating func take(_ address: IPAddress, now: Instant) -> Bool {
-        perAddress.take(from: &emptyAt[Self.place(of: address)], now: now)
-            && perPrefix.take(from: &emptyAt[Self.prefix(of: address)], now: now) && all.take(now: now)
+        let prefix = Self.prefix(of: address)
+        return perAddress.take(from: &emptyAt[Self.place(of: address)], now: now)
+            && perPrefix.take(from: &emptyAt[prefix], now: now) && all.take(prefix, now)
     }
 
     private static func place(of address: IPAddress) -> Int {

@@ -72,7 +72,8 @@ final class Exit: SessionOwner {
         /// What it holds in memory; notes whether anything has moved.
         func holder(_ now: Instant) -> MemoryHolder<LinkSource> {
             let count = session.connection.movedBytes
-            if count != moved { (moved, movedAt) = (count, now) }
+            // Who has nothing to move, or datagrams alone, does not stall.
+            if count != moved || !session.connection.hasWaitingBytes { (moved, movedAt) = (count, now) }
             return MemoryHolder(source: source, bytes: session.memoryUse, isStalled: now - movedAt >= Exit.stalledAfter)
         }
     }

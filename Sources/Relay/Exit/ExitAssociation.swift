@@ -72,7 +72,7 @@ final class ExitAssociation: DatagramReceiver {
     }
 
     /// Bytes that wait for names, and what the hosts' entries take.
-    var heldBytes: Int { waitingBytes + peers.count * FlowPeers.hostBytes }
+    var heldBytes: Int { waitingBytes + peers.heldBytes }
 
     // MARK: To the outside
 

@@ -24,6 +24,13 @@ struct FlowPeers {
         var lastSent: Instant
         var budget: FlowBudget
 
+        /// What the names take in memory, about.
+        var nameBytes: Int {
+            names.reduce(0) { sum, name in
+                if case .name(let text) = name.host { sum + 80 + text.text.utf8.count } else { sum + 48 }
+            }
+        }
+
         mutating func send(_ count: Int, port: UInt16, as host: Destination.Host, now: Instant) -> Bool {
             lastSent = now
             let rate = hasAnswered ? answered : unanswered
@@ -43,6 +50,7 @@ struct FlowPeers {
 
     private var peers: [IPAddress: Peer] = [:]
     private var newPeers: RateLimit
+    private var nameBytes = 0
 
     /// No hosts yet.
     init(now: Instant) {
@@ -51,6 +59,8 @@ struct FlowPeers {
 
     /// How many hosts there are.
     var count: Int { peers.count }
+    /// What all hosts take in memory, about.
+    var heldBytes: Int { peers.count * Self.hostBytes + nameBytes }
 
     /// Notes that `count` bytes are to go to `port` at `address`, which the app calls `host`; or says why they may not.
     mutating func send(
@@ -61,12 +71,18 @@ struct FlowPeers {
             if peers.count >= Self.limit { forgetOldest() }
             peers[address] = Peer(names: [], lastSent: now, budget: FlowBudget(Self.unanswered, now: now))
         }
-        return peers[address]?.send(count, port: port, as: host, now: now) ?? false ? nil : .udpRate
+        nameBytes -= peers[address]?.nameBytes ?? 0
+        let isSent = peers[address]?.send(count, port: port, as: host, now: now) ?? false
+        nameBytes += peers[address]?.nameBytes ?? 0
+        return isSent ? nil : .udpRate
     }
 
     private mutating func forgetOldest() {
         let oldest = peers.sorted { $0.value.lastSent < $1.value.lastSent }.prefix(Self.limit / 8)
-        for entry in oldest { peers[entry.key] = nil }
+        for entry in oldest {
+            nameBytes -= entry.value.nameBytes
+            peers[entry.key] = nil
+        }
     }
 
     /// What a datagram from `port` at `address` comes from, in the app's words; `nil` for hosts that nothing was sent to.

@@ -43,7 +43,11 @@ struct JoinCommand: ParsableCommand {
         try Self.checkAge(of: network, file)
         let place = try NetworkFile.standardPath()
         if Files.exists(place) { try check(network, against: place) }
-        try Files.makeFolders(String(place[..<(place.lastIndex(of: "/") ?? place.startIndex)]))
+        let folder = String(place[..<(place.lastIndex(of: "/") ?? place.startIndex)])
+        let isNew = !Files.isFolder(folder)
+        try Files.makeFolders(folder)
+        // The service's user reads what root keeps.
+        if isNew, geteuid() == 0 { unsafe chmod(folder, 0o755) }
         try Files.replace(place, bytes, mode: 0o644)
         var table = Table()
         table.add("network", network.name)

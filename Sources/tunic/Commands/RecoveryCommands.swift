@@ -125,10 +125,7 @@ struct NetworkSignCommand: ParsableCommand {
         }
         try keep(snapshot)
         draft.snapshot.sign(with: key)
-        let new = "\(files[0]).new"
-        Files.remove(new)
-        try Files.writeNew(new, draft.json(), mode: 0o644)
-        guard unsafe rename(new, files[0]) == 0 else { throw Failure.of(errno, "cannot write", files[0]) }
+        try Files.replace(files[0], draft.json(), mode: 0o644)
         let (signed, needed) = draft.progress
         print("\(signed) of \(snapshot.stakedCount) nodes have signed \(files[0]), \(needed) must.")
         if signed >= needed { print("It is complete: start nodes and clients with it.") }
@@ -149,13 +146,19 @@ struct NetworkSignCommand: ParsableCommand {
         let store = try RoleFolder.openStore(in: data)
         let digest = snapshot.digest
         do {
+            // What is signed bars every lower height, for ever.
+            let known = try store.trustedSnapshot(of: snapshot.network)?.height ?? 0
+            guard snapshot.height >= known, snapshot.height - known <= 1 << 32 else {
+                throw Failure(
+                    .data, "the draft's height is \(snapshot.height), and this node trusts a snapshot at \(known)")
+            }
             if let bytes = try store.value(SnapshotSigning.keptName) {
                 let signed = try SnapshotSigning.signed(kept: bytes).signed
                 guard signed.height < snapshot.height || signed.digest == digest else {
                     throw Failure(
                         .usage,
                         "this node has signed a snapshot at height \(signed.height); make the draft with --height "
-                            + "\(signed.height + 1) or more")
+                            + "\(signed.height.addingReportingOverflow(1).partialValue) or more")
                 }
             }
             try store.setValue(

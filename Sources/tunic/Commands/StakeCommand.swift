@@ -58,7 +58,7 @@ struct StakeOptions: ParsableArguments {
     private func ticket(_ account: String) throws -> StakeTicket {
         guard let offline else { return StakeTicket(try target.ask(.account, account, as: AccountReport.self)) }
         let ticket = try StakeTicket.read(offline)
-        guard ticket.account == account else {
+        guard ticket.account.lowercased() == account else {
             throw Failure(
                 .data, "\(offline) is for the account \(ticket.account), and \(wallet.wallet) is that of \(account)")
         }

@@ -92,8 +92,9 @@ struct ProcessSettings {
 
     /// The network file that 'tunic join' has kept, for a client that is to take it; nil where there is none.
     private static func joined(_ roles: [StatusReport.Role]) -> String? {
-        guard roles == [.client], let path = try? NetworkFile.standardPath() else { return nil }
-        return Files.exists(path) ? path : nil
+        guard roles == [.client] else { return nil }
+        // A user's own comes before the one that root keeps for the machine.
+        return [try? NetworkFile.standardPath(), "/etc/tunic/network.json"].compactMap { $0 }.first { Files.exists($0) }
     }
 
     /// The roles that the file, the environment or options speak of.

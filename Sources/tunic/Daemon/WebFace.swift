@@ -35,13 +35,15 @@ final class WebFace {
     /// The name of the file in the data folder that keeps the page's secret.
     static let tokenName = "web.token"
     /// The secret of the page, which stays the same as long as its file does.
-    private let token: String
+    private var token: String
+    private let folder: String
     private var page: (endpoint: Endpoint, server: WebServer)?
     private var figures: (endpoint: Endpoint, server: WebServer)?
 
     /// The page's secret is kept in `folder`.
     init(on loop: Loop, log: Logger, folder: String, _ source: Source) {
         token = Self.token(in: folder, log)
+        self.folder = folder
         self.loop = loop
         self.log = log
         self.source = source
@@ -87,6 +89,9 @@ final class WebFace {
             } catch {
                 // A page that nobody asked for is no reason not to start.
                 guard !settings.isSet("web.listen") else { throw error }
+            // Who has the port may have been told the secret by a browser that came back.
+            Files.remove("\(folder)/\(Self.tokenName)")
+            token = Self.token(in: folder, log)
                 log.notice("there is no status page: \(error.message)")
             }
         }
