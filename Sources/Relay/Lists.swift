@@ -219,7 +219,8 @@ final class Lists {
             case .lacks(let places, let fresh):
                 signing.collect(fresh, for: digest)
                 guard fetched.isEmpty else {
-                    if fresh.isEmpty, let peer { signing.shun(peer) }
+                    // What another has brought meanwhile is no fault.
+                    if let peer, !fetched.contains(where: { list.place(of: $0.digest) != nil }) { signing.shun(peer) }
                     // The rest is asked of another one.
                     if !fresh.isEmpty { nextPull = min(nextPull, now) }
                     return

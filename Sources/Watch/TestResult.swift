@@ -27,7 +27,7 @@ public enum TestPlace: Hashable, Sendable {
 /// several other nodes, each of which serves: a few neighbours that fail make nobody's score grave.
 ///
 /// Exits can drop the builds that come from one middle, and it cannot be told from the middle's doing. So a middle must also have
-/// failed with the exits of four operators, or half of all, and of as many as it has served with: exits of fewer operators,
+/// failed with the exits of four operators, or half of all, and of more than it has served with: exits of fewer operators,
 /// however much weight they have, put out none.
 struct Trouble: Hashable, Sendable {
     /// From where on it counts, and the most that it comes to.
@@ -67,11 +67,15 @@ struct Trouble: Hashable, Sendable {
     }
 
     /// Whether so much goes wrong for longer than `time` that it is the node's fault, where exits have `operators`.
-    func isGrave(for time: TimeSpan, operators: Int = 0, now: Instant) -> Bool {
+    ///
+    /// Unclear tests must have gone over `leastOthers` other nodes.
+    func isGrave(
+        for time: TimeSpan, operators: Int = 0, leastOthers: Int = Self.leastOthers, now: Instant
+    ) -> Bool {
         let good = served.count { $0.value }
         let bad = served.count - good
-        return score >= Self.grave && (refusals >= Self.grave || others.count == Self.leastOthers)
-            && bad >= good && bad >= min(Self.operators, (operators + 1) / 2)
+        return score >= Self.grave && (refusals >= Self.grave || others.count >= leastOthers)
+            && (served.isEmpty || bad > good) && bad >= min(Self.operators, (operators + 1) / 2)
             && since.map { now - $0 >= time } ?? false
     }
 }

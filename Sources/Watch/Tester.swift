@@ -131,21 +131,29 @@ public struct Tester: Sendable {
         hurriedUnderWay.remove(node)
         guard underWay.remove(node) != nil, watched.contains(node) else { return }
         var outcome = tested
+        // Passed only in that the node serves alone, which says nothing of what it passes on.
+        var isAlone = false
         if outcome == .unclear, others.isEmpty || !others.allSatisfy(serves) {
             guard servesAlone else { return finishedForNothing(node, at: place, now: now) }
             outcome = .passed(capacity: nil)
+            isAlone = true
         }
+        let leastOthers = leastOthers(for: node)
         var record = records[node] ?? TestRecord(lastTest: now)
         (record.lastEnd, record.wasHidden) = (now, place == .middle)
         let isGrave: Bool
         if place == .middle {
             record.hidden.note(outcome, over: others, before: owner, now: now)
-            isGrave = record.hidden.isGrave(for: timing.freshness, operators: exitOperators, now: now)
+            isGrave = record.hidden.isGrave(
+                for: timing.freshness, operators: exitOperators, leastOthers: leastOthers, now: now)
         } else {
-            record.shown.note(outcome, over: others, now: now)
-            isGrave = record.shown.isGrave(for: timing.freshness, now: now)
+            if !isAlone { record.shown.note(outcome, over: others, now: now) }
+            isGrave = record.shown.isGrave(for: timing.freshness, leastOthers: leastOthers, now: now)
         }
         switch outcome {
+        case .passed where isAlone && isGrave:
+            // It takes no mark away from a node that is at fault with what it passes on.
+            record.retry = now + timing.firstRetry
         case .passed(let capacity):
             passed += 1
             if let capacity {
@@ -154,7 +162,8 @@ public struct Tester: Sendable {
             }
             // Who serves only where it can tell the tester does not serve.
             if place == .first(mayHide: true),
-                record.hidden.isGrave(for: timing.freshness, operators: exitOperators, now: now)
+                record.hidden.isGrave(
+                    for: timing.freshness, operators: exitOperators, leastOthers: leastOthers, now: now)
             {
                 record.retry = now + timing.firstRetry
                 break
@@ -178,6 +187,13 @@ public struct Tester: Sendable {
             backOff(&record, now)
         }
         records[node] = record
+    }
+
+    /// Over how many others unclear tests of `node` must have gone: four, or all three that serve where one of four is away.
+    private func leastOthers(for node: NodeID) -> Int {
+        guard nodes.count > Trouble.leastOthers else { return Trouble.leastOthers }
+        let serving = records.keys.count { $0 != node && serves($0) }
+        return min(Trouble.leastOthers, max(3, serving))
     }
 
     /// Whether the last test of the node was passed, and none was failed that is not made good.
@@ -229,6 +245,15 @@ public struct Tester: Sendable {
     }
 
     private mutating func unhurry(_ place: Int) { shares.release(hurried.remove(at: place).sender) }
+
+    /// The node comes back from a maintenance: only a test from now on can make it dead, and it is made soon.
+    public mutating func returned(_ node: NodeID, now: Instant) {
+        guard var record = records[node] else { return }
+        record.marks = min(record.marks, Self.deadMarks - 1)
+        record.retries = 0
+        record.retry = now
+        records[node] = record
+    }
 
     // MARK: What the tests say
 

@@ -53,6 +53,8 @@ final class LedgerWorker: @unchecked Sendable {
     private let epochSeconds: UInt64
     /// Since something could not be written: when it is tried again, and how long the pause was.
     private var failure: (next: UInt64, pause: UInt64)?
+    /// The pause before the last recovery, and until when another failure goes on from it.
+    private var last: (pause: UInt64, until: UInt64) = (0, 0)
 
     /// The ledger of `node`, as it was kept in `store`; an authority's if `key` is one's.
     init(
@@ -132,7 +134,10 @@ final class LedgerWorker: @unchecked Sendable {
     func handle(_ events: [Event], now: UInt64) -> [Effect] {
         var effects: [Effect] = []
         if let failure {
-            if now >= failure.next { goOn(after: failure.pause, &effects, now: now) }
+            // Also where the clock was set back.
+            if now >= failure.next || failure.next - now > Self.pause.longest {
+                goOn(after: failure.pause, &effects, now: now)
+            }
             if self.failure != nil { return effects + events.compactMap(Self.refusal(of:)) }
         }
         let before = node.chain.height
@@ -141,7 +146,8 @@ final class LedgerWorker: @unchecked Sendable {
             do {
                 try handle(event, &effects, now: now)
             } catch {
-                failure = (now + Self.pause.first, Self.pause.first)
+                let pause = now < last.until ? min(last.pause * 2, Self.pause.longest) : Self.pause.first
+                failure = (now + pause, pause)
                 effects.append(.fail("\(error)"))
                 return effects + events[place...].compactMap(Self.refusal(of:))
             }
@@ -169,6 +175,7 @@ final class LedgerWorker: @unchecked Sendable {
             try store?.setVote((vote ?? AuthorityVote(height: chain.height + 1)).encoded())
             node.restart(chain: chain, epochs: epochs, vote: vote)
             failure = nil
+            last = (pause, now + 2 * Self.pause.longest)
             effects.append(.recovered(state, snapshots))
         } catch {
             let next = min(pause * 2, Self.pause.longest)

@@ -33,6 +33,8 @@ final class Watching {
     private var state: RegistryState?
     /// What a client would know of the nodes by tests as these, and how it would choose.
     private var health = NodeHealth()
+    /// The operators of the exits that tests can end at.
+    private var exitOperators: Set<Bytes32> = []
     private var selector: (value: PathSelector, exit: Terminal, height: UInt64, generation: UInt64, made: Instant)?
     private var random = SystemRandomNumberGenerator()
     private var durations: [TimeSpan] = []
@@ -90,6 +92,9 @@ final class Watching {
 
     /// Goes on with a newer state of the ledger.
     func follow(_ state: RegistryState) {
+        for (id, node) in state.nodes where node.standing == .active && self.state?.nodes[id]?.isInMaintenance == true {
+            tester.returned(id, now: now)
+        }
         self.state = state
         jury.follow(state)
         watch(state.nodes.lazy.filter { $0.value.standing != .open }.map(\.key))
@@ -187,8 +192,7 @@ final class Watching {
         let wanted = Terminal.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
         selector = (value, exit, snapshot.height, generation, now)
-        let exits = gossip.descriptors.all.lazy.map(\.descriptor).filter { $0.roles.contains(.exit) }
-        tester.exitOperators = Set(exits.compactMap { [snapshot] in snapshot.entry(of: $0.node)?.operatorID }).count
+        exitOperators = Set(snapshot.entries.lazy.filter { value.fits($0.node, exit) }.map(\.operatorID))
         return (value, exit)
     }
 
@@ -214,6 +218,9 @@ final class Watching {
         guard !isStalled, lastStall.map({ $0 < began }) ?? true else { return tester.skipped(tested, now: now) }
         let wasDead = tester.isDead(tested, now: now)
         let owner = path.last.flatMap { snapshot.entry(of: $0)?.operatorID }
+        // No path has two nodes of one operator.
+        let ownOperator = snapshot.entry(of: tested)?.operatorID
+        tester.exitOperators = exitOperators.count { $0 != ownOperator }
         tester.finished(
             tested, outcome, at: place, over: path.filter { $0 != tested }, before: owner, servesAlone: servesAlone,
             now: now)
