@@ -89,9 +89,9 @@ final class WebFace {
             } catch {
                 // A page that nobody asked for is no reason not to start.
                 guard !settings.isSet("web.listen") else { throw error }
-            // Who has the port may have been told the secret by a browser that came back.
-            Files.remove("\(folder)/\(Self.tokenName)")
-            token = Self.token(in: folder, log)
+                // Who has the port may have been told the secret by a browser that came back.
+                Files.remove("\(folder)/\(Self.tokenName)")
+                token = Self.token(in: folder, log)
                 log.notice("there is no status page: \(error.message)")
             }
         }
