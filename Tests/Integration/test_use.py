@@ -519,6 +519,10 @@ class Everyday(unittest.TestCase):
         script = 'test "$ALL_PROXY" = "socks5h://$TUNIC_SOCKS" && test "$http_proxy" = "http://$TUNIC_SOCKS" && exit 7'
         self.assertEqual(run("exec", "--control", self.client.control, "--", "sh", "-c", script)[0], 7)
         self.assertEqual(run("exec", "--control", self.client.control, "--", "/no/such/program")[0], 127)
+        # No other proxy, which would be asked in place of this one, and no exception.
+        others = {"ftp_proxy": "http://proxy.invalid:1", "No_Proxy": "*"}
+        done = run("exec", "--control", self.client.control, "--", "sh", "-c", 'test -z "$ftp_proxy$No_Proxy"', environment=others)
+        self.assertEqual(done[0], 0, done[2])
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             code, _, err = run("exec", "--", "true", environment={"HOME": folder, "XDG_STATE_HOME": ""})
             self.assertEqual(code, 69, err)
