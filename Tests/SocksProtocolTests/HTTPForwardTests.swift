@@ -43,6 +43,13 @@ private func body(_ fields: String...) -> HTTPBody? {
 
 /// Requests for http: URLs through the proxy.
 @Suite struct HTTPForwardTests {
+    @Test("U1: empty elements of Connection are no fault (RFC 9110, section 5.6.1)")
+    func emptyElements() {
+        for value in ["close, ", "close, , x", ",close"] {
+            #expect(head("GET http://a.example/ HTTP/1.1", "Host: a.example", "Connection: \(value)") != nil)
+        }
+    }
+
     @Test("U1: the server gets the path, its own name as Host, and none of the fields that are the proxy's")
     func theHead() throws {
         let found = head(

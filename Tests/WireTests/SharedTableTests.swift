@@ -31,6 +31,18 @@ struct SharedTableTests {
         #expect(table.insert(5, for: "e") == .refused)
     }
 
+    @Test("s14: a full group whose members are all new takes places of its own, and none of others'")
+    func s14_newMembersOfAFullGroupTakeItsOwnPlaces() {
+        var table = SharedTable<String, Int, Int>(capacity: 6, most: 6)
+        for entry in 0..<2 { #expect(table.insert(entry, for: entry, in: "honest") == .inserted) }
+        for entry in 10..<14 { #expect(table.insert(entry, for: entry, in: "flood") == .inserted) }
+        for entry in 20..<30 {
+            guard case .replaced(let gone) = table.insert(entry, for: entry, in: "flood") else { continue }
+            #expect(gone >= 10)
+        }
+        #expect(table.count(of: 0, in: "honest") == 1 && table.count(of: 1, in: "honest") == 1)
+    }
+
     @Test func whatIsNotInUseAnyMoreIsYoungAgain() {
         var table = SharedTable<String, String, Int>(capacity: 3, most: 3)
         for entry in 0..<3 { _ = table.insert(entry, for: "one") }
