@@ -25,7 +25,7 @@ struct ListTests {
             let schedule = ListSchedule(epoch: ListWorld.epoch)
             let cut = ListSchedule.cycle(of: round) * schedule.period - schedule.period / 2 - schedule.step
             for node in honest.subtracting(world.listed[round]!) {
-                let isLate = world.published[node]!.contains { $0 > cut && $0 < cut + 6 * schedule.step }
+                let isLate = world.published[node]!.contains { $0 > cut && $0 < cut + schedule.period }
                 #expect(isLate, "round \(round) leaves \(node) out")
             }
         }

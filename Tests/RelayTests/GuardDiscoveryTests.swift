@@ -25,7 +25,7 @@ import Wire
 
         var seen: Set<UInt64> = []
         var middles: Set<NodeID> = []
-        let isLost = loop.run(for: .seconds(30)) {
+        let isLost = loop.run(for: .seconds(150)) {
             for path in client.pool.all where path.session === session {
                 seen.insert(path.pathID)
                 middles.insert(path.hops[1])
