@@ -70,7 +70,9 @@ def two_machines(mtu=1500):
         far.sh(f"ip address add 30.0.0.1/32 dev way; ip link set way mtu {mtu} up; ip route add 30.0.0.2/32 dev way src 30.0.0.1;"
                "ip address add 2a0b:30::1/128 dev way nodad; ip -6 route add 2a0b:30::2/128 dev way")
         home.sh(f"ip address add 30.0.0.2/32 dev way; ip link set way mtu {mtu} up; ip route add 11.0.0.0/8 dev way;"
-                "ip address add 2a0b:30::2/128 dev way nodad; ip -6 route add 2a0b::/16 dev way")
+                "ip address add 2a0b:30::2/128 dev way nodad; ip -6 route add 2a0b:30::1/128 dev way;"
+                # A neighbour answers for the addresses of its own interface alone.
+                "ip -6 route add 2a0b::/16 via 2a0b:30::1 dev way")
         yield far, home
 
 
