@@ -337,12 +337,13 @@ public final class Resolver {
     /// Forgets all queries and closes the sockets; a second call does nothing.
     public func close() {
         loop.assertOnThread()
-        guard let channel = unsafe channel else { return }
-        unsafe self.channel = nil
         pending = [:]
-        isProcessing = true
-        unsafe ares_destroy(channel)
-        isProcessing = false
+        if let old = unsafe channel {
+            unsafe channel = nil
+            isProcessing = true
+            unsafe ares_destroy(old)
+            isProcessing = false
+        }
         answered = []
         timer?.close()
         timer = nil
@@ -373,10 +374,12 @@ public final class Resolver {
 
     /// Lets c-ares read and write, or just look at the time.
     fileprivate func process(reading: Int32, writing: Int32) {
-        guard let channel = unsafe channel, !isProcessing else { return }
-        isProcessing = true
-        unsafe ares_process_fd(channel, reading, writing)
-        isProcessing = false
+        guard !isProcessing else { return }
+        if let channel = unsafe channel {
+            isProcessing = true
+            unsafe ares_process_fd(channel, reading, writing)
+            isProcessing = false
+        }
         deliver()
         setTimer()
     }
@@ -409,14 +412,13 @@ public final class Resolver {
 
     /// Sets the timer for what c-ares wants, for the first deadline, or at once when answers wait.
     private func setTimer() {
-        guard let channel = unsafe channel else { return }
         guard answered.isEmpty else {
             timer?.schedule(at: loop.now)
             return
         }
         var deadline = firstPending?.deadline ?? .max
         var interval = timeval()
-        if unsafe ares_timeout(channel, nil, &interval) != nil {
+        if let channel = unsafe channel, unsafe ares_timeout(channel, nil, &interval) != nil {
             let wait = UInt64(max(interval.tv_sec, 0)) * 1_000_000_000 + UInt64(max(interval.tv_usec, 0)) * 1000
             deadline = min(deadline, loop.now + wait)
         }
