@@ -11,6 +11,9 @@ public struct LinkInitiator: ~Copyable {
         public var firstRetry = TimeSpan.milliseconds(250)
         /// The longest wait.
         public var longestRetry = TimeSpan.seconds(4)
+        /// The longest wait once a cookie has told that the responder is there, unless its answers take longer: a busy one
+        /// drops initiations, and whoever asks again soon gets in.
+        public var longestBusyRetry = TimeSpan.seconds(1)
         /// When to give up.
         public var total = TimeSpan.seconds(10)
 
@@ -42,6 +45,7 @@ public struct LinkInitiator: ~Copyable {
     private struct Attempt: ~Copyable {
         let handshake: NoiseHandshake
         let mac1: [UInt8]
+        let sentAt: Instant
     }
 
     private static let cookieLifetime = TimeSpan.seconds(120)
@@ -63,6 +67,8 @@ public struct LinkInitiator: ~Copyable {
     /// The one before, whose answer may be on its way when the round trip takes longer than the first retry.
     private var earlier: Attempt?
     private var retryDelay: TimeSpan
+    /// The longest wait for this responder.
+    private var longestRetry: TimeSpan
     private var cookie: (bytes: [UInt8], at: Instant)?
     private var resendsLeft = LinkInitiator.cookieResends
     /// When `poll` has something to do.
@@ -86,6 +92,7 @@ public struct LinkInitiator: ~Copyable {
         macKey = network.macKey(of: responder)
         giveUpAt = now + timing.total
         retryDelay = timing.firstRetry
+        longestRetry = timing.longestRetry
         nextDeadline = now
         latest = nil
         earlier = nil
@@ -96,7 +103,7 @@ public struct LinkInitiator: ~Copyable {
         guard now < giveUpAt else { return .failed }
         guard now >= nextDeadline else { return .wait }
         nextDeadline = min(now + retryDelay, giveUpAt)
-        retryDelay = min(retryDelay * 2, timing.longestRetry)
+        retryDelay = min(retryDelay * 2, longestRetry)
         return .send(initiation(now: now, wallClock: wallClock))
     }
 
@@ -136,7 +143,7 @@ public struct LinkInitiator: ~Copyable {
             message.zeros(HandshakeLayout.macSize)
         }
         earlier = latest.take()
-        latest = Attempt(handshake: handshake, mac1: mac1)
+        latest = Attempt(handshake: handshake, mac1: mac1, sentAt: now)
         return message.bytes
     }
 
@@ -161,21 +168,25 @@ public struct LinkInitiator: ~Copyable {
         let nonce = datagram.extracting(HandshakeLayout.cookieNonce..<HandshakeLayout.cookieSealed)
         let sealed = datagram.extracting(HandshakeLayout.cookieSealed..<HandshakeLayout.cookieRandom)
         let key = network.cookieKey(of: responder)
-        var opened: [UInt8]?
+        var opened: (bytes: [UInt8], sentAt: Instant)?
+        func open(_ attempt: borrowing Attempt) {
+            let bytes = XChaCha20Poly1305.open(sealed, associated: attempt.mac1.rawSpan, nonce: nonce, key: key)
+            opened = bytes.map { ($0, attempt.sentAt) }
+        }
         switch latest {
-        case .some(let attempt):
-            opened = XChaCha20Poly1305.open(sealed, associated: attempt.mac1.rawSpan, nonce: nonce, key: key)
-        case .none: opened = nil
+        case .some(let attempt): open(attempt)
+        case .none: break
         }
         if opened == nil {
             switch earlier {
-            case .some(let attempt):
-                opened = XChaCha20Poly1305.open(sealed, associated: attempt.mac1.rawSpan, nonce: nonce, key: key)
+            case .some(let attempt): open(attempt)
             case .none: break
             }
         }
-        guard let opened, opened.count == CookieJar.size else { return .drop(.badHandshake) }
-        cookie = (opened, now)
+        guard let opened, opened.bytes.count == CookieJar.size else { return .drop(.badHandshake) }
+        cookie = (opened.bytes, now)
+        // Two initiations are kept, so the answer to one must be here before the second after it is sent.
+        longestRetry = min(timing.longestRetry, max(timing.longestBusyRetry, (now - opened.sentAt) * 2))
         guard resendsLeft > 0 else { return .drop(.unexpectedAnswer) }
         resendsLeft -= 1
         retryDelay = timing.firstRetry

@@ -21,8 +21,8 @@ public struct LinkResponder: ~Copyable {
         public var cookiesPerPrefix = 8_000
         /// Cookies sent a second: what a third of a core makes.
         public var cookies = 16_000
-        /// Handshakes a second, after the cookie: what a tenth of a core makes.
-        public var handshakes = 500
+        /// Handshakes a second, after the cookie: what two fifths of a core make. Sources that are not new have half of it.
+        public var handshakes = 1_000
         /// The burst of that rate: what makes packets wait for 12 ms.
         public var handshakeBurst = 64
         /// The rate of addresses of known nodes, beside the others, with the same burst.
