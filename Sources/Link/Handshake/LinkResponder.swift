@@ -21,7 +21,9 @@ public struct LinkResponder: ~Copyable {
         public var cookiesPerPrefix = 8_000
         /// Cookies sent a second: what a third of a core makes.
         public var cookies = 16_000
-        /// Handshakes a second, after the cookie: what two fifths of a core make. Sources that are not new have half of it.
+        /// Handshakes a second, after the cookie: what two fifths of a core make.
+        ///
+        /// Sources that are not new have half of it.
         public var handshakes = 1_000
         /// The burst of that rate: what makes packets wait for 12 ms.
         public var handshakeBurst = 64
