@@ -2,16 +2,19 @@
 
 import contextlib
 import fcntl
+import grp
 import http.client
 import json
 import os
 import pathlib
 import pty
 import re
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -443,6 +446,104 @@ class Systemd(unittest.TestCase):
         except FileNotFoundError:
             self.skipTest("no systemd-analyze")
         self.assertLessEqual(float(re.search(r"exposure level for \S+: ([0-9.]+)", out)[1]), 2.0)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class Group(unittest.TestCase):
+    """U5: members of a group look at another user's process and change nothing."""
+
+    def setUp(self):
+        kept = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(kept.cleanup)
+        self.folder = pathlib.Path(kept.name)
+        self.folder.chmod(0o755)
+        # The folder of the socket, as systemd's RuntimeDirectory= makes it.
+        self.group = grp.getgrnam("users")
+        self.shut = self.folder / "run"
+        self.shut.mkdir()
+        os.chown(self.shut, 0, self.group.gr_gid)
+        self.shut.chmod(0o750)
+        run("network", "create", "--dir", self.folder / "net", "--nodes", 3, "--local")
+        (self.folder / "data").mkdir(0o700)
+        self.socket = self.shut / "control.sock"
+        # The kernel asks nobody who may read the program of the test.
+        self.program = self.folder / "tunic"
+        shutil.copy(binary(), self.program)
+        self.program.chmod(0o755)
+
+    def start(self, *more):
+        process = Process([], ["client", "--network", self.folder / "net" / "network.json", "--data", self.folder / "data",
+                               "--control", self.socket, "--socks", "127.0.0.1:0", "--set", "web.listen=off", *more], self.folder / "data")
+        self.addCleanup(lambda: (process.process.kill(), process.process.wait()))
+        wait_until(lambda: process.process.poll() is not None or self.socket.exists(), 20)
+        return process
+
+    def ask_as(self, *arguments, groups=(), user=61234):
+        done = subprocess.run([self.program, *arguments, "--control", self.socket], capture_output=True, text=True, timeout=30,
+                              user=user, group=user, extra_groups=groups, env={"HOME": "/nonexistent"}, cwd="/")
+        return done.returncode, done.stdout, done.stderr
+
+    def test_u5_members_look_and_change_nothing(self):
+        self.start("--set", "control_group=users")
+        self.assertEqual(self.socket.stat().st_mode & 0o777, 0o660)
+        member = (self.group.gr_gid,)
+        for words in [["status"], ["paths"], ["exits"], ["streams"], ["metrics"], ["top", "--once"]]:
+            code, out, err = self.ask_as(*words, groups=member)
+            self.assertIn(code, (0, 1), err)
+            self.assertTrue(out.strip(), words)
+        for words in [["newpath"], ["reload"], ["web"], ["maintenance", "start", "60"]]:
+            code, out, err = self.ask_as(*words, groups=member)
+            self.assertEqual((code, out), (77, ""), words)
+            self.assertIn("members of the group users may look", err)
+        # The log may name addresses, a submission acts.
+        for command in ["log", "submit", "dryrun", "check"]:
+            script = (f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(self.socket)!r}); "
+                      f"s.sendall(b'{{\"command\":\"{command}\"}}\\n'); print(s.recv(65536).decode())")
+            done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, user=61234, group=61234,
+                                  extra_groups=member, cwd="/")
+            self.assertTrue(json.loads(done.stdout)["denied"], done)
+        # Root may do everything.
+        self.assertEqual(run("newpath", "--control", self.socket)[0], 0)
+        # Who is in no group is told which one to join.
+        code, _, err = self.ask_as("status")
+        self.assertEqual(code, 77, err)
+        for words in ("permission denied", "join the group users", "sudo tunic"):
+            self.assertIn(words, err)
+        # And where the folder alone is open.
+        self.shut.chmod(0o755)
+        code, _, err = self.ask_as("status")
+        self.assertEqual(code, 77, err)
+        self.assertIn("join the group users", err)
+        # Somebody has opened the socket to all: the process itself says no.
+        self.socket.chmod(0o666)
+        code, _, err = self.ask_as("status")
+        self.assertEqual(code, 77, err)
+        self.assertIn("only root and the user who runs the process", err)
+
+    def test_u5_members_leave_room_for_the_owner(self):
+        self.start("--set", "control_group=users")
+        script = (f"import socket, sys\nheld = []\nfor _ in range(16):\n    s = socket.socket(socket.AF_UNIX)\n"
+                  f"    s.connect({str(self.socket)!r})\n    held.append(s)\nprint('held', flush=True)\nsys.stdin.read()")
+        holder = subprocess.Popen([sys.executable, "-I", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=61234,
+                                  group=61234, extra_groups=(self.group.gr_gid,), cwd="/")
+        try:
+            self.assertEqual(holder.stdout.readline(), b"held\n")
+            self.assertIn(run("status", "--control", self.socket)[0], (0, 1))
+        finally:
+            holder.communicate()
+
+    def test_u5_a_folder_that_keeps_the_group_out_is_said(self):
+        self.shut.chmod(0o700)
+        process = self.start("--set", "control_group=users")
+        wait_until(lambda: "cannot enter the folder" in process.log.read_text(), 10)
+        code, _, err = self.ask_as("status", groups=(self.group.gr_gid,))
+        self.assertEqual(code, 77, err)
+        self.assertIn("permission denied; only root and the user who runs the process may ask", err)
+
+    def test_u5_a_group_that_is_not_there_is_a_mistake(self):
+        process = self.start("--set", "control_group=no-such-group")
+        self.assertEqual(process.process.wait(20), 64)
+        self.assertIn("there is no group no-such-group; make it: sudo groupadd --system no-such-group", process.log.read_text())
 
 
 class Exits(unittest.TestCase):
