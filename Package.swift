@@ -91,7 +91,7 @@ let package = Package(
                 "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module("Control", ["EventLoop"]),
-        module("Web", ["CWeb", "EventLoop"]),
+        module("Web", ["CWeb", "EventLoop", "Wire"]),
         module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
         // The version, and the commit that is built.
         .plugin(name: "BuildInfoPlugin", capability: .buildTool(), path: "Sources/BuildInfoPlugin"),

@@ -42,8 +42,9 @@ enum ControlRights: Equatable {
         case .look where command.isLook: return nil
         case .look:
             let looks = ControlCommand.allCases.filter(\.isLook).map(\.rawValue).joined(separator: ", ")
-            return "members of the group \(group?.name ?? "-") may look (\(looks)), not ask for \(command.rawValue); ask "
-                + " as root or as the user who runs the process"
+            let name = group?.name ?? "-"
+            return "members of the group \(name) may look (\(looks)), not ask for \(command.rawValue); ask as "
+                + "root or as the user who runs the process"
         case .none:
             let members = group.map { "; members of the group \($0.name) may look" } ?? ""
             return "only root and the user who runs the process may ask\(members)"

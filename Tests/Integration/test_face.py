@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import grp
 import http.client
+import http.server
 import json
 import os
 import pathlib
@@ -206,6 +207,53 @@ class Face(unittest.TestCase):
         match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([0-9a-f]{32})", url)
         self.assertTrue(match, url)
         return ("127.0.0.1", int(match[1])), match[2]
+
+    def test_l2_the_pac_file_leads_to_the_proxy_alone(self):
+        address, token = self.page()
+        setup = json.loads(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[2])["setup"]
+        self.assertEqual(setup["address"], self.net.socks)
+        prefix, path = setup["pac"][:len(f"http://{address[0]}:{address[1]}")], setup["pac"][len(f"http://{address[0]}:{address[1]}"):]
+        self.assertEqual(prefix, f"http://{address[0]}:{address[1]}")
+        self.assertRegex(path, r"^/[0-9a-f]{32}/proxy\.pac$")
+        status, headers, body = http_request(address, "GET", path)
+        self.assertEqual((status, headers["Content-Type"]), (200, "application/x-ns-proxy-autoconfig"))
+        for name, value in [("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"),
+                            ("Cache-Control", "no-store")]:
+            self.assertEqual(headers[name], value)
+        self.assertNotIn(token, body)
+        self.assertNotIn("Access-Control-Allow-Origin", headers)
+        secret = path.split("/")[1]
+        for wanted, method, asked, more in [
+                (421, "GET", path, {"Host": f"evil.example:{address[1]}"}),
+                (404, "GET", "/proxy.pac", {}), (404, "GET", f"/{token}/proxy.pac", {}), (404, "GET", f"/{secret[:-1]}/proxy.pac", {}),
+                # The file's secret opens nothing else.
+                (403, "GET", f"/state?token={secret}", {}), (403, "GET", "/state", {"X-Tunic-Token": secret}),
+                (403, "POST", "/newpath", {"X-Tunic-Token": secret, "Content-Length": "0"}), (403, "POST", path, {"Content-Length": "0"})]:
+            with self.subTest(asked=asked, method=method):
+                self.assertEqual(http_request(address, method, asked, more)[0], wanted)
+        # As a browser asks it, for names that a page chose.
+        if not (node := shutil.which("node")):
+            self.skipTest("there is no node to run the file")
+        hosts = {"localhost": True, "127.0.0.1": True, "127.1.2.3": True, "::1": True, "[::1]": True, "LOCALHOST": True,
+                 "example.org": False, "printer": False, "ai": False, "127.0.0.1.example.org": False, "127.example": False, "10.0.0.1": False,
+                 "a.localhost": False, "2001:db8::1": False, "localhost.example.org": False, "": False, "x\n127.0.0.1": False}
+        script = body + f"console.log(JSON.stringify({json.dumps(list(hosts))}.map(h => FindProxyForURL('http://' + h + '/', h))))"
+        found = json.loads(subprocess.run([node, "-e", script], capture_output=True, text=True, check=True).stdout)
+        proxy = f"SOCKS5 {self.net.socks}; PROXY {self.net.socks}"
+        self.assertEqual(dict(zip(hosts, found)), {host: "DIRECT" if own else proxy for host, own in hosts.items()})
+
+    def test_the_set_up_line_for_curl_works(self):
+        address, token = self.page()
+        setup = json.loads(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[2])["setup"]
+        line = next(line["text"] for line in setup["lines"] if line["app"] == "curl")
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+        server.RequestHandlerClass.log_message = lambda *_: None
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        line = line.replace("https://example.org/", f"http://localhost:{server.server_address[1]}/")
+        done = subprocess.run(["sh", "-c", f"{line} -sS --max-time 40 -o /dev/null -w '%{{http_code}}'"], capture_output=True, text=True)
+        self.assertEqual(done.stdout, "200", done.stderr)
 
     def test_l2_the_page_is_for_who_has_its_secret(self):
         """Another site's page, by DNS rebinding or a form, gets nothing and changes nothing."""
