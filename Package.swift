@@ -102,7 +102,7 @@ let package = Package(
                 "BuildInfo", "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Web", "Links", "Oxen",
                 "Store",
                 "Directory", "EventLoop", "OnionCrypto", "Wire",
-                "CShims",
+                "CCurl", "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
