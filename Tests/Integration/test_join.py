@@ -13,7 +13,7 @@ import tempfile
 import threading
 import unittest
 
-from devnet import binary, clean_environment
+from devnet import binary
 from network import free_port
 from test_command_line import run
 
@@ -92,7 +92,7 @@ class Join(unittest.TestCase):
         # Root keeps it for the whole machine: in a namespace of its own.
         script = f'mkdir -p /etc/tunic && mount --bind {self.place} /etc/tunic && exec "$@"'
         prefix = ["unshare", "-m", "sh", "-c", script, "sh"] if os.geteuid() == 0 else []
-        values = {**clean_environment(), "XDG_CONFIG_HOME": str(self.place), **(environment or {})}
+        values = {**os.environ, "XDG_CONFIG_HOME": str(self.place), **(environment or {})}
         if authorities:
             values["SSL_CERT_FILE"] = str(self.certificate[0] if authorities is True else authorities)
         done = subprocess.run([*prefix, binary(), "join", *map(str, arguments)], capture_output=True, text=True, env=values, timeout=60)
