@@ -1,5 +1,4 @@
 public import EventLoop
-internal import Glibc
 
 /// Answers requests on a unix socket: one line of JSON each way, as often as is asked.
 ///
@@ -62,7 +61,7 @@ public final class ControlServer {
 
     private func rights(of stream: ByteStream) -> ControlRights {
         let isMember = { [group] in group.map { stream.isPeer(inGroup: $0.id) } ?? false }
-        return .of(user: stream.peerUser, own: geteuid(), hasGroup: group != nil, isMember: isMember)
+        return .of(user: stream.peerUser, own: ByteStream.ownUser, hasGroup: group != nil, isMember: isMember)
     }
 }
 

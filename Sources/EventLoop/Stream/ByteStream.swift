@@ -1,4 +1,5 @@
 import CLibUV
+import CShims
 import Glibc
 
 /// What a stream tells its owner; only ``stream(_:received:)``, ``streamReachedEnd(_:)`` and ``stream(_:failed:)`` must be there.
@@ -316,6 +317,9 @@ public final class ByteStream: HandleOwner {
         var user: UInt32 = 0
         return unsafe shim_peer_user(descriptor, &user) == 0 ? user : nil
     }
+
+    /// The user whom the system asks for when this process opens something, to compare ``peerUser`` with.
+    public static var ownUser: UInt32 { geteuid() }
 
     /// Whether the process that connected a unix socket that we listen on was in the group `group` when it did.
     public func isPeer(inGroup group: UInt32) -> Bool {
