@@ -1,5 +1,3 @@
-public import EventLoop
-
 /// The group whose members may look at what a process does, and change nothing.
 public struct ControlGroup: Sendable, Equatable {
     /// The group's number.
