@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -143,6 +144,26 @@ class Benchmark(unittest.TestCase):
         for outside in ("http:", "https:", "<script", "<link", "@import", "url("):
             self.assertNotIn(outside, page)
         self.assertIn("prefers-color-scheme: dark", page)
+
+    def test_builds_that_are_compared_are_named_apart(self):
+        names = [([("a/tunic", "c1")], ["tunic"]), ([("a", "c1"), ("b", "c2")], ["tunic c1", "tunic c2"]),
+                 ([("a", "c1"), ("b", "c1")], ["tunic a", "tunic b"]), ([("a", None), ("b", "c2")], ["tunic a", "tunic c2"]),
+                 ([("a", "c1"), ("a", "c1")], ["tunic a (1)", "tunic a (2)"])]
+        sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+        # The tests have a module of that name too.
+        mine = sys.modules.pop("peers", None)
+        try:
+            import peers
+        finally:
+            sys.path.pop(0)
+            del sys.modules["peers"]
+            if mine:
+                sys.modules["peers"] = mine
+        for builds, wanted in names:
+            commits = iter([commit for _, commit in builds])
+            self.assertEqual(peers.names_of([program for program, _ in builds], lambda _: next(commits)), wanted)
+        self.assertTrue(peers.commit_of(binary()))
+        self.assertIsNone(peers.commit_of("/nonexistent/tunic"))
 
     def test_several_windows_and_an_older_run(self):
         first, second = self.folder / "first.json", self.folder / "second.json"
