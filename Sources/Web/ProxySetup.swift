@@ -1,4 +1,4 @@
-public import Wire
+internal import Wire
 
 /// How apps on this machine are brought to a client's proxy: lines to copy, and a PAC file for browsers.
 public struct ProxySetup: Encodable, Sendable, Equatable {

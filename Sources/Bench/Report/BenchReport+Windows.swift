@@ -13,7 +13,7 @@ func spread(_ value: Double?, _ windows: [Double?]?) -> String {
 }
 
 /// The first fault of several windows, with its place.
-private func fault(of faults: [String?]) -> String? {
+private func firstFault(_ faults: [String?]) -> String? {
     guard let place = faults.firstIndex(where: { $0 != nil }), let text = faults[place] else { return nil }
     return faults.count == 1 ? text : "window \(place + 1) of \(faults.count): \(text)"
 }
@@ -64,7 +64,7 @@ extension BenchReport.Throughput {
     /// The row of several windows: medians, and what else there is of the window in the middle.
     static func combined(_ windows: [Self]) -> Self {
         var one = middle(windows, by: \.rate)
-        if let fault = fault(of: windows.map(\.fault)) {
+        if let fault = firstFault(windows.map(\.fault)) {
             one = Self(streams: one.streams, direction: one.direction, fault: fault)
         }
         if one.fault == nil {
@@ -87,7 +87,7 @@ extension BenchReport.Latency {
     /// The row of several windows: medians, and what else there is of the window in the middle.
     static func combined(_ windows: [Self]) -> Self {
         var one = middle(windows, by: \.p50)
-        if let fault = fault(of: windows.map(\.fault)) { one = Self(besides: one.besides, fault: fault) }
+        if let fault = firstFault(windows.map(\.fault)) { one = Self(besides: one.besides, fault: fault) }
         if one.fault == nil {
             one.p50 = median(windows.map(\.p50))
             one.p99 = median(windows.map(\.p99))
@@ -105,7 +105,7 @@ extension BenchReport.Connections {
     /// The row of several windows: medians, and what else there is of the window in the middle.
     static func combined(_ windows: [Self]) -> Self {
         var one = middle(windows, by: \.rate)
-        if let fault = fault(of: windows.map(\.fault)) { one = Self(inFlight: one.inFlight, fault: fault) }
+        if let fault = firstFault(windows.map(\.fault)) { one = Self(inFlight: one.inFlight, fault: fault) }
         if one.fault == nil {
             one.rate = median(windows.map(\.rate))
             one.p50 = median(windows.map(\.p50))
@@ -121,7 +121,7 @@ extension BenchReport.Connections {
 extension BenchReport.Builds {
     /// The row of several rounds: medians of the times, and all that were built.
     static func combined(_ windows: [Self]) -> Self {
-        var one = Self(fault: fault(of: windows.map(\.fault)))
+        var one = Self(fault: firstFault(windows.map(\.fault)))
         if one.fault == nil {
             one.count = windows.compactMap(\.count).reduce(0, +)
             one.failed = windows.compactMap(\.failed).reduce(0, +)

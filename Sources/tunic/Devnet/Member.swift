@@ -1,3 +1,4 @@
+internal import CShims
 internal import Control
 internal import EventLoop
 internal import Glibc
@@ -53,7 +54,7 @@ final class Member {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = unsafe readlink(name, &buffer, buffer.count - 1)
         guard length > 0 else {
-            guard let asked = unsafe UnsafePointer<CChar>(bitPattern: getauxval(UInt(AT_EXECFN))) else { return name }
+            guard let asked = unsafe shim_program_path() else { return name }
             return Files.resolved(unsafe String(cString: asked))
         }
         let path = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
