@@ -91,7 +91,7 @@ let package = Package(
                 "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module("Control", ["EventLoop"]),
-        module("Web", ["CWeb", "EventLoop"]),
+        module("Web", ["CWeb", "EventLoop", "Wire"]),
         module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
         // The version, and the commit that is built.
         .plugin(name: "BuildInfoPlugin", capability: .buildTool(), path: "Sources/BuildInfoPlugin"),
@@ -102,7 +102,7 @@ let package = Package(
                 "BuildInfo", "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Web", "Links", "Oxen",
                 "Store",
                 "Directory", "EventLoop", "OnionCrypto", "Wire",
-                "CShims",
+                "CCurl", "CShims",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

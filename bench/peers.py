@@ -300,9 +300,10 @@ class Tunic(Peer):
     isolates = True
     patience = 60
 
-    def __init__(self, folder, program):
+    def __init__(self, folder, program, name="tunic"):
         super().__init__(folder)
         self.program = program
+        self.name = name
 
     def check(self):
         if not os.access(self.program, os.X_OK):
@@ -380,8 +381,30 @@ class Tunic(Peer):
 PEER_NAMES = ["direct", "microsocks", "shadowsocks", "tor", "tor-vanilla", "tunic"]
 
 
-def make(name, folder, tunic_program):
-    """The peer of that name, with its files below `folder`."""
+def commit_of(program):
+    """The commit that a build of tunic names, or None."""
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.match(r"tunic [^\s+]*\+(\S+)", done.stdout)
+    return found[1] if found and not found[1].startswith("unknown") else None
+
+
+def names_of(programs, commit_of=commit_of):
+    """A name for each build of tunic: of one alone `tunic`, of several by commit, and by file where two are of one commit."""
+    if len(programs) == 1:
+        return ["tunic"]
+    commits = [commit_of(program) for program in programs]
+    names = [f"tunic {program if commit is None or commits.count(commit) > 1 else commit}" for program, commit in zip(programs, commits)]
+    return [name if names.count(name) == 1 else f"{name} ({names[:place + 1].count(name)})" for place, name in enumerate(names)]
+
+
+def make(name, folder, tunic_programs):
+    """The peers of that name, one, or one for each build of tunic; their files are below `folder`."""
     kinds = {kind.name: kind for kind in (Peer, Microsocks, Shadowsocks, Tor, TorVanilla)}
     own = os.path.join(folder, name)
-    return Tunic(own, tunic_program) if name == "tunic" else kinds[name](own)
+    if name != "tunic":
+        return [kinds[name](own)]
+    names = names_of(tunic_programs)
+    return [Tunic(f"{own}-{place}", program, names[place]) for place, program in enumerate(tunic_programs)]

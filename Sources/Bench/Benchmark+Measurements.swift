@@ -44,7 +44,7 @@ extension Benchmark {
                 case .failure(let faults): one.fault = faults.description
                 case .success(let window): fill(&one, window)
                 }
-                report.throughput.append(one)
+                report.add(one)
                 measured("\(one.title): \(one.fault ?? "\(figure(one.rate)) MB/s")")
                 done()
             }
@@ -67,7 +67,7 @@ extension Benchmark {
         one.rate = short(Double(window.bytes) / 1e6 / window.seconds)
         one.leastRate = short(Double(window.least) / 1e6 / window.seconds)
         if gib > 0 {
-            if subject != nil {
+            if hasUsage {
                 one.cpu = short(meter.totalSeconds / gib)
                 one.cpuByRole = meter.secondsByRole.mapValues { short($0 / gib) }
             }
@@ -160,7 +160,7 @@ extension Benchmark {
             one.p999 = times.microseconds(atPercentile: 99.9)
             one.longest = times.longestMicroseconds
             one.distribution = times.distribution.map { .init(percentile: $0.percentile, time: $0.microseconds) }
-            if one.besides == 0, subject != nil, times.count > 0 {
+            if one.besides == 0, hasUsage, times.count > 0 {
                 one.cpuEach = short(meter.totalSeconds * 1e6 / Double(times.count))
             }
             if case .success(let window) = bulk {
@@ -170,7 +170,7 @@ extension Benchmark {
     }
 
     private func add(_ one: BenchReport.Latency, _ done: () -> Void) {
-        report.latency.append(one)
+        report.add(one)
         measured("\(one.title): \(one.fault ?? "p50 \(figure(one.p50)) µs, p99 \(figure(one.p99)) µs")")
         done()
     }
@@ -196,11 +196,11 @@ extension Benchmark {
                 one.p50 = times.microseconds(atPercentile: 50)
                 one.p99 = times.microseconds(atPercentile: 99)
                 one.p999 = times.microseconds(atPercentile: 99.9)
-                if subject != nil, times.count > 0 {
+                if hasUsage, times.count > 0 {
                     one.cpuEach = short(meter.totalSeconds * 1e6 / Double(times.count))
                 }
             }
-            report.connections = one
+            report.add(one)
             measured("connections: \(one.fault ?? "\(figure(one.rate)) per second")")
             done()
         }
@@ -247,7 +247,7 @@ extension Benchmark {
         } else {
             one.fault = after == nil ? "the client does not answer" : "no path was built"
         }
-        report.builds = one
+        report.add(one)
         measured("path builds: \(one.fault ?? "p50 \(figure(one.p50)) ms, p90 \(figure(one.p90)) ms")")
         done()
     }

@@ -21,7 +21,9 @@ public final class Benchmark {
         /// Which way.
         public var directions = Direction.allCases
         /// The window of each measurement in seconds, and how long anything may stand still.
-        public var seconds = 10.0, patience = 20.0
+        public var seconds = Plan.seconds(repeats: 3), patience = 20.0
+        /// How many windows each measurement has; they take turns.
+        public var repeats = 3
         /// Whether each stream has a SOCKS user name of its own.
         public var isolates = false
         /// What to measure.
@@ -35,6 +37,9 @@ public final class Benchmark {
 
         /// The defaults.
         public init() {}
+
+        /// The window where none is asked for: that of a whole run is about the same for each number of windows.
+        public static func seconds(repeats: Int) -> Double { max(1, (10 / Double(repeats)).rounded(.down)) }
 
         /// The load before a window in seconds.
         public var warmUp: Double { min(1, seconds / 2) }
@@ -98,9 +103,16 @@ public final class Benchmark {
     /// Begins; `completion` gets the report, with a fault in place of what could not be measured.
     public func start(_ completion: @escaping (BenchReport) -> Void) {
         self.completion = completion
-        if subject != nil { report.memory = .init(idle: meter.residentByRole, peak: [:]) }
+        if hasUsage { report.memory = .init(idle: meter.residentByRole, peak: [:]) }
         memoryTimer?.schedule(at: loop.now)
         steps = [measureFirst]
+        // What changes with time touches all measurements alike.
+        for _ in 0..<plan.repeats { addRound() }
+        next()
+    }
+
+    /// Adds a window of each measurement.
+    private func addRound() {
         if plan.measurements.contains(.throughput) {
             for direction in plan.directions {
                 for streams in plan.streams { steps.append { [unowned self] in measure(streams, direction, $0) } }
@@ -114,7 +126,6 @@ public final class Benchmark {
         if plan.measurements.contains(.builds), subject != nil {
             steps.append { [unowned self] in measureBuilds($0) }
         }
-        next()
     }
 
     /// Ends everything; the completion is not called any more.
@@ -156,6 +167,7 @@ public final class Benchmark {
 
     private func finish() {
         memoryTimer?.close()
+        report.closeWindows()
         let completion = completion
         let report = report
         close()
@@ -186,6 +198,9 @@ public final class Benchmark {
     private var subjectSeconds: Double {
         (subject?.processes ?? []).reduce(0) { $0 + Double(ProcessUsage.cpuNanoseconds(of: $1.pid)) / 1e9 }
     }
+
+    /// Whether CPU time and memory of the subject are told: its processes are known, and there is a `/proc`.
+    var hasUsage: Bool { subject != nil && ProcessUsage.isTold }
 
     private func addMemory() {
         guard report.memory != nil, meter.path != nil || subject?.processes.count == 1 else { return }

@@ -112,34 +112,31 @@ static size_t received(char *data, size_t size, size_t count, void *context) {
     return length;
 }
 
-shim_http_exchange *shim_http_post(
-    shim_http *http, const char *url, const char *body, size_t length, long timeout_ms, size_t limit, uint64_t tag) {
+// An exchange without a method yet, or NULL without memory.
+static shim_http_exchange *begin(const char *url, long timeout_ms, size_t limit, uint64_t tag) {
     shim_http_exchange *exchange = calloc(1, sizeof *exchange);
     if (!exchange) return NULL;
     exchange->tag = tag;
     exchange->limit = limit;
     exchange->easy = curl.easy_init();
-    exchange->headers = curl.slist_append(NULL, "Content-Type: application/json");
-    if (!exchange->easy || !exchange->headers) {
-        shim_http_release(NULL, exchange);
+    if (!exchange->easy) {
+        free(exchange);
         return NULL;
     }
     CURL *easy = exchange->easy;
     curl.easy_setopt(easy, CURLOPT_URL, url);
     curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl.easy_setopt(easy, CURLOPT_PROXY, "");
-    curl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl.easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-    curl.easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_ANYSAFE);
-    curl.easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
-    curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)length);
-    curl.easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body);
     curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms);
-    curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms < 5000 ? timeout_ms : 5000L);
     curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, received);
     curl.easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
     curl.easy_setopt(easy, CURLOPT_PRIVATE, exchange);
-    if (curl.multi_add_handle(http->multi, easy) != CURLM_OK) {
+    return exchange;
+}
+
+// Hands the exchange to the set, which owns it from then on; NULL, and the exchange gone, without memory.
+static shim_http_exchange *add(shim_http *http, shim_http_exchange *exchange) {
+    if (curl.multi_add_handle(http->multi, exchange->easy) != CURLM_OK) {
         shim_http_release(NULL, exchange);
         return NULL;
     }
@@ -147,6 +144,47 @@ shim_http_exchange *shim_http_post(
     if (http->first) http->first->previous = exchange;
     http->first = exchange;
     return exchange;
+}
+
+shim_http_exchange *shim_http_post(
+    shim_http *http, const char *url, const char *body, size_t length, long timeout_ms, size_t limit, uint64_t tag) {
+    shim_http_exchange *exchange = begin(url, timeout_ms, limit, tag);
+    if (!exchange) return NULL;
+    exchange->headers = curl.slist_append(NULL, "Content-Type: application/json");
+    if (!exchange->headers) {
+        shim_http_release(NULL, exchange);
+        return NULL;
+    }
+    CURL *easy = exchange->easy;
+    curl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl.easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+    curl.easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_ANYSAFE);
+    curl.easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
+    curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)length);
+    curl.easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, body);
+    curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms < 5000 ? timeout_ms : 5000L);
+    return add(http, exchange);
+}
+
+shim_http_exchange *shim_http_get(
+    shim_http *http, const char *url, const char *authorities, long redirects, long timeout_ms, size_t limit) {
+    shim_http_exchange *exchange = begin(url, timeout_ms, limit, 0);
+    if (!exchange) return NULL;
+    CURL *easy = exchange->easy;
+    curl.easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    // All of these must hold: a library that does not know one of them fetches nothing.
+    int is_set = curl.easy_setopt(easy, CURLOPT_PROTOCOLS, (long)CURLPROTO_HTTPS) == CURLE_OK &&
+        curl.easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS, (long)CURLPROTO_HTTPS) == CURLE_OK &&
+        curl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
+        curl.easy_setopt(easy, CURLOPT_MAXREDIRS, redirects) == CURLE_OK &&
+        curl.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
+        curl.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+        (!authorities || curl.easy_setopt(easy, CURLOPT_CAINFO, authorities) == CURLE_OK);
+    if (!is_set) {
+        shim_http_release(NULL, exchange);
+        return NULL;
+    }
+    return add(http, exchange);
 }
 
 shim_http_exchange *shim_http_next(shim_http *http) {
@@ -171,9 +209,15 @@ void shim_http_wake(shim_http *http) { curl.multi_wakeup(http->multi); }
 
 uint64_t shim_http_tag(const shim_http_exchange *exchange) { return exchange->tag; }
 
+int shim_http_is_over_limit(const shim_http_exchange *exchange) { return exchange->is_over_limit; }
+
 const char *shim_http_failure(const shim_http_exchange *exchange) {
-    if (exchange->is_over_limit) return "the answer is too long";
+    if (shim_http_is_over_limit(exchange)) return "the answer is too long";
     return exchange->code == CURLE_OK ? NULL : curl.easy_strerror(exchange->code);
+}
+
+int shim_http_is_refused_scheme(const shim_http_exchange *exchange) {
+    return exchange->code == CURLE_UNSUPPORTED_PROTOCOL;
 }
 
 long shim_http_status(const shim_http_exchange *exchange) {

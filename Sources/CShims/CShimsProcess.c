@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <termios.h>
@@ -21,6 +22,8 @@ const char *shim_argument(int index) { return index >= 0 && index < argument_cou
 #else
 const char *shim_argument(int index) { (void)index; return NULL; }
 #endif
+
+const char *shim_program_path(void) { return (const char *)getauxval(AT_EXECFN); }
 
 int shim_forbid_dumps(void) {
     struct rlimit none = {0, 0};

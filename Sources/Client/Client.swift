@@ -38,6 +38,8 @@ public final class Client {
     private(set) var retired: [(key: IsolationKey, session: ClientSession)] = []
     /// The names under which isolation keys are shown.
     private var labels: [IsolationKey: String] = [:]
+    /// Until when nothing more is said of identities that were turned away.
+    private var identitiesSaidUntil = Instant(nanoseconds: 0)
     /// The keys whose sessions are being begun, with what their exits must have.
     private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
     private var lastExit: [IsolationKey: NodeID] = [:]
@@ -167,7 +169,7 @@ public final class Client {
     private func failWaiting() {
         for key in Array(waiting.keys) where sessions[key] == nil {
             var line = waiting.removeValue(forKey: key)
-            while let app = line?.next() { app.fail() }
+            while let app = line?.next() { app.fail(.noPath) }
         }
     }
 
@@ -259,6 +261,16 @@ public final class Client {
         )
     }
 
+    /// Says that identities were turned away, once a minute at most.
+    private func noteIdentities() {
+        let now = Instant(nanoseconds: loop.now)
+        guard now >= identitiesSaidUntil else { return }
+        identitiesSaidUntil = now + .seconds(60)
+        log.warning(
+            "too many identities (\(Self.sessionLimit)) are in use; an app with one more user name, password or address was turned away"
+        )
+    }
+
     /// How many apps are connected.
     var connectionCount: Int { connections.count }
 
@@ -269,7 +281,7 @@ public final class Client {
     ///
     /// Where that session's exit lacks what the app needs, the key has a second one to an exit that has it.
     func connect(_ app: some SessionApp, isolation: IsolationKey, needs: Descriptor.ExitSummary = []) {
-        guard !isClosing else { return app.fail() }
+        guard !isClosing else { return app.fail(.noPath) }
         var (isolation, needs) = (isolation, needs)
         if !needs.isEmpty {
             // An exit that all of the key's streams can use, where there is one.
@@ -289,14 +301,17 @@ public final class Client {
         // It would wait in vain.
         guard !directory.choiceLeavesNothing(hops: configuration.hops), sessions[isolation] != nil || !isWithoutPaths
         else {
-            return app.fail()
+            return app.fail(.noPath)
         }
         if waiting[isolation] == nil, sessions[isolation] == nil, sessions.count + beginning.count >= Self.sessionLimit
         {
-            guard let idle = longestIdle else { return app.fail() }
+            guard let idle = longestIdle else {
+                noteIdentities()
+                return app.fail(.tooManyIdentities(Self.sessionLimit))
+            }
             idle.end()
         }
-        guard waiting[isolation]?.count ?? 0 < configuration.appLimit else { return app.fail() }
+        guard waiting[isolation]?.count ?? 0 < configuration.appLimit else { return app.fail(.noPath) }
         waiting[isolation, default: AppLine()].append(app)
         if sessions[isolation] == nil { begin(isolation, needs: needs) } else { advanceSoon() }
     }

@@ -24,7 +24,7 @@ public enum ProxyAddress: Hashable, Sendable, CustomStringConvertible {
     /// The TCP port, if it is one.
     public var endpoint: Endpoint? { if case .tcp(let endpoint) = self { endpoint } else { nil } }
 
-    /// Listens there; ``StreamListener/unix(on:path:backlog:onAccept:)`` says what becomes of a file that is there already.
+    /// Listens there; ``StreamListener/unix(on:path:group:backlog:onAccept:)`` says what becomes of a file that is there already.
     func listen(on loop: Loop, onAccept: @escaping (ByteStream) -> Void) throws(UVError) -> StreamListener {
         switch self {
         case .tcp(let endpoint):

@@ -7,5 +7,13 @@ protocol SessionApp: AnyObject {
     /// Opens its stream on `session`.
     func open(on session: Session)
     /// There is no session to be had.
-    func fail()
+    func fail(_ reason: NoSession)
+}
+
+/// Why an app gets no session.
+enum NoSession {
+    /// There is no path to an exit, or the client ends.
+    case noPath
+    /// So many identities are in use, none of which is idle.
+    case tooManyIdentities(Int)
 }

@@ -14,7 +14,8 @@ public enum ControlClient {
                 result.flatMap { line in
                     if let report = ControlLine.decode(type, from: line) { return .success(report) }
                     let refusal = ControlLine.decode(ControlRefusal.self, from: line)
-                    return .failure(refusal.map { .refused($0.error) } ?? .malformedReply)
+                    guard let refusal else { return .failure(.malformedReply) }
+                    return .failure(refusal.denied == true ? .denied(refusal.error) : .refused(refusal.error))
                 })
         }.begin(ControlLine.encode(ControlRequest(command: command.rawValue, argument: argument)), at: path)
     }

@@ -69,7 +69,8 @@ public struct Done: Codable, Sendable, Equatable {
     public init(_ done: String) { self.done = done }
 }
 
-/// The line that stands for a refusal: `{"error":"…"}`.
+/// The line that stands for a refusal: `{"error":"…"}`, with `"denied":true` where another user may ask.
 struct ControlRefusal: Codable {
     var error: String
+    var denied: Bool?
 }

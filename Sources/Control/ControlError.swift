@@ -18,6 +18,8 @@ public enum ControlError: Error, Equatable {
     case malformedReply
     /// The other side refused, in its own words.
     case refused(String)
+    /// The other side refused because of who asks, in its own words.
+    case denied(String)
 }
 
 /// The limits of control sockets.

@@ -20,14 +20,20 @@ enum ControlLine {
 
     static let newline = UInt8(ascii: "\n")
 
-    /// The answer to a request line.
-    static func answer(to line: [UInt8], from provider: (ControlCommand, String?) -> ControlReply) -> [UInt8] {
+    /// The answer to a request line of a connection with `rights`.
+    static func answer(
+        to line: [UInt8], from provider: (ControlCommand, String?) -> ControlReply, _ rights: ControlRights = .all,
+        _ group: ControlGroup? = nil
+    ) -> [UInt8] {
         guard let request = decode(ControlRequest.self, from: line) else {
             return encode(ControlRefusal(error: "a request is one line of JSON like {\"command\":\"status\"}"))
         }
         guard let command = ControlCommand(rawValue: request.command) else {
             let known = ControlCommand.allCases.map(\.rawValue).joined(separator: ", ")
             return encode(ControlRefusal(error: "unknown command; the commands are: \(known)"))
+        }
+        if let refusal = rights.refusal(of: command, group: group) {
+            return encode(ControlRefusal(error: refusal, denied: true))
         }
         return switch provider(command, request.argument) {
         case .status(let report): encode(report)

@@ -1,26 +1,32 @@
 public import EventLoop
 
-/// Answers requests on a unix socket that only our user may use: one line of JSON each way, as often as is asked.
+/// Answers requests on a unix socket: one line of JSON each way, as often as is asked.
 ///
-/// Connections, the length of a line, and the time to send a request or read its reply are bounded.
+/// Root and our user may ask for everything, members of `group` for what ``ControlCommand/isLook`` says, others for
+/// nothing. Connections, of which those of the group may hold half, the length of a line, and the time to send a request
+/// or read its reply are bounded.
 public final class ControlServer {
     private let loop: Loop
+    private let group: ControlGroup?
     private let provider: (ControlCommand, String?) -> ControlReply
     private var listener: StreamListener?
     private var connections: [ObjectIdentifier: Connection] = [:]
 
     /// Listens at `path`; a socket file that nobody listens on any more is replaced.
     ///
-    /// `provider` is asked on the loop, once per request, with the command and its argument.
+    /// `provider` is asked on the loop, once per request, with the command and its argument. Without a `group` the file is
+    /// our user's alone (mode 0600), else also the group's (mode 0660).
     public init(
-        on loop: Loop, path: String, provider: @escaping (ControlCommand, String?) -> ControlReply
+        on loop: Loop, path: String, group: ControlGroup? = nil,
+        provider: @escaping (ControlCommand, String?) -> ControlReply
     ) throws(ControlError) {
         let length = path.utf8.count
         guard length <= ControlSocket.longestPath else { throw .pathTooLong(length) }
         self.loop = loop
+        self.group = group
         self.provider = provider
         do throws(UVError) {
-            listener = try StreamListener.unix(on: loop, path: path) { [weak self] stream in
+            listener = try StreamListener.unix(on: loop, path: path, group: group?.id) { [weak self] stream in
                 guard let self else { return stream.close() }
                 self.accept(stream)
             }
@@ -41,11 +47,21 @@ public final class ControlServer {
 
     private func accept(_ stream: ByteStream) {
         guard connections.count < ControlSocket.connectionLimit else { return stream.close() }
-        let connection = Connection(on: loop, stream, provider: provider) { [weak self] connection in
+        let rights = rights(of: stream)
+        if rights != .all {
+            let others = connections.values.count { $0.rights != .all }
+            guard others < ControlSocket.connectionLimit / 2 else { return stream.close() }
+        }
+        let connection = Connection(on: loop, stream, rights, group, provider: provider) { [weak self] connection in
             self?.connections[ObjectIdentifier(connection)] = nil
         }
         connections[ObjectIdentifier(connection)] = connection
         connection.start()
+    }
+
+    private func rights(of stream: ByteStream) -> ControlRights {
+        let isMember = { [group] in group.map { stream.isPeer(inGroup: $0.id) } ?? false }
+        return .of(user: stream.peerUser, own: ByteStream.ownUser, hasGroup: group != nil, isMember: isMember)
     }
 }
 
@@ -53,6 +69,8 @@ public final class ControlServer {
 private final class Connection: ByteStreamDelegate {
     private let loop: Loop
     private let stream: ByteStream
+    let rights: ControlRights
+    private let group: ControlGroup?
     private let provider: (ControlCommand, String?) -> ControlReply
     private let onEnd: (Connection) -> Void
     private var buffer = LineBuffer(limit: ControlSocket.longestRequest)
@@ -61,11 +79,13 @@ private final class Connection: ByteStreamDelegate {
     private var isAnswering = false
 
     init(
-        on loop: Loop, _ stream: ByteStream, provider: @escaping (ControlCommand, String?) -> ControlReply,
-        onEnd: @escaping (Connection) -> Void
+        on loop: Loop, _ stream: ByteStream, _ rights: ControlRights, _ group: ControlGroup?,
+        provider: @escaping (ControlCommand, String?) -> ControlReply, onEnd: @escaping (Connection) -> Void
     ) {
         self.loop = loop
         self.stream = stream
+        self.rights = rights
+        self.group = group
         self.provider = provider
         self.onEnd = onEnd
     }
@@ -112,7 +132,7 @@ private final class Connection: ByteStreamDelegate {
     /// Answers the requests that are there, each when the reply before it has gone.
     private func answerWaiting() {
         while !isAnswering, let line = buffer.next() {
-            guard send(ControlLine.answer(to: line, from: provider)) else { return }
+            guard send(ControlLine.answer(to: line, from: provider, rights, group)) else { return }
             extendDeadline()
         }
         guard !isAnswering else { return }

@@ -1,19 +1,21 @@
 /// An answer to an HTTP request, made of constants only: nothing that was asked is repeated in it.
-enum HTTPAnswer: Int {
+enum HTTPAnswer {
     /// The tunnel stands.
-    case connected = 200
+    case connected
     /// The head is malformed or too long.
-    case badRequest = 400
+    case badRequest
     /// The exit's policy forbids the destination.
-    case forbidden = 403
+    case forbidden
     /// No CONNECT, and not for an http: URL.
-    case methodNotAllowed = 405
+    case methodNotAllowed
     /// The exit cannot reach the destination.
-    case badGateway = 502
+    case badGateway
     /// There is no path to an exit.
-    case unavailable = 503
+    case unavailable
     /// It took too long.
-    case gatewayTimeout = 504
+    case gatewayTimeout
+    /// As many identities as a client keeps apart are in use.
+    case tooManyIdentities(Int)
 
     /// What the app is told when `reply` is what became of its request.
     init(_ reply: SocksReply) {
@@ -28,6 +30,19 @@ enum HTTPAnswer: Int {
             }
     }
 
+    /// The status code.
+    private var status: Int {
+        switch self {
+        case .connected: 200
+        case .badRequest: 400
+        case .forbidden: 403
+        case .methodNotAllowed: 405
+        case .badGateway: 502
+        case .unavailable, .tooManyIdentities: 503
+        case .gatewayTimeout: 504
+        }
+    }
+
     private var reason: String {
         switch self {
         case .connected: "Connection established"
@@ -35,7 +50,7 @@ enum HTTPAnswer: Int {
         case .forbidden: "Forbidden"
         case .methodNotAllowed: "Method Not Allowed"
         case .badGateway: "Bad Gateway"
-        case .unavailable: "Service Unavailable"
+        case .unavailable, .tooManyIdentities: "Service Unavailable"
         case .gatewayTimeout: "Gateway Timeout"
         }
     }
@@ -54,15 +69,17 @@ enum HTTPAnswer: Int {
         case .badGateway: "The destination could not be reached.\n"
         case .unavailable: "Tunic has no path to an exit now. 'tunic status' says why.\n"
         case .gatewayTimeout: "The destination did not answer in time.\n"
+        case .tooManyIdentities(let limit):
+            "Too many identities (\(limit)) are in use; use fewer user names, or end what some of them have open.\n"
         }
     }
 
     /// The whole answer, behind which the connection is closed, except for `connected`, behind which the tunnel begins.
     func encoded(withBody: Bool = true) -> [UInt8] {
-        var head = "HTTP/1.1 \(rawValue) \(reason)\r\n"
+        var head = "HTTP/1.1 \(status) \(reason)\r\n"
         // The answer to CONNECT has no length and no body (RFC 9110, section 9.3.6).
-        guard self != .connected else { return Array((head + "\r\n").utf8) }
-        if self == .methodNotAllowed { head += "Allow: CONNECT\r\n" }
+        if case .connected = self { return Array((head + "\r\n").utf8) }
+        if case .methodNotAllowed = self { head += "Allow: CONNECT\r\n" }
         head += """
             Content-Type: text/plain; charset=utf-8\r
             Content-Length: \(text.utf8.count)\r

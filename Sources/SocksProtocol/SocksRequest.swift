@@ -50,6 +50,12 @@ public struct SocksRequest: Hashable, Sendable {
         return HTTPAnswer.unavailable.encoded(withBody: forward?.isHead != true)
     }
 
+    /// What the app is told when `limit` identities are in use and its own would be one more.
+    public func beyondIdentities(_ limit: Int) -> [UInt8] {
+        guard via == .http else { return answer(.generalFailure) }
+        return HTTPAnswer.tooManyIdentities(limit).encoded(withBody: forward?.isHead != true)
+    }
+
     /// What the app is told when it does not get what it asks for.
     public func answer(_ failure: SocksReply) -> [UInt8] {
         forward?.isHead == true ? HTTPAnswer(failure).encoded(withBody: false) : failure.encoded(via: via)

@@ -125,7 +125,8 @@ extension StatusPage {
                 ? table(['Key', 'Streams', 'Exit', 'Round trip', 'Received', 'Sent', ''], keys.map(k =>
                   [make('code', {}, k.label), k.streams, make('code', {}, short(k.exit)), ms(k.rtt_ms), bytes(k.bytes_in),
                     bytes(k.bytes_out), newPathButton(k.label)]))
-                : make('p', { class: 'empty' }, 'No app has anything open.')),
+                : make('p', { class: 'empty' }, 'No app has anything open.' +
+                  (state.setup ? ` Set your browser to SOCKS5 ${state.setup.address}.` : ''))),
             ];
           }
           const up = value => value === null || value === undefined ? make('span', { class: 'tag' }, 'not tried')
@@ -218,6 +219,36 @@ extension StatusPage {
             sections.push(card('Log', true, log));
             main.replaceChildren(...sections.filter(s => s));
             log.scrollTop = atEnd ? log.scrollHeight : offset;
+            drawSetup(state.setup);
+          }
+
+          // Drawn when it changes alone, so that a button or a selection in it lasts.
+          let setupDrawn = '';
+          function drawSetup(setup) {
+            const key = JSON.stringify(setup || null);
+            if (key === setupDrawn) return;
+            setupDrawn = key;
+            const line = (app, text) => {
+              const code = make('pre', { tabindex: '0' }, text);
+              return make('div', { class: 'app' }, make('p', {}, make('b', {}, app), copyButton(app, text, code)), code);
+            };
+            document.getElementById('setup').replaceChildren(...(setup ? [card('Set up an app', true,
+              setup.lines.map(l => line(l.app, l.text)), line('PAC address for a browser', setup.pac),
+              make('p', { class: 'empty' }, 'The PAC file never says DIRECT but for this machine itself. A browser that cannot ' +
+                'load it, as when Tunic does not run, may connect directly: the lines above are safer.'))] : []));
+          }
+          function copyButton(app, text, code) {
+            const button = make('button', { type: 'button', class: 'small', 'aria-label': 'Copy: ' + app }, 'Copy');
+            button.addEventListener('click', async () => {
+              let done = true;
+              try { await navigator.clipboard.writeText(text); } catch (e) {
+                getSelection().selectAllChildren(code);
+                done = document.execCommand('copy');
+              }
+              button.textContent = done ? 'Copied' : 'Selected';
+              setTimeout(() => { button.textContent = 'Copy'; }, 2000);
+            });
+            return button;
           }
 
           function say(kind, text) {

@@ -29,6 +29,8 @@ extension StatusPage {
         main { display: grid; gap: .9rem; padding: .9rem 1rem 2rem; max-width: 1500px; margin: 0 auto;
           grid-template-columns: minmax(0, 1fr); }
         @media (min-width: 900px) { main { grid-template-columns: repeat(2, minmax(0, 1fr)); } .wide { grid-column: 1 / -1; } }
+        #setup { max-width: 1500px; margin: -1.1rem auto 2rem; padding: 0 1rem; }
+        .app { margin: 0 0 .7rem; } .app p { margin: 0 0 .2rem; display: flex; align-items: center; gap: .6rem; }
         .card { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; margin: 0;
           min-width: 0; }
         h2 { font-size: .95rem; margin: 0 0 .55rem; }

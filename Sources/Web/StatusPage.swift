@@ -29,6 +29,7 @@ public enum StatusPage {
           <button id="newpath" type="button" hidden>New path</button>
         </header>
         <main id="main" aria-live="off"></main>
+        <div id="setup"></div>
         <noscript><p class="card">This page needs JavaScript; 'tunic status' shows the same in a terminal.</p></noscript>
         <script nonce="\(nonce)">\(script)</script>
         </body>

@@ -40,10 +40,11 @@ public struct WebGate: Sendable {
     public static let wantsToken = WebResponse(
         403, "This page has a secret in its address: 'tunic web' prints the whole address.\n")
 
-    /// Compares in a time that does not tell how much of it was right.
-    private func isToken(_ text: String) -> Bool {
-        let (given, own) = (Array(text.utf8), Array(token.utf8))
-        guard !own.isEmpty, given.count == own.count else { return false }
-        return zip(given, own).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
+    private func isToken(_ text: String) -> Bool { !token.isEmpty && Self.areEqual(text, token) }
+
+    /// Compares in a time that does not tell how much of a secret was right.
+    public static func areEqual(_ one: String, _ other: String) -> Bool {
+        let (one, other) = (Array(one.utf8), Array(other.utf8))
+        return one.count == other.count && zip(one, other).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
     }
 }

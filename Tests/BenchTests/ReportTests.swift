@@ -123,3 +123,62 @@ func axesReachTheirHighestValueInFewSteps(highest: Double) throws {
     #expect(decimal(-0.001, 1) == "0.0")
     #expect(decimal(.nan, 1) == "-")
 }
+
+@Test func severalWindowsAreTheirMedians() throws {
+    var report = sample()
+    report.throughput = []
+    for (place, rate) in [300.0, 100, 200].enumerated() {
+        var one = BenchReport.Throughput(streams: 1, direction: .down)
+        (one.rate, one.leastRate, one.cpu, one.cpuByRole) = (rate, rate, Double(place), ["client": Double(place)])
+        one.ticks = [.init(at: 1, rate: rate)]
+        report.add(one)
+        var other = BenchReport.Throughput(streams: 8, direction: .down)
+        if place == 1 { other.fault = "1 stalled" } else { other.rate = rate }
+        report.add(other)
+    }
+    report.closeWindows()
+    #expect(report.throughput.map(\.streams) == [1, 8])
+    let one = report.throughput[0]
+    #expect(one.rate == 200 && one.cpu == 1 && one.cpuByRole == ["client": 1])
+    #expect(one.ticks?.first?.rate == 200)
+    #expect(one.windows?.map(\.rate) == [300, 100, 200] && one.windows?.allSatisfy { $0.ticks == nil } == true)
+    #expect(report.tables[0].rows[0][1] == "200 (100–300)")
+    // A fault in one window leaves no figure.
+    #expect(report.throughput[1].fault == "window 2 of 3: 1 stalled" && report.throughput[1].rate == nil)
+    #expect(median([nil, 4, 1, 2, 3]) == 2.5 && median([nil]) == nil && median([7]) == 7)
+}
+
+@Test func anOlderRunStandsBesideWithItsRatio() throws {
+    let old = sample()
+    var new = sample()
+    new.throughput[0].rate = 67.1085
+    new.latency[0].cpuEach = nil
+    new.host.cpu = "another"
+    new.settings.repeats = nil
+    let rows = new.comparison(with: old).rows
+    #expect(rows.first == ["1 stream down, MB/s", "134", "67.1", "0.50"])
+    #expect(!rows.contains { $0[0].contains("CPU each") && $0[0].contains("round trip") })
+    // A measurement with a fault has no figure to compare.
+    #expect(!rows.contains { $0[0].hasPrefix("64 streams") })
+    let differences = new.differences(from: old)
+    #expect(differences == ["processor: a <fast> one then, another now", "windows: 3 then, 1 now"])
+    #expect(old.differences(from: old).isEmpty)
+}
+
+@Test func aBusyMachineIsSaid() {
+    var host = sample().host
+    #expect(host.warning == nil)
+    host.load = 0.5
+    #expect(host.warning == nil)
+    host.load = 2.19
+    #expect(host.warning?.contains("load average 2.19 on 2 processors") == true)
+    var report = sample()
+    report.host = host
+    #expect(report.page.contains("this machine is busy"))
+}
+
+@Test func theCommitIsTheVersionsBuildMetadata() {
+    let settings = sample().settings
+    let report = BenchReport(version: "1.2.3+abc.modified", date: "", host: sample().host, settings: settings)
+    #expect(report.commit == "abc.modified" && sample().commit == nil)
+}

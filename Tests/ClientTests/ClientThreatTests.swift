@@ -62,7 +62,8 @@ import Wire
 
     /// A client without a network whose apps come to `port`.
     private func client(
-        on loop: Loop, _ change: (inout ClientConfiguration) -> Void
+        on loop: Loop, log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+        _ change: (inout ClientConfiguration) -> Void
     ) throws -> (client: Client, port: SocketAddress) {
         let time = UnixTime(seconds: 1_700_000_000)
         let creation = NetworkCreation(name: "test", nodes: [.init(addresses: [Endpoint("9.9.9.9:1090")!])], at: time)
@@ -70,7 +71,7 @@ import Wire
         change(&configuration)
         let client = try Client(
             loop: loop, network: creation.file, configuration: configuration, store: nil,
-            log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            log: log)
         return (client, SocketAddress(try #require(client.socksAddresses.first?.endpoint)))
     }
 
@@ -136,6 +137,61 @@ import Wire
         }
         #expect(loop.run { apps[0].isOver })
         #expect(!apps[1...].contains { $0.isOver })
+        for stream in streams { stream.close() }
+    }
+
+    /// Keeps the lines of a log.
+    private struct Lines: LogHandler {
+        final class Store: @unchecked Sendable { var lines: [String] = [] }
+        let store: Store
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.trace
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { metadata[key] }
+            set { metadata[key] = newValue }
+        }
+        func log(
+            level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
+            function: String, line: UInt
+        ) { store.lines.append("\(level) \(message)") }
+    }
+
+    @Test("R3: the identity beyond the limit is told so, by a general failure or 503, and the log says it once")
+    func identitiesBeyondTheLimit() throws {
+        let loop = try Loop()
+        let lines = Lines.Store()
+        let (client, port) = try client(on: loop, log: Logger(label: "test") { _ in Lines(store: lines) }) {
+            $0.appLimit = 1_000
+        }
+        defer {
+            client.close {}
+            loop.close()
+        }
+        var streams: [ByteStream] = []
+        // All wait for a first path, so none is idle.
+        for number in 0..<Client.sessionLimit {
+            let app = App()
+            let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+            let user: [UInt8] = [1, 2, UInt8(number / 256), UInt8(number % 256), 1, 0x78]
+            try stream.write([5, 1, 2] + user + [5, 1, 0, 3, 1, 0x61, 0, 80])
+            streams.append(stream)
+            #expect(loop.run { app.received == [5, 2, 1, 0] })
+        }
+        func refused(_ request: [UInt8]) throws -> [UInt8] {
+            let app = App()
+            let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
+            try stream.write(request)
+            #expect(loop.run { app.isOver })
+            stream.close()
+            return app.received
+        }
+        let socks = try refused([5, 1, 0, 5, 1, 0, 3, 1, 0x61, 0, 80])
+        #expect(socks.starts(with: [5, 0, 5, 1]), "\(socks)")
+        #expect(try refused([4, 1, 0, 80, 0, 0, 0, 1, 0, 0x61, 0]).starts(with: [0, 91]))
+        let http = String(decoding: try refused(Array("CONNECT a:80 HTTP/1.1\r\n\r\n".utf8)), as: UTF8.self)
+        #expect(http.hasPrefix("HTTP/1.1 503 Service Unavailable\r\n"), "\(http)")
+        #expect(http.contains("Too many identities (256) are in use"))
+        #expect(lines.lines.filter { $0.contains("too many identities (256) are in use") }.count == 1)
         for stream in streams { stream.close() }
     }
 

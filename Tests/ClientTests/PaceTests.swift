@@ -129,7 +129,7 @@ private struct Bucket {
             var isOver = false
             init(_ number: Int) { self.number = number }
             func open(on session: Session) {}
-            func fail() {}
+            func fail(_ reason: NoSession) {}
         }
         var line = AppLine()
         let apps = (0..<1_000).map(App.init)

@@ -198,6 +198,24 @@ private final class Pair {
         #expect(count == 3)
     }
 
+    @Test func thePeerOfAUnixSocketIsKnown() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let path = "/tmp/eventloop-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).sock"
+        var accepted: ByteStream?
+        let listener = try StreamListener.unix(on: loop, path: path, group: getegid()) { accepted = $0 }
+        let peer = Peer()
+        let stream = try ByteStream.connect(on: loop, toUnixPath: path, delegate: peer)
+        run(loop) { accepted != nil }
+        let far = try #require(accepted)
+        #expect(far.peerUser == geteuid())
+        #expect(far.isPeer(inGroup: getegid()) && !far.isPeer(inGroup: 4_000_000_000))
+        far.close()
+        #expect(far.peerUser == nil && !far.isPeer(inGroup: getegid()))
+        stream.close()
+        listener.close()
+    }
+
     @Test func aUnixSocketIsPrivateAndReplacesOnlyAStaleOne() throws {
         let loop = try Loop()
         defer { loop.close() }

@@ -78,6 +78,19 @@ class NoProc(MountTest):
         self.assertIn("started", process.stderr.readline())
 
 
+    def test_r11_without_proc_devnet_and_bench_start_themselves(self):
+        self.assertEqual(self.inside("umount", "-l", "/proc").returncode, 0)
+        code, out, err = self.tunic("devnet", "--socks", "127.0.0.1:0", "--", "sh", "-c", "echo $TUNIC_SOCKS")
+        self.assertEqual(code, 0, err)
+        self.assertIn("127.0.0.1:", out)
+        # What nobody tells has no figure.
+        code, out, err = self.tunic("bench", "--seconds", "0.3", "--repeat", "1", "--streams", "1", "--measure", "throughput,latency")
+        self.assertEqual(code, 0, err)
+        self.assertIn("1 stream up", out)
+        self.assertNotIn("guard", out)
+        self.assertNotIn("Resident memory", out)
+
+
 @unittest.skipUnless(shutil.which("readelf"), "no readelf")
 class Linking(unittest.TestCase):
     def test_r10_libraries_are_the_systems_and_are_bound_at_the_start(self):

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -113,7 +114,7 @@ class Benchmark(unittest.TestCase):
 
     def test_a_short_run_of_a_network_of_its_own(self):
         json_path, html_path = self.folder / "result.json", self.folder / "result.html"
-        code, out, err = run("--seconds", "0.5", "--streams", "1,4", "--hops", "2", "--json", json_path, "--html", html_path)
+        code, out, err = run("--seconds", "0.5", "--repeat", "1", "--streams", "1,4", "--hops", "2", "--json", json_path, "--html", html_path)
         self.assertEqual(code, 0, err)
         report = json.loads(json_path.read_text())
         self.assertEqual([(one["streams"], one["direction"]) for one in report["throughput"]],
@@ -143,6 +144,58 @@ class Benchmark(unittest.TestCase):
         for outside in ("http:", "https:", "<script", "<link", "@import", "url("):
             self.assertNotIn(outside, page)
         self.assertIn("prefers-color-scheme: dark", page)
+
+    def test_builds_that_are_compared_are_named_apart(self):
+        names = [([("a/tunic", "c1")], ["tunic"]), ([("a", "c1"), ("b", "c2")], ["tunic c1", "tunic c2"]),
+                 ([("a", "c1"), ("b", "c1")], ["tunic a", "tunic b"]), ([("a", None), ("b", "c2")], ["tunic a", "tunic c2"]),
+                 ([("a", "c1"), ("a", "c1")], ["tunic a (1)", "tunic a (2)"])]
+        sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+        # The tests have a module of that name too.
+        mine = sys.modules.pop("peers", None)
+        try:
+            import peers
+        finally:
+            sys.path.pop(0)
+            del sys.modules["peers"]
+            if mine:
+                sys.modules["peers"] = mine
+        for builds, wanted in names:
+            commits = iter([commit for _, commit in builds])
+            self.assertEqual(peers.names_of([program for program, _ in builds], lambda _: next(commits)), wanted)
+        self.assertTrue(peers.commit_of(binary()))
+        self.assertIsNone(peers.commit_of("/nonexistent/tunic"))
+
+    def test_several_windows_and_an_older_run(self):
+        first, second = self.folder / "first.json", self.folder / "second.json"
+        options = ["--seconds", "0.3", "--repeat", "3", "--streams", "1", "--direction", "down", "--hops", "1"]
+        code, out, err = run(*options, "--json", first, timeout=120)
+        self.assertEqual(code, 0, err)
+        report = json.loads(first.read_text())
+        one = report["throughput"][0]
+        rates = sorted(window["mb_per_s"] for window in one["windows"])
+        self.assertEqual(len(rates), 3)
+        self.assertAlmostEqual(one["mb_per_s"], rates[1], 2)
+        self.assertTrue(one["over_time"])
+        self.assertTrue(all("over_time" not in window for window in one["windows"]))
+        for kind in (report["latency"][0], report["connections"], report["path_builds"]):
+            self.assertEqual(len(kind["windows"]), 3)
+        self.assertEqual(report["settings"]["repeats"], 3)
+        self.assertEqual(report["commit"], report["version"].split("+")[1])
+        self.assertIn("load_average", report["host"])
+        for words in ("medians of 3 windows", "–", "steadiest"):
+            self.assertIn(words, out)
+        # An older file, of another machine, and before there were several windows.
+        report["host"]["cpu"] = "another processor"
+        del report["settings"]["repeats"], report["commit"], report["host"]["load_average"]
+        first.write_text(json.dumps(report))
+        code, out, err = run(*options, "--measure", "throughput", "--json", second, "--compare", first, timeout=120)
+        self.assertEqual(code, 0, err)
+        for words in ("Beside the older run", "1 stream down, CPU s/GiB", "ratio", "processor: another processor then", "windows: 1 then, 3 now"):
+            self.assertIn(words, out)
+        second.write_text("{}")
+        code, _, err = run(*options, "--compare", second)
+        self.assertEqual((code, "no report of" in err), (65, True), err)
+        self.assertEqual(run("--compare", self.folder / "none.json")[0], 66)
 
     def test_an_interrupt_ends_every_process(self):
         process = subprocess.Popen([binary(), "bench", "--seconds", "60", "--streams", "2"],

@@ -2,16 +2,20 @@
 
 import contextlib
 import fcntl
+import grp
 import http.client
+import http.server
 import json
 import os
 import pathlib
 import pty
 import re
+import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import termios
 import threading
@@ -203,6 +207,53 @@ class Face(unittest.TestCase):
         match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([0-9a-f]{32})", url)
         self.assertTrue(match, url)
         return ("127.0.0.1", int(match[1])), match[2]
+
+    def test_l2_the_pac_file_leads_to_the_proxy_alone(self):
+        address, token = self.page()
+        setup = json.loads(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[2])["setup"]
+        self.assertEqual(setup["address"], self.net.socks)
+        prefix, path = setup["pac"][:len(f"http://{address[0]}:{address[1]}")], setup["pac"][len(f"http://{address[0]}:{address[1]}"):]
+        self.assertEqual(prefix, f"http://{address[0]}:{address[1]}")
+        self.assertRegex(path, r"^/[0-9a-f]{32}/proxy\.pac$")
+        status, headers, body = http_request(address, "GET", path)
+        self.assertEqual((status, headers["Content-Type"]), (200, "application/x-ns-proxy-autoconfig"))
+        for name, value in [("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"),
+                            ("Cache-Control", "no-store")]:
+            self.assertEqual(headers[name], value)
+        self.assertNotIn(token, body)
+        self.assertNotIn("Access-Control-Allow-Origin", headers)
+        secret = path.split("/")[1]
+        for wanted, method, asked, more in [
+                (421, "GET", path, {"Host": f"evil.example:{address[1]}"}),
+                (404, "GET", "/proxy.pac", {}), (404, "GET", f"/{token}/proxy.pac", {}), (404, "GET", f"/{secret[:-1]}/proxy.pac", {}),
+                # The file's secret opens nothing else.
+                (403, "GET", f"/state?token={secret}", {}), (403, "GET", "/state", {"X-Tunic-Token": secret}),
+                (403, "POST", "/newpath", {"X-Tunic-Token": secret, "Content-Length": "0"}), (403, "POST", path, {"Content-Length": "0"})]:
+            with self.subTest(asked=asked, method=method):
+                self.assertEqual(http_request(address, method, asked, more)[0], wanted)
+        # As a browser asks it, for names that a page chose.
+        if not (node := shutil.which("node")):
+            self.skipTest("there is no node to run the file")
+        hosts = {"localhost": True, "127.0.0.1": True, "127.1.2.3": True, "::1": True, "[::1]": True, "LOCALHOST": True,
+                 "example.org": False, "printer": False, "ai": False, "127.0.0.1.example.org": False, "127.example": False, "10.0.0.1": False,
+                 "a.localhost": False, "2001:db8::1": False, "localhost.example.org": False, "": False, "x\n127.0.0.1": False}
+        script = body + f"console.log(JSON.stringify({json.dumps(list(hosts))}.map(h => FindProxyForURL('http://' + h + '/', h))))"
+        found = json.loads(subprocess.run([node, "-e", script], capture_output=True, text=True, check=True).stdout)
+        proxy = f"SOCKS5 {self.net.socks}; PROXY {self.net.socks}"
+        self.assertEqual(dict(zip(hosts, found)), {host: "DIRECT" if own else proxy for host, own in hosts.items()})
+
+    def test_the_set_up_line_for_curl_works(self):
+        address, token = self.page()
+        setup = json.loads(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[2])["setup"]
+        line = next(line["text"] for line in setup["lines"] if line["app"] == "curl")
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+        server.RequestHandlerClass.log_message = lambda *_: None
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        line = line.replace("https://example.org/", f"http://localhost:{server.server_address[1]}/")
+        done = subprocess.run(["sh", "-c", f"{line} -sS --max-time 40 -o /dev/null -w '%{{http_code}}'"], capture_output=True, text=True)
+        self.assertEqual(done.stdout, "200", done.stderr)
 
     def test_l2_the_page_is_for_who_has_its_secret(self):
         """Another site's page, by DNS rebinding or a form, gets nothing and changes nothing."""
@@ -443,6 +494,104 @@ class Systemd(unittest.TestCase):
         except FileNotFoundError:
             self.skipTest("no systemd-analyze")
         self.assertLessEqual(float(re.search(r"exposure level for \S+: ([0-9.]+)", out)[1]), 2.0)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class Group(unittest.TestCase):
+    """U5: members of a group look at another user's process and change nothing."""
+
+    def setUp(self):
+        kept = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(kept.cleanup)
+        self.folder = pathlib.Path(kept.name)
+        self.folder.chmod(0o755)
+        # The folder of the socket, as systemd's RuntimeDirectory= makes it.
+        self.group = grp.getgrnam("users")
+        self.shut = self.folder / "run"
+        self.shut.mkdir()
+        os.chown(self.shut, 0, self.group.gr_gid)
+        self.shut.chmod(0o750)
+        run("network", "create", "--dir", self.folder / "net", "--nodes", 3, "--local")
+        (self.folder / "data").mkdir(0o700)
+        self.socket = self.shut / "control.sock"
+        # The kernel asks nobody who may read the program of the test.
+        self.program = self.folder / "tunic"
+        shutil.copy(binary(), self.program)
+        self.program.chmod(0o755)
+
+    def start(self, *more):
+        process = Process([], ["client", "--network", self.folder / "net" / "network.json", "--data", self.folder / "data",
+                               "--control", self.socket, "--socks", "127.0.0.1:0", "--set", "web.listen=off", *more], self.folder / "data")
+        self.addCleanup(lambda: (process.process.kill(), process.process.wait()))
+        wait_until(lambda: process.process.poll() is not None or self.socket.exists(), 20)
+        return process
+
+    def ask_as(self, *arguments, groups=(), user=61234):
+        done = subprocess.run([self.program, *arguments, "--control", self.socket], capture_output=True, text=True, timeout=30,
+                              user=user, group=user, extra_groups=groups, env={"HOME": "/nonexistent"}, cwd="/")
+        return done.returncode, done.stdout, done.stderr
+
+    def test_u5_members_look_and_change_nothing(self):
+        self.start("--set", "control_group=users")
+        self.assertEqual(self.socket.stat().st_mode & 0o777, 0o660)
+        member = (self.group.gr_gid,)
+        for words in [["status"], ["paths"], ["exits"], ["streams"], ["metrics"], ["top", "--once"]]:
+            code, out, err = self.ask_as(*words, groups=member)
+            self.assertIn(code, (0, 1), err)
+            self.assertTrue(out.strip(), words)
+        for words in [["newpath"], ["reload"], ["web"], ["maintenance", "start", "60"]]:
+            code, out, err = self.ask_as(*words, groups=member)
+            self.assertEqual((code, out), (77, ""), words)
+            self.assertIn("members of the group users may look", err)
+        # The log may name addresses, a submission acts.
+        for command in ["log", "submit", "dryrun", "check"]:
+            script = (f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(self.socket)!r}); "
+                      f"s.sendall(b'{{\"command\":\"{command}\"}}\\n'); print(s.recv(65536).decode())")
+            done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, user=61234, group=61234,
+                                  extra_groups=member, cwd="/")
+            self.assertTrue(json.loads(done.stdout)["denied"], done)
+        # Root may do everything.
+        self.assertEqual(run("newpath", "--control", self.socket)[0], 0)
+        # Who is in no group is told which one to join.
+        code, _, err = self.ask_as("status")
+        self.assertEqual(code, 77, err)
+        for words in ("permission denied", "join the group users", "sudo tunic"):
+            self.assertIn(words, err)
+        # And where the folder alone is open.
+        self.shut.chmod(0o755)
+        code, _, err = self.ask_as("status")
+        self.assertEqual(code, 77, err)
+        self.assertIn("join the group users", err)
+        # Somebody has opened the socket to all: the process itself says no.
+        self.socket.chmod(0o666)
+        code, _, err = self.ask_as("status")
+        self.assertEqual(code, 77, err)
+        self.assertIn("only root and the user who runs the process", err)
+
+    def test_u5_members_leave_room_for_the_owner(self):
+        self.start("--set", "control_group=users")
+        script = (f"import socket, sys\nheld = []\nfor _ in range(16):\n    s = socket.socket(socket.AF_UNIX)\n"
+                  f"    s.connect({str(self.socket)!r})\n    held.append(s)\nprint('held', flush=True)\nsys.stdin.read()")
+        holder = subprocess.Popen([sys.executable, "-I", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=61234,
+                                  group=61234, extra_groups=(self.group.gr_gid,), cwd="/")
+        try:
+            self.assertEqual(holder.stdout.readline(), b"held\n")
+            self.assertIn(run("status", "--control", self.socket)[0], (0, 1))
+        finally:
+            holder.communicate()
+
+    def test_u5_a_folder_that_keeps_the_group_out_is_said(self):
+        self.shut.chmod(0o700)
+        process = self.start("--set", "control_group=users")
+        wait_until(lambda: "cannot enter the folder" in process.log.read_text(), 10)
+        code, _, err = self.ask_as("status", groups=(self.group.gr_gid,))
+        self.assertEqual(code, 77, err)
+        self.assertIn("permission denied; only root and the user who runs the process may ask", err)
+
+    def test_u5_a_group_that_is_not_there_is_a_mistake(self):
+        process = self.start("--set", "control_group=no-such-group")
+        self.assertEqual(process.process.wait(20), 64)
+        self.assertIn("there is no group no-such-group; make it: sudo groupadd --system no-such-group", process.log.read_text())
 
 
 class Exits(unittest.TestCase):

@@ -564,7 +564,7 @@ class Everyday(unittest.TestCase):
             self.assertEqual(kept.read_bytes(), self.net.file.read_bytes())
             join("join", root / "other" / "network.json", "--replace", code=0)
             self.assertEqual(kept.read_bytes(), (root / "other" / "network.json").read_bytes())
-            self.assertIn("| tunic join -", join("join", "https://a.example/network.json", code=64))
+            self.assertIn("only https:// is fetched", join("join", "http://a.example/network.json", code=64))
 
 
 if __name__ == "__main__":

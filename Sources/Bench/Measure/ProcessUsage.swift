@@ -2,6 +2,9 @@ internal import Glibc
 
 /// What `/proc` tells about processes: CPU time and resident memory.
 public enum ProcessUsage {
+    /// Whether the system tells anything of processes.
+    static var isTold: Bool { !text("/proc/self/stat").isEmpty }
+
     /// User and system time of a process in nanoseconds; 0 when it is gone.
     ///
     /// `schedstat` of its threads counts nanoseconds, but not the threads that have ended; `stat` counts those too, in ticks of
@@ -29,6 +32,12 @@ public enum ProcessUsage {
 
     /// How many processors this process may use.
     static var usableProcessors: Int { max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))) }
+
+    /// The load average of the last minute; nil where the system does not tell.
+    static var loadAverage: Double? {
+        var load = 0.0
+        return unsafe getloadavg(&load, 1) == 1 ? short(load) : nil
+    }
 
     private static func tickNanoseconds(of pid: Int32) -> UInt64 {
         let line = text("/proc/\(pid)/stat")

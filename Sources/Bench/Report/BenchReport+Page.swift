@@ -20,9 +20,11 @@ extension BenchReport {
             <body>
             <h1>tunic bench</h1>
             <p>\(escaped(conditions))</p>
+            \(host.warning.map { "<p><b>\(escaped("Note: \($0)"))</b>.</p>" } ?? "")
             \(notes.isEmpty ? "" : "<h2>Not measured</h2>\n<ul>\(notes.joined())</ul>")
             \(charts.joined(separator: "\n"))
             \(tables.map(Self.html).joined(separator: "\n"))
+            <p>\(escaped(advice))</p>
             <p>MB is 10⁶ bytes, GiB is 2³⁰ bytes. “least” is the stream that got fewest bytes. CPU time of the benchmark itself, \
             which is both ends of every stream, stands apart. Every byte was checked.</p>
             </body>

@@ -12,9 +12,20 @@ extension BenchReport {
     /// What the figures depend on, in one line.
     public var conditions: String {
         let hops = settings.hops.map { ", \($0) \($0 == 1 ? "hop" : "hops")" } ?? ""
-        return "\(settings.subject)\(hops); windows of \(figure(settings.seconds)) s, "
+        let repeats = settings.repeats ?? 1
+        let windows = repeats > 1 ? "medians of \(repeats) windows of" : "windows of"
+        return "\(settings.subject)\(hops); \(windows) \(figure(settings.seconds)) s, "
             + "\(settings.isolated ? "each stream isolated" : "all streams of one application"); "
-            + "\(host.cpu), \(host.cores) cores, Linux \(host.kernel); tunic \(version), \(date)"
+            + "\(host.cpu), \(host.cores) cores, Linux \(host.kernel)\(host.load.map { ", load average \(decimal($0, 2))" } ?? ""); tunic \(version), \(date)"
+    }
+
+    /// How far the figures can be trusted, in sentences.
+    public var advice: String {
+        let several = (settings.repeats ?? 1) > 1 ? "In brackets: the least and the most of the windows. " : ""
+        let cpu = throughput.contains { $0.cpu != nil }
+        let steady =
+            cpu ? "CPU (seconds per GiB) is the steadiest figure: it hardly changes with the load of the machine. " : ""
+        return several + steady + "Rates and times change with everything else that the machine does."
     }
 
     /// The tables of all measurements that were made.
@@ -29,8 +40,8 @@ extension BenchReport {
         let hasSubject = !roles.isEmpty
         let rows = throughput.map { one in
             guard one.fault == nil else { return [one.title, one.fault ?? ""] }
-            let cells = [one.title, figure(one.rate), figure(one.leastRate)]
-            let all = hasSubject ? [figure(one.cpu)] : []
+            let cells = [one.title, spread(one.rate, one.windows?.map(\.rate)), figure(one.leastRate)]
+            let all = hasSubject ? [spread(one.cpu, one.windows?.map(\.cpu))] : []
             return cells + all + roles.map { figure(one.cpuByRole?[$0]) } + [figure(one.cpuOfBenchmark)]
         }
         return ReportTable(
@@ -43,7 +54,8 @@ extension BenchReport {
         let rows = latency.map { one in
             guard one.fault == nil else { return [one.title, one.fault ?? ""] }
             return [
-                one.title, figure(one.p50), figure(one.p99), figure(one.p999), figure(one.longest),
+                one.title, spread(one.p50, one.windows?.map(\.p50)), spread(one.p99, one.windows?.map(\.p99)),
+                figure(one.p999), figure(one.longest),
                 one.count.map { "\($0)" } ?? "-", one.besides == 0 ? figure(one.cpuEach) : "-",
                 one.besideRate.map { "\(figure($0)) MB/s" } ?? "-",
             ]
@@ -58,7 +70,10 @@ extension BenchReport {
         let title = "\(one.inFlight) in flight"
         let row =
             one.fault.map { [title, $0] }
-            ?? [title, figure(one.rate), figure(one.p50), figure(one.p99), figure(one.p999), figure(one.cpuEach)]
+            ?? [
+                title, spread(one.rate, one.windows?.map(\.rate)), spread(one.p50, one.windows?.map(\.p50)),
+                figure(one.p99), figure(one.p999), spread(one.cpuEach, one.windows?.map(\.cpuEach)),
+            ]
         return ReportTable(
             title: "New connections, 8 bytes each; times in microseconds",
             head: ["", "per second", "p50", "p99", "p99.9", "CPU each"], rows: [row])
@@ -68,7 +83,10 @@ extension BenchReport {
         guard let one = builds else { return nil }
         let row =
             one.fault.map { ["path build", $0] }
-            ?? ["path build", figure(one.p50), figure(one.p90), "\(one.count ?? 0)", "\(one.failed ?? 0)"]
+            ?? [
+                "path build", spread(one.p50, one.windows?.map(\.p50)), figure(one.p90), "\(one.count ?? 0)",
+                "\(one.failed ?? 0)",
+            ]
         return ReportTable(
             title: "Path builds, in milliseconds", head: ["", "p50", "p90", "built", "failed"], rows: [row])
     }

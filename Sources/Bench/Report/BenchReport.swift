@@ -10,6 +10,24 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var cores: Int
         /// The kernel's release.
         public var kernel: String
+        /// The load average of the last minute before the run; nil where the system does not tell.
+        public var load: Double?
+
+        enum CodingKeys: String, CodingKey {
+            case cpu, cores, kernel
+            case load = "load_average"
+        }
+
+        /// What is said of a machine that is busy before the run; nil for one at rest.
+        public var warning: String? {
+            guard let load, load > Double(cores) * Self.restingLoad else { return nil }
+            return
+                "this machine is busy (load average \(decimal(load, 2)) on \(cores) processors): rates will be too low and "
+                + "times too long"
+        }
+
+        /// The most load for each processor that is taken for a machine at rest.
+        private static let restingLoad = 0.25
     }
 
     /// What was asked for.
@@ -22,9 +40,11 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var seconds: Double, warmUp: Double, patience: Double
         /// Whether each stream had a SOCKS user name of its own.
         public var isolated: Bool
+        /// How many windows each figure is the median of; nil: one.
+        public var repeats: Int?
 
         enum CodingKeys: String, CodingKey {
-            case subject, hops, seconds, patience, isolated
+            case subject, hops, seconds, patience, isolated, repeats
             case warmUp = "warm_up"
         }
 
@@ -34,6 +54,7 @@ public struct BenchReport: Codable, Equatable, Sendable {
             self.hops = hops
             (seconds, warmUp, patience) = (plan.seconds, plan.warmUp, plan.patience)
             isolated = plan.isolates
+            repeats = plan.repeats
         }
     }
 
@@ -68,9 +89,11 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var cpu: Double?, cpuByRole: [String: Double]?, cpuOfBenchmark: Double?
         /// Over time.
         public var ticks: [Tick]?
+        /// Each window, where there were several; the figures above are medians then.
+        public var windows: [Throughput]?
 
         enum CodingKeys: String, CodingKey {
-            case streams, direction, fault, seconds, bytes
+            case streams, direction, fault, seconds, bytes, windows
             case rate = "mb_per_s"
             case leastRate = "least_mb_per_s"
             case cpu = "cpu_s_per_gib"
@@ -111,9 +134,11 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var besideRate: Double?
         /// All of it.
         public var distribution: [Percentile]?
+        /// Each window, where there were several; the figures above are medians then, the longest is that of all.
+        public var windows: [Latency]?
 
         enum CodingKeys: String, CodingKey {
-            case fault, seconds, count, distribution
+            case fault, seconds, count, distribution, windows
             case besides = "bulk_streams"
             case p50 = "p50_us"
             case p99 = "p99_us"
@@ -140,9 +165,11 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var p50: Double?, p99: Double?, p999: Double?
         /// CPU time of all processes of the subject for each, in microseconds.
         public var cpuEach: Double?
+        /// Each window, where there were several; the figures above are medians then.
+        public var windows: [Connections]?
 
         enum CodingKeys: String, CodingKey {
-            case fault, seconds, count
+            case fault, seconds, count, windows
             case inFlight = "in_flight"
             case rate = "per_second"
             case p50 = "p50_us"
@@ -160,9 +187,11 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var count: Int?, failed: Int?
         /// Milliseconds, as the client counts them.
         public var p50: Double?, p90: Double?
+        /// Each round, where there were several; the times above are medians then.
+        public var windows: [Builds]?
 
         enum CodingKeys: String, CodingKey {
-            case fault, count, failed
+            case fault, count, failed, windows
             case p50 = "p50_ms"
             case p90 = "p90_ms"
         }
@@ -178,6 +207,8 @@ public struct BenchReport: Codable, Equatable, Sendable {
 
     /// The version of the program.
     public var version: String
+    /// The commit that was built, as the version names it.
+    public var commit: String?
     /// When the run began, in UTC.
     public var date: String
     /// The machine.
@@ -198,13 +229,14 @@ public struct BenchReport: Codable, Equatable, Sendable {
     public var memory: Memory?
 
     enum CodingKeys: String, CodingKey {
-        case version, date, host, settings, fault, throughput, latency, connections, memory
+        case version, commit, date, host, settings, fault, throughput, latency, connections, memory
         case builds = "path_builds"
     }
 
     /// A report without figures.
     public init(version: String, date: String, host: Host, settings: Settings) {
         self.version = version
+        commit = version.split(separator: "+", maxSplits: 1).dropFirst().first.map(String.init)
         self.date = date
         self.host = host
         self.settings = settings
@@ -238,7 +270,7 @@ extension BenchReport.Host {
         let name = processor.flatMap { $0.split(separator: ":", maxSplits: 1).last }
         return Self(
             cpu: name.map(trimmed) ?? "unknown processor", cores: ProcessUsage.usableProcessors,
-            kernel: trimmed(ProcessUsage.text("/proc/sys/kernel/osrelease")))
+            kernel: trimmed(ProcessUsage.text("/proc/sys/kernel/osrelease")), load: ProcessUsage.loadAverage)
     }
 
     private static func trimmed(_ text: some StringProtocol) -> String {

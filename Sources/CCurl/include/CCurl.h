@@ -1,7 +1,7 @@
 #pragma once
 
-// HTTP by libcurl, which is loaded when it is first asked for: only a node beside an oxend daemon needs it, and the library with
-// the thirty that it brings would cost every other process 6 MB and as many milliseconds at its start.
+// HTTP by libcurl, which is loaded when it is first asked for: only a node beside an oxend daemon and `tunic join URL` need it, and
+// the library with the thirty that it brings would cost every other process 6 MB and as many milliseconds at its start.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +25,13 @@ void shim_http_free(shim_http *http);
 shim_http_exchange *shim_http_post(
     shim_http *http, const char *url, const char *body, size_t length, long timeout_ms, size_t limit, uint64_t tag);
 
+/// Begins to fetch `url` by HTTPS, with at most so many redirects, to HTTPS alone; the answer has at most `limit` bytes.
+///
+/// The certificate must be of the host and of an authority of the system's, or of the file `authorities` where that is not NULL. No
+/// proxy. NULL without memory, or where the library cannot keep this.
+shim_http_exchange *shim_http_get(
+    shim_http *http, const char *url, const char *authorities, long redirects, long timeout_ms, size_t limit);
+
 /// Does what can be done without waiting and gives a finished exchange, or NULL; to be freed by the caller.
 shim_http_exchange *shim_http_next(shim_http *http);
 /// Waits until something can be done, at most so long, or until it is woken.
@@ -36,6 +43,10 @@ void shim_http_wake(shim_http *http);
 uint64_t shim_http_tag(const shim_http_exchange *exchange);
 /// Why there is no answer, or NULL when there is one.
 const char *shim_http_failure(const shim_http_exchange *exchange);
+/// Whether the answer was longer than allowed.
+int shim_http_is_over_limit(const shim_http_exchange *exchange);
+/// Whether a scheme came up that may not be fetched, as by a redirect.
+int shim_http_is_refused_scheme(const shim_http_exchange *exchange);
 /// The status of the answer.
 long shim_http_status(const shim_http_exchange *exchange);
 /// The answer's body.

@@ -8,6 +8,9 @@
 // library does not hand arguments to constructors.
 const char *shim_argument(int index);
 
+// The path by which the kernel was asked to start this program, as it was given, or NULL.
+const char *shim_program_path(void);
+
 // Keeps other processes of the user from reading this one's memory, and the kernel from dumping it: 0, or a negative errno.
 int shim_forbid_dumps(void);
 

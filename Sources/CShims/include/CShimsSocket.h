@@ -64,6 +64,12 @@ int shim_set_option(int fd, int level, int option, int value);
 // A socket's pending error, which this clears, or the errno of asking; never negative.
 int shim_take_socket_error(int fd);
 
+// The user who connected a unix socket: 0, or a negative errno.
+int shim_peer_user(int fd, uint32_t *user);
+
+// Whether the process that connected a unix socket was in the group then: 1, or 0, also when that is not told.
+int shim_peer_is_member(int fd, uint32_t group);
+
 // A timer descriptor on CLOCK_MONOTONIC, non-blocking and close-on-exec, or a negative errno.
 int shim_timer_create(void);
 

@@ -49,7 +49,7 @@ final class RecordsLookup: SessionApp, StreamUser {
         session.touch()
     }
 
-    func fail() { end(.none) }
+    func fail(_ reason: NoSession) { end(.none) }
 
     func streamReadable() {
         guard !isOver, let session, let stream else { return }

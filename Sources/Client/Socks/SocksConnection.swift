@@ -204,7 +204,13 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     }
 
     /// There is no session to be had.
-    func fail() { if let request { reply(request.withoutPath) } }
+    func fail(_ reason: NoSession) {
+        guard let request else { return }
+        switch reason {
+        case .noPath: reply(request.withoutPath)
+        case .tooManyIdentities(let limit): reply(request.beyondIdentities(limit))
+        }
+    }
 
     func streamReadable() {
         if let pump { return pump.toSocket() }

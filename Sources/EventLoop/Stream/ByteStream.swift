@@ -1,4 +1,5 @@
 import CLibUV
+import CShims
 import Glibc
 
 /// What a stream tells its owner; only ``stream(_:received:)``, ``streamReachedEnd(_:)`` and ``stream(_:failed:)`` must be there.
@@ -305,12 +306,34 @@ public final class ByteStream: HandleOwner {
 
     /// Whether bytes wait to be read; not whether the peer's end does.
     public var hasBytesToRead: Bool {
-        var descriptor: uv_os_fd_t = -1
-        guard state == .open,
-            unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &descriptor) == 0
-        else { return false }
+        guard let descriptor else { return false }
         var byte: UInt8 = 0
         return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
+    }
+
+    /// The user who connected a unix socket that we listen on; nil when the system does not tell.
+    public var peerUser: UInt32? {
+        guard kind == .unix, let descriptor else { return nil }
+        var user: UInt32 = 0
+        return unsafe shim_peer_user(descriptor, &user) == 0 ? user : nil
+    }
+
+    /// The user whom the system asks for when this process opens something, to compare ``peerUser`` with.
+    public static var ownUser: UInt32 { geteuid() }
+
+    /// Whether the process that connected a unix socket that we listen on was in the group `group` when it did.
+    public func isPeer(inGroup group: UInt32) -> Bool {
+        guard kind == .unix, let descriptor else { return false }
+        return shim_peer_is_member(descriptor, group) == 1
+    }
+
+    /// The descriptor of an open stream.
+    private var descriptor: Int32? {
+        var found: uv_os_fd_t = -1
+        guard state == .open, unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0 else {
+            return nil
+        }
+        return found
     }
 
     // MARK: - Events

@@ -62,15 +62,16 @@ public final class StreamListener: HandleOwner {
         return listener
     }
 
-    /// Listens on a unix socket at `path` with mode 0600.
+    /// Listens on a unix socket at `path` with mode 0600, or with a `group` of this process' with mode 0660 and that group.
     ///
     /// A socket file that nobody listens on any more is replaced; one that is in use, or any other file, is not
     /// (`EADDRINUSE`). The file is removed when the listener closes. Two processes that start at the same moment over the
     /// same stale file are not kept apart: the directory is to be the owner's alone.
     public static func unix(
-        on loop: Loop, path: String, backlog: Int32 = 64, onAccept: @escaping (ByteStream) -> Void
+        on loop: Loop, path: String, group: UInt32? = nil, backlog: Int32 = 64,
+        onAccept: @escaping (ByteStream) -> Void
     ) throws(UVError) -> StreamListener {
-        let (descriptor, boundPath) = try UnixSocketPath.bind(path)
+        let (descriptor, boundPath) = try UnixSocketPath.bind(path, group: group)
         let listener = StreamListener(on: loop, kind: .unix, onAccept: onAccept)
         listener.boundPath = boundPath
         do throws(UVError) {

@@ -22,7 +22,8 @@ struct UnixSocketPath {
     /// Binds a socket to `path` that only our user can use, in place of one that nobody listens on.
     ///
     /// The mode is set on the socket before it has a name, so that no moment is open to others, and no process-wide umask changes.
-    static func bind(_ path: String) throws(UVError) -> (descriptor: Int32, path: UnixSocketPath) {
+    /// A `group` can use it too, from the moment when the file is the group's.
+    static func bind(_ path: String, group: gid_t? = nil) throws(UVError) -> (descriptor: Int32, path: UnixSocketPath) {
         try check(path)
         if let existing = status(path) {
             guard existing.st_mode & S_IFMT == S_IFSOCK, existing.st_uid == geteuid(), !isAnswering(path) else {
@@ -43,6 +44,12 @@ struct UnixSocketPath {
             unsafe unlink(path)
             Glibc.close(descriptor)
             throw UVError(code: UV_EACCES.rawValue, call: "bind")
+        }
+        if let group, unsafe lchown(path, uid_t.max, group) != 0 || chmod(path, 0o660) != 0 {
+            let error = errno
+            unsafe unlink(path)
+            Glibc.close(descriptor)
+            throw UVError(code: -error, call: "chown")
         }
         return (descriptor, UnixSocketPath(path: path, device: made.st_dev, node: made.st_ino))
     }

@@ -25,12 +25,27 @@ final class BenchRun {
     private let subject: Subject
     private let json: String?
     private let html: String?
+    /// The older run to compare with, and its file.
+    private let older: (report: BenchReport, file: String)?
     private let progress = BenchProgress()
     private var benchmark: Benchmark?
     private var client: BenchClient?
     private var report: BenchReport?
+    /// The machine, as it was before the run.
+    private let host = BenchReport.Host.current()
 
-    init(_ plan: Benchmark.Plan, _ subject: Subject, json: String?, html: String?) throws(Failure) {
+    init(
+        _ plan: Benchmark.Plan, _ subject: Subject, json: String?, html: String?, compare: String? = nil
+    ) throws(Failure) {
+        if let compare {
+            let text = try Files.read(compare, limit: Self.largestReport)
+            guard let report = Control.decoded(text, as: BenchReport.self) else {
+                throw Failure(.data, "\(compare) is no report of 'tunic bench --json'")
+            }
+            older = (report, compare)
+        } else {
+            older = nil
+        }
         self.plan = plan
         self.subject = subject
         self.json = json
@@ -46,9 +61,13 @@ final class BenchRun {
         }
     }
 
+    /// The largest report of an older run.
+    private static let largestReport = 16 << 20
+
     /// Measures until the end, a failure or a signal; the status for the process.
     func run() throws(Failure) -> Int32 {
         defer { progress.clear() }
+        if let warning = host.warning { progress.keep("note: \(warning)") }
         let status =
             switch subject {
             case .devnet(let hops): try runDevnet(hops: hops)
@@ -159,7 +178,7 @@ final class BenchRun {
             let benchmark = try Benchmark(
                 on: loop, plan, along: route, subject: members,
                 report: BenchReport(
-                    version: versionAndCommit, date: ConsoleLog.timestamp(), host: .current(), settings: settings))
+                    version: versionAndCommit, date: ConsoleLog.timestamp(), host: host, settings: settings))
             self.benchmark = benchmark
             benchmark.progressed = { [progress] in progress.show($0) }
             benchmark.measured = { [progress] in progress.keep($0) }
@@ -181,12 +200,23 @@ final class BenchRun {
         }
     }
 
+    private func comparison(_ report: BenchReport, _ old: BenchReport, _ file: String) -> [String] {
+        var lines = report.comparison(with: old).lines
+        lines.append("then: \(file), tunic \(old.version), \(old.date); now: tunic \(report.version)")
+        let differences = report.differences(from: old)
+        if !differences.isEmpty {
+            lines.append("the two runs differ, so the ratios say less: " + differences.joined(separator: "; "))
+        }
+        return lines
+    }
+
     // MARK: - The report
 
     private func write(_ report: BenchReport) throws(Failure) {
         if json != "-", html != "-" {
             let tables = report.tables.map { $0.lines.joined(separator: "\n") }
-            print(([report.conditions] + tables).joined(separator: "\n\n"))
+            print(([report.conditions] + tables + [report.advice]).joined(separator: "\n\n"))
+            if let older { print("\n" + comparison(report, older.report, older.file).joined(separator: "\n")) }
         }
         if let json { try Files.write(json, Control.json(report) + "\n") }
         if let html { try Files.write(html, report.page) }

@@ -11,6 +11,7 @@ struct BenchCommand: ParsableCommand {
             Examples:
               tunic bench
               tunic bench --hops 2 --streams 1,16 --seconds 5 --json result.json --html result.html
+              tunic bench --compare result.json
               tunic bench --socks 127.0.0.1:9050
               tunic bench --sink --listen 203.0.113.7:7000          # on the machine behind the exit, and then:
               tunic bench --network network.json --target 203.0.113.7:7000
@@ -18,7 +19,9 @@ struct BenchCommand: ParsableCommand {
             It measures throughput for each number of streams, the latency of one byte there and back, new connections per \
             second, path builds, and the CPU time and memory of the processes that it knows. Every byte is checked. Where a \
             stream is refused, closed, stalled or corrupt there is no figure but that, and the status is 69. The table goes \
-            to standard output, progress to standard error. Ctrl-C ends everything it started.
+            to standard output, progress to standard error. Ctrl-C ends everything it started. Each figure is the median of \
+            several windows, with the least and the most in brackets; CPU seconds per GiB is the steadiest of them. A comparison \
+            changes no status.
             """)
 
     @Option(help: "How many nodes a path has, 1 to 4 (default: 3).")
@@ -29,8 +32,14 @@ struct BenchCommand: ParsableCommand {
         transform: streamCounts)
     var streams: [Int]?
 
-    @Option(help: "How long each measurement takes, 0.2 to 3600 seconds (default: 10).")
+    @Option(
+        help: "How long each window takes, 0.2 to 3600 seconds (default: 10 divided by --repeat, 1 at least).")
     var seconds: Double?
+
+    @Option(
+        name: .customLong("repeat"),
+        help: "How many windows each measurement has, 1 to 20; the figures are medians (default: 3).")
+    var repeats: Int?
 
     @Option(
         help: ArgumentHelp("Which way bytes go: down, up or both (default: both).", valueName: "direction"),
@@ -81,7 +90,17 @@ struct BenchCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Write a page with tables and charts.", valueName: "file"))
     var html: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Print each figure beside that of an older run, the file of its --json, with their ratio.",
+            valueName: "file"))
+    var compare: String?
+
     mutating func validate() throws {
+        if let repeats, !(1...20 ~= repeats) { throw ValidationError("--repeat \(repeats): use 1 to 20 windows") }
+        if compare != nil, json == "-" || html == "-" {
+            throw ValidationError("--compare prints a table, which does not fit together with --json - or --html -")
+        }
         if let hops, !(1...4 ~= hops) { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
         if let seconds, !(0.2...3600 ~= seconds) {
             throw ValidationError("--seconds \(seconds): use 0.2 to 3600 seconds")
@@ -96,7 +115,9 @@ struct BenchCommand: ParsableCommand {
             throw ValidationError("\(chosen.joined(separator: " and ")) do not fit together; give one of them")
         }
         if sink {
-            let others: [Any?] = [target, hops, json, html, streams, seconds, direction, measure, patience]
+            let others: [Any?] = [
+                target, hops, json, html, streams, seconds, direction, measure, patience, repeats, compare,
+            ]
             guard chosen.isEmpty, !isolate, others.allSatisfy({ $0 == nil }) else {
                 throw ValidationError("--sink measures nothing; the only other option it takes is --listen")
             }
@@ -130,7 +151,8 @@ struct BenchCommand: ParsableCommand {
         if let streams { plan.streams = streams }
         if let direction { plan.directions = direction }
         if let measure { plan.measurements = Set(measure) }
-        if let seconds { plan.seconds = seconds }
+        if let repeats { plan.repeats = repeats }
+        plan.seconds = seconds ?? Benchmark.Plan.seconds(repeats: plan.repeats)
         if let patience { plan.patience = patience }
         plan.isolates = isolate
         let subject: BenchRun.Subject =
@@ -143,7 +165,7 @@ struct BenchCommand: ParsableCommand {
             } else {
                 .devnet(hops: hops ?? 3)
             }
-        throw ExitCode(try BenchRun(plan, subject, json: json, html: html).run())
+        throw ExitCode(try BenchRun(plan, subject, json: json, html: html, compare: compare).run())
     }
 }
 

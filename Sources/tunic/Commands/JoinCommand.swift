@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Directory
+internal import FoundationEssentials
 internal import Glibc
 internal import OnionCrypto
 internal import Wire
@@ -11,15 +12,19 @@ struct JoinCommand: ParsableCommand {
         discussion: """
             Examples:
               tunic join network.json
+              tunic join https://example.org/network.json
               curl -fsSL https://example.org/network.json | tunic join -
               tunic join network.json --fingerprint 0f3c…
+
+            An address is fetched over the ordinary internet, not through Tunic and through no other proxy: by HTTPS alone, \
+            within 30 s, with at most three redirects. SSL_CERT_FILE names authorities in place of the system's.
 
             A network file says whom the client trusts at first: compare its fingerprint with one that you got by another way \
             ('b2sum -l 256 network.json' prints the same). It is kept as network.json in $XDG_CONFIG_HOME/tunic or \
             ~/.config/tunic, of root in /etc/tunic.
             """)
 
-    @Argument(help: ArgumentHelp("The network file, - for standard input.", valueName: "file"))
+    @Argument(help: ArgumentHelp("The network file, its https:// address, or - for standard input.", valueName: "file"))
     var file: String
 
     @Option(help: ArgumentHelp("Refuse a file with another fingerprint.", valueName: "hex"))
@@ -30,11 +35,8 @@ struct JoinCommand: ParsableCommand {
 
     func run() throws {
         Sodium.initialize()
-        guard !file.contains("://") else {
-            throw Failure(.usage, "give a file; an address is fetched with: curl -fsSL \(file) | tunic join -")
-        }
-        let source = file == "-" ? "/dev/stdin" : file
-        let bytes = try Files.read(source, limit: NetworkFile.maximumFileSize)
+        let source = try Source(file)
+        let bytes = try source.read()
         let found = hexadecimal(Blake2b.digest(bytes.rawSpan).array)
         if let fingerprint, fingerprint.lowercased() != found {
             throw Failure(.data, "\(file) has the fingerprint \(found), not the one that was given")
@@ -58,7 +60,52 @@ struct JoinCommand: ParsableCommand {
         table.add("kept as", place)
         print(table.lines.joined(separator: "\n"))
         if fingerprint == nil {
-            print("Compare the fingerprint with one that you got by another way, then: tunic client")
+            print("Compare the fingerprint with one that you got by another way\(source.caution), then: tunic client")
+        }
+    }
+
+    /// Where the network file comes from.
+    enum Source: Equatable {
+        case file(String)
+        case address(String)
+
+        /// More than a network file may have, so that one which is too large is told from one that has no end.
+        private static let fetchLimit = NetworkFile.maximumFileSize + 64 << 10
+
+        /// The source that the argument names; throws for an address that is not fetched.
+        init(_ text: String) throws(Failure) {
+            guard text != "-" else { return self = .file("/dev/stdin") }
+            guard let end = text.firstRange(of: ":")?.lowerBound,
+                text[end...].hasPrefix("://") || text.hasPrefix("file:")
+            else { return self = .file(text) }
+            switch text[..<end].lowercased() {
+            case "https": self = .address(text)
+            case "file":
+                let path =
+                    text[end...].dropFirst().hasPrefix("//") ? text[end...].dropFirst(3) : text[end...].dropFirst()
+                self = .file(path.removingPercentEncoding ?? String(path))
+            case let scheme:
+                throw Failure(
+                    .usage,
+                    "\(text): only https:// is fetched, for over \(scheme) anybody on the way could put another network's "
+                        + "file in its place")
+            }
+        }
+
+        /// What is said of the fingerprint beside that it is to be compared.
+        var caution: String { if case .address = self { ", not from the same address" } else { "" } }
+
+        /// The bytes, as many as a network file may have.
+        func read() throws(Failure) -> [UInt8] {
+            switch self {
+            case .file(let path): return try Files.read(path, limit: NetworkFile.maximumFileSize)
+            case .address(let url):
+                complain(
+                    "fetching \(url) over the ordinary internet, not through Tunic: this network and the server see it")
+                let bytes = try SecureFetch.get(url, limit: Self.fetchLimit)
+                guard bytes.count <= NetworkFile.maximumFileSize else { throw SecureFetch.tooLarge(url) }
+                return bytes
+            }
         }
     }
 

@@ -20,6 +20,8 @@ final class WebFace {
         var registry: NodesReport.Node?
         var process: ProcessFigures
         var log: [String]
+        /// How apps are set up; nil where no client listens at a TCP port.
+        var setup: ProxySetup?
     }
 
     /// What answers for the process.
@@ -69,6 +71,21 @@ final class WebFace {
 
     /// The page's address with its secret; nil where there is no page.
     var url: String? { page.map { "http://\(Self.host($0.endpoint, $0.server.port))/?token=\(token)" } }
+
+    /// The path of the PAC file.
+    ///
+    /// Its secret gives that file alone: an address that stands in a browser's settings or command line does not open the page.
+    private var pacPath: String {
+        let digest = Blake2b.digest(Array("tunic proxy.pac \(token)".utf8).rawSpan)
+        return "/\(hexadecimal(digest.array.prefix(16)))/proxy.pac"
+    }
+
+    /// How apps reach the client that `status` is of.
+    private func setup(_ status: StatusReport) -> ProxySetup? {
+        guard let page, status.role == .client else { return nil }
+        let pac = "http://\(Self.host(page.endpoint, page.server.port))\(pacPath)"
+        return ProxySetup(listeners: status.socks, pac: pac)
+    }
 
     /// Stops serving.
     func close() {
@@ -180,7 +197,14 @@ final class WebFace {
                 StatusPage.document(nonce: nonce))
         case ("GET", "/state"):
             guard gate.knowsToken(request) else { return WebGate.wantsToken }
-            return WebResponse(200, type: "application/json", json(source.state()))
+            var state = source.state()
+            state.setup = setup(state.status)
+            return WebResponse(200, type: "application/json", json(state))
+        case ("GET", let path) where WebGate.areEqual(path, pacPath):
+            guard let setup = setup(source.state().status) else {
+                return WebResponse(404, "No client listens at a TCP port here.\n")
+            }
+            return WebResponse(200, type: ProxySetup.pacType, setup.pacFile)
         case ("POST", "/newpath"):
             switch source.newPath(request.key.isEmpty ? nil : request.key) {
             case .report(let report): return WebResponse(200, type: "application/json", json(report))

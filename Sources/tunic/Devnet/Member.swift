@@ -1,3 +1,4 @@
+internal import CShims
 internal import Control
 internal import EventLoop
 internal import Glibc
@@ -46,11 +47,16 @@ final class Member {
     }
 
     /// This program's own path, as `/proc/self/exe` names it; that name itself where the file was replaced.
+    ///
+    /// Without `/proc` it is the path by which the kernel was asked to start this program.
     static let program: String = {
         let name = "/proc/self/exe"
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let length = unsafe readlink(name, &buffer, buffer.count - 1)
-        guard length > 0 else { return name }
+        guard length > 0 else {
+            guard let asked = unsafe shim_program_path() else { return name }
+            return Files.resolved(unsafe String(cString: asked))
+        }
         let path = String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
         return Files.exists(path) ? path : name
     }()

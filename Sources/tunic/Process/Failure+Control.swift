@@ -17,9 +17,7 @@ extension Failure {
         case .unreachable(let error) where error.kind == .connectionRefused:
             Failure(.unavailable, "\(path): nobody listens there; the process has ended")
         case .unreachable(let error) where error.kind == .notPermitted:
-            path.hasPrefix("/run/tunic/")
-                ? Failure(.permission, "\(path): the system's service is asked as root: sudo tunic …")
-                : Failure(.permission, "\(path): only the user who runs it may ask")
+            Failure(.permission, "\(path): permission denied; \(ControlGroup.remedy(path))")
         case .unreachable(let error):
             Failure(.unavailable, "\(path): cannot connect (\(error.name))")
         case .system(let error) where error.name == "ENOENT":
@@ -33,6 +31,7 @@ extension Failure {
         case .closed: Failure(.unavailable, "\(path): the connection was closed without an answer")
         case .malformedReply: Failure(.data, "\(path): the answer makes no sense; is it another program's socket?")
         case .refused(let reason): Failure(.unavailable, "\(path): \(reason)")
+        case .denied(let reason): Failure(.permission, "\(path): \(reason)")
         }
     }
 

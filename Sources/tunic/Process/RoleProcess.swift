@@ -81,6 +81,7 @@ final class RoleProcess {
 
     /// Throws where the process as a whole cannot go by `settings`.
     static func checkProcess(_ settings: Settings, roles: [StatusReport.Role]) throws(Failure) {
+        _ = try ControlGroup(settings)
         // What each TCP address is for.
         var taken: [Endpoint: String] = [:]
         if roles.contains(.client) {
@@ -118,8 +119,14 @@ final class RoleProcess {
         meters = roles.map { _ in TrafficMeter() }
         startTime = loop.now
         heapTrim = HeapTrim(on: loop)
+        let group = try ControlGroup(settings)
+        if let group, !group.mayEnterFolder(of: controlPath) {
+            log.warning(
+                "the group \(group.name) cannot enter the folder of \(controlPath); name a socket elsewhere with 'control'"
+            )
+        }
         do throws(ControlError) {
-            server = try ControlServer(on: loop, path: controlPath) { [unowned self] in answer($0, $1) }
+            server = try ControlServer(on: loop, path: controlPath, group: group) { [unowned self] in answer($0, $1) }
         } catch {
             throw Failure.of(error, controlPath)
         }

@@ -1,0 +1,95 @@
+internal import Wire
+
+/// How apps on this machine are brought to a client's proxy: lines to copy, and a PAC file for browsers.
+public struct ProxySetup: Encodable, Sendable, Equatable {
+    /// What one app needs.
+    public struct Line: Encodable, Sendable, Equatable {
+        /// The app, and where the text goes.
+        public var app: String
+        /// The text to copy; it may have several lines.
+        public var text: String
+    }
+
+    /// The proxy: a numeric address of the loopback and its port, as in `127.0.0.1:1080`.
+    public let address: String
+    /// The address of the PAC file, with its secret.
+    public var pac: String
+    /// The lines, app by app.
+    public let lines: [Line]
+
+    /// The set-up for the first TCP address of `listeners`, which are as a client's report names them; nil where none is one.
+    ///
+    /// A further address has rules of its own, so it is no substitute for the first.
+    public init?(listeners: [String], pac: String) {
+        guard let endpoint = listeners.lazy.compactMap({ Self.local($0) }).first else { return nil }
+        address = endpoint.description
+        self.pac = pac
+        lines = Self.lines(endpoint)
+    }
+
+    /// The address by which apps of this machine reach a listener; nil for a unix socket and for what is no address.
+    private static func local(_ listener: String) -> Endpoint? {
+        guard let endpoint = Endpoint(listener), endpoint.port != 0 else { return nil }
+        switch endpoint.address.description {
+        case "0.0.0.0": return Endpoint("127.0.0.1:\(endpoint.port)")
+        case "::": return Endpoint("[::1]:\(endpoint.port)")
+        default: return endpoint
+        }
+    }
+
+    private static func lines(_ endpoint: Endpoint) -> [Line] {
+        let (proxy, host) = (endpoint.description, endpoint.address.description)
+        let pattern = endpoint.address.v4 != nil ? host : "[\(host)]"
+        let variables = [("ALL_PROXY", "socks5h"), ("HTTP_PROXY", "http"), ("HTTPS_PROXY", "http")]
+        return [
+            Line(app: "curl", text: "curl --proxy socks5h://\(proxy) https://example.org/"),
+            Line(
+                app: "Firefox (user.js in a profile of its own)",
+                text: """
+                    user_pref("network.proxy.type", 1);
+                    user_pref("network.proxy.socks", "\(host)");
+                    user_pref("network.proxy.socks_port", \(endpoint.port));
+                    user_pref("network.proxy.socks_version", 5);
+                    user_pref("network.proxy.socks_remote_dns", true);
+                    user_pref("network.proxy.socks5_remote_dns", true);
+                    user_pref("network.proxy.failover_direct", false);
+                    user_pref("network.proxy.allow_bypass", false);
+                    user_pref("media.peerconnection.enabled", false);
+                    user_pref("network.trr.mode", 5);
+                    """),
+            Line(
+                app: "Chromium",
+                text:
+                    "chromium --proxy-server=socks5://\(proxy) --host-resolver-rules='MAP * ~NOTFOUND, EXCLUDE \(pattern)' "
+                    + "--user-data-dir=\"$HOME/.chromium-tunic\""),
+            Line(app: "git (https)", text: "git config --global http.proxy socks5h://git:x@\(proxy)"),
+            Line(app: "ssh (netcat-openbsd)", text: "ssh -o ProxyCommand='nc -X 5 -x \(proxy) %h %p' USER@HOST"),
+            Line(
+                app: "Environment variables",
+                text: "unset NO_PROXY no_proxy\n"
+                    + variables.map {
+                        "export \($0.0)=\($0.1)://\(proxy) \($0.0.lowercased())=\($0.1)://\(proxy)"
+                    }.joined(separator: "\n")),
+        ]
+    }
+
+    /// The PAC file: all but this machine itself goes to the proxy, by SOCKS5 or as an HTTP proxy, and nothing else is tried.
+    ///
+    /// A page chooses the names that this is asked for. So nothing here asks a name server, and a name without a dot goes to the
+    /// proxy too: a search domain of the network, or a top-level domain with an address, would make it a way past the proxy.
+    /// Only what browsers take for this machine without a look-up is direct.
+    public var pacFile: String {
+        """
+        function FindProxyForURL(url, host) {
+          host = String(host).toLowerCase();
+          if (host === "localhost" || host === "::1" || host === "[::1]" || /^127(\\.[0-9]{1,3}){3}$/.test(host))
+            return "DIRECT";
+          return "SOCKS5 \(address); PROXY \(address)";
+        }
+
+        """
+    }
+
+    /// The type of ``pacFile``.
+    public static let pacType = "application/x-ns-proxy-autoconfig"
+}

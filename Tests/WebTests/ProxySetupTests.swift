@@ -1,0 +1,48 @@
+import Testing
+
+@testable import Web
+
+@Suite struct ProxySetupTests {
+    @Test(arguments: [
+        (["127.0.0.1:1080"], "127.0.0.1:1080"), (["unix:/run/a", "[::1]:9"], "[::1]:9"),
+        (["0.0.0.0:1080"], "127.0.0.1:1080"), (["[::]:1080"], "[::1]:1080"),
+        // The second has rules of its own.
+        (["127.0.0.1:1", "127.0.0.1:2"], "127.0.0.1:1"),
+    ])
+    func theFirstTCPAddressIsTheProxy(_ listeners: [String], _ address: String) throws {
+        let setup = try #require(ProxySetup(listeners: listeners, pac: "p"))
+        #expect(setup.address == address)
+        #expect(setup.pacFile.contains("return \"SOCKS5 \(address); PROXY \(address)\";"))
+        // Each app's line but Firefox', which has host and port apart.
+        for line in setup.lines where !line.app.hasPrefix("Firefox") { #expect(line.text.contains(address), "\(line)") }
+        #expect(setup.lines.count == 6 && setup.pac == "p")
+    }
+
+    @Test(arguments: [
+        [], ["unix:/a"], ["systemd:socks"], ["127.0.0.1:0"], ["127.0.0.1:1\"; return \"DIRECT"], ["</script>:1"],
+        ["example.org:1080"],
+    ])
+    func whatIsNoAddressGivesNoSetup(_ listeners: [String]) {
+        #expect(ProxySetup(listeners: listeners, pac: "p") == nil)
+    }
+
+    @Test("L2: the PAC file asks no name server and goes direct to this machine alone")
+    func thePACFileIsAWayToTheProxyAlone() throws {
+        let text = try #require(ProxySetup(listeners: ["127.0.0.1:1080"], pac: "p")).pacFile
+        #expect(text.split(separator: "DIRECT", omittingEmptySubsequences: false).count == 2)
+        for call in ["dnsResolve", "isResolvable", "isInNet", "myIpAddress", "isPlainHostName", "dnsDomainIs", "alert"]
+        {
+            #expect(!text.contains(call), "\(call)")
+        }
+    }
+
+    @Test func firefoxNeverGoesPastTheProxy() throws {
+        let setup = try #require(ProxySetup(listeners: ["[::1]:1080"], pac: "p"))
+        let text = try #require(setup.lines.first { $0.app.hasPrefix("Firefox") }).text
+        for line in [
+            #"user_pref("network.proxy.socks", "::1");"#, #"user_pref("network.proxy.socks_port", 1080);"#,
+            #"user_pref("network.proxy.socks5_remote_dns", true);"#,
+            #"user_pref("network.proxy.failover_direct", false);"#,
+        ] { #expect(text.contains(line)) }
+    }
+}
