@@ -177,6 +177,34 @@ import Wire
         if addresses == 12 { #expect(again == 10) }
     }
 
+    @Test("s18: many new sources of few networks leave newcomers their part") func s18_newSourcesShareByNetwork() {
+        var now = Instant(nanoseconds: 1_000_000_000_000)
+        var budget = HandshakeBudget(perSecond: 1_000, burst: 64, now: now)
+        var next = 0
+        // 65,536 sources of 256 networks: none has had a handshake for a minute when it is its turn again.
+        func flood(_ milliseconds: Int) {
+            for _ in 0..<milliseconds {
+                now = now + .milliseconds(1)
+                for _ in 0..<20 {
+                    let source = AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(next % 65_536)))
+                    _ = budget.take(source, now: now)
+                    next += 257
+                }
+            }
+        }
+        flood(1_000)
+        for number in 0..<4 {
+            let newcomer = AddressShare(IPAddress(v4: 0x0c00_0000 + UInt32(number) << 8))
+            // Tries as an initiator does.
+            var isServed = false
+            for wait in [250, 500, 1_000] where !isServed {
+                isServed = budget.take(newcomer, now: now)
+                flood(wait)
+            }
+            check(isServed)
+        }
+    }
+
     @Test("s18: sources that are not new have half of the budget") func s18_newSourcesHaveTheWholeBudget() {
         var now = Instant(nanoseconds: 1_000_000_000_000)
         var budget = HandshakeBudget(perSecond: 100, burst: 8, now: now)
