@@ -1,6 +1,7 @@
 """What a running process shows and is told: status page, figures, exits and paths, and systemd's part played by the test."""
 
 import contextlib
+import ctypes
 import fcntl
 import grp
 import http.client
@@ -608,6 +609,65 @@ class Group(unittest.TestCase):
             self.assertIn(run("status", "--control", self.socket)[0], (0, 1))
 
         self.assertEqual(self.as_member(hold, ask), 8)
+
+    def test_u5_as_a_service_in_a_user_namespace(self):
+        """As systemd's Group= and PrivateUsers= have it: foreign users are one number, and the process may not change owners."""
+        owner, group = 61235, self.group.gr_gid
+        data = self.folder / "data"
+        os.chown(data, owner, group)
+        os.chown(self.shut, owner, group)
+        network = self.folder / "network.json"
+        shutil.copy(self.folder / "net" / "network.json", network)
+        network.chmod(0o644)
+        log = open(self.folder / "log", "w+")
+        self.addCleanup(log.close)
+        ready, mapped = os.pipe(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.close(mapped[1])
+                if ctypes.CDLL(None).unshare(0x1000_0000):  # CLONE_NEWUSER
+                    os._exit(99)
+                os.write(ready[1], b"x")
+                os.read(mapped[0], 1)
+                os.setgroups([])
+                os.setgid(group)
+                os.setuid(owner)
+                os.umask(0o077)
+                os.chdir("/")
+                for number in range(3):
+                    os.dup2(log.fileno(), number)
+                os.execv(self.program, [str(self.program), "client", "--network", str(network), "--data", str(data), "--control",
+                                        str(self.socket), "--socks", "127.0.0.1:0", "--set", "web.listen=off", "--set",
+                                        "control_group=users"])
+            finally:
+                os._exit(98)
+        os.close(ready[1])
+        os.close(mapped[0])
+        self.addCleanup(os.close, ready[0])
+        if not os.read(ready[0], 1):
+            os.close(mapped[1])
+            os.waitpid(child, 0)
+            self.skipTest("no user namespace can be made here")
+        for name, own in (("uid_map", owner), ("gid_map", group)):
+            pathlib.Path(f"/proc/{child}/{name}").write_text(f"0 0 1\n{own} {own} 1\n")
+        os.close(mapped[1])
+        try:
+            wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] or self.socket.exists() and self.socket.stat().st_mode & 0o777 == 0o660, 20)
+            log.seek(0)
+            self.assertTrue(self.socket.exists(), log.read())
+            self.assertEqual((self.socket.stat().st_uid, self.socket.stat().st_gid), (owner, group))
+            self.assertEqual(run("newpath", "--control", self.socket)[0], 0)
+            self.assertEqual(self.ask_as("newpath", user=owner)[0], 0)
+            self.assertIn(self.ask_as("status", groups=(group,))[0], (0, 1))
+            self.assertEqual(self.ask_as("newpath", groups=(group,))[0], 77)
+            self.socket.chmod(0o666)
+            self.shut.chmod(0o755)
+            self.assertEqual(self.ask_as("status")[0], 77)
+        finally:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
 
     def test_u5_a_folder_that_keeps_the_group_out_is_said(self):
         self.shut.chmod(0o700)
