@@ -150,10 +150,7 @@ import Wire
             get { metadata[key] }
             set { metadata[key] = newValue }
         }
-        func log(
-            level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
-            function: String, line: UInt
-        ) { store.lines.append("\(level) \(message)") }
+        func log(event: LogEvent) { store.lines.append("\(event.level) \(event.message)") }
     }
 
     @Test("R3: the identity beyond the limit is told so, by a general failure or 503, and the log says it once")
@@ -168,15 +165,15 @@ import Wire
             loop.close()
         }
         var streams: [ByteStream] = []
+        let apps = (0..<Client.sessionLimit).map { _ in App() }
         // All wait for a first path, so none is idle.
-        for number in 0..<Client.sessionLimit {
-            let app = App()
+        for (number, app) in apps.enumerated() {
             let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
             let user: [UInt8] = [1, 2, UInt8(number / 256), UInt8(number % 256), 1, 0x78]
             try stream.write([5, 1, 2] + user + [5, 1, 0, 3, 1, 0x61, 0, 80])
             streams.append(stream)
-            #expect(loop.run { app.received == [5, 2, 1, 0] })
         }
+        #expect(loop.run { apps.allSatisfy { $0.received == [5, 2, 1, 0] } })
         func refused(_ request: [UInt8]) throws -> [UInt8] {
             let app = App()
             let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
@@ -188,7 +185,8 @@ import Wire
         let socks = try refused([5, 1, 0, 5, 1, 0, 3, 1, 0x61, 0, 80])
         #expect(socks.starts(with: [5, 0, 5, 1]), "\(socks)")
         #expect(try refused([4, 1, 0, 80, 0, 0, 0, 1, 0, 0x61, 0]).starts(with: [0, 91]))
-        let http = String(decoding: try refused(Array("CONNECT a:80 HTTP/1.1\r\n\r\n".utf8)), as: UTF8.self)
+        let head = "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"
+        let http = String(decoding: try refused(Array(head.utf8)), as: UTF8.self)
         #expect(http.hasPrefix("HTTP/1.1 503 Service Unavailable\r\n"), "\(http)")
         #expect(http.contains("Too many identities (256) are in use"))
         #expect(lines.lines.filter { $0.contains("too many identities (256) are in use") }.count == 1)

@@ -1,6 +1,7 @@
 """What a running process shows and is told: status page, figures, exits and paths, and systemd's part played by the test."""
 
 import contextlib
+import ctypes
 import fcntl
 import grp
 import http.client
@@ -10,12 +11,12 @@ import os
 import pathlib
 import pty
 import re
+import select
 import shutil
 import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import termios
 import threading
@@ -211,7 +212,8 @@ class Face(unittest.TestCase):
     def test_l2_the_pac_file_leads_to_the_proxy_alone(self):
         address, token = self.page()
         setup = json.loads(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[2])["setup"]
-        self.assertEqual(setup["address"], self.net.socks)
+        own = "%s:%d" % self.net.socks
+        self.assertEqual(setup["address"], own)
         prefix, path = setup["pac"][:len(f"http://{address[0]}:{address[1]}")], setup["pac"][len(f"http://{address[0]}:{address[1]}"):]
         self.assertEqual(prefix, f"http://{address[0]}:{address[1]}")
         self.assertRegex(path, r"^/[0-9a-f]{32}/proxy\.pac$")
@@ -239,8 +241,8 @@ class Face(unittest.TestCase):
                  "a.localhost": False, "2001:db8::1": False, "localhost.example.org": False, "": False, "x\n127.0.0.1": False}
         script = body + f"console.log(JSON.stringify({json.dumps(list(hosts))}.map(h => FindProxyForURL('http://' + h + '/', h))))"
         found = json.loads(subprocess.run([node, "-e", script], capture_output=True, text=True, check=True).stdout)
-        proxy = f"SOCKS5 {self.net.socks}; PROXY {self.net.socks}"
-        self.assertEqual(dict(zip(hosts, found)), {host: "DIRECT" if own else proxy for host, own in hosts.items()})
+        proxy = f"SOCKS5 {own}; PROXY {own}"
+        self.assertEqual(dict(zip(hosts, found)), {host: "DIRECT" if direct else proxy for host, direct in hosts.items()})
 
     def test_the_set_up_line_for_curl_works(self):
         address, token = self.page()
@@ -284,7 +286,7 @@ class Face(unittest.TestCase):
                 self.assertEqual(http_request(address, method, path, header)[0], expected)
         state = json.loads(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[2])
         self.assertEqual(
-            sorted(state), ["exits", "log", "paths", "process", "status", "streams", "time"])
+            sorted(state), ["exits", "log", "paths", "process", "setup", "status", "streams", "time"])
 
     def test_the_page_holds_out_against_rubbish(self):
         address, token = self.page()
@@ -531,6 +533,33 @@ class Group(unittest.TestCase):
                               user=user, group=user, extra_groups=groups, env={"HOME": "/nonexistent"}, cwd="/")
         return done.returncode, done.stdout, done.stderr
 
+    def as_member(self, work, meanwhile=lambda: None):
+        """What `work` gives, as JSON, in a process of a member of the group, which ends behind `meanwhile`."""
+        ends, until = os.pipe(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.close(until[1])
+                os.setgroups([self.group.gr_gid])
+                os.setgid(61234)
+                os.setuid(61234)
+                found = work()
+                os.write(ends[1], json.dumps(found[0] if isinstance(found, tuple) else found).encode())
+                os.close(ends[1])
+                os.read(until[0], 1)
+            finally:
+                os._exit(0)
+        os.close(ends[1])
+        os.close(until[0])
+        try:
+            with os.fdopen(ends[0]) as answer:
+                found = json.loads(answer.read())
+            meanwhile()
+            return found
+        finally:
+            os.close(until[1])
+            os.waitpid(child, 0)
+
     def test_u5_members_look_and_change_nothing(self):
         self.start("--set", "control_group=users")
         self.assertEqual(self.socket.stat().st_mode & 0o777, 0o660)
@@ -539,17 +568,13 @@ class Group(unittest.TestCase):
             code, out, err = self.ask_as(*words, groups=member)
             self.assertIn(code, (0, 1), err)
             self.assertTrue(out.strip(), words)
-        for words in [["newpath"], ["reload"], ["web"], ["maintenance", "start", "60"]]:
+        for words in [["newpath"], ["reload"], ["web"], ["maintenance", "end"]]:
             code, out, err = self.ask_as(*words, groups=member)
             self.assertEqual((code, out), (77, ""), words)
             self.assertIn("members of the group users may look", err)
         # The log may name addresses, a submission acts.
         for command in ["log", "submit", "dryrun", "check"]:
-            script = (f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({str(self.socket)!r}); "
-                      f"s.sendall(b'{{\"command\":\"{command}\"}}\\n'); print(s.recv(65536).decode())")
-            done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, user=61234, group=61234,
-                                  extra_groups=member, cwd="/")
-            self.assertTrue(json.loads(done.stdout)["denied"], done)
+            self.assertIs(self.as_member(lambda: request(str(self.socket), command))["denied"], True)
         # Root may do everything.
         self.assertEqual(run("newpath", "--control", self.socket)[0], 0)
         # Who is in no group is told which one to join.
@@ -570,15 +595,79 @@ class Group(unittest.TestCase):
 
     def test_u5_members_leave_room_for_the_owner(self):
         self.start("--set", "control_group=users")
-        script = (f"import socket, sys\nheld = []\nfor _ in range(16):\n    s = socket.socket(socket.AF_UNIX)\n"
-                  f"    s.connect({str(self.socket)!r})\n    held.append(s)\nprint('held', flush=True)\nsys.stdin.read()")
-        holder = subprocess.Popen([sys.executable, "-I", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=61234,
-                                  group=61234, extra_groups=(self.group.gr_gid,), cwd="/")
-        try:
-            self.assertEqual(holder.stdout.readline(), b"held\n")
+
+        def hold():
+            held = [socket.socket(socket.AF_UNIX) for _ in range(16)]
+            for one in held:
+                one.connect(str(self.socket))
+            closed, end = [], time.monotonic() + 10
+            while len(closed) < 8 and time.monotonic() < end:
+                closed = select.select(held, [], [], 0.1)[0]
+            return len(closed), held
+
+        def ask():
             self.assertIn(run("status", "--control", self.socket)[0], (0, 1))
+
+        self.assertEqual(self.as_member(hold, ask), 8)
+
+    def test_u5_as_a_service_in_a_user_namespace(self):
+        """As systemd's Group= and PrivateUsers= have it: foreign users are one number, and the process may not change owners."""
+        owner, group = 61235, self.group.gr_gid
+        data = self.folder / "data"
+        os.chown(data, owner, group)
+        os.chown(self.shut, owner, group)
+        network = self.folder / "network.json"
+        shutil.copy(self.folder / "net" / "network.json", network)
+        network.chmod(0o644)
+        log = open(self.folder / "log", "w+")
+        self.addCleanup(log.close)
+        ready, mapped = os.pipe(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.close(mapped[1])
+                if ctypes.CDLL(None).unshare(0x1000_0000):  # CLONE_NEWUSER
+                    os._exit(99)
+                os.write(ready[1], b"x")
+                os.read(mapped[0], 1)
+                os.setgroups([])
+                os.setgid(group)
+                os.setuid(owner)
+                os.umask(0o077)
+                os.chdir("/")
+                for number in range(3):
+                    os.dup2(log.fileno(), number)
+                os.execv(self.program, [str(self.program), "client", "--network", str(network), "--data", str(data), "--control",
+                                        str(self.socket), "--socks", "127.0.0.1:0", "--set", "web.listen=off", "--set",
+                                        "control_group=users"])
+            finally:
+                os._exit(98)
+        os.close(ready[1])
+        os.close(mapped[0])
+        self.addCleanup(os.close, ready[0])
+        if not os.read(ready[0], 1):
+            os.close(mapped[1])
+            os.waitpid(child, 0)
+            self.skipTest("no user namespace can be made here")
+        for name, own in (("uid_map", owner), ("gid_map", group)):
+            pathlib.Path(f"/proc/{child}/{name}").write_text(f"0 0 1\n{own} {own} 1\n")
+        os.close(mapped[1])
+        try:
+            wait_until(lambda: os.waitpid(child, os.WNOHANG)[0] or self.socket.exists() and self.socket.stat().st_mode & 0o777 == 0o660, 20)
+            log.seek(0)
+            self.assertTrue(self.socket.exists(), log.read())
+            self.assertEqual((self.socket.stat().st_uid, self.socket.stat().st_gid), (owner, group))
+            self.assertEqual(run("newpath", "--control", self.socket)[0], 0)
+            self.assertEqual(self.ask_as("newpath", user=owner)[0], 0)
+            self.assertIn(self.ask_as("status", groups=(group,))[0], (0, 1))
+            self.assertEqual(self.ask_as("newpath", groups=(group,))[0], 77)
+            self.socket.chmod(0o666)
+            self.shut.chmod(0o755)
+            self.assertEqual(self.ask_as("status")[0], 77)
         finally:
-            holder.communicate()
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
 
     def test_u5_a_folder_that_keeps_the_group_out_is_said(self):
         self.shut.chmod(0o700)

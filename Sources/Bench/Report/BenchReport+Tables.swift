@@ -24,7 +24,9 @@ extension BenchReport {
         let several = (settings.repeats ?? 1) > 1 ? "In brackets: the least and the most of the windows. " : ""
         let cpu = throughput.contains { $0.cpu != nil }
         let steady =
-            cpu ? "CPU (seconds per GiB) is the steadiest figure: it hardly changes with the load of the machine. " : ""
+            cpu
+            ? "CPU (seconds per GiB) is the steadiest column, unless a window carries little: what the nodes do at rest "
+                + "counts there. " : ""
         return several + steady + "Rates and times change with everything else that the machine does."
     }
 

@@ -45,7 +45,8 @@ struct UnixSocketPath {
             Glibc.close(descriptor)
             throw UVError(code: UV_EACCES.rawValue, call: "bind")
         }
-        if let group, unsafe lchown(path, uid_t.max, group) != 0 || chmod(path, 0o660) != 0 {
+        // A service may not change owners (SystemCallFilter=~@privileged), and need not where the group is its own.
+        if let group, unsafe (made.st_gid != group && lchown(path, uid_t.max, group) != 0) || chmod(path, 0o660) != 0 {
             let error = errno
             unsafe unlink(path)
             Glibc.close(descriptor)

@@ -1,6 +1,5 @@
 internal import ArgumentParser
 internal import Directory
-internal import FoundationEssentials
 internal import Glibc
 internal import OnionCrypto
 internal import Wire
@@ -74,16 +73,19 @@ struct JoinCommand: ParsableCommand {
 
         /// The source that the argument names; throws for an address that is not fetched.
         init(_ text: String) throws(Failure) {
-            guard text != "-" else { return self = .file("/dev/stdin") }
-            guard let end = text.firstRange(of: ":")?.lowerBound,
-                text[end...].hasPrefix("://") || text.hasPrefix("file:")
-            else { return self = .file(text) }
+            guard text != "-" else {
+                self = .file("/dev/stdin")
+                return
+            }
+            guard let end = text.firstIndex(of: ":"), text[end...].hasPrefix("://") || text.hasPrefix("file:") else {
+                self = .file(text)
+                return
+            }
             switch text[..<end].lowercased() {
             case "https": self = .address(text)
             case "file":
-                let path =
-                    text[end...].dropFirst().hasPrefix("//") ? text[end...].dropFirst(3) : text[end...].dropFirst()
-                self = .file(path.removingPercentEncoding ?? String(path))
+                let rest = text[end...].dropFirst()
+                self = .file(String(rest.hasPrefix("//") ? rest.dropFirst(2) : rest))
             case let scheme:
                 throw Failure(
                     .usage,

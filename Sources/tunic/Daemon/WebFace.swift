@@ -77,7 +77,7 @@ final class WebFace {
     /// Its secret gives that file alone: an address that stands in a browser's settings or command line does not open the page.
     private var pacPath: String {
         let digest = Blake2b.digest(Array("tunic proxy.pac \(token)".utf8).rawSpan)
-        return "/\(hexadecimal(digest.array.prefix(16)))/proxy.pac"
+        return "/\(hexadecimal(Array(digest.array.prefix(16))))/proxy.pac"
     }
 
     /// How apps reach the client that `status` is of.

@@ -15,18 +15,18 @@ extension ControlGroup {
     }
 
     private static func id(of name: String) -> UInt32? {
-        var record = group()
-        var found: UnsafeMutablePointer<group>?
+        var record = unsafe group()
+        var found: UnsafeMutablePointer<group>? = nil
         var buffer = [CChar](repeating: 0, count: 1 << 16)
         guard unsafe getgrnam_r(name, &record, &buffer, buffer.count, &found) == 0, unsafe found != nil else {
             return nil
         }
-        return record.gr_gid
+        return unsafe record.gr_gid
     }
 
     private static func name(of id: UInt32) -> String {
-        var record = group()
-        var found: UnsafeMutablePointer<group>?
+        var record = unsafe group()
+        var found: UnsafeMutablePointer<group>? = nil
         var buffer = [CChar](repeating: 0, count: 1 << 16)
         guard unsafe getgrgid_r(id, &record, &buffer, buffer.count, &found) == 0, unsafe found != nil else {
             return "\(id)"
@@ -62,6 +62,6 @@ extension ControlGroup {
 
     private static func status(_ path: String) -> stat? {
         var found = stat()
-        return unsafe Glibc.stat(path, &found) == 0 ? found : nil
+        return unsafe stat(path, &found) == 0 ? found : nil
     }
 }
