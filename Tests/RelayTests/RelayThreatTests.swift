@@ -98,6 +98,23 @@ import Wire
         #expect(turns <= flood + 1)
     }
 
+    @Test("s17: a turn of the loop opens eight of the builds that wait") func buildsInTurn() throws {
+        let harness = try RelayHarness()
+        let clients = try (0..<12).map { _ in try harness.client() }
+        var results: [Built] = []
+        for client in clients { for _ in 0..<4 { try client.build { results.append($0) } } }
+        var (before, most) = (0, 0)
+        let isOver = harness.run {
+            let paths = harness.relay.status.paths
+            most = max(most, paths - before)
+            before = paths
+            return results.count == 48
+        }
+        #expect(isOver && paths(results) == 48)
+        // The loop may look at its timers twice in one turn.
+        #expect(most <= 2 * 8)
+    }
+
     @Test(
         "s17: each build that waits is opened once, in the order of its source",
         arguments: 1...10 as ClosedRange<UInt64>)
