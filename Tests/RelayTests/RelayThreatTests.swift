@@ -145,14 +145,16 @@ import Wire
         for _ in 0...20 { take() }
     }
 
-    @Test("s17: what a link uses of the way to the next hop is not taken from other links") func onwardBuilds() {
+    @Test(
+        "s17: what links use of the way to the next hop is not taken from another link", arguments: [1, 3])
+    func onwardBuilds(links: Int) {
         let start = Instant(nanoseconds: 1)
         var rate = SharedRate<Int>(perSecond: 200, burst: 1_000, now: start)
         var (flood, honest) = (0, 0)
         for millisecond in 0..<20_000 as Range<Int64> {
             let now = start + .milliseconds(millisecond)
-            if rate.take(0, now) { flood += 1 }
-            if millisecond % 100 == 0, rate.take(1, now) { honest += 1 }
+            for link in 0..<links where rate.take(link, now) { flood += 1 }
+            if millisecond % 100 == 0, rate.take(-1, now) { honest += 1 }
         }
         #expect(honest == 200)
         #expect(flood > 3_000)
