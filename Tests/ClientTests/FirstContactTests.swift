@@ -163,6 +163,11 @@ import Wire
         #expect(world.loop.run { changes() > before })
         _ = world.loop.run(for: .milliseconds(300)) { false }
         #expect(changes() - before <= 2)
+        // Another failure does not hasten the next question.
+        let directory = world.directory
+        directory.nextFetch = directory.now + .seconds(60)
+        directory.refused(hops, hop: 2, status: nil)
+        #expect(directory.nextFetch > directory.now)
         for node in world.nodes {
             let named = node.questions.filter { $0.message == .getDescriptor }.map(\.body)
             #expect(named.allSatisfy { $0 == node.id.key.array })

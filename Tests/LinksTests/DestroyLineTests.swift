@@ -34,6 +34,28 @@ import Wire
         #expect(harness.run { isAnswered })
     }
 
+    @Test("s27: what ends while a link is full of other messages is told when there is room") func fullLink() throws {
+        let harness = try Harness()
+        let near = try harness.node { $0.requestsPerLink = 16 }
+        let far = try harness.node()
+        let link = try harness.connect(near, far)
+        var waiting: [ControlResponder] = []
+        var heard: Set<UInt64> = []
+        far.onMessage = { side, message, body, responder in
+            var reader = ByteReader(body.rawSpan)
+            guard message == .destroy, let path = try? reader.u64() else { return waiting.append(responder) }
+            heard.insert(path)
+            side.links.answer(responder, [])
+        }
+        let body = [UInt8](repeating: 0, count: 8)
+        for _ in 0..<16 { near.links.request(on: link.near, .getSnapshotID, body: body) { _ in } }
+        for path in 1...5 as ClosedRange<UInt64> { near.links.destroy(path, on: link.near) }
+        #expect(harness.run { waiting.count == 16 })
+        #expect(heard.isEmpty)
+        for responder in waiting { far.links.answer(responder, []) }
+        #expect(harness.run { heard == Set(1...5) })
+    }
+
     @Test("s27: the line has a bound, rests after a refusal, and gives one up after four attempts")
     func bound() {
         let start = Instant(nanoseconds: 1_000_000_000)

@@ -139,6 +139,40 @@ import Wire
         }
     }
 
+    /// A certificate of too few, or one of another slot, frees nobody from a lock and has nobody sign.
+    @Test func s02AFalseCertificateFreesNobodyAndLocksNobody() throws {
+        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
+        var council = Council(realm)
+        var chain = LedgerChain(realm.rules)
+        let hostile = 3
+        var slots = [realm.slot(of: hostile, from: realm.rules.slot(at: (start + 130) * 1_000), chain)]
+        while slots.count < 4 { slots.append(realm.slot(of: hostile, from: slots[slots.count - 1] + 1, chain)) }
+        let block = chain.draft([], time: slots[0] * 10, by: 3)
+        let rival = chain.draft([realm.operation(0, 0, .pay(amount: 1))], time: slots[1] * 10, by: 3)
+        let good = realm.certificate(block, by: [0, 1, 3], slot: slots[0])
+        let few = realm.certificate(block, by: [2, 3], slot: slots[0])
+        func isSigned(_ request: AuthorityRequest, by other: Int) -> Bool {
+            if case .signature = council.ask(request, other, by: hostile, now: slots[0] * 10_000) { return true }
+            return false
+        }
+        for other in 0..<3 {
+            #expect(isSigned(.propose(slot: slots[0], nil, block), by: other))
+            let certificate = other == 2 ? few : good
+            #expect(isSigned(.commit(height: 1, hash: block.hash, certificate), by: other) == (other < 2))
+        }
+        let forged = [
+            realm.certificate(rival, by: [2, 3], slot: slots[1]),
+            Certificate(slot: slots[1], acceptances: good.acceptances),
+        ]
+        for (certificate, slot) in zip(forged, slots[2...]) {
+            for other in 0..<3 {
+                let answer = council.ask(
+                    .propose(slot: slot, certificate, rival), other, by: hostile, now: slot * 10_000)
+                #expect(answer == .refused(.badBlock, height: 0), "authority \(other)")
+            }
+        }
+    }
+
     // MARK: Clocks
 
     /// A block that is dated ahead would hold the next one up, one that is dated back would bring it forward.

@@ -98,6 +98,23 @@ import Wire
         #expect(turns <= flood + 1)
     }
 
+    @Test("s17: a turn of the loop opens eight of the builds that wait") func buildsInTurn() throws {
+        let harness = try RelayHarness()
+        let clients = try (0..<12).map { _ in try harness.client() }
+        var results: [Built] = []
+        for client in clients { for _ in 0..<4 { try client.build { results.append($0) } } }
+        var (before, most) = (0, 0)
+        let isOver = harness.run {
+            let paths = harness.relay.status.paths
+            most = max(most, paths - before)
+            before = paths
+            return results.count == 48
+        }
+        #expect(isOver && paths(results) == 48)
+        // The loop may look at its timers twice in one turn.
+        #expect(most <= 2 * 8)
+    }
+
     @Test(
         "s17: each build that waits is opened once, in the order of its source",
         arguments: 1...10 as ClosedRange<UInt64>)
@@ -128,14 +145,16 @@ import Wire
         for _ in 0...20 { take() }
     }
 
-    @Test("s17: what a link uses of the way to the next hop is not taken from other links") func onwardBuilds() {
+    @Test(
+        "s17: what links use of the way to the next hop is not taken from another link", arguments: [1, 3])
+    func onwardBuilds(links: Int) {
         let start = Instant(nanoseconds: 1)
         var rate = SharedRate<Int>(perSecond: 200, burst: 1_000, now: start)
         var (flood, honest) = (0, 0)
         for millisecond in 0..<20_000 as Range<Int64> {
             let now = start + .milliseconds(millisecond)
-            if rate.take(0, now) { flood += 1 }
-            if millisecond % 100 == 0, rate.take(1, now) { honest += 1 }
+            for link in 0..<links where rate.take(link, now) { flood += 1 }
+            if millisecond % 100 == 0, rate.take(-1, now) { honest += 1 }
         }
         #expect(honest == 200)
         #expect(flood > 3_000)

@@ -142,6 +142,23 @@ struct SharesTests {
         }
     }
 
+    // MARK: Rates
+
+    @Test(
+        "s17: who got nothing counts as well, so that those that empty a small bucket leave a part of the rate",
+        arguments: [1, 2, 1_000])
+    func s17_newcomersOfARate(flood: Int) {
+        let start = Instant(nanoseconds: 1)
+        var rate = SharedRate<Int>(perSecond: 1_000, burst: 50, now: start)
+        var served = 0
+        for millisecond in 0..<5_000 as Range<Int64> {
+            let now = start + .milliseconds(millisecond)
+            for request in 0..<5 { _ = rate.take((Int(millisecond) * 5 + request) % flood, now) }
+            if millisecond % 1_000 == 900, rate.take(-1, now) { served += 1 }
+        }
+        #expect(served >= 4)
+    }
+
     // MARK: Memory
 
     @Test("s14: many small holders of one source give memory back before large ones of others")
