@@ -183,7 +183,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol",
             ],
-            path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "run"], swiftSettings: settings),
+            path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "build", "run"], swiftSettings: settings),
     ]
 }
 

@@ -509,8 +509,19 @@ class Everyday(unittest.TestCase):
             file.write_text(re.sub(r'^#network = .*$', f'network = "{self.net.file}"', text, flags=re.M))
             code, out, err = run("config", "check", "--config", file, environment={"HOME": folder})
             self.assertEqual(code, 0, out + err)
-        script = (pathlib.Path(__file__).parents[2] / "contrib" / "package-files").read_text()
-        self.assertRegex(script, r'config default >"\$share/doc/tunic/tunic.toml"')
+
+    def test_u9_a_package_leaves_the_role_to_who_writes_its_configuration(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            folder = pathlib.Path(folder)
+            script = pathlib.Path(__file__).parents[2] / "contrib" / "package-files"
+            subprocess.run([script, binary(), folder / "share", folder / "units"], check=True)
+            example = folder / "share/doc/tunic/tunic.toml"
+            _, text, _ = run("config", "default")
+            self.assertEqual(example.read_text(), text.replace("\n[client]\n", "\n#[client]\n"))
+            code, _, err = run("config", "check", "--config", example, environment={"HOME": folder})
+            self.assertEqual(code, 78, err)
+            self.assertIn("neither a table [client] nor [relay]", err)
+            self.assertIn("No licence has been granted", (folder / "share/doc/tunic/copyright").read_text())
 
     def test_u10_exec_runs_a_program_through_the_client(self):
         code, out, err = run("exec", "--control", self.client.control, "--", "curl", "-sS", f"http://127.0.0.1:{self.echo.port}/x")
