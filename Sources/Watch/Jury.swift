@@ -43,6 +43,11 @@ public struct Jury: Sendable {
 
     private let node: NodeID
     private var state: RegistryState?
+    /// The decommissioned nodes of the state, and whether more nodes are active than the floor.
+    private var decommissioned: Set<NodeID> = []
+    private var isAboveFloor = false
+    /// When so much failed last that nobody was to be accused.
+    private var lastBlind: Instant?
     private var cases: [Ballot: Case] = [:]
     /// Who holds how many of the cases that others opened.
     private var shares = Shares<NodeID>(capacity: Self.ballotLimit, most: Self.ballotsPerSender)
@@ -63,6 +68,9 @@ public struct Jury: Sendable {
     /// Goes on with a newer state of the registry: what can no longer be judged, or finds no votes, is forgotten.
     public mutating func follow(_ state: RegistryState) {
         self.state = state
+        decommissioned = Set(state.nodes.lazy.filter { $0.value.standing == .decommissioned }.map(\.key))
+        let (active, all) = state.fullNodes
+        isAboveFloor = active > state.parameters.floor(of: all)
         for (ballot, held) in cases where !Self.isOpen(ballot, state) || Self.isForgotten(held, state) { close(ballot) }
         nextAsk = nextAsk.filter { state.nodes[$0.key] != nil }
     }
@@ -94,26 +102,31 @@ public struct Jury: Sendable {
 
     /// Looks at what the tests say: whom to accuse or to vouch for, and what to vote; to be called after each test and each block.
     public mutating func consider(_ tester: Tester, now: Instant) -> [Action] {
-        guard let state, let quorum = state.quorums.last, state.nodes[node]?.standing == .active else { return [] }
-        var actions: [Action] = []
-        // Most nodes are active and well: these are told by their records alone.
-        let found = tester.records.filter { id, record in
-            record.marks >= Tester.deadMarks || state.nodes[id]?.standing == .decommissioned
+        guard let state else { return [] }
+        if !tester.marked.isSubset(of: decommissioned),
+            tester.isBlind(among: { state.nodes[$0]?.standing == .active }, now: now)
+        {
+            lastBlind = now
         }
+        guard let quorum = state.quorums.last, state.nodes[node]?.standing == .active else { return [] }
+        var actions: [Action] = []
+        // Most nodes are active and well, and need no look.
+        let found = tester.marked.union(decommissioned)
         if found.isEmpty, cases.isEmpty { return [] }
-        let (active, all) = state.fullNodes
-        let mayAccuse =
-            active > state.parameters.floor(of: all)
-            && !tester.isBlind(among: { state.nodes[$0]?.standing == .active }, now: now)
+        // What was found in that time may be this node's own fault: it is found again first.
+        func mayAccuse(_ id: NodeID) -> Bool {
+            guard isAboveFloor, let record = tester.records[id] else { return false }
+            return lastBlind.map { record.lastTest > $0 } ?? true
+        }
         func holds(_ verdict: RegistryOperation.Verdict, _ id: NodeID) -> Bool {
             switch verdict {
-            case .decommission: mayAccuse && tester.isDead(id, now: now)
+            case .decommission: tester.isDead(id, now: now) && mayAccuse(id)
             case .recommission: tester.isWell(id, now: now)
             }
         }
-        for id in found.keys.sorted() {
+        for id in found.filter({ (nextAsk[$0] ?? now) <= now }).sorted() {
             guard let judged = state.nodes[id], let verdict = Self.verdict(on: judged), holds(verdict, id),
-                quorum.height > judged.changedHeight, (nextAsk[id] ?? now) <= now
+                quorum.height > judged.changedHeight
             else { continue }
             nextAsk[id] = now + patience
             let ballot = Ballot(verdict: verdict, node: id, height: quorum.height)
@@ -123,8 +136,8 @@ public struct Jury: Sendable {
             if judges.contains(node) { openOwn(ballot, state, now) }
         }
         // Others may have accused many that serve: what concerns neither a vote of this node nor its tests waits.
-        let live = cases.filter { $0.value.hasVoted || found[$0.key.node] != nil }
-        for ballot in live.keys.sorted(by: { ($0.height, $0.node) < ($1.height, $1.node) }) {
+        let live = cases.lazy.filter { $0.value.hasVoted || found.contains($0.key.node) }.map(\.key)
+        for ballot in live.sorted(by: { ($0.height, $0.node) < ($1.height, $1.node) }) {
             guard let judged = state.nodes[ballot.node] else { continue }
             if cases[ballot]?.hasVoted == false, Self.verdict(on: judged) == ballot.verdict,
                 holds(ballot.verdict, ballot.node)

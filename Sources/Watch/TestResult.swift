@@ -100,6 +100,8 @@ public struct TestRecord: Hashable, Sendable {
     var retries = 0
     /// What went wrong with it as first hop, and as a middle.
     var shown = Trouble(), hidden = Trouble()
+    /// Whether the last test that said something was not passed.
+    var isFailing = false
     /// When the last test ended, whatever it said, and whether it had the node as a middle.
     var lastEnd = Instant(nanoseconds: 0)
     var wasHidden = false

@@ -35,6 +35,7 @@ public struct Tester: Sendable {
     private static let maximumMarks = 6
     /// After how many passed tests in a row a node counts as well.
     public static let wellPasses = 2
+    private static let never = Instant(nanoseconds: .max)
     /// How many tests may be under way.
     public static let testsAtOnce = 8
     /// How many of these may be tests that others asked for, how many of those may wait, and how many of one who asks.
@@ -46,6 +47,10 @@ public struct Tester: Sendable {
     private var watched: Set<NodeID> = []
     /// What is known, of watched nodes alone.
     public private(set) var records: [NodeID: TestRecord] = [:]
+    /// The nodes with ``deadMarks`` or more.
+    public private(set) var marked: Set<NodeID> = []
+    /// When the first of the tests out of turn is due, or before.
+    private var nextRetry = Tester.never
     private var underWay: Set<NodeID> = []
     /// Those under way that others asked for.
     private var hurriedUnderWay: Set<NodeID> = []
@@ -55,6 +60,14 @@ public struct Tester: Sendable {
     private var nextRandom: Instant
     /// How many operators have exits.
     public var exitOperators = 0
+    /// Those under way that were picked by chance.
+    private var picked: Set<NodeID> = []
+    /// The last eight tests of nodes picked by chance that were passed, or failed by nodes not in doubt: a bit each, set where it failed.
+    ///
+    /// Nobody can choose whom they were of.
+    private var sight: UInt8 = 0
+    /// The most of these that may have failed before the fault is more likely here.
+    private static let mostFailures = 3
     /// Tests that were begun, passed and failed.
     public private(set) var begun: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
 
@@ -71,6 +84,7 @@ public struct Tester: Sendable {
         self.nodes = nodes
         watched = Set(nodes)
         records = records.filter { watched.contains($0.key) }
+        marked.formIntersection(watched)
         for place in hurried.indices.reversed() where !watched.contains(hurried[place].node) { unhurry(place) }
     }
 
@@ -84,17 +98,39 @@ public struct Tester: Sendable {
                 return begin(node)
             }
         }
-        if let due = records.first(where: { entry in
-            entry.value.retry.map { $0 <= now } ?? false && !underWay.contains(entry.key)
-        }) {
-            return begin(due.key)
-        }
+        if let due = dueRetry(now) { return begin(due) }
         guard now >= nextRandom, !nodes.isEmpty else { return nil }
         // Not all nodes at the same moments: half to one and a half of the interval.
         let half = timing.interval.nanoseconds / 2
         nextRandom = now + TimeSpan(nanoseconds: half + Int64(random.next() % UInt64(max(1, 2 * half))))
-        let picked = nodes[Int(random.next() % UInt64(nodes.count))]
-        return underWay.contains(picked) ? nil : begin(picked)
+        let node = nodes[Int(random.next() % UInt64(nodes.count))]
+        guard !underWay.contains(node) else { return nil }
+        picked.insert(node)
+        return begin(node)
+    }
+
+    /// The node whose test out of turn is due first; one that is being tested has none.
+    private mutating func dueRetry(_ now: Instant) -> NodeID? {
+        guard nextRetry <= now else { return nil }
+        var due: (at: Instant, node: NodeID)?
+        nextRetry = Self.never
+        for (node, record) in records {
+            guard let retry = record.retry else { continue }
+            var later = retry
+            if retry <= now, due.map({ (retry, node) < $0 }) ?? true {
+                later = due?.at ?? Self.never
+                due = (retry, node)
+            }
+            nextRetry = min(nextRetry, later)
+        }
+        return due?.node
+    }
+
+    /// Keeps what is known of a node.
+    private mutating func keep(_ record: TestRecord, of node: NodeID) {
+        records[node] = record
+        if let retry = record.retry { nextRetry = min(nextRetry, retry) }
+        if record.marks >= Self.deadMarks { marked.insert(node) } else { marked.remove(node) }
     }
 
     private mutating func begin(_ node: NodeID) -> NodeID {
@@ -129,6 +165,7 @@ public struct Tester: Sendable {
         before owner: Bytes32? = nil, servesAlone: Bool = false, now: Instant
     ) {
         hurriedUnderWay.remove(node)
+        let isPicked = picked.remove(node) != nil
         guard underWay.remove(node) != nil, watched.contains(node) else { return }
         var outcome = tested
         // Passed only in that the node serves alone, which says nothing of what it passes on.
@@ -141,6 +178,11 @@ public struct Tester: Sendable {
         let leastOthers = leastOthers(for: node)
         var record = records[node] ?? TestRecord(lastTest: now)
         (record.lastEnd, record.wasHidden) = (now, place == .middle)
+        switch outcome {
+        case .passed where isPicked: sight <<= 1
+        case .failed where isPicked && !record.isInDoubt: sight = sight << 1 | 1
+        case .passed, .failed, .refused, .unclear: break
+        }
         let isGrave: Bool
         if place == .middle {
             record.hidden.note(outcome, over: others, before: owner, now: now)
@@ -168,6 +210,7 @@ public struct Tester: Sendable {
                 record.retry = now + timing.firstRetry
                 break
             }
+            record.isFailing = false
             record.lastTest = now
             record.lastPass = now
             record.marks = max(0, record.marks - 1)
@@ -179,15 +222,22 @@ public struct Tester: Sendable {
             record.retry = isLookedAt ? now + timing.firstRetry : nil
         case .refused where isGrave, .unclear where isGrave, .failed:
             failed += 1
+            record.isFailing = true
             record.lastTest = now
-            record.marks = min(record.marks + 1, Self.maximumMarks)
+            if !isShortSighted { record.marks = min(record.marks + 1, Self.maximumMarks) }
             record.passes = 0
             backOff(&record, now)
         case .refused, .unclear:
             backOff(&record, now)
         }
-        records[node] = record
+        keep(record, of: node)
     }
+
+    /// Whether so many nodes fail that served a moment ago that the fault is more likely here: failures make no marks.
+    ///
+    /// A node that is cut off from most others has tested few of them since. Those that it has not tested hide from
+    /// ``isBlind(among:now:)`` how many are out of its reach.
+    private var isShortSighted: Bool { sight.nonzeroBitCount > Self.mostFailures }
 
     /// Over how many others unclear tests of `node` must have gone: four, or all three that serve where one of four is away.
     private func leastOthers(for node: NodeID) -> Int {
@@ -206,15 +256,16 @@ public struct Tester: Sendable {
         var record = records[node] ?? TestRecord(lastTest: now)
         (record.lastEnd, record.wasHidden) = (now, place == .middle)
         if record.isInDoubt || record.passes < Self.wellPasses { backOff(&record, now) }
-        records[node] = record
+        keep(record, of: node)
     }
 
     /// This node could not make the test, which says nothing of the other; it is tried again later.
     public mutating func skipped(_ node: NodeID, now: Instant) {
         hurriedUnderWay.remove(node)
+        picked.remove(node)
         guard underWay.remove(node) != nil, watched.contains(node), var record = records[node] else { return }
         if record.isInDoubt || record.passes < Self.wellPasses { backOff(&record, now) }
-        records[node] = record
+        keep(record, of: node)
     }
 
     private func backOff(_ record: inout TestRecord, _ now: Instant) {
@@ -232,6 +283,7 @@ public struct Tester: Sendable {
             let soonest = max(record.lastEnd + timing.firstRetry, now)
             if let retry = record.retry {
                 records[node]?.retry = min(retry, soonest)
+                nextRetry = min(nextRetry, soonest)
                 return
             }
             guard soonest <= now else { return }
@@ -252,7 +304,7 @@ public struct Tester: Sendable {
         record.marks = min(record.marks, Self.deadMarks - 1)
         record.retries = 0
         record.retry = now
-        records[node] = record
+        keep(record, of: node)
     }
 
     // MARK: What the tests say
@@ -275,23 +327,16 @@ public struct Tester: Sendable {
     public func dead(_ now: Instant) -> [NodeID] { records.keys.filter { isDead($0, now: now) }.sorted() }
 
     /// Whether so many nodes seem dead that the fault is more likely here: more than a third of those tested and more than
-    /// two of them, or all.
+    /// two of them, or all, or more than three of the last eight that it picked and that were not in doubt.
     ///
     /// Such a tester accuses nobody. So a split of the network costs nobody the stake.
     public func isBlind(among active: (NodeID) -> Bool, now: Instant) -> Bool {
         var (tested, dead) = (0, 0)
         for (node, record) in records where active(node) && now - record.lastTest <= timing.freshness {
             tested += 1
-            if record.marks > 0, record.passes == 0 { dead += 1 }
+            if record.isFailing { dead += 1 }
         }
-        return dead > 0 && dead == tested || dead > max(2, tested / 3)
-    }
-
-    /// When ``next(_:)`` may name a node, at the latest.
-    public var nextDeadline: Instant {
-        var deadline = nextRandom
-        for record in records.values { if let retry = record.retry, retry < deadline { deadline = retry } }
-        return deadline
+        return isShortSighted || dead > 0 && dead == tested || dead > max(2, tested / 3)
     }
 }
 

@@ -164,7 +164,7 @@ struct SignatureExchangeTests {
         #expect(late.due(me, epoch: 3_600, at: UnixTime(seconds: time.seconds + 900)) != nil)
     }
 
-    @Test("s27: a node that cannot keep what it signs does not sign it") func s27NothingIsSignedUnwritten() throws {
+    @Test("V1, s27: a node that cannot keep what it signs does not sign it") func s27NothingIsSignedUnwritten() throws {
         struct DiskFull: Error {}
         let world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
         let me = world.first.snapshot.voters[2]

@@ -132,6 +132,13 @@ class Files(CommandLineTest):
         for words, meant, where in [(["stauts"], "'status'", "tunic --help"), (["config", "chekc"], "'check'", "tunic config --help")]:
             self.assert_fails(64, [f"no command '{words[-1]}'", meant, where], *words)
 
+    def test_s8_the_guides_addresses_make_a_network(self):
+        addresses = [word for number in range(3) for word in ("--address", f"198.51.100.{number + 7}:7100")]
+        code, _, err = run("network", "create", "--dir", self.folder / "net", *addresses)
+        self.assertEqual(code, 0, err)
+        self.assert_fails(
+            64, ["10.0.0.7 is no public address"], "network", "create", "--dir", self.folder / "other", "--address", "10.0.0.7:7100")
+
     def test_network_file(self):
         path = self.folder / "network.json"
         self.assert_fails(66, [path], *self.client(path))

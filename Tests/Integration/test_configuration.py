@@ -49,6 +49,13 @@ class Check(Folder):
         self.assertEqual(code, 0, err)
         self.assertIn("no mistakes", out)
 
+    def test_s6_a_relays_file_without_a_data_folder_is_none_of_mistakes(self):
+        """The service gets one from systemd, which is not there when somebody checks the file."""
+        self.write(f'network = "{self.make_network()}"\n[relay]\nlisten = ["198.51.100.7:7100"]\n')
+        code, out, err = self.check(STATE_DIRECTORY="")
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("no 'data' is named", err)
+
     def test_faults_have_file_line_key_and_remedy(self):
         network = self.make_network()
         begin = f'network = "{network}"\n'

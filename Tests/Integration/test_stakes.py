@@ -79,7 +79,7 @@ class ThreeNodes(Stakes):
         self.thaw(2)
         wait_until(lambda: all(ask(node.control, "status")["ready"] for node in self.net.nodes), 30)
 
-    def test_s4_what_is_not_ready_says_so_by_its_status(self):
+    def test_s4_s7_what_is_not_ready_says_so_by_its_status(self):
         self.assertEqual(tunic("status", "--control", self.control())[0], 0)
         self.assertEqual(tunic("metrics", "--control", self.control())[1].count('tunic_ready{role="relay"} 1'), 1)
         # A node that is not in the registry.

@@ -20,28 +20,52 @@ func instant(_ seconds: Double) -> Instant { Instant(nanoseconds: UInt64(seconds
 ///
 /// Each node is its own operator. A test takes a second when the node answers and three when it does not; messages take a tenth.
 final class World {
+    /// A time in which a process stands still; it goes on with what it knew.
+    struct Stall {
+        let from: Double
+        let to: Double
+    }
+
+    private struct Event {
+        let at: Double
+        let order: Int
+        let run: (World) -> Void
+        func isBefore(_ other: Event) -> Bool { (at, order) < (other.at, other.order) }
+    }
+
     let count: Int
     let ids: [NodeID]
     private let places: [NodeID: Int]
+    private let timing: Tester.Timing
+    private let seed: UInt64
     var state: RegistryState
     var time = 0.0
-    private(set) var testers: [Tester]
-    private(set) var juries: [Jury]
+    private(set) var testers: [Tester] = []
+    private(set) var juries: [Jury] = []
+    /// What each node has heard of the ledger, and how many nodes it watches by that.
+    private var views: [RegistryState] = []
+    private var watched: [Int]
+    /// How often each process was started anew.
+    private var starts: [Int]
     private var random: SeededGenerator
-    private var events: [(at: Double, order: Int, run: (World) -> Void)] = []
+    /// What will happen, as a heap: the first comes first.
+    private var events: [Event] = []
     private var order = 0
     private var lies: Set<Lie> = []
-    private var nextTick: [Double]
-    private var nextBlock: Double
+    private var active: [Int] = []
     let blockSeconds: Double
     /// Seconds between two ticks of a node.
     private let tickSeconds: Double
     /// Whether tests go on over two other nodes behind the tested one, as a client's paths do.
     var goesOn = false
-    /// Whether node `a` can reach node `b` at a time.
+    /// Whether node `a` can reach node `b` at a time; for `a` = `b` whether its process runs.
     var reaches: (_ a: Int, _ b: Int, _ time: Double) -> Bool = { _, _, _ in true }
-    /// When each node's process went on after it had stood still.
-    lazy var stalls = [[Double]](repeating: [], count: count)
+    /// Whether a node hears of new blocks, and is heard by the ledger.
+    var hears: (_ node: Int, _ time: Double) -> Bool = { _, _ in true }
+    /// Whether others still have a link to a node that leads nowhere, as right after its restart.
+    var hasDeadLinks: (_ node: Int, _ time: Double) -> Bool = { _, _ in false }
+    /// When each node's process stands still.
+    var stalls: [[Stall]]
     /// Nodes that vote for every verdict that they are asked for, and accuse everyone.
     var liars: Set<Int> = []
     /// What happens right after each block.
@@ -73,14 +97,13 @@ final class World {
         let ids = (0..<count).map { NodeID(key($0).publicKey) }
         self.ids = ids
         places = Dictionary(uniqueKeysWithValues: ids.enumerated().map { ($1, $0) })
-        let timing = Tester.Timing(epochSeconds: epochSeconds)
+        timing = Tester.Timing(epochSeconds: epochSeconds)
+        self.seed = seed
         random = SeededGenerator(seed: seed)
-        testers = (0..<count).map { Tester(timing: timing, seed: seed &+ UInt64($0) &* 7_919, now: instant(0)) }
-        juries = ids.map { Jury(node: $0, patience: max(.seconds(4), timing.interval)) }
-        let ticks = max(1, timing.interval.inSeconds / 4)
-        tickSeconds = ticks
-        nextTick = (0..<count).map { Double($0) / Double(count) * ticks }
-        nextBlock = blockSeconds
+        tickSeconds = max(1, timing.interval.inSeconds / 4)
+        stalls = [[Stall]](repeating: [], count: count)
+        watched = [Int](repeating: 0, count: count)
+        starts = watched
         try state.begin(height: 1, time: 1_000, block: Self.hash(1), seed: Self.hash(1))
         for number in 0..<count {
             let operation = RegistryOperation(
@@ -88,7 +111,32 @@ final class World {
                 key: key(10_000 + number))
             try state.apply(operation)
         }
+        views = [RegistryState](repeating: state, count: count)
+        for number in 0..<count {
+            testers.append(tester(number))
+            juries.append(jury(number))
+            at(Double(number) / Double(count) * tickSeconds) { $0.tick(number) }
+        }
+        at(blockSeconds) { $0.block() }
         tellAll()
+    }
+
+    private func tester(_ number: Int) -> Tester {
+        let own = seed &+ UInt64(number) &* 7_919 &+ UInt64(starts[number]) &* 104_729
+        return Tester(timing: timing, seed: own, now: instant(time))
+    }
+
+    private func jury(_ number: Int) -> Jury {
+        Jury(node: ids[number], patience: max(.seconds(4), timing.interval))
+    }
+
+    /// Starts a node's process anew: it knows what is on its disk, the state of the ledger that it had heard of.
+    func restart(_ number: Int) {
+        starts[number] += 1
+        testers[number] = tester(number)
+        juries[number] = jury(number)
+        watched[number] = 0
+        follow(views[number], by: number)
     }
 
     private struct Lie: Hashable {
@@ -100,48 +148,59 @@ final class World {
 
     func standing(_ number: Int) -> RegisteredNode.Standing? { state.nodes[ids[number]]?.standing }
 
-    private func later(_ delay: Double, _ run: @escaping (World) -> Void) {
+    private func later(_ delay: Double, _ run: @escaping (World) -> Void) { at(time + delay, run) }
+
+    /// Has something happen at a time to come.
+    func at(_ time: Double, _ run: @escaping (World) -> Void) {
         order += 1
-        // Last first, by halving.
-        let (at, order) = (time + delay, order)
-        var (low, high) = (0, events.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if (events[middle].at, events[middle].order) > (at, order) { low = middle + 1 } else { high = middle }
+        events.append(Event(at: time, order: order, run: run))
+        var place = events.count - 1
+        while place > 0, events[place].isBefore(events[(place - 1) / 2]) {
+            events.swapAt(place, (place - 1) / 2)
+            place = (place - 1) / 2
         }
-        events.insert((at, order, run), at: low)
+    }
+
+    private func nextEvent() -> Event {
+        events.swapAt(0, events.count - 1)
+        let event = events.removeLast()
+        var place = 0
+        while true {
+            var first = place
+            for child in [2 * place + 1, 2 * place + 2] where child < events.count {
+                if events[child].isBefore(events[first]) { first = child }
+            }
+            if first == place { return event }
+            events.swapAt(place, first)
+            place = first
+        }
     }
 
     private func tellAll() {
-        let watched = ids.filter { state.nodes[$0] != nil }
-        for number in 0..<count {
-            testers[number].follow(watched.filter { $0 != ids[number] })
-            juries[number].follow(state)
-        }
+        active = (0..<count).filter { standing($0) == .active }
+        for number in 0..<count where hears(number, time) { follow(state, by: number) }
+    }
+
+    private func follow(_ state: RegistryState, by number: Int) {
+        views[number] = state
+        juries[number].follow(state)
+        // None is registered later, so that their number tells which they are.
+        guard watched[number] != state.nodes.count else { return }
+        watched[number] = state.nodes.count
+        testers[number].follow(ids.filter { $0 != ids[number] && state.nodes[$0] != nil })
     }
 
     /// Runs until `end`.
     func run(until end: Double) {
-        while true {
-            let tick = nextTick.indices.min { nextTick[$0] < nextTick[$1] }!
-            let next = min(events.last?.at ?? .infinity, nextTick[tick], nextBlock)
-            guard next <= end else { break }
-            time = next
-            if next == nextBlock {
-                nextBlock += blockSeconds
-                block()
-            } else if let event = events.last, event.at == next {
-                events.removeLast()
-                event.run(self)
-            } else {
-                nextTick[tick] += tickSeconds
-                self.tick(tick)
-            }
+        while let next = events.first, next.at <= end {
+            time = next.at
+            nextEvent().run(self)
         }
         time = end
     }
 
     private func block() {
+        later(blockSeconds) { $0.block() }
         let height = state.height + 1
         do {
             try state.begin(
@@ -154,15 +213,11 @@ final class World {
     }
 
     private func tick(_ number: Int) {
+        later(tickSeconds) { $0.tick(number) }
         guard reaches(number, number, time) else { return }
         while let target = testers[number].next(instant(time)) {
             tests += 1
-            let other = places[target]!
-            let isReached = isUp(other, from: number)
-            if goesOn, isReached, testBeyond(other, from: number) { continue }
-            later(isReached ? 1 : 3) { world in
-                world.finish(target, isReached ? .passed(capacity: nil) : .failed, by: number)
-            }
+            test(places[target]!, by: number)
         }
         consider(number)
     }
@@ -171,33 +226,83 @@ final class World {
         reaches(number, other, time) && reaches(other, other, time)
     }
 
-    /// Tests `other` over further nodes, drawn of all active ones; false where nothing fails behind it.
-    private func testBeyond(_ other: Int, from number: Int) -> Bool {
-        var hops = [other]
-        var active = (0..<count).filter { $0 != number && $0 != other && standing($0) == .active }
-        while hops.count < 3, !active.isEmpty {
-            hops.append(active.remove(at: Int(random.next() % UInt64(active.count))))
-        }
-        guard zip(hops, hops.dropFirst()).contains(where: { !isUp($1, from: $0) }) else { return false }
-        let others = hops.dropFirst().map { ids[$0] }
-        later(8) { world in
-            let servesAlone = world.isUp(other, from: number)
-            world.finish(
-                world.ids[other], servesAlone ? .unclear : .failed, over: Array(others), servesAlone: servesAlone,
-                by: number)
-        }
-        return true
+    /// Whether a path goes on from node `number` to node `other`.
+    private func leads(to other: Int, from number: Int) -> Bool {
+        isUp(other, from: number) && !hasDeadLinks(other, time)
     }
 
-    /// A process that stood still meanwhile takes nothing from a test.
-    private func finish(
-        _ tested: NodeID, _ outcome: TestOutcome, over others: [NodeID] = [], servesAlone: Bool = false, by number: Int
-    ) {
-        guard reaches(number, number, time), !stalls[number].contains(where: { $0 > time - 8 && $0 <= time }) else {
-            return testers[number].skipped(tested, now: instant(time))
+    /// Tests a node as `Watching` does: at the beginning of a path of three, or in its middle, over nodes drawn of all active ones.
+    private func test(_ other: Int, by number: Int) {
+        let further = goesOn ? furtherHops(apartFrom: [number, other]) : []
+        let mayHide = further.count == 2 && standing(other) == .active
+        if mayHide, testers[number].isToBeHidden(ids[other]) ?? (random.next() & 1 == 0) {
+            let hasGuard = isUp(further[0], from: number)
+            let isPassed = hasGuard && leads(to: other, from: further[0]) && leads(to: further[1], from: other)
+            return finish(
+                other, isPassed ? .passed(capacity: nil) : .unclear, at: .middle, over: further,
+                after: isPassed ? 1 : hasGuard ? 8 : 3, by: number)
         }
+        let place = TestPlace.first(mayHide: mayHide)
+        let isReached = isUp(other, from: number)
+        guard isReached, let next = further.first, !leads(to: next, from: other) else {
+            return finish(
+                other, isReached ? .passed(capacity: nil) : .failed, at: place, over: further,
+                after: isReached ? 1 : 3, by: number)
+        }
+        // The second hop is at fault, or the first: a path of the first alone tells.
+        let (began, start) = (time, starts[number])
+        later(8) { world in
+            guard world.starts[number] == start else { return }
+            let servesAlone = world.isUp(other, from: number)
+            world.finish(
+                other, servesAlone ? .unclear : .failed, at: place, over: further, servesAlone: servesAlone,
+                after: servesAlone ? 1 : 3, since: began, by: number)
+        }
+    }
+
+    /// Two active nodes that are drawn by chance, or as many as there are.
+    private func furtherHops(apartFrom excluded: [Int]) -> [Int] {
+        let left = active.count - excluded.count { standing($0) == .active }
+        var hops: [Int] = []
+        while hops.count < min(2, left) {
+            let drawn = active[Int(random.next() % UInt64(active.count))]
+            if !excluded.contains(drawn), !hops.contains(drawn) { hops.append(drawn) }
+        }
+        return hops
+    }
+
+    private func finish(
+        _ tested: Int, _ outcome: TestOutcome, at place: TestPlace, over others: [Int], servesAlone: Bool = false,
+        after delay: Double, since began: Double? = nil, by number: Int
+    ) {
+        let (began, start) = (began ?? time, starts[number])
+        later(delay) { world in
+            guard world.starts[number] == start else { return }
+            // Time-outs come before answers when a process goes on.
+            if let stall = world.stalls[number].first(where: { $0.from <= world.time && world.time < $0.to }) {
+                return world.finish(
+                    tested, place == .middle ? .unclear : .failed, at: place, over: others,
+                    after: stall.to - world.time, since: began, by: number)
+            }
+            world.finished(tested, outcome, at: place, over: others, servesAlone, since: began, by: number)
+        }
+    }
+
+    /// A process that stood still for 5 s since the test began takes nothing from it.
+    private func finished(
+        _ tested: Int, _ outcome: TestOutcome, at place: TestPlace, over others: [Int], _ servesAlone: Bool,
+        since began: Double, by number: Int
+    ) {
+        let isStalled = stalls[number].contains { $0.to - $0.from > 5 && $0.to > began && $0.to <= time }
+        guard reaches(number, number, time), !isStalled else {
+            return testers[number].skipped(ids[tested], now: instant(time))
+        }
+        testers[number].exitOperators = active.count - 1
         testers[number].finished(
-            tested, outcome, at: .first(mayHide: false), over: others, servesAlone: servesAlone, now: instant(time))
+            ids[tested], outcome, at: place, over: others.map { ids[$0] },
+            before: place == .middle ? others.last.map { ids[$0].key } : nil, servesAlone: servesAlone,
+            now: instant(time))
+        consider(number)
     }
 
     private func consider(_ number: Int) {
@@ -253,7 +358,7 @@ final class World {
                 }
             case .submit(let operation):
                 onSubmit(self, operation)
-                later(0.1) { world in world.submit(operation) }
+                later(0.1) { world in world.submit(operation, by: number) }
             }
         }
     }
@@ -276,17 +381,26 @@ final class World {
     }
 
     private func send(_ from: Int, _ to: NodeID, _ run: @escaping (World, Int) -> Void) {
-        guard let other = places[to], reaches(from, other, time), reaches(other, other, time) else {
-            return
+        guard let other = places[to], reaches(from, from, time) else { return }
+        let start = starts[other]
+        // Half of what comes while a process stands still is there when it goes on.
+        if let stall = stalls[other].first(where: { $0.from <= time && time < $0.to }) {
+            guard hears(from, time), random.next() & 1 == 0 else { return }
+            return at(stall.to + 0.1) { run($0, other) }
         }
-        later(0.1) { run($0, other) }
+        guard reaches(from, other, time) else { return }
+        later(0.1) { world in
+            guard world.reaches(other, other, world.time), world.starts[other] == start else { return }
+            run(world, other)
+        }
     }
 
-    private func submit(_ action: RegistryOperation.Action) {
+    private func submit(_ action: RegistryOperation.Action, by number: Int) {
+        guard hears(number, time) else { return }
         do {
             try state.apply(RegistryOperation(unsigned: action, network: network))
             if case .judge(let verdict, let node, _, _) = action {
-                verdicts.append((time, verdict, ids.firstIndex(of: node)!))
+                verdicts.append((time, verdict, places[node]!))
             }
             tellAll()
         } catch {

@@ -61,6 +61,31 @@ struct JuryTests {
         #expect(jury.submitted == 0)
     }
 
+    @Test("S2: a node that is cut off from most accuses few, and nobody when it is back", arguments: 1...4)
+    func s2WhatACutOffNodeFound(_ seed: UInt64) throws {
+        let world = try World(31, seed: 1)
+        world.run(until: 4)
+        var jury = Jury(node: world.ids[30], patience: .seconds(4))
+        jury.follow(world.state)
+        var tester = Tester(timing: .init(epochSeconds: 60), seed: seed, now: instant(0))
+        tester.follow(Array(world.ids.prefix(30)))
+        let near = Set(world.ids.prefix(10))
+        var accused: [Bool: Set<NodeID>] = [:]
+        for second in 0..<900 {
+            let now = instant(Double(second))
+            let isCutOff = second >= 300 && second < 600
+            while let node = tester.next(now) {
+                let isReached = !isCutOff || near.contains(node)
+                tester.finished(
+                    node, isReached ? .passed(capacity: nil) : .failed, at: .first(mayHide: false), now: now)
+                for case .ask(let ballot, _) in jury.consider(tester, now: now) {
+                    accused[isCutOff, default: []].insert(ballot.node)
+                }
+            }
+        }
+        #expect(accused[false] == nil && accused[true]?.count ?? 0 <= 4)
+    }
+
     /// All ballots that node 0 can be asked for, the oldest first.
     private func ballots(in world: World) -> [Ballot] {
         (2...world.state.height).flatMap { height in

@@ -1,0 +1,68 @@
+"""What the scripts of contrib/ check, and that they fail where something that they need fails."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from devnet import binary
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Scripts(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_script(self, root, name, *arguments, path=None):
+        result = subprocess.run(
+            [root / "contrib" / name, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+            env={**os.environ, "PATH": path or os.environ["PATH"]})
+        return result.returncode, result.stdout + result.stderr
+
+    def test_k_a_tool_that_fails_fails_the_package(self):
+        tools = self.folder / "tools"
+        tools.mkdir()
+        broken = tools / "python3"
+        broken.write_text("#!/bin/sh\nexit 1\n")
+        broken.chmod(0o755)
+        arguments = (binary(), self.folder / "share", self.folder / "systemd")
+        status, text = self.run_script(ROOT, "package-files", *arguments)
+        self.assertEqual(status, 0, text)
+        status, text = self.run_script(ROOT, "package-files", *arguments, path=f"{tools}:{os.environ['PATH']}")
+        self.assertNotEqual(status, 0, text)
+        script = (ROOT / "contrib" / "package-deb").read_text()
+        self.assertIn("set -euo pipefail", script)
+
+    def test_k_the_layout_is_checked_without_git_too(self):
+        root = self.folder / "sources"
+        for name in ("contrib", "Sources", "Tests"):
+            shutil.copytree(ROOT / name, root / name, symlinks=True, ignore=shutil.ignore_patterns(".build*", "__pycache__"))
+        shutil.copy(ROOT / "Package.swift", root)
+        status, text = self.run_script(root, "check-layout")
+        self.assertEqual(status, 0, text)
+        (root / "stray.txt").write_text("")
+        status, text = self.run_script(root, "check-layout")
+        self.assertEqual(status, 1, text)
+        self.assertIn("stray.txt does not belong at the top level", text)
+
+    def test_f1_no_package_that_starts_a_server_is_installed(self):
+        script = (ROOT / "contrib" / "install-deps").read_text()
+        for package in ("openssh-server", "tor", "dante-server", "unbound", "dnsmasq"):
+            self.assertIsNone(re.search(rf"^\s*need {package}\b(?!-)", script, re.M), package)
+
+    @unittest.skipIf(shutil.which("swift", path="/usr/bin:/bin"), "Swift is the system's own here")
+    def test_f3_swift_is_looked_for_first(self):
+        status, text = self.run_script(ROOT, "install-deps", "--yes", path="/usr/bin:/bin")
+        self.assertEqual(status, 1)
+        self.assertEqual(text.count("\n"), 1, text)
+        self.assertIn("there is no Swift", text)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,188 @@
+import Testing
+import Wire
+
+@testable import Registry
+@testable import Watch
+
+/// A network of which a part is away for a time, by seed.
+///
+/// Each seed is one of four cases: a third that is away one by one; a third that goes and comes back together; a third that is cut
+/// off together and runs on among itself, with the ledger or without; and a network that is cut into two parts of which none is
+/// less than a third.
+final class Outages {
+    enum Kind: String, CaseIterable {
+        /// The process ends, and is started later without its memory.
+        case stopped
+        /// The process stands still, and goes on with what it knew.
+        case frozen
+        /// The process ends and is started at once.
+        case restarted
+        /// The node runs and hears nobody.
+        case cutOff
+    }
+
+    private enum Case: UInt64 {
+        case oneByOne, together, third, parts
+    }
+
+    /// One absence of a node.
+    struct Outage {
+        let kind: Kind
+        let from: Double
+        let to: Double
+        func covers(_ time: Double) -> Bool { time >= from && time < to }
+    }
+
+    /// What the runs came to.
+    struct Told {
+        var outages: [String: Int] = [:]
+        var decommissioned = 0, recommissioned = 0, refused = 0, tests = 0
+        /// How long after the end of its outage a node was put out at the latest, and was back at the latest, in epochs.
+        var latestOut = 0.0, latestBack = 0.0
+    }
+
+    private let count: Int
+    private let seed: UInt64
+    private let kind: Case
+    private let epoch: Double
+    private let credit: Double
+    private let start: Double
+    private let world: World
+    /// Whether those that are cut off are the ones that the ledger is with.
+    private var hasLedger = false
+    private var random: SeededGenerator
+    /// The absences of each node, by time; more than one of a node that comes and goes.
+    private var outages: [[Outage]]
+    /// When a node that was away has heard of the newest block.
+    private var caughtUp: [Double]
+
+    init(_ count: Int, seed: UInt64) throws {
+        self.count = count
+        self.seed = seed
+        kind = Case(rawValue: seed % 4) ?? .oneByOne
+        random = SeededGenerator(seed: seed &* 31 &+ UInt64(count))
+        // In great networks each node is tested by others as often as it is in the field, not more.
+        let epoch = count > 10 ? 600.0 : 30
+        let credit = 4 * epoch
+        (self.epoch, self.credit, start) = (epoch, credit, 4 * epoch)
+        outages = [[Outage]](repeating: [], count: count)
+        caughtUp = [Double](repeating: 0, count: count)
+        world = try World(count, seed: seed, blockSeconds: max(2, epoch / 30), epochSeconds: UInt64(epoch)) {
+            $0.creditAtStart = UInt32(credit)
+            $0.creditGrace = UInt32(epoch)
+        }
+        world.goesOn = true
+        plan()
+        connect()
+    }
+
+    // MARK: Who is away
+
+    private func plan() {
+        switch kind {
+        case .oneByOne:
+            for node in chosen(count / 3) { outages[node] = absences(of: Kind.allCases.randomElement(using: &random)!) }
+        case .together:
+            let kind = Kind.allCases[Int(seed / 4 % 4)]
+            let one = absences(of: kind)
+            for node in chosen(count / 3, around: one) { outages[node] = one }
+        case .third, .parts:
+            let length = Double.random(in: 0.2 * epoch...credit - 1, using: &random)
+            let one = Outage(kind: .cutOff, from: start, to: start + length)
+            let size = kind == .third ? count / 3 : Int.random(in: (count + 2) / 3...max(2, count / 2), using: &random)
+            for node in chosen(size, around: [one]) { outages[node] = [one] }
+            hasLedger = kind == .third && Bool.random(using: &random)
+        }
+    }
+
+    /// One absence, or up to three within the time that the credit covers.
+    private func absences(of kind: Kind) -> [Outage] {
+        let from = start + Double.random(in: 0..<epoch, using: &random)
+        // A process may stand still for a moment only.
+        let least = kind == .frozen ? 1 : 0.02 * epoch
+        let to = from + Double.random(in: least...(kind == .restarted ? 0.2 * epoch : credit - 1), using: &random)
+        let pieces = Int.random(in: 1...3, using: &random)
+        guard pieces > 1, kind != .restarted else { return [Outage(kind: kind, from: from, to: to)] }
+        let cuts = (0..<2 * pieces - 2).map { _ in Double.random(in: from...to, using: &random) }.sorted()
+        let ends = [from] + cuts + [to]
+        return (0..<pieces).map { Outage(kind: kind, from: ends[2 * $0], to: ends[2 * $0 + 1]) }
+    }
+
+    /// So many nodes, by chance, or for two of three seeds those that are the whole quorum right before they go or after they come.
+    private func chosen(_ size: Int, around away: [Outage] = []) -> ArraySlice<Int> {
+        let choice = Int.random(in: 0..<3, using: &random)
+        guard choice > 0, let first = away.first, let last = away.last else {
+            return (0..<count).shuffled(using: &random).prefix(size)
+        }
+        // The block of height n + 1 comes at n times the time between two.
+        let height = UInt64((choice == 1 ? first.from : last.to) / world.blockSeconds) + (choice == 1 ? 1 : 3)
+        let ranks = world.ids.map {
+            NodeID(RegistryState.rank(of: $0, network: network, height: height, seed: World.hash(height)))
+        }
+        return (0..<count).sorted { ranks[$0] < ranks[$1] }.prefix(size)
+    }
+
+    private func outage(of node: Int, at time: Double) -> Outage? { outages[node].first { $0.covers(time) } }
+
+    // MARK: What that means
+
+    private func connect() {
+        for node in 0..<count {
+            for outage in outages[node] {
+                caughtUp[node] = outage.to + Double.random(in: 0.5...world.blockSeconds, using: &random)
+                switch outage.kind {
+                case .frozen: world.stalls[node].append(.init(from: outage.from, to: outage.to))
+                case .stopped, .restarted: world.at(outage.to) { $0.restart(node) }
+                case .cutOff: break
+                }
+            }
+        }
+        let (outages, epoch) = (self.outages, self.epoch)
+        let cut = self.outages.lazy.compactMap(\.first).first ?? Outage(kind: .cutOff, from: start, to: start)
+        let late = caughtUp.indices.map { caughtUp[$0] - (outages[$0].last?.to ?? 0) }
+        let (isApart, hasLedger) = (kind == .third || kind == .parts, self.hasLedger)
+        world.reaches = { a, b, time in
+            let first = outages[a].isEmpty ? nil : outages[a].first { $0.covers(time) }
+            // Whoever is cut off runs on.
+            if a == b { return first.map { $0.kind == .cutOff } ?? true }
+            let second = outages[b].isEmpty ? nil : outages[b].first { $0.covers(time) }
+            return isApart ? (first == nil) == (second == nil) : first == nil && second == nil
+        }
+        world.hears = { node, time in
+            guard hasLedger else { return !outages[node].contains { time >= $0.from && time < $0.to + late[node] } }
+            return !outages[node].isEmpty || time < cut.from || time >= cut.to + late[node]
+        }
+        // Links to a process that has no keys any more, or was given up by the others, end after a while.
+        world.hasDeadLinks = { node, time in
+            outages[node].contains { time >= $0.to && time < $0.to + min(15, epoch / 8) }
+        }
+    }
+
+    // MARK: The run
+
+    func run(_ told: inout Told) throws {
+        let back = outages.map { $0.last?.to ?? 0 }
+        let end = (back.max() ?? start) + 3 * epoch
+        world.run(until: end)
+        let context: Comment = "\(count) nodes, seed \(seed), \(kind): \(outages), \(world.verdicts)"
+        for outage in outages.joined() { told.outages[outage.kind.rawValue, default: 0] += 1 }
+        told.refused += world.refused
+        told.tests += world.tests
+        for verdict in world.verdicts {
+            guard verdict.verdict == .decommission else {
+                told.recommissioned += 1
+                told.latestBack = max(told.latestBack, (verdict.time - back[verdict.node]) / epoch)
+                continue
+            }
+            told.decommissioned += 1
+            // A verdict takes a while; nobody is judged who has been back for a quarter of an epoch.
+            let outage = outages[verdict.node].last { $0.from < verdict.time }
+            let late = outage.map { (verdict.time - $0.to) / epoch } ?? .infinity
+            told.latestOut = max(told.latestOut, late)
+            // With more than a third away the floor holds verdicts back until one of the others is back.
+            #expect(late < (kind == .parts ? 0.5 : 0.25), context)
+        }
+        for number in 0..<count { #expect(world.standing(number) == .active, context) }
+        #expect(world.state.locks.isEmpty && world.state.isBalanced)
+    }
+}
