@@ -378,12 +378,12 @@ import Wire
         #expect(harness.run { exit.memoryUse > 10_000 })
         let before = exit.memoryUse
         for number in 0..<120 { send(quiet, stream: UInt64(number), at: 0, 0) }
-        #expect(harness.run { exit.memoryUse > before + 40_000 })
+        #expect(harness.run { exit.memoryUse > before + 25_000 })
         let now = Instant(nanoseconds: harness.loop.now)
         exit.sweep(now: now)
         exit.memoryLimit = exit.memoryUse - 1
         exit.sweep(now: now + .seconds(6))
-        #expect(exit.sessionCount == 1 && exit.memoryUse > 40_000)
+        #expect(exit.sessionCount == 1 && exit.memoryUse > 25_000)
         #expect(harness.run { stuck.destroyed == [stuck.pathID] })
         #expect(quiet.destroyed.isEmpty)
     }
