@@ -152,8 +152,9 @@ let package = Package(
         tests(
             "ClientTests",
             [
-                "Client", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion", "OnionCrypto", "Sessions",
-                "Store", "Wire",
+                "Client", "DNSProtocol", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion",
+                "OnionCrypto",
+                "Sessions", "Store", "Transport", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

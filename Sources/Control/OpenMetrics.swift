@@ -177,6 +177,9 @@ extension OpenMetrics {
         add(
             .gauge, "tunic_locked_until_seconds", unit: "seconds",
             "Until when the stake is locked, since 1970; 0: it is not.", all { Double($0.lockedUntil ?? 0) })
+        add(
+            .counter, "tunic_clock_refusals", "Requests among authorities that were refused since clocks differ.",
+            reports.compactMap { $0.clockRefusals.map { Sample(Double($0)) } })
     }
 
     private mutating func add(_ kind: Kind, _ name: String, _ help: String, _ samples: () -> [Sample]) {

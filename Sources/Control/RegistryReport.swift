@@ -37,12 +37,16 @@ public struct RegistryReport: Codable, Equatable, Sendable {
     /// Until when the stake is locked, in seconds since 1970; nil: it is not.
     public var lockedUntil: UInt64?
 
+    /// How many requests among authorities were refused since clocks differ; nil where this node is no authority.
+    public var clockRefusals: UInt64?
+
     enum CodingKeys: String, CodingKey {
         case state, height, time, stake, fee, credit, rewards
         case leavesAt = "leaves_at"
         case maintenanceUntil = "maintenance_until"
         case deregistersAt = "deregisters_at"
         case lockedUntil = "locked_until"
+        case clockRefusals = "clock_refusals"
     }
 
     /// A node in `state` as of a block, with none of the other values.

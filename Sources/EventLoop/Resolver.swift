@@ -139,8 +139,12 @@ public final class Resolver {
         try open()
     }
 
+    /// For tests alone: there is no memory for a channel.
+    var cannotOpen = false
+
     /// Makes the channel, with the present servers.
     private func open() throws(UVError) {
+        guard !cannotOpen else { throw UVError(code: UV_ENOMEM.rawValue, call: "ares_init") }
         var options = unsafe ares_options()
         unsafe options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
         // Two rounds, the second twice as long, within the query's own time.

@@ -62,7 +62,9 @@ extension Links {
     }
 
     /// The identity to begin links with: none as long as this node is not staked, for nobody would answer it.
-    private var shownIdentity: LinkIdentity? { identity.flatMap { isStaked(NodeID($0.nodeID)) ? $0 : nil } }
+    private var shownIdentity: LinkIdentity? {
+        identity.flatMap { !hidesIdentity && isStaked(NodeID($0.nodeID)) ? $0 : nil }
+    }
 
     private func start(_ request: WantedLink) -> LinkFailure? {
         let usable = request.endpoints.filter { table.socket(for: SocketAddress($0)) != nil && $0.port != 0 }
@@ -77,9 +79,10 @@ extension Links {
             if let source = request.source { handshakeShares.release(source) }
             return .limit
         }
+        let shown = shownIdentity
         guard
             let initiator = try? LinkInitiator(
-                network: configuration.network, responder: request.node.key, identity: shownIdentity, localIndex: index,
+                network: configuration.network, responder: request.node.key, identity: shown, localIndex: index,
                 timing: configuration.initiator, now: now)
         else {
             table.indices.free(index)
@@ -90,6 +93,7 @@ extension Links {
             node: request.node, endpoints: reached.isEmpty ? usable : reached, initiator: initiator)
         pending.completions = [request.completion]
         pending.source = request.source
+        pending.isAnonymous = identity != nil && shown == nil
         pending.timer = LoopTimer(on: loop) { [weak self] in self?.poll(index) }
         handshakes[index] = pending
         handshakesByNode[request.node] = pending
@@ -214,6 +218,7 @@ extension Links {
             guard clear(places.roomForOwn { placeState($0) }), let link = register(newLink, at: address, index: index)
             else { return end(pending, .failure(.limit)) }
             table.counters.linksOpened += 1
+            link.isAnonymous = pending.isAnonymous
             announce(link)
             // The peer holds the link for half-open until something comes.
             link.connection.ping(ControlLink.leg)
@@ -338,6 +343,23 @@ extension Links {
         markDirty(link)
         tellDown(link, reason)
         sweepBefore(now + .milliseconds(100))
+    }
+
+    /// Ends the handshakes of ours that show the identity where it is to be hidden, and the other way round.
+    func endHandshakes() {
+        for pending in handshakes.values where pending.isAnonymous != hidesIdentity {
+            end(pending, .failure(.noAnswer))
+        }
+    }
+
+    /// Ends the links that this node has begun without its identity, which are a client's to the peer; whether there were any.
+    public func closeAnonymous() -> Bool {
+        var found = false
+        for case .some(let link) in links where link.isAnonymous && link.isOpen {
+            close(link.id)
+            found = true
+        }
+        return found
     }
 
     /// Takes a link out at once.

@@ -29,6 +29,12 @@ public final class Links {
     ///
     /// It must not call back.
     public var operatorOf: (NodeID) -> Bytes32? = { $0.key }
+    /// Whether a node begins links as a client does, without its identity.
+    ///
+    /// Handshakes under way that do otherwise end when it changes.
+    public var hidesIdentity = false {
+        didSet { if hidesIdentity != oldValue { endHandshakes() } }
+    }
     /// Whether the descriptor of a staked node names an endpoint, so that initiations from there need no cookie under load.
     ///
     /// It must not call back.

@@ -11,6 +11,8 @@ final class PendingHandshake {
     var completions: [(Result<LinkID, LinkFailure>) -> Void] = []
     /// Who had it begun; nil once this end wants the link for itself.
     var source: LinkSource?
+    /// Whether this end is a node and does not show it.
+    var isAnonymous = false
     var initiator: LinkInitiator
     var timer: LoopTimer?
 

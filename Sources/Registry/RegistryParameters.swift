@@ -83,7 +83,7 @@ public struct RegistryParameters: Hashable, Sendable {
             && maximumContributors < .max && rewardInterval > 0 && intervalsPerYear > 0 && creditPeriod > 0
             && creditAtStart <= creditLimit && (1...Self.quorumLimit).contains(quorumSize)
             && (1...quorumSize).contains(quorumVotes) && voteLifetime > 0
-            && Int(maximumNodes) <= Snapshot.maximumNodes && reportsPerNode <= Self.quorumLimit
+            && Int(maximumNodes) <= Snapshot.maximumNodes && reportsPerNode <= Self.quorumLimit && leastActive > 0
     }
 
     /// How many of `count` active and decommissioned nodes stay active whatever a verdict says.

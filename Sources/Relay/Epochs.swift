@@ -79,6 +79,9 @@ final class Epochs {
 
     private static let fileName = "snapshots.history"
 
+    /// When a neighbour said last that it has no newer snapshot.
+    private(set) var isCurrentAt: Instant?
+
     private var now: Instant { Instant(nanoseconds: loop.now) }
     /// The trusted snapshot.
     var snapshot: Snapshot { signing.snapshot }
@@ -171,6 +174,9 @@ final class Epochs {
 
     // MARK: Questions of ours
 
+    /// Asks a neighbour for a newer snapshot at the next tick.
+    func askSoon() { nextQuestion = now }
+
     /// Asks a neighbour for signatures that are missing: soon while the next snapshot waits for them, seldom afterwards.
     private func pull() {
         nextPull = now + (signing.next == nil ? pause : .seconds(Int64(min(3, max(1, network.epochSeconds / 10)))))
@@ -185,7 +191,11 @@ final class Epochs {
         let body = SignatureExchange<Snapshot>.head(snapshot.height, asked)
         links.request(on: peer, .getSnapshot, body: body, timeout: Self.answerLimit) { [weak self] result in
             // What leads on from an older snapshot than the present one is no news, and no fault of the other.
-            guard let self, case .success(let body) = result, !body.isEmpty, self.digest == asked else { return }
+            guard let self, case .success(let body) = result, self.digest == asked else { return }
+            guard !body.isEmpty else {
+                isCurrentAt = now
+                return
+            }
             follow(body)
         }
     }

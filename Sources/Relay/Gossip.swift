@@ -176,6 +176,9 @@ final class Gossip {
     /// The links to the nodes that are up.
     var linksToNeighbours: [LinkID] { Array(neighbours.values) }
 
+    /// Tries nodes again at once that could not be reached before.
+    func forgetFailures() { retries.removeAll() }
+
     /// Makes a link to one more node, any whose address is known.
     func seek() {
         guard contacting.count < 2 else { return }

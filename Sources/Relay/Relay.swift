@@ -70,10 +70,7 @@ public final class Relay {
     private var published = UnixTime(seconds: 0)
     private var publishedExit: Descriptor.ExitSummary = []
     private var hasWarnedOfClock = false
-    /// Since when no link with another node is up.
-    private var aloneSince: Instant?
-    /// How long that may last before it is said: links come and go with the other ends' restarts.
-    private static let solitude = TimeSpan.seconds(15)
+    var solitude = Solitude()
     private var hasWarnedOfStore = false
     private var hasWarnedOfResolver = false
     private var drained: (() -> Void)?
@@ -240,7 +237,7 @@ public final class Relay {
         epochs.tick()
         lists.tick()
         followStake()
-        aloneSince = linkedNodes > 0 ? nil : aloneSince ?? now
+        followSolitude(now)
         if !paths.isDraining { watching.tick() }
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
         // A route may come and go: at most one descriptor a minute tells of it.
@@ -305,8 +302,31 @@ public final class Relay {
         wasStaked.toggle()
         if wasStaked { log.notice("this node is staked now") } else { log.warning("\(standingProblem)") }
         if wasStaked {
-            messages.closeOwnLinks()
+            _ = links.closeAnonymous()
             publish()
+        }
+    }
+
+    /// Begins links without the identity for a time when no other node answers, for they may have it listed no more.
+    private func followSolitude(_ now: Instant) {
+        // An authority is answered whatever the registry says.
+        let mayBeRefused = staked.contains(node) && !network.authorities.contains { $0.node == node }
+        // A ledger that is behind has more to fetch.
+        let isBehind = ledger.map { links.time.seconds > $0.state.time + 3 * (network.ledger?.blockSeconds ?? 0) + 5 }
+        solitude.note(
+            isLinked: linkedNodes > 0, mayBeRefused: mayBeRefused,
+            isCurrentAt: isBehind == true ? nil : epochs.isCurrentAt, now: now)
+        if solitude.isHiding {
+            if !links.hidesIdentity {
+                links.hidesIdentity = true
+                epochs.askSoon()
+                gossip.forgetFailures()
+            }
+            if linkedNodes == 0 { gossip.seek() }
+        } else if links.hidesIdentity {
+            links.hidesIdentity = false
+            // Where it is listed still, as far as it has heard, the links are made anew as a node's.
+            if staked.contains(node), links.closeAnonymous() { publish() }
         }
     }
 
@@ -403,9 +423,9 @@ public final class Relay {
     private var cannotServe: String? {
         if let error = wrongClock { return error }
         guard gossip.hasHeard else { return "No other node has answered yet." }
-        guard let aloneSince, network.bootstrap.contains(where: { $0.node != node }) else { return nil }
-        let quiet = Instant(nanoseconds: loop.now) - aloneSince
-        guard quiet >= Self.solitude else { return nil }
+        guard let quiet = solitude.lasts(Instant(nanoseconds: loop.now)),
+            network.bootstrap.contains(where: { $0.node != node })
+        else { return nil }
         return "No other node answers any more, for \(Int(quiet.inSeconds)) s; see whether this machine is online."
     }
 

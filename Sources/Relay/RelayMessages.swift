@@ -113,9 +113,4 @@ final class RelayMessages: ControlHandler {
         ledger?.linkDown(link)
         paths.linkEnded(link)
     }
-
-    /// Ends the links between this node and others, which are made again when they are needed.
-    func closeOwnLinks() {
-        for (link, peer) in peers where peer.node != nil { links.close(link) }
-    }
 }

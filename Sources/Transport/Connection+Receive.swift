@@ -143,12 +143,8 @@ extension Connection {
 
     private mutating func raise(data limit: UInt64) {
         guard limit > sendLimit else { return }
+        // Streams that wait for it are woken one by one when packets are filled.
         sendLimit = limit
-        while let ref = blockedQueue.popFirst() {
-            guard let slot = slot(ref) else { continue }
-            streams[slot].isBlocked = false
-            if streams[slot].send.canSend { queueToSend(slot) }
-        }
     }
 
     private mutating func raise(stream id: UInt64, limit: UInt64) -> ConnectionError? {

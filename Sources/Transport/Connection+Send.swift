@@ -2,7 +2,7 @@ internal import BasicContainers
 public import Wire
 
 extension Connection {
-    private var hasStreamData: Bool { !sendQueue.isEmpty || !shortQueue.isEmpty }
+    private var hasStreamData: Bool { !sendQueue.isEmpty || !shortQueue.isEmpty || mayWake || mayWakeLong }
 
     /// Whether there are frames that only the active leg carries.
     var hasData: Bool {
@@ -193,24 +193,45 @@ extension Connection {
     private static let kept: UInt64 = 64 << 10
     private static let littleSent: UInt64 = 64 << 10
 
+    /// Whether the credit lets send a stream that waits for it.
+    private var mayWake: Bool { !blockedQueue.isEmpty && sendLimit > sentData }
+    private var mayWakeLong: Bool { !blockedLongQueue.isEmpty && sendLimit - sentData > Self.kept }
+
+    /// Queues the first of the streams that wait for the connection's credit and have something to send, if there is credit.
+    ///
+    /// One for each that has had its turn: however many wait, credit that comes in small pieces costs a step each.
+    private mutating func wakeOne() {
+        while mayWake || mayWakeLong {
+            let isLong = mayWakeLong && (wakesLong || !mayWake)
+            wakesLong = !isLong
+            guard let ref = isLong ? blockedLongQueue.popFirst() : blockedQueue.popFirst() else { return }
+            guard let slot = slot(ref) else { continue }
+            streams[slot].isBlocked = false
+            if streams[slot].send.canSend { return queueToSend(slot) }
+        }
+    }
+
     /// Fills the packet with stream data, one frame a stream; a stream whose turn is over goes to the end of the queue.
     private mutating func writeStreams(
         _ position: Int, _ writer: inout FrameWriter, _ payload: inout MutableRawSpan
     ) {
-        while writer.room >= 24, let (ref, isShort) = nextToSend() {
+        while writer.room >= 24 {
+            if sendQueue.isEmpty { wakeOne() }
+            guard let (ref, isShort) = nextToSend() else { break }
             guard let slot = slot(ref) else { continue }
             streams[slot].isInSendQueue = false
             let id = streams[slot].id
             var credit = sendLimit - sentData
             // The last of it is for streams that have sent little: with others unread, requests still pass.
-            if streams[slot].send.next >= Self.littleSent { credit -= min(credit, Self.kept) }
+            let hasSentMuch = streams[slot].send.next >= Self.littleSent
+            if hasSentMuch { credit -= min(credit, Self.kept) }
             let head = FrameWriter.streamHeadSize(stream: id, offset: streams[slot].send.nextOffset)
             let room = writer.room - head
             guard let run = streams[slot].send.nextRun(room: room, credit: credit) else {
                 if streams[slot].send.hasNew, !streams[slot].isBlocked {
                     // It waits for the connection's credit, not its own; what is lost may queue it all the same.
                     streams[slot].isBlocked = true
-                    blockedQueue.append(ref)
+                    if hasSentMuch { blockedLongQueue.append(ref) } else { blockedQueue.append(ref) }
                 }
                 continue
             }
@@ -234,7 +255,13 @@ extension Connection {
                 frame: SentFrame(fin ? .streamFin : .stream, stream: ref, value: run.offset, count: count))
             shortLead = isShort ? shortLead + count : max(shortLead - count, -Self.turn)
             streams[slot].turnLeft -= count
-            if streams[slot].send.canSend { queueToSend(slot, as: streams[slot].turnLeft > 0 ? .first : .last) }
+            let goesOn = streams[slot].send.canSend
+            if goesOn, streams[slot].turnLeft > 0 {
+                queueToSend(slot, as: .first)
+            } else {
+                wakeOne()
+                if goesOn { queueToSend(slot) }
+            }
         }
     }
 

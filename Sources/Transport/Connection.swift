@@ -35,7 +35,10 @@ public struct Connection: ~Copyable {
     var shortQueue = Ring<StreamRef>()
     /// How many bytes the short ones are ahead of the others; behind by a turn at most.
     var shortLead = 0
+    /// Streams that wait for the connection's credit: those that any of it lets send, and those that leave the last of it.
     var blockedQueue = Ring<StreamRef>()
+    var blockedLongQueue = Ring<StreamRef>()
+    var wakesLong = false
     var controlQueue = Ring<StreamRef>()
     var eventQueue = Ring<StreamRef>()
 
@@ -144,7 +147,7 @@ public struct Connection: ~Copyable {
         var total = pool.lent + pool.kept + streams.capacity * MemoryLayout<Stream>.stride + index.count * 48
         total += unmade.count * MemoryLayout<RangeSet.Run>.stride
         total += reassembly.held + arrivedBytes + datagrams.memory
-        total += (sendQueue.capacity + shortQueue.capacity + blockedQueue.capacity) * 8
+        total += (sendQueue.capacity + shortQueue.capacity + blockedQueue.capacity + blockedLongQueue.capacity) * 8
         total += (controlQueue.capacity + eventQueue.capacity + roomQueue.capacity) * 8
         var position = 0
         while position < legs.count {

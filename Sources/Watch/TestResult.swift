@@ -4,6 +4,8 @@ public import Wire
 public enum TestOutcome: Hashable, Sendable {
     /// It served; `capacity` is what it carried in 1,000 bytes a second, where that was measured.
     case passed(capacity: UInt32?)
+    /// It handed the build on and brought back that a hop behind it refused: it lives, and no packet showed what it carries.
+    case passedOn
     /// It did not serve.
     case failed
     /// It said itself that it will not serve now, as a node does that is asked for too much.
@@ -23,7 +25,8 @@ public enum TestPlace: Hashable, Sendable {
 /// Tests at one place that were not passed, set against those that were.
 ///
 /// A refusal adds 3, an unclear test 1, a passed one takes 3 away: so it stays above zero only where more than half of the tests
-/// are refused, or more than three quarters go wrong by someone's fault. Unclear tests alone count only where they went over
+/// are refused, or more than three quarters go wrong by someone's fault. A test that a hop behind the node refused neither adds nor
+/// takes: neighbours of the node could refuse so as to have it passed. Unclear tests alone count only where they went over
 /// several other nodes, each of which serves: a few neighbours that fail make nobody's score grave.
 ///
 /// Exits can drop the builds that come from one middle, and it cannot be told from the middle's doing. So a middle must also have
@@ -48,7 +51,8 @@ struct Trouble: Hashable, Sendable {
 
     /// Notes what came of a test over `nodes`, as a middle before an exit of `owner`.
     mutating func note(_ outcome: TestOutcome, over nodes: [NodeID], before owner: Bytes32? = nil, now: Instant) {
-        if let owner, outcome != .failed, served[owner] != nil || served.count < Self.maximumOperators {
+        guard outcome != .failed, outcome != .passedOn else { return }
+        if let owner, served[owner] != nil || served.count < Self.maximumOperators {
             if case .passed = outcome { served[owner] = true } else { served[owner] = false }
         }
         switch outcome {
@@ -57,7 +61,7 @@ struct Trouble: Hashable, Sendable {
         case .unclear:
             score = min(score + 1, Self.most)
             for node in nodes where others.count < Self.leastOthers { others.insert(node) }
-        case .failed: return
+        case .failed, .passedOn: break
         }
         since = score == 0 ? nil : since ?? now
         if score == 0 {

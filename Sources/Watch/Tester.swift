@@ -168,12 +168,14 @@ public struct Tester: Sendable {
         let isPicked = picked.remove(node) != nil
         guard underWay.remove(node) != nil, watched.contains(node) else { return }
         var outcome = tested
-        // Passed only in that the node serves alone, which says nothing of what it passes on.
-        var isAlone = false
-        if outcome == .unclear, others.isEmpty || !others.allSatisfy(serves) {
+        // Passed only in that the node serves alone, or hands builds on: that says nothing of what it carries to others.
+        var isPartial = false
+        switch tested {
+        case .unclear where others.isEmpty || !others.allSatisfy(serves):
             guard servesAlone else { return finishedForNothing(node, at: place, now: now) }
-            outcome = .passed(capacity: nil)
-            isAlone = true
+            (outcome, isPartial) = (.passed(capacity: nil), true)
+        case .passedOn: (outcome, isPartial) = (.passed(capacity: nil), true)
+        case .passed, .failed, .refused, .unclear: break
         }
         let leastOthers = leastOthers(for: node)
         var record = records[node] ?? TestRecord(lastTest: now)
@@ -185,15 +187,15 @@ public struct Tester: Sendable {
         }
         let isGrave: Bool
         if place == .middle {
-            record.hidden.note(outcome, over: others, before: owner, now: now)
+            if !isPartial { record.hidden.note(outcome, over: others, before: owner, now: now) }
             isGrave = record.hidden.isGrave(
                 for: timing.freshness, operators: exitOperators, leastOthers: leastOthers, now: now)
         } else {
-            if !isAlone { record.shown.note(outcome, over: others, now: now) }
+            if !isPartial { record.shown.note(outcome, over: others, now: now) }
             isGrave = record.shown.isGrave(for: timing.freshness, leastOthers: leastOthers, now: now)
         }
         switch outcome {
-        case .passed where isAlone && isGrave:
+        case .passed where isPartial && isGrave:
             // It takes no mark away from a node that is at fault with what it passes on.
             record.retry = now + timing.firstRetry
         case .passed(let capacity):
@@ -227,7 +229,7 @@ public struct Tester: Sendable {
             if !isShortSighted { record.marks = min(record.marks + 1, Self.maximumMarks) }
             record.passes = 0
             backOff(&record, now)
-        case .refused, .unclear:
+        case .refused, .unclear, .passedOn:
             backOff(&record, now)
         }
         keep(record, of: node)

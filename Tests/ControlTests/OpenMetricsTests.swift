@@ -37,6 +37,7 @@ import Testing
         var registry = RegistryReport(state: .deregistered, height: 9, time: 1_700_000_000)
         (registry.stake, registry.rewards, registry.credit) = (25_000_000_000_000, 1_500_000_000, 0)
         registry.lockedUntil = 1_800_000_000
+        registry.clockRefusals = 3
         report.registry = registry
         report.snapshot = SnapshotReport(height: 8, digest: "d", time: 1, nodes: 3, list: nil)
         report.watching = WatchingReport(
@@ -49,7 +50,7 @@ import Testing
             "tunic_rewards_sesh 1.5", "tunic_credit_seconds 0", "tunic_locked_until_seconds 1800000000",
             "tunic_leaves_at_seconds 0", "tunic_snapshot_height{role=\"relay\"} 8",
             "tunic_node_tests_total{role=\"relay\",result=\"failed\"} 2", "tunic_dead_nodes{role=\"relay\"} 1",
-            "tunic_since_client_seconds{role=\"relay\"} 12.5",
+            "tunic_since_client_seconds{role=\"relay\"} 12.5", "tunic_clock_refusals_total 3",
         ] { #expect(lines.contains(line), "\(line)") }
     }
 }

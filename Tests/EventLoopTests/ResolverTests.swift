@@ -1,6 +1,7 @@
-import EventLoop
 import Glibc
 import Testing
+
+@testable import EventLoop
 
 /// A bare container may have none.
 private let hasHostsFile = unsafe access("/etc/hosts", R_OK) == 0
@@ -172,6 +173,51 @@ private final class NameServer: DatagramReceiver {
         run(loop) { answers.count == 3 }
         #expect(answers.allSatisfy { $0 == .success([SocketAddress(ipv4: 0xc000_0201, port: 80)]) })
         #expect(answers.count == 3 && !resolver.isUnanswered)
+    }
+
+    @Test("R6: look-ups end while there is no channel, and go on when there is one again") func noChannel() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let server = try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), receiver: NameServer())
+        let path = "/tmp/tunic-resolver-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        defer { unsafe unlink(path) }
+        var configuration = Resolver.Configuration()
+        configuration.file = path
+        configuration.port = server.localAddress.port
+        configuration.fileInterval = 1_000_000
+        configuration.timeout = 60_000_000_000
+        let resolver = try Resolver(on: loop, configuration: configuration)
+        func look() -> Resolver.Answer? {
+            // Then the list is looked at again.
+            usleep(2_000)
+            loop.refreshNow()
+            var answer: Resolver.Answer?
+            resolver.resolve("there.test", port: 80, family: .ipv4Only) { answer = $0 }
+            #expect(answer == nil)
+            run(loop) { answer != nil }
+            return answer
+        }
+        resolver.cannotOpen = true
+        try list(server.localAddress, in: path)
+        for _ in 0..<2 {
+            guard case .failure(.failed) = look() else {
+                Issue.record("a look-up without a channel does not fail")
+                return
+            }
+        }
+        resolver.cannotOpen = false
+        unsafe unlink(path)
+        try list(server.localAddress, in: path)
+        #expect(look() == .success([SocketAddress(ipv4: 0xc000_0201, port: 80)]))
+        // Closing it without a channel is no different.
+        resolver.cannotOpen = true
+        unsafe unlink(path)
+        usleep(2_000)
+        loop.refreshNow()
+        resolver.resolve("there.test", port: 80, family: .ipv4Only) { _ in Issue.record("it is closed") }
+        resolver.close()
+        resolver.close()
+        loop.runOnce()
     }
 
     @Test("R6: that no name server answers is known after three queries") func unanswered() throws {

@@ -72,6 +72,16 @@ class RecoveryTest(unittest.TestCase):
             code, out, error = tunic(*recover, *without[:2], "--output", other)
             self.assertEqual((code, "at height 3" in out), (0, True), (out, error))
 
+            # A height so far ahead would bar all others for ever.
+            far = net.folder / "far.json"
+            code, _, error = tunic(*recover, *without, "--height", 1 << 33, "--output", far)
+            self.assertEqual(code, 0, error)
+            before = far.read_bytes()
+            code, _, error = tunic(*sign, folders[2], far)
+            self.assertEqual(code, 65, error)
+            self.assertIn(f"height is {1 << 33}", error)
+            self.assertEqual(far.read_bytes(), before)
+
             # The nodes that are left, and a client, go on with it.
             for number in LEFT:
                 exit = ["--exit", "--exit-allow", "127.0.0.0/8"] if number == 6 else []

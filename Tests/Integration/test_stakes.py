@@ -197,6 +197,10 @@ class SixNodes(Stakes):
         self.assertRegex(out, "deregistered: it was away for longer than its credit; its stake is locked until 20")
         out = tunic("stake", "show", "--wallet", self.wallet(4), "--control", self.control())[1]
         self.assertRegex(out, "locked +25000 SESH until 20.*was +deregistered")
+        # Thawed, it hears of it from the others, which do not answer it as a node any more.
+        wait_until(lambda: ask(self.control(), "status")["snapshot"]["nodes"] == 5, 30)
+        self.thaw(4)
+        wait_until(lambda: "was deregistered" in (ask(self.control(4), "status").get("problem") or ""), 60, interval=0.5)
 
     def test_s3_a_decommissioned_node_is_not_ready_and_its_metrics_say_why(self):
         wait_until(lambda: all(ask(node.control, "status")["watching"]["passed"] >= 5 for node in self.net.nodes), 40)

@@ -1,5 +1,6 @@
 """Ordinary use on the limits that a real network has, and everyday commands, each as a user meets them."""
 import collections
+import contextlib
 import fcntl
 import hashlib
 import http.server
@@ -401,6 +402,29 @@ class Everyday(unittest.TestCase):
                 client.process.wait(20)
             self.assertEqual((folder / "web.token").stat().st_mode & 0o777, 0o600)
 
+    def test_u4_the_page_that_finds_its_port_taken_has_a_new_secret(self):
+        """Who has the port hears the secret from a browser that comes back to it."""
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder, contextlib.ExitStack() as stack:
+            folder = pathlib.Path(folder) / "client"
+            folder.mkdir(0o700)
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", 1088)))
+            arguments = ["client", "--network", self.net.file, "--data", folder, "--socks", "127.0.0.1:0"]
+            (folder / "web.token").write_text("0123456789abcdef" * 2)
+            (folder / "web.token").chmod(0o600)
+            client = Process([], arguments, folder)
+            try:
+                wait_until(lambda: answers(client.control), 20)
+                url = run("web", "--control", client.control)[1]
+            finally:
+                client.process.terminate()
+                client.process.wait(20)
+            self.assertNotIn(":1088/", url)
+            token = (folder / "web.token").read_text()
+            self.assertNotEqual(token, "0123456789abcdef" * 2)
+            self.assertIn(token, url)
+            self.assertEqual((folder / "web.token").stat().st_mode & 0o777, 0o600)
+
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_u5_beside_the_service_an_ordinary_user_is_told_what_to_do(self):
         script = (
@@ -576,6 +600,19 @@ class Everyday(unittest.TestCase):
             join("join", root / "other" / "network.json", "--replace", code=0)
             self.assertEqual(kept.read_bytes(), (root / "other" / "network.json").read_bytes())
             self.assertIn("only https:// is fetched", join("join", "http://a.example/network.json", code=64))
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_j_what_root_joins_the_services_user_can_read(self):
+        for made, mode in (("", "755"), ("mkdir -m 0750 /etc/tunic && ", "750")):
+            with self.subTest(made=made):
+                script = (
+                    f"mount -t tmpfs -o mode=0755 none /etc && umask 077 && {made}"
+                    f"{binary()} join {self.net.file} >/dev/null && stat -c %a /etc/tunic /etc/tunic/network.json")
+                got = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True)
+                if "unshare" in got.stderr or "mount" in got.stderr:
+                    self.skipTest(got.stderr)
+                # A folder that is there keeps the mode that its owner gave it.
+                self.assertEqual((got.returncode, got.stdout.split()), (0, [mode, "644"]), got.stderr)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,33 @@ import Wire
         #expect(result.clients >= 27 && result.nodes >= 27)
     }
 
+    @Test("s16: a few prefixes that ask for all cookies leave others their part", arguments: [true, false])
+    func s16_cookiesOfFewPrefixes(isIPv4: Bool) {
+        var now = Instant(nanoseconds: 1_000_000_000)
+        var rates = CookieRates(perAddress: 2_000, perPrefix: 8_000, inAll: 16_000, now: now)
+        func address(_ prefix: Int, _ host: Int) -> IPAddress {
+            isIPv4
+                ? IPAddress(v4: UInt32(0x0b00_0000 + prefix << 16 + host))
+                : IPAddress(high: UInt64(0x2001_0000 + prefix) << 32 | UInt64(host) << 8, low: 1)
+        }
+        var (floods, honest) = (0, 0)
+        for step in 0..<300 {
+            // Five prefixes ask for five times as much as there is for all, an honest one for a few.
+            for number in 0..<800 where rates.take(address(number % 5, step * 7 + number), now: now) { floods += 1 }
+            for number in 0..<10 where rates.take(address(99, number), now: now) { honest += 1 }
+            now = now + .milliseconds(10)
+        }
+        // Before it is known how many ask, a few are lost.
+        #expect(honest >= 2_850)
+        // What nobody else asks for is theirs.
+        #expect(floods > 3 * 10_000 && floods <= 16_000 * 4)
+        // One address, and one prefix, have bounds of their own.
+        now = now + .seconds(10)
+        #expect((0..<9_000).count { _ in rates.take(address(50, 1), now: now) } == 2_000)
+        now = now + .seconds(10)
+        #expect((0..<20_000).count { rates.take(address(51, $0 % 10), now: now) } == 8_000)
+    }
+
     @Test("s16: forged initiations from the addresses of nodes shut out neither clients nor nodes")
     func s16_forgedInitiationsFromNodes() throws {
         let result = try served(flood: 4_000) { number, nodes in nodes[number % nodes.count] }

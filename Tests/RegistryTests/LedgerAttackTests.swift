@@ -191,7 +191,7 @@ import Wire
             if case .signature = answer {
                 #expect(isGood, "\(time) at \(now)")
             } else {
-                #expect(!isGood && answer == .refused(.badBlock, height: 0), "\(time) at \(now)")
+                #expect(!isGood && answer == .refused(.wrongTime, height: 0), "\(time) at \(now)")
             }
             // What others have accepted in its slot is not too old later.
             let later = realm.slot(of: 2, from: slot + 1, chain)
@@ -212,7 +212,7 @@ import Wire
             stateDigest: networkID)
         #expect(
             authority.answer(.propose(slot: slot, nil, last), from: 1, &chain, now: now * 1_000).answer
-                == .refused(.badBlock, height: 0))
+                == .refused(.wrongTime, height: 0))
     }
 
     /// A leader whose clock was a day ahead for a moment: it takes part again at once, although another authority is down.
@@ -229,7 +229,7 @@ import Wire
         for case .ask(let request, let asked) in steps {
             for other in asked {
                 let answer = council.ask(request, other, by: 0, now: slot * 10_000)
-                #expect(answer == .refused(.wrongSlot, height: 0))
+                #expect(answer == .refused(.wrongTime, height: 0))
                 council.authorities[0].received(answer, to: request, from: other)
             }
         }
@@ -456,6 +456,66 @@ import Wire
         #expect(node.received(block, from: realm.rules.authorities[0].node, now: now).isEmpty)
         let actions = node.received(block, from: realm.rules.authorities[2].node, now: now)
         #expect(node.chain.height == 1 && actions.contains(.announce(height: 1)))
+    }
+
+    // MARK: Clocks
+
+    /// Two authorities of four whose clocks are off by two slots in both directions: no block, all four say why, until one is set.
+    @Test func s04ClocksThatDifferAreTold() {
+        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 20, slotSeconds: 10)
+        let town = LedgerSimulation(realm, followers: 0, seed: 8)
+        town.skews = [25_000, -25_000, 0, 0]
+        town.run(for: 300_000)
+        #expect(town.height == 0)
+        for index in 0..<4 {
+            let node = town.nodes[index]!
+            #expect(node.problem?.contains("clock") == true, "\(index): \(node.problem ?? "nothing")")
+            #expect(node.clockRefusals > 5)
+        }
+        // Each says it of three others at most, of what it asks and of what it is asked, however often it happens.
+        #expect(town.warnings.count <= 24 && town.warnings.allSatisfy { $0.contains("Set the clock that is wrong.") })
+        #expect(town.warnings.contains { $0.contains("block of authority 0") && $0.contains("ahead of") })
+        #expect(town.warnings.contains { $0.contains("block of authority 1") && $0.contains("behind") })
+        town.skews[1] = 0
+        town.run(for: 200_000)
+        #expect(town.height >= 4)
+    }
+
+    @Test func s04AWrongClockIsToldOnceInTenMinutes() throws {
+        let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
+        let nodes = realm.rules.authorities.map(\.node)
+        var node = LedgerNode(
+            node: nodes[0], chain: LedgerChain(realm.rules), epochs: EpochSnapshots(seconds: 10),
+            authority: Authority(realm.rules, key: key(2000), kept: nil))
+        var chain = LedgerChain(realm.rules)
+        /// What is said when the leader of a slot that is `ahead` asks.
+        func told(_ index: Int, ahead: UInt64, at now: UInt64) throws -> [String] {
+            let slot = realm.slot(of: index, from: now / 10 + ahead, chain)
+            let request = AuthorityRequest.prepare(height: 1, slot: slot)
+            let received = node.received(request, from: nodes[index], now: now * 1_000)
+            let (actions, answer) = try #require(received)
+            #expect(answer == .refused(.wrongTime, height: 0))
+            return actions.compactMap { if case .warn(let text) = $0 { text } else { nil } }
+        }
+        let now = start + 200
+        #expect(try told(1, ahead: 2, at: now).count == 1)
+        #expect(try told(2, ahead: 2, at: now + 1).count == 1)
+        #expect(try told(1, ahead: 2, at: now + 10).isEmpty)
+        #expect(try told(1, ahead: 2, at: now + 599).isEmpty)
+        #expect(try told(1, ahead: 2, at: now + 600).count == 1)
+        // This clock was set back.
+        #expect(try told(1, ahead: 2, at: now - 10).count == 1)
+        #expect(node.clockRefusals == 6)
+        // A block tells by how much.
+        let slot = realm.slot(of: 3, from: now / 10, chain)
+        let block = chain.draft([], time: slot * 10 - 42, by: 3)
+        let received = node.received(.propose(slot: slot, nil, block), from: nodes[3], now: slot * 10_000)
+        let (actions, answer) = try #require(received)
+        #expect(answer == .refused(.wrongTime, height: 0))
+        #expect(actions.count == 1 && node.problem?.contains("42 s or more behind") == true)
+        // A number at the end of all numbers is one of them.
+        #expect(realm.rules.clockDifference(of: .prepare(height: 1, slot: .max), now: 0) == .max)
+        #expect(realm.rules.clockDifference(of: .prepare(height: 1, slot: 0), now: .max) < 0)
     }
 
     // MARK: Quorums

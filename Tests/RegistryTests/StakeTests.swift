@@ -210,5 +210,9 @@ import Wire
         var wrong = parameters
         wrong.quorumVotes = 11
         #expect(make(1, wrong) == nil)
+        // Where none needs to be active nobody ends what nobody judges.
+        wrong = parameters
+        wrong.leastActive = 0
+        #expect(!wrong.areValid && make(1, wrong) == nil)
     }
 }

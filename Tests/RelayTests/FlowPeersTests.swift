@@ -74,4 +74,26 @@ import Wire
         let named = peers.received(from: Self.address(19_099), port: 100)
         #expect(named?.host == Self.name)
     }
+
+    @Test("R5: what names take is counted, bounded, and forgotten with their hosts")
+    func namesInMemory() throws {
+        let text = Array(repeating: String(repeating: "a", count: 49), count: 5).joined(separator: ".")
+        let long = Destination.Host.name(try #require(HostName(text)))
+        let cost = 80 + text.utf8.count
+        var peers = FlowPeers(now: start)
+        func send(_ number: Int, _ port: UInt16, _ host: Destination.Host, _ second: Int64) {
+            _ = peers.send(0, to: Self.address(number), port: port, as: host, now: start + .seconds(second))
+        }
+        send(0, 1, .address(Self.address(0)), 0)
+        #expect(peers.heldBytes == FlowPeers.hostBytes + 48)
+        for port in 1...UInt16(100) { send(0, port, long, 0) }
+        #expect(peers.heldBytes == FlowPeers.hostBytes + 16 * cost)
+        // A port that is named anew costs what its last name does.
+        send(0, 100, .address(Self.address(0)), 0)
+        #expect(peers.heldBytes == FlowPeers.hostBytes + 15 * cost + 48)
+        send(0, 100, long, 0)
+        for second in 1..<20 { for number in 0..<200 { send(second * 1_000 + number, 1, long, Int64(second)) } }
+        #expect(peers.received(from: Self.address(0), port: 1) == nil)
+        #expect(peers.heldBytes == peers.count * (FlowPeers.hostBytes + cost))
+    }
 }

@@ -99,6 +99,56 @@ import Wire
         #expect(vote.promised == slot)
     }
 
+    @Test("a disk that fails again soon after it took something is left alone for longer each time, up to a minute")
+    func pausesGrowOverRecoveries() throws {
+        let disk = Disk()
+        let worker = try LedgerWorker(
+            rules: rules, first: [], epochSeconds: 3_600, node: Self.node(1), key: Self.key(1), store: disk,
+            now: Self.start)
+        let chain = LedgerChain(rules)
+        let responder = ControlResponder(link: LinkID(rawValue: 1), stream: 1)
+        var slot = slot(of: 0, after: chain)
+        var now = slot * 10_000
+        /// A promise that must be kept; whether that failed.
+        func fails() -> Bool {
+            slot = max(now / 10_000, slot + 1)
+            while rules.leader(of: slot, after: chain.state.seed) != 0 { slot += 1 }
+            now = max(now, slot * 10_000)
+            let prepare = AuthorityRequest.prepare(height: 1, slot: slot)
+            let ask = LedgerWorker.Event.asked(.prepare, prepare.encoded(), Self.node(0), responder)
+            return worker.handle([ask], now: now).contains { if case .fail = $0 { true } else { false } }
+        }
+        /// When it is tried again, to the millisecond, and with success.
+        func pause() -> UInt64? {
+            let from = now
+            disk.isFull = false
+            for wait in (0...7).map({ min(LedgerWorker.pause.first << $0, LedgerWorker.pause.longest) }) {
+                let early = worker.handle([.tick], now: from + wait - 1)
+                if early.contains(where: { if case .recovered = $0 { true } else { false } }) { return nil }
+                now = from + wait
+                let effects = worker.handle([.tick], now: now)
+                if effects.contains(where: { if case .recovered = $0 { true } else { false } }) { return wait }
+            }
+            return nil
+        }
+        for expected in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] as [UInt64] {
+            disk.isFull = true
+            #expect(fails())
+            #expect(pause() == expected)
+        }
+        // When it has been well for two minutes the first pause is short again.
+        now += 2 * LedgerWorker.pause.longest + 1
+        disk.isFull = true
+        #expect(fails())
+        #expect(pause() == 1_000)
+        // A clock that was set back by more than the longest pause keeps nobody waiting.
+        disk.isFull = true
+        #expect(fails())
+        disk.isFull = false
+        let effects = worker.handle([.tick], now: now - 600_000)
+        #expect(effects.contains { if case .recovered = $0 { true } else { false } })
+    }
+
     @Test("a block that could not be kept is fetched again")
     func aLostBlockComesAgain() throws {
         let disk = Disk()

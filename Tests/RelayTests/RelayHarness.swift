@@ -24,7 +24,11 @@ final class RelayHarness {
     private let quiet = Quiet()
     private var clients: [TestClient] = []
 
-    init(exit: Bool = false, sessions: Int? = nil, _ change: (inout NetworkFile) -> Void = { _ in }) throws {
+    /// `isListed`: whether the other node has the relay in its registry.
+    init(
+        exit: Bool = false, sessions: Int? = nil, isListed: Bool = true,
+        _ change: (inout NetworkFile) -> Void = { _ in }
+    ) throws {
         loop = try Loop()
         let seeds = [SecureRandom.bytes(32), SecureRandom.bytes(32)]
         func key(_ number: Int) -> SigningKey {
@@ -41,7 +45,7 @@ final class RelayHarness {
         let linkNetwork = LinkNetwork(id: id)
         silent = try Links(
             on: loop, configuration: LinksConfiguration(network: linkNetwork, listen: [.loopbackIPv4(port: 0)]),
-            identity: LinkIdentity(key(1)), isStaked: { ids.contains($0) })
+            identity: LinkIdentity(key(1)), isStaked: { $0 == ids[1] || isListed && $0 == ids[0] })
         silent.control = quiet
         let behind = NetworkFile.Bootstrap(node: ids[1], addresses: silent.localAddresses.map { Endpoint($0) })
         var file = NetworkFile(name: "test", id: id, bootstrap: [behind], snapshot: signed)

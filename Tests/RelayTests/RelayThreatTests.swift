@@ -368,6 +368,45 @@ import Wire
         #expect(harness.relay.exit.memoryUse < 300_000)
     }
 
+    @Test("s14: a session whose bytes stand still ends before a larger one that has none to move") func stalledSession()
+        throws
+    {
+        let harness = try RelayHarness(exit: true)
+        let (stuck, quiet) = (try harness.client(), try harness.client())
+        let hello = LegHello(leg: 0, kind: .newSession).encoded
+        for client in [stuck, quiet] {
+            guard case .path = try client.build() else {
+                Issue.record("no path")
+                return
+            }
+            client.sendRaw(hello)
+        }
+        func send(_ client: TestClient, stream: UInt64, at offset: UInt64, _ count: Int) {
+            var writer = ByteWriter()
+            writer.raw(hello)
+            writer.u8(0x0e)
+            writer.varint(stream * 4)
+            writer.varint(offset)
+            writer.varint(UInt64(count))
+            writer.raw([UInt8](repeating: 3, count: count))
+            client.sendRaw(writer.bytes)
+        }
+        // The bytes of the one cannot be read, for the first never comes; the other has streams without a byte.
+        let exit = harness.relay.exit
+        for number in 0..<10 { send(stuck, stream: 0, at: 1 + UInt64(number) * 1_000, 1_000) }
+        #expect(harness.run { exit.memoryUse > 10_000 })
+        let before = exit.memoryUse
+        for number in 0..<120 { send(quiet, stream: UInt64(number), at: 0, 0) }
+        #expect(harness.run { exit.memoryUse > before + 25_000 })
+        let now = Instant(nanoseconds: harness.loop.now)
+        exit.sweep(now: now)
+        exit.memoryLimit = exit.memoryUse - 1
+        exit.sweep(now: now + .seconds(6))
+        #expect(exit.sessionCount == 1 && exit.memoryUse > 25_000)
+        #expect(harness.run { stuck.destroyed == [stuck.pathID] })
+        #expect(quiet.destroyed.isEmpty)
+    }
+
     @Test("R9: without descriptors to spare an exit says so to its client, and serves again when there are some")
     func descriptorsOfAnExit() throws {
         let harness = try RelayHarness(exit: true)

@@ -31,6 +31,32 @@ import Wire
         for app in apps { app.stream?.close() }
     }
 
+    @Test("R2: apps that keep coming do not put off those that wait") func newcomers() throws {
+        let network = try LoopNetwork(
+            relays: 4,
+            network: {
+                $0.limits.streamsPerSecond = 100
+                $0.limits.streamBurst = 4
+            }, client: { $0.hops = 1 })
+        defer { network.close() }
+        let loop = network.loop
+        let first = try (0..<12).map { _ in try network.app(saying: network.request) }
+        var later: [App] = []
+        // One comes every 5 ms, sooner than the line is looked at again, for as long as it takes.
+        var next = loop.now
+        let wereServed = loop.run(for: .seconds(5)) {
+            if loop.now >= next, let app = try? network.app(saying: network.request) {
+                later.append(app)
+                next = loop.now + 5_000_000
+            }
+            return first.allSatisfy { $0.received == LoopNetwork.greetedCount }
+        }
+        #expect(wereServed && first.allSatisfy { !$0.isOver })
+        // Those that came last wait still.
+        #expect(later.contains { $0.received < LoopNetwork.greetedCount })
+        for app in first + later { app.stream?.close() }
+    }
+
     @Test(
         "R2: an exit that takes fewer streams than the network file says is asked again later, with what the app sent ahead"
     )

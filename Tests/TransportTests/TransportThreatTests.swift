@@ -127,6 +127,27 @@ import Wire
         #expect(holds(connection.memoryUse < 1 << 20))
     }
 
+    @Test("R5: a connection holds bytes that wait while some are unsent, unacknowledged or unread")
+    func waitingBytes() throws {
+        var connection = connection()
+        #expect(holds(!connection.hasWaitingBytes))
+        #expect(deliver(stream(0, at: 0, [1, 2, 3]), to: &connection, number: 0) == .accepted)
+        #expect(holds(connection.hasWaitingBytes))
+        connection.withReadable(StreamID(0)) { $0.byteCount }
+        #expect(holds(!connection.hasWaitingBytes))
+        // Datagrams are none of them.
+        #expect(deliver(frame(0x30, [1, 4], [1, 2, 3, 4]), to: &connection, number: 1) == .accepted)
+        #expect(holds(!connection.hasWaitingBytes))
+        #expect(holds(connection.write(StreamID(0), [UInt8](repeating: 1, count: 100).rawSpan) == 100))
+        #expect(holds(connection.hasWaitingBytes))
+        var packet = [UInt8](repeating: 0, count: 1_260)
+        var bytes = packet.mutableRawSpan
+        #expect(holds(connection.writePacket(leg: LegID(0), packetNumber: 0, into: &bytes, now: now)))
+        #expect(holds(connection.hasWaitingBytes))
+        #expect(deliver(ack([0...0]), to: &connection, number: 2) == .accepted)
+        #expect(holds(!connection.hasWaitingBytes))
+    }
+
     @Test("R5: a flood of new streams is refused at the grant, and costs little") func streamFlood() {
         var connection = connection { $0.maxPeerStreams = 128 }
         #expect(deliver(stream(127 * 2, at: 0, [1]), to: &connection, number: 0) == .accepted)

@@ -137,6 +137,107 @@ import Wire
         #expect(holds(connection.streams.count == 2_048 && connection.unmade.count == 2_048))
     }
 
+    /// What `connection` has to send, acknowledged packet by packet; returns the bytes of each stream.
+    private func drain(_ connection: inout Connection, _ number: inout UInt64) throws -> [UInt64: Int] {
+        var bytesOfStreams: [UInt64: Int] = [:]
+        var packet = [UInt8](repeating: 0, count: 1_260)
+        while connection.wantsToSend(leg: LegID(0), now: now) {
+            var bytes = packet.mutableRawSpan
+            guard connection.writePacket(leg: LegID(0), packetNumber: number, into: &bytes, now: now) else { break }
+            var reader = FrameReader(packet.rawSpan)
+            while let frame = try reader.next() {
+                if case .stream(let part) = frame { bytesOfStreams[part.stream, default: 0] += part.data.byteCount }
+            }
+            #expect(deliver(ack([number...number]), to: &connection, number: number) == .accepted)
+            number += 1
+        }
+        return bytesOfStreams
+    }
+
+    /// A connection whose credit is used up, with `count` streams that have 1,000 bytes each to send.
+    private func crowd(_ count: Int, _ number: inout UInt64) throws -> Connection {
+        var connection = connection()
+        #expect(
+            deliver(frame(FrameType.maxStreams, [UInt64(count) + 8]), to: &connection, number: 100_000) == .accepted)
+        let chunk = [UInt8](repeating: 1, count: 4 << 10)
+        // Eight streams take all of the credit, and the last of it goes to those that have sent little.
+        var left = InitialLimits.data
+        for _ in 0..<8 {
+            let stream = try connection.openStream()
+            for _ in 0..<50 where left > 0 {
+                left -= connection.write(stream, Array(chunk[..<min(left, chunk.count)]).rawSpan)
+                _ = try drain(&connection, &number)
+            }
+        }
+        while connection.sendLimit > connection.sentData {
+            let stream = try connection.openStream()
+            _ = connection.write(stream, chunk.rawSpan)
+            _ = try drain(&connection, &number)
+        }
+        for _ in 0..<count - 100 {
+            #expect(holds(connection.write(try connection.openStream(), Array(chunk[..<1_000]).rawSpan) == 1_000))
+        }
+        #expect(try drain(&connection, &number).isEmpty)
+        return connection
+    }
+
+    @Test("R6: credit that comes byte by byte wakes a stream for each byte, however many wait")
+    func r6_creditInSmallPieces() throws {
+        var number: UInt64 = 0
+        var connection = try crowd(1_000, &number)
+        #expect(holds(connection.blockedQueue.count >= 900))
+        let queued = connection.blockedQueue.tail
+        for step in 1...50 as ClosedRange<UInt64> {
+            let limit = UInt64(InitialLimits.data) + step
+            #expect(deliver(frame(FrameType.maxData, [limit]), to: &connection, number: 200_000 + step) == .accepted)
+            #expect(try drain(&connection, &number).values.reduce(0, +) == 1)
+        }
+        // Each of the woken waits again, behind the others, and no other was looked at.
+        #expect(holds(connection.blockedQueue.tail - queued == 50))
+        #expect(holds(connection.sendQueue.isEmpty && connection.blockedQueue.count >= 900))
+    }
+
+    @Test("R6: credit that suffices for all reaches all of the streams that wait") func r6_allAreWoken() throws {
+        var number: UInt64 = 0
+        var connection = try crowd(600, &number)
+        let waiting = connection.blockedQueue.count + connection.blockedLongQueue.count
+        // Some of them end meanwhile.
+        let ended = connection.streams.count - 50
+        for slot in ended..<connection.streams.count {
+            connection.reset(StreamID(connection.streams[slot].id), code: 1)
+        }
+        _ = try drain(&connection, &number)
+        #expect(deliver(frame(FrameType.maxData, [1 << 24]), to: &connection, number: 200_000) == .accepted)
+        let sent = try drain(&connection, &number)
+        #expect(sent.count == waiting - 50)
+        #expect(holds(connection.heldToSend == 0 && !connection.hasData))
+        #expect(holds(connection.blockedQueue.isEmpty && connection.blockedLongQueue.isEmpty))
+    }
+
+    @Test("R6: the last of the credit wakes none of those that have sent much") func r6_theLastOfTheCredit() throws {
+        var number: UInt64 = 0
+        var connection = connection()
+        let long = try (0..<8).map { _ in try connection.openStream() }
+        let chunk = [UInt8](repeating: 1, count: 4 << 10)
+        for _ in 0..<40 {
+            for stream in long { _ = connection.write(stream, chunk.rawSpan) }
+            _ = try drain(&connection, &number)
+        }
+        #expect(holds(connection.sendLimit - connection.sentData == 64 << 10))
+        #expect(holds(connection.blockedLongQueue.count == 8))
+        let queued = connection.blockedLongQueue.tail
+        let request = try connection.openStream()
+        #expect(connection.write(request, chunk.rawSpan) == chunk.count)
+        #expect(try drain(&connection, &number) == [request.value: chunk.count])
+        let limit = UInt64(InitialLimits.data)
+        #expect(deliver(frame(FrameType.maxData, [limit + 4_096]), to: &connection, number: 200_000) == .accepted)
+        #expect(try drain(&connection, &number).isEmpty)
+        #expect(holds(connection.blockedLongQueue.tail == queued))
+        #expect(deliver(frame(FrameType.maxData, [limit + 4_196]), to: &connection, number: 200_001) == .accepted)
+        #expect(try drain(&connection, &number).values.reduce(0, +) == 100)
+        #expect(holds(connection.blockedLongQueue.tail - queued <= 2))
+    }
+
     @Test("s22: a control connection takes no datagrams") func s22_controlTakesNoDatagrams() {
         for datagram in [frame(0x30, [1, 1], [7]), frame(0x31, [1, 1, 65_507, 0, 1], [7])] {
             var connection = connection(.control)

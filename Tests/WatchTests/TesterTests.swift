@@ -289,6 +289,106 @@ struct TesterTests {
         }
     }
 
+    @Test func s21NeighboursThatRefuseBehindANodeDoNotSaveIt() throws {
+        // It hands builds on to friends alone, which are a third of what it leads to and refuse them.
+        var tester = introduced()
+        let death = run(1_800, tester: &tester) { place, number in
+            place != .middle ? .passed(capacity: nil) : number.isMultiple(of: 3) ? .passedOn : .unclear
+        }
+        #expect(try #require(death) >= 60)
+    }
+
+    @Test func s21BusyNodesBehindANodeMakeItNeitherDeadNorUnknown() {
+        for seed in UInt64(0)..<8 {
+            // Most of what a healthy node leads to refuses, and some tests go wrong as well.
+            var (busy, random) = (introduced(seed: seed), SeededGenerator(seed: seed))
+            let death = run(3_600, tester: &busy) { _, _ in
+                switch random.next() % 10 {
+                case 0..<7: .passedOn
+                case 7: .unclear
+                default: .passed(capacity: nil)
+                }
+            }
+            #expect(death == nil, "seed \(seed)")
+            #expect(busy.isWell(ids[0], now: instant(3_600)), "seed \(seed)")
+        }
+        // One that is out comes back although all behind it refuse.
+        var out = introduced()
+        _ = run(100, mayHide: false, tester: &out) { _, _ in .failed }
+        #expect(out.isDead(ids[0], now: instant(100)))
+        _ = run(200, from: 100, mayHide: false, tester: &out) { _, _ in .passedOn }
+        #expect(out.isWell(ids[0], now: instant(300)))
+    }
+
+    /// A first hop drops what leads on; half of its tests go over a node in doubt, and count for it as it serves alone.
+    @Test("S2: to serve alone makes nothing good of what a node drops") func s2PassesAloneTakeNothingFromAScore() {
+        var tester = tester(7)
+        var number = 0
+        var death: Double?
+        for second in 0..<2_400 where death == nil {
+            while let node = tester.next(instant(Double(second))) {
+                guard node == ids[0] else {
+                    let outcome = node == ids[6] ? TestOutcome.failed : .passed(capacity: nil)
+                    tester.finished(node, outcome, at: .first(mayHide: false), now: instant(Double(second)))
+                    continue
+                }
+                let second = second
+                let others = number.isMultiple(of: 2) ? [ids[6]] : [ids[1 + number / 2 % 4], ids[5]]
+                number += 1
+                tester.finished(
+                    node, .unclear, at: .first(mayHide: false), over: others, servesAlone: true,
+                    now: instant(Double(second)))
+            }
+            if tester.isDead(ids[0], now: instant(Double(second))) { death = Double(second) }
+        }
+        #expect(death != nil)
+    }
+
+    @Test("S2: where three others serve, tests over three are enough, and in a smaller network none are")
+    func s2AsManyOthersAsServe() {
+        // Of four others one is away: what goes wrong over the three that serve counts.
+        for (count, isAway, isFound) in [(5, true, true), (4, false, false)] {
+            var tester = tester(count)
+            for second in 0..<2_400 {
+                while let node = tester.next(instant(Double(second))) {
+                    let isOut = isAway && node == ids[count - 1]
+                    let outcome: TestOutcome = node == ids[0] ? .unclear : isOut ? .failed : .passed(capacity: nil)
+                    tester.finished(
+                        node, outcome, at: .first(mayHide: false), over: node == ids[0] ? [ids[1 + second % 3]] : [],
+                        now: instant(Double(second)))
+                }
+            }
+            #expect(tester.isDead(ids[0], now: instant(2_400)) == isFound)
+        }
+    }
+
+    @Test func aNodeThatReturnsFromAMaintenanceIsTestedAnewBeforeItIsDead() {
+        var tester = tester(1)
+        for second in 0..<100 {
+            while tester.next(instant(Double(second))) != nil {
+                tester.finished(ids[0], .failed, at: .first(mayHide: false), now: instant(Double(second)))
+            }
+        }
+        #expect(tester.isDead(ids[0], now: instant(100)))
+        tester.returned(ids[0], now: instant(100))
+        #expect(!tester.isDead(ids[0], now: instant(100)))
+        // The test is made at once, whatever the wait was, and decides.
+        #expect(tester.next(instant(100)) == ids[0])
+        tester.finished(ids[0], .failed, at: .first(mayHide: false), now: instant(101))
+        #expect(tester.isDead(ids[0], now: instant(101)))
+        tester.returned(ids[0], now: instant(102))
+        for second in 102..<120 {
+            while tester.next(instant(Double(second))) != nil {
+                tester.finished(
+                    ids[0], .passed(capacity: nil), at: .first(mayHide: false), now: instant(Double(second)))
+            }
+        }
+        #expect(tester.isWell(ids[0], now: instant(120)))
+        // One that nobody has tested yet has nothing to be forgiven.
+        tester.returned(ids[1], now: instant(120))
+        #expect(tester.records[ids[1]] == nil)
+    }
+
     /// What a node shows that is tested as a middle before exits drawn by weight: it fails where `fails` says so.
     private func death(_ seed: UInt64, weights: [UInt64], fails: (Int) -> Bool) -> Double? {
         var (tester, coin) = (introduced(seed: seed), SeededGenerator(seed: seed))

@@ -60,6 +60,8 @@ final class ControlLink {
     var bucket: TokenBucket
     /// What messages that have not come whole may hold.
     let messageMemory: Int
+    /// Whether this end is a node and has begun the link without showing it.
+    var isAnonymous = false
     /// Whether `linkUp` was told.
     var isUp = false
     /// Whether the link has left the table.

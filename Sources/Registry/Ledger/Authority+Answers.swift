@@ -12,9 +12,16 @@ extension Authority {
             return (nil, .refused(.otherHeight, height: chain.height))
         }
         let slot = request.slot
-        guard slot >= vote.promised, slot <= rules.slot(at: now) + 1, chain.leader(of: slot) == other,
-            slot != spoiltSlot
-        else { return (nil, .refused(.wrongSlot, height: chain.height)) }
+        guard chain.leader(of: slot) == other, slot != spoiltSlot else {
+            return (nil, .refused(.wrongSlot, height: chain.height))
+        }
+        let present = rules.slot(at: now)
+        guard slot <= present + 1 else { return (nil, .refused(.wrongTime, height: chain.height)) }
+        guard slot >= vote.promised else {
+            // Rounds begin in the present slot. One that is long over is so by another clock.
+            let isOver = if case .prepare = request { slot + 1 < present } else { false }
+            return (nil, .refused(isOver ? .wrongTime : .wrongSlot, height: chain.height))
+        }
         let before = vote
         let result: AuthorityAnswer
         switch request {
@@ -48,11 +55,15 @@ extension Authority {
         let isDue = seconds + rules.slotSeconds >= chain.state.time + rules.blockSeconds
         // The time of a block decides when the next one is due.
         let isTimely = block.time <= seconds + rules.slotSeconds && seconds <= block.time + rules.slotSeconds
+        if certificate == nil, Int(block.maker) == other, !isTimely {
+            spoiltSlot = slot
+            return .refused(.wrongTime, height: chain.height)
+        }
         let isOrigin =
             if let certificate {
                 certificate.slot < slot && rules.isGood(certificate, height: block.height, hash: block.hash)
             } else {
-                Int(block.maker) == other && isDue && isTimely
+                Int(block.maker) == other && isDue
             }
         guard isOrigin, isGood(block, &chain, now: now) else {
             spoiltSlot = slot

@@ -87,7 +87,7 @@ public enum AuthorityAnswer: Hashable, Sendable {
     public enum Reason: UInt8, Hashable, Sendable {
         /// Its chain has that height already, or lacks blocks before it.
         case otherHeight = 1
-        /// It has promised a later slot, or the slot is not the asker's, or not yet.
+        /// It has promised a later slot, or the slot is not the asker's.
         case wrongSlot = 2
         /// The block breaks a rule, or is neither the asker's nor certified.
         case badBlock = 3
@@ -95,6 +95,8 @@ public enum AuthorityAnswer: Hashable, Sendable {
         case notAccepted = 4
         /// It is locked on another block, and there is no certificate of a higher slot.
         case locked = 5
+        /// The slot or the block's time is further from its clock than clocks may differ.
+        case wrongTime = 6
     }
 
     /// The longest encoding in bytes.

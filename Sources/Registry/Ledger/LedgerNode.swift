@@ -38,6 +38,9 @@ public struct LedgerNode {
     /// How often, between two polls that are due, another neighbour is asked at once after a failure.
     static let repollLimit = 4
 
+    /// How often the log says that the clock of one authority is off, in milliseconds.
+    static let clockInterval: UInt64 = 600_000
+
     /// After how many blocks the whole state goes to disk.
     static let stateInterval: UInt64 = 32
 
@@ -78,6 +81,10 @@ public struct LedgerNode {
     private var nextPoll: UInt64 = 0
     /// How many polls after a failure are left until a time, so that who fails at once is not asked without end.
     private var repolls = (left: Self.repollLimit, until: UInt64(0))
+    /// How many requests of authorities, and of this one to others, were refused since clocks differ.
+    public private(set) var clockRefusals: UInt64 = 0
+    /// When the log said last that the clock of an authority is off: by its requests, and by its answers at places from 32 on.
+    private var clockWarnings: [Int: UInt64] = [:]
     /// The newest warning that still holds; a block that is taken ends it.
     public private(set) var problem: String?
 
@@ -245,6 +252,25 @@ public struct LedgerNode {
         problem = text
     }
 
+    /// Tells that an authority's clock and this one's differ: by `seconds`, where its request was refused here.
+    private mutating func tellClock(of index: Int, ahead seconds: Int64?, _ actions: inout [Action], now: UInt64) {
+        clockRefusals &+= 1
+        let text =
+            if let seconds {
+                "A block of authority \(index) was refused for its date: it is \(seconds.magnitude) s or more "
+                    + "\(seconds < 0 ? "behind" : "ahead of") this node's clock. Set the clock that is wrong."
+            } else {
+                "Authority \(index) refused a block of this node for its date: their clocks differ by more than "
+                    + "\(rules.slotSeconds) s. Set the clock that is wrong."
+            }
+        // Also where this clock was set back.
+        let place = seconds == nil ? LedgerRules.maximumAuthorities + index : index
+        if let last = clockWarnings[place], last <= now, now - last < Self.clockInterval { return }
+        clockWarnings[place] = now
+        problem = text
+        actions.append(.warn(text))
+    }
+
     // MARK: Operations
 
     /// Hands in an operation; `id`, which is not used twice, comes back with what became of it.
@@ -331,6 +357,9 @@ public struct LedgerNode {
         guard authority != nil, let index = rules.authority(at: other) else { return nil }
         let (vote, answer) = authority!.answer(request, from: index, &chain, now: now)
         var actions: [Action] = vote.map { [.keepVote($0)] } ?? []
+        if case .refused(.wrongTime, _) = answer {
+            tellClock(of: index, ahead: rules.clockDifference(of: request, now: now), &actions, now: now)
+        }
         if request.height > 0 { heard(of: request.height - 1, from: other, &actions, now: now) }
         return (actions, answer)
     }
@@ -366,7 +395,8 @@ public struct LedgerNode {
             answered(submission, answer, &actions, now: now)
         case .authority(let request, let index):
             let answer = body.flatMap { try? AuthorityAnswer(decoding: $0.rawSpan) }
-            if case .refused(_, let height)? = answer {
+            if case .refused(let reason, let height)? = answer {
+                if reason == .wrongTime { tellClock(of: index, ahead: nil, &actions, now: now) }
                 heard(of: height, from: rules.authorities[index].node, &actions, now: now)
             }
             authority?.received(answer, to: request, from: index)

@@ -68,6 +68,25 @@ public struct LedgerRules: Sendable {
     /// The slot of a moment in milliseconds since 1970.
     public func slot(at now: UInt64) -> UInt64 { now / 1_000 / slotSeconds }
 
+    /// By how many seconds the clock of the leader that asks this is ahead of a clock that shows `now` milliseconds; negative where
+    /// it is behind.
+    ///
+    /// A block tells it; a slot tells the least that it can be.
+    func clockDifference(of request: AuthorityRequest, now: UInt64) -> Int64 {
+        let seconds = now / 1_000
+        let present = slot(at: now)
+        let theirs: UInt64
+        if case .propose(_, nil, let block) = request {
+            theirs = block.time
+        } else {
+            // The beginning of a slot that is to come, the end of one that is over.
+            let edge = request.slot > present ? request.slot : request.slot + 1
+            let (time, isTooLarge) = edge.multipliedReportingOverflow(by: slotSeconds)
+            theirs = isTooLarge ? .max : time
+        }
+        return theirs >= seconds ? Int64(clamping: theirs - seconds) : -Int64(clamping: seconds - theirs)
+    }
+
     /// The length of a slot in milliseconds.
     var slotLength: UInt64 { slotSeconds * 1_000 }
 

@@ -38,6 +38,8 @@ public final class LedgerService {
     public private(set) var failure: String?
     /// How many operations wait here for a block, where this node is an authority.
     public private(set) var waitingCount = 0
+    /// How many requests among authorities were refused, here or by others, since clocks differ; 0 where this node is no authority.
+    public private(set) var clockRefusals: UInt64 = 0
 
     private var queue: LedgerQueue
     private let blocks: BlockServer
@@ -225,6 +227,7 @@ public final class LedgerService {
             guard state.height > self.state.height else { return }
             self.state = state
             for handler in onBlock { handler(state) }
+        case .clockRefusals(let count): clockRefusals = count
         case .grew(let state, let snapshots, let problem, let waiting):
             waitingCount = waiting
             source.set(snapshots, problem: problem)

@@ -40,6 +40,8 @@ final class LedgerWorker: @unchecked Sendable {
         case fail(String)
         /// It can be written again: the state on disk, and the snapshots of the last epochs, oldest first.
         case recovered(RegistryState, [Snapshot])
+        /// How many requests among authorities were refused since clocks differ.
+        case clockRefusals(UInt64)
         /// The chain has grown: the state after its last block, and the snapshots of the last epochs, oldest first.
         case grew(RegistryState, [Snapshot], problem: String?, waiting: Int)
     }
@@ -142,6 +144,7 @@ final class LedgerWorker: @unchecked Sendable {
         }
         let before = node.chain.height
         let problem = node.problem
+        let clockRefusals = node.clockRefusals
         for (place, event) in events.enumerated() {
             do {
                 try handle(event, &effects, now: now)
@@ -152,6 +155,7 @@ final class LedgerWorker: @unchecked Sendable {
                 return effects + events[place...].compactMap(Self.refusal(of:))
             }
         }
+        if node.clockRefusals != clockRefusals { effects.append(.clockRefusals(node.clockRefusals)) }
         if node.chain.height > before || node.problem != problem {
             effects.append(.grew(state, snapshots, problem: node.problem, waiting: node.waitingCount))
         }

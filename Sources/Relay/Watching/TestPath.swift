@@ -108,7 +108,7 @@ final class TestPath {
             state = .echo
             sendEcho()
         case .refused(let hop, let status):
-            if hop > place { return end(.passed(capacity: nil)) }
+            if hop > place { return end(.passedOn) }
             guard hop == place else { return end(.unclear) }
             switch status {
             case .draining: end(.failed)

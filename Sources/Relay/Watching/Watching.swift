@@ -218,9 +218,7 @@ final class Watching {
         guard !isStalled, lastStall.map({ $0 < began }) ?? true else { return tester.skipped(tested, now: now) }
         let wasDead = tester.isDead(tested, now: now)
         let owner = path.last.flatMap { snapshot.entry(of: $0)?.operatorID }
-        // No path has two nodes of one operator.
-        let ownOperator = snapshot.entry(of: tested)?.operatorID
-        tester.exitOperators = exitOperators.count { $0 != ownOperator }
+        tester.exitOperators = Self.others(than: snapshot.entry(of: tested)?.operatorID, among: exitOperators)
         tester.finished(
             tested, outcome, at: place, over: path.filter { $0 != tested }, before: owner, servesAlone: servesAlone,
             now: now)
@@ -232,6 +230,7 @@ final class Watching {
                 durations.append(duration)
             }
             onResult(tested, true)
+        case .passedOn: onResult(tested, true)
         case .failed:
             health.unreachable(tested, at: links.time)
             if !wasDead, tester.isDead(tested, now: now), !isBlind {
@@ -243,6 +242,11 @@ final class Watching {
         }
         guard !isClosed else { return }
         perform(jury.consider(tester, now: now))
+    }
+
+    /// Of how many operators a node of `owner` can have the exits behind it: no path has two nodes of one operator.
+    static func others(than owner: Bytes32?, among exits: Set<Bytes32>) -> Int {
+        exits.count - (owner.map(exits.contains) == true ? 1 : 0)
     }
 
     private var isBlind: Bool {

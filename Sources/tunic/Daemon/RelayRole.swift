@@ -166,7 +166,11 @@ final class RelayRole: Role {
 
     func report() -> StatusReport {
         var report = StatusReport(relay.status, daemon?.status)
-        report.registry = relay.ledger.map { RegistryReport(of: node, in: $0.state, now: currentTime().seconds) }
+        report.registry = relay.ledger.map { ledger in
+            var report = RegistryReport(of: node, in: ledger.state, now: currentTime().seconds)
+            if ledger.isAuthority { report.clockRefusals = ledger.clockRefusals }
+            return report
+        }
         report.accounting = account.report
         return report
     }

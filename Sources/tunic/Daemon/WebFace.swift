@@ -106,9 +106,6 @@ final class WebFace {
             } catch {
                 // A page that nobody asked for is no reason not to start.
                 guard !settings.isSet("web.listen") else { throw error }
-                // Who has the port may have been told the secret by a browser that came back.
-                Files.remove("\(folder)/\(Self.tokenName)")
-                token = Self.token(in: folder, log)
                 log.notice("there is no status page: \(error.message)")
             }
         }
@@ -146,6 +143,9 @@ final class WebFace {
             return try open(endpoint, "web.listen", settings, handler)
         } catch {
             guard !settings.isSet("web.listen") else { throw error }
+            // Who has the port may have been told the secret by a browser that came back.
+            Files.remove("\(folder)/\(Self.tokenName)")
+            token = Self.token(in: folder, log)
             return try open(Endpoint(address: endpoint.address, port: 0), "web.listen", settings, handler)
         }
     }
