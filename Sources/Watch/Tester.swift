@@ -183,7 +183,7 @@ public struct Tester: Sendable {
         switch outcome {
         case .passed where isPicked: sight <<= 1
         case .failed where isPicked && !record.isInDoubt: sight = sight << 1 | 1
-        case .passed, .failed, .refused, .unclear: break
+        case .passed, .failed, .refused, .unclear, .passedOn: break
         }
         let isGrave: Bool
         if place == .middle {
