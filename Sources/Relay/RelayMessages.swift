@@ -108,9 +108,9 @@ final class RelayMessages: ControlHandler {
     }
 
     func linkDown(_ link: LinkID, reason: LinkDownReason) {
-        peers[link] = nil
-        gossip.linkDown(link)
-        ledger?.linkDown(link)
+        let node = peers.removeValue(forKey: link)?.node
+        if let node { gossip.linkDown(link, node) }
+        ledger?.linkDown(link, node)
         paths.linkEnded(link)
     }
 
