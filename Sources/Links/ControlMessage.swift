@@ -73,7 +73,7 @@ public enum ControlMessage: UInt8, CaseIterable, Sendable {
         case .getDescriptorChanges: 10 + 8 * 4_096
         case .getBlocks: 8
         case .announce: 40
-        case .submit: 2_260
+        case .submit: 2_268
         case .prepare: 16
         case .propose, .final: 202_400
         case .commit: 2_200

@@ -89,7 +89,7 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case inMaintenance(until: UInt64)
 
     // Of maintenance.
-    /// The node's state changed at or after the height that the request names.
+    /// The node's state changed at or after the height that the request names, or that height is too old.
     case staleRequest
     /// A node's maintenance takes `limit` seconds at most: the network's limit, or the node's credit.
     case maintenanceTooLong(limit: UInt64)

@@ -253,14 +253,18 @@ extension RegistryState {
         node.changedHeight = height
     }
 
+    /// How far above the height that a maintenance request names its block may be.
+    static var requestLife: UInt64 { 4 }
+
     /// A node takes itself out for so many seconds; with 0 it comes back.
     ///
-    /// The request names a height, so that it counts once. A decommissioned node comes back by itself after its maintenance,
+    /// The request names a height, so that it counts once, and soon: one that was refused or given up is void after ``requestLife``
+    /// blocks, whoever has kept it. A decommissioned node comes back by itself after its maintenance,
     /// or where fewer nodes are active than a path needs: then nobody is there to judge it.
     private mutating func maintain(_ id: NodeID, for seconds: UInt64, height: UInt64) throws(RegistryRefusal) {
         guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
         var node = try node(id, isOpen: false)
-        guard height > node.changedHeight else { throw .staleRequest }
+        guard height > node.changedHeight, self.height - height <= Self.requestLife else { throw .staleRequest }
         if seconds == 0 {
             if node.isInMaintenance { return endMaintenance(of: id, at: time) }
             guard node.standing == .decommissioned else { throw .notDecommissioned }

@@ -14,8 +14,6 @@ internal import Wire
 final class Epochs {
     /// How long a question may take.
     static let answerLimit = TimeSpan.seconds(60)
-    /// What answers that are kept for the next to ask may hold.
-    static let cacheBytes = 8 << 20
 
     private let links: Links
     private let loop: Loop
@@ -30,8 +28,8 @@ final class Epochs {
     private var isFollowing = false
     private var nextPull = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
-    private var answers: [UInt64: [UInt8]] = [:]
-    private var asking: [UInt64: [ControlResponder]] = [:]
+    private var answers = SnapshotAnswers()
+    private var isAnswering = false
     private var isSaving = false
     private var isSaveDue = false
     private var toldProblem: String?
@@ -160,7 +158,7 @@ final class Epochs {
 
     /// A newer snapshot is trusted.
     private func changed() {
-        answers.removeAll()
+        answers.forget()
         exchange.forgive()
         let wasStaked = signing.last?.voters.contains(node) ?? false
         log.info("a new snapshot", metadata: ["height": "\(snapshot.height)", "nodes": "\(snapshot.stakedCount)"])
@@ -256,8 +254,8 @@ final class Epochs {
         }
     }
 
-    /// The answer to GET_SIGNATURES; nil for a body that is none.
-    func signatures(for body: [UInt8]) -> [UInt8]? { exchange.answer(body) }
+    /// Answers GET_SIGNATURES.
+    func answerSignatures(_ body: [UInt8], _ responder: ControlResponder) { exchange.answer(body, responder) }
 
     /// The answer to GET_SNAPSHOT_ID, which names the certified `list` of descriptors too; nil for a body that is none.
     func snapshotID(for body: [UInt8], list: (round: UInt64, digest: Bytes32)?) -> [UInt8]? {
@@ -272,33 +270,47 @@ final class Epochs {
         return writer.bytes
     }
 
-    /// Answers GET_SNAPSHOT, from another thread where the answer must be put together.
+    /// Answers GET_SNAPSHOT, from another thread where the answer must be put together: one question at a time, with a share of the
+    /// places for each asker.
     func answerSnapshot(_ body: [UInt8], _ responder: ControlResponder) {
         var reader = ByteReader(body.rawSpan)
-        guard let height = try? reader.u64(), let digest = try? reader.bytes32(), reader.remaining == 0 else {
-            return links.refuse(responder)
-        }
-        guard height < snapshot.height, signing.history.digest(at: height) == digest else {
-            return links.answer(responder, [])
-        }
-        if let answer = answers[height] { return links.answer(responder, answer) }
-        guard asking[height] == nil else {
-            asking[height]!.append(responder)
-            return
-        }
-        guard asking.count < 16 else { return links.refuse(responder) }
-        asking[height] = [responder]
-        let history = signing.history
-        loop.work {
-            let answer = history.update(from: height, digest: digest)?.encoded() ?? []
-            return answer.count <= ControlMessage.getSnapshot.longestAnswer ? answer : []
-        } completion: { [weak self] answer in
-            guard let self else { return }
-            if history.digest == signing.history.digest {
-                if answers.values.reduce(answer.count, { $0 + $1.count }) > Self.cacheBytes { answers.removeAll() }
-                answers[height] = answer
+        guard let height = try? reader.u64(), let digest = try? reader.bytes32(), reader.remaining == 0,
+            let source = links.source(of: responder.link)
+        else { return links.refuse(responder) }
+        guard leadsOn(height, digest) else { return links.answer(responder, []) }
+        if let answer = answers.answer(at: height) { return links.answer(responder, answer) }
+        let question = SnapshotAnswers.Question(height: height, digest: digest, responder: responder)
+        if let dropped = answers.add(question, from: Asker(source)) { links.refuse(dropped.responder) }
+        answerNext()
+    }
+
+    /// Whether an older snapshot stands in the history, so that an update leads on from it.
+    private func leadsOn(_ height: UInt64, _ digest: Bytes32) -> Bool {
+        height < snapshot.height && signing.history.digest(at: height) == digest
+    }
+
+    private func answerNext() {
+        while !isAnswering, let next = answers.next(isAnswering: links.isAnswering) {
+            guard leadsOn(next.height, next.digest) else {
+                links.answer(next.responder, [])
+                continue
             }
-            for responder in asking.removeValue(forKey: height) ?? [] { links.answer(responder, answer) }
+            if let answer = answers.answer(at: next.height) {
+                links.answer(next.responder, answer)
+                continue
+            }
+            isAnswering = true
+            let history = signing.history
+            loop.work {
+                let answer = history.update(from: next.height, digest: next.digest)?.encoded() ?? []
+                return answer.count <= ControlMessage.getSnapshot.longestAnswer ? answer : []
+            } completion: { [weak self] answer in
+                guard let self else { return }
+                isAnswering = false
+                if history.digest == signing.history.digest { answers.keep(answer, at: next.height) }
+                links.answer(next.responder, answer)
+                answerNext()
+            }
         }
     }
 

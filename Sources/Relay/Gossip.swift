@@ -25,11 +25,8 @@ final class Gossip {
     static let answerLimit = TimeSpan.seconds(10)
     /// The longest answer to GET_DESCRIPTORS.
     static let answerBytes = 15 << 20
-    /// The most descriptors that wait for their check.
-    static let maximumWaiting = 16_384
-    /// Up to how many bytes a list is read at once, and how many longer ones may be read at a time.
+    /// Up to how many bytes a list is read at once.
     private static let shortBody = 16_384
-    private static let readingLimit = 8
 
     private let links: Links
     private let loop: Loop
@@ -40,14 +37,13 @@ final class Gossip {
     private(set) var storeError: StoreError?
     private var snapshot: Snapshot
     private(set) var descriptors: DescriptorStore
-    /// Descriptors whose signatures are to be checked, and where they came from.
-    private var waiting: [Arrival] = []
-    /// The nodes that brought a wrong signature: honest ones pass on what they have checked.
+    /// Descriptors whose signatures are to be checked.
     ///
-    /// Their lists are not read any more until the next snapshot: they would take the places and the time of others' descriptors.
-    private var liars: Set<NodeID> = []
+    /// Liars' lists are not read any more until the next snapshot.
+    private var inbox = DescriptorInbox()
     private var isChecking = false
-    private var reading = 0
+    /// The neighbours whose long lists are read.
+    private var reading = Shares<NodeID>(capacity: 8, most: 2)
     /// The answers to GET_DESCRIPTORS, and the questions that wait for them to be encoded: one of each link at the most.
     private var encoded: EncodedDescriptors?
     private var asking: [(since: UnixTime, responder: ControlResponder)] = []
@@ -104,7 +100,7 @@ final class Gossip {
     /// Goes on with the nodes of a newer snapshot.
     func follow(_ snapshot: Snapshot) {
         self.snapshot = snapshot
-        liars.removeAll()
+        inbox.forgive()
         descriptors.follow(snapshot)
         // Descriptors of nodes that are new in it may have come before it, and were refused then.
         nextRefresh = min(nextRefresh, now + .seconds(2))
@@ -151,8 +147,8 @@ final class Gossip {
     }
 
     /// A link is gone; another to the same node may stand by.
-    func linkDown(_ link: LinkID) {
-        for (peer, other) in neighbours where other == link { neighbours[peer] = links.existingLink(to: peer) }
+    func linkDown(_ link: LinkID, _ peer: NodeID) {
+        if neighbours[peer] == link { neighbours[peer] = links.existingLink(to: peer) }
     }
 
     /// Hands our descriptor to a neighbour that has not heard of it.
@@ -171,6 +167,8 @@ final class Gossip {
         if now >= nextRefresh, let link = neighbours.values.randomElement() { ask(link, everything: false) }
         if now >= nextSave { save() }
         noteEndpoints()
+        inbox.advance(to: now)
+        check()
     }
 
     /// The links to the nodes that are up.
@@ -229,72 +227,50 @@ final class Gossip {
     ///
     /// Long lists are read there too: one of 2,000 descriptors takes longer to look through than a packet may wait.
     func take(_ body: [UInt8], from link: LinkID) {
-        guard let sender = links.peer(of: link)?.node, !liars.contains(sender) else { return }
+        guard let sender = links.peer(of: link)?.node, !inbox.liars.contains(sender) else { return }
         let (held, time, own) = (descriptors, links.time, node)
         @Sendable func news() -> [SignedDescriptor] {
             let list = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
             return list.filter { $0.descriptor.node != own && (try? held.isNews($0, at: time)) == true }
         }
-        guard body.count > Self.shortBody else { return add(news(), from: link, sender) }
-        guard reading < Self.readingLimit else { return }
-        reading += 1
+        guard body.count > Self.shortBody else { return add(news(), from: sender) }
+        guard reading.take(for: sender) == .granted else { return }
         loop.work(news) { [weak self] in
-            self?.reading -= 1
-            self?.add($0, from: link, sender)
+            self?.reading.release(sender)
+            self?.add($0, from: sender)
         }
     }
 
-    private func add(_ news: [SignedDescriptor], from link: LinkID, _ sender: NodeID) {
-        guard !news.isEmpty, !liars.contains(sender), waiting.count + news.count <= Self.maximumWaiting else { return }
-        waiting += news.map { Arrival(signed: $0, from: link, sender: sender) }
+    private func add(_ news: [SignedDescriptor], from sender: NodeID) {
+        inbox.put(news, from: sender, now: now)
         check()
     }
 
-    /// A descriptor whose signature is to be checked.
-    private struct Arrival: Sendable {
-        let signed: SignedDescriptor
-        let from: LinkID
-        let sender: NodeID
-    }
-
-    /// What a check has found.
-    private struct Checked: Sendable {
-        let good: [Arrival]
-        let liars: Set<NodeID>
-    }
-
     private func check() {
-        guard !isChecking, !waiting.isEmpty else { return }
-        let (batch, held, time, id) = (waiting, descriptors, links.time, network.id)
-        waiting.removeAll()
+        guard !isChecking else { return }
+        let batch = inbox.take()
+        guard !batch.isEmpty else { return }
+        let (held, time, id) = (descriptors, links.time, network.id)
         isChecking = true
-        @Sendable func verify() -> Checked {
-            // What came twice meanwhile is checked once, and of a node nothing behind its first wrong signature.
-            var seen: Set<[UInt8]> = []
-            var wrong: Set<NodeID> = []
-            let good = batch.filter {
-                guard !wrong.contains($0.sender), (try? held.isNews($0.signed, at: time)) == true,
-                    seen.insert($0.signed.bytes).inserted
-                else { return false }
-                if $0.signed.isAuthentic(network: id) { return true }
-                wrong.insert($0.sender)
-                return false
+        loop.work {
+            DescriptorInbox.checked(batch) {
+                (try? held.isNews($0, at: time)) == true
+            } isAuthentic: {
+                $0.isAuthentic(network: id)
             }
-            return Checked(good: good, liars: wrong)
-        }
-        loop.work(verify) { [weak self] checked in
+        } completion: { [weak self] checked in
             guard let self else { return }
             isChecking = false
-            liars.formUnion(checked.liars)
-            waiting.removeAll { checked.liars.contains($0.sender) }
+            inbox.shun(checked.liars)
             let news = checked.good.filter { descriptors.insert(authentic: $0.signed, at: links.time) }
-            for (link, list) in Dictionary(grouping: news, by: \.from) { send(list.map(\.signed), except: link) }
+            for entry in news { inbox.accepted(entry.signed, now: now) }
+            for (sender, list) in Dictionary(grouping: news, by: \.source) { send(list.map(\.signed), except: sender) }
             check()
         }
     }
 
-    private func send(_ list: [SignedDescriptor], except link: LinkID?) {
-        let others = neighbours.filter { $0.value != link }
+    private func send(_ list: [SignedDescriptor], except sender: NodeID?) {
+        let others = neighbours.filter { $0.key != sender }
         // What is longer than one message may be is left to the others' questions.
         let isShort = list.reduce(0) { $0 + $1.bytes.count + 2 } <= ControlMessage.publish.longestBody
         let body = isShort ? SignedDescriptor.encodeList(list) : []

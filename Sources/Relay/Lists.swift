@@ -366,8 +366,8 @@ final class Lists {
 
     // MARK: Messages
 
-    /// The answer to GET_LIST_SIGNATURES; nil for a body that is none.
-    func signatures(for body: [UInt8]) -> [UInt8]? { exchange.answer(body) }
+    /// Answers GET_LIST_SIGNATURES.
+    func answerSignatures(_ body: [UInt8], _ responder: ControlResponder) { exchange.answer(body, responder) }
 
     /// The answer to GET_PROPOSAL; nil for a body that is none.
     func proposal(for body: [UInt8]) -> [UInt8]? {
@@ -392,12 +392,7 @@ final class Lists {
     func answerListed(_ body: [UInt8], _ responder: ControlResponder) {
         guard let question = try? ListedQuestion(decoding: body.rawSpan), let source = links.source(of: responder.link)
         else { return links.refuse(responder) }
-        let asker: Asker =
-            switch source {
-            case .client(let address): .address(address)
-            case .node(let key): .node(NodeID(key))
-            }
-        let dropped = listing.add((question: question, responder: responder), from: asker)
+        let dropped = listing.add((question: question, responder: responder), from: Asker(source))
         if let dropped { links.refuse(dropped.responder) }
         answerNext()
     }

@@ -35,7 +35,7 @@ final class RelayMessages: ControlHandler {
             links.answer(responder, [])
         case .getSnapshot: epochs.answerSnapshot(body, responder)
         case .getSnapshotID: answer(responder, epochs.snapshotID(for: body, list: lists.certified))
-        case .getSignatures: answer(responder, epochs.signatures(for: body))
+        case .getSignatures: epochs.answerSignatures(body, responder)
         case .signatures:
             guard let peer = peers[link]?.node else { return links.refuse(responder) }
             epochs.takeSignatures(body, from: peer)
@@ -82,7 +82,7 @@ final class RelayMessages: ControlHandler {
         case .listSignatures:
             lists.takeSignatures(body, from: peer)
             links.answer(responder, [])
-        case .getListSignatures: answer(responder, lists.signatures(for: body))
+        case .getListSignatures: lists.answerSignatures(body, responder)
         default: answer(responder, lists.proposal(for: body))
         }
     }
@@ -108,9 +108,9 @@ final class RelayMessages: ControlHandler {
     }
 
     func linkDown(_ link: LinkID, reason: LinkDownReason) {
-        peers[link] = nil
-        gossip.linkDown(link)
-        ledger?.linkDown(link)
+        let node = peers.removeValue(forKey: link)?.node
+        if let node { gossip.linkDown(link, node) }
+        ledger?.linkDown(link, node)
         paths.linkEnded(link)
     }
 }

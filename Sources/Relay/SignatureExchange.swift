@@ -21,6 +21,7 @@ final class SignatureExchange<Subject: Sendable> {
     private let bring: ControlMessage
     private let ask: ControlMessage
     private var inbox = SignatureInbox()
+    private var answers: SignatureAnswers
     private var isChecking = false
     /// News for the neighbours, and when they go.
     private var news: [SignatureItem] = []
@@ -40,6 +41,7 @@ final class SignatureExchange<Subject: Sendable> {
         self.log = log
         self.bring = bring
         self.ask = ask
+        answers = SignatureAnswers(now: Instant(nanoseconds: loop.now))
         newsTimer = LoopTimer(on: loop) { [weak self] in self?.tellNews() }
     }
 
@@ -103,14 +105,17 @@ final class SignatureExchange<Subject: Sendable> {
         return nil
     }
 
-    /// The answer to a question for signatures; nil for a body that is none.
-    func answer(_ body: [UInt8]) -> [UInt8]? {
+    /// Answers a question for signatures; refuses a body that is none.
+    func answer(_ body: [UInt8], _ responder: ControlResponder) {
         var reader = ByteReader(body.rawSpan)
         guard (try? reader.u64()) != nil, let digest = try? reader.bytes32(),
-            let bitmap = try? reader.array(reader.remaining)
-        else { return nil }
-        guard let collection = collection(digest) else { return [] }
-        return Signatures<Subject>.encode(collection.missing(in: bitmap, byteLimit: ask.longestAnswer))
+            let bitmap = try? reader.array(reader.remaining), let source = links.source(of: responder.link)
+        else { return links.refuse(responder) }
+        guard let found = collection(digest) else { return links.answer(responder, []) }
+        let bytes = answers.answer(
+            found, without: bitmap, to: source, byteLimit: ask.longestAnswer, now: Instant(nanoseconds: loop.now)
+        ) { collection($0) != nil }
+        links.answer(responder, bytes)
     }
 
     /// Checks signatures on another thread, each once, and adds the good ones.

@@ -120,6 +120,25 @@ struct ListTests {
         #expect(refusal(all.dropFirst() + [future], by: store) == nil)
     }
 
+    /// Of a node that publishes one version after the other any is good, for nodes take its versions in at a pace.
+    @Test func s22VersionsInARowAreNotDemanded() throws {
+        var store = try store()
+        let all = Array(store.all)
+        let number = number(of: all[0])
+        for minutes in [20, 19] as [UInt64] {
+            let time = UnixTime(seconds: start.seconds - minutes * 60)
+            let isNew = store.insert(authentic: made(number, at: time.seconds), at: time)
+            #expect(isNew)
+        }
+        #expect(refusal(all, by: store) == nil)
+        #expect(refusal(Array(all.dropFirst()), by: store) == .leavesOut(1))
+        // Once it has stood for half an hour everybody has it.
+        let demands = store.demands(cut: UnixTime(seconds: start.seconds + 660), at: start)
+        #expect(demands[all[0].descriptor.node]?.seconds == start.seconds - 1_140)
+        let early = store.demands(cut: UnixTime(seconds: start.seconds + 659), at: start)
+        #expect(early[all[0].descriptor.node]?.seconds == 0)
+    }
+
     /// One list of a round is signed, also after a restart; a proposal by another than the drawn node is none.
     @Test func s11NobodySignsTwoListsOfARound() throws {
         let store = try store()

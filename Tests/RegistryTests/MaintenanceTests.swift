@@ -96,6 +96,18 @@ import Wire
         town.refuse(forged(3, seconds, height), .unknownQuorum)
     }
 
+    @Test("S2: a request that was refused or given up is void four blocks later") func s2ARequestIsNotKeptForLater() {
+        var town = town(12)
+        let kept = town.maintenance(3, 600)
+        for _ in 0..<4 { town.next(after: 120) }
+        var early = town
+        early.run(kept)
+        #expect(early.node(3)?.isInMaintenance == true)
+        town.next(after: 120)
+        town.refuse(kept, .staleRequest)
+        town.run(town.maintenance(3, 600))
+    }
+
     @Test("S2: where nobody is left to judge, a decommissioned node comes back by itself")
     func s2WhereNobodyJudgesADecommissionedNodeComesBack() {
         var town = town(4)

@@ -1,7 +1,9 @@
 import Directory
 import EventLoop
 import Link
+import Logging
 import LoopTesting
+import Onion
 import OnionCrypto
 import Testing
 import Wire
@@ -78,14 +80,16 @@ import Wire
 
         private static func key(_ seed: [UInt8]) -> SigningKey { SigningKey(seed: Secret(copying: seed.rawSpan)) }
 
-        /// A descriptor of neighbour `number`, signed by itself or by nobody.
-        func descriptor(of number: Int, isForged: Bool = false) throws -> SignedDescriptor {
-            let published = UnixTime(seconds: Links.systemClock() / 1_000_000_000 - 60)
+        /// A descriptor of neighbour `number` of so many seconds ago, signed by itself or by nobody.
+        func descriptor(
+            of number: Int, age: UInt64 = 60, at endpoint: Endpoint? = Endpoint("127.0.0.1:9"), isForged: Bool = false
+        ) throws -> SignedDescriptor {
+            let published = UnixTime(seconds: Links.systemClock() / 1_000_000_000 - age)
             let key = Self.key(seeds[number])
             let value = Descriptor(
                 node: NodeID(key.publicKey), published: published,
                 expires: UnixTime(seconds: published.seconds + 3_600), suites: 3, roles: [], exit: [], bandwidth: 0,
-                ipv4: Endpoint("127.0.0.1:9"), ipv6: nil, onionKey: try KEM.PrivateKey().publicKey,
+                ipv4: endpoint, ipv6: nil, onionKey: try KEM.PrivateKey().publicKey,
                 software: "tunic/test")
             if isForged { return SignedDescriptor(value, signature: [UInt8](repeating: 1, count: 64)) }
             return value.signed(with: key, network: network.id)
@@ -101,6 +105,19 @@ import Wire
             gossip.descriptors.descriptor(of: signed.descriptor.node, at: node.time) == signed
         }
 
+        /// Where neighbour `number` listens.
+        func endpoint(of number: Int) -> Endpoint { Endpoint(neighbours[number - 1].localAddresses[0]) }
+
+        /// How many links of clients the neighbours have had, and how many of them are gone.
+        var clientLinks: (up: Int, down: Int) { (quiet.clients.count, quiet.gone) }
+
+        /// The node's tests of others.
+        func watching() throws -> Watching {
+            try Watching(
+                links: node, loop: loop, network: network, identity: LinkIdentity(Self.key(seeds[0])), gossip: gossip,
+                snapshot: snapshot, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        }
+
         /// Lets checks come to their end.
         func settle() { loop.run(for: .milliseconds(50)) { false } }
 
@@ -109,20 +126,26 @@ import Wire
 
         /// What a neighbour does with messages: nothing.
         private final class Quiet: ControlHandler {
+            private(set) var clients: Set<LinkID> = []
+            private(set) var gone = 0
             func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
-            func linkUp(_ link: LinkID, peer: LinkPeer) {}
-            func linkDown(_ link: LinkID, reason: LinkDownReason) {}
+            func linkUp(_ link: LinkID, peer: LinkPeer) { if peer.node == nil { clients.insert(link) } }
+            func linkDown(_ link: LinkID, reason: LinkDownReason) { if clients.contains(link) { gone += 1 } }
         }
 
         /// Tells the gossip of the node's links.
         private final class Events: ControlHandler {
             weak var town: Town?
+            private var peers: [LinkID: NodeID] = [:]
             func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
             func linkUp(_ link: LinkID, peer: LinkPeer) {
                 town?.allUp.append(link)
+                peers[link] = peer.node
                 if let peer = peer.node { town?.gossip.linkUp(link, peer) }
             }
-            func linkDown(_ link: LinkID, reason: LinkDownReason) { town?.gossip.linkDown(link) }
+            func linkDown(_ link: LinkID, reason: LinkDownReason) {
+                if let peer = peers[link] { town?.gossip.linkDown(link, peer) }
+            }
         }
     }
 
@@ -142,8 +165,8 @@ import Wire
         let good = try town.descriptor(of: 3)
         town.publish([forged[0]], by: 1)
         town.settle()
-        // As many as the queue has places, before any of them is checked.
-        town.publish(forged, by: 1, times: Gossip.maximumWaiting / forged.count + 1)
+        // As many as a queue may have places, before any of them is checked.
+        town.publish(forged, by: 1, times: 16_384 / forged.count + 1)
         town.publish([good], by: 2)
         #expect(town.loop.run(for: .seconds(10)) { town.holds(good) })
         // What is good is not read from there either, until the next snapshot.
@@ -154,5 +177,52 @@ import Wire
         town.gossip.follow(town.snapshot)
         town.publish([own], by: 1)
         #expect(town.loop.run(for: .seconds(10)) { town.holds(own) })
+    }
+
+    @Test("s22: a node's flood of its own descriptors is taken in at a pace, and others' at once") func s22_ownFlood()
+        throws
+    {
+        let town = try Town(neighbours: 3)
+        let before = town.gossip.descriptors.generation
+        for age in 100..<150 as Range<UInt64> {
+            town.publish([try town.descriptor(of: 3, age: 250 - age)], by: 1)
+            town.loop.run(for: .milliseconds(2)) { false }
+        }
+        let good = try town.descriptor(of: 2)
+        town.publish([good], by: 3)
+        #expect(town.loop.run(for: .seconds(10)) { town.holds(good) })
+        // That of the other node, and four of the first.
+        let taken = town.gossip.descriptors.generation - before
+        #expect((2...5).contains(taken))
+    }
+
+    @Test("a node that asks for links to it does not disturb the test of it that is under way") func linkBackInATest()
+        throws
+    {
+        let town = try Town(neighbours: 1)
+        let signed = try town.descriptor(of: 1, at: town.endpoint(of: 1))
+        let id = signed.descriptor.node
+        town.publish([signed], by: 1)
+        #expect(town.loop.run(for: .seconds(10)) { town.holds(signed) })
+        let watching = try town.watching()
+        var isOver = false
+        let target = HopTarget(node: id.key, onionKey: signed.descriptor.onionKey, suite: .chacha20poly1305)
+        watching.client.test(
+            [TestHop(target: target, addresses: signed.descriptor.addresses)], place: 0, wantsCapacity: false
+        ) { _, _ in isOver = true }
+        // While its link is made, and while it waits for the answer to its build.
+        var answers: [[UInt8]?] = []
+        watching.linkBack(from: id) { answers.append($0) }
+        #expect(town.loop.run(for: .seconds(10)) { town.clientLinks.up == 1 })
+        town.settle()
+        watching.client.reach(id, at: town.endpoint(of: 1)) { answers.append($0.map { [$0 ? 1 : 0] }) }
+        #expect(town.loop.run(for: .seconds(10)) { answers.count == 2 })
+        town.settle()
+        // 2: it cannot tell.
+        #expect(answers == [[2], nil])
+        #expect(!isOver && town.clientLinks == (1, 0))
+        var isClosed = false
+        watching.close { isClosed = true }
+        #expect(town.loop.run(for: .seconds(10)) { isClosed })
     }
 }

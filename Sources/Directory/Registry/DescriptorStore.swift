@@ -31,6 +31,8 @@ public struct DescriptorStore: Sendable {
     public static let clockTolerance: UInt64 = 600
     /// How often a node signs a new descriptor, in seconds; after a restart at once.
     public static let publishInterval: UInt64 = 8 * 3600
+    /// How long after another one of its node a version must come to count as that node's only one, in seconds: it is with all by then.
+    public static let settling: UInt64 = 1_800
     /// How much of the past to ask for again in GET_DESCRIPTORS: a descriptor may be on its way for that long, in seconds.
     public static let overlap: UInt64 = 3600
 
@@ -48,6 +50,8 @@ public struct DescriptorStore: Sendable {
         let mark: UInt64
         /// When it came, and when the first one of its node did.
         let arrived: UnixTime, first: UnixTime
+        /// From when on all others have it, if it came after another one of its node and not long after.
+        let settled: UnixTime
         /// The generation in which it came.
         let generation: UInt64
         /// Whether enough operators had it, though no list names it.
@@ -57,6 +61,8 @@ public struct DescriptorStore: Sendable {
             self.generation = generation
             arrived = now
             first = known?.first ?? now
+            let isEarly = known.map { now.seconds < $0.arrived.seconds &+ DescriptorStore.settling } ?? false
+            settled = isEarly ? UnixTime(seconds: now.seconds &+ DescriptorStore.settling) : now
             digest = signed.digest
             self.signed = signed
             let says = known.map { $0.signed.descriptor.says(asMuchAs: signed.descriptor) } ?? false
@@ -277,7 +283,8 @@ public struct DescriptorStore: Sendable {
 
     /// What a list must have at `now`: each node's descriptor that came until `cut`, or a later one of the node.
     ///
-    /// Where it came after `cut` in place of another one, any of the node will do. What its publisher dated after `cut` or lets expire
+    /// Where it came after `cut` in place of another one, any of the node will do. So it is for ``settling`` where two came in that time,
+    /// for a node takes in the versions of one that publishes so often at a pace. What its publisher dated after `cut` or lets expire
     /// soon is not demanded, for others with other clocks may not have it.
     public func demands(cut: UnixTime, at now: UnixTime) -> [NodeID: UnixTime] {
         var found: [NodeID: UnixTime] = [:]
@@ -287,7 +294,7 @@ public struct DescriptorStore: Sendable {
             else {
                 continue
             }
-            found[node] = held.arrived <= cut ? descriptor.published : UnixTime(seconds: 0)
+            found[node] = held.settled <= cut ? descriptor.published : UnixTime(seconds: 0)
         }
         return found
     }

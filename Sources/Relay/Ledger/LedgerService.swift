@@ -127,8 +127,9 @@ public final class LedgerService {
 
     func linkUp(_ link: LinkID, _ peer: NodeID) { neighbours[peer] = link }
 
-    func linkDown(_ link: LinkID) {
-        for (peer, other) in neighbours where other == link { neighbours[peer] = nil }
+    /// A link is gone, which led to `peer` or to a client.
+    func linkDown(_ link: LinkID, _ peer: NodeID?) {
+        if let peer, neighbours[peer] == link { neighbours[peer] = nil }
         blocks.linkDown(link)
     }
 

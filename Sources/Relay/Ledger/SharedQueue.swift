@@ -1,3 +1,4 @@
+internal import Link
 internal import Wire
 
 /// Whom a request counts for: a node for itself, anybody else for the address.
@@ -6,6 +7,14 @@ enum Asker: Hashable, Sendable {
     case node(NodeID)
     /// A client, or a node that is not staked.
     case address(AddressShare)
+
+    /// Whom messages on a link of `source` count for.
+    init(_ source: LinkSource) {
+        switch source {
+        case .client(let address): self = .address(address)
+        case .node(let key): self = .node(NodeID(key))
+        }
+    }
 }
 
 /// Requests of others that wait, the oldest first, with a share of the places for each asker.

@@ -64,14 +64,18 @@ final class TestClient: PacketHandler, ControlHandler {
         test.start()
     }
 
-    /// Makes a new link to `node` at one of `addresses` alone, and says whether it stood in time.
-    func reach(_ node: NodeID, at address: Endpoint, completion: @escaping (Bool) -> Void) {
+    /// Makes a new link to `node` at `address` alone, and says whether it stood in time; nil where a test needs the link that is there.
+    func reach(_ node: NodeID, at address: Endpoint, completion: @escaping (Bool?) -> Void) {
+        guard !isTested(node) else { return completion(nil) }
         if let link = links.existingLink(to: node) { links.close(link) }
         links.link(to: node, at: [address], limit: TestPath.linkLimit) { [weak self] link in
-            if let link { self?.links.close(link) }
+            if let self, let link, !isTested(node) { links.close(link) }
             completion(link != nil)
         }
     }
+
+    /// Whether a test by a link to `node` is under way.
+    private func isTested(_ node: NodeID) -> Bool { tests.values.contains { $0.first == node } }
 
     /// Ends all tests and links.
     func close(completion: @escaping () -> Void) {

@@ -42,6 +42,8 @@ final class TestPath {
     private var completion: ((TestOutcome, TimeSpan) -> Void)?
     private var state = State.linking
     private(set) var link: LinkID?
+    /// The node to which its link leads.
+    var first: NodeID { NodeID(hops[0].target.node) }
     private var layers: ClientPath?
     private var guardPathID: UInt64 = 0
     private var timer: LoopTimer?

@@ -25,7 +25,7 @@ final class Watching {
     private let identity: LinkIdentity
     private let gossip: Gossip
     private let log: Logger
-    private let client: TestClient
+    let client: TestClient
     private let timing: Tester.Timing
     private var tester: Tester
     private var jury: Jury
@@ -346,7 +346,7 @@ final class Watching {
         return taken.answer.encoded
     }
 
-    /// Answers a node that asks whether it can be reached: one byte for each address of its descriptor, 1 where it can.
+    /// Answers a node that asks whether it can be reached: one byte for each address of its descriptor, 1 where it can, 2 where that is not known.
     func linkBack(from peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) {
         linkBacks = linkBacks.filter { now - $0.value < .seconds(10) }
         guard linkBacks[peer] == nil, linkBacks.count < 64,
@@ -361,10 +361,10 @@ final class Watching {
     ) {
         guard results.count < addresses.count else { return answer(results) }
         let address = addresses[results.count]
-        // 2: this node has no route there.
+        // 2: this node has no route there, or is testing the other one.
         guard client.reaches([address]) else { return reach(peer, addresses, results + [2], answer) }
         client.reach(peer, at: address) { [weak self] isReached in
-            self?.reach(peer, addresses, results + [isReached ? 1 : 0], answer)
+            self?.reach(peer, addresses, results + [isReached.map { $0 ? 1 : 0 } ?? 2], answer)
         }
     }
 

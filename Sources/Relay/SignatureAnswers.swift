@@ -1,0 +1,45 @@
+internal import Directory
+internal import Link
+internal import Wire
+
+/// The answers to questions for signatures, made so that a flood of questions costs little.
+///
+/// All signatures of a digest are encoded once a second at the most, and every client gets those. A node gets what it lacks, as far as
+/// ``rate`` allows; beyond that it gets all too.
+struct SignatureAnswers {
+    /// How many answers a second are made for one asker alone, over all nodes.
+    static let rate = 64
+    /// How old all signatures that are handed out may be.
+    static let age = TimeSpan.seconds(1)
+
+    private struct Whole {
+        let count: Int
+        let made: Instant
+        let bytes: [UInt8]
+    }
+
+    /// All signatures of the digests that were asked for last.
+    private var whole: [Bytes32: Whole] = [:]
+    private var parts: SharedRate<LinkSource>
+
+    init(now: Instant) { parts = SharedRate(perSecond: Self.rate, burst: Self.rate * 2, now: now) }
+
+    /// The signatures of `collection` for `source`, which has those of `bitmap`.
+    ///
+    /// `isCollected` says of which digests answers are kept.
+    mutating func answer<Subject>(
+        _ collection: Signatures<Subject>, without bitmap: [UInt8], to source: LinkSource, byteLimit: Int, now: Instant,
+        isCollected: (Bytes32) -> Bool
+    ) -> [UInt8] {
+        if case .node = source, bitmap.contains(where: { $0 != 0 }), parts.take(source, now) {
+            return Signatures<Subject>.encode(collection.missing(in: bitmap, byteLimit: byteLimit))
+        }
+        if let known = whole[collection.digest], known.count == collection.count || now - known.made < Self.age {
+            return known.bytes
+        }
+        let bytes = Signatures<Subject>.encode(collection.missing(in: [], byteLimit: byteLimit))
+        whole = whole.filter { isCollected($0.key) }
+        whole[collection.digest] = Whole(count: collection.count, made: now, bytes: bytes)
+        return bytes
+    }
+}
