@@ -149,7 +149,7 @@ final class ExitStream: StreamUser {
     /// Tells the records but for addresses that the policy does not allow: names of the exit's own network stay there.
     private func tell(_ records: [RecordsReply.Record], _ type: RecordType) {
         let allowed = records.filter { record in
-            RecordData.address(record.data, of: type).map(gate.policy.answers) ?? true
+            RecordData.addresses(record.data, of: type).allSatisfy(gate.policy.answers)
         }
         guard !allowed.isEmpty || records.isEmpty else { return refuse(.notAllowed) }
         let (short, long) = Self.timesToLive
