@@ -186,7 +186,7 @@ class Join(unittest.TestCase):
     def test_s25_a_file_with_the_networks_id_and_other_nodes_takes_no_place(self):
         self.join(self.root / "net" / "network.json", code=0)
         value = json.loads(self.file)
-        # Nodes of a stranger's sign for the same id, at the same height.
+        # What no signature covers.
         made = self.root / "made"
         self.assertEqual(run("network", "create", "--dir", made, "--nodes", 3, "--local")[0], 0)
         node = json.loads((made / "network.json").read_text())

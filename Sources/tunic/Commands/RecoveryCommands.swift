@@ -74,9 +74,10 @@ private struct Known {
         store = try RoleFolder.openStore(in: folder)
         do {
             let kept = try store.trustedSnapshot(of: file.id)
-            newest = try SnapshotChain(
+            let newest = try SnapshotChain(
                 file, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) }
             ).snapshot
+            self.newest = newest
             let signed = try store.value(SnapshotSigning.keptName).map {
                 try SnapshotSigning.signed(kept: $0).signed.height
             }
