@@ -62,7 +62,10 @@ import Wire
         let servers = try Loop()
         defer { servers.close() }
         let server = try DatagramSocket(on: servers, bindTo: .loopbackIPv4(port: 0), receiver: Server())
-        let network = try LoopNetwork(relays: 5) {
+        let network = try LoopNetwork(
+            relays: 5
+        ) { _ in
+        } relay: {
             $0.exitAllowed = [CIDR("127.0.0.0/8")!, CIDR("192.168.0.0/16")!]
             $0.exitResolvers = [server.localAddress.description]
         } client: {
