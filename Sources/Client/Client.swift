@@ -64,6 +64,8 @@ public final class Client {
     /// How long apps wait for the first path, and for another when there is none any more: later they are told at once.
     static let patience = TimeSpan.seconds(10)
     private var isClosing = false
+    /// Whether an exit's answers may hold addresses that are not public.
+    var allowsPrivateAnswers: Bool
     /// Called each time the client becomes ready: a path stands.
     public var onReady: (() -> Void)?
 
@@ -76,6 +78,7 @@ public final class Client {
         self.log = log
         packetSize = network.packetSize
         limits = network.limits
+        allowsPrivateAnswers = network.allowPrivateAddresses
         // The first path takes longer: much must be asked for before.
         lackSince = Instant(nanoseconds: loop.now) + Self.patience
         turn = SessionTurn(loop: loop)
@@ -530,6 +533,12 @@ public final class Client {
 
     /// Where DNS is answered.
     public var dnsAddresses: [Endpoint] { dnsPorts.map(\.address) }
+
+    /// Whether an app may be told an address that an exit has found.
+    ///
+    /// An exit or a name's owner that answers with an address of this machine or of its network would lead an app to what is
+    /// behind its firewall (DNS rebinding).
+    func mayTell(_ address: IPAddress) -> Bool { allowsPrivateAnswers || address.leadsToPublic }
 
     /// What the client is doing.
     public var status: ClientStatus {

@@ -17,6 +17,37 @@ public enum RecordData {
         }
     }
 
+    /// All addresses that the well-formed data of a record holds: that of A and AAAA, and the hints of SVCB and HTTPS (RFC 9460,
+    /// section 7.3).
+    public static func addresses(_ data: [UInt8], of type: RecordType) -> [IPAddress] {
+        guard type == .svcb || type == .https else { return address(data, of: type).map { [$0] } ?? [] }
+        var found: [IPAddress] = []
+        var reader = DNSReader(data.rawSpan, at: 0)
+        do throws(DNSReader.Malformed) {
+            _ = try reader.bytes(2)
+            _ = try reader.name(mayPoint: false)
+            while reader.offset < data.count {
+                let key = try reader.bytes(4)
+                let value = try reader.bytes(Int(key[2]) << 8 | Int(key[3]))
+                let kind: (type: RecordType, size: Int)? =
+                    switch (key[0], key[1]) {
+                    case (0, 4): (.a, 4)
+                    case (0, 6): (.aaaa, 16)
+                    default: nil
+                    }
+                guard let kind else { continue }
+                for start in stride(from: 0, through: value.count - kind.size, by: kind.size) {
+                    if let address = address(Array(value[start..<start + kind.size]), of: kind.type) {
+                        found.append(address)
+                    }
+                }
+            }
+        } catch {
+            // Malformed data holds what was found; ``isValid(_:of:)`` refuses it.
+        }
+        return found
+    }
+
     /// The data of an A or AAAA record that holds `address`.
     public static func of(_ address: IPAddress) -> [UInt8] {
         func bytes(_ value: UInt64, _ count: Int) -> [UInt8] {

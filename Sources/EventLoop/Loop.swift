@@ -59,7 +59,7 @@ public final class Loop {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// How often the answer of ``hasDescriptorsToSpare`` was no, for which a connection was turned away.
+    /// How often the answer of ``hasDescriptorsToSpare`` was no: a connection was turned away, or another ended for it.
     public private(set) var descriptorShortages: UInt64 = 0
 
     /// Whether more descriptors than the reserve are free: the kernel gives out the lowest one, and shows by it where it stands.

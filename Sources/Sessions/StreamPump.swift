@@ -1,6 +1,6 @@
 public import EventLoop
 public import Transport
-internal import Wire
+public import Wire
 
 /// Carries bytes both ways between a TCP connection and a stream of a session, with backpressure and half-close.
 ///
@@ -28,6 +28,12 @@ public final class StreamPump: ByteStreamDelegate {
     ///
     /// Where it says nil, both sides are told of a failure. Where there is none, all go on.
     public var admit: ((RawSpan) -> Int?)?
+    /// Called when bytes move in either direction, at most once in ``activityInterval``.
+    public var onActivity: (() -> Void)?
+    /// How precisely ``onActivity`` tells when bytes moved last.
+    public static let activityInterval = TimeSpan.seconds(10)
+    /// From when on ``onActivity`` is called again.
+    private var nextActivity = Instant(nanoseconds: 0)
 
     /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:)``.
     ///
@@ -72,6 +78,7 @@ public final class StreamPump: ByteStreamDelegate {
             }
             if failure != nil { return fail() }
             if consumed == 0 { break }
+            noteActivity()
             session.touch()
         }
         switch session.connection.readState(id) {
@@ -151,9 +158,18 @@ public final class StreamPump: ByteStreamDelegate {
     /// Hands what the socket read to the session, and stops reading if it does not take all.
     public func stream(_ stream: ByteStream, received bytes: RawSpan) {
         guard !isOver, let session else { return }
+        noteActivity()
         guard let admit else { return send(bytes, session) }
         guard let count = admit(bytes) else { return fail() }
         if count > 0 { send(bytes.extracting(0..<count), session) }
+    }
+
+    private func noteActivity() {
+        guard let onActivity else { return }
+        let now = Instant(nanoseconds: socket.loop.now)
+        guard now >= nextActivity else { return }
+        nextActivity = now + Self.activityInterval
+        onActivity()
     }
 
     private func send(_ bytes: RawSpan, _ session: Session) {

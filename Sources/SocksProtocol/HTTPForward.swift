@@ -25,9 +25,11 @@ public struct HTTPForward: Hashable, Sendable {
         var named: Set<String> = []
         for field in fields where field.name == "connection" {
             for word in field.value.split(separator: UInt8(ascii: ",")) {
-                let token = String(decoding: HTTPHead.trimmed(word), as: UTF8.self).lowercased()
-                if token.isEmpty { continue }
-                guard HTTPHead.isToken(token.utf8), !needed.contains(token) else { throw .badHead }
+                let word = HTTPHead.trimmed(word)
+                if word.isEmpty { continue }
+                guard HTTPHead.isToken(word), case let token = HTTPHead.lowered(word), !needed.contains(token) else {
+                    throw .badHead
+                }
                 named.insert(token)
             }
         }
@@ -46,7 +48,7 @@ public struct HTTPForward: Hashable, Sendable {
         let lengths = fields.filter { $0.name == "content-length" }.map(\.value)
         let codings = fields.filter { $0.name == "transfer-encoding" }.map(\.value)
         if let coding = codings.first {
-            let isChunked = String(decoding: coding, as: UTF8.self).lowercased() == "chunked"
+            let isChunked = HTTPHead.isToken(coding) && HTTPHead.lowered(coding) == "chunked"
             guard codings.count == 1, lengths.isEmpty, isChunked, !isVersion0 else { throw .badHead }
             return HTTPBody()
         }

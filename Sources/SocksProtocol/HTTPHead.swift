@@ -10,7 +10,7 @@ enum HTTPHead {
 
     /// One field of a head.
     struct Field {
-        /// In small letters.
+        /// A token in small letters, so that equal names are equal bytes.
         let name: String
         let value: [UInt8]
         /// The line without its end.
@@ -80,7 +80,7 @@ enum HTTPHead {
             guard let end = bytes.firstIndex(of: colon), isToken(bytes[..<end]) else { throw .badHead }
             fields.append(
                 Field(
-                    name: String(decoding: bytes[..<end], as: UTF8.self).lowercased(),
+                    name: lowered(bytes[..<end]),
                     value: Array(trimmed(bytes[(end + 1)...])), line: bytes))
         }
         return fields
@@ -120,7 +120,7 @@ enum HTTPHead {
         guard let value = values.first else { return nil }
         let words = value.split(separator: space)
         guard values.count == 1, words.count == 2,
-            String(decoding: words[0], as: UTF8.self).lowercased() == "basic",
+            isToken(words[0]), lowered(words[0]) == "basic",
             let pair = base64(words[1]), let end = pair.firstIndex(of: colon)
         else { throw .badHead }
         return SocksCredentials(user: Array(pair[..<end]), password: Array(pair[(end + 1)...]))
@@ -155,6 +155,16 @@ enum HTTPHead {
         case UInt8(ascii: "/"): 63
         default: nil
         }
+    }
+
+    /// A token in small letters.
+    ///
+    /// Tokens are ASCII. `String.lowercased()` makes ASCII letters of other characters too, and `==` takes some characters
+    /// for the ASCII ones that they stand for: the server would read another token.
+    static func lowered(_ token: some Collection<UInt8>) -> String {
+        precondition(isToken(token), "only a token has letters of ASCII alone")
+        return String(
+            decoding: token.map { UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 ? $0 | 0x20 : $0 }, as: UTF8.self)
     }
 
     static func isDigit(_ byte: UInt8) -> Bool { UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte }

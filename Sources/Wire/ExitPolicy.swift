@@ -31,7 +31,9 @@ public struct ExitPolicy: Sendable {
     }
 
     /// Whether a look-up may have to do with `address`: none tells, or asks for, what cannot be connected to.
-    public func answers(_ address: IPAddress) -> Bool { isOpen(address) }
+    ///
+    /// That is asked of port 443, the operator's rules among it (protocol.md, section 7.1).
+    public func answers(_ address: IPAddress) -> Bool { allows(address, port: 443, .tcp) }
 
     /// Whether a connection to `port` at `address` may be opened.
     ///

@@ -22,6 +22,9 @@ extension IPAddress {
         return nil
     }
 
+    /// Whether a connection to the address ends at a host of the Internet: a NAT64 or 6to4 address leads to an IPv4 address.
+    public var leadsToPublic: Bool { embeddedV4.map { IPAddress(v4: $0).isPublic } ?? isPublic }
+
     /// Whether documents write the address as an example: 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 or 2001:db8::/32.
     public var isDocumentation: Bool {
         guard let v4 else { return high >> 32 == 0x2001_0db8 }

@@ -47,12 +47,16 @@ where Entry: Hashable & Sendable {
     public func count(of source: Source, in group: Group) -> Int { shares.places(of: source, in: group) }
 
     /// Puts in an entry that is not there, idle and young.
-    public mutating func insert(_ entry: Entry, for source: Source, in group: Group) -> Insertion {
+    ///
+    /// `isFull` says that there is room for no further entry although the table has places: what the entries need has run out.
+    public mutating func insert(
+        _ entry: Entry, for source: Source, in group: Group, isFull: Bool = false
+    ) -> Insertion {
         precondition(holders[entry] == nil, "an entry comes once")
         let own = shares.places(of: source, in: group)
         guard own < most else { return .refused }
         var removed: Entry?
-        if shares.count >= shares.capacity {
+        if isFull || shares.count >= shares.capacity {
             removed = loser(to: group, own) ?? (own == 0 ? oldestIdle(for: group) : nil)
             guard let removed else { return .refused }
             remove(removed)

@@ -135,6 +135,21 @@ private func records(_ name: String, _ type: RecordType, _ message: MessageMaker
         }
     }
 
+    @Test func addressesOfEachType() {
+        #expect(RecordData.addresses([1, 2, 3, 4], of: .a) == [IPAddress("1.2.3.4")])
+        #expect(RecordData.addresses([1, 2, 3, 4], of: .txt).isEmpty)
+        let six: [UInt8] = [0x20, 1, 0xd, 0xb8] + Array(repeating: 0, count: 11) + [1]
+        let hints: [UInt8] = [0, 1, 1, 0x61, 0, 0, 1, 0, 3, 2, 0x68, 0x32, 0, 4, 0, 8, 127, 0, 0, 1, 9, 9, 9, 9]
+        #expect(
+            RecordData.addresses(hints + [0, 6, 0, 16] + six, of: .https)
+                == [IPAddress("127.0.0.1"), IPAddress("9.9.9.9"), IPAddress("2001:db8::1")])
+        // A hint that is cut is none, and no length reads beyond the data.
+        for length in 0...hints.count {
+            #expect(RecordData.addresses(Array(hints[..<length]), of: .svcb).count == (length == hints.count ? 2 : 0))
+        }
+        #expect(RecordData.addresses([0, 1, 0, 0, 4, 0, 3, 127, 0, 0], of: .svcb).isEmpty)
+    }
+
     @Test func namesOfAddresses() {
         #expect(RecordData.address(named: HostName("4.3.2.1.in-addr.arpa")!) == IPAddress("1.2.3.4"))
         #expect(RecordData.address(named: HostName("3.2.1.in-addr.arpa")!) == nil)

@@ -26,6 +26,92 @@ struct NetworkFileTests {
         #expect(NetworkFileRegistry(read).snapshot(above: 1, at: now) == nil)
     }
 
+    @Test("s25: each field of a network file but the signatures counts as a difference") func differences() throws {
+        let creation = made()
+        let file = creation.file
+        let key = bytes32(9, 9)
+        let changes: [(String, (inout NetworkFile) -> Void)] = [
+            ("name", { $0.name = "other" }), ("id", { $0.id = key }), ("packetSize", { $0.packetSize -= 1 }),
+            ("epochSeconds", { $0.epochSeconds += 1 }), ("snapshotMaximumAge", { $0.snapshotMaximumAge = 0 }),
+            ("allowPrivateAddresses", { $0.allowPrivateAddresses = true }),
+            ("requireOperatorDiversity", { $0.requireOperatorDiversity = false }),
+            ("requireAddressDiversity", { $0.requireAddressDiversity = false }),
+            ("operatorSharePercent", { $0.operatorSharePercent = 100 }),
+            ("limits.streamBurst", { $0.limits.streamBurst += 1 }),
+            ("authorities", { $0.authorities = [.init(key: key, node: file.bootstrap[0].node)] }),
+            ("authorityThreshold", { $0.authorityThreshold = 1 }),
+            ("ledger", { $0.ledger = .init(genesis: [1], blocks: []) }), ("bootstrap", { $0.bootstrap.removeLast() }),
+            ("snapshot", { $0.snapshot = signed(snapshot(keys: 0..<3), by: 0..<3) }),
+        ]
+        // None is forgotten: `unsigned` and `name` to `snapshot` are all that there is.
+        #expect(Mirror(reflecting: file).children.count == changes.count)
+        for (name, change) in changes {
+            var other = file
+            change(&other)
+            #expect(file.differences(from: other) == [name])
+            #expect(file.unsigned != other.unsigned)
+        }
+        var unsigned = file
+        unsigned.snapshot = SignedSnapshot(file.snapshot.snapshot)
+        #expect(file.differences(from: unsigned).isEmpty && file.unsigned == unsigned)
+    }
+
+    /// A network file of the nodes with these keys, which have signed it.
+    private func networkFile(_ nodes: Range<UInt64>, height: UInt64, by voters: Range<UInt64>) -> NetworkFile {
+        let whole = snapshot(keys: nodes, height: height)
+        var file = made().file
+        file.id = whole.network
+        file.snapshot = signed(whole, by: voters)
+        file.bootstrap = nodes.prefix(2).map { number in
+            .init(node: NodeID(key(number).publicKey), addresses: [Endpoint("9.9.9.\(number):1")!])
+        }
+        return file
+    }
+
+    @Test("s25: the copies of a draft are the same but for signatures") func copiesOfADraft() throws {
+        let draft = networkFile(0..<4, height: 5, by: 0..<1)
+        var copy = networkFile(0..<4, height: 5, by: 1..<3)
+        var merged = draft
+        try merged.merge(copy)
+        #expect(merged.progress.signed == 3)
+        copy.operatorSharePercent = 100
+        copy.authorities = [.init(key: bytes32(9, 9), node: copy.bootstrap[0].node)]
+        copy.authorityThreshold = 1
+        merged = draft
+        #expect(throws: RecoveryRefusal.differs(["operatorSharePercent", "authorities", "authorityThreshold"])) {
+            try merged.merge(copy)
+        }
+        #expect(merged == draft)
+    }
+
+    @Test("s25: a draft changes the snapshot and drops nodes that are gone, and all else is told")
+    func changesByADraft() throws {
+        let own = networkFile(0..<6, height: 1, by: 0..<6)
+        let gone = Set([own.bootstrap[0].node])
+        var draft = try own.recovered(from: own.snapshot.snapshot, without: gone, height: nil, at: now)
+        #expect(own.changes(by: draft).isEmpty)
+        draft.bootstrap[0].addresses = [Endpoint("8.8.8.8:1")!]
+        draft.ledger = .init(genesis: [1], blocks: [])
+        #expect(own.changes(by: draft) == ["ledger", "bootstrap"])
+    }
+
+    @Test("s25: another file takes the place of a kept one when that one's nodes have signed its snapshot")
+    func aNewerFile() throws {
+        let kept = networkFile(0..<6, height: 3, by: 0..<6)
+        // Nodes of a stranger's, with the network's id, at the same and at greater heights.
+        for height in [UInt64(3), 4, 1 << 40] {
+            #expect(kept.obstacles(to: networkFile(50..<54, height: height, by: 50..<54), at: now) == ["snapshot"])
+        }
+        var newer = networkFile(2..<9, height: 4, by: 0..<9)
+        #expect(kept.obstacles(to: newer, at: now).isEmpty)
+        newer.ledger = .init(genesis: [1], blocks: [])
+        newer.authorityThreshold = 1
+        #expect(kept.obstacles(to: newer, at: now) == ["authorityThreshold", "ledger"])
+        // Too few of them, or the same again.
+        #expect(kept.obstacles(to: networkFile(2..<9, height: 4, by: 2..<9), at: now) == ["snapshot"])
+        #expect(kept.obstacles(to: kept, at: now).isEmpty)
+    }
+
     @Test func aLedgerAndItsAuthoritiesSurviveTheFile() throws {
         var creation = made()
         creation.file.authorities = creation.nodes.prefix(4).map { .init(key: SigningKey().publicKey, node: $0.id) }

@@ -183,6 +183,37 @@ class Join(unittest.TestCase):
         self.assertIn("is of another network", self.join(f"{url}/other", code=73)[1])
         self.assertEqual(self.kept.read_bytes(), self.file)
 
+    def test_s25_a_file_with_the_networks_id_and_other_nodes_takes_no_place(self):
+        self.join(self.root / "net" / "network.json", code=0)
+        value = json.loads(self.file)
+        # What no signature covers.
+        made = self.root / "made"
+        self.assertEqual(run("network", "create", "--dir", made, "--nodes", 3, "--local")[0], 0)
+        node = json.loads((made / "network.json").read_text())
+        stranger = self.root / "stranger.json"
+        for change, words in [({"bootstrap": value["bootstrap"][:1]}, None), ({"operatorSharePercent": 99}, "operatorSharePercent"),
+                              ({"ledger": node["ledger"]}, "ledger"),
+                              ({"authorities": value["authorities"][::-1], "name": "x"}, "name, authorities")]:
+            with self.subTest(words):
+                stranger.write_text(json.dumps(value | change))
+                self.join(self.root / "net" / "network.json", "--replace", code=0)
+                if words is None:
+                    self.join(stranger, code=0)
+                    continue
+                self.assertIn(f"in {words};", self.join(stranger, code=73)[1])
+                self.assertEqual(self.kept.read_bytes(), self.file)
+        self.join(stranger, "--replace", code=0)
+        self.assertEqual(self.kept.read_bytes(), stranger.read_bytes())
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_root_keeps_it_for_every_user(self):
+        previous = os.umask(0o077)
+        try:
+            self.join(self.root / "net" / "network.json", code=0)
+        finally:
+            os.umask(previous)
+        self.assertEqual(self.kept.stat().st_mode & 0o777, 0o644)
+
     def test_a_server_that_says_nothing_is_no_answer(self):
         # The end of the connection before the answer; the limit of 30 s is libcurl's.
         listener = socket.create_server(("127.0.0.1", 0))

@@ -51,11 +51,34 @@ class RecoveryTest(unittest.TestCase):
             # Copies go to two operators, and come back; one that is gone does not sign.
             copy = net.folder / "copy.json"
             shutil.copy(draft, copy)
-            sign = ["network", "sign", "--data"]
+            sign = ["network", "sign", "--network", net.file, "--data"]
             code, out, error = tunic(*sign, folders[0], draft)
             self.assertEqual((code, "1 of 4 nodes" in out), (0, True), (out, error))
-            code, out, error = tunic(*sign, folders[1], copy)
+            fingerprint = next(line for line in out.splitlines() if line.startswith("fingerprint without signatures: "))
+            for number in GONE:
+                self.assertIn(ids[number], out)
+
+            # Who passes the draft on has changed what no signature covers.
+            changed = net.folder / "changed.json"
+            value = json.loads(draft.read_text()) | {"operatorSharePercent": 100, "authorityThreshold": 1}
+            value["authorities"] = value["authorities"][:1]
+            changed.write_text(json.dumps(value))
+            code, out, error = tunic(*sign, folders[1], changed)
+            self.assertNotEqual(code, 0)
+            self.assertIn("operatorSharePercent, authorities, authorityThreshold", error)
+            self.assertNotIn(fingerprint, out)
+            self.assertEqual(json.loads(changed.read_text()), value)
+            code, out, error = tunic(*sign, folders[1], copy, changed)
+            self.assertNotEqual(code, 0)
+            self.assertIn("no copy of the draft: it has another value of operatorSharePercent", error)
+
+            # A service's data folder is a link.
+            link = net.folder / "link"
+            link.symlink_to(folders[1])
+            code, out, error = tunic(*sign, link, copy)
             self.assertEqual((code, "1 of 4 nodes" in out), (0, True), (out, error))
+            self.assertIn(fingerprint, out)
+            self.assertNotIn("other values", out)
             self.assertNotEqual(tunic(*sign, folders[GONE[0]], copy)[0], 0)
             code, out, error = tunic(*sign, folders[6], draft, copy)
             self.assertEqual((code, "3 of 4 nodes" in out, "complete" in out), (0, True, True), (out, error))
@@ -69,7 +92,9 @@ class RecoveryTest(unittest.TestCase):
             self.assertIn("--height 3", error)
             other.unlink()
             # The next draft of this folder is above that by itself.
-            code, out, error = tunic(*recover, *without[:2], "--output", other)
+            zero = net.folder / "zero"
+            zero.symlink_to(folders[0])
+            code, out, error = tunic(*recover[:-1], zero, *without[:2], "--output", other)
             self.assertEqual((code, "at height 3" in out), (0, True), (out, error))
 
             # A height so far ahead would bar all others for ever.

@@ -402,28 +402,60 @@ class Everyday(unittest.TestCase):
                 client.process.wait(20)
             self.assertEqual((folder / "web.token").stat().st_mode & 0o777, 0o600)
 
-    def test_u4_the_page_that_finds_its_port_taken_has_a_new_secret(self):
-        """Who has the port hears the secret from a browser that comes back to it."""
-        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder, contextlib.ExitStack() as stack:
+    def test_l2_the_page_has_another_secret_when_its_port_was_taken(self):
+        """Who holds the port hears the secret from a page that is still open in a browser."""
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             folder = pathlib.Path(folder) / "client"
             folder.mkdir(0o700)
-            with contextlib.suppress(OSError):
-                stack.enter_context(socket.create_server(("127.0.0.1", 1088)))
             arguments = ["client", "--network", self.net.file, "--data", folder, "--socks", "127.0.0.1:0"]
-            (folder / "web.token").write_text("0123456789abcdef" * 2)
-            (folder / "web.token").chmod(0o600)
-            client = Process([], arguments, folder)
-            try:
-                wait_until(lambda: answers(client.control), 20)
-                url = run("web", "--control", client.control)[1]
-            finally:
-                client.process.terminate()
-                client.process.wait(20)
-            self.assertNotIn(":1088/", url)
-            token = (folder / "web.token").read_text()
-            self.assertNotEqual(token, "0123456789abcdef" * 2)
-            self.assertIn(token, url)
-            self.assertEqual((folder / "web.token").stat().st_mode & 0o777, 0o600)
+
+            def token(environment):
+                client = Process([], arguments, folder, environment)
+                try:
+                    wait_until(lambda: answers(client.control), 20)
+                    return re.fullmatch(r"http://(.+)/\?token=([0-9a-f]{32})\n", run("web", "--control", client.control)[1]).groups()
+                finally:
+                    client.process.terminate()
+                    client.process.wait(20)
+
+            here = {"TUNIC_WEB_LISTEN": f"127.0.0.1:{free_port()}"}
+            seen = [token(here)[1]]
+            self.assertEqual(token(here)[1], seen[0])
+            # At another address it is another one, for the first address may be another process' by then.
+            seen.append(token({"TUNIC_WEB_LISTEN": f"127.0.0.1:{free_port()}"})[1])
+            # The port that nobody asked for is taken: by the test, or by who has it already.
+            with socket.socket() as holder:
+                with contextlib.suppress(OSError):
+                    holder.bind(("127.0.0.1", 1088))
+                    holder.listen()
+                address, other = token({})
+                self.assertNotEqual(address, "127.0.0.1:1088")
+                seen.append(other)
+            seen.append(token(here)[1])
+            # The port that was asked for is taken.
+            with socket.create_server(("127.0.0.1", int(here["TUNIC_WEB_LISTEN"].split(":")[1]))):
+                client = Process([], arguments, folder, here)
+                self.assertNotEqual(client.process.wait(20), 0)
+            seen.append(token(here)[1])
+            self.assertEqual(len(set(seen)), len(seen), seen)
+
+    def test_l2_the_page_opens_without_its_secret_in_a_command_line(self):
+        with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
+            folder = pathlib.Path(folder)
+            opener = folder / "xdg-open"
+            opener.write_text("#!/bin/sh\nprintf '%s\\n' \"$#\" \"$1\"\nstat -c %a \"$1\"\ncat \"$1\"\n")
+            opener.chmod(0o755)
+            url = run("web", "--control", self.net.control)[1].strip()
+            for variable, place in [("XDG_RUNTIME_DIR", "run"), ("XDG_STATE_HOME", "state")]:
+                values = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+                values |= {"PATH": f"{folder}:{os.environ['PATH']}", variable: str(folder / place)}
+                done = subprocess.run(
+                    ["sh", "-c", 'umask 0; exec "$@"', "sh", binary(), "web", "--open", "--control", self.net.control],
+                    env=values, capture_output=True, text=True, timeout=20)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                count, path, mode, page = done.stdout.split("\n", 3)
+                self.assertEqual((count, path, mode), ("1", f"{folder}/{place}/tunic/web.html", "600"))
+                self.assertIn(f'content="0; url={url}"', page)
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
     def test_u5_beside_the_service_an_ordinary_user_is_told_what_to_do(self):
@@ -555,8 +587,8 @@ class Everyday(unittest.TestCase):
         self.assertEqual(run("exec", "--control", self.client.control, "--", "sh", "-c", script)[0], 7)
         self.assertEqual(run("exec", "--control", self.client.control, "--", "/no/such/program")[0], 127)
         # No other proxy, which would be asked in place of this one, and no exception.
-        others = {"ftp_proxy": "http://proxy.invalid:1", "No_Proxy": "*"}
-        done = run("exec", "--control", self.client.control, "--", "sh", "-c", 'test -z "$ftp_proxy$No_Proxy"', environment=others)
+        others = {"ftp_proxy": "http://proxy.invalid:1", "No_Proxy": "*", "npm_config_noproxy": "*", "NPM_CONFIG_NOPROXY": "*"}
+        done = run("exec", "--control", self.client.control, "--", "sh", "-c", 'test -z "$ftp_proxy$No_Proxy$npm_config_noproxy$NPM_CONFIG_NOPROXY"', environment=others)
         self.assertEqual(done[0], 0, done[2])
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             code, _, err = run("exec", "--", "true", environment={"HOME": folder, "XDG_STATE_HOME": ""})

@@ -109,6 +109,72 @@ import Wire
         #expect(associations.count == 8)
     }
 
+    @Test(
+        "s14: one source's sockets, of sixteen sessions, leave each of many sources as many as it has itself",
+        arguments: [1, 20, 1_000])
+    func socketsOfASource(others: Int) throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let gate = try ExitGate(loop: loop, isExit: true, policy: ExitPolicy())
+        defer { gate.resolver.close() }
+        let turn = SessionTurn(loop: loop)
+        let limit = 2_000
+        let sockets = gate.sockets
+        sockets.hasRoom = { [unowned sockets] in sockets.count < limit }
+        let flood = (0..<16).map { session(turn, $0) }
+        let honest = (0..<others).map { session(turn, 100 + UInt64($0)) }
+        let sources = Dictionary(
+            uniqueKeysWithValues: flood.map { (ObjectIdentifier($0), UInt32(1)) }
+                + honest.enumerated().map { (ObjectIdentifier($1), UInt32(2 + $0)) })
+        gate.shares.sourceOf = { session in
+            sources[ObjectIdentifier(session)].map { .client(AddressShare(IPAddress(v4: $0))) }
+        }
+        var open: [ObjectIdentifier: Int] = [:]
+        var number: UInt64 = 0
+        func enter(_ session: Session) -> Bool {
+            let key = ObjectIdentifier(session)
+            let stream = ExitStream(session: session, id: StreamID(number), gate: gate) { open[key, default: 0] -= 1 }
+            number += 4
+            guard sockets.enter(stream, for: session) else { return false }
+            open[key, default: 0] += 1
+            return true
+        }
+        for place in 0..<limit { #expect(enter(flood[place % 16])) }
+        #expect(!enter(flood[0]))
+        let share = limit / (others + 1)
+        for round in 0..<share {
+            // The flood goes on as fast as all others together.
+            for (place, session) in honest.enumerated() {
+                #expect(enter(session), "place \(round) of source \(place)")
+                _ = enter(flood[place % 16])
+            }
+        }
+        #expect(sockets.count == limit)
+        for session in honest { #expect(open[ObjectIdentifier(session)] == share) }
+        for session in honest.prefix(20) { _ = enter(session) }
+        #expect(flood.reduce(0) { $0 + (open[ObjectIdentifier($1)] ?? 0) } >= share - 1)
+    }
+
+    @Test("s14: the socket that gives way is the one that was idle for longest") func idleSockets() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let gate = try ExitGate(loop: loop, isExit: true, policy: ExitPolicy())
+        defer { gate.resolver.close() }
+        let turn = SessionTurn(loop: loop)
+        gate.sockets.hasRoom = { [unowned sockets = gate.sockets] in sockets.count < 4 }
+        let (flood, honest) = (session(turn, 1), session(turn, 2))
+        var ended: [Int] = []
+        let streams = (0..<6).map { number in
+            ExitStream(session: number < 4 ? flood : honest, id: StreamID(UInt64(number) * 4), gate: gate) {
+                ended.append(number)
+            }
+        }
+        for stream in streams[..<4] { #expect(gate.sockets.enter(stream, for: flood)) }
+        gate.sockets.noteActivity(of: streams[0])
+        for stream in streams[4...] { #expect(gate.sockets.enter(stream, for: honest)) }
+        #expect(ended == [1, 2])
+    }
+
     @Test("s14: associations of many sessions over one neighbour leave room for those over another")
     func associationsOfASource() throws {
         let loop = try Loop()

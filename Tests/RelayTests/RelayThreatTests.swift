@@ -427,6 +427,29 @@ import Wire
         for stream in accepted { stream.close() }
     }
 
+    @Test("R9: a client whose idle streams use up the descriptors of an exit loses one to another client's")
+    func descriptorsOfOneClient() throws {
+        let harness = try RelayHarness(exit: true)
+        var accepted: [ByteStream] = []
+        let listener = try StreamListener.tcp(on: harness.loop, address: .loopbackIPv4(port: 0)) { accepted.append($0) }
+        defer { listener.close() }
+        let destination = Endpoint(try #require(listener.localAddress))
+        let sockets = harness.relay.exit.gate.sockets
+        sockets.hasRoom = { [unowned sockets] in sockets.count < 4 }
+        let clients = try [harness.client(at: 1), harness.client(at: 2)]
+        for client in clients {
+            _ = try client.build()
+            client.beginSession()
+        }
+        for _ in 0..<4 { #expect(try clients[0].open(destination) == .ok) }
+        #expect(try clients[0].open(destination) == .generalFailure)
+        for _ in 0..<2 { #expect(try clients[1].open(destination) == .ok) }
+        #expect(try clients[1].open(destination) == .generalFailure)
+        #expect(harness.run { accepted.count == 6 })
+        #expect(sockets.count == 4 && harness.relay.exit.streamCount == 4)
+        for stream in accepted { stream.close() }
+    }
+
     /// Keeps what comes.
     private final class Tap: DatagramReceiver {
         var datagrams: [[UInt8]] = []

@@ -43,6 +43,24 @@ private func body(_ fields: String...) -> HTTPBody? {
 
 /// Requests for http: URLs through the proxy.
 @Suite struct HTTPForwardTests {
+    @Test(
+        "L2: no character outside of ASCII stands for a letter",
+        arguments: ["\u{212A}", "\u{17F}", "K\u{301}", "\u{FF4B}"])
+    func lettersOfASCIIAlone(letter: String) {
+        #expect(body("Transfer-Encoding: chun\(letter)ed") == nil)
+        #expect(body("Transfer-Encoding: chunked") == HTTPForwardTests.chunked)
+        #expect(body("Transfer-Encoding: CHUNKED") == HTTPForwardTests.chunked)
+        let first = "GET http://a.example/ HTTP/1.1"
+        #expect(head(first, "Host: a.example", "Connection: \(letter)eep-alive") == nil)
+        #expect(head(first, "Host: a.example", "Coo\(letter)ie: a") == nil)
+        #expect(head(first, "Ho\(letter)t: a.example") == nil)
+        #expect(head(first, "Host: a.example", "Proxy-Authorization: Ba\(letter)ic dTpw") == nil)
+        #expect(head(first, "Host: a.example", "Proxy-Authorization: bASIC dTpw") != nil)
+    }
+
+    /// The body of a request with one length, in pieces.
+    private static var chunked: HTTPBody? { body("transfer-encoding: chunked") }
+
     @Test("U1: empty elements of Connection are no fault (RFC 9110, section 5.6.1)")
     func emptyElements() {
         for value in ["close, ", "close, , x", ",close"] {

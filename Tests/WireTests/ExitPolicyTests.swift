@@ -101,6 +101,24 @@ private let special: [(range: String, first: String, last: String, before: Strin
         }
     }
 
+    @Test("a look-up tells only addresses to whose port 443 a connection could go, the operator's rules among that")
+    func answersAsPort443() throws {
+        let rules = [
+            "reject 203.0.113.0/24:*", "reject 9.9.9.9:443", "reject 8.8.8.8:53", "reject 1.1.1.1:443", "accept *:*",
+        ]
+        let policy = ExitPolicy(
+            allowed: [try #require(CIDR("203.0.113.0/24"))], rules: try rules.map { try #require(ExitRule($0)) })
+        for (text, expected) in [
+            ("203.0.113.7", false), ("9.9.9.9", false), ("8.8.8.8", true), ("64:ff9b::9.9.9.9", false),
+            ("10.0.0.1", false),
+            ("9.9.9.10", true),
+        ] {
+            #expect(policy.answers(try address(text)) == expected, "\(text)")
+            #expect(policy.allows(try address(text), port: 443, .tcp) == expected, "\(text)")
+        }
+        #expect(ExitPolicy(allowed: [try #require(CIDR("203.0.113.0/24"))]).answers(try address("203.0.113.7")))
+    }
+
     @Test func deniesOwnAddressesHoweverTheyAreWritten() throws {
         let policy = ExitPolicy(own: [try address("8.8.8.8"), try address("2606:4700::1")])
         for text in ["8.8.8.8", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1", "2606:4700::1"] {

@@ -14,6 +14,15 @@ struct SharedTableTests {
         #expect(table.count(of: "flood") == 2 && table.count == 4)
     }
 
+    @Test func aTableWithPlacesIsFullWhenItsOwnerSaysSo() {
+        var table = SharedTable<String, String, Int>(capacity: 100, most: 100)
+        #expect(table.insert(0, for: "flood", in: "flood", isFull: true) == .refused)
+        for entry in 1...3 { #expect(table.insert(entry, for: "flood", in: "flood") == .inserted) }
+        #expect(table.insert(4, for: "flood", in: "flood", isFull: true) == .refused)
+        #expect(table.insert(5, for: "newcomer", in: "newcomer", isFull: true) == .replaced(1))
+        #expect(table.count == 3)
+    }
+
     @Test func anEntryInUseGoesWhenItsSourceHasNoOther() {
         var table = SharedTable<String, String, Int>(capacity: 2, most: 2)
         for entry in 0..<2 { _ = table.insert(entry, for: "flood") }

@@ -126,7 +126,9 @@ final class DNSPort: DatagramReceiver {
             return
         }
         guard lookups.count < Self.questionLimit, let client else { return tell(.none) }
-        let lookup = RecordsLookup(question, on: loop) { [weak self] in self?.found($0, for: question) }
+        let lookup = RecordsLookup(question, on: loop, mayTell: { [weak client] in client?.mayTell($0) ?? false }) {
+            [weak self] in self?.found($0, for: question)
+        }
         lookups[question] = (lookup, [tell], timesForgotten)
         lookup.askAgain = { [weak client, weak lookup, isolation] in
             if let client, let lookup { client.connect(lookup, isolation: isolation) }

@@ -18,6 +18,8 @@ final class RecordsLookup: SessionApp, StreamUser {
     }
 
     private let question: DNSQuestion
+    /// Whether an app is told the address.
+    private let mayTell: (IPAddress) -> Bool
     private let done: (Outcome) -> Void
     private weak var session: Session?
     private var stream: StreamID?
@@ -29,8 +31,14 @@ final class RecordsLookup: SessionApp, StreamUser {
     private var asksAgain = false
 
     /// Asks `question`; `done` is called once, never inside this call.
-    init(_ question: DNSQuestion, on loop: Loop, done: @escaping (Outcome) -> Void) {
+    ///
+    /// Records with an address that `mayTell` refuses are left out.
+    init(
+        _ question: DNSQuestion, on loop: Loop, mayTell: @escaping (IPAddress) -> Bool,
+        done: @escaping (Outcome) -> Void
+    ) {
         self.question = question
+        self.mayTell = mayTell
         self.done = done
         deadline = LoopTimer(on: loop) { [weak self] in self?.end(.none) }
         deadline?.schedule(at: (Instant(nanoseconds: loop.now) + Self.limit).nanoseconds)
@@ -74,11 +82,13 @@ final class RecordsLookup: SessionApp, StreamUser {
         }
     }
 
-    /// No app gets what the type does not allow.
+    /// No app gets what the type does not allow, or an address that it is not told.
     private func checked(_ outcome: RecordsReply.Outcome) -> RecordsReply.Outcome {
         guard case .found(let records) = outcome else { return outcome }
         let isGood = records.allSatisfy { RecordData.isValid($0.data, of: question.type) }
-        return isGood ? outcome : .failed(.generalFailure)
+        guard isGood else { return .failed(.generalFailure) }
+        let told = records.filter { RecordData.addresses($0.data, of: question.type).allSatisfy(mayTell) }
+        return told.isEmpty && !records.isEmpty ? .failed(.notAllowed) : .found(told)
     }
 
     func streamWritable() {}

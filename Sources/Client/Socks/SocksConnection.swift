@@ -251,6 +251,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         }
         session.touch()
         switch found?.outcome {
+        case .found(.address(let address)) where client?.mayTell(address) != true: reply(.notAllowed)
         case .found(let host): reply(SocksReply.encoded(found: host, via: request.via))
         case .failed(.tooManyStreams): askLater(session, stream)
         case .failed(let status): reply(SocksReply(status))

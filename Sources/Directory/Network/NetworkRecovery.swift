@@ -10,8 +10,8 @@ public enum RecoveryRefusal: Error, Equatable {
     case noNodes
     /// No node of the bootstrap list is left.
     case noBootstrap
-    /// The files are not of the same network and snapshot.
-    case otherSnapshot
+    /// The copies have other values of these keys.
+    case differs([String])
     /// A signature is not its node's.
     case badSignature(NodeID)
 }
@@ -53,9 +53,9 @@ extension NetworkFile {
         try validate(isDraft: true)
     }
 
-    /// Takes the signatures of another copy; each of both is verified.
+    /// Takes the signatures of another copy, which is the same but for them; each of both is verified.
     public mutating func merge(_ other: NetworkFile) throws(RecoveryRefusal) {
-        guard id == other.id, snapshot.snapshot == other.snapshot.snapshot else { throw .otherSnapshot }
+        guard unsigned == other.unsigned else { throw .differs(differences(from: other)) }
         let whole = snapshot.snapshot
         let message = Snapshot.message(digest: whole.digest, network: id, height: whole.height)
         for signature in snapshot.signatures + other.snapshot.signatures {

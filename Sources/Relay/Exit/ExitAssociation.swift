@@ -38,6 +38,9 @@ final class ExitAssociation: DatagramReceiver {
     private var waiting: [(name: HostName, port: UInt16, datagram: [UInt8], offset: Int)] = []
     private var waitingBytes = 0
     private var lastUsed: Instant
+    /// Called when a datagram comes from either side, at most once in `StreamPump.activityInterval`.
+    var onActivity: (() -> Void)?
+    private var nextActivity = Instant(nanoseconds: 0)
     private var timer: LoopTimer?
     private var isOver = false
 
@@ -71,6 +74,13 @@ final class ExitAssociation: DatagramReceiver {
         if end.nanoseconds > gate.loop.now { timer?.schedule(at: end.nanoseconds) } else { ended() }
     }
 
+    private func noteUse(_ now: Instant) {
+        lastUsed = now
+        guard now >= nextActivity else { return }
+        nextActivity = now + StreamPump.activityInterval
+        onActivity?()
+    }
+
     /// Bytes that wait for names, and what the hosts' entries take.
     var heldBytes: Int { waitingBytes + peers.heldBytes }
 
@@ -83,7 +93,7 @@ final class ExitAssociation: DatagramReceiver {
             return gate.datagramDrops.add(.udpUnreadable)
         }
         let now = Instant(nanoseconds: gate.loop.now)
-        lastUsed = now
+        noteUse(now)
         switch peer.host {
         case .address(let address): send(datagram, offset, to: address, peer.port, as: peer.host, now)
         case .name(let name):
@@ -187,7 +197,7 @@ final class ExitAssociation: DatagramReceiver {
             guard let peer = peers.received(from: address, port: source.port) else { continue }
             let packet = batch.packet(index)
             guard let bytes = FlowDatagram.encoded(peer, packet.bytes) else { continue }
-            lastUsed = Instant(nanoseconds: gate.loop.now)
+            noteUse(Instant(nanoseconds: gate.loop.now))
             if !session.connection.sendDatagram(flow: flow.value, bytes.rawSpan) {
                 gate.datagramDrops.add(.udpQueue)
             }

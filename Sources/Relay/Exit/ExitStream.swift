@@ -149,7 +149,7 @@ final class ExitStream: StreamUser {
     /// Tells the records but for addresses that the policy does not allow: names of the exit's own network stay there.
     private func tell(_ records: [RecordsReply.Record], _ type: RecordType) {
         let allowed = records.filter { record in
-            RecordData.address(record.data, of: type).map(gate.policy.answers) ?? true
+            RecordData.addresses(record.data, of: type).allSatisfy(gate.policy.answers)
         }
         guard !allowed.isEmpty || records.isEmpty else { return refuse(.notAllowed) }
         let (short, long) = Self.timesToLive
@@ -165,11 +165,18 @@ final class ExitStream: StreamUser {
     private func associate() {
         guard let session else { return }
         guard gate.associations.enter(self, for: session) else { return refuse(.generalFailure) }
+        guard gate.sockets.enter(self, for: session) else {
+            gate.associations.leave(self)
+            return refuse(.generalFailure)
+        }
         let association = ExitAssociation(session: session, flow: id, gate: gate) { [weak self] in self?.leave() }
         guard association.open() else {
             association.close()
             gate.associations.leave(self)
             return refuse(.generalFailure)
+        }
+        association.onActivity = { [weak self] in
+            if let self { gate.sockets.noteActivity(of: self) }
         }
         self.association = association
         _ = session.connection.write(id, OpenReply(status: .ok).encoded().rawSpan)
@@ -183,6 +190,13 @@ final class ExitStream: StreamUser {
         guard let session else { return }
         session.connection.withReadable(id) { $0.byteCount }
         if session.connection.readState(id) != .open { leave() }
+    }
+
+    /// Ends the stream, whose sockets another source needs: the client is told, and so is the destination.
+    fileprivate func giveWay() {
+        if let pump { return pump.fail() }
+        if association != nil { return leave() }
+        refuse(.generalFailure)
     }
 
     /// Ends an association of either side: the stream is done, and with it the sockets.
@@ -202,6 +216,7 @@ final class ExitStream: StreamUser {
             gate.policy.allows(IPAddress(high: $0.high, low: $0.low), port: $0.port, .tcp)
         }
         guard !allowed.isEmpty else { return refuse(addresses.isEmpty ? .hostNotFound : .notAllowed) }
+        guard let session, gate.sockets.enter(self, for: session) else { return refuse(.generalFailure) }
         let race = ConnectionRace(on: gate.loop, to: allowed) { [weak self] result in
             switch result {
             case .success(let stream): if let self { connected(stream) } else { stream.close() }
@@ -221,6 +236,9 @@ final class ExitStream: StreamUser {
         session.touch()
         // The session lets go of a stream that is done both ways, while the socket may have bytes yet to write.
         let pump = StreamPump(session: session, id: id, socket: stream) { self.finish() }
+        pump.onActivity = { [weak self] in
+            if let self { gate.sockets.noteActivity(of: self) }
+        }
         self.pump = pump
         pump.start()
     }
@@ -274,6 +292,7 @@ final class ExitStream: StreamUser {
         }
         association = nil
         pump = nil
+        gate.sockets.leave(self)
         ended()
     }
 
@@ -312,6 +331,7 @@ final class ExitGate {
     var policy: ExitPolicy
     let shares: ExitShares
     let associations: ExitAssociations
+    let sockets: ExitSockets
     /// Datagrams of all associations that went no further.
     var datagramDrops = DatagramDrops()
 
@@ -323,6 +343,7 @@ final class ExitGate {
         configuration.servers = resolvers
         shares = ExitShares()
         associations = ExitAssociations(shares: shares)
+        sockets = ExitSockets(shares: shares) { loop.hasDescriptorsToSpare }
         resolver = ExitResolver(try Resolver(on: loop, configuration: configuration), shares: shares)
     }
 }
@@ -339,6 +360,50 @@ final class ExitShares {
 
     func group(of session: Session) -> Group {
         sourceOf(session).map { .source($0) } ?? .session(ObjectIdentifier(session))
+    }
+}
+
+/// The streams and UDP associations that have sockets: without a descriptor to spare, each source has a share of the sockets, and
+/// in it each session.
+///
+/// Streams that connect, and associations, may have a few sockets for the one that is counted.
+final class ExitSockets {
+    /// More than a process can have descriptors: what is bounded are these.
+    private static let limit = 1 << 30
+
+    private let shares: ExitShares
+    /// Whether one more socket can be had.
+    var hasRoom: () -> Bool
+    private var places = SharedTable<ExitShares.Group, ObjectIdentifier, ObjectIdentifier>(capacity: limit, most: limit)
+    private var streams: [ObjectIdentifier: ExitStream] = [:]
+
+    init(shares: ExitShares, hasRoom: @escaping () -> Bool) {
+        self.shares = shares
+        self.hasRoom = hasRoom
+    }
+
+    var count: Int { places.count }
+
+    /// Takes a place for a stream of `session`; false when there is none.
+    ///
+    /// Without a descriptor to spare the source with the most sockets gives one up to a source that has at least two fewer, or
+    /// none: of its session with the most, that of the stream that was idle for longest.
+    func enter(_ stream: ExitStream, for session: Session) -> Bool {
+        let insertion = places.insert(
+            ObjectIdentifier(stream), for: ObjectIdentifier(session), in: shares.group(of: session), isFull: !hasRoom())
+        if case .refused = insertion { return false }
+        streams[ObjectIdentifier(stream)] = stream
+        if case .replaced(let other) = insertion { streams.removeValue(forKey: other)?.giveWay() }
+        return true
+    }
+
+    /// Notes that bytes of the stream have moved; nothing happens when it has no place.
+    func noteActivity(of stream: ExitStream) { places.setBusy(ObjectIdentifier(stream), false) }
+
+    /// Gives the place back; nothing happens when it has none.
+    func leave(_ stream: ExitStream) {
+        places.remove(ObjectIdentifier(stream))
+        streams[ObjectIdentifier(stream)] = nil
     }
 }
 

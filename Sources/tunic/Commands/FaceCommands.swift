@@ -90,14 +90,40 @@ struct StreamsCommand: ParsableCommand {
 /// Where the status page is.
 struct WebCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "web", abstract: "Print the address of a running process' status page, with its secret.",
-        discussion: "Example:\n  xdg-open \"$(tunic web)\"")
+        commandName: "web", abstract: "Print the address of a running process' status page, or open the page.",
+        discussion: """
+            Examples:
+              tunic web --open
+              tunic web
 
+            The address holds a secret. Every user of this machine can read the command line of every program: give no program \
+            the address there. --open gives xdg-open a file that leads the browser to the page and that only this user can \
+            read, web.html in $XDG_RUNTIME_DIR/tunic or else in $XDG_STATE_HOME/tunic or ~/.local/state/tunic.
+            """)
+
+    @Flag(help: "Open the page in the browser, with xdg-open.")
+    var open = false
     @OptionGroup var target: ControlOptions
 
     func run() throws {
         let report = try target.ask(.web, as: WebReport.self)
-        print(target.json ? json(report) : report.url)
+        guard open else { return print(target.json ? json(report) : report.url) }
+        let folder =
+            try Files.environment("XDG_RUNTIME_DIR").flatMap { $0.hasPrefix("/") ? "\($0)/tunic" : nil }
+            ?? ClientFolder.defaultPath()
+        try Files.makeFolders(folder)
+        let path = "\(folder)/web.html"
+        try Files.replace(path, Array(Self.redirect(to: report.url).utf8), mode: 0o600)
+        try CommandReplacement.run(["xdg-open", path])
+    }
+
+    /// A page that leads to `url`, which holds only digits, letters and `:/?=.[]`.
+    static func redirect(to url: String) -> String {
+        """
+        <!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Tunic</title>
+        <meta http-equiv="refresh" content="0; url=\(url)"><a href="\(url)">status page</a>
+
+        """
     }
 }
 

@@ -29,7 +29,8 @@ struct JoinCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Refuse a file with another fingerprint.", valueName: "hex"))
     var fingerprint: String?
 
-    @Flag(help: "Replace the file of another network, or a newer one of the same.")
+    @Flag(
+        help: "Replace the file of another network, a newer one of the same, or one that does not lead to the new one.")
     var replace = false
 
     func run() throws {
@@ -49,7 +50,7 @@ struct JoinCommand: ParsableCommand {
         try Files.makeFolders(folder)
         // The service's user reads what root keeps.
         if isNew, geteuid() == 0 { unsafe chmod(folder, 0o755) }
-        try Files.replace(place, bytes, mode: 0o644)
+        try Files.replace(place, bytes, mode: 0o644, isExact: geteuid() == 0)
         var table = Table()
         table.add("network", network.name)
         table.add("id", hexadecimal(network.id.array))
@@ -133,6 +134,16 @@ struct JoinCommand: ParsableCommand {
         }
         guard kept.snapshot.snapshot.height <= network.snapshot.snapshot.height else {
             throw Failure(.cannotCreate, "\(place) is newer than \(file); replace it with --replace")
+        }
+        // Anybody can make a file with the network's id and nodes of his own, which have signed it.
+        let obstacles = kept.obstacles(to: network, at: currentTime())
+        guard obstacles.isEmpty else {
+            let reason =
+                obstacles.contains("snapshot") ? ", and the nodes of the kept file do not vouch for its snapshot" : ""
+            throw Failure(
+                .cannotCreate,
+                "\(file) differs from \(place) in \(obstacles.joined(separator: ", "))\(reason); compare its fingerprint with one "
+                    + "that you got by another way, then replace it with --replace")
         }
     }
 }

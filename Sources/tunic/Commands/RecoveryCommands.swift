@@ -41,7 +41,8 @@ struct NetworkRecoverCommand: ParsableCommand {
         var newest = file.snapshot.snapshot
         var next = height
         if let data {
-            let known = try Self.known(in: data, file)
+            // A service's data folder is a link to the folder of its user.
+            let known = try Known(in: Files.resolved(data), file)
             newest = known.newest
             next = next ?? known.next
         }
@@ -54,24 +55,33 @@ struct NetworkRecoverCommand: ParsableCommand {
         try Files.writeNew(output, draft.json(), mode: 0o644)
         let snapshot = draft.snapshot.snapshot
         print("Made \(output): \(snapshot.stakedCount) nodes at height \(snapshot.height), above \(newest.height).")
+        print("fingerprint without signatures: \(draft.unsignedFingerprint)")
         print("\(draft.progress.needed) of them must sign. At each, while it does not run:")
         print("")
-        print("  tunic network sign --data FOLDER \(output)")
+        print("  tunic network sign --network \(network) --data FOLDER \(output)")
     }
+}
 
-    /// The newest snapshot that the node or client of a data folder trusts, and a height above all that it trusts and has signed.
-    private static func known(
-        in folder: String, _ file: NetworkFile
-    ) throws(Failure) -> (newest: Snapshot, next: UInt64?) {
-        let store = try RoleFolder.openStore(in: folder)
+/// What the node or client of a data folder knows of its network.
+private struct Known {
+    let store: Store
+    /// The newest snapshot that it trusts.
+    let newest: Snapshot
+    /// A height above all that it trusts and has signed; nil where that is the next one.
+    let next: UInt64?
+
+    init(in folder: String, _ file: NetworkFile) throws(Failure) {
+        store = try RoleFolder.openStore(in: folder)
         do {
             let kept = try store.trustedSnapshot(of: file.id)
             let newest = try SnapshotChain(
                 file, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) }
             ).snapshot
-            guard let bytes = try store.value(SnapshotSigning.keptName) else { return (newest, nil) }
-            let signed = try SnapshotSigning.signed(kept: bytes).signed.height
-            return (newest, signed > newest.height ? signed.addingReportingOverflow(1).partialValue : nil)
+            self.newest = newest
+            let signed = try store.value(SnapshotSigning.keptName).map {
+                try SnapshotSigning.signed(kept: $0).signed.height
+            }
+            next = signed.flatMap { $0 > newest.height ? $0.addingReportingOverflow(1).partialValue : nil }
         } catch let error as StoreError {
             throw Failure.of(error)
         } catch is WireError {
@@ -88,17 +98,26 @@ struct NetworkSignCommand: ParsableCommand {
         commandName: "sign", abstract: "Sign the draft of a new network file, as one of its nodes.",
         discussion: """
             Examples:
-              tunic network sign --data /var/lib/tunic recovery.json
-              tunic network sign --data /var/lib/tunic recovery.json copy-of-another.json
+              tunic network sign --network network.json --data /var/lib/tunic recovery.json
+              tunic network sign --network network.json --data /var/lib/tunic recovery.json copy-of-another.json
 
-            Look at the draft first: whoever starts with it trusts its nodes. The signature is written to the first file, with \
-            those of the other copies. The node must not run meanwhile.
+            Whoever starts with the new file trusts it in all: compare the fingerprint that is printed with the other operators, \
+            and look at what changes. The draft of 'tunic network recover' differs from the network file in the snapshot, and in \
+            the bootstrap list by the nodes that are gone. Any other difference is refused but for the keys of --accept. The \
+            signature is written to the first file, with those of the other copies. The node must not run meanwhile.
             """)
+
+    @Option(help: ArgumentHelp("The network file that the node runs with.", valueName: "file"))
+    var network: String
 
     @Option(help: ArgumentHelp("The node's data folder.", valueName: "folder"))
     var data: String
 
     @OptionGroup var passphrase: PassphraseOption
+
+    @Option(
+        help: ArgumentHelp("A key of which the draft may have another value, repeated for each.", valueName: "key"))
+    var accept: [String] = []
 
     @Argument(help: ArgumentHelp("The draft, and copies of it with other nodes' signatures.", valueName: "file"))
     var files: [String]
@@ -118,12 +137,30 @@ struct NetworkSignCommand: ParsableCommand {
                 throw Failure(.data, "\(path): \(text(of: error))")
             }
         }
-        let key = try RoleFolder.readKey(in: data, passphrase: passphrase.read())
+        let own = try NetworkFile.read(network)
+        guard draft.id == own.id else {
+            throw Failure(.data, "\(files[0]) is of another network than \(network)")
+        }
+        // A service's data folder is a link to the folder of its user.
+        let folder = Files.resolved(data)
+        let key = try RoleFolder.readKey(in: folder, passphrase: passphrase.read())
         let snapshot = draft.snapshot.snapshot
         guard snapshot.isStaked(NodeID(key.publicKey)) else {
             throw Failure(.usage, "\(files[0]) does not name \(NodeID(key.publicKey)) among its nodes")
         }
-        try keep(snapshot)
+        let known = try Known(in: folder, own)
+        print("fingerprint without signatures: \(draft.unsignedFingerprint)")
+        print(Self.differences(of: snapshot, from: known.newest).joined(separator: "\n"))
+        let changed = own.changes(by: draft)
+        if !changed.isEmpty { print("other values than in \(network): \(changed.joined(separator: ", "))") }
+        let refused = changed.filter { !accept.contains($0) }
+        guard refused.isEmpty else {
+            throw Failure(
+                .usage,
+                "\(files[0]) is not signed: it changes \(refused.joined(separator: ", ")); if the operators have agreed on that, "
+                    + "add \(refused.map { "--accept \($0)" }.joined(separator: " "))")
+        }
+        try keep(snapshot, in: known.store)
         draft.snapshot.sign(with: key)
         try Files.replace(files[0], draft.json(), mode: 0o644)
         let (signed, needed) = draft.progress
@@ -141,9 +178,35 @@ struct NetworkSignCommand: ParsableCommand {
         }
     }
 
+    /// The most nodes of a kind that are named.
+    private static let namedNodes = 20
+
+    /// What becomes of the nodes of `known`, a line for each kind of difference.
+    private static func differences(of draft: Snapshot, from known: Snapshot) -> [String] {
+        let kinds: [(String, [Snapshot.Entry])] = [
+            ("out", known.entries.filter { $0.isStaked && !draft.isStaked($0.node) }),
+            ("in", draft.entries.filter { $0.isStaked && !known.isStaked($0.node) }),
+            (
+                "with another operator or weight",
+                draft.entries.filter { entry in
+                    guard entry.isStaked, let before = known.entry(of: entry.node), before.isStaked else {
+                        return false
+                    }
+                    return before.operatorID != entry.operatorID || before.weight != entry.weight
+                }
+            ),
+        ]
+        let lines = kinds.filter { !$0.1.isEmpty }.map { kind, entries in
+            let more = entries.count > namedNodes ? " and \(entries.count - namedNodes) more" : ""
+            return
+                "\(entries.count) \(kind): \(entries.prefix(namedNodes).map(\.node.description).joined(separator: " "))\(more)"
+        }
+        return ["nodes, against the snapshot at height \(known.height) that this node trusts:"]
+            + (lines.isEmpty ? ["the same"] : lines).map { "  \($0)" }
+    }
+
     /// Keeps what is signed, so that this node signs no other snapshot of that height; refuses where it has signed one.
-    private func keep(_ snapshot: Snapshot) throws(Failure) {
-        let store = try RoleFolder.openStore(in: data)
+    private func keep(_ snapshot: Snapshot, in store: Store) throws(Failure) {
         let digest = snapshot.digest
         do {
             // What is signed bars every lower height, for ever.
@@ -173,6 +236,11 @@ struct NetworkSignCommand: ParsableCommand {
     }
 }
 
+extension NetworkFile {
+    /// BLAKE2b-256 over the file without signatures, in hexadecimal digits.
+    fileprivate var unsignedFingerprint: String { hexadecimal(Blake2b.digest(unsigned.json().rawSpan).array) }
+}
+
 /// What is wrong, in one sentence.
 private func text(of refusal: RecoveryRefusal) -> String {
     switch refusal {
@@ -180,7 +248,7 @@ private func text(of refusal: RecoveryRefusal) -> String {
     case .heightNotAbove(let height): "use a --height above \(height), that of the newest snapshot"
     case .noNodes: "no node is left"
     case .noBootstrap: "no node of the network file's bootstrap list is left; add one that is, with its address, first"
-    case .otherSnapshot: "it is no copy of the draft: it names another network or other nodes"
+    case .differs(let keys): "it is no copy of the draft: it has another value of \(keys.joined(separator: ", "))"
     case .badSignature(let node): "the signature of \(node) is wrong"
     }
 }

@@ -35,31 +35,52 @@ final class WebFace {
     private let log: Logger
     private let source: Source
     /// The name of the file in the data folder that keeps the page's secret.
-    static let tokenName = "web.token"
-    /// The secret of the page, which stays the same as long as its file does.
-    private var token: String
+    static let secretName = "web.token"
+    /// A page: where it was to be, its server, and the token of its address.
+    private struct Page {
+        let endpoint: Endpoint
+        let server: WebServer
+        let token: String
+    }
+
+    /// The kept secret that makes the tokens, one for each address; nil until one is needed.
+    private var secret: String?
     private let folder: String
-    private var page: (endpoint: Endpoint, server: WebServer)?
+    private var page: Page?
     private var figures: (endpoint: Endpoint, server: WebServer)?
 
     /// The page's secret is kept in `folder`.
     init(on loop: Loop, log: Logger, folder: String, _ source: Source) {
-        token = Self.token(in: folder, log)
         self.folder = folder
         self.loop = loop
         self.log = log
         self.source = source
+        secret = Self.kept(in: folder)
     }
 
-    /// The kept secret, or a new one where none is kept that only our user can read.
-    private static func token(in folder: String, _ log: Logger) -> String {
-        let path = "\(folder)/\(tokenName)"
-        if let kept = Files.readPrivate(path, limit: 64), kept.count == 32,
+    /// The kept secret; nil where none is kept that only our user can read.
+    private static func kept(in folder: String) -> String? {
+        guard let kept = Files.readPrivate("\(folder)/\(secretName)", limit: 64), kept.count == 32,
             kept.allSatisfy({ "0123456789abcdef".utf8.contains($0) })
-        {
-            return String(decoding: kept, as: UTF8.self)
-        }
-        let new = SecureRandom.u64Text + SecureRandom.u64Text
+        else { return nil }
+        return String(decoding: kept, as: UTF8.self)
+    }
+
+    /// The token of a page at `address`, the same as long as the secret is kept.
+    ///
+    /// A browser tells it to that address again and again. It is worth nothing at another one.
+    private func token(at address: String) -> String {
+        let secret = secret ?? makeSecret()
+        return String(
+            hexadecimal(Blake2b.digest(Array("tunic page \(address) \(secret)".utf8).rawSpan).array).prefix(32))
+    }
+
+    private static var newToken: String { SecureRandom.u64Text + SecureRandom.u64Text }
+
+    private func makeSecret() -> String {
+        let new = Self.newToken
+        secret = new
+        let path = "\(folder)/\(Self.secretName)"
         Files.remove(path)
         do throws(Failure) {
             try Files.writeNew(path, Array(new.utf8), mode: 0o600)
@@ -69,13 +90,19 @@ final class WebFace {
         return new
     }
 
-    /// The page's address with its secret; nil where there is no page.
-    var url: String? { page.map { "http://\(Self.host($0.endpoint, $0.server.port))/?token=\(token)" } }
+    /// Gives the kept secret up, so that none of its tokens is ever taken again.
+    private func forgetSecret() {
+        Files.remove("\(folder)/\(Self.secretName)")
+        secret = nil
+    }
 
-    /// The path of the PAC file.
+    /// The page's address with its token; nil where there is no page.
+    var url: String? { page.map { "http://\(Self.host($0.endpoint, $0.server.port))/?token=\($0.token)" } }
+
+    /// The path of the PAC file of the page with `token`.
     ///
     /// Its secret gives that file alone: an address that stands in a browser's settings or command line does not open the page.
-    private var pacPath: String {
+    private func pacPath(_ token: String) -> String {
         let digest = Blake2b.digest(Array("tunic proxy.pac \(token)".utf8).rawSpan)
         return "/\(hexadecimal(Array(digest.array.prefix(16))))/proxy.pac"
     }
@@ -83,7 +110,7 @@ final class WebFace {
     /// How apps reach the client that `status` is of.
     private func setup(_ status: StatusReport) -> ProxySetup? {
         guard let page, status.role == .client else { return nil }
-        let pac = "http://\(Self.host(page.endpoint, page.server.port))\(pacPath)"
+        let pac = "http://\(Self.host(page.endpoint, page.server.port))\(pacPath(page.token))"
         return ProxySetup(listeners: status.socks, pac: pac)
     }
 
@@ -98,11 +125,11 @@ final class WebFace {
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
         let wantedPage = try address(settings, "web.listen")
         let wantedFigures = try address(settings, "metrics.listen")
-        var newPage: (endpoint: Endpoint, server: WebServer)?
+        var newPage: Page?
         var newFigures: (endpoint: Endpoint, server: WebServer)?
         if let wantedPage, wantedPage != page?.endpoint {
             do throws(Failure) {
-                newPage = (wantedPage, try openPage(wantedPage, settings))
+                newPage = try openPage(wantedPage, settings)
             } catch {
                 // A page that nobody asked for is no reason not to start.
                 guard !settings.isSet("web.listen") else { throw error }
@@ -137,16 +164,22 @@ final class WebFace {
     }
 
     /// The page's server; where nobody has asked for its port and another process has it, at a free one.
-    private func openPage(_ endpoint: Endpoint, _ settings: Settings) throws(Failure) -> WebServer {
+    ///
+    /// A page that is still open in a browser tells its token to the process that has the port, so that all kept ones are given
+    /// up. A free port is another's after us: its token is not of a secret that is kept.
+    private func openPage(_ endpoint: Endpoint, _ settings: Settings) throws(Failure) -> Page {
         let handler = { [unowned self] (request: WebRequest) in pageAnswer(request) }
         do throws(Failure) {
-            return try open(endpoint, "web.listen", settings, handler)
+            let server = try open(endpoint, "web.listen", settings, handler)
+            let isKept = endpoint.port != 0
+            return Page(
+                endpoint: endpoint, server: server,
+                token: isKept ? token(at: Self.host(endpoint, server.port)) : Self.newToken)
         } catch {
+            forgetSecret()
             guard !settings.isSet("web.listen") else { throw error }
-            // Who has the port may have been told the secret by a browser that came back.
-            Files.remove("\(folder)/\(Self.tokenName)")
-            token = Self.token(in: folder, log)
-            return try open(Endpoint(address: endpoint.address, port: 0), "web.listen", settings, handler)
+            let server = try open(Endpoint(address: endpoint.address, port: 0), "web.listen", settings, handler)
+            return Page(endpoint: endpoint, server: server, token: Self.newToken)
         }
     }
 
@@ -186,7 +219,7 @@ final class WebFace {
     // MARK: Answers
 
     private func pageAnswer(_ request: WebRequest) -> WebResponse {
-        let gate = WebGate(port: page?.server.port ?? 0, token: token)
+        let gate = WebGate(port: page?.server.port ?? 0, token: page?.token ?? "")
         if let refusal = gate.refusal(of: request) { return refusal }
         switch (request.method, request.path) {
         case ("GET", "/"):
@@ -200,7 +233,7 @@ final class WebFace {
             var state = source.state()
             state.setup = setup(state.status)
             return WebResponse(200, type: "application/json", json(state))
-        case ("GET", let path) where WebGate.areEqual(path, pacPath):
+        case ("GET", let path) where page.map { WebGate.areEqual(path, pacPath($0.token)) } ?? false:
             guard let setup = setup(source.state().status) else {
                 return WebResponse(404, "No client listens at a TCP port here.\n")
             }

@@ -24,6 +24,12 @@ enum CommandReplacement {
         replace(by: program, command)
     }
 
+    /// Runs `command` in this process' place; returns only by throwing.
+    static func run(_ command: [String]) throws(Failure) -> Never {
+        guard let program = command.first else { throw Failure(.usage, "no program to run") }
+        replace(by: program, command)
+    }
+
     private static func replace(by program: String, _ arguments: [String]) -> Never {
         // What was ignored stays ignored in the program that follows.
         signal(SIGPIPE, SIG_DFL)

@@ -7,8 +7,11 @@ enum ProxyEnvironment {
     private static let names = [("ALL_PROXY", "socks5h"), ("HTTP_PROXY", "http"), ("HTTPS_PROXY", "http")]
     /// Our own environment as `NAME=value`, with the proxy at `socks` and the client's control socket.
     static func variables(socks: String, control: String) -> [String] {
-        // Other proxies, for one scheme, and exceptions would let connections past this one.
-        var variables = ProcessInfo.processInfo.environment.filter { !$0.key.lowercased().hasSuffix("_proxy") }
+        // Other proxies, for one scheme, and exceptions (npm_config_noproxy among them) would let connections past this one.
+        var variables = ProcessInfo.processInfo.environment.filter { variable in
+            let name = variable.key.lowercased()
+            return !name.hasSuffix("_proxy") && !name.hasSuffix("noproxy")
+        }
         for (name, scheme) in names {
             variables[name] = "\(scheme)://\(socks)"
             variables[name.lowercased()] = "\(scheme)://\(socks)"

@@ -47,13 +47,18 @@ enum Files {
     }
 
     /// Makes a file that must not be there yet, and has it on disk when this returns; removes it where that fails.
-    static func writeNew(_ path: String, _ bytes: [UInt8], mode: mode_t) throws(Failure) {
+    ///
+    /// `isExact` gives it `mode` whatever the umask says.
+    static func writeNew(
+        _ path: String, _ bytes: [UInt8], mode: mode_t, isExact: Bool = false
+    ) throws(Failure) {
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else {
             if errno == EEXIST { throw Failure(.cannotCreate, "\(path) is there already; it is not overwritten") }
             throw Failure.of(errno, "cannot make", path)
         }
         var error = writeAll(bytes, to: descriptor)
+        if error == 0 && isExact && fchmod(descriptor, mode) != 0 { error = errno }
         if error == 0 && fsync(descriptor) != 0 { error = errno }
         close(descriptor)
         guard error == 0 else {
@@ -63,9 +68,11 @@ enum Files {
     }
 
     /// Writes a file in place of one that is there, which stays whole when that fails.
-    static func replace(_ path: String, _ bytes: [UInt8], mode: mode_t) throws(Failure) {
+    static func replace(
+        _ path: String, _ bytes: [UInt8], mode: mode_t, isExact: Bool = false
+    ) throws(Failure) {
         let new = "\(path).\(getpid()).new"
-        try writeNew(new, bytes, mode: mode)
+        try writeNew(new, bytes, mode: mode, isExact: isExact)
         guard unsafe rename(new, path) != 0 else { return }
         let error = errno
         unsafe unlink(new)
