@@ -43,7 +43,7 @@ public final class Client {
     /// The keys whose sessions are being begun, with what their exits must have.
     private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
     private var lastExit: [IsolationKey: NodeID] = [:]
-    private var waiting: [IsolationKey: AppLine] = [:]
+    private(set) var waiting: [IsolationKey: AppLine] = [:]
     /// Lets apps that wait go on as soon as their exits take more streams.
     private var lineTimer: LoopTimer?
     /// How often it looks.
@@ -341,7 +341,7 @@ public final class Client {
     /// Ends a path that an identity can do without for one that has none: by preference of those that nobody uses.
     private func giveWay() -> Bool {
         let now = Instant(nanoseconds: loop.now)
-        let idle = sessions.values.filter { $0.idleSince != nil && $0.streamCount == 0 }
+        let idle = sessions.values.filter { $0.idleSince != nil && $0.isIdle }
             .sorted { ($0.idleSince ?? now) < ($1.idleSince ?? now) }
         if idle.contains(where: { $0.giveStandby() }) { return true }
         if let first = idle.first, now - (first.idleSince ?? now) >= ClientSession.standbyLimit {
@@ -355,7 +355,7 @@ public final class Client {
 
     /// The session that has been without streams for the longest time.
     private var longestIdle: ClientSession? {
-        sessions.values.filter { $0.streamCount == 0 }.min {
+        sessions.values.filter(\.isIdle).min {
             ($0.idleSince ?? Instant(nanoseconds: .max)) < ($1.idleSince ?? Instant(nanoseconds: .max))
         }
     }
@@ -485,7 +485,10 @@ public final class Client {
         guard let session = sessions.removeValue(forKey: key) else { return }
         session.isRetired = true
         lastExit[key] = session.exit
-        if retired.count >= Self.sessionLimit { retired.removeFirst().session.end() }
+        if retired.count >= Self.sessionLimit {
+            let place = retired.firstIndex { $0.session.streamCount == 0 } ?? 0
+            retired.remove(at: place).session.end()
+        }
         retired.append((key, session))
         session.keep(Instant(nanoseconds: loop.now))
     }

@@ -90,7 +90,8 @@ public final class StreamPump: ByteStreamDelegate {
     public func toSession() {
         guard !isOver, let session else { return }
         if pendingOffset < pending.count {
-            pendingOffset += session.connection.write(id, pending.rawSpan.extracting(pendingOffset..<pending.count))
+            let taken = session.connection.write(id, pending.rawSpan.extracting(pendingOffset..<pending.count))
+            pendingOffset += taken
             session.touch()
             guard pendingOffset == pending.count else { return }
             pending = []
@@ -112,11 +113,7 @@ public final class StreamPump: ByteStreamDelegate {
         guard !isOver else { return }
         isOver = true
         socket.reset()
-        if let session {
-            session.connection.reset(id, code: SessionError.connectionReset)
-            session.connection.stopSending(id, code: SessionError.connectionReset)
-            session.touch()
-        }
+        session?.abandon(id, code: SessionError.connectionReset)
         ended()
     }
 
@@ -129,6 +126,7 @@ public final class StreamPump: ByteStreamDelegate {
         guard socketEnded, sessionEnded, pending.isEmpty, !isOver, socket.queuedBytes == 0 else { return }
         isOver = true
         socket.close()
+        session?.release(id)
         ended()
     }
 
