@@ -48,8 +48,16 @@ public final class Client {
     private var lineTimer: LoopTimer?
     /// How often it looks.
     private static let linePause = TimeSpan.milliseconds(20)
-    private var connections: [ObjectIdentifier: SocksConnection] = [:]
+    private(set) var connections: [ObjectIdentifier: SocksConnection] = [:]
     private var unfinished: [SocksConnection] = []
+    /// How long apps that may be gone have moved nothing when they give way before unfinished handshakes do.
+    var silence = TimeSpan.seconds(30)
+    /// The apps that may be gone, those that have moved nothing for longest last; filled once a second at the limit.
+    private var silent: [SocksConnection] = []
+    private var nextSort = Instant(nanoseconds: 0)
+    /// How often it looks for apps that are gone without a word.
+    private static let lookPause = TimeSpan.seconds(60)
+    private var nextLook = Instant(nanoseconds: 0)
     /// With how many of these it is time to forget those that have finished.
     private var unfinishedLimit = 64
     /// How many UDP associations there have been, and are.
@@ -145,6 +153,11 @@ public final class Client {
         pool.endSpares { pool.trust.isDistrusted($0.exit, at: now, since: $0.since) }
         for (_, session) in retired { session.keep(now) }
         retired.removeAll { $0.session.isOver }
+        if now >= nextLook {
+            nextLook = now + Self.lookPause
+            for connection in connections.values { connection.look(now) }
+            forgetSilentApps()
+        }
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))
         if wasReady, !isReady {
             wasReady = false
@@ -191,14 +204,43 @@ public final class Client {
             unfinishedLimit = max(64, unfinished.count * 2)
         }
         if connections.count >= configuration.appLimit {
-            guard let place = unfinished.firstIndex(where: \.isUnfinished) else { return socket.close() }
-            let oldest = unfinished[place]
-            unfinished.removeFirst(place + 1)
-            oldest.end()
+            guard makeRoom() else { return socket.close() }
         }
         let connection = SocksConnection(socket: socket, listener: listener, client: self)
         connections[ObjectIdentifier(connection)] = connection
         unfinished.append(connection)
+    }
+
+    /// Ends a connection for a newcomer's: one whose app has long been silent and may be gone, or the oldest unfinished handshake,
+    /// or one whose app may be gone.
+    private func makeRoom() -> Bool {
+        let now = Instant(nanoseconds: loop.now)
+        if now >= nextSort {
+            nextSort = now + .seconds(1)
+            silent = connections.values.filter { $0.deafSince != nil }
+                .sorted { ($0.deafSince ?? now) > ($1.deafSince ?? now) }
+        }
+        while let app = silent.last, app.deafSince == nil { silent.removeLast() }
+        if let app = silent.last, let since = app.deafSince, now - since >= silence {
+            silent.removeLast()
+            app.end()
+            return true
+        }
+        if let place = unfinished.firstIndex(where: \.isUnfinished) {
+            let oldest = unfinished[place]
+            unfinished.removeFirst(place + 1)
+            oldest.end()
+            return true
+        }
+        guard let app = silent.popLast() else { return false }
+        app.end()
+        return true
+    }
+
+    /// Has the next newcomer at the limit look for silent apps anew.
+    func forgetSilentApps() {
+        silent = []
+        nextSort = Instant(nanoseconds: 0)
     }
 
     /// A number for a UDP association that begins; nil when there are too many.

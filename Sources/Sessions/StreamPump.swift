@@ -1,6 +1,6 @@
 public import EventLoop
 public import Transport
-internal import Wire
+public import Wire
 
 /// Carries bytes both ways between a TCP connection and a stream of a session, with backpressure and half-close.
 ///
@@ -12,6 +12,8 @@ public final class StreamPump: ByteStreamDelegate {
     static let writeLimit = 64 << 10
     /// With less room than this the socket is not read.
     private static let leastRead = 4 << 10
+    /// How long bytes of a socket that is gone may wait to go on.
+    static let goneLimit = TimeSpan.seconds(600)
 
     /// The session's stream.
     public let id: StreamID
@@ -24,6 +26,8 @@ public final class StreamPump: ByteStreamDelegate {
     private var socketEnded = false
     private var sessionEnded = false
     private var isOver = false
+    /// When bytes, or an end, last moved.
+    public private(set) var movedAt: Instant
     /// How many of the bytes that the socket read go on, from the first; the rest is dropped.
     ///
     /// Where it says nil, both sides are told of a failure. Where there is none, all go on.
@@ -37,6 +41,7 @@ public final class StreamPump: ByteStreamDelegate {
         self.id = id
         self.socket = socket
         self.ended = ended
+        movedAt = Instant(nanoseconds: session.turn.loop.now)
     }
 
     /// Begins, with `early` bytes that were read from the socket before, and its end if that was read too.
@@ -72,7 +77,7 @@ public final class StreamPump: ByteStreamDelegate {
             }
             if failure != nil { return fail() }
             if consumed == 0 { break }
-            session.touch()
+            noteMove(session)
         }
         switch session.connection.readState(id) {
         case .finished:
@@ -92,7 +97,7 @@ public final class StreamPump: ByteStreamDelegate {
         if pendingOffset < pending.count {
             let taken = session.connection.write(id, pending.rawSpan.extracting(pendingOffset..<pending.count))
             pendingOffset += taken
-            session.touch()
+            if taken > 0 { noteMove(session) } else { session.touch() }
             guard pendingOffset == pending.count else { return }
             pending = []
             pendingOffset = 0
@@ -106,7 +111,24 @@ public final class StreamPump: ByteStreamDelegate {
         }
     }
 
+    private func noteMove(_ session: Session) {
+        movedAt = Instant(nanoseconds: session.turn.loop.now)
+        session.touch()
+    }
+
     // MARK: Ends
+
+    /// Whether the socket is not read, because it has ended or the session takes no more: then nobody tells when it is gone.
+    public var isDeaf: Bool { !isOver && !socket.isReading }
+
+    /// Ends a connection whose socket is gone without a word; to be called once a minute.
+    ///
+    /// Bytes of the socket that are still on their way have time to go on, as long as some of them do.
+    public func look(_ now: Instant) {
+        guard isDeaf, socket.isGone, let session else { return }
+        let hasSent = socketEnded && pending.isEmpty && session.connection.unacknowledgedCount(id) == 0
+        if hasSent || now - movedAt >= Self.goneLimit { fail() }
+    }
 
     /// The session's stream broke, or the session ended: the peer of the socket is told by a reset.
     public func fail() {
@@ -156,7 +178,7 @@ public final class StreamPump: ByteStreamDelegate {
 
     private func send(_ bytes: RawSpan, _ session: Session) {
         let taken = session.connection.write(id, bytes)
-        session.touch()
+        noteMove(session)
         if taken < bytes.byteCount {
             pending = [UInt8](copying: bytes.extracting(taken..<bytes.byteCount))
             pendingOffset = 0
@@ -167,6 +189,7 @@ public final class StreamPump: ByteStreamDelegate {
     /// Ends our half of the session's stream behind what was read.
     public func streamReachedEnd(_ stream: ByteStream) {
         socketEnded = true
+        if let session { noteMove(session) }
         toSession()
     }
 

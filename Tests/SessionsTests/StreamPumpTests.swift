@@ -103,6 +103,50 @@ import Wire
         }
     }
 
+    @Test("L10: a half-closed connection whose app is gone without a word is found; one whose app waits is left")
+    func aHalfClosedConnectionWithoutAnApp() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let (waiting, gone) = (try Joined(loop), try Joined(loop))
+        for joined in [waiting, gone] {
+            joined.pump.start()
+            joined.app.shutdown()
+            #expect(loop.run { joined.pump.isDeaf })
+        }
+        gone.app.reset()
+        #expect(loop.run { gone.socket.isGone })
+        // The loop has told nothing of it.
+        #expect(!gone.hasEnded && gone.session.streamCount == 1)
+        for hour in 0..<3 as Range<Int64> {
+            waiting.pump.look(waiting.now + .seconds(3_600 * hour))
+            gone.pump.look(gone.now)
+        }
+        #expect(gone.hasEnded && gone.session.streamCount == 0)
+        #expect(!waiting.hasEnded && waiting.session.streamCount == 1 && waiting.socket.isOpen)
+        for joined in [waiting, gone] { joined.close() }
+    }
+
+    @Test("L10: what an app sent before it went has time to go on, until nothing has moved for ten minutes")
+    func bytesOfAnAppThatIsGone() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let joined = try Joined(loop)
+        // Nothing of it is acknowledged.
+        joined.sessions.manner = .silent
+        joined.pump.start()
+        try joined.app.write([1, 2, 3])
+        joined.app.shutdown()
+        #expect(loop.run { joined.pump.isDeaf && joined.session.connection.unacknowledgedCount(joined.id) == 3 })
+        joined.app.reset()
+        #expect(loop.run { joined.socket.isGone })
+        let moved = joined.pump.movedAt
+        joined.pump.look(moved + StreamPump.goneLimit + TimeSpan(nanoseconds: -1))
+        #expect(!joined.hasEnded)
+        joined.pump.look(moved + StreamPump.goneLimit)
+        #expect(joined.hasEnded)
+        joined.close()
+    }
+
     @Test("R3: a stream that both sides or we gave up counts no more, though the peer never ends its half")
     func aPeerThatNeverEndsStreams() throws {
         let loop = try Loop()

@@ -386,6 +386,12 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         client?.ended(self)
     }
 
+    /// Ends a connection whose app is gone without a word; to be called once a minute.
+    func look(_ now: Instant) { pump?.look(now) }
+
+    /// Since when nothing has moved, where nothing tells whether the app is still there: its half has ended, or its bytes wait.
+    var deafSince: Instant? { pump.flatMap { $0.isDeaf ? $0.movedAt : nil } }
+
     /// Ends the connection whatever it is doing.
     func end() {
         if let pump { pump.fail() } else { abandon() }
