@@ -42,7 +42,10 @@ public final class Client {
     private var identitiesSaidUntil = Instant(nanoseconds: 0)
     /// The keys whose sessions are being begun, with what their exits must have.
     private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
-    private var lastExit: [IsolationKey: NodeID] = [:]
+    /// The exits that keys without a session had, which their next ones avoid.
+    private(set) var lastExit: [IsolationKey: NodeID] = [:]
+    /// Of how many keys.
+    static let lastExitLimit = 1_024
     private(set) var waiting: [IsolationKey: AppLine] = [:]
     /// Lets apps that wait go on as soon as their exits take more streams.
     private var lineTimer: LoopTimer?
@@ -423,7 +426,7 @@ public final class Client {
                 guard let self, let session else { return }
                 guard sessions[key] === session else { return }
                 sessions[key] = nil
-                if lastExit.count < 1_024 { lastExit[key] = session.exit }
+                noteExit(session.exit, of: key)
                 if isWaiting(key) { begin(key) }
             }
             sessions[key] = session
@@ -526,13 +529,21 @@ public final class Client {
     func retire(_ key: IsolationKey) {
         guard let session = sessions.removeValue(forKey: key) else { return }
         session.isRetired = true
-        lastExit[key] = session.exit
+        noteExit(session.exit, of: key)
         if retired.count >= Self.sessionLimit {
             let place = retired.firstIndex { $0.session.streamCount == 0 } ?? 0
             retired.remove(at: place).session.end()
         }
         retired.append((key, session))
         session.keep(Instant(nanoseconds: loop.now))
+    }
+
+    /// Has the key's next session go to another exit than `exit`.
+    func noteExit(_ exit: NodeID, of key: IsolationKey) {
+        if lastExit.count >= Self.lastExitLimit, lastExit[key] == nil, let other = lastExit.keys.first {
+            lastExit[other] = nil
+        }
+        lastExit[key] = exit
     }
 
     /// Retires the key's session, and begins another where apps wait for it.
