@@ -61,6 +61,9 @@ public final class Client {
     /// How often it looks for apps that are gone without a word.
     private static let lookPause = TimeSpan.seconds(60)
     private var nextLook = Instant(nanoseconds: 0)
+    /// What all sessions together may hold in memory, in bytes; beyond it sessions end, of the key that holds most first.
+    var memoryLimit = 512 << 20
+    private var nextSweep = Instant(nanoseconds: 0)
     /// With how many of these it is time to forget those that have finished.
     private var unfinishedLimit = 64
     /// How many UDP associations there have been, and are.
@@ -161,6 +164,10 @@ public final class Client {
             for connection in connections.values { connection.look(now) }
             forgetSilentApps()
         }
+        if now >= nextSweep {
+            nextSweep = now + .seconds(1)
+            sweepMemory(now)
+        }
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))
         if wasReady, !isReady {
             wasReady = false
@@ -171,6 +178,16 @@ public final class Client {
         if isReady { lackSince = now } else if isWithoutPaths { failWaiting() }
         if !pool.hasReadyPath { directory.refreshSoon() }
         timer?.schedule(at: (now + .milliseconds(200)).nanoseconds)
+    }
+
+    /// Ends some sessions where all together hold too much.
+    private func sweepMemory(_ now: Instant) {
+        let all = sessions.map { (key: $0.key, session: $0.value) } + retired
+        let holders = all.map { $0.session.holder(for: $0.key.shown, now) }
+        for number in MemoryHolder.losers(of: holders, limit: memoryLimit) {
+            log.notice("sessions hold too much memory; one whose apps do not read was ended")
+            all[number].session.end()
+        }
     }
 
     /// Whether new streams have a path.

@@ -9,6 +9,8 @@ internal import Wire
 
 /// One isolation key's session: an active leg, a standby leg to the same exit, and the streams that go over them.
 final class ClientSession: SessionOwner {
+    /// After how long a session that holds memory and moves nothing of it counts as stalled.
+    static let stalledAfter = TimeSpan.seconds(5)
     /// How long it goes on without a leg before its exit counts as dead.
     static let leglessLimit = TimeSpan.seconds(6)
     /// How long it goes on without a leg while other hops are in the way: as long as the exit keeps it.
@@ -48,6 +50,9 @@ final class ClientSession: SessionOwner {
     private var nextApart = Instant(nanoseconds: 0)
     private var apartPause = ClientSession.apartPause.first
     private var use = SessionUse()
+    /// How much of its streams had moved when last looked at, and since when it is that.
+    private var moved: UInt64 = 0
+    private var movedAt: Instant
     private(set) var isOver = false
     /// Called when streams can be opened again after there were as many as the exit allows.
     var streamsAvailable: () -> Void = {}
@@ -63,6 +68,7 @@ final class ClientSession: SessionOwner {
         streamLimit = max(limits.streamsPerSession, InitialLimits.streams)
         newStreams = Pace(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now)
         since = now
+        movedAt = now
         exit = path.exit
         guard let id = path.layers?.secrets.sessionID, let secret = path.layers?.secrets.session.clone() else {
             preconditionFailure("a session begins on a ready path")
@@ -116,6 +122,13 @@ final class ClientSession: SessionOwner {
     ///
     /// Without room and with fewer it waits a while to hear from the exit that others are over.
     var isFull: Bool { !hasRoom && (session.streamCount >= streamLimit / 4 * 3 || use.lacksRoom) }
+
+    /// What it holds in memory, for `key`; notes whether anything has moved.
+    func holder(for key: IsolationKey, _ now: Instant) -> MemoryHolder<IsolationKey> {
+        let count = session.connection.movedBytes
+        if count != moved || !session.connection.hasWaitingBytes { (moved, movedAt) = (count, now) }
+        return MemoryHolder(source: key, bytes: session.memoryUse, isStalled: now - movedAt >= Self.stalledAfter)
+    }
 
     /// Whether the path carries this session's data.
     func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }

@@ -43,4 +43,17 @@ import Wire
         #expect(!last.isOver && !unfinished.isOver)
         for app in [second, third, unfinished, last] { app.stream?.close() }
     }
+
+    @Test("R5: sessions that together hold more than the limit end")
+    func memoryOfSessions() throws {
+        let network = try LoopNetwork(relays: 4)
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        let app = try network.app(saying: network.request)
+        #expect(loop.run { app.received == LoopNetwork.greetedCount })
+        #expect(client.sessions.count == 1)
+        client.memoryLimit = 0
+        #expect(loop.run { app.isOver && client.sessions.isEmpty })
+        app.stream?.close()
+    }
 }
