@@ -28,9 +28,12 @@ public final class StreamPump: ByteStreamDelegate {
     private var isOver = false
     /// When bytes, or an end, last moved.
     public private(set) var movedAt: Instant
+    /// Whether the socket has been given anything.
+    private var hasAnswered = false
     /// How many of the bytes that the socket read go on, from the first; the rest is dropped.
     ///
-    /// Where it says nil, both sides are told of a failure. Where there is none, all go on.
+    /// Where it says nil, both sides are told of a failure. Where there is none, all go on. Bytes that are dropped after all of an
+    /// answer has been given to the socket end the connection: they ask for something that nobody will answer.
     public var admit: ((RawSpan) -> Int?)?
 
     /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:)``.
@@ -77,6 +80,7 @@ public final class StreamPump: ByteStreamDelegate {
             }
             if failure != nil { return fail() }
             if consumed == 0 { break }
+            hasAnswered = true
             noteMove(session)
         }
         switch session.connection.readState(id) {
@@ -131,10 +135,12 @@ public final class StreamPump: ByteStreamDelegate {
     }
 
     /// The session's stream broke, or the session ended: the peer of the socket is told by a reset.
-    public func fail() {
+    public func fail() { end { $0.reset() } }
+
+    private func end(_ close: (ByteStream) -> Void) {
         guard !isOver else { return }
         isOver = true
-        socket.reset()
+        close(socket)
         session?.abandon(id, code: SessionError.connectionReset)
         ended()
     }
@@ -174,6 +180,9 @@ public final class StreamPump: ByteStreamDelegate {
         guard let admit else { return send(bytes, session) }
         guard let count = admit(bytes) else { return fail() }
         if count > 0 { send(bytes.extracting(0..<count), session) }
+        guard count < bytes.byteCount, hasAnswered, socket.queuedBytes == 0 else { return }
+        // An answer that is still coming is brought to its end first: only an app that waits is told to try anew.
+        if session.connection.readableCount(id) == 0 { end { $0.close() } }
     }
 
     private func send(_ bytes: RawSpan, _ session: Session) {

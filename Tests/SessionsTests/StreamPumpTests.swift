@@ -177,4 +177,30 @@ import Wire
     }
 
     private func holds(_ condition: Bool) -> Bool { condition }
+
+    @Test("U1: a request behind the one that was answered ends the connection; one that came before waits for its end")
+    func aSecondRequest() throws {
+        let loop = try Loop()
+        defer { loop.close() }
+        let joined = try Joined(loop)
+        // One byte belongs to the request.
+        var left = 1
+        joined.pump.admit = { bytes in
+            let count = min(left, bytes.byteCount)
+            left -= count
+            return count
+        }
+        joined.pump.start()
+        try joined.app.write([1, 2])
+        #expect(loop.run { joined.sessions.peer.readableCount(joined.id) == 1 })
+        #expect(!joined.hasEnded)
+        joined.answer([7, 7])
+        joined.app.startReading()
+        #expect(loop.run { joined.end.received == 2 })
+        #expect(!joined.hasEnded)
+        try joined.app.write([3])
+        #expect(loop.run { joined.end.isOver })
+        #expect(joined.hasEnded && joined.session.streamCount == 0)
+        joined.close()
+    }
 }
