@@ -150,10 +150,7 @@ import Wire
             get { metadata[key] }
             set { metadata[key] = newValue }
         }
-        func log(
-            level: Logger.Level, message: Logger.Message, metadata: Logger.Metadata?, source: String, file: String,
-            function: String, line: UInt
-        ) { store.lines.append("\(level) \(message)") }
+        func log(event: LogEvent) { store.lines.append("\(event.level) \(event.message)") }
     }
 
     @Test("R3: the identity beyond the limit is told so, by a general failure or 503, and the log says it once")
