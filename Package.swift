@@ -127,6 +127,10 @@ let package = Package(
         .target(
             name: "LoopTesting", dependencies: ["EventLoop", "Wire"], path: "Tests/LoopTesting",
             swiftSettings: settings),
+        // A session whose peer is a connection by hand.
+        .target(
+            name: "SessionTesting", dependencies: ["EventLoop", "Sessions", "Transport", "Wire"],
+            path: "Tests/SessionTesting", swiftSettings: settings),
         tests("WireTests", ["VectorFiles", "Wire"]),
         tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
@@ -134,7 +138,10 @@ let package = Package(
         tests("LinksTests", ["Links", "Link", "LoopTesting", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
         tests(
             "SessionsTests",
-            ["Sessions", "Onion", "OnionCrypto", "Transport", "EventLoop", "LoopTesting", "VectorFiles", "Wire"]),
+            [
+                "Sessions", "Onion", "OnionCrypto", "Transport", "EventLoop", "LoopTesting", "SessionTesting",
+                "VectorFiles", "Wire",
+            ]),
         // Two ends of the transport over a bad network, for the tests and the fuzzer.
         .target(
             name: "ConnectionModel", dependencies: ["Transport", "Wire"], path: "Tests/ConnectionModel",
@@ -153,8 +160,7 @@ let package = Package(
             "ClientTests",
             [
                 "Client", "DNSProtocol", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion",
-                "OnionCrypto",
-                "Sessions", "Store", "Transport", "Wire",
+                "OnionCrypto", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

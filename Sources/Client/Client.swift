@@ -42,14 +42,28 @@ public final class Client {
     private var identitiesSaidUntil = Instant(nanoseconds: 0)
     /// The keys whose sessions are being begun, with what their exits must have.
     private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
-    private var lastExit: [IsolationKey: NodeID] = [:]
-    private var waiting: [IsolationKey: AppLine] = [:]
+    /// The exits that keys without a session had, which their next ones avoid.
+    private(set) var lastExit: [IsolationKey: NodeID] = [:]
+    /// Of how many keys.
+    static let lastExitLimit = 1_024
+    private(set) var waiting: [IsolationKey: AppLine] = [:]
     /// Lets apps that wait go on as soon as their exits take more streams.
     private var lineTimer: LoopTimer?
     /// How often it looks.
     private static let linePause = TimeSpan.milliseconds(20)
-    private var connections: [ObjectIdentifier: SocksConnection] = [:]
+    private(set) var connections: [ObjectIdentifier: SocksConnection] = [:]
     private var unfinished: [SocksConnection] = []
+    /// How long apps that may be gone have moved nothing when they give way before unfinished handshakes do.
+    var silence = TimeSpan.seconds(30)
+    /// The apps that may be gone, those that have moved nothing for longest last; filled once a second at the limit.
+    private var silent: [SocksConnection] = []
+    private var nextSort = Instant(nanoseconds: 0)
+    /// How often it looks for apps that are gone without a word.
+    private static let lookPause = TimeSpan.seconds(60)
+    private var nextLook = Instant(nanoseconds: 0)
+    /// What all sessions together may hold in memory, in bytes; beyond it sessions end, of the key that holds most first.
+    var memoryLimit = 512 << 20
+    private var nextSweep = Instant(nanoseconds: 0)
     /// With how many of these it is time to forget those that have finished.
     private var unfinishedLimit = 64
     /// How many UDP associations there have been, and are.
@@ -148,6 +162,15 @@ public final class Client {
         pool.endSpares { pool.trust.isDistrusted($0.exit, at: now, since: $0.since) }
         for (_, session) in retired { session.keep(now) }
         retired.removeAll { $0.session.isOver }
+        if now >= nextLook {
+            nextLook = now + Self.lookPause
+            for connection in connections.values { connection.look(now) }
+            forgetSilentApps()
+        }
+        if now >= nextSweep {
+            nextSweep = now + .seconds(1)
+            sweepMemory(now)
+        }
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node))
         if wasReady, !isReady {
             wasReady = false
@@ -158,6 +181,16 @@ public final class Client {
         if isReady { lackSince = now } else if isWithoutPaths { failWaiting() }
         if !pool.hasReadyPath { directory.refreshSoon() }
         timer?.schedule(at: (now + .milliseconds(200)).nanoseconds)
+    }
+
+    /// Ends some sessions where all together hold too much.
+    private func sweepMemory(_ now: Instant) {
+        let all = sessions.map { (key: $0.key, session: $0.value) } + retired
+        let holders = all.map { $0.session.holder(for: $0.key.shown, now) }
+        for number in MemoryHolder.losers(of: holders, limit: memoryLimit) {
+            log.notice("sessions hold too much memory; one whose apps do not read was ended")
+            all[number].session.end()
+        }
     }
 
     /// Whether new streams have a path.
@@ -194,14 +227,43 @@ public final class Client {
             unfinishedLimit = max(64, unfinished.count * 2)
         }
         if connections.count >= configuration.appLimit {
-            guard let place = unfinished.firstIndex(where: \.isUnfinished) else { return socket.close() }
-            let oldest = unfinished[place]
-            unfinished.removeFirst(place + 1)
-            oldest.end()
+            guard makeRoom() else { return socket.close() }
         }
         let connection = SocksConnection(socket: socket, listener: listener, client: self)
         connections[ObjectIdentifier(connection)] = connection
         unfinished.append(connection)
+    }
+
+    /// Ends a connection for a newcomer's: one whose app has long been silent and may be gone, or the oldest unfinished handshake,
+    /// or one whose app may be gone.
+    private func makeRoom() -> Bool {
+        let now = Instant(nanoseconds: loop.now)
+        if now >= nextSort {
+            nextSort = now + .seconds(1)
+            silent = connections.values.filter { $0.deafSince != nil }
+                .sorted { ($0.deafSince ?? now) > ($1.deafSince ?? now) }
+        }
+        while let app = silent.last, app.deafSince == nil { silent.removeLast() }
+        if let app = silent.last, let since = app.deafSince, now - since >= silence {
+            silent.removeLast()
+            app.end()
+            return true
+        }
+        if let place = unfinished.firstIndex(where: \.isUnfinished) {
+            let oldest = unfinished[place]
+            unfinished.removeFirst(place + 1)
+            oldest.end()
+            return true
+        }
+        guard let app = silent.popLast() else { return false }
+        app.end()
+        return true
+    }
+
+    /// Has the next newcomer at the limit look for silent apps anew.
+    func forgetSilentApps() {
+        silent = []
+        nextSort = Instant(nanoseconds: 0)
     }
 
     /// A number for a UDP association that begins; nil when there are too many.
@@ -344,7 +406,7 @@ public final class Client {
     /// Ends a path that an identity can do without for one that has none: by preference of those that nobody uses.
     private func giveWay() -> Bool {
         let now = Instant(nanoseconds: loop.now)
-        let idle = sessions.values.filter { $0.idleSince != nil && $0.streamCount == 0 }
+        let idle = sessions.values.filter { $0.idleSince != nil && $0.isIdle }
             .sorted { ($0.idleSince ?? now) < ($1.idleSince ?? now) }
         if idle.contains(where: { $0.giveStandby() }) { return true }
         if let first = idle.first, now - (first.idleSince ?? now) >= ClientSession.standbyLimit {
@@ -358,7 +420,7 @@ public final class Client {
 
     /// The session that has been without streams for the longest time.
     private var longestIdle: ClientSession? {
-        sessions.values.filter { $0.streamCount == 0 }.min {
+        sessions.values.filter(\.isIdle).min {
             ($0.idleSince ?? Instant(nanoseconds: .max)) < ($1.idleSince ?? Instant(nanoseconds: .max))
         }
     }
@@ -384,7 +446,7 @@ public final class Client {
                 guard let self, let session else { return }
                 guard sessions[key] === session else { return }
                 sessions[key] = nil
-                if lastExit.count < 1_024 { lastExit[key] = session.exit }
+                noteExit(session.exit, of: key)
                 if isWaiting(key) { begin(key) }
             }
             sessions[key] = session
@@ -487,10 +549,21 @@ public final class Client {
     func retire(_ key: IsolationKey) {
         guard let session = sessions.removeValue(forKey: key) else { return }
         session.isRetired = true
-        lastExit[key] = session.exit
-        if retired.count >= Self.sessionLimit { retired.removeFirst().session.end() }
+        noteExit(session.exit, of: key)
+        if retired.count >= Self.sessionLimit {
+            let place = retired.firstIndex { $0.session.streamCount == 0 } ?? 0
+            retired.remove(at: place).session.end()
+        }
         retired.append((key, session))
         session.keep(Instant(nanoseconds: loop.now))
+    }
+
+    /// Has the key's next session go to another exit than `exit`.
+    func noteExit(_ exit: NodeID, of key: IsolationKey) {
+        if lastExit.count >= Self.lastExitLimit, lastExit[key] == nil, let other = lastExit.keys.first {
+            lastExit[other] = nil
+        }
+        lastExit[key] = exit
     }
 
     /// Retires the key's session, and begins another where apps wait for it.

@@ -9,8 +9,8 @@ internal import Wire
 
 /// One isolation key's session: an active leg, a standby leg to the same exit, and the streams that go over them.
 final class ClientSession: SessionOwner {
-    /// How long it lives without streams.
-    static let idleLimit = TimeSpan.seconds(600)
+    /// After how long a session that holds memory and moves nothing of it counts as stalled.
+    static let stalledAfter = TimeSpan.seconds(5)
     /// How long it goes on without a leg before its exit counts as dead.
     static let leglessLimit = TimeSpan.seconds(6)
     /// How long it goes on without a leg while other hops are in the way: as long as the exit keeps it.
@@ -49,7 +49,10 @@ final class ClientSession: SessionOwner {
     private var legless: (since: Instant, until: Instant)?
     private var nextApart = Instant(nanoseconds: 0)
     private var apartPause = ClientSession.apartPause.first
-    private(set) var idleSince: Instant?
+    private var use = SessionUse()
+    /// How much of its streams had moved when last looked at, and since when it is that.
+    private var moved: UInt64 = 0
+    private var movedAt: Instant
     private(set) var isOver = false
     /// Called when streams can be opened again after there were as many as the exit allows.
     var streamsAvailable: () -> Void = {}
@@ -65,6 +68,7 @@ final class ClientSession: SessionOwner {
         streamLimit = max(limits.streamsPerSession, InitialLimits.streams)
         newStreams = Pace(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now)
         since = now
+        movedAt = now
         exit = path.exit
         guard let id = path.layers?.secrets.sessionID, let secret = path.layers?.secrets.session.clone() else {
             preconditionFailure("a session begins on a ready path")
@@ -77,6 +81,10 @@ final class ClientSession: SessionOwner {
     }
 
     var streamCount: Int { session.streamCount }
+    /// Since when it serves nobody.
+    var idleSince: Instant? { use.idleSince }
+    /// Whether it can end at once: it serves nobody, and nothing of the streams that it had is on its way.
+    var isIdle: Bool { streamCount == 0 && (idleSince != nil || session.connection.openStreamCount == 0) }
 
     /// Whether no new streams begin here: it ends with those that it has.
     var isRetired = false
@@ -87,8 +95,11 @@ final class ClientSession: SessionOwner {
     var paths: [Path] { Array(legs.values) }
 
     /// Whether there is room for another stream.
+    ///
+    /// An exit may be a little late with the ends of streams. With twice as many as it takes, some of them will never end.
     private var hasRoom: Bool {
         !isOver && !isRetired && !session.connection.isClosed && session.connection.streamsAvailable > 0
+            && session.connection.openStreamCount < streamLimit * 2
     }
 
     /// Whether a stream may begin here now, by the exit's rate; then it counts as one that has.
@@ -109,8 +120,15 @@ final class ClientSession: SessionOwner {
 
     /// Whether it has as many streams as its exit takes: more could begin only when some of these have ended, and that may be never.
     ///
-    /// Without room and with fewer it only waits to hear from the exit that others are over.
-    var isFull: Bool { !hasRoom && session.streamCount >= streamLimit / 4 * 3 }
+    /// Without room and with fewer it waits a while to hear from the exit that others are over.
+    var isFull: Bool { !hasRoom && (session.streamCount >= streamLimit / 4 * 3 || use.lacksRoom) }
+
+    /// What it holds in memory, for `key`; notes whether anything has moved.
+    func holder(for key: IsolationKey, _ now: Instant) -> MemoryHolder<IsolationKey> {
+        let count = session.connection.movedBytes
+        if count != moved || !session.connection.hasWaitingBytes { (moved, movedAt) = (count, now) }
+        return MemoryHolder(source: key, bytes: session.memoryUse, isStalled: now - movedAt >= Self.stalledAfter)
+    }
 
     /// Whether the path carries this session's data.
     func isActive(_ path: Path) -> Bool { path.session === self && session.connection.activeLeg == path.leg }
@@ -176,14 +194,9 @@ final class ClientSession: SessionOwner {
     /// Keeps two legs, replaces old ones, and ends what cannot go on; called several times a second and when a leg changes.
     func keep(_ now: Instant) {
         guard !isOver else { return }
-        if isRetired, session.streamCount == 0 { return end() }
-        if session.streamCount > 0 {
-            idleSince = nil
-        } else if let since = idleSince {
-            if now - since > Self.idleLimit { return end() }
-        } else {
-            idleSince = now
-        }
+        use.look(
+            users: session.streamCount, open: session.connection.openStreamCount, hasRoom: hasRoom, at: now)
+        if use.isOver(isRetired: isRetired) { return end() }
         if let legless, now > legless.until || exitFailures >= Self.exitFailureLimit { return end() }
         if losses.isOver(at: now) {
             if losses.isExitsDoing(at: now) { pool.trust.distrust(exit, at: now) }

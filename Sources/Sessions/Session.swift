@@ -24,6 +24,8 @@ public protocol StreamUser: AnyObject {
     func streamStopped(code: UInt64)
     /// Both halves are done; the number means nothing from here on.
     func streamClosed()
+    /// The session has ended, and the stream with it; nothing of it can be sent or read any more.
+    func sessionEnded()
     /// A datagram of the flow that has the stream's number came; dropped unless said otherwise.
     func streamDatagram(_ bytes: [UInt8])
     /// Bytes that it holds beside the session's own buffers; 0 unless said otherwise.
@@ -60,14 +62,27 @@ public final class Session {
         timer = LoopTimer(on: turn.loop) { [weak self] in self?.touch() }
     }
 
-    /// How many streams have a user.
+    /// How many streams have a user; one that was let go has none, even if the peer never ends it.
     public var streamCount: Int { users.count }
 
     /// Bytes of memory that the session and its streams' users hold, for accounting.
     public var memoryUse: Int { connection.memoryUse + users.values.reduce(0) { $0 + $1.heldBytes } }
 
-    /// Gives the stream `id` to `user` until it is closed.
+    /// Gives the stream `id` to `user` until it is closed or let go.
     public func attach(_ user: any StreamUser, to id: StreamID) { users[id] = user }
+
+    /// Takes the stream from its user, who hears of it no more; what was written still goes out.
+    public func release(_ id: StreamID) {
+        users[id] = nil
+        touch()
+    }
+
+    /// Gives up both halves of the stream with `code`, and takes it from its user.
+    public func abandon(_ id: StreamID, code: UInt64) {
+        connection.reset(id, code: code)
+        connection.stopSending(id, code: code)
+        release(id)
+    }
 
     /// Puts the session on the list of the turn's end.
     public func touch() {
@@ -76,15 +91,14 @@ public final class Session {
         turn.add(self)
     }
 
-    /// Ends every stream with an error and lets go of all that the session holds; nothing is sent any more.
+    /// Tells every stream's user and lets go of all that the session holds; nothing is sent any more.
     public func end() {
         guard !isOver else { return }
         isOver = true
         timer.close()
         let left = users
         users = [:]
-        for user in left.values { user.streamReset(code: SessionError.ended) }
-        for user in left.values { user.streamClosed() }
+        for user in left.values { user.sessionEnded() }
     }
 
     /// Runs due timers, hands out events and sends.
@@ -132,8 +146,6 @@ public enum SessionError {
     public static let connectionReset: UInt64 = 1
     /// The stream's user is gone or did not behave.
     public static let cancelled: UInt64 = 2
-    /// The session ended; never on the wire.
-    public static let ended: UInt64 = 3
 }
 
 /// The sessions that have something to do before the loop waits.

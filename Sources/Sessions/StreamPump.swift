@@ -12,6 +12,8 @@ public final class StreamPump: ByteStreamDelegate {
     static let writeLimit = 64 << 10
     /// With less room than this the socket is not read.
     private static let leastRead = 4 << 10
+    /// How long bytes of a socket that is gone may wait to go on.
+    static let goneLimit = TimeSpan.seconds(600)
 
     /// The session's stream.
     public let id: StreamID
@@ -24,9 +26,14 @@ public final class StreamPump: ByteStreamDelegate {
     private var socketEnded = false
     private var sessionEnded = false
     private var isOver = false
+    /// When bytes, or an end, last moved.
+    public private(set) var movedAt: Instant
+    /// Whether the socket has been given anything.
+    private var hasAnswered = false
     /// How many of the bytes that the socket read go on, from the first; the rest is dropped.
     ///
-    /// Where it says nil, both sides are told of a failure. Where there is none, all go on.
+    /// Where it says nil, both sides are told of a failure. Where there is none, all go on. Bytes that are dropped after all of an
+    /// answer has been given to the socket end the connection: they ask for something that nobody will answer.
     public var admit: ((RawSpan) -> Int?)?
     /// Called when bytes move in either direction, at most once in ``activityInterval``.
     public var onActivity: (() -> Void)?
@@ -43,6 +50,7 @@ public final class StreamPump: ByteStreamDelegate {
         self.id = id
         self.socket = socket
         self.ended = ended
+        movedAt = Instant(nanoseconds: session.turn.loop.now)
     }
 
     /// Begins, with `early` bytes that were read from the socket before, and its end if that was read too.
@@ -78,8 +86,8 @@ public final class StreamPump: ByteStreamDelegate {
             }
             if failure != nil { return fail() }
             if consumed == 0 { break }
-            noteActivity()
-            session.touch()
+            hasAnswered = true
+            noteMove(session)
         }
         switch session.connection.readState(id) {
         case .finished:
@@ -97,8 +105,9 @@ public final class StreamPump: ByteStreamDelegate {
     public func toSession() {
         guard !isOver, let session else { return }
         if pendingOffset < pending.count {
-            pendingOffset += session.connection.write(id, pending.rawSpan.extracting(pendingOffset..<pending.count))
-            session.touch()
+            let taken = session.connection.write(id, pending.rawSpan.extracting(pendingOffset..<pending.count))
+            pendingOffset += taken
+            if taken > 0 { noteMove(session) } else { session.touch() }
             guard pendingOffset == pending.count else { return }
             pending = []
             pendingOffset = 0
@@ -112,18 +121,36 @@ public final class StreamPump: ByteStreamDelegate {
         }
     }
 
+    private func noteMove(_ session: Session) {
+        movedAt = Instant(nanoseconds: session.turn.loop.now)
+        session.touch()
+        guard let onActivity, movedAt >= nextActivity else { return }
+        nextActivity = movedAt + Self.activityInterval
+        onActivity()
+    }
+
     // MARK: Ends
 
+    /// Whether the socket is not read, because it has ended or the session takes no more: then nobody tells when it is gone.
+    public var isDeaf: Bool { !isOver && !socket.isReading }
+
+    /// Ends a connection whose socket is gone without a word; to be called once a minute.
+    ///
+    /// Bytes of the socket that are still on their way have time to go on, as long as some of them do.
+    public func look(_ now: Instant) {
+        guard isDeaf, socket.isGone, let session else { return }
+        let hasSent = socketEnded && pending.isEmpty && session.connection.unacknowledgedCount(id) == 0
+        if hasSent || now - movedAt >= Self.goneLimit { fail() }
+    }
+
     /// The session's stream broke, or the session ended: the peer of the socket is told by a reset.
-    public func fail() {
+    public func fail() { end { $0.reset() } }
+
+    private func end(_ close: (ByteStream) -> Void) {
         guard !isOver else { return }
         isOver = true
-        socket.reset()
-        if let session {
-            session.connection.reset(id, code: SessionError.connectionReset)
-            session.connection.stopSending(id, code: SessionError.connectionReset)
-            session.touch()
-        }
+        close(socket)
+        session?.abandon(id, code: SessionError.connectionReset)
         ended()
     }
 
@@ -136,6 +163,7 @@ public final class StreamPump: ByteStreamDelegate {
         guard socketEnded, sessionEnded, pending.isEmpty, !isOver, socket.queuedBytes == 0 else { return }
         isOver = true
         socket.close()
+        session?.release(id)
         ended()
     }
 
@@ -158,23 +186,17 @@ public final class StreamPump: ByteStreamDelegate {
     /// Hands what the socket read to the session, and stops reading if it does not take all.
     public func stream(_ stream: ByteStream, received bytes: RawSpan) {
         guard !isOver, let session else { return }
-        noteActivity()
         guard let admit else { return send(bytes, session) }
         guard let count = admit(bytes) else { return fail() }
         if count > 0 { send(bytes.extracting(0..<count), session) }
-    }
-
-    private func noteActivity() {
-        guard let onActivity else { return }
-        let now = Instant(nanoseconds: socket.loop.now)
-        guard now >= nextActivity else { return }
-        nextActivity = now + Self.activityInterval
-        onActivity()
+        guard count < bytes.byteCount, hasAnswered, socket.queuedBytes == 0 else { return }
+        // An answer that is still coming is brought to its end first: only an app that waits is told to try anew.
+        if session.connection.readableCount(id) == 0 { end { $0.close() } }
     }
 
     private func send(_ bytes: RawSpan, _ session: Session) {
         let taken = session.connection.write(id, bytes)
-        session.touch()
+        noteMove(session)
         if taken < bytes.byteCount {
             pending = [UInt8](copying: bytes.extracting(taken..<bytes.byteCount))
             pendingOffset = 0
@@ -185,6 +207,7 @@ public final class StreamPump: ByteStreamDelegate {
     /// Ends our half of the session's stream behind what was read.
     public func streamReachedEnd(_ stream: ByteStream) {
         socketEnded = true
+        if let session { noteMove(session) }
         toSession()
     }
 

@@ -124,6 +124,9 @@ extension Connection {
     /// How many streams `openStream` would open now.
     public var streamsAvailable: Int { isClosed ? 0 : Int(min(ownStreamLimit - ownStreamsOpened, 1 << 30)) }
 
+    /// How many streams there are, those among them whose ends the peer has not told.
+    public var openStreamCount: Int { index.count }
+
     /// Takes bytes for sending, and returns how many; `.writable` follows when there is room for the rest.
     ///
     /// 0 also if the stream is unknown, finished, reset or stopped.

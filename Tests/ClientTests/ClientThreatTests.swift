@@ -223,4 +223,20 @@ import Wire
         try client.prepare([ProxyListener(.tcp(Endpoint("127.0.3.1:0")!))]).commit()
         #expect(client.listenerRules.count == 1)
     }
+
+    @Test("R3: the exits that keys are to avoid are kept for 1,024 keys, the newest among them")
+    func exitsToAvoid() throws {
+        let loop = try Loop()
+        let (client, _) = try client(on: loop) { _ in }
+        defer {
+            client.close {}
+            loop.close()
+        }
+        for number in 0..<3 * Client.lastExitLimit {
+            let exit = NodeID(Bytes32(copying: [UInt8](repeating: UInt8(number & 255), count: 32).rawSpan))
+            client.noteExit(exit, of: IsolationKey(dns: number))
+            #expect(client.lastExit[IsolationKey(dns: number)] == exit)
+        }
+        #expect(client.lastExit.count == Client.lastExitLimit)
+    }
 }

@@ -27,8 +27,6 @@ final class RecordsLookup: SessionApp, StreamUser {
     private(set) var isOver = false
     /// Asks for another turn at an exit, when one has refused the stream as one too many.
     var askAgain: () -> Void = {}
-    /// Whether it is to ask again when the present stream is closed.
-    private var asksAgain = false
 
     /// Asks `question`; `done` is called once, never inside this call.
     ///
@@ -70,10 +68,9 @@ final class RecordsLookup: SessionApp, StreamUser {
         session.touch()
         if case .failed(.tooManyStreams) = reply?.outcome {
             (session.owner as? ClientSession)?.streamRefused()
-            session.connection.reset(stream, code: SessionError.cancelled)
-            session.connection.stopSending(stream, code: SessionError.cancelled)
+            session.abandon(stream, code: SessionError.cancelled)
             (self.session, self.stream) = (nil, nil)
-            asksAgain = true
+            askAgain()
         } else if let reply {
             (session.owner as? ClientSession)?.streamTaken()
             end(.answered(checked(reply.outcome)))
@@ -92,27 +89,17 @@ final class RecordsLookup: SessionApp, StreamUser {
     }
 
     func streamWritable() {}
-    func streamReset(code: UInt64) { if stream != nil { end(.none) } }
+    func streamReset(code: UInt64) { end(.none) }
     func streamStopped(code: UInt64) {}
-    func streamClosed() {
-        if asksAgain {
-            asksAgain = false
-            if !isOver { askAgain() }
-        } else if stream != nil {
-            end(.none)
-        }
-    }
+    func streamClosed() { end(.none) }
+    func sessionEnded() { end(.none) }
 
     private func end(_ outcome: Outcome) {
         guard !isOver else { return }
         isOver = true
         deadline?.close()
         deadline = nil
-        if let session, let stream {
-            session.connection.reset(stream, code: SessionError.cancelled)
-            session.connection.stopSending(stream, code: SessionError.cancelled)
-            session.touch()
-        }
+        if let session, let stream { session.abandon(stream, code: SessionError.cancelled) }
         done(outcome)
     }
 }

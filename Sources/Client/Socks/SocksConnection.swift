@@ -9,9 +9,9 @@ internal import Wire
 ///
 /// It fails closed: whatever goes wrong ends in an error reply or a closed connection, never in a connection of its own.
 final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
-    /// How long a request may wait for its reply.
+    /// How long a request may wait for its reply, from the first exit that is asked.
     static let openLimit = TimeSpan.seconds(28)
-    /// How many times as long it may wait in a line that moves on.
+    /// How many times as long it may wait before that, in a line that moves on.
     static let waitLimit = 4
 
     private let socket: ByteStream
@@ -23,8 +23,6 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     private var kind = OpenRequest.Kind.tcp
     /// Whose streams it may share a path with, once it has said what it wants.
     private var isolation: IsolationKey?
-    /// Whether the next session is to be asked when the present one has let go.
-    private var asksAgain = false
     /// Whether data of the app went to the exit behind the request; nil as long as no exit has been asked.
     private var hasSent: Bool?
     /// What the app has sent ahead, until an exit has taken its request: one that refuses it has passed nothing on.
@@ -60,9 +58,12 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         deadline?.schedule(at: (Instant(nanoseconds: socket.loop.now) + span).nanoseconds)
     }
 
+    /// Whether it may wait for an exit to be asked; one that was asked cannot prolong the wait by what it answers.
+    var mayWaitOn: Bool { hasSent == nil && waits < Self.waitLimit }
+
     private func timedOut() {
         guard request != nil else { return close() }
-        if stream == nil, waits < Self.waitLimit, let client, let isolation, client.mayWaitOn(isolation) {
+        if mayWaitOn, let client, let isolation, client.mayWaitOn(isolation) {
             waits += 1
             return setDeadline(Self.openLimit)
         }
@@ -262,11 +263,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
     /// The exit takes no more streams now, and has passed nothing on: it, or another one, is asked again in its turn.
     private func askLater(_ session: Session, _ stream: StreamID) {
         (session.owner as? ClientSession)?.streamRefused()
-        session.connection.reset(stream, code: SessionError.cancelled)
-        session.connection.stopSending(stream, code: SessionError.cancelled)
-        session.touch()
+        session.abandon(stream, code: SessionError.cancelled)
         (self.session, self.stream, unsent) = (nil, nil, [])
-        asksAgain = true
+        askForSession()
     }
 
     private func connected(_ session: Session, _ stream: StreamID) {
@@ -284,23 +283,20 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
 
     func streamWritable() { pump?.toSession() }
     func streamReset(code: UInt64) {
-        if asksAgain { return }
-        if let pump { return pump.fail() }
-        let isAskable = code == SessionError.ended && association == nil && hasSent == false && !isOver && !isClosing
-        guard isAskable else { return failStream() }
-        // The exit died before it answered. Nothing of the app's went there: another is asked, as long as the request may wait.
-        (session, stream) = (nil, nil)
-        asksAgain = true
+        if let pump { pump.fail() } else { failStream() }
     }
     func streamStopped(code: UInt64) {
-        if asksAgain { return } else if let pump { pump.fail() } else if association != nil { failStream() }
+        if let pump { pump.fail() } else if association != nil { failStream() }
     }
     func streamClosed() {
-        if asksAgain {
-            asksAgain = false
-            return askForSession()
-        }
-        if let pump { pump.streamClosed() } else if !isOver, stream != nil { failStream() }
+        if let pump { pump.streamClosed() } else { failStream() }
+    }
+    func sessionEnded() {
+        if let pump { return pump.fail() }
+        guard association == nil, hasSent == false, !isOver, !isClosing else { return failStream() }
+        // The exit died before it answered. Nothing of the app's went there: another is asked, as long as the request may wait.
+        (session, stream, unsent) = (nil, nil, [])
+        askForSession()
     }
 
     private func failStream() { if association == nil { reply(.generalFailure) } else { abandon() } }
@@ -354,9 +350,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         deadline?.close()
         deadline = nil
         guard let session, let stream else { return }
-        session.connection.reset(stream, code: SessionError.cancelled)
-        session.connection.stopSending(stream, code: SessionError.cancelled)
-        session.touch()
+        session.abandon(stream, code: SessionError.cancelled)
         self.session = nil
     }
 
@@ -392,6 +386,12 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, SessionApp {
         if hasAssociation { client?.endedAssociation() }
         client?.ended(self)
     }
+
+    /// Ends a connection whose app is gone without a word; to be called once a minute.
+    func look(_ now: Instant) { pump?.look(now) }
+
+    /// Since when nothing has moved, where nothing tells whether the app is still there: its half has ended, or its bytes wait.
+    var deafSince: Instant? { pump.flatMap { $0.isDeaf ? $0.movedAt : nil } }
 
     /// Ends the connection whatever it is doing.
     func end() {

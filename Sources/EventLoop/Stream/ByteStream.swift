@@ -57,7 +57,8 @@ public final class ByteStream: HandleOwner {
 
     private let memory: UnsafeMutableRawPointer
     private var state: State
-    private var isReading = false
+    /// Whether the stream is being read; one that is not tells of no broken connection.
+    public private(set) var isReading = false
     private var hasEnded = false
     private var isShutDown = false
     private var connectRequest: UnsafeMutablePointer<uv_connect_t>?
@@ -309,6 +310,15 @@ public final class ByteStream: HandleOwner {
         guard let descriptor else { return false }
         var byte: UInt8 = 0
         return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
+    }
+
+    /// Whether the connection has ended both ways: the peer has reset it, or is gone.
+    ///
+    /// After ``shutdown()`` the peer's ordinary end counts, too. The loop tells of none of these while nothing is read or written.
+    public var isGone: Bool {
+        guard let descriptor else { return false }
+        var question = pollfd(fd: descriptor, events: 0, revents: 0)
+        return unsafe poll(&question, 1, 0) > 0 && question.revents & Int16(POLLERR | POLLHUP) != 0
     }
 
     /// The user who connected a unix socket that we listen on; nil when the system does not tell.

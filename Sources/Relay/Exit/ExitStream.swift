@@ -312,12 +312,14 @@ final class ExitStream: StreamUser {
         if let pump { pump.streamClosed() } else { abandon() }
     }
 
+    func sessionEnded() {
+        if let pump { pump.fail() } else { abandon() }
+    }
+
     /// The client gave the stream up before there was a connection.
     private func abandon() {
         guard !isOver else { return }
-        session?.connection.reset(id, code: SessionError.cancelled)
-        session?.connection.stopSending(id, code: SessionError.cancelled)
-        session?.touch()
+        session?.abandon(id, code: SessionError.cancelled)
         finish()
     }
 }

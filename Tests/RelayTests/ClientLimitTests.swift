@@ -1,0 +1,59 @@
+import Directory
+import EventLoop
+import LoopTesting
+import Testing
+import Wire
+
+@testable import Client
+
+/// What a client does when its apps are too many, or hold too much.
+@Suite struct ClientLimitTests {
+    @Test("L4: at the limit an app that has half-closed and is silent makes room for a newcomer")
+    func halfClosedAppsMakeRoom() throws {
+        let network = try LoopNetwork(relays: 4, client: { $0.appLimit = 2 })
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        func greeted() throws -> App {
+            let app = try network.app(saying: network.request)
+            #expect(loop.run { app.received == LoopNetwork.greetedCount || app.isOver })
+            return app
+        }
+        func halfClose(_ app: App) {
+            app.stream?.shutdown()
+            #expect(loop.run { client.connections.values.contains { $0.deafSince != nil } })
+        }
+        let (first, second) = (try greeted(), try greeted())
+        halfClose(second)
+        let third = try greeted()
+        #expect(third.received == LoopNetwork.greetedCount)
+        #expect(loop.run { second.isOver })
+        #expect(!first.isOver && !third.isOver && client.connectionCount == 2)
+
+        // An unfinished handshake is younger than the silence: the silent app goes first.
+        first.stream?.reset()
+        #expect(loop.run { client.connectionCount == 1 })
+        halfClose(third)
+        let unfinished = try network.app(saying: [5, 1, 0])
+        #expect(loop.run { unfinished.received == 2 })
+        client.silence = .zero
+        client.forgetSilentApps()
+        let last = try network.app(saying: [5, 1, 0])
+        #expect(loop.run { last.received == 2 || last.isOver })
+        #expect(loop.run { third.isOver })
+        #expect(!last.isOver && !unfinished.isOver)
+        for app in [second, third, unfinished, last] { app.stream?.close() }
+    }
+
+    @Test("R5: sessions that together hold more than the limit end")
+    func memoryOfSessions() throws {
+        let network = try LoopNetwork(relays: 4)
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        let app = try network.app(saying: network.request)
+        #expect(loop.run { app.received == LoopNetwork.greetedCount })
+        #expect(client.sessions.count == 1)
+        client.memoryLimit = 0
+        #expect(loop.run { app.isOver && client.sessions.isEmpty })
+        app.stream?.close()
+    }
+}
