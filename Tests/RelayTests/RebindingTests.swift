@@ -1,5 +1,7 @@
 import EventLoop
+import Links
 import LoopTesting
+import Relay
 import Testing
 import Wire
 
