@@ -84,7 +84,9 @@ import Wire
 
         let name = try #require(HostName("there.example"))
         var outcomes: [RecordsLookup.Outcome] = []
-        let lookup = RecordsLookup(DNSQuestion(name: name, type: .a), on: loop, mayTell: { _ in true }) { outcomes.append($0) }
+        let lookup = RecordsLookup(DNSQuestion(name: name, type: .a), on: loop, mayTell: { _ in true }) {
+            outcomes.append($0)
+        }
         var again = 0
         lookup.askAgain = {
             again += 1

@@ -32,7 +32,7 @@ struct NetworkFileTests {
         let key = bytes32(9, 9)
         let changes: [(String, (inout NetworkFile) -> Void)] = [
             ("name", { $0.name = "other" }), ("id", { $0.id = key }), ("packetSize", { $0.packetSize -= 1 }),
-            ("epochSeconds", { $0.epochSeconds += 1 }), ("snapshotMaximumAge", { $0.snapshotMaximumAge = 0 }),
+            ("epochSeconds", { $0.epochSeconds += 1 }), ("snapshotMaximumAge", { $0.snapshotMaximumAge += 1 }),
             ("allowPrivateAddresses", { $0.allowPrivateAddresses = true }),
             ("requireOperatorDiversity", { $0.requireOperatorDiversity = false }),
             ("requireAddressDiversity", { $0.requireAddressDiversity = false }),

@@ -17,7 +17,8 @@ enum RefusalText {
         case "notActive": "the node is not active: 'tunic nodes NODE'"
         case "notDecommissioned": "the node is not out"
         case "judgedByOthers": "others decide when the node serves again: 'tunic relay --check'"
-        case "staleRequest": "the request is too old, or the node's state changed just now: try again after the next block"
+        case "staleRequest":
+            "the request is too old, or the node's state changed just now: try again after the next block"
         case "zeroAmount": "name an amount above 0"
         case "overspent":
             "the free balance is too small for the amount and the fee of the operation: 'tunic stake show'"
