@@ -185,13 +185,8 @@ import Wire
         let socks = try refused([5, 1, 0, 5, 1, 0, 3, 1, 0x61, 0, 80])
         #expect(socks.starts(with: [5, 0, 5, 1]), "\(socks)")
         #expect(try refused([4, 1, 0, 80, 0, 0, 0, 1, 0, 0x61, 0]).starts(with: [0, 91]))
-<<<<<<< HEAD
         let head = "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"
         let http = String(decoding: try refused(Array(head.utf8)), as: UTF8.self)
-=======
-        let connect = Array("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n".utf8)
-        let http = String(decoding: try refused(connect), as: UTF8.self)
->>>>>>> 64078a3bc024bdb6065bc6535762bbda19f5cc1e
         #expect(http.hasPrefix("HTTP/1.1 503 Service Unavailable\r\n"), "\(http)")
         #expect(http.contains("Too many identities (256) are in use"))
         #expect(lines.lines.filter { $0.contains("too many identities (256) are in use") }.count == 1)
