@@ -445,12 +445,12 @@ class Everyday(unittest.TestCase):
             opener = folder / "xdg-open"
             opener.write_text("#!/bin/sh\nprintf '%s\\n' \"$#\" \"$1\"\nstat -c %a \"$1\"\ncat \"$1\"\n")
             opener.chmod(0o755)
-            url = run("web", "--control", self.net.control)[1].strip()
+            url = run("web", "--control", self.client.control)[1].strip()
             for variable, place in [("XDG_RUNTIME_DIR", "run"), ("XDG_STATE_HOME", "state")]:
                 values = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
                 values |= {"PATH": f"{folder}:{os.environ['PATH']}", variable: str(folder / place)}
                 done = subprocess.run(
-                    ["sh", "-c", 'umask 0; exec "$@"', "sh", binary(), "web", "--open", "--control", self.net.control],
+                    ["sh", "-c", 'umask 0; exec "$@"', "sh", binary(), "web", "--open", "--control", self.client.control],
                     env=values, capture_output=True, text=True, timeout=20)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 count, path, mode, page = done.stdout.split("\n", 3)
