@@ -41,6 +41,8 @@ final class SessionLife {
         var paths: [Int: (previous: Int?, next: Int?)] = [:]
         /// Builds that wait for a link to a neighbour.
         var waiting: [Int: [Int]] = [:]
+        /// Builds that wait for their answer, and the link over which they were sent on.
+        var asked: [Int: Int] = [:]
     }
 
     /// What one end of the session has sent and read.
@@ -248,6 +250,7 @@ final class SessionLife {
     private func drop(_ id: Int, at node: Int) {
         guard let link = nodes[node].links.removeValue(forKey: id) else { return }
         for path in nodes[node].waiting.removeValue(forKey: link.peer) ?? [] { refuse(path, at: node) }
+        for path in nodes[node].asked.filter({ $0.value == id }).keys.sorted() { unanswered(path, at: node) }
         let ended = nodes[node].paths.filter { $0.value.previous == id || $0.value.next == id }.keys.sorted()
         for path in ended { end(path, at: node, except: id, isLinkLost: true) }
     }
@@ -274,12 +277,14 @@ final class SessionLife {
         case .built(let path):
             guard let view = node.paths[path] else { return send(.destroy(path), from: number, over: message.link) }
             node.paths[path] = (view.previous, message.link)
+            node.asked[path] = nil
             if number == Self.client {
                 built(path)
             } else if let link = view.previous {
                 send(.built(path), from: number, over: link)
             }
         case .refused(let path, let hop):
+            node.asked[path] = nil
             guard let view = node.paths.removeValue(forKey: path) else { return }
             if number == Self.client {
                 failed(path, hop: hop)
@@ -307,6 +312,7 @@ final class SessionLife {
         let peer = hops[path][place]
         let (id, isUp) = link(from: node, to: peer)
         if isUp {
+            nodes[node].asked[path] = id
             send(.build(path), from: node, over: id)
         } else {
             nodes[node].waiting[peer, default: []].append(path)
@@ -323,7 +329,18 @@ final class SessionLife {
         }
     }
 
+    /// A build's link is lost before its answer has come, or the client has waited long enough.
+    ///
+    /// A hop says that the next one failed. To the client it says nothing of any hop.
+    private func unanswered(_ path: Int, at node: Int) {
+        nodes[node].asked[path] = nil
+        guard node == Self.client else { return refuse(path, at: node) }
+        nodes[node].paths[path] = nil
+        failed(path, hop: nil)
+    }
+
     private func end(_ path: Int, at node: Int, except link: Int?, isLinkLost: Bool) {
+        nodes[node].asked[path] = nil
         guard let view = nodes[node].paths.removeValue(forKey: path) else { return }
         for other in [view.previous, view.next].compactMap({ $0 }) where other != link {
             send(.destroy(path), from: node, over: other)
@@ -372,12 +389,13 @@ final class SessionLife {
         legless = nil
     }
 
-    private func failed(_ path: Int, hop: Int) {
+    /// A build came to nothing: after the hop with this number (-1 is the client), or without an answer.
+    private func failed(_ path: Int, hop: Int?) {
         builds[path] = nil
         failures += 1
-        if hop < 1 { suspects.insert(hops[path][hop + 1]) }
+        if hop != 1 { suspects.insert(hops[path][(hop ?? 0) + 1]) }
         nextBuild = now + PathPool.pause(after: failures)
-        guard near != nil else { return }
+        guard near != nil, let hop else { return }
         if hop == 1 {
             exitFailures += 1
         } else if let legless {
@@ -423,8 +441,7 @@ final class SessionLife {
     private func keep() {
         for path in builds.keys.sorted() {
             guard let since = builds[path], now - since > .seconds(10) else { continue }
-            nodes[Self.client].paths[path] = nil
-            failed(path, hop: 0)
+            unanswered(path, at: Self.client)
         }
         guard near != nil else {
             if builds.isEmpty, now >= nextBuild { build(avoiding: []) }

@@ -16,4 +16,8 @@ private let first = unsafe getenv("SESSION_FIRST").flatMap { unsafe UInt64(Strin
             }
         }
     }
+
+    /// The seeds 981 and 1,173: a client or a guard stands still while builds wait on links that the other side has given up.
+    @Test("R7: builds over links that are lost keep no session mute", arguments: [981, 1_173] as [UInt64])
+    func lostBuilds(seed: UInt64) throws { try SessionLife(seed: seed).run() }
 }
