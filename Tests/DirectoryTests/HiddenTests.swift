@@ -71,17 +71,6 @@ struct HiddenTests {
         #expect(chiSquare < freedom + 3.5 * (2 * freedom).squareRoot(), "\(chiSquare) of \(freedom)")
     }
 
-    /// Two heavy nodes leave little beside them: a light middle stands between them more often than their weights say.
-    @Test func s21TheMiddleCountsForWhatStandsBesideIt() throws {
-        let town = Town(count: 9, weight: { $0 < 2 ? 20_000 : 1_000 })
-        let (selector, tested) = (town.selector { $0.operatorSharePercent = 100 }, town.node(2))
-        let clients = try clients(tested, 1, selector, draws: 1_200)
-        let tests = try tests(tested, 1, selector, draws: 200)
-        #expect(clients.total > 50)
-        let (chiSquare, freedom) = clients.distance(to: tests)
-        #expect(chiSquare < freedom + 3.5 * (2 * freedom).squareRoot(), "\(chiSquare) of \(freedom)")
-    }
-
     @Test func s21NoTestHasAPathThatNoClientCouldHave() throws {
         let (selector, own) = (town.selector { $0.own = [town.node(7)] }, town.node(7))
         for number in 0..<12 where number != 7 {

@@ -142,6 +142,11 @@ import Wire
         #expect(table.places.clientCount == 768)
         let counts = (0...20).map { table.places.links(of: client($0)).count }
         #expect(counts.max()! - counts.min()! <= 1)
+        // Also where its network has less than it may have.
+        var other = Table(capacity: 1_024)
+        for number in 0...10 { for _ in 0..<64 { check(other.link(client(number), paths: 1) != nil) } }
+        check(other.link(client(0)) == nil)
+        check(other.link(client(11)) != nil)
     }
 
     @Test("s12: hundreds of users of one address have a link each while nobody else wants the places")
