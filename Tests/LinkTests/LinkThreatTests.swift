@@ -171,7 +171,7 @@ import Wire
     func s18_boundedHandshakes(addresses: Int) {
         // A tenth of a responder's budget, and of the flood: 500 a second, from networks of their own.
         var now = Instant(nanoseconds: 1_000_000_000_000)
-        var budget = HandshakeBudget(perSecond: 50, burst: 50, now: now)
+        var budget = HandshakeBudget(fresh: 35, others: 15, burst: 50, now: now)
         func source(_ number: Int) -> AddressShare { AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)) }
         var (granted, next) = (0, 0)
         func flood(_ steps: Int) {
@@ -184,7 +184,8 @@ import Wire
             }
         }
         flood(2_000)
-        #expect(granted <= 50 * 21)
+        // Both budgets have a burst.
+        #expect(granted <= 50 * 22)
         // Tries as an initiator does.
         func isServed(_ newcomer: AddressShare) -> Bool {
             for wait in [25, 50, 100, 200] {
@@ -207,7 +208,7 @@ import Wire
 
     @Test("s18: many new sources of few networks leave newcomers their part") func s18_newSourcesShareByNetwork() {
         var now = Instant(nanoseconds: 1_000_000_000_000)
-        var budget = HandshakeBudget(perSecond: 1_000, burst: 64, now: now)
+        var budget = HandshakeBudget(fresh: 700, others: 300, burst: 64, now: now)
         var next = 0
         // 65,536 sources of 256 networks: none has had a handshake for a minute when it is its turn again.
         func flood(_ milliseconds: Int) {
@@ -233,9 +234,9 @@ import Wire
         }
     }
 
-    @Test("s18: sources that are not new have half of the budget") func s18_newSourcesHaveTheWholeBudget() {
+    @Test("s18: new sources and all others have budgets of their own") func s18_newSourcesAndOthers() {
         var now = Instant(nanoseconds: 1_000_000_000_000)
-        var budget = HandshakeBudget(perSecond: 100, burst: 8, now: now)
+        var budget = HandshakeBudget(fresh: 70, others: 30, burst: 8, now: now)
         func source(_ number: Int) -> AddressShare { AddressShare(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8)) }
         // Ten seconds of a thousand tries each; `next` names the source of a try.
         func granted(_ next: (Int) -> AddressShare) -> Int {
@@ -246,9 +247,12 @@ import Wire
             }
             return granted
         }
-        check(granted { source($0) } >= 990)
+        check((680...720).contains(granted { source($0) }))
         // The first of those that had one are known for a minute.
-        check((450...520).contains(granted { source($0 % 8) }))
+        check((280...320).contains(granted { source($0 % 8) }))
+        // Neither keeps the other out.
+        let both = granted { source($0 % 2 == 0 ? $0 % 8 : 20_000 + $0) }
+        check((960...1_040).contains(both))
     }
 
     @Test("s18: who has got a cookie asks again each second, or as its answers take") func s18_retriesAfterACookie() {

@@ -2,10 +2,9 @@ internal import Wire
 
 /// How many handshakes of sources that have shown a cookie a responder works on, and whose come first.
 ///
-/// A handshake costs as much as some hundred packets. A source that has had none for a minute is new. New sources may use
-/// the whole budget, and all others half of it, of which they leave a quarter of the burst. In both, networks
-/// (``NetworkShare``) have equal parts. So a flood costs half of the budget at most once its sources are known, and a
-/// network of many new sources has the part of one network.
+/// A handshake costs as much as some hundred packets. A source that has had none for a minute is new. New sources and
+/// all others have budgets of their own, so neither keeps the other out. In both, networks (``NetworkShare``) have equal
+/// parts: a network of many new sources has the part of one network.
 ///
 /// Memory of one size but for what a second brings. Only sources that have proved their address may come here.
 struct HandshakeBudget: Sendable {
@@ -14,17 +13,15 @@ struct HandshakeBudget: Sendable {
     /// Two places for each source: it is new where either of them has not been touched.
     private static let buckets = 1 << 16
 
-    private let burst: Int
-    private var all: SharedRate<NetworkShare>
+    private var fresh: SharedRate<NetworkShare>
     private var others: SharedRate<NetworkShare>
     /// When a source of the bucket had its last handshake, in seconds and one more; 0: never.
     private var lastAt = [UInt32](repeating: 0, count: 2 * HandshakeBudget.buckets)
 
-    /// `perSecond` handshakes a second, and `burst` at once, while packets wait.
-    init(perSecond: Int, burst: Int, now: Instant) {
-        self.burst = burst
-        all = SharedRate(perSecond: perSecond, burst: burst, now: now)
-        others = SharedRate(perSecond: perSecond / 2, burst: burst, now: now)
+    /// `fresh` handshakes of new sources a second, `others` of all others, and `burst` of either at once, while packets wait.
+    init(fresh: Int, others: Int, burst: Int, now: Instant) {
+        self.fresh = SharedRate(perSecond: fresh, burst: burst, now: now)
+        self.others = SharedRate(perSecond: others, burst: burst, now: now)
     }
 
     /// Takes a handshake for `source`; false when there is none for it.
@@ -32,13 +29,8 @@ struct HandshakeBudget: Sendable {
         let second = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000_000) &+ 1
         let (first, other) = Self.places(of: source)
         let isNew = isOld(lastAt[first], second) || isOld(lastAt[other], second)
-        if isNew {
-            guard all.take(source.network, now) else { return false }
-        } else {
-            guard all.level(now) * 4 >= Double(burst), others.take(source.network, now),
-                all.takeFirst(source.network, now)
-            else { return false }
-        }
+        let isTaken = isNew ? fresh.take(source.network, now) : others.take(source.network, now)
+        guard isTaken else { return false }
         (lastAt[first], lastAt[other]) = (second, second)
         return true
     }

@@ -21,10 +21,10 @@ public struct LinkResponder: ~Copyable {
         public var cookiesPerPrefix = 8_000
         /// Cookies sent a second: what a third of a core makes.
         public var cookies = 16_000
-        /// Handshakes a second, after the cookie: what two fifths of a core make.
-        ///
-        /// Sources that are not new have half of it.
-        public var handshakes = 1_000
+        /// Handshakes a second of sources that have had none for a minute, after the cookie: what a quarter of a core makes.
+        public var freshHandshakes = 700
+        /// Handshakes a second of all other sources.
+        public var otherHandshakes = 300
         /// The burst of that rate: what makes packets wait for 12 ms.
         public var handshakeBurst = 64
         /// The rate of addresses of known nodes, beside the others, with the same burst.
@@ -85,7 +85,8 @@ public struct LinkResponder: ~Copyable {
         jar = CookieJar(now: now)
         cookies = CookieRates(
             perAddress: limits.cookiesPerAddress, perPrefix: limits.cookiesPerPrefix, inAll: limits.cookies, now: now)
-        handshakes = HandshakeBudget(perSecond: limits.handshakes, burst: limits.handshakeBurst, now: now)
+        handshakes = HandshakeBudget(
+            fresh: limits.freshHandshakes, others: limits.otherHandshakes, burst: limits.handshakeBurst, now: now)
         knownHandshakes = SharedRate(perSecond: limits.knownHandshakes, burst: limits.handshakeBurst, now: now)
         sources = SourceRates(rate: limits.initiationsPerSource, burst: limits.sourceBurst, capacity: limits.sources)
         known = SourceRates(
