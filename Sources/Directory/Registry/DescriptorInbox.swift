@@ -33,7 +33,7 @@ public struct DescriptorInbox: Sendable {
     private var shares = Shares<NodeID>(capacity: maximum, most: maximum)
     /// The nodes of which something waits that may be checked now.
     private var due: Set<NodeID> = []
-    /// When the whole burst of a node is there again. A node that is not here has it.
+    /// When the whole burst of a node is there again; a node that is left out has it.
     private var rested: [NodeID: Instant] = [:]
     /// The neighbours that brought a wrong signature.
     public private(set) var liars: Set<NodeID> = []
