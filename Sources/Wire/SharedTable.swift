@@ -18,37 +18,50 @@ where Entry: Hashable & Sendable {
         case refused
     }
 
-    private struct Holder: Hashable, Sendable {
-        let group: Group
-        let source: Source
+    @usableFromInline
+    struct Holder: Hashable, Sendable {
+        @usableFromInline let group: Group
+        @usableFromInline let source: Source
+
+        @inlinable
+        init(group: Group, source: Source) {
+            self.group = group
+            self.source = source
+        }
     }
 
-    private struct Holding: Sendable {
-        var idle = AgeQueue<Entry>()
-        var busy = AgeQueue<Entry>()
+    @usableFromInline
+    struct Holding: Sendable {
+        @usableFromInline var idle = AgeQueue<Entry>()
+        @usableFromInline var busy = AgeQueue<Entry>()
+
+        @inlinable init() {}
     }
 
-    private let most: Int
-    private var shares: GroupedShares<Group, Source>
-    private var holders: [Entry: Holder] = [:]
-    private var holdings: [Holder: Holding] = [:]
+    @usableFromInline let most: Int
+    @usableFromInline var shares: GroupedShares<Group, Source>
+    @usableFromInline var holders: [Entry: Holder] = [:]
+    @usableFromInline var holdings: [Holder: Holding] = [:]
     /// The idle entries of all.
-    private var idle = AgeQueue<Entry>()
+    @usableFromInline var idle = AgeQueue<Entry>()
 
     /// A table of `capacity` places, of which one source holds `most` at the most.
+    @inlinable
     public init(capacity: Int, most: Int) {
         self.most = most
         shares = GroupedShares(capacity: capacity)
     }
 
     /// How many entries there are.
-    public var count: Int { holders.count }
+    @inlinable public var count: Int { holders.count }
     /// How many entries `source` of `group` holds.
+    @inlinable
     public func count(of source: Source, in group: Group) -> Int { shares.places(of: source, in: group) }
 
     /// Puts in an entry that is not there, idle and young.
     ///
     /// `isFull` says that there is room for no further entry although the table has places: what the entries need has run out.
+    @inlinable
     public mutating func insert(
         _ entry: Entry, for source: Source, in group: Group, isFull: Bool = false
     ) -> Insertion {
@@ -71,7 +84,8 @@ where Entry: Hashable & Sendable {
 
     /// The entry that gives way to one of a source of `group` that holds `own`: of the source with the most, in the group with
     /// the most.
-    private func loser(to group: Group, _ own: Int) -> Entry? {
+    @inlinable
+    func loser(to group: Group, _ own: Int) -> Entry? {
         guard let largest = shares.largest else { return nil }
         let losing = shares.places(of: largest) > shares.places(of: group) + 1 ? largest : group
         guard let source = shares.largest(in: losing),
@@ -81,12 +95,14 @@ where Entry: Hashable & Sendable {
     }
 
     /// The idle entry that goes for a source that holds nothing: of all, or of its own group where that has places already.
-    private func oldestIdle(for group: Group) -> Entry? {
+    @inlinable
+    func oldestIdle(for group: Group) -> Entry? {
         guard shares.places(of: group) > 0 else { return idle.oldest }
         return shares.largest(in: group).flatMap { holdings[Holder(group: group, source: $0)]?.idle.oldest }
     }
 
     /// Takes an entry out; nothing happens when it is not there.
+    @inlinable
     public mutating func remove(_ entry: Entry) {
         guard let holder = holders.removeValue(forKey: entry) else { return }
         shares.release(holder.source, in: holder.group)
@@ -97,6 +113,7 @@ where Entry: Hashable & Sendable {
     }
 
     /// Says that an entry is in use, or not any more, from when on it is the youngest idle one; nothing happens when it is not there.
+    @inlinable
     public mutating func setBusy(_ entry: Entry, _ isBusy: Bool) {
         guard let holder = holders[entry] else { return }
         idle.remove(entry)
@@ -113,33 +130,40 @@ where Entry: Hashable & Sendable {
 
 extension SharedTable where Group == Source {
     /// How many entries `source` holds.
+    @inlinable
     public func count(of source: Source) -> Int { count(of: source, in: source) }
 
     /// Puts in an entry of a source that is a group of its own.
+    @inlinable
     public mutating func insert(_ entry: Entry, for source: Source) -> Insertion {
         insert(entry, for: source, in: source)
     }
 }
 
 /// Elements in the order in which they came; each operation takes constant time, on average.
+@usableFromInline
 struct AgeQueue<Element: Hashable & Sendable>: Sendable {
-    private var items: [Element?] = []
+    @usableFromInline var items: [Element?] = []
     /// The first that may be an element.
-    private var head = 0
-    private var places: [Element: Int] = [:]
+    @usableFromInline var head = 0
+    @usableFromInline var places: [Element: Int] = [:]
 
-    var count: Int { places.count }
+    @inlinable init() {}
+
+    @inlinable var count: Int { places.count }
 
     /// The element that came first.
-    var oldest: Element? { head < items.count ? items[head] : nil }
+    @inlinable var oldest: Element? { head < items.count ? items[head] : nil }
 
     /// Puts in an element that is not there.
+    @inlinable
     mutating func append(_ element: Element) {
         places[element] = items.count
         items.append(element)
     }
 
     /// Takes an element out, if it is there.
+    @inlinable
     mutating func remove(_ element: Element) {
         guard let place = places.removeValue(forKey: element) else { return }
         items[place] = nil

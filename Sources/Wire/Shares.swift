@@ -29,12 +29,14 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     /// How many places may be taken in all before that counts.
     public let freely: Int
     /// How many places are taken.
-    public private(set) var count = 0
-    private var held: [Source: Int] = [:]
+    @inlinable public var count: Int { taken }
+    @usableFromInline var taken = 0
+    @usableFromInline var held: [Source: Int] = [:]
     /// The sources that hold n places, at index n.
-    private var levels: [Set<Source>] = [[]]
+    @usableFromInline var levels: [Set<Source>] = [[]]
 
     /// A table of `capacity` places, of which one source holds `most` at the most once `freely` are taken.
+    @inlinable
     public init(capacity: Int, most: Int, freely: Int = 0) {
         precondition(capacity > 0 && most > 0, "a table has places")
         self.capacity = capacity
@@ -43,15 +45,17 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     }
 
     /// How many sources hold a place.
-    public var sources: Int { held.count }
+    @inlinable public var sources: Int { held.count }
 
     /// How many places `source` holds.
+    @inlinable
     public func places(of source: Source) -> Int { held[source] ?? 0 }
 
     /// A source that holds as many places as any; nil while all are free.
-    public var largest: Source? { levels[levels.count - 1].first }
+    @inlinable public var largest: Source? { levels[levels.count - 1].first }
 
     /// Takes `places` for `source`, or says why there are none.
+    @inlinable
     public mutating func take(for source: Source, places: Int = 1) -> Admission {
         let admission = admission(for: source, places: places)
         if admission == .granted { add(source, places: places) }
@@ -59,6 +63,7 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     }
 
     /// What `take` would say.
+    @inlinable
     public func admission(for source: Source, places: Int = 1) -> Admission {
         let own = self.places(of: source)
         guard own + places <= most || count + places <= freely else { return .shareUsed }
@@ -70,21 +75,24 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     }
 
     /// Counts `places` of `source`, whatever its share and the table's size: for entries that have got theirs otherwise.
+    @inlinable
     public mutating func add(_ source: Source, places: Int = 1) {
         let own = self.places(of: source)
         move(source, from: own, to: own + places)
-        count += places
+        taken += places
     }
 
     /// Gives `places` of `source` back; a source that holds none has none to give.
+    @inlinable
     public mutating func release(_ source: Source, places: Int = 1) {
         let own = self.places(of: source)
         guard own >= places else { return assertionFailure("a place is given back by who holds it") }
         move(source, from: own, to: own - places)
-        count -= places
+        taken -= places
     }
 
-    private mutating func move(_ source: Source, from old: Int, to new: Int) {
+    @inlinable
+    mutating func move(_ source: Source, from old: Int, to new: Int) {
         if old > 0 { levels[old].remove(source) }
         if new == 0 {
             held[source] = nil
@@ -125,35 +133,41 @@ public struct NetworkShare: Hashable, Sendable {
 ///
 /// It counts as `Shares` does. A group that is full of sources is as large as one with a single source of as many places.
 public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Sendable>: Sendable {
-    private var groups: Shares<Group>
-    private var members: [Group: Shares<Source>] = [:]
+    @usableFromInline var groups: Shares<Group>
+    @usableFromInline var members: [Group: Shares<Source>] = [:]
 
     /// A table of `capacity` places.
+    @inlinable
     public init(capacity: Int) { groups = Shares(capacity: capacity, most: capacity) }
 
     /// How many places there are.
-    public var capacity: Int { groups.capacity }
+    @inlinable public var capacity: Int { groups.capacity }
     /// How many places are taken.
-    public var count: Int { groups.count }
+    @inlinable public var count: Int { groups.count }
     /// A group that holds as many places as any; nil while all are free.
-    public var largest: Group? { groups.largest }
+    @inlinable public var largest: Group? { groups.largest }
 
     /// How many places `group` holds.
+    @inlinable
     public func places(of group: Group) -> Int { groups.places(of: group) }
 
     /// How many places `source` of `group` holds.
+    @inlinable
     public func places(of source: Source, in group: Group) -> Int { members[group]?.places(of: source) ?? 0 }
 
     /// A source that holds as many places as any of `group`.
+    @inlinable
     public func largest(in group: Group) -> Source? { members[group]?.largest }
 
     /// Counts a place of `source`.
+    @inlinable
     public mutating func add(_ source: Source, in group: Group) {
         groups.add(group)
         members[group, default: Shares(capacity: groups.capacity, most: groups.capacity)].add(source)
     }
 
     /// Gives a place of `source` back.
+    @inlinable
     public mutating func release(_ source: Source, in group: Group) {
         guard places(of: source, in: group) > 0 else {
             return assertionFailure("a place is given back by who holds it")
