@@ -53,7 +53,7 @@ enum ControlRights: Equatable {
 extension ControlCommand {
     /// Whether it only shows what is there, without secrets: what members of the group may ask for.
     ///
-    /// The log is left out, for at the levels below `info` it names addresses, and so is the page, whose address is a secret.
+    /// The log is left out, because it tells what single paths do, and so is the page, whose address is a secret.
     /// A check sends packets, and a dry run verifies signatures.
     public var isLook: Bool {
         switch self {

@@ -20,8 +20,9 @@ public enum SettingsCatalog {
             "RUNTIME_DIRECTORY, else in the data folder."),
         SettingKey(
             "control_group", .text, example: "\"tunic-watch\"",
-            "A group of this system whose members may look (status, paths, exits, streams, metrics, nodes), and change",
-            "nothing. The socket gets mode 0660; its folder must let the group in, which the data folder does not."),
+            "A group of this system whose members may look (status, paths, exits, streams, metrics, nodes, account,",
+            "operation), and change nothing. The socket gets mode 0660; its folder must let the group in, which the",
+            "data folder does not."),
 
         SettingKey(
             "client.socks", .list, byDefault: "[\"127.0.0.1:1080\"]", reloadable: true,
