@@ -10,7 +10,7 @@ internal import Transport
 public import Wire
 
 /// The client role: ports for apps, sessions by isolation key, and the paths below them.
-public final class Client {
+public final class Client: SessionSource {
     /// How many isolation keys may have a session at once.
     static let sessionLimit = 256
 

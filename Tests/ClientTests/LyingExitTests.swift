@@ -52,7 +52,7 @@ import Wire
             connection = SocksConnection(socket: try #require(accepted), listener: 0, client: client)
             let client = client
             #expect(loop.run { client.waiting.values.first?.count == 1 })
-            connection.open(on: sessions.session)
+            try #require(connection.request).open(on: sessions.session)
             let sessions = sessions
             #expect(loop.run { holds(sessions.peer.readableCount(StreamID(0)) > 0) })
         }
@@ -99,7 +99,7 @@ import Wire
         asking.answer()
         #expect(asking.loop.run { asking.asked == 2 })
         #expect(asking.sessions.session.streamCount == 0)
-        #expect(!asking.connection.mayWaitOn && !asking.app.isOver)
+        #expect(asking.connection.request?.mayWaitOn == false && !asking.app.isOver)
     }
 
     @Test("L11: a session that ends before the answer makes the app ask again, once")

@@ -67,6 +67,22 @@ import Wire
         }
     }
 
+    /// Has every request go on over one session, of which nothing is left from the stream before.
+    private final class Source: SessionSource {
+        private let session: Session
+        private(set) var asked = 0
+
+        init(_ session: Session) { self.session = session }
+
+        func connect(_ app: some SessionApp, isolation: IsolationKey, needs: Descriptor.ExitSummary) {
+            asked += 1
+            #expect(session.streamCount == 0)
+            app.open(on: session)
+        }
+
+        func mayWaitOn(_ key: IsolationKey) -> Bool { false }
+    }
+
     @Test("R2: a look-up that an exit refuses as one too many asks again, and the stream before does not end it")
     func asksAgain() throws {
         let loop = try Loop()
@@ -84,23 +100,15 @@ import Wire
 
         let name = try #require(HostName("there.example"))
         var outcomes: [RecordsLookup.Outcome] = []
-        let lookup = RecordsLookup(DNSQuestion(name: name, type: .a), on: loop, mayTell: { _ in true }) {
-            outcomes.append($0)
-        }
-        var again = 0
-        lookup.askAgain = {
-            again += 1
-            // It may go on over another session: nothing of the stream before is left.
-            #expect(session.streamCount == 0)
-            lookup.open(on: session)
-        }
-        lookup.open(on: session)
+        let lookup = RecordsLookup(DNSQuestion(name: name, type: .a), mayTell: { _ in true }) { outcomes.append($0) }
+        let source = Source(session)
+        lookup.begin(isolation: IsolationKey(dns: 0), on: loop, from: source)
         #expect(
             loop.run(for: .seconds(5)) {
                 exit.answer(session)
                 return !outcomes.isEmpty
             })
-        #expect(again == 2 && exit.asked == 3 && outcomes.count == 1)
+        #expect(source.asked == 3 && exit.asked == 3 && outcomes.count == 1)
         guard case .answered(found)? = outcomes.first else {
             Issue.record("\(outcomes)")
             return

@@ -126,14 +126,11 @@ final class DNSPort: DatagramReceiver {
             return
         }
         guard lookups.count < Self.questionLimit, let client else { return tell(.none) }
-        let lookup = RecordsLookup(question, on: loop, mayTell: { [weak client] in client?.mayTell($0) ?? false }) {
+        let lookup = RecordsLookup(question, mayTell: { [weak client] in client?.mayTell($0) ?? false }) {
             [weak self] in self?.found($0, for: question)
         }
         lookups[question] = (lookup, [tell], timesForgotten)
-        lookup.askAgain = { [weak client, weak lookup, isolation] in
-            if let client, let lookup { client.connect(lookup, isolation: isolation) }
-        }
-        client.connect(lookup, isolation: isolation)
+        lookup.begin(isolation: isolation, on: loop, from: client)
     }
 
     private func found(_ outcome: RecordsLookup.Outcome, for question: DNSQuestion) {
