@@ -1,4 +1,4 @@
-/// The entries of a bounded table, by who holds them and by age (docs/architecture.md, "Shares").
+/// The entries of a bounded table, by who holds them and by age (docs/architecture/state.md, "Shares").
 ///
 /// It keeps no values: it says which entry has to go when another comes, by the rule of `Shares`, and its owner ends that one.
 /// Sources belong to groups, where their owner says so: the group that holds most gives way, and in it the source that does.

@@ -1,4 +1,4 @@
-/// Who holds how many places of a bounded table, and who gives way when it is full (docs/architecture.md, "Shares").
+/// Who holds how many places of a bounded table, and who gives way when it is full (docs/architecture/state.md, "Shares").
 ///
 /// The rule is one for every table that strangers can fill:
 ///

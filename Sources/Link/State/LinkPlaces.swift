@@ -8,7 +8,7 @@ public enum LinkSource: Hashable, Sendable {
     case node(Bytes32)
 }
 
-/// Who holds the places of the table of links, and which link gives way to another (docs/architecture.md, "Shares").
+/// Who holds the places of the table of links, and which link gives way to another (docs/architecture/state.md, "Shares").
 ///
 /// Clients' links have three quarters of the table at the most, and so have nodes' links, whoever began them: a quarter is left
 /// to either. An address, and a network of addresses, may have as many as are free, so that none fills the table; and 64, or an

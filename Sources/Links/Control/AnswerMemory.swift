@@ -1,7 +1,7 @@
 internal import Link
 internal import Wire
 
-/// What answers above 64 KiB hold until they are written, over all links (docs/architecture.md, "Shares").
+/// What answers above 64 KiB hold until they are written, over all links (docs/architecture/state.md, "Shares").
 ///
 /// One source holds an eighth at the most, or one answer of any length, once half is taken. An answer that finds no room takes that of the
 /// one whose peer has read least lately, first among those of the source that holds most. A peer that reads is not disturbed.
