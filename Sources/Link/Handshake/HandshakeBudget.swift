@@ -16,7 +16,9 @@ struct HandshakeBudget: Sendable {
     private var fresh: SharedRate<NetworkShare>
     private var others: SharedRate<NetworkShare>
     /// When a source of the bucket had its last handshake, in seconds and one more; 0: never.
-    private var lastAt = [UInt32](repeating: 0, count: 2 * HandshakeBudget.buckets)
+    ///
+    /// Made with the first handshake that needs the budget: a node that is not under load does without.
+    private var lastAt: [UInt32] = []
 
     /// `fresh` handshakes of new sources a second, `others` of all others, and `burst` of either at once, while packets wait.
     init(fresh: Int, others: Int, burst: Int, now: Instant) {
@@ -26,6 +28,7 @@ struct HandshakeBudget: Sendable {
 
     /// Takes a handshake for `source`; false when there is none for it.
     mutating func take(_ source: AddressShare, now: Instant) -> Bool {
+        if lastAt.isEmpty { lastAt = Array(repeating: 0, count: 2 * Self.buckets) }
         let second = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000_000) &+ 1
         let (first, other) = Self.places(of: source)
         let isNew = isOld(lastAt[first], second) || isOld(lastAt[other], second)

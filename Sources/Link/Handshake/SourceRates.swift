@@ -67,20 +67,21 @@ struct CookieRates: Sendable {
     private let perPrefix: TokenBucket.Rate
     /// By prefix: while it is less than half full, each may have an equal part.
     private var all: SharedRate<Int>
-    private var emptyAt: [UInt64]
+    /// Made with the first cookie: a node that is not under load does without.
+    private var emptyAt: [UInt64] = []
 
     /// Buckets of so many tokens a second, and as many at once.
     init(perAddress: Int, perPrefix: Int, inAll: Int, now: Instant) {
         self.perAddress = TokenBucket.Rate(rate: perAddress, burst: perAddress)
         self.perPrefix = TokenBucket.Rate(rate: perPrefix, burst: perPrefix)
         all = SharedRate(perSecond: inAll, burst: inAll, now: now)
-        emptyAt = Array(repeating: 0, count: Self.v4Prefixes + Self.v6Prefixes + Self.addresses)
     }
 
     /// Takes a token of each bucket of `address`; false when one of them is empty.
     ///
     /// The narrow ones come first: what one address asks for in vain costs its prefix nothing, nor a prefix all.
     mutating func take(_ address: IPAddress, now: Instant) -> Bool {
+        if emptyAt.isEmpty { emptyAt = Array(repeating: 0, count: Self.v4Prefixes + Self.v6Prefixes + Self.addresses) }
         let prefix = Self.prefix(of: address)
         return perAddress.take(from: &emptyAt[Self.place(of: address)], now: now)
             && perPrefix.take(from: &emptyAt[prefix], now: now) && all.take(prefix, now)
