@@ -17,7 +17,7 @@ protocol StreamRequestOwner: AnyObject {
     /// hears nothing more.
     func takeEarlyBytes() -> [UInt8]?
     /// Whether nothing follows the early bytes.
-    var hasEnded: Bool { get }
+    var endsEarly: Bool { get }
     /// The exit has a connection or UDP sockets: the stream is the owner's, who attaches itself to it.
     ///
     /// The session has not taken `unsent`, the last of the early bytes.
@@ -185,7 +185,7 @@ final class StreamRequest: SessionApp, StreamUser {
             case .tcp, .udp: false
             case .resolve, .resolvePointer, .records: true
             }
-        if isLookup || (owner?.hasEnded == true && unsent.isEmpty) { session.connection.finish(id) }
+        if isLookup || (owner?.endsEarly == true && unsent.isEmpty) { session.connection.finish(id) }
         session.touch()
     }
 

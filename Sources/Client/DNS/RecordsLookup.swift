@@ -39,7 +39,7 @@ final class RecordsLookup: StreamRequestOwner {
     }
 
     func takeEarlyBytes() -> [UInt8]? { [] }
-    var hasEnded: Bool { true }
+    var endsEarly: Bool { true }
     func streamOpened(_ stream: StreamID, on session: Session, unsent: [UInt8]) { done(.none) }
 
     func streamFound(_ result: LookupResult) {

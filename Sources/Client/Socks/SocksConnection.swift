@@ -37,7 +37,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     private var deadline: LoopTimer?
     /// Whether it counts as one of the client's associations.
     private var hasAssociation = false
-    private(set) var hasEnded = false
+    private var hasEnded = false
 
     /// Serves `socket`, which came to the client's address number `listener`; the caller keeps it until ``Client/ended(_:)``.
     init(socket: ByteStream, listener: Int, client: Client) {
@@ -161,6 +161,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     }
 
     // MARK: Request
+
+    var endsEarly: Bool { hasEnded }
 
     func takeEarlyBytes() -> [UInt8]? {
         guard case .requested(let found, let request) = state else { return nil }

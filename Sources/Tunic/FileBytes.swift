@@ -1,0 +1,25 @@
+internal import Glibc
+
+/// Reads the network file.
+enum FileBytes {
+    /// The file's bytes, at most `limit`.
+    static func read(_ path: String, limit: Int) throws(TunicError) -> [UInt8] {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw .networkFile("\(path): \(Self.text(errno))") }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var failure: Int32 = 0
+        while bytes.count <= limit {
+            var chunk = [UInt8](repeating: 0, count: 64 << 10)
+            let count = unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 { failure = errno }
+            guard count > 0 else { break }
+            bytes += chunk.prefix(count)
+        }
+        guard failure == 0 else { throw .networkFile("\(path): \(Self.text(failure))") }
+        guard bytes.count <= limit else { throw .networkFile("\(path) is longer than \(limit) bytes") }
+        return bytes
+    }
+
+    private static func text(_ code: Int32) -> String { unsafe String(cString: strerror(code)) }
+}

@@ -1,0 +1,130 @@
+internal import Glibc
+internal import Tunic
+
+// The functions of tunic.h, where they are explained. A handle is a retained object of Swift's.
+
+/// Sockets and the client that they belong to.
+private final class Sockets: Sendable {
+    let datagrams: TunicDatagrams
+    init(_ datagrams: TunicDatagrams) { self.datagrams = datagrams }
+}
+
+private func text(_ pointer: UnsafePointer<CChar>?) -> String? { unsafe pointer.map { unsafe String(cString: $0) } }
+
+private func object<Object: AnyObject>(_ handle: UnsafeMutableRawPointer?, _: Object.Type) -> Object? {
+    unsafe handle.map { unsafe Unmanaged<Object>.fromOpaque($0).takeUnretainedValue() }
+}
+
+@_cdecl("tunic_last_error")
+public func tunicLastError() -> UnsafePointer<CChar>? { unsafe LastError.text }
+
+@_cdecl("tunic_start")
+public func tunicStart(
+    _ networkFile: UnsafePointer<CChar>?, _ dataFolder: UnsafePointer<CChar>?, _ hops: Int32,
+    _ client: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+) -> Int32 {
+    guard let path = unsafe text(networkFile), let folder = unsafe text(dataFolder), let client = unsafe client,
+        (0...4).contains(hops)
+    else { return failed(.badArgument) }
+    unsafe client.pointee = nil
+    let result = waiting(-1) { () async throws(TunicError) -> TunicClient in
+        var configuration = try TunicConfiguration(networkFileAt: path, dataFolder: folder)
+        if hops > 0 { configuration.hops = Int(hops) }
+        return try await TunicClient.start(configuration)
+    }
+    switch result {
+    case .success(let started):
+        unsafe client.pointee = Unmanaged.passRetained(started).toOpaque()
+        return 0
+    case .failure(let error): return failed(error)
+    }
+}
+
+@_cdecl("tunic_wait_ready")
+public func tunicWaitReady(_ handle: UnsafeMutableRawPointer?, _ milliseconds: Int32) -> Int32 {
+    guard let client = unsafe object(handle, TunicClient.self) else { return failed(.badArgument) }
+    switch waiting(max(0, milliseconds), { () async throws(TunicError) in try await client.untilReady() }) {
+    case .success: return 0
+    case .failure(let error): return failed(error)
+    }
+}
+
+@_cdecl("tunic_open")
+public func tunicOpen(
+    _ handle: UnsafeMutableRawPointer?, _ host: UnsafePointer<CChar>?, _ port: UInt16,
+    _ isolation: UnsafePointer<CChar>?
+) -> Int32 {
+    guard let client = unsafe object(handle, TunicClient.self), let host = unsafe text(host) else {
+        return failed(.badArgument)
+    }
+    let isolation = unsafe text(isolation) ?? ""
+    switch waiting(-1, { () async throws(TunicError) in try await client.openSocket(host, port: port, isolation: isolation) }) {
+    case .success(let descriptor): return descriptor
+    case .failure(let error): return failed(error)
+    }
+}
+
+@_cdecl("tunic_udp_open")
+public func tunicUDPOpen(
+    _ handle: UnsafeMutableRawPointer?, _ isolation: UnsafePointer<CChar>?,
+    _ sockets: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
+) -> Int32 {
+    guard let client = unsafe object(handle, TunicClient.self), let sockets = unsafe sockets else {
+        return failed(.badArgument)
+    }
+    unsafe sockets.pointee = nil
+    let isolation = unsafe text(isolation) ?? ""
+    switch waiting(-1, { () async throws(TunicError) in try await client.openDatagrams(isolation: isolation) }) {
+    case .success(let opened):
+        unsafe sockets.pointee = Unmanaged.passRetained(Sockets(opened)).toOpaque()
+        return 0
+    case .failure(let error): return failed(error)
+    }
+}
+
+@_cdecl("tunic_udp_send")
+public func tunicUDPSend(
+    _ handle: UnsafeMutableRawPointer?, _ host: UnsafePointer<CChar>?, _ port: UInt16, _ data: UnsafeRawPointer?,
+    _ length: Int
+) -> Int32 {
+    guard let sockets = unsafe object(handle, Sockets.self), let host = unsafe text(host), length >= 0,
+        unsafe data != nil || length == 0
+    else { return failed(.badArgument) }
+    let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: data, count: length))
+    switch waiting(-1, { () async throws(TunicError) in try await sockets.datagrams.send(bytes, to: host, port: port) }) {
+    case .success: return 0
+    case .failure(let error): return failed(error)
+    }
+}
+
+@_cdecl("tunic_udp_receive")
+public func tunicUDPReceive(
+    _ handle: UnsafeMutableRawPointer?, _ data: UnsafeMutableRawPointer?, _ size: Int,
+    _ host: UnsafeMutablePointer<CChar>?, _ port: UnsafeMutablePointer<UInt16>?, _ milliseconds: Int32
+) -> Int32 {
+    guard let sockets = unsafe object(handle, Sockets.self), let data = unsafe data, size >= 0 else {
+        return failed(.badArgument)
+    }
+    switch waiting(milliseconds, { () async throws(TunicError) in try await sockets.datagrams.receive() }) {
+    case .success(let datagram):
+        guard datagram.data.count <= size else { return failed(.tooSmall) }
+        unsafe data.copyMemory(from: Array(datagram.data), byteCount: datagram.data.count)
+        if let host = unsafe host { unsafe strncpy(host, String(datagram.host.prefix(255)), 256) }
+        if let port = unsafe port { unsafe port.pointee = datagram.port }
+        return Int32(datagram.data.count)
+    case .failure(let error): return failed(error)
+    }
+}
+
+@_cdecl("tunic_udp_close")
+public func tunicUDPClose(_ handle: UnsafeMutableRawPointer?) {
+    guard let handle = unsafe handle else { return }
+    unsafe Unmanaged<Sockets>.fromOpaque(handle).takeRetainedValue().datagrams.close()
+}
+
+@_cdecl("tunic_shut_down")
+public func tunicShutDown(_ handle: UnsafeMutableRawPointer?) {
+    guard let handle = unsafe handle else { return }
+    let client = unsafe Unmanaged<TunicClient>.fromOpaque(handle).takeRetainedValue()
+    _ = waiting(-1) { () async throws(TunicError) in await client.shutDown() }
+}
