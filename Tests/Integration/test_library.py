@@ -96,13 +96,17 @@ class Library(unittest.TestCase):
         stream.settimeout(60)
         return stream
 
+    def serve_page(self):
+        server = self.enterContext(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
     def test_a_program_in_c_fetches_a_page(self):
         compiler = shutil.which("cc") or shutil.which("clang") or shutil.which("gcc")
         if not compiler:
             self.skipTest("no C compiler")
-        server = self.enterContext(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        self.addCleanup(server.shutdown)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server = self.serve_page()
         program = f"{self.folder}/fetch"
         subprocess.run([compiler, "-Wall", "-Wextra", "-Werror", "-I", ROOT / "Sources/TunicC",
                         ROOT / "contrib/examples/c/fetch.c", "-L", LIBRARY, f"-Wl,-rpath,{LIBRARY}", "-lTunicC", "-o", program],
@@ -117,6 +121,16 @@ class Library(unittest.TestCase):
         done = subprocess.run([program, "/nowhere", f"{self.folder}/c2", "localhost", "80", "/"], capture_output=True, timeout=30)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"/nowhere: No such file", done.stderr)
+
+    def test_a_program_in_swift_fetches_a_page(self):
+        program = LIBRARY / "fetch"
+        if not program.exists():
+            self.skipTest("no fetch: swift build --package-path contrib/examples/swift --scratch-path .build")
+        server = self.serve_page()
+        done = subprocess.run([program, self.network, f"{self.folder}/swift", "localhost", str(server.server_port), "/"],
+                              capture_output=True, timeout=90)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.partition(b"\r\n\r\n")[2], PAGE)
 
     def test_streams_of_several_threads_keep_every_byte(self):
         self.assertEqual(self.tunic.tunic_wait_ready(self.client, 60_000), 0)
