@@ -239,7 +239,8 @@ extension Client {
         } else {
             socket.begin(
                 StreamRequest(
-                    .tcp, destination, isolation: IsolationKey(ownStreams: isolation), on: loop, from: self, for: socket))
+                    .tcp, destination, isolation: IsolationKey(ownStreams: isolation), on: loop, from: self, for: socket
+                ))
         }
     }
 }

@@ -45,7 +45,9 @@ enum Command: Sendable {
     }
 }
 
-/// A client with a thread and a loop of its own. All but `send` and `start` happen on that thread.
+/// A client with a thread and a loop of its own.
+///
+/// All but `send` and `start` happen on that thread.
 final class Engine {
     /// How many streams there may be.
     static let streamLimit = 8_192
@@ -143,6 +145,7 @@ final class Engine {
                     reply(failure.map { .failure(TunicError($0)) } ?? .success(()))
                 }
             } catch {
+                Glibc.close(descriptor)
                 reply(.failure(.system(error.description)))
             }
         case .read(let number, let limit, let reply): find(number, reply)?.read(limit, reply)

@@ -37,8 +37,9 @@ public final class TunicClient: Sendable {
         return TunicStream(number, sender, self)
     }
 
-    /// Opens a stream as ``open(_:port:isolation:)`` does, for code that wants a descriptor: the result is one end of a pair of connected
-    /// unix sockets, which blocks, and is the caller's to close. It works as long as the client does.
+    /// Opens a stream as ``open(_:port:isolation:)`` does, for code that wants a descriptor.
+    ///
+    /// The result is one end of a pair of connected unix sockets. It blocks, and is the caller's to close.
     public func openSocket(
         _ host: String, port: UInt16, isolation: String = ""
     ) async throws(TunicError) -> Int32 {

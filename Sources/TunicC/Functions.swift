@@ -15,9 +15,11 @@ private func object<Object: AnyObject>(_ handle: UnsafeMutableRawPointer?, _: Ob
     unsafe handle.map { unsafe Unmanaged<Object>.fromOpaque($0).takeUnretainedValue() }
 }
 
+/// `tunic_last_error` of tunic.h.
 @_cdecl("tunic_last_error")
 public func tunicLastError() -> UnsafePointer<CChar>? { unsafe LastError.text }
 
+/// `tunic_start` of tunic.h.
 @_cdecl("tunic_start")
 public func tunicStart(
     _ networkFile: UnsafePointer<CChar>?, _ dataFolder: UnsafePointer<CChar>?, _ hops: Int32,
@@ -40,6 +42,7 @@ public func tunicStart(
     }
 }
 
+/// `tunic_wait_ready` of tunic.h.
 @_cdecl("tunic_wait_ready")
 public func tunicWaitReady(_ handle: UnsafeMutableRawPointer?, _ milliseconds: Int32) -> Int32 {
     guard let client = unsafe object(handle, TunicClient.self) else { return failed(.badArgument) }
@@ -49,6 +52,7 @@ public func tunicWaitReady(_ handle: UnsafeMutableRawPointer?, _ milliseconds: I
     }
 }
 
+/// `tunic_open` of tunic.h.
 @_cdecl("tunic_open")
 public func tunicOpen(
     _ handle: UnsafeMutableRawPointer?, _ host: UnsafePointer<CChar>?, _ port: UInt16,
@@ -58,12 +62,15 @@ public func tunicOpen(
         return failed(.badArgument)
     }
     let isolation = unsafe text(isolation) ?? ""
-    switch waiting(-1, { () async throws(TunicError) in try await client.openSocket(host, port: port, isolation: isolation) }) {
+    switch waiting(
+        -1, { () async throws(TunicError) in try await client.openSocket(host, port: port, isolation: isolation) })
+    {
     case .success(let descriptor): return descriptor
     case .failure(let error): return failed(error)
     }
 }
 
+/// `tunic_udp_open` of tunic.h.
 @_cdecl("tunic_udp_open")
 public func tunicUDPOpen(
     _ handle: UnsafeMutableRawPointer?, _ isolation: UnsafePointer<CChar>?,
@@ -82,6 +89,7 @@ public func tunicUDPOpen(
     }
 }
 
+/// `tunic_udp_send` of tunic.h.
 @_cdecl("tunic_udp_send")
 public func tunicUDPSend(
     _ handle: UnsafeMutableRawPointer?, _ host: UnsafePointer<CChar>?, _ port: UInt16, _ data: UnsafeRawPointer?,
@@ -91,12 +99,14 @@ public func tunicUDPSend(
         unsafe data != nil || length == 0
     else { return failed(.badArgument) }
     let bytes = unsafe [UInt8](UnsafeRawBufferPointer(start: data, count: length))
-    switch waiting(-1, { () async throws(TunicError) in try await sockets.datagrams.send(bytes, to: host, port: port) }) {
+    switch waiting(-1, { () async throws(TunicError) in try await sockets.datagrams.send(bytes, to: host, port: port) })
+    {
     case .success: return 0
     case .failure(let error): return failed(error)
     }
 }
 
+/// `tunic_udp_receive` of tunic.h.
 @_cdecl("tunic_udp_receive")
 public func tunicUDPReceive(
     _ handle: UnsafeMutableRawPointer?, _ data: UnsafeMutableRawPointer?, _ size: Int,
@@ -116,12 +126,14 @@ public func tunicUDPReceive(
     }
 }
 
+/// `tunic_udp_close` of tunic.h.
 @_cdecl("tunic_udp_close")
 public func tunicUDPClose(_ handle: UnsafeMutableRawPointer?) {
     guard let handle = unsafe handle else { return }
     unsafe Unmanaged<Sockets>.fromOpaque(handle).takeRetainedValue().datagrams.close()
 }
 
+/// `tunic_shut_down` of tunic.h.
 @_cdecl("tunic_shut_down")
 public func tunicShutDown(_ handle: UnsafeMutableRawPointer?) {
     guard let handle = unsafe handle else { return }

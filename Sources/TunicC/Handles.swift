@@ -88,7 +88,9 @@ enum LastError {
         _ = unsafe pthread_setspecific(key, strdup(text))
     }
 
-    static var text: UnsafePointer<CChar>? { unsafe UnsafePointer(pthread_getspecific(key)?.assumingMemoryBound(to: CChar.self)) }
+    static var text: UnsafePointer<CChar>? {
+        unsafe UnsafePointer(pthread_getspecific(key)?.assumingMemoryBound(to: CChar.self))
+    }
 }
 
 /// Notes a failure for the thread, and returns its number.

@@ -15,7 +15,9 @@ import Testing
         }
 
         deinit {
-            for name in ["lock", "tunic.sqlite", "tunic.sqlite-wal", "tunic.sqlite-shm"] { _ = unsafe unlink("\(path)/data/\(name)") }
+            for name in ["lock", "tunic.sqlite", "tunic.sqlite-wal", "tunic.sqlite-shm"] {
+                _ = unsafe unlink("\(path)/data/\(name)")
+            }
             _ = unsafe (rmdir("\(path)/data"), rmdir(path))
         }
 
@@ -93,7 +95,9 @@ import Testing
         try await #require(next).shutDown()
     }
 
-    @Test("destinations that are none are refused", arguments: [("", 80), ("a b", 80), ("there.example", 0)] as [(String, UInt16)])
+    @Test(
+        "destinations that are none are refused",
+        arguments: [("", 80), ("a b", 80), ("there.example", 0)] as [(String, UInt16)])
     func badDestinations(_ host: String, _ port: UInt16) async throws {
         let folder = Folder()
         let client = try await TunicClient.start(folder.configuration)

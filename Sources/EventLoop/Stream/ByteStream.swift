@@ -140,7 +140,9 @@ public final class ByteStream: HandleOwner {
         return stream
     }
 
-    /// A connected unix socket that this process has made: one end of a pair. The descriptor is the stream's when this returns.
+    /// One end of a pair of connected unix sockets, which this process has made.
+    ///
+    /// The descriptor is the stream's when this returns; when it throws it is the caller's.
     public static func adopt(_ descriptor: Int32, on loop: Loop) throws(UVError) -> ByteStream {
         let stream = ByteStream(on: loop, kind: .unix, state: .open)
         let result = unsafe uv_pipe_open(stream.pipe, descriptor)
