@@ -53,6 +53,12 @@ final class AppSocket: StreamRequestOwner, StreamUser {
     func streamClosed() { if case .connected(let pump) = state { pump.streamClosed() } }
     func sessionEnded() { end() }
 
+    /// Ends one whose app is gone without a word; to be called once a minute.
+    func look(_ now: Instant) { if case .connected(let pump) = state { pump.look(now) } }
+
+    /// Ends one that no exit has answered yet.
+    func giveUp() { if case .requested = state { fail(.broken) } }
+
     /// Ends it whatever it is doing.
     func end() { if case .connected(let pump) = state { pump.fail() } else { fail(.broken) } }
 

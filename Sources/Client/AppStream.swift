@@ -14,6 +14,8 @@ public protocol AppStreamUser: AnyObject {
     func streamWritable(_ stream: AppStream)
     /// A datagram came from `peer`.
     func stream(_ stream: AppStream, received data: [UInt8], from peer: Destination)
+    /// The exit takes no more bytes: nothing can be written any more, while what comes can be read.
+    func streamStopped(_ stream: AppStream)
     /// The stream is over: it could not be opened, or it broke, or both halves are done, which is no failure.
     func streamEnded(_ stream: AppStream, _ failure: AppStream.Failure?)
 }
@@ -36,6 +38,8 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         case noPath
         /// So many identities are in use, none of which is idle.
         case tooManyIdentities
+        /// So many UDP associations are open.
+        case tooManyAssociations
         /// No exit has answered in time.
         case timedOut
         /// The exit has said so.
@@ -60,13 +64,25 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     private var state = State.idle
     private weak var user: (any AppStreamUser)?
     private let loop: Loop
+    /// Whether our half has ended.
+    private var isFinished = false
+    /// Ends a stream whose user has closed it behind its own end, and whose peer does not end.
+    private var linger: LoopTimer?
+    /// How long such a stream may take to bring its last bytes to the peer.
+    private static let lingerLimit = TimeSpan.seconds(60)
 
-    fileprivate init(on loop: Loop, user: any AppStreamUser) {
+    /// Called once, when it is over.
+    private let atEnd: () -> Void
+
+    init(on loop: Loop, user: any AppStreamUser, atEnd: @escaping () -> Void = {}) {
         self.loop = loop
         self.user = user
+        self.atEnd = atEnd
     }
 
-    fileprivate func begin(_ kind: Kind, _ destination: Destination, isolation: IsolationKey, from client: Client) {
+    func begin(
+        _ kind: Kind, _ destination: Destination, isolation: IsolationKey, from client: any SessionSource
+    ) {
         let request = StreamRequest(
             kind == .bytes ? .tcp : .udp, kind == .bytes ? destination : OpenRequest.nowhere, isolation: isolation,
             on: loop, from: client, for: self)
@@ -111,14 +127,16 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     /// Ends our half behind what was written.
     public func finish() {
         guard let open, open.kind == .bytes, let session = open.session else { return }
+        isFinished = true
         session.connection.finish(open.stream)
         session.touch()
     }
 
     // MARK: Datagrams
 
-    /// Sends a datagram to `peer`; false when there is no room for it, or it is longer than one may be.
+    /// Sends a datagram to `peer`; false when there is no room for it, it is longer than one may be, or no exit is asked for the name.
     public func send(_ data: RawSpan, to peer: Destination) -> Bool {
+        if case .name(let name) = peer.host, Client.isNowhere(name) { return false }
         guard let open, open.kind == .datagrams, let session = open.session,
             let bytes = FlowDatagram.encoded(peer, data)
         else { return false }
@@ -156,6 +174,9 @@ public final class AppStream: StreamRequestOwner, StreamUser {
             // Behind the status nothing comes but the end, with which the exit says that its side is over.
             session.connection.withReadable(open.stream) { $0.byteCount }
             if session.connection.readState(open.stream) != .open { fail() }
+        } else if linger != nil {
+            while session.connection.withReadable(open.stream, { $0.byteCount }) > 0 {}
+            session.touch()
         } else {
             user?.streamReadable(self)
         }
@@ -165,16 +186,15 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     public func streamWritable() { if open?.kind == .bytes { user?.streamWritable(self) } }
     /// The exit has given its half up.
     public func streamReset(code: UInt64) { fail() }
-    /// The exit takes no more.
-    public func streamStopped(code: UInt64) { fail() }
+    /// The exit takes no more; what has come before stays to be read.
+    public func streamStopped(code: UInt64) {
+        if open?.kind == .bytes { user?.streamStopped(self) } else { fail() }
+    }
     /// Nobody can send or read any more.
     public func sessionEnded() { over(.broken) }
 
-    /// Both halves are done.
-    public func streamClosed() {
-        // What has come and was not read is the user's until it has read it.
-        over(nil)
-    }
+    /// Both halves are done, the peer's when all of it was read.
+    public func streamClosed() { over(nil) }
 
     /// Hands a datagram to the user.
     public func streamDatagram(_ bytes: [UInt8]) {
@@ -190,9 +210,15 @@ public final class AppStream: StreamRequestOwner, StreamUser {
     // MARK: Ends
 
     /// Gives the stream up; its user hears no more of it.
+    ///
+    /// Behind ``finish()`` what was written still goes to the peer, as long as the session stands, for a minute.
     public func close() {
         user = nil
-        fail()
+        guard isFinished, let session = open?.session else { return fail() }
+        linger = LoopTimer(on: loop) { [weak self] in self?.fail() }
+        linger?.schedule(at: (Instant(nanoseconds: loop.now) + Self.lingerLimit).nanoseconds)
+        session.touch()
+        streamReadable()
     }
 
     private func fail() {
@@ -200,10 +226,15 @@ public final class AppStream: StreamRequestOwner, StreamUser {
         over(.broken)
     }
 
+    fileprivate func fail(_ failure: Failure) { over(failure) }
+
     private func over(_ failure: Failure?) {
         guard !isOver else { return }
         if case .requested(let request) = state { request.cancel() }
         state = .over
+        linger?.close()
+        linger = nil
+        atEnd()
         user?.streamEnded(self, failure)
     }
 }
@@ -215,22 +246,33 @@ extension Client {
     public func open(
         _ kind: AppStream.Kind, to destination: Destination, isolation: String, user: any AppStreamUser
     ) -> AppStream {
+        if kind == .datagrams {
+            guard beginAssociation() != nil else {
+                let stream = AppStream(on: loop, user: user)
+                stream.fail(.tooManyAssociations)
+                return stream
+            }
+            let stream = AppStream(on: loop, user: user) { [weak self] in self?.endedAssociation() }
+            stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: self)
+            return stream
+        }
         let stream = AppStream(on: loop, user: user)
-        if kind == .bytes, case .name(let name) = destination.host, Self.isNowhere(name) {
+        if case .name(let name) = destination.host, Self.isNowhere(name) {
             stream.streamFailed(.refused(.hostNotFound))
         } else {
             stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: self)
         }
         return stream
     }
-    /// Opens a stream to `destination` whose bytes come and go by the connected unix socket `descriptor`, which is the client's when
-    /// this returns; the stream goes on when the client's caller does not, until either end of the socket is closed.
+
+    /// Opens a stream to `destination` whose bytes come and go by the connected unix socket `descriptor`.
     ///
-    /// `told` is called once, with nil when the exit has a connection; it may be inside this call.
+    /// The socket is the client's when this returns. The stream goes on until either end of it is closed. `told` is called once,
+    /// with nil when the exit has a connection; it may be inside this call. The result gives up a stream that is not open yet.
     public func open(
         _ destination: Destination, isolation: String, socket descriptor: Int32,
         told: @escaping (AppStream.Failure?) -> Void
-    ) throws(UVError) {
+    ) throws(UVError) -> () -> Void {
         let stream = try ByteStream.adopt(descriptor, on: loop)
         let socket = AppSocket(stream, told: told) { [weak self] in self?.ended($0) }
         sockets[ObjectIdentifier(socket)] = socket
@@ -242,5 +284,9 @@ extension Client {
                     .tcp, destination, isolation: IsolationKey(ownStreams: isolation), on: loop, from: self, for: socket
                 ))
         }
+        return { [weak socket] in socket?.giveUp() }
     }
+
+    /// How many streams of the process's own go by sockets.
+    public var socketCount: Int { sockets.count }
 }

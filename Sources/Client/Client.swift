@@ -167,6 +167,7 @@ public final class Client: SessionSource {
         if now >= nextLook {
             nextLook = now + Self.lookPause
             for connection in connections.values { connection.look(now) }
+            for socket in sockets.values { socket.look(now) }
             forgetSilentApps()
         }
         if now >= nextSweep {

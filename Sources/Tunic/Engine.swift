@@ -13,49 +13,52 @@ typealias Reply<Value: Sendable> = @Sendable (Result<Value, TunicError>) -> Void
 /// What other threads ask of the client's.
 enum Command: Sendable {
     case waitUntilReady(UInt64, Reply<Void>)
-    /// A task that waited for a path, or for a stream to open, was cancelled.
+    /// A task that waited for a path, or for a stream to open, was cancelled or has failed.
     case giveUp(UInt64)
     case open(UInt64, AppStream.Kind, Destination, isolation: String, Reply<Void>)
     /// A stream whose bytes come and go by a socket of ours, which is the client's from here on.
-    case openSocket(Int32, Destination, isolation: String, Reply<Void>)
-    case read(UInt64, limit: Int, Reply<[UInt8]>)
-    case write(UInt64, [UInt8], Reply<Void>)
+    case openSocket(UInt64, Int32, Destination, isolation: String, Reply<Void>)
+    case read(UInt64, limit: Int, Operation, Reply<[UInt8]>)
+    case write(UInt64, [UInt8], Operation, Reply<Void>)
     case send(UInt64, [UInt8], to: Destination, Reply<Void>)
-    case receive(UInt64, Reply<TunicDatagram>)
+    case receive(UInt64, Operation, Reply<TunicDatagram>)
     case finish(UInt64)
-    /// Ends what waits on the stream: a task that waited was cancelled.
-    case cancel(UInt64)
+    /// Ends an operation that waits: its task was cancelled.
+    case cancel(UInt64, Operation)
     case close(UInt64)
     case shutDown(Reply<Void>)
 
     /// Tells who waits that the client is over.
     func refuse() {
         switch self {
-        case .waitUntilReady(_, let reply), .open(_, _, _, _, let reply), .write(_, _, let reply),
+        case .waitUntilReady(_, let reply), .open(_, _, _, _, let reply), .write(_, _, _, let reply),
             .send(_, _, _, let reply):
             reply(.failure(.closed))
-        case .openSocket(let descriptor, _, _, let reply):
+        case .openSocket(_, let descriptor, _, _, let reply):
             Glibc.close(descriptor)
             reply(.failure(.closed))
-        case .read(_, _, let reply): reply(.failure(.closed))
-        case .receive(_, let reply): reply(.failure(.closed))
+        case .read(_, _, _, let reply): reply(.failure(.closed))
+        case .receive(_, _, let reply): reply(.failure(.closed))
         case .shutDown(let reply): reply(.success(()))
         case .giveUp, .finish, .cancel, .close: break
         }
     }
 }
 
+/// The number of a read, a write or a wait for a datagram, among all of a client's.
+typealias Operation = UInt64
+
 /// A client with a thread and a loop of its own.
 ///
-/// All but `send` and `start` happen on that thread.
+/// All but `start` happens on that thread.
 final class Engine {
-    /// How many streams there may be.
-    static let streamLimit = 8_192
-
     private let loop: Loop
     private let client: Client
+    private let streamLimit: Int
     private var mailbox: Mailbox<Command>?
     private var streams: [UInt64: StreamEnd] = [:]
+    /// What gives up the sockets that no exit has answered yet.
+    private var opening: [UInt64: () -> Void] = [:]
     private var waiting: [UInt64: Reply<Void>] = [:]
     private var isReady = false
     private var shutDown: [Reply<Void>] = []
@@ -82,21 +85,25 @@ final class Engine {
         let file: NetworkFile
         do { file = try NetworkFile(json: configuration.networkFile) } catch { throw .networkFile("\(error)") }
         guard (1...4).contains(configuration.hops) else { throw .system("a path has 1 to 4 hops") }
+        streamLimit = configuration.streamLimit
         let store: Store
         do throws(StoreError) {
-            store = try Store(folder: configuration.dataFolder)
+            store = try Store(folder: FileBytes.absolute(configuration.dataFolder))
         } catch {
             if case .inUse = error { throw .inUse(error.description) }
             throw .dataFolder(error.description)
         }
+        do throws(UVError) { loop = try Loop(blocksBrokenPipes: true) } catch { throw .system(error.description) }
         do {
-            loop = try Loop(blocksBrokenPipes: true)
             var own = ClientConfiguration(socks: [])
             own.hops = configuration.hops
             client = try Client(
                 loop: loop, network: file, configuration: own, store: store, log: configuration.log)
-            mailbox = try Mailbox<Command>(on: loop) { [unowned self] in perform($0) }
+            // Tasks that wait bound it, and what nobody waits for must not get lost.
+            mailbox = try Mailbox<Command>(on: loop, capacity: .max) { [unowned self] in perform($0) }
         } catch {
+            loop.close()
+            if let error = error as? StoreError { throw .dataFolder(error.description) }
             throw .system("\(error)")
         }
         client.onReady = { [unowned self] in
@@ -113,7 +120,9 @@ final class Engine {
         for stream in streams.values { stream.end(.closed) }
         streams = [:]
         for reply in waiting.values { reply(.failure(.closed)) }
-        for command in mailbox?.close() ?? [] { command.refuse() }
+        for command in mailbox?.close() ?? [] {
+            if case .shutDown(let reply) = command { shutDown.append(reply) } else { command.refuse() }
+        }
         mailbox = nil
         loop.close()
         return shutDown
@@ -131,29 +140,40 @@ final class Engine {
             }
         case .giveUp(let number):
             waiting.removeValue(forKey: number)?(.failure(.cancelled))
+            opening.removeValue(forKey: number)?()
             streams.removeValue(forKey: number)?.end(.cancelled)
         case .open(let number, let kind, let destination, let isolation, let reply):
-            guard shutDown.isEmpty else { return reply(.failure(.closed)) }
-            guard streams.count < Self.streamLimit else { return reply(.failure(.tooManyStreams)) }
+            guard mayOpen(reply) else { return }
             let end = StreamEnd(reply)
             streams[number] = end
             end.stream = client.open(kind, to: destination, isolation: isolation, user: end)
-        case .openSocket(let descriptor, let destination, let isolation, let reply):
-            guard shutDown.isEmpty else { return command.refuse() }
+        case .openSocket(let number, let descriptor, let destination, let isolation, let reply):
+            guard mayOpen(reply) else {
+                Glibc.close(descriptor)
+                return
+            }
             do throws(UVError) {
-                try client.open(destination, isolation: isolation, socket: descriptor) { failure in
-                    reply(failure.map { .failure(TunicError($0)) } ?? .success(()))
+                var isAnswered = false
+                let giveUp = try client.open(destination, isolation: isolation, socket: descriptor) {
+                    [unowned self] failure in
+                    isAnswered = true
+                    opening[number] = nil
+                    guard let failure else { return reply(.success(())) }
+                    reply(.failure(shutDown.isEmpty ? TunicError(failure) : .closed))
                 }
+                if !isAnswered { opening[number] = giveUp }
             } catch {
                 Glibc.close(descriptor)
                 reply(.failure(.system(error.description)))
             }
-        case .read(let number, let limit, let reply): find(number, reply)?.read(limit, reply)
-        case .write(let number, let bytes, let reply): find(number, reply)?.write(bytes, reply)
+        case .read(let number, let limit, let operation, let reply):
+            find(number, reply)?.read(limit, operation, reply)
+        case .write(let number, let bytes, let operation, let reply):
+            find(number, reply)?.write(bytes, operation, reply)
         case .send(let number, let bytes, let peer, let reply): find(number, reply)?.send(bytes, to: peer, reply)
-        case .receive(let number, let reply): find(number, reply)?.receive(reply)
+        case .receive(let number, let operation, let reply): find(number, reply)?.receive(operation, reply)
         case .finish(let number): streams[number]?.finish()
-        case .cancel(let number): streams[number]?.cancelWaiting()
+        case .cancel(let number, let operation): streams[number]?.cancel(operation)
         case .close(let number): streams.removeValue(forKey: number)?.end(.closed)
         case .shutDown(let reply):
             shutDown.append(reply)
@@ -163,131 +183,25 @@ final class Engine {
         }
     }
 
+    /// Whether one more stream may be opened; `reply` hears why not.
+    private func mayOpen(_ reply: Reply<Void>) -> Bool {
+        guard shutDown.isEmpty else {
+            reply(.failure(.closed))
+            return false
+        }
+        guard streams.count + client.socketCount < streamLimit else {
+            reply(.failure(.tooManyStreams))
+            return false
+        }
+        return true
+    }
+
     private func find<Value>(_ number: UInt64, _ reply: Reply<Value>) -> StreamEnd? {
         guard let end = streams[number] else {
             reply(.failure(.closed))
             return nil
         }
         return end
-    }
-}
-
-/// One stream and who waits for it, on the client's thread.
-final class StreamEnd: AppStreamUser {
-    /// How many datagrams that nobody has asked for are kept.
-    private static let datagramLimit = 256
-
-    var stream: AppStream?
-    private var opening: Reply<Void>?
-    private var reading: (limit: Int, reply: Reply<[UInt8]>)?
-    private var writing: (rest: ArraySlice<UInt8>, reply: Reply<Void>)?
-    private var receiving: Reply<TunicDatagram>?
-    private var datagrams: [TunicDatagram] = []
-    /// Why it is over, once it is; nil in it: both halves are done.
-    private var failure: TunicError??
-
-    init(_ opening: @escaping Reply<Void>) { self.opening = opening }
-
-    func read(_ limit: Int, _ reply: @escaping Reply<[UInt8]>) {
-        guard reading == nil else { return reply(.failure(.busy)) }
-        reading = (limit, reply)
-        advanceReading()
-    }
-
-    private func advanceReading() {
-        guard let (limit, reply) = reading else { return }
-        let bytes = stream?.read(limit) ?? []
-        if bytes.isEmpty {
-            if case .some(.some(let failure)) = failure {
-                reading = nil
-                return reply(.failure(failure))
-            }
-            guard failure != nil || stream?.hasEnded == true else { return }
-        }
-        reading = nil
-        reply(.success(bytes))
-    }
-
-    func write(_ bytes: [UInt8], _ reply: @escaping Reply<Void>) {
-        guard writing == nil else { return reply(.failure(.busy)) }
-        writing = (bytes[...], reply)
-        advanceWriting()
-    }
-
-    private func advanceWriting() {
-        guard let (rest, reply) = writing else { return }
-        if let failure {
-            writing = nil
-            return reply(.failure(failure ?? .closed))
-        }
-        let taken = stream?.write(Array(rest).rawSpan) ?? 0
-        writing = taken == rest.count ? nil : (rest.dropFirst(taken), reply)
-        if writing == nil { reply(.success(())) }
-    }
-
-    func finish() { stream?.finish() }
-
-    func send(_ bytes: [UInt8], to peer: Destination, _ reply: Reply<Void>) {
-        if let failure { return reply(.failure(failure ?? .closed)) }
-        reply(stream?.send(bytes.rawSpan, to: peer) == true ? .success(()) : .failure(.notSent))
-    }
-
-    func receive(_ reply: @escaping Reply<TunicDatagram>) {
-        guard receiving == nil else { return reply(.failure(.busy)) }
-        if !datagrams.isEmpty { return reply(.success(datagrams.removeFirst())) }
-        if let failure { return reply(.failure(failure ?? .closed)) }
-        receiving = reply
-    }
-
-    /// Those who wait hear that they were cancelled; the stream goes on.
-    func cancelWaiting() { failWaiting(.cancelled) }
-
-    private func failWaiting(_ error: TunicError) {
-        let (reading, writing, receiving) = (self.reading, self.writing, self.receiving)
-        (self.reading, self.writing, self.receiving) = (nil, nil, nil)
-        reading?.reply(.failure(error))
-        writing?.reply(.failure(error))
-        receiving?(.failure(error))
-    }
-
-    /// Gives the stream up.
-    func end(_ error: TunicError) {
-        stream?.close()
-        failure = .some(error)
-        opening?(.failure(error))
-        opening = nil
-        failWaiting(error)
-    }
-
-    // MARK: Stream
-
-    func streamOpened(_ stream: AppStream) {
-        opening?(.success(()))
-        opening = nil
-    }
-
-    func streamReadable(_ stream: AppStream) { advanceReading() }
-    func streamWritable(_ stream: AppStream) { advanceWriting() }
-
-    func stream(_ stream: AppStream, received data: [UInt8], from peer: Destination) {
-        let datagram = TunicDatagram(peer, data)
-        if let receiving {
-            self.receiving = nil
-            receiving(.success(datagram))
-        } else if datagrams.count < Self.datagramLimit {
-            datagrams.append(datagram)
-        }
-    }
-
-    func streamEnded(_ stream: AppStream, _ failure: AppStream.Failure?) {
-        let error = failure.map { TunicError($0) }
-        self.failure = .some(error)
-        opening?(.failure(error ?? .closed))
-        opening = nil
-        advanceReading()
-        advanceWriting()
-        receiving?(.failure(error ?? .closed))
-        receiving = nil
     }
 }
 

@@ -6,8 +6,8 @@ internal import Wire
 /// A client of a Tunic network inside of this program: streams and datagrams through paths of several nodes.
 ///
 /// It has a thread and an event loop of its own; all functions can be called from any task, and none blocks a thread. It changes
-/// nothing of the process: no signal handler, no limit, no environment. When it is let go, or after ``shutDown()``, what
-/// was open through it ends, and later calls throw ``TunicError/closed``.
+/// nothing of the process: no signal handler, no limit, no environment. After ``shutDown()``, or when it and its streams are let
+/// go, what was open through it ends, descriptors too; later calls throw ``TunicError/closed``.
 public final class TunicClient: Sendable {
     private let sender: Mailbox<Command>.Sender
     private let numbers = Atomic<UInt64>(0)
@@ -29,24 +29,30 @@ public final class TunicClient: Sendable {
 
     /// Opens a stream to `port` of `host`, a name, which the exit resolves, or an address.
     ///
-    /// Streams with different `isolation` never share a path. It throws after 28 s without an answer, and sooner when there is no path.
+    /// Streams with different `isolation` never share a path. It throws 28 s after the first exit was asked, at most 168 s after the
+    /// call, and sooner when there is no path.
     public func open(_ host: String, port: UInt16, isolation: String = "") async throws(TunicError) -> TunicStream {
         let number = nextNumber
         let destination = try Self.destination(host, port)
-        try await ask(orElse: .giveUp(number)) { .open(number, .bytes, destination, isolation: isolation, $0) }
+        try await open(number) { .open(number, .bytes, destination, isolation: isolation, $0) }
         return TunicStream(number, sender, self)
     }
 
     /// Opens a stream as ``open(_:port:isolation:)`` does, for code that wants a descriptor.
     ///
-    /// The result is one end of a pair of connected unix sockets. It blocks, and is the caller's to close.
+    /// The result is one end of a pair of connected unix sockets. It blocks, and is the caller's to close. It works as long as this
+    /// client is kept. A stream that breaks ends it as one that is done does. A write to one that is over raises SIGPIPE, unless
+    /// the program ignores that, or sends with MSG_NOSIGNAL.
     public func openSocket(
         _ host: String, port: UInt16, isolation: String = ""
     ) async throws(TunicError) -> Int32 {
         let destination = try Self.destination(host, port)
         var pair = try SocketPair()
         let theirs = pair.takeTheirs()
-        try await ask { .openSocket(theirs, destination, isolation: isolation, $0) }
+        let number = nextNumber
+        try await ask(orElse: .giveUp(number)) {
+            .openSocket(number, theirs, destination, isolation: isolation, $0)
+        }
         return pair.takeOurs()
     }
 
@@ -54,7 +60,7 @@ public final class TunicClient: Sendable {
     public func openDatagrams(isolation: String = "") async throws(TunicError) -> TunicDatagrams {
         let number = nextNumber
         let nowhere = Destination(host: .address(IPAddress(v4: 0)), port: 0)
-        try await ask(orElse: .giveUp(number)) { .open(number, .datagrams, nowhere, isolation: isolation, $0) }
+        try await open(number) { .open(number, .datagrams, nowhere, isolation: isolation, $0) }
         return TunicDatagrams(number, sender, self)
     }
 
@@ -65,7 +71,20 @@ public final class TunicClient: Sendable {
         }
     }
 
-    private var nextNumber: UInt64 { numbers.add(1, ordering: .relaxed).newValue }
+    /// Opens the stream `number`, of which nothing is left when this throws.
+    private func open(
+        _ number: UInt64, _ command: (@escaping Reply<Void>) -> Command
+    ) async throws(TunicError) {
+        do throws(TunicError) {
+            try await ask(orElse: .giveUp(number), command)
+        } catch {
+            sender.send(.close(number))
+            throw error
+        }
+    }
+
+    /// A number for a stream or an operation.
+    var nextNumber: UInt64 { numbers.add(1, ordering: .relaxed).newValue }
 
     private func ask(
         orElse cancel: Command? = nil, _ command: (@escaping Reply<Void>) -> Command

@@ -10,6 +10,8 @@ public struct TunicConfiguration: Sendable {
     public var dataFolder: String
     /// How many hops a path has, 1 to 4.
     public var hops = 3
+    /// How many streams and UDP sockets there may be.
+    var streamLimit = 8_192
     /// Where log lines go; nowhere unless said otherwise.
     public var log = Logger(label: "tunic") { _ in SwiftLogNoOpLogHandler() }
 

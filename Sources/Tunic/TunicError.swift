@@ -57,6 +57,7 @@ public enum TunicError: Error, Hashable, Sendable {
             switch failure {
             case .noPath: .noPath
             case .tooManyIdentities: .tooManyIdentities
+            case .tooManyAssociations: .tooManyStreams
             case .timedOut: .timedOut
             case .broken: .broken
             case .refused(.notAllowed): .refused(.notAllowed)

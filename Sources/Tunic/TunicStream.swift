@@ -23,7 +23,10 @@ public final class TunicStream: Sendable {
     /// A task that is cancelled meanwhile throws ``TunicError/cancelled``; bytes are not lost by that.
     public func read(upTo limit: Int = 64 << 10) async throws(TunicError) -> [UInt8] {
         guard limit > 0 else { return [] }
-        return try await waiting { .read(number, limit: limit, $0) }
+        let operation = client.nextNumber
+        return try await TunicClient.ask(sender, orElse: .cancel(number, operation)) {
+            .read(number, limit: limit, operation, $0)
+        }
     }
 
     /// Writes all of `bytes`, and returns when the last of them is on its way or in the send buffer.
@@ -31,20 +34,19 @@ public final class TunicStream: Sendable {
     /// After ``TunicError/cancelled`` an unknown part of them was written.
     public func write(_ bytes: [UInt8]) async throws(TunicError) {
         guard !bytes.isEmpty else { return }
-        try await waiting { .write(number, bytes, $0) }
+        let operation = client.nextNumber
+        try await TunicClient.ask(sender, orElse: .cancel(number, operation)) {
+            .write(number, bytes, operation, $0)
+        }
     }
 
-    /// Ends our half behind what was written; reading goes on.
+    /// Ends our half behind what was written.
+    ///
+    /// Reading goes on. Later writes throw ``TunicError/closed``.
     public func finish() { sender.send(.finish(number)) }
 
-    /// Ends the stream; what was not read is lost.
+    /// Ends the stream; what was not read is lost, and what was written too, unless ``finish()`` came before.
     public func close() { sender.send(.close(number)) }
-
-    private func waiting<Value: Sendable>(
-        _ command: (@escaping Reply<Value>) -> Command
-    ) async throws(TunicError) -> Value {
-        try await TunicClient.ask(sender, orElse: .cancel(number), command)
-    }
 }
 
 /// UDP sockets at an exit.
@@ -67,12 +69,15 @@ public final class TunicDatagrams: Sendable {
     /// Sends a datagram to `port` of `host`; ``TunicError/notSent`` says that there was no room.
     public func send(_ data: [UInt8], to host: String, port: UInt16) async throws(TunicError) {
         let peer = try TunicClient.destination(host, port)
-        try await TunicClient.ask(sender, orElse: .cancel(number)) { .send(number, data, to: peer, $0) }
+        try await TunicClient.ask(sender, orElse: nil) { .send(number, data, to: peer, $0) }
     }
 
     /// The next datagram that comes.
     public func receive() async throws(TunicError) -> TunicDatagram {
-        try await TunicClient.ask(sender, orElse: .cancel(number)) { .receive(number, $0) }
+        let operation = client.nextNumber
+        return try await TunicClient.ask(sender, orElse: .cancel(number, operation)) {
+            .receive(number, operation, $0)
+        }
     }
 
     /// Closes the sockets.

@@ -9,7 +9,13 @@ private final class Sockets: Sendable {
     init(_ datagrams: TunicDatagrams) { self.datagrams = datagrams }
 }
 
-private func text(_ pointer: UnsafePointer<CChar>?) -> String? { unsafe pointer.map { unsafe String(cString: $0) } }
+/// The text at `pointer`; nil where there is none, or it is no UTF-8, of which two could look the same.
+private func text(_ pointer: UnsafePointer<CChar>?) -> String? {
+    unsafe pointer.flatMap { unsafe String(validatingCString: $0) }
+}
+
+/// The text that keeps streams apart; nil where it is no UTF-8.
+private func isolationText(_ pointer: UnsafePointer<CChar>?) -> String? { unsafe pointer == nil ? "" : text(pointer) }
 
 private func object<Object: AnyObject>(_ handle: UnsafeMutableRawPointer?, _: Object.Type) -> Object? {
     unsafe handle.map { unsafe Unmanaged<Object>.fromOpaque($0).takeUnretainedValue() }
@@ -46,7 +52,7 @@ public func tunicStart(
 @_cdecl("tunic_wait_ready")
 public func tunicWaitReady(_ handle: UnsafeMutableRawPointer?, _ milliseconds: Int32) -> Int32 {
     guard let client = unsafe object(handle, TunicClient.self) else { return failed(.badArgument) }
-    switch waiting(max(0, milliseconds), { () async throws(TunicError) in try await client.untilReady() }) {
+    switch waiting(milliseconds, { () async throws(TunicError) in try await client.untilReady() }) {
     case .success: return 0
     case .failure(let error): return failed(error)
     }
@@ -58,10 +64,9 @@ public func tunicOpen(
     _ handle: UnsafeMutableRawPointer?, _ host: UnsafePointer<CChar>?, _ port: UInt16,
     _ isolation: UnsafePointer<CChar>?
 ) -> Int32 {
-    guard let client = unsafe object(handle, TunicClient.self), let host = unsafe text(host) else {
-        return failed(.badArgument)
-    }
-    let isolation = unsafe text(isolation) ?? ""
+    guard let client = unsafe object(handle, TunicClient.self), let host = unsafe text(host),
+        let isolation = unsafe isolationText(isolation)
+    else { return failed(.badArgument) }
     switch waiting(
         -1, { () async throws(TunicError) in try await client.openSocket(host, port: port, isolation: isolation) })
     {
@@ -76,11 +81,10 @@ public func tunicUDPOpen(
     _ handle: UnsafeMutableRawPointer?, _ isolation: UnsafePointer<CChar>?,
     _ sockets: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
 ) -> Int32 {
-    guard let client = unsafe object(handle, TunicClient.self), let sockets = unsafe sockets else {
-        return failed(.badArgument)
-    }
+    guard let client = unsafe object(handle, TunicClient.self), let sockets = unsafe sockets,
+        let isolation = unsafe isolationText(isolation)
+    else { return failed(.badArgument) }
     unsafe sockets.pointee = nil
-    let isolation = unsafe text(isolation) ?? ""
     switch waiting(-1, { () async throws(TunicError) in try await client.openDatagrams(isolation: isolation) }) {
     case .success(let opened):
         unsafe sockets.pointee = Unmanaged.passRetained(Sockets(opened)).toOpaque()

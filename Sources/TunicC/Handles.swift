@@ -6,7 +6,7 @@ internal import Tunic
 /// What a function of the C interface returns when it fails; the numbers are those of tunic.h.
 enum Code: Int32 {
     case networkFile = -1, dataFolder = -2, inUse = -3, system = -4, closed = -5, badArgument = -6, noPath = -7
-    case timedOut = -8, refused = -9, broken = -10, tooMany = -11, notSent = -12, tooSmall = -13
+    case timedOut = -8, refused = -9, broken = -10, tooMany = -11, notSent = -12, tooSmall = -13, busy = -14
 
     init(_ error: TunicError) {
         self =
@@ -15,7 +15,8 @@ enum Code: Int32 {
             case .dataFolder: .dataFolder
             case .inUse: .inUse
             case .system: .system
-            case .closed, .cancelled, .busy: .closed
+            case .closed, .cancelled: .closed
+            case .busy: .busy
             case .badDestination: .badArgument
             case .tooManyStreams: .tooMany
             case .notSent: .notSent
@@ -35,7 +36,7 @@ enum Code: Int32 {
         case .inUse: "another client works with the data folder"
         case .system: "the operating system refused something"
         case .closed: "the client was shut down, or the sockets closed"
-        case .badArgument: "expected a host, a port that is not 0, and no null pointer"
+        case .badArgument: "expected a host, a port that is not 0, 0 to 4 hops, UTF-8, and no null pointer"
         case .noPath: "there is no path through the network"
         case .timedOut: "no answer came in time"
         case .refused: "the exit or the destination refused"
@@ -43,6 +44,7 @@ enum Code: Int32 {
         case .tooMany: "too many streams or identities are open"
         case .notSent: "the datagram is too long, or there is no room for it now"
         case .tooSmall: "the datagram is longer than the memory for it"
+        case .busy: "another thread waits for a datagram already"
         }
     }
 }
@@ -62,8 +64,10 @@ func waiting<Value: Sendable>(
     if limit < 0 {
         done.wait()
     } else if done.wait(timeout: .now() + .milliseconds(Int(limit))) == .timedOut {
+        // It ends at once, with what has come meanwhile or without.
         task.cancel()
-        return box.value ?? .failure(.timedOut)
+        done.wait()
+        if case .failure(.cancelled)? = box.value { return .failure(.timedOut) }
     }
     return box.value ?? .failure(.closed)
 }
@@ -88,6 +92,7 @@ enum LastError {
         _ = unsafe pthread_setspecific(key, strdup(text))
     }
 
+    /// Empty before the first.
     static var text: UnsafePointer<CChar>? {
         unsafe UnsafePointer(pthread_getspecific(key)?.assumingMemoryBound(to: CChar.self))
     }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static int fail(const char *what) {
@@ -20,7 +21,7 @@ static int fetch(tunic_client *client, const char *host, int port, const char *p
 
     char buffer[4096];
     int length = snprintf(buffer, sizeof buffer, "GET %s HTTP/1.0\r\nHost: %s:%d\r\n\r\n", path, host, port);
-    if (length < 0 || (size_t)length >= sizeof buffer || write(stream, buffer, (size_t)length) != length) {
+    if (length < 0 || (size_t)length >= sizeof buffer || send(stream, buffer, (size_t)length, MSG_NOSIGNAL) != length) {
         close(stream);
         fprintf(stderr, "fetch: the request cannot be written\n");
         return 1;

@@ -1,4 +1,5 @@
 // Fetches a page through a Tunic network: swift run fetch NETWORK-FILE DATA-FOLDER HOST PORT PATH
+import Glibc
 import Tunic
 
 @main
@@ -13,7 +14,7 @@ struct Fetch {
         let stream = try await client.open(words[3], port: port, isolation: "fetch")
         try await stream.write(Array("GET \(words[5]) HTTP/1.0\r\nHost: \(words[3]):\(port)\r\n\r\n".utf8))
         while case let bytes = try await stream.read(), !bytes.isEmpty {
-            print(String(decoding: bytes, as: UTF8.self), terminator: "")
+            _ = write(STDOUT_FILENO, bytes, bytes.count)
         }
         await client.shutDown()
     }
