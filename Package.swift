@@ -25,6 +25,9 @@ let package = Package(
     name: "tunic",
     products: [
         .executable(name: "tunic", targets: ["tunic"]),
+        // A client inside of another program, in Swift and in C (Sources/TunicC/tunic.h).
+        .library(name: "Tunic", targets: ["Tunic"]),
+        .library(name: "TunicC", type: .dynamic, targets: ["TunicC"]),
         .library(
             name: "TunicCore",
             targets: [
@@ -90,6 +93,12 @@ let package = Package(
                 "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "DNSProtocol",
                 "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
+        module(
+            "Tunic",
+            [
+                "Client", "Directory", "Store", "EventLoop", "Wire", .product(name: "Logging", package: "swift-log"),
+            ]),
+        .target(name: "TunicC", dependencies: ["Tunic"], exclude: ["tunic.h"], swiftSettings: settings),
         module("Control", ["EventLoop"]),
         module("Web", ["CWeb", "EventLoop", "Wire"]),
         module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
@@ -172,6 +181,7 @@ let package = Package(
         tests("DNSProtocolTests", ["DNSProtocol", "Wire"]),
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
+        tests("TunicTests", ["Tunic", "TunicC"]),
         tests("ControlTests", ["Control", "EventLoop"]),
         tests("WebTests", ["Web", "EventLoop"]),
         tests("BenchTests", ["Bench", "EventLoop"]),

@@ -53,6 +53,8 @@ public final class Client: SessionSource {
     private static let linePause = TimeSpan.milliseconds(20)
     private(set) var connections: [ObjectIdentifier: SocksConnection] = [:]
     private var unfinished: [SocksConnection] = []
+    /// The streams of this process's own that go by sockets.
+    var sockets: [ObjectIdentifier: AppSocket] = [:]
     /// How long apps that may be gone have moved nothing when they give way before unfinished handshakes do.
     var silence = TimeSpan.seconds(30)
     /// The apps that may be gone, those that have moved nothing for longest last; filled once a second at the limit.
@@ -129,7 +131,7 @@ public final class Client: SessionSource {
         directory.choose(
             exits: configuration.exits, avoided: configuration.avoided, own: configuration.own)
         exitWatch.interval = configuration.exitCheck
-        pool.exitsToAvoid = { [exitWatch] in exitWatch.down }
+        pool.exitsToAvoid = { [weak exitWatch] in exitWatch?.down ?? [] }
         exitWatch.changed = { [weak self] in self?.exitsChanged() }
         directory.changed = { [weak self] in
             if let self, directory.canChoose(hops: self.configuration.hops) { pool.fillSpares() }
@@ -165,6 +167,7 @@ public final class Client: SessionSource {
         if now >= nextLook {
             nextLook = now + Self.lookPause
             for connection in connections.values { connection.look(now) }
+            for socket in sockets.values { socket.look(now) }
             forgetSilentApps()
         }
         if now >= nextSweep {
@@ -341,6 +344,9 @@ public final class Client: SessionSource {
 
     /// An app's connection is over.
     func ended(_ connection: SocksConnection) { connections[ObjectIdentifier(connection)] = nil }
+
+    /// A stream of this process's own is over.
+    func ended(_ socket: AppSocket) { sockets[ObjectIdentifier(socket)] = nil }
 
     /// Gives the app a stream of its isolation key's session, now or when there is one; its own deadline bounds the wait.
     ///
@@ -696,6 +702,7 @@ public final class Client: SessionSource {
         for port in dnsPorts { port.close() }
         for session in Array(sessions.values) + retired.map(\.session) { session.end() }
         for connection in connections.values { connection.end() }
+        for socket in sockets.values { socket.end() }
         pool.close()
         directory.save(all: true)
         links.closeAll(completion: completion)

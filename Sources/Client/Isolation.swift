@@ -43,6 +43,8 @@ struct IsolationKey: Hashable {
     var association: UInt64?
     /// Whether it is for look-ups of the client's DNS port.
     var isDNS = false
+    /// What the process's own streams are kept apart by.
+    var ownStreams: [UInt8]?
     /// What its exit must have beside TCP, where the exit of the key without this has it not.
     var needs: Descriptor.ExitSummary = []
 
@@ -58,6 +60,9 @@ struct IsolationKey: Hashable {
         self.listener = listener
         isDNS = true
     }
+
+    /// The key for streams that code of this process opens itself, under `name`.
+    init(ownStreams name: String) { ownStreams = Array(name.utf8) }
 
     /// The key of a request that came to the address number `listener`, as `isolation` says.
     ///

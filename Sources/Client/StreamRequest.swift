@@ -17,7 +17,7 @@ protocol StreamRequestOwner: AnyObject {
     /// hears nothing more.
     func takeEarlyBytes() -> [UInt8]?
     /// Whether nothing follows the early bytes.
-    var hasEnded: Bool { get }
+    var endsEarly: Bool { get }
     /// The exit has a connection or UDP sockets: the stream is the owner's, who attaches itself to it.
     ///
     /// The session has not taken `unsent`, the last of the early bytes.
@@ -151,6 +151,13 @@ final class StreamRequest: SessionApp, StreamUser {
         source.connect(self, isolation: isolation, needs: needs)
     }
 
+    private var isLookup: Bool {
+        switch kind {
+        case .tcp, .udp: false
+        case .resolve, .resolvePointer, .records: true
+        }
+    }
+
     /// What an exit must have beside TCP.
     private var needs: Descriptor.ExitSummary {
         switch (kind, destination.host) {
@@ -180,12 +187,7 @@ final class StreamRequest: SessionApp, StreamUser {
         guard taken >= opening.count else { return fail(.broken) }
         unsent = Array(bytes.dropFirst(taken))
         // Behind a look-up nothing is sent.
-        let isLookup =
-            switch kind {
-            case .tcp, .udp: false
-            case .resolve, .resolvePointer, .records: true
-            }
-        if isLookup || (owner?.hasEnded == true && unsent.isEmpty) { session.connection.finish(id) }
+        if isLookup || (owner?.endsEarly == true && unsent.isEmpty) { session.connection.finish(id) }
         session.touch()
     }
 
@@ -219,7 +221,10 @@ final class StreamRequest: SessionApp, StreamUser {
             cancel()
             owner?.streamFound(result)
         case .failed(.tooManyStreams): askLater(asked)
-        case .failed(let status): fail(.refused(status))
+        case .failed(let status):
+            // A look-up that was tried was taken; of a connection only one that stands is known to be.
+            if isLookup { (session.owner as? ClientSession)?.streamTaken() }
+            fail(.refused(status))
         case nil: if isBad || session.connection.readState(asked.stream) != .open { fail(.broken) }
         }
     }

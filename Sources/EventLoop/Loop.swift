@@ -80,8 +80,9 @@ public final class Loop {
 
     /// Makes a loop that belongs to the current thread.
     ///
-    /// The process ignores SIGPIPE from then on: libuv reports a broken connection as an error of the write.
-    public init() throws(UVError) {
+    /// A write to a broken connection is to be an error, not a SIGPIPE: unless `blocksBrokenPipes` says that this thread blocks that
+    /// signal, the process ignores it from then on.
+    public init(blocksBrokenPipes: Bool = false) throws(UVError) {
         unsafe uv = .allocate(capacity: 1)
         unsafe prepare = .allocate(capacity: 1)
         unsafe idle = .allocate(capacity: 1)
@@ -90,7 +91,7 @@ public final class Loop {
         thread = uv_thread_self()
         cachedNow = uv_hrtime()
         timerDescriptor = shim_timer_create()
-        signal(SIGPIPE, SIG_IGN)
+        if !blocksBrokenPipes { signal(SIGPIPE, SIG_IGN) }
 
         let made = unsafe uv_loop_init(uv)
         guard made == 0, timerDescriptor >= 0 else {

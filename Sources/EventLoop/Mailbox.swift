@@ -33,7 +33,14 @@ public final class Mailbox<Message: Sendable> {
     }
 
     /// Receives no more, lets go of the callback, and refuses what is sent from now on; a second call does nothing.
-    public func close() { handle.close() }
+    ///
+    /// The result is what was sent and not received: nothing of it will be.
+    @discardableResult
+    public func close() -> [Message] {
+        let left = sender.state.close()
+        handle.close()
+        return left
+    }
 }
 
 /// What the threads share.
@@ -75,10 +82,13 @@ private final class MailboxState<Message: Sendable>: Sendable {
         }
     }
 
-    func close() {
+    @discardableResult
+    func close() -> [Message] {
         contents.withLock { contents in
             unsafe contents.async = nil
+            let left = contents.messages
             contents.messages = []
+            return left
         }
     }
 }

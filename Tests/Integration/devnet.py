@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # The variables that say how much a test does.
-AMOUNTS = {"TUNIC", "TUNIC_ASSOCIATIONS", "TUNIC_IDLE_SECONDS", "TUNIC_RATE_SECONDS", "TUNIC_SILENT_APPS", "TUNIC_WATCHING"}
+AMOUNTS = {"TUNIC", "TUNIC_ASSOCIATIONS", "TUNIC_IDLE_SECONDS", "TUNIC_LIBRARY", "TUNIC_RATE_SECONDS", "TUNIC_SILENT_APPS", "TUNIC_WATCHING"}
 
 
 def clean_environment():

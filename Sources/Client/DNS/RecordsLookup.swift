@@ -39,8 +39,11 @@ final class RecordsLookup: StreamRequestOwner {
     }
 
     func takeEarlyBytes() -> [UInt8]? { [] }
-    var hasEnded: Bool { true }
-    func streamOpened(_ stream: StreamID, on session: Session, unsent: [UInt8]) { done(.none) }
+    var endsEarly: Bool { true }
+    func streamOpened(_ stream: StreamID, on session: Session, unsent: [UInt8]) {
+        session.abandon(stream, code: SessionError.cancelled)
+        done(.none)
+    }
 
     func streamFound(_ result: LookupResult) {
         switch result {

@@ -20,7 +20,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         /// Bytes go both ways.
         case connected(StreamPump)
         /// Datagrams go both ways, for as long as the connection stands.
-        case associated(AppAssociation, StreamID, on: Session)
+        case associated(AppAssociation, StreamID)
         /// The last answer goes out; what the app still sends is not read.
         case closing
         case over
@@ -30,6 +30,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     let listener: Int
     private weak var client: Client?
     private var state = State.handshake
+    /// The session of an association.
+    private weak var session: Session?
     private var handshake = SocksHandshake()
     /// Where the body of a request for a URL ends.
     private var body: HTTPBody?
@@ -37,7 +39,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     private var deadline: LoopTimer?
     /// Whether it counts as one of the client's associations.
     private var hasAssociation = false
-    private(set) var hasEnded = false
+    private var hasEnded = false
 
     /// Serves `socket`, which came to the client's address number `listener`; the caller keeps it until ``Client/ended(_:)``.
     init(socket: ByteStream, listener: Int, client: Client) {
@@ -162,6 +164,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     // MARK: Request
 
+    var endsEarly: Bool { hasEnded }
+
     func takeEarlyBytes() -> [UInt8]? {
         guard case .requested(let found, let request) = state else { return nil }
         socket.stopReading()
@@ -227,7 +231,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     func streamReadable() {
         switch state {
         case .connected(let pump): pump.toSocket()
-        case .associated(_, let stream, let session):
+        case .associated(_, let stream):
+            guard let session else { return close() }
             // Behind the status nothing comes but the end, with which the exit says that its side is over.
             session.connection.withReadable(stream) { $0.byteCount }
             if session.connection.readState(stream) != .open { close() }
@@ -258,7 +263,10 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
                 dropped: { [weak client] in client?.datagramDrops.add($0) }
             ) { [weak self] in self?.close() }
             if !hasEnded { bound = association.open(at: local) }
-            if bound != nil { state = .associated(association, stream, on: session) }
+            if bound != nil {
+                state = .associated(association, stream)
+                self.session = session
+            }
         }
         guard let bound else {
             session.abandon(stream, code: SessionError.cancelled)
@@ -266,10 +274,12 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         }
         answer(SocksReply.succeeded.encoded(bound: bound))
         socket.startReading()
+        // What came behind the answer has no event of its own.
+        streamReadable()
     }
 
     func streamDatagram(_ bytes: [UInt8]) {
-        if case .associated(let association, _, _) = state { association.deliver(bytes) }
+        if case .associated(let association, _) = state { association.deliver(bytes) }
     }
 
     // MARK: Ends
@@ -308,9 +318,9 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         case .over: return
         case .handshake, .connected, .closing: break
         case .requested(_, let request): request.cancel()
-        case .associated(let association, let stream, let session):
+        case .associated(let association, let stream):
             association.close()
-            session.abandon(stream, code: SessionError.cancelled)
+            session?.abandon(stream, code: SessionError.cancelled)
         }
         if hasAssociation { client?.endedAssociation() }
         client?.ended(self)

@@ -140,6 +140,19 @@ public final class ByteStream: HandleOwner {
         return stream
     }
 
+    /// One end of a pair of connected unix sockets, which this process has made.
+    ///
+    /// The descriptor is the stream's when this returns; when it throws it is the caller's.
+    public static func adopt(_ descriptor: Int32, on loop: Loop) throws(UVError) -> ByteStream {
+        let stream = ByteStream(on: loop, kind: .unix, state: .open)
+        let result = unsafe uv_pipe_open(stream.pipe, descriptor)
+        guard result == 0 else {
+            stream.close()
+            throw UVError(code: result, call: "uv_pipe_open")
+        }
+        return stream
+    }
+
     /// How long a TCP connection may be idle before the kernel asks whether the other end is still there, in seconds.
     ///
     /// With the system's ten probes 75 s apart an end that went without a word is found within a quarter of an hour.

@@ -1,0 +1,237 @@
+internal import Client
+internal import Directory
+internal import EventLoop
+internal import Glibc
+internal import Logging
+internal import Store
+internal import Synchronization
+internal import Wire
+
+/// Hears once what became of a request.
+typealias Reply<Value: Sendable> = @Sendable (Result<Value, TunicError>) -> Void
+
+/// What other threads ask of the client's.
+enum Command: Sendable {
+    case waitUntilReady(UInt64, Reply<Void>)
+    /// A task that waited for a path, or for a stream to open, was cancelled or has failed.
+    case giveUp(UInt64)
+    case open(UInt64, AppStream.Kind, Destination, isolation: String, Reply<Void>)
+    /// A stream whose bytes come and go by a socket of ours, which is the client's from here on.
+    case openSocket(UInt64, Int32, Destination, isolation: String, Reply<Void>)
+    case read(UInt64, limit: Int, Operation, Reply<[UInt8]>)
+    case write(UInt64, [UInt8], Operation, Reply<Void>)
+    case send(UInt64, [UInt8], to: Destination, Reply<Void>)
+    case receive(UInt64, Operation, Reply<TunicDatagram>)
+    case finish(UInt64)
+    /// Ends an operation that waits: its task was cancelled.
+    case cancel(UInt64, Operation)
+    case close(UInt64)
+    case shutDown(Reply<Void>)
+
+    /// Tells who waits that the client is over.
+    func refuse() {
+        switch self {
+        case .waitUntilReady(_, let reply), .open(_, _, _, _, let reply), .write(_, _, _, let reply),
+            .send(_, _, _, let reply):
+            reply(.failure(.closed))
+        case .openSocket(_, let descriptor, _, _, let reply):
+            Glibc.close(descriptor)
+            reply(.failure(.closed))
+        case .read(_, _, _, let reply): reply(.failure(.closed))
+        case .receive(_, _, let reply): reply(.failure(.closed))
+        case .shutDown(let reply): reply(.success(()))
+        case .giveUp, .finish, .cancel, .close: break
+        }
+    }
+}
+
+/// The number of a read, a write or a wait for a datagram, among all of a client's.
+typealias Operation = UInt64
+
+/// A client with a thread and a loop of its own.
+///
+/// All but `start` happens on that thread.
+final class Engine {
+    private let loop: Loop
+    private let client: Client
+    private let streamLimit: Int
+    private var mailbox: Mailbox<Command>?
+    private var streams: [UInt64: StreamEnd] = [:]
+    /// What gives up the sockets that no exit has answered yet.
+    private var opening: [UInt64: () -> Void] = [:]
+    private var waiting: [UInt64: Reply<Void>] = [:]
+    private var isReady = false
+    private var shutDown: [Reply<Void>] = []
+
+    /// Starts the thread; `reply` is called on it, with the end to send commands to.
+    static func start(_ configuration: TunicConfiguration, _ reply: @escaping Reply<Mailbox<Command>.Sender>) {
+        let started = Thread.start {
+            var end: [Reply<Void>] = []
+            do throws(TunicError) {
+                let engine = try Engine(configuration)
+                guard let sender = engine.mailbox?.sender else { return reply(.failure(.closed)) }
+                reply(.success(sender))
+                end = engine.run()
+            } catch {
+                reply(.failure(error))
+            }
+            // Another may have the folder now.
+            for reply in end { reply(.success(())) }
+        }
+        if !started { reply(.failure(.system("no thread can be made"))) }
+    }
+
+    private init(_ configuration: TunicConfiguration) throws(TunicError) {
+        let file: NetworkFile
+        do { file = try NetworkFile(json: configuration.networkFile) } catch { throw .networkFile("\(error)") }
+        guard (1...4).contains(configuration.hops) else { throw .system("a path has 1 to 4 hops") }
+        streamLimit = configuration.streamLimit
+        let store: Store
+        do throws(StoreError) {
+            store = try Store(folder: FileBytes.absolute(configuration.dataFolder))
+        } catch {
+            if case .inUse = error { throw .inUse(error.description) }
+            throw .dataFolder(error.description)
+        }
+        do throws(UVError) { loop = try Loop(blocksBrokenPipes: true) } catch { throw .system(error.description) }
+        do {
+            var own = ClientConfiguration(socks: [])
+            own.hops = configuration.hops
+            client = try Client(
+                loop: loop, network: file, configuration: own, store: store, log: configuration.log)
+            // Tasks that wait bound it, and what nobody waits for must not get lost.
+            mailbox = try Mailbox<Command>(on: loop, capacity: .max) { [unowned self] in perform($0) }
+        } catch {
+            loop.close()
+            if let error = error as? StoreError { throw .dataFolder(error.description) }
+            throw .system("\(error)")
+        }
+        client.onReady = { [unowned self] in
+            isReady = true
+            for reply in waiting.values { reply(.success(())) }
+            waiting = [:]
+        }
+    }
+
+    /// Runs until the client was shut down; who is told then, when the engine is gone.
+    private func run() -> [Reply<Void>] {
+        client.start()
+        loop.run()
+        for stream in streams.values { stream.end(.closed) }
+        streams = [:]
+        for reply in waiting.values { reply(.failure(.closed)) }
+        for command in mailbox?.close() ?? [] {
+            if case .shutDown(let reply) = command { shutDown.append(reply) } else { command.refuse() }
+        }
+        mailbox = nil
+        loop.close()
+        return shutDown
+    }
+
+    private func perform(_ command: Command) {
+        switch command {
+        case .waitUntilReady(let number, let reply):
+            if isReady {
+                reply(.success(()))
+            } else if shutDown.isEmpty {
+                waiting[number] = reply
+            } else {
+                reply(.failure(.closed))
+            }
+        case .giveUp(let number):
+            waiting.removeValue(forKey: number)?(.failure(.cancelled))
+            opening.removeValue(forKey: number)?()
+            streams.removeValue(forKey: number)?.end(.cancelled)
+        case .open(let number, let kind, let destination, let isolation, let reply):
+            guard mayOpen(reply) else { return }
+            let end = StreamEnd(reply)
+            streams[number] = end
+            end.stream = client.open(kind, to: destination, isolation: isolation, user: end)
+        case .openSocket(let number, let descriptor, let destination, let isolation, let reply):
+            guard mayOpen(reply) else {
+                Glibc.close(descriptor)
+                return
+            }
+            do throws(UVError) {
+                var isAnswered = false
+                let giveUp = try client.open(destination, isolation: isolation, socket: descriptor) {
+                    [unowned self] failure in
+                    isAnswered = true
+                    opening[number] = nil
+                    guard let failure else { return reply(.success(())) }
+                    reply(.failure(shutDown.isEmpty ? TunicError(failure) : .closed))
+                }
+                if !isAnswered { opening[number] = giveUp }
+            } catch {
+                Glibc.close(descriptor)
+                reply(.failure(.system(error.description)))
+            }
+        case .read(let number, let limit, let operation, let reply):
+            find(number, reply)?.read(limit, operation, reply)
+        case .write(let number, let bytes, let operation, let reply):
+            find(number, reply)?.write(bytes, operation, reply)
+        case .send(let number, let bytes, let peer, let reply): find(number, reply)?.send(bytes, to: peer, reply)
+        case .receive(let number, let operation, let reply): find(number, reply)?.receive(operation, reply)
+        case .finish(let number): streams[number]?.finish()
+        case .cancel(let number, let operation): streams[number]?.cancel(operation)
+        case .close(let number): streams.removeValue(forKey: number)?.end(.closed)
+        case .shutDown(let reply):
+            shutDown.append(reply)
+            guard shutDown.count == 1 else { return }
+            for stream in streams.values { stream.end(.closed) }
+            client.close { [loop] in loop.stop() }
+        }
+    }
+
+    /// Whether one more stream may be opened; `reply` hears why not.
+    private func mayOpen(_ reply: Reply<Void>) -> Bool {
+        guard shutDown.isEmpty else {
+            reply(.failure(.closed))
+            return false
+        }
+        guard streams.count + client.socketCount < streamLimit else {
+            reply(.failure(.tooManyStreams))
+            return false
+        }
+        return true
+    }
+
+    private func find<Value>(_ number: UInt64, _ reply: Reply<Value>) -> StreamEnd? {
+        guard let end = streams[number] else {
+            reply(.failure(.closed))
+            return nil
+        }
+        return end
+    }
+}
+
+/// A thread of the process's own.
+private enum Thread {
+    private final class Body: Sendable {
+        let run: @Sendable () -> Void
+        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    }
+
+    /// Runs `body` on a new thread, which nobody waits for; false when there is none to be had.
+    static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
+        let context = unsafe Unmanaged.passRetained(Body(body)).toOpaque()
+        var thread = pthread_t()
+        let result = unsafe pthread_create(
+            &thread, nil,
+            { context in
+                // The host's handlers run on its own threads, and what is written to a broken connection is an error of the write.
+                var signals = sigset_t()
+                unsafe sigfillset(&signals)
+                for own in [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP] { unsafe sigdelset(&signals, own) }
+                unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+                if let context = unsafe context { unsafe Unmanaged<Body>.fromOpaque(context).takeRetainedValue().run() }
+                return nil
+            }, context)
+        guard result == 0 else {
+            unsafe Unmanaged<Body>.fromOpaque(context).release()
+            return false
+        }
+        pthread_detach(thread)
+        return true
+    }
+}

@@ -1,0 +1,35 @@
+internal import Glibc
+
+/// Two connected unix sockets, closed on exec; what is not taken is closed.
+struct SocketPair: ~Copyable {
+    private var ours: Int32
+    private var theirs: Int32
+
+    init() throws(TunicError) {
+        var pair: (Int32, Int32) = (-1, -1)
+        let result = unsafe withUnsafeMutableBytes(of: &pair) { memory in
+            unsafe socketpair(
+                AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0,
+                memory.baseAddress?.assumingMemoryBound(to: Int32.self))
+        }
+        guard result == 0 else { throw .system("socketpair: \(unsafe String(cString: strerror(errno)))") }
+        (ours, theirs) = pair
+    }
+
+    deinit {
+        if ours >= 0 { close(ours) }
+        if theirs >= 0 { close(theirs) }
+    }
+
+    /// The end that somebody else uses and closes from here on.
+    mutating func takeOurs() -> Int32 {
+        defer { ours = -1 }
+        return ours
+    }
+
+    /// The other one.
+    mutating func takeTheirs() -> Int32 {
+        defer { theirs = -1 }
+        return theirs
+    }
+}

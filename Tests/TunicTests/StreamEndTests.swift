@@ -1,0 +1,66 @@
+import Synchronization
+import Testing
+
+@testable import Tunic
+
+/// Who waits on a stream, and what ends a wait.
+@Suite struct StreamEndTests {
+    /// What a reply was called with.
+    private final class Heard<Value: Sendable & Equatable>: Sendable {
+        private let results = Mutex<[Result<Value, TunicError>]>([])
+        var reply: Reply<Value> { { result in self.results.withLock { $0.append(result) } } }
+        var count: Int { results.withLock { $0.count } }
+        var failure: TunicError? {
+            results.withLock { results in
+                if case .failure(let error)? = results.first { error } else { nil }
+            }
+        }
+    }
+
+    private let end = StreamEnd { _ in }
+
+    @Test("a cancelled read ends neither a write nor the read that follows, however late the word of it comes")
+    func oneOperation() {
+        let (first, next) = (Heard<[UInt8]>(), Heard<[UInt8]>())
+        let written = Heard<Nothing>()
+        end.read(10, 1, first.reply)
+        end.write([1, 2, 3], 2) { written.reply($0.map { Nothing() }) }
+        end.cancel(1)
+        #expect(first.failure == .cancelled && written.count == 0)
+        end.read(10, 3, next.reply)
+        end.cancel(1)
+        #expect(next.count == 0 && first.count == 1)
+        end.cancel(2)
+        #expect(written.failure == .cancelled && next.count == 0)
+    }
+
+    @Test("two reads at once are one too many")
+    func busy() {
+        let (first, second) = (Heard<[UInt8]>(), Heard<[UInt8]>())
+        end.read(10, 1, first.reply)
+        end.read(10, 2, second.reply)
+        #expect(second.failure == .busy && first.count == 0)
+    }
+
+    @Test("nothing can be written behind the end of our half")
+    func writeAfterFinish() {
+        let written = Heard<Nothing>()
+        end.finish()
+        end.write([1], 1) { written.reply($0.map { Nothing() }) }
+        #expect(written.failure == .closed)
+    }
+
+    @Test("who waits hears the end once")
+    func over() {
+        let read = Heard<[UInt8]>()
+        let written = Heard<Nothing>()
+        end.read(10, 1, read.reply)
+        end.write([1], 2) { written.reply($0.map { Nothing() }) }
+        end.end(.closed)
+        end.end(.broken)
+        #expect(read.failure == .closed && read.count == 1)
+        #expect(written.failure == .closed && written.count == 1)
+    }
+
+    private struct Nothing: Equatable {}
+}
