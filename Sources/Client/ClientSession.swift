@@ -39,7 +39,7 @@ final class ClientSession: SessionOwner {
     private let secret: Secret
     private(set) var legs: [LegID: Path] = [:]
     private var watch = LegWatch()
-    private var losses = LegLosses()
+    private(set) var losses = LegLosses()
     private var nextLeg: UInt8 = 0
     private var building = 0
     private var failures = 0

@@ -21,7 +21,8 @@ struct LegLosses {
     private var losses: [(entry: NodeID?, at: Instant)] = []
     /// The middles of the legs that were lost young, and when.
     private var middles: [(node: NodeID, at: Instant)] = []
-    private var owed = 0
+    /// How many standby legs are owed to lost ones.
+    private(set) var owed = 0
     private var replaced = 0
     private var period = LegLosses.period.first
     private var periodEnd = Instant(nanoseconds: 0)

@@ -128,8 +128,13 @@ public final class Links {
     public static func systemClock() -> UInt64 {
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
-        let (whole, overflows) = UInt64(max(0, time.tv_sec)).multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, carries) = whole.addingReportingOverflow(UInt64(max(0, time.tv_nsec)))
+        return nanoseconds(time.tv_sec, time.tv_nsec)
+    }
+
+    /// A moment so many seconds and nanoseconds after 1970; at least 0, and at most what 64 bits hold.
+    static func nanoseconds(_ seconds: Int, _ rest: Int) -> UInt64 {
+        let (whole, overflows) = UInt64(max(0, seconds)).multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, carries) = whole.addingReportingOverflow(UInt64(max(0, rest)))
         return overflows || carries ? .max : sum
     }
 

@@ -95,6 +95,33 @@ struct NetworkFileTests {
         #expect(own.changes(by: draft) == ["ledger", "bootstrap"])
     }
 
+    @Test("s25: a node signs a draft above what it trusts and has signed, not far above, and the same draft again")
+    func heightOfADraft() throws {
+        let trusted = snapshot(keys: 0..<6, height: 7)
+        func refusal(_ height: UInt64, signed: SnapshotSigning.Signed? = nil) -> RecoveryRefusal? {
+            let draft = networkFile(0..<4, height: height, by: 0..<1)
+            do throws(RecoveryRefusal) {
+                try draft.checkHeight(above: trusted, signed: signed)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        let furthest = 7 + NetworkFile.furthestHeight
+        for height in [8, 9, furthest] as [UInt64] { #expect(refusal(height) == nil) }
+        // One below would never be followed; one far above would bar all others for ever.
+        for height in [0, 6, 7, furthest + 1, .max] as [UInt64] {
+            #expect(refusal(height) == .heightNotNear(height, trusted: 7))
+        }
+        let other = SnapshotSigning.Signed(height: 9, digest: bytes32(9, 9))
+        #expect(refusal(8, signed: other) == .hasSigned(9) && refusal(9, signed: other) == .hasSigned(9))
+        #expect(refusal(10, signed: other) == nil)
+        // What it has signed, and what it trusts since.
+        let same = snapshot(keys: 0..<4, height: 9)
+        #expect(refusal(9, signed: .init(height: 9, digest: same.digest)) == nil)
+        try networkFile(0..<4, height: 9, by: 0..<1).checkHeight(above: same, signed: nil)
+    }
+
     @Test("s25: another file takes the place of a kept one when that one's nodes have signed its snapshot")
     func aNewerFile() throws {
         let kept = networkFile(0..<6, height: 3, by: 0..<6)

@@ -814,6 +814,22 @@ class Limits(unittest.TestCase):
                 self.assertIsNone(exit.process.poll())
             self.assertEqual(exit.process.wait(120), 0)
 
+    def test_v2_asking_for_the_status_books_nothing(self):
+        """The month's bytes are counted once a second, however often somebody asks."""
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
+            socks = net.start(hops=2)
+            with Devnet.connect(_Through(socks), "127.0.0.1", source_port(self)) as stream:
+                passed, booked = set(), set()
+                begin = time.monotonic()
+                for _ in range(60):
+                    stream.recv(1 << 18)
+                    report = net.nodes[-1].status()
+                    passed.add(report["total"]["bytes_out"])
+                    booked.add(report["accounting"]["bytes"])
+                seconds = time.monotonic() - begin
+            self.assertGreater(len(passed), 30)
+            self.assertLessEqual(len(booked), seconds + 2)
+
     def test_the_months_bytes_are_kept_and_rest_the_relay(self):
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
             net.start_nodes()

@@ -56,12 +56,39 @@ class Scripts(unittest.TestCase):
         for package in ("openssh-server", "tor", "dante-server", "unbound", "dnsmasq"):
             self.assertIsNone(re.search(rf"^\s*need {package}\b(?!-)", script, re.M), package)
 
+    def test_f2_the_demo_asks_for_none_of_the_tests_packages(self):
+        """On a machine that has nothing but a shell's tools and a Swift."""
+        tools = self.folder / "tools"
+        tools.mkdir()
+        for name in ("dirname", "readlink", "sort", "sed", "tr", "head", "id"):
+            (tools / name).symlink_to(shutil.which(name))
+        swift = tools / "swift"
+        swift.write_text("#!/bin/sh\necho 'Swift Package Manager - Swift 6.2'\n")
+        swift.chmod(0o755)
+        packages = {}
+        for purpose in ("--demo", "--tests"):
+            status, text = self.run_script(ROOT, "install-deps", purpose, "--yes", path=str(tools))
+            self.assertEqual(status, 1, text)
+            self.assertIn("are missing, and there is no apt-get", text)
+            packages[purpose] = set(text.rsplit(": ", 1)[1].split()) - {"ca-certificates"}
+        self.assertEqual(packages["--demo"], {
+            "g++", "libuv1-dev", "libsodium-dev", "libsqlite3-dev", "libc-ares-dev", "libcurl4-openssl-dev",
+            "libtomlplusplus-dev", "libmicrohttpd-dev", "git", "curl", "python3"})
+        self.assertGreater(packages["--tests"], packages["--demo"])
+
     @unittest.skipIf(shutil.which("swift", path="/usr/bin:/bin"), "Swift is the system's own here")
     def test_f3_swift_is_looked_for_first(self):
         status, text = self.run_script(ROOT, "install-deps", "--yes", path="/usr/bin:/bin")
         self.assertEqual(status, 1)
         self.assertEqual(text.count("\n"), 1, text)
         self.assertIn("there is no Swift", text)
+
+    def test_f4_what_takes_long_says_so(self):
+        command = ("working", "sh", "-c", "echo step 7; sleep 5; exit 3")
+        status, text = self.run_script(ROOT, "progress", *command)
+        self.assertEqual(status, 3, text)
+        self.assertRegex(text, r"(?m)^working [0-9]+ s  step 7$")
+        self.assertIn("working: failed with status 3 after", text)
 
 
 if __name__ == "__main__":

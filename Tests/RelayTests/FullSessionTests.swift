@@ -77,4 +77,29 @@ import Wire
         #expect(loop.run(for: .seconds(30)) { hasty.isOver })
         #expect(hasty.received < LoopNetwork.greetedCount)
     }
+
+    @Test("V5: a key's next session goes to another exit than the one that ended, though nothing was open then")
+    func anotherExit() throws {
+        // So many exits that there is one that is neither avoided nor a guard.
+        let network = try LoopNetwork(
+            relays: 10,
+            client: {
+                $0.hops = 2
+                $0.sparePaths = 1
+            })
+        defer { network.close() }
+        let (loop, client) = (network.loop, network.client)
+        let app = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
+        let (key, session) = try #require(client.sessions.first)
+        app.stream?.close()
+        for stream in network.accepted { stream.close() }
+        #expect(loop.run(for: .seconds(30)) { session.streamCount == 0 })
+        session.end()
+        #expect(client.sessions.isEmpty && client.lastExit[key] == session.exit)
+        let later = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { later.received == LoopNetwork.greetedCount })
+        #expect(client.sessions[key]?.exit != session.exit)
+        later.stream?.close()
+    }
 }

@@ -65,6 +65,33 @@ import Wire
         #expect(building() == 1)
     }
 
+    @Test("s07: a standby leg that no guard takes is not counted as one that was built")
+    func rationGivenBack() throws {
+        let network = try LoopNetwork(
+            relays: 4,
+            client: {
+                $0.hops = 1
+                $0.sparePaths = 1
+            }, clientNetwork: { $0.limits.pathsPerClientLink = 16 })
+        defer { network.close() }
+        let (loop, pool) = (network.loop, network.client.pool)
+        let app = try network.app(saying: network.request)
+        #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
+        let session = try #require(network.client.sessions.values.first)
+        #expect(loop.run(for: .seconds(30)) { session.paths.count == 2 })
+        // Legs of open streams take the places that are kept from standby legs too.
+        for _ in 0..<16 { _ = pool.build(to: .node(session.exit), avoiding: [], for: .lost) { _ in } }
+        let others = pool.all.filter { $0.state == .building }
+        #expect(!pool.room.hasPlace(session.exit, for: .lost))
+        pool.end(try #require(session.paths.first { !session.isActive($0) }), .byOthers)
+        #expect(session.paths.count == 1 && session.losses.owed == 1)
+        // It comes as soon as there is room, and counts then.
+        for path in others { pool.end(path) }
+        #expect(loop.run(for: .seconds(10)) { session.paths.count == 2 })
+        #expect(session.losses.owed == 0)
+        app.stream?.close()
+    }
+
     @Test(
         "s07: a guard that ends each standby leg over it costs the exit neither trust nor session; the leg comes over the other"
     )

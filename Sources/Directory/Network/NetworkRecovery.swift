@@ -14,6 +14,10 @@ public enum RecoveryRefusal: Error, Equatable {
     case differs([String])
     /// A signature is not its node's.
     case badSignature(NodeID)
+    /// The draft's height is not above that of another snapshot, which the node that is to sign trusts, or far above it.
+    case heightNotNear(UInt64, trusted: UInt64)
+    /// The node has signed another snapshot, at a height that is not below the draft's.
+    case hasSigned(UInt64)
 }
 
 /// A new network file for a network whose voters are gone: the same id, the nodes that are left, and their signatures
@@ -64,6 +68,24 @@ extension NetworkFile {
             else { throw .badSignature(signature.signer) }
             snapshot.add(signature)
         }
+    }
+
+    /// How far above the trusted snapshot a draft may be: what is signed bars every lower height, for ever.
+    public static let furthestHeight: UInt64 = 1 << 32
+
+    /// Throws where a node that trusts the snapshot `trusted` and has `signed` one (nil: none) must not sign this one.
+    ///
+    /// The same snapshot may be signed again.
+    public func checkHeight(
+        above trusted: Snapshot, signed: SnapshotSigning.Signed?
+    ) throws(RecoveryRefusal) {
+        let draft = snapshot.snapshot
+        if draft.digest != trusted.digest {
+            guard draft.height > trusted.height, draft.height - trusted.height <= Self.furthestHeight else {
+                throw .heightNotNear(draft.height, trusted: trusted.height)
+            }
+        }
+        if let signed, signed.height >= draft.height, signed.digest != draft.digest { throw .hasSigned(signed.height) }
     }
 
     /// How many of its nodes have signed the snapshot, and how many must.

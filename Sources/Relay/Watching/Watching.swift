@@ -381,18 +381,21 @@ final class Watching {
             return own.isInMaintenance ? nil : Self.decommissioned
         }
         if state == nil, snapshot.entry(of: node)?.state == .suspended { return Self.decommissioned }
-        // Others do not test a node that is not staked.
-        guard snapshot.isStaked(node), state == nil || own != nil else { return nil }
-        if let suspected, suspected.count >= 2, now - suspected.at <= Self.suspicionTime {
+        let isStaked = snapshot.isStaked(node) && (state == nil || own != nil)
+        if isStaked, let suspected, suspected.count >= 2, now - suspected.at <= Self.suspicionTime {
             return "Other nodes report that this one does not serve; run 'tunic relay --check'."
         }
-        let quiet = timing.interval * Self.quietIntervals
-        if now - lastClient > quiet, tester.records.count >= 3 {
-            return
-                "No client and no test of another node has come for \(Int((now - lastClient).inSeconds)) s: this node may "
-                + "not be reachable; see that its UDP port is open, and run 'tunic relay --check'."
-        }
-        return nil
+        return Self.unreached(
+            for: now - lastClient, isStaked: isStaked, others: tester.records.count, interval: timing.interval)
+    }
+
+    /// What is said where no client and no test has come for so long, by a node that has tested so many others.
+    ///
+    /// Others do not test a node that is not staked.
+    static func unreached(for silence: TimeSpan, isStaked: Bool, others: Int, interval: TimeSpan) -> String? {
+        guard isStaked, others >= 3, silence > interval * quietIntervals else { return nil }
+        return "No client and no test of another node has come for \(Int(silence.inSeconds)) s: this node may not be "
+            + "reachable; see that its UDP port is open, and run 'tunic relay --check'."
     }
 
     private static let decommissioned =

@@ -160,7 +160,7 @@ struct NetworkSignCommand: ParsableCommand {
                 "\(files[0]) is not signed: it changes \(refused.joined(separator: ", ")); if the operators have agreed on that, "
                     + "add \(refused.map { "--accept \($0)" }.joined(separator: " "))")
         }
-        try keep(snapshot, in: known.store)
+        try keep(draft, in: known)
         draft.snapshot.sign(with: key)
         try Files.replace(files[0], draft.json(), mode: 0o644)
         let (signed, needed) = draft.progress
@@ -206,32 +206,23 @@ struct NetworkSignCommand: ParsableCommand {
     }
 
     /// Keeps what is signed, so that this node signs no other snapshot of that height; refuses where it has signed one.
-    private func keep(_ snapshot: Snapshot, in store: Store) throws(Failure) {
-        let digest = snapshot.digest
+    private func keep(_ draft: NetworkFile, in known: Known) throws(Failure) {
+        let snapshot = draft.snapshot.snapshot
         do {
-            // What is signed bars every lower height, for ever.
-            let known = try store.trustedSnapshot(of: snapshot.network)?.height ?? 0
-            guard snapshot.height >= known, snapshot.height - known <= 1 << 32 else {
-                throw Failure(
-                    .data, "the draft's height is \(snapshot.height), and this node trusts a snapshot at \(known)")
+            let signed = try known.store.value(SnapshotSigning.keptName).map {
+                try SnapshotSigning.signed(kept: $0).signed
             }
-            if let bytes = try store.value(SnapshotSigning.keptName) {
-                let signed = try SnapshotSigning.signed(kept: bytes).signed
-                guard signed.height < snapshot.height || signed.digest == digest else {
-                    throw Failure(
-                        .usage,
-                        "this node has signed a snapshot at height \(signed.height); make the draft with --height "
-                            + "\(signed.height.addingReportingOverflow(1).partialValue) or more")
-                }
-            }
-            try store.setValue(
-                SnapshotSigning.encode(snapshot, digest: digest), for: SnapshotSigning.keptName, waiting: true)
-        } catch let error as Failure {
-            throw error
+            try draft.checkHeight(above: known.newest, signed: signed)
+            try known.store.setValue(
+                SnapshotSigning.encode(snapshot, digest: snapshot.digest), for: SnapshotSigning.keptName,
+                waiting: true)
+        } catch let error as RecoveryRefusal {
+            let code: Failure.Code = if case .hasSigned = error { .usage } else { .data }
+            throw Failure(code, text(of: error))
         } catch let error as StoreError {
             throw Failure.of(error)
         } catch {
-            throw Failure.of(StoreError.damaged(path: store.path(of: Store.fileName)))
+            throw Failure.of(StoreError.damaged(path: known.store.path(of: Store.fileName)))
         }
     }
 }
@@ -250,5 +241,10 @@ private func text(of refusal: RecoveryRefusal) -> String {
     case .noBootstrap: "no node of the network file's bootstrap list is left; add one that is, with its address, first"
     case .differs(let keys): "it is no copy of the draft: it has another value of \(keys.joined(separator: ", "))"
     case .badSignature(let node): "the signature of \(node) is wrong"
+    case .heightNotNear(let height, let trusted):
+        "the draft's height is \(height), and this node trusts a snapshot at \(trusted)"
+    case .hasSigned(let height):
+        "this node has signed a snapshot at height \(height); make the draft with --height "
+            + "\(height.addingReportingOverflow(1).partialValue) or more"
     }
 }
