@@ -177,7 +177,6 @@ public struct Tester: Sendable {
         case .passedOn: (outcome, isPartial) = (.passed(capacity: nil), true)
         case .passed, .failed, .refused, .unclear: break
         }
-        let leastOthers = leastOthers(for: node)
         var record = records[node] ?? TestRecord(lastTest: now)
         (record.lastEnd, record.wasHidden) = (now, place == .middle)
         switch outcome {
@@ -189,10 +188,10 @@ public struct Tester: Sendable {
         if place == .middle {
             if !isPartial { record.hidden.note(outcome, over: others, before: owner, now: now) }
             isGrave = record.hidden.isGrave(
-                for: timing.freshness, operators: exitOperators, leastOthers: leastOthers, now: now)
+                for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now)
         } else {
             if !isPartial { record.shown.note(outcome, over: others, now: now) }
-            isGrave = record.shown.isGrave(for: timing.freshness, leastOthers: leastOthers, now: now)
+            isGrave = record.shown.isGrave(for: timing.freshness, leastOthers: leastOthers(for: node), now: now)
         }
         switch outcome {
         case .passed where isPartial && isGrave:
@@ -207,7 +206,7 @@ public struct Tester: Sendable {
             // Who serves only where it can tell the tester does not serve.
             if place == .first(mayHide: true),
                 record.hidden.isGrave(
-                    for: timing.freshness, operators: exitOperators, leastOthers: leastOthers, now: now)
+                    for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now)
             {
                 record.retry = now + timing.firstRetry
                 break
@@ -334,7 +333,7 @@ public struct Tester: Sendable {
     /// Such a tester accuses nobody. So a split of the network costs nobody the stake.
     public func isBlind(among active: (NodeID) -> Bool, now: Instant) -> Bool {
         var (tested, dead) = (0, 0)
-        for (node, record) in records where active(node) && now - record.lastTest <= timing.freshness {
+        for (node, record) in records where now - record.lastTest <= timing.freshness && active(node) {
             tested += 1
             if record.isFailing { dead += 1 }
         }
