@@ -317,9 +317,9 @@ public struct Jury: Sendable {
     public func measurements(
         of tester: Tester, reported: [NodeID: Instant]
     ) -> (height: UInt64, measured: [RegistryOperation.Measurement])? {
-        guard let state = view?.state, let quorum = state.quorums.last, let own = state.nodes[node], own.standing == .active else {
-            return nil
-        }
+        guard let state = view?.state, let quorum = state.quorums.last, let own = state.nodes[node],
+            own.standing == .active
+        else { return nil }
         var measured: [RegistryOperation.Measurement] = []
         for (id, record) in tester.records {
             guard let capacity = record.capacity, let at = record.measured, reported[id].map({ $0 < at }) ?? true,

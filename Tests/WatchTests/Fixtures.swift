@@ -225,7 +225,9 @@ final class World {
         afterBlock(self)
     }
 
-    /// Begins tests that are due. What they say is looked at when one ends, and once in the time between two.
+    /// Begins tests that are due.
+    ///
+    /// What they say is looked at when one ends at odds with how the node stands, and once in the time between two tests.
     private func tick(_ number: Int) {
         later(tickSeconds) { $0.tick(number) }
         ticks[number] += 1
@@ -317,12 +319,18 @@ final class World {
             ids[tested], outcome, at: place, over: others.map { ids[$0] },
             before: place == .middle ? others.last.map { ids[$0].key } : nil, servesAlone: servesAlone,
             now: instant(time))
-        consider(number)
+        // That a node stands as it serves calls for nothing.
+        if isActive[tested] == testers[number].marked.contains(ids[tested]) || juries[number].counts.own > 0
+            || liars.contains(number)
+        {
+            consider(number)
+        }
     }
 
     private func consider(_ number: Int) {
         guard reaches(number, number, time) else { return }
-        if liars.contains(number) { lie(number) }
+        // Who lies votes and hands in whatever its own tests say.
+        if liars.contains(number) { return lie(number) }
         perform(juries[number].consider(testers[number], now: instant(time)), by: number)
     }
 
@@ -355,7 +363,8 @@ final class World {
                 let block = state.quorums.last { $0.height == ballot.height }?.block ?? Bytes32()
                 let message = RegistryOperation.ballot(
                     ballot.verdict, on: ballot.node, height: ballot.height, block: block, network: network)
-                let signature = hasDigests ? Self.digest(of: message, by: ids[number]) : key(number).sign(message.rawSpan)
+                let signature =
+                    hasDigests ? Self.digest(of: message, by: ids[number]) : key(number).sign(message.rawSpan)
                 perform(juries[number].voted(ballot, signature: signature, now: instant(time)), by: number)
             case .spread(let votes, let judges):
                 for judge in judges {

@@ -36,8 +36,28 @@ struct OutageTests {
     func s2AThirdAway(_ count: Int) throws { try run(count, usual: 3, isBeyondAThird: false) }
 
     @Test(
-        "S2: with more than a third cut off nobody is put out for good, nor of the greater part at all", arguments: sizes)
+        "S2: with more than a third cut off nobody is put out for good, nor of the greater part at all",
+        arguments: sizes)
     func s2BeyondAThird(_ count: Int) throws { try run(count, usual: 1, isBeyondAThird: true) }
+
+    @Test("S2: a quarter that dies at once is put out when its credit is over, and nobody else", arguments: sizes)
+    func s2AQuarterDies(_ count: Int) throws {
+        let dead = count / 4
+        for seed in first..<first + min(seeds ?? 1, 10) {
+            let epoch = Outages.epoch(of: count)
+            let world = try World(
+                count, seed: seed, blockSeconds: max(2, epoch / 30), epochSeconds: UInt64(epoch),
+                hasDigests: seeds != nil
+            ) {
+                $0.creditAtStart = UInt32(epoch)
+                $0.creditGrace = UInt32(epoch)
+            }
+            world.goesOn = true
+            world.reaches = { a, b, time in !((a < dead || b < dead) && time >= 8 * epoch) }
+            world.run(until: 14 * epoch)
+            #expect((0..<count).allSatisfy { world.standing($0) == ($0 < dead ? nil : .active) }, "seed \(seed)")
+        }
+    }
 
     @Test("S2: a network of three with a dead node goes on, and is whole again when it is back")
     func s2ThreeNodesOfTheGuide() throws {

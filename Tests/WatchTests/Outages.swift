@@ -67,8 +67,7 @@ final class Outages {
         self.seed = seed
         kind = isBeyondAThird ? .parts : [.oneByOne, .together, .third][Int(seed % 3)]
         random = SeededGenerator(seed: seed &* 31 &+ UInt64(count))
-        // In great networks each node is tested by others as often as it is in the field, not more.
-        let epoch = count > 10 ? 600.0 : 30
+        let epoch = Self.epoch(of: count)
         let credit = 4 * epoch
         (self.epoch, self.credit, start) = (epoch, credit, 4 * epoch)
         outages = [[Outage]](repeating: [], count: count)
@@ -83,6 +82,9 @@ final class Outages {
         plan()
         connect()
     }
+
+    /// Seconds of an epoch: in great networks each node is tested by others as often as it is in the field, not more.
+    static func epoch(of count: Int) -> Double { count > 10 ? 600 : 30 }
 
     // MARK: Who is away
 
