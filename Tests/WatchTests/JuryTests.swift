@@ -108,7 +108,8 @@ struct JuryTests {
                 }
                 for action in jury.consider(tester, now: now) {
                     switch action {
-                    case .vote(let ballot): _ = jury.voted(ballot, signature: [UInt8](repeating: 0, count: 64), now: now)
+                    case .vote(let ballot):
+                        _ = jury.voted(ballot, signature: [UInt8](repeating: 0, count: 64), now: now)
                     case .submit: told.submitted += 1
                     case .spread: told.spread += 1
                     case .ask: break
