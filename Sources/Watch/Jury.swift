@@ -92,7 +92,7 @@ public struct Jury: Sendable {
 
     /// Whether the quorum of the ballot's height may still judge the node so.
     private static func isOpen(_ ballot: Ballot, _ state: RegistryState) -> Bool {
-        guard state.quorums.contains(where: { $0.height == ballot.height }), let node = state.nodes[ballot.node],
+        guard state.quorums.last(where: { $0.height == ballot.height }) != nil, let node = state.nodes[ballot.node],
             ballot.height > node.changedHeight
         else { return false }
         switch ballot.verdict {
@@ -140,9 +140,13 @@ public struct Jury: Sendable {
             }
         }
         // No marked node is well, and no other is dead.
-        let dead = marked.filter { view.active.contains($0) && holds(.decommission, $0) }
-        let well = view.decommissioned.filter { !marked.contains($0) && holds(.recommission, $0) }
-        for id in dead.union(well).sorted() where (nextAsk[id] ?? now) <= now {
+        let dead = marked.filter {
+            (nextAsk[$0] ?? now) <= now && view.active.contains($0) && holds(.decommission, $0)
+        }
+        let well = view.decommissioned.filter {
+            !marked.contains($0) && (nextAsk[$0] ?? now) <= now && holds(.recommission, $0)
+        }
+        for id in dead.union(well).sorted() {
             guard let judged = state.nodes[id], let verdict = Self.verdict(on: judged),
                 quorum.height > judged.changedHeight
             else { continue }

@@ -354,11 +354,7 @@ final class World {
         for action in actions {
             switch action {
             case .ask(let ballot, let judges):
-                for judge in judges {
-                    send(number, judge) { world, other in
-                        world.ask(ballot, other, from: number)
-                    }
-                }
+                send(number, judges) { world, other in world.ask(ballot, other, from: number) }
             case .vote(let ballot):
                 let block = state.quorums.last { $0.height == ballot.height }?.block ?? Bytes32()
                 let message = RegistryOperation.ballot(
@@ -367,13 +363,11 @@ final class World {
                     hasDigests ? Self.digest(of: message, by: ids[number]) : key(number).sign(message.rawSpan)
                 perform(juries[number].voted(ballot, signature: signature, now: instant(time)), by: number)
             case .spread(let votes, let judges):
-                for judge in judges {
-                    send(number, judge) { world, other in
-                        guard let answer = world.tell(votes, other, from: number) else { return }
-                        world.send(other, world.ids[number]) { world, back in
-                            if let taken = world.take(answer, back, from: world.ids[other]) {
-                                world.perform(taken.actions, by: back)
-                            }
+                send(number, judges) { world, other in
+                    guard let answer = world.tell(votes, other, from: number) else { return }
+                    world.send(other, [world.ids[number]]) { world, back in
+                        if let taken = world.take(answer, back, from: world.ids[other]) {
+                            world.perform(taken.actions, by: back)
                         }
                     }
                 }
@@ -414,18 +408,25 @@ final class World {
         return digest + digest
     }
 
-    private func send(_ from: Int, _ to: NodeID, _ run: @escaping (World, Int) -> Void) {
-        guard let other = places[to], reaches(from, from, time) else { return }
-        let start = starts[other]
-        // Half of what comes while a process stands still is there when it goes on.
-        if let stall = stalls[other].first(where: { $0.from <= time && time < $0.to }) {
-            guard hears(from, time), random.next() & 1 == 0 else { return }
-            return at(stall.to + 0.1) { run($0, other) }
+    /// Has something happen at each of the nodes that are reached, a tenth of a second from now.
+    private func send(_ from: Int, _ nodes: [NodeID], _ run: @escaping (World, Int) -> Void) {
+        guard reaches(from, from, time) else { return }
+        var reached: [(node: Int, start: Int)] = []
+        for node in nodes {
+            guard let other = places[node] else { continue }
+            // Half of what comes while a process stands still is there when it goes on.
+            if let stall = stalls[other].first(where: { $0.from <= time && time < $0.to }) {
+                guard hears(from, time), random.next() & 1 == 0 else { continue }
+                at(stall.to + 0.1) { run($0, other) }
+            } else if reaches(from, other, time) {
+                reached.append((other, starts[other]))
+            }
         }
-        guard reaches(from, other, time) else { return }
+        guard !reached.isEmpty else { return }
         later(0.1) { world in
-            guard world.reaches(other, other, world.time), world.starts[other] == start else { return }
-            run(world, other)
+            for (other, start) in reached where world.reaches(other, other, world.time) {
+                if world.starts[other] == start { run(world, other) }
+            }
         }
     }
 

@@ -33,7 +33,7 @@ struct OutageTests {
     @Test(
         "S2: with a third away no healthy node is put out, and all that come back in time are active again",
         arguments: sizes)
-    func s2AThirdAway(_ count: Int) throws { try run(count, usual: 3, isBeyondAThird: false) }
+    func s2AThirdAway(_ count: Int) throws { try run(count, usual: count < 10 ? 3 : 2, isBeyondAThird: false) }
 
     @Test(
         "S2: with more than a third cut off nobody is put out for good, nor of the greater part at all",
