@@ -7,8 +7,8 @@ import Wire
 /// A network of which a part is away for a time, by seed.
 ///
 /// A third is ⌊n / 3⌋ nodes. It is away one by one, or goes and comes back together, or is cut off together and runs on among itself,
-/// with the ledger or without: three seeds in a row are one of each. Beyond a third, the network is cut into two parts of which
-/// the smaller has more than ⌊n / 3⌋ nodes, and half of them at most.
+/// with the ledger or without: three seeds in a row are one of each. Beyond a third, the network is cut into two parts. One has
+/// more than ⌊n / 3⌋ nodes and half of them at most, or two of three.
 ///
 /// Where votes carry digests in place of signatures (``World/hasDigests``) all is exercised but the signatures: tests, ballots,
 /// votes and their places, verdicts, floor, credit and return. In either form not exercised are messages in bytes, links, paths,
