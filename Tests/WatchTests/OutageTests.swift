@@ -59,6 +59,16 @@ struct OutageTests {
         }
     }
 
+    @Test func digestsInPlaceOfSignaturesChangeNoVerdict() throws {
+        let verdicts = try [false, true].map { hasDigests in
+            let world = try World(6, seed: 3, hasDigests: hasDigests)
+            world.reaches = { a, b, time in !((a < 2 || b < 2) && time >= 30 && time < 90) }
+            world.run(until: 140)
+            return world.verdicts.map { "\($0.time) \($0.verdict) \($0.node)" }
+        }
+        #expect(verdicts[0] == verdicts[1] && verdicts[0].count == 4)
+    }
+
     @Test("S2: a network of three with a dead node goes on, and is whole again when it is back")
     func s2ThreeNodesOfTheGuide() throws {
         let world = try World(3, seed: 1)
