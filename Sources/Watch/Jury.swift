@@ -36,18 +36,33 @@ public struct Jury: Sendable {
         let opened: UInt64
         var votes: [UInt8: [UInt8]] = [:]
         var hasVoted = false
+        /// Whether this node still finds what it has voted.
+        var isHeld = false
         var nextSpread: Instant
         var spreads: Int64 = 0
         var nextSubmit: Instant
     }
 
+    /// A state of the registry, and what follows from it for every member alike.
+    final class View: Sendable {
+        let state: RegistryState
+        let active: Set<NodeID>
+        let decommissioned: Set<NodeID>
+        /// Whether more nodes are active than the floor.
+        let isAboveFloor: Bool
+
+        init(_ state: RegistryState) {
+            self.state = state
+            active = Set(state.nodes.lazy.filter { $0.value.standing == .active }.map(\.key))
+            decommissioned = Set(state.nodes.lazy.filter { $0.value.standing == .decommissioned }.map(\.key))
+            isAboveFloor = active.count > state.parameters.floor(of: active.count + decommissioned.count)
+        }
+    }
+
     private let node: NodeID
-    private var state: RegistryState?
-    /// The decommissioned nodes of the state, and whether more nodes are active than the floor.
-    private var decommissioned: Set<NodeID> = []
-    private var isAboveFloor = false
-    /// When so much failed last that nobody was to be accused.
-    private var lastBlind: Instant?
+    private var view: View?
+    /// When nobody was to be accused last: so much failed, or no more nodes were active than the floor.
+    private var lastMute: Instant?
     private var cases: [Ballot: Case] = [:]
     /// Who holds how many of the cases that others opened.
     private var shares = Shares<NodeID>(capacity: Self.ballotLimit, most: Self.ballotsPerSender)
@@ -66,18 +81,18 @@ public struct Jury: Sendable {
     public var counts: (others: Int, own: Int) { (shares.count, cases.count - shares.count) }
 
     /// Goes on with a newer state of the registry: what can no longer be judged, or finds no votes, is forgotten.
-    public mutating func follow(_ state: RegistryState) {
-        self.state = state
-        decommissioned = Set(state.nodes.lazy.filter { $0.value.standing == .decommissioned }.map(\.key))
-        let (active, all) = state.fullNodes
-        isAboveFloor = active > state.parameters.floor(of: all)
+    public mutating func follow(_ state: RegistryState) { follow(View(state)) }
+
+    mutating func follow(_ view: View) {
+        self.view = view
+        let state = view.state
         for (ballot, held) in cases where !Self.isOpen(ballot, state) || Self.isForgotten(held, state) { close(ballot) }
         nextAsk = nextAsk.filter { state.nodes[$0.key] != nil }
     }
 
     /// Whether the quorum of the ballot's height may still judge the node so.
     private static func isOpen(_ ballot: Ballot, _ state: RegistryState) -> Bool {
-        guard state.quorums.contains(where: { $0.height == ballot.height }), let node = state.nodes[ballot.node],
+        guard state.quorums.last(where: { $0.height == ballot.height }) != nil, let node = state.nodes[ballot.node],
             ballot.height > node.changedHeight
         else { return false }
         switch ballot.verdict {
@@ -102,21 +117,21 @@ public struct Jury: Sendable {
 
     /// Looks at what the tests say: whom to accuse or to vouch for, and what to vote; to be called after each test and each block.
     public mutating func consider(_ tester: Tester, now: Instant) -> [Action] {
-        guard let state else { return [] }
-        if !tester.marked.isSubset(of: decommissioned),
-            tester.isBlind(among: { state.nodes[$0]?.standing == .active }, now: now)
+        guard let view else { return [] }
+        let (state, marked) = (view.state, tester.marked)
+        if !view.isAboveFloor
+            || !marked.isSubset(of: view.decommissioned) && tester.isBlind(among: view.active.contains, now: now)
         {
-            lastBlind = now
+            lastMute = now
         }
-        guard let quorum = state.quorums.last, state.nodes[node]?.standing == .active else { return [] }
-        var actions: [Action] = []
+        guard let quorum = state.quorums.last, view.active.contains(node) else { return [] }
         // Most nodes are active and well, and need no look.
-        let found = tester.marked.union(decommissioned)
-        if found.isEmpty, cases.isEmpty { return [] }
-        // What was found in that time may be this node's own fault: it is found again first.
+        if marked.isEmpty, view.decommissioned.isEmpty, cases.isEmpty { return [] }
+        var actions: [Action] = []
+        // What was found in that time may be this node's own fault, or over by now: it is found again first.
         func mayAccuse(_ id: NodeID) -> Bool {
-            guard isAboveFloor, let record = tester.records[id] else { return false }
-            return lastBlind.map { record.lastTest > $0 } ?? true
+            guard let record = tester.records[id] else { return false }
+            return lastMute.map { record.lastTest > $0 } ?? true
         }
         func holds(_ verdict: RegistryOperation.Verdict, _ id: NodeID) -> Bool {
             switch verdict {
@@ -124,8 +139,15 @@ public struct Jury: Sendable {
             case .recommission: tester.isWell(id, now: now)
             }
         }
-        for id in found.filter({ (nextAsk[$0] ?? now) <= now }).sorted() {
-            guard let judged = state.nodes[id], let verdict = Self.verdict(on: judged), holds(verdict, id),
+        // No marked node is well, and no other is dead.
+        let dead = marked.filter {
+            (nextAsk[$0] ?? now) <= now && view.active.contains($0) && holds(.decommission, $0)
+        }
+        let well = view.decommissioned.filter {
+            !marked.contains($0) && (nextAsk[$0] ?? now) <= now && holds(.recommission, $0)
+        }
+        for id in dead.union(well).sorted() {
+            guard let judged = state.nodes[id], let verdict = Self.verdict(on: judged),
                 quorum.height > judged.changedHeight
             else { continue }
             nextAsk[id] = now + patience
@@ -136,7 +158,9 @@ public struct Jury: Sendable {
             if judges.contains(node) { openOwn(ballot, state, now) }
         }
         // Others may have accused many that serve: what concerns neither a vote of this node nor its tests waits.
-        let live = cases.lazy.filter { $0.value.hasVoted || found.contains($0.key.node) }.map(\.key)
+        let live = cases.lazy.filter {
+            $0.value.hasVoted || marked.contains($0.key.node) || view.decommissioned.contains($0.key.node)
+        }.map(\.key)
         for ballot in live.sorted(by: { ($0.height, $0.node) < ($1.height, $1.node) }) {
             guard let judged = state.nodes[ballot.node] else { continue }
             if cases[ballot]?.hasVoted == false, Self.verdict(on: judged) == ballot.verdict,
@@ -146,6 +170,7 @@ public struct Jury: Sendable {
                 cases[ballot]?.hasVoted = true
                 actions.append(.vote(ballot))
             }
+            cases[ballot]?.isHeld = holds(ballot.verdict, ballot.node)
             actions += pursue(ballot, now)
         }
         return actions
@@ -173,7 +198,7 @@ public struct Jury: Sendable {
     /// Keeps a ballot in the share of `sender`; false when it cannot be judged, this node is no judge, or there is no room.
     private mutating func open(_ ballot: Ballot, from sender: NodeID, _ now: Instant) -> Bool {
         if cases[ballot] != nil { return true }
-        guard let state, Self.isOpen(ballot, state),
+        guard let state = view?.state, Self.isOpen(ballot, state),
             state.judges(of: ballot.node, height: ballot.height).contains(node)
         else { return false }
         var admission = shares.take(for: sender)
@@ -213,12 +238,13 @@ public struct Jury: Sendable {
 
     /// This node has signed the ballot.
     public mutating func voted(_ ballot: Ballot, signature: [UInt8], now: Instant) -> [Action] {
-        guard let state, cases[ballot] != nil,
+        guard let state = view?.state, cases[ballot] != nil,
             let place = state.judges(of: ballot.node, height: ballot.height).firstIndex(of: node)
         else { return [] }
         cast += 1
         openOwn(ballot, state, now)
         cases[ballot]?.hasVoted = true
+        cases[ballot]?.isHeld = true
         cases[ballot]?.votes[UInt8(place)] = signature
         cases[ballot]?.nextSpread = now
         return pursue(ballot, now)
@@ -227,11 +253,21 @@ public struct Jury: Sendable {
     /// Votes came from `sender`: those of members whose signatures verify are kept; returns what this node holds now.
     ///
     /// Costs one verification (60 µs) for each vote that is new.
-    public mutating func take(_ other: BallotVotes, from sender: NodeID, now: Instant) -> (
-        answer: BallotVotes, actions: [Action], isAsked: Bool
-    )? {
+    public mutating func take(
+        _ other: BallotVotes, from sender: NodeID, now: Instant
+    ) -> (answer: BallotVotes, actions: [Action], isAsked: Bool)? {
+        take(other, from: sender, now: now) { signature, message, judge in
+            SigningKey.verify(signature.rawSpan, of: message.rawSpan, by: judge.key)
+        }
+    }
+
+    /// The same, where `isSigned` says whether a signature is that of a node over a message.
+    mutating func take(
+        _ other: BallotVotes, from sender: NodeID, now: Instant,
+        isSigned: (_ signature: [UInt8], _ message: [UInt8], _ node: NodeID) -> Bool
+    ) -> (answer: BallotVotes, actions: [Action], isAsked: Bool)? {
         let ballot = other.ballot
-        guard open(ballot, from: sender, now), let state,
+        guard open(ballot, from: sender, now), let state = view?.state,
             let quorum = state.quorums.last(where: { $0.height == ballot.height })
         else { return nil }
         let judges = state.judges(of: ballot.node, height: ballot.height)
@@ -239,9 +275,7 @@ public struct Jury: Sendable {
             ballot.verdict, on: ballot.node, height: ballot.height, block: quorum.block, network: state.network)
         for vote in other.votes where Int(vote.place) < judges.count && cases[ballot]?.votes[vote.place] == nil {
             let judge = judges[Int(vote.place)]
-            guard judge != node, SigningKey.verify(vote.signature.rawSpan, of: message.rawSpan, by: judge.key) else {
-                return nil
-            }
+            guard judge != node, isSigned(vote.signature, message, judge) else { return nil }
             cases[ballot]?.votes[vote.place] = vote.signature
         }
         return (votes(on: ballot), pursue(ballot, now), cases[ballot]?.hasVoted == false)
@@ -253,9 +287,13 @@ public struct Jury: Sendable {
             ballot: ballot, votes: held.sorted { $0.key < $1.key }.map { .init(place: $0.key, signature: $0.value) })
     }
 
-    /// Spreads what this node voted, and hands in a verdict with votes enough.
+    /// Spreads what this node voted, and hands in a verdict with votes enough, as long as it finds the same.
+    ///
+    /// Votes count for voteLifetime heights, and the floor may hold a verdict back until the node serves again.
     private mutating func pursue(_ ballot: Ballot, _ now: Instant) -> [Action] {
-        guard let state, let held = cases[ballot], held.hasVoted, !held.votes.isEmpty else { return [] }
+        guard let state = view?.state, let held = cases[ballot], held.hasVoted, held.isHeld, !held.votes.isEmpty else {
+            return []
+        }
         let judges = state.judges(of: ballot.node, height: ballot.height)
         var actions: [Action] = []
         if held.nextSpread <= now {
@@ -283,9 +321,9 @@ public struct Jury: Sendable {
     public func measurements(
         of tester: Tester, reported: [NodeID: Instant]
     ) -> (height: UInt64, measured: [RegistryOperation.Measurement])? {
-        guard let state, let quorum = state.quorums.last, let own = state.nodes[node], own.standing == .active else {
-            return nil
-        }
+        guard let state = view?.state, let quorum = state.quorums.last, let own = state.nodes[node],
+            own.standing == .active
+        else { return nil }
         var measured: [RegistryOperation.Measurement] = []
         for (id, record) in tester.records {
             guard let capacity = record.capacity, let at = record.measured, reported[id].map({ $0 < at }) ?? true,

@@ -74,11 +74,11 @@ struct Trouble: Hashable, Sendable {
     ///
     /// Unclear tests must have gone over `leastOthers` other nodes.
     func isGrave(
-        for time: TimeSpan, operators: Int = 0, leastOthers: Int = Self.leastOthers, now: Instant
+        for time: TimeSpan, operators: Int = 0, leastOthers: @autoclosure () -> Int = Self.leastOthers, now: Instant
     ) -> Bool {
         let good = served.count { $0.value }
         let bad = served.count - good
-        return score >= Self.grave && (refusals >= Self.grave || others.count >= leastOthers)
+        return score >= Self.grave && (refusals >= Self.grave || others.count >= leastOthers())
             && (served.isEmpty || bad > good) && bad >= min(Self.operators, (operators + 1) / 2)
             && since.map { now - $0 >= time } ?? false
     }

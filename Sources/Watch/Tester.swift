@@ -68,6 +68,10 @@ public struct Tester: Sendable {
     private var sight: UInt8 = 0
     /// The most of these that may have failed before the fault is more likely here.
     private static let mostFailures = 3
+    /// The last tests of nodes picked by chance that were passed or failed, the oldest first.
+    private var picks: [(node: NodeID, isFailed: Bool)] = []
+    /// How many of these are kept, and among how many nodes more they stand for all.
+    private static let pickLimit = 32
     /// Tests that were begun, passed and failed.
     public private(set) var begun: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
 
@@ -177,22 +181,25 @@ public struct Tester: Sendable {
         case .passedOn: (outcome, isPartial) = (.passed(capacity: nil), true)
         case .passed, .failed, .refused, .unclear: break
         }
-        let leastOthers = leastOthers(for: node)
         var record = records[node] ?? TestRecord(lastTest: now)
         (record.lastEnd, record.wasHidden) = (now, place == .middle)
         switch outcome {
-        case .passed where isPicked: sight <<= 1
-        case .failed where isPicked && !record.isInDoubt: sight = sight << 1 | 1
+        case .passed where isPicked:
+            sight <<= 1
+            keepPick(of: node, isFailed: false)
+        case .failed where isPicked:
+            if !record.isInDoubt { sight = sight << 1 | 1 }
+            keepPick(of: node, isFailed: true)
         case .passed, .failed, .refused, .unclear, .passedOn: break
         }
         let isGrave: Bool
         if place == .middle {
             if !isPartial { record.hidden.note(outcome, over: others, before: owner, now: now) }
             isGrave = record.hidden.isGrave(
-                for: timing.freshness, operators: exitOperators, leastOthers: leastOthers, now: now)
+                for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now)
         } else {
             if !isPartial { record.shown.note(outcome, over: others, now: now) }
-            isGrave = record.shown.isGrave(for: timing.freshness, leastOthers: leastOthers, now: now)
+            isGrave = record.shown.isGrave(for: timing.freshness, leastOthers: leastOthers(for: node), now: now)
         }
         switch outcome {
         case .passed where isPartial && isGrave:
@@ -207,7 +214,7 @@ public struct Tester: Sendable {
             // Who serves only where it can tell the tester does not serve.
             if place == .first(mayHide: true),
                 record.hidden.isGrave(
-                    for: timing.freshness, operators: exitOperators, leastOthers: leastOthers, now: now)
+                    for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now)
             {
                 record.retry = now + timing.firstRetry
                 break
@@ -233,6 +240,11 @@ public struct Tester: Sendable {
             backOff(&record, now)
         }
         keep(record, of: node)
+    }
+
+    private mutating func keepPick(of node: NodeID, isFailed: Bool) {
+        if picks.count == Self.pickLimit { picks.removeFirst() }
+        picks.append((node, isFailed))
     }
 
     /// Whether so many nodes fail that served a moment ago that the fault is more likely here: failures make no marks.
@@ -331,14 +343,24 @@ public struct Tester: Sendable {
     /// Whether so many nodes seem dead that the fault is more likely here: more than a third of those tested and more than
     /// two of them, or all, or more than three of the last eight that it picked and that were not in doubt.
     ///
-    /// Such a tester accuses nobody. So a split of the network costs nobody the stake.
+    /// Such a tester accuses nobody. So a split of the network costs nobody the stake. Failing nodes are tested far more often than
+    /// others: of many nodes a few dead ones would soon be most of those tested lately. So of many the last 32 that were picked by
+    /// chance stand for all, and more than three eighths of them must have failed, as a third often shows more than a third.
     public func isBlind(among active: (NodeID) -> Bool, now: Instant) -> Bool {
+        if isShortSighted { return true }
         var (tested, dead) = (0, 0)
-        for (node, record) in records where active(node) && now - record.lastTest <= timing.freshness {
+        if nodes.count > Self.pickLimit {
+            for pick in picks where active(pick.node) {
+                tested += 1
+                if pick.isFailed { dead += 1 }
+            }
+            return dead > max(3, tested * 3 / 8)
+        }
+        for (node, record) in records where now - record.lastTest <= timing.freshness && active(node) {
             tested += 1
             if record.isFailing { dead += 1 }
         }
-        return isShortSighted || dead > 0 && dead == tested || dead > max(2, tested / 3)
+        return dead > 0 && dead == tested || dead > max(2, tested / 3)
     }
 }
 

@@ -43,7 +43,7 @@ final class World {
     private(set) var testers: [Tester] = []
     private(set) var juries: [Jury] = []
     /// What each node has heard of the ledger, and how many nodes it watches by that.
-    private var views: [RegistryState] = []
+    private var views: [Jury.View] = []
     private var watched: [Int]
     /// How often each process was started anew.
     private var starts: [Int]
@@ -53,9 +53,16 @@ final class World {
     private var order = 0
     private var lies: Set<Lie> = []
     private var active: [Int] = []
+    /// Whether each node is active; the same as `active`.
+    private var isActive: [Bool]
+    /// Whether votes have a digest in place of a signature, and verdicts are applied without a look at their signatures.
+    private let hasDigests: Bool
     let blockSeconds: Double
     /// Seconds between two ticks of a node.
     private let tickSeconds: Double
+    /// How many ticks there are from one look at what the tests say to the next.
+    private let ticksPerLook: Int
+    private var ticks: [Int]
     /// Whether tests go on over two other nodes behind the tested one, as a client's paths do.
     var goesOn = false
     /// Whether node `a` can reach node `b` at a time; for `a` = `b` whether its process runs.
@@ -78,11 +85,13 @@ final class World {
     private(set) var tests = 0
 
     init(
-        _ count: Int, seed: UInt64, blockSeconds: Double = 2, epochSeconds: UInt64 = 30,
+        _ count: Int, seed: UInt64, blockSeconds: Double = 2, epochSeconds: UInt64 = 30, hasDigests: Bool = false,
         _ change: (inout RegistryParameters) -> Void = { _ in }
     ) throws {
         self.count = count
         self.blockSeconds = blockSeconds
+        self.hasDigests = hasDigests
+        isActive = [Bool](repeating: false, count: count)
         let treasury = Account(key(60_000).publicKey)
         var parameters = RegistryParameters(treasury: treasury)
         parameters.fullStake = 1_000
@@ -101,6 +110,8 @@ final class World {
         self.seed = seed
         random = SeededGenerator(seed: seed)
         tickSeconds = max(1, timing.interval.inSeconds / 4)
+        ticksPerLook = max(1, Int(timing.interval.inSeconds / tickSeconds))
+        ticks = [Int](repeating: 0, count: count)
         stalls = [[Stall]](repeating: [], count: count)
         watched = [Int](repeating: 0, count: count)
         starts = watched
@@ -111,7 +122,7 @@ final class World {
                 key: key(10_000 + number))
             try state.apply(operation)
         }
-        views = [RegistryState](repeating: state, count: count)
+        views = [Jury.View](repeating: Jury.View(state), count: count)
         for number in 0..<count {
             testers.append(tester(number))
             juries.append(jury(number))
@@ -177,17 +188,19 @@ final class World {
     }
 
     private func tellAll() {
-        active = (0..<count).filter { standing($0) == .active }
-        for number in 0..<count where hears(number, time) { follow(state, by: number) }
+        isActive = (0..<count).map { standing($0) == .active }
+        active = (0..<count).filter { isActive[$0] }
+        let view = Jury.View(state)
+        for number in 0..<count where hears(number, time) { follow(view, by: number) }
     }
 
-    private func follow(_ state: RegistryState, by number: Int) {
-        views[number] = state
-        juries[number].follow(state)
+    private func follow(_ view: Jury.View, by number: Int) {
+        views[number] = view
+        juries[number].follow(view)
         // None is registered later, so that their number tells which they are.
-        guard watched[number] != state.nodes.count else { return }
-        watched[number] = state.nodes.count
-        testers[number].follow(ids.filter { $0 != ids[number] && state.nodes[$0] != nil })
+        guard watched[number] != view.state.nodes.count else { return }
+        watched[number] = view.state.nodes.count
+        testers[number].follow(ids.filter { $0 != ids[number] && view.state.nodes[$0] != nil })
     }
 
     /// Runs until `end`.
@@ -212,14 +225,18 @@ final class World {
         afterBlock(self)
     }
 
+    /// Begins tests that are due.
+    ///
+    /// What they say is looked at when one ends at odds with how the node stands, and once in the time between two tests.
     private func tick(_ number: Int) {
         later(tickSeconds) { $0.tick(number) }
+        ticks[number] += 1
         guard reaches(number, number, time) else { return }
         while let target = testers[number].next(instant(time)) {
             tests += 1
             test(places[target]!, by: number)
         }
-        consider(number)
+        if ticks[number].isMultiple(of: ticksPerLook) { consider(number) }
     }
 
     private func isUp(_ other: Int, from number: Int) -> Bool {
@@ -234,7 +251,7 @@ final class World {
     /// Tests a node as `Watching` does: at the beginning of a path of three, or in its middle, over nodes drawn of all active ones.
     private func test(_ other: Int, by number: Int) {
         let further = goesOn ? furtherHops(apartFrom: [number, other]) : []
-        let mayHide = further.count == 2 && standing(other) == .active
+        let mayHide = further.count == 2 && isActive[other]
         if mayHide, testers[number].isToBeHidden(ids[other]) ?? (random.next() & 1 == 0) {
             let hasGuard = isUp(further[0], from: number)
             let isPassed = hasGuard && leads(to: other, from: further[0]) && leads(to: further[1], from: other)
@@ -262,7 +279,7 @@ final class World {
 
     /// Two active nodes that are drawn by chance, or as many as there are.
     private func furtherHops(apartFrom excluded: [Int]) -> [Int] {
-        let left = active.count - excluded.count { standing($0) == .active }
+        let left = active.count - excluded.count { isActive[$0] }
         var hops: [Int] = []
         while hops.count < min(2, left) {
             let drawn = active[Int(random.next() % UInt64(active.count))]
@@ -302,12 +319,18 @@ final class World {
             ids[tested], outcome, at: place, over: others.map { ids[$0] },
             before: place == .middle ? others.last.map { ids[$0].key } : nil, servesAlone: servesAlone,
             now: instant(time))
-        consider(number)
+        // That a node stands as it serves calls for nothing.
+        if isActive[tested] == testers[number].marked.contains(ids[tested]) || juries[number].counts.own > 0
+            || liars.contains(number)
+        {
+            consider(number)
+        }
     }
 
     private func consider(_ number: Int) {
         guard reaches(number, number, time) else { return }
-        if liars.contains(number) { lie(number) }
+        // Who lies votes and hands in whatever its own tests say.
+        if liars.contains(number) { return lie(number) }
         perform(juries[number].consider(testers[number], now: instant(time)), by: number)
     }
 
@@ -331,28 +354,20 @@ final class World {
         for action in actions {
             switch action {
             case .ask(let ballot, let judges):
-                for judge in judges {
-                    send(number, judge) { world, other in
-                        world.ask(ballot, other, from: number)
-                    }
-                }
+                send(number, judges) { world, other in world.ask(ballot, other, from: number) }
             case .vote(let ballot):
                 let block = state.quorums.last { $0.height == ballot.height }?.block ?? Bytes32()
                 let message = RegistryOperation.ballot(
                     ballot.verdict, on: ballot.node, height: ballot.height, block: block, network: network)
-                perform(
-                    juries[number].voted(
-                        ballot, signature: key(number).sign(message.rawSpan), now: instant(time)), by: number)
+                let signature =
+                    hasDigests ? Self.digest(of: message, by: ids[number]) : key(number).sign(message.rawSpan)
+                perform(juries[number].voted(ballot, signature: signature, now: instant(time)), by: number)
             case .spread(let votes, let judges):
-                for judge in judges {
-                    send(number, judge) { world, other in
-                        guard let answer = world.tell(votes, other, from: number) else { return }
-                        world.send(other, world.ids[number]) { world, back in
-                            if let taken = world.juries[back].take(
-                                answer, from: world.ids[other], now: instant(world.time))
-                            {
-                                world.perform(taken.actions, by: back)
-                            }
+                send(number, judges) { world, other in
+                    guard let answer = world.tell(votes, other, from: number) else { return }
+                    world.send(other, [world.ids[number]]) { world, back in
+                        if let taken = world.take(answer, back, from: world.ids[other]) {
+                            world.perform(taken.actions, by: back)
                         }
                     }
                 }
@@ -372,33 +387,54 @@ final class World {
 
     /// Node `number` gets votes of node `sender`; returns its answer, nil when it refuses them.
     func tell(_ votes: BallotVotes, _ number: Int, from sender: Int) -> BallotVotes? {
-        guard let (answer, actions, isAsked) = juries[number].take(votes, from: ids[sender], now: instant(time)) else {
-            return nil
-        }
+        guard let (answer, actions, isAsked) = take(votes, number, from: ids[sender]) else { return nil }
         if isAsked { testers[number].hurry(votes.ballot.node, for: ids[sender], now: instant(time)) }
         perform(actions, by: number)
         return answer
     }
 
-    private func send(_ from: Int, _ to: NodeID, _ run: @escaping (World, Int) -> Void) {
-        guard let other = places[to], reaches(from, from, time) else { return }
-        let start = starts[other]
-        // Half of what comes while a process stands still is there when it goes on.
-        if let stall = stalls[other].first(where: { $0.from <= time && time < $0.to }) {
-            guard hears(from, time), random.next() & 1 == 0 else { return }
-            return at(stall.to + 0.1) { run($0, other) }
+    private func take(
+        _ votes: BallotVotes, _ number: Int, from sender: NodeID
+    ) -> (answer: BallotVotes, actions: [Jury.Action], isAsked: Bool)? {
+        guard hasDigests else { return juries[number].take(votes, from: sender, now: instant(time)) }
+        return juries[number].take(votes, from: sender, now: instant(time)) { signature, message, judge in
+            signature == Self.digest(of: message, by: judge)
         }
-        guard reaches(from, other, time) else { return }
+    }
+
+    /// 64 bytes that stand for a node's signature; anyone can make them.
+    private static func digest(of message: [UInt8], by node: NodeID) -> [UInt8] {
+        let digest = Blake2b.digest((node.key.array + message).rawSpan).array
+        return digest + digest
+    }
+
+    /// Has something happen at each of the nodes that are reached, a tenth of a second from now.
+    private func send(_ from: Int, _ nodes: [NodeID], _ run: @escaping (World, Int) -> Void) {
+        guard reaches(from, from, time) else { return }
+        var reached: [(node: Int, start: Int)] = []
+        for node in nodes {
+            guard let other = places[node] else { continue }
+            // Half of what comes while a process stands still is there when it goes on.
+            if let stall = stalls[other].first(where: { $0.from <= time && time < $0.to }) {
+                guard hears(from, time), random.next() & 1 == 0 else { continue }
+                at(stall.to + 0.1) { run($0, other) }
+            } else if reaches(from, other, time) {
+                reached.append((other, starts[other]))
+            }
+        }
+        guard !reached.isEmpty else { return }
         later(0.1) { world in
-            guard world.reaches(other, other, world.time), world.starts[other] == start else { return }
-            run(world, other)
+            for (other, start) in reached where world.reaches(other, other, world.time) {
+                if world.starts[other] == start { run(world, other) }
+            }
         }
     }
 
     private func submit(_ action: RegistryOperation.Action, by number: Int) {
         guard hears(number, time) else { return }
         do {
-            try state.apply(RegistryOperation(unsigned: action, network: network))
+            let operation = RegistryOperation(unsigned: action, network: network)
+            if hasDigests { try state.applyVerified(operation) } else { try state.apply(operation) }
             if case .judge(let verdict, let node, _, _) = action {
                 verdicts.append((time, verdict, places[node]!))
             }

@@ -9,22 +9,64 @@ private func setting(_ name: String) -> UInt64? {
     unsafe getenv(name).flatMap { unsafe UInt64(String(cString: $0)) }
 }
 
-/// How many seeds are tried: `WATCH_SEEDS`, with which the great networks are tried as well; `WATCH_NODES` names one size alone.
+/// How many seeds are tried from `WATCH_FIRST` on: `WATCH_SEEDS`, and then votes carry digests, and great networks are tried as well.
 private let seeds = setting("WATCH_SEEDS")
 
+private let first = setting("WATCH_FIRST") ?? 0
+
+/// Of these sizes, or of `WATCH_NODES` alone.
 private let sizes = setting("WATCH_NODES").map { [Int($0)] } ?? [3, 5, 10] + (seeds == nil ? [] : [50, 300])
 
-/// Networks of which a third is away for a time: nobody else is put out, and who comes back is active again.
+/// Networks of which a part is away for a time: nobody else is put out, and all that come back are active again.
+///
+/// The long form: `WATCH_SEEDS=200 WATCH_NODES=300 TUNIC_TESTS=WatchTests swift test -Xswiftc -O --filter 's2(AThird|BeyondAThird)'`.
 struct OutageTests {
+    /// Runs the seeds of one size; without `WATCH_SEEDS` it is `usual` of them, with signatures.
+    private func run(_ count: Int, usual: UInt64, isBeyondAThird: Bool) throws {
+        var told = Outages.Told()
+        for seed in first..<first + (seeds ?? usual) {
+            try Outages(count, seed: seed, isBeyondAThird: isBeyondAThird, hasDigests: seeds != nil).run(&told)
+        }
+        if let seeds { print("\(count) nodes, seeds \(first)..<\(first + seeds), \(isBeyondAThird): \(told)") }
+    }
+
     @Test(
         "S2: with a third away no healthy node is put out, and all that come back in time are active again",
         arguments: sizes)
-    func s2AThirdAway(_ count: Int) throws {
-        var told = Outages.Told()
-        let first = setting("WATCH_FIRST") ?? 0
-        // Four seeds are one of each case.
-        for seed in first..<first + (seeds ?? 4) { try Outages(count, seed: seed).run(&told) }
-        if seeds != nil { print("\(count) nodes: \(told)") }
+    func s2AThirdAway(_ count: Int) throws { try run(count, usual: count < 10 ? 3 : 2, isBeyondAThird: false) }
+
+    @Test(
+        "S2: with more than a third cut off nobody is put out for good, nor of the greater part at all",
+        arguments: sizes)
+    func s2BeyondAThird(_ count: Int) throws { try run(count, usual: 1, isBeyondAThird: true) }
+
+    @Test("S2: a quarter that dies at once is put out when its credit is over, and nobody else", arguments: sizes)
+    func s2AQuarterDies(_ count: Int) throws {
+        let dead = count / 4
+        for seed in first..<first + min(seeds ?? 1, 10) {
+            let epoch = Outages.epoch(of: count)
+            let world = try World(
+                count, seed: seed, blockSeconds: max(2, epoch / 30), epochSeconds: UInt64(epoch),
+                hasDigests: seeds != nil
+            ) {
+                $0.creditAtStart = UInt32(epoch)
+                $0.creditGrace = UInt32(epoch)
+            }
+            world.goesOn = true
+            world.reaches = { a, b, time in !((a < dead || b < dead) && time >= 8 * epoch) }
+            world.run(until: 14 * epoch)
+            #expect((0..<count).allSatisfy { world.standing($0) == ($0 < dead ? nil : .active) }, "seed \(seed)")
+        }
+    }
+
+    @Test func digestsInPlaceOfSignaturesChangeNoVerdict() throws {
+        let verdicts = try [false, true].map { hasDigests in
+            let world = try World(6, seed: 3, hasDigests: hasDigests)
+            world.reaches = { a, b, time in !((a < 2 || b < 2) && time >= 30 && time < 90) }
+            world.run(until: 140)
+            return world.verdicts.map { "\($0.time) \($0.verdict) \($0.node)" }
+        }
+        #expect(verdicts[0] == verdicts[1] && verdicts[0].count == 4)
     }
 
     @Test("S2: a network of three with a dead node goes on, and is whole again when it is back")

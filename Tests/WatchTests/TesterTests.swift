@@ -42,6 +42,32 @@ struct TesterTests {
         #expect(moments.count > 4)
     }
 
+    @Test("S2: of many nodes a fifth may die at once and is seen to, and half of them blinds", arguments: [60, 150])
+    func s2ManyThatDieAtOnce(_ dead: Int) {
+        let nodes = (0..<300).map { NodeID(World.hash($0)) }
+        var tester = Tester(timing: .init(epochSeconds: 600), seed: 1, now: instant(0))
+        tester.follow(nodes)
+        let gone = Set(nodes.prefix(dead))
+        var blind = 0
+        // Thirty epochs, so that it has seen most of them, and ten more.
+        for step in 0..<4_800 {
+            let now = instant(Double(step) * 5)
+            let isOver = step >= 3_600
+            while let node = tester.next(now) {
+                let isGone = isOver && gone.contains(node)
+                tester.finished(
+                    node, isGone ? .failed : .passed(capacity: nil), at: .first(mayHide: false), now: now)
+            }
+            if step >= 4_200, tester.isBlind(among: { _ in true }, now: now) { blind += 1 }
+        }
+        // Chance has it otherwise at times; a verdict takes seven of ten.
+        if dead < 100 {
+            #expect(blind < 60 && tester.dead(instant(24_000)).count > dead / 2)
+        } else {
+            #expect(blind > 450)
+        }
+    }
+
     @Test func oneFailureOrTwoAreNoDeath() {
         var tester = tester(1)
         for (count, expected) in [(1, false), (2, false), (3, true)] {
