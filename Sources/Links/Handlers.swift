@@ -6,10 +6,10 @@ public protocol PacketHandler: AnyObject {
     /// Takes the data packets of one received batch; called once per batch, never for none.
     ///
     /// Headers are open, nothing is committed. For each packet the handler opens its layer in place, then calls
-    /// `links.commit`, and then consumes the packet or sends it on with `links.forward`. Packets live until this returns. During
-    /// the call `links` must be used for everything that touches the table; the `Links` object may be used for control messages
+    /// `table.commit`, and then consumes the packet or sends it on with `table.forward`. Packets live until this returns. During
+    /// the call `table` must be used for everything that touches the table; the `Links` object may be used for control messages
     /// and new links only, not for `withTable`.
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable)
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable)
 }
 
 /// What takes control messages and hears of links.

@@ -40,7 +40,7 @@ extension Links {
             for _ in 0..<packets.count { table.drop(.unknownPath) }
             return
         }
-        handler.receive(&packets, links: &table)
+        handler.receive(&packets, table: &table)
     }
 
     /// Follows up on commits that changed more than a window.

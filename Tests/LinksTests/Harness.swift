@@ -40,26 +40,26 @@ final class Side: ControlHandler, PacketHandler {
     func linkUp(_ link: LinkID, peer: LinkPeer) { ups.append((link, peer)) }
     func linkDown(_ link: LinkID, reason: LinkDownReason) { downs.append((link, reason)) }
 
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         var onward = 0..<0
-        func sendOn(_ packets: inout ReceivedPackets, _ links: inout LinkTable) {
-            if let forwardTo, !onward.isEmpty { links.forward(&packets, onward, on: forwardTo) }
+        func sendOn(_ packets: inout ReceivedPackets, _ table: inout LinkTable) {
+            if let forwardTo, !onward.isEmpty { table.forward(&packets, onward, on: forwardTo) }
         }
         for number in 0..<packets.count {
             let arrival = packets[number]
             let first = packets.packet(number).unsafeFirstPayloadByte
-            guard links.commit(arrival) else {
+            guard table.commit(arrival) else {
                 refusedCommits += 1
                 continue
             }
             self.packets.append((arrival.pathID, first))
             if onward.upperBound != number {
-                sendOn(&packets, &links)
+                sendOn(&packets, &table)
                 onward = number..<number
             }
             onward = onward.lowerBound..<number + 1
         }
-        sendOn(&packets, &links)
+        sendOn(&packets, &table)
     }
 
     var nodeID: NodeID { NodeID(identity!.nodeID) }

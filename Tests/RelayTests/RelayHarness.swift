@@ -231,7 +231,7 @@ final class TestClient: PacketHandler, ControlHandler {
         }
     }
 
-    func receive(_ packets: inout ReceivedPackets, links table: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         let now = Instant(nanoseconds: harness.loop.now)
         for index in 0..<packets.count {
             let arrival = packets[index]

@@ -112,7 +112,7 @@ final class PathPool: PacketHandler {
     // MARK: Packets
 
     /// Takes one batch of packets of the client's paths: opens their layers in place and hands the payloads to the sessions.
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         let now = now
         for index in 0..<packets.count {
             let arrival = packets[index]
@@ -126,7 +126,7 @@ final class PathPool: PacketHandler {
             var packet = packets.packet(index)
             switch path.layers?.open(&packet, now: now) {
             case .packet(let number):
-                guard links.commit(arrival) else { continue }
+                guard table.commit(arrival) else { continue }
                 path.bytesIn += UInt64(packetSize)
                 let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
                 path.session?.received(payload, number: number, on: path, now: now)

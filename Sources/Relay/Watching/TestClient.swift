@@ -86,12 +86,12 @@ final class TestClient: PacketHandler, ControlHandler {
 
     // MARK: Links
 
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         for index in 0..<packets.count {
             let arrival = packets[index]
             guard let test = tests[arrival.pathID], test.link == arrival.link else { continue }
             var packet = packets.packet(index)
-            if test.received(&packet) { _ = links.commit(arrival) }
+            if test.received(&packet) { _ = table.commit(arrival) }
         }
     }
 

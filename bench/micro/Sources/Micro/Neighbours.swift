@@ -185,9 +185,9 @@ private final class Sink: PacketHandler {
     var expected = 0
     var onPacket: () -> Void = {}
 
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         for number in 0..<packets.count {
-            guard links.commit(packets[number]) else { fail("a packet came twice") }
+            guard table.commit(packets[number]) else { fail("a packet came twice") }
         }
         guard packets.count <= expected else { fail("packets that were not sent") }
         expected -= packets.count
