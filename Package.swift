@@ -153,7 +153,7 @@ let package = Package(
             "RelayTests",
             [
                 "Relay", "Client", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport", "Directory",
-                "EventLoop", "OnionCrypto", "Registry", "Store", "Wire",
+                "EventLoop", "OnionCrypto", "Registry", "Store", "Watch", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(

@@ -17,7 +17,7 @@ public protocol ControlHandler: AnyObject {
     /// A message came, whole; answer it now or later with `Links.answer` or `Links.refuse`.
     ///
     /// Each type's body is no longer than the protocol allows; nothing else about it has been checked.
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder)
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder)
 
     /// A link stands: the handshake is done and the peer has shown that it has the keys.
     func linkUp(_ link: LinkID, peer: LinkPeer)

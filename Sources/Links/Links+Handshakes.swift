@@ -292,7 +292,7 @@ extension Links {
         guard let link = find(id) else { return }
         guard link.isUp else { return removeSilently(id) }
         table.counters.linksGaveWay += 1
-        if link.isOpen, link.begin(.close, body: [], deadline: now, limit: .max, reply: nil) {
+        if link.isOpen, link.begin(LinkMessage.close.kind, body: [], deadline: now, limit: .max, reply: nil) {
             table.now = now
             pumpLast(link)
         }
@@ -338,7 +338,7 @@ extension Links {
 
     func close(_ id: LinkID, reason: LinkDownReason) {
         guard let link = find(id), link.isOpen else { return }
-        _ = link.begin(.close, body: [], deadline: now + .seconds(1), limit: .max, reply: nil)
+        _ = link.begin(LinkMessage.close.kind, body: [], deadline: now + .seconds(1), limit: .max, reply: nil)
         link.closingUntil = now + .seconds(1)
         markDirty(link)
         tellDown(link, reason)
@@ -394,7 +394,7 @@ extension Links {
             let other = links.first { $0.map { $0.isUp && $0.isOpen && $0.peer == link.peer && $0 !== link } ?? false }
             if case .some(.some(let other)) = other { nodes[node] = other.id }
         }
-        let requests = link.requests.filter { $0.value.message != .close }
+        let requests = link.requests.filter { $0.value.message != LinkMessage.close.kind }
         for stream in requests.keys { link.requests[stream] = nil }
         link.endAllIncoming()
         let wasUp = link.isUp

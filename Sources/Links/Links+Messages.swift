@@ -9,12 +9,11 @@ extension Links {
     ///
     /// `reply` runs once, later, not inside of this call.
     public func request(
-        on link: LinkID, _ message: ControlMessage, body: [UInt8], timeout: TimeSpan = .seconds(10),
+        on link: LinkID, _ message: some MessageFamily, body: [UInt8], timeout: TimeSpan = .seconds(10),
         reply: @escaping (Result<[UInt8], ControlFailure>) -> Void
     ) {
-        precondition(message != .rekey && message != .close, "the link itself renews its keys and closes")
         guard let state = find(link), state.isOpen else { return later { reply(.failure(.linkDown)) } }
-        guard begin(state, message, body, timeout, reply) else { return later { reply(.failure(.limit)) } }
+        guard begin(state, message.kind, body, timeout, reply) else { return later { reply(.failure(.limit)) } }
     }
 
     /// Says that the path with the peer's id `pathID` is over.
@@ -34,7 +33,7 @@ extension Links {
         while let next = link.line.next(at: now, limit: configuration.requestsPerLink / 2) {
             var writer = ByteWriter(capacity: 8)
             writer.u64(next.pathID)
-            let isBegun = begin(link, .destroy, writer.bytes, .seconds(10)) { [weak self] result in
+            let isBegun = begin(link, PathMessage.destroy.kind, writer.bytes, .seconds(10)) { [weak self] result in
                 guard let self, let link = find(id) else { return }
                 link.line.ended(next, wasSent: true)
                 if case .failure = result { link.line.addAgain(next, at: now) }
@@ -44,21 +43,20 @@ extension Links {
     }
 
     /// Sends a control message whose answer does not matter; dropped when the link is gone or has too many under way.
-    public func send(on link: LinkID, _ message: ControlMessage, body: [UInt8]) {
-        precondition(message != .rekey && message != .close, "the link itself renews its keys and closes")
+    public func send(on link: LinkID, _ message: some MessageFamily, body: [UInt8]) {
         guard let state = find(link), state.isOpen else { return }
-        _ = begin(state, message, body, .seconds(10), nil)
+        _ = begin(state, message.kind, body, .seconds(10), nil)
     }
 
     func begin(
-        _ link: ControlLink, _ message: ControlMessage, _ body: [UInt8], _ timeout: TimeSpan,
+        _ link: ControlLink, _ message: MessageKind, _ body: [UInt8], _ timeout: TimeSpan,
         _ reply: ((Result<[UInt8], ControlFailure>) -> Void)?
     ) -> Bool {
         let deadline = now + timeout
         guard
             link.begin(message, body: body, deadline: deadline, limit: configuration.requestsPerLink, reply: reply)
         else { return false }
-        if message != .rekey { link.idle.touch(now: now) }
+        if message != LinkMessage.rekey.kind { link.idle.touch(now: now) }
         markDirty(link)
         sweepBefore(deadline)
         return true
@@ -226,12 +224,12 @@ extension Links {
             }
         } else if link.incoming[stream]?.phase == .arriving {
             var bytes = link.takeBytes(stream)
-            let type = bytes.first.flatMap(ControlMessage.init(rawValue:))
+            let type = bytes.first.flatMap { messages[$0] }
             // Until the type is known, no more than the longest body of all is taken.
-            let limit = 1 + (type?.longestBody ?? ControlMessage.publish.longestBody)
+            let limit = 1 + (type?.longestBody ?? messages.longestBody)
             guard link.read(stream, into: &bytes, limit: limit) else { return refuse(link, stream) }
             if let first = bytes.first {
-                guard let type = ControlMessage(rawValue: first), bytes.count <= 1 + type.longestBody else {
+                guard let type = messages[first], bytes.count <= 1 + type.longestBody else {
                     return refuse(link, stream)
                 }
             }
@@ -256,21 +254,23 @@ extension Links {
 
     /// A message has come whole.
     private func arrived(_ link: ControlLink, _ stream: StreamID, _ bytes: [UInt8]) {
-        guard let first = bytes.first, let type = ControlMessage(rawValue: first), link.isOpen else {
+        guard let first = bytes.first, let type = messages[first], link.isOpen else {
             return refuse(link, stream)
         }
         let body = Array(bytes.dropFirst())
         let deadline = table.now + configuration.answerTime
-        guard link.hand(stream, isLarge: type.isLarge, deadline: deadline) else { return sweepBefore(deadline) }
+        guard link.hand(stream, isLarge: type.longestAnswer >= ControlLink.largeAnswer, deadline: deadline) else {
+            return sweepBefore(deadline)
+        }
         link.put([], stream)
-        switch type {
+        switch LinkMessage(rawValue: type.raw) {
         case .rekey: answerRekey(link, stream, body)
         case .close:
             // Acknowledged, so that the peer does not repeat it to an end that has forgotten the link.
             link.answer(stream, [], part: 0..<0, now: table.now, limit: configuration.messageTime)
             pumpLast(link)
             remove(link, reason: .closedByPeer)
-        default:
+        case nil:
             link.idle.touch(now: table.now)
             sweepBefore(deadline)
             guard let control else { return refuse(link, stream) }
@@ -301,7 +301,7 @@ extension Links {
         guard let index = table.indices.take(for: UInt32(link.id.place)) else { return }
         let body = table.startRekey(link.id, index: index)
         let id = link.id
-        let isBegun = begin(link, .rekey, body, configuration.keys.rekeyRetry) { [weak self] result in
+        let isBegun = begin(link, LinkMessage.rekey.kind, body, configuration.keys.rekeyRetry) { [weak self] result in
             self?.finishRekey(id, result)
         }
         if !isBegun { finishRekey(id, .failure(.limit)) }

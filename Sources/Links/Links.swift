@@ -51,6 +51,8 @@ public final class Links {
     var halfOpen: HalfOpenLinks<LinkID, LinkSource>
     /// Who holds the places of the table.
     var places: LinkPlaces<LinkID>
+    /// The control messages that peers may send.
+    let messages: MessageTable
     /// What long answers hold.
     let answers: AnswerMemory
     /// Control messages of all links of one address.
@@ -100,7 +102,8 @@ public final class Links {
             worker: configuration.worker, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
         halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
-        answers = AnswerMemory(bytes: configuration.answerMemory)
+        messages = MessageTable(configuration.messages + LinkMessage.kinds)
+        answers = AnswerMemory(bytes: configuration.answerMemory, longest: messages.longestAnswer)
         places = LinkPlaces(capacity: configuration.maximumLinks)
         let messages = configuration.clientMessages
         let factor = configuration.addressRateFactor

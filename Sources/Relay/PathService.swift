@@ -194,7 +194,7 @@ final class PathService: PacketHandler {
         else {
             return reset(answer, "rate")
         }
-        guard let message = PathMessage(body, recordsSize: BuildMessage.recordsSize) else {
+        guard let message = BuildBody(body, recordsSize: BuildMessage.recordsSize) else {
             return reset(answer, "malformed")
         }
         let build = WaitingBuild(message: message, link: link, isNode: isNode, answer: answer)
@@ -226,7 +226,7 @@ final class PathService: PacketHandler {
             builds += 1
             exit?.pathBuilt(path, link: link.rawValue, source: source, secrets: secrets)
             let forwardID = forwarding.forwardID(of: path) ?? 0
-            links.answer(answer, PathMessage.encode(pathID: forwardID, reply.answer(.ready)))
+            links.answer(answer, BuildBody.encode(pathID: forwardID, reply.answer(.ready)))
         case .onward(let node, let records, let keys, let reply):
             guard !isDraining else { return refuse(.draining, reply, answer) }
             guard let addresses = findNode(NodeID(node)) else { return refuse(.unknownNextHop, reply, answer) }
@@ -279,11 +279,11 @@ final class PathService: PacketHandler {
             let path = insert(keys, build.previous, build.previousID, next: next, isNode: build.isNode, now)
         else { return build.refuse(.overloaded, self) }
         let backwardID = forwarding.backwardID(of: path) ?? 0
-        let message = PathMessage.encode(pathID: backwardID, build.records)
-        links.request(on: next, .build, body: message, timeout: Self.answerLimit) { [weak self] result in
+        let message = BuildBody.encode(pathID: backwardID, build.records)
+        links.request(on: next, PathMessage.build, body: message, timeout: Self.answerLimit) { [weak self] result in
             guard let self else { return }
             guard case .success(let body) = result,
-                let built = PathMessage(body, recordsSize: BuildMessage.replyRecordsSize)
+                let built = BuildBody(body, recordsSize: BuildMessage.replyRecordsSize)
             else {
                 discard(path)
                 return build.refuse(.nextHopFailed, self)
@@ -299,13 +299,13 @@ final class PathService: PacketHandler {
             }
             let forwardID = built.pathID == 0 ? 0 : forwarding.forwardID(of: path) ?? 0
             if forwardID == 0 { discard(path) } else { builds += 1 }
-            links.answer(build.answer, PathMessage.encode(pathID: forwardID, records))
+            links.answer(build.answer, BuildBody.encode(pathID: forwardID, records))
         }
     }
 
     fileprivate func refuse(_ status: BuildStatus, _ reply: consuming HopReply, _ answer: ControlResponder) {
         refusals[status.name, default: 0] += 1
-        links.answer(answer, PathMessage.encode(pathID: 0, reply.answer(status)))
+        links.answer(answer, BuildBody.encode(pathID: 0, reply.answer(status)))
     }
 
     private func reset(_ answer: ControlResponder, _ reason: String) {
@@ -386,7 +386,7 @@ final class PathService: PacketHandler {
 }
 
 /// The body of BUILD or BUILT: a path id and records.
-struct PathMessage {
+struct BuildBody {
     /// The body of these.
     static func encode(pathID: UInt64, _ records: [UInt8]) -> [UInt8] { BuildMessage.encode(pathID: pathID, records) }
 
@@ -403,7 +403,7 @@ struct PathMessage {
 
 /// A build that waits for its turn.
 private struct WaitingBuild {
-    let message: PathMessage
+    let message: BuildBody
     let link: LinkID
     let isNode: Bool
     let answer: ControlResponder

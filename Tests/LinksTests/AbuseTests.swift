@@ -139,7 +139,9 @@ import Wire
         let link = try harness.connect(client, node)
         node.onMessage = { _, _, _, _ in }
         var replies: [Result<[UInt8], ControlFailure>] = []
-        for _ in 0..<5 { client.links.request(on: link.near, .getDescriptor, body: []) { replies.append($0) } }
+        for _ in 0..<5 {
+            client.links.request(on: link.near, TestMessage.getDescriptor, body: []) { replies.append($0) }
+        }
         #expect(harness.run { replies.count == 2 && node.messages.count == 3 })
         #expect(replies == [.failure(.refused), .failure(.refused)])
         // Answered in another order, each once; a second answer does nothing.
@@ -174,7 +176,7 @@ import Wire
         var refused = 0
         var answered = 0
         for _ in 0..<30 {
-            client.links.request(on: link.near, .getDescriptor, body: [1]) {
+            client.links.request(on: link.near, TestMessage.getDescriptor, body: [1]) {
                 if $0 == .failure(.refused) { refused += 1 } else { answered += 1 }
             }
         }
@@ -190,10 +192,12 @@ import Wire
         let link = try harness.connect(client, node)
         node.onMessage = { _, _, _, _ in }
         var first: Result<[UInt8], ControlFailure>?
-        client.links.request(on: link.near, .getSnapshot, body: [], timeout: .milliseconds(50)) { first = $0 }
+        client.links.request(on: link.near, TestMessage.getSnapshot, body: [], timeout: .milliseconds(50)) {
+            first = $0
+        }
         #expect(harness.run { first == .failure(.timedOut) })
         var second: Result<[UInt8], ControlFailure>?
-        client.links.request(on: link.near, .getSnapshot, body: [], timeout: .seconds(8)) { second = $0 }
+        client.links.request(on: link.near, TestMessage.getSnapshot, body: [], timeout: .seconds(8)) { second = $0 }
         #expect(harness.run { second == .failure(.refused) })
     }
 
@@ -233,7 +237,7 @@ import Wire
         let middle = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
         defer { middle.close() }
         client.links.withTable { $0.setAddress(middle.localAddress, of: link.near) }
-        client.links.request(on: link.near, .getDescriptor, body: [1, 2]) { _ in }
+        client.links.request(on: link.near, TestMessage.getDescriptor, body: [1, 2]) { _ in }
         // Header intact, payload not: it is known for spoiled only when the last check is done.
         let target = SocketAddress(node.endpoint)
         let isThere = harness.run {
@@ -312,11 +316,12 @@ import Wire
         #expect(middle.types == [2, 3, 4])
         var replies = 0
         for count in [0, 1, 30] {
-            client.links.request(on: link.near, .getDescriptor, body: [UInt8](repeating: 1, count: count)) { _ in
+            client.links.request(on: link.near, TestMessage.getDescriptor, body: [UInt8](repeating: 1, count: count)) {
+                _ in
                 replies += 1
             }
         }
-        node.links.request(on: link.far, .getDescriptor, body: [2]) { _ in replies += 1 }
+        node.links.request(on: link.far, TestMessage.getDescriptor, body: [2]) { _ in replies += 1 }
         for number in UInt8(0)..<20 {
             #expect(client.send(on: link.near, pathID: 5, first: number))
             #expect(node.send(on: link.far, pathID: 1 << 55 | 6, first: number))

@@ -30,7 +30,7 @@ import Wire
 
     @Test("s24: an address that does not read holds its share, and gives that up", arguments: [1, 20, 1_000])
     func s24_shares(addresses: Int) {
-        let memory = AnswerMemory(bytes: 256 << 20)
+        let memory = AnswerMemory(bytes: 256 << 20, longest: 16 << 20)
         var now = start
         for number in 1...2_000 {
             _ = take(memory, number, client(number % addresses), 3 << 20, now)
@@ -49,7 +49,7 @@ import Wire
     }
 
     @Test("s24: who reads is not disturbed") func s24_readers() {
-        let memory = AnswerMemory(bytes: 64 << 20)
+        let memory = AnswerMemory(bytes: 64 << 20, longest: 16 << 20)
         var now = start
         var sent = 0
         for number in 1...32 { #expect(take(memory, number, client(number), 1 << 20, now)) }
@@ -71,7 +71,7 @@ import Wire
     }
 
     @Test("what is short is not counted, and what is longer than all there is is refused") func lengths() {
-        let memory = AnswerMemory(bytes: 1 << 20)
+        let memory = AnswerMemory(bytes: 1 << 20, longest: 16 << 20)
         #expect(take(memory, 1, client(1), 64 << 10, start) && memory.bytes == 0)
         #expect(!take(memory, 2, client(1), 2 << 20, start) && memory.bytes == 0)
         #expect(take(memory, 3, client(1), (64 << 10) + 1, start) && memory.bytes == 128 << 10)

@@ -263,7 +263,7 @@ final class PathPool: PacketHandler {
         let began = now
         let message = builder.message(pathID: path.pathID)
         let pending = PendingBuild(builder)
-        links.request(on: link, .build, body: message, timeout: Self.buildLimit) { [weak self] result in
+        links.request(on: link, PathMessage.build, body: message, timeout: Self.buildLimit) { [weak self] result in
             guard let self, path.state == .building, let builder = pending.take() else { return }
             switch result {
             case .failure(.refused):

@@ -23,11 +23,10 @@ final class AnswerMemory {
     private var shares: Shares<LinkSource>
     private var held: [ControlResponder: Held] = [:]
 
-    /// Room for `bytes`.
-    init(bytes: Int) {
+    /// Room for `bytes`, where an answer has at most `longest`.
+    init(bytes: Int, longest: Int) {
         let capacity = max(1, bytes / Self.unit)
-        let longest = ControlMessage.getDescriptors.longestAnswer / Self.unit
-        shares = Shares(capacity: capacity, most: max(capacity / 8, longest), freely: capacity / 2)
+        shares = Shares(capacity: capacity, most: max(capacity / 8, longest / Self.unit), freely: capacity / 2)
     }
 
     /// The bytes that are held, in whole units.

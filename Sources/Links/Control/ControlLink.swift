@@ -9,12 +9,14 @@ internal import Wire
 /// Belongs to `Links`, which does all that needs a socket or the table.
 final class ControlLink {
     static let leg = LegID(0)
+    /// The longest answer in bytes from which a link's messages are answered one after the other, for it takes work to make.
+    static let largeAnswer = 660_000
 
     /// A message of ours.
     struct Request {
         var unsent: [UInt8]
         var sent = 0
-        let message: ControlMessage
+        let message: MessageKind
         var answer: [UInt8] = []
         let deadline: Instant
         var reply: ((Result<[UInt8], ControlFailure>) -> Void)?
@@ -118,14 +120,14 @@ final class ControlLink {
 
     /// Begins a message; false when there are too many or the connection takes no stream.
     func begin(
-        _ message: ControlMessage, body: [UInt8], deadline: Instant, limit: Int,
+        _ message: MessageKind, body: [UInt8], deadline: Instant, limit: Int,
         reply: ((Result<[UInt8], ControlFailure>) -> Void)?
     ) -> Bool {
         guard requests.count < limit, body.count <= message.longestBody,
             let stream = try? connection.openStream()
         else { return false }
         requests[stream] = Request(
-            unsent: [message.rawValue] + body, message: message, deadline: deadline, reply: reply)
+            unsent: [message.raw] + body, message: message, deadline: deadline, reply: reply)
         writeRequest(stream)
         return true
     }
