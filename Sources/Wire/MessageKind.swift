@@ -15,6 +15,18 @@ public struct MessageKind: Hashable, Sendable {
     }
 }
 
+/// Why a control message had no answer.
+public enum ControlFailure: Error, Equatable, Sendable {
+    /// The other end refused it, or does not know its type.
+    case refused
+    /// No answer came in time.
+    case timedOut
+    /// The link is gone.
+    case linkDown
+    /// The link has as many messages under way as it may, or the body is too long.
+    case limit
+}
+
 /// The control messages of one module: a closed list, so that a switch over them names each one.
 ///
 /// The raw value is the first byte of a message's stream; no two lists have one in common.

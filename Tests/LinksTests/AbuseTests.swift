@@ -6,6 +6,7 @@ import Transport
 import Wire
 
 @testable import Links
+@testable import Messages
 
 /// What hostile peers send, over real sockets on one loop.
 @Suite struct AbuseTests {
@@ -156,10 +157,10 @@ import Wire
         // A body that its type does not allow, sent past the check of our own side.
         for (type, count) in [(UInt8(2), 9), (5, 41), (4, 1), (0, 0), (9, 3), (200, 0)] {
             let state = try #require(client.links.find(link.near))
-            let stream = try state.connection.openStream()
+            let stream = try state.exchange.connection.openStream()
             let bytes = [type] + [UInt8](repeating: 0, count: count)
-            _ = state.connection.write(stream, bytes.rawSpan)
-            state.connection.finish(stream)
+            _ = state.exchange.connection.write(stream, bytes.rawSpan)
+            state.exchange.connection.finish(stream)
             let before = node.links.counters.messagesRefused
             client.links.markDirty(state)
             #expect(harness.run { node.links.counters.messagesRefused == before + 1 })

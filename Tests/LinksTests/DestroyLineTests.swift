@@ -2,6 +2,7 @@ import Testing
 import Wire
 
 @testable import Links
+@testable import Messages
 
 /// DESTROY messages that find no room at once.
 @Suite struct DestroyLineTests {

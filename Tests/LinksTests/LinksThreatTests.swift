@@ -6,6 +6,7 @@ import Transport
 import Wire
 
 @testable import Links
+@testable import Messages
 
 /// What strangers can cost a node's links.
 @Suite struct LinksThreatTests {
@@ -67,7 +68,7 @@ import Wire
         let node = try harness.node()
         let client = try harness.client()
         let link = try harness.connect(client, node)
-        let use = try #require(node.links.find(link.far)).memoryUse
+        let use = try #require(node.links.find(link.far)).exchange.memoryUse
         #expect(use < 16 << 10)
     }
 
@@ -78,19 +79,19 @@ import Wire
         let link = try harness.connect(client, node)
         for (type, count) in [(TestMessage.build, 4_969), (.destroy, 9), (.getDescriptor, 33), (.publish, 262_145)] {
             let state = try #require(client.links.find(link.near))
-            let stream = try state.connection.openStream()
+            let stream = try state.exchange.connection.openStream()
             let bytes = [type.rawValue] + [UInt8](repeating: 0, count: count)
             var sent = 0
             // The stream is never finished: the length alone decides.
             let before = node.links.counters.messagesRefused
             let isRefused = harness.run {
-                sent += state.connection.write(stream, bytes.rawSpan.extracting(sent..<bytes.count))
+                sent += state.exchange.connection.write(stream, bytes.rawSpan.extracting(sent..<bytes.count))
                 client.links.markDirty(state)
                 return node.links.counters.messagesRefused > before
             }
             #expect(isRefused)
             let far = try #require(node.links.find(link.far))
-            #expect(far.incoming.isEmpty)
+            #expect(far.exchange.incomingCount == 0)
         }
         #expect(node.messages.isEmpty && node.downs.isEmpty)
     }
@@ -231,7 +232,7 @@ import Wire
         let link = try harness.connect(reader, node)
         var answer: [UInt8]?
         let isThere = harness.run {
-            if answer == nil, reader.links.find(link.near)?.requests.isEmpty == true {
+            if answer == nil, reader.links.find(link.near)?.exchange.requestCount == 0 {
                 reader.links.request(on: link.near, TestMessage.getDescriptors, body: [UInt8](repeating: 0, count: 8)) {
                     answer = try? $0.get()
                 }

@@ -1,14 +1,14 @@
-internal import Wire
+public import Wire
 
 /// The control messages that the link itself sends and answers (protocol.md, section 8).
-enum LinkMessage: UInt8, MessageFamily {
+public enum LinkMessage: UInt8, MessageFamily {
     /// Renews the link's keys.
     case rekey = 3
     /// Ends the link.
     case close = 4
 
     /// The longest body in bytes.
-    var longestBody: Int {
+    public var longestBody: Int {
         switch self {
         case .rekey: 100
         case .close: 0
@@ -16,7 +16,7 @@ enum LinkMessage: UInt8, MessageFamily {
     }
 
     /// The longest answer in bytes.
-    var longestAnswer: Int {
+    public var longestAnswer: Int {
         switch self {
         case .rekey: 100
         case .close: 0
