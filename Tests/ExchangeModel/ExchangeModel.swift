@@ -85,6 +85,7 @@ public struct ExchangeModel: ~Copyable {
 
     fileprivate static let payloadSize = 1_100
     private static let memory = 1 << 20
+    private static let longestReply = 290_000
     private let limits = MessageExchange.Limits(
         incoming: 8, requests: 12, destroys: 100, rate: (rate: 50, burst: 200), unfinishedBytes: 100_000,
         arrivalTime: .seconds(30), answerTime: .seconds(60))
@@ -130,17 +131,18 @@ public struct ExchangeModel: ~Copyable {
         case 2: ask(node[0], choose)
         case 3: ask(node[1], choose)
         case 4: destroy(choose(2) == 0 ? client : node[0], choose)
-        case 5, 6: answer(choose)
-        case 7: refuse(choose)
-        case 8: if !flights.isEmpty { flights.remove(at: choose(flights.count)) }
-        case 9, 10: for _ in 0...choose(12) { deliver(choose) }
-        case 11:
+        case 5, 6, 7: answer(choose)
+        case 8: refuse(choose)
+        case 9: if !flights.isEmpty { flights.remove(at: choose(flights.count)) }
+        case 10:
             // Mostly a moment, at times as long as anything may take.
-            now = now + .milliseconds(Int64(choose(8) == 0 ? choose(70) * 1_000 : choose(2_000)))
+            now = now + .milliseconds(Int64(choose(12) == 0 ? choose(70) * 1_000 : choose(1_500)))
             passTime()
-        case 12: pump()
         default: attack(choose)
         }
+        settle()
+        pump()
+        for _ in 0..<choose(12) { deliver(choose) }
         settle()
         check()
     }
@@ -148,7 +150,7 @@ public struct ExchangeModel: ~Copyable {
     private mutating func ask(_ end: End, _ choose: (Int) -> Int) {
         let kind = Kind.allCases[choose(Kind.allCases.count)]
         // At times longer than it may be: then it must not begin.
-        let length = choose(20) == 0 ? kind.longestBody + 1 : choose(min(kind.longestBody, 5_000) + 1)
+        let length = choose(20) == 0 ? kind.longestBody + 1 : choose(min(kind.longestBody, 2_000) + 1)
         let body = [UInt8](repeating: UInt8(truncatingIfNeeded: choose(256)), count: length)
         let stream = end.exchange.begin(
             kind.kind, body: body, timeout: .milliseconds(Int64(1 + choose(20_000))), now: now)
@@ -159,7 +161,7 @@ public struct ExchangeModel: ~Copyable {
     }
 
     private mutating func destroy(_ end: End, _ choose: (Int) -> Int) {
-        for _ in 0...choose(30) {
+        for _ in 0...choose(8) {
             path += 1
             end.destroyed.insert(path)
             end.exchange.destroy(path, now: now)
@@ -171,8 +173,11 @@ public struct ExchangeModel: ~Copyable {
     /// What is answered to a message: the asker knows it as well.
     private static func reply(_ kind: MessageKind, _ body: [UInt8]) -> [UInt8] {
         let first = body.first ?? 7
-        let length = min(kind.longestAnswer, (body.count * 977 + Int(first) * 1_301) % 400_000)
-        return (0..<length).map { UInt8(truncatingIfNeeded: $0 &+ Int(first) &+ body.count) }
+        // Few are so long that the connection does not take them at once.
+        let wanted = (body.count + Int(first)) % 12 == 0 ? longestReply : (body.count * 977 + Int(first)) % 3_000
+        let length = min(kind.longestAnswer, wanted)
+        let head = [UInt8](0..<100).map { $0 &+ first &+ UInt8(truncatingIfNeeded: body.count) }
+        return head.prefix(length) + [UInt8](repeating: first, count: max(0, length - head.count))
     }
 
     private mutating func answer(_ choose: (Int) -> Int) {
@@ -222,7 +227,7 @@ public struct ExchangeModel: ~Copyable {
             let kinds: [UInt8] = [40, 41, 42, 43, 44, 2, 3, UInt8(truncatingIfNeeded: choose(256))]
             let kind = kinds[choose(kinds.count)]
             let known = Kind(rawValue: kind)?.longestBody ?? 8
-            let length = choose(4) == 0 ? choose(60_000) : max(0, known + choose(3) - 1)
+            let length = choose(6) == 0 ? choose(20_000) : max(0, known + choose(3) - 1)
             hostileStreams.append(stream)
             _ = hostile.write(stream, ([kind] + [UInt8](repeating: kind, count: length)).rawSpan)
             if choose(4) > 0 { hostile.finish(stream) }
@@ -238,7 +243,7 @@ public struct ExchangeModel: ~Copyable {
                 _ = hostile.withReadable(stream) { min($0.byteCount, choose(5_000)) }
             }
         case 8: isDeaf.toggle()
-        case 9:
+        case 9 where choose(3) == 0:
             // Frames that nobody made.
             var payload = [UInt8](repeating: 0, count: Self.payloadSize)
             for place in 0..<choose(24) { payload[place] = UInt8(truncatingIfNeeded: choose(256)) }
@@ -252,7 +257,8 @@ public struct ExchangeModel: ~Copyable {
                 _ = hostile.write(stream, [43, 0, 0, 0, 0, 0, 0, 0, UInt8(truncatingIfNeeded: number)].rawSpan)
                 hostile.finish(stream)
             }
-        default: if choose(4) == 0 { restart(violated: false) }
+        case 11 where choose(4) == 0: restart(violated: false)
+        default: break
         }
     }
 
@@ -283,8 +289,8 @@ public struct ExchangeModel: ~Copyable {
         pump(client, link: 0, toNode: true)
         pump(node[0], link: 0, toNode: false)
         pump(node[1], link: 1, toNode: false)
-        guard flights.count < 2_000 else { return }
-        var budget = 16
+        guard flights.count < 200 else { return }
+        var budget = 4
         while budget > 0, hostile.wantsToSend(leg: MessageExchange.leg, now: now) {
             var payload = [UInt8](repeating: 0, count: Self.payloadSize)
             var span = payload.mutableRawSpan
@@ -297,8 +303,8 @@ public struct ExchangeModel: ~Copyable {
     }
 
     private mutating func pump(_ end: End, link: Int, toNode: Bool) {
-        var budget = 16
-        while budget > 0, flights.count < 2_000, end.exchange.wantsToSend(now: now) {
+        var budget = 4
+        while budget > 0, flights.count < 200, end.exchange.wantsToSend(now: now) {
             var payload = [UInt8](repeating: 0, count: Self.payloadSize)
             var span = payload.mutableRawSpan
             end.number += 1 + end.exchange.numbersToSkip()
@@ -431,7 +437,7 @@ public struct ExchangeModel: ~Copyable {
     public mutating func finish() {
         isDeaf = true
         // Longer than any message may take.
-        for _ in 0..<600 { turn(.milliseconds(250)) }
+        for _ in 0..<220 { turn(.milliseconds(500)) }
         precondition(client.asked.isEmpty && client.exchange.isQuiet, "a message does not end")
         precondition(node.allSatisfy { $0.exchange.incomingCount == 0 }, "a message of the peer does not end")
         precondition(node[0].asked.isEmpty, "a message does not end")
