@@ -32,7 +32,7 @@ let package = Package(
             name: "TunicCore",
             targets: [
                 "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "Watch", "SocksProtocol",
-                "DNSProtocol", "EventLoop", "Links", "Store",
+                "DNSProtocol", "EventLoop", "Links", "Messages", "Store",
             ]),
     ],
     dependencies: [
@@ -69,6 +69,7 @@ let package = Package(
         module("Directory", ["OnionCrypto", "Wire"]),
         module("Registry", ["OnionCrypto", "Wire"]),
         module("Watch", ["Registry", "OnionCrypto", "Wire"]),
+        module("Messages", ["Link", "Transport", "Wire"]),
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
         module("DNSProtocol", ["Wire"]),
@@ -79,7 +80,7 @@ let package = Package(
         module(
             "Oxen",
             ["CCurl", "Directory", "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
-        module("Links", ["Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
+        module("Links", ["Messages", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
         module("Sessions", ["Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),
         module(
             "Relay",
@@ -144,7 +145,14 @@ let package = Package(
         tests("OnionCryptoTests", ["OnionCrypto", "VectorFiles", "Wire"]),
         tests("OnionTests", ["Onion", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("LinkTests", ["Link", "LinkModel", "OnionCrypto", "VectorFiles", "Wire"]),
-        tests("LinksTests", ["Links", "Link", "LoopTesting", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
+        // A node's control messages with an honest client and a hostile one, for a seeded test and a fuzz target.
+        .target(
+            name: "ExchangeModel", dependencies: ["Messages", "Link", "Transport", "Wire"], path: "Tests/ExchangeModel",
+            swiftSettings: settings),
+        tests("MessagesTests", ["Messages", "ExchangeModel", "Transport", "Wire"]),
+        tests(
+            "LinksTests",
+            ["Links", "Messages", "Link", "LoopTesting", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
         tests(
             "SessionsTests",
             [
@@ -162,7 +170,7 @@ let package = Package(
             "RelayTests",
             [
                 "Relay", "Client", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport", "Directory",
-                "EventLoop", "OnionCrypto", "Registry", "Store", "Wire",
+                "EventLoop", "OnionCrypto", "Registry", "Store", "Watch", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
@@ -195,7 +203,8 @@ if Context.environment["TUNIC_FUZZ"] != nil {
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "ConnectionModel", "Wire", "OnionCrypto", "Onion", "Link", "LinkModel", "Transport",
+                "CFuzzer", "ConnectionModel", "ExchangeModel", "Wire", "OnionCrypto", "Onion", "Link", "LinkModel",
+                "Transport",
                 "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol",

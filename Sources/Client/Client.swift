@@ -100,7 +100,7 @@ public final class Client: SessionSource {
         turn = SessionTurn(loop: loop)
         var setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
-            listen: [.anyIPv4(port: 0), .anyIPv6(port: 0)])
+            listen: [.anyIPv4(port: 0), .anyIPv6(port: 0)], messages: ClientMessages.kinds)
         setup.mayLackFamily = true
         setup.maximumLinks = 256
         links = try Links(on: loop, configuration: setup, identity: nil)

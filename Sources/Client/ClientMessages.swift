@@ -4,6 +4,9 @@ internal import Wire
 
 /// What a client does with control messages and when links go: it serves nobody.
 final class ClientMessages: ControlHandler {
+    /// The control messages that a client takes.
+    static let kinds = [PathMessage.destroy.kind]
+
     private let links: Links
     private let pool: PathPool
 
@@ -12,15 +15,13 @@ final class ClientMessages: ControlHandler {
         self.pool = pool
     }
 
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
-        switch message {
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        switch PathMessage(rawValue: message.raw) {
         case .destroy:
             var reader = ByteReader(body.rawSpan)
             if let pathID = try? reader.u64(), reader.remaining == 0 { pool.destroy(pathID, from: link) }
             links.answer(responder, [])
-        default:
-            // A client serves nobody.
-            links.refuse(responder)
+        case .build, nil: links.refuse(responder)
         }
     }
 

@@ -73,7 +73,7 @@ extension DirectoryClient {
         var writer = ByteWriter(capacity: 40)
         writer.u64(fromFirst ? chain.first.height : chain.snapshot.height)
         writer.bytes32(fromFirst ? chain.firstDigest : chain.digest)
-        links.request(on: link, .getSnapshot, body: writer.bytes, timeout: Self.longAnswerLimit) {
+        links.request(on: link, DirectoryMessage.getSnapshot, body: writer.bytes, timeout: Self.longAnswerLimit) {
             [weak self] result in
             guard let self, case .success(let body) = result, !body.isEmpty else { return then() }
             let (before, time) = (chain, unixTime)
@@ -157,7 +157,8 @@ extension DirectoryClient {
         let (height, digest) = (chain.snapshot.height, chain.digest)
         var writer = ByteWriter(capacity: 8)
         writer.u64(height)
-        links.request(on: link, .getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) { [weak self] result in
+        links.request(on: link, DirectoryMessage.getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) {
+            [weak self] result in
             guard let self, case .success(let body) = result, chain.digest == digest else { return }
             var reader = ByteReader(body.rawSpan)
             guard let newest = try? reader.u64(), (try? reader.bytes32()) != nil, let same = try? reader.bytes32(),
@@ -199,7 +200,8 @@ extension DirectoryClient {
         let body =
             isWhole ? writer.bytes : DescriptorChange.question(since: since, marks: descriptors.marks(since: since))
         links.request(
-            on: link, isWhole ? .getDescriptors : .getDescriptorChanges, body: body, timeout: Self.longAnswerLimit
+            on: link, isWhole ? DirectoryMessage.getDescriptors : .getDescriptorChanges, body: body,
+            timeout: Self.longAnswerLimit
         ) { [weak self] result in
             guard let self else { return }
             guard case .success(let body) = result else {
@@ -273,7 +275,7 @@ extension DirectoryClient {
         refetched[node] = now
         links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
             guard let self, let link else { return }
-            links.request(on: link, .getDescriptor, body: node.key.array, timeout: Self.answerLimit) {
+            links.request(on: link, DirectoryMessage.getDescriptor, body: node.key.array, timeout: Self.answerLimit) {
                 [weak self] result in
                 guard let self, case .success(let body) = result, !body.isEmpty else { return }
                 takeWord(of: node, body)

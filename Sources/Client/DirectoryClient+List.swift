@@ -61,7 +61,8 @@ extension DirectoryClient {
     func fetchList(_ link: LinkID, then: @escaping () -> Void) {
         var writer = ByteWriter(capacity: 8)
         writer.u64(usedList?.list.round ?? 0)
-        links.request(on: link, .getList, body: writer.bytes, timeout: Self.longAnswerLimit) { [weak self] result in
+        links.request(on: link, DirectoryMessage.getList, body: writer.bytes, timeout: Self.longAnswerLimit) {
+            [weak self] result in
             guard let self else { return }
             guard case .success(let body) = result, !body.isEmpty else { return fetchLacking(link, then: then) }
             let (trusted, trustedDigest, id) = (chain.snapshot, chain.digest, network.id)
@@ -143,7 +144,8 @@ extension DirectoryClient {
     ) {
         guard !places.isEmpty else { return then([]) }
         let body = ListedQuestion(digest: digest, places: places).encoded()
-        links.request(on: link, .getListed, body: body, timeout: Self.longAnswerLimit) { [weak self, loop] result in
+        links.request(on: link, DirectoryMessage.getListed, body: body, timeout: Self.longAnswerLimit) {
+            [weak self, loop] result in
             guard let self else { return }
             guard case .success(let body) = result, !body.isEmpty else { return then([]) }
             let id = network.id

@@ -6,10 +6,10 @@ public protocol PacketHandler: AnyObject {
     /// Takes the data packets of one received batch; called once per batch, never for none.
     ///
     /// Headers are open, nothing is committed. For each packet the handler opens its layer in place, then calls
-    /// `links.commit`, and then consumes the packet or sends it on with `links.forward`. Packets live until this returns. During
-    /// the call `links` must be used for everything that touches the table; the `Links` object may be used for control messages
+    /// `table.commit`, and then consumes the packet or sends it on with `table.forward`. Packets live until this returns. During
+    /// the call `table` must be used for everything that touches the table; the `Links` object may be used for control messages
     /// and new links only, not for `withTable`.
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable)
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable)
 }
 
 /// What takes control messages and hears of links.
@@ -17,7 +17,7 @@ public protocol ControlHandler: AnyObject {
     /// A message came, whole; answer it now or later with `Links.answer` or `Links.refuse`.
     ///
     /// Each type's body is no longer than the protocol allows; nothing else about it has been checked.
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder)
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder)
 
     /// A link stands: the handshake is done and the peer has shown that it has the keys.
     func linkUp(_ link: LinkID, peer: LinkPeer)

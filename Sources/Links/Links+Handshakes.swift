@@ -1,5 +1,6 @@
 internal import EventLoop
 public import Link
+internal import Messages
 internal import OnionCrypto
 internal import Transport
 public import Wire
@@ -34,10 +35,7 @@ extension Links {
 
     /// The smoothed round-trip time of a link's control connection; nil before its first sample, or when it is gone.
     public func roundTrip(of link: LinkID) -> TimeSpan? {
-        guard let status = find(link)?.connection.legStatus(ControlLink.leg), status.everAcknowledged else {
-            return nil
-        }
-        return status.smoothedRTT
+        find(link)?.exchange.roundTrip
     }
 
     /// Where the other end is; nil when the link is gone.
@@ -221,7 +219,7 @@ extension Links {
             link.isAnonymous = pending.isAnonymous
             announce(link)
             // The peer holds the link for half-open until something comes.
-            link.connection.ping(ControlLink.leg)
+            link.exchange.ping()
             markDirty(link)
         }
     }
@@ -244,8 +242,7 @@ extension Links {
         let timer = LoopTimer(on: loop) { [weak self] in self?.deadlineReached(id) }
         let link = ControlLink(
             id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: identity == nil, address: Endpoint(address),
-            configuration: configuration,
-            peerTime: peerTime, answers: answers, timer: timer, now: moment)
+            configuration: configuration, kinds: messages, peerTime: peerTime, timer: timer, now: moment)
         places.insert(id, for: newLinkSource(peer, at: address))
         while links.count <= id.place { links.append(nil) }
         links[id.place] = link
@@ -292,8 +289,9 @@ extension Links {
         guard let link = find(id) else { return }
         guard link.isUp else { return removeSilently(id) }
         table.counters.linksGaveWay += 1
-        if link.isOpen, link.begin(.close, body: [], deadline: now, limit: .max, reply: nil) {
+        if link.isOpen {
             table.now = now
+            link.exchange.close(now: now, timeout: .seconds(1))
             pumpLast(link)
         }
         remove(link, reason: .gaveWay)
@@ -338,7 +336,7 @@ extension Links {
 
     func close(_ id: LinkID, reason: LinkDownReason) {
         guard let link = find(id), link.isOpen else { return }
-        _ = link.begin(.close, body: [], deadline: now + .seconds(1), limit: .max, reply: nil)
+        link.exchange.close(now: now, timeout: .seconds(1))
         link.closingUntil = now + .seconds(1)
         markDirty(link)
         tellDown(link, reason)
@@ -381,7 +379,7 @@ extension Links {
         link.timer.close()
         table.remove(link.id)
         places.remove(link.id)
-        link.endAllIncoming()
+        for stream in link.exchange.end() { answers.release(ControlResponder(link: link.id, stream: stream.value)) }
         links[link.id.place] = nil
         table.counters.linksClosed += 1
     }
@@ -394,12 +392,10 @@ extension Links {
             let other = links.first { $0.map { $0.isUp && $0.isOpen && $0.peer == link.peer && $0 !== link } ?? false }
             if case .some(.some(let other)) = other { nodes[node] = other.id }
         }
-        let requests = link.requests.filter { $0.value.message != .close }
-        for stream in requests.keys { link.requests[stream] = nil }
-        link.endAllIncoming()
+        let replies = link.takeReplies()
         let wasUp = link.isUp
         later { [weak self] in
-            for request in requests.values { request.reply?(.failure(.linkDown)) }
+            for reply in replies { reply(.failure(.linkDown)) }
             if wasUp { self?.control?.linkDown(link.id, reason: reason) }
         }
     }

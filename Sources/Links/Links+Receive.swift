@@ -1,7 +1,7 @@
 internal import EventLoop
 internal import Link
+internal import Messages
 internal import OnionCrypto
-internal import Transport
 internal import Wire
 
 /// A received batch, from the socket to the handlers.
@@ -40,7 +40,7 @@ extension Links {
             for _ in 0..<packets.count { table.drop(.unknownPath) }
             return
         }
-        handler.receive(&packets, links: &table)
+        handler.receive(&packets, table: &table)
     }
 
     /// Follows up on commits that changed more than a window.
@@ -68,9 +68,8 @@ extension Links {
         noteCommits()
         guard !link.isGone else { return }
         let payload = packet.bytes.extracting(Packet.payloadOffset..<table.packetSize)
-        _ = link.connection.receive(
-            leg: ControlLink.leg, packetNumber: packetNumber, payload: payload, now: table.now)
-        takeEvents(link, from: source)
+        link.exchange.receive(packetNumber: packetNumber, payload, now: table.now)
+        perform(link, from: source)
         markDirty(link)
     }
 
@@ -86,7 +85,7 @@ extension Links {
             let challenge = link.address.received(
                 from: Endpoint(source), byteCount: table.packetSize, random: SecureRandom.u64(), now: table.now)
             guard let challenge else { continue }
-            link.connection.challenge(ControlLink.leg, data: challenge)
+            link.exchange.challenge(challenge)
             if sendControlPacket(link, to: source) {
                 link.address.challengeSent(byteCount: table.packetSize, now: table.now)
             }

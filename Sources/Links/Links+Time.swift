@@ -1,6 +1,6 @@
 internal import EventLoop
 internal import Link
-internal import Transport
+internal import Messages
 internal import Wire
 
 /// What happens on links because time passes.
@@ -42,9 +42,9 @@ extension Links {
             guard let link = links[place] else { continue }
             look(at: link, moment)
             guard !link.isGone else { continue }
-            if link.peer == .client { held += link.memoryUse }
+            if link.peer == .client { held += link.exchange.memoryUse }
             table.earliestTick = min(table.earliestTick, table.nextTick(link.id))
-            for request in link.requests.values { next = min(next, request.deadline) }
+            if let expiry = link.exchange.nextExpiry { next = min(next, expiry) }
         }
         if held > configuration.maximumClientMemory { makeRoom() }
         if table.count > 0 { sweepBefore(min(next, table.earliestTick)) }
@@ -57,7 +57,7 @@ extension Links {
         for case .some(let link) in links {
             guard let address = addressShare(of: link.id) else { continue }
             clients.append(link)
-            holders.append(MemoryHolder(source: address, bytes: link.memoryUse))
+            holders.append(MemoryHolder(source: address, bytes: link.exchange.memoryUse))
         }
         for number in MemoryHolder.losers(of: holders, limit: configuration.maximumClientMemory) {
             let link = clients[number]
@@ -67,13 +67,13 @@ extension Links {
 
     private func look(at link: ControlLink, _ moment: Instant) {
         if let until = link.closingUntil {
-            if moment >= until || link.requests.isEmpty { remove(link, reason: .closedHere) }
+            if moment >= until || link.exchange.isCloseAcknowledged { remove(link, reason: .closedHere) }
             return
         }
         switch table.tick(link.id) {
         case .none: break
         case .ping:
-            link.connection.ping(ControlLink.leg)
+            link.exchange.ping()
             markDirty(link)
         case .dead:
             if link.isUp { return remove(link, reason: .dead) }
@@ -82,23 +82,10 @@ extension Links {
             return link.isUp ? remove(link, reason: .keysExpired) : removeSilently(link.id)
         }
         guard link.isUp else { return }
-        expireMessages(link, moment)
-        sendDestroys(link)
-        if let deadline = link.idle.deadline, moment >= deadline, link.requests.isEmpty, link.incoming.isEmpty {
+        if link.exchange.advance(now: moment) { markDirty(link) }
+        if let deadline = link.idle.deadline, moment >= deadline, link.exchange.isQuiet {
             return close(link.id, reason: .idle)
         }
         if table.wantsRekey(link.id) { startRekey(link) }
-    }
-
-    private func expireMessages(_ link: ControlLink, _ moment: Instant) {
-        for (stream, request) in link.requests where moment >= request.deadline {
-            link.end(stream, .failure(.timedOut))
-            markDirty(link)
-        }
-        for (stream, message) in link.incoming where moment >= message.deadline {
-            table.counters.messagesRefused += 1
-            link.refuse(stream)
-            markDirty(link)
-        }
     }
 }

@@ -1,8 +1,8 @@
 public import EventLoop
 internal import Glibc
 public import Link
+internal import Messages
 internal import OnionCrypto
-internal import Transport
 public import Wire
 
 /// The links of one worker: its sockets, the link table, and each link's control connection.
@@ -51,8 +51,10 @@ public final class Links {
     var halfOpen: HalfOpenLinks<LinkID, LinkSource>
     /// Who holds the places of the table.
     var places: LinkPlaces<LinkID>
+    /// The control messages that peers may send.
+    let messages: MessageTable
     /// What long answers hold.
-    let answers: AnswerMemory
+    var answers: AnswerMemory<ControlResponder>
     /// Control messages of all links of one address.
     var messageRates: SourceRates
     var clock: ClockEstimate
@@ -100,7 +102,8 @@ public final class Links {
             worker: configuration.worker, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
         halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
-        answers = AnswerMemory(bytes: configuration.answerMemory)
+        messages = MessageTable(configuration.messages)
+        answers = AnswerMemory(bytes: configuration.answerMemory, longest: messages.longestAnswer)
         places = LinkPlaces(capacity: configuration.maximumLinks)
         let messages = configuration.clientMessages
         let factor = configuration.addressRateFactor
@@ -182,7 +185,7 @@ public final class Links {
         closeSockets()
         try openSockets()
         for case .some(let link) in links where link.isOpen {
-            link.connection.ping(ControlLink.leg)
+            link.exchange.ping()
             markDirty(link)
         }
     }

@@ -9,6 +9,8 @@ public struct LinksConfiguration: Sendable {
     public var network: LinkNetwork
     /// What to bind to: at most one address per family, with port 0 for a client.
     public var listen: [SocketAddress]
+    /// The control messages that are taken from peers; of all others the streams are reset at their first byte.
+    public var messages: [MessageKind]
     /// Whether a family that this machine lacks is left out, as long as there is another one.
     public var mayLackFamily = false
     /// The most links at once, half-open ones among them; `LinkPlaces` says how sources share them.
@@ -62,9 +64,10 @@ public struct LinksConfiguration: Sendable {
     /// This worker's number: the upper eight bits of its receiver indices.
     public var worker: UInt8 = 0
 
-    /// The defaults for `network` on the addresses `listen`.
-    public init(network: LinkNetwork, listen: [SocketAddress]) {
+    /// The defaults for `network` on the addresses `listen`, taking `messages` from peers.
+    public init(network: LinkNetwork, listen: [SocketAddress], messages: [MessageKind]) {
         self.network = network
         self.listen = listen
+        self.messages = messages
     }
 }

@@ -187,7 +187,8 @@ final class Epochs {
         guard !isFollowing else { return }
         let asked = digest
         let body = SignatureExchange<Snapshot>.head(snapshot.height, asked)
-        links.request(on: peer, .getSnapshot, body: body, timeout: Self.answerLimit) { [weak self] result in
+        links.request(on: peer, DirectoryMessage.getSnapshot, body: body, timeout: Self.answerLimit) {
+            [weak self] result in
             // What leads on from an older snapshot than the present one is no news, and no fault of the other.
             guard let self, case .success(let body) = result, self.digest == asked else { return }
             guard !body.isEmpty else {
@@ -303,7 +304,7 @@ final class Epochs {
             let history = signing.history
             loop.work {
                 let answer = history.update(from: next.height, digest: next.digest)?.encoded() ?? []
-                return answer.count <= ControlMessage.getSnapshot.longestAnswer ? answer : []
+                return answer.count <= DirectoryMessage.getSnapshot.longestAnswer ? answer : []
             } completion: { [weak self] answer in
                 guard let self else { return }
                 isAnswering = false

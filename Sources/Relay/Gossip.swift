@@ -155,7 +155,7 @@ final class Gossip {
     private func tell(_ peer: NodeID, _ link: LinkID) {
         guard let own else { return }
         untold.remove(peer)
-        links.send(on: link, .publish, body: SignedDescriptor.encodeList([own]))
+        links.send(on: link, DirectoryMessage.publish, body: SignedDescriptor.encodeList([own]))
     }
 
     /// Makes links to nodes that are to hear of us, and refreshes; to be called every second.
@@ -210,7 +210,8 @@ final class Gossip {
         var writer = ByteWriter(capacity: 8)
         let newest = descriptors.newest.seconds
         writer.u64(everything || newest < 7_200 ? 0 : newest - 7_200)
-        links.request(on: link, .getDescriptors, body: writer.bytes, timeout: Self.answerLimit) { [weak self] result in
+        links.request(on: link, DirectoryMessage.getDescriptors, body: writer.bytes, timeout: Self.answerLimit) {
+            [weak self] result in
             guard let self else { return }
             guard case .success(let body) = result else {
                 nextRefresh = now + .seconds(5)
@@ -272,11 +273,11 @@ final class Gossip {
     private func send(_ list: [SignedDescriptor], except sender: NodeID?) {
         let others = neighbours.filter { $0.key != sender }
         // What is longer than one message may be is left to the others' questions.
-        let isShort = list.reduce(0) { $0 + $1.bytes.count + 2 } <= ControlMessage.publish.longestBody
+        let isShort = list.reduce(0) { $0 + $1.bytes.count + 2 } <= DirectoryMessage.publish.longestBody
         let body = isShort ? SignedDescriptor.encodeList(list) : []
         for (peer, other) in others.shuffled().prefix(Self.fanout) {
             if list.count == 1, list[0].descriptor.node == node { untold.remove(peer) }
-            if isShort { links.send(on: other, .publish, body: body) }
+            if isShort { links.send(on: other, DirectoryMessage.publish, body: body) }
         }
     }
 

@@ -178,7 +178,8 @@ final class Lists {
             proposalFetches.begin(peer, now: milliseconds)
         else { return }
         let (digest, cycle) = (unknown.digest, signing.cycle)
-        links.request(on: link, .getProposal, body: digest.array, timeout: Self.answerLimit) { [weak self] result in
+        links.request(on: link, DirectoryMessage.getProposal, body: digest.array, timeout: Self.answerLimit) {
+            [weak self] result in
             guard let self else { return }
             let answer: [UInt8]? = if case .success(let body) = result { body } else { nil }
             proposalFetches.ended(peer, answered: answer != nil, now: milliseconds)
@@ -285,7 +286,8 @@ final class Lists {
             descriptorFetches.begin(peer, now: time)
         else { return }
         let body = ListedQuestion(digest: digest, places: places).encoded()
-        links.request(on: link, .getListed, body: body, timeout: Self.answerLimit) { [weak self, loop] result in
+        links.request(on: link, DirectoryMessage.getListed, body: body, timeout: Self.answerLimit) {
+            [weak self, loop] result in
             guard let self else { return }
             guard case .success(let body) = result else {
                 descriptorFetches.ended(peer, answered: false, now: milliseconds)
@@ -310,7 +312,8 @@ final class Lists {
         guard round < signing.round else { return }
         var writer = ByteWriter(capacity: 8)
         writer.u64(round)
-        links.request(on: link, .getList, body: writer.bytes, timeout: Self.answerLimit) { [weak self] result in
+        links.request(on: link, DirectoryMessage.getList, body: writer.bytes, timeout: Self.answerLimit) {
+            [weak self] result in
             guard let self, case .success(let body) = result, !body.isEmpty else { return }
             check(body, from: peer)
         }

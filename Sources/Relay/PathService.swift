@@ -20,7 +20,7 @@ final class PathService: PacketHandler {
     private let links: Links
     private let loop: Loop
     private let limits: NetworkLimits
-    private var table: ForwardingTable
+    private var forwarding: ForwardingTable
     private var responder: BuildResponder
     /// What all links may ask for together, with a part for each source.
     private var allBuilds: SharedRate<LinkSource>
@@ -52,7 +52,7 @@ final class PathService: PacketHandler {
         self.loop = loop
         limits = network.limits
         let now = Instant(nanoseconds: loop.now)
-        table = ForwardingTable(
+        forwarding = ForwardingTable(
             maximumPaths: network.limits.paths, answerTime: .seconds(Int64(network.limits.halfOpenSeconds)))
         // Room for what the rate lets in while a generation lasts.
         let seconds = Int(BuildReplayCache.generation.nanoseconds / 1_000_000_000)
@@ -69,7 +69,7 @@ final class PathService: PacketHandler {
     }
 
     /// How many paths there are.
-    var pathCount: Int { table.count }
+    var pathCount: Int { forwarding.count }
 
     private var now: Instant { Instant(nanoseconds: loop.now) }
 
@@ -84,10 +84,10 @@ final class PathService: PacketHandler {
     /// Takes one batch of packets of relayed paths.
     ///
     /// Each loses or gains this node's layer in place and leaves from where it lies.
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         let now = now
         var next = 0
-        while let delivery = Self.pass(&packets, &links, &table, &drops, from: &next, now: now) {
+        while let delivery = Self.pass(&packets, &table, &forwarding, &drops, from: &next, now: now) {
             let packet = packets.packet(delivery.index)
             let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
             _ = exit?.received(payload, number: delivery.number, on: delivery.path, now: now)
@@ -101,19 +101,19 @@ final class PathService: PacketHandler {
 
         /// Adds packet `number`; when it does not belong to the others, these are sent on first.
         @inline(__always)
-        mutating func add(_ number: Int, on link: UInt32, _ packets: inout ReceivedPackets, _ links: inout LinkTable) {
+        mutating func add(_ number: Int, on link: UInt32, _ packets: inout ReceivedPackets, _ table: inout LinkTable) {
             if number == numbers.upperBound, link == self.link {
                 numbers = numbers.lowerBound..<number + 1
             } else {
-                send(&packets, &links)
+                send(&packets, &table)
                 self.link = link
                 numbers = number..<number + 1
             }
         }
 
         /// Sends them on.
-        func send(_ packets: inout ReceivedPackets, _ links: inout LinkTable) {
-            if !numbers.isEmpty { links.forward(&packets, numbers, on: LinkID(rawValue: link)) }
+        func send(_ packets: inout ReceivedPackets, _ table: inout LinkTable) {
+            if !numbers.isEmpty { table.forward(&packets, numbers, on: LinkID(rawValue: link)) }
         }
     }
 
@@ -126,33 +126,33 @@ final class PathService: PacketHandler {
 
     /// Sends packets on, from `next` to the first whose path ends here; nil behind the last.
     ///
-    /// It has the table to itself meanwhile: an access for each packet would cost more than what else is done with it.
+    /// It has the tables to itself meanwhile: an access for each packet would cost more than what else is done with it.
     private static func pass(
-        _ packets: inout ReceivedPackets, _ links: inout LinkTable, _ table: inout ForwardingTable,
+        _ packets: inout ReceivedPackets, _ table: inout LinkTable, _ forwarding: inout ForwardingTable,
         _ drops: inout [UInt64], from next: inout Int, now: Instant
     ) -> Delivery? {
         var onward = Onward()
-        defer { onward.send(&packets, &links) }
+        defer { onward.send(&packets, &table) }
         while next < packets.count {
             let index = next
             next += 1
             let arrival = packets[index]
-            switch table.find(link: arrival.link.rawValue, pathID: arrival.pathID) {
+            switch forwarding.find(link: arrival.link.rawValue, pathID: arrival.pathID) {
             case .unknown: drops[Int(DropReason.unknownPath.rawValue)] += 1
             case .forward(let place):
                 var packet = packets.packet(index)
-                switch table.forward(place, &packet, now: now) {
-                case .send(let link, _): if links.commit(arrival) { onward.add(index, on: link, &packets, &links) }
+                switch forwarding.forward(place, &packet, now: now) {
+                case .send(let link, _): if table.commit(arrival) { onward.add(index, on: link, &packets, &table) }
                 case .deliver(let path, let number):
-                    guard links.commit(arrival) else { continue }
+                    guard table.commit(arrival) else { continue }
                     return Delivery(index: index, path: path, number: number)
                 case .drop(let reason): drops[Int(reason.rawValue)] += 1
                 }
             case .backward(let place):
-                guard links.commit(arrival) else { continue }
+                guard table.commit(arrival) else { continue }
                 var packet = packets.packet(index)
-                switch table.backward(place, &packet, now: now) {
-                case .send(let link, _): onward.add(index, on: link, &packets, &links)
+                switch forwarding.backward(place, &packet, now: now) {
+                case .send(let link, _): onward.add(index, on: link, &packets, &table)
                 case .drop(let reason): drops[Int(reason.rawValue)] += 1
                 case .deliver: break
                 }
@@ -165,20 +165,20 @@ final class PathService: PacketHandler {
     func sendFromTerminal(
         _ path: PathHandle, link: UInt32, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool
     ) -> Bool {
-        guard let number = table.nextNumberAtTerminal(path) else { return false }
-        return links.withTable { links in
-            links.send(on: LinkID(rawValue: link)) { packet in
+        guard let number = forwarding.nextNumberAtTerminal(path) else { return false }
+        return links.withTable { table in
+            table.send(on: LinkID(rawValue: link)) { packet in
                 do {
                     var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
                     guard fill(number, &payload) else { return false }
                 }
-                return table.sealAtTerminal(path, &packet, now: now).number == number
+                return forwarding.sealAtTerminal(path, &packet, now: now).number == number
             }
         }
     }
 
     /// Leaves out a packet number at a terminal.
-    func skipNumber(_ path: PathHandle) { table.skipNumberAtTerminal(path) }
+    func skipNumber(_ path: PathHandle) { forwarding.skipNumberAtTerminal(path) }
 
     // MARK: Building
 
@@ -194,7 +194,7 @@ final class PathService: PacketHandler {
         else {
             return reset(answer, "rate")
         }
-        guard let message = PathMessage(body, recordsSize: BuildMessage.recordsSize) else {
+        guard let message = BuildBody(body, recordsSize: BuildMessage.recordsSize) else {
             return reset(answer, "malformed")
         }
         let build = WaitingBuild(message: message, link: link, isNode: isNode, answer: answer)
@@ -225,8 +225,8 @@ final class PathService: PacketHandler {
             }
             builds += 1
             exit?.pathBuilt(path, link: link.rawValue, source: source, secrets: secrets)
-            let forwardID = table.forwardID(of: path) ?? 0
-            links.answer(answer, PathMessage.encode(pathID: forwardID, reply.answer(.ready)))
+            let forwardID = forwarding.forwardID(of: path) ?? 0
+            links.answer(answer, BuildBody.encode(pathID: forwardID, reply.answer(.ready)))
         case .onward(let node, let records, let keys, let reply):
             guard !isDraining else { return refuse(.draining, reply, answer) }
             guard let addresses = findNode(NodeID(node)) else { return refuse(.unknownNextHop, reply, answer) }
@@ -244,15 +244,15 @@ final class PathService: PacketHandler {
     ) -> PathHandle? {
         let limit = isNode ? limits.pathsPerNodeLink : limits.pathsPerClientLink
         // A link that has all it may have makes no other path give way.
-        guard table.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link) else { return nil }
+        guard forwarding.pathsAsked(by: link.rawValue) < limit, let source = links.source(of: link) else { return nil }
         let number = Self.number(of: source)
         let previous = PathEnd(link: link.rawValue, pathID: pathID)
-        if table.count >= limits.paths {
-            guard let replaced = table.pathToReplace(for: number, now: now) else { return nil }
+        if forwarding.count >= limits.paths {
+            guard let replaced = forwarding.pathToReplace(for: number, now: now) else { return nil }
             end(replaced)
         }
         guard
-            let path = try? table.insert(
+            let path = try? forwarding.insert(
                 keys, previous: previous, nextLink: next?.rawValue, linkLimit: limit, source: number, now: now)
         else { return nil }
         links.addPath(on: link)
@@ -278,17 +278,18 @@ final class PathService: PacketHandler {
         guard let keys = build.takeKeys(),
             let path = insert(keys, build.previous, build.previousID, next: next, isNode: build.isNode, now)
         else { return build.refuse(.overloaded, self) }
-        let backwardID = table.backwardID(of: path) ?? 0
-        let message = PathMessage.encode(pathID: backwardID, build.records)
-        links.request(on: next, .build, body: message, timeout: Self.answerLimit) { [weak self] result in
+        let backwardID = forwarding.backwardID(of: path) ?? 0
+        let message = BuildBody.encode(pathID: backwardID, build.records)
+        links.request(on: next, PathMessage.build, body: message, timeout: Self.answerLimit) { [weak self] result in
             guard let self else { return }
             guard case .success(let body) = result,
-                let built = PathMessage(body, recordsSize: BuildMessage.replyRecordsSize)
+                let built = BuildBody(body, recordsSize: BuildMessage.replyRecordsSize)
             else {
                 discard(path)
                 return build.refuse(.nextHopFailed, self)
             }
-            guard built.pathID == 0 || table.connect(path, nextPathID: built.pathID), let reply = build.takeReply(),
+            guard built.pathID == 0 || forwarding.connect(path, nextPathID: built.pathID),
+                let reply = build.takeReply(),
                 let records = reply.wrap(built.records.rawSpan)
             else {
                 discard(path)
@@ -296,15 +297,15 @@ final class PathService: PacketHandler {
                 if built.pathID != 0 { links.destroy(built.pathID, on: next) }
                 return build.refuse(.nextHopFailed, self)
             }
-            let forwardID = built.pathID == 0 ? 0 : table.forwardID(of: path) ?? 0
+            let forwardID = built.pathID == 0 ? 0 : forwarding.forwardID(of: path) ?? 0
             if forwardID == 0 { discard(path) } else { builds += 1 }
-            links.answer(build.answer, PathMessage.encode(pathID: forwardID, records))
+            links.answer(build.answer, BuildBody.encode(pathID: forwardID, records))
         }
     }
 
     fileprivate func refuse(_ status: BuildStatus, _ reply: consuming HopReply, _ answer: ControlResponder) {
         refusals[status.name, default: 0] += 1
-        links.answer(answer, PathMessage.encode(pathID: 0, reply.answer(status)))
+        links.answer(answer, BuildBody.encode(pathID: 0, reply.answer(status)))
     }
 
     private func reset(_ answer: ControlResponder, _ reason: String) {
@@ -316,7 +317,8 @@ final class PathService: PacketHandler {
 
     /// A neighbour says that a path is over: it goes here, and the other neighbour is told.
     func destroy(_ pathID: UInt64, from link: LinkID) {
-        guard let path = table.handle(link: link.rawValue, pathID: pathID), let removed = table.remove(path) else {
+        guard let path = forwarding.handle(link: link.rawValue, pathID: pathID), let removed = forwarding.remove(path)
+        else {
             return
         }
         release(removed)
@@ -325,7 +327,7 @@ final class PathService: PacketHandler {
 
     /// Ends a path and tells its neighbours.
     func end(_ path: PathHandle) {
-        guard let removed = table.remove(path) else { return }
+        guard let removed = forwarding.remove(path) else { return }
         release(removed)
         tell(removed, except: nil)
     }
@@ -334,7 +336,7 @@ final class PathService: PacketHandler {
     func linkEnded(_ link: LinkID) {
         linkBuilds[link] = nil
         onwardBuilds[link] = nil
-        for removed in table.removeAll(link: link.rawValue) {
+        for removed in forwarding.removeAll(link: link.rawValue) {
             release(removed)
             tell(removed, except: link)
         }
@@ -342,7 +344,9 @@ final class PathService: PacketHandler {
 
     /// Ends paths whose time is over; to be called every second.
     func sweep() {
-        let removed = table.sweep(now: now, limit: max(1024, table.capacity / 4)) { [exit] in exit?.needs($0) ?? false }
+        let removed = forwarding.sweep(now: now, limit: max(1024, forwarding.capacity / 4)) { [exit] in
+            exit?.needs($0) ?? false
+        }
         for removed in removed {
             release(removed)
             tell(removed, except: nil)
@@ -353,17 +357,17 @@ final class PathService: PacketHandler {
     ///
     /// Their clients build others elsewhere, and what is open in a session goes on over those.
     func endQuiet() {
-        for path in table.quietPaths(since: &marks) where !(exit?.needs(path) ?? false) { end(path) }
+        for path in forwarding.quietPaths(since: &marks) where !(exit?.needs(path) ?? false) { end(path) }
     }
 
     /// Ends all paths.
     func endAll() {
-        for path in table.paths { end(path) }
+        for path in forwarding.paths { end(path) }
     }
 
     /// A path that never stood leaves the table.
     private func discard(_ path: PathHandle) {
-        if let removed = table.remove(path) { release(removed) }
+        if let removed = forwarding.remove(path) { release(removed) }
     }
 
     /// The links are no longer used by the path.
@@ -382,7 +386,7 @@ final class PathService: PacketHandler {
 }
 
 /// The body of BUILD or BUILT: a path id and records.
-struct PathMessage {
+struct BuildBody {
     /// The body of these.
     static func encode(pathID: UInt64, _ records: [UInt8]) -> [UInt8] { BuildMessage.encode(pathID: pathID, records) }
 
@@ -399,7 +403,7 @@ struct PathMessage {
 
 /// A build that waits for its turn.
 private struct WaitingBuild {
-    let message: PathMessage
+    let message: BuildBody
     let link: LinkID
     let isNode: Bool
     let answer: ControlResponder

@@ -109,7 +109,7 @@ public final class Relay {
         let authorities = Set(network.authorities.map(\.node))
         let setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
-            listen: configuration.listen.map { SocketAddress($0) })
+            listen: configuration.listen.map { SocketAddress($0) }, messages: RelayMessage.kinds)
         links = try Links(
             on: loop, configuration: setup, identity: identity,
             isStaked: { staked.contains($0) || authorities.contains($0) })

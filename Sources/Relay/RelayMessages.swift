@@ -1,5 +1,8 @@
+internal import Directory
 internal import Links
 internal import Onion
+internal import Registry
+internal import Watch
 internal import Wire
 
 /// What a relay does with control messages and when links come and go.
@@ -26,20 +29,37 @@ final class RelayMessages: ControlHandler {
         self.watching = watching
     }
 
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        switch RelayMessage(raw: message.raw) {
+        case .path(let message): path(message, body, link, responder)
+        case .directory(let message): directory(message, body, link, responder)
+        case .ledger(let message):
+            guard let ledger else { return links.refuse(responder) }
+            ledger.received(message, body, from: peers[link]?.node, responder)
+        case .watch(let message):
+            guard let peer = peers[link]?.node else { return links.refuse(responder) }
+            watch(message, body, peer, responder)
+        // No module declares it.
+        case nil: links.refuse(responder)
+        }
+    }
+
+    private func path(_ message: PathMessage, _ body: [UInt8], _ link: LinkID, _ responder: ControlResponder) {
         switch message {
-        case .build:
-            paths.build(body, from: link, isNode: peers[link]?.node != nil, responder)
+        case .build: paths.build(body, from: link, isNode: peers[link]?.node != nil, responder)
         case .destroy:
             if let pathID = number(body) { paths.destroy(pathID, from: link) }
             links.answer(responder, [])
+        }
+    }
+
+    private func directory(
+        _ message: DirectoryMessage, _ body: [UInt8], _ link: LinkID, _ responder: ControlResponder
+    ) {
+        switch message {
         case .getSnapshot: epochs.answerSnapshot(body, responder)
         case .getSnapshotID: answer(responder, epochs.snapshotID(for: body, list: lists.certified))
         case .getSignatures: epochs.answerSignatures(body, responder)
-        case .signatures:
-            guard let peer = peers[link]?.node else { return links.refuse(responder) }
-            epochs.takeSignatures(body, from: peer)
-            links.answer(responder, [])
         case .getDescriptors:
             guard let time = number(body) else { return links.refuse(responder) }
             gossip.answer(since: UnixTime(seconds: time), responder)
@@ -47,43 +67,34 @@ final class RelayMessages: ControlHandler {
         case .getDescriptor:
             guard let id = Bytes32(body) else { return links.refuse(responder) }
             links.answer(responder, gossip.descriptor(of: NodeID(id)))
+        case .getList: answer(responder, lists.list(for: body))
+        case .getListed: lists.answerListed(body, responder)
+        // What nodes alone say to each other.
         case .publish:
-            // Only nodes have descriptors to publish.
             guard peers[link]?.node != nil else { return links.refuse(responder) }
             gossip.take(body, from: link)
             links.answer(responder, [])
-        case .getList: answer(responder, lists.list(for: body))
-        case .getListed: lists.answerListed(body, responder)
-        case .listSignatures, .getListSignatures, .getProposal:
+        case .signatures:
             guard let peer = peers[link]?.node else { return links.refuse(responder) }
-            agree(message, body, peer, responder)
-        case .getBlocks, .announce, .submit, .prepare, .propose, .commit, .final:
-            guard let ledger else { return links.refuse(responder) }
-            ledger.received(message, body, from: peers[link]?.node, responder)
-        case .suspect, .votes, .linkBack:
+            epochs.takeSignatures(body, from: peer)
+            links.answer(responder, [])
+        case .listSignatures:
             guard let peer = peers[link]?.node else { return links.refuse(responder) }
-            watch(message, body, peer, responder)
-        default: links.refuse(responder)
+            lists.takeSignatures(body, from: peer)
+            links.answer(responder, [])
+        case .getListSignatures:
+            guard peers[link]?.node != nil else { return links.refuse(responder) }
+            lists.answerSignatures(body, responder)
+        case .getProposal: answer(responder, peers[link]?.node != nil ? lists.proposal(for: body) : nil)
         }
     }
 
     /// What nodes say to each other about others.
-    private func watch(_ message: ControlMessage, _ body: [UInt8], _ peer: NodeID, _ responder: ControlResponder) {
+    private func watch(_ message: WatchMessage, _ body: [UInt8], _ peer: NodeID, _ responder: ControlResponder) {
         switch message {
         case .suspect: answer(responder, watching.suspect(body, from: peer))
         case .votes: answer(responder, watching.votes(body, from: peer))
-        default: watching.linkBack(from: peer) { [weak self] in self?.answer(responder, $0) }
-        }
-    }
-
-    /// What nodes say to each other about a list of descriptors to come.
-    private func agree(_ message: ControlMessage, _ body: [UInt8], _ peer: NodeID, _ responder: ControlResponder) {
-        switch message {
-        case .listSignatures:
-            lists.takeSignatures(body, from: peer)
-            links.answer(responder, [])
-        case .getListSignatures: lists.answerSignatures(body, responder)
-        default: answer(responder, lists.proposal(for: body))
+        case .linkBack: watching.linkBack(from: peer) { [weak self] in self?.answer(responder, $0) }
         }
     }
 

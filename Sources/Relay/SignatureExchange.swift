@@ -18,8 +18,8 @@ final class SignatureExchange<Subject: Sendable> {
     private let links: Links
     private let loop: Loop
     private let log: Logger
-    private let bring: ControlMessage
-    private let ask: ControlMessage
+    private let bring: DirectoryMessage
+    private let ask: DirectoryMessage
     private var inbox = SignatureInbox()
     private var answers: SignatureAnswers
     private var isChecking = false
@@ -35,7 +35,7 @@ final class SignatureExchange<Subject: Sendable> {
     var add: ([SignatureItem], Bytes32) -> [SignatureItem] = { _, _ in [] }
 
     /// An exchange by the messages `bring` and `ask`.
-    init(links: Links, loop: Loop, log: Logger, bring: ControlMessage, ask: ControlMessage) throws {
+    init(links: Links, loop: Loop, log: Logger, bring: DirectoryMessage, ask: DirectoryMessage) throws {
         self.links = links
         self.loop = loop
         self.log = log

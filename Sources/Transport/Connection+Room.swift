@@ -49,8 +49,11 @@ extension Connection {
     }
 
     /// Has a stream wait until it may take `count` bytes: for its own limits, or in line with others.
+    ///
+    /// On a closed connection none waits: what it was promised it could not take, and it would be promised that for ever.
     mutating func wait(_ slot: Int, for count: Int) {
         releasePromise(slot)
+        guard !isClosed else { return }
         if ownRoom(slot) < count {
             streams[slot].wantsRoom = true
         } else if !streams[slot].isInRoomQueue {

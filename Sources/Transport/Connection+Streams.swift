@@ -129,7 +129,7 @@ extension Connection {
 
     /// Takes bytes for sending, and returns how many; `.writable` follows when there is room for the rest.
     ///
-    /// 0 also if the stream is unknown, finished, reset or stopped.
+    /// 0 also if the stream is unknown, finished, reset or stopped, or the connection is closed.
     public mutating func write(_ id: StreamID, _ bytes: RawSpan) -> Int {
         guard let slot = index.find(id.value), streams[slot].send.isOpen else { return 0 }
         let count = min(bytes.byteCount, room(slot))

@@ -25,13 +25,15 @@ final class DirectoryNode: ControlHandler {
     /// Whether it leaves questions without an answer.
     var isSilent = false
     /// The questions that came.
-    private(set) var questions: [(message: ControlMessage, body: [UInt8])] = []
+    private(set) var questions: [(message: DirectoryMessage, body: [UInt8])] = []
 
     init(_ loop: Loop, network: Bytes32, ahead: Int64) throws {
         let seed = SecureRandom.bytes(32)
         key = SigningKey(seed: Secret(copying: seed.rawSpan))
         id = NodeID(key.publicKey)
-        var configuration = LinksConfiguration(network: LinkNetwork(id: network), listen: [.loopbackIPv4(port: 0)])
+        var configuration = LinksConfiguration(
+            network: LinkNetwork(id: network), listen: [.loopbackIPv4(port: 0)],
+            messages: DirectoryMessage.kinds)
         configuration.maximumLinks = 64
         links = try Links(
             on: loop, configuration: configuration,
@@ -42,7 +44,8 @@ final class DirectoryNode: ControlHandler {
 
     var address: Endpoint { Endpoint(links.localAddresses[0]) }
 
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        guard let message = DirectoryMessage(rawValue: message.raw) else { return links.refuse(responder) }
         questions.append((message, body))
         guard !isSilent else { return }
         switch message {

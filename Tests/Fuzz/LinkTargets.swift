@@ -1,3 +1,4 @@
+import ExchangeModel
 import Link
 import LinkModel
 import OnionCrypto
@@ -116,4 +117,19 @@ func links(_ input: RawSpan) {
             return Int(bytes[place]) % bound
         }
     }
+}
+
+/// A node's control messages with an honest client and a hostile one, as the input rules: it is the model that traps.
+func exchange(_ input: RawSpan) {
+    let bytes = [UInt8](copying: input)
+    var model = ExchangeModel()
+    var place = 0
+    while place < bytes.count {
+        model.step { bound in
+            guard bound > 0, place < bytes.count else { return 0 }
+            defer { place += 1 }
+            return bound <= 256 ? Int(bytes[place]) % bound : Int(bytes[place]) * (bound / 256)
+        }
+    }
+    model.finish()
 }

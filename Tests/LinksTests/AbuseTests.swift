@@ -6,6 +6,7 @@ import Transport
 import Wire
 
 @testable import Links
+@testable import Messages
 
 /// What hostile peers send, over real sockets on one loop.
 @Suite struct AbuseTests {
@@ -139,7 +140,9 @@ import Wire
         let link = try harness.connect(client, node)
         node.onMessage = { _, _, _, _ in }
         var replies: [Result<[UInt8], ControlFailure>] = []
-        for _ in 0..<5 { client.links.request(on: link.near, .getDescriptor, body: []) { replies.append($0) } }
+        for _ in 0..<5 {
+            client.links.request(on: link.near, TestMessage.getDescriptor, body: []) { replies.append($0) }
+        }
         #expect(harness.run { replies.count == 2 && node.messages.count == 3 })
         #expect(replies == [.failure(.refused), .failure(.refused)])
         // Answered in another order, each once; a second answer does nothing.
@@ -154,10 +157,10 @@ import Wire
         // A body that its type does not allow, sent past the check of our own side.
         for (type, count) in [(UInt8(2), 9), (5, 41), (4, 1), (0, 0), (9, 3), (200, 0)] {
             let state = try #require(client.links.find(link.near))
-            let stream = try state.connection.openStream()
+            let stream = try state.exchange.connection.openStream()
             let bytes = [type] + [UInt8](repeating: 0, count: count)
-            _ = state.connection.write(stream, bytes.rawSpan)
-            state.connection.finish(stream)
+            _ = state.exchange.connection.write(stream, bytes.rawSpan)
+            state.exchange.connection.finish(stream)
             let before = node.links.counters.messagesRefused
             client.links.markDirty(state)
             #expect(harness.run { node.links.counters.messagesRefused == before + 1 })
@@ -174,7 +177,7 @@ import Wire
         var refused = 0
         var answered = 0
         for _ in 0..<30 {
-            client.links.request(on: link.near, .getDescriptor, body: [1]) {
+            client.links.request(on: link.near, TestMessage.getDescriptor, body: [1]) {
                 if $0 == .failure(.refused) { refused += 1 } else { answered += 1 }
             }
         }
@@ -190,10 +193,12 @@ import Wire
         let link = try harness.connect(client, node)
         node.onMessage = { _, _, _, _ in }
         var first: Result<[UInt8], ControlFailure>?
-        client.links.request(on: link.near, .getSnapshot, body: [], timeout: .milliseconds(50)) { first = $0 }
+        client.links.request(on: link.near, TestMessage.getSnapshot, body: [], timeout: .milliseconds(50)) {
+            first = $0
+        }
         #expect(harness.run { first == .failure(.timedOut) })
         var second: Result<[UInt8], ControlFailure>?
-        client.links.request(on: link.near, .getSnapshot, body: [], timeout: .seconds(8)) { second = $0 }
+        client.links.request(on: link.near, TestMessage.getSnapshot, body: [], timeout: .seconds(8)) { second = $0 }
         #expect(harness.run { second == .failure(.refused) })
     }
 
@@ -233,7 +238,7 @@ import Wire
         let middle = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: tap)
         defer { middle.close() }
         client.links.withTable { $0.setAddress(middle.localAddress, of: link.near) }
-        client.links.request(on: link.near, .getDescriptor, body: [1, 2]) { _ in }
+        client.links.request(on: link.near, TestMessage.getDescriptor, body: [1, 2]) { _ in }
         // Header intact, payload not: it is known for spoiled only when the last check is done.
         let target = SocketAddress(node.endpoint)
         let isThere = harness.run {
@@ -312,11 +317,12 @@ import Wire
         #expect(middle.types == [2, 3, 4])
         var replies = 0
         for count in [0, 1, 30] {
-            client.links.request(on: link.near, .getDescriptor, body: [UInt8](repeating: 1, count: count)) { _ in
+            client.links.request(on: link.near, TestMessage.getDescriptor, body: [UInt8](repeating: 1, count: count)) {
+                _ in
                 replies += 1
             }
         }
-        node.links.request(on: link.far, .getDescriptor, body: [2]) { _ in replies += 1 }
+        node.links.request(on: link.far, TestMessage.getDescriptor, body: [2]) { _ in replies += 1 }
         for number in UInt8(0)..<20 {
             #expect(client.send(on: link.near, pathID: 5, first: number))
             #expect(node.send(on: link.far, pathID: 1 << 55 | 6, first: number))

@@ -3,6 +3,7 @@ import Testing
 import Wire
 
 @testable import Links
+@testable import Messages
 
 /// Who holds the memory of long answers, on a clock that only the test moves.
 @Suite struct AnswerMemoryTests {
@@ -17,8 +18,10 @@ import Wire
     }
 
     /// Takes memory as `Links` does.
-    private func take(_ memory: AnswerMemory, _ number: Int, _ source: LinkSource, _ count: Int, _ now: Instant) -> Bool
-    {
+    private func take(
+        _ memory: inout AnswerMemory<ControlResponder>, _ number: Int, _ source: LinkSource, _ count: Int,
+        _ now: Instant
+    ) -> Bool {
         while true {
             switch memory.take(count, for: responder(number), of: source, now: now) {
             case .granted: return true
@@ -30,17 +33,17 @@ import Wire
 
     @Test("s24: an address that does not read holds its share, and gives that up", arguments: [1, 20, 1_000])
     func s24_shares(addresses: Int) {
-        let memory = AnswerMemory(bytes: 256 << 20)
+        var memory = AnswerMemory<ControlResponder>(bytes: 256 << 20, longest: 16 << 20)
         var now = start
         for number in 1...2_000 {
-            _ = take(memory, number, client(number % addresses), 3 << 20, now)
+            _ = take(&memory, number, client(number % addresses), 3 << 20, now)
             now = now + .milliseconds(1)
             #expect(memory.bytes <= 256 << 20)
         }
         if addresses == 1 { #expect(memory.bytes <= 128 << 20) }
         // A newcomer is refused for a second at the most.
         var waited = 0
-        while !take(memory, 5_000, client(5_000), 15 << 20, now) {
+        while !take(&memory, 5_000, client(5_000), 15 << 20, now) {
             now = now + .milliseconds(250)
             waited += 250
             guard waited < 5_000 else { break }
@@ -49,17 +52,17 @@ import Wire
     }
 
     @Test("s24: who reads is not disturbed") func s24_readers() {
-        let memory = AnswerMemory(bytes: 64 << 20)
+        var memory = AnswerMemory<ControlResponder>(bytes: 64 << 20, longest: 16 << 20)
         var now = start
         var sent = 0
-        for number in 1...32 { #expect(take(memory, number, client(number), 1 << 20, now)) }
-        #expect(take(memory, 100, client(100), 16 << 20, now))
-        #expect(take(memory, 101, client(101), 16 << 20, now))
+        for number in 1...32 { #expect(take(&memory, number, client(number), 1 << 20, now)) }
+        #expect(take(&memory, 100, client(100), 16 << 20, now))
+        #expect(take(&memory, 101, client(101), 16 << 20, now))
         for number in 200..<400 {
             now = now + .milliseconds(100)
             sent += 64 << 10
             memory.moved(responder(100), sent: sent, now: now)
-            _ = take(memory, number, client(number), 1 << 20, now)
+            _ = take(&memory, number, client(number), 1 << 20, now)
         }
         // It is still counted: releasing it frees its bytes.
         let before = memory.bytes
@@ -71,10 +74,10 @@ import Wire
     }
 
     @Test("what is short is not counted, and what is longer than all there is is refused") func lengths() {
-        let memory = AnswerMemory(bytes: 1 << 20)
-        #expect(take(memory, 1, client(1), 64 << 10, start) && memory.bytes == 0)
-        #expect(!take(memory, 2, client(1), 2 << 20, start) && memory.bytes == 0)
-        #expect(take(memory, 3, client(1), (64 << 10) + 1, start) && memory.bytes == 128 << 10)
+        var memory = AnswerMemory<ControlResponder>(bytes: 1 << 20, longest: 16 << 20)
+        #expect(take(&memory, 1, client(1), 64 << 10, start) && memory.bytes == 0)
+        #expect(!take(&memory, 2, client(1), 2 << 20, start) && memory.bytes == 0)
+        #expect(take(&memory, 3, client(1), (64 << 10) + 1, start) && memory.bytes == 128 << 10)
         memory.release(responder(3))
         memory.release(responder(3))
         #expect(memory.bytes == 0)

@@ -2,6 +2,7 @@ import Testing
 import Wire
 
 @testable import Links
+@testable import Messages
 
 /// DESTROY messages that find no room at once.
 @Suite struct DestroyLineTests {
@@ -27,7 +28,7 @@ import Wire
         }
         // Other messages find room meanwhile.
         var isAnswered = false
-        near.links.request(on: link.near, .getSnapshotID, body: [UInt8](repeating: 0, count: 8)) { _ in
+        near.links.request(on: link.near, TestMessage.getSnapshotID, body: [UInt8](repeating: 0, count: 8)) { _ in
             isAnswered = true
         }
         #expect(harness.run(for: .seconds(30)) { heard == paths })
@@ -48,7 +49,7 @@ import Wire
             side.links.answer(responder, [])
         }
         let body = [UInt8](repeating: 0, count: 8)
-        for _ in 0..<16 { near.links.request(on: link.near, .getSnapshotID, body: body) { _ in } }
+        for _ in 0..<16 { near.links.request(on: link.near, TestMessage.getSnapshotID, body: body) { _ in } }
         for path in 1...5 as ClosedRange<UInt64> { near.links.destroy(path, on: link.near) }
         #expect(harness.run { waiting.count == 16 })
         #expect(heard.isEmpty)

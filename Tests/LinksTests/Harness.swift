@@ -7,15 +7,46 @@ import Wire
 
 @testable import Links
 
+/// Messages of every kind of length.
+enum TestMessage: UInt8, MessageFamily {
+    case build = 1
+    case destroy = 2
+    case getSnapshot = 5
+    case getDescriptors = 6
+    case getDescriptor = 7
+    case publish = 8
+    case getSnapshotID = 26
+
+    var longestBody: Int {
+        switch self {
+        case .build: 4_968
+        case .destroy, .getDescriptors, .getSnapshotID: 8
+        case .getSnapshot: 40
+        case .getDescriptor: 32
+        case .publish: 262_144
+        }
+    }
+
+    var longestAnswer: Int {
+        switch self {
+        case .build: 456
+        case .destroy, .publish: 0
+        case .getSnapshot, .getDescriptors: 16 << 20
+        case .getDescriptor: 65_535
+        case .getSnapshotID: 112
+        }
+    }
+}
+
 /// One side: links on a loopback socket, and what they told.
 final class Side: ControlHandler, PacketHandler {
     let links: Links
     let identity: LinkIdentity?
     var ups: [(link: LinkID, peer: LinkPeer)] = []
     var downs: [(link: LinkID, reason: LinkDownReason)] = []
-    var messages: [(message: ControlMessage, body: [UInt8], responder: ControlResponder)] = []
+    var messages: [(message: TestMessage, body: [UInt8], responder: ControlResponder)] = []
     /// Called for each message; answers with the body turned round unless a test has another.
-    var onMessage: ((Side, ControlMessage, [UInt8], ControlResponder) -> Void)? = { side, _, body, responder in
+    var onMessage: ((Side, TestMessage, [UInt8], ControlResponder) -> Void)? = { side, _, body, responder in
         side.links.answer(responder, body.reversed())
     }
     /// Path ids and first payload bytes of data packets that were committed.
@@ -32,7 +63,8 @@ final class Side: ControlHandler, PacketHandler {
         links.client = self
     }
 
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        guard let message = TestMessage(rawValue: message.raw) else { return links.refuse(responder) }
         messages.append((message, body, responder))
         onMessage?(self, message, body, responder)
     }
@@ -40,26 +72,26 @@ final class Side: ControlHandler, PacketHandler {
     func linkUp(_ link: LinkID, peer: LinkPeer) { ups.append((link, peer)) }
     func linkDown(_ link: LinkID, reason: LinkDownReason) { downs.append((link, reason)) }
 
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         var onward = 0..<0
-        func sendOn(_ packets: inout ReceivedPackets, _ links: inout LinkTable) {
-            if let forwardTo, !onward.isEmpty { links.forward(&packets, onward, on: forwardTo) }
+        func sendOn(_ packets: inout ReceivedPackets, _ table: inout LinkTable) {
+            if let forwardTo, !onward.isEmpty { table.forward(&packets, onward, on: forwardTo) }
         }
         for number in 0..<packets.count {
             let arrival = packets[number]
             let first = packets.packet(number).unsafeFirstPayloadByte
-            guard links.commit(arrival) else {
+            guard table.commit(arrival) else {
                 refusedCommits += 1
                 continue
             }
             self.packets.append((arrival.pathID, first))
             if onward.upperBound != number {
-                sendOn(&packets, &links)
+                sendOn(&packets, &table)
                 onward = number..<number
             }
             onward = onward.lowerBound..<number + 1
         }
-        sendOn(&packets, &links)
+        sendOn(&packets, &table)
     }
 
     var nodeID: NodeID { NodeID(identity!.nodeID) }
@@ -116,7 +148,8 @@ final class Harness {
     private func side(
         _ identity: LinkIdentity?, knows: Bool = false, _ change: (inout LinksConfiguration) -> Void
     ) throws -> Side {
-        var configuration = LinksConfiguration(network: network, listen: [.loopbackIPv4(port: 0)])
+        var configuration = LinksConfiguration(
+            network: network, listen: [.loopbackIPv4(port: 0)], messages: TestMessage.kinds)
         configuration.maximumLinks = 256
         change(&configuration)
         let links = try Links(

@@ -66,7 +66,7 @@ import Wire
         #expect(harness.run { node.links.endpoint(of: link.far) == client.endpoint })
         #expect(node.links.counters.moves == 1)
         var reply: Result<[UInt8], ControlFailure>?
-        node.links.request(on: link.far, .getDescriptor, body: [1, 2]) { reply = $0 }
+        node.links.request(on: link.far, TestMessage.getDescriptor, body: [1, 2]) { reply = $0 }
         #expect(harness.run { reply != nil })
         #expect(reply == .success([2, 1]))
     }
@@ -92,7 +92,7 @@ import Wire
         node.links.closeSockets()
         let start = client.links.now
         var reply: Result<[UInt8], ControlFailure>?
-        client.links.request(on: link.near, .getDescriptor, body: []) { reply = $0 }
+        client.links.request(on: link.near, TestMessage.getDescriptor, body: []) { reply = $0 }
         #expect(client.send(on: link.near, pathID: 5, first: 0))
         #expect(harness.run { !client.downs.isEmpty })
         #expect(client.downs[0] == (link.near, .dead))
@@ -126,8 +126,8 @@ import Wire
             let client = try harness.client()
             let link = try harness.connect(client, node)
             // Both directions have something to say, so that there is more to acknowledge than the close.
-            client.links.send(on: link.near, .publish, body: [1, 2, 3])
-            node.links.request(on: link.far, .getDescriptor, body: [1, 2]) { _ in }
+            client.links.send(on: link.near, TestMessage.publish, body: [1, 2, 3])
+            node.links.request(on: link.far, TestMessage.getDescriptor, body: [1, 2]) { _ in }
             client.links.close(link.near)
             #expect(harness.run { client.links.withTable { $0.count == 0 } && node.links.withTable { $0.count == 0 } })
         }

@@ -70,7 +70,7 @@ import Wire
                 let body = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) }
                 var reply: Result<[UInt8], ControlFailure>?
                 // PUBLISH takes a long body, GET_SNAPSHOT a long answer: use each for what it is for.
-                side.links.request(on: id, .publish, body: body) { reply = $0 }
+                side.links.request(on: id, TestMessage.publish, body: body) { reply = $0 }
                 #expect(harness.run { other.messages.contains { $0.body == body } })
                 #expect(harness.run { reply != nil })
                 // The answer to PUBLISH is empty: anything else is refused.
@@ -78,7 +78,9 @@ import Wire
 
                 other.onMessage = { side, _, _, responder in side.links.answer(responder, body) }
                 reply = nil
-                side.links.request(on: id, .getSnapshot, body: [UInt8](repeating: 0, count: 8)) { reply = $0 }
+                side.links.request(on: id, TestMessage.getSnapshot, body: [UInt8](repeating: 0, count: 8)) {
+                    reply = $0
+                }
                 #expect(harness.run { reply != nil })
                 #expect(reply == .success(body))
             }

@@ -6,6 +6,7 @@ import Transport
 import Wire
 
 @testable import Links
+@testable import Messages
 
 /// What strangers can cost a node's links.
 @Suite struct LinksThreatTests {
@@ -63,7 +64,7 @@ import Wire
         node.onMessage = { side, _, _, responder in
             side.links.answer(responder, [UInt8](repeating: 1, count: 1 << 20))
         }
-        greedy.links.request(on: link.near, .getSnapshot, body: []) { _ in }
+        greedy.links.request(on: link.near, TestMessage.getSnapshot, body: []) { _ in }
         #expect(harness.run { !node.messages.isEmpty || !node.downs.isEmpty })
         greedy.links.closeSockets()
         #expect(harness.run { !node.downs.isEmpty })
@@ -77,7 +78,7 @@ import Wire
         let node = try harness.node()
         let client = try harness.client()
         let link = try harness.connect(client, node)
-        let use = try #require(node.links.find(link.far)).memoryUse
+        let use = try #require(node.links.find(link.far)).exchange.memoryUse
         #expect(use < 16 << 10)
     }
 
@@ -86,21 +87,21 @@ import Wire
         let node = try harness.node()
         let client = try harness.client()
         let link = try harness.connect(client, node)
-        for (type, count) in [(ControlMessage.build, 4_969), (.destroy, 9), (.getDescriptor, 33), (.publish, 262_145)] {
+        for (type, count) in [(TestMessage.build, 4_969), (.destroy, 9), (.getDescriptor, 33), (.publish, 262_145)] {
             let state = try #require(client.links.find(link.near))
-            let stream = try state.connection.openStream()
+            let stream = try state.exchange.connection.openStream()
             let bytes = [type.rawValue] + [UInt8](repeating: 0, count: count)
             var sent = 0
             // The stream is never finished: the length alone decides.
             let before = node.links.counters.messagesRefused
             let isRefused = harness.run {
-                sent += state.connection.write(stream, bytes.rawSpan.extracting(sent..<bytes.count))
+                sent += state.exchange.connection.write(stream, bytes.rawSpan.extracting(sent..<bytes.count))
                 client.links.markDirty(state)
                 return node.links.counters.messagesRefused > before
             }
             #expect(isRefused)
             let far = try #require(node.links.find(link.far))
-            #expect(far.incoming.isEmpty)
+            #expect(far.exchange.incomingCount == 0)
         }
         #expect(node.messages.isEmpty && node.downs.isEmpty)
     }
@@ -153,7 +154,7 @@ import Wire
         var refused = 0
         func ask(_ side: Side, _ link: LinkID) {
             for _ in 0..<4 {
-                side.links.request(on: link, .getDescriptor, body: [1]) {
+                side.links.request(on: link, TestMessage.getDescriptor, body: [1]) {
                     if case .success = $0 { answered += 1 } else { refused += 1 }
                 }
             }
@@ -199,12 +200,14 @@ import Wire
         }
         var lengths: [Int] = []
         for _ in 0..<3 {
-            client.links.request(on: link.near, .getDescriptors, body: [UInt8](repeating: 0, count: 8)) {
+            client.links.request(on: link.near, TestMessage.getDescriptors, body: [UInt8](repeating: 0, count: 8)) {
                 lengths.append((try? $0.get())?.count ?? -1)
             }
         }
         // What is short passes the long ones.
-        client.links.request(on: link.near, .getDescriptor, body: [1]) { lengths.append((try? $0.get())?.count ?? -1) }
+        client.links.request(on: link.near, TestMessage.getDescriptor, body: [1]) {
+            lengths.append((try? $0.get())?.count ?? -1)
+        }
         #expect(harness.run { lengths == [1] && long.count == 1 })
         let bytes = [UInt8](repeating: 5, count: 3 << 20)
         for number in 1...3 {
@@ -228,7 +231,8 @@ import Wire
         for number in 0..<20 {
             let side = try client(harness, 40 + UInt32(number) % addresses)
             let link = try harness.connect(side, node)
-            side.links.request(on: link.near, .getDescriptors, body: [UInt8](repeating: 0, count: 8)) { _ in }
+            side.links.request(on: link.near, TestMessage.getDescriptors, body: [UInt8](repeating: 0, count: 8)) { _ in
+            }
             let before = node.messages.count
             #expect(harness.run { node.messages.count > before })
             side.links.closeSockets()
@@ -238,8 +242,8 @@ import Wire
         let link = try harness.connect(reader, node)
         var answer: [UInt8]?
         let isThere = harness.run {
-            if answer == nil, reader.links.find(link.near)?.requests.isEmpty == true {
-                reader.links.request(on: link.near, .getDescriptors, body: [UInt8](repeating: 0, count: 8)) {
+            if answer == nil, reader.links.find(link.near)?.exchange.requestCount == 0 {
+                reader.links.request(on: link.near, TestMessage.getDescriptors, body: [UInt8](repeating: 0, count: 8)) {
                     answer = try? $0.get()
                 }
             }

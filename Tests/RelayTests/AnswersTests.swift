@@ -137,6 +137,6 @@ import Wire
     @Test("the longest operation can be handed in: a verdict with the votes of a whole quorum") func longestOperation()
     {
         let size = RegistryOperation.maximumSize
-        #expect(ControlMessage.submit.longestBody == size)
+        #expect(LedgerMessage.submit.longestBody == size)
     }
 }

@@ -5,6 +5,7 @@ import Link
 import Links
 import LoopTesting
 import OnionCrypto
+import Registry
 import Store
 import Testing
 import Wire
@@ -16,9 +17,9 @@ import Wire
     private final class Server: ControlHandler {
         var blocks: BlockServer?
 
-        func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
             var reader = ByteReader(body.rawSpan)
-            guard message == .getBlocks, let height = try? reader.u64() else { return }
+            guard message == LedgerMessage.getBlocks.kind, let height = try? reader.u64() else { return }
             blocks?.received(height, from: .address(AddressShare(IPAddress(v4: 0x7f00_0001))), responder)
         }
         func linkUp(_ link: LinkID, peer: LinkPeer) {}
@@ -44,13 +45,17 @@ import Wire
         let identity = LinkIdentity(SigningKey())
         let node = NodeID(identity.nodeID)
         let links = try Links(
-            on: loop, configuration: LinksConfiguration(network: network, listen: [.loopbackIPv4(port: 0)]),
+            on: loop,
+            configuration: LinksConfiguration(
+                network: network, listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds),
             identity: identity, isStaked: { $0 == node })
         let server = Server()
         server.blocks = BlockServer(links: links, loop: loop, reader: try LedgerReader(beside: store))
         links.control = server
         let client = try Links(
-            on: loop, configuration: LinksConfiguration(network: network, listen: [.loopbackIPv4(port: 0)]),
+            on: loop,
+            configuration: LinksConfiguration(
+                network: network, listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds),
             identity: nil)
         defer {
             client.closeAll()
@@ -66,7 +71,7 @@ import Wire
         func ask(above height: UInt64) {
             var writer = ByteWriter()
             writer.u64(height)
-            client.request(on: link, .getBlocks, body: writer.bytes) { result in
+            client.request(on: link, LedgerMessage.getBlocks, body: writer.bytes) { result in
                 if case .success(let body) = result { answers.append(body) } else { refused += 1 }
             }
         }

@@ -47,7 +47,9 @@ import Wire
             func side(_ number: Int) throws -> Links {
                 try Links(
                     on: loop,
-                    configuration: LinksConfiguration(network: LinkNetwork(id: id), listen: [.loopbackIPv4(port: 0)]),
+                    configuration: LinksConfiguration(
+                        network: LinkNetwork(id: id), listen: [.loopbackIPv4(port: 0)],
+                        messages: RelayMessage.kinds),
                     identity: LinkIdentity(Self.key(seeds[number])), isStaked: { ids.contains($0) })
             }
             node = try side(0)
@@ -128,7 +130,7 @@ import Wire
         private final class Quiet: ControlHandler {
             private(set) var clients: Set<LinkID> = []
             private(set) var gone = 0
-            func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+            func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
             func linkUp(_ link: LinkID, peer: LinkPeer) { if peer.node == nil { clients.insert(link) } }
             func linkDown(_ link: LinkID, reason: LinkDownReason) { if clients.contains(link) { gone += 1 } }
         }
@@ -137,7 +139,7 @@ import Wire
         private final class Events: ControlHandler {
             weak var town: Town?
             private var peers: [LinkID: NodeID] = [:]
-            func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+            func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
             func linkUp(_ link: LinkID, peer: LinkPeer) {
                 town?.allUp.append(link)
                 peers[link] = peer.node

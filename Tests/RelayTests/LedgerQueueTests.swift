@@ -21,7 +21,7 @@ import Wire
     private func address(_ number: UInt32) -> Asker { .address(AddressShare(IPAddress(v4: 0x0a00_0000 + number))) }
 
     private func event(
-        _ message: ControlMessage, _ size: Int, from peer: NodeID? = nil, _ responder: ControlResponder
+        _ message: LedgerMessage, _ size: Int, from peer: NodeID? = nil, _ responder: ControlResponder
     ) -> LedgerWorker.Event { .asked(message, [UInt8](repeating: 0, count: size), peer, responder) }
 
     private func isAuthoritys(_ event: LedgerWorker.Event) -> Bool {

@@ -44,7 +44,9 @@ final class RelayHarness {
 
         let linkNetwork = LinkNetwork(id: id)
         silent = try Links(
-            on: loop, configuration: LinksConfiguration(network: linkNetwork, listen: [.loopbackIPv4(port: 0)]),
+            on: loop,
+            configuration: LinksConfiguration(
+                network: linkNetwork, listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds),
             identity: LinkIdentity(key(1)), isStaked: { $0 == ids[1] || isListed && $0 == ids[0] })
         silent.control = quiet
         let behind = NetworkFile.Bootstrap(node: ids[1], addresses: silent.localAddresses.map { Endpoint($0) })
@@ -87,7 +89,7 @@ final class RelayHarness {
 
 /// Takes messages and says nothing.
 private final class Quiet: ControlHandler {
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {}
     func linkUp(_ link: LinkID, peer: LinkPeer) {}
     func linkDown(_ link: LinkID, reason: LinkDownReason) {}
 }
@@ -121,7 +123,8 @@ final class TestClient: PacketHandler, ControlHandler {
         links = try Links(
             on: harness.loop,
             configuration: LinksConfiguration(
-                network: LinkNetwork(id: harness.network.id), listen: [address]), identity: nil)
+                network: LinkNetwork(id: harness.network.id), listen: [address], messages: PathMessage.kinds),
+            identity: nil)
         link = LinkID(rawValue: 0)
         links.client = self
         links.control = self
@@ -130,7 +133,7 @@ final class TestClient: PacketHandler, ControlHandler {
         harness.run { up != nil }
         link = try #require(up).get()
         var found: [UInt8]?
-        links.request(on: link, .getDescriptor, body: harness.node.key.array) { found = try? $0.get() }
+        links.request(on: link, DirectoryMessage.getDescriptor, body: harness.node.key.array) { found = try? $0.get() }
         harness.run { found != nil }
         let bytes = try #require(found)
         onionKey = try SignedDescriptor(decoding: bytes.rawSpan).descriptor.onionKey
@@ -149,7 +152,7 @@ final class TestClient: PacketHandler, ControlHandler {
         let waiting = Waiting(consume builder)
         number += 1
         let body = waiting.message(pathID)
-        links.request(on: link, .build, body: body) { [self] result in
+        links.request(on: link, PathMessage.build, body: body) { [self] result in
             guard case .success(let answer) = result, let builder = waiting.take() else { return then(.reset) }
             let built = builder.receive(answer.rawSpan, now: links.now)
             switch consume built {
@@ -176,13 +179,13 @@ final class TestClient: PacketHandler, ControlHandler {
         let builder = try builder([harness.node, next])
         number += 1
         let body = builder.message(pathID: pathID)
-        links.request(on: link, .build, body: body) { _ in }
+        links.request(on: link, PathMessage.build, body: body) { _ in }
     }
 
     func destroy(_ pathID: UInt64) {
         var writer = ByteWriter()
         writer.u64(pathID)
-        links.send(on: link, .destroy, body: writer.bytes)
+        links.send(on: link, PathMessage.destroy, body: writer.bytes)
     }
 
     // MARK: Session
@@ -231,7 +234,7 @@ final class TestClient: PacketHandler, ControlHandler {
         }
     }
 
-    func receive(_ packets: inout ReceivedPackets, links table: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         let now = Instant(nanoseconds: harness.loop.now)
         for index in 0..<packets.count {
             let arrival = packets[index]
@@ -266,9 +269,9 @@ final class TestClient: PacketHandler, ControlHandler {
 
     // MARK: Control
 
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
         var reader = ByteReader(body.rawSpan)
-        if message == .destroy, let id = try? reader.u64() { destroyed.append(id) }
+        if message == PathMessage.destroy.kind, let id = try? reader.u64() { destroyed.append(id) }
         links.answer(responder, [])
     }
 

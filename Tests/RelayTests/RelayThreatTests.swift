@@ -259,17 +259,17 @@ import Wire
 
         init(_ links: Links) { self.links = links }
 
-        func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
-            if message == .build { return builds.append(responder) }
+        func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+            if message == PathMessage.build.kind { return builds.append(responder) }
             var reader = ByteReader(body.rawSpan)
-            if message == .destroy, let id = try? reader.u64() { destroyed.append(id) }
+            if message == PathMessage.destroy.kind, let id = try? reader.u64() { destroyed.append(id) }
             links.answer(responder, [])
         }
 
         /// Says that the path stands, with records that nobody can open.
         func answer(pathID: UInt64) {
             let records = [UInt8](repeating: 3, count: BuildMessage.replyRecordsSize)
-            for responder in builds { links.answer(responder, PathMessage.encode(pathID: pathID, records)) }
+            for responder in builds { links.answer(responder, BuildBody.encode(pathID: pathID, records)) }
             builds = []
         }
 

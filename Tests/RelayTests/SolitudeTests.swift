@@ -1,3 +1,4 @@
+import Directory
 import Links
 import LoopTesting
 import Testing
@@ -72,8 +73,8 @@ import Wire
 
         init(_ links: Links) { self.links = links }
 
-        func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
-            if message == .getSnapshot { questions += 1 }
+        func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+            if message == DirectoryMessage.getSnapshot.kind { questions += 1 }
             links.answer(responder, [])
         }
         func linkUp(_ link: LinkID, peer: LinkPeer) { if peer.node == nil { clients += 1 } else { nodes += 1 } }

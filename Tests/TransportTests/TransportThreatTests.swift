@@ -224,4 +224,21 @@ import Wire
         }
         #expect(holds(connection.memoryUse < 1 << 20))
     }
+
+    @Test("R6: on a connection that the peer has closed no stream is told for ever that it may write")
+    func closedWriters() throws {
+        var connection = connection()
+        let id = try connection.openStream()
+        let bytes = [UInt8](repeating: 1, count: 100_000)
+        #expect(connection.write(id, bytes.rawSpan) > 0)
+        #expect(deliver(frame(0x1c, [9, 0]), to: &connection, number: 0) == .accepted)
+        #expect(connection.write(id, bytes.rawSpan) == 0)
+        var events = 0
+        while events < 100, let event = connection.nextEvent() {
+            events += 1
+            // As an application does that has more.
+            if case .writable(let id) = event { _ = connection.write(id, bytes.rawSpan) }
+        }
+        #expect(events < 100)
+    }
 }

@@ -112,7 +112,7 @@ final class PathPool: PacketHandler {
     // MARK: Packets
 
     /// Takes one batch of packets of the client's paths: opens their layers in place and hands the payloads to the sessions.
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         let now = now
         for index in 0..<packets.count {
             let arrival = packets[index]
@@ -126,7 +126,7 @@ final class PathPool: PacketHandler {
             var packet = packets.packet(index)
             switch path.layers?.open(&packet, now: now) {
             case .packet(let number):
-                guard links.commit(arrival) else { continue }
+                guard table.commit(arrival) else { continue }
                 path.bytesIn += UInt64(packetSize)
                 let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
                 path.session?.received(payload, number: number, on: path, now: now)
@@ -263,7 +263,7 @@ final class PathPool: PacketHandler {
         let began = now
         let message = builder.message(pathID: path.pathID)
         let pending = PendingBuild(builder)
-        links.request(on: link, .build, body: message, timeout: Self.buildLimit) { [weak self] result in
+        links.request(on: link, PathMessage.build, body: message, timeout: Self.buildLimit) { [weak self] result in
             guard let self, path.state == .building, let builder = pending.take() else { return }
             switch result {
             case .failure(.refused):

@@ -9,7 +9,7 @@ internal import Wire
 /// Nodes and strangers have as much room each, so that strangers keep no node from the chain.
 final class BlockServer {
     /// The longest answer, in bytes of blocks and in blocks.
-    static let answerLimit = (bytes: 256 << 10, blocks: 500)
+    static let answerLimit = (bytes: LedgerMessage.blocksSize, blocks: 500)
 
     private let links: Links
     private let loop: Loop

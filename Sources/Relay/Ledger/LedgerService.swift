@@ -134,7 +134,7 @@ public final class LedgerService {
     }
 
     /// Takes a control message about the ledger; whoever sends it may be a client where it says so.
-    func received(_ message: ControlMessage, _ body: [UInt8], from peer: NodeID?, _ responder: ControlResponder) {
+    func received(_ message: LedgerMessage, _ body: [UInt8], from peer: NodeID?, _ responder: ControlResponder) {
         switch message {
         case .announce:
             var reader = ByteReader(body.rawSpan)
@@ -165,7 +165,6 @@ public final class LedgerService {
             let refused = queue.ask(.asked(message, body, peer, responder), byAuthority: peer)
             if let responder = refused?.responder { links.refuse(responder) }
             work()
-        default: links.refuse(responder)
         }
     }
 
@@ -209,7 +208,7 @@ public final class LedgerService {
             var writer = ByteWriter(capacity: 8)
             writer.u64(height)
             for (_, link) in neighbours.shuffled().prefix(Self.fanout) {
-                links.send(on: link, .announce, body: writer.bytes)
+                links.send(on: link, LedgerMessage.announce, body: writer.bytes)
             }
         case .submitted(let id, let result): submissions.removeValue(forKey: id)?(result)
         case .warn(let text): log.warning("\(text)")
@@ -240,7 +239,7 @@ public final class LedgerService {
 
     // MARK: Questions
 
-    private func ask(_ target: LedgerNode.Target, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
+    private func ask(_ target: LedgerNode.Target, _ message: LedgerMessage, _ body: [UInt8], _ id: UInt64) {
         let chosen: NodeID? =
             switch target {
             case .node(let other): other
@@ -263,7 +262,7 @@ public final class LedgerService {
         }
     }
 
-    private func ask(_ other: NodeID, _ link: LinkID, _ message: ControlMessage, _ body: [UInt8], _ id: UInt64) {
+    private func ask(_ other: NodeID, _ link: LinkID, _ message: LedgerMessage, _ body: [UInt8], _ id: UInt64) {
         links.request(on: link, message, body: body, timeout: Self.answerLimit) { [weak self] result in
             let answer: [UInt8]? = if case .success(let body) = result { body } else { nil }
             self?.post(.answered(id, answer, from: other))

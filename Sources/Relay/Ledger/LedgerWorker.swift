@@ -25,13 +25,13 @@ final class LedgerWorker: @unchecked Sendable {
         case tick
         case announced(UInt64, NodeID)
         case answered(UInt64, [UInt8]?, from: NodeID?)
-        case asked(ControlMessage, [UInt8], NodeID?, ControlResponder)
+        case asked(LedgerMessage, [UInt8], NodeID?, ControlResponder)
         case submit(RegistryOperation, UInt64)
     }
 
     /// What the loop has to do.
     enum Effect: Sendable {
-        case ask(LedgerNode.Target, ControlMessage, [UInt8], UInt64)
+        case ask(LedgerNode.Target, LedgerMessage, [UInt8], UInt64)
         case answer(ControlResponder, [UInt8]?)
         case announce(UInt64)
         case submitted(UInt64, SubmitResult)
@@ -202,7 +202,7 @@ final class LedgerWorker: @unchecked Sendable {
 
     /// The answer to a control message; nil refuses it.
     private func answer(
-        _ message: ControlMessage, _ body: [UInt8], _ other: NodeID?, _ effects: inout [Effect], now: UInt64
+        _ message: LedgerMessage, _ body: [UInt8], _ other: NodeID?, _ effects: inout [Effect], now: UInt64
     ) throws -> [UInt8]? {
         let span = body.rawSpan
         switch message {
@@ -225,7 +225,8 @@ final class LedgerWorker: @unchecked Sendable {
             guard let final = try? FinalBlock(decoding: span), let other else { return nil }
             try perform(node.received(final, from: other, now: now), &effects)
             return []
-        default: return nil
+        // The loop answers these itself.
+        case .getBlocks, .announce: return nil
         }
     }
 
@@ -246,7 +247,7 @@ final class LedgerWorker: @unchecked Sendable {
         }
     }
 
-    private static func message(of request: LedgerRequest) -> (ControlMessage, [UInt8]) {
+    private static func message(of request: LedgerRequest) -> (LedgerMessage, [UInt8]) {
         switch request {
         case .blocks(let above):
             var writer = ByteWriter(capacity: 8)

@@ -1,5 +1,7 @@
+internal import Directory
 internal import EventLoop
 internal import Links
+internal import Watch
 internal import Wire
 
 /// One thing that an operator wants to know of his node.
@@ -78,12 +80,13 @@ final class SelfCheck {
     private func ask(_ link: LinkID) {
         questions += 2
         let began = began
-        links.request(on: link, .linkBack, body: [], timeout: .seconds(10)) { [weak self] result in
+        links.request(on: link, WatchMessage.linkBack, body: [], timeout: .seconds(10)) { [weak self] result in
             guard let self, self.began == began else { return }
             answers += 1
             if case .success(let body) = result { reached.append(body) }
         }
-        links.request(on: link, .getDescriptor, body: node.key.array, timeout: .seconds(5)) { [weak self] result in
+        links.request(on: link, DirectoryMessage.getDescriptor, body: node.key.array, timeout: .seconds(5)) {
+            [weak self] result in
             guard let self, self.began == began else { return }
             answers += 1
             guard case .success(let body) = result else { return }

@@ -21,7 +21,7 @@ final class TestClient: PacketHandler, ControlHandler {
         self.network = network
         var setup = LinksConfiguration(
             network: LinkNetwork(id: network.id, packetSize: network.packetSize),
-            listen: [.anyIPv4(port: 0), .anyIPv6(port: 0)])
+            listen: [.anyIPv4(port: 0), .anyIPv6(port: 0)], messages: [PathMessage.destroy.kind])
         setup.mayLackFamily = true
         setup.maximumLinks = 256
         links = try Links(on: loop, configuration: setup, identity: nil)
@@ -86,17 +86,17 @@ final class TestClient: PacketHandler, ControlHandler {
 
     // MARK: Links
 
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         for index in 0..<packets.count {
             let arrival = packets[index]
             guard let test = tests[arrival.pathID], test.link == arrival.link else { continue }
             var packet = packets.packet(index)
-            if test.received(&packet) { _ = links.commit(arrival) }
+            if test.received(&packet) { _ = table.commit(arrival) }
         }
     }
 
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder: ControlResponder) {
-        guard message == .destroy else { return links.refuse(responder) }
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        guard message == PathMessage.destroy.kind else { return links.refuse(responder) }
         var reader = ByteReader(body.rawSpan)
         if let pathID = try? reader.u64(), let test = tests[pathID], test.link == link { test.lost() }
         links.answer(responder, [])

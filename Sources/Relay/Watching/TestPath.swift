@@ -90,7 +90,8 @@ final class TestPath {
         }
         state = .building
         let pending = Builder(builder)
-        links.request(on: link, .build, body: pending.message(pathID), timeout: Self.buildLimit) { [weak self] result in
+        links.request(on: link, PathMessage.build, body: pending.message(pathID), timeout: Self.buildLimit) {
+            [weak self] result in
             guard let self, state == .building, let builder = pending.take() else { return }
             switch result {
             case .success(let body): built(builder.receive(body.rawSpan, now: links.now))

@@ -277,7 +277,7 @@ final class Watching {
         perform(jury.voted(ballot, signature: identity.signingKey.sign(message.rawSpan), now: now))
     }
 
-    private func send(_ message: ControlMessage, _ body: [UInt8], to peer: NodeID) {
+    private func send(_ message: WatchMessage, _ body: [UInt8], to peer: NodeID) {
         guard peer != node, let addresses = gossip.addresses(of: peer) else { return }
         links.link(to: peer, at: addresses) { [weak self] result in
             if let self, case .success(let link) = result { links.send(on: link, message, body: body) }
@@ -288,7 +288,7 @@ final class Watching {
         guard peer != node, let addresses = gossip.addresses(of: peer) else { return }
         links.link(to: peer, at: addresses) { [weak self] result in
             guard let self, case .success(let link) = result else { return }
-            links.request(on: link, .votes, body: votes.encoded) { [weak self] result in
+            links.request(on: link, WatchMessage.votes, body: votes.encoded) { [weak self] result in
                 guard let self, case .success(let body) = result,
                     let answer = try? BallotVotes(decoding: body.rawSpan), answer.ballot == votes.ballot,
                     let taken = jury.take(answer, from: peer, now: now)

@@ -6,6 +6,7 @@ internal import Link
 internal import Links
 internal import Onion
 internal import OnionCrypto
+internal import Registry
 internal import Wire
 
 /// Control messages at full speed, over a link from each of many addresses.
@@ -39,7 +40,7 @@ final class MessageFlood {
         pace = Pace(rate: plan.rate, now: flood_now())
         for number in 0..<plan.sources {
             let own = SocketAddress(ipv4: plan.address(number), port: 0)
-            var configuration = LinksConfiguration(network: plan.network, listen: [own])
+            var configuration = LinksConfiguration(network: plan.network, listen: [own], messages: [])
             configuration.maximumLinks = 4
             configuration.socket = .small
             configuration.socket.sendSlotCount = 4
@@ -64,7 +65,8 @@ final class MessageFlood {
     }
 
     private func askForKey(_ source: Source, _ link: LinkID) {
-        source.links.request(on: link, .getDescriptor, body: plan.node.key.array) { [unowned self] result in
+        source.links.request(on: link, DirectoryMessage.getDescriptor, body: plan.node.key.array) {
+            [unowned self] result in
             guard case .success(let body) = result, let signed = try? SignedDescriptor(decoding: body.rawSpan) else {
                 return
             }
@@ -104,7 +106,18 @@ final class MessageFlood {
             source.link = nil
             return connect(source)
         }
-        guard let (message, body) = message(source) else { return }
+        switch plan.kind {
+        case .blocks: ask(source, link, LedgerMessage.getBlocks, [UInt8](repeating: 0, count: 8))
+        case .operations: ask(source, link, LedgerMessage.submit, SecureRandom.bytes(2_260))
+        case .builds: if let body = build(source) { ask(source, link, PathMessage.build, body) }
+        case .replays:
+            if template.isEmpty { template = build(source) ?? [] }
+            if !template.isEmpty { ask(source, link, PathMessage.build, template) }
+        case .garbage, .forged, .initiations, .links: break
+        }
+    }
+
+    private func ask(_ source: Source, _ link: LinkID, _ message: some MessageFamily, _ body: [UInt8]) {
         source.links.request(on: link, message, body: body) { [unowned self] result in
             switch result {
             case .success: answered += 1
@@ -113,18 +126,6 @@ final class MessageFlood {
             }
         }
         sent += 1
-    }
-
-    private func message(_ source: Source) -> (ControlMessage, [UInt8])? {
-        switch plan.kind {
-        case .blocks: return (.getBlocks, [UInt8](repeating: 0, count: 8))
-        case .operations: return (.submit, SecureRandom.bytes(2_260))
-        case .builds: return build(source).map { (.build, $0) }
-        case .replays:
-            if template.isEmpty { template = build(source) ?? [] }
-            return template.isEmpty ? nil : (.build, template)
-        case .garbage, .forged, .initiations, .links: return nil
-        }
     }
 
     private func build(_ source: Source) -> [UInt8]? {

@@ -67,10 +67,15 @@ final class Neighbours: ControlHandler {
         let staked = relay
         let identity = Self.copy(creation.nodes[1].key)
         node = try Links(
-            on: loop, configuration: LinksConfiguration(network: network, listen: [SocketAddress(own)]),
+            on: loop,
+            configuration: LinksConfiguration(
+                network: network, listen: [SocketAddress(own)], messages: PathMessage.kinds + DirectoryMessage.kinds),
             identity: LinkIdentity(identity), isStaked: { $0 == staked })
         client = try Links(
-            on: loop, configuration: LinksConfiguration(network: network, listen: [.loopbackIPv4(port: 0)]),
+            on: loop,
+            configuration: LinksConfiguration(
+                network: network, listen: [.loopbackIPv4(port: 0)], messages: PathMessage.kinds + DirectoryMessage.kinds
+            ),
             identity: nil)
         terminal = Terminal(network: file.id, node: creation.nodes[1].id, now: node.now)
         (forward, backward) = (Sink(), Sink())
@@ -93,18 +98,18 @@ final class Neighbours: ControlHandler {
 
     // MARK: The path
 
-    func received(_ message: ControlMessage, body: [UInt8], from link: LinkID, responder answer: ControlResponder) {
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder answer: ControlResponder) {
         switch message {
-        case .build:
+        case PathMessage.build.kind:
             guard let built = terminal.build(body, from: link, at: node.time, now: node.now) else {
                 fail("the relay's build")
             }
             node.answer(answer, built)
-        case .publish:
+        case DirectoryMessage.publish.kind:
             node.answer(answer, [])
             let list = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
             if let own = list.first(where: { $0.descriptor.node == relay }) { build(over: own.descriptor.onionKey) }
-        case .getDescriptors: node.answer(answer, SignedDescriptor.encodeList([]))
+        case DirectoryMessage.getDescriptors.kind: node.answer(answer, SignedDescriptor.encodeList([]))
         default: node.refuse(answer)
         }
     }
@@ -127,7 +132,7 @@ final class Neighbours: ControlHandler {
             let id = PathID.make(worker: 0, index: PathID.clientBit, random: 1)
             let message = builder.message(pathID: id)
             let end = ClientEnd(builder, link: link)
-            client.request(on: link, .build, body: message) { [unowned self] result in
+            client.request(on: link, PathMessage.build, body: message) { [unowned self] result in
                 guard case .success(let body) = result, end.finish(body, now: client.now) else {
                     fail("the path was not built")
                 }
@@ -185,9 +190,9 @@ private final class Sink: PacketHandler {
     var expected = 0
     var onPacket: () -> Void = {}
 
-    func receive(_ packets: inout ReceivedPackets, links: inout LinkTable) {
+    func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
         for number in 0..<packets.count {
-            guard links.commit(packets[number]) else { fail("a packet came twice") }
+            guard table.commit(packets[number]) else { fail("a packet came twice") }
         }
         guard packets.count <= expected else { fail("packets that were not sent") }
         expected -= packets.count

@@ -1,4 +1,4 @@
-import Wire
+internal import Wire
 
 /// The DESTROY messages that wait on one link: they follow as others are answered, so that no path is left to its time.
 ///

@@ -1,0 +1,29 @@
+public import Wire
+
+/// The control messages with which nodes watch each other (protocol.md, section 11).
+public enum WatchMessage: UInt8, MessageFamily {
+    /// Asks a member of a quorum to look at a node, or tells a node that it is looked at.
+    case suspect = 32
+    /// Brings votes of a quorum, and asks for those of the other.
+    case votes = 33
+    /// Asks whether new links to the sender can be made.
+    case linkBack = 34
+
+    /// The longest body in bytes.
+    public var longestBody: Int {
+        switch self {
+        case .suspect: Ballot.size
+        case .votes: BallotVotes.maximumSize
+        case .linkBack: 0
+        }
+    }
+
+    /// The longest answer in bytes.
+    public var longestAnswer: Int {
+        switch self {
+        case .suspect: 0
+        case .votes: BallotVotes.maximumSize
+        case .linkBack: 2
+        }
+    }
+}

@@ -1,0 +1,48 @@
+/// A type of control message, as both ends of a link have to know it (protocol.md, section 8).
+public struct MessageKind: Hashable, Sendable {
+    /// The first byte of the message's stream.
+    public let raw: UInt8
+    /// The longest body in bytes; a longer one resets the stream.
+    public let longestBody: Int
+    /// The longest answer in bytes; a longer one resets the stream.
+    public let longestAnswer: Int
+
+    /// The type `raw` with the lengths that it allows.
+    public init(raw: UInt8, longestBody: Int, longestAnswer: Int) {
+        self.raw = raw
+        self.longestBody = longestBody
+        self.longestAnswer = longestAnswer
+    }
+}
+
+/// Why a control message had no answer.
+public enum ControlFailure: Error, Equatable, Sendable {
+    /// The other end refused it, or does not know its type.
+    case refused
+    /// No answer came in time.
+    case timedOut
+    /// The link is gone.
+    case linkDown
+    /// The link has as many messages under way as it may, or the body is too long.
+    case limit
+}
+
+/// The control messages of one module: a closed list, so that a switch over them names each one.
+///
+/// The raw value is the first byte of a message's stream; no two lists have one in common.
+public protocol MessageFamily: RawRepresentable<UInt8>, CaseIterable, Hashable, Sendable {
+    /// The longest body in bytes.
+    var longestBody: Int { get }
+    /// The longest answer in bytes.
+    var longestAnswer: Int { get }
+}
+
+extension MessageFamily {
+    /// The message as a link knows it.
+    public var kind: MessageKind {
+        MessageKind(raw: rawValue, longestBody: longestBody, longestAnswer: longestAnswer)
+    }
+
+    /// All messages of the list.
+    public static var kinds: [MessageKind] { allCases.map(\.kind) }
+}

@@ -1,0 +1,23 @@
+/// The control messages that build and end paths (protocol.md, section 8).
+public enum PathMessage: UInt8, MessageFamily {
+    /// Builds a path.
+    case build = 1
+    /// Ends a path: its id as the receiver knows it.
+    case destroy = 2
+
+    /// The longest body in bytes.
+    public var longestBody: Int {
+        switch self {
+        case .build: BuildMessage.size
+        case .destroy: 8
+        }
+    }
+
+    /// The longest answer in bytes.
+    public var longestAnswer: Int {
+        switch self {
+        case .build: BuildMessage.builtSize
+        case .destroy: 0
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import ExchangeModel
+import Testing
+
+/// Control messages of a node with an honest client and a hostile one, on a network that does what it likes.
+@Suite struct ExchangeModelTests {
+    /// SplitMix64.
+    private struct Mixed {
+        var state: UInt64
+
+        mutating func next() -> UInt64 {
+            state &+= 0x9e37_79b9_7f4a_7c15
+            var z = state
+            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+            return z ^ (z >> 31)
+        }
+    }
+
+    private func run(seed: UInt64, steps: Int) -> ExchangeModel.Reached {
+        var random = Mixed(state: seed)
+        var model = ExchangeModel()
+        for _ in 0..<steps { model.step { bound in Int(random.next() % UInt64(max(1, bound))) } }
+        model.finish()
+        return model.reached
+    }
+
+    @Test("two honest ends and a hostile one keep every promise", arguments: 1...4 as ClosedRange<UInt64>)
+    func promises(seed: UInt64) {
+        let reached = run(seed: seed, steps: 200)
+        #expect(reached.answered > 2 && reached.hostile > 2 && reached.destroyed > 5, "seed \(seed): \(reached)")
+    }
+
+    @Test("the model gets to time-outs and refusals") func reaches() {
+        var sum = ExchangeModel.Reached()
+        for seed in UInt64(100)..<103 {
+            let reached = run(seed: seed, steps: 300)
+            sum.refused += reached.refused
+            sum.timedOut += reached.timedOut
+            sum.violations += reached.violations
+            sum.gaveWay += reached.gaveWay
+        }
+        #expect(sum.refused > 0 && sum.timedOut > 0, "\(sum)")
+    }
+}
