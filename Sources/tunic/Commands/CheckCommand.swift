@@ -2,6 +2,8 @@ internal import ArgumentParser
 internal import Client
 internal import Control
 internal import Glibc
+internal import Process
+internal import Texts
 internal import Wire
 
 /// Fetches a page through a running client, and says how long each part took.

@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Control
+internal import Process
+internal import Texts
 internal import Wire
 
 /// Asks a running client or relay what it is doing.
