@@ -111,7 +111,7 @@ let package = Package(
             "Provision",
             [
                 "Bench", "BuildInfo", "CCurl", "Control", "CShims", "Directory", "EventLoop", "Links", "OnionCrypto",
-                "Process", "Registry", "Store", "Texts", "Wire",
+                "Process", "Registry", "SocksProtocol", "Store", "Texts", "Wire",
             ]),
         .executableTarget(
             name: "tunic",
@@ -234,6 +234,7 @@ if let chosen = Context.environment["TUNIC_TESTS"] {
             if case .byNameItem(let name, _) = dependency { open.append(name) }
             if case .targetItem(let name, _) = dependency { open.append(name) }
         }
+        for case .plugin(let name, _) in target.plugins ?? [] { open.append(name) }
     }
     package.targets.removeAll { !needed.contains($0.name) }
     package.products = []

@@ -125,7 +125,8 @@ package final class RoleProcess {
         }
     }
 
-    private func run() -> Int32 {
+    /// Runs until a signal, or the end of the parent; the process' status.
+    func run() -> Int32 {
         sampling = LoopTimer(on: loop) { [unowned self] in sample() }
         sample()
         for role in roles {
@@ -185,7 +186,8 @@ package final class RoleProcess {
 
     // MARK: Signals and the end
 
-    private func received(_ signal: Signals.Signal) {
+    /// Takes a signal: the first that ends the process lets its roles end by themselves, the second ends them at once.
+    func received(_ signal: Signals.Signal) {
         switch (signal, phase) {
         case (.hangUp, _):
             // The log has said what is wrong.

@@ -11,7 +11,7 @@ internal import Wire
 /// The client of a process.
 final class ClientRole: Role {
     let kind = StatusReport.Role.client
-    private let client: Client
+    let client: Client
     private let log: Logger
 
     /// A client by `settings`; what it needs is open when this returns.

@@ -3,7 +3,6 @@ internal import FoundationEssentials
 internal import Glibc
 internal import Process
 internal import Settings
-internal import Wire
 
 /// What a relay has sent and received in this month, kept in its data folder across restarts.
 final class MonthAccount {
@@ -19,7 +18,8 @@ final class MonthAccount {
     private var before: (since: UInt64, bytes: UInt64) = (0, 0)
     private var counted: UInt64?
     private var limit: UInt64?
-    private var firstDay = 1
+    /// The day on which a month begins.
+    private(set) var firstDay = 1
     private var saved: UInt64 = 0
 
     /// The account of the folder; one that cannot be read begins anew.
@@ -47,9 +47,8 @@ final class MonthAccount {
     /// What is told of it.
     var report: Accounting { Accounting(since: since, bytes: bytes, limit: limit) }
 
-    /// Takes how many bytes there were since the process' start.
-    func note(_ total: UInt64) {
-        let now = currentTime().seconds
+    /// Takes how many bytes there were since the process' start, at `now` in seconds since 1970.
+    func note(_ total: UInt64, at now: UInt64) {
         let begin = Self.monthStart(at: now, firstDay: firstDay)
         if begin > since {
             (before, since, bytes) = ((since, bytes), begin, 0)

@@ -13,10 +13,10 @@ internal import Wire
 /// The relay of a process.
 final class RelayRole: Role {
     let kind = StatusReport.Role.relay
-    private let relay: Relay
+    let relay: Relay
     private let daemon: OxendDaemon?
     private let ledger: LedgerAnswers?
-    private let account: MonthAccount
+    let account: MonthAccount
     private let log: Logger
     /// Who it is.
     let node: NodeID
@@ -91,7 +91,7 @@ final class RelayRole: Role {
 
     /// Books what has passed to the month, and rests when that is used up.
     func everySecond() {
-        account.note(relay.bytesPassed)
+        account.note(relay.bytesPassed, at: currentTime().seconds)
         if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
     }
 

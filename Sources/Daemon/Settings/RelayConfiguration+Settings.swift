@@ -1,4 +1,3 @@
-internal import Directory
 internal import Process
 internal import Relay
 internal import Settings

@@ -48,7 +48,7 @@ final class WebFace {
     private var secret: String?
     private let folder: String
     private var page: Page?
-    private var figures: (endpoint: Endpoint, server: WebServer)?
+    private(set) var figures: (endpoint: Endpoint, server: WebServer)?
 
     /// The page's secret is kept in `folder`.
     init(on loop: Loop, log: Logger, folder: String, _ source: Source) {

@@ -1,4 +1,3 @@
-internal import OnionCrypto
 internal import Wire
 
 /// The first message of TLS 1.2 and 1.3 (RFC 8446, section 4.1.2), as far as it takes to see whether a server speaks TLS.
@@ -25,7 +24,7 @@ enum ClientHello {
         extensions += field(43, [4, 3, 4, 3, 3])
         extensions += field(51, two([]))
         let body =
-            [3, 3] + SecureRandom.bytes(32) + [32] + SecureRandom.bytes(32) + two(suites.flatMap(bytes)) + [1, 0]
+            [3, 3] + random(32) + [32] + random(32) + two(suites.flatMap(bytes)) + [1, 0]
             + two(extensions)
         let message = [1, 0] + bytes(UInt16(body.count)) + body
         return [22, 3, 1] + two(message)
@@ -37,6 +36,8 @@ enum ClientHello {
         return answer[0] == 22 && answer[5] == 2 || answer[0] == 21
     }
 
+    /// So many bytes of the system's random generator.
+    private static func random(_ count: Int) -> [UInt8] { (0..<count).map { _ in .random(in: 0 ... .max) } }
     private static func bytes(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 255)] }
     /// `content` behind its length in two bytes.
     private static func two(_ content: [UInt8]) -> [UInt8] { bytes(UInt16(content.count)) + content }
