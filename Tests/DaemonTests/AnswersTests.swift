@@ -29,6 +29,7 @@ extension ProcessTests {
             #expect(own.accounting != nil && own.registry?.state == .active)
             var ready = status
             ready.ready = true
+            ready.others?[0].ready = false
             #expect(!ready.isAllReady)
             ready.others?[0].ready = true
             #expect(ready.isAllReady)
@@ -67,10 +68,8 @@ extension ProcessTests {
                     for signal in signals { running.process.received(signal) }
                 }
                 timer.schedule(at: running.process.loop.now)
-                // The loop waits for its own end alone.
-                let end = LoopTimer(on: running.process.loop) { timer.close() }
-                end.schedule(at: running.process.loop.now + 1)
                 #expect(running.process.run() == status)
+                timer.close()
             }
         }
 

@@ -142,6 +142,8 @@ final class RelayRole: Role {
         return PreparedChange { [relay, account] in
             relay.apply(configuration)
             account.limit(settings)
+        } abandon: {
+            // Nothing was opened.
         }
     }
 }

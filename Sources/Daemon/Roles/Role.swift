@@ -32,7 +32,7 @@ extension Role {
 /// A change that only needs to be done, or dropped.
 struct PreparedChange {
     /// Does it.
-    var commit: () -> Void = {}
+    let commit: () -> Void
     /// Lets go of what was opened for it.
-    var abandon: () -> Void = {}
+    let abandon: () -> Void
 }
