@@ -73,6 +73,7 @@ let package = Package(
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
         module("DNSProtocol", ["Wire"]),
+        module("Texts", []),
 
         // Impure: sockets, files, processes.
         module("EventLoop", ["CLibUV", "CCares", "CShims"]),
@@ -102,17 +103,31 @@ let package = Package(
         .target(name: "TunicC", dependencies: ["Tunic"], exclude: ["tunic.h"], swiftSettings: settings),
         module("Control", ["EventLoop"]),
         module("Web", ["CWeb", "EventLoop", "Wire"]),
-        module("Bench", ["EventLoop", .product(name: "Histogram", package: "hdrhistogram-swift")]),
+        module("Bench", ["EventLoop", "Texts", "Wire", .product(name: "Histogram", package: "hdrhistogram-swift")]),
+        module(
+            "Process",
+            ["Control", "CShims", "Directory", "EventLoop", "OnionCrypto", "Settings", "Store", "Texts", "Wire"]),
         // The version, and the commit that is built.
         .plugin(name: "BuildInfoPlugin", capability: .buildTool(), path: "Sources/BuildInfoPlugin"),
         .target(name: "BuildInfo", swiftSettings: settings, plugins: ["BuildInfoPlugin"]),
+        module(
+            "Daemon",
+            [
+                "BuildInfo", "Client", "Control", "CShims", "Directory", "EventLoop", "Links", "OnionCrypto", "Oxen",
+                "Process", "Registry", "Relay", "Settings", "Store", "Web", "Wire",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        module(
+            "Provision",
+            [
+                "Bench", "BuildInfo", "CCurl", "Control", "CShims", "Directory", "EventLoop", "Links", "OnionCrypto",
+                "Process", "Registry", "SocksProtocol", "Store", "Texts", "Wire",
+            ]),
         .executableTarget(
             name: "tunic",
             dependencies: [
-                "BuildInfo", "Registry", "Relay", "Client", "Control", "Bench", "Settings", "Web", "Links", "Oxen",
-                "Store",
-                "Directory", "EventLoop", "OnionCrypto", "Wire",
-                "CCurl", "CShims",
+                "Bench", "BuildInfo", "Control", "CShims", "Daemon", "Directory", "EventLoop", "Links", "OnionCrypto",
+                "Oxen", "Process", "Provision", "Registry", "Settings", "Store", "Texts", "Wire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -193,6 +208,18 @@ let package = Package(
         tests("ControlTests", ["Control", "EventLoop"]),
         tests("WebTests", ["Web", "EventLoop"]),
         tests("BenchTests", ["Bench", "EventLoop"]),
+        tests("TextsTests", ["Texts"]),
+        tests(
+            "DaemonTests",
+            [
+                "Daemon", "Client", "Control", "Directory", "EventLoop", "LoopTesting", "OnionCrypto", "Process",
+                "Provision", "Registry", "Relay", "Settings", "Wire", .product(name: "Logging", package: "swift-log"),
+            ]),
+        tests(
+            "ProvisionTests",
+            [
+                "Provision", "Control", "Directory", "OnionCrypto", "Process", "Registry", "Store", "Wire",
+            ]),
     ]
 )
 
@@ -226,6 +253,7 @@ if let chosen = Context.environment["TUNIC_TESTS"] {
             if case .byNameItem(let name, _) = dependency { open.append(name) }
             if case .targetItem(let name, _) = dependency { open.append(name) }
         }
+        for case .plugin(let name, _) in target.plugins ?? [] { open.append(name) }
     }
     package.targets.removeAll { !needed.contains($0.name) }
     package.products = []

@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import Texts
 
 /// Bytes of a GiB.
 private let gibibyte = 1_073_741_824.0
@@ -8,7 +9,7 @@ extension Benchmark {
 
     /// Fetches once, so that a proxy that cannot carry a stream is found out before anything is measured.
     func measureFirst(_ done: @escaping () -> Void) {
-        progressed("the first stream")
+        watcher.progressed("the first stream")
         let plan = Fetches.Plan(
             inFlight: 1, limit: 1, isolates: false, warmUp: 0, seconds: 0, patience: plan.patience)
         current = [
@@ -35,7 +36,7 @@ extension Benchmark {
 
     func measure(_ streams: Int, _ direction: Direction, _ done: @escaping () -> Void) {
         var one = BenchReport.Throughput(streams: streams, direction: direction)
-        progressed(one.title)
+        watcher.progressed(one.title)
         var follow: (@escaping () -> Void) -> Void = { $0() }
         let load = throughput(streams, direction, isolates: plan.isolates, seconds: plan.seconds) {
             [unowned self] result in
@@ -45,7 +46,7 @@ extension Benchmark {
                 case .success(let window): fill(&one, window)
                 }
                 report.add(one)
-                measured("\(one.title): \(one.fault ?? "\(figure(one.rate)) MB/s")")
+                watcher.measured("\(one.title): \(one.fault ?? "\(figureText(one.rate)) MB/s")")
                 done()
             }
         }
@@ -55,7 +56,7 @@ extension Benchmark {
         }
         load.windowEnded = { [unowned self] in meter.windowEnded() }
         load.progressed = { [unowned self] seconds, rate in
-            progressed("\(one.title): \(decimal(seconds, 1)) s, \(figure(rate / 1e6)) MB/s")
+            watcher.progressed("\(one.title): \(numberText(seconds, decimals: 1)) s, \(figureText(rate / 1e6)) MB/s")
         }
         current = [load]
     }
@@ -86,7 +87,7 @@ extension Benchmark {
     /// Measures round trips, beside so many bulk streams down.
     func measureLatency(besides: Int, _ done: @escaping () -> Void) {
         let title = BenchReport.Latency(besides: besides).title
-        progressed(title)
+        watcher.progressed(title)
         guard besides > 0 else { return ping(besides: 0, begin: { true }, end: { $0(nil) }, done) }
         var bulk: Result<ThroughputWindow, Faults>?
         var whenBulkIsOver: (() -> Void)?
@@ -125,7 +126,7 @@ extension Benchmark {
             let thread = try PingThread(
                 on: loop, pingPlan,
                 windowBegan: { [unowned self] in
-                    progressed("\(one.title): \(figure(plan.seconds)) s")
+                    watcher.progressed("\(one.title): \(figureText(plan.seconds)) s")
                     meter.windowBegan()
                 },
                 completion: { [unowned self] result in
@@ -171,7 +172,7 @@ extension Benchmark {
 
     private func add(_ one: BenchReport.Latency, _ done: () -> Void) {
         report.add(one)
-        measured("\(one.title): \(one.fault ?? "p50 \(figure(one.p50)) µs, p99 \(figure(one.p99)) µs")")
+        watcher.measured("\(one.title): \(one.fault ?? "p50 \(figureText(one.p50)) µs, p99 \(figureText(one.p99)) µs")")
         done()
     }
 
@@ -179,7 +180,7 @@ extension Benchmark {
 
     func measureConnections(_ done: @escaping () -> Void) {
         var one = BenchReport.Connections(inFlight: plan.inFlight)
-        progressed("connections")
+        watcher.progressed("connections")
         let fetchPlan = Fetches.Plan(
             inFlight: plan.inFlight, limit: nil, isolates: false, warmUp: plan.warmUp, seconds: plan.seconds,
             patience: plan.patience)
@@ -201,13 +202,13 @@ extension Benchmark {
                 }
             }
             report.add(one)
-            measured("connections: \(one.fault ?? "\(figure(one.rate)) per second")")
+            watcher.measured("connections: \(one.fault ?? "\(figureText(one.rate)) per second")")
             done()
         }
         fetches.windowBegan = { [unowned self] in meter.windowBegan() }
         fetches.windowEnded = { [unowned self] in meter.windowEnded() }
         fetches.progressed = { [unowned self] seconds, count in
-            progressed("connections: \(decimal(seconds, 1)) s, \(count)")
+            watcher.progressed("connections: \(numberText(seconds, decimals: 1)) s, \(count)")
         }
         current = [fetches]
     }
@@ -216,7 +217,7 @@ extension Benchmark {
 
     /// Fetches once for each of so many isolation keys, one after the other; each needs paths of its own.
     func measureBuilds(_ done: @escaping () -> Void) {
-        progressed("path builds")
+        watcher.progressed("path builds")
         subject?.askBuilds { [weak self] before in
             guard let self else { return }
             guard let before else { return done() }
@@ -227,7 +228,9 @@ extension Benchmark {
             ) { [unowned self] result in
                 subject?.askBuilds { [weak self] after in self?.add(before, after, result, done) }
             }
-            fetches.progressed = { [unowned self] _, count in progressed("path builds: \(count) of \(plan.builds)") }
+            fetches.progressed = { [unowned self] _, count in
+                watcher.progressed("path builds: \(count) of \(plan.builds)")
+            }
             current = [fetches]
         }
     }
@@ -248,7 +251,7 @@ extension Benchmark {
             one.fault = after == nil ? "the client does not answer" : "no path was built"
         }
         report.add(one)
-        measured("path builds: \(one.fault ?? "p50 \(figure(one.p50)) ms, p90 \(figure(one.p90)) ms")")
+        watcher.measured("path builds: \(one.fault ?? "p50 \(figureText(one.p50)) ms, p90 \(figureText(one.p90)) ms")")
         done()
     }
 

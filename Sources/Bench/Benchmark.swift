@@ -1,5 +1,13 @@
 public import EventLoop
 
+/// Who is told how far a run is.
+public protocol BenchmarkWatcher: AnyObject {
+    /// Something is being measured: a line that the next one replaces.
+    func progressed(_ line: String)
+    /// Something has been measured: a line that stays.
+    func measured(_ line: String)
+}
+
 /// One run: all measurements one after the other, each when what the one before left behind is worked off.
 public final class Benchmark {
     /// A kind of measurement.
@@ -50,11 +58,8 @@ public final class Benchmark {
     /// How little CPU time per second, in cores, a subject at rest uses; and how long to wait for that.
     private static let rest = (cores: 0.1, interval: 0.3, limit: 10.0)
 
-    /// Called with a line that the next one replaces, while something is measured.
-    public var progressed: (String) -> Void = { _ in }
-    /// Called with a line that stays, when something has been measured.
-    public var measured: (String) -> Void = { _ in }
-
+    /// Who is told how far it is.
+    let watcher: any BenchmarkWatcher
     let loop: Loop
     let plan: Plan
     let route: Route
@@ -76,8 +81,10 @@ public final class Benchmark {
     ///
     /// `report` says what is measured; the figures are added to it.
     public init(
-        on loop: Loop, _ plan: Plan, along route: Route, subject: (any Subject)?, report: BenchReport
+        on loop: Loop, _ plan: Plan, along route: Route, subject: (any Subject)?, report: BenchReport,
+        watcher: any BenchmarkWatcher
     ) throws(UVError) {
+        self.watcher = watcher
         self.loop = loop
         self.plan = plan
         self.route = route
@@ -182,7 +189,7 @@ public final class Benchmark {
     /// Waits until the subject has worked off what is in its queues.
     private func settle() {
         guard !steps.isEmpty, report.fault == nil else { return next() }
-        progressed("waiting until the queues are empty")
+        watcher.progressed("waiting until the queues are empty")
         let began = loop.now
         var last = subjectSeconds
         func look() {

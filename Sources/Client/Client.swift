@@ -309,9 +309,6 @@ public final class Client: SessionSource {
         return !refused
     }
 
-    /// The user as whom 'tunic check' comes.
-    public static let checkUser = "tunic-check"
-
     /// Whether `name` is one that no exit is asked for; `localhost` is the exit's, as its policy says.
     static func isNowhere(_ name: HostName) -> Bool {
         switch LocalName(name) {

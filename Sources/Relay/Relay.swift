@@ -33,7 +33,7 @@ public enum RelayError: Error, Equatable, CustomStringConvertible {
 public final class Relay {
     private let loop: Loop
     private let network: NetworkFile
-    private var configuration: RelayConfiguration
+    private(set) var configuration: RelayConfiguration
     private let rateGate: RateGate
     /// Whether it takes no new paths for now, by its operator's wish; drains, and serves again when this is false.
     public var isResting = false {

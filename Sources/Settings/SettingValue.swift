@@ -1,6 +1,13 @@
 /// What is wrong with a value, without its place.
-struct SettingFault: Error {
-    let message: String
+public struct SettingFault: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What is wrong and what to do, without a full stop.
+    public let message: String
+
+    /// A fault in these words.
+    public init(_ message: String) { self.message = message }
+
+    /// The message.
+    public var description: String { message }
 }
 
 /// A value of its key's kind.
@@ -72,7 +79,7 @@ enum SettingValue: Sendable, Equatable {
         guard range.contains(number) else {
             let unit = if case .duration = kind { " seconds" } else { "" }
             let most = range.upperBound == .max ? " or more" : " to \(range.upperBound)"
-            throw SettingFault(message: "\(number) is out of range; use \(range.lowerBound)\(most)\(unit)")
+            throw SettingFault("\(number) is out of range; use \(range.lowerBound)\(most)\(unit)")
         }
         return number
     }
@@ -89,7 +96,7 @@ enum SettingValue: Sendable, Equatable {
             case .bytes: "a number of bytes, or a text such as \"500 kB\", \"10 MB\" or \"2 TB\""
             case .choice(let words): "one of " + words.map { "\"\($0)\"" }.joined(separator: ", ")
             }
-        return SettingFault(message: "give \(wanted)")
+        return SettingFault("give \(wanted)")
     }
 
     /// A number that is not negative, with one of the units; nil where it is none or too large.

@@ -76,8 +76,7 @@ public struct Settings: Sendable {
             return value
         }
         guard !text.hasPrefix("~") else {
-            throw SettingFault(
-                message: "~ is not replaced here; write the whole path, such as \"/home/you/network.json\"")
+            throw SettingFault("~ is not replaced here; write the whole path, such as \"/home/you/network.json\"")
         }
         guard let slash = file.lastIndex(of: "/") else { return value }
         return .text(file[...slash] + text)
@@ -155,6 +154,12 @@ public struct Settings: Sendable {
     /// The whole number of a key: seconds and bytes too.
     public func integer(_ path: String) -> Int64? {
         if case .integer(let number) = value(path) { number } else { nil }
+    }
+
+    /// The whole number of a key that has a default.
+    public func number(_ path: String) -> Int64 {
+        guard let number = integer(path) else { preconditionFailure("\(path) has no default") }
+        return number
     }
 
     /// Whether a key is true.

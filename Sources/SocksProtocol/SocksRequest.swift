@@ -66,6 +66,8 @@ public struct SocksRequest: Hashable, Sendable {
 ///
 /// SOCKS has up to 255 bytes of each (RFC 1929), HTTP what fits into a head.
 public struct SocksCredentials: Hashable, Sendable {
+    /// The user as whom a check of the client itself comes, whose addresses are no app's.
+    public static let checkUser = "tunic-check"
     /// The version of the user/password message.
     static let version: UInt8 = 1
 

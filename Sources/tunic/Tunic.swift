@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import BuildInfo
 internal import CShims
 internal import Glibc
+internal import Process
 internal import Settings
 
 /// The command `tunic`.

@@ -115,15 +115,6 @@ func axesReachTheirHighestValueInFewSteps(highest: Double) throws {
     #expect(try #require(marks.last).at >= highest)
 }
 
-@Test func numbersHaveAboutThreeDigits() {
-    #expect(figure(nil) == "-")
-    #expect(figure(1234.5) == "1235")
-    #expect(figure(12.34) == "12.3")
-    #expect(figure(1.234) == "1.23")
-    #expect(decimal(-0.001, 1) == "0.0")
-    #expect(decimal(.nan, 1) == "-")
-}
-
 @Test func severalWindowsAreTheirMedians() throws {
     var report = sample()
     report.throughput = []

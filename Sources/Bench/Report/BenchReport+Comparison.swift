@@ -1,3 +1,5 @@
+internal import Texts
+
 extension BenchReport {
     /// One figure of a report by its name.
     private struct Figure {
@@ -35,7 +37,10 @@ extension BenchReport {
         let before = Dictionary(old.figures.map { ($0.name, $0.value) }, uniquingKeysWith: { first, _ in first })
         let rows = figures.compactMap { one in
             before[one.name].map { value in
-                [one.name, figure(value), figure(one.value), value > 0 ? decimal(one.value / value, 2) : "-"]
+                [
+                    one.name, figureText(value), figureText(one.value),
+                    value > 0 ? numberText(one.value / value, decimals: 2) : "-",
+                ]
             }
         }
         return ReportTable(title: "Beside the older run", head: ["", "then", "now", "ratio"], rows: rows)
@@ -53,11 +58,12 @@ extension BenchReport {
         compare("kernel", old.host.kernel, host.kernel)
         compare("measured", old.settings.subject, settings.subject)
         compare("hops", text(old.settings.hops), text(settings.hops))
-        compare("seconds of a window", figure(old.settings.seconds), figure(settings.seconds))
+        compare("seconds of a window", figureText(old.settings.seconds), figureText(settings.seconds))
         compare("windows", text(old.settings.repeats ?? 1), text(settings.repeats ?? 1))
         compare("each stream isolated", text(old.settings.isolated), text(settings.isolated))
         for (when, host) in [("then", old.host), ("now", host)] where host.warning != nil {
-            lines.append("the machine was busy \(when): load average \(host.load.map { decimal($0, 2) } ?? "-")")
+            lines.append(
+                "the machine was busy \(when): load average \(host.load.map { numberText($0, decimals: 2) } ?? "-")")
         }
         return lines
     }

@@ -1,3 +1,5 @@
+internal import Texts
+
 /// A table of a report.
 public struct ReportTable: Equatable, Sendable {
     /// What it is about, with its units.
@@ -14,9 +16,9 @@ extension BenchReport {
         let hops = settings.hops.map { ", \($0) \($0 == 1 ? "hop" : "hops")" } ?? ""
         let repeats = settings.repeats ?? 1
         let windows = repeats > 1 ? "medians of \(repeats) windows of" : "windows of"
-        return "\(settings.subject)\(hops); \(windows) \(figure(settings.seconds)) s, "
+        return "\(settings.subject)\(hops); \(windows) \(figureText(settings.seconds)) s, "
             + "\(settings.isolated ? "each stream isolated" : "all streams of one application"); "
-            + "\(host.cpu), \(host.cores) cores, Linux \(host.kernel)\(host.load.map { ", load average \(decimal($0, 2))" } ?? ""); tunic \(version), \(date)"
+            + "\(host.cpu), \(host.cores) cores, Linux \(host.kernel)\(host.load.map { ", load average \(numberText($0, decimals: 2))" } ?? ""); tunic \(version), \(date)"
     }
 
     /// How far the figures can be trusted, in sentences.
@@ -42,9 +44,9 @@ extension BenchReport {
         let hasSubject = !roles.isEmpty
         let rows = throughput.map { one in
             guard one.fault == nil else { return [one.title, one.fault ?? ""] }
-            let cells = [one.title, spread(one.rate, one.windows?.map(\.rate)), figure(one.leastRate)]
+            let cells = [one.title, spread(one.rate, one.windows?.map(\.rate)), figureText(one.leastRate)]
             let all = hasSubject ? [spread(one.cpu, one.windows?.map(\.cpu))] : []
-            return cells + all + roles.map { figure(one.cpuByRole?[$0]) } + [figure(one.cpuOfBenchmark)]
+            return cells + all + roles.map { figureText(one.cpuByRole?[$0]) } + [figureText(one.cpuOfBenchmark)]
         }
         return ReportTable(
             title: "Throughput in MB/s, and CPU seconds per GiB",
@@ -57,9 +59,9 @@ extension BenchReport {
             guard one.fault == nil else { return [one.title, one.fault ?? ""] }
             return [
                 one.title, spread(one.p50, one.windows?.map(\.p50)), spread(one.p99, one.windows?.map(\.p99)),
-                figure(one.p999), figure(one.longest),
-                one.count.map { "\($0)" } ?? "-", one.besides == 0 ? figure(one.cpuEach) : "-",
-                one.besideRate.map { "\(figure($0)) MB/s" } ?? "-",
+                figureText(one.p999), figureText(one.longest),
+                one.count.map { "\($0)" } ?? "-", one.besides == 0 ? figureText(one.cpuEach) : "-",
+                one.besideRate.map { "\(figureText($0)) MB/s" } ?? "-",
             ]
         }
         return ReportTable(
@@ -74,7 +76,7 @@ extension BenchReport {
             one.fault.map { [title, $0] }
             ?? [
                 title, spread(one.rate, one.windows?.map(\.rate)), spread(one.p50, one.windows?.map(\.p50)),
-                figure(one.p99), figure(one.p999), spread(one.cpuEach, one.windows?.map(\.cpuEach)),
+                figureText(one.p99), figureText(one.p999), spread(one.cpuEach, one.windows?.map(\.cpuEach)),
             ]
         return ReportTable(
             title: "New connections, 8 bytes each; times in microseconds",
@@ -86,7 +88,7 @@ extension BenchReport {
         let row =
             one.fault.map { ["path build", $0] }
             ?? [
-                "path build", spread(one.p50, one.windows?.map(\.p50)), figure(one.p90), "\(one.count ?? 0)",
+                "path build", spread(one.p50, one.windows?.map(\.p50)), figureText(one.p90), "\(one.count ?? 0)",
                 "\(one.failed ?? 0)",
             ]
         return ReportTable(
@@ -97,7 +99,7 @@ extension BenchReport {
         guard let memory else { return nil }
         let rows = SubjectRole.allCases.map(\.rawValue).compactMap { role -> [String]? in
             guard memory.idle[role] != nil || memory.peak[role] != nil else { return nil }
-            func cell(_ bytes: UInt64?) -> String { figure(bytes.map { Double($0) / 1e6 }) }
+            func cell(_ bytes: UInt64?) -> String { figureText(bytes.map { Double($0) / 1e6 }) }
             return [role, cell(memory.idle[role]), cell(memory.peak[role])]
         }
         return ReportTable(

@@ -1,3 +1,5 @@
+internal import Texts
+
 /// The value in the middle of those that are there, of an even number the mean of the two; nil where none is.
 func median(_ values: [Double?]) -> Double? {
     let sorted = values.compactMap(\.self).sorted()
@@ -5,11 +7,18 @@ func median(_ values: [Double?]) -> Double? {
     return short((sorted[(sorted.count - 1) / 2] + sorted[sorted.count / 2]) / 2)
 }
 
+/// A number with few enough digits that its text form is short.
+func short(_ value: Double) -> Double {
+    guard value.isFinite else { return 0 }
+    let scale = value.magnitude >= 1000 ? 10.0 : 1000.0
+    return (value * scale).rounded() / scale
+}
+
 /// A figure with the least and the most of several windows behind it.
 func spread(_ value: Double?, _ windows: [Double?]?) -> String {
     let found = (windows ?? []).compactMap(\.self)
-    guard found.count > 1, let least = found.min(), let most = found.max() else { return figure(value) }
-    return "\(figure(value)) (\(figure(least))–\(figure(most)))"
+    guard found.count > 1, let least = found.min(), let most = found.max() else { return figureText(value) }
+    return "\(figureText(value)) (\(figureText(least))–\(figureText(most)))"
 }
 
 /// The first fault of several windows, with its place.

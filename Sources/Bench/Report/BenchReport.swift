@@ -1,3 +1,5 @@
+internal import Texts
+
 /// Everything that a run of the benchmark found, as its JSON file has it.
 ///
 /// MB is 10^6 bytes, GiB is 2^30 bytes. A measurement in which anything went wrong has a `fault` and no figures.
@@ -22,7 +24,7 @@ public struct BenchReport: Codable, Equatable, Sendable {
         public var warning: String? {
             guard let load, load > Double(cores) * Self.restingLoad else { return nil }
             return
-                "this machine is busy (load average \(decimal(load, 2)) on \(cores) processors): rates will be too low and "
+                "this machine is busy (load average \(numberText(load, decimals: 2)) on \(cores) processors): rates will be too low and "
                 + "times too long"
         }
 

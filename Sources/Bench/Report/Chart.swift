@@ -1,3 +1,5 @@
+internal import Texts
+
 /// A chart of lines as inline SVG, whose colours are the page's.
 struct Chart {
     /// One line.
@@ -34,26 +36,26 @@ struct Chart {
             Self.height - Self.bottom - (value - yLow) / max(yHigh - yLow, 1e-9)
                 * (Self.height - Self.top - Self.bottom)
         }
-        let size = "\(decimal(Self.width, 0)) \(decimal(Self.height, 0))"
+        let size = "\(numberText(Self.width, decimals: 0)) \(numberText(Self.height, decimals: 0))"
         var parts = ["<svg viewBox=\"0 0 \(size)\" role=\"img\" aria-label=\"\(escaped(title))\">"]
         for mark in yMarks {
-            let place = decimal(y(mark.at), 1)
-            let end = decimal(Self.width - Self.right, 1)
-            parts.append("<path class=\"grid\" d=\"M\(decimal(Self.left, 1)) \(place)H\(end)\"/>")
+            let place = numberText(y(mark.at), decimals: 1)
+            let end = numberText(Self.width - Self.right, decimals: 1)
+            parts.append("<path class=\"grid\" d=\"M\(numberText(Self.left, decimals: 1)) \(place)H\(end)\"/>")
             parts.append(text(mark.text, Self.left - 8, y(mark.at) + 4, anchor: "end"))
         }
         for mark in xMarks {
-            let place = decimal(x(mark.at), 1)
+            let place = numberText(x(mark.at), decimals: 1)
             parts.append(
-                "<path class=\"grid\" d=\"M\(place) \(decimal(Self.top, 1))V\(decimal(Self.height - Self.bottom, 1))\"/>"
+                "<path class=\"grid\" d=\"M\(place) \(numberText(Self.top, decimals: 1))V\(numberText(Self.height - Self.bottom, decimals: 1))\"/>"
             )
             parts.append(text(mark.text, x(mark.at), Self.height - Self.bottom + 18, anchor: "middle"))
         }
         parts.append(text(xTitle, (Self.left + Self.width - Self.right) / 2, Self.height - 6, anchor: "middle"))
-        let middle = decimal((Self.top + Self.height - Self.bottom) / 2, 1)
+        let middle = numberText((Self.top + Self.height - Self.bottom) / 2, decimals: 1)
         parts.append("<text class=\"axis\" transform=\"translate(14 \(middle)) rotate(-90)\">\(escaped(yTitle))</text>")
         for (index, line) in lines.enumerated() {
-            let points = line.points.map { "\(decimal(x($0.x), 1)) \(decimal(y($0.y), 1))" }
+            let points = line.points.map { "\(numberText(x($0.x), decimals: 1)) \(numberText(y($0.y), decimals: 1))" }
             parts.append(
                 "<path class=\"line c\(index % 6)\" d=\"M\(points.joined(separator: "L"))\">"
                     + "<title>\(escaped(line.name))</title></path>")
@@ -64,7 +66,7 @@ struct Chart {
     }
 
     private func text(_ text: String, _ x: Double, _ y: Double, anchor: String) -> String {
-        "<text x=\"\(decimal(x, 1))\" y=\"\(decimal(y, 1))\" text-anchor=\"\(anchor)\">\(escaped(text))</text>"
+        "<text x=\"\(numberText(x, decimals: 1))\" y=\"\(numberText(y, decimals: 1))\" text-anchor=\"\(anchor)\">\(escaped(text))</text>"
     }
 
     /// Round places from 0 to at least `highest`, about five.
@@ -75,7 +77,9 @@ struct Chart {
         while unit > highest { unit /= 10 }
         let step = [0.2, 0.5, 1, 2].map { $0 * unit }.first { highest / $0 <= 6 } ?? 2 * unit
         let count = Int((highest / step).rounded(.up))
-        return (0...count).map { Mark(at: Double($0) * step, text: decimal(Double($0) * step, step < 1 ? 1 : 0)) }
+        return (0...count).map {
+            Mark(at: Double($0) * step, text: numberText(Double($0) * step, decimals: step < 1 ? 1 : 0))
+        }
     }
 }
 

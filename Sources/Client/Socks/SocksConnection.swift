@@ -102,7 +102,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         let kind: OpenRequest.Kind
         switch (found.command, found.destination.host) {
         case (.connect, .address), (.resolvePointer, .address):
-            let isCheck = found.credentials?.user.elementsEqual(Client.checkUser.utf8) ?? false
+            let isCheck = found.credentials?.user.elementsEqual(SocksCredentials.checkUser.utf8) ?? false
             guard client.admits(found.destination.host, at: listener, isCheck: isCheck) else {
                 return reply(found.answer(.notAllowed))
             }

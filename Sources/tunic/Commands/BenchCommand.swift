@@ -1,6 +1,9 @@
 internal import ArgumentParser
 internal import Bench
-internal import EventLoop
+internal import Control
+internal import Daemon
+internal import Process
+internal import Provision
 internal import Wire
 
 /// Measures a network of its own, a real one, or any SOCKS5 proxy.
@@ -60,7 +63,7 @@ struct BenchCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp("Measure the SOCKS5 proxy at this address instead.", valueName: "address"),
-        transform: endpoint)
+        transform: option(SettingText.endpoint))
     var socks: Endpoint?
 
     @Option(
@@ -81,7 +84,7 @@ struct BenchCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "Where the sink listens; port 0 is a free one (default: 127.0.0.1:0).", valueName: "address"),
-        transform: endpoint)
+        transform: option(SettingText.endpoint))
     var listen: Endpoint?
 
     @Option(help: ArgumentHelp("Write everything as JSON; - is standard output, without tables.", valueName: "file"))
@@ -145,8 +148,19 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         try ProcessLimits.apply()
         if sink {
-            throw ExitCode(try BenchSink.run(at: listen ?? Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 0)))
+            return try BenchSink.run(at: listen ?? Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 0)) {
+                printNow($0)
+            }
         }
+        let older = try compare.map { try BenchRun.report(in: $0) }
+        let run = try BenchRun(plan, subject, outputs: [json, html].compactMap(\.self))
+        let (report, status) = try run.run()
+        if let report { try show(report, older) }
+        throw ExitCode(status)
+    }
+
+    /// What is measured, and how.
+    private var plan: Benchmark.Plan {
         var plan = Benchmark.Plan()
         if let streams { plan.streams = streams }
         if let direction { plan.directions = direction }
@@ -155,17 +169,45 @@ struct BenchCommand: ParsableCommand {
         plan.seconds = seconds ?? Benchmark.Plan.seconds(repeats: plan.repeats)
         if let patience { plan.patience = patience }
         plan.isolates = isolate
-        let subject: BenchRun.Subject =
-            if let socks {
-                .proxy(socks, target)
-            } else if let network, let target {
-                .network(Files.absolute(network), target, hops: hops ?? 3)
-            } else if direct {
-                .direct(target)
-            } else {
-                .devnet(hops: hops ?? 3)
-            }
-        throw ExitCode(try BenchRun(plan, subject, json: json, html: html, compare: compare).run())
+        return plan
+    }
+
+    /// What is measured.
+    private var subject: BenchRun.Subject {
+        if let socks {
+            .proxy(socks, target)
+        } else if let network, let target {
+            .network(Files.absolute(network), target, hops: hops ?? 3)
+        } else if direct {
+            .direct(target)
+        } else {
+            .devnet(hops: hops ?? 3)
+        }
+    }
+
+    /// Prints the report and writes its files.
+    private func show(_ report: BenchReport, _ older: BenchReport?) throws(Failure) {
+        if json != "-", html != "-" {
+            let tables = report.tables.map { $0.lines.joined(separator: "\n") }
+            print(([report.conditions] + tables + [report.advice]).joined(separator: "\n\n"))
+            if let older { print("\n" + comparison(report, older).joined(separator: "\n")) }
+        }
+        if let json { try Files.write(json, Control.json(report) + "\n") }
+        if let html { try Files.write(html, report.page) }
+        let faults = report.faults
+        guard !faults.isEmpty else { return }
+        complain(
+            faults.count == 1 ? faults[0] : "\(faults.count) measurements have no figure, \(faults[0]) is the first")
+    }
+
+    private func comparison(_ report: BenchReport, _ old: BenchReport) -> [String] {
+        var lines = report.comparison(with: old).lines
+        lines.append("then: \(compare ?? "-"), tunic \(old.version), \(old.date); now: tunic \(report.version)")
+        let differences = report.differences(from: old)
+        if !differences.isEmpty {
+            lines.append("the two runs differ, so the ratios say less: " + differences.joined(separator: "; "))
+        }
+        return lines
     }
 }
 

@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Control
+internal import Daemon
+internal import Process
 
 /// Runs a client.
 struct ClientCommand: ParsableCommand {

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Control
-internal import Directory
-internal import Glibc
+internal import Daemon
+internal import Process
 internal import Settings
 
 /// The commands about the configuration file.
@@ -57,19 +57,10 @@ struct ConfigCommand: ParsableCommand {
 
         func run() throws {
             let source = settings.source(file: file)
-            var problems: [SettingProblem] = []
-            do throws(SettingProblems) {
-                let found = try source.loadAll()
-                problems = Self.faults(in: found)
-                if !json, found.text("data") == nil, ProcessSettings.roles(found).contains(.relay),
-                    Files.firstFolder("STATE_DIRECTORY") == nil
-                {
-                    complain(
-                        "no 'data' is named: the service gets \(Self.serviceFolder) from systemd, other starts need --data"
-                    )
-                }
-            } catch {
-                problems = error.all
+            let check = ConfigurationCheck(source)
+            let problems = check.problems
+            if !json, let folder = check.serviceFolder {
+                complain("no 'data' is named: the service gets \(folder) from systemd, other starts need --data")
             }
             if json {
                 let report = Report(
@@ -85,33 +76,6 @@ struct ConfigCommand: ParsableCommand {
                 if problems.isEmpty { print("\(source.file ?? "no file, only the environment"): no mistakes") }
             }
             guard problems.isEmpty else { throw ExitCode(Failure.Code.configuration.rawValue) }
-        }
-
-        /// The data folder that systemd names to the service, where the file names none.
-        private static let serviceFolder = "/var/lib/tunic"
-
-        /// What the roles do not take, and what is wrong with the network file: the first of each.
-        private static func faults(in settings: Settings) -> [SettingProblem] {
-            var problems: [SettingProblem] = []
-            func look(_ key: String = "", _ attempt: () throws(Failure) -> Void) {
-                do throws(Failure) {
-                    try attempt()
-                } catch {
-                    let origin = key.isEmpty ? .byDefault : settings.origin(key)
-                    let problem = error.problem ?? SettingProblem(origin, key, error.message)
-                    if !problems.contains(problem) { problems.append(problem) }
-                }
-            }
-            let roles = ProcessSettings.roles(settings)
-            for role in roles {
-                look { () throws(Failure) in try RoleProcess.check(settings, role) }
-            }
-            look { () throws(Failure) in try RoleProcess.checkProcess(settings, roles: roles) }
-            look { () throws(Failure) in _ = try ProcessSettings(settings, roles: [], folder: serviceFolder) }
-            if let network = settings.text("network") {
-                look("network") { () throws(Failure) in _ = try NetworkFile.read(network) }
-            }
-            return problems
         }
     }
 }

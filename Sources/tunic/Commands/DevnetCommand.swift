@@ -1,5 +1,10 @@
 internal import ArgumentParser
+internal import Control
+internal import Daemon
+internal import Glibc
 internal import Logging
+internal import Process
+internal import Provision
 internal import Wire
 
 /// Runs a whole network on this machine.
@@ -29,7 +34,7 @@ struct DevnetCommand: ParsableCommand {
         help: ArgumentHelp(
             "Where SOCKS and HTTP listen; port 0 is a free one (default: 127.0.0.1:1080).",
             valueName: "address"),
-        transform: devnetEndpoint)
+        transform: option(SettingText.devnetEndpoint))
     var socks = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 1080)
 
     @Option(
@@ -70,13 +75,54 @@ struct DevnetCommand: ParsableCommand {
     }
 
     func run() throws {
-        let devnet = try Devnet(
-            .init(
-                nodes: nodes, exits: exits, socks: socks, folder: dir.map(Files.absolute), hops: path.hops,
-                pathUse: path.pathUse, packetSize: network.packetSize, limits: network.limits,
-                registry: RegistryPlan(epoch: epoch, block: 1, testCredit: credit),
-                printsJSON: json, logLevel: (logging.level ?? .notice).rawValue, command: command))
-        throw ExitCode(try devnet.run())
+        var options = Devnet.Options(socks: socks)
+        (options.nodes, options.exits, options.hops, options.pathUse) = (nodes, exits, path.hops, path.pathUse)
+        options.folder = dir.map(Files.absolute)
+        options.packetSize = network.packetSize
+        options.limits = network.limits
+        options.registry = RegistryPlan(epoch: epoch, block: 1, testCredit: credit)
+        options.logLevel = (logging.level ?? .notice).rawValue
+        options.command = command
+        throw ExitCode(try Devnet(options, watcher: DevnetPrinter(isJSON: json, hasCommand: !command.isEmpty)).run())
+    }
+}
+
+/// Prints what people, or with `isJSON` a program, are to know of a network.
+private final class DevnetPrinter: DevnetWatcher {
+    private let isJSON: Bool
+    private let hasCommand: Bool
+
+    init(isJSON: Bool, hasCommand: Bool) {
+        self.isJSON = isJSON
+        self.hasCommand = hasCommand
+    }
+
+    func starting(_ text: String) { say(text) }
+
+    func ready(_ devnet: Devnet, _ announcement: DevnetAnnouncement) {
+        if isJSON { printNow(json(announcement)) } else { say(welcome(announcement)) }
+    }
+
+    func memberEnded(_ text: String) { complain(text) }
+    func ending() {}
+
+    private func welcome(_ network: DevnetAnnouncement) -> String {
+        """
+        Ready: SOCKS5 at \(network.socks)
+
+        Try, with any server on this machine (python3 -m http.server 8000):
+          curl --proxy socks5h://\(network.socks) http://127.0.0.1:8000/
+          tunic paths --control \(network.control)
+          tunic status --control \(network.control)
+          tunic nodes --control \(network.nodes[0].control)
+
+        """ + (hasCommand ? "" : "\nCtrl-C ends it.")
+    }
+
+    /// Progress for people; where a command runs, standard output is the command's.
+    private func say(_ text: String) {
+        guard !isJSON else { return }
+        if hasCommand { writeAll(text + "\n", to: STDERR_FILENO) } else { printNow(text) }
     }
 }
 

@@ -1,5 +1,6 @@
 internal import ArgumentParser
-internal import Control
+internal import Process
+internal import Provision
 
 /// Runs a program that goes through a running client.
 struct ExecCommand: ParsableCommand {
@@ -22,18 +23,6 @@ struct ExecCommand: ParsableCommand {
     var command: [String]
 
     func run() throws {
-        var target = ControlOptions()
-        target.control = control
-        let path = try target.path()
-        let report = try target.ask(.status, as: StatusReport.self)
-        let client = ([report] + (report.others ?? [])).first { $0.role == .client }
-        guard let client else { throw Failure(.unavailable, "\(path): the process there is no client") }
-        guard let socks = client.socks.first(where: { !$0.hasPrefix("unix:") && !$0.hasPrefix("systemd:") }) else {
-            throw Failure(.unavailable, "the client has no TCP address for apps; give it one with 'client.socks'")
-        }
-        guard client.ready else {
-            throw Failure(.unavailable, "the client is not ready: \(client.problem ?? "it is starting")")
-        }
-        try CommandReplacement.run(command, environment: ProxyEnvironment.variables(socks: socks, control: path))
+        try ProxiedProgram.run(command, through: try ControlTarget(control))
     }
 }

@@ -1,5 +1,8 @@
 internal import ArgumentParser
 internal import Control
+internal import Process
+internal import Provision
+internal import Texts
 
 /// Takes a node out for a time.
 struct MaintenanceCommand: ParsableCommand {
@@ -22,7 +25,7 @@ struct MaintenanceCommand: ParsableCommand {
     var time: UInt32
 
     func run() throws {
-        let report = try target.follow(try target.ask(.maintenance, "\(time)", as: OperationReport.self))
+        let report = try target.process().maintain(seconds: time)
         let text =
             time == 0
             ? "done, in block \(report.height ?? 0): the node is active, and is used again from the next epoch on"

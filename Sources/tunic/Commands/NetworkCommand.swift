@@ -1,5 +1,8 @@
 internal import ArgumentParser
+internal import Daemon
 internal import OnionCrypto
+internal import Process
+internal import Provision
 internal import Wire
 
 /// Commands about networks.
@@ -28,11 +31,7 @@ struct NetworkKeyCommand: ParsableCommand {
     @OptionGroup var passphrase: PassphraseOption
 
     func run() throws {
-        Sodium.initialize()
-        try Files.makeFolders(data)
-        let key = SigningKey()
-        try RoleFolder.writeKey(key, in: data, passphrase: passphrase.read())
-        print(NodeID(key.publicKey))
+        print(try Keys.makeNode(in: data, passphrase: passphrase.read()))
     }
 }
 
@@ -73,7 +72,7 @@ struct NetworkCreateCommand: ParsableCommand {
         help: ArgumentHelp(
             "The address of one node, repeated for each, instead of base address and port; IPv4 and IPv6 with a comma between.",
             valueName: "address"),
-        transform: announcedEndpoints)
+        transform: option(SettingText.announcedEndpoints))
     var address: [[Endpoint]] = []
 
     @Option(
@@ -129,12 +128,11 @@ struct NetworkCreateCommand: ParsableCommand {
     }
 
     func run() throws {
-        let made = try NetworkFolder(
-            in: dir,
-            .init(
-                name: name, addresses: address, exits: exits, packetSize: network.packetSize, isLocal: local,
-                limits: network.limits, registry: RegistryPlan(authorities: authorities, epoch: epoch, block: blockTime)
-            ))
+        var plan = NetworkFolder.Plan(
+            name: name, addresses: address, exits: exits, packetSize: network.packetSize, isLocal: local)
+        plan.limits = network.limits
+        plan.registry = RegistryPlan(authorities: authorities, epoch: epoch, block: blockTime)
+        let made = try NetworkFolder(in: dir, plan)
         print(
             "Made \(made.file), the keys of \(made.nodes.count) nodes, and their operators' in \(dir)/wallets. Start them with:"
         )

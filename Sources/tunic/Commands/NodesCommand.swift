@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Control
+internal import Process
+internal import Texts
 internal import Wire
 
 /// Lists the nodes of the registry.

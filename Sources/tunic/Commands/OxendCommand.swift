@@ -1,6 +1,9 @@
 internal import ArgumentParser
 internal import Control
+internal import Daemon
 internal import Oxen
+internal import Process
+internal import Texts
 internal import Wire
 
 /// Asks an oxend daemon what a node beside it would be told.
@@ -15,22 +18,13 @@ struct OxendOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The daemon's JSON-RPC (default: \(OxendAddress.standard)).", valueName: "address"),
-        transform: oxendAddress)
+        transform: option(SettingText.oxendAddress))
     var oxend: OxendAddress?
 
     /// The address that was given, or a daemon's own.
     func address() throws(OxendError) -> OxendAddress {
         if let oxend { return oxend }
         return try OxendAddress(OxendAddress.standard)
-    }
-}
-
-/// A daemon's address on the command line, or why it is none.
-func oxendAddress(_ text: String) throws -> OxendAddress {
-    do throws(OxendError) {
-        return try OxendAddress(text)
-    } catch {
-        throw ValidationError(error.description)
     }
 }
 

@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Control
+internal import Process
+internal import Texts
 
 /// Asks a running client for its paths.
 struct PathsCommand: ParsableCommand {

@@ -1,6 +1,9 @@
 internal import ArgumentParser
 internal import Control
+internal import Daemon
 internal import Oxen
+internal import Process
+internal import Texts
 
 /// Runs a node.
 struct RelayCommand: ParsableCommand {
@@ -104,12 +107,24 @@ struct RelayCommand: ParsableCommand {
         source.add("--authority", "relay.authority", authority)
         source.add("--passphrase-file", "relay.passphrase_file", passphrase.file)
         source.add("--authority-passphrase-file", "relay.authority_passphrase_file", authorityPassphraseFile)
-        if check { throw ExitCode(try RelayCheck.run(source, json: json)) }
+        if check {
+            let report = try RelayCheck.run(source)
+            print(json ? Control.json(report) : Self.text(report))
+            throw ExitCode(report.serves ? 0 : Failure.Code.unavailable.rawValue)
+        }
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))
     }
 
     /// What stands between commas.
     private func parts(_ text: String) -> [String] {
         text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    }
+
+    /// The report as a table with a last line that says it all.
+    private static func text(_ report: CheckReport) -> String {
+        var table = Table()
+        for item in report.items { table.add(item.verdict, item.name, item.text) }
+        let end = report.serves ? "This node can serve." : "This node cannot serve."
+        return (table.lines + [end]).joined(separator: "\n")
     }
 }

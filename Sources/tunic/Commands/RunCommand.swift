@@ -1,5 +1,7 @@
 internal import ArgumentParser
+internal import Daemon
 internal import Logging
+internal import Process
 
 /// Runs what the configuration file says.
 struct RunCommand: ParsableCommand {

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Daemon
 
 /// The options that say where settings come from.
 struct SettingsOptions: ParsableArguments {

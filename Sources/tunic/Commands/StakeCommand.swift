@@ -1,9 +1,11 @@
 internal import ArgumentParser
 internal import Control
-internal import EventLoop
 internal import OnionCrypto
+internal import Process
+internal import Provision
 internal import Registry
 internal import Store
+internal import Texts
 internal import Wire
 
 /// Operations on the registry.
@@ -54,15 +56,11 @@ struct StakeOptions: ParsableArguments {
         guard (1...1_000_000).contains(valid) else { throw ValidationError("--valid is 1 to 1000000 blocks") }
     }
 
-    /// What the wallet signs by: the file, or what the relay says of the account.
-    private func ticket(_ account: String) throws -> StakeTicket {
-        guard let offline else { return StakeTicket(try target.ask(.account, account, as: AccountReport.self)) }
-        let ticket = try StakeTicket.read(offline)
-        guard ticket.account.lowercased() == account else {
-            throw Failure(
-                .data, "\(offline) is for the account \(ticket.account), and \(wallet.wallet) is that of \(account)")
-        }
-        return ticket
+    /// The wallet, ready to sign by the file or by what the relay says of its account.
+    private func signer() throws(Failure) -> StakeSigner {
+        let source: StakeSigner.Source = if let offline { .file(offline) } else { .relay(try target.process()) }
+        return try StakeSigner(
+            wallet: wallet.wallet, passphrase: wallet.passphrase.read(), by: source, valid: valid)
     }
 
     /// Signs the operation that `make` gives, and hands it in and waits, or prints it; what it is, for people: `what`.
@@ -70,51 +68,50 @@ struct StakeOptions: ParsableArguments {
     /// Returns the height of its block; nil where nothing was handed in. `asks`: on a terminal the user must say yes.
     @discardableResult
     func run(
-        _ what: String, asks: Bool = false,
-        _ make: (StakeTicket, _ network: Bytes32, _ until: UInt64, borrowing SigningKey) throws -> RegistryOperation
+        _ what: String, asks: Bool = false, _ make: (borrowing StakeSigner) -> RegistryOperation
     ) throws -> UInt64? {
-        Sodium.initialize()
-        let key = try wallet.read()
-        let ticket = try ticket(hexadecimal(key.publicKey.array))
-        guard let network = bytes32(hexadecimal: ticket.network) else {
-            throw Failure(.software, "no network is named")
-        }
-        let until = ticket.height + min(valid, .max - ticket.height)
-        let operation = try make(ticket, network, until, key)
-        let bytes = hexadecimal(operation.encoded())
+        let signer = try signer()
+        let operation = make(signer)
+        let cost = Self.text(cost: signer.cost(of: operation))
         if dryRun {
-            let report = try target.ask(.dryrun, bytes, as: OperationReport.self)
-            guard report.state != .refused else { throw ControlOptions.refusal(report) }
-            print(
-                target.json
-                    ? json(report) : "the rules take it: \(what)\(Self.cost(of: operation, ticket)); nothing was done")
+            let report = try target.process().dryRun(operation)
+            print(target.json ? json(report) : "the rules take it: \(what)\(cost); nothing was done")
             return nil
         }
-        if asks { try confirm("\(what)\(Self.cost(of: operation, ticket)).", isSure: yes) }
+        if asks { try confirm("\(what)\(cost).", isSure: yes) }
         if offline != nil {
-            print(json(SignedOperation(what: "\(what), for blocks up to \(until)", operation: bytes)))
+            print(json(SignedOperation(what: "\(what), for blocks up to \(signer.until)", operation)))
             return nil
         }
-        let report = try target.follow(try target.ask(.submit, bytes, as: OperationReport.self))
-        print(
-            target.json
-                ? json(report) : "done, in block \(report.height ?? 0)\(Self.cost(of: operation, ticket))")
+        let report = try target.process().handIn(operation)
+        print(target.json ? json(report) : "done, in block \(report.height ?? 0)\(cost)")
         return report.height
     }
 
-    /// What an operation costs, as the end of a sentence; leaving is free.
-    private static func cost(of operation: RegistryOperation, _ ticket: StakeTicket) -> String {
-        if case .leave = operation.action { return "" }
-        return ticket.operationFee == 0 ? "" : ", for a fee of \(Amount.text(ticket.operationFee)) SESH"
-    }
+    /// What an operation costs, as the end of a sentence.
+    private static func text(cost: UInt64) -> String { cost == 0 ? "" : ", for a fee of \(Amount.text(cost)) SESH" }
 
     /// The same for an action that the account alone signs.
     @discardableResult
     func run(_ what: String, asks: Bool = false, _ action: RegistryOperation.Action) throws -> UInt64? {
-        try run(what, asks: asks) { ticket, network, until, key in
-            RegistryOperation(network: network, nonce: ticket.nonce, until: until, action: action, key: key)
-        }
+        try run(what, asks: asks) { $0.sign(action) }
     }
+}
+
+/// An amount on the command line.
+func seshAmount(_ text: String) throws -> UInt64 {
+    guard let units = Amount.units(text) else {
+        throw ValidationError("'\(text)' is no amount; write SESH, such as 25000 or 0.5")
+    }
+    return units
+}
+
+/// A fee on the command line.
+func percentFee(_ text: String) throws -> UInt16 {
+    guard let fee = Amount.fee(text) else {
+        throw ValidationError("'\(text)' is no fee; write percent with up to two decimals, such as 12.5")
+    }
+    return fee
 }
 
 /// A node, as an option.
@@ -145,6 +142,7 @@ struct NodeKeyOption: ParsableArguments {
 
     /// The node's key.
     func read() throws(Failure) -> SigningKey {
+        Sodium.initialize()
         guard let nodeKey else { throw Failure(.usage, "--node-key is missing: the file of the node's key") }
         let path = Files.isFolder(nodeKey) ? "\(nodeKey)/\(KeyFile.name)" : nodeKey
         return try RoleFolder.read(path, passphrase: PassphraseFile.read(nodePassphraseFile))
@@ -184,27 +182,13 @@ struct StakeRegister: ParsableCommand {
 
     func run() throws {
         if let file = options.offline {
-            let ticket = try StakeTicket.read(file)
-            guard let registration = ticket.registration, let id = NodeID(registration.node),
-                let proof = bytes(hexadecimal: registration.proof),
-                proof.count == RegistryOperation.signatureSize
-            else {
-                throw Failure(.data, "\(file) has no proof of a node; make it with 'tunic stake proof' on the node")
-            }
-            guard terms.fee.map({ $0 == registration.fee }) ?? true,
-                terms.stake.map({ $0 == registration.stake }) ?? true
-            else { throw Failure(.data, "\(file) agrees to another fee or stake than those given") }
-            let action = RegistryOperation.Action.register(
-                node: id, fee: registration.fee, stake: registration.stake, proof: proof)
-            try options.run(Self.text(id, registration.fee, registration.stake), asks: true, action)
+            let agreed = try StakeTicket.read(file).registered(fee: terms.fee, stake: terms.stake, file)
+            try options.run(Self.text(agreed.node, agreed.fee, agreed.stake), asks: true, agreed.action)
         } else {
-            Sodium.initialize()
             let (fee, stake) = try terms.read()
             let key = try node.read()
-            try options.run(Self.text(NodeID(key.publicKey), fee, stake)) { ticket, network, until, wallet in
-                RegistryOperation(
-                    registering: key, fee: fee, stake: stake, network: network, nonce: ticket.nonce, until: until,
-                    key: wallet)
+            try options.run(Self.text(NodeID(key.publicKey), fee, stake)) {
+                $0.register(key, fee: fee, stake: stake)
             }
         }
     }
@@ -330,12 +314,9 @@ struct StakeShow: ParsableCommand {
     }
 
     func run() throws {
-        Sodium.initialize()
         var named = account ?? ""
-        if let wallet {
-            named = hexadecimal(try RoleFolder.read(wallet, passphrase: passphrase.read()).publicKey.array)
-        }
-        let report = try target.ask(.account, named, as: AccountReport.self)
+        if let wallet { named = try Keys.account(at: wallet, passphrase: passphrase.read()) }
+        let report = try target.process().account(named)
         print(target.json ? json(report) : Self.text(report))
     }
 

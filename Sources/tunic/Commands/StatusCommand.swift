@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Control
+internal import Process
+internal import Texts
 internal import Wire
 
 /// Asks a running client or relay what it is doing.
@@ -19,7 +21,7 @@ struct StatusCommand: ParsableCommand {
     func run() throws {
         let report = try target.ask(.status, as: StatusReport.self)
         print(target.json ? json(report) : Self.text(report))
-        guard ([report] + (report.others ?? [])).allSatisfy(\.ready) else { throw ExitCode(1) }
+        guard report.isAllReady else { throw ExitCode(1) }
     }
 
     /// The report as a table of names and values.

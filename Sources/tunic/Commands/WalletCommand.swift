@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import OnionCrypto
-internal import Wire
+internal import Process
+internal import Provision
 
 /// The keys of accounts.
 struct WalletCommand: ParsableCommand {
@@ -17,9 +18,6 @@ struct WalletOptions: ParsableArguments {
     var wallet: String
 
     @OptionGroup var passphrase: PassphraseOption
-
-    /// The account's key.
-    func read() throws(Failure) -> SigningKey { try RoleFolder.read(wallet, passphrase: passphrase.read()) }
 }
 
 /// The passphrase of a key file.
@@ -51,10 +49,7 @@ struct WalletNewCommand: ParsableCommand {
     @OptionGroup var options: WalletOptions
 
     func run() throws {
-        Sodium.initialize()
-        let key = SigningKey()
-        try RoleFolder.write(key, to: options.wallet, passphrase: options.passphrase.read())
-        print(hexadecimal(key.publicKey.array))
+        print(try Keys.makeAccount(at: options.wallet, passphrase: options.passphrase.read()))
     }
 }
 
@@ -67,8 +62,7 @@ struct WalletShowCommand: ParsableCommand {
     @OptionGroup var options: WalletOptions
 
     func run() throws {
-        Sodium.initialize()
-        print(hexadecimal(try options.read().publicKey.array))
+        print(try Keys.account(at: options.wallet, passphrase: options.passphrase.read()))
     }
 }
 
@@ -101,10 +95,7 @@ struct WalletPassphraseCommand: ParsableCommand {
     }
 
     func run() throws {
-        Sodium.initialize()
-        let key = try options.read()
-        let new: Passphrase? = if let newFile { try PassphraseFile.read(newFile) } else { nil }
-        try RoleFolder.replace(key, at: options.wallet, passphrase: new)
+        try Keys.reseal(options.wallet, passphrase: options.passphrase.read(), newFile: newFile)
         print(newFile == nil ? "sealed no more" : "sealed")
     }
 }

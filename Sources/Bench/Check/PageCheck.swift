@@ -1,0 +1,108 @@
+public import EventLoop
+internal import Wire
+
+/// Fetches a page through a client, and measures each part.
+///
+/// Of an https address the first step of TLS is taken, to see that the server speaks it.
+public final class PageCheck {
+    private let url: String
+    private let place: PageAddress
+    private var call: ProxyCall?
+
+    /// A check of the page at `url`.
+    public init(_ url: String) throws(CheckFault) {
+        self.url = url
+        place = try PageAddress(url)
+    }
+
+    /// Where the check comes in at a client that awaits apps at `addresses`, with `flags` for each of them.
+    public func door(_ addresses: [String], flags: [[String]]) throws(CheckFault) -> ProxyDoor {
+        try ProxyDoor(addresses, flags: flags, toAddress: IPAddress(place.host) != nil)
+    }
+
+    /// Fetches the page as `user` with `password`; the connection stays open until ``close()``.
+    public func run(
+        on loop: Loop, through door: ProxyDoor, user: String, password: String
+    ) throws(CheckFault) -> PageReport {
+        let credentials = SocksOpening.Credentials(user: user, password: password)
+        let start = loop.refreshNow()
+        var report = PageReport(url: url, connect: 0, total: 0)
+        if IPAddress(place.host) == nil {
+            let look = ProxyCall(on: loop, through: door, as: credentials)
+            defer { look.close() }
+            report.address = Self.text(try look.open(.resolve, Target(host: place.host, port: 0)))
+            report.resolve = Self.milliseconds(from: start, to: loop.refreshNow())
+        }
+        let connecting = loop.refreshNow()
+        let call = ProxyCall(on: loop, through: door, as: credentials)
+        self.call = call
+        _ = try call.open(.connect, Target(host: place.host, port: place.port))
+        let connected = loop.refreshNow()
+        report.connect = Self.milliseconds(from: connecting, to: connected)
+        let first = place.isSecure ? try greet(over: call, &report) : try fetch(over: call, &report)
+        report.firstByte = first.map { Self.milliseconds(from: connected, to: $0) }
+        report.total = Self.milliseconds(from: start, to: loop.refreshNow())
+        return report
+    }
+
+    /// Closes the connection; a second call does nothing.
+    public func close() { call?.close() }
+
+    /// Takes the first step of TLS; the time of the answer's first byte.
+    private func greet(over call: ProxyCall, _ report: inout PageReport) throws(CheckFault) -> UInt64? {
+        try call.send(ClientHello.record(to: place.host))
+        let answer = try call.receive(limit: 6, from: place.host)
+        guard ClientHello.isAnswered(by: answer.bytes) else {
+            let what =
+                answer.bytes.isEmpty ? "closed the connection without an answer" : "does not speak TLS at this port"
+            throw CheckFault(.unavailable, "\(place.host) \(what)")
+        }
+        report.tls = true
+        return answer.firstByte
+    }
+
+    /// Fetches the page; the time of its first byte.
+    private func fetch(over call: ProxyCall, _ report: inout PageReport) throws(CheckFault) -> UInt64? {
+        try call.send(
+            Array(
+                ("GET \(place.path) HTTP/1.1\r\nHost: \(place.authority)\r\nUser-Agent: tunic\r\n"
+                    + "Connection: close\r\n\r\n").utf8))
+        let answer = try call.receive(limit: 1 << 20, from: place.host)
+        let text = String(decoding: answer.bytes, as: UTF8.self)
+        let words = text.split(separator: " ", maxSplits: 2)
+        guard words.count > 1, words[0].hasPrefix("HTTP/"), let code = Int(words[1]) else {
+            let what = text.isEmpty ? "closed the connection without an answer" : "gave an answer that is no HTTP"
+            throw CheckFault(.unavailable, "\(place.host) \(what)")
+        }
+        report.status = code
+        let body = text.components(after: "\r\n\r\n").split(whereSeparator: \.isWhitespace).map(String.init)
+        if body.count <= 3 { report.exitAddress = body.first { IPAddress($0) != nil } }
+        return answer.firstByte
+    }
+
+    /// An address of 4 or 16 bytes as people write it; anything else as it came.
+    private static func text(_ address: [UInt8]) -> String {
+        func number(_ part: ArraySlice<UInt8>) -> UInt64 { part.reduce(0) { $0 << 8 | UInt64($1) } }
+        switch address.count {
+        case 4: return IPAddress(v4: UInt32(number(address[...]))).description
+        case 16: return IPAddress(high: number(address[..<8]), low: number(address[8...])).description
+        default: return String(decoding: address, as: UTF8.self)
+        }
+    }
+
+    private static func milliseconds(from start: UInt64, to end: UInt64) -> Double {
+        (Double(end - min(start, end)) / 1e5).rounded() / 10
+    }
+}
+
+extension String {
+    /// What stands behind the first `mark`, or nothing.
+    fileprivate func components(after mark: String) -> Substring {
+        var rest = self[...]
+        while !rest.isEmpty {
+            if rest.hasPrefix(mark) { return rest.dropFirst(mark.count) }
+            rest = rest.dropFirst()
+        }
+        return rest
+    }
+}

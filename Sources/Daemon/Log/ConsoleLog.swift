@@ -1,0 +1,67 @@
+internal import Control
+internal import Glibc
+internal import Logging
+internal import Process
+
+/// Log lines on standard error: the time to one second in UTC, the level, the message and its values, as text or JSON.
+///
+/// Level and format are those of ``LogSink``, for all loggers of the process at once.
+struct ConsoleLog: LogHandler {
+    var logLevel: Logger.Level {
+        get { LogSink.shared.level }
+        set { LogSink.shared.level = newValue }
+    }
+    var metadata: Logger.Metadata = [:]
+    /// Whether levels are coloured: on a terminal that knows colours, unless NO_COLOR says otherwise (no-color.org).
+    private let isColoured =
+        isatty(STDERR_FILENO) == 1 && Files.environment("TERM") != "dumb" && Files.environment("NO_COLOR") == nil
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+        let values = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+        let (time, message) = (timestampText(), oneLine(event.message.description))
+        let fields = values.map { ($0.key, oneLine($0.value.description)) }
+        LogSink.shared.keep("\(time) \(event.level.rawValue) \(message)\(Self.text(fields))")
+        let isJSON = LogSink.shared.isJSON
+        LogSink.shared.write(line(time, event.level, message, fields, isJSON)) { count in
+            line(time, .warning, "nobody took the log; lines were left out", [("count", "\(count)")], isJSON)
+        }
+    }
+
+    private func line(
+        _ time: String, _ level: Logger.Level, _ message: String, _ fields: [(key: String, value: String)],
+        _ isJSON: Bool
+    ) -> String {
+        guard isJSON else { return "\(time) \(coloured(level)) \(message)\(Self.text(fields))" }
+        var object = ["time": time, "level": level.rawValue, "message": message]
+        for (key, value) in fields where object[key] == nil { object[key] = value }
+        return json(object)
+    }
+
+    private static func text(_ fields: [(key: String, value: String)]) -> String {
+        fields.map { " \($0.key)=\($0.value)" }.joined()
+    }
+
+    private func coloured(_ level: Logger.Level) -> String {
+        guard isColoured else { return level.rawValue }
+        let colour =
+            switch level {
+            case .trace, .debug: 90
+            case .info, .notice: 36
+            case .warning: 33
+            case .error, .critical: 31
+            }
+        return "\u{1b}[\(colour)m\(level.rawValue)\u{1b}[0m"
+    }
+
+    /// At most 1,000 characters of `text` without control characters, so that nothing can forge a line or reach the terminal.
+    private func oneLine(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.prefix(1_000).map { $0.properties.generalCategory == .control ? " " : $0 }))
+    }
+}

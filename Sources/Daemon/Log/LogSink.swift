@@ -1,0 +1,66 @@
+internal import Glibc
+internal import Logging
+internal import Process
+internal import Settings
+internal import Synchronization
+
+/// What all loggers of the process share: level, format and the last lines.
+final class LogSink: Sendable {
+    static let shared = LogSink()
+    /// How many lines are kept.
+    private static let limit = 200
+
+    private struct State {
+        var level = Logger.Level.notice
+        var isJSON = false
+        var lines: [String] = []
+        /// How many lines nobody took at standard error, since one was taken.
+        var left = 0
+    }
+
+    private let state = Mutex(State())
+
+    /// What is logged at all.
+    var level: Logger.Level {
+        get { state.withLock { $0.level } }
+        set { state.withLock { $0.level = newValue } }
+    }
+
+    /// Whether lines are JSON.
+    var isJSON: Bool { state.withLock { $0.isJSON } }
+
+    /// The last lines, oldest first, as text.
+    var lines: [String] { state.withLock { $0.lines } }
+
+    /// Keeps a line for those who ask for the last ones.
+    func keep(_ line: String) {
+        state.withLock {
+            if $0.lines.count >= Self.limit { $0.lines.removeFirst(Self.limit / 4) }
+            $0.lines.append(line)
+        }
+    }
+
+    /// Writes a line to standard error, unless it would have to wait there for a reader: no traffic stands still for a log.
+    ///
+    /// `note` makes the line that goes before the next one, of how many were left out; it must not ask the sink.
+    func write(_ line: String, note: (Int) -> String) {
+        state.withLock {
+            var descriptor = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+            guard unsafe poll(&descriptor, 1, 0) != 0 else {
+                $0.left += 1
+                return
+            }
+            // In one piece: a pipe that takes a line at all takes 4 KiB.
+            writeAll($0.left > 0 ? "\(note($0.left))\n\(line)\n" : "\(line)\n", to: STDERR_FILENO)
+            $0.left = 0
+        }
+    }
+
+    /// Takes level and format from the settings.
+    func apply(_ settings: Settings) {
+        state.withLock {
+            $0.level = settings.text("log.level").flatMap(Logger.Level.init(rawValue:)) ?? .notice
+            $0.isJSON = settings.text("log.format") == "json"
+        }
+    }
+}

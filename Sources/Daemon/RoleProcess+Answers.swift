@@ -1,0 +1,31 @@
+internal import Control
+internal import Process
+
+extension RoleProcess {
+    /// What the control socket is answered.
+    func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply {
+        switch command {
+        case .status: return reports.status.map { .status($0) } ?? .refusal("nothing runs")
+        case .metrics: return .report(MetricsReport(metrics: reports.metrics))
+        case .log: return .report(LogReport(lines: LogSink.shared.lines))
+        case .web:
+            guard let url = face?.url else {
+                return .refusal("there is no status page: web.listen is off")
+            }
+            return .report(WebReport(url: url))
+        case .reload:
+            do throws(Failure) {
+                return .report(Done(try loggedReload()))
+            } catch {
+                return .refusal(error.message)
+            }
+        default:
+            for role in roles { if let reply = role.answer(command, argument) { return reply } }
+            switch command {
+            case .nodes, .account, .submit, .dryrun, .operation, .maintenance:
+                return .refusal("no ledger is followed here; ask a relay of a network that has one, with --control")
+            default: return .refusal("a relay has no \(command.rawValue) of its own; ask a client")
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+internal import Logging
+internal import Process
+internal import Settings
+
+extension RoleProcess {
+    /// Reads the configuration again and goes by it, wholly or not at all; says in the log what came of it.
+    ///
+    /// Returns what was done, in words.
+    func loggedReload() throws(Failure) -> String {
+        do throws(Failure) {
+            let done = try reload()
+            log.notice("\(done)")
+            return done
+        } catch {
+            log.error("the configuration stays as it was: \(error.message)")
+            throw error
+        }
+    }
+
+    private func reload() throws(Failure) -> String {
+        let new = try source.load()
+        let changes = settings.changes(to: new)
+        let fixed = changes.filter { !$0.isReloadable }.map { key in
+            (new.isSet(key.path) ? "\(new.origin(key.path)): " : "") + key.path
+        }
+        guard fixed.isEmpty else {
+            throw Failure(
+                .configuration,
+                "\(fixed.joined(separator: ", ")) cannot change while the process runs, so nothing was changed; restart it, "
+                    + "or take \(fixed.count == 1 ? "the change" : "these changes") back")
+        }
+        try ProcessSettings.checkProcess(new, roles: roles.map(\.kind))
+        for role in roles { try ProcessSettings.check(new, role.kind) }
+        ServiceNotice.send("RELOADING=1", "MONOTONIC_USEC=\(ServiceNotice.monotonicMicroseconds)")
+        defer { ServiceNotice.send("READY=1") }
+        for change in try prepared(new) { change.commit() }
+        settings = new
+        LogSink.shared.apply(new)
+        guard !changes.isEmpty else { return "The configuration was read again; nothing has changed." }
+        return "The configuration was read again; changed: \(changes.map(\.path).joined(separator: ", "))."
+    }
+
+    /// The changes that only need to be done; where one cannot be prepared, none stays open.
+    private func prepared(_ new: Settings) throws(Failure) -> [PreparedChange] {
+        var prepared: [PreparedChange] = []
+        do throws(Failure) {
+            if let face { prepared.append(try face.prepare(new)) }
+            for role in roles { prepared.append(try role.prepare(new)) }
+        } catch {
+            for change in prepared { change.abandon() }
+            throw error
+        }
+        return prepared
+    }
+}

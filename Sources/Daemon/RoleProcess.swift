@@ -1,0 +1,230 @@
+internal import BuildInfo
+package import Control
+internal import Directory
+internal import EventLoop
+internal import Glibc
+internal import Logging
+package import Process
+internal import Settings
+internal import Wire
+
+/// Runs a client, a relay or both: the loop, signals, control socket, configuration, and the end of the parent.
+package final class RoleProcess {
+    /// Where the process stands.
+    private enum Phase {
+        /// It serves.
+        case running
+        /// Its roles end by themselves.
+        case ending
+        /// Its roles were told to end at once, by a second signal.
+        case forced
+    }
+
+    let loop: Loop
+    let log: Logger
+    let roles: [any Role]
+    let source: SettingsSource
+    /// The settings that it goes by.
+    var settings: Settings
+    let reports: ProcessReports
+    private(set) var face: WebFace?
+    private var news: StateNews
+    private var phase = Phase.running
+    private var server: ControlServer?
+    private var signals: Signals?
+    private var parentWatch: ParentWatch?
+    private var sampling: LoopTimer?
+    private var watchdog: LoopTimer?
+    private let heapTrim: HeapTrim
+
+    /// Runs the roles of `wanted`, or where that is empty those of the configuration, until a signal; the process' status.
+    ///
+    /// Where `parent` is given, the end of what holds the other end of that pipe ends the process too.
+    package static func run(
+        _ source: SettingsSource, _ wanted: [StatusReport.Role], parent: Int32?
+    ) throws(Failure) -> Int32 {
+        let settings = try source.load()
+        let shared = try ProcessSettings(settings, roles: wanted)
+        // Looked at before anything is opened or made.
+        for role in shared.roles { try ProcessSettings.check(settings, role) }
+        try ProcessSettings.checkProcess(settings, roles: shared.roles)
+        try ProcessLimits.apply()
+        LogSink.shared.apply(settings)
+        return try RoleProcess(source, settings, shared, parent: parent).run()
+    }
+
+    /// Opens everything by `settings`, which `source` gave; nothing is begun before ``run()``.
+    convenience init(
+        _ source: SettingsSource, _ settings: Settings, _ shared: ProcessSettings, parent: Int32?
+    ) throws(Failure) {
+        let network = try NetworkFile.read(shared.network)
+        let loop = try makeLoop()
+        var roles: [any Role] = []
+        var own: Set<NodeID> = []
+        for kind in shared.roles {
+            let folder = try shared.folder(of: kind)
+            let log = Logger(label: kind.rawValue) { _ in ConsoleLog() }
+            switch kind {
+            case .client:
+                roles.append(
+                    try ClientRole(on: loop, settings, network: network, folder: folder, own: own, log: log))
+            case .relay:
+                let relay = try RelayRole(on: loop, settings, network: network, folder: folder, log: log)
+                own.insert(relay.node)
+                roles.append(relay)
+            }
+        }
+        try self.init(
+            on: loop, roles: roles, source, settings, controlPath: shared.controlPath, folder: shared.data,
+            parent: parent)
+    }
+
+    private init(
+        on loop: Loop, roles: [any Role], _ source: SettingsSource, _ settings: Settings, controlPath: String,
+        folder: String, parent: Int32?
+    ) throws(Failure) {
+        self.loop = loop
+        self.roles = roles
+        self.source = source
+        self.settings = settings
+        log = Logger(label: "process") { _ in ConsoleLog() }
+        reports = ProcessReports(of: roles, on: loop, log: log)
+        news = StateNews(log: log)
+        heapTrim = HeapTrim(on: loop)
+        let group = try ControlGroup(settings)
+        if let group, !group.mayEnterFolder(of: controlPath) {
+            log.warning(
+                "the group \(group.name) cannot enter the folder of \(controlPath); name a socket elsewhere with 'control'"
+            )
+        }
+        do throws(ControlError) {
+            server = try ControlServer(on: loop, path: controlPath, group: group) { [unowned self] in answer($0, $1) }
+        } catch {
+            throw Failure.of(error, controlPath)
+        }
+        do throws(UVError) {
+            signals = try Signals(on: loop) { [unowned self] in received($0) }
+            if let parent {
+                parentWatch = try ParentWatch(on: loop, descriptor: parent) { [unowned self] in parentEnded() }
+            }
+        } catch {
+            server?.close()
+            throw Failure(.system, "cannot watch for signals and the parent process: \(error)")
+        }
+        let face = WebFace(
+            on: loop, log: log, folder: folder,
+            WebFace.Source(
+                state: { [reports] in reports.page }, metrics: { [reports] in reports.metrics },
+                newPath: { [unowned self] in answer(.newpath, $0) }))
+        self.face = face
+        do throws(Failure) {
+            try face.prepare(settings).commit()
+        } catch {
+            server?.close()
+            throw error
+        }
+    }
+
+    /// Runs until a signal, or the end of the parent; the process' status.
+    func run() -> Int32 {
+        sampling = LoopTimer(on: loop) { [unowned self] in sample() }
+        sample()
+        for role in roles {
+            // The last steps of the start are said before it is said to be over.
+            role.start { [unowned self] in follow(roles.map { $0.report() }) }
+        }
+        log.notice("started", metadata: ["version": "\(versionAndCommit)"])
+        if let url = face?.url { say(url) }
+        ServiceNotice.send("READY=1")
+        startWatchdog()
+        loop.run()
+        close()
+        return phase == .forced ? 1 : 0
+    }
+
+    /// Lets go of all that the process itself has open; its roles have ended.
+    func close() {
+        sampling?.close()
+        watchdog?.close()
+        face?.close()
+        server?.close()
+        signals?.close()
+        parentWatch?.close()
+        loop.close()
+    }
+
+    /// Tells people where the page is: on the terminal, for a log would keep its secret.
+    private func say(_ url: String) {
+        guard isatty(STDERR_FILENO) == 1, !LogSink.shared.isJSON else {
+            return log.notice("the status page is served; 'tunic web' prints its address")
+        }
+        writeAll("Status page: \(url)\n", to: STDERR_FILENO)
+    }
+
+    private func startWatchdog() {
+        guard let interval = ServiceNotice.watchdogInterval else { return }
+        let timer = LoopTimer(on: loop) { [unowned self] in
+            ServiceNotice.send("WATCHDOG=1")
+            watchdog?.schedule(at: loop.now + interval)
+        }
+        watchdog = timer
+        timer.schedule(at: loop.now)
+    }
+
+    private func sample() {
+        heapTrim.look()
+        reports.lookForShortage()
+        for role in roles { role.everySecond() }
+        follow(reports.sample())
+        sampling?.schedule(at: loop.now + 1_000_000_000)
+    }
+
+    /// Says what has come about since the last sample.
+    private func follow(_ reports: [StatusReport]) {
+        news.follow(reports, at: loop.now, isEnding: phase != .running)
+    }
+
+    // MARK: Signals and the end
+
+    /// Takes a signal: the first that ends the process lets its roles end by themselves, the second ends them at once.
+    func received(_ signal: Signals.Signal) {
+        switch (signal, phase) {
+        case (.hangUp, _):
+            // The log has said what is wrong.
+            _ = try? loggedReload()
+        case (.interrupt, .running), (.terminate, .running):
+            let reports = roles.map { $0.report() }
+            let open = reports.map(\.streams).reduce(0, +)
+            let drain = reports.contains { $0.role == .relay } ? settings.number("relay.drain") : 0
+            log.notice(
+                open > 0 && drain > 0
+                    ? "ending; \(open) open streams may go on for \(drain) s, a second signal ends them now"
+                    : "ending")
+            phase = .ending
+            end { $0.finish($1) }
+        case (.interrupt, .ending), (.interrupt, .forced), (.terminate, .ending), (.terminate, .forced):
+            log.notice("ending at once")
+            phase = .forced
+            end { $0.close($1) }
+        }
+    }
+
+    private func parentEnded() {
+        log.notice("the parent process has ended")
+        if phase == .running { phase = .ending }
+        end { $0.close($1) }
+    }
+
+    private func end(_ how: (any Role, @escaping () -> Void) -> Void) {
+        // A drain may take longer than systemd waits by itself.
+        let limit = settings.number("relay.drain") + 15
+        ServiceNotice.send("STOPPING=1", "EXTEND_TIMEOUT_USEC=\(limit * 1_000_000)")
+        var left = roles.count
+        for role in roles {
+            how(role) { [loop] in
+                left -= 1
+                if left == 0 { loop.stop() }
+            }
+        }
+    }
+}

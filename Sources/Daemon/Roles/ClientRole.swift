@@ -1,0 +1,108 @@
+internal import Client
+internal import Control
+internal import Directory
+internal import EventLoop
+internal import Logging
+internal import Process
+internal import Settings
+internal import Store
+internal import Wire
+
+/// The client of a process.
+final class ClientRole: Role {
+    let kind = StatusReport.Role.client
+    let client: Client
+    private let log: Logger
+
+    /// A client by `settings`; what it needs is open when this returns.
+    ///
+    /// `own` are this machine's nodes, which are in no path.
+    init(
+        on loop: Loop, _ settings: Settings, network: NetworkFile, folder: String, own: Set<NodeID>, log: Logger
+    ) throws(Failure) {
+        self.log = log
+        var configuration = try ClientConfiguration(settings)
+        configuration.own = own
+        let store = try RoleFolder.openStore(in: folder)
+        do {
+            client = try Client(loop: loop, network: network, configuration: configuration, store: store, log: log)
+        } catch {
+            let isForDNS = configuration.dns.contains { $0.description == (error as? UVError)?.address }
+            throw Failure.starting(error, option: isForDNS ? "--dns" : "--socks")
+        }
+        Self.warnOfIdle(configuration.socks, log)
+    }
+
+    /// What a ready client says: where apps find it.
+    private static func readyText(_ proxies: [ProxyAddress], dns: [Endpoint]) -> String {
+        guard !proxies.isEmpty else { return "ready" }
+        let places = proxies.map(\.description).joined(separator: ", ")
+        let names = dns.isEmpty ? "" : "; DNS at \(dns.map(\.description).joined(separator: ", "))"
+        return "ready: SOCKS and HTTP proxy at \(places)\(names)"
+    }
+
+    /// Says of which of systemd's sockets nobody takes the connections: those wait in the kernel for ever.
+    private static func warnOfIdle(_ taken: [ProxyAddress], _ log: Logger) {
+        for socket in ActivatedSockets.all {
+            let isTaken = taken.contains {
+                if case .inherited(_, socket.descriptor) = $0 { true } else { false }
+            }
+            guard !isTaken else { continue }
+            log.warning(
+                "systemd hands over a socket that no setting names, and apps that come to it wait for ever",
+                metadata: ["name": "\(socket.name)"])
+        }
+    }
+
+    func start(onReady: @escaping () -> Void) {
+        client.onReady = { [unowned self] in
+            onReady()
+            log.notice("\(Self.readyText(client.socksAddresses, dns: client.dnsAddresses))")
+        }
+        client.start()
+    }
+
+    func finish(_ completion: @escaping () -> Void) { client.close(completion: completion) }
+    func close(_ completion: @escaping () -> Void) { client.close(completion: completion) }
+    func report() -> StatusReport {
+        var report = StatusReport(client.status, paths: client.paths)
+        report.progress = client.progress.map { ProgressStep($0.step, done: $0.isDone) }
+        return report
+    }
+
+    func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
+        switch command {
+        case .paths: .paths(PathsReport(client.paths))
+        case .exits: .report(ExitsReport(client.exits))
+        case .streams: .report(StreamsReport(client.keys))
+        case .newpath: newPath(argument)
+        default: nil
+        }
+    }
+
+    private func newPath(_ label: String?) -> ControlReply {
+        let count = client.renewPaths(label: label)
+        if let label, count == 0 {
+            return .refusal("no app uses the key '\(label)'; 'tunic streams' shows those in use")
+        }
+        let what = label == nil ? "All new streams begin" : "New streams of the key begin"
+        return .report(Done("\(what) on new paths; what is open goes on as it is."))
+    }
+
+    func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
+        let configuration = try ClientConfiguration(settings)
+        let listeners: (commit: () -> Void, abandon: () -> Void)
+        do {
+            listeners = try client.prepare(configuration.listeners)
+        } catch {
+            throw Failure.starting(error, option: "client.socks")
+        }
+        return PreparedChange { [client, log] in
+            listeners.commit()
+            Self.warnOfIdle(configuration.socks, log)
+            client.apply(configuration)
+        } abandon: {
+            listeners.abandon()
+        }
+    }
+}

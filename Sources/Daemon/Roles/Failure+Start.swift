@@ -1,0 +1,16 @@
+internal import EventLoop
+internal import Process
+internal import Store
+
+extension Failure {
+    /// The failure of a role's start, which most often is its address.
+    static func starting(_ error: any Error, option: String) -> Failure {
+        if let failure = error as? Failure { return failure }
+        if let error = error as? StoreError { return of(error) }
+        if let error = error as? UVError {
+            guard let address = error.address else { return Failure(.system, "cannot open what is needed (\(error))") }
+            return listening(error, at: address, option: option)
+        }
+        return Failure(.configuration, "\(error)")
+    }
+}

@@ -1,0 +1,87 @@
+internal import Control
+internal import FoundationEssentials
+internal import Glibc
+internal import Process
+internal import Settings
+
+/// What a relay has sent and received in this month, kept in its data folder across restarts.
+final class MonthAccount {
+    /// The file in the data folder: when the month began, how many bytes it had, and the same of the month before, in decimal.
+    private static let name = "accounting"
+    /// How often it is written, in seconds.
+    private static let interval: UInt64 = 60
+
+    private let path: String
+    private var since: UInt64 = 0
+    private var bytes: UInt64 = 0
+    /// The month before, for a clock that goes back into it.
+    private var before: (since: UInt64, bytes: UInt64) = (0, 0)
+    private var counted: UInt64?
+    private var limit: UInt64?
+    /// The day on which a month begins.
+    private(set) var firstDay = 1
+    private var saved: UInt64 = 0
+
+    /// The account of the folder; one that cannot be read begins anew.
+    init(folder: String) {
+        path = "\(folder)/\(Self.name)"
+        let text = (try? Files.read(path, limit: 256)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        // No more than can be added to for ever.
+        let numbers = text.split(whereSeparator: { $0 == " " || $0 == "\n" }).compactMap { Int64($0) }
+        if numbers.count == 2 || numbers.count == 4, numbers.allSatisfy({ $0 >= 0 }) {
+            (since, bytes) = (UInt64(numbers[0]), UInt64(numbers[1]))
+            if numbers.count == 4 { before = (UInt64(numbers[2]), UInt64(numbers[3])) }
+        }
+    }
+
+    /// Goes by these settings' limit and first day from now on.
+    func limit(_ settings: Settings) {
+        let wanted = settings.number("relay.monthly_limit")
+        limit = wanted > 0 ? UInt64(wanted) : nil
+        firstDay = Int(settings.number("relay.month_start"))
+    }
+
+    /// Whether the month has no bytes left.
+    var isUsedUp: Bool { limit.map { bytes >= $0 } ?? false }
+
+    /// What is told of it.
+    var report: Accounting { Accounting(since: since, bytes: bytes, limit: limit) }
+
+    /// Takes how many bytes there were since the process' start, at `now` in seconds since 1970.
+    func note(_ total: UInt64, at now: UInt64) {
+        let begin = Self.monthStart(at: now, firstDay: firstDay)
+        if begin > since {
+            (before, since, bytes) = ((since, bytes), begin, 0)
+        } else if begin < since {
+            // The clock was ahead, or is behind.
+            (since, bytes) = (begin, begin == before.since ? bytes + before.bytes : bytes)
+        }
+        if let counted, total > counted { bytes += total - counted }
+        if counted == nil { bytes += total }
+        counted = total
+        if now >= saved + Self.interval {
+            if saved > 0 { save() }
+            saved = now
+        }
+    }
+
+    /// Writes it to its file, wholly or not at all; a disk that is full loses no more than this.
+    func save() {
+        guard since > 0 else { return }
+        let temporary = "\(path).new"
+        let text = "\(since) \(bytes) \(before.since) \(before.bytes)\n"
+        guard (try? Files.write(temporary, text)) != nil else { return }
+        _ = unsafe rename(temporary, path)
+    }
+
+    /// When the month that `time` is in began: 0:00 UTC of its first day.
+    static func monthStart(at time: UInt64, firstDay: Int) -> UInt64 {
+        var seconds = time_t(time)
+        var parts = unsafe tm()
+        unsafe gmtime_r(&seconds, &parts)
+        if unsafe Int(parts.tm_mday) < firstDay { unsafe parts.tm_mon -= 1 }
+        unsafe parts.tm_mday = Int32(firstDay)
+        unsafe (parts.tm_hour, parts.tm_min, parts.tm_sec) = (0, 0, 0)
+        return unsafe UInt64(max(0, timegm(&parts)))
+    }
+}

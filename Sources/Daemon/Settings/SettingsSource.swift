@@ -1,0 +1,73 @@
+internal import Glibc
+package import Process
+package import Settings
+
+/// Where a process' settings come from, so that they can be read again.
+package struct SettingsSource {
+    /// One option of the command line that stands for a setting.
+    package enum Given {
+        /// `--hops 3`.
+        case text(option: String, key: String, text: String)
+        /// An option that may be repeated.
+        case list(option: String, key: String, list: [String])
+    }
+
+    /// The largest configuration file.
+    static let largestFile = 1 << 20
+
+    /// The file, nil where there is none.
+    package let file: String?
+    /// The options of the command line.
+    package var given: [Given] = []
+
+    /// The settings of `file`, or of the file that is looked for where nil is given.
+    package init(file: String?) { self.file = file ?? Self.standardFile() }
+
+    /// The file that is taken when none is named: `TUNIC_CONFIG`, then `tunic.toml` in systemd's configuration folder, the
+    /// user's and, for root and services, the system's.
+    static func standardFile() -> String? {
+        if let named = Files.environment("TUNIC_CONFIG") { return named }
+        var places: [String] = []
+        if let folders = Files.environment("CONFIGURATION_DIRECTORY") {
+            places += folders.split(separator: ":").map { "\($0)/tunic.toml" }
+        }
+        if let folder = Files.environment("XDG_CONFIG_HOME"), folder.hasPrefix("/") {
+            places.append("\(folder)/tunic/tunic.toml")
+        } else if let home = Files.environment("HOME"), home.hasPrefix("/") {
+            places.append("\(home)/.config/tunic/tunic.toml")
+        }
+        if geteuid() == 0 { places.append("/etc/tunic/tunic.toml") }
+        return places.first(where: Files.exists)
+    }
+
+    /// Reads file, environment and options, in that order.
+    package func load() throws(Failure) -> Settings {
+        do throws(SettingProblems) { return try loadAll() } catch { throw Failure.of(error) }
+    }
+
+    /// The same, with all that is wrong.
+    package func loadAll() throws(SettingProblems) -> Settings {
+        var settings = Settings()
+        if let file { try settings.take(file: file, try text(of: file)) }
+        try settings.take(environment: ProcessEnvironment.all)
+        for option in given {
+            switch option {
+            case .text(let option, let key, let text): try settings.take(option: option, key, text)
+            case .list(let option, let key, let list): settings.take(option: option, key, list: list)
+            }
+        }
+        return settings
+    }
+
+    private func text(of file: String) throws(SettingProblems) -> String {
+        do throws(Failure) {
+            let bytes = try Files.read(file, limit: Self.largestFile)
+            guard let text = String(validating: bytes, as: UTF8.self) else {
+                throw Failure(.data, "\(file) is no text in UTF-8")
+            }
+            return text
+        } catch {
+            throw SettingProblems([SettingProblem(.option("--config"), "", error.message)])
+        }
+    }
+}

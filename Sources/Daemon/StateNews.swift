@@ -1,0 +1,59 @@
+internal import Control
+internal import EventLoop
+internal import Logging
+
+/// Says what comes about in a process that runs: in the log and to systemd, once each.
+///
+/// Steps of a client's start, what keeps it from being ready, and whether a relay is ready.
+struct StateNews {
+    /// After how long without a path the log says what is missing, and how often again, in nanoseconds.
+    private static let complaintInterval = (first: UInt64(10_000_000_000), next: UInt64(60_000_000_000))
+
+    private let log: Logger
+    private var lastState = ""
+    private var stepsSaid = 0
+    private var wasRelayReady = false
+    private var complaintTime: UInt64?
+
+    init(log: Logger) { self.log = log }
+
+    /// Says what is new in `reports` at the time `now`, in nanoseconds; at the end of the process systemd alone hears of it.
+    mutating func follow(_ reports: [StatusReport], at now: UInt64, isEnding: Bool) {
+        let state = reports.map { $0.ready ? "Ready." : $0.problem ?? "Starting." }.joined(separator: " ")
+        if state != lastState {
+            lastState = state
+            ServiceNotice.send("STATUS=\(state)")
+        }
+        guard !isEnding else { return }
+        if let relay = reports.first(where: { $0.role == .relay }) { follow(relay: relay) }
+        if let client = reports.first(where: { $0.role == .client }) { follow(client: client, at: now) }
+    }
+
+    private mutating func follow(relay: StatusReport) {
+        guard relay.ready != wasRelayReady else { return }
+        wasRelayReady = relay.ready
+        if relay.ready {
+            log.notice("the relay is ready", metadata: ["node": "\(relay.node ?? "-")"])
+        } else {
+            log.warning("the relay is not ready: \(relay.problem ?? "-")")
+        }
+    }
+
+    private mutating func follow(client: StatusReport, at now: UInt64) {
+        let steps = client.progress ?? []
+        let done = steps.prefix { $0.done }.count
+        if done > stepsSaid {
+            for step in steps[stepsSaid..<done] { log.notice("\(step.step)") }
+            stepsSaid = done
+        }
+        if client.ready {
+            complaintTime = nil
+        } else if let due = complaintTime {
+            guard now >= due, let problem = client.problem else { return }
+            log.warning("not ready: \(problem)")
+            complaintTime = now + Self.complaintInterval.next
+        } else {
+            complaintTime = now + Self.complaintInterval.first
+        }
+    }
+}

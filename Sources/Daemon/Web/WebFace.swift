@@ -1,0 +1,267 @@
+internal import Control
+internal import EventLoop
+internal import Logging
+internal import OnionCrypto
+internal import Process
+internal import Settings
+internal import Web
+internal import Wire
+
+/// The status page and the figures for Prometheus, each at an address of its own on this machine.
+final class WebFace {
+    /// What the page shows.
+    struct State: Encodable {
+        /// The monotonic time in seconds.
+        var time: Double
+        var status: StatusReport
+        var paths: [PathsReport.Path]
+        var streams: [StreamsReport.Key]
+        var exits: [ExitsReport.Exit]
+        /// A relay's own node in the registry, as others see it.
+        var registry: NodesReport.Node?
+        var process: ProcessFigures
+        var log: [String]
+        /// How apps are set up; nil where no client listens at a TCP port.
+        var setup: ProxySetup?
+    }
+
+    /// What answers for the process.
+    struct Source {
+        var state: () -> State
+        var metrics: () -> String
+        var newPath: (String?) -> ControlReply
+    }
+
+    private let loop: Loop
+    private let log: Logger
+    private let source: Source
+    /// The name of the file in the data folder that keeps the page's secret.
+    static let secretName = "web.token"
+    /// A page: where it was to be, its server, and the token of its address.
+    private struct Page {
+        let endpoint: Endpoint
+        let server: WebServer
+        let token: String
+    }
+
+    /// The kept secret that makes the tokens, one for each address; nil until one is needed.
+    private var secret: String?
+    private let folder: String
+    private var page: Page?
+    private(set) var figures: (endpoint: Endpoint, server: WebServer)?
+
+    /// The page's secret is kept in `folder`.
+    init(on loop: Loop, log: Logger, folder: String, _ source: Source) {
+        self.folder = folder
+        self.loop = loop
+        self.log = log
+        self.source = source
+        secret = Self.kept(in: folder)
+    }
+
+    /// The kept secret; nil where none is kept that only our user can read.
+    private static func kept(in folder: String) -> String? {
+        guard let kept = Files.readPrivate("\(folder)/\(secretName)", limit: 64), kept.count == 32,
+            kept.allSatisfy({ "0123456789abcdef".utf8.contains($0) })
+        else { return nil }
+        return String(decoding: kept, as: UTF8.self)
+    }
+
+    /// The token of a page at `address`, the same as long as the secret is kept.
+    ///
+    /// A browser tells it to that address again and again. It is worth nothing at another one.
+    private func token(at address: String) -> String {
+        let secret = secret ?? makeSecret()
+        return String(
+            hexadecimal(Blake2b.digest(Array("tunic page \(address) \(secret)".utf8).rawSpan).array).prefix(32))
+    }
+
+    private static var newToken: String { SecureRandom.u64Text + SecureRandom.u64Text }
+
+    private func makeSecret() -> String {
+        let new = Self.newToken
+        secret = new
+        let path = "\(folder)/\(Self.secretName)"
+        Files.remove(path)
+        do throws(Failure) {
+            try Files.writeNew(path, Array(new.utf8), mode: 0o600)
+        } catch {
+            log.notice("the status page gets another address with the next start: \(error.message)")
+        }
+        return new
+    }
+
+    /// Gives the kept secret up, so that none of its tokens is ever taken again.
+    private func forgetSecret() {
+        Files.remove("\(folder)/\(Self.secretName)")
+        secret = nil
+    }
+
+    /// The page's address with its token; nil where there is no page.
+    var url: String? { page.map { "http://\(Self.host($0.endpoint, $0.server.port))/?token=\($0.token)" } }
+
+    /// The path of the PAC file of the page with `token`.
+    ///
+    /// Its secret gives that file alone: an address that stands in a browser's settings or command line does not open the page.
+    private func pacPath(_ token: String) -> String {
+        let digest = Blake2b.digest(Array("tunic proxy.pac \(token)".utf8).rawSpan)
+        return "/\(hexadecimal(Array(digest.array.prefix(16))))/proxy.pac"
+    }
+
+    /// How apps reach the client that `status` is of.
+    private func setup(_ status: StatusReport) -> ProxySetup? {
+        guard let page, status.role == .client else { return nil }
+        let pac = "http://\(Self.host(page.endpoint, page.server.port))\(pacPath(page.token))"
+        return ProxySetup(listeners: status.socks, pac: pac)
+    }
+
+    /// Stops serving.
+    func close() {
+        page?.server.close()
+        figures?.server.close()
+        (page, figures) = (nil, nil)
+    }
+
+    /// Opens what `settings` ask for and is not open yet; what they no longer ask for goes at the commit.
+    func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
+        let wantedPage = try address(settings, "web.listen")
+        let wantedFigures = try address(settings, "metrics.listen")
+        var newPage: Page?
+        var newFigures: (endpoint: Endpoint, server: WebServer)?
+        if let wantedPage, wantedPage != page?.endpoint {
+            do throws(Failure) {
+                newPage = try openPage(wantedPage, settings)
+            } catch {
+                // A page that nobody asked for is no reason not to start.
+                guard !settings.isSet("web.listen") else { throw error }
+                log.notice("there is no status page: \(error.message)")
+            }
+        }
+        if let wantedFigures, wantedFigures != figures?.endpoint {
+            do throws(Failure) {
+                newFigures = (
+                    wantedFigures,
+                    try open(wantedFigures, "metrics.listen", settings) { [unowned self] in figuresAnswer($0) }
+                )
+            } catch {
+                newPage?.server.close()
+                throw error
+            }
+        }
+        let (opened, openedFigures) = (newPage, newFigures)
+        return PreparedChange {
+            if wantedPage == nil || opened != nil {
+                self.page?.server.close()
+                self.page = opened
+            }
+            if wantedFigures == nil || openedFigures != nil {
+                self.figures?.server.close()
+                self.figures = openedFigures
+            }
+        } abandon: {
+            opened?.server.close()
+            openedFigures?.server.close()
+        }
+    }
+
+    /// The page's server; where nobody has asked for its port and another process has it, at a free one.
+    ///
+    /// A page that is still open in a browser tells its token to the process that has the port, so that all kept ones are given
+    /// up. A free port is another's after us: its token is not of a secret that is kept.
+    private func openPage(_ endpoint: Endpoint, _ settings: Settings) throws(Failure) -> Page {
+        let handler = { [unowned self] (request: WebRequest) in pageAnswer(request) }
+        do throws(Failure) {
+            let server = try open(endpoint, "web.listen", settings, handler)
+            let isKept = endpoint.port != 0
+            return Page(
+                endpoint: endpoint, server: server,
+                token: isKept ? token(at: Self.host(endpoint, server.port)) : Self.newToken)
+        } catch {
+            forgetSecret()
+            guard !settings.isSet("web.listen") else { throw error }
+            let server = try open(Endpoint(address: endpoint.address, port: 0), "web.listen", settings, handler)
+            return Page(endpoint: endpoint, server: server, token: Self.newToken)
+        }
+    }
+
+    private func address(_ settings: Settings, _ key: String) throws(Failure) -> Endpoint? {
+        do throws(SettingProblems) {
+            return try settings.read(key, SettingText.localAddress) ?? nil
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+
+    /// What was asked for fails at once where the library is not there; a page that nobody asked for costs nothing until it
+    /// is opened.
+    private func open(
+        _ endpoint: Endpoint, _ key: String, _ settings: Settings, _ handler: @escaping (WebRequest) -> WebResponse
+    ) throws(Failure) -> WebServer {
+        let missing = "\(key): the library libmicrohttpd (libmicrohttpd12) is not installed"
+        do throws(UVError) {
+            let address = endpoint.address.description
+            let descriptor = try WebServer.listen(
+                address: address, port: endpoint.port, isIPv6: !endpoint.address.isIPv4)
+            let server = try WebServer(
+                on: loop, descriptor: descriptor, loading: settings.isSet(key) ? .atOnce : .withTheFirstConnection,
+                handler: handler)
+            server.onFailure = { [log] in log.warning("\(missing)") }
+            return server
+        } catch {
+            guard error.call != "libmicrohttpd" else { throw Failure(.unavailable, missing) }
+            throw Failure.listening(error, at: endpoint.description, option: key)
+        }
+    }
+
+    private static func host(_ endpoint: Endpoint, _ port: UInt16) -> String {
+        endpoint.address.isIPv4 ? "\(endpoint.address):\(port)" : "[\(endpoint.address)]:\(port)"
+    }
+
+    // MARK: Answers
+
+    private func pageAnswer(_ request: WebRequest) -> WebResponse {
+        let gate = WebGate(port: page?.server.port ?? 0, token: page?.token ?? "")
+        if let refusal = gate.refusal(of: request) { return refusal }
+        switch (request.method, request.path) {
+        case ("GET", "/"):
+            // The document itself tells nothing; a browser that comes back to it has the secret in its memory.
+            let nonce = SecureRandom.u64Text
+            return WebResponse(
+                200, type: "text/html; charset=utf-8", policy: StatusPage.policy(nonce: nonce),
+                StatusPage.document(nonce: nonce))
+        case ("GET", "/state"):
+            guard gate.knowsToken(request) else { return WebGate.wantsToken }
+            var state = source.state()
+            state.setup = setup(state.status)
+            return WebResponse(200, type: "application/json", json(state))
+        case ("GET", let path) where page.map { WebGate.areEqual(path, pacPath($0.token)) } ?? false:
+            guard let setup = setup(source.state().status) else {
+                return WebResponse(404, "No client listens at a TCP port here.\n")
+            }
+            return WebResponse(200, type: ProxySetup.pacType, setup.pacFile)
+        case ("POST", "/newpath"):
+            switch source.newPath(request.key.isEmpty ? nil : request.key) {
+            case .report(let report): return WebResponse(200, type: "application/json", json(report))
+            case .refusal(let reason): return WebResponse(409, reason + "\n")
+            case .status, .paths: return WebResponse(500, "\n")
+            }
+        default: return WebResponse(404, "There is nothing here.\n")
+        }
+    }
+
+    private func figuresAnswer(_ request: WebRequest) -> WebResponse {
+        let gate = WebGate(port: figures?.server.port ?? 0, token: "")
+        if let refusal = gate.refusal(of: request) { return refusal }
+        guard request.path == "/metrics" else { return WebResponse(404, "The figures are at /metrics.\n") }
+        return WebResponse(
+            200, type: "application/openmetrics-text; version=1.0.0; charset=utf-8", source.metrics())
+    }
+}
+
+extension SecureRandom {
+    /// 64 random bits in 16 hexadecimal digits.
+    static var u64Text: String {
+        let text = String(u64(), radix: 16)
+        return String(repeating: "0", count: 16 - text.count) + text
+    }
+}

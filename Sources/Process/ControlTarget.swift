@@ -1,0 +1,48 @@
+package import Control
+internal import EventLoop
+
+/// A running process, asked over its control socket.
+package struct ControlTarget {
+    /// The control socket.
+    package let path: String
+
+    /// The socket that was given, `TUNIC_CONTROL`, the user's client's, or the system's service's.
+    package init(_ given: String?) throws(Failure) {
+        path = try Self.path(given)
+    }
+
+    private static func path(_ given: String?) throws(Failure) -> String {
+        if let given = given ?? Files.environment("TUNIC_CONTROL") { return given }
+        let service = "/run/tunic/\(ClientFolder.socketName)"
+        do throws(Failure) {
+            let own = try ClientFolder.defaultPath() + "/" + ClientFolder.socketName
+            return !Files.exists(own) && (Files.exists(service) || isServiceHidden) ? service : own
+        } catch {
+            // Without a home there can be no client of this user's.
+            guard Files.exists(service) || isServiceHidden else { throw error }
+            return service
+        }
+    }
+
+    /// Whether there is a service whose folder this user may not look into.
+    private static var isServiceHidden: Bool { Files.isFolder("/run/tunic") && !Files.maySearch("/run/tunic") }
+
+    /// Asks and waits for the answer, for five seconds at most.
+    package func ask<Report: Decodable>(
+        _ command: ControlCommand, _ argument: String? = nil, as type: Report.Type
+    ) throws(Failure) -> Report {
+        var result: Result<Report, ControlError>?
+        let loop = try makeLoop()
+        ControlClient.ask(command, argument: argument, at: path, on: loop, as: type) {
+            result = $0
+            loop.stop()
+        }
+        if result == nil { loop.run() }
+        loop.close()
+        switch result {
+        case .success(let report): return report
+        case .failure(let error): throw Failure.of(error, path)
+        case nil: throw Failure(.software, "\(path): no answer")
+        }
+    }
+}

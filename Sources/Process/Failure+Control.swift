@@ -1,0 +1,67 @@
+package import Control
+package import EventLoop
+
+extension Failure {
+    /// The failure of a control socket at `path`.
+    package static func of(_ error: ControlError, _ path: String) -> Failure {
+        return switch error {
+        case .pathTooLong(let count):
+            Failure(
+                .configuration,
+                "\(path): a socket's path has at most \(ControlSocket.longestPath) bytes, this one has \(count); "
+                    + "give a shorter one with --control")
+        case .inUse:
+            Failure(.inUse, "\(path): in use by another process or another file; give another path with --control")
+        case .unreachable(let error) where error.name == "ENOENT":
+            Failure(.unavailable, "\(path): no such socket; is it running, and with this control socket?")
+        case .unreachable(let error) where error.kind == .connectionRefused:
+            Failure(.unavailable, "\(path): nobody listens there; the process has ended")
+        case .unreachable(let error) where error.kind == .notPermitted:
+            Failure(.permission, "\(path): permission denied; \(ControlGroup.remedy(path))")
+        case .unreachable(let error):
+            Failure(.unavailable, "\(path): cannot connect (\(error.name))")
+        case .system(let error) where error.name == "ENOENT":
+            Failure(.noInput, "\(path): the folder of the control socket does not exist")
+        case .system(let error) where error.kind == .notPermitted || error.name == "EROFS":
+            Failure(.permission, "\(path): the control socket cannot be made there (\(error.name))")
+        case .system(let error) where error.name == "ENOSPC":
+            Failure(.io, "\(path): the control socket cannot be made: no space left")
+        case .system(let error): Failure(.cannotCreate, "\(path): the control socket cannot be made (\(error))")
+        case .timedOut: Failure(.unavailable, "\(path): no answer in time; the process hangs or is stopped")
+        case .closed: Failure(.unavailable, "\(path): the connection was closed without an answer")
+        case .malformedReply: Failure(.data, "\(path): the answer makes no sense; is it another program's socket?")
+        case .refused(let reason): Failure(.unavailable, "\(path): \(reason)")
+        case .denied(let reason): Failure(.permission, "\(path): \(reason)")
+        }
+    }
+
+    /// A failure to listen at `address`, which `option` chooses.
+    package static func listening(_ error: UVError, at address: String, option: String) -> Failure {
+        switch error.kind {
+        case .addressInUse:
+            Failure(
+                .unavailable,
+                "\(address) is in use by another process; stop it or choose another address with \(option)")
+        case .notPermitted:
+            Failure(
+                .permission,
+                address.hasPrefix("unix:")
+                    ? "\(address): not permitted; choose a socket in a folder of yours with \(option)"
+                    : "\(address): not permitted; ports below 1024 need a privilege, choose another with \(option)")
+        default:
+            if address.hasPrefix("systemd:") {
+                Failure(
+                    .unavailable,
+                    error.name == "EBADF"
+                        ? "\(address): systemd has handed over no socket of that name; give it with FileDescriptorName= in a "
+                            + "socket unit, or choose another address with \(option)"
+                        : "\(address): what systemd has handed over is no listening TCP or unix socket (\(error)); give it "
+                            + "with ListenStream= in a socket unit, or choose another address with \(option)")
+            } else if error.name == "EADDRNOTAVAIL" {
+                Failure(.unavailable, "\(address) is no address of this machine; choose another with \(option)")
+            } else {
+                Failure(.unavailable, "cannot listen at \(address) (\(error)); choose another address with \(option)")
+            }
+        }
+    }
+}

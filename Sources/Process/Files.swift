@@ -1,0 +1,210 @@
+package import EventLoop
+internal import FoundationEssentials
+package import Glibc
+
+/// Makes the process' event loop.
+package func makeLoop() throws(Failure) -> Loop {
+    do {
+        return try Loop()
+    } catch {
+        throw Failure(.system, "cannot make an event loop: \(error)")
+    }
+}
+
+/// Whole files and folders, with failures that name them.
+package enum Files {
+    /// The contents of a file that has at most `limit` bytes.
+    package static func read(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw Failure.of(errno, "cannot read", path) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = unsafe chunk.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw Failure.of(errno, "cannot read", path) }
+            guard count > 0 else { return bytes }
+            guard bytes.count + count <= limit else {
+                throw Failure(.data, "\(path) is too large: \(limit) bytes are allowed")
+            }
+            bytes += chunk[..<count]
+        }
+    }
+
+    /// The contents of a file of our user's that nobody else may read; nil where there is none such of at most `limit` bytes.
+    package static func readPrivate(_ path: String, limit: Int) -> [UInt8]? {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var found = stat()
+        guard unsafe fstat(descriptor, &found) == 0, found.st_mode & S_IFMT == S_IFREG, found.st_uid == geteuid(),
+            found.st_mode & 0o077 == 0, found.st_size <= off_t(limit)
+        else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(found.st_size))
+        let count = unsafe Glibc.read(descriptor, &bytes, bytes.count)
+        return count == bytes.count ? bytes : nil
+    }
+
+    /// Makes a file that must not be there yet, and has it on disk when this returns; removes it where that fails.
+    ///
+    /// `isExact` gives it `mode` whatever the umask says.
+    package static func writeNew(
+        _ path: String, _ bytes: [UInt8], mode: mode_t, isExact: Bool = false
+    ) throws(Failure) {
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        guard descriptor >= 0 else {
+            if errno == EEXIST { throw Failure(.cannotCreate, "\(path) is there already; it is not overwritten") }
+            throw Failure.of(errno, "cannot make", path)
+        }
+        var error = writeAll(bytes, to: descriptor)
+        if error == 0 && isExact && fchmod(descriptor, mode) != 0 { error = errno }
+        if error == 0 && fsync(descriptor) != 0 { error = errno }
+        close(descriptor)
+        guard error == 0 else {
+            unsafe unlink(path)
+            throw Failure.of(error, "cannot write", path)
+        }
+    }
+
+    /// Writes a file in place of one that is there, which stays whole when that fails.
+    package static func replace(
+        _ path: String, _ bytes: [UInt8], mode: mode_t, isExact: Bool = false
+    ) throws(Failure) {
+        let new = "\(path).\(getpid()).new"
+        try writeNew(new, bytes, mode: mode, isExact: isExact)
+        guard unsafe rename(new, path) != 0 else { return }
+        let error = errno
+        unsafe unlink(new)
+        throw Failure.of(error, "cannot write", path)
+    }
+
+    /// Throws unless a file can be written at `path`, in place of one that is there.
+    package static func checkWritable(_ path: String) throws(Failure) {
+        guard !isFolder(path) else { throw Failure(.cannotCreate, "\(path) is a folder, not a file to write") }
+        let isThere = exists(path)
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
+        guard unsafe access(isThere ? path : folder, W_OK) != 0 else { return }
+        throw Failure.of(errno, "cannot write", path)
+    }
+
+    /// Writes a file, in place of one that is there; `-` is standard output.
+    package static func write(_ path: String, _ text: String) throws(Failure) {
+        if path == "-" { return print(text, terminator: "") }
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw Failure.of(errno, "cannot make", path) }
+        let error = writeAll(Array(text.utf8), to: descriptor)
+        close(descriptor)
+        guard error == 0 else { throw Failure.of(error, "cannot write", path) }
+    }
+
+    /// Writes all bytes; 0, or the number of the error.
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+        var written = 0
+        while written < bytes.count {
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written)
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return errno }
+            written += count
+        }
+        return 0
+    }
+
+    /// Makes a folder for our user only; whether it was made rather than there.
+    @discardableResult
+    package static func makeFolder(_ path: String) throws(Failure) -> Bool {
+        if unsafe mkdir(path, 0o700) == 0 { return true }
+        let error = errno
+        guard error == EEXIST, isFolder(path) else { throw Failure.of(error, "cannot make the folder", path) }
+        return false
+    }
+
+    /// Makes a folder and those above it that are missing.
+    package static func makeFolders(_ path: String) throws(Failure) {
+        guard !isFolder(path) else { return }
+        if let slash = path.lastIndex(of: "/"), slash != path.startIndex { try makeFolders(String(path[..<slash])) }
+        try makeFolder(path)
+    }
+
+    /// Whether a folder is at `path`.
+    package static func isFolder(_ path: String) -> Bool {
+        var found = stat()
+        return unsafe stat(path, &found) == 0 && found.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Whether our user may look up what is in the folder at `path`.
+    package static func maySearch(_ path: String) -> Bool { unsafe access(path, X_OK) == 0 }
+
+    /// Whether anything is at `path`.
+    package static func exists(_ path: String) -> Bool {
+        var found = stat()
+        return unsafe lstat(path, &found) == 0
+    }
+
+    /// Removes a file, or a folder with all that is in it, as far as that is possible.
+    package static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
+
+    /// The last line of a text file that is not empty, from its last 4 kB.
+    package static func lastLine(_ path: String) -> String? {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        let size = lseek(descriptor, 0, SEEK_END)
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        let count = unsafe pread(descriptor, &chunk, chunk.count, max(0, size - off_t(chunk.count)))
+        guard count > 0 else { return nil }
+        return String(decoding: chunk[..<count], as: UTF8.self).split(separator: "\n").last.map(String.init)
+    }
+
+    /// Makes a new folder for our user only in the system's folder for temporary files.
+    package static func makeTemporaryFolder(_ name: String) throws(Failure) -> String {
+        var template = Array("\(environment("TMPDIR") ?? "/tmp")/\(name)-XXXXXX".utf8CString)
+        let made = unsafe mkdtemp(&template) != nil
+        let error = errno
+        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        guard made else { throw Failure.of(error, "cannot make a temporary folder", path) }
+        return path
+    }
+
+    /// The path as seen from the root.
+    package static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/") else { return path }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        guard let folder = unsafe getcwd(&buffer, buffer.count) else { return path }
+        return unsafe String(cString: folder) + "/" + path
+    }
+
+    /// Where the links of a path lead, as far as it exists; else the path as it is.
+    package static func resolved(_ path: String) -> String {
+        guard let found = unsafe realpath(path, nil) else { return path }
+        defer { unsafe free(found) }
+        return unsafe String(cString: found)
+    }
+
+    /// The first of the folders that an environment variable of systemd names.
+    package static func firstFolder(_ variable: String) -> String? {
+        environment(variable)?.split(separator: ":").first.map(String.init)
+    }
+
+    /// The value of an environment variable that is set and not empty.
+    package static func environment(_ name: String) -> String? {
+        guard let value = unsafe getenv(name) else { return nil }
+        let text = unsafe String(cString: value)
+        return text.isEmpty ? nil : text
+    }
+}
+
+/// The folder in which a client keeps what it must remember.
+package enum ClientFolder {
+    /// The name of the control socket in the data folder of a client or relay.
+    package static let socketName = "control.sock"
+
+    /// `$XDG_STATE_HOME/tunic`, or `~/.local/state/tunic`.
+    package static func defaultPath() throws(Failure) -> String {
+        if let state = Files.environment("XDG_STATE_HOME"), state.hasPrefix("/") { return "\(state)/tunic" }
+        if let home = Files.environment("HOME"), home.hasPrefix("/") { return "\(home)/.local/state/tunic" }
+        throw Failure(.configuration, "neither XDG_STATE_HOME nor HOME names a folder; give one with --data")
+    }
+}

@@ -1,0 +1,92 @@
+package import OnionCrypto
+package import Store
+
+/// The data folder of a client or relay: a node's key, and the store.
+package enum RoleFolder {
+    /// Opens the store in `folder`, which is made where only it is missing, and keeps other processes from it.
+    package static func openStore(in folder: String) throws(Failure) -> Store {
+        do {
+            return try Store(folder: folder)
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+
+    /// Reads the node's key: the one at `path` where that is given, else systemd's credential, else that of the folder.
+    package static func readKey(
+        _ path: String? = nil, in folder: String, passphrase: borrowing Passphrase? = nil
+    ) throws(Failure) -> SigningKey {
+        let credential = Files.environment("CREDENTIALS_DIRECTORY").map { "\($0)/\(KeyFile.name)" }
+        let isCredential = path == nil && credential.map(Files.exists) ?? false
+        do {
+            if isCredential, let credential {
+                return try KeyFile.load(credential, isCredential: true, passphrase: passphrase)
+            }
+            return try KeyFile.load(path ?? "\(folder)/\(KeyFile.name)", passphrase: passphrase)
+        } catch {
+            if case .missing(let path) = error {
+                throw Failure(
+                    .noInput,
+                    "\(path) does not exist; 'tunic network key' makes a node's key, "
+                        + "'tunic network create' those of a network")
+            }
+            throw Failure.of(error)
+        }
+    }
+
+    /// Reads the key of an authority or an account.
+    package static func read(_ path: String, passphrase: borrowing Passphrase? = nil) throws(Failure) -> SigningKey {
+        do {
+            return try KeyFile.load(path, passphrase: passphrase)
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+
+    /// Writes a new node's key.
+    package static func writeKey(
+        _ key: borrowing SigningKey, in folder: String, passphrase: borrowing Passphrase? = nil
+    ) throws(Failure) {
+        try write(key, to: "\(folder)/\(KeyFile.name)", passphrase: passphrase)
+    }
+
+    /// Writes a new key to `path`, where nothing may be.
+    package static func write(
+        _ key: borrowing SigningKey, to path: String, passphrase: borrowing Passphrase? = nil
+    ) throws(Failure) {
+        do {
+            try KeyFile.save(key, to: path, passphrase: passphrase)
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+}
+
+extension RoleFolder {
+    /// Writes the key in place of its file, sealed by another passphrase or by none.
+    package static func replace(
+        _ key: borrowing SigningKey, at path: String, passphrase: borrowing Passphrase?
+    ) throws(Failure) {
+        do {
+            try KeyFile.replace(key, at: path, passphrase: passphrase)
+        } catch {
+            throw Failure.of(error)
+        }
+    }
+}
+
+extension Failure {
+    /// A failure of the data folder, with its own words.
+    package static func of(_ error: StoreError) -> Failure {
+        let code: Code =
+            switch error {
+            case .tooOpen, .notOwned, .readOnly, .sealed, .wrongPassphrase: .permission
+            case .wrongKind, .damaged, .tooNew: .data
+            case .inUse: .inUse
+            case .alreadyExists: .cannotCreate
+            case .missing: .noInput
+            case .diskFull, .system, .database: .io
+            }
+        return Failure(code, error.description)
+    }
+}

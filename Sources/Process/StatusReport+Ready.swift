@@ -1,0 +1,6 @@
+package import Control
+
+extension StatusReport {
+    /// Whether all roles of the process are ready.
+    package var isAllReady: Bool { ready && (others ?? []).allSatisfy(\.ready) }
+}

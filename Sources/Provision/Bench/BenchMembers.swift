@@ -1,0 +1,33 @@
+internal import Bench
+internal import Control
+internal import EventLoop
+
+/// The processes of a network that is measured, and the client's control socket.
+final class BenchMembers: Subject {
+    let processes: [SubjectProcess]
+    /// Where the client's SOCKS5 port is, where it has said so.
+    let socks: SocketAddress?
+    private let loop: Loop
+    private let control: String
+
+    init(on loop: Loop, control: String, processes: [SubjectProcess], socks: SocketAddress? = nil) {
+        self.loop = loop
+        self.control = control
+        self.processes = processes
+        self.socks = socks
+    }
+
+    func askPath(_ completion: @escaping ([String]?) -> Void) {
+        ControlClient.ask(.paths, at: control, on: loop, as: PathsReport.self) { result in
+            let active = (try? result.get())?.paths.filter(\.active) ?? []
+            completion(active.count == 1 ? active[0].hops : nil)
+        }
+    }
+
+    func askBuilds(_ completion: @escaping (SubjectBuilds?) -> Void) {
+        ControlClient.ask(.status, at: control, on: loop, as: StatusReport.self) { result in
+            guard let status = try? result.get(), let times = status.buildTimes else { return completion(nil) }
+            completion(SubjectBuilds(built: status.builds, failed: status.failedBuilds ?? 0, times: times))
+        }
+    }
+}

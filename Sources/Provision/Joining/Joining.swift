@@ -1,0 +1,91 @@
+package import Directory
+internal import Glibc
+internal import OnionCrypto
+package import Process
+internal import Texts
+internal import Wire
+
+/// Keeps a network file as the one that a client takes when none is named.
+package struct Joining {
+    /// Where the network file comes from.
+    package let source: NetworkSource
+    /// What the user calls the file.
+    private let name: String
+    /// The fingerprint that the file must have, 64 hexadecimal digits; nil takes any.
+    private let fingerprint: String?
+    /// Whether a file of another network, a newer one, or one that does not lead to the new one may be replaced.
+    private let replaces: Bool
+
+    /// What was kept.
+    package struct Kept {
+        /// The file, read.
+        package let network: NetworkFile
+        /// BLAKE2b-256 over the file, in hexadecimal digits.
+        package let fingerprint: String
+        /// Where it is now.
+        package let place: String
+        /// Since when the file is, in seconds.
+        package let age: Double
+    }
+
+    /// The file `name`, a path, an https:// address, or - for standard input.
+    package init(_ name: String, fingerprint: String?, replaces: Bool) throws(Failure) {
+        source = try NetworkSource(name)
+        self.name = name
+        self.fingerprint = fingerprint
+        self.replaces = replaces
+    }
+
+    /// Reads, checks and keeps the file at the user's place; `note` gets what is to be said before it is fetched.
+    package func run(_ note: (String) -> Void) throws(Failure) -> Kept {
+        try keep(try source.read(note), at: try NetworkFile.standardPath(), now: currentTime())
+    }
+
+    /// Checks `bytes`, and keeps them at `place`; the folder is made where it is missing.
+    func keep(_ bytes: [UInt8], at place: String, now: UnixTime) throws(Failure) -> Kept {
+        Sodium.initialize()
+        let found = hexadecimal(Blake2b.digest(bytes.rawSpan).array)
+        if let fingerprint, fingerprint.lowercased() != found {
+            throw Failure(.data, "\(name) has the fingerprint \(found), not the one that was given")
+        }
+        let network = try NetworkFile.read(bytes, from: name)
+        let age = Double(now.seconds) - Double(network.snapshot.snapshot.time.seconds)
+        // Its nodes are such as no client trusts any more.
+        if network.snapshotMaximumAge > 0, age > Double(network.snapshotMaximumAge) {
+            throw Failure(
+                .data,
+                "\(name) was made \(durationText(age)) ago, and is trusted for "
+                    + "\(durationText(Double(network.snapshotMaximumAge))); get the network's newest one")
+        }
+        if Files.exists(place) { try check(network, against: place, now: now) }
+        let folder = String(place[..<(place.lastIndex(of: "/") ?? place.startIndex)])
+        let isNew = !Files.isFolder(folder)
+        try Files.makeFolders(folder)
+        // The service's user reads what root keeps.
+        if isNew, geteuid() == 0 { unsafe chmod(folder, 0o755) }
+        try Files.replace(place, bytes, mode: 0o644, isExact: geteuid() == 0)
+        return Kept(network: network, fingerprint: found, place: place, age: age)
+    }
+
+    /// Refuses to put `network` in the place of another one, or of a newer file of the same.
+    private func check(_ network: NetworkFile, against place: String, now: UnixTime) throws(Failure) {
+        guard !replaces, let kept = try? NetworkFile(json: try Files.read(place, limit: NetworkFile.maximumFileSize))
+        else { return }  // One that cannot be read any more is no loss.
+        guard kept.id == network.id else {
+            throw Failure(.cannotCreate, "\(place) is of another network, '\(kept.name)'; replace it with --replace")
+        }
+        guard kept.snapshot.snapshot.height <= network.snapshot.snapshot.height else {
+            throw Failure(.cannotCreate, "\(place) is newer than \(name); replace it with --replace")
+        }
+        // Anybody can make a file with the network's id and nodes of his own, which have signed it.
+        let obstacles = kept.obstacles(to: network, at: now)
+        guard obstacles.isEmpty else {
+            let reason =
+                obstacles.contains("snapshot") ? ", and the nodes of the kept file do not vouch for its snapshot" : ""
+            throw Failure(
+                .cannotCreate,
+                "\(name) differs from \(place) in \(obstacles.joined(separator: ", "))\(reason); compare its fingerprint with one "
+                    + "that you got by another way, then replace it with --replace")
+        }
+    }
+}

@@ -1,0 +1,48 @@
+internal import Directory
+package import Process
+
+/// Where a network file comes from.
+package enum NetworkSource: Equatable {
+    case file(String)
+    case address(String)
+
+    /// More than a network file may have, so that one which is too large is told from one that has no end.
+    private static let fetchLimit = NetworkFile.maximumFileSize + 64 << 10
+
+    /// The source that `text` names: a path, file: and a path, an https:// address, or - for standard input.
+    ///
+    /// Throws for an address that is not fetched.
+    package init(_ text: String) throws(Failure) {
+        guard text != "-" else {
+            self = .file("/dev/stdin")
+            return
+        }
+        guard let end = text.firstIndex(of: ":"), text[end...].hasPrefix("://") || text.hasPrefix("file:") else {
+            self = .file(text)
+            return
+        }
+        switch text[..<end].lowercased() {
+        case "https": self = .address(text)
+        case "file":
+            let rest = text[end...].dropFirst()
+            self = .file(String(rest.hasPrefix("//") ? rest.dropFirst(2) : rest))
+        case let scheme:
+            throw Failure(
+                .usage,
+                "\(text): only https:// is fetched, for over \(scheme) anybody on the way could put another network's "
+                    + "file in its place")
+        }
+    }
+
+    /// The bytes, as many as a network file may have; `note` gets what is to be said before they are fetched.
+    func read(_ note: (String) -> Void) throws(Failure) -> [UInt8] {
+        switch self {
+        case .file(let path): return try Files.read(path, limit: NetworkFile.maximumFileSize)
+        case .address(let url):
+            note("fetching \(url) over the ordinary internet, not through Tunic: this network and the server see it")
+            let bytes = try SecureFetch.get(url, limit: Self.fetchLimit)
+            guard bytes.count <= NetworkFile.maximumFileSize else { throw SecureFetch.tooLarge(url) }
+            return bytes
+        }
+    }
+}

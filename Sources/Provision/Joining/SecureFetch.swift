@@ -1,0 +1,58 @@
+internal import CCurl
+internal import Directory
+internal import Process
+
+/// One file by HTTPS from a server whose certificate is verified.
+enum SecureFetch {
+    /// How long all of it may take, redirects included, in milliseconds.
+    private static let timeout = 30_000
+    private static let redirects = 3
+
+    /// What is at `url`, an https address, at most `limit` bytes; `SSL_CERT_FILE` names authorities in place of the system's.
+    ///
+    /// It waits on the caller's thread, and goes through no proxy.
+    static func get(_ url: String, limit: Int) throws(Failure) -> [UInt8] {
+        guard shim_http_load() == 0, let http = unsafe shim_http_new() else {
+            throw Failure(
+                .unavailable,
+                "the library libcurl (libcurl4) is not installed; fetch the file another way: curl -fsSL \(url) | tunic join -"
+            )
+        }
+        defer { unsafe shim_http_free(http) }
+        let authorities = Files.environment("SSL_CERT_FILE")
+        let begun =
+            if let authorities {
+                unsafe shim_http_get(http, url, authorities, redirects, timeout, limit)
+            } else {
+                unsafe shim_http_get(http, url, nil, redirects, timeout, limit)
+            }
+        guard unsafe begun != nil else { throw Failure(.system, "\(url): libcurl cannot fetch it") }
+        while true {
+            guard let exchange = unsafe shim_http_next(http) else {
+                unsafe shim_http_wait(http, 1_000)
+                continue
+            }
+            defer { unsafe shim_http_release(http, exchange) }
+            if unsafe shim_http_is_over_limit(exchange) != 0 { throw tooLarge(url) }
+            if unsafe shim_http_is_refused_scheme(exchange) != 0 {
+                throw Failure(.unavailable, "\(url) leads to an address that is not https://, which is not fetched")
+            }
+            if let failure = unsafe shim_http_failure(exchange) {
+                let reason = unsafe String(cString: failure)
+                throw Failure(.unavailable, "cannot fetch \(url): \(reason)")
+            }
+            let status = unsafe shim_http_status(exchange)
+            guard status == 200 else {
+                throw Failure(.unavailable, "\(url): the server has no file there for us (HTTP status \(status))")
+            }
+            var length = 0
+            guard let body = unsafe shim_http_body(exchange, &length) else { return [] }
+            return unsafe [UInt8](UnsafeBufferPointer(start: body, count: length))
+        }
+    }
+
+    /// The failure of what is more than a network file.
+    static func tooLarge(_ url: String) -> Failure {
+        Failure(.data, "\(url) is too large: a network file has at most \(NetworkFile.maximumFileSize) bytes")
+    }
+}

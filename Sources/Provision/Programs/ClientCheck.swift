@@ -1,0 +1,55 @@
+package import Bench
+internal import Control
+internal import EventLoop
+package import Process
+internal import SocksProtocol
+
+/// A page, fetched through a client that runs.
+package enum ClientCheck {
+    /// Fetches the page at `url` through the client at `target`, and says which exit it came by.
+    package static func run(_ url: String, through target: ControlTarget) throws(Failure) -> PageReport {
+        let page: PageCheck
+        do { page = try PageCheck(url) } catch { throw Failure(error) }
+        let status = try target.ask(.status, as: StatusReport.self)
+        let door: ProxyDoor
+        do { door = try page.door(status.socks, flags: status.socksFlags ?? []) } catch { throw Failure(error) }
+        let before = try keys(target)
+        let loop = try makeLoop()
+        defer {
+            page.close()
+            loop.close()
+        }
+        var report: PageReport
+        do throws(CheckFault) {
+            // Credentials of its own: the check shares no path with an app.
+            report = try page.run(
+                on: loop, through: door, user: SocksCredentials.checkUser,
+                password: String(UInt64.random(in: 0 ... .max), radix: 36))
+        } catch {
+            throw Failure(error)
+        }
+        // The one key with streams that there was not before is that of the check, whose connection is still open.
+        let exits = try? keys(target).filter { key in
+            key.streams > 0 && !before.contains { $0.label == key.label }
+        }.map(\.exit)
+        if let exits, Set(exits).count == 1 { report.exit = exits[0] }
+        return report
+    }
+
+    /// What apps have open.
+    private static func keys(_ target: ControlTarget) throws(Failure) -> [StreamsReport.Key] {
+        try target.ask(.streams, as: StreamsReport.self).keys
+    }
+}
+
+extension Failure {
+    /// Why a check got no answer.
+    init(_ fault: CheckFault) {
+        switch fault.kind {
+        case .usage: self.init(.usage, fault.message)
+        case .unavailable: self.init(.unavailable, fault.message)
+        case .system(let number): self.init(.unavailable, "\(fault.message) (\(errorText(number)))")
+        case .closed: self.init(.io, fault.message)
+        }
+    }
+}

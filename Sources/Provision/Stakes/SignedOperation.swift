@@ -1,0 +1,48 @@
+package import Control
+package import Process
+package import Registry
+internal import Wire
+
+/// A signed operation, to be handed in by anyone.
+package struct SignedOperation: Codable {
+    /// What it does, in words; what counts are the bytes.
+    package var what: String
+    /// Its bytes in hexadecimal.
+    package var operation: String
+
+    /// `operation`, which does `what`.
+    package init(what: String, _ operation: RegistryOperation) {
+        self.what = what
+        self.operation = hexadecimal(operation.encoded())
+    }
+
+    /// Reads the file `path`; its operation.
+    package static func read(_ path: String) throws(Failure) -> RegistryOperation {
+        let contents = try Files.read(path, limit: 65_536)
+        guard let file = decoded(contents, as: SignedOperation.self),
+            let operation = bytes(hexadecimal: file.operation).flatMap({ try? RegistryOperation(decoding: $0.rawSpan) })
+        else {
+            throw Failure(.data, "\(path) holds no signed operation, as 'tunic stake … --offline' prints it")
+        }
+        return operation
+    }
+}
+
+extension RegistryOperation {
+    /// Throws where the relay that reports of the operation's account cannot hand it in; `file` is where the operation is from.
+    package func check(against account: AccountReport, _ file: String) throws(Failure) {
+        guard account.network == hexadecimal(network.array) else {
+            throw Failure(.data, "\(file) is signed for another network than the one that the relay follows")
+        }
+        guard account.height < until else {
+            throw Failure(
+                .data, "\(file) was for blocks up to \(until), and the newest is \(account.height): sign it again")
+        }
+        guard account.nonce == nonce else {
+            throw Failure(
+                .data,
+                "\(file) is signed as operation \(nonce) of its account, whose next is \(account.nonce): sign it "
+                    + "again with what 'tunic stake state' prints now")
+        }
+    }
+}

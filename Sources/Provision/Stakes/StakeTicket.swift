@@ -1,0 +1,85 @@
+package import Control
+package import OnionCrypto
+package import Process
+package import Registry
+package import Wire
+
+/// What a wallet without a network signs by: `tunic stake state` and `tunic stake proof` print it.
+package struct StakeTicket: Codable {
+    /// The account, 64 hexadecimal digits.
+    package var account: String
+    /// The network's id, 64 hexadecimal digits.
+    package var network: String
+    /// The height of the last block.
+    package var height: UInt64
+    /// How many operations of the account were applied.
+    package var nonce: UInt64
+    /// What an operation costs, in atomic units.
+    package var operationFee: UInt64
+    /// Of a registration: the node, its fee in 1/10,000, the operator's stake in atomic units, and the node's proof.
+    package var registration: Registration?
+
+    package struct Registration: Codable {
+        package var node: String
+        package var fee: UInt16
+        package var stake: UInt64
+        /// 128 hexadecimal digits.
+        package var proof: String
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case account, network, height, nonce, registration
+        case operationFee = "operation_fee"
+    }
+
+    package init(_ report: AccountReport) {
+        account = report.account
+        network = report.network
+        height = report.height
+        nonce = report.nonce
+        operationFee = report.operationFee
+    }
+
+    /// Reads the file `path`.
+    package static func read(_ path: String) throws(Failure) -> StakeTicket {
+        let contents = try Files.read(path, limit: 65_536)
+        guard let ticket = decoded(contents, as: StakeTicket.self) else {
+            throw Failure(
+                .data, "\(path) is not what 'tunic stake state' or 'tunic stake proof' prints; make it anew on the node"
+            )
+        }
+        return ticket
+    }
+
+    /// The same with the node's agreement: `key` is the node's, and the account registers it with this fee and stake.
+    ///
+    /// The proof counts for the account's next operation alone.
+    package func agreed(by key: borrowing SigningKey, fee: UInt16, stake: UInt64) throws(Failure) -> StakeTicket {
+        guard let network = bytes32(hexadecimal: network), let own = bytes32(hexadecimal: account) else {
+            throw Failure(.software, "the relay names no network")
+        }
+        let proof = RegistryOperation.registrationProof(
+            of: key, fee: fee, stake: stake, network: network, account: Account(own), nonce: nonce)
+        var ticket = self
+        ticket.registration = Registration(
+            node: NodeID(key.publicKey).description, fee: fee, stake: stake, proof: hexadecimal(proof))
+        return ticket
+    }
+
+    /// The registration that the node has agreed to in `file`; throws where there is none, or another than was given.
+    package func registered(
+        fee: UInt16?, stake: UInt64?, _ file: String
+    ) throws(Failure) -> (node: NodeID, fee: UInt16, stake: UInt64, action: RegistryOperation.Action) {
+        guard let registration, let id = NodeID(registration.node), let proof = bytes(hexadecimal: registration.proof),
+            proof.count == RegistryOperation.signatureSize
+        else {
+            throw Failure(.data, "\(file) has no proof of a node; make it with 'tunic stake proof' on the node")
+        }
+        guard fee.map({ $0 == registration.fee }) ?? true, stake.map({ $0 == registration.stake }) ?? true else {
+            throw Failure(.data, "\(file) agrees to another fee or stake than those given")
+        }
+        let action = RegistryOperation.Action.register(
+            node: id, fee: registration.fee, stake: registration.stake, proof: proof)
+        return (id, registration.fee, registration.stake, action)
+    }
+}

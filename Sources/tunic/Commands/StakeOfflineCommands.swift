@@ -1,0 +1,91 @@
+internal import ArgumentParser
+internal import Control
+internal import Glibc
+internal import OnionCrypto
+internal import Process
+internal import Provision
+internal import Registry
+internal import Wire
+
+/// Prints what a wallet needs to sign without a network.
+struct StakeState: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "state", abstract: "Print what a wallet that is kept offline needs to sign an operation.",
+        discussion: "Example:\n  tunic stake state --account ACCOUNT --control relay/control.sock > state.json")
+
+    @OptionGroup var target: ControlOptions
+    @OptionGroup var account: AccountOption
+
+    func run() throws {
+        print(json(StakeTicket(try target.process().account(account.account))))
+    }
+}
+
+/// An account, as an option.
+struct AccountOption: ParsableArguments {
+    @Option(help: ArgumentHelp("The account, 64 hexadecimal digits ('tunic wallet show').", valueName: "account"))
+    var account: String
+
+    func validate() throws {
+        guard bytes32(hexadecimal: account) != nil else {
+            throw ValidationError("--account '\(account)' is no account: 64 hexadecimal digits")
+        }
+    }
+}
+
+/// Has a node agree to be registered.
+struct StakeProof: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "proof",
+        abstract: "On the node: agree to be registered by an account, so that the wallet can sign elsewhere.",
+        discussion: """
+            Example:
+              tunic stake proof --account ACCOUNT --control relay/control.sock --node-key relay --fee 10 --stake 6250 > proof.json
+              tunic stake register --wallet wallet.key --offline proof.json > register.json      (where the wallet is)
+              tunic stake submit register.json --control relay/control.sock
+
+            The proof counts for the account's next operation, and for this fee and stake alone.
+            """)
+
+    @OptionGroup var target: ControlOptions
+    @OptionGroup var account: AccountOption
+    @OptionGroup var node: NodeKeyOption
+    @OptionGroup var terms: RegistrationTerms
+
+    func run() throws {
+        Sodium.initialize()
+        let (fee, stake) = try terms.read()
+        let key = try node.read()
+        let ticket = StakeTicket(try target.process().account(account.account))
+        print(json(try ticket.agreed(by: key, fee: fee, stake: stake)))
+    }
+}
+
+/// Hands in an operation that was signed elsewhere.
+struct StakeSubmit: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "submit", abstract: "Hand in an operation that a wallet signed elsewhere, and wait for its block.",
+        discussion: "Example:\n  tunic stake submit leave.json --control relay/control.sock")
+
+    @OptionGroup var target: ControlOptions
+    @Argument(help: ArgumentHelp("The file with the operation.", valueName: "file"))
+    var file: String
+
+    func run() throws {
+        Sodium.initialize()
+        let operation = try SignedOperation.read(file)
+        let relay = try target.process()
+        try operation.check(against: try relay.account(hexadecimal(operation.account.key.array)), file)
+        let report = try relay.handIn(operation)
+        print(target.json ? json(report) : "done, in block \(report.height ?? 0)")
+    }
+}
+
+/// Asks on a terminal whether to go on; yes where there is none, or `isSure`.
+func confirm(_ what: String, isSure: Bool) throws(Failure) {
+    guard !isSure, isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else { return }
+    writeAll("\(what)\nGo on? [y/N] ", to: STDERR_FILENO)
+    guard let answer = readLine()?.lowercased(), ["y", "yes"].contains(answer) else {
+        throw Failure(.usage, "nothing was done")
+    }
+}

@@ -1,0 +1,131 @@
+import Control
+import EventLoop
+import Process
+import Testing
+import Wire
+
+@testable import Daemon
+@testable import Relay
+
+/// 2026-03-01 at 0:00 UTC, and the length of a day.
+private let march: UInt64 = 1_772_323_200
+private let day: UInt64 = 86_400
+
+@Suite struct MonthAccountTests {
+    @Test(
+        arguments: [
+            (march, 1, march), (march - 1, 1, march - 28 * day), (march + 31 * day - 1, 1, march),
+            (march + 31 * day, 1, march + 31 * day), (march, 28, march - day), (march + 14 * day, 15, march + 14 * day),
+            (march + 14 * day - 1, 15, march - 14 * day), (march - 59 * day, 2, march - 89 * day), (0, 1, 0), (0, 2, 0),
+        ] as [(UInt64, Int, UInt64)])
+    func aMonthBeginsOnItsFirstDay(time: UInt64, firstDay: Int, begin: UInt64) {
+        #expect(MonthAccount.monthStart(at: time, firstDay: firstDay) == begin)
+    }
+
+    @Test func bytesAreBookedToTheMonthAndKept() throws {
+        let folder = try Folder()
+        let account = MonthAccount(folder: folder.path)
+        account.note(100, at: march + day)
+        account.note(250, at: march + day + 1)
+        #expect(account.report.bytes == 250)
+        #expect(account.report.since == march)
+        account.save()
+        // The next process counts from its own start.
+        let next = MonthAccount(folder: folder.path)
+        next.note(30, at: march + 2 * day)
+        next.note(40, at: march + 2 * day)
+        #expect(next.report.bytes == 290)
+        // A counter that goes back adds nothing.
+        next.note(10, at: march + 2 * day)
+        #expect(next.report.bytes == 290)
+    }
+
+    @Test func anotherMonthBeginsWithNothing() throws {
+        let folder = try Folder()
+        let account = MonthAccount(folder: folder.path)
+        account.note(100, at: march - 1)
+        account.note(150, at: march)
+        #expect(account.report.since == march)
+        #expect(account.report.bytes == 50)
+        // The clock goes back over the month's beginning, and what was booked comes back with it.
+        account.note(160, at: march - 2)
+        #expect(account.report.since == march - 28 * day)
+        #expect(account.report.bytes == 160)
+    }
+
+    @Test func itIsWrittenOnceAMinute() throws {
+        let folder = try Folder()
+        let account = MonthAccount(folder: folder.path)
+        account.note(1, at: march)
+        #expect(!Files.exists("\(folder.path)/accounting"))
+        account.note(2, at: march + 59)
+        #expect(!Files.exists("\(folder.path)/accounting"))
+        account.note(3, at: march + 60)
+        #expect(try text(of: folder) == "\(march) 3 0 0\n")
+        account.note(4, at: march + 61)
+        #expect(try text(of: folder) == "\(march) 3 0 0\n")
+        #expect(!Files.exists("\(folder.path)/accounting.new"))
+    }
+
+    private func text(of folder: Folder) throws -> String {
+        String(decoding: try Files.read("\(folder.path)/accounting", limit: 256), as: UTF8.self)
+    }
+
+    @Test(
+        arguments: [
+            ("\(march) 7\n", 8), ("\(march) 7 1 2\n", 8), ("", 1), ("x y\n", 1), ("\(march) -7\n", 1),
+            ("\(march)\n", 1),
+            ("\(march) 9223372036854775808\n", 1), ("1 2 3\n", 1),
+        ] as [(String, UInt64)])
+    func aDamagedFileBeginsAnew(text: String, bytes: UInt64) throws {
+        let folder = try Folder()
+        try folder.write("accounting", text)
+        let account = MonthAccount(folder: folder.path)
+        account.note(1, at: march + 5)
+        #expect(account.report.bytes == bytes)
+    }
+
+    @Test func theLimitIsReachedByItsLastByte() throws {
+        let folder = try Folder()
+        let account = MonthAccount(folder: folder.path)
+        account.note(1_000, at: march)
+        #expect(!account.isUsedUp)
+        account.limit(try settings("[relay]\nmonthly_limit = 1001"))
+        #expect(!account.isUsedUp)
+        account.limit(try settings("[relay]\nmonthly_limit = 1000"))
+        #expect(account.isUsedUp)
+        #expect(account.report.limit == 1_000)
+        account.limit(try settings("[relay]\nmonthly_limit = 0"))
+        #expect(!account.isUsedUp)
+        #expect(account.report.limit == nil)
+    }
+}
+
+extension ProcessTests {
+    @Suite struct RestTests {
+        @Test func aRelayRestsWhileTheMonthHasNoBytes() throws {
+            let lines = "[relay]\nlisten = ['127.0.0.1:0']\n[web]\nlisten = 'off'\n[log]\nlevel = 'critical'\n"
+            let running = try Running(lines)
+            defer { running.end() }
+            let relay = try #require(running.relay)
+            relay.account.note(5_000, at: currentTime().seconds)
+            relay.everySecond()
+            #expect(!relay.relay.isResting)
+            _ = try running.reload(lines.replacing("[web]", with: "monthly_limit = '5 kB'\n[web]"))
+            // The reload changes the limit; the second that follows acts on it.
+            #expect(!relay.relay.isResting)
+            relay.everySecond()
+            #expect(relay.relay.isResting)
+            #expect(!relay.report().ready)
+            #expect(relay.report().problem?.contains("rests") == true)
+            #expect(relay.report().accounting?.limit == 5_000)
+            // A report changes nothing.
+            let before = relay.account.report.bytes
+            _ = relay.report()
+            #expect(relay.account.report.bytes == before)
+            _ = try running.reload(lines)
+            relay.everySecond()
+            #expect(!relay.relay.isResting)
+        }
+    }
+}
