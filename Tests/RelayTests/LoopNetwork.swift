@@ -56,7 +56,7 @@ final class LoopNetwork {
         let loop = try Loop()
         self.loop = loop
         let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let time = UnixTime(seconds: Links.systemClock() / 1_000_000_000)
+        let time = UnixTime(seconds: Loop.systemClock() / 1_000_000_000)
         // Ports that are free now; nobody else takes them in between.
         let holders = try (0..<count).map { _ in
             try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)

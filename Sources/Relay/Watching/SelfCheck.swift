@@ -1,5 +1,6 @@
 internal import EventLoop
 internal import Links
+internal import OnionCrypto
 internal import Wire
 
 /// One thing that an operator wants to know of his node.
@@ -72,7 +73,7 @@ final class SelfCheck {
             (questions, answers, accepted, missing, reached) = (0, 0, 0, 0, [])
         }
         guard questions == 0, let began, now - began >= Self.settling else { return }
-        for link in neighbours().shuffled().prefix(Self.asked) { ask(link) }
+        for link in SecureRandom.shuffled(neighbours()).prefix(Self.asked) { ask(link) }
     }
 
     private func ask(_ link: LinkID) {
