@@ -90,7 +90,10 @@ final class SimulatedEnd: SimulatedHandle {
             }
             let other = SimulatedEnd(on: target, local: remote, remote: local)
             (other.peer, peer, other.lastArrival) = (self, other, back)
-            host.call(at: back, "connect") { [self] in stream?.connected(0) }
+            host.call(at: back, "connect") { [self] in
+                stream?.connected(0)
+                flush()
+            }
             port.arrive(other)
         }
     }
@@ -127,6 +130,11 @@ final class SimulatedEnd: SimulatedHandle {
     /// Notes that the other end has read bytes.
     private func credit(_ count: Int) {
         unread -= count
+        flush()
+    }
+
+    /// Sends what waits, as far as there is room.
+    private func flush() {
         guard !isClosed, !isReset, !queued.isEmpty else { return }
         let room = min(queued.count, Self.window - unread)
         guard room > 0 else { return }
