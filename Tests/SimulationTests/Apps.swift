@@ -12,11 +12,10 @@ struct Transfer {
 
     /// The first 17 bytes of the stream.
     var head: [UInt8] {
-        var writer = ByteWriter()
-        writer.u8(kind.rawValue)
-        writer.u64(seed)
-        writer.u64(UInt64(length))
-        return writer.bytes
+        [kind.rawValue]
+            + [seed, UInt64(length)].flatMap { number in
+                (0..<8).map { UInt8(truncatingIfNeeded: number >> (56 - 8 * $0)) }
+            }
     }
     static let headSize = 17
 
@@ -179,6 +178,8 @@ final class App: ByteStreamDelegate {
     /// Whether it waits for the network.
     var isWaiting: Bool { state == .opening || state == .moving }
     var isOver: Bool { !isWaiting }
+    /// Whether it is the app itself that says nothing now.
+    var isPausing: Bool { plan.kind == .echo && timer?.deadline != nil }
 
     func close() {
         if isWaiting { state = .closed }

@@ -51,8 +51,8 @@ final class Node {
         configuration.isExit = isExit
         network.adjust(&configuration)
         let relay = try Relay(
-            loop: loop, network: network.file, configuration: configuration, identity: Self.copy(key.key), store: store,
-            log: network.log)
+            loop: loop, network: network.file, configuration: configuration, identity: Self.copy(key.key),
+            registry: network.registry, store: store, log: network.log)
         (self.loop, self.relay) = (loop, relay)
         relay.start()
     }
@@ -134,6 +134,7 @@ final class Network {
     private(set) var server: Server
     var adjust: (inout RelayConfiguration) -> Void = { _ in }
     var adjustClient: (inout ClientConfiguration) -> Void = { _ in }
+    let registry: (any RegistrySource)?
     let log: Logger
     /// What must not have happened.
     private(set) var violations: [String] = []
@@ -142,7 +143,9 @@ final class Network {
     init(
         seed: UInt64, relays count: Int, exits: Int, line: SimulatedLine = SimulatedLine(), stores: [Store] = [],
         log: Logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
-        _ change: (inout NetworkFile) -> Void = { _ in }, relay adjust: @escaping (inout RelayConfiguration) -> Void = { _ in }
+        _ change: (inout NetworkFile) -> Void = { _ in },
+        relay adjust: @escaping (inout RelayConfiguration) -> Void = { _ in },
+        registry: (NetworkFile) -> (any RegistrySource)? = { _ in nil }
     ) throws {
         simulation_begin(seed)
         self.seed = seed
@@ -155,6 +158,7 @@ final class Network {
             at: UnixTime(seconds: world.wallClockAtStart / 1_000_000_000))
         file = creation.file
         change(&file)
+        self.registry = registry(file)
         server = try Server(on: world.addHost(at: [SocketAddress(ipv4: 0x5db8_d822, port: 0)], line: line), port: 80)
         world.names["server.example"] = [server.address]
         for (index, (key, address)) in zip(creation.nodes, addresses).enumerated() {

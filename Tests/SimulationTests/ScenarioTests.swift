@@ -1,0 +1,42 @@
+import EventLoop
+import Glibc
+import Testing
+
+/// Whole networks in which things go wrong, by seed.
+///
+/// `SIMULATION_SEEDS=1000 SIMULATION_FIRST=1 swift test --filter ScenarioTests` runs as many; a failure names its seed.
+@Suite struct ScenarioTests {
+    static let seeds: [UInt64] = {
+        let first = number("SIMULATION_FIRST") ?? 1
+        return (first..<first + (number("SIMULATION_SEEDS") ?? 2)).map { $0 }
+    }()
+
+    private static func number(_ name: String) -> UInt64? {
+        guard let value = unsafe getenv(name) else { return nil }
+        return UInt64(unsafe String(cString: value))
+    }
+
+    @Test("What goes wrong for a while leaves no wrong byte, no mute stream, and nothing behind", arguments: seeds)
+    func faults(seed: UInt64) throws {
+        let began = Self.cpuTime
+        let scenario = try Scenario(seed: seed)
+        try scenario.run()
+        let used = Self.cpuTime - began
+        let network = scenario.network
+        if Self.number("SIMULATION_FIRST") != nil {
+            let minutes = network.time / 60 * Double(network.world.hosts.count - 1)
+            print(
+                "seed \(seed): \(Int(minutes)) node-minutes in \(used) s: \(Int(minutes / used)) a second; "
+                    + "\(network.world.eventCount) events, \(network.world.traffic), longest wait \(scenario.longestWait), "
+                    + "\(scenario.tally.sorted { $0.key < $1.key })")
+        }
+        #expect(network.violations.isEmpty, "seed \(seed): \(network.violations.joined(separator: "\n"))")
+    }
+
+    /// Seconds of processor time of this thread.
+    private static var cpuTime: Double {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+}
