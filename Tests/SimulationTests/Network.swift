@@ -116,9 +116,15 @@ final class User {
         return app
     }
 
-    func close() {
+    /// Ends as at SIGTERM.
+    func end() {
         for app in apps { app.close() }
         client?.close {}
+    }
+
+    /// Stops at once.
+    func close() {
+        end()
         client = nil
         loop.close()
     }
@@ -139,9 +145,9 @@ final class Network {
     /// What must not have happened.
     private(set) var violations: [String] = []
 
-    /// Makes relays, of which the last `exits` are exits, and starts them.
+    /// Makes relays, of which the last `exits` are exits, and starts them; their snapshot is `age` seconds old.
     init(
-        seed: UInt64, relays count: Int, exits: Int, line: SimulatedLine = SimulatedLine(), stores: [Store] = [],
+        seed: UInt64, relays count: Int, exits: Int, age: UInt64 = 0, line: SimulatedLine = SimulatedLine(), stores: [Store] = [],
         log: Logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
         _ change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: @escaping (inout RelayConfiguration) -> Void = { _ in },
@@ -155,7 +161,7 @@ final class Network {
         let addresses = (0..<count).map { Endpoint(SocketAddress(ipv4: 0x0501_0109 + UInt32($0) << 16, port: 4433)) }
         let creation = NetworkCreation(
             name: "simulation", nodes: addresses.map { .init(addresses: [$0]) },
-            at: UnixTime(seconds: world.wallClockAtStart / 1_000_000_000))
+            at: UnixTime(seconds: world.wallClockAtStart / 1_000_000_000 - age))
         file = creation.file
         change(&file)
         self.registry = registry(file)

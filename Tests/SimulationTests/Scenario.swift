@@ -31,12 +31,14 @@ struct EpochRegistry: RegistrySource {
 /// which nodes die, drain or are cut off, and which clients move.
 final class Scenario {
     struct Plan {
-        var relays = 12, exits = 4, users = 10
+        var relays = 12, exits = 4, users = 8
         /// Seconds of faults.
-        var faults = 60.0
+        var faults = 30.0
         /// The seconds between two faults, and between two apps, on average.
         var faultPause = 2.5, appPause = 0.5
-        var epochSeconds: UInt64 = 30
+        var epochSeconds: UInt64 = 1_800
+        /// When the first new snapshot is due, in seconds.
+        var epochEnds: UInt64 = 25
         /// The longest time without a byte, for an app whose stream is open, in seconds.
         var patience = 10.0
     }
@@ -54,9 +56,11 @@ final class Scenario {
     init(seed: UInt64, _ plan: Plan = Plan()) throws {
         self.plan = plan
         random = SimulatedRandom(seed: seed ^ 0x5eed)
-        network = try Network(seed: seed, relays: plan.relays, exits: plan.exits) { file in
+        network = try Network(
+            seed: seed, relays: plan.relays, exits: plan.exits, age: plan.epochSeconds - plan.epochEnds
+        ) { file in
             file.epochSeconds = plan.epochSeconds
-            file.snapshotMaximumAge = max(600, plan.epochSeconds)
+            file.snapshotMaximumAge = 10 * plan.epochSeconds
         } registry: {
             EpochRegistry($0)
         }
@@ -84,6 +88,7 @@ final class Scenario {
     /// Runs it all, and closes the network.
     func run() throws {
         let isFound = network.run(60) { network.users.allSatisfy(\.isReady) }
+        note("ready")
         if !isFound {
             for user in network.users where !user.isReady { network.violation("not ready: \(user.client?.status.problem ?? "")") }
         }
@@ -95,9 +100,16 @@ final class Scenario {
             look()
             if network.time > end, network.users.allSatisfy({ $0.apps.allSatisfy(\.isOver) }) { break }
         }
+        note("faults")
         try heal()
+        note("healed")
         finish()
+        note("closed")
     }
+
+    /// When each part of it was over, and how many events had happened until then.
+    private(set) var notes: [String] = []
+    private func note(_ what: String) { notes.append("\(what) \(Int(network.time)) s, \(network.world.eventCount) events") }
 
     private func beginApps(until end: Double) {
         network.world.after(.seconds(seconds(0...2 * plan.appPause))) { [self] in
@@ -113,7 +125,7 @@ final class Scenario {
         var transfer = Transfer(kind: isDownload ? .download : .echo, seed: random.next(), length: draw(1..<120_000))
         if !isDownload {
             transfer.length = draw(1..<20_000)
-            transfer.piece = draw(1..<3_000)
+            transfer.piece = max(draw(1..<3_000), transfer.length / 10)
             transfer.pause = .seconds(seconds(0...2))
         }
         count("apps")
@@ -241,7 +253,11 @@ final class Scenario {
 
     /// Closes first the clients, then the nodes, and looks for what is left.
     private func finish() {
+        for user in network.users { user.end() }
+        network.run(3)
         for user in network.users { user.close() }
+        // Nodes that drain test nobody any more.
+        for node in network.nodes { node.relay?.drain {} }
         network.run(100)
         for node in network.nodes {
             guard let relay = node.relay else { continue }

@@ -27,7 +27,7 @@ import Testing
             let minutes = network.time / 60 * Double(network.world.hosts.count - 1)
             print(
                 "seed \(seed): \(Int(minutes)) node-minutes in \(used) s: \(Int(minutes / used)) a second; "
-                    + "\(network.world.eventCount) events, \(network.world.traffic), longest wait \(scenario.longestWait), "
+                    + "\(network.world.eventCount) events, \(network.world.traffic), \(scenario.notes), longest wait \(scenario.longestWait), "
                     + "\(scenario.tally.sorted { $0.key < $1.key })")
         }
         #expect(network.violations.isEmpty, "seed \(seed): \(network.violations.joined(separator: "\n"))")
