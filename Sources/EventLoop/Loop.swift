@@ -19,6 +19,8 @@ public final class Loop {
     private let storage: UnsafeMutablePointer<uv_loop_t>
     /// The simulated machine whose clock, network and timers this loop uses; nil for a loop of libuv.
     let host: SimulatedHost?
+    /// The world of that machine, which its loops keep alive.
+    private let world: SimulatedWorld?
     private let prepare: UnsafeMutablePointer<uv_prepare_t>
     private let idle: UnsafeMutablePointer<uv_idle_t>
     private let timerPoll: UnsafeMutablePointer<uv_poll_t>
@@ -71,9 +73,9 @@ public final class Loop {
 
     /// Whether more descriptors than the reserve are free: the kernel gives out the lowest one, and shows by it where it stands.
     public var hasDescriptorsToSpare: Bool {
-        guard host == nil else { return true }
-        let lowest = fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0)
-        if lowest >= 0 { Glibc.close(lowest) }
+        // A simulated machine has its descriptors for itself.
+        let lowest = host == nil ? fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0) : 0
+        if host == nil, lowest >= 0 { Glibc.close(lowest) }
         let isSpare = lowest >= 0 && Int(lowest) < Self.descriptorLimit - reservedDescriptors
         if !isSpare { descriptorShortages += 1 }
         return isSpare
@@ -90,7 +92,7 @@ public final class Loop {
     ///
     /// The process ignores SIGPIPE from then on: libuv reports a broken connection as an error of the write.
     public init() throws(UVError) {
-        host = nil
+        (host, world) = (nil, nil)
         unsafe storage = .allocate(capacity: 1)
         unsafe prepare = .allocate(capacity: 1)
         unsafe idle = .allocate(capacity: 1)
@@ -132,7 +134,7 @@ public final class Loop {
     ///
     /// The world of the host runs it; ``run()`` and ``runOnce(waiting:)`` run all of that world.
     package init(simulated host: SimulatedHost) {
-        self.host = host
+        (self.host, world) = (host, host.world)
         unsafe storage = .allocate(capacity: 1)
         unsafe prepare = .allocate(capacity: 1)
         unsafe idle = .allocate(capacity: 1)

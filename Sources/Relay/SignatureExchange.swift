@@ -68,7 +68,9 @@ final class SignatureExchange<Subject: Sendable> {
         let head = Self.head(collection.height, digest)
         let most = (bring.longestBody - head.count) / SignatureItem.size
         let body = head + Signatures<Subject>.encode(Array(news.prefix(most)))
-        for peer in SecureRandom.shuffled(neighbours().values).prefix(Self.fanout) { links.send(on: peer, bring, body: body) }
+        for peer in SecureRandom.shuffled(neighbours().values).prefix(Self.fanout) {
+            links.send(on: peer, bring, body: body)
+        }
         news.removeAll()
     }
 

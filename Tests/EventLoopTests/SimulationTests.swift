@@ -113,7 +113,8 @@ struct SimulationTests {
         unsafe socket.send(bytes.span.bytes, to: address)
     }
 
-    @Test("A datagram comes after the delay of both lines, from the sender's address, and is answered from where it lies")
+    @Test(
+        "A datagram comes after the delay of both lines, from the sender's address, and is answered from where it lies")
     func datagrams() throws {
         let world = SimulatedWorld(seed: 1)
         let (one, two) = (world.addHost(at: [address(1)]), world.addHost(at: [address(2)]))

@@ -19,25 +19,28 @@ struct Transfer {
     }
     static let headSize = 17
 
-    /// The byte at a place of the transfer.
-    static func byte(_ place: Int, seed: UInt64) -> UInt8 {
-        UInt8(truncatingIfNeeded: ((UInt64(truncatingIfNeeded: place) &+ seed) &* 0x9e37_79b9_7f4a_7c15) >> 32)
-    }
+    /// What transfers consist of, over and over, from a place that the seed says; its length is a prime.
+    private static let block: [UInt8] = {
+        var random = SimulatedRandom(seed: 7)
+        return (0..<65_521).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    }()
 
+    /// The bytes of a range of the transfer of `seed`.
     static func bytes(_ range: Range<Int>, seed: UInt64) -> [UInt8] {
-        unsafe [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
-            for (index, place) in range.enumerated() { unsafe buffer[index] = byte(place, seed: seed) }
-            count = range.count
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(range.count)
+        var place = (range.lowerBound + Int(seed % UInt64(block.count))) % block.count
+        while bytes.count < range.count {
+            bytes += block[place..<min(place + range.count - bytes.count, block.count)]
+            place = 0
         }
+        return bytes
     }
 
-    /// The first place of `bytes`, which begin at `start`, that holds another byte.
-    static func firstWrong(_ bytes: RawSpan, from start: Int, seed: UInt64) -> Int? {
-        for offset in 0..<bytes.byteCount
-        where unsafe bytes.unsafeLoad(fromUncheckedByteOffset: offset, as: UInt8.self) != byte(start + offset, seed: seed) {
-            return start + offset
-        }
-        return nil
+    /// Whether `bytes` are those of the transfer from `start` on.
+    static func isRight(_ bytes: RawSpan, from start: Int, seed: UInt64) -> Bool {
+        let right = Self.bytes(start..<start + bytes.byteCount, seed: seed)
+        return [UInt8](copying: bytes) == right
     }
 }
 
@@ -99,7 +102,9 @@ final class Server {
             guard let transfer, transfer.kind == .download else { return }
             while place < transfer.length, stream.queuedBytes == 0, !stream.isClosed {
                 let end = min(place + 16_384, transfer.length)
-                guard (try? stream.write(Transfer.bytes(place..<end, seed: transfer.seed))) != nil else { return end_() }
+                guard (try? stream.write(Transfer.bytes(place..<end, seed: transfer.seed))) != nil else {
+                    return end_()
+                }
                 place = end
             }
             endIfDone()
@@ -152,7 +157,8 @@ final class App: ByteStreamDelegate {
     private let loop: Loop
 
     init(
-        _ plan: Transfer, through proxy: SocketAddress, to target: Target, isolation: Int, on loop: Loop, in network: Network
+        _ plan: Transfer, through proxy: SocketAddress, to target: Target, isolation: Int, on loop: Loop,
+        in network: Network
     ) throws {
         self.plan = plan
         self.network = network
@@ -210,8 +216,8 @@ final class App: ByteStreamDelegate {
         }
         guard start < bytes.byteCount else { return }
         let rest = bytes.extracting(droppingFirst: start)
-        if let wrong = Transfer.firstWrong(rest, from: received, seed: plan.seed) {
-            network.violation("a wrong byte at \(wrong) of a transfer")
+        if !Transfer.isRight(rest, from: received, seed: plan.seed) {
+            network.violation("a wrong byte behind \(received) of a transfer")
         }
         received += rest.byteCount
         if received > plan.length { network.violation("\(received - plan.length) bytes too many") }

@@ -24,17 +24,23 @@ final class Node {
     private let key: NetworkCreation.Node
     private let address: Endpoint
     private let store: Store?
+    /// The key of the ledger's authority that stands here.
+    private let authority: SimulatedLedger.Holder?
     private(set) var loop: Loop?
     private(set) var relay: Relay?
     private(set) var isDraining = false
 
-    init(_ network: Network, _ key: NetworkCreation.Node, at address: Endpoint, on host: SimulatedHost, isExit: Bool, store: Store?) {
+    init(
+        _ network: Network, _ key: NetworkCreation.Node, at address: Endpoint, on host: SimulatedHost, isExit: Bool,
+        store: Store?
+    ) {
         self.network = network
         self.key = key
         self.address = address
         self.host = host
         self.isExit = isExit
         self.store = store
+        authority = host.number - 1 < network.authorities.count ? network.authorities[host.number - 1] : nil
         id = key.id
     }
 
@@ -52,7 +58,7 @@ final class Node {
         network.adjust(&configuration)
         let relay = try Relay(
             loop: loop, network: network.file, configuration: configuration, identity: Self.copy(key.key),
-            registry: network.registry, store: store, log: network.log)
+            authority: authority.map { $0.copy() }, registry: network.registry, store: store, log: network.log)
         (self.loop, self.relay) = (loop, relay)
         relay.start()
     }
@@ -141,16 +147,20 @@ final class Network {
     var adjust: (inout RelayConfiguration) -> Void = { _ in }
     var adjustClient: (inout ClientConfiguration) -> Void = { _ in }
     let registry: (any RegistrySource)?
+    /// The keys of the ledger's authorities, which stand at the first nodes.
+    private(set) var authorities: [SimulatedLedger.Holder] = []
     let log: Logger
     /// What must not have happened.
     private(set) var violations: [String] = []
 
     /// Makes relays, of which the last `exits` are exits, and starts them; their snapshot is `age` seconds old.
     init(
-        seed: UInt64, relays count: Int, exits: Int, age: UInt64 = 0, line: SimulatedLine = SimulatedLine(), stores: [Store] = [],
+        seed: UInt64, relays count: Int, exits: Int, age: UInt64 = 0, line: SimulatedLine = SimulatedLine(),
+        stores: [Store] = [],
         log: Logger = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() },
         _ change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: @escaping (inout RelayConfiguration) -> Void = { _ in },
+        ledger: (authorities: Int, block: UInt64, epoch: UInt64)? = nil,
         registry: (NetworkFile) -> (any RegistrySource)? = { _ in nil }
     ) throws {
         simulation_begin(seed)
@@ -159,9 +169,14 @@ final class Network {
         self.adjust = adjust
         world = SimulatedWorld(seed: seed)
         let addresses = (0..<count).map { Endpoint(SocketAddress(ipv4: 0x0501_0109 + UInt32($0) << 16, port: 4433)) }
-        let creation = NetworkCreation(
+        var creation = NetworkCreation(
             name: "simulation", nodes: addresses.map { .init(addresses: [$0]) },
             at: UnixTime(seconds: world.wallClockAtStart / 1_000_000_000 - age))
+        if let ledger {
+            authorities = try SimulatedLedger(
+                &creation, authorities: ledger.authorities, block: ledger.block, epoch: ledger.epoch
+            ).authorities
+        }
         file = creation.file
         change(&file)
         self.registry = registry(file)

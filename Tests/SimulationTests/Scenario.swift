@@ -34,6 +34,8 @@ final class Scenario {
         var relays = 12, exits = 4, users = 8
         /// Seconds of faults.
         var faults = 30.0
+        /// The bytes of the longest transfer.
+        var longest = 120_000
         /// The seconds between two faults, and between two apps, on average.
         var faultPause = 2.5, appPause = 0.5
         var epochSeconds: UInt64 = 1_800
@@ -53,7 +55,7 @@ final class Scenario {
     private var disturbed: [Int: Double] = [:]
     private var told: Set<ObjectIdentifier> = []
 
-    init(seed: UInt64, _ plan: Plan = Plan()) throws {
+    init(seed: UInt64, _ plan: Plan = Plan(), trace: ((UInt64, Int, StaticString, Int) -> Void)? = nil) throws {
         self.plan = plan
         random = SimulatedRandom(seed: seed ^ 0x5eed)
         network = try Network(
@@ -64,6 +66,7 @@ final class Scenario {
         } registry: {
             EpochRegistry($0)
         }
+        network.world.trace = trace
         for node in network.nodes { node.host.line = line(loss: 0.005) }
         for _ in 0..<plan.users { try network.addUser(line: line(loss: 0.01)) }
     }
@@ -90,7 +93,9 @@ final class Scenario {
         let isFound = network.run(60) { network.users.allSatisfy(\.isReady) }
         note("ready")
         if !isFound {
-            for user in network.users where !user.isReady { network.violation("not ready: \(user.client?.status.problem ?? "")") }
+            for user in network.users where !user.isReady {
+                network.violation("not ready: \(user.client?.status.problem ?? "")")
+            }
         }
         let end = network.time + plan.faults
         beginApps(until: end)
@@ -109,7 +114,9 @@ final class Scenario {
 
     /// When each part of it was over, and how many events had happened until then.
     private(set) var notes: [String] = []
-    private func note(_ what: String) { notes.append("\(what) \(Int(network.time)) s, \(network.world.eventCount) events") }
+    private func note(_ what: String) {
+        notes.append("\(what) \(Int(network.time)) s, \(network.world.eventCount) events")
+    }
 
     private func beginApps(until end: Double) {
         network.world.after(.seconds(seconds(0...2 * plan.appPause))) { [self] in
@@ -122,9 +129,10 @@ final class Scenario {
     private func beginApp(of user: User) throws {
         guard user.apps.count(where: \.isWaiting) < 4 else { return }
         let isDownload = draw(0..<3) > 0
-        var transfer = Transfer(kind: isDownload ? .download : .echo, seed: random.next(), length: draw(1..<120_000))
+        var transfer = Transfer(
+            kind: isDownload ? .download : .echo, seed: random.next(), length: draw(1..<plan.longest))
         if !isDownload {
-            transfer.length = draw(1..<20_000)
+            transfer.length = draw(1..<plan.longest / 6)
             transfer.piece = max(draw(1..<3_000), transfer.length / 10)
             transfer.pause = .seconds(seconds(0...2))
         }
@@ -225,7 +233,8 @@ final class Scenario {
         for user in network.users {
             for app in user.apps {
                 switch app.state {
-                case .opening, .moving: network.violation("an app still waits: \(app.state), \(app.received) of \(app.plan)")
+                case .opening, .moving:
+                    network.violation("an app still waits: \(app.state), \(app.received) of \(app.plan)")
                 case .done: count("done")
                 case .refused(let code): count("refused \(code)")
                 case .broken: count("broken")
@@ -264,7 +273,8 @@ final class Scenario {
             let status = relay.status
             if status.paths > 0 || status.sessions > 0 || status.streams > 0 {
                 network.violation(
-                    "node \(node.host.number) keeps \(status.paths) paths, \(status.sessions) sessions, \(status.streams) streams")
+                    "node \(node.host.number) keeps \(status.paths) paths, \(status.sessions) sessions, \(status.streams) streams"
+                )
             }
             if status.links != relay.linkedNodes {
                 network.violation("node \(node.host.number) keeps \(status.links - relay.linkedNodes) clients' links")

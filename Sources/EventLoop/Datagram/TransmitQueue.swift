@@ -102,7 +102,8 @@ struct TransmitQueue: ~Copyable {
     /// A queue for packets to as many destinations, and with as many send slots, as `configuration` says.
     init(
         descriptor: Int32, wire: SimulatedSocket?, poll: UnsafeMutablePointer<uv_poll_t>,
-        pollCallback: @escaping uv_poll_cb, list: UnsafeMutablePointer<TransmitList>, tellsOwnAddresses: Bool, configuration: DatagramSocket.Configuration
+        pollCallback: @escaping uv_poll_cb, list: UnsafeMutablePointer<TransmitList>, tellsOwnAddresses: Bool,
+        configuration: DatagramSocket.Configuration
     ) {
         self.tellsOwnAddresses = tellsOwnAddresses
         unsafe owns = .allocate(capacity: tellsOwnAddresses ? Self.ownLimit : 1)

@@ -72,11 +72,13 @@ package final class SimulatedHost {
 
     /// The address from which the host sends to another.
     private func source(for target: SocketAddress) -> SocketAddress? {
-        if Self.isLoopback(target) { return target }
+        if Self.isLoopback(target) { return target.isIPv4 ? .loopbackIPv4(port: 0) : .loopbackIPv6(port: 0) }
         return addresses.first { $0.isIPv4 == target.isIPv4 }
     }
 
-    private static func key(_ address: SocketAddress) -> UInt32 { UInt32(address.port) | (address.isIPv4 ? 0 : 1 << 16) }
+    private static func key(_ address: SocketAddress) -> UInt32 {
+        UInt32(address.port) | (address.isIPv4 ? 0 : 1 << 16)
+    }
 
     /// An address to bind to, with a free port where none is named.
     private func bound(_ address: SocketAddress, isTaken: (UInt32) -> Bool) throws(UVError) -> SocketAddress {

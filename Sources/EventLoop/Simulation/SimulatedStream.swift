@@ -70,7 +70,8 @@ final class SimulatedEnd: SimulatedHandle {
         let began = world.now
         let target = host.owns(remote) ? host : world.host(at: remote)
         guard let target else {
-            return host.call(at: began + Self.patience, "connect") { [self] in stream?.connected(UV_ETIMEDOUT.rawValue) }
+            return host.call(at: began + Self.patience, "connect") { [self] in stream?.connected(UV_ETIMEDOUT.rawValue)
+            }
         }
         knock(at: target, began)
     }

@@ -1,8 +1,8 @@
 /// Simulated time, and a network in memory between any number of hosts, all by one seed.
 ///
 /// Time stands still while code runs, and jumps to the next event when none is left to run. Each host has one ``Loop``; a turn
-/// of that loop is what it is on a real one: arrivals, timers, ``Loop/atTurnEnd``, flush. All of it runs on one thread. Hosts
-/// and loops do not keep the world alive: the test does.
+/// of that loop is what it is on a real one: arrivals, timers, ``Loop/atTurnEnd``, flush. All of it runs on one thread. The
+/// loops keep the world alive, and the world its hosts.
 package final class SimulatedWorld {
     /// The monotonic time of all hosts, in nanoseconds.
     package private(set) var now: UInt64 = 1_000_000_000_000
@@ -160,7 +160,9 @@ package final class SimulatedWorld {
     // MARK: - The network
 
     /// Carries a datagram from `host`, or loses it.
-    func carry(_ bytes: UnsafeRawBufferPointer, of host: SimulatedHost, from source: SocketAddress, to target: SocketAddress) {
+    func carry(
+        _ bytes: UnsafeRawBufferPointer, of host: SimulatedHost, from source: SocketAddress, to target: SocketAddress
+    ) {
         traffic.sent += 1
         if host.owns(target) {
             let event = unsafe SimulatedEvent.datagram([UInt8](bytes), from: source, to: target, host)

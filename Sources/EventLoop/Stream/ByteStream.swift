@@ -379,7 +379,9 @@ public final class ByteStream: HandleOwner {
     /// The descriptor of an open stream.
     private var descriptor: Int32? {
         var found: uv_os_fd_t = -1
-        guard end == nil, state == .open, unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0 else {
+        guard end == nil, state == .open,
+            unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0
+        else {
             return nil
         }
         return found
