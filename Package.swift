@@ -152,6 +152,8 @@ let package = Package(
         .target(
             name: "LoopTesting", dependencies: ["EventLoop", "Wire"], path: "Tests/LoopTesting",
             swiftSettings: settings),
+        // Randomness by seed, and tables in a fixed order, for simulations of the whole program.
+        .target(name: "CSimulation", dependencies: ["CLibSodium"], path: "Tests/CSimulation"),
         // A session whose peer is a connection by hand.
         .target(
             name: "SessionTesting", dependencies: ["EventLoop", "Sessions", "Transport", "Wire"],
@@ -193,6 +195,14 @@ let package = Package(
             [
                 "Client", "DNSProtocol", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion",
                 "OnionCrypto", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        // Whole networks on simulated time.
+        tests(
+            "SimulationTests",
+            [
+                "CSimulation", "Relay", "Client", "Sessions", "Links", "Onion", "Link", "Transport", "Directory",
+                "EventLoop", "OnionCrypto", "Registry", "Store", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),

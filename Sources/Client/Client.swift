@@ -4,6 +4,7 @@ internal import Link
 internal import Links
 public import Logging
 internal import Onion
+internal import OnionCrypto
 internal import Sessions
 public import Store
 internal import Transport
@@ -543,7 +544,7 @@ public final class Client: SessionSource {
             labels = labels.filter { shown.contains($0.key) }
         }
         let letters = Array("bcdfghjkmnpqrstvwxz")
-        let label = String((0..<5).map { _ in letters.randomElement() ?? "x" })
+        let label = String((0..<5).map { _ in SecureRandom.element(of: letters) ?? "x" })
         labels[key] = label
         return label
     }

@@ -26,7 +26,7 @@ final class DirectoryClient {
     var descriptors: DescriptorStore
     var guards: Guards
     private var health: NodeHealth
-    var random = SystemRandomNumberGenerator()
+    var random = SecureRandom()
     /// How often what changed is asked for because a hop could not be used.
     static let changesPause = TimeSpan.seconds(10)
     /// How long until the next question while no path can be chosen or built: not at each tick.

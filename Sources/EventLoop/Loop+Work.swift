@@ -11,6 +11,7 @@ extension Loop {
     ) {
         assertOnThread()
         guard !isClosed else { return }
+        if let host { return host.work { completion(job()) } }
         let result = WorkResult<Result>()
         let request = WorkRequest(run: { result.set(job()) }) { [unowned self] in
             if !isClosed, let value = result.take() { completion(value) }

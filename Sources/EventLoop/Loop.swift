@@ -10,8 +10,17 @@ import Glibc
 /// while they are open: ``close()`` is what ends the cycle.
 @safe
 public final class Loop {
-    /// libuv's loop; freed with this object.
-    let uv: UnsafeMutablePointer<uv_loop_t>
+    /// libuv's loop; a loop on simulated time has none.
+    var uv: UnsafeMutablePointer<uv_loop_t> {
+        precondition(host == nil, "not simulated: no handle of libuv opens on a loop on simulated time")
+        return unsafe storage
+    }
+    /// Memory for libuv's loop; freed with this object.
+    private let storage: UnsafeMutablePointer<uv_loop_t>
+    /// The simulated machine whose clock, network and timers this loop uses; nil for a loop of libuv.
+    let host: SimulatedHost?
+    /// The world of that machine, which its loops keep alive.
+    private let world: SimulatedWorld?
     private let prepare: UnsafeMutablePointer<uv_prepare_t>
     private let idle: UnsafeMutablePointer<uv_idle_t>
     private let timerPoll: UnsafeMutablePointer<uv_poll_t>
@@ -64,8 +73,9 @@ public final class Loop {
 
     /// Whether more descriptors than the reserve are free: the kernel gives out the lowest one, and shows by it where it stands.
     public var hasDescriptorsToSpare: Bool {
-        let lowest = fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0)
-        if lowest >= 0 { Glibc.close(lowest) }
+        // A simulated machine has its descriptors for itself.
+        let lowest = host == nil ? fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0) : 0
+        if host == nil, lowest >= 0 { Glibc.close(lowest) }
         let isSpare = lowest >= 0 && Int(lowest) < Self.descriptorLimit - reservedDescriptors
         if !isSpare { descriptorShortages += 1 }
         return isSpare
@@ -83,7 +93,8 @@ public final class Loop {
     /// A write to a broken connection is to be an error, not a SIGPIPE: unless `blocksBrokenPipes` says that this thread blocks that
     /// signal, the process ignores it from then on.
     public init(blocksBrokenPipes: Bool = false) throws(UVError) {
-        unsafe uv = .allocate(capacity: 1)
+        (host, world) = (nil, nil)
+        unsafe storage = .allocate(capacity: 1)
         unsafe prepare = .allocate(capacity: 1)
         unsafe idle = .allocate(capacity: 1)
         unsafe timerPoll = .allocate(capacity: 1)
@@ -93,7 +104,7 @@ public final class Loop {
         timerDescriptor = shim_timer_create()
         if !blocksBrokenPipes { signal(SIGPIPE, SIG_IGN) }
 
-        let made = unsafe uv_loop_init(uv)
+        let made = unsafe uv_loop_init(storage)
         guard made == 0, timerDescriptor >= 0 else {
             state = .closed
             if made == 0 { unsafe uv_loop_close(uv) }
@@ -120,6 +131,22 @@ public final class Loop {
         }
     }
 
+    /// Makes a loop on the simulated time and network of `host`, in place of the loop that the host had.
+    ///
+    /// The world of the host runs it; ``run()`` and ``runOnce(waiting:)`` run all of that world.
+    package init(simulated host: SimulatedHost) {
+        (self.host, world) = (host, host.world)
+        unsafe storage = .allocate(capacity: 1)
+        unsafe prepare = .allocate(capacity: 1)
+        unsafe idle = .allocate(capacity: 1)
+        unsafe timerPoll = .allocate(capacity: 1)
+        unsafe transmits.initialize(to: TransmitList())
+        thread = uv_thread_self()
+        cachedNow = host.world.now
+        timerDescriptor = -1
+        host.attach(self)
+    }
+
     deinit {
         // An open loop here is one that nothing was ever opened on, for an open handle keeps its object, and that the loop.
         if state == .open { close() }
@@ -129,7 +156,7 @@ public final class Loop {
         unsafe timerPoll.deallocate()
         unsafe idle.deallocate()
         unsafe prepare.deallocate()
-        unsafe uv.deallocate()
+        unsafe storage.deallocate()
     }
 
     // MARK: - Time
@@ -143,9 +170,36 @@ public final class Loop {
     /// Reads the clock again, and returns the new ``now``.
     @discardableResult
     public func refreshNow() -> UInt64 {
-        cachedNow = uv_hrtime()
+        cachedNow = if let host { host.world.now } else { uv_hrtime() }
         isNowStale = false
         return cachedNow
+    }
+
+    /// The wall clock in nanoseconds since 1970, at most the year 2554.
+    public var wallClock: UInt64 { if let host { host.wallClock } else { Self.systemClock() } }
+
+    /// The system's wall clock in nanoseconds since 1970, at most the year 2554.
+    public static func systemClock() -> UInt64 { nanoseconds(of: CLOCK_REALTIME) }
+
+    /// A clock that runs on while the machine sleeps and that nobody sets, in nanoseconds.
+    public var runningClock: UInt64 { if let host { host.world.now } else { Self.nanoseconds(of: CLOCK_BOOTTIME) } }
+
+    private static func nanoseconds(of clock: clockid_t) -> UInt64 {
+        var time = timespec()
+        unsafe clock_gettime(clock, &time)
+        return nanoseconds(time.tv_sec, time.tv_nsec)
+    }
+
+    /// A moment so many seconds and nanoseconds after 1970; at least 0, and at most what 64 bits hold.
+    static func nanoseconds(_ seconds: Int, _ rest: Int) -> UInt64 {
+        let (whole, overflows) = UInt64(max(0, seconds)).multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, carries) = whole.addingReportingOverflow(UInt64(max(0, rest)))
+        return overflows || carries ? .max : sum
+    }
+
+    /// Whether this machine has a route to `address` now; see ``SocketAddress/hasRoute``.
+    public func hasRoute(to address: SocketAddress) -> Bool {
+        if let host { host.hasRoute(to: address) } else { address.hasRoute }
     }
 
     // MARK: - Running
@@ -155,6 +209,7 @@ public final class Loop {
         assertOnThread()
         precondition(state == .open, "a closed loop does not run")
         isNowStale = true
+        if let host { return host.world.run() }
         unsafe uv_run(uv, UV_RUN_DEFAULT)
     }
 
@@ -163,6 +218,7 @@ public final class Loop {
         assertOnThread()
         precondition(state == .open, "a closed loop does not run")
         isNowStale = true
+        if let host { return host.world.step(waiting: waiting) }
         unsafe uv_run(uv, waiting ? UV_RUN_ONCE : UV_RUN_NOWAIT)
         endTurn()
     }
@@ -170,6 +226,7 @@ public final class Loop {
     /// Makes ``run()`` return after the present turn's callbacks.
     public func stop() {
         assertOnThread()
+        if let host { return host.world.stop() }
         unsafe uv_stop(uv)
     }
 
@@ -177,6 +234,7 @@ public final class Loop {
     public func wake() {
         assertOnThread()
         guard state == .open else { return }
+        if let host { return host.wake() }
         unsafe uv_idle_start(idle, idleTurn)
     }
 
@@ -189,6 +247,11 @@ public final class Loop {
         state = .closing
         atTurnEnd = nil
         timers.removeAll()
+        if let host {
+            host.closeAll()
+            state = .closed
+            return
+        }
         unsafe uv_walk(uv, closeOwner, nil)
         unsafe uv_close(UnsafeMutableRawPointer(prepare).assumingMemoryBound(to: uv_handle_t.self), nil)
         unsafe uv_close(UnsafeMutableRawPointer(idle).assumingMemoryBound(to: uv_handle_t.self), nil)
@@ -216,12 +279,12 @@ public final class Loop {
     // MARK: - Turns
 
     /// Fires due timers, calls the hook, sends what was queued, and arms the timer descriptor for the next deadline.
-    fileprivate func endTurn() {
+    func endTurn() {
         guard state == .open else { return }
         fireTimers(until: refreshNow())
         atTurnEnd?()
         flushTransmits()
-        armTimerDescriptor()
+        if let host { host.arm(timers.settledFirstDeadline()) } else { armTimerDescriptor() }
         isNowStale = true
     }
 

@@ -134,7 +134,7 @@ public final class Resolver {
         self.configuration = configuration
         timer = LoopTimer(on: loop) { [unowned self] in timerFired() }
 
-        fileVersion = version()
+        if loop.host == nil { fileVersion = version() }
         nextLook = loop.now &+ configuration.fileInterval
         try open()
     }
@@ -144,6 +144,7 @@ public final class Resolver {
 
     /// Makes the channel, with the present servers.
     private func open() throws(UVError) {
+        guard loop.host == nil else { return }
         guard !cannotOpen else { throw UVError(code: UV_ENOMEM.rawValue, call: "ares_init") }
         var options = unsafe ares_options()
         unsafe options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
@@ -244,6 +245,7 @@ public final class Resolver {
 
     /// Hands a question to c-ares.
     private func ask(_ question: Question, _ number: UInt64) {
+        if let host = loop.host { return ask(question, number, of: host) }
         guard let channel = unsafe channelForQuery(number) else { return }
         isProcessing = true
         defer { isProcessing = false }
@@ -269,10 +271,30 @@ public final class Resolver {
         }
     }
 
+    /// Asks the name server of a simulated network.
+    private func ask(_ question: Question, _ number: UInt64, of host: SimulatedHost) {
+        switch question {
+        case .addresses(let name, let family):
+            host.ask(name) { [weak self] addresses in
+                guard let self, case .addresses(let port, _, _)? = pending[number]?.wanted else { return }
+                let found = Self.inOrder(addresses.map { $0.with(port: port) }, family)
+                unanswered = 0
+                answered.append((number, found.isEmpty ? .none(.notFound) : .addresses(found)))
+                process(reading: -1, writing: -1)
+            }
+        case .name, .records:
+            // A simulated name server has addresses alone.
+            answered.append((number, .none(.notFound)))
+        }
+    }
+
     // MARK: - The system's list
 
     /// Whether no name server has answered of late: the last queries, three or more, all waited in vain.
     public var isUnanswered: Bool { unanswered >= 3 }
+
+    /// Whether the name servers are those of the system's list.
+    private var followsFile: Bool { configuration.servers == nil && loop.host == nil }
 
     private func version() -> FileVersion? {
         var found = stat()
@@ -284,7 +306,7 @@ public final class Resolver {
 
     /// Goes over to other name servers when the system's list has changed.
     private func lookAtFile() {
-        guard configuration.servers == nil, timer != nil, loop.now >= nextLook, !isProcessing else { return }
+        guard followsFile, timer != nil, loop.now >= nextLook, !isProcessing else { return }
         nextLook = loop.now &+ configuration.fileInterval
         let present = version()
         guard present != fileVersion else { return }
@@ -426,7 +448,7 @@ public final class Resolver {
             let wait = UInt64(max(interval.tv_sec, 0)) * 1_000_000_000 + UInt64(max(interval.tv_usec, 0)) * 1000
             deadline = min(deadline, loop.now + wait)
         }
-        if configuration.servers == nil, !pending.isEmpty { deadline = min(deadline, nextLook) }
+        if followsFile, !pending.isEmpty { deadline = min(deadline, nextLook) }
         if deadline == .max { timer?.cancel() } else { timer?.schedule(at: deadline) }
     }
 
@@ -487,25 +509,28 @@ public final class Resolver {
     private static func addresses(
         _ result: UnsafeMutablePointer<ares_addrinfo>?, _ port: UInt16, _ family: Family
     ) -> [SocketAddress] {
-        var (first, second): ([SocketAddress], [SocketAddress]) = ([], [])
-        let wantsIPv4First =
-            switch family {
-            case .ipv4Only, .ipv4First: true
-            case .ipv6Only, .ipv6First: false
-            }
+        var addresses: [SocketAddress] = []
         var node = unsafe result?.pointee.nodes
         while let current = unsafe node {
             unsafe node = current.pointee.ai_next
             guard let name = unsafe current.pointee.ai_addr,
                 let address = unsafe SocketAddress(sockaddr: name, length: Int(current.pointee.ai_addrlen))
             else { continue }
-            // A mapped IPv4 address in an AAAA record counts as what it is.
-            if address.isIPv4 == wantsIPv4First {
-                first.append(address.with(port: port))
-            } else {
-                second.append(address.with(port: port))
-            }
+            addresses.append(address.with(port: port))
         }
+        return inOrder(addresses, family)
+    }
+
+    /// Those of `addresses` that a query of `family` asks for, in its order.
+    private static func inOrder(_ addresses: [SocketAddress], _ family: Family) -> [SocketAddress] {
+        let wantsIPv4First =
+            switch family {
+            case .ipv4Only, .ipv4First: true
+            case .ipv6Only, .ipv6First: false
+            }
+        // A mapped IPv4 address in an AAAA record counts as what it is.
+        let first = addresses.filter { $0.isIPv4 == wantsIPv4First }
+        let second = addresses.filter { $0.isIPv4 != wantsIPv4First }
         switch family {
         case .ipv4Only, .ipv6Only: return Array(first.prefix(maximumAddresses))
         case .ipv4First, .ipv6First:

@@ -1,5 +1,4 @@
 public import EventLoop
-internal import Glibc
 public import Link
 internal import Messages
 internal import OnionCrypto
@@ -83,19 +82,19 @@ public final class Links {
     /// Opens the sockets.
     ///
     /// `identity` is a node's; a client has none and takes no handshakes. `isStaked` tells which nodes may begin links; it must
-    /// not call back. `wallClock` is nanoseconds since 1970, and `runningClock` goes on while the machine sleeps: the system's
+    /// not call back. `wallClock` is nanoseconds since 1970, and `runningClock` goes on while the machine sleeps: the loop's
     /// clocks unless others are given.
     public init(
         on loop: Loop, configuration: LinksConfiguration, identity: LinkIdentity?,
-        isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: @escaping () -> UInt64 = Links.systemClock,
-        runningClock: @escaping () -> UInt64 = Links.systemRunningClock
+        isStaked: @escaping (NodeID) -> Bool = { _ in false }, wallClock: (() -> UInt64)? = nil,
+        runningClock: (() -> UInt64)? = nil
     ) throws(UVError) {
         self.loop = loop
         self.configuration = configuration
         self.identity = identity
         self.isStaked = isStaked
-        self.wallClock = wallClock
-        self.runningClock = runningClock
+        self.wallClock = wallClock ?? { loop.wallClock }
+        self.runningClock = runningClock ?? { loop.runningClock }
         let now = Instant(nanoseconds: loop.now)
         table = LinkTable(
             capacity: configuration.maximumLinks, packetSize: configuration.network.packetSize,
@@ -127,27 +126,6 @@ public final class Links {
 
     deinit { for socket in sockets { socket.close() } }
 
-    /// The system's wall clock in nanoseconds since 1970, at most the year 2554.
-    public static func systemClock() -> UInt64 {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return nanoseconds(time.tv_sec, time.tv_nsec)
-    }
-
-    /// A moment so many seconds and nanoseconds after 1970; at least 0, and at most what 64 bits hold.
-    static func nanoseconds(_ seconds: Int, _ rest: Int) -> UInt64 {
-        let (whole, overflows) = UInt64(max(0, seconds)).multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, carries) = whole.addingReportingOverflow(UInt64(max(0, rest)))
-        return overflows || carries ? .max : sum
-    }
-
-    /// The system's clock that runs on while the machine sleeps, in nanoseconds since it was started.
-    public static func systemRunningClock() -> UInt64 {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_BOOTTIME, &time)
-        return UInt64(max(0, time.tv_sec)) &* 1_000_000_000 &+ UInt64(max(0, time.tv_nsec))
-    }
-
     /// The loop's present moment.
     public var now: Instant { Instant(nanoseconds: loop.now) }
 
@@ -175,7 +153,7 @@ public final class Links {
     /// Whether there is a socket for the address and this machine has a route to it now.
     public func reaches(_ endpoint: Endpoint) -> Bool {
         let address = SocketAddress(endpoint)
-        return table.socket(for: address) != nil && address.hasRoute
+        return table.socket(for: address) != nil && loop.hasRoute(to: address)
     }
 
     /// Opens new sockets in place of the present ones, after the network has changed; links stay and tell their peers.

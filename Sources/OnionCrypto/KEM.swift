@@ -53,15 +53,12 @@ public enum KEM {
 
         /// A fresh key pair.
         public init() throws(CryptoError) {
-            do {
-                key = try XWingMLKEM768X25519.PrivateKey.generate()
-                publicKey = [UInt8](key.publicKey.rawRepresentation)
-            } catch {
-                throw .invalidKey
-            }
+            var seed = SecureRandom.bytes(32)
+            defer { wipe(&seed) }
+            try self.init(seed: seed)
         }
 
-        /// The key pair of a 32-byte seed, for test vectors.
+        /// The key pair of a 32-byte seed.
         public init(seed: [UInt8]) throws(CryptoError) {
             do {
                 key = try XWingMLKEM768X25519.PrivateKey(seedRepresentation: seed, publicKey: nil)

@@ -10,8 +10,26 @@ public enum Sodium {
     public static func initialize() { precondition(ready, "libsodium could not be initialised") }
 }
 
-/// Random bytes from the operating system.
-public enum SecureRandom {
+/// Random bytes from the operating system, by way of libsodium: the one source of randomness of the program.
+public struct SecureRandom: RandomNumberGenerator {
+    /// The generator; all are one.
+    public init() {}
+
+    /// Sixty-four random bits.
+    public mutating func next() -> UInt64 { Self.u64() }
+
+    /// A random element, or nil where there is none.
+    public static func element<Elements: Collection>(of elements: Elements) -> Elements.Element? {
+        var random = SecureRandom()
+        return elements.randomElement(using: &random)
+    }
+
+    /// The elements in a random order.
+    public static func shuffled<Elements: Sequence>(_ elements: Elements) -> [Elements.Element] {
+        var random = SecureRandom()
+        return elements.shuffled(using: &random)
+    }
+
     /// Fills `span`.
     public static func fill(_ span: inout MutableRawSpan) {
         Sodium.initialize()
@@ -36,7 +54,12 @@ public enum SecureRandom {
     }
 
     /// Sixty-four random bits.
-    public static func u64() -> UInt64 { UInt64(u32()) << 32 | UInt64(u32()) }
+    public static func u64() -> UInt64 {
+        Sodium.initialize()
+        var bits: UInt64 = 0
+        unsafe randombytes_buf(&bits, MemoryLayout<UInt64>.size)
+        return bits
+    }
 }
 
 /// Whether two runs of bytes are equal, in a time that tells only their lengths.

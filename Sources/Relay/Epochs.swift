@@ -107,7 +107,7 @@ final class Epochs {
         if signing.due(node, epoch: network.epochSeconds, at: time) != nil { sign() }
         let peers = neighbours()
         if signing.next != nil, peers.count < SignatureExchange<Snapshot>.fanout { seek() }
-        guard let peer = peers.values.randomElement() else { return }
+        guard let peer = SecureRandom.element(of: peers.values) else { return }
         if now >= nextPull { pull() }
         if now >= nextQuestion { askForSnapshot(peer) }
     }

@@ -128,9 +128,8 @@ final class Gossip {
     /// Takes our new descriptor and tells the neighbours; those of the bootstrap list hear of it as soon as they can be reached.
     func publish(_ own: SignedDescriptor) {
         _ = try? descriptors.insert(own, at: links.time)
-        var random = SystemRandomNumberGenerator()
         let others = network.bootstrap.map(\.node).filter { $0 != node && isListed($0) }
-        untold = Set(others.shuffled(using: &random).prefix(max(Self.fanout, 32)))
+        untold = Set(SecureRandom.shuffled(others).prefix(max(Self.fanout, 32)))
         send([own], except: nil)
     }
 
@@ -164,7 +163,7 @@ final class Gossip {
             contact(peer)
             if contacting.count >= Self.fanout { break }
         }
-        if now >= nextRefresh, let link = neighbours.values.randomElement() { ask(link, everything: false) }
+        if now >= nextRefresh, let link = SecureRandom.element(of: neighbours.values) { ask(link, everything: false) }
         if now >= nextSave { save() }
         noteEndpoints()
         inbox.advance(to: now)
@@ -184,7 +183,7 @@ final class Gossip {
         let others = (Array(known) + network.bootstrap.map(\.node)).filter {
             $0 != node && neighbours[$0] == nil && !contacting.contains($0) && (retries[$0]?.at ?? now) <= now
         }
-        if let peer = others.randomElement() { contact(peer) }
+        if let peer = SecureRandom.element(of: others) { contact(peer) }
     }
 
     private func contact(_ peer: NodeID) {
@@ -275,7 +274,7 @@ final class Gossip {
         // What is longer than one message may be is left to the others' questions.
         let isShort = list.reduce(0) { $0 + $1.bytes.count + 2 } <= DirectoryMessage.publish.longestBody
         let body = isShort ? SignedDescriptor.encodeList(list) : []
-        for (peer, other) in others.shuffled().prefix(Self.fanout) {
+        for (peer, other) in SecureRandom.shuffled(others).prefix(Self.fanout) {
             if list.count == 1, list[0].descriptor.node == node { untold.remove(peer) }
             if isShort { links.send(on: other, DirectoryMessage.publish, body: body) }
         }

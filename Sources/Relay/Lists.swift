@@ -281,7 +281,8 @@ final class Lists {
         _ places: [Int], of digest: Bytes32, from peer: NodeID?, then: @escaping (NodeID, [SignedDescriptor]) -> Void
     ) {
         let time = milliseconds
-        let drawn = peer ?? gossip.neighbours.keys.filter { descriptorFetches.admits($0, now: time) }.randomElement()
+        let drawn =
+            peer ?? SecureRandom.element(of: gossip.neighbours.keys.filter { descriptorFetches.admits($0, now: time) })
         guard !places.isEmpty, let peer = drawn, let link = gossip.neighbours[peer],
             descriptorFetches.begin(peer, now: time)
         else { return }
@@ -307,7 +308,7 @@ final class Lists {
 
     /// Asks a neighbour for a newer certified list.
     private func askForList() {
-        guard !isChecking, let (peer, link) = gossip.neighbours.randomElement() else { return }
+        guard !isChecking, let (peer, link) = SecureRandom.element(of: gossip.neighbours) else { return }
         let round = signing.certified?.list.round ?? 0
         guard round < signing.round else { return }
         var writer = ByteWriter(capacity: 8)

@@ -140,9 +140,10 @@ public final class Relay {
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
             digest: epochs.digest, store: store, log: log)
         let now = Instant(nanoseconds: loop.now)
+        var random = SecureRandom()
         paths = PathService(
             links: links, loop: loop, network: network, node: node,
-            keys: try OnionKeys(now: now, firstLife: .seconds(.random(in: 43_200...86_400))))
+            keys: try OnionKeys(now: now, firstLife: .seconds(.random(in: 43_200...86_400, using: &random))))
         let own = Set((announced + listenAddresses).map(\.address))
         let gate = try ExitGate(
             loop: loop, isExit: configuration.isExit,
@@ -223,8 +224,8 @@ public final class Relay {
         guard configuration.isExit else { return [] }
         var summary: Descriptor.ExitSummary = [.tcp, .udp]
         let opened = configuration.exitAllowed.map { $0.address.v4 != nil }
-        if opened.contains(true) || SocketAddress.globalIPv4.hasRoute { summary.insert(.ipv4) }
-        if opened.contains(false) || SocketAddress.globalIPv6.hasRoute { summary.insert(.ipv6) }
+        if opened.contains(true) || loop.hasRoute(to: .globalIPv4) { summary.insert(.ipv4) }
+        if opened.contains(false) || loop.hasRoute(to: .globalIPv6) { summary.insert(.ipv6) }
         return summary
     }
 

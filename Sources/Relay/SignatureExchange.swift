@@ -68,7 +68,9 @@ final class SignatureExchange<Subject: Sendable> {
         let head = Self.head(collection.height, digest)
         let most = (bring.longestBody - head.count) / SignatureItem.size
         let body = head + Signatures<Subject>.encode(Array(news.prefix(most)))
-        for peer in neighbours().values.shuffled().prefix(Self.fanout) { links.send(on: peer, bring, body: body) }
+        for peer in SecureRandom.shuffled(neighbours().values).prefix(Self.fanout) {
+            links.send(on: peer, bring, body: body)
+        }
         news.removeAll()
     }
 
@@ -83,7 +85,7 @@ final class SignatureExchange<Subject: Sendable> {
     /// Asks a random neighbour for the signatures that `collection` lacks.
     func pull(_ collection: Signatures<Subject>) {
         let heard = neighbours().filter { !inbox.liars.contains($0.key) }
-        guard !collection.isWhole, let (node, link) = heard.randomElement() else { return }
+        guard !collection.isWhole, let (node, link) = SecureRandom.element(of: heard) else { return }
         let digest = collection.digest
         let body = Self.head(collection.height, digest) + collection.bitmap
         links.request(on: link, ask, body: body, timeout: Self.answerLimit) { [weak self] result in

@@ -38,7 +38,7 @@ final class DirectoryNode: ControlHandler {
         links = try Links(
             on: loop, configuration: configuration,
             identity: LinkIdentity(SigningKey(seed: Secret(copying: seed.rawSpan))),
-            wallClock: { UInt64(Int64(Links.systemClock()) + ahead * 1_000_000_000) })
+            wallClock: { UInt64(Int64(Loop.systemClock()) + ahead * 1_000_000_000) })
         links.control = self
     }
 
@@ -105,7 +105,7 @@ final class DirectoryWorld {
         self.loop = loop
         self.friends = friends
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
-        let time = Links.systemClock() / 1_000_000_000
+        let time = Loop.systemClock() / 1_000_000_000
         nodes = try (0..<count).map { try DirectoryNode(loop, network: id, ahead: $0 < friends ? ahead : 0) }
         let list = try nodes.enumerated().map { number, node in
             let published = UInt64(Int64(time) + descriptorTimeOf(number) + (number < friends ? ahead : 0) - 60)
@@ -152,7 +152,7 @@ final class DirectoryWorld {
 
     /// Has the client come back with these nodes for guards, each for 50 more days, counted `days` ago.
     func restoreGuards(_ numbers: [Int], days: UInt64 = 0) {
-        let counted = Links.systemClock() / 1_000_000_000 - days * 86_400
+        let counted = Loop.systemClock() / 1_000_000_000 - days * 86_400
         directory.guards = Guards(
             rows: numbers.enumerated().map { place, number in
                 var writer = ByteWriter()

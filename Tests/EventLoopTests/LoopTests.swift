@@ -1,7 +1,17 @@
-import EventLoop
+@testable import EventLoop
 import Testing
 
 @Suite struct LoopTests {
+    @Test("R12: a clock past the year 2554 stands still there") func clockBeyond() {
+        #expect(Loop.nanoseconds(1_800_000_000, 5) == 1_800_000_000_000_000_005)
+        let last = Int(UInt64.max / 1_000_000_000)
+        #expect(Loop.nanoseconds(last, 709_551_615) == .max && Loop.nanoseconds(last, 709_551_614) == .max - 1)
+        #expect(Loop.nanoseconds(last, 999_999_999) == .max && Loop.nanoseconds(last + 1, 0) == .max)
+        #expect(Loop.nanoseconds(.max, .max) == .max)
+        // The kernel's clock may be set before 1970.
+        #expect(Loop.nanoseconds(-5, 7) == 7 && Loop.nanoseconds(.min, .min) == 0)
+    }
+
     @Test func timersFireInTheOrderOfTheirDeadlines() throws {
         let loop = try Loop()
         defer { loop.close() }

@@ -120,7 +120,7 @@ final class Harness {
     let network: LinkNetwork
     var sides: [Side] = []
     /// The wall clock of the sides made from now on.
-    var wallClock = Links.systemClock
+    var wallClock = Loop.systemClock
     /// Node ids that count as staked.
     var staked: Set<NodeID> = []
 

@@ -10,16 +10,6 @@ import Wire
 
 /// What strangers can cost a node's links.
 @Suite struct LinksThreatTests {
-    @Test("R12: a clock past the year 2554 stands still there") func clockBeyond() {
-        #expect(Links.nanoseconds(1_800_000_000, 5) == 1_800_000_000_000_000_005)
-        let last = Int(UInt64.max / 1_000_000_000)
-        #expect(Links.nanoseconds(last, 709_551_615) == .max && Links.nanoseconds(last, 709_551_614) == .max - 1)
-        #expect(Links.nanoseconds(last, 999_999_999) == .max && Links.nanoseconds(last + 1, 0) == .max)
-        #expect(Links.nanoseconds(.max, .max) == .max)
-        // The kernel's clock may be set before 1970.
-        #expect(Links.nanoseconds(-5, 7) == 7 && Links.nanoseconds(.min, .min) == 0)
-    }
-
     @Test("s08: a node that says it is the year 2554 moves nothing that traps") func clockLie() throws {
         let harness = try Harness()
         let victim = try harness.node()

@@ -16,3 +16,13 @@ extension Loop {
         return true
     }
 }
+
+extension Loop {
+    /// A loop on simulated time, of a machine without a network: what a test waits for takes no time.
+    package static func simulated(seed: UInt64 = 1) -> Loop {
+        let world = SimulatedWorld(seed: seed)
+        return withExtendedLifetime(world) {
+            Loop(simulated: world.addHost(at: [SocketAddress(ipv4: 0x0a00_0001, port: 0)]))
+        }
+    }
+}

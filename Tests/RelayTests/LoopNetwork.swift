@@ -47,16 +47,18 @@ final class LoopNetwork {
     }
 
     /// Starts `count` relays and a client, and waits until it is ready; `changeForClient` says what only the client believes.
+    ///
+    /// `isSimulated`: on simulated time, so that what takes minutes takes none.
     init(
-        relays count: Int, network change: (inout NetworkFile) -> Void = { _ in },
+        relays count: Int, isSimulated: Bool = false, network change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: (inout RelayConfiguration) -> Void = { _ in },
         client configure: (inout ClientConfiguration) -> Void = { _ in },
         clientNetwork changeForClient: (inout NetworkFile) -> Void = { _ in }
     ) throws {
-        let loop = try Loop()
+        let loop = isSimulated ? Loop.simulated() : try Loop()
         self.loop = loop
         let log = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let time = UnixTime(seconds: Links.systemClock() / 1_000_000_000)
+        let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
         // Ports that are free now; nobody else takes them in between.
         let holders = try (0..<count).map { _ in
             try DatagramSocket(on: loop, bindTo: .loopbackIPv4(port: 0), configuration: .small, receiver: nil)

@@ -63,6 +63,8 @@ public final class DatagramSocket: HandleOwner {
     public let isCoalescing: Bool
 
     private let descriptor: Int32
+    /// The socket of a simulated network, in place of a descriptor.
+    private let wire: SimulatedSocket?
     private let poll: UnsafeMutablePointer<uv_poll_t>
     @usableFromInline let transmit: UnsafeMutablePointer<TransmitQueue>
     private let receiveRounds: Int
@@ -79,22 +81,23 @@ public final class DatagramSocket: HandleOwner {
     ) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
-        let descriptor = try UVError.check(shim_socket(address.family, Int32(SOCK_DGRAM.rawValue)), "socket")
         let poll = UnsafeMutablePointer<uv_poll_t>.allocate(capacity: 1)
+        var descriptor: Int32 = -1
         do throws(UVError) {
-            isCoalescing = try Self.configure(descriptor, address, configuration)
-            let bound = unsafe address.withSockaddr { unsafe bind(descriptor, $0, socklen_t($1)) == 0 ? 0 : -errno }
-            try UVError.check(bound, "bind")
-            let local = unsafe SocketAddress.filled { name, length in
-                unsafe length.withMemoryRebound(to: socklen_t.self, capacity: 1) {
-                    unsafe getsockname(descriptor, name, $0)
-                }
+            if let host = loop.host {
+                let simulated = try host.bind(address, configuration)
+                wire = simulated
+                isCoalescing = false
+                localAddress = simulated.address
+            } else {
+                wire = nil
+                descriptor = try UVError.check(shim_socket(address.family, Int32(SOCK_DGRAM.rawValue)), "socket")
+                isCoalescing = try Self.configure(descriptor, address, configuration)
+                localAddress = try Self.bind(descriptor, to: address)
+                try UVError.check(unsafe uv_poll_init(loop.uv, poll, descriptor), "uv_poll_init")
             }
-            guard let local else { throw UVError(code: UV_EINVAL.rawValue, call: "getsockname") }
-            localAddress = local
-            try UVError.check(unsafe uv_poll_init(loop.uv, poll, descriptor), "uv_poll_init")
         } catch {
-            Glibc.close(descriptor)
+            if descriptor >= 0 { Glibc.close(descriptor) }
             unsafe poll.deallocate()
             throw error
         }
@@ -107,11 +110,27 @@ public final class DatagramSocket: HandleOwner {
         unsafe transmit = .allocate(capacity: 1)
         unsafe transmit.initialize(
             to: TransmitQueue(
-                descriptor: descriptor, poll: poll, pollCallback: datagramSocketReady, list: loop.transmits,
-                tellsOwnAddresses: configuration.answersWhereAsked && address.isAny, configuration: configuration))
+                descriptor: descriptor, wire: wire, poll: poll, pollCallback: datagramSocketReady,
+                list: loop.transmits,
+                tellsOwnAddresses: configuration.answersWhereAsked && address.isAny && wire == nil,
+                configuration: configuration))
         unsafe transmit.pointee.selfPointer = transmit
         unsafe poll.pointee.data = Unmanaged.passRetained(self).toOpaque()
+        wire?.socket = self
         unsafe transmit.pointee.startPolling()
+    }
+
+    /// Binds the socket and returns its address, with the port that the kernel chose.
+    private static func bind(_ descriptor: Int32, to address: SocketAddress) throws(UVError) -> SocketAddress {
+        let bound = unsafe address.withSockaddr { unsafe Glibc.bind(descriptor, $0, socklen_t($1)) == 0 ? 0 : -errno }
+        try UVError.check(bound, "bind")
+        let local = unsafe SocketAddress.filled { name, length in
+            unsafe length.withMemoryRebound(to: socklen_t.self, capacity: 1) {
+                unsafe getsockname(descriptor, name, $0)
+            }
+        }
+        guard let local else { throw UVError(code: UV_EINVAL.rawValue, call: "getsockname") }
+        return local
     }
 
     deinit {
@@ -222,6 +241,10 @@ public final class DatagramSocket: HandleOwner {
         loop.flushTransmits()
         unsafe transmit.pointee.isClosed = true
         receiver = nil
+        if let wire {
+            wire.close()
+            return unsafe Unmanaged.passUnretained(self).release()
+        }
         unsafe uv_close(UnsafeMutableRawPointer(poll).assumingMemoryBound(to: uv_handle_t.self), datagramSocketClosed)
         Glibc.close(descriptor)
     }
@@ -242,6 +265,7 @@ public final class DatagramSocket: HandleOwner {
     /// much of it, it puts none together.
     public func limitReceiveBuffer(to size: Int) {
         guard !isClosed else { return }
+        if let wire { return wire.limit = size > 0 ? size : kernelBufferSize }
         Self.setReceiveBuffer(descriptor, Int32(clamping: size > 0 ? size : kernelBufferSize))
         guard isCoalescing else { return }
         let coalesces = size == 0 || size >= 4 * ReceiveArea.slotSize
@@ -256,7 +280,7 @@ public final class DatagramSocket: HandleOwner {
 
     // MARK: - Events
 
-    fileprivate func ready(status: Int32, events: Int32) {
+    func ready(status: Int32, events: Int32) {
         loop.assertOnThread()
         if status < 0 {
             // libuv stops polling on EPOLLERR: take the error off the socket and go on.
@@ -274,7 +298,7 @@ public final class DatagramSocket: HandleOwner {
         for _ in 0..<receiveRounds {
             guard let receiver else { return }
             unsafe transmit.pointee.counters.receiveCalls += 1
-            let received = area.receive(descriptor)
+            let received = if let wire { wire.receive(into: area) } else { area.receive(descriptor) }
             guard received > 0 else {
                 if received != -Int(EAGAIN) && received != -Int(EINTR) {
                     unsafe transmit.pointee.counters.receiveErrors += 1

@@ -73,6 +73,8 @@ struct TransmitQueue: ~Copyable {
     var next: UnsafeMutablePointer<TransmitQueue>?
 
     private let descriptor: Int32
+    /// The socket of a simulated network, in place of the descriptor.
+    private let wire: SimulatedSocket?
     private let poll: UnsafeMutablePointer<uv_poll_t>
     private let pollCallback: uv_poll_cb
     private let list: UnsafeMutablePointer<TransmitList>
@@ -99,12 +101,14 @@ struct TransmitQueue: ~Copyable {
 
     /// A queue for packets to as many destinations, and with as many send slots, as `configuration` says.
     init(
-        descriptor: Int32, poll: UnsafeMutablePointer<uv_poll_t>, pollCallback: @escaping uv_poll_cb,
-        list: UnsafeMutablePointer<TransmitList>, tellsOwnAddresses: Bool, configuration: DatagramSocket.Configuration
+        descriptor: Int32, wire: SimulatedSocket?, poll: UnsafeMutablePointer<uv_poll_t>,
+        pollCallback: @escaping uv_poll_cb, list: UnsafeMutablePointer<TransmitList>, tellsOwnAddresses: Bool,
+        configuration: DatagramSocket.Configuration
     ) {
         self.tellsOwnAddresses = tellsOwnAddresses
         unsafe owns = .allocate(capacity: tellsOwnAddresses ? Self.ownLimit : 1)
         self.descriptor = descriptor
+        self.wire = wire
         unsafe self.poll = poll
         unsafe self.pollCallback = pollCallback
         unsafe self.list = list
@@ -317,7 +321,7 @@ struct TransmitQueue: ~Copyable {
             var end = start
             let count = fill(from: &end)
             counters.sendCalls += 1
-            let sent = unsafe Int(shim_send_messages(descriptor, messages, UInt32(truncatingIfNeeded: count)))
+            let sent = send(count)
             if sent > 0 {
                 for index in 0..<sent { finish(message: index, isSent: true) }
                 start = sent == count ? end : unsafe positions[sent]
@@ -354,6 +358,12 @@ struct TransmitQueue: ~Copyable {
             isBlocked = false
             startPolling()
         }
+    }
+
+    /// Hands over the first `count` messages: how many were taken, or a negative errno.
+    private func send(_ count: Int) -> Int {
+        if let wire { return unsafe wire.send(messages, count) }
+        return unsafe Int(shim_send_messages(descriptor, messages, UInt32(truncatingIfNeeded: count)))
     }
 
     /// Prepares the messages of one call; moves `position` behind them and returns their number.
@@ -457,6 +467,7 @@ struct TransmitQueue: ~Copyable {
 
     /// Polls for reading, unless that is paused, and while packets wait also for writing.
     func startPolling() {
+        if let wire { return wire.isPaused = isReceivePaused }
         let events = (isReceivePaused ? 0 : UV_READABLE.rawValue) | (isBlocked ? UV_WRITABLE.rawValue : 0)
         guard events != 0 else {
             unsafe uv_poll_stop(poll)

@@ -56,6 +56,8 @@ public final class ByteStream: HandleOwner {
     public var delegate: (any ByteStreamDelegate)?
 
     private let memory: UnsafeMutableRawPointer
+    /// This end of a connection of a simulated network, in place of libuv's handle.
+    private let end: SimulatedEnd?
     private var state: State
     /// Whether the stream is being read; one that is not tells of no broken connection.
     public private(set) var isReading = false
@@ -72,7 +74,7 @@ public final class ByteStream: HandleOwner {
     private var pipe: UnsafeMutablePointer<uv_pipe_t> { unsafe memory.assumingMemoryBound(to: uv_pipe_t.self) }
 
     /// A stream without a connection, for a listener or ``connect(on:to:from:delegate:)`` to fill.
-    private init(on loop: Loop, kind: Kind, state: State) {
+    private init(on loop: Loop, kind: Kind, state: State, end: SimulatedEnd? = nil) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
         self.loop = loop
@@ -80,6 +82,12 @@ public final class ByteStream: HandleOwner {
         self.state = state
         unsafe memory = .allocate(byteCount: Self.handleSize, alignment: 16)
         unsafe shutdownRequest = .allocate(capacity: 1)
+        self.end = end
+        if let end {
+            end.stream = self
+            _ = unsafe Unmanaged.passRetained(self)
+            return
+        }
         let result =
             switch kind {
             case .tcp: unsafe uv_tcp_init(loop.uv, tcp)
@@ -105,6 +113,12 @@ public final class ByteStream: HandleOwner {
         delegate: (any ByteStreamDelegate)?
     ) throws(UVError) -> ByteStream {
         guard loop.hasDescriptorsToSpare else { throw UVError(code: UV_EMFILE.rawValue, call: "connect") }
+        if let host = loop.host {
+            let end = try host.connect(to: address, from: source)
+            let stream = ByteStream(on: loop, kind: .tcp, state: .connecting, end: end)
+            stream.delegate = delegate
+            return stream
+        }
         let stream = ByteStream(on: loop, kind: .tcp, state: .connecting)
         let request = UnsafeMutablePointer<uv_connect_t>.allocate(capacity: 1)
         var result = Int32(0)
@@ -182,17 +196,24 @@ public final class ByteStream: HandleOwner {
         return stream
     }
 
+    /// A stream over the accepted end of a simulated connection.
+    static func accept(on loop: Loop, _ end: SimulatedEnd) -> ByteStream {
+        ByteStream(on: loop, kind: .tcp, state: .open, end: end)
+    }
+
     // MARK: - Addresses
 
     /// Our end of a TCP connection.
     public var localAddress: SocketAddress? {
         guard kind == .tcp, state != .closed else { return nil }
+        if let end { return end.local }
         return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
     }
 
     /// The peer's end of a TCP connection.
     public var remoteAddress: SocketAddress? {
         guard kind == .tcp, state != .closed else { return nil }
+        if let end { return end.remote }
         return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
     }
 
@@ -208,6 +229,10 @@ public final class ByteStream: HandleOwner {
     public func startReading() {
         loop.assertOnThread()
         guard state == .open, !hasEnded, !isReading else { return }
+        if let end {
+            isReading = true
+            return end.wake()
+        }
         let result = unsafe uv_read_start(handle, provideReadBuffer, streamRead)
         isReading = result == 0
     }
@@ -217,6 +242,7 @@ public final class ByteStream: HandleOwner {
         loop.assertOnThread()
         guard state == .open, isReading else { return }
         isReading = false
+        guard end == nil else { return }
         unsafe uv_read_stop(handle)
     }
 
@@ -224,7 +250,8 @@ public final class ByteStream: HandleOwner {
 
     /// Bytes that wait for the kernel to take them.
     public var queuedBytes: Int {
-        state == .closed ? 0 : unsafe Int(handle.pointee.write_queue_size)
+        if let end { return end.queued.count }
+        return state == .closed ? 0 : unsafe Int(handle.pointee.write_queue_size)
     }
 
     /// Hands bytes to the kernel at once, as far as it takes them, and returns how many that were.
@@ -234,6 +261,7 @@ public final class ByteStream: HandleOwner {
     public func tryWrite(_ bytes: borrowing RawSpan) throws(UVError) -> Int {
         loop.assertOnThread()
         guard state == .open, !isShutDown, bytes.byteCount > 0, queuedBytes == 0 else { return 0 }
+        if let end { return try end.send(bytes) }
         let result = unsafe bytes.withUnsafeBytes { source in
             var buffer = unsafe Self.buffer(UnsafeMutableRawPointer(mutating: source.baseAddress), source.count)
             return unsafe uv_try_write(handle, &buffer, 1)
@@ -252,6 +280,7 @@ public final class ByteStream: HandleOwner {
         let taken = try tryWrite(bytes)
         let rest = bytes.byteCount - taken
         guard rest > 0 else { return }
+        if let end { return end.queue(bytes, from: taken) }
         let header = unsafe MemoryLayout<uv_write_t>.stride
         let block = UnsafeMutableRawPointer.allocate(byteCount: header + rest, alignment: 16)
         unsafe bytes.withUnsafeBytes { source in
@@ -280,6 +309,7 @@ public final class ByteStream: HandleOwner {
     }
 
     private func beginShutdown() {
+        if let end { return end.shutdown() }
         let result = unsafe uv_shutdown(shutdownRequest, handle, streamShutDown)
         // Not connected any more: there is nothing to end, and reading will report it.
         assert(result == 0 || result == UV_ENOTCONN.rawValue, "a stream is shut down once")
@@ -297,6 +327,7 @@ public final class ByteStream: HandleOwner {
         guard state != .closed else { return }
         state = .closed
         delegate = nil
+        if let end { return letGo(of: end, resets: false) }
         unsafe uv_close(memory.assumingMemoryBound(to: uv_handle_t.self), streamClosed)
     }
 
@@ -306,6 +337,7 @@ public final class ByteStream: HandleOwner {
         guard kind == .tcp, state == .open else { return close() }
         state = .closed
         delegate = nil
+        if let end { return letGo(of: end, resets: true) }
         if unsafe uv_tcp_close_reset(tcp, streamClosed) != 0 {
             // libuv refuses during a shutdown: do as it does otherwise.
             var descriptor = Int32(-1)
@@ -318,8 +350,14 @@ public final class ByteStream: HandleOwner {
         }
     }
 
+    private func letGo(of end: SimulatedEnd, resets: Bool) {
+        end.close(resets: resets)
+        unsafe Unmanaged.passUnretained(self).release()
+    }
+
     /// Whether bytes wait to be read; not whether the peer's end does.
     public var hasBytesToRead: Bool {
+        if let end { return end.arrivedBytes > 0 }
         guard let descriptor else { return false }
         var byte: UInt8 = 0
         return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
@@ -329,6 +367,7 @@ public final class ByteStream: HandleOwner {
     ///
     /// After ``shutdown()`` the peer's ordinary end counts, too. The loop tells of none of these while nothing is read or written.
     public var isGone: Bool {
+        if let end { return end.isGone }
         guard let descriptor else { return false }
         var question = pollfd(fd: descriptor, events: 0, revents: 0)
         return unsafe poll(&question, 1, 0) > 0 && question.revents & Int16(POLLERR | POLLHUP) != 0
@@ -353,7 +392,9 @@ public final class ByteStream: HandleOwner {
     /// The descriptor of an open stream.
     private var descriptor: Int32? {
         var found: uv_os_fd_t = -1
-        guard state == .open, unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0 else {
+        guard end == nil, state == .open,
+            unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0
+        else {
             return nil
         }
         return found
@@ -367,7 +408,7 @@ public final class ByteStream: HandleOwner {
         close()
     }
 
-    fileprivate func connected(_ status: Int32) {
+    func connected(_ status: Int32) {
         unsafe connectRequest = nil
         guard state == .connecting else { return }
         guard status == 0 else { return fail(status, "connect") }
@@ -376,7 +417,7 @@ public final class ByteStream: HandleOwner {
         delegate?.streamConnected(self)
     }
 
-    fileprivate func read(_ count: Int, _ base: UnsafeMutablePointer<CChar>?) {
+    func read(_ count: Int, _ base: UnsafeMutablePointer<CChar>?) {
         guard state == .open else { return }
         if count > 0 {
             let bytes = unsafe UnsafeRawBufferPointer(start: base, count: count)
@@ -394,7 +435,7 @@ public final class ByteStream: HandleOwner {
         }
     }
 
-    fileprivate func wrote(_ status: Int32) {
+    func wrote(_ status: Int32) {
         guard state != .closed else { return }
         guard status == 0 else {
             // A failed connection reports itself.
@@ -404,7 +445,7 @@ public final class ByteStream: HandleOwner {
         if queuedBytes == 0 { delegate?.streamDrained(self) }
     }
 
-    fileprivate func finishedShutdown(_ status: Int32) {
+    func finishedShutdown(_ status: Int32) {
         guard state == .open else { return }
         if status == 0 { delegate?.streamFinishedWriting(self) }
     }

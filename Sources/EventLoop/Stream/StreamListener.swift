@@ -12,6 +12,8 @@ public final class StreamListener: HandleOwner {
     public private(set) var acceptErrors: UInt64 = 0
 
     private let memory: UnsafeMutableRawPointer
+    /// The port of a simulated network, in place of libuv's handle.
+    private let port: SimulatedPort?
     private var onAccept: ((ByteStream) -> Void)?
     private var isClosed = false
     private var isPaused = false
@@ -25,13 +27,21 @@ public final class StreamListener: HandleOwner {
     private var tcp: UnsafeMutablePointer<uv_tcp_t> { unsafe memory.assumingMemoryBound(to: uv_tcp_t.self) }
     private var pipe: UnsafeMutablePointer<uv_pipe_t> { unsafe memory.assumingMemoryBound(to: uv_pipe_t.self) }
 
-    private init(on loop: Loop, kind: ByteStream.Kind, onAccept: @escaping (ByteStream) -> Void) {
+    private init(
+        on loop: Loop, kind: ByteStream.Kind, port: SimulatedPort? = nil, onAccept: @escaping (ByteStream) -> Void
+    ) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
         self.loop = loop
         self.kind = kind
         self.onAccept = onAccept
         unsafe memory = .allocate(byteCount: Self.handleSize, alignment: 16)
+        self.port = port
+        if let port {
+            port.listener = self
+            _ = unsafe Unmanaged.passRetained(self)
+            return
+        }
         let result =
             switch kind {
             case .tcp: unsafe uv_tcp_init(loop.uv, tcp)
@@ -49,6 +59,9 @@ public final class StreamListener: HandleOwner {
     public static func tcp(
         on loop: Loop, address: SocketAddress, backlog: Int32 = 511, onAccept: @escaping (ByteStream) -> Void
     ) throws(UVError) -> StreamListener {
+        if let host = loop.host {
+            return StreamListener(on: loop, kind: .tcp, port: try host.listen(address), onAccept: onAccept)
+        }
         let listener = StreamListener(on: loop, kind: .tcp, onAccept: onAccept)
         let flags = address.isIPv4 ? 0 : UV_TCP_IPV6ONLY.rawValue
         let bound = unsafe address.withSockaddr { name, _ in unsafe uv_tcp_bind(listener.tcp, name, flags) }
@@ -147,6 +160,7 @@ public final class StreamListener: HandleOwner {
     /// The TCP address, with the port that the kernel chose.
     public var localAddress: SocketAddress? {
         guard kind == .tcp, !isClosed else { return nil }
+        if let port { return port.address }
         return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
     }
 
@@ -157,6 +171,7 @@ public final class StreamListener: HandleOwner {
     public func resume() {
         loop.assertOnThread()
         isPaused = false
+        port?.wake()
         if isConnectionWaiting {
             isConnectionWaiting = false
             accept()
@@ -172,6 +187,10 @@ public final class StreamListener: HandleOwner {
         isClosed = true
         onAccept = nil
         boundPath?.remove()
+        if let port {
+            port.close()
+            return unsafe Unmanaged.passUnretained(self).release()
+        }
         unsafe uv_close(memory.assumingMemoryBound(to: uv_handle_t.self), listenerClosed)
     }
 
@@ -182,6 +201,13 @@ public final class StreamListener: HandleOwner {
             return
         }
         if isPaused { isConnectionWaiting = true } else { accept() }
+    }
+
+    /// Takes a connection of a simulated network; false while the listener is paused.
+    func take(_ end: SimulatedEnd) -> Bool {
+        guard !isPaused, let onAccept else { return false }
+        onAccept(ByteStream.accept(on: loop, end))
+        return true
     }
 
     private func accept() {

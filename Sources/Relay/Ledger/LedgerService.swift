@@ -189,8 +189,8 @@ public final class LedgerService {
         // Operations that wait for their turn go on with the next tick.
         guard !batch.isEmpty else { return }
         isWorking = true
-        let worker = worker
-        loop.work({ worker.handle(batch, now: Links.systemClock() / 1_000_000) }) { [weak self] effects in
+        let (worker, time) = (worker, loop.wallClock / 1_000_000)
+        loop.work({ worker.handle(batch, now: time) }) { [weak self] effects in
             guard let self else { return }
             isWorking = false
             for effect in effects { perform(effect) }
@@ -207,7 +207,7 @@ public final class LedgerService {
         case .announce(let height):
             var writer = ByteWriter(capacity: 8)
             writer.u64(height)
-            for (_, link) in neighbours.shuffled().prefix(Self.fanout) {
+            for (_, link) in SecureRandom.shuffled(neighbours).prefix(Self.fanout) {
                 links.send(on: link, LedgerMessage.announce, body: writer.bytes)
             }
         case .submitted(let id, let result): submissions.removeValue(forKey: id)?(result)
@@ -273,7 +273,7 @@ public final class LedgerService {
     private func anyone(but avoided: Set<NodeID>) -> NodeID? {
         func draw(_ nodes: some Sequence<NodeID>) -> NodeID? {
             let all = Array(nodes)
-            return all.filter { !avoided.contains($0) }.randomElement() ?? all.randomElement()
+            return SecureRandom.element(of: all.filter { !avoided.contains($0) }) ?? SecureRandom.element(of: all)
         }
         return draw(neighbours.keys) ?? draw(network.bootstrap.map(\.node).filter { $0 != node })
     }

@@ -1,6 +1,7 @@
 internal import Directory
 internal import EventLoop
 internal import Links
+internal import OnionCrypto
 internal import Watch
 internal import Wire
 
@@ -74,7 +75,7 @@ final class SelfCheck {
             (questions, answers, accepted, missing, reached) = (0, 0, 0, 0, [])
         }
         guard questions == 0, let began, now - began >= Self.settling else { return }
-        for link in neighbours().shuffled().prefix(Self.asked) { ask(link) }
+        for link in SecureRandom.shuffled(neighbours()).prefix(Self.asked) { ask(link) }
     }
 
     private func ask(_ link: LinkID) {

@@ -46,7 +46,7 @@ final class TestClient: PacketHandler, ControlHandler {
     func test(
         _ hops: [TestHop], place: Int, wantsCapacity: Bool, completion: @escaping (TestOutcome, TimeSpan) -> Void
     ) {
-        let index = UInt32.random(in: 0..<Self.indices)
+        let index = SecureRandom.u32() % Self.indices
         let pathID = PathID.make(worker: 0, index: index | PathID.clientBit, random: randoms.next())
         let first = NodeID(hops[0].target.node)
         // A link that is there from an earlier test says nothing of whether a new one could be made.

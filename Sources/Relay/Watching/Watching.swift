@@ -36,7 +36,7 @@ final class Watching {
     /// The operators of the exits that tests can end at.
     private var exitOperators: Set<Bytes32> = []
     private var selector: (value: PathSelector, exit: Terminal, height: UInt64, generation: UInt64, made: Instant)?
-    private var random = SystemRandomNumberGenerator()
+    private var random = SecureRandom()
     private var durations: [TimeSpan] = []
     private var reported: [NodeID: Instant] = [:]
     private var nextReport: Instant
@@ -134,7 +134,7 @@ final class Watching {
             let hidden = selector.selectTest(
                 of: tested, asMiddle: true, terminal: exit, health: health, at: links.time, using: &random)
         {
-            let isHidden = tester.isToBeHidden(tested) ?? Bool.random()
+            let isHidden = tester.isToBeHidden(tested) ?? Bool.random(using: &random)
             (place, path) = (isHidden ? .middle : .first(mayHide: true), hidden)
         }
         if place != .middle { path = client.reaches(own.addresses) ? plainPath(to: tested, selector, exit) : nil }

@@ -54,7 +54,7 @@ final class Neighbours: ControlHandler {
         for holder in holders { holder.close() }
         let own = addresses[1]
         relayAddress = addresses[0]
-        let time = UnixTime(seconds: Links.systemClock() / 1_000_000_000)
+        let time = UnixTime(seconds: Loop.systemClock() / 1_000_000_000)
         let plans = addresses.map { NetworkCreation.Plan(addresses: [$0]) }
         var creation = NetworkCreation(name: "micro", nodes: plans, at: time)
         creation.file.allowPrivateAddresses = true

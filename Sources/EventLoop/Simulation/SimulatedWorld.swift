@@ -1,0 +1,301 @@
+/// Simulated time, and a network in memory between any number of hosts, all by one seed.
+///
+/// Time stands still while code runs, and jumps to the next event when none is left to run. Each host has one ``Loop``; a turn
+/// of that loop is what it is on a real one: arrivals, timers, ``Loop/atTurnEnd``, flush. All of it runs on one thread. The
+/// loops keep the world alive, and the world its hosts.
+package final class SimulatedWorld {
+    /// The monotonic time of all hosts, in nanoseconds.
+    package private(set) var now: UInt64 = 1_000_000_000_000
+    /// The wall clock of a host whose clock is right, when the world began, in nanoseconds since 1970.
+    package let wallClockAtStart: UInt64
+    private let start: UInt64
+    /// Draws the fate of packets; tests may draw from it too.
+    package var random: SimulatedRandom
+    /// The hosts, in the order in which they were added.
+    package private(set) var hosts: [SimulatedHost] = []
+    /// What the name servers answer.
+    package var names: [String: [SocketAddress]] = [:]
+    /// Whether the name servers answer at all.
+    package var answersNames = true
+    /// Whether packets pass from one host to another; nil: they do between all hosts.
+    package var passes: ((SimulatedHost, SimulatedHost) -> Bool)?
+    /// Hears of each event that happens: the time, the host, what it is, and of how many bytes.
+    package var trace: ((UInt64, Int, StaticString, Int) -> Void)?
+    /// A hash over all events so far: equal for equal runs.
+    package private(set) var digest: UInt64 = 0
+    /// How many events there were.
+    package private(set) var eventCount: UInt64 = 0
+    /// What became of datagrams.
+    package internal(set) var traffic = SimulatedTraffic()
+
+    private var events = SimulatedEvents()
+    private var byAddress: [SocketAddress: SimulatedHost] = [:]
+    private var ready: [SimulatedHost] = []
+    private var isStopping = false
+
+    /// Arrivals fall on multiples of this many nanoseconds, so that several share a turn.
+    package var grain: UInt64 = 20_000
+    /// How long a turn of a loop takes at least, in nanoseconds.
+    static let turnTime: UInt64 = 1_000
+
+    /// A world without hosts; `wallClock` is in nanoseconds since 1970.
+    package init(seed: UInt64, wallClock: UInt64 = 1_800_000_000_000_000_000) {
+        random = SimulatedRandom(seed: seed)
+        wallClockAtStart = wallClock
+        start = now
+    }
+
+    /// Nanoseconds since the world began.
+    package var elapsed: UInt64 { now - start }
+
+    /// Adds a host with these addresses, at most one of a family, whose ports do not matter.
+    package func addHost(at addresses: [SocketAddress], line: SimulatedLine = SimulatedLine()) -> SimulatedHost {
+        let host = SimulatedHost(world: self, number: hosts.count, line: line)
+        hosts.append(host)
+        host.move(to: addresses)
+        return host
+    }
+
+    /// The host at an address, whatever the port.
+    func host(at address: SocketAddress) -> SimulatedHost? { byAddress[address.with(port: 0)] }
+
+    func register(_ host: SimulatedHost, leaving old: [SocketAddress]) {
+        for address in old where byAddress[address] === host { byAddress[address] = nil }
+        for address in host.addresses { byAddress[address] = host }
+    }
+
+    // MARK: - Running
+
+    /// Runs until ``stop()``, or until nothing is left that could happen.
+    package func run() {
+        isStopping = false
+        review()
+        while !isStopping, advance(until: .max) {}
+    }
+
+    /// Ends ``run()`` after the present instant.
+    package func stop() { isStopping = true }
+
+    /// Runs for so many nanoseconds, or until `condition` holds, which is looked at after each instant; whether it came to hold.
+    @discardableResult
+    package func run(for span: UInt64, until condition: () -> Bool = { false }) -> Bool {
+        let end = now + span
+        review()
+        if condition() { return true }
+        while advance(until: end) {
+            if condition() { return true }
+        }
+        now = end
+        return false
+    }
+
+    /// Lets happen what happens next; without `waiting` only what is due now.
+    package func step(waiting: Bool) {
+        review()
+        _ = advance(until: waiting ? .max : now)
+    }
+
+    /// Calls `action` at a time from now, outside of all hosts.
+    package func after(_ span: UInt64, _ action: @escaping () -> Void) {
+        post(.action(action), at: now + span)
+    }
+
+    /// Looks what was set and queued on the loops from outside.
+    private func review() { for host in hosts { host.review() } }
+
+    /// Lets all happen that happens at the next instant, if that is not after `end`.
+    private func advance(until end: UInt64) -> Bool {
+        guard let time = events.firstTime, time <= end else { return false }
+        now = max(now, time)
+        while events.firstTime == time { happen(events.removeFirst()) }
+        while !ready.isEmpty {
+            let hosts = ready
+            ready = []
+            for host in hosts { host.turn() }
+        }
+        return true
+    }
+
+    private func happen(_ event: SimulatedEvent) {
+        switch event {
+        case .turn(let host):
+            host.alarm(at: now)
+        case .datagram(let bytes, let source, let target, let host):
+            guard let receiver = host ?? self.host(at: target), !receiver.isCut || host != nil else {
+                traffic.lost += 1
+                return
+            }
+            note(receiver.number, "datagram", bytes.count)
+            receiver.arrive(bytes, from: source, to: target)
+        case .call(let host, let generation, let kind, let action):
+            guard generation == nil || generation == host.generation else { return }
+            note(host.number, kind, 0)
+            host.calls.append(action)
+            makeReady(host)
+        case .action(let action):
+            note(-1, "action", 0)
+            action()
+            review()
+        }
+    }
+
+    func note(_ host: Int, _ kind: StaticString, _ size: Int) {
+        eventCount += 1
+        for value in [now, UInt64(truncatingIfNeeded: host), UInt64(kind.utf8CodeUnitCount), UInt64(size)] {
+            digest = (digest ^ value) &* 0x9e37_79b9_7f4a_7c15
+            digest ^= digest >> 29
+        }
+        trace?(now, host, kind, size)
+    }
+
+    /// Has `host` take a turn at this instant.
+    func makeReady(_ host: SimulatedHost) {
+        guard !host.isReady else { return }
+        host.isReady = true
+        ready.append(host)
+    }
+
+    func post(_ event: SimulatedEvent, at time: UInt64) { events.insert(event, at: max(time, now)) }
+
+    // MARK: - The network
+
+    /// Carries a datagram from `host`, or loses it.
+    func carry(
+        _ bytes: UnsafeRawBufferPointer, of host: SimulatedHost, from source: SocketAddress, to target: SocketAddress
+    ) {
+        traffic.sent += 1
+        if host.owns(target) {
+            let event = unsafe SimulatedEvent.datagram([UInt8](bytes), from: source, to: target, host)
+            return post(event, at: now + SimulatedHost.localDelay)
+        }
+        guard let receiver = self.host(at: target), canPass(host, receiver),
+            !random.happens(host.line.loss), !random.happens(receiver.line.loss),
+            let departure = host.depart(bytes.count)
+        else {
+            traffic.lost += 1
+            return
+        }
+        let event = unsafe SimulatedEvent.datagram([UInt8](bytes), from: source, to: target, nil)
+        post(event, at: arrival(departure, host, receiver))
+        if random.happens(host.line.duplication) {
+            traffic.doubled += 1
+            post(event, at: arrival(departure, host, receiver))
+        }
+    }
+
+    func canPass(_ host: SimulatedHost, _ other: SimulatedHost) -> Bool {
+        host === other || !host.isCut && !other.isCut && (passes?(host, other) ?? true)
+    }
+
+    /// When a packet that departs at `time` arrives.
+    func arrival(_ time: UInt64, _ host: SimulatedHost, _ other: SimulatedHost) -> UInt64 {
+        guard host !== other else { return time + SimulatedHost.localDelay }
+        let arrival =
+            time + host.line.delay + other.line.delay + random.below(host.line.jitter) + random.below(other.line.jitter)
+        return (arrival + grain - 1) / grain * grain
+    }
+}
+
+/// What became of the datagrams of a world.
+package struct SimulatedTraffic: Equatable, Sendable {
+    /// Datagrams that were sent.
+    package var sent: UInt64 = 0
+    /// Those that the network lost.
+    package var lost: UInt64 = 0
+    /// Those that it delivered twice.
+    package var doubled: UInt64 = 0
+    /// Those that came to no socket, or to one whose buffer was full.
+    package var refused: UInt64 = 0
+}
+
+/// How packets go between a host and the middle of the network.
+package struct SimulatedLine: Sendable {
+    /// Nanoseconds that each packet takes, each way.
+    package var delay: UInt64 = 10_000_000
+    /// Up to how many nanoseconds more it takes; packets overtake one another by it.
+    package var jitter: UInt64 = 0
+    /// The part of packets that is lost, each way.
+    package var loss = 0.0
+    /// The part of sent packets that arrives twice.
+    package var duplication = 0.0
+    /// How many bytes a second leave; 0: no limit.
+    package var rate: UInt64 = 0
+    /// How many nanoseconds' worth of bytes wait to leave before more are lost.
+    package var queue: UInt64 = 200_000_000
+
+    /// A line of 10 ms without faults.
+    package init() {}
+}
+
+/// What happens at some time.
+enum SimulatedEvent {
+    /// A host's timer may be due.
+    case turn(SimulatedHost)
+    /// A datagram arrives, at its own host or at whichever has the address then.
+    case datagram([UInt8], from: SocketAddress, to: SocketAddress, SimulatedHost?)
+    /// Something in a turn of a host's loop; only of that loop, where a generation is given.
+    case call(SimulatedHost, generation: Int?, StaticString, () -> Void)
+    /// Something outside of all hosts.
+    case action(() -> Void)
+}
+
+/// Events by time, and in the order of their insertion where that is equal.
+struct SimulatedEvents {
+    private struct Entry {
+        var time: UInt64
+        var sequence: UInt64
+        var place: Int
+
+        func isBefore(_ other: Entry) -> Bool { time != other.time ? time < other.time : sequence < other.sequence }
+    }
+
+    private var heap: [Entry] = []
+    private var places: [SimulatedEvent?] = []
+    private var free: [Int] = []
+    private var sequence: UInt64 = 0
+
+    var firstTime: UInt64? { heap.first?.time }
+
+    mutating func insert(_ event: SimulatedEvent, at time: UInt64) {
+        let place: Int
+        if let last = free.popLast() {
+            place = last
+            places[place] = event
+        } else {
+            place = places.count
+            places.append(event)
+        }
+        let entry = Entry(time: time, sequence: sequence, place: place)
+        sequence += 1
+        var index = heap.count
+        heap.append(entry)
+        while index > 0 {
+            let parent = (index - 1) / 2
+            guard entry.isBefore(heap[parent]) else { break }
+            heap[index] = heap[parent]
+            index = parent
+        }
+        heap[index] = entry
+    }
+
+    mutating func removeFirst() -> SimulatedEvent {
+        let first = heap[0]
+        let last = heap.removeLast()
+        if !heap.isEmpty {
+            var index = 0
+            while true {
+                var child = 2 * index + 1
+                guard child < heap.count else { break }
+                if child + 1 < heap.count && heap[child + 1].isBefore(heap[child]) { child += 1 }
+                guard heap[child].isBefore(last) else { break }
+                heap[index] = heap[child]
+                index = child
+            }
+            heap[index] = last
+        }
+        free.append(first.place)
+        guard let event = places[first.place] else { preconditionFailure("an event in the heap has a place") }
+        places[first.place] = nil
+        return event
+    }
+}
