@@ -152,7 +152,7 @@ import Wire
         let before = try contents(far)
         let barred = failure { _ = try sign(network, 1, [far]) }
         #expect(barred?.code == .data)
-        #expect(barred?.message == "the draft's height is \(1 << 33), and this node trusts a snapshot at 0")
+        #expect(barred?.message == "the draft's height is \(1 << 33), and this node trusts a snapshot at 1")
         #expect(try contents(far) == before)
     }
 
