@@ -1,5 +1,6 @@
-@testable import EventLoop
 import Testing
+
+@testable import EventLoop
 
 @Suite struct LoopTests {
     @Test("R12: a clock past the year 2554 stands still there") func clockBeyond() {

@@ -204,6 +204,14 @@ class Library(unittest.TestCase):
             unused = listener.getsockname()[1]
         self.assertEqual(self.tunic.tunic_open(self.client, b"127.0.0.1", ctypes.c_uint16(unused), None), REFUSED)
         self.assertIn("connectionRefused", self.error())
+        # Streams that could not be opened leave no descriptor behind.
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            self.assertEqual(self.tunic.tunic_open(self.client, b"hidden.onion", port, None), REFUSED)
+        end = time.monotonic() + 20
+        while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertLessEqual(len(os.listdir("/proc/self/fd")), before)
         other = ctypes.c_void_p()
         start = self.tunic.tunic_start
         self.assertEqual(start(self.network, os.fsencode(f"{self.folder}/client"), 0, ctypes.byref(other)), IN_USE)

@@ -9,7 +9,7 @@ import Testing
 @Suite struct ScenarioTests {
     static let seeds: [UInt64] = {
         let first = number("SIMULATION_FIRST") ?? 1
-        return (first..<first + (number("SIMULATION_SEEDS") ?? 2)).map { $0 }
+        return (first..<first + (number("SIMULATION_SEEDS") ?? 1)).map { $0 }
     }()
 
     /// In the ordinary run of all tests, a short one.
