@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
@@ -358,6 +359,9 @@ class Both(unittest.TestCase):
                 report = status()
                 self.assertEqual((report["role"], report["others"][0]["role"]), ("client", "relay"))
                 own = report["others"][0]["node"]
+                shown = subprocess.run([binary(), "status", "--control", control], capture_output=True, text=True).stdout
+                for line in (r"^role +client", r"^role +relay", r"^node +" + own):
+                    self.assertRegex(shown, re.compile(line, re.MULTILINE), "each role has its table")
                 for path in ask(control, "paths")["paths"]:
                     self.assertNotIn(own, path["hops"], "P7: the own node is in no path")
                 process.terminate()

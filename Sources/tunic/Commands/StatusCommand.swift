@@ -20,7 +20,8 @@ struct StatusCommand: ParsableCommand {
 
     func run() throws {
         let report = try target.ask(.status, as: StatusReport.self)
-        print(target.json ? json(report) : Self.text(report))
+        let all = [report] + (report.others ?? [])
+        print(target.json ? json(report) : all.map(Self.text).joined(separator: "\n\n"))
         guard report.isAllReady else { throw ExitCode(1) }
     }
 
