@@ -74,7 +74,9 @@ final class SimulatedSocket: SimulatedHandle {
             let message = unsafe area.messages + index
             unsafe bytes.withUnsafeBytes { bytes in
                 guard let base = bytes.baseAddress else { return }
-                unsafe message.pointee.header.msg_iov.pointee.iov_base.copyMemory(from: base, byteCount: bytes.count)
+                let room = unsafe message.pointee.header.msg_iov.pointee
+                precondition(unsafe bytes.count <= room.iov_len, "a datagram fits a receive slot")
+                unsafe room.iov_base.copyMemory(from: base, byteCount: bytes.count)
             }
             unsafe message.pointee.length = UInt32(bytes.count)
             unsafe message.pointee.header.msg_namelen = socklen_t(source.store(to: message.pointee.header.msg_name))
