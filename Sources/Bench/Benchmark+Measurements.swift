@@ -23,7 +23,7 @@ extension Benchmark {
     // MARK: - Throughput
 
     private func throughput(
-        _ streams: Int, _ direction: Direction, isolates: Bool, seconds: Double?,
+        _ streams: Int, _ direction: Direction, isolates: Bool, seconds: Double?, events: WindowEvents<Double>,
         completion: @escaping (Result<ThroughputWindow, Faults>) -> Void
     ) -> Throughput {
         let plan = Throughput.Plan(
@@ -31,14 +31,24 @@ extension Benchmark {
             patience: plan.patience)
         return Throughput(
             on: loop, plan, along: route, to: target, farEnd: farEnd, firstNumber: takeNumbers(streams),
-            completion: completion)
+            events: events, completion: completion)
     }
 
     func measure(_ streams: Int, _ direction: Direction, _ done: @escaping () -> Void) {
         var one = BenchReport.Throughput(streams: streams, direction: direction)
         watcher.progressed(one.title)
         var follow: (@escaping () -> Void) -> Void = { $0() }
-        let load = throughput(streams, direction, isolates: plan.isolates, seconds: plan.seconds) {
+        let events = WindowEvents<Double>(
+            began: { [unowned self] in
+                follow = followPath()
+                meter.windowBegan()
+            },
+            ended: { [unowned self] in meter.windowEnded() },
+            progressed: { [unowned self] seconds, rate in
+                watcher.progressed(
+                    "\(one.title): \(numberText(seconds, decimals: 1)) s, \(figureText(rate / 1e6)) MB/s")
+            })
+        let load = throughput(streams, direction, isolates: plan.isolates, seconds: plan.seconds, events: events) {
             [unowned self] result in
             follow { [unowned self] in
                 switch result {
@@ -49,14 +59,6 @@ extension Benchmark {
                 watcher.measured("\(one.title): \(one.fault ?? "\(figureText(one.rate)) MB/s")")
                 done()
             }
-        }
-        load.windowBegan = { [unowned self] in
-            follow = followPath()
-            meter.windowBegan()
-        }
-        load.windowEnded = { [unowned self] in meter.windowEnded() }
-        load.progressed = { [unowned self] seconds, rate in
-            watcher.progressed("\(one.title): \(numberText(seconds, decimals: 1)) s, \(figureText(rate / 1e6)) MB/s")
         }
         current = [load]
     }
@@ -92,7 +94,18 @@ extension Benchmark {
         var bulk: Result<ThroughputWindow, Faults>?
         var whenBulkIsOver: (() -> Void)?
         var hasBegun = false
-        let load = throughput(besides, .down, isolates: false, seconds: nil) { [unowned self] result in
+        weak var running: Throughput?
+        let events = WindowEvents<Double>(began: { [unowned self] in
+            hasBegun = true
+            ping(
+                besides: besides, begin: { bulk == nil },
+                end: { completion in
+                    if let bulk { return completion(bulk) }
+                    whenBulkIsOver = { completion(bulk) }
+                    running?.endWindow()
+                }, done)
+        })
+        let load = throughput(besides, .down, isolates: false, seconds: nil, events: events) { [unowned self] result in
             bulk = result
             if hasBegun {
                 whenBulkIsOver?()
@@ -100,16 +113,7 @@ extension Benchmark {
                 add(.init(besides: besides, fault: faults.description), done)
             }
         }
-        load.windowBegan = { [unowned self] in
-            hasBegun = true
-            ping(
-                besides: besides, begin: { bulk == nil },
-                end: { [unowned load] completion in
-                    if let bulk { return completion(bulk) }
-                    whenBulkIsOver = { completion(bulk) }
-                    load.endWindow()
-                }, done)
-        }
+        running = load
         current = [load]
     }
 
@@ -184,8 +188,13 @@ extension Benchmark {
         let fetchPlan = Fetches.Plan(
             inFlight: plan.inFlight, limit: nil, isolates: false, warmUp: plan.warmUp, seconds: plan.seconds,
             patience: plan.patience)
+        let events = WindowEvents<Int>(
+            began: { [unowned self] in meter.windowBegan() }, ended: { [unowned self] in meter.windowEnded() },
+            progressed: { [unowned self] seconds, count in
+                watcher.progressed("connections: \(numberText(seconds, decimals: 1)) s, \(count)")
+            })
         let fetches = Fetches(
-            on: loop, fetchPlan, along: route, to: target, firstNumber: takeNumbers(1 << 24)
+            on: loop, fetchPlan, along: route, to: target, firstNumber: takeNumbers(1 << 24), events: events
         ) { [unowned self] result in
             switch result {
             case .failure(let faults): one.fault = faults.description
@@ -205,11 +214,6 @@ extension Benchmark {
             watcher.measured("connections: \(one.fault ?? "\(figureText(one.rate)) per second")")
             done()
         }
-        fetches.windowBegan = { [unowned self] in meter.windowBegan() }
-        fetches.windowEnded = { [unowned self] in meter.windowEnded() }
-        fetches.progressed = { [unowned self] seconds, count in
-            watcher.progressed("connections: \(numberText(seconds, decimals: 1)) s, \(count)")
-        }
         current = [fetches]
     }
 
@@ -223,13 +227,13 @@ extension Benchmark {
             guard let before else { return done() }
             let fetchPlan = Fetches.Plan(
                 inFlight: 1, limit: plan.builds, isolates: true, warmUp: 0, seconds: 0, patience: plan.patience)
+            let events = WindowEvents<Int>(progressed: { [unowned self] _, count in
+                watcher.progressed("path builds: \(count) of \(plan.builds)")
+            })
             let fetches = Fetches(
-                on: loop, fetchPlan, along: route, to: target, firstNumber: takeNumbers(plan.builds)
+                on: loop, fetchPlan, along: route, to: target, firstNumber: takeNumbers(plan.builds), events: events
             ) { [unowned self] result in
                 subject?.askBuilds { [weak self] after in self?.add(before, after, result, done) }
-            }
-            fetches.progressed = { [unowned self] _, count in
-                watcher.progressed("path builds: \(count) of \(plan.builds)")
             }
             current = [fetches]
         }

@@ -72,8 +72,7 @@ public final class Benchmark {
     var current: [AnyObject] = []
     private var nextNumber: UInt32 = 1
     private var steps: [(@escaping () -> Void) -> Void] = []
-    private var timer: LoopTimer?
-    private var afterTimer: () -> Void = {}
+    private let delay: Delay
     private var memoryTimer: LoopTimer?
     private var completion: ((BenchReport) -> Void)?
 
@@ -96,11 +95,7 @@ public final class Benchmark {
             preconditionFailure("a listener has an address")
         }
         self.target = target
-        timer = LoopTimer(on: loop) { [unowned self] in
-            let next = afterTimer
-            afterTimer = {}
-            next()
-        }
+        delay = Delay(on: loop)
         memoryTimer = LoopTimer(on: loop) { [unowned self] in
             meter.sampleMemory()
             memoryTimer?.schedule(at: self.loop.now + 250_000_000)
@@ -139,7 +134,7 @@ public final class Benchmark {
     public func close() {
         completion = nil
         steps = []
-        timer?.close()
+        delay.close()
         memoryTimer?.close()
         for one in current {
             (one as? Throughput)?.cancel()
@@ -182,8 +177,7 @@ public final class Benchmark {
     }
 
     func after(_ seconds: Double, _ next: @escaping () -> Void) {
-        afterTimer = next
-        timer?.schedule(at: loop.now + nanoseconds(seconds))
+        delay.schedule(next, at: loop.now + nanoseconds(seconds))
     }
 
     /// Waits until the subject has worked off what is in its queues.
@@ -226,4 +220,26 @@ public final class Benchmark {
             }
         }
     }
+}
+
+/// One call at a later time; a later one takes its place.
+private final class Delay {
+    private var timer: LoopTimer?
+    private var next: () -> Void = {}
+
+    init(on loop: Loop) {
+        timer = LoopTimer(on: loop) { [unowned self] in
+            let next = next
+            self.next = {}
+            next()
+        }
+    }
+
+    /// Calls `next` at `time` of the loop's clock.
+    func schedule(_ next: @escaping () -> Void, at time: UInt64) {
+        self.next = next
+        timer?.schedule(at: time)
+    }
+
+    func close() { timer?.close() }
 }

@@ -33,7 +33,8 @@ func streamsCarryThePattern(direction: Direction, isCountedHere: Bool) throws {
         var events: [String] = []
         let load = Throughput(
             on: loop, plan, along: Route(proxy: nil, target: target), to: target,
-            farEnd: isCountedHere ? farEnd : nil, firstNumber: 1
+            farEnd: isCountedHere ? farEnd : nil, firstNumber: 1,
+            events: .init(began: { events.append("began") }, ended: { events.append("ended") })
         ) { result in
             switch result {
             case .success(let window):
@@ -45,8 +46,6 @@ func streamsCarryThePattern(direction: Direction, isCountedHere: Bool) throws {
             #expect(events == ["began", "ended"])
             done()
         }
-        load.windowBegan = { events.append("began") }
-        load.windowEnded = { events.append("ended") }
         return [farEnd, load]
     }
 }

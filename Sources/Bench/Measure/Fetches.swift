@@ -29,35 +29,38 @@ final class Fetches: LoadStreamOwner {
     private static let faultLimit = 100
     private static let tick: UInt64 = 50_000_000
 
-    /// Called when the window begins and when it ends, at the very moments.
-    var windowBegan: () -> Void = {}
-    var windowEnded: () -> Void = {}
-    /// Called each tick of the window with the time since its beginning in seconds, and the fetches so far.
-    var progressed: (Double, Int) -> Void = { _, _ in }
+    /// What has come of the fetches.
+    private struct Outcome {
+        /// How many were begun.
+        var begun = 0
+        var latencies = Latencies()
+        var faults = Faults()
+    }
 
     private let loop: Loop
     private let plan: Plan
     private let route: Route
     private let target: Target
+    private let events: WindowEvents<Int>
     private var nextNumber: UInt32
     private var streams: [ObjectIdentifier: LoadStream] = [:]
-    private var latencies = Latencies()
-    private var faults = Faults()
+    private var outcome = Outcome()
     private let began: UInt64
     private var windowAt: UInt64?
-    private var begun = 0
     private var isOver = false
     private var timer: LoopTimer?
     private var completion: ((Result<FetchResult, Faults>) -> Void)?
 
+    /// Fetches along `route` from `target`, whose numbers begin at `firstNumber`; `events` get how many have ended.
     init(
         on loop: Loop, _ plan: Plan, along route: Route, to target: Target, firstNumber: UInt32,
-        completion: @escaping (Result<FetchResult, Faults>) -> Void
+        events: WindowEvents<Int> = .init(), completion: @escaping (Result<FetchResult, Faults>) -> Void
     ) {
         self.loop = loop
         self.plan = plan
         self.route = route
         self.target = target
+        self.events = events
         nextNumber = firstNumber
         self.completion = completion
         began = loop.now
@@ -79,17 +82,17 @@ final class Fetches: LoadStreamOwner {
 
     private func book(_ stream: LoadStream) {
         if let fault = stream.tally.fault {
-            faults.add(fault)
+            outcome.faults.add(fault)
         } else if windowAt != nil {
-            latencies.record(loop.refreshNow() - stream.began)
+            outcome.latencies.record(loop.refreshNow() - stream.began)
         }
     }
 
     /// Begins fetches until enough are under way.
     private func fill() {
-        while !isOver, streams.count < plan.inFlight, faults.count < Self.faultLimit {
-            if let limit = plan.limit, begun >= limit { break }
-            begun += 1
+        while !isOver, streams.count < plan.inFlight, outcome.faults.count < Self.faultLimit {
+            if let limit = plan.limit, outcome.begun >= limit { break }
+            outcome.begun += 1
             let stream = LoadStream(
                 .fetch, number: nextNumber, on: loop, along: route, to: target,
                 userName: plan.isolates ? "bench-fetch-\(nextNumber)" : nil, tally: Tally(), owner: self)
@@ -104,18 +107,18 @@ final class Fetches: LoadStreamOwner {
             stream.end(Fault(.stalled, "a fetch took too long"))
         }
         guard !isOver else { return }
-        if faults.count >= Self.faultLimit { return finish() }
+        if outcome.faults.count >= Self.faultLimit { return finish() }
         if windowAt == nil, now - began >= nanoseconds(plan.warmUp) {
             windowAt = loop.refreshNow()
-            windowBegan()
+            events.began()
         }
         fill()
         if let windowAt {
             let seconds = Double(loop.now - windowAt) / 1e9
-            progressed(seconds, latencies.count)
-            let isComplete = plan.limit.map { begun >= $0 && streams.isEmpty } ?? (seconds >= plan.seconds)
+            events.progressed(seconds, outcome.latencies.count)
+            let isComplete = plan.limit.map { outcome.begun >= $0 && streams.isEmpty } ?? (seconds >= plan.seconds)
             // A window in which nothing ended is kept open until patience decides.
-            if isComplete && (latencies.count > 0 || !faults.isEmpty) { return finish() }
+            if isComplete && (outcome.latencies.count > 0 || !outcome.faults.isEmpty) { return finish() }
         }
         timer?.schedule(at: loop.now + Self.tick)
     }
@@ -125,12 +128,12 @@ final class Fetches: LoadStreamOwner {
         isOver = true
         timer?.close()
         let seconds = Double(loop.refreshNow() - (windowAt ?? loop.now)) / 1e9
-        if windowAt != nil { windowEnded() }
+        if windowAt != nil { events.ended() }
         for stream in streams.values { stream.end(nil) }
         streams = [:]
         let completion = completion
         self.completion = nil
-        completion?(
-            faults.isEmpty ? .success(FetchResult(seconds: seconds, latencies: latencies)) : .failure(faults))
+        let result = FetchResult(seconds: seconds, latencies: outcome.latencies)
+        completion?(outcome.faults.isEmpty ? .success(result) : .failure(outcome.faults))
     }
 }

@@ -20,6 +20,15 @@ struct ThroughputWindow {
     var ticks: [(seconds: Double, bytes: UInt64)]
 }
 
+/// What a measurement calls as its window passes; `Progress` is what it has come to.
+struct WindowEvents<Progress> {
+    /// Called when the window begins and when it ends, at the very moments.
+    var began: () -> Void = {}
+    var ended: () -> Void = {}
+    /// Called each tick of the window with the time since its beginning in seconds.
+    var progressed: (Double, Progress) -> Void = { _, _ in }
+}
+
 /// Streams that carry the pattern as fast as they can.
 ///
 /// They open, warm up, are measured in a window, and must each move at least one more byte behind it.
@@ -39,17 +48,12 @@ final class Throughput: LoadStreamOwner {
 
     private enum Phase { case opening, warmUp, window, behind, ended }
 
-    /// Called when the window begins and when it ends, at the very moments.
-    var windowBegan: () -> Void = {}
-    var windowEnded: () -> Void = {}
-    /// Called each tick of the window with the time since its beginning in seconds, and the bytes of this tick per second.
-    var progressed: (Double, Double) -> Void = { _, _ in }
-
     private static let tick: UInt64 = 100_000_000
 
     private let loop: Loop
     private let plan: Plan
     private let farEnd: FarEnd?
+    private let events: WindowEvents<Double>
     private var streams: [LoadStream] = []
     private var phase = Phase.opening
     private var phaseBegan: UInt64 = 0
@@ -60,13 +64,16 @@ final class Throughput: LoadStreamOwner {
     private var completion: ((Result<ThroughputWindow, Faults>) -> Void)?
 
     /// Streams along `route` to `target`, whose numbers begin at `firstNumber`; `farEnd` counts uploads where it is ours.
+    ///
+    /// `events` get the bytes per second of each tick.
     init(
         on loop: Loop, _ plan: Plan, along route: Route, to target: Target, farEnd: FarEnd?, firstNumber: UInt32,
-        completion: @escaping (Result<ThroughputWindow, Faults>) -> Void
+        events: WindowEvents<Double> = .init(), completion: @escaping (Result<ThroughputWindow, Faults>) -> Void
     ) {
         self.loop = loop
         self.plan = plan
         self.farEnd = farEnd
+        self.events = events
         self.completion = completion
         timer = LoopTimer(on: loop) { [unowned self] in ticked() }
         for index in 0..<plan.streams {
@@ -121,7 +128,7 @@ final class Throughput: LoadStreamOwner {
         case .warmUp:
             if now - phaseBegan >= nanoseconds(plan.warmUp) {
                 enter(.window)
-                windowBegan()
+                events.began()
             }
         case .window:
             recordTick(now)
@@ -153,7 +160,7 @@ final class Throughput: LoadStreamOwner {
         let last = window.ticks.last ?? (0, 0)
         guard seconds > last.seconds else { return }
         window.ticks.append((seconds, bytes))
-        progressed(seconds, Double(bytes - last.bytes) / (seconds - last.seconds))
+        events.progressed(seconds, Double(bytes - last.bytes) / (seconds - last.seconds))
     }
 
     private func closeWindow() {
@@ -167,7 +174,7 @@ final class Throughput: LoadStreamOwner {
         window.seconds = Double(now - phaseBegan) / 1e9
         window.bytes = moved.reduce(0, +)
         window.least = moved.min() ?? 0
-        windowEnded()
+        events.ended()
         enter(.behind)
         timer?.schedule(at: now)
     }
