@@ -89,7 +89,7 @@ public struct MessageExchange: ~Copyable {
         self.limits = limits
         connection = Connection(role: role, configuration: configuration, seed: seed)
         connection.addLeg(Self.leg, payloadSize: payloadSize, now: now)
-        bucket = TokenBucket(rate: limits.rate.rate, burst: limits.rate.burst, now: now)
+        bucket = TokenBucket(perSecond: limits.rate.rate, burst: limits.rate.burst, now: now)
     }
 
     /// Bytes of memory that the connection and the messages hold, for accounting.

@@ -24,7 +24,7 @@ final class PathService: PacketHandler {
     private var responder: BuildResponder
     /// What all links may ask for together, with a part for each source.
     private var allBuilds: SharedRate<LinkSource>
-    private var linkBuilds: [LinkID: RateLimit] = [:]
+    private var linkBuilds: [LinkID: TokenBucket] = [:]
     /// What a link to the next hop takes, with a part for each source that asks for it.
     private var onwardBuilds: [LinkID: SharedRate<LinkSource>] = [:]
     /// Builds that the rates have let in, until their turn.
@@ -187,9 +187,9 @@ final class PathService: PacketHandler {
         let now = now
         let linkRate =
             isNode
-            ? RateLimit(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
-            : RateLimit(perSecond: limits.clientBuildsPerSecond, burst: limits.clientBuildBurst, now: now)
-        guard let source = links.source(of: link), linkBuilds[link, default: linkRate].take(now),
+            ? TokenBucket(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
+            : TokenBucket(perSecond: limits.clientBuildsPerSecond, burst: limits.clientBuildBurst, now: now)
+        guard let source = links.source(of: link), linkBuilds[link, default: linkRate].take(now: now),
             isNode || addressBuilds.take(source, now: now), allBuilds.take(source, now)
         else {
             return reset(answer, "rate")

@@ -1,34 +1,3 @@
-/// A token bucket: so many a second, with a burst.
-public struct RateLimit: Sendable {
-    private let perSecond: Double
-    private let burst: Double
-    private var tokens: Double
-    private var last: Instant
-
-    /// A full bucket.
-    public init(perSecond: Int, burst: Int, now: Instant) {
-        self.perSecond = Double(perSecond)
-        self.burst = Double(burst)
-        tokens = Double(burst)
-        last = now
-    }
-
-    /// How many tokens there are.
-    public mutating func level(_ now: Instant) -> Double {
-        tokens = min(burst, tokens + (now - last).inSeconds * perSecond)
-        last = now
-        return tokens
-    }
-
-    /// Takes a token if there is one.
-    public mutating func take(_ now: Instant) -> Bool {
-        _ = level(now)
-        guard tokens >= 1 else { return false }
-        tokens -= 1
-        return true
-    }
-}
-
 /// A token bucket that several sources take from: while it is less than half full, each may have an equal part of the rate.
 public struct SharedRate<Source: Hashable & Sendable>: Sendable {
     private static var window: TimeSpan { .seconds(1) }
@@ -36,8 +5,7 @@ public struct SharedRate<Source: Hashable & Sendable>: Sendable {
     private static var mostSources: Int { 16_384 }
 
     private let perSecond: Int
-    private let burst: Int
-    private var bucket: RateLimit
+    private var bucket: TokenBucket
     private var since: Instant
     /// What each source that asked took since then; nothing, where it got none.
     private var taken: [Source: Int] = [:]
@@ -47,13 +15,9 @@ public struct SharedRate<Source: Hashable & Sendable>: Sendable {
     /// A full bucket.
     public init(perSecond: Int, burst: Int, now: Instant) {
         self.perSecond = perSecond
-        self.burst = burst
-        bucket = RateLimit(perSecond: perSecond, burst: burst, now: now)
+        bucket = TokenBucket(perSecond: perSecond, burst: burst, now: now)
         since = now
     }
-
-    /// How many tokens there are.
-    public mutating func level(_ now: Instant) -> Double { bucket.level(now) }
 
     /// Takes a token for `source` if there is any, and counts it for its part.
     public mutating func takeFirst(_ source: Source, _ now: Instant) -> Bool { take(source, now, hasPart: false) }
@@ -72,8 +36,8 @@ public struct SharedRate<Source: Hashable & Sendable>: Sendable {
         let isCounted = own > 0 || taken.count < Self.mostSources
         if isCounted { taken[source] = own }
         let share = max(1, perSecond / max(1, sourcesBefore, taken.count))
-        if hasPart, own >= share, bucket.level(now) * 2 < Double(burst) { return false }
-        guard bucket.take(now) else { return false }
+        if hasPart, own >= share, bucket.isBelowHalf(now) { return false }
+        guard bucket.take(now: now) else { return false }
         if isCounted { taken[source] = own + 1 }
         return true
     }

@@ -167,19 +167,6 @@ import Wire
         check(links.nextDeadline == nil)
     }
 
-    @Test("a bucket gives its burst and then its rate") func bucket() {
-        var bucket = TokenBucket(rate: 10, burst: 3, now: start)
-        check((0..<5).map { _ in bucket.take(now: start) } == [true, true, true, false, false])
-        check(!bucket.take(now: start + .milliseconds(99)))
-        check(bucket.take(now: start + .milliseconds(100)))
-        check(!bucket.take(now: start + .milliseconds(100)))
-        let later = start + .seconds(100)
-        check((0..<5).map { _ in bucket.take(now: later) } == [true, true, true, false, false])
-        // A clock that has only just begun to run.
-        var early = TokenBucket(rate: 10, burst: 3, now: Instant(nanoseconds: 0))
-        check(early.take(now: Instant(nanoseconds: 200_000_000)))
-    }
-
     @Test("R1: buckets of sources are bounded, and each source has its own") func sources() {
         var rates = SourceRates(rate: 1, burst: 2, capacity: 64)
         check(rates.take(7, now: start) && rates.take(7, now: start))

@@ -91,7 +91,7 @@ public struct LinkResponder: ~Copyable {
         sources = SourceRates(rate: limits.initiationsPerSource, burst: limits.sourceBurst, capacity: limits.sources)
         known = SourceRates(
             rate: limits.knownPerEndpoint, burst: 2 * limits.knownPerEndpoint, capacity: limits.sources)
-        knownBucket = TokenBucket(rate: limits.knownInitiations, burst: limits.knownInitiations, now: now)
+        knownBucket = TokenBucket(perSecond: limits.knownInitiations, burst: limits.knownInitiations, now: now)
         load = LoadMeter(threshold: limits.loadThreshold, now: now)
         clients = InitiationCache(capacity: limits.clientInitiations)
     }

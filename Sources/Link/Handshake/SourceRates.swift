@@ -22,7 +22,7 @@ public struct SourceRates: Sendable {
         var sets = 1
         while sets * Self.ways < capacity { sets *= 2 }
         setCount = sets
-        self.rate = TokenBucket.Rate(rate: rate, burst: burst)
+        self.rate = TokenBucket.Rate(perSecond: rate, burst: burst)
         entries = Array(repeating: nil, count: sets * Self.ways)
     }
 
@@ -72,8 +72,8 @@ struct CookieRates: Sendable {
 
     /// Buckets of so many tokens a second, and as many at once.
     init(perAddress: Int, perPrefix: Int, inAll: Int, now: Instant) {
-        self.perAddress = TokenBucket.Rate(rate: perAddress, burst: perAddress)
-        self.perPrefix = TokenBucket.Rate(rate: perPrefix, burst: perPrefix)
+        self.perAddress = TokenBucket.Rate(perSecond: perAddress, burst: perAddress)
+        self.perPrefix = TokenBucket.Rate(perSecond: perPrefix, burst: perPrefix)
         all = SharedRate(perSecond: inAll, burst: inAll, now: now)
     }
 

@@ -50,7 +50,7 @@ final class Exit: SessionOwner {
         var legs: [LegID: Leg] = [:]
         var leglessSince: Instant?
         var streams = 0
-        var newStreams: RateLimit
+        var newStreams: TokenBucket
         /// How much of its streams had moved when last looked at, and since when it is that.
         var moved: UInt64 = 0
         var movedAt: Instant
@@ -58,7 +58,7 @@ final class Exit: SessionOwner {
         var isHeldBack = false
 
         init(
-            id: [UInt8], secret: consuming Secret, session: Session, source: LinkSource, newStreams: RateLimit,
+            id: [UInt8], secret: consuming Secret, session: Session, source: LinkSource, newStreams: TokenBucket,
             now: Instant
         ) {
             self.id = id
@@ -193,7 +193,7 @@ final class Exit: SessionOwner {
             session.owner = self
             owner = ExitSession(
                 id: sessionID, secret: leg.secrets.session.clone(), session: session, source: leg.source,
-                newStreams: RateLimit(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now),
+                newStreams: TokenBucket(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now),
                 now: now)
             sessions[sessionID] = owner
             owners[ObjectIdentifier(session)] = owner
@@ -297,7 +297,7 @@ final class Exit: SessionOwner {
     private func opened(_ id: StreamID, _ owner: ExitSession) {
         // Charged before anything is made for it.
         let now = Instant(nanoseconds: turn.loop.now)
-        guard owner.streams < limits.streamsPerSession, owner.newStreams.take(now) else {
+        guard owner.streams < limits.streamsPerSession, owner.newStreams.take(now: now) else {
             return ExitStream.refuse(id, in: owner.session, .tooManyStreams)
         }
         let stream = ExitStream(session: owner.session, id: id, gate: gate) { [weak self, weak owner] in

@@ -15,8 +15,8 @@ final class ExitAssociation: DatagramReceiver {
     static let waitingLimit = (count: 64, bytes: 256 << 10)
     /// How long a name that was not found is not asked for again.
     static let failureLimit = TimeSpan.seconds(5)
-    /// What all hosts together may be sent.
-    private static let rate = FlowBudget.Rate(perSecond: 32_768, burst: 8_192)
+    /// What all hosts together may be sent, in bytes.
+    private static let rate = TokenBucket.Rate(perSecond: 32_768 << 10, burst: 8_192 << 10)
 
     private struct Name {
         /// Nil while they are being looked up; none where the name has none.
@@ -33,7 +33,7 @@ final class ExitAssociation: DatagramReceiver {
     private var v4: DatagramSocket?
     private var v6: DatagramSocket?
     private var peers: FlowPeers
-    private var budget: FlowBudget
+    private var budget: TokenBucket
     private var names: [HostName: Name] = [:]
     private var waiting: [(name: HostName, port: UInt16, datagram: [UInt8], offset: Int)] = []
     private var waitingBytes = 0
@@ -52,7 +52,7 @@ final class ExitAssociation: DatagramReceiver {
         self.flow = flow
         self.ended = ended
         peers = FlowPeers(now: now)
-        budget = FlowBudget(Self.rate, now: now)
+        budget = TokenBucket(Self.rate, now: now)
         lastUsed = now
         timer = LoopTimer(on: gate.loop) { [weak self] in self?.timerFired() }
         timer?.schedule(at: (now + Self.idleLimit).nanoseconds)
@@ -125,7 +125,7 @@ final class ExitAssociation: DatagramReceiver {
         guard gate.policy.allows(address, port: port, .udp), let socket = socket(for: address) else {
             return gate.datagramDrops.add(.udpNotAllowed)
         }
-        guard budget.take(count, at: Self.rate, now: now) else { return gate.datagramDrops.add(.udpRate) }
+        guard budget.take(count + FlowPeers.datagramOverhead, now: now) else { return gate.datagramDrops.add(.udpRate) }
         if let reason = peers.send(count, to: address, port: port, as: host, now: now) {
             return gate.datagramDrops.add(reason)
         }

@@ -12,17 +12,19 @@ struct FlowPeers {
     static let hostBytes = 256
     /// The most ports of one host whose names are told apart; the oldest makes room.
     private static let portLimit = 16
-    /// What may be sent to a host that has not answered yet, so that nobody is flooded who does not want to listen.
-    private static let unanswered = FlowBudget.Rate(perSecond: 256, burst: 512)
-    /// What may be sent to a host that has answered.
-    private static let answered = FlowBudget.Rate(perSecond: 16_384, burst: 4_096)
+    /// What a datagram costs beside its bytes.
+    static let datagramOverhead = 64
+    /// How many bytes may be sent to a host that has not answered yet, so that nobody is flooded who does not want to listen.
+    private static let unanswered = TokenBucket.Rate(perSecond: 256 << 10, burst: 512 << 10)
+    /// How many bytes may be sent to a host that has answered.
+    private static let answered = TokenBucket.Rate(perSecond: 16_384 << 10, burst: 4_096 << 10)
 
     private struct Peer {
         /// The host as it was named for each port, the newest last.
         var names: [(port: UInt16, host: Destination.Host)]
         var hasAnswered = false
         var lastSent: Instant
-        var budget: FlowBudget
+        var budget: TokenBucket
 
         /// What the names take in memory, about.
         var nameBytes: Int {
@@ -33,8 +35,8 @@ struct FlowPeers {
 
         mutating func send(_ count: Int, port: UInt16, as host: Destination.Host, now: Instant) -> Bool {
             lastSent = now
-            let rate = hasAnswered ? answered : unanswered
-            guard budget.take(count, at: rate, now: now) else { return false }
+            budget.change(to: hasAnswered ? answered : unanswered, now: now)
+            guard budget.take(count + datagramOverhead, now: now) else { return false }
             if let last = names.last, last.port == port, last.host == host { return true }
             names.removeAll { $0.port == port }
             if names.count >= portLimit { names.removeFirst() }
@@ -49,12 +51,12 @@ struct FlowPeers {
     }
 
     private var peers: [IPAddress: Peer] = [:]
-    private var newPeers: RateLimit
+    private var newPeers: TokenBucket
     private var nameBytes = 0
 
     /// No hosts yet.
     init(now: Instant) {
-        newPeers = RateLimit(perSecond: Self.newHosts.perSecond, burst: Self.newHosts.burst, now: now)
+        newPeers = TokenBucket(perSecond: Self.newHosts.perSecond, burst: Self.newHosts.burst, now: now)
     }
 
     /// How many hosts there are.
@@ -67,9 +69,9 @@ struct FlowPeers {
         _ count: Int, to address: IPAddress, port: UInt16, as host: Destination.Host, now: Instant
     ) -> DatagramDrops.Reason? {
         if peers[address] == nil {
-            guard newPeers.take(now) else { return .udpHosts }
+            guard newPeers.take(now: now) else { return .udpHosts }
             if peers.count >= Self.limit { forgetOldest() }
-            peers[address] = Peer(names: [], lastSent: now, budget: FlowBudget(Self.unanswered, now: now))
+            peers[address] = Peer(names: [], lastSent: now, budget: TokenBucket(Self.unanswered, now: now))
         }
         nameBytes -= peers[address]?.nameBytes ?? 0
         let isSent = peers[address]?.send(count, port: port, as: host, now: now) ?? false

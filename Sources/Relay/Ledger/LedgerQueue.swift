@@ -25,7 +25,7 @@ struct LedgerQueue {
 
         init(places: Int, most: Int, rate: Int, now: Instant) {
             queue = SharedQueue(capacity: places, most: most)
-            bucket = TokenBucket(rate: rate, burst: LedgerQueue.batchOperations, now: now)
+            bucket = TokenBucket(perSecond: rate, burst: LedgerQueue.batchOperations, now: now)
         }
 
         mutating func next(now: Instant) -> Event? {
