@@ -1,6 +1,7 @@
 package import EventLoop
 internal import FoundationEssentials
 package import Glibc
+internal import Store
 
 /// Makes the process' event loop.
 package func makeLoop() throws(Failure) -> Loop {
@@ -52,31 +53,30 @@ package enum Files {
     package static func writeNew(
         _ path: String, _ bytes: [UInt8], mode: mode_t, isExact: Bool = false
     ) throws(Failure) {
-        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
-        guard descriptor >= 0 else {
-            if errno == EEXIST { throw Failure(.cannotCreate, "\(path) is there already; it is not overwritten") }
-            throw Failure.of(errno, "cannot make", path)
-        }
-        var error = writeAll(bytes, to: descriptor)
-        if error == 0 && isExact && fchmod(descriptor, mode) != 0 { error = errno }
-        if error == 0 && fsync(descriptor) != 0 { error = errno }
-        close(descriptor)
-        guard error == 0 else {
-            unsafe unlink(path)
-            throw Failure.of(error, "cannot write", path)
+        do throws(AtomicFile.Fault) {
+            try AtomicFile.create(path, bytes, .init(mode: mode, isExact: isExact))
+        } catch {
+            if error.errno == EEXIST { throw Failure(.cannotCreate, "\(path) is there already; it is not overwritten") }
+            throw failure(error, path)
         }
     }
 
     /// Writes a file in place of one that is there, which stays whole when that fails.
+    ///
+    /// It is on disk when this returns, unless not `isForced`.
     package static func replace(
-        _ path: String, _ bytes: [UInt8], mode: mode_t, isExact: Bool = false
+        _ path: String, _ bytes: [UInt8], mode: mode_t, isExact: Bool = false, isForced: Bool = true
     ) throws(Failure) {
-        let new = "\(path).\(getpid()).new"
-        try writeNew(new, bytes, mode: mode, isExact: isExact)
-        guard unsafe rename(new, path) != 0 else { return }
-        let error = errno
-        unsafe unlink(new)
-        throw Failure.of(error, "cannot write", path)
+        do throws(AtomicFile.Fault) {
+            try AtomicFile.write(
+                bytes, to: path, .replaced, .init(mode: mode, isExact: isExact, isForced: isForced))
+        } catch {
+            throw failure(error, path)
+        }
+    }
+
+    private static func failure(_ fault: AtomicFile.Fault, _ path: String) -> Failure {
+        Failure.of(fault.errno, fault.call == "open" ? "cannot make" : "cannot write", path)
     }
 
     /// Throws unless a file can be written at `path`, in place of one that is there.
@@ -93,23 +93,9 @@ package enum Files {
         if path == "-" { return print(text, terminator: "") }
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw Failure.of(errno, "cannot make", path) }
-        let error = writeAll(Array(text.utf8), to: descriptor)
+        let error = AtomicFile.writeAll(Array(text.utf8), to: descriptor)
         close(descriptor)
         guard error == 0 else { throw Failure.of(error, "cannot write", path) }
-    }
-
-    /// Writes all bytes; 0, or the number of the error.
-    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
-        var written = 0
-        while written < bytes.count {
-            let count = unsafe bytes.withUnsafeBytes {
-                unsafe Glibc.write(descriptor, $0.baseAddress! + written, $0.count - written)
-            }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return errno }
-            written += count
-        }
-        return 0
     }
 
     /// Makes a folder for our user only; whether it was made rather than there.

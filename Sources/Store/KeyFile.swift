@@ -66,12 +66,7 @@ public enum KeyFile {
         _ key: borrowing SigningKey, to path: String, passphrase: borrowing Passphrase? = nil,
         cost: Passphrase.Cost = .usual
     ) throws(StoreError) {
-        try make(key, at: path, passphrase, cost) { temporary throws(StoreError) in
-            guard unsafe link(temporary, path) == 0 else {
-                if errno == EEXIST { throw .alreadyExists(path: path) }
-                throw .failed(path, "link", errno)
-            }
-        }
+        try write(key, to: path, .free, passphrase, cost)
     }
 
     /// Writes `key` in place of the file at `path`, so that at each moment one of both is there.
@@ -79,15 +74,13 @@ public enum KeyFile {
         _ key: borrowing SigningKey, at path: String, passphrase: borrowing Passphrase?,
         cost: Passphrase.Cost = .usual
     ) throws(StoreError) {
-        try make(key, at: path, passphrase, cost) { temporary throws(StoreError) in
-            guard unsafe rename(temporary, path) == 0 else { throw .failed(path, "rename", errno) }
-        }
+        try write(key, to: path, .replaced, passphrase, cost)
     }
 
-    /// Writes the file beside its place, forces it to disk, and has `place` give it its name.
-    private static func make(
-        _ key: borrowing SigningKey, at path: String, _ passphrase: borrowing Passphrase?, _ cost: Passphrase.Cost,
-        place: (String) throws(StoreError) -> Void
+    /// Writes the file, and forces it and its entry in the folder to disk.
+    private static func write(
+        _ key: borrowing SigningKey, to path: String, _ place: AtomicFile.Place, _ passphrase: borrowing Passphrase?,
+        _ cost: Passphrase.Cost
     ) throws(StoreError) {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(Self.sealedSize)
@@ -99,21 +92,15 @@ public enum KeyFile {
             for place in 0..<32 { bytes.append(unsafe key.seedBytes.unsafeLoad(fromByteOffset: place, as: UInt8.self)) }
             bytes += Blake2b.digest(bytes.rawSpan).array.prefix(16)
         }
-        let temporary = "\(path).\(getpid()).\(SecureRandom.u32()).new"
-        let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            let error = errno
-            throw .failed(error == ENOENT ? folder(of: path) : path, "open", error)
+        do throws(AtomicFile.Fault) {
+            try AtomicFile.write(bytes, to: path, place, .secret)
+        } catch {
+            switch (error.call, error.errno) {
+            case ("link", EEXIST): throw .alreadyExists(path: path)
+            case ("open", ENOENT): throw .missing(path: folder(of: path))
+            default: throw .failed(path, error.call, error.errno)
+            }
         }
-        defer { _ = unsafe unlink(temporary) }
-        let written = unsafe write(descriptor, bytes, bytes.count)
-        guard written == bytes.count, fsync(descriptor) == 0 else {
-            let error = written >= 0 && written < bytes.count ? ENOSPC : errno
-            close(descriptor)
-            throw .failed(path, "write", error)
-        }
-        close(descriptor)
-        try place(temporary)
         try forceFolder(of: path)
     }
 

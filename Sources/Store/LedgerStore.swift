@@ -1,4 +1,3 @@
-internal import Glibc
 internal import OnionCrypto
 public import Wire
 
@@ -19,20 +18,7 @@ public final class LedgerStore {
     /// end in order it is checked first, which reads all of it.
     public init(folder: String, genesis: Bytes32) throws(StoreError) {
         let path = "\(folder)/\(Self.fileName)"
-        let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .failed(path, "open", errno) }
-        close(descriptor)
-        try checkPrivate(path, isFolder: false)
-        let wasKilled = unsafe access("\(path)-wal", F_OK) == 0
-        let database = try Database(path: path)
-        try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF")
-        if wasKilled {
-            var verdict = ""
-            try database.run("PRAGMA quick_check(1)") { verdict = $0.text(0) }
-            guard verdict == "ok" else { throw .damaged(path: path) }
-        }
-        try Self.migrate(database)
-        self.database = database
+        database = try SQLiteFile.open(path, .full, steps: Self.steps)
         if let kept = try value("genesis") {
             guard kept == genesis.array else {
                 throw .wrongKind(path: path, expected: "the ledger of this network")
@@ -42,7 +28,7 @@ public final class LedgerStore {
         }
     }
 
-    /// The tables, as steps from one version of the format to the next; steps are added and never changed.
+    /// The tables.
     private static let steps = [
         """
         CREATE TABLE meta (name BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -50,19 +36,6 @@ public final class LedgerStore {
         CREATE TABLE states (height INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
         """
     ]
-
-    private static func migrate(_ database: Database) throws(StoreError) {
-        var found = 0
-        try database.run("PRAGMA user_version") { found = Int($0.integer(0)) }
-        guard 0...steps.count ~= found else {
-            throw .tooNew(path: database.path, version: found, known: steps.count)
-        }
-        for step in found..<steps.count {
-            try database.transaction { () throws(StoreError) in
-                try database.execute("\(steps[step]) PRAGMA user_version = \(step + 1)")
-            }
-        }
-    }
 
     private func value(_ name: String) throws(StoreError) -> [UInt8]? {
         var found: [UInt8]?

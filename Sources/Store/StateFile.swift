@@ -1,5 +1,4 @@
 internal import Glibc
-internal import OnionCrypto
 
 /// A file of a data folder that is replaced whole; used on any thread, by one at a time for one path.
 public enum StateFile {
@@ -36,23 +35,10 @@ public enum StateFile {
 
     /// Writes `bytes` beside `path`, forces them to disk and gives them the name; readable by the owner alone.
     public static func write(_ bytes: [UInt8], to path: String) throws(StoreError) {
-        let temporary = "\(path).\(getpid()).\(SecureRandom.u32()).new"
-        let descriptor = unsafe open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .failed(path, "open", errno) }
-        var done = 0
-        var error: Int32 = 0
-        while done < bytes.count, error == 0 {
-            let count = unsafe bytes.withUnsafeBytes {
-                unsafe Glibc.write(descriptor, $0.baseAddress! + done, $0.count - done)
-            }
-            if count <= 0 { error = count == 0 ? ENOSPC : errno } else { done += count }
-        }
-        if error == 0, fsync(descriptor) != 0 { error = errno }
-        close(descriptor)
-        if error == 0, unsafe rename(temporary, path) != 0 { error = errno }
-        guard error == 0 else {
-            _ = unsafe unlink(temporary)
-            throw .failed(path, "write", error)
+        do throws(AtomicFile.Fault) {
+            try AtomicFile.write(bytes, to: path, .replaced, .secret)
+        } catch {
+            throw .failed(path, error.call, error.errno)
         }
     }
 }

@@ -1,4 +1,3 @@
-internal import Glibc
 public import Wire
 
 /// What is kept across restarts, in `tunic.sqlite` of a locked data folder.
@@ -23,25 +22,24 @@ public final class Store {
     /// After a process that did not end in order the database is checked first, which reads all of it.
     public init(folder path: String) throws(StoreError) {
         let folder = try DataFolder(path)
-        let file = folder.file(Self.fileName)
-        let descriptor = unsafe open(file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw .failed(file, "open", errno) }
-        close(descriptor)
-        try checkPrivate(file, isFolder: false)
-        // SQLite removes the log when it is closed in order.
-        let wasKilled = unsafe access("\(file)-wal", F_OK) == 0
-
-        let database = try Database(path: file)
-        try database.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA trusted_schema = OFF")
-        if wasKilled {
-            var verdict = ""
-            try database.run("PRAGMA quick_check(1)") { verdict = $0.text(0) }
-            guard verdict == "ok" else { throw .damaged(path: file) }
-        }
-        try Schema.migrate(database)
-        self.database = database
+        database = try SQLiteFile.open(folder.file(Self.fileName), .normal, steps: Self.steps)
         self.folder = folder
     }
+
+    /// The tables.
+    private static let steps = [
+        """
+        CREATE TABLE meta (name BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+        CREATE TABLE keys (node BLOB PRIMARY KEY, path BLOB NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE guards (node BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
+        CREATE TABLE health (node BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;
+        CREATE TABLE descriptors (node BLOB PRIMARY KEY, expires INTEGER NOT NULL, bytes BLOB NOT NULL);
+        CREATE TABLE snapshots (
+            network BLOB PRIMARY KEY, height INTEGER NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL);
+        """,
+        "CREATE TABLE inner_set (node BLOB PRIMARY KEY, row BLOB NOT NULL) WITHOUT ROWID;",
+        "DROP TABLE keys;",
+    ]
 
     /// The data folder.
     public var folderPath: String { folder.path }

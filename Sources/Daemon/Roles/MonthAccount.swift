@@ -12,12 +12,15 @@ final class MonthAccount {
     private static let interval: UInt64 = 60
 
     private let path: String
-    private var since: UInt64 = 0
-    private var bytes: UInt64 = 0
+    /// When the month began, in seconds since 1970.
+    private(set) var since: UInt64 = 0
+    /// Bytes sent and received since then.
+    private(set) var bytes: UInt64 = 0
     /// The month before, for a clock that goes back into it.
     private var before: (since: UInt64, bytes: UInt64) = (0, 0)
     private var counted: UInt64?
-    private var limit: UInt64?
+    /// How many a month may have; nil: no limit.
+    private(set) var limit: UInt64?
     /// The day on which a month begins.
     private(set) var firstDay = 1
     private var saved: UInt64 = 0
@@ -44,9 +47,6 @@ final class MonthAccount {
     /// Whether the month has no bytes left.
     var isUsedUp: Bool { limit.map { bytes >= $0 } ?? false }
 
-    /// What is told of it.
-    var report: Accounting { Accounting(since: since, bytes: bytes, limit: limit) }
-
     /// Takes how many bytes there were since the process' start, at `now` in seconds since 1970.
     func note(_ total: UInt64, at now: UInt64) {
         let begin = Self.monthStart(at: now, firstDay: firstDay)
@@ -68,10 +68,9 @@ final class MonthAccount {
     /// Writes it to its file, wholly or not at all; a disk that is full loses no more than this.
     func save() {
         guard since > 0 else { return }
-        let temporary = "\(path).new"
         let text = "\(since) \(bytes) \(before.since) \(before.bytes)\n"
-        guard (try? Files.write(temporary, text)) != nil else { return }
-        _ = unsafe rename(temporary, path)
+        // What cannot be written now is written in a minute. The loop does not wait for the disk.
+        try? Files.replace(path, Array(text.utf8), mode: 0o644, isForced: false)
     }
 
     /// When the month that `time` is in began: 0:00 UTC of its first day.

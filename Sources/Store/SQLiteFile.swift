@@ -1,0 +1,49 @@
+internal import Glibc
+
+/// How a database of a data folder is opened.
+enum SQLiteFile {
+    /// When what was written is on disk.
+    enum Durability: String {
+        /// What was written in the last moments before a power failure may be lost.
+        case normal = "NORMAL"
+        /// When the call returns.
+        case full = "FULL"
+    }
+
+    /// Opens the database at `path` in a folder whose lock is held, and brings its format up to date.
+    ///
+    /// The file is made where it is missing; one that others can read or write is refused. It has a write-ahead log: nothing is half
+    /// written. After a process that did not end in order it is checked first, which reads all of it. Each of `steps` leads from the version
+    /// that is its index to the next, in one transaction; steps are added and never changed. A later version is refused.
+    static func open(_ path: String, _ durability: Durability, steps: [String]) throws(StoreError) -> Database {
+        let descriptor = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw .failed(path, "open", errno) }
+        close(descriptor)
+        try checkPrivate(path, isFolder: false)
+        // SQLite removes the log when it is closed in order.
+        let wasKilled = unsafe access("\(path)-wal", F_OK) == 0
+        let database = try Database(path: path)
+        try database.execute(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = \(durability.rawValue); PRAGMA trusted_schema = OFF")
+        if wasKilled {
+            var verdict = ""
+            try database.run("PRAGMA quick_check(1)") { verdict = $0.text(0) }
+            guard verdict == "ok" else { throw .damaged(path: path) }
+        }
+        try migrate(database, steps)
+        return database
+    }
+
+    private static func migrate(_ database: Database, _ steps: [String]) throws(StoreError) {
+        var found = 0
+        try database.run("PRAGMA user_version") { found = Int($0.integer(0)) }
+        guard 0...steps.count ~= found else {
+            throw .tooNew(path: database.path, version: found, known: steps.count)
+        }
+        for step in found..<steps.count {
+            try database.transaction { () throws(StoreError) in
+                try database.execute("\(steps[step]) PRAGMA user_version = \(step + 1)")
+            }
+        }
+    }
+}
