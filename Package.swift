@@ -101,7 +101,7 @@ let package = Package(
                 "Client", "Directory", "Store", "EventLoop", "Wire", .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "TunicC", dependencies: ["Tunic"], exclude: ["tunic.h"], swiftSettings: settings),
-        module("Control", ["EventLoop"]),
+        module("Control", ["EventLoop", "Texts", "Wire"]),
         module("Web", ["CWeb", "EventLoop", "Wire"]),
         module("Bench", ["EventLoop", "Texts", "Wire", .product(name: "Histogram", package: "hdrhistogram-swift")]),
         module(
@@ -215,7 +215,7 @@ let package = Package(
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
         tests("TunicTests", ["Tunic", "TunicC"]),
-        tests("ControlTests", ["Control", "EventLoop"]),
+        tests("ControlTests", ["Control", "EventLoop", "Texts"]),
         tests("WebTests", ["Web", "EventLoop"]),
         tests("BenchTests", ["Bench", "EventLoop"]),
         tests("TextsTests", ["Texts"]),
@@ -223,7 +223,8 @@ let package = Package(
             "DaemonTests",
             [
                 "Daemon", "Client", "Control", "Directory", "EventLoop", "LoopTesting", "OnionCrypto", "Process",
-                "Provision", "Registry", "Relay", "Settings", "Wire", .product(name: "Logging", package: "swift-log"),
+                "Provision", "Registry", "Relay", "Settings", "Web", "Wire",
+                .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
             "ProvisionTests",

@@ -40,13 +40,11 @@ public struct OpenMetrics {
 
     /// Adds a figure; without samples it is left out.
     ///
-    /// `unit` is one of OpenMetrics' (`seconds`, `bytes`), which `name` ends in.
-    public mutating func add(
-        _ kind: Kind, _ name: String, unit: String? = nil, _ help: String, _ samples: [Sample]
-    ) {
+    /// A `name` that ends in `_seconds` or `_bytes` says its unit.
+    public mutating func add(_ kind: Kind, _ name: String, _ help: String, _ samples: [Sample]) {
         guard !samples.isEmpty else { return }
         lines.append("# TYPE \(name) \(kind.rawValue)")
-        if let unit { lines.append("# UNIT \(name) \(unit)") }
+        for unit in ["seconds", "bytes"] where name.hasSuffix("_\(unit)") { lines.append("# UNIT \(name) \(unit)") }
         lines.append("# HELP \(name) \(help)")
         for sample in samples {
             let labels = sample.labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ",")
@@ -68,121 +66,42 @@ public struct OpenMetrics {
 }
 
 extension OpenMetrics {
-    /// Adds what the roles of a process report.
+    /// Adds the figures of the roles of a process, in the order of the catalogue.
     public mutating func add(_ reports: [StatusReport]) {
-        func all(_ value: (StatusReport) -> Double?) -> [Sample] {
-            reports.compactMap { report in value(report).map { Sample($0, [("role", report.role.rawValue)]) } }
-        }
-        func pairs(_ label: String, _ values: (StatusReport) -> [(String, Double)]) -> [Sample] {
-            reports.flatMap { report in
-                values(report).map { Sample($0.1, [("role", report.role.rawValue), (label, $0.0)]) }
-            }
-        }
-        func counts(_ counts: [String: UInt64]) -> [(String, Double)] {
-            counts.sorted { $0.key < $1.key }.map { ($0.key, Double($0.value)) }
-        }
         add(
             .info, "tunic_build", "The program and its roles.",
             reports.map { Sample(1, [("version", $0.version), ("role", $0.role.rawValue)]) })
-        add(.gauge, "tunic_ready", "Whether it serves.") { all { $0.ready ? 1 : 0 } }
-        add(.gauge, "tunic_draining", "Whether a relay waits for its paths to end.") {
-            all { $0.draining.map { $0 ? 1 : 0 } }
-        }
-        add(.gauge, "tunic_links", "Links that are up.") { all { Double($0.links) } }
-        add(.gauge, "tunic_paths", "Paths of a client that are ready, or those that a relay carries.") {
-            all { Double($0.paths) }
-        }
-        add(.gauge, "tunic_sessions", "Sessions.") { all { Double($0.sessions) } }
-        add(.gauge, "tunic_streams", "Open streams.") { all { Double($0.streams) } }
-        add(.gauge, "tunic_descriptors", "Nodes whose descriptor is known.") { all { Double($0.descriptors) } }
-        add(.counter, "tunic_packets", "Packets.") {
-            pairs("direction") {
-                [("received", Double($0.total.packetsIn)), ("sent", Double($0.total.packetsOut))]
+        var families: [(metric: FigureMetric, help: String, samples: [Sample])] = []
+        for entry in FigureCatalog.all {
+            guard let metric = entry.metric else { continue }
+            let samples = reports.flatMap { Self.samples(of: entry, metric, in: $0) }
+            if let place = families.firstIndex(where: { $0.metric.name == metric.name }) {
+                families[place].samples += samples
+            } else {
+                families.append((metric, entry.help, samples))
             }
         }
-        add(
-            .counter, "tunic_network_bytes", unit: "bytes", "Bytes of whole datagrams.",
-            pairs("direction") { [("received", Double($0.total.bytesIn)), ("sent", Double($0.total.bytesOut))] })
-        add(.counter, "tunic_dropped_packets", "Packets that were dropped.") { pairs("reason") { counts($0.drops) } }
-        add(.counter, "tunic_path_builds", "Paths that were built, by this client or with this relay as a hop.") {
-            pairs("result") {
-                [("built", Double($0.builds))] + ($0.failedBuilds.map { [("failed", Double($0))] } ?? [])
-            }
-        }
-        add(.counter, "tunic_refused_builds", "Builds that a relay refused.") {
-            pairs("reason") { counts($0.refusals ?? [:]) }
-        }
-        add(registry: reports.compactMap(\.registry))
-        add(.gauge, "tunic_snapshot_height", "The height of the trusted snapshot.") {
-            all { $0.snapshot.map { Double($0.height) } }
-        }
-        add(.gauge, "tunic_watched_nodes", "Nodes that a relay tests.") {
-            all { $0.watching.map { Double($0.watched) } }
-        }
-        add(.gauge, "tunic_dead_nodes", "Nodes that fail a relay's tests.") {
-            all { $0.watching.map { Double($0.dead) } }
-        }
-        add(.counter, "tunic_node_tests", "Tests of other nodes by a relay.") {
-            pairs("result") { report in
-                report.watching.map { [("passed", Double($0.passed)), ("failed", Double($0.failed))] } ?? []
-            }
-        }
-        add(
-            .gauge, "tunic_since_client_seconds", unit: "seconds", "Time since a client or a test came to a relay.",
-            all { $0.watching?.sinceClient })
-        add(
-            .gauge, "tunic_path_build_time_seconds", unit: "seconds", "Times of a client's last hundred builds.",
-            pairs("quantile") { report in
-                guard let times = report.buildTimes?.sorted(), let longest = times.last else { return [] }
-                return [("0.5", times[times.count / 2] / 1000), ("1", longest / 1000)]
-            })
-        add(
-            .gauge, "tunic_month_bytes", unit: "bytes", "Bytes of this month, sent and received.",
-            all { $0.accounting.map { Double($0.bytes) } })
-        add(
-            .gauge, "tunic_month_limit_bytes", unit: "bytes", "Bytes that a month may have.",
-            all { $0.accounting?.limit.map { Double($0) } })
+        for family in families { add(family.metric.kind, family.metric.name, family.help, family.samples) }
     }
 
-    /// Adds how a relay stands in the registry; times are in seconds since 1970, amounts in SESH, 0 where there is none.
-    private mutating func add(registry reports: [RegistryReport]) {
-        func all(_ value: (RegistryReport) -> Double) -> [Sample] { reports.map { Sample(value($0)) } }
-        add(.gauge, "tunic_registry_state", "How the relay stands in the registry: 1 for its state.") {
-            reports.flatMap { report in
-                RegistryReport.State.allCases.map { Sample($0 == report.state ? 1 : 0, [("state", $0.rawValue)]) }
-            }
+    private static func samples(of entry: FigureEntry, _ metric: FigureMetric, in report: StatusReport) -> [Sample] {
+        let role = metric.hasRole ? [("role", report.role.rawValue)] : []
+        let own = metric.label.map { [($0.name, $0.value)] } ?? []
+        func sample(_ value: Double, _ label: (String, String)? = nil) -> Sample {
+            Sample(value / entry.style.scale, role + own + (label.map { [$0] } ?? []))
         }
-        add(.gauge, "tunic_block_height", "The height of the newest block.") { all { Double($0.height) } }
-        add(
-            .gauge, "tunic_block_time_seconds", unit: "seconds", "When the newest block was made, since 1970.",
-            all { Double($0.time) })
-        add(.gauge, "tunic_stake_sesh", "The stake of the relay in SESH.") { all { Double($0.stake) / 1e9 } }
-        add(.gauge, "tunic_rewards_sesh", "Unclaimed rewards of the operator's account in SESH.") {
-            all { Double($0.rewards) / 1e9 }
+        switch report.content(of: entry) {
+        case nil:
+            guard let absent = metric.absent, report.hasObject(of: entry) else { return [] }
+            return [sample(absent)]
+        case .reasons(let counts)?:
+            return counts.sorted { $0.key < $1.key }.map { sample(Double($0.value), ("reason", $0.key)) }
+        case .list(let times)?:
+            let sorted = times.sorted()
+            guard let longest = sorted.last else { return [] }
+            return [sample(sorted[sorted.count / 2], ("quantile", "0.5")), sample(longest, ("quantile", "1"))]
+        case .text(let state)?: return entry.choices.map { sample($0 == state ? 1 : 0, ("state", $0)) }
+        case .count?, .number?, .truth?: return report.content(of: entry)?.number.map { [sample($0)] } ?? []
         }
-        add(
-            .gauge, "tunic_credit_seconds", unit: "seconds", "For how long the relay may be away.",
-            all { Double($0.credit) })
-        add(
-            .gauge, "tunic_leaves_at_seconds", unit: "seconds", "When the relay leaves, since 1970; 0: never.",
-            all { Double($0.leavesAt ?? 0) })
-        add(
-            .gauge, "tunic_maintenance_until_seconds", unit: "seconds",
-            "When the maintenance of the relay is over, since 1970; 0: it is in none.",
-            all { Double($0.maintenanceUntil ?? 0) })
-        add(
-            .gauge, "tunic_deregisters_at_seconds", unit: "seconds",
-            "When the relay is deregistered unless it serves again, since 1970; 0: never.",
-            all { Double($0.deregistersAt ?? 0) })
-        add(
-            .gauge, "tunic_locked_until_seconds", unit: "seconds",
-            "Until when the stake is locked, since 1970; 0: it is not.", all { Double($0.lockedUntil ?? 0) })
-        add(
-            .counter, "tunic_clock_refusals", "Requests among authorities that were refused since clocks differ.",
-            reports.compactMap { $0.clockRefusals.map { Sample(Double($0)) } })
-    }
-
-    private mutating func add(_ kind: Kind, _ name: String, _ help: String, _ samples: () -> [Sample]) {
-        add(kind, name, help, samples())
     }
 }

@@ -1,137 +1,132 @@
 /// What a client or relay is doing: aggregates only, nothing about any one peer, path or destination.
+///
+/// Its figures have the names of `FigureCatalog`; one that was not given is nil.
+@dynamicMemberLookup
 public struct StatusReport: Codable, Equatable, Sendable {
     /// What a process is in the network.
-    public enum Role: String, Codable, Sendable {
+    public enum Role: String, Codable, Sendable, CaseIterable {
         /// It builds paths.
         case client
         /// It is a hop of others' paths.
         case relay
     }
 
-    /// Counters of packets and bytes, or what they grew by in a second.
-    public struct Traffic: Codable, Equatable, Sendable {
-        /// Packets received.
-        public var packetsIn: UInt64
-        /// Packets sent.
-        public var packetsOut: UInt64
-        /// Bytes received, whole datagrams.
-        public var bytesIn: UInt64
-        /// Bytes sent, whole datagrams.
-        public var bytesOut: UInt64
+    /// What it says beside its figures.
+    public struct Facts: Codable, Equatable, Sendable {
+        /// What the process is.
+        public var role: Role
+        /// The version of the program.
+        public var version: String
+        /// Why it does not serve, in one sentence; nil when it does.
+        public var problem: String?
+        /// Where a client's SOCKS5 ports listen.
+        public var socks: [String] = []
+        /// What a client's configuration says of each of its ports beside the address.
+        public var socksFlags: [[String]]?
+        /// Where a client answers DNS, if anywhere.
+        public var dns: [String]?
+        /// A relay's own id.
+        public var node: String?
+        /// Where a relay listens.
+        public var addresses: [String]?
+        /// The steps of a client's start, in their order.
+        public var progress: [ProgressStep]?
+        /// The other role of a process that is client and relay.
+        public var others: [StatusReport]?
 
         enum CodingKeys: String, CodingKey {
-            case packetsIn = "packets_in"
-            case packetsOut = "packets_out"
-            case bytesIn = "bytes_in"
-            case bytesOut = "bytes_out"
-        }
-
-        /// The four numbers, zero where not given.
-        public init(packetsIn: UInt64 = 0, packetsOut: UInt64 = 0, bytesIn: UInt64 = 0, bytesOut: UInt64 = 0) {
-            self.packetsIn = packetsIn
-            self.packetsOut = packetsOut
-            self.bytesIn = bytesIn
-            self.bytesOut = bytesOut
+            case role, version, problem, socks, dns, node, addresses, progress, others
+            case socksFlags = "socks_flags"
         }
     }
 
-    /// What the process is.
-    public var role: Role
-    /// The version of the program.
-    public var version: String
-    /// How long it has run, in seconds.
-    public var uptime: Double = 0
-    /// Whether it serves.
-    public var ready = false
-    /// Why it does not, in one sentence; nil when it does.
-    public var problem: String?
-    /// Where a client's SOCKS5 ports listen.
-    public var socks: [String] = []
-    /// What a client's configuration says of each of its ports beside the address.
-    public var socksFlags: [[String]]?
-    /// Where a client answers DNS, if anywhere.
-    public var dns: [String]?
-    /// A relay's own id.
-    public var node: String?
-    /// Where a relay listens.
-    public var addresses: [String]?
-    /// Whether a relay is an exit.
-    public var exit: Bool?
-    /// Whether a relay waits for its paths to end.
-    public var draining: Bool?
-    /// Links that are up.
-    public var links = 0
-    /// Paths: a client's ready ones, or those that a relay carries.
-    public var paths = 0
-    /// Sessions.
-    public var sessions = 0
-    /// Open streams.
-    public var streams = 0
-    /// UDP associations among them.
-    public var associations: Int?
-    /// Nodes whose descriptor is known.
-    public var descriptors = 0
-    /// The snapshot of the network that is trusted.
-    public var snapshot: SnapshotReport?
-    /// Packets and bytes since the start.
-    public var total = Traffic()
-    /// Packets and bytes per second, over the last ten seconds.
-    public var rate = Traffic()
-    /// Dropped packets by reason.
-    public var drops: [String: UInt64] = [:]
-    /// Paths that were built by this client, or with this relay as a hop.
-    public var builds: UInt64 = 0
-    /// Builds of a client that failed.
-    public var failedBuilds: UInt64?
-    /// Builds that a relay refused, by reason.
-    public var refusals: [String: UInt64]?
-    /// What a relay beside an oxend daemon knows of it.
-    public var oxend: OxendReport?
-    /// How a relay stands in the ledger's registry.
-    public var registry: RegistryReport?
-    /// What a relay's tests of other nodes have come to.
-    public var watching: WatchingReport?
-    /// How long a client's last builds took in milliseconds, newest last.
-    public var buildTimes: [Double]?
-    /// The steps of a client's start, in their order.
-    public var progress: [ProgressStep]?
-    /// What a relay sends and receives in a month.
-    public var accounting: Accounting?
-    /// The other role of a process that is client and relay.
-    public var others: [StatusReport]?
-
-    enum CodingKeys: String, CodingKey {
-        case role, version, ready, problem, socks, dns, node, addresses, exit, draining, links, paths, sessions, streams
-        case associations, descriptors, snapshot, total, rate, drops, builds, refusals, oxend, watching, others,
-            registry
-        case accounting, progress
-        case socksFlags = "socks_flags"
-        case uptime = "uptime_s"
-        case failedBuilds = "failed_builds"
-        case buildTimes = "build_times_ms"
-    }
+    private var facts: Facts
+    /// By their keys.
+    private var figures: [String: FigureContent] = [:]
 
     /// A report of a process that does nothing yet.
     public init(role: Role, version: String) {
-        self.role = role
-        self.version = version
+        facts = Facts(role: role, version: version)
+        ready = false
+    }
+
+    /// What it says beside its figures.
+    public subscript<Value>(dynamicMember path: WritableKeyPath<Facts, Value>) -> Value {
+        get { facts[keyPath: path] }
+        set { facts[keyPath: path] = newValue }
+    }
+
+    /// The value of a figure; nil where it was not given.
+    package subscript<Value: FigureValue>(dynamicMember path: KeyPath<FigureCatalog, Figure<Value>>) -> Value? {
+        get { content(of: FigureCatalog.figures[keyPath: path].entry).flatMap { Value(figure: $0) } }
+        set {
+            let entry = FigureCatalog.figures[keyPath: path].entry
+            figures[entry.key] = newValue?.asFigure.rounded(for: entry.style)
+        }
+    }
+
+    /// Whether it serves.
+    public var ready: Bool {
+        get { self[dynamicMember: \FigureCatalog.ready] ?? false }
+        set { self[dynamicMember: \FigureCatalog.ready] = newValue }
+    }
+
+    /// The value of any figure; nil where it was not given.
+    package func content(of entry: FigureEntry) -> FigureContent? { figures[entry.key] }
+
+    /// Whether a figure of the same object of the JSON is there.
+    func hasObject(of entry: FigureEntry) -> Bool {
+        FigureCatalog.objects.first { $0.name == entry.path.object }?.figures.contains { figures[$0.key] != nil }
+            ?? false
+    }
+
+    /// Takes a figure's value.
+    package mutating func set(_ entry: FigureEntry, to content: FigureContent?) { figures[entry.key] = content }
+
+    // MARK: JSON
+
+    /// A report as ``encode(to:)`` writes it; what it does not know is left out.
+    public init(from decoder: any Decoder) throws {
+        facts = try Facts(from: decoder)
+        let container = try decoder.container(keyedBy: FigureKey.self)
+        for (object, entries) in FigureCatalog.objects {
+            let inner =
+                if let object {
+                    container.contains(FigureKey(object))
+                        ? try container.nestedContainer(keyedBy: FigureKey.self, forKey: FigureKey(object)) : nil
+                } else { container as KeyedDecodingContainer<FigureKey>? }
+            guard let inner else { continue }
+            for entry in entries { figures[entry.key] = try entry.decode(inner, FigureKey(entry.path.name)) }
+        }
+    }
+
+    /// One object, with an object in it for each group of figures; what was not given is left out.
+    public func encode(to encoder: any Encoder) throws {
+        try facts.encode(to: encoder)
+        var container = encoder.container(keyedBy: FigureKey.self)
+        for (object, entries) in FigureCatalog.objects {
+            let there = entries.compactMap { entry in figures[entry.key].map { (FigureKey(entry.path.name), $0) } }
+            guard let object else {
+                for (key, content) in there { try content.encode(into: &container, key) }
+                continue
+            }
+            guard !there.isEmpty else { continue }
+            var inner = container.nestedContainer(keyedBy: FigureKey.self, forKey: FigureKey(object))
+            for (key, content) in there { try content.encode(into: &inner, key) }
+        }
     }
 }
 
-/// A relay's bytes of a month.
-public struct Accounting: Codable, Equatable, Sendable {
-    /// When the month began, in seconds since 1970.
-    public var since: UInt64
-    /// Bytes sent and received since then.
-    public var bytes: UInt64
-    /// How many a month may have; nil: no limit.
-    public var limit: UInt64?
-
-    /// These figures.
-    public init(since: UInt64, bytes: UInt64, limit: UInt64?) {
-        self.since = since
-        self.bytes = bytes
-        self.limit = limit
+extension FigureContent {
+    fileprivate func encode(into container: inout KeyedEncodingContainer<FigureKey>, _ key: FigureKey) throws {
+        switch self {
+        case .count(let value): try container.encode(value, forKey: key)
+        case .number(let value): try container.encode(value, forKey: key)
+        case .truth(let value): try container.encode(value, forKey: key)
+        case .text(let value): try container.encode(value, forKey: key)
+        case .reasons(let value): try container.encode(value, forKey: key)
+        case .list(let value): try container.encode(value, forKey: key)
+        }
     }
 }
 

@@ -1,8 +1,49 @@
+/// Counters of packets and bytes, or what they grew by in a second.
+public struct Traffic: Equatable, Sendable {
+    /// Packets received and sent.
+    public var packetsIn: UInt64, packetsOut: UInt64
+    /// Bytes received and sent, whole datagrams.
+    public var bytesIn: UInt64, bytesOut: UInt64
+
+    /// The four numbers, zero where not given.
+    public init(packetsIn: UInt64 = 0, packetsOut: UInt64 = 0, bytesIn: UInt64 = 0, bytesOut: UInt64 = 0) {
+        self.packetsIn = packetsIn
+        self.packetsOut = packetsOut
+        self.bytesIn = bytesIn
+        self.bytesOut = bytesOut
+    }
+}
+
+extension StatusReport {
+    /// Packets and bytes since the start.
+    public var total: Traffic {
+        get {
+            .init(
+                packetsIn: self.packetsIn ?? 0, packetsOut: self.packetsOut ?? 0, bytesIn: self.bytesIn ?? 0,
+                bytesOut: self.bytesOut ?? 0)
+        }
+        set {
+            self.packetsIn = newValue.packetsIn
+            self.packetsOut = newValue.packetsOut
+            self.bytesIn = newValue.bytesIn
+            self.bytesOut = newValue.bytesOut
+        }
+    }
+
+    /// Takes the packets and bytes per second, over the last ten seconds.
+    public mutating func setRate(_ rate: Traffic) {
+        self.packetsInRate = rate.packetsIn
+        self.packetsOutRate = rate.packetsOut
+        self.bytesInRate = rate.bytesIn
+        self.bytesOutRate = rate.bytesOut
+    }
+}
+
 /// The rates of the last ten seconds, from counters that are read once per second.
 public struct TrafficMeter: Sendable {
     private struct Sample {
         var time: UInt64
-        var total: StatusReport.Traffic
+        var total: Traffic
     }
 
     /// The last samples, oldest first.
@@ -14,16 +55,16 @@ public struct TrafficMeter: Sendable {
     public init() {}
 
     /// Takes what the counters show at `time`, in nanoseconds of a monotonic clock.
-    public mutating func record(_ total: StatusReport.Traffic, at time: UInt64) {
+    public mutating func record(_ total: Traffic, at time: UInt64) {
         if samples.count == Self.sampleLimit { samples.removeFirst() }
         samples.append(Sample(time: time, total: total))
     }
 
     /// What the counters grew by per second, between the oldest and the newest sample.
-    public var rate: StatusReport.Traffic {
+    public var rate: Traffic {
         guard let first = samples.first, let last = samples.last, last.time > first.time else { return .init() }
         let seconds = Double(last.time - first.time) / 1e9
-        func perSecond(_ counter: KeyPath<StatusReport.Traffic, UInt64>) -> UInt64 {
+        func perSecond(_ counter: KeyPath<Traffic, UInt64>) -> UInt64 {
             let (before, after) = (first.total[keyPath: counter], last.total[keyPath: counter])
             return after > before ? UInt64((Double(after - before) / seconds).rounded()) : 0
         }

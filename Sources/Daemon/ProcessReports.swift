@@ -49,17 +49,19 @@ final class ProcessReports {
         return reports
     }
 
-    /// The reports of all roles, a client's first.
+    /// The reports of all roles, a client's first; the first has the figures of the process.
     private var all: [StatusReport] {
-        zip(roles, meters).map { role, meter in
+        var all: [StatusReport] = zip(roles, meters).map { role, meter in
             var report = role.report()
             report.uptime = Double((loop.now - startTime) / 1_000_000_000)
-            report.rate = meter.rate
+            report.setRate(meter.rate)
             if loop.now < shortages.until {
                 report.problem = [report.problem, Self.shortage].compactMap(\.self).joined(separator: " ")
             }
             return report
         }.sorted { $0.role == .client && $1.role != .client }
+        if !all.isEmpty { all[0].addProcess(startedAt: startedAt, cpuPercent: cpuPercent) }
+        return all
     }
 
     /// The report of the process: that of its first role, with the others in it; nil for a process without roles.
@@ -74,16 +76,13 @@ final class ProcessReports {
     var metrics: String {
         var metrics = OpenMetrics()
         metrics.add(all)
-        metrics.add(figures, startedAt: startedAt)
         return metrics.text
     }
 
-    private var figures: ProcessFigures {
-        var figures = ProcessFigures()
-        if let first = cpuSamples.first, let last = cpuSamples.last, last.time > first.time {
-            figures.cpuPercent = 100 * (last.seconds - first.seconds) / (Double(last.time - first.time) / 1e9)
-        }
-        return figures
+    /// The share of one processor over the last samples.
+    private var cpuPercent: Double {
+        guard let first = cpuSamples.first, let last = cpuSamples.last, last.time > first.time else { return 0 }
+        return 100 * (last.seconds - first.seconds) / (Double(last.time - first.time) / 1e9)
     }
 
     /// What the status page shows.
@@ -94,7 +93,7 @@ final class ProcessReports {
             time: Double(loop.now) / 1e9, status: status, paths: asked(.paths, as: PathsReport.self)?.paths ?? [],
             streams: asked(.streams, as: StreamsReport.self)?.keys ?? [],
             exits: asked(.exits, as: ExitsReport.self)?.exits ?? [],
-            registry: node.flatMap { asked(.nodes, $0, as: NodesReport.self)?.nodes.first }, process: figures,
+            registry: node.flatMap { asked(.nodes, $0, as: NodesReport.self)?.nodes.first },
             log: LogSink.shared.lines)
     }
 

@@ -194,7 +194,7 @@ package final class RoleProcess {
             _ = try? loggedReload()
         case (.interrupt, .running), (.terminate, .running):
             let reports = roles.map { $0.report() }
-            let open = reports.map(\.streams).reduce(0, +)
+            let open = reports.compactMap(\.streams).reduce(0, +)
             let drain = reports.contains { $0.role == .relay } ? settings.number("relay.drain") : 0
             log.notice(
                 open > 0 && drain > 0

@@ -2,5 +2,5 @@ package import Control
 
 extension StatusReport {
     /// Whether all roles of the process are ready.
-    package var isAllReady: Bool { ready && (others ?? []).allSatisfy(\.ready) }
+    package var isAllReady: Bool { ready && (self.others ?? []).allSatisfy(\.ready) }
 }

@@ -2,9 +2,7 @@ extension StatusPage {
     /// What draws the page.
     ///
     /// Text from outside only ever becomes text, never markup.
-    static let script = #"""
-
-        'use strict';
+    static let drawing = #"""
         (() => {
           const params = new URLSearchParams(location.search);
           const token = params.get('token') || sessionStorage.getItem('token') || '';
@@ -22,18 +20,9 @@ extension StatusPage {
               node.append(child instanceof Node ? child : document.createTextNode(String(child)));
             return node;
           }
-          const bytes = n => {
-            const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
-            let unit = 0;
-            while (n >= 999.5 && unit + 1 < units.length) { n /= 1000; unit++; }
-            return n.toFixed(unit && n < 9.95 ? 1 : 0) + ' ' + units[unit];
-          };
-          const time = s => s < 120 ? Math.floor(s) + ' s' : s < 7200 ? Math.floor(s / 60) + ' min'
-            : s < 172800 ? Math.floor(s / 3600) + ' h ' + Math.floor(s % 3600 / 60) + ' min' : Math.floor(s / 86400) + ' d';
           const short = node => node.endsWith('.snode') && node.length > 16 ? node.slice(0, 8) : node;
-          const known = value => value !== null && value !== undefined;
+          const { bytes, time, known, total, rows, reasons } = figuresOf(JSON.parse(document.getElementById('catalog').textContent));
           const ms = value => known(value) ? value.toFixed(1) + ' ms' : '–';
-          const total = counts => Object.values(counts || {}).reduce((a, b) => a + b, 0);
           const card = (title, wide, ...children) =>
             make('section', { class: 'card' + (wide ? ' wide' : '') }, make('h2', {}, title), ...children);
           const figures = pairs => make('dl', { class: 'figures' },
@@ -111,12 +100,8 @@ extension StatusPage {
             return [
               steps(report),
               traffic(report),
-              card('Client', false, figures([
-                ['Paths ready', report.paths], ['Streams', report.streams], ['Sessions', report.sessions],
-                ['Links', report.links], ['Nodes known', report.descriptors],
-                ['Paths built', report.builds + (report.failed_builds ? `, ${report.failed_builds} failed` : '')],
-                ['Proxy', report.socks.join(', ') || '–'],
-              ])),
+              card('Client', false, figures([...rows(report, ''), ...rows(report, 'Registry'),
+                ['Proxy', report.socks.join(', ') || '–']])),
               card('Exit in use', false, used.length ? table(['Exit', 'Country', 'Works', 'Sessions'], used.map(e =>
                 [make('code', {}, short(e.node)), e.country || '–', up(e.up), e.sessions]))
                 : make('p', { class: 'empty' }, 'No app uses one now. ' + exits.length + ' could be used.')),
@@ -133,23 +118,16 @@ extension StatusPage {
             : make('span', { class: 'tag ' + (value ? 'good' : 'bad') }, value ? 'yes' : 'no');
 
           function relay(state, report) {
-            const counts = (title, values) => total(values) ? card(title, false, table(['Reason', 'Count', 'Share'],
+            const counts = reasons(report).map(([title, values]) => card(title, false, table(['Reason', 'Count', 'Share'],
               Object.entries(values).sort((a, b) => b[1] - a[1]).map(([reason, count]) =>
-                [words(reason), count, share(count / total(values))]))) : null;
-            const daemon = report.oxend ? card('oxend', false, figures(plain(report.oxend))) : null;
-            const account = report.accounting, cpu = state.process.cpu_percent;
+                [words(reason), count, share(count / total(values))]))));
+            const daemon = rows(report, 'oxend');
             return [
               traffic(report),
-              card('Relay', false, figures([
-                ['Paths carried', report.paths], ['CPU', cpu.toFixed(1) + ' %'], ['Links', report.links], ['Exit', report.exit ? 'yes' : 'no'],
-                ['Sessions', report.sessions], ['Streams', report.streams], ['Builds', report.builds],
-                ['Dropped', total(report.drops)], ['Nodes known', report.descriptors],
-                account && ['This month', bytes(account.bytes) + (account.limit ? ` of ${bytes(account.limit)}` : '')],
-              ])),
+              card('Relay', false, figures([...rows(report, ''), ['Exit', report.exit ? 'yes' : 'no']])),
               card('Node', false, figures([['Address', make('code', {}, report.node || '–')],
                 ['Listens at', (report.addresses || []).join(', ') || '–']])),
-              registry(state, report), tests(state.registry, report.watching),
-              counts('Dropped packets', report.drops), counts('Refused builds', report.refusals), daemon,
+              registry(state, report), tests(state.registry, report), ...counts, daemon.length ? card('oxend', false, figures(daemon)) : null,
             ];
           }
           const words = reason => reason.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
@@ -161,34 +139,22 @@ extension StatusPage {
           };
 
           function registry(state, report) {
-            const node = state.registry, snapshot = report.snapshot;
-            const age = snapshot ? Math.max(0, Date.now() / 1000 - snapshot.time) : 0;
+            const node = state.registry;
             return card('Registry', false, figures([
-              ['This node', node ? node.state + (node.leaves_at ? ', leaving' : '') : report.ready ? 'staked' : '–'],
-              snapshot && ['Snapshot', 'height ' + snapshot.height], snapshot && ['Its age', time(age)],
-              snapshot && ['Its nodes', snapshot.nodes],
-              node && ['Active for', time(node.uptime)], node && ['Credit', time(node.credit)],
-              node && ['Stake', (node.stake / 1e9).toLocaleString('en', { maximumFractionDigits: 2 }) + ' SESH'],
-              node && ['Fee', node.fee / 100 + ' %'],
-              snapshot && ['Digest', make('code', {}, snapshot.digest)],
+              !report.registry && ['This node', node ? node.state : report.ready ? 'staked' : '–'],
+              ...rows(report, 'Registry'), node && ['Active for', time(node.uptime)],
             ]));
           }
 
-          function tests(node, watching) {
-            if (!watching) return null;
+          function tests(node, report) {
+            if (!report.watching) return null;
             return card('Tests', false, figures([
               ['Last by others', node ? node.last_test === undefined || node.last_test === null ? 'none yet'
                 : time(node.last_test) + ' ago' : '–'],
               ['Capacity, by others', node && node.capacity ? bytes(node.capacity * 1000) + '/s' : 'not measured'],
-              ['Last client or test', time(watching.since_client_s) + ' ago'],
-              ['Nodes watched', watching.watched + (watching.dead ? `, ${watching.dead} dead` : '')],
-              ['Own tests passed', `${watching.passed} of ${watching.tests}`],
-              ['Median, longest', ms(watching.median_ms) + ', ' + ms(watching.longest_ms)],
-              ['Votes, verdicts', `${watching.votes}, ${watching.verdicts}`],
+              ...rows(report, 'Tests'),
             ]));
           }
-          const plain = object => Object.entries(object).filter(([, v]) => v === null || typeof v !== 'object')
-            .map(([k, v]) => [k.replace(/_/g, ' '), v === null ? '–' : v]);
 
           function draw(state) {
             const reports = [state.status, ...(state.status.others || [])];
@@ -207,7 +173,7 @@ extension StatusPage {
             const well = reports.every(r => r.ready);
             say(well ? 'good' : '', reports.map(r => (reports.length > 1 ? r.role + ': ' : '') +
               (r.draining ? 'Draining. ' : '') + (r.ready ? 'Ready.' + (r.problem ? ' ' + r.problem : '') : r.problem || 'Starting.')).join(' '));
-            const process = state.process;
+            const process = first.process;
             document.getElementById('facts').textContent = `${first.version} · running ${time(first.uptime_s)} · ` +
               `CPU ${(process.cpu_percent).toFixed(1)} % · ${bytes(process.resident_bytes)} memory`;
             document.getElementById('newpath').hidden = first.role !== 'client';

@@ -8,8 +8,8 @@ public enum StatusPage {
             + "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     }
 
-    /// The document.
-    public static func document(nonce: String) -> String {
+    /// The document; `figures` is the JSON of how the figures of a report are shown.
+    public static func document(nonce: String, figures: String) -> String {
         """
         <!doctype html>
         <html lang="en">
@@ -31,6 +31,7 @@ public enum StatusPage {
         <main id="main" aria-live="off"></main>
         <div id="setup"></div>
         <noscript><p class="card">This page needs JavaScript; 'tunic status' shows the same in a terminal.</p></noscript>
+        <script type="application/json" id="catalog">\(figures.replacing("<", with: "\\u003c"))</script>
         <script nonce="\(nonce)">\(script)</script>
         </body>
         </html>

@@ -7,7 +7,7 @@ import Testing
     func textfile() {
         var metrics = OpenMetrics()
         metrics.add(.info, "x_build", "What it is.", [.init(1, [("version", "1 \"2\"")])])
-        metrics.add(.counter, "x_sent_bytes", unit: "bytes", "Bytes sent.", [.init(7, [("role", "a")]), .init(0.5)])
+        metrics.add(.counter, "x_sent_bytes", "Bytes sent.", [.init(7, [("role", "a")]), .init(0.5)])
         metrics.add(.gauge, "x_ready", "Whether it serves.", [.init(1)])
         #expect(
             OpenMetrics.textfile(metrics.text) == """
@@ -34,15 +34,13 @@ import Testing
             return metrics.text
         }
         #expect(!text().contains("registry"))
-        var registry = RegistryReport(state: .deregistered, height: 9, time: 1_700_000_000)
-        (registry.stake, registry.rewards, registry.credit) = (25_000_000_000_000, 1_500_000_000, 0)
-        registry.lockedUntil = 1_800_000_000
-        registry.clockRefusals = 3
-        report.registry = registry
-        report.snapshot = SnapshotReport(height: 8, digest: "d", time: 1, nodes: 3, list: nil)
-        report.watching = WatchingReport(
-            watched: 5, dead: 1, tests: 12, passed: 9, failed: 2, median: nil, longest: nil, votes: 0, verdicts: 0,
-            sinceClient: 12.5)
+        (report.registryState, report.blockHeight, report.blockTime) = (.deregistered, 9, 1_700_000_000)
+        (report.stake, report.rewards, report.credit) = (25_000_000_000_000, 1_500_000_000, 0)
+        report.lockedUntil = 1_800_000_000
+        report.clockRefusals = 3
+        report.snapshotHeight = 8
+        (report.watched, report.dead, report.testsPassed, report.testsFailed) = (5, 1, 9, 2)
+        report.sinceClient = 12.5
         let lines = Set(text().split(separator: "\n").map(String.init))
         for line in [
             "tunic_registry_state{state=\"deregistered\"} 1", "tunic_registry_state{state=\"active\"} 0",

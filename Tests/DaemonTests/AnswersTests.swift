@@ -26,7 +26,7 @@ extension ProcessTests {
             #expect(status.socks.first?.hasPrefix("127.0.0.1:") == true)
             let own = try #require(status.others?.first)
             #expect(own.node == running.network.nodes[0].id.description)
-            #expect(own.accounting != nil && own.registry?.state == .active)
+            #expect(own.monthBytes != nil && own.registryState == .active)
             var ready = status
             ready.ready = true
             ready.others?[0].ready = false

@@ -203,6 +203,28 @@ class Face(unittest.TestCase):
         self.assertEqual(wanted - there - rare, set())
         self.assertGreater(len(wanted), 10)
 
+    def test_the_page_has_the_rows_of_the_status(self):
+        if not (node := shutil.which("node")):
+            self.skipTest("there is no node to run the page's script")
+        heading = {"", "role", "node", "address", "proxy", "version", "running for", "ready"}
+        for control in (self.control, self.net.nodes[-1].control):
+            url = request(control, "web")["url"]
+            host, port = re.match(r"http://([^:]+):(\d+)/", url).groups()
+            document = http_request((host, int(port)), "GET", "/")[2]
+            catalog = re.search(r'id="catalog">(.*?)</script>', document)[1]
+            script = document[document.index("function figuresOf"):document.index("(() => {")]
+            report = run("status", "--control", control, "--json")[1]
+            code = (f"{script}; const {{ rows }} = figuresOf({catalog}); console.log(JSON.stringify("
+                    f"['', 'Registry', 'Tests', 'oxend'].flatMap(card => rows({report}, card))))")
+            rows = dict(json.loads(subprocess.run([node, "-e", code], capture_output=True, text=True, check=True).stdout))
+            lines = [re.split(r"  +", line, maxsplit=1) for line in run("status", "--control", control)[1].splitlines()]
+            there = {line[0]: line[1] for line in lines if line[0] not in heading}
+            self.assertEqual({name.lower() for name in rows}, {name.lower() for name in there})
+            for name in ("links", "paths", "open files", "started"):
+                self.assertIn(name[0].upper() + name[1:], rows)
+            self.assertEqual(rows["Started"], there["started"])
+            self.assertNotIn("undefined", str(rows))
+
     def page(self):
         url = request(self.control, "web")["url"]
         match = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([0-9a-f]{32})", url)
@@ -286,7 +308,7 @@ class Face(unittest.TestCase):
                 self.assertEqual(http_request(address, method, path, header)[0], expected)
         state = json.loads(http_request(address, "GET", "/state", {"X-Tunic-Token": token})[2])
         self.assertEqual(
-            sorted(state), ["exits", "log", "paths", "process", "setup", "status", "streams", "time"])
+            sorted(state), ["exits", "log", "paths", "setup", "status", "streams", "time"])
 
     def test_the_page_holds_out_against_rubbish(self):
         address, token = self.page()

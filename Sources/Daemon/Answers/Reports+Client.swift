@@ -9,27 +9,35 @@ extension StatusReport {
     init(_ status: ClientStatus, paths: [PathStatus]) {
         self.init(role: .client, version: versionAndCommit)
         ready = status.isReady
-        problem = status.problem
-        socks = status.socks.map(\.description)
-        socksFlags = status.socksFlags
-        dns = status.dns.isEmpty ? nil : status.dns.map(\.description)
-        links = status.links
+        self.problem = status.problem
+        self.socks = status.socks.map(\.description)
+        self.socksFlags = status.socksFlags
+        self.dns = status.dns.isEmpty ? nil : status.dns.map(\.description)
+        self.links = status.links
         self.paths = paths.count { $0.state == .ready }
-        sessions = status.sessions
-        streams = status.streams
-        associations = status.associations
-        descriptors = status.descriptors
-        snapshot = SnapshotReport(
-            height: status.snapshot.height, digest: status.snapshot.digest, time: status.snapshot.time.seconds,
-            nodes: status.snapshot.nodes, witnesses: status.witnesses, contradicted: status.isContradicted,
-            list: status.snapshot.list)
+        self.sessions = status.sessions
+        self.streams = status.streams
+        self.associations = status.associations
+        self.descriptors = status.descriptors
+        add(status.snapshot)
+        self.witnesses = status.witnesses
+        self.contradicted = status.isContradicted
         total = .init(
             packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
             bytesOut: status.bytesOut)
-        drops = status.drops
-        builds = status.builds
-        failedBuilds = status.failedBuilds
-        buildTimes = status.buildTimes.map { ($0.inMilliseconds * 1000).rounded() / 1000 }
+        self.drops = status.drops
+        self.builds = status.builds
+        self.failedBuilds = status.failedBuilds
+        self.buildTimes = status.buildTimes.map(\.inMilliseconds)
+    }
+
+    /// Takes the snapshot of the network that is trusted.
+    mutating func add(_ snapshot: SnapshotStatus) {
+        self.snapshotHeight = snapshot.height
+        self.snapshotDigest = snapshot.digest
+        self.snapshotTime = snapshot.time.seconds
+        self.snapshotNodes = snapshot.nodes
+        self.list = snapshot.list
     }
 }
 

@@ -10,27 +10,54 @@ extension StatusReport {
     init(_ status: RelayStatus, _ daemon: OxendStatus?) {
         self.init(role: .relay, version: versionAndCommit)
         ready = status.isReady
-        problem = status.problem
-        oxend = daemon.map(OxendReport.init)
-        node = status.nodeID.description
-        addresses = status.addresses.map(\.description)
-        exit = status.isExit
-        draining = status.isDraining
-        links = status.links
-        paths = status.paths
-        sessions = status.sessions
-        streams = status.streams
-        associations = status.associations
-        descriptors = status.descriptors
-        snapshot = SnapshotReport(
-            height: status.snapshot.height, digest: status.snapshot.digest, time: status.snapshot.time.seconds,
-            nodes: status.snapshot.nodes, list: status.snapshot.list)
+        self.problem = status.problem
+        self.node = status.nodeID.description
+        self.addresses = status.addresses.map(\.description)
+        self.exit = status.isExit
+        self.draining = status.isDraining
+        self.links = status.links
+        self.paths = status.paths
+        self.sessions = status.sessions
+        self.streams = status.streams
+        self.associations = status.associations
+        self.descriptors = status.descriptors
+        add(status.snapshot)
         total = .init(
             packetsIn: status.packetsIn, packetsOut: status.packetsOut, bytesIn: status.bytesIn,
             bytesOut: status.bytesOut)
-        drops = status.drops
-        builds = status.builds
-        refusals = status.refusals
-        watching = WatchingReport(status.watching)
+        self.drops = status.drops
+        self.builds = status.builds
+        self.refusals = status.refusals
+        add(status.watching)
+        if let daemon { add(daemon) }
+    }
+
+    /// Takes what the relay's tests of other nodes have come to.
+    private mutating func add(_ status: WatchingStatus) {
+        let times = status.durations
+        self.watched = status.watched
+        self.dead = status.dead
+        self.testsBegun = status.tests
+        self.testsPassed = status.passed
+        self.testsFailed = status.failed
+        self.medianTest = times.isEmpty ? nil : times[times.count / 2].inMilliseconds
+        self.longestTest = times.last?.inMilliseconds
+        self.votes = status.votes
+        self.verdicts = status.verdicts
+        self.sinceClient = status.sinceClient.inSeconds
+    }
+
+    /// Takes what the relay knows of its oxend daemon.
+    private mutating func add(_ daemon: OxendStatus) {
+        self.oxendAddress = daemon.address
+        self.oxendHeight = daemon.height
+        self.oxendActive = daemon.active
+        self.oxendDecommissioned = daemon.decommissioned
+        self.oxendSnapshotHeight = daemon.snapshotHeight
+        self.oxendSilence = daemon.silence.inSeconds
+        self.oxendTrouble = daemon.trouble ?? daemon.pingTrouble
+        self.oxendTakesPings = daemon.takesPings
+        self.oxendStanding = daemon.own.map { "\($0.standing)" }
+        self.oxendReports = daemon.reportsTaken
     }
 }

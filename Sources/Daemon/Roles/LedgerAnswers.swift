@@ -69,7 +69,7 @@ final class LedgerAnswers {
                 height: state.height, time: state.time, fullStake: state.parameters.fullStake, pool: state.pool,
                 nodes: list.map { id, node in
                     var report = NodesReport.Node(
-                        id: id.description, state: RegistryReport(of: id, in: state, now: now).state.rawValue,
+                        id: id.description, state: RegistryStanding(of: id, in: state).rawValue,
                         operator: hexadecimal(node.operatorAccount.key.array), stake: node.stake, fee: Int(node.fee),
                         uptime: node.standing == .active ? now - min(now, node.creditTime) : 0,
                         credit: node.credit(at: now, state.parameters))
@@ -95,7 +95,7 @@ final class LedgerAnswers {
     private func deregistered(_ id: NodeID, _ locks: [RegistryState.Lock]) -> ControlReply {
         let state = ledger.state
         var report = NodesReport.Node(
-            id: id.description, state: RegistryReport.State.deregistered.rawValue, operator: "",
+            id: id.description, state: RegistryStanding.deregistered.rawValue, operator: "",
             stake: locks.map(\.amount).reduce(0, +), fee: 0, uptime: 0, credit: 0)
         report.lockedUntil = locks.last?.until
         report.contributions = locks.map { .init(account: hexadecimal($0.account.key.array), amount: $0.amount) }
@@ -125,10 +125,10 @@ final class LedgerAnswers {
         let holding = state.accounts[account]
         let stakes = state.nodes.sorted { $0.key < $1.key }.compactMap { id, node in
             node.contribution(of: account).map { amount in
-                let standing = RegistryReport(of: id, in: state, now: state.time)
-                var stake = AccountReport.Stake(
-                    node: id.description, state: standing.state.rawValue, amount: amount)
-                (stake.leavesAt, stake.deregistersAt) = (standing.leavesAt, standing.deregistersAt)
+                let standing = RegistryStanding(of: id, in: state)
+                var stake = AccountReport.Stake(node: id.description, state: standing.rawValue, amount: amount)
+                stake.leavesAt = node.leavesAt == 0 ? nil : node.leavesAt
+                stake.deregistersAt = standing == .decommissioned ? node.deregistersAt : nil
                 return stake
             }
         }

@@ -97,12 +97,13 @@ final class RelayRole: Role {
 
     func report() -> StatusReport {
         var report = StatusReport(relay.status, daemon?.status)
-        report.registry = relay.ledger.map { ledger in
-            var report = RegistryReport(of: node, in: ledger.state, now: currentTime().seconds)
+        if let ledger = relay.ledger {
+            report.add(ledger.state, of: node, now: currentTime().seconds)
             if ledger.isAuthority { report.clockRefusals = ledger.clockRefusals }
-            return report
         }
-        report.accounting = account.report
+        report.monthStart = account.since
+        report.monthBytes = account.bytes
+        report.monthLimit = account.limit
         return report
     }
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply? {

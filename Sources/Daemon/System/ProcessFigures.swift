@@ -3,39 +3,7 @@ internal import Glibc
 internal import Process
 
 /// What this process uses of the machine.
-struct ProcessFigures: Encodable {
-    /// Processor time since the start, in seconds.
-    var cpuSeconds: Double
-    /// The share of one processor over the last seconds, in percent.
-    var cpuPercent: Double = 0
-    /// Memory that is in use, in bytes.
-    var residentBytes: UInt64
-    /// Memory that is addressed, in bytes.
-    var virtualBytes: UInt64
-    /// Open descriptors, and how many there may be.
-    var descriptors: Int
-    var descriptorLimit: Int
-
-    enum CodingKeys: String, CodingKey {
-        case descriptors
-        case cpuSeconds = "cpu_seconds"
-        case cpuPercent = "cpu_percent"
-        case residentBytes = "resident_bytes"
-        case virtualBytes = "virtual_bytes"
-        case descriptorLimit = "descriptor_limit"
-    }
-
-    /// As it is now.
-    init() {
-        cpuSeconds = Self.cpuSeconds
-        let pages = Self.text("/proc/self/statm").split(separator: " ").map { UInt64($0) ?? 0 }
-        let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
-        virtualBytes = (pages.first ?? 0) * page
-        residentBytes = (pages.count > 1 ? pages[1] : 0) * page
-        descriptors = Self.countDescriptors()
-        descriptorLimit = ProcessLimits.descriptors
-    }
-
+enum ProcessFigures {
     /// Processor time since the start, in seconds.
     static var cpuSeconds: Double {
         var usage = rusage()
@@ -44,11 +12,19 @@ struct ProcessFigures: Encodable {
         return seconds(usage.ru_utime) + seconds(usage.ru_stime)
     }
 
+    /// Memory that is in use, and memory that is addressed, in bytes.
+    static var memory: (resident: UInt64, addressed: UInt64) {
+        let pages = text("/proc/self/statm").split(separator: " ").map { UInt64($0) ?? 0 }
+        let page = UInt64(sysconf(Int32(_SC_PAGESIZE)))
+        return ((pages.count > 1 ? pages[1] : 0) &* page, (pages.first ?? 0) &* page)
+    }
+
     private static func text(_ path: String) -> String {
         (try? Files.read(path, limit: 4096)).map { String(decoding: $0, as: UTF8.self) } ?? ""
     }
 
-    private static func countDescriptors() -> Int {
+    /// Open descriptors.
+    static func countDescriptors() -> Int {
         guard let folder = unsafe opendir("/proc/self/fd") else { return 0 }
         defer { unsafe closedir(folder) }
         var count = 0
@@ -58,22 +34,16 @@ struct ProcessFigures: Encodable {
     }
 }
 
-extension OpenMetrics {
-    /// Adds what the process uses, by the names that Prometheus' clients have for it.
-    mutating func add(_ figures: ProcessFigures, startedAt start: UInt64) {
-        add(
-            .counter, "process_cpu_seconds", unit: "seconds", "Processor time of user and system.",
-            [Sample(figures.cpuSeconds)])
-        add(
-            .gauge, "process_resident_memory_bytes", unit: "bytes", "Memory that is in use.",
-            [Sample(Double(figures.residentBytes))])
-        add(
-            .gauge, "process_virtual_memory_bytes", unit: "bytes", "Memory that is addressed.",
-            [Sample(Double(figures.virtualBytes))])
-        add(.gauge, "process_open_fds", "Open descriptors.", [Sample(Double(figures.descriptors))])
-        add(.gauge, "process_max_fds", "How many descriptors may be open.", [Sample(Double(figures.descriptorLimit))])
-        add(
-            .gauge, "process_start_time_seconds", unit: "seconds", "When the process started, since 1970.",
-            [Sample(Double(start))])
+extension StatusReport {
+    /// Takes what this process uses of the machine now; it began at `start`, in seconds since 1970.
+    mutating func addProcess(startedAt start: UInt64, cpuPercent: Double) {
+        let memory = ProcessFigures.memory
+        self.cpuPercent = cpuPercent
+        self.cpuSeconds = ProcessFigures.cpuSeconds
+        self.residentBytes = memory.resident
+        self.virtualBytes = memory.addressed
+        self.openFiles = ProcessFigures.countDescriptors()
+        self.openFilesLimit = ProcessLimits.descriptors
+        self.processStart = start
     }
 }

@@ -19,7 +19,6 @@ final class WebFace {
         var exits: [ExitsReport.Exit]
         /// A relay's own node in the registry, as others see it.
         var registry: NodesReport.Node?
-        var process: ProcessFigures
         var log: [String]
         /// How apps are set up; nil where no client listens at a TCP port.
         var setup: ProxySetup?
@@ -228,7 +227,7 @@ final class WebFace {
             let nonce = SecureRandom.u64Text
             return WebResponse(
                 200, type: "text/html; charset=utf-8", policy: StatusPage.policy(nonce: nonce),
-                StatusPage.document(nonce: nonce))
+                StatusPage.document(nonce: nonce, figures: FigureCatalog.json))
         case ("GET", "/state"):
             guard gate.knowsToken(request) else { return WebGate.wantsToken }
             var state = source.state()

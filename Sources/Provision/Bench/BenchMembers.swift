@@ -27,7 +27,7 @@ final class BenchMembers: Subject {
     func askBuilds(_ completion: @escaping (SubjectBuilds?) -> Void) {
         ControlClient.ask(.status, at: control, on: loop, as: StatusReport.self) { result in
             guard let status = try? result.get(), let times = status.buildTimes else { return completion(nil) }
-            completion(SubjectBuilds(built: status.builds, failed: status.failedBuilds ?? 0, times: times))
+            completion(SubjectBuilds(built: status.builds ?? 0, failed: status.failedBuilds ?? 0, times: times))
         }
     }
 }

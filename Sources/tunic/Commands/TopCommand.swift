@@ -2,7 +2,6 @@ internal import ArgumentParser
 internal import Control
 internal import Glibc
 internal import Process
-internal import Texts
 
 /// A live view.
 struct TopCommand: ParsableCommand {
@@ -84,14 +83,8 @@ struct TopCommand: ParsableCommand {
         func title(_ text: String) -> String { bold ? "\u{1b}[1m\(text)\u{1b}[0m" : text }
         var lines: [String] = []
         for report in [status] + (status.others ?? []) {
-            let state = report.ready ? "ready" : report.problem ?? "starting"
-            lines.append(
-                title("\(report.role.rawValue) \(report.version)")
-                    + "  \(state)  running for \(durationText(report.uptime))")
-            lines.append(
-                "in \(byteText(report.rate.bytesIn))/s  out \(byteText(report.rate.bytesOut))/s  "
-                    + "links \(report.links)  paths \(report.paths)  sessions \(report.sessions)  "
-                    + "streams \(report.streams)  nodes \(report.descriptors)")
+            let shown = report.topLines
+            lines += [title(shown.title) + "  \(shown.state)", shown.figures]
             guard report.role == .client else { continue }
             let paths = PathsCommand.text(try target.ask(.paths, as: PathsReport.self), isNarrow: isNarrow)
                 .split(separator: "\n").map(String.init)

@@ -1,0 +1,203 @@
+internal import Texts
+internal import Wire
+
+/// The type of a figure's value.
+package protocol FigureValue: Codable, Equatable, Sendable {
+    /// The value as the outputs read it.
+    var asFigure: FigureContent { get }
+    /// The value of `content`; nil where that is of another kind.
+    init?(figure content: FigureContent)
+    /// All values, where there are a few only; else empty.
+    static var choices: [String] { get }
+}
+
+extension FigureValue {
+    package static var choices: [String] { [] }
+}
+
+/// A figure's value.
+package enum FigureContent: Equatable, Sendable {
+    case count(UInt64)
+    case number(Double)
+    case truth(Bool)
+    case text(String)
+    /// Counts by reason.
+    case reasons([String: UInt64])
+    /// Values over time, the newest last.
+    case list([Double])
+
+    /// Whether it is zero, no, or empty.
+    var isZero: Bool {
+        switch self {
+        case .count(let value): value == 0
+        case .number(let value): value == 0
+        case .truth(let value): !value
+        case .text(let value): value.isEmpty
+        case .reasons(let values): values.values.allSatisfy { $0 == 0 }
+        case .list(let values): values.isEmpty
+        }
+    }
+
+    /// It as one number; nil for texts, reasons and lists.
+    var number: Double? {
+        switch self {
+        case .count(let value): Double(value)
+        case .number(let value): value
+        case .truth(let value): value ? 1 : 0
+        case .text, .reasons, .list: nil
+        }
+    }
+
+    /// It as a whole number; 0 where it is none.
+    var whole: UInt64 {
+        switch self {
+        case .count(let value): value
+        case .number(let value): UInt64(exactly: value.rounded(.down)) ?? 0
+        case .truth, .text, .reasons, .list: 0
+        }
+    }
+
+    /// With as many decimals as `style` keeps.
+    func rounded(for style: FigureStyle) -> FigureContent {
+        guard let decimals = style.decimals else { return self }
+        return switch self {
+        case .number(let value): .number(Control.rounded(value, decimals: decimals))
+        case .list(let values): .list(values.map { Control.rounded($0, decimals: decimals) })
+        case .count, .truth, .text, .reasons: self
+        }
+    }
+}
+
+/// What a figure measures, and with that how it is written; the status page's script has a formatter of each name.
+package enum FigureStyle: String, Sendable, CaseIterable {
+    case count, bytes, text
+    /// Yes or no.
+    case truth
+    /// Seconds, in the unit that keeps it short.
+    case duration
+    /// Seconds, as hours, minutes and seconds.
+    case hours
+    /// Seconds, with decimals.
+    case seconds
+    /// Seconds since 1970.
+    case date
+    case milliseconds
+    /// The last times in milliseconds: their median, and the longest.
+    case times
+    case percent
+    /// 1/10,000.
+    case fee
+    /// Atomic units of SESH.
+    case sesh
+    /// Counts by reason.
+    case reasons
+
+    /// How many decimals a report keeps; nil: all.
+    var decimals: Int? {
+        switch self {
+        case .duration: 1
+        case .milliseconds, .times: 3
+        case .count, .bytes, .text, .truth, .hours, .seconds, .date, .percent, .fee, .sesh, .reasons: nil
+        }
+    }
+
+    /// A metric's unit in this one: seconds, SESH and parts of a whole.
+    var scale: Double {
+        switch self {
+        case .milliseconds, .times: 1_000
+        case .percent: 100
+        case .fee: 10_000
+        case .sesh: 1e9
+        case .count, .bytes, .text, .truth, .duration, .hours, .seconds, .date, .reasons: 1
+        }
+    }
+
+    /// A value as people read it.
+    func text(_ content: FigureContent) -> String {
+        switch (self, content) {
+        case (_, .text(let text)): return text
+        case (_, .reasons(let counts)): return Self.text(counts)
+        case (_, .list(let values)):
+            let sorted = values.sorted()
+            guard let longest = sorted.last else { return "-" }
+            return "median \(numberText(sorted[sorted.count / 2], decimals: 1)) ms, "
+                + "longest \(numberText(longest, decimals: 1)) ms"
+        case (.bytes, _): return byteText(content.whole)
+        case (.duration, _): return durationText(content.number ?? 0)
+        case (.hours, _): return creditText(content.whole)
+        case (.seconds, _): return "\(figureText(content.number)) s"
+        case (.date, _): return UnixTime(seconds: content.whole).dateText
+        case (.milliseconds, _): return "\(numberText(content.number ?? 0, decimals: 1)) ms"
+        case (.percent, _): return "\(numberText(content.number ?? 0, decimals: 1)) %"
+        case (.fee, _): return Amount.percent(Int(clamping: content.whole))
+        case (.sesh, _): return Amount.text(content.whole)
+        case (_, .truth(let value)): return value ? "yes" : "no"
+        case (_, .count(let value)): return "\(value)"
+        case (_, .number(let value)): return figureText(value)
+        }
+    }
+
+    /// The sum, and behind it the counts by reason, the largest first.
+    private static func text(_ counts: [String: UInt64]) -> String {
+        let total = counts.values.reduce(0, &+)
+        guard total > 0 else { return "0" }
+        let reasons = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }
+        return "\(total) (\(reasons.joined(separator: ", ")))"
+    }
+}
+
+extension UInt64: FigureValue {
+    package var asFigure: FigureContent { .count(self) }
+    package init?(figure content: FigureContent) {
+        guard case .count(let value) = content else { return nil }
+        self = value
+    }
+}
+
+extension Int: FigureValue {
+    package var asFigure: FigureContent { .count(UInt64(clamping: self)) }
+    package init?(figure content: FigureContent) {
+        guard case .count(let value) = content else { return nil }
+        self = Int(clamping: value)
+    }
+}
+
+extension Double: FigureValue {
+    package var asFigure: FigureContent { .number(self) }
+    package init?(figure content: FigureContent) {
+        guard case .number(let value) = content else { return nil }
+        self = value
+    }
+}
+
+extension Bool: FigureValue {
+    package var asFigure: FigureContent { .truth(self) }
+    package init?(figure content: FigureContent) {
+        guard case .truth(let value) = content else { return nil }
+        self = value
+    }
+}
+
+extension String: FigureValue {
+    package var asFigure: FigureContent { .text(self) }
+    package init?(figure content: FigureContent) {
+        guard case .text(let value) = content else { return nil }
+        self = value
+    }
+}
+
+extension [String: UInt64]: FigureValue {
+    package var asFigure: FigureContent { .reasons(self) }
+    package init?(figure content: FigureContent) {
+        guard case .reasons(let values) = content else { return nil }
+        self = values
+    }
+}
+
+extension [Double]: FigureValue {
+    package var asFigure: FigureContent { .list(self) }
+    package init?(figure content: FigureContent) {
+        guard case .list(let values) = content else { return nil }
+        self = values
+    }
+}
