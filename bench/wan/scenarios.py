@@ -279,7 +279,7 @@ def page(lab):
 # ---------------------------------------------------------------------------------------------------------------- breaks
 
 def silence(lab, up, event, seconds):
-    """The longest time without a byte after `event`, on a stream that has run for four seconds; None when it broke."""
+    """The longest time without a byte after `event`, on a stream that has run for four seconds."""
     lab.begin()
     some = lab.transfers(1, up)
     time.sleep(4)
@@ -287,7 +287,10 @@ def silence(lab, up, event, seconds):
     since = time.monotonic()
     event()
     time.sleep(seconds)
-    return None if some[0].error else some[0].meter.longest_silence(since)
+    require(some)
+    if time.monotonic() - some[0].meter.last > seconds / 2:
+        raise flows.Broken(f"silent for the last {time.monotonic() - some[0].meter.last:.1f} s")
+    return some[0].meter.longest_silence(since)
 
 
 def address_changes(lab):
