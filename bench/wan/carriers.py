@@ -194,8 +194,9 @@ class Tor(peers.Tor):
     def __init__(self, world, folder):
         super().__init__(folder)
         self.world = world
-        self._host_of = {f"authority{number}": name for number, name in enumerate(shape.NODES[:-1])} | {"exit0": shape.EXIT}
-        self._client_socks = ("127.0.0.1", 1_090)
+        self._host_of = {f"authority{number}": name for number, name in enumerate(shape.NODES[:-1])}
+        self._host_of |= {"exit0": shape.EXIT, "client": "client", "neighbour": "neighbour"}
+        self._client_socks, self._others = ("127.0.0.1", 1_090), []
 
     def prepare(self):
         self.check()
@@ -204,29 +205,36 @@ class Tor(peers.Tor):
         return self.world.address(self._host_of[name])
 
     def wait(self):
-        self.socks, deadline = None, time.monotonic() + self.patience
+        self.socks = None  # it is in another namespace, where the base class cannot try it
         super().wait()
+        self._try(self.way())
+
+    def renew(self):
+        """Nothing: circuits stay."""
+
+    def way(self, host="client"):
+        way = Way(self.world.hosts[host], (self.world.address("destination"), flows.PORT), socks=self._client_socks)
+        if host != "client" and host not in self._others:
+            self._others.append(host)
+            self._start_tor("client", host, self._client_settings(host))
+            self._try(way)
+        return way
+
+    def _try(self, way):
+        deadline = time.monotonic() + self.patience
         while True:
             try:
-                self.way().open().close()
+                way.open().close()
                 return
             except flows.Broken as error:
                 if time.monotonic() > deadline:
                     raise peers.PeerFailed(f"carries no stream: {error}") from error
                 time.sleep(1)
 
-    def renew(self):
-        """Nothing: circuits stay."""
-
-    def way(self, host="client"):
-        if host != "client":
-            raise flows.Broken("there is one Tor client")
-        return Way(self.world.hosts["client"], (self.world.address("destination"), flows.PORT), socks=self._client_socks)
-
     def start(self, role, command, **options):
         """Starts a process on the host of its name, which the settings file's folder has."""
         name = os.path.basename(os.path.dirname(command[2]))
-        host = self.world.hosts[self._host_of.get(name, "client")]
+        host = self.world.hosts[self._host_of[name]]
         process = host.start(command, os.path.join(self.folder, f"{name}.log"), **options)
         self.started.append(process)
         self.roles.setdefault(role, []).append(process.pid)
@@ -235,5 +243,5 @@ class Tor(peers.Tor):
     def stop(self):
         """The hosts end the processes."""
 
-    def _client_settings(self):
-        return self._common_settings("client") + [f"SocksPort {self._client_socks[0]}:{self._client_socks[1]}"]
+    def _client_settings(self, name="client"):
+        return self._common_settings(name) + [f"SocksPort {self._client_socks[0]}:{self._client_socks[1]}"]

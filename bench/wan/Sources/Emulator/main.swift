@@ -99,7 +99,7 @@ func fail(_ reason: String) -> Never {
             guard length > 0 else {
                 emulation.release(slot)
                 // A device that is gone would be ready for ever.
-                if length == 0 || (errno != EAGAIN && errno != EINTR) { polled[host + 1].events = 0 }
+                if length == 0 || (errno != EAGAIN && errno != EINTR) { polled[host + 1].fd = -1 }
                 return
             }
             let ends = unsafe addresses(of: RawSpan(_unsafeStart: place, byteCount: length))
