@@ -202,11 +202,11 @@ def beside_cubic(lab):
         other = lab.transfers(way=lab.cubic())
         time.sleep(5)
         some = lab.transfers()
-        seconds = 2 * lab.seconds
+        seconds = 3 * lab.seconds
         time.sleep(seconds)
         require(some + other)
-        figures[f"{queue} ms, Mbit/s"] = flows.mbits([some[0].meter], seconds / 2, seconds)
-        figures[f"{queue} ms, the CUBIC's Mbit/s"] = flows.mbits([other[0].meter], 5 + seconds / 2, 5 + seconds)
+        figures[f"{queue} ms, Mbit/s"] = flows.mbits([some[0].meter], seconds / 3, seconds)
+        figures[f"{queue} ms, the CUBIC's Mbit/s"] = flows.mbits([other[0].meter], 5 + seconds / 3, 5 + seconds)
     return figures
 
 
@@ -218,7 +218,7 @@ def two_clients(lab):
     some = lab.transfers()
     time.sleep(5)
     some += lab.transfers(way=second)
-    seconds = 2 * lab.seconds
+    seconds = 3 * lab.seconds
     time.sleep(seconds)
     require(some)
     first = flows.mbits([some[0].meter], 5 + seconds / 3, 5 + seconds)
