@@ -178,6 +178,10 @@ class Tor(Peer):
     extra = []
     authorities, exits = 3, 3
 
+    def address(self, name):
+        """Where a relay listens."""
+        return "127.0.0.1"
+
     def check(self):
         self.program = find_program("tor", "tor")
         self.certifier = find_program("tor-gencert", "tor")
@@ -195,7 +199,7 @@ class Tor(Peer):
         fingerprints = {name: self._fingerprint(name) for name in names}
         self.authority_lines = [
             f"DirAuthority {name} orport={self.onion_ports[name]} no-v2 v3ident={certificate} "
-            f"127.0.0.1:{self.directory_ports[name]} {fingerprints[name]}"
+            f"{self.address(name)}:{self.directory_ports[name]} {fingerprints[name]}"
             for name, certificate in certificates.items()]
         voted = ",".join("$" + fingerprints[name] for name in names[self.authorities:])
         for name in names:
@@ -226,8 +230,8 @@ class Tor(Peer):
 
     def _relay_settings(self, name):
         return self._common_settings(name) + [
-            "SocksPort 0", "Address 127.0.0.1", f"ORPort 127.0.0.1:{self.onion_ports[name]} IPv4Only",
-            f"DirPort 127.0.0.1:{self.directory_ports[name]}", "ContactInfo bench@localhost"]
+            "SocksPort 0", f"Address {self.address(name)}", f"ORPort {self.address(name)}:{self.onion_ports[name]} IPv4Only",
+            f"DirPort {self.address(name)}:{self.directory_ports[name]}", "ContactInfo bench@localhost"]
 
     def _authority_settings(self, voted_exits):
         """Votes every 30 s: the first consensus may lack a relay that started late, and the next must follow soon."""
@@ -256,7 +260,7 @@ class Tor(Peer):
         os.makedirs(keys, mode=0o700, exist_ok=True)
         os.chmod(self._data(name), 0o700)
         self._run([self.certifier, "--create-identity-key", "--passphrase-fd", "0", "-m", "12",
-                   "-a", f"127.0.0.1:{self.directory_ports[name]}", "-i", "authority_identity_key",
+                   "-a", f"{self.address(name)}:{self.directory_ports[name]}", "-i", "authority_identity_key",
                    "-s", "authority_signing_key", "-c", "authority_certificate"], folder=keys, text="bench-passphrase\n")
         with open(os.path.join(keys, "authority_certificate"), encoding="ascii") as file:
             return re.search(r"^fingerprint ([0-9A-F]{40})$", file.read(), re.MULTILINE).group(1)

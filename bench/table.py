@@ -67,7 +67,7 @@ def _number(value):
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _cell(entry):
+def cell(entry):
     if entry is None:
         return "-"
     if entry["rounds"] == 1:
@@ -80,7 +80,7 @@ def _rows(summary, peer_names):
     yield ["measurement", "figure", *peer_names]
     last = None
     for (measurement, figure), by_peer in summary.items():
-        yield ["" if measurement == last else measurement, figure, *(_cell(by_peer.get(name)) for name in peer_names)]
+        yield ["" if measurement == last else measurement, figure, *(cell(by_peer.get(name)) for name in peer_names)]
         last = measurement
 
 
