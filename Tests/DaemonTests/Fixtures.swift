@@ -32,6 +32,9 @@ func settings(_ lines: String) throws(SettingProblems) -> Settings {
     return settings
 }
 
+/// The settings of `file` alone: a variable of whoever runs the tests has no part in them.
+func source(_ file: String) -> SettingsSource { SettingsSource(file: file, environment: [:]) }
+
 /// What `attempt` throws; a test fails where that is nothing.
 func failure(_ attempt: () throws -> Void, _ place: SourceLocation = #_sourceLocation) -> Failure? {
     #expect(throws: Failure.self, sourceLocation: place) { try attempt() }
@@ -59,7 +62,7 @@ final class Running {
             .init(name: "test", addresses: addresses, exits: 0, packetSize: 1_392, isLocal: true))
         top = "network = \"\(network.file)\"\ndata = \"\(network.nodes[0].folder)\"\n"
         file = try folder.write("tunic.toml", top + lines)
-        let source = SettingsSource(file: file)
+        let source = DaemonTests.source(file)
         let settings = try source.load()
         LogSink.shared.apply(settings)
         process = try RoleProcess(source, settings, try ProcessSettings(settings, roles: []), parent: nil)

@@ -96,7 +96,7 @@ import Testing
     private func problems(_ lines: String) throws -> [(key: String, message: String)] {
         let folder = try Folder()
         let file = try folder.write("tunic.toml", lines)
-        return ConfigurationCheck(SettingsSource(file: file)).problems.map { ($0.key, $0.message) }
+        return ConfigurationCheck(source(file)).problems.map { ($0.key, $0.message) }
     }
 
     @Test func theFirstFaultOfEachRoleAndOfTheNetworkFileIsFound() throws {
@@ -116,28 +116,30 @@ import Testing
         let folder = try Folder()
         let file = "\(folder.path)/t.toml"
         try Files.writeNew(file, [0xff, 0xfe], mode: 0o600)
-        #expect(ConfigurationCheck(SettingsSource(file: file)).problems.first?.message == "\(file) is no text in UTF-8")
+        #expect(ConfigurationCheck(source(file)).problems.first?.message == "\(file) is no text in UTF-8")
         let large = try folder.write("large.toml", String(repeating: " ", count: 1 << 20 | 1))
-        #expect(ConfigurationCheck(SettingsSource(file: large)).problems.first?.message.contains("too large") == true)
-        #expect(ConfigurationCheck(SettingsSource(file: folder.path)).problems.count == 1)
+        #expect(ConfigurationCheck(source(large)).problems.first?.message.contains("too large") == true)
+        #expect(ConfigurationCheck(source(folder.path)).problems.count == 1)
     }
 
     @Test func aRelayWithoutADataFolderGetsOneFromTheService() throws {
         guard Files.environment("STATE_DIRECTORY") == nil else { return }
         let folder = try Folder()
         let file = try folder.write("t.toml", "[relay]\nlisten = ['198.51.100.7:7100']\n")
-        #expect(ConfigurationCheck(SettingsSource(file: file)).serviceFolder == "/var/lib/tunic")
+        #expect(ConfigurationCheck(source(file)).serviceFolder == "/var/lib/tunic")
         try folder.write("t.toml", "data = '/x'\n[relay]\nlisten = ['198.51.100.7:7100']\n")
-        #expect(ConfigurationCheck(SettingsSource(file: file)).serviceFolder == nil)
+        #expect(ConfigurationCheck(source(file)).serviceFolder == nil)
         try folder.write("t.toml", "[client]\n")
-        #expect(ConfigurationCheck(SettingsSource(file: file)).serviceFolder == nil)
+        #expect(ConfigurationCheck(source(file)).serviceFolder == nil)
     }
 }
 
 @Suite struct SettingsSourceTests {
-    @Test func anOptionCountsBeforeTheFile() throws {
+    @Test func anOptionCountsBeforeTheEnvironmentAndThatBeforeTheFile() throws {
         let folder = try Folder()
-        var source = SettingsSource(file: try folder.write("t.toml", "[client]\nhops = 2\npath_use = 60\n"))
+        var source = SettingsSource(
+            file: try folder.write("t.toml", "[client]\nhops = 2\npath_use = 60\nudp_idle = 9\n"),
+            environment: ["TUNIC_CLIENT_HOPS": "3", "TUNIC_CLIENT_UDP_IDLE": "8", "HOME": "/a"])
         source.given = [
             .text(option: "--hops 4", key: "client.hops", text: "4"),
             .list(option: "--socks", key: "client.socks", list: ["unix:/a"]),
@@ -145,16 +147,17 @@ import Testing
         let settings = try source.load()
         #expect(settings.number("client.hops") == 4)
         #expect(settings.number("client.path_use") == 60)
+        #expect(settings.number("client.udp_idle") == 8)
         #expect(settings.origin("client.hops") == .option("--hops 4"))
         #expect(settings.list("client.socks") == ["unix:/a"])
     }
 
     @Test func whatIsWrongWithSettingsIsOneLine() throws {
         let folder = try Folder()
-        let source = SettingsSource(file: try folder.write("t.toml", "hop = 1\nclinet = 2\n[client]\nhops = 9\n"))
+        let source = DaemonTests.source(try folder.write("t.toml", "hop = 1\nclinet = 2\n[client]\nhops = 9\n"))
         let found = failure { _ = try source.load() }
         #expect(found?.code == .configuration)
         #expect(found?.message.hasSuffix("(and 2 more: see 'tunic config check')") == true, "\(found?.message ?? "")")
-        #expect(failure { _ = try SettingsSource(file: "/nonexistent/t.toml").load() }?.code == .noInput)
+        #expect(failure { _ = try DaemonTests.source("/nonexistent/t.toml").load() }?.code == .noInput)
     }
 }

@@ -17,11 +17,16 @@ package struct SettingsSource {
 
     /// The file, nil where there is none.
     package let file: String?
+    /// The environment's variables, of which those that begin with `TUNIC_` and name a key count.
+    private let environment: [String: String]
     /// The options of the command line.
     package var given: [Given] = []
 
-    /// The settings of `file`, or of the file that is looked for where nil is given.
-    package init(file: String?) { self.file = file ?? Self.standardFile() }
+    /// The settings of `file`, or of the file that is looked for where nil is given, and of `environment`.
+    package init(file: String?, environment: [String: String]) {
+        self.file = file ?? Self.standardFile()
+        self.environment = environment
+    }
 
     /// The file that is taken when none is named: `TUNIC_CONFIG`, then `tunic.toml` in systemd's configuration folder, the
     /// user's and, for root and services, the system's.
@@ -49,7 +54,7 @@ package struct SettingsSource {
     package func loadAll() throws(SettingProblems) -> Settings {
         var settings = Settings()
         if let file { try settings.take(file: file, try text(of: file)) }
-        try settings.take(environment: ProcessEnvironment.all)
+        try settings.take(environment: environment)
         for option in given {
             switch option {
             case .text(let option, let key, let text): try settings.take(option: option, key, text)

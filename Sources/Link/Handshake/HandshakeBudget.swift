@@ -6,7 +6,7 @@ internal import Wire
 /// all others have budgets of their own, so neither keeps the other out. In both, networks (``NetworkShare``) have equal
 /// parts: a network of many new sources has the part of one network.
 ///
-/// Memory of one size but for what a second brings. Only sources that have proved their address may come here.
+/// Memory is bounded, but for what a second brings, and is taken as it is needed. Only sources that have proved their address may come here.
 struct HandshakeBudget: Sendable {
     /// How long a source that has had a handshake is not new, in seconds.
     private static let newAfter: UInt32 = 60
@@ -16,9 +16,7 @@ struct HandshakeBudget: Sendable {
     private var fresh: SharedRate<NetworkShare>
     private var others: SharedRate<NetworkShare>
     /// When a source of the bucket had its last handshake, in seconds and one more; 0: never.
-    ///
-    /// Made with the first handshake that needs the budget: a node that is not under load does without.
-    private var lastAt: [UInt32] = []
+    private var lastAt = PagedArray(repeating: UInt32(0), count: 2 * buckets)
 
     /// `fresh` handshakes of new sources a second, `others` of all others, and `burst` of either at once, while packets wait.
     init(fresh: Int, others: Int, burst: Int, now: Instant) {
@@ -28,7 +26,6 @@ struct HandshakeBudget: Sendable {
 
     /// Takes a handshake for `source`; false when there is none for it.
     mutating func take(_ source: AddressShare, now: Instant) -> Bool {
-        if lastAt.isEmpty { lastAt = Array(repeating: 0, count: 2 * Self.buckets) }
         let second = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000_000) &+ 1
         let (first, other) = Self.places(of: source)
         let isNew = isOld(lastAt[first], second) || isOld(lastAt[other], second)

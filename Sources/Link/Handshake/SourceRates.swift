@@ -15,7 +15,7 @@ public struct SourceRates: Sendable {
     private static let ways = 4
     private let setCount: Int
     private let rate: TokenBucket.Rate
-    private var entries: [Entry?]
+    private var entries: PagedArray<Entry?>
 
     /// Buckets of `burst` tokens that gain `rate` tokens a second, for at most `capacity` sources (rounded up to a power of two).
     public init(rate: Int, burst: Int, capacity: Int) {
@@ -23,7 +23,7 @@ public struct SourceRates: Sendable {
         while sets * Self.ways < capacity { sets *= 2 }
         setCount = sets
         self.rate = TokenBucket.Rate(perSecond: rate, burst: burst)
-        entries = Array(repeating: nil, count: sets * Self.ways)
+        entries = PagedArray(repeating: nil, count: sets * Self.ways)
     }
 
     /// Takes a token from the bucket of `source`; false when it is empty.
@@ -52,13 +52,14 @@ public struct SourceRates: Sendable {
     }
 
     /// How many sources are remembered.
-    var count: Int { entries.count { $0 != nil } }
+    var count: Int { (0..<entries.count).count { entries[$0] != nil } }
 }
 
 /// How many cookies are sent: to one address, to one prefix (/16 of IPv4, /32 of IPv6), and to all.
 ///
-/// Memory of one size, 1.2 MiB and 16,384 prefixes of the last second: addresses that may be forged make no entries. Addresses, and prefixes of IPv6, share buckets by a
-/// hash whose key differs in every process.
+/// Addresses that may be forged make no entries of their own: memory is bounded by 1.2 MiB and 16,384 prefixes of the last
+/// second, and is taken as it is needed. Addresses, and prefixes of IPv6, share buckets by a hash whose key differs in every
+/// process.
 struct CookieRates: Sendable {
     private static let v4Prefixes = 1 << 16
     private static let v6Prefixes = 1 << 14
@@ -67,8 +68,7 @@ struct CookieRates: Sendable {
     private let perPrefix: TokenBucket.Rate
     /// By prefix: while it is less than half full, each may have an equal part.
     private var all: SharedRate<Int>
-    /// Made with the first cookie: a node that is not under load does without.
-    private var emptyAt: [UInt64] = []
+    private var emptyAt = PagedArray(repeating: UInt64(0), count: v4Prefixes + v6Prefixes + addresses)
 
     /// Buckets of so many tokens a second, and as many at once.
     init(perAddress: Int, perPrefix: Int, inAll: Int, now: Instant) {
@@ -81,7 +81,6 @@ struct CookieRates: Sendable {
     ///
     /// The narrow ones come first: what one address asks for in vain costs its prefix nothing, nor a prefix all.
     mutating func take(_ address: IPAddress, now: Instant) -> Bool {
-        if emptyAt.isEmpty { emptyAt = Array(repeating: 0, count: Self.v4Prefixes + Self.v6Prefixes + Self.addresses) }
         let prefix = Self.prefix(of: address)
         return perAddress.take(from: &emptyAt[Self.place(of: address)], now: now)
             && perPrefix.take(from: &emptyAt[prefix], now: now) && all.take(prefix, now)

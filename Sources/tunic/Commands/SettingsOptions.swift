@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Daemon
+internal import Process
 
 /// The options that say where settings come from.
 struct SettingsOptions: ParsableArguments {
@@ -36,7 +37,7 @@ struct SettingsOptions: ParsableArguments {
 
     /// The same, from `file` where it is named without its option.
     func source(file: String?) -> SettingsSource {
-        var source = SettingsSource(file: file ?? config)
+        var source = SettingsSource(file: file ?? config, environment: ProcessEnvironment.all)
         source.given = settings.map { .text(option: "--set \($0.key)", key: $0.key, text: $0.value) }
         return source
     }
