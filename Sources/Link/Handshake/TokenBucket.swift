@@ -1,8 +1,8 @@
 public import Wire
 
-/// A rate with a burst: tokens come at a steady pace up to a cap, and each event takes one.
+/// A rate with a burst: tokens arrive at a steady pace up to a limit, and each event takes one.
 public struct TokenBucket: Sendable {
-    /// The pace and the cap of a bucket.
+    /// The pace and the limit of a bucket.
     struct Rate: Sendable {
         let nanosecondsPerToken: UInt64
         let capacity: UInt64
@@ -24,13 +24,13 @@ public struct TokenBucket: Sendable {
     }
 
     private let rate: Rate
-    /// When the bucket, left alone, would have been empty: the age of that moment is what it holds.
+    /// When the bucket, left alone, would have been empty: its content is the age of that moment.
     private var emptyAt: UInt64
 
     /// A full bucket of `burst` tokens that gains `rate` tokens a second; both are at least 1.
     public init(rate: Int, burst: Int, now: Instant) {
         self.rate = Rate(rate: rate, burst: burst)
-        // A clock that has not yet run for as long as the burst takes: start as full as it allows for.
+        // A clock that has not run yet for as long as the burst takes: start as full as it permits.
         emptyAt = now.nanoseconds < self.rate.capacity ? 0 : now.nanoseconds - self.rate.capacity
     }
 
