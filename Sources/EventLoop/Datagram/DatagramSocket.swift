@@ -201,7 +201,7 @@ public final class DatagramSocket: HandleOwner {
         unsafe transmit.pointee.append(packet, length: length, slot: -1, to: address)
     }
 
-    /// Room for up to `count` packets of `length` bytes, and for at least one; nil if the first is dropped, and
+    /// Room for up to `count` packets of `length` bytes, and for at least one; none if the first is dropped, and
     /// counted.
     ///
     /// The caller must fill all of the room at once with the packets' addresses, as if it called

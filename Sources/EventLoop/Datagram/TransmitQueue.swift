@@ -213,8 +213,8 @@ struct TransmitQueue: ~Copyable {
 
     /// Room for up to `count` packets of `length` bytes that are not in send slots, and for at least one.
     ///
-    /// Nil if the first is dropped, and counted. The caller must fill all of it with the packets' addresses before it
-    /// uses the queue again.
+    /// It has no places if the first is dropped, and counted. The caller must fill all of it with the packets'
+    /// addresses before it uses the queue again.
     mutating func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
         precondition(count > 0 && length >= 0, "room for at least one packet")
         guard isLastGroup(for: length, address) || selectGroup(for: length, address) else {
