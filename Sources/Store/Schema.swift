@@ -1,6 +1,6 @@
 /// The tables, as steps from one version of the format to the next.
 enum Schema {
-    /// Each step leads from the version that is its index to the next; steps are added and never changed.
+    /// Each step leads from the version that is its index to the next; steps are only added, never changed.
     private static let steps = [
         """
         CREATE TABLE meta (name BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -18,7 +18,7 @@ enum Schema {
     /// The version that this program writes.
     static var version: Int { steps.count }
 
-    /// Brings the database to `version`, one transaction a step; a later one is refused.
+    /// Brings the database to `version`, one transaction a step; a later version is refused.
     static func migrate(_ database: Database) throws(StoreError) {
         var found = 0
         try database.run("PRAGMA user_version") { found = Int($0.integer(0)) }
