@@ -3,12 +3,12 @@ internal import Wire
 
 /// Calls to a daemon that wait for the answer, for a process that starts or asks once.
 public enum OxendCalls {
-    /// How long to wait for an answer.
+    /// The longest wait for an answer.
     private static let timeout = TimeSpan.seconds(15)
 
     /// The node's identity: the daemon's own Ed25519 key.
     ///
-    /// It is asked for at each start and written nowhere. It goes over the network in the clear only on this machine.
+    /// It is requested at each start and never written to disk. It is sent unencrypted only within this machine.
     public static func key(of address: OxendAddress) throws(OxendError) -> SigningKey {
         guard !address.isExposed else {
             throw .badAddress("the node's key would travel in the clear; use https, or a daemon on this machine")
@@ -25,7 +25,7 @@ public enum OxendCalls {
         return key
     }
 
-    /// The address `….loki` that a name of the Oxen Name Service stands for.
+    /// The `….loki` address of a name of the Oxen Name Service.
     public static func resolve(_ name: String, by address: OxendAddress) throws(OxendError) -> String {
         guard let name = OxenName(name) else { throw .unknownName }
         let call = OxendCall(method: "ons_resolve", params: ResolveParameters(nameHash: name.hash))

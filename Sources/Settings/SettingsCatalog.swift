@@ -1,8 +1,8 @@
-/// All settings there are.
+/// All settings.
 public enum SettingsCatalog {
-    /// The tables of the file; the empty one is its top.
+    /// The tables of the file; the empty one is the top.
     public static let tables = ["client", "client.sets", "relay", "web", "metrics", "log"]
-    /// The table whose keys are the user's own names for sets of exits.
+    /// The table whose keys are the user's names for sets of exits.
     static let setsTable = "client.sets"
 
     /// Each setting, in the order of the default file.
@@ -140,7 +140,7 @@ public enum SettingsCatalog {
     /// The key at `path`.
     public static func key(_ path: String) -> SettingKey? { places[path].map { keys[$0] } }
 
-    /// The defaults, as values.
+    /// The default values.
     static let defaults: [String: SettingValue] = {
         var values: [String: SettingValue] = [:]
         for key in keys {
@@ -194,14 +194,14 @@ public enum SettingsCatalog {
             case "metrics": "Figures for Prometheus."
             default: "What is logged."
             }
-        // What makes a process a relay is left to be asked for.
+        // The table that makes a process a relay must be enabled by the user.
         return "# \(title)\n\(table == "relay" ? "#" : "")[\(table)]\n\n"
     }
 
-    /// The name that was most likely meant, if one is near.
+    /// The most similar name, if one is similar enough.
     public static func nearest(to text: String, among names: [String]) -> String? {
         let last = text.split(separator: ".").last.map(String.init) ?? text
-        // The right name in the wrong table.
+        // The right name in a wrong table.
         if let same = names.first(where: { $0.split(separator: ".").last.map(String.init) == last }) { return same }
         let ranked = names.map { name in
             let nameLast = name.split(separator: ".").last.map(String.init) ?? name
@@ -211,7 +211,7 @@ public enum SettingsCatalog {
         return best.1
     }
 
-    /// How many letters must be put in, left out or changed to come from `a` to `b`.
+    /// How many letters must be inserted, deleted or changed to get from `a` to `b`.
     private static func distance(_ a: String, _ b: String) -> Int {
         let (a, b) = (Array(a.utf8.prefix(64)), Array(b.utf8.prefix(64)))
         var row = Array(0...b.count)

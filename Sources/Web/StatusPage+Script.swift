@@ -1,7 +1,7 @@
 extension StatusPage {
-    /// What draws the page.
+    /// The script that draws the page.
     ///
-    /// Text from outside only ever becomes text, never markup.
+    /// Text from outside becomes text nodes, never markup.
     static let script = #"""
 
         'use strict';
