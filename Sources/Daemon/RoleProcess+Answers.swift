@@ -2,7 +2,7 @@ internal import Control
 internal import Process
 
 extension RoleProcess {
-    /// What the control socket is answered.
+    /// The answer to a request on the control socket.
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply {
         switch command {
         case .status: return reports.status.map { .status($0) } ?? .refusal("nothing runs")

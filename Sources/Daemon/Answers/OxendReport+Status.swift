@@ -3,7 +3,7 @@ internal import Oxen
 internal import Wire
 
 extension OxendReport {
-    /// What `status` says, for the control socket.
+    /// The report of `status` for the control socket.
     init(_ status: OxendStatus) {
         self.init(
             address: status.address, height: status.height, active: status.active,

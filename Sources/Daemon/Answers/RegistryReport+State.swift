@@ -3,7 +3,7 @@ internal import Registry
 internal import Wire
 
 extension RegistryReport {
-    /// How `node` stands in `state`, `now` in seconds since 1970.
+    /// The report of `node` in `state`; `now` is in seconds since 1970.
     init(of node: NodeID, in state: RegistryState, now: UInt64) {
         let now = max(now, state.time)
         let lock = state.locks.last { $0.node == node }

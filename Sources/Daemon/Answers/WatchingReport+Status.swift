@@ -3,7 +3,7 @@ internal import Relay
 internal import Wire
 
 extension WatchingReport {
-    /// What `status` says, for the control socket.
+    /// The report of `status` for the control socket.
     init(_ status: WatchingStatus) {
         let times = status.durations
         self.init(

@@ -4,9 +4,9 @@ internal import Glibc
 internal import Process
 internal import Settings
 
-/// What a relay has sent and received in this month, kept in its data folder across restarts.
+/// The bytes that a relay has sent and received in this month, kept in its data folder across restarts.
 final class MonthAccount {
-    /// The file in the data folder: when the month began, how many bytes it had, and the same of the month before, in decimal.
+    /// The file in the data folder: the start and bytes of this month, then of the month before, in decimal.
     private static let name = "accounting"
     /// How often it is written, in seconds.
     private static let interval: UInt64 = 60
@@ -14,7 +14,7 @@ final class MonthAccount {
     private let path: String
     private var since: UInt64 = 0
     private var bytes: UInt64 = 0
-    /// The month before, for a clock that goes back into it.
+    /// The month before, for a clock that is set back into it.
     private var before: (since: UInt64, bytes: UInt64) = (0, 0)
     private var counted: UInt64?
     private var limit: UInt64?
@@ -22,11 +22,11 @@ final class MonthAccount {
     private(set) var firstDay = 1
     private var saved: UInt64 = 0
 
-    /// The account of the folder; one that cannot be read begins anew.
+    /// The account in the folder; starts again if it cannot be read.
     init(folder: String) {
         path = "\(folder)/\(Self.name)"
         let text = (try? Files.read(path, limit: 256)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        // No more than can be added to for ever.
+        // Limited, so that later additions cannot overflow.
         let numbers = text.split(whereSeparator: { $0 == " " || $0 == "\n" }).compactMap { Int64($0) }
         if numbers.count == 2 || numbers.count == 4, numbers.allSatisfy({ $0 >= 0 }) {
             (since, bytes) = (UInt64(numbers[0]), UInt64(numbers[1]))
@@ -34,7 +34,7 @@ final class MonthAccount {
         }
     }
 
-    /// Goes by these settings' limit and first day from now on.
+    /// Applies the settings' limit and first day from now on.
     func limit(_ settings: Settings) {
         let wanted = settings.number("relay.monthly_limit")
         limit = wanted > 0 ? UInt64(wanted) : nil
@@ -44,10 +44,10 @@ final class MonthAccount {
     /// Whether the month has no bytes left.
     var isUsedUp: Bool { limit.map { bytes >= $0 } ?? false }
 
-    /// What is told of it.
+    /// The report of the month.
     var report: Accounting { Accounting(since: since, bytes: bytes, limit: limit) }
 
-    /// Takes how many bytes there were since the process' start, at `now` in seconds since 1970.
+    /// Adds the growth of `total`, the bytes since the process's start; `now` is in seconds since 1970.
     func note(_ total: UInt64, at now: UInt64) {
         let begin = Self.monthStart(at: now, firstDay: firstDay)
         if begin > since {
@@ -65,7 +65,7 @@ final class MonthAccount {
         }
     }
 
-    /// Writes it to its file, wholly or not at all; a disk that is full loses no more than this.
+    /// Writes the file completely or not at all; a full disk loses no more than this update.
     func save() {
         guard since > 0 else { return }
         let temporary = "\(path).new"
@@ -74,7 +74,7 @@ final class MonthAccount {
         _ = unsafe rename(temporary, path)
     }
 
-    /// When the month that `time` is in began: 0:00 UTC of its first day.
+    /// The start of the month of `time`: 0:00 UTC of its first day.
     static func monthStart(at time: UInt64, firstDay: Int) -> UInt64 {
         var seconds = time_t(time)
         var parts = unsafe tm()

@@ -5,7 +5,7 @@ package import Oxen
 package import Settings
 package import Wire
 
-/// What the texts of settings and options mean, or what is wrong with them.
+/// Parses the texts of settings and options, or returns their problem.
 package enum SettingText {
     /// An address with a port.
     package static func endpoint(_ text: String) throws(SettingFault) -> Endpoint {
@@ -13,7 +13,7 @@ package enum SettingText {
         throw SettingFault("'\(text)' is no address with a port, such as 127.0.0.1:1080 or [::1]:1080")
     }
 
-    /// The addresses of one node to which others send, with a comma between, at most one of each family.
+    /// The announced addresses of one node, separated by commas, at most one of each family.
     package static func announcedEndpoints(_ text: String) throws(SettingFault) -> [Endpoint] {
         let endpoints = try text.split(separator: ",", omittingEmptySubsequences: false)
             .map { text throws(SettingFault) in try announcedEndpoint(String(text)) }
@@ -25,7 +25,7 @@ package enum SettingText {
         return endpoints
     }
 
-    /// An address to which others send.
+    /// An announced address, to which other nodes send.
     package static func announcedEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         guard endpoint.port != 0, !endpoint.address.isUnspecified else {
@@ -47,14 +47,14 @@ package enum SettingText {
         throw SettingFault("'\(text)' is no range of addresses, such as 127.0.0.0/8 or fd00::/8")
     }
 
-    /// An address that apps may be awaited at: only this machine's own programs reach it.
+    /// A listen address for apps that only this machine's programs can reach.
     package static func socksEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         try checkIsLocal(endpoint)
         return endpoint
     }
 
-    /// An address at which a network of one machine may await apps.
+    /// A listen address for apps of a network on one machine.
     package static func devnetEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         guard endpoint.address.isLoopback else {
@@ -63,7 +63,8 @@ package enum SettingText {
         return endpoint
     }
 
-    /// Throws where other machines reach an address at which apps are to be awaited; `holder` is who listens there already.
+    /// Throws if other machines can reach a listen address for apps; `holder` is the process that already listens
+    /// there.
     private static func checkIsLocal(_ endpoint: Endpoint, holder: String? = nil) throws(SettingFault) {
         guard !endpoint.address.isLoopback else { return }
         throw SettingFault(
@@ -72,7 +73,7 @@ package enum SettingText {
                 + "--allow-remote, or allow_remote = true, lifts that")
     }
 
-    /// An address at which DNS may be answered: no other machine reaches it.
+    /// A listen address for DNS; other machines cannot reach it.
     package static func dnsEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         guard endpoint.address.isLoopback else {
@@ -81,7 +82,7 @@ package enum SettingText {
         return endpoint
     }
 
-    /// Rules of an exit policy in Tor's words, as in its configuration one or several with commas between.
+    /// Rules of an exit policy in Tor's syntax: one, or several separated by commas.
     package static func exitRules(_ text: String) throws(SettingFault) -> [ExitRule] {
         try text.split(separator: ",", omittingEmptySubsequences: false).map { part throws(SettingFault) in
             let part = part.drop(while: \.isWhitespace)
@@ -90,7 +91,7 @@ package enum SettingText {
         }
     }
 
-    /// Two letters for a country, as capitals.
+    /// Two letters for a country, in upper case.
     package static func country(_ text: String) throws(SettingFault) -> String {
         guard Descriptor.isCountry(text.uppercased().utf8) else {
             throw SettingFault("'\(text)' is no country: use two letters, such as SE")
@@ -108,10 +109,11 @@ package enum SettingText {
         return endpoint
     }
 
-    /// Where a client may await apps: a loopback address, or any where `mayBeRemote`, or `unix:` and an absolute path, or
-    /// `systemd:` and the name of a socket that was handed over, whose address is judged as one that is written down.
+    /// A client's listen address for apps.
     ///
-    /// A name that several sockets have stands for all of them, with `#` and a number behind it for one.
+    /// It is a loopback address, or any address if `mayBeRemote`; `unix:` and an absolute path; or `systemd:` and the
+    /// name of a socket from systemd, whose address must meet the same rules. A name of several sockets means all of
+    /// them; with `#` and a number after it, one of them.
     package static func proxyAddresses(_ text: String, mayBeRemote: Bool) throws(SettingFault) -> [ProxyAddress] {
         if text.hasPrefix("systemd:") {
             let name = String(text.dropFirst("systemd:".count))
@@ -132,7 +134,7 @@ package enum SettingText {
         return [.unix(path)]
     }
 
-    /// An address for apps, or several of systemd's with one name, and behind commas what is kept apart there.
+    /// A listen address for apps, or several of systemd's with one name, and after commas the rules of isolation there.
     package static func proxyListeners(_ text: String, mayBeRemote: Bool) throws(SettingFault) -> [ProxyListener] {
         let words = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         let addresses = try proxyAddresses(words[0], mayBeRemote: mayBeRemote)
@@ -169,6 +171,6 @@ extension IPAddress {
     /// Whether it is an IPv4 address.
     package var isIPv4: Bool { v4 != nil }
 
-    /// Whether it is 0.0.0.0 or ::, which is an address to listen at, not to send to.
+    /// Whether it is 0.0.0.0 or ::, which is an address to listen on, not to send to.
     package var isUnspecified: Bool { v4 == 0 || (high == 0 && low == 0) }
 }

@@ -2,17 +2,17 @@ internal import Control
 internal import Glibc
 internal import Process
 
-/// What this process uses of the machine.
+/// The process's use of the machine.
 struct ProcessFigures: Encodable {
     /// Processor time since the start, in seconds.
     var cpuSeconds: Double
-    /// The share of one processor over the last seconds, in percent.
+    /// The use of one processor over the last seconds, in percent.
     var cpuPercent: Double = 0
-    /// Memory that is in use, in bytes.
+    /// Resident memory in bytes.
     var residentBytes: UInt64
-    /// Memory that is addressed, in bytes.
+    /// Virtual memory in bytes.
     var virtualBytes: UInt64
-    /// Open descriptors, and how many there may be.
+    /// Open descriptors, and the limit.
     var descriptors: Int
     var descriptorLimit: Int
 
@@ -25,7 +25,7 @@ struct ProcessFigures: Encodable {
         case descriptorLimit = "descriptor_limit"
     }
 
-    /// As it is now.
+    /// The present values.
     init() {
         cpuSeconds = Self.cpuSeconds
         let pages = Self.text("/proc/self/statm").split(separator: " ").map { UInt64($0) ?? 0 }
@@ -53,13 +53,13 @@ struct ProcessFigures: Encodable {
         defer { unsafe closedir(folder) }
         var count = 0
         while unsafe readdir(folder) != nil { count += 1 }
-        // Without . and .. and the folder itself.
+        // Without . and .. and the folder's own descriptor.
         return max(0, count - 3)
     }
 }
 
 extension OpenMetrics {
-    /// Adds what the process uses, by the names that Prometheus' clients have for it.
+    /// Adds the process's values, with the names that Prometheus clients use.
     mutating func add(_ figures: ProcessFigures, startedAt start: UInt64) {
         add(
             .counter, "process_cpu_seconds", unit: "seconds", "Processor time of user and system.",

@@ -2,15 +2,16 @@ internal import CCurl
 internal import Directory
 internal import Process
 
-/// One file by HTTPS from a server whose certificate is verified.
+/// Fetches one file by HTTPS from a server whose certificate it verifies.
 enum SecureFetch {
-    /// How long all of it may take, redirects included, in milliseconds.
+    /// The longest time for the whole fetch, including redirects, in milliseconds.
     private static let timeout = 30_000
     private static let redirects = 3
 
-    /// What is at `url`, an https address, at most `limit` bytes; `SSL_CERT_FILE` names authorities in place of the system's.
+    /// The contents at `url`, an https address, at most `limit` bytes; `SSL_CERT_FILE` replaces the system's
+    /// authorities.
     ///
-    /// It waits on the caller's thread, and goes through no proxy.
+    /// It blocks the caller's thread and uses no proxy.
     static func get(_ url: String, limit: Int) throws(Failure) -> [UInt8] {
         guard shim_http_load() == 0, let http = unsafe shim_http_new() else {
             throw Failure(
@@ -51,7 +52,7 @@ enum SecureFetch {
         }
     }
 
-    /// The failure of what is more than a network file.
+    /// The failure for contents larger than a network file.
     static func tooLarge(_ url: String) -> Failure {
         Failure(.data, "\(url) is too large: a network file has at most \(NetworkFile.maximumFileSize) bytes")
     }

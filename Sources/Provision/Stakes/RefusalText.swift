@@ -1,6 +1,6 @@
-/// What a rule of the registry that refused an operation means for who handed it in, and what he can do.
+/// Explains a refusal by a rule of the registry to the user who submitted the operation, with the remedy.
 enum RefusalText {
-    /// A sentence's end for the rule of this name; nil where the name says all, or nobody meets it by a command.
+    /// The end of a sentence about the rule of this name; nil if the name is clear, or no command can lead to it.
     static func meaning(of rule: String) -> String? {
         switch rule {
         case "otherNetwork": "the relay follows another network than the one that it was signed for"

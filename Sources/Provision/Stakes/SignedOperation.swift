@@ -3,20 +3,20 @@ package import Process
 package import Registry
 internal import Wire
 
-/// A signed operation, to be handed in by anyone.
+/// A signed operation, which anyone may submit.
 package struct SignedOperation: Codable {
-    /// What it does, in words; what counts are the bytes.
+    /// A description for people; only the bytes count.
     package var what: String
-    /// Its bytes in hexadecimal.
+    /// The encoding in hexadecimal.
     package var operation: String
 
-    /// `operation`, which does `what`.
+    /// `operation`, described by `what`.
     package init(what: String, _ operation: RegistryOperation) {
         self.what = what
         self.operation = hexadecimal(operation.encoded())
     }
 
-    /// Reads the file `path`; its operation.
+    /// Reads the file `path` and returns its operation.
     package static func read(_ path: String) throws(Failure) -> RegistryOperation {
         let contents = try Files.read(path, limit: 65_536)
         guard let file = decoded(contents, as: SignedOperation.self),
@@ -29,7 +29,8 @@ package struct SignedOperation: Codable {
 }
 
 extension RegistryOperation {
-    /// Throws where the relay that reports of the operation's account cannot hand it in; `file` is where the operation is from.
+    /// Throws if the relay that made the report of the operation's account cannot submit it; `file` is the operation's
+    /// file.
     package func check(against account: AccountReport, _ file: String) throws(Failure) {
         guard account.network == hexadecimal(network.array) else {
             throw Failure(.data, "\(file) is signed for another network than the one that the relay follows")
