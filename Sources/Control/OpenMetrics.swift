@@ -1,19 +1,19 @@
-/// Figures in the text format of OpenMetrics 1.0, with names and units by Prometheus' conventions.
+/// Metrics in the text format of OpenMetrics 1.0, with names and units by Prometheus' conventions.
 ///
 /// Labels name roles, directions, reasons and results; none names a client, a node or a destination.
 public struct OpenMetrics {
     private var lines: [String] = []
 
-    /// What a figure is.
+    /// The type of a metric.
     public enum Kind: String, Sendable {
-        /// It goes up and down.
+        /// A value that goes up and down.
         case gauge
-        /// It only grows; its samples' names end in `_total`.
+        /// A value that only grows; its samples' names end in `_total`.
         case counter
-        /// It is always 1, and tells by its labels.
+        /// A value of 1 whose labels are the information.
         case info
 
-        /// What its samples' names end in.
+        /// The suffix of its samples' names.
         var suffix: String {
             switch self {
             case .gauge: ""
@@ -28,19 +28,19 @@ public struct OpenMetrics {
         let labels: [(String, String)]
         let value: Double
 
-        /// A value with labels in their order.
+        /// A value with labels, in this order.
         public init(_ value: Double, _ labels: [(String, String)] = []) {
             self.value = value
             self.labels = labels
         }
     }
 
-    /// No figures yet.
+    /// A text without metrics.
     public init() {}
 
-    /// Adds a figure; without samples it is left out.
+    /// Adds a metric; without samples it is left out.
     ///
-    /// `unit` is one of OpenMetrics' (`seconds`, `bytes`), which `name` ends in.
+    /// `unit` is one of OpenMetrics' units (`seconds`, `bytes`), in which `name` ends.
     public mutating func add(
         _ kind: Kind, _ name: String, unit: String? = nil, _ help: String, _ samples: [Sample]
     ) {
@@ -68,7 +68,7 @@ public struct OpenMetrics {
 }
 
 extension OpenMetrics {
-    /// Adds what the roles of a process report.
+    /// Adds the reports of a process's roles.
     public mutating func add(_ reports: [StatusReport]) {
         func all(_ value: (StatusReport) -> Double?) -> [Sample] {
             reports.compactMap { report in value(report).map { Sample($0, [("role", report.role.rawValue)]) } }
@@ -144,7 +144,7 @@ extension OpenMetrics {
             all { $0.accounting?.limit.map { Double($0) } })
     }
 
-    /// Adds how a relay stands in the registry; times are in seconds since 1970, amounts in SESH, 0 where there is none.
+    /// Adds a relay's state in the registry; times are in seconds since 1970, amounts in SESH, 0 if there is none.
     private mutating func add(registry reports: [RegistryReport]) {
         func all(_ value: (RegistryReport) -> Double) -> [Sample] { reports.map { Sample(value($0)) } }
         add(.gauge, "tunic_registry_state", "How the relay stands in the registry: 1 for its state.") {

@@ -1,4 +1,4 @@
-/// What a relay knows of its oxend daemon.
+/// A relay's report about its oxend daemon.
 public struct OxendReport: Codable, Equatable, Sendable {
     /// The daemon's address, without user and password.
     public var address: String
@@ -10,15 +10,15 @@ public struct OxendReport: Codable, Equatable, Sendable {
     public var decommissioned: Int
     /// The height of the newest snapshot made from its lists; 0: none yet.
     public var snapshotHeight: UInt64
-    /// For how long there has been no good answer, in seconds.
+    /// The time without a good answer, in seconds.
     public var silence: Double
-    /// What was wrong with its last answer; nil when nothing was.
+    /// The problem with its last answer; nil if there was none.
     public var trouble: String?
-    /// Whether it takes this node's pings; nil before the first.
+    /// Whether it accepts this node's pings; nil before the first.
     public var takesPings: Bool?
-    /// How the daemon lists this node itself: `open`, `active` or `decommissioned`; nil when it does not.
+    /// The state of this node in the daemon's list: `open`, `active` or `decommissioned`; nil if it is not listed.
     public var standing: String?
-    /// Test results that it took.
+    /// Accepted test results.
     public var reports: UInt64
 
     enum CodingKeys: String, CodingKey {

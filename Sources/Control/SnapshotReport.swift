@@ -1,4 +1,4 @@
-/// Which snapshot of the network is trusted: two people who see the same height and digest see the same network.
+/// The trusted snapshot of the network: two people who see the same height and digest see the same network.
 public struct SnapshotReport: Codable, Equatable, Sendable {
     /// The snapshot's height.
     public var height: UInt64
@@ -6,13 +6,13 @@ public struct SnapshotReport: Codable, Equatable, Sendable {
     public var digest: String
     /// When it was made, in seconds since 1970.
     public var time: UInt64
-    /// How many nodes are staked in it.
+    /// The number of staked nodes in it.
     public var nodes: Int
-    /// How many nodes a client has asked that have the same one.
+    /// How many nodes that a client asked have the same one.
     public var witnesses: Int?
-    /// Whether a node has shown a client another one of the same height.
+    /// Whether a node has sent a client another one of the same height.
     public var contradicted: Bool?
-    /// The round of the list of descriptors in use; absent where there is none, and each node's newest descriptor counts.
+    /// The round of the list of descriptors in use; absent if there is none, and each node's newest descriptor is used.
     public var list: UInt64?
 
     /// A report of these values.

@@ -1,6 +1,6 @@
-/// What a client or relay is doing: aggregates only, nothing about any one peer, path or destination.
+/// The state of a client or relay: aggregates only, nothing about any single peer, path or destination.
 public struct StatusReport: Codable, Equatable, Sendable {
-    /// What a process is in the network.
+    /// The role of a process in the network.
     public enum Role: String, Codable, Sendable {
         /// It builds paths.
         case client
@@ -8,7 +8,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
         case relay
     }
 
-    /// Counters of packets and bytes, or what they grew by in a second.
+    /// Counters of packets and bytes, or their growth in a second.
     public struct Traffic: Codable, Equatable, Sendable {
         /// Packets received.
         public var packetsIn: UInt64
@@ -26,7 +26,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
             case bytesOut = "bytes_out"
         }
 
-        /// The four numbers, zero where not given.
+        /// The four numbers, zero by default.
         public init(packetsIn: UInt64 = 0, packetsOut: UInt64 = 0, bytesIn: UInt64 = 0, bytesOut: UInt64 = 0) {
             self.packetsIn = packetsIn
             self.packetsOut = packetsOut
@@ -35,25 +35,25 @@ public struct StatusReport: Codable, Equatable, Sendable {
         }
     }
 
-    /// What the process is.
+    /// The role of the process.
     public var role: Role
     /// The version of the program.
     public var version: String
     /// How long it has run, in seconds.
     public var uptime: Double = 0
-    /// Whether it serves.
+    /// Whether it is ready.
     public var ready = false
-    /// Why it does not, in one sentence; nil when it does.
+    /// Why it is not ready, in one sentence; nil if it is.
     public var problem: String?
-    /// Where a client's SOCKS5 ports listen.
+    /// The addresses of a client's proxy ports.
     public var socks: [String] = []
-    /// What a client's configuration says of each of its ports beside the address.
+    /// The flags of each of a client's ports in the configuration.
     public var socksFlags: [[String]]?
-    /// Where a client answers DNS, if anywhere.
+    /// The addresses at which a client answers DNS.
     public var dns: [String]?
     /// A relay's own id.
     public var node: String?
-    /// Where a relay listens.
+    /// The addresses on which a relay listens.
     public var addresses: [String]?
     /// Whether a relay is an exit.
     public var exit: Bool?
@@ -67,11 +67,11 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var sessions = 0
     /// Open streams.
     public var streams = 0
-    /// UDP associations among them.
+    /// UDP associations among the streams.
     public var associations: Int?
-    /// Nodes whose descriptor is known.
+    /// Nodes whose descriptors are known.
     public var descriptors = 0
-    /// The snapshot of the network that is trusted.
+    /// The trusted snapshot.
     public var snapshot: SnapshotReport?
     /// Packets and bytes since the start.
     public var total = Traffic()
@@ -85,19 +85,19 @@ public struct StatusReport: Codable, Equatable, Sendable {
     public var failedBuilds: UInt64?
     /// Builds that a relay refused, by reason.
     public var refusals: [String: UInt64]?
-    /// What a relay beside an oxend daemon knows of it.
+    /// The report about a relay's oxend daemon.
     public var oxend: OxendReport?
-    /// How a relay stands in the ledger's registry.
+    /// A relay's state in the ledger's registry.
     public var registry: RegistryReport?
-    /// What a relay's tests of other nodes have come to.
+    /// The results of a relay's tests of other nodes.
     public var watching: WatchingReport?
-    /// How long a client's last builds took in milliseconds, newest last.
+    /// The last build times of a client in milliseconds, newest last.
     public var buildTimes: [Double]?
     /// The steps of a client's start, in their order.
     public var progress: [ProgressStep]?
-    /// What a relay sends and receives in a month.
+    /// A relay's traffic in the month.
     public var accounting: Accounting?
-    /// The other role of a process that is client and relay.
+    /// The other role of a process with both.
     public var others: [StatusReport]?
 
     enum CodingKeys: String, CodingKey {
@@ -111,7 +111,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
         case buildTimes = "build_times_ms"
     }
 
-    /// A report of a process that does nothing yet.
+    /// The report of a process that has done nothing yet.
     public init(role: Role, version: String) {
         self.role = role
         self.version = version
@@ -124,7 +124,7 @@ public struct Accounting: Codable, Equatable, Sendable {
     public var since: UInt64
     /// Bytes sent and received since then.
     public var bytes: UInt64
-    /// How many a month may have; nil: no limit.
+    /// The limit of a month; nil: no limit.
     public var limit: UInt64?
 
     /// These figures.
@@ -137,9 +137,9 @@ public struct Accounting: Codable, Equatable, Sendable {
 
 /// A step of a start.
 public struct ProgressStep: Codable, Equatable, Sendable {
-    /// What is reached with it.
+    /// The state reached by the step.
     public var step: String
-    /// Whether it is.
+    /// Whether the step is done.
     public var done: Bool
 
     /// A step.

@@ -1,4 +1,4 @@
-/// The rates of the last ten seconds, from counters that are read once per second.
+/// The rates of the last ten seconds, from counters that are sampled once a second.
 public struct TrafficMeter: Sendable {
     private struct Sample {
         var time: UInt64
@@ -13,13 +13,13 @@ public struct TrafficMeter: Sendable {
     /// A meter without samples, whose rates are zero.
     public init() {}
 
-    /// Takes what the counters show at `time`, in nanoseconds of a monotonic clock.
+    /// Adds a sample of the counters at `time`, in nanoseconds of a monotonic clock.
     public mutating func record(_ total: StatusReport.Traffic, at time: UInt64) {
         if samples.count == Self.sampleLimit { samples.removeFirst() }
         samples.append(Sample(time: time, total: total))
     }
 
-    /// What the counters grew by per second, between the oldest and the newest sample.
+    /// The growth of the counters per second, between the oldest and the newest sample.
     public var rate: StatusReport.Traffic {
         guard let first = samples.first, let last = samples.last, last.time > first.time else { return .init() }
         let seconds = Double(last.time - first.time) / 1e9

@@ -1,14 +1,14 @@
-/// What a relay's watching of other nodes has come to.
+/// The results of a relay's tests of other nodes.
 public struct WatchingReport: Codable, Equatable, Sendable {
-    /// Nodes that were tested, and those of them that seem dead.
+    /// Nodes that are tested, and those of them that seem dead.
     public var watched: Int, dead: Int
     /// Tests that were begun, passed and failed.
     public var tests: UInt64, passed: UInt64, failed: UInt64
-    /// How long the median, and the longest, of the last hundred passed tests took until the answer, in milliseconds.
+    /// The median and the longest time to the answer of the last hundred passed tests, in milliseconds.
     public var median: Double?, longest: Double?
     /// Votes that this node has cast, and verdicts that it has handed in.
     public var votes: UInt64, verdicts: UInt64
-    /// Since when no client and no test has come, in seconds.
+    /// The time since the last client or test, in seconds.
     public var sinceClient: Double
 
     enum CodingKeys: String, CodingKey {

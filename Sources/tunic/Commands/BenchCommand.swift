@@ -6,7 +6,7 @@ internal import Process
 internal import Provision
 internal import Wire
 
-/// Measures a network of its own, a real one, or any SOCKS5 proxy.
+/// Measures a network of its own, a real network, or any SOCKS5 proxy.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure a network of its own, a real one, or any SOCKS5 proxy.",
@@ -159,7 +159,7 @@ struct BenchCommand: ParsableCommand {
         throw ExitCode(status)
     }
 
-    /// What is measured, and how.
+    /// The measurements to make.
     private var plan: Benchmark.Plan {
         var plan = Benchmark.Plan()
         if let streams { plan.streams = streams }
@@ -172,7 +172,7 @@ struct BenchCommand: ParsableCommand {
         return plan
     }
 
-    /// What is measured.
+    /// The subject of the measurements.
     private var subject: BenchRun.Subject {
         if let socks {
             .proxy(socks, target)
@@ -222,7 +222,7 @@ private func streamCounts(_ text: String) throws -> [Int] {
     return counts
 }
 
-/// One direction or both on the command line.
+/// One or both directions on the command line.
 private func directions(_ text: String) throws -> [Direction] {
     if text == "both" { return Direction.allCases }
     if let direction = Direction(rawValue: text) { return [direction] }

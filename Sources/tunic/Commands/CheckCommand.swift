@@ -5,7 +5,7 @@ internal import Process
 internal import Provision
 internal import Texts
 
-/// Fetches a page through a running client, and says how long each part took.
+/// Fetches a page through a running client and prints the time of each step.
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",

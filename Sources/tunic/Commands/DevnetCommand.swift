@@ -87,7 +87,7 @@ struct DevnetCommand: ParsableCommand {
     }
 }
 
-/// Prints what people, or with `isJSON` a program, are to know of a network.
+/// Prints the events of a network for people, or with `isJSON` for a program.
 private final class DevnetPrinter: DevnetWatcher {
     private let isJSON: Bool
     private let hasCommand: Bool
@@ -119,14 +119,14 @@ private final class DevnetPrinter: DevnetWatcher {
         """ + (hasCommand ? "" : "\nCtrl-C ends it.")
     }
 
-    /// Progress for people; where a command runs, standard output is the command's.
+    /// Prints progress for people; if a command runs, standard output belongs to it.
     private func say(_ text: String) {
         guard !isJSON else { return }
         if hasCommand { writeAll(text + "\n", to: STDERR_FILENO) } else { printNow(text) }
     }
 }
 
-/// Runs a command that ends with its parent, even one that is killed.
+/// Runs a command that ends with its parent, even if the parent is killed.
 struct RunWithParentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run-with-parent", abstract: "Run a command that is killed when this command's parent ends.",

@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Process
 internal import Provision
 
-/// Runs a program that goes through a running client.
+/// Runs a program that uses a running client as its proxy.
 struct ExecCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exec", abstract: "Run a program with a running client as its proxy.",

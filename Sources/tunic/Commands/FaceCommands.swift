@@ -4,7 +4,7 @@ internal import Process
 internal import Provision
 internal import Texts
 
-/// New paths for new streams.
+/// Makes new paths for new streams.
 struct NewPathCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "newpath", abstract: "Begin new streams on new paths; what is open goes on as it is.",
@@ -24,7 +24,7 @@ struct NewPathCommand: ParsableCommand {
     }
 }
 
-/// Reads the configuration again.
+/// Makes a process read its configuration again.
 struct ReloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reload", abstract: "Have a running process read its configuration again, wholly or not at all.",
@@ -38,7 +38,7 @@ struct ReloadCommand: ParsableCommand {
     }
 }
 
-/// The exits that a client may use.
+/// Lists the exits that a client may use.
 struct ExitsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exits", abstract: "Show the exits that a running client may use, those in use first.",
@@ -61,7 +61,7 @@ struct ExitsCommand: ParsableCommand {
     }
 }
 
-/// What apps have open.
+/// Lists the open streams of apps.
 struct StreamsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "streams", abstract: "Show what apps have open, by isolation key under a random label.",
@@ -89,7 +89,7 @@ struct StreamsCommand: ParsableCommand {
     }
 }
 
-/// Where the status page is.
+/// Prints the address of the status page.
 struct WebCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "web", abstract: "Print the address of a running process' status page, or open the page.",
@@ -114,7 +114,7 @@ struct WebCommand: ParsableCommand {
     }
 }
 
-/// The figures for Prometheus.
+/// Prints the metrics for Prometheus.
 struct MetricsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "metrics", abstract: "Print a running process' figures in the text format of OpenMetrics.",

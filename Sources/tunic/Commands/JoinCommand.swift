@@ -5,7 +5,7 @@ internal import Provision
 internal import Texts
 internal import Wire
 
-/// Keeps a network file as the one that a client takes when none is named.
+/// Stores a network file as the one that a client uses when none is named.
 struct JoinCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "join", abstract: "Check a network file and keep it, so that 'tunic client' needs no other.",

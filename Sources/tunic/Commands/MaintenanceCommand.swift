@@ -4,7 +4,7 @@ internal import Process
 internal import Provision
 internal import Texts
 
-/// Takes a node out for a time.
+/// Takes a node out of service for a time.
 struct MaintenanceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "maintenance", abstract: "Take this machine's node out for a stated time, without a penalty.",
@@ -35,7 +35,7 @@ struct MaintenanceCommand: ParsableCommand {
     }
 }
 
-/// A time on the command line: numbers with h, m or s behind them; `end` is 0.
+/// A time on the command line: numbers followed by h, m or s; `end` is 0.
 func maintenanceTime(_ text: String) throws -> UInt32 {
     if text == "end" { return 0 }
     var total: UInt64 = 0

@@ -5,7 +5,7 @@ internal import Process
 internal import Provision
 internal import Wire
 
-/// Commands about networks.
+/// The commands for networks.
 struct NetworkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "network", abstract: "Make a network, and make it anew for the nodes that are left.",

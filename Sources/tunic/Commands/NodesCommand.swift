@@ -28,7 +28,7 @@ struct NodesCommand: ParsableCommand {
     /// The report as a table.
     static func text(_ report: NodesReport) -> String {
         var table = Table()
-        // Without a ledger the registry says who is staked, and no more.
+        // Without a ledger the registry has only the staked nodes.
         let hasLedger = report.fullStake > 0
         let stakes = ["stake", "fee", "uptime", "credit"]
         table.add(["node", "state"] + (hasLedger ? stakes : []) + ["last test", "kB/s", "operator"])
@@ -55,7 +55,7 @@ struct NodesCommand: ParsableCommand {
         return lines.joined(separator: "\n")
     }
 
-    /// What the state of one node means, until when it lasts and what to do; nil where there is nothing to do.
+    /// The meaning of a node's state, its end and the remedy; nil if there is nothing to do.
     private static func standing(of node: NodesReport.Node) -> String? {
         func date(_ time: UInt64?) -> String { time.map { UnixTime(seconds: $0).dateText } ?? "-" }
         return switch node.state {
@@ -70,7 +70,7 @@ struct NodesCommand: ParsableCommand {
         }
     }
 
-    /// When the node was tested last, and whether it failed then.
+    /// When the node was last tested, and whether it failed.
     private static func test(of node: NodesReport.Node) -> String {
         guard let age = node.lastTest else { return "-" }
         let text = "\(durationText(Double(age))) ago"

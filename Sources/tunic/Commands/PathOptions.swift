@@ -29,7 +29,7 @@ struct NetworkOptions: ParsableArguments {
             valueName: "name=number"))
     var limit: [String] = []
 
-    /// What nodes take.
+    /// The limits of nodes.
     private(set) var limits = NetworkLimits()
 
     private enum CodingKeys: String, CodingKey { case packetSize, limit }

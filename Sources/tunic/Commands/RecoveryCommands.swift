@@ -3,7 +3,7 @@ internal import OnionCrypto
 internal import Provision
 internal import Wire
 
-/// Makes the draft of a new network file for the nodes that are left.
+/// Makes the draft of a new network file for the remaining nodes.
 struct NetworkRecoverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "recover", abstract: "Make the draft of a new network file for the nodes that are left.",

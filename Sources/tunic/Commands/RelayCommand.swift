@@ -115,12 +115,12 @@ struct RelayCommand: ParsableCommand {
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))
     }
 
-    /// What stands between commas.
+    /// The parts of a text that are separated by commas.
     private func parts(_ text: String) -> [String] {
         text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     }
 
-    /// The report as a table with a last line that says it all.
+    /// The report as a table with a summary in the last line.
     private static func text(_ report: CheckReport) -> String {
         var table = Table()
         for item in report.items { table.add(item.verdict, item.name, item.text) }

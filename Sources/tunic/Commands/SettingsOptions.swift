@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Daemon
 
-/// The options that say where settings come from.
+/// The options for the sources of settings.
 struct SettingsOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -25,16 +25,16 @@ struct SettingsOptions: ParsableArguments {
         })
     var settings: [Pair] = []
 
-    /// A key and the text for it.
+    /// A key and the text of its value.
     struct Pair {
         var key: String
         var value: String
     }
 
-    /// Where settings come from, with what `--set` says.
+    /// The sources of settings, with the values of `--set`.
     var source: SettingsSource { source(file: nil) }
 
-    /// The same, from `file` where it is named without its option.
+    /// The same, with `file` if the file is named without its option.
     func source(file: String?) -> SettingsSource {
         var source = SettingsSource(file: file ?? config)
         source.given = settings.map { .text(option: "--set \($0.key)", key: $0.key, text: $0.value) }

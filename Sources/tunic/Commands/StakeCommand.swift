@@ -29,7 +29,7 @@ struct StakeCommand: ParsableCommand {
         ])
 }
 
-/// A wallet, and the relay that hands its operations in; or what the wallet signs by where there is none.
+/// A wallet, and the relay that submits its operations, or a file with the account's state.
 struct StakeOptions: ParsableArguments {
     @OptionGroup var wallet: WalletOptions
     @OptionGroup var target: ControlOptions
@@ -56,16 +56,18 @@ struct StakeOptions: ParsableArguments {
         guard (1...1_000_000).contains(valid) else { throw ValidationError("--valid is 1 to 1000000 blocks") }
     }
 
-    /// The wallet, ready to sign by the file or by what the relay says of its account.
+    /// The wallet, ready to sign with the account's state from the file or the relay.
     private func signer() throws(Failure) -> StakeSigner {
         let source: StakeSigner.Source = if let offline { .file(offline) } else { .relay(try target.process()) }
         return try StakeSigner(
             wallet: wallet.wallet, passphrase: wallet.passphrase.read(), by: source, valid: valid)
     }
 
-    /// Signs the operation that `make` gives, and hands it in and waits, or prints it; what it is, for people: `what`.
+    /// Signs the operation that `make` returns; submits it and waits, or prints it.
     ///
-    /// Returns the height of its block; nil where nothing was handed in. `asks`: on a terminal the user must say yes.
+    /// `what` describes it for people.
+    ///
+    /// Returns the height of its block; nil if it was not submitted. With `asks`, the user must confirm on a terminal.
     @discardableResult
     func run(
         _ what: String, asks: Bool = false, _ make: (borrowing StakeSigner) -> RegistryOperation
@@ -88,10 +90,10 @@ struct StakeOptions: ParsableArguments {
         return report.height
     }
 
-    /// What an operation costs, as the end of a sentence.
+    /// The fee of an operation, as the end of a sentence.
     private static func text(cost: UInt64) -> String { cost == 0 ? "" : ", for a fee of \(Amount.text(cost)) SESH" }
 
-    /// The same for an action that the account alone signs.
+    /// The same for an action that needs only the account's signature.
     @discardableResult
     func run(_ what: String, asks: Bool = false, _ action: RegistryOperation.Action) throws -> UInt64? {
         try run(what, asks: asks) { $0.sign(action) }
@@ -149,7 +151,7 @@ struct NodeKeyOption: ParsableArguments {
     }
 }
 
-/// What a node is registered with.
+/// The terms of a node's registration.
 struct RegistrationTerms: ParsableArguments {
     @Option(
         help: ArgumentHelp("The operator's part of each reward, in percent.", valueName: "percent"),
@@ -159,7 +161,7 @@ struct RegistrationTerms: ParsableArguments {
     @Option(help: ArgumentHelp("The operator's own stake.", valueName: "SESH"), transform: seshAmount)
     var stake: UInt64?
 
-    /// Both.
+    /// Both terms.
     func read() throws(Failure) -> (fee: UInt16, stake: UInt64) {
         guard let fee, let stake else {
             throw Failure(.usage, "--\(fee == nil ? "fee" : "stake") is missing (see 'tunic stake register --help')")
@@ -215,7 +217,7 @@ struct StakeContribute: ParsableCommand {
     }
 }
 
-/// Takes a contribution back.
+/// Takes back a contribution.
 struct StakeCancel: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cancel", abstract: "Take back a contribution to a node that is not full yet.")
@@ -243,7 +245,7 @@ struct StakeFee: ParsableCommand {
     }
 }
 
-/// Asks for a node to leave.
+/// Requests that a node leave.
 struct StakeLeave: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "leave", abstract: "Ask for a node to leave; its stake is free when the delay is over.")

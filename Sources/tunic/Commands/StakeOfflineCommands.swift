@@ -7,7 +7,7 @@ internal import Provision
 internal import Registry
 internal import Wire
 
-/// Prints what a wallet needs to sign without a network.
+/// Prints the account's state for a wallet without a network.
 struct StakeState: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "state", abstract: "Print what a wallet that is kept offline needs to sign an operation.",
@@ -33,7 +33,7 @@ struct AccountOption: ParsableArguments {
     }
 }
 
-/// Has a node agree to be registered.
+/// Signs a node's agreement to be registered.
 struct StakeProof: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "proof",
@@ -61,7 +61,7 @@ struct StakeProof: ParsableCommand {
     }
 }
 
-/// Hands in an operation that was signed elsewhere.
+/// Submits an operation that was signed elsewhere.
 struct StakeSubmit: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "submit", abstract: "Hand in an operation that a wallet signed elsewhere, and wait for its block.",
@@ -81,7 +81,7 @@ struct StakeSubmit: ParsableCommand {
     }
 }
 
-/// Asks on a terminal whether to go on; yes where there is none, or `isSure`.
+/// Asks on a terminal whether to continue; returns without asking if there is no terminal, or with `isSure`.
 func confirm(_ what: String, isSure: Bool) throws(Failure) {
     guard !isSure, isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else { return }
     writeAll("\(what)\nGo on? [y/N] ", to: STDERR_FILENO)

@@ -4,7 +4,7 @@ internal import Process
 internal import Texts
 internal import Wire
 
-/// Asks a running client or relay what it is doing.
+/// Prints the state of a running client or relay.
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show what a running client or relay is doing.",

@@ -29,7 +29,7 @@ struct PassphraseOption: ParsableArguments {
             valueName: "file"))
     var file: String?
 
-    /// The passphrase, where one is named.
+    /// The passphrase; nil if none is given.
     func read() throws(Failure) -> Passphrase? { try PassphraseFile.read(file) }
 }
 
@@ -66,7 +66,7 @@ struct WalletShowCommand: ParsableCommand {
     }
 }
 
-/// Seals a key by another passphrase, or by none.
+/// Seals a key with another passphrase, or with none.
 struct WalletPassphraseCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "passphrase", abstract: "Seal a key by a passphrase, by another one, or by none any more.",
