@@ -1,4 +1,4 @@
-"""What the command line refuses, and how: one line that names what is wrong, a status that is not 0, nothing half done."""
+"""Refused command lines: one line names the fault, the status is not 0, and nothing is half done."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class CommandLineTest(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
 
     def assert_fails(self, status, words, *arguments, **options):
-        """One line on standard error that has all of `words`, none on standard output."""
+        """One line on standard error with all of `words`, and nothing on standard output."""
         code, out, err = run(*arguments, **options)
         self.assertEqual(code, status, err)
         self.assertEqual(out, "")

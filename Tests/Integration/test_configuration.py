@@ -1,4 +1,4 @@
-"""The configuration file: what counts, what is refused, and what a running process takes at SIGHUP."""
+"""The configuration file: which values count, which are refused, and which a running process applies at SIGHUP."""
 
 import contextlib
 import fcntl
@@ -51,7 +51,7 @@ class Check(Folder):
         self.assertIn("no mistakes", out)
 
     def test_s6_a_relays_file_without_a_data_folder_is_none_of_mistakes(self):
-        """The service gets one from systemd, which is not there when somebody checks the file."""
+        """The service gets one from systemd, which is missing when a user checks the file."""
         self.write(f'network = "{self.make_network()}"\n[relay]\nlisten = ["198.51.100.7:7100"]\n')
         code, out, err = self.check(STATE_DIRECTORY="")
         self.assertEqual(code, 0, out + err)
@@ -138,7 +138,7 @@ class Check(Folder):
 
 
 class ChildrenOfOthers(Folder):
-    """The networks of `tunic devnet` and `tunic bench` do not go by the configuration of who starts them."""
+    """The networks of `tunic devnet` and `tunic bench` do not use the configuration of the user who starts them."""
 
     def alone(self, *arguments, lines="", **environment):
         """Runs a command for a user who has a configuration with `lines`."""
@@ -186,13 +186,13 @@ class ChildrenOfOthers(Folder):
         self.devnet(lines=f'[metrics]\nlisten = "{self.taken()}"\n')
 
     def test_c1_a_configuration_that_nobody_could_read(self):
-        """Nor by what a service manager says in the environment."""
+        """They also ignore a service manager's variables in the environment."""
         self.devnet(lines="] this is no TOML", CONFIGURATION_DIRECTORY=str(self.folder / "tunic"), NOTIFY_SOCKET="@nobody",
                     STATE_DIRECTORY="/nowhere", WATCHDOG_USEC="1000000", TUNIC_RELAY_COUNTRY="Sweden")
 
 
 class Running(Folder):
-    """A client by a file, in a network whose nodes do not run: it starts and answers all the same."""
+    """A client with a file, in a network whose nodes do not run: it starts and answers all the same."""
 
     def start(self, *arguments, command="run", **environment):
         process = subprocess.Popen(
@@ -239,7 +239,7 @@ class Running(Folder):
             wait_until(lambda: "turned away" in (ask(self.control, "status").get("problem") or ""), 10)
 
     def test_systemds_folders(self):
-        """With DynamicUser= the data folder is a link into one that is private."""
+        """With DynamicUser= the data folder is a link into a private one."""
         self.client()
         private = self.folder / "private"
         (self.folder / "data").rename(private)
@@ -265,7 +265,7 @@ class Running(Folder):
             process.stderr.close()
 
     def test_k10_a_reload_is_all_or_nothing(self):
-        """K10: a broken file changes nothing, and what cannot change is said."""
+        """K10: a broken file changes nothing, and a setting that cannot change is reported."""
         self.client()
         process = self.start()
         before = ask(self.control, "status")["socks"]

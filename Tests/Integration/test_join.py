@@ -19,7 +19,7 @@ from test_command_line import run
 
 
 class Server:
-    """An HTTPS server at 127.0.0.1 whose pages are `files`; what begins with / is a redirect."""
+    """An HTTPS server at 127.0.0.1 whose pages are `files`; a value that begins with / is a redirect."""
 
     def __init__(self, test, certificate, key):
         self.files = {}
@@ -81,7 +81,7 @@ class Join(unittest.TestCase):
         self.server = Server(self, *self.certificate)
 
     def make_certificate(self, name, alternative):
-        """A certificate of its own authority, and its key."""
+        """A certificate of a separate authority, and its key."""
         certificate, key = self.root / f"{name}.pem", self.root / f"{name}.key"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                         "-subj", "/CN=tunic test", "-addext", f"subjectAltName={alternative}", "-keyout", key, "-out", certificate],

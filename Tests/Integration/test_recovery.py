@@ -1,4 +1,4 @@
-"""A network whose nodes are gone gets a new network file from those that are left (docs/operator-guide.md)."""
+"""A network whose nodes are gone gets a new network file from the remaining nodes (docs/operator-guide.md)."""
 
 import json
 import pathlib
