@@ -29,7 +29,7 @@ final class ProcessReports {
 
     /// The message about a lack of descriptors.
     private static var shortage: String {
-        "Connections are turned away, for no more than \(ProcessLimits.descriptors) files may be open; allow more "
+        "Connections are refused, because only \(ProcessLimits.descriptors) files may be open; raise the limit "
             + "(LimitNOFILE=, ulimit -n)."
     }
 

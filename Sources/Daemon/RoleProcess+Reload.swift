@@ -12,7 +12,7 @@ extension RoleProcess {
             log.notice("\(done)")
             return done
         } catch {
-            log.error("the configuration stays as it was: \(error.message)")
+            log.error("the configuration is unchanged: \(error.message)")
             throw error
         }
     }
@@ -27,7 +27,7 @@ extension RoleProcess {
             throw Failure(
                 .configuration,
                 "\(fixed.joined(separator: ", ")) cannot change while the process runs, so nothing was changed; restart it, "
-                    + "or take \(fixed.count == 1 ? "the change" : "these changes") back")
+                    + "or undo \(fixed.count == 1 ? "the change" : "these changes")")
         }
         try ProcessSettings.checkProcess(new, roles: roles.map(\.kind))
         for role in roles { try ProcessSettings.check(new, role.kind) }

@@ -199,7 +199,7 @@ package final class RoleProcess {
             let drain = reports.contains { $0.role == .relay } ? settings.number("relay.drain") : 0
             log.notice(
                 open > 0 && drain > 0
-                    ? "ending; \(open) open streams may go on for \(drain) s, a second signal ends them now"
+                    ? "ending; \(open) open streams may continue for \(drain) s; a second signal ends them now"
                     : "ending")
             phase = .ending
             end { $0.finish($1) }

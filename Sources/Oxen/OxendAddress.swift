@@ -23,20 +23,20 @@ public struct OxendAddress: Hashable, Sendable, CustomStringConvertible {
             throw .badAddress("it does not begin with http:// or https://, as \(Self.standard) does")
         }
         let scheme = text[..<separator.lowerBound]
-        guard scheme == "http" || scheme == "https" else { throw .badAddress("only http and https are spoken") }
+        guard scheme == "http" || scheme == "https" else { throw .badAddress("only http and https are supported") }
         var authority = text[separator.upperBound...]
         if authority.last == "/" { authority = authority.dropLast() }
         let place = authority.lastIndex(of: "@").map { authority[authority.index(after: $0)...] } ?? authority
         guard !authority.contains("/"), !authority.contains("?"), !authority.contains("#") else {
-            throw .badAddress("it has a path; only host and port are asked for")
+            throw .badAddress("it has a path; give only host and port")
         }
         guard let colon = place.lastIndex(of: ":"), let port = UInt16(place[place.index(after: colon)...]), port > 0
-        else { throw .badAddress("it names no port; a daemon's own is 22023") }
+        else { throw .badAddress("it has no port; a daemon's default is 22023") }
         let host = place[..<colon]
         let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
         let bare = isBracketed ? host.dropFirst().dropLast() : host
         guard !bare.isEmpty, isBracketed || !host.contains(":") else {
-            throw .badAddress("an IPv6 address stands in brackets")
+            throw .badAddress("an IPv6 address must be in brackets")
         }
         url = "\(scheme)://\(authority)/json_rpc"
         description = "\(scheme)://\(place)"

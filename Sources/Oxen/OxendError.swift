@@ -35,9 +35,9 @@ public enum OxendError: Error, Hashable, Sendable, CustomStringConvertible {
         case .noLibrary: "libcurl is missing on this machine; install the package libcurl4"
         case .badAddress(let reason): "the daemon's address cannot be used: \(reason)"
         case .noAnswer(let reason): "the daemon does not answer (\(short(reason)))"
-        case .status(401): "the daemon wants a user and password (HTTP 401); write them into the address"
+        case .status(401): "the daemon requires a user and password (HTTP 401); write them into the address"
         case .status(let code): "the daemon answers with HTTP status \(code)"
-        case .malformed(let what): "the daemon's answer makes no sense (\(short(what)))"
+        case .malformed(let what): "the daemon's answer is invalid (\(short(what)))"
         case .refused(403, _): "the daemon refuses administrative calls at this address; give that of its --rpc-admin"
         case .refused(let code, let message): "the daemon refuses the call (\(code): \(short(message)))"
         case .notOK(let status): "the daemon says \"\(short(status))\""
@@ -46,7 +46,7 @@ public enum OxendError: Error, Hashable, Sendable, CustomStringConvertible {
         case .noActiveNode: "the daemon lists no active node"
         case .notASnapshot: "the daemon lists a node twice, or more nodes than a snapshot holds"
         case .replaced(let height): "the daemon's chain has another block at height \(height) now"
-        case .noKey: "the daemon has no key of a service node; is it started with --service-node?"
+        case .noKey: "the daemon has no service node key; was it started with --service-node?"
         case .unknownName: "the name is not registered"
         }
     }

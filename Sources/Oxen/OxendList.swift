@@ -95,7 +95,7 @@ extension OxendList {
             guard let key = state.key, !key.isEmpty else { continue }
             guard let id = Bytes32(bytes(hexadecimal: key) ?? []), bytes(hexadecimal: state.serviceKey)?.count == 32
             else {
-                throw .malformed("a key is none")
+                throw .malformed("a key is invalid")
             }
             nodes.append(
                 OxendNode(

@@ -62,7 +62,7 @@ private func summary(_ error: DecodingError) -> String {
     return switch error {
     case .keyNotFound(let key, let context): "\(name(context, key)) is missing"
     case .typeMismatch(_, let context), .valueNotFound(_, let context): "\(name(context)) has another type"
-    case .dataCorrupted(let context): context.codingPath.isEmpty ? "no JSON" : "\(name(context)) cannot be read"
+    case .dataCorrupted(let context): context.codingPath.isEmpty ? "not JSON" : "\(name(context)) cannot be read"
     @unknown default: "unreadable"
     }
 }

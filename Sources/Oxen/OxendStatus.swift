@@ -35,7 +35,7 @@ public struct OxendStatus: Sendable, Hashable {
             return "The oxend daemon has given no good answer for \(Int(silence.inSeconds) / 60) minutes: \(trouble)."
         }
         if takesPings == false, let pingTrouble {
-            return "The oxend daemon does not take this node's pings: \(pingTrouble)."
+            return "The oxend daemon does not accept this node's pings: \(pingTrouble)."
         }
         return nil
     }

@@ -98,7 +98,7 @@ final class OxendWorker {
             if let text {
                 daemon.log.warning("a ping failed: \(text)")
             } else {
-                daemon.log.notice("the oxend daemon takes pings")
+                daemon.log.notice("the oxend daemon accepts pings")
             }
         }
     }
@@ -172,7 +172,7 @@ final class OxendWorker {
         daemon.shared.withLock { $0.status.trouble = text }
         guard text != lastTrouble else { return }
         lastTrouble = text
-        daemon.log.warning("the registry stays as it was: \(text)")
+        daemon.log.warning("the registry is unchanged: \(text)")
     }
 
     // MARK: Reports

@@ -27,7 +27,7 @@ public struct Settings: Sendable {
         } catch {
             let hint = Self.hint(on: text, line: error.line)
             let problem = SettingProblem(
-                .file(path, line: error.line), "", "this is no TOML: \(Self.firstLower(error.message))\(hint)")
+                .file(path, line: error.line), "", "this is not valid TOML: \(Self.firstLower(error.message))\(hint)")
             throw SettingProblems([problem])
         }
         var problems: [SettingProblem] = []
@@ -68,7 +68,7 @@ public struct Settings: Sendable {
         guard line > 0, line <= lines.count, let equals = lines[line - 1].firstIndex(of: "=") else { return "" }
         let value = lines[line - 1][lines[line - 1].index(after: equals)...].drop { $0 == " " || $0 == "\t" }
         guard let first = value.first, first == "/" || first == "~" || first == "." || first.isLetter else { return "" }
-        return "; a text stands in quotes, such as \"/etc/tunic/network.json\""
+        return "; put a text in quotes, such as \"/etc/tunic/network.json\""
     }
 
     /// A path in the file at `file`: a relative one is relative to that file's folder.
@@ -77,7 +77,7 @@ public struct Settings: Sendable {
             return value
         }
         guard !text.hasPrefix("~") else {
-            throw SettingFault("~ is not replaced here; write the whole path, such as \"/home/you/network.json\"")
+            throw SettingFault("~ is not expanded here; write the full path, such as \"/home/you/network.json\"")
         }
         guard let slash = file.lastIndex(of: "/") else { return value }
         return .text(file[...slash] + text)
@@ -95,7 +95,7 @@ public struct Settings: Sendable {
                 }
                 let near = SettingsCatalog.nearest(to: name, among: SettingsCatalog.keys.map(\.variable))
                 let hint = near.map { "; did you mean \($0)?" } ?? ""
-                problems.append(SettingProblem(origin, "", "no setting has this variable\(hint)"))
+                problems.append(SettingProblem(origin, "", "there is no setting for this variable\(hint)"))
                 continue
             }
             guard !text.isEmpty else { continue }

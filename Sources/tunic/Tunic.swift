@@ -21,7 +21,7 @@ struct Tunic: ParsableCommand {
               65  a file's contents are wrong
               66  a file is missing
               69  an address, a socket or the network cannot be used
-              70  a mistake of this program
+              70  an error in this program
               71  the system refused something
               73  a file or folder cannot be made
               74  a read or write failed

@@ -194,7 +194,7 @@ class Benchmark(unittest.TestCase):
             self.assertIn(words, out)
         second.write_text("{}")
         code, _, err = run(*options, "--compare", second)
-        self.assertEqual((code, "no report of" in err), (65, True), err)
+        self.assertEqual((code, "not a report of" in err), (65, True), err)
         self.assertEqual(run("--compare", self.folder / "none.json")[0], 66)
 
     def test_an_interrupt_ends_every_process(self):

@@ -73,7 +73,7 @@ class Usage(CommandLineTest):
             (["--exits 9"], ["network", "create", "--dir", "x", "--exits", "9"]),
             (["--base-port"], ["network", "create", "--dir", "x", "--base-port", "65534"]),
             (["10.0.0.1", "--local"], ["network", "create", "--dir", "x", "--base-address", "10.0.0.1"]),
-            (["fit together"], ["network", "create", "--dir", "x", "--nodes", "3", "--address", "8.8.8.8:1"]),
+            (["do not match"], ["network", "create", "--dir", "x", "--nodes", "3", "--address", "8.8.8.8:1"]),
         ]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(64, words, *arguments)
@@ -137,7 +137,7 @@ class Files(CommandLineTest):
         code, _, err = run("network", "create", "--dir", self.folder / "net", *addresses)
         self.assertEqual(code, 0, err)
         self.assert_fails(
-            64, ["10.0.0.7 is no public address"], "network", "create", "--dir", self.folder / "other", "--address", "10.0.0.7:7100")
+            64, ["10.0.0.7 is not a public address"], "network", "create", "--dir", self.folder / "other", "--address", "10.0.0.7:7100")
 
     def test_network_file(self):
         path = self.folder / "network.json"

@@ -72,8 +72,8 @@ class Check(Folder):
             ("data = '/x'\n[relay]\nlisten = ['1.2.3.4:1']\nexit_policy = ['reject private:*']\n", [":5: relay.exit_policy: ", "exit = true"]),
             ("[client]\nsocks = ['127.0.0.1:7001']\n[metrics]\nlisten = '127.0.0.1:7001'\n", [":5: metrics.listen: ", "client.socks"]),
             ("[client]\n[web]\nlisten = '[::1]:7001'\n[metrics]\nlisten = '[::1]:7001'\n", [":6: metrics.listen: ", "web.listen"]),
-            ("[client\n", [":2: this is no TOML"]),
-            ("[client]\nhops = 2\nhops = 3\n", [":4: this is no TOML", "hops"]),
+            ("[client\n", [":2: this is not valid TOML"]),
+            ("[client]\nhops = 2\nhops = 3\n", [":4: this is not valid TOML", "hops"]),
             ("[client]\nhops = '2'\n", [":3: client.hops: ", "whole number"]),
             ("", ["neither", "[client]", "[relay]"]),
         ]:
@@ -108,7 +108,7 @@ class Check(Folder):
 
     def test_what_is_no_configuration_file(self):
         network = self.make_network()
-        for content, words in [(None, "Is a directory"), (b"\xff\xfe", "no text in UTF-8"), (b" " * (1 << 20 | 1), "too large")]:
+        for content, words in [(None, "Is a directory"), (b"\xff\xfe", "not text in UTF-8"), (b" " * (1 << 20 | 1), "too large")]:
             with self.subTest(words):
                 self.file.write_bytes(content) if content else self.file.mkdir()
                 code, _, err = self.check()
@@ -236,7 +236,7 @@ class Running(Folder):
         with contextlib.ExitStack() as stack:
             for _ in range(40):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
-            wait_until(lambda: "turned away" in (ask(self.control, "status").get("problem") or ""), 10)
+            wait_until(lambda: "are refused" in (ask(self.control, "status").get("problem") or ""), 10)
 
     def test_systemds_folders(self):
         """With DynamicUser= the data folder is a link into a private one."""
@@ -324,7 +324,7 @@ class Running(Folder):
         # All that has been written, so that there is room again.
         line = process.stderr.readline()
         make_a_line()
-        while "left out" not in line:
+        while "lines were dropped" not in line:
             line = process.stderr.readline()
             self.assertNotEqual(line, "")
         self.assertGreater(int(line.rsplit("count=", 1)[1]), 10)

@@ -472,7 +472,7 @@ class Systemd(unittest.TestCase):
                     self.assertEqual(app.recv(2), b"\x05\x00")
             self.process.terminate()
             self.assertEqual(self.process.wait(20), 0)
-            warnings = [line for line in self.process.stderr.read().splitlines() if "no setting names" in line]
+            warnings = [line for line in self.process.stderr.read().splitlines() if "no setting uses" in line]
             self.assertTrue(warnings and all("other" in line or "socks" in line for line in warnings))
             self.assertTrue(any("other" in line for line in warnings))
 

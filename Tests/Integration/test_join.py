@@ -111,7 +111,7 @@ class Join(unittest.TestCase):
         out, err = self.join(f"{self.server.url}/network.json", code=0, environment=proxies)
         digest = hashlib.blake2b(self.file, digest_size=32).hexdigest()
         value = json.loads(self.file)
-        for words in (digest, value["name"], value["id"], "by another way, not from the same address"):
+        for words in (digest, value["name"], value["id"], "from another source, not from the same address"):
             self.assertIn(words, out)
         self.assertEqual(err, f"tunic: fetching {self.server.url}/network.json over the ordinary internet, not through Tunic: "
                               "this network and the server see it\n")
@@ -128,7 +128,7 @@ class Join(unittest.TestCase):
         for scheme in ("http", "ftp", "HTTP", "gopher"):
             with self.subTest(scheme=scheme):
                 _, err = self.join(f"{scheme}://127.0.0.1:{self.server.port}/network.json", code=64)
-                self.assertIn("only https:// is fetched, for over", err)
+                self.assertIn("only https:// is fetched, because over", err)
                 self.assertEqual(err.count("\n"), 1)
         self.assertEqual(self.server.asked, [])
 
@@ -180,7 +180,7 @@ class Join(unittest.TestCase):
         self.assertIn("cannot fetch", self.join(f"https://127.0.0.1:{free_port()}/network.json", code=69)[1])
         # Another network's than the one that was joined.
         self.join(f"{url}/network.json", code=0)
-        self.assertIn("is of another network", self.join(f"{url}/other", code=73)[1])
+        self.assertIn("belongs to another network", self.join(f"{url}/other", code=73)[1])
         self.assertEqual(self.kept.read_bytes(), self.file)
 
     def test_s25_a_file_with_the_networks_id_and_other_nodes_takes_no_place(self):

@@ -82,7 +82,7 @@ class Wallets(unittest.TestCase):
             tunic(*change, "--passphrase-file", self.secret, "--new-passphrase-file", other)[:2], (0, "sealed"))
         self.assertEqual(
             tunic("wallet", "show", "--wallet", wallet, "--passphrase-file", other)[:2], (0, account))
-        self.assertEqual(tunic(*change, "--passphrase-file", other)[:2], (0, "sealed no more"))
+        self.assertEqual(tunic(*change, "--passphrase-file", other)[:2], (0, "no longer sealed"))
         self.assertEqual(tunic("wallet", "show", "--wallet", wallet)[:2], (0, account))
         self.assertEqual([path.name for path in self.folder.glob("*.new")], [])
 

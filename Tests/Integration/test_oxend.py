@@ -160,7 +160,7 @@ class Beside(unittest.TestCase):
         """Whatever a daemon answers, the last good state remains, and the problem is reported."""
         height = node.status()["snapshot"]["height"]
         for behaviour, words in (
-            ("garbage", "makes no sense"), ("error", "refuses the call"), ("empty", "no active node"),
+            ("garbage", "is invalid"), ("error", "refuses the call"), ("empty", "no active node"),
             ("back", "went back"), ("syncing", "still syncing"), ("stall", "does not answer"),
         ):
             daemon.behave = behaviour

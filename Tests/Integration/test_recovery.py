@@ -70,7 +70,7 @@ class RecoveryTest(unittest.TestCase):
             self.assertEqual(json.loads(changed.read_text()), value)
             code, out, error = tunic(*sign, folders[1], copy, changed)
             self.assertNotEqual(code, 0)
-            self.assertIn("no copy of the draft: it has another value of operatorSharePercent", error)
+            self.assertIn("not a copy of the draft: it has another value of operatorSharePercent", error)
 
             # A service's data folder is a link.
             link = net.folder / "link"

@@ -543,9 +543,9 @@ class Everyday(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             file = pathlib.Path(folder) / "tunic.toml"
             for text, hint in (
-                ("network = /home/ann/x\n[client]\n", "a text stands in quotes"),
-                ("network = network.json\n[client]\n", "a text stands in quotes"),
-                ('network = "~/x"\n[client]\n', "~ is not replaced"),
+                ("network = /home/ann/x\n[client]\n", "put a text in quotes"),
+                ("network = network.json\n[client]\n", "put a text in quotes"),
+                ('network = "~/x"\n[client]\n', "~ is not expanded"),
             ):
                 with self.subTest(text=text):
                     file.write_text(text)

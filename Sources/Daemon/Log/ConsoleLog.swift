@@ -28,7 +28,7 @@ struct ConsoleLog: LogHandler {
         LogSink.shared.keep("\(time) \(event.level.rawValue) \(message)\(Self.text(fields))")
         let isJSON = LogSink.shared.isJSON
         LogSink.shared.write(line(time, event.level, message, fields, isJSON)) { count in
-            line(time, .warning, "nobody took the log; lines were left out", [("count", "\(count)")], isJSON)
+            line(time, .warning, "the log had no reader; lines were dropped", [("count", "\(count)")], isJSON)
         }
     }
 

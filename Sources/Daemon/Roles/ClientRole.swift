@@ -49,7 +49,7 @@ final class ClientRole: Role {
             }
             guard !isTaken else { continue }
             log.warning(
-                "systemd hands over a socket that no setting names, and apps that come to it wait for ever",
+                "systemd passes a socket that no setting uses; apps that connect to it wait for ever",
                 metadata: ["name": "\(socket.name)"])
         }
     }
@@ -86,7 +86,7 @@ final class ClientRole: Role {
             return .refusal("no app uses the key '\(label)'; 'tunic streams' shows those in use")
         }
         let what = label == nil ? "All new streams begin" : "New streams of the key begin"
-        return .report(Done("\(what) on new paths; what is open goes on as it is."))
+        return .report(Done("\(what) on new paths; open streams are not affected."))
     }
 
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {

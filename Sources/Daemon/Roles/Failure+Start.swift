@@ -8,7 +8,9 @@ extension Failure {
         if let failure = error as? Failure { return failure }
         if let error = error as? StoreError { return of(error) }
         if let error = error as? UVError {
-            guard let address = error.address else { return Failure(.system, "cannot open what is needed (\(error))") }
+            guard let address = error.address else {
+                return Failure(.system, "cannot open a file or socket (\(error))")
+            }
             return listening(error, at: address, option: option)
         }
         return Failure(.configuration, "\(error)")

@@ -38,7 +38,7 @@ final class LedgerAnswers {
         case .maintenance: return maintain(argument)
         case .operation:
             guard let report = argument.flatMap({ reports[$0] }) else {
-                return .refusal("no such operation was handed in here")
+                return .refusal("no such operation was submitted here")
             }
             return .report(report)
         default: return nil
@@ -108,10 +108,11 @@ final class LedgerAnswers {
     /// Requests a maintenance of this node for so many seconds, or ends it with 0.
     private func maintain(_ argument: String?) -> ControlReply {
         guard let seconds = argument.flatMap({ UInt32($0) }) else {
-            return .refusal("a maintenance has a number of seconds")
+            return .refusal("a maintenance needs a number of seconds")
         }
         guard let operation = maintenance(seconds) else {
-            return .refusal("this node cannot ask: it is not registered, or the ledger has no block yet")
+            return .refusal(
+                "this node cannot request a maintenance: it is not registered, or the ledger has no block yet")
         }
         return handIn(operation)
     }
@@ -160,7 +161,7 @@ final class LedgerAnswers {
         return .report(report)
     }
 
-    private static let unreadable = ControlReply.refusal("an operation is its bytes in hexadecimal")
+    private static let unreadable = ControlReply.refusal("expected the bytes of an operation in hexadecimal")
 
     private func submit(_ argument: String?) -> ControlReply {
         guard let operation = Self.operation(argument) else { return Self.unreadable }

@@ -69,7 +69,7 @@ final class RelayRole: Role {
     private static func authority(_ settings: Settings, _ network: NetworkFile) throws(Failure) -> SigningKey? {
         guard let path = settings.text("relay.authority") else { return nil }
         guard network.ledger != nil else {
-            throw Failure(.configuration, "--authority has a meaning in a network with a ledger only")
+            throw Failure(.configuration, "--authority only takes effect in a network with a ledger")
         }
         let passphrase = try PassphraseFile.read(settings.text("relay.authority_passphrase_file"))
         return try RoleFolder.read(path, passphrase: passphrase)
@@ -126,7 +126,7 @@ final class RelayRole: Role {
             "files", count >= Self.leastDescriptors ? .good : .bad,
             count >= Self.leastDescriptors
                 ? "\(count) descriptors may be open"
-                : "only \(count) descriptors may be open; allow \(Self.leastDescriptors) at least (ulimit -n, LimitNOFILE=)"
+                : "only \(count) descriptors may be open; allow at least \(Self.leastDescriptors) (ulimit -n, LimitNOFILE=)"
         )
         return CheckReport(
             items: (found.items + [files]).map {

@@ -31,13 +31,13 @@ extension NodeChoice {
         if word.hasPrefix("country:") {
             let country = word.dropFirst("country:".count).uppercased()
             guard Descriptor.isCountry(country.utf8) else {
-                return "'\(word)' is no country; use two letters, such as country:SE"
+                return "'\(word)' is not a country; use two letters, such as country:SE"
             }
             countries.insert(country)
         } else if let node = NodeID(word) {
             nodes.insert(node)
         } else {
-            return "'\(word)' is no node's address (….snode), and neither country: nor set: with a name"
+            return "expected a node's address (….snode), or country: or set: with a name, got '\(word)'"
         }
         return nil
     }

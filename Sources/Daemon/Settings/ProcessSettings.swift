@@ -100,7 +100,7 @@ struct ProcessSettings {
                 else { continue }
                 if let other = taken[endpoint] {
                     throw SettingProblems([
-                        settings.problem(key, "\(endpoint) is named by \(other), too; give each an address of its own")
+                        settings.problem(key, "\(endpoint) is also used by \(other); give each its own address")
                     ])
                 }
                 taken[endpoint] = key

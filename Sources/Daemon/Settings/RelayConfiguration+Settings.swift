@@ -22,7 +22,7 @@ extension RelayConfiguration {
             burst = settings.number("relay.burst")
             if rate != 0, rate < Self.leastRate {
                 throw Self.fault(
-                    settings, "relay.rate", "links need \(Self.leastRate / 1000) kB a second at the least")
+                    settings, "relay.rate", "links need at least \(Self.leastRate / 1000) kB a second")
             }
             drainLimit = .seconds(settings.number("relay.drain"))
             try takeResolvers(settings)
@@ -78,7 +78,7 @@ extension RelayConfiguration {
             ("relay.exit_policy", exitRules.isEmpty),
         ]
         for (key, isEmpty) in given where !isEmpty {
-            throw Self.fault(settings, key, "has a meaning with --exit, or 'exit = true', only")
+            throw Self.fault(settings, key, "only takes effect with --exit or 'exit = true'")
         }
     }
 }

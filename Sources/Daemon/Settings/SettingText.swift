@@ -10,7 +10,7 @@ package enum SettingText {
     /// An address with a port.
     package static func endpoint(_ text: String) throws(SettingFault) -> Endpoint {
         if let endpoint = Endpoint(text) { return endpoint }
-        throw SettingFault("'\(text)' is no address with a port, such as 127.0.0.1:1080 or [::1]:1080")
+        throw SettingFault("expected an address with a port, such as 127.0.0.1:1080 or [::1]:1080, got '\(text)'")
     }
 
     /// The announced addresses of one node, separated by commas, at most one of each family.
@@ -19,7 +19,7 @@ package enum SettingText {
             .map { text throws(SettingFault) in try announcedEndpoint(String(text)) }
         guard Set(endpoints.map(\.address.isIPv4)).count == endpoints.count else {
             throw SettingFault(
-                "'\(text)' names two addresses of one family; give one of IPv4, one of IPv6, or both with a comma between"
+                "'\(text)' names two addresses of one family; give one of IPv4, one of IPv6, or both separated by a comma"
             )
         }
         return endpoints
@@ -29,7 +29,7 @@ package enum SettingText {
     package static func announcedEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         guard endpoint.port != 0, !endpoint.address.isUnspecified else {
-            throw SettingFault("'\(endpoint)' is no address that others could send to")
+            throw SettingFault("'\(endpoint)' is not an address to which others can send")
         }
         return endpoint
     }
@@ -38,13 +38,13 @@ package enum SettingText {
     package static func nameServer(_ text: String) throws(SettingFault) -> String {
         if Endpoint(text) != nil || IPAddress(text) != nil { return text }
         throw SettingFault(
-            "'\(text)' is no address of a name server, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53")
+            "'\(text)' is not an address of a name server, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53")
     }
 
     /// A range of addresses on the command line.
     package static func addressRange(_ text: String) throws(SettingFault) -> CIDR {
         if let range = CIDR(text) { return range }
-        throw SettingFault("'\(text)' is no range of addresses, such as 127.0.0.0/8 or fd00::/8")
+        throw SettingFault("'\(text)' is not a range of addresses, such as 127.0.0.0/8 or fd00::/8")
     }
 
     /// A listen address for apps that only this machine's programs can reach.
@@ -69,8 +69,8 @@ package enum SettingText {
         guard !endpoint.address.isLoopback else { return }
         throw SettingFault(
             (holder.map { "\($0) is a socket at \(endpoint): " } ?? "")
-                + "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it; "
-                + "--allow-remote, or allow_remote = true, lifts that")
+                + "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), because anyone who reaches it can use "
+                + "it; --allow-remote, or allow_remote = true, permits other addresses")
     }
 
     /// A listen address for DNS; other machines cannot reach it.
@@ -87,14 +87,14 @@ package enum SettingText {
         try text.split(separator: ",", omittingEmptySubsequences: false).map { part throws(SettingFault) in
             let part = part.drop(while: \.isWhitespace)
             if let rule = ExitRule(part) { return rule }
-            throw SettingFault("'\(part)' is no rule, such as \"reject *:6881-6999\" or \"accept 192.0.2.0/24:443\"")
+            throw SettingFault("'\(part)' is not a rule, such as \"reject *:6881-6999\" or \"accept 192.0.2.0/24:443\"")
         }
     }
 
     /// Two letters for a country, in upper case.
     package static func country(_ text: String) throws(SettingFault) -> String {
         guard Descriptor.isCountry(text.uppercased().utf8) else {
-            throw SettingFault("'\(text)' is no country: use two letters, such as SE")
+            throw SettingFault("'\(text)' is not a country: use two letters, such as SE")
         }
         return text.uppercased()
     }
@@ -129,7 +129,8 @@ package enum SettingText {
         guard text.hasPrefix("unix:") else { return [.tcp(try mayBeRemote ? endpoint(text) : socksEndpoint(text))] }
         let path = String(text.dropFirst("unix:".count))
         guard path.hasPrefix("/"), !path.hasSuffix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
-            throw SettingFault("'\(text)' is no unix socket: behind unix: stands an absolute path of at most 107 bytes")
+            throw SettingFault(
+                "'\(text)' is not a unix socket: after unix: comes an absolute path of at most 107 bytes")
         }
         return [.unix(path)]
     }
@@ -150,7 +151,7 @@ package enum SettingText {
             case "names-only": listener.namesOnly = true
             default:
                 throw SettingFault(
-                    "'\(word)' is nothing that can be kept apart: behind the address stand destination-host, destination-port, "
+                    "'\(word)' is not a rule for streams: after the address may come destination-host, destination-port, "
                         + "client-address, no-credentials, no-listener, no-protocol or names-only")
             }
         }

@@ -63,7 +63,7 @@ package struct SettingsSource {
         do throws(Failure) {
             let bytes = try Files.read(file, limit: Self.largestFile)
             guard let text = String(validating: bytes, as: UTF8.self) else {
-                throw Failure(.data, "\(file) is no text in UTF-8")
+                throw Failure(.data, "\(file) is not text in UTF-8")
             }
             return text
         } catch {

@@ -86,7 +86,7 @@ final class WebFace {
         do throws(Failure) {
             try Files.writeNew(path, Array(new.utf8), mode: 0o600)
         } catch {
-            log.notice("the status page gets another address with the next start: \(error.message)")
+            log.notice("the status page will have another address after a restart: \(error.message)")
         }
         return new
     }

@@ -53,7 +53,7 @@ package final class BenchRun {
     package static func report(in file: String) throws(Failure) -> BenchReport {
         let text = try Files.read(file, limit: largestReport)
         guard let report = Control.decoded(text, as: BenchReport.self) else {
-            throw Failure(.data, "\(file) is no report of 'tunic bench --json'")
+            throw Failure(.data, "\(file) is not a report of 'tunic bench --json'")
         }
         return report
     }

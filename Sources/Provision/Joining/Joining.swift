@@ -72,7 +72,8 @@ package struct Joining {
         guard !replaces, let kept = try? NetworkFile(json: try Files.read(place, limit: NetworkFile.maximumFileSize))
         else { return }  // A file that can no longer be read may be replaced.
         guard kept.id == network.id else {
-            throw Failure(.cannotCreate, "\(place) is of another network, '\(kept.name)'; replace it with --replace")
+            throw Failure(
+                .cannotCreate, "\(place) belongs to another network, '\(kept.name)'; replace it with --replace")
         }
         guard kept.snapshot.snapshot.height <= network.snapshot.snapshot.height else {
             throw Failure(.cannotCreate, "\(place) is newer than \(name); replace it with --replace")
@@ -85,7 +86,7 @@ package struct Joining {
             throw Failure(
                 .cannotCreate,
                 "\(name) differs from \(place) in \(obstacles.joined(separator: ", "))\(reason); compare its fingerprint with one "
-                    + "that you got by another way, then replace it with --replace")
+                    + "from another source, then replace it with --replace")
         }
     }
 }

@@ -29,8 +29,8 @@ package enum NetworkSource: Equatable {
         case let scheme:
             throw Failure(
                 .usage,
-                "\(text): only https:// is fetched, for over \(scheme) anybody on the way could put another network's "
-                    + "file in its place")
+                "\(text): only https:// is fetched, because over \(scheme) anyone on the route could replace the file with "
+                    + "another network's")
         }
     }
 

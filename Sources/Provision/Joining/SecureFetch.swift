@@ -36,7 +36,7 @@ enum SecureFetch {
             defer { unsafe shim_http_release(http, exchange) }
             if unsafe shim_http_is_over_limit(exchange) != 0 { throw tooLarge(url) }
             if unsafe shim_http_is_refused_scheme(exchange) != 0 {
-                throw Failure(.unavailable, "\(url) leads to an address that is not https://, which is not fetched")
+                throw Failure(.unavailable, "\(url) redirects to an address that is not https://, which is not fetched")
             }
             if let failure = unsafe shim_http_failure(exchange) {
                 let reason = unsafe String(cString: failure)
@@ -44,7 +44,7 @@ enum SecureFetch {
             }
             let status = unsafe shim_http_status(exchange)
             guard status == 200 else {
-                throw Failure(.unavailable, "\(url): the server has no file there for us (HTTP status \(status))")
+                throw Failure(.unavailable, "\(url): the server does not return the file (HTTP status \(status))")
             }
             var length = 0
             guard let body = unsafe shim_http_body(exchange, &length) else { return [] }

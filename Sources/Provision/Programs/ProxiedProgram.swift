@@ -13,7 +13,7 @@ package enum ProxiedProgram {
     /// The TCP address of the client in `report`; throws if it has none that is usable.
     static func proxy(of report: StatusReport, at path: String) throws(Failure) -> String {
         let client = ([report] + (report.others ?? [])).first { $0.role == .client }
-        guard let client else { throw Failure(.unavailable, "\(path): the process there is no client") }
+        guard let client else { throw Failure(.unavailable, "\(path): the process there is not a client") }
         guard let socks = client.socks.first(where: { !$0.hasPrefix("unix:") && !$0.hasPrefix("systemd:") }) else {
             throw Failure(.unavailable, "the client has no TCP address for apps; give it one with 'client.socks'")
         }

@@ -40,7 +40,7 @@ package struct DraftSigning: ~Copyable {
         }
         let own = try NetworkFile.read(network)
         guard draft.id == own.id else {
-            throw Failure(.data, "\(files[0]) is of another network than \(network)")
+            throw Failure(.data, "\(files[0]) belongs to another network than \(network)")
         }
         // A service's data folder is a link to its user's folder.
         let folder = Files.resolved(data)

@@ -57,12 +57,13 @@ extension RecoveryRefusal {
     /// The problem in one sentence.
     var text: String {
         switch self {
-        case .unknownNode(let node): "\(node) is not in the newest snapshot; 'tunic nodes' shows who is"
+        case .unknownNode(let node): "\(node) is not in the newest snapshot; 'tunic nodes' shows its nodes"
         case .heightNotAbove(let height): "use a --height above \(height), that of the newest snapshot"
         case .noNodes: "no node is left"
         case .noBootstrap:
-            "no node of the network file's bootstrap list is left; add one that is, with its address, first"
-        case .differs(let keys): "it is no copy of the draft: it has another value of \(keys.joined(separator: ", "))"
+            "no node of the network file's bootstrap list remains; first add one that does, with its address"
+        case .differs(let keys):
+            "it is not a copy of the draft: it has another value of \(keys.joined(separator: ", "))"
         case .badSignature(let node): "the signature of \(node) is wrong"
         case .heightNotNear(let height, let trusted):
             "the draft's height is \(height), and this node trusts a snapshot at \(trusted)"

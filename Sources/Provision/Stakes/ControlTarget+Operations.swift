@@ -51,7 +51,7 @@ extension ControlTarget {
         case .waiting, .timedOut:
             throw Failure(
                 .unavailable,
-                "no block had the operation in time; it may still come: see 'tunic stake show' before you try again")
+                "no block had the operation in time; a later one may: check 'tunic stake show' before you try again")
         }
     }
 }

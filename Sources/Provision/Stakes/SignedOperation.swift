@@ -22,7 +22,7 @@ package struct SignedOperation: Codable {
         guard let file = decoded(contents, as: SignedOperation.self),
             let operation = bytes(hexadecimal: file.operation).flatMap({ try? RegistryOperation(decoding: $0.rawSpan) })
         else {
-            throw Failure(.data, "\(path) holds no signed operation, as 'tunic stake … --offline' prints it")
+            throw Failure(.data, "\(path) is not a signed operation as printed by 'tunic stake … --offline'")
         }
         return operation
     }
@@ -33,7 +33,7 @@ extension RegistryOperation {
     /// file.
     package func check(against account: AccountReport, _ file: String) throws(Failure) {
         guard account.network == hexadecimal(network.array) else {
-            throw Failure(.data, "\(file) is signed for another network than the one that the relay follows")
+            throw Failure(.data, "\(file) is signed for another network than the relay's")
         }
         guard account.height < until else {
             throw Failure(
@@ -43,7 +43,7 @@ extension RegistryOperation {
             throw Failure(
                 .data,
                 "\(file) is signed as operation \(nonce) of its account, whose next is \(account.nonce): sign it "
-                    + "again with what 'tunic stake state' prints now")
+                    + "again with the present output of 'tunic stake state'")
         }
     }
 }

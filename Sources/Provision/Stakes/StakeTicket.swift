@@ -45,7 +45,8 @@ package struct StakeTicket: Codable {
         let contents = try Files.read(path, limit: 65_536)
         guard let ticket = decoded(contents, as: StakeTicket.self) else {
             throw Failure(
-                .data, "\(path) is not what 'tunic stake state' or 'tunic stake proof' prints; make it anew on the node"
+                .data,
+                "\(path) is not an output of 'tunic stake state' or 'tunic stake proof'; make it again on the node"
             )
         }
         return ticket
@@ -77,7 +78,7 @@ package struct StakeTicket: Codable {
             throw Failure(.data, "\(file) has no proof of a node; make it with 'tunic stake proof' on the node")
         }
         guard fee.map({ $0 == registration.fee }) ?? true, stake.map({ $0 == registration.stake }) ?? true else {
-            throw Failure(.data, "\(file) agrees to another fee or stake than those given")
+            throw Failure(.data, "\(file) has another fee or stake than the given ones")
         }
         let action = RegistryOperation.Action.register(
             node: id, fee: registration.fee, stake: registration.stake, proof: proof)

@@ -22,12 +22,12 @@ struct ConfigCommand: ParsableCommand {
     /// Checks the configuration for mistakes.
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Say what is wrong with a configuration file: file, line, key and remedy.",
+            abstract: "Report the mistakes in a configuration file: file, line, key and remedy.",
             discussion: """
                 Example:
                   tunic config check /etc/tunic/tunic.toml
 
-                The environment (TUNIC_...) is looked at too. Nothing is opened or started.
+                The environment (TUNIC_...) is checked too. Nothing is opened or started.
                 """)
 
         @Argument(help: ArgumentHelp("The file, as with --config.", valueName: "file"))

@@ -17,7 +17,7 @@ struct NodesCommand: ParsableCommand {
 
     @OptionGroup var target: ControlOptions
 
-    @Argument(help: ArgumentHelp("Only this node, with what each account has in it.", valueName: "node"))
+    @Argument(help: ArgumentHelp("Only this node, with the stake of each account in it.", valueName: "node"))
     var node: String?
 
     func run() throws {
@@ -59,7 +59,8 @@ struct NodesCommand: ParsableCommand {
     private static func standing(of node: NodesReport.Node) -> String? {
         func date(_ time: UInt64?) -> String { time.map { UnixTime(seconds: $0).dateText } ?? "-" }
         return switch node.state {
-        case "maintenance": "in maintenance, as it asked, until \(date(node.maintenanceUntil)); then active again"
+        case "maintenance":
+            "in maintenance, at its own request, until \(date(node.maintenanceUntil)); then active again"
         case "decommissioned" where node.deregistersAt != nil:
             "others found that it did not serve; active again when it passes their tests, else deregistered at "
                 + "\(date(node.deregistersAt)) and its stake locked; run 'tunic relay --check' there"

@@ -34,7 +34,7 @@ struct ProcessOptions: ParsableArguments {
 
     mutating func validate() throws {
         if let parent, parent < 3 || fcntl(parent, F_GETFD) < 0 {
-            throw ValidationError("--parent-fd \(parent) is no open descriptor")
+            throw ValidationError("--parent-fd \(parent) is not an open descriptor")
         }
     }
 }

@@ -15,11 +15,11 @@ struct SettingsOptions: ParsableArguments {
     @Option(
         name: [.customShort("o"), .customLong("set")],
         help: ArgumentHelp(
-            "A setting, as it stands in the configuration file, such as client.hops=2; may be repeated.",
+            "A setting, as in the configuration file, such as client.hops=2; may be repeated.",
             valueName: "key=value"),
         transform: { text in
             guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
-                throw ValidationError("'\(text)' is no setting, such as client.hops=2")
+                throw ValidationError("'\(text)' is not a setting, such as client.hops=2")
             }
             return Pair(key: String(text[..<equals]), value: String(text[text.index(after: equals)...]))
         })

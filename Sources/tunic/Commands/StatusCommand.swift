@@ -13,7 +13,7 @@ struct StatusCommand: ParsableCommand {
               tunic status
               tunic status --control /var/lib/tunic/control.sock --json
 
-            It ends with 0 when the process is ready, with 1 when it is not.
+            The exit status is 0 if the process is ready, and 1 if it is not.
             """)
 
     @OptionGroup var target: ControlOptions
