@@ -46,7 +46,7 @@ public struct UVError: Error, Hashable, Sendable, CustomStringConvertible {
         case other
     }
 
-    /// What kind of failure this is.
+    /// The kind of the failure.
     public var kind: Kind {
         switch code {
         case UV_ECONNREFUSED.rawValue: .connectionRefused

@@ -163,8 +163,8 @@ struct HopState: ~Copyable {
     ///   - previous: where backward packets go: the link of the BUILD message and the id in it.
     ///   - nextLink: the link to the next hop; nil at the terminal, whose slot is 4.
     ///   - linkLimit: how many paths the previous link may have asked for.
-    ///   - source: whom the path counts for when the table is full, as the caller numbers them: several links may be of one
-    ///     source; nil for the previous link by itself.
+    ///   - source: the source that the path counts for when the table is full, as the caller numbers them; several links may
+    ///     share one. Nil: the previous link is its own source.
     public mutating func insert(
         _ keys: consuming HopKeys, previous: PathEnd, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
         now: Instant

@@ -1,7 +1,7 @@
 internal import OnionCrypto
 public import Wire
 
-// What time alone brings about, and who judges at a height.
+// The changes that only depend on time, and the quorum of a height.
 
 extension RegistryState {
     /// Opens the block at `height` with its time (seconds since 1970), content hash and seed; its operations come

@@ -1,7 +1,7 @@
 internal import OnionCrypto
 internal import Wire
 
-// One operation after the other: first all that can stand against it, then what it changes.
+// The operations, one after the other: for each, all rules that can refuse it come before its changes.
 
 extension RegistryState {
     /// Carries out `operation` in the open block, with every signature checked.

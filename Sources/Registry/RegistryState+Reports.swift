@@ -1,6 +1,6 @@
 internal import Wire
 
-// What nodes measure of one another.
+// Nodes' measurements of other nodes.
 
 extension RegistryState {
     /// Keeps the measurements by `reporter`, in place of an earlier report by a node of its operator.

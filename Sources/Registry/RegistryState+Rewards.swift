@@ -1,6 +1,6 @@
 internal import Wire
 
-// The pool, the rewards and the fees, and what goes from one account to another.
+// The pool, the rewards and the fees, and transfers between accounts.
 
 extension RegistryState {
     /// The largest amount that the next distribution takes from the pool.

@@ -87,7 +87,7 @@ public enum Event: Equatable, Sendable {
     case legClosed(LegID)
     /// The peer asks for an echo. The connection answers on the same leg.
     case pathChallenge(LegID, UInt64)
-    /// The peer echoes what `challenge` sent.
+    /// The peer echoes the bytes of `challenge`.
     case pathResponse(LegID, UInt64)
     /// The peer closed the connection, with its code.
     case closed(code: UInt64)

@@ -53,7 +53,7 @@ public struct BallotVotes: Hashable, Sendable {
     public static let maximumSize =
         Ballot.size + 1 + RegistryOperation.maximumVotes * (1 + RegistryOperation.signatureSize)
 
-    /// What is voted on.
+    /// The subject of the votes.
     public let ballot: Ballot
     /// The votes, by ascending place; this type does not verify their signatures.
     public let votes: [RegistryOperation.Vote]

@@ -22,7 +22,7 @@ public enum BuildMessage {
 
     /// The length of a reply record.
     public static let replyRecordSize = 112
-    /// Where a reply record's sealed status begins; the hop's ephemeral stands before it.
+    /// Where a reply record's sealed status begins; the hop's ephemeral is before it.
     public static let replySealedOffset = 32
     /// The length of a reply record's decrypted body.
     public static let replyBodySize = 64

@@ -4,7 +4,7 @@ public enum WireError: Error, Equatable {
     case truncated
     /// The value is complete, but bytes follow where none may.
     case trailingBytes
-    /// A length, count or number is outside what the format allows.
+    /// A length, count or number is outside the format's range.
     case outOfRange
     /// A type, version or flag is not known.
     case unknownKind(UInt64)

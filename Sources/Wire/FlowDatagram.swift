@@ -1,4 +1,4 @@
-/// A datagram of a UDP association on its way through a session: to whom, or from whom, and what.
+/// A datagram of a UDP association within a session: its receiver or sender, and its data.
 ///
 ///     destination │ data
 ///

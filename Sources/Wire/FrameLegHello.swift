@@ -1,4 +1,4 @@
-/// LEG_HELLO: what a leg's first packets say about the session that the leg belongs to.
+/// LEG_HELLO: the frame in a leg's first packets that names the leg's session.
 ///
 ///     0x20 │ kind 1 │ leg 1                                        kind 0: this leg begins a new session
 ///     0x20 │ kind 1 │ leg 1 │ session id 16 │ MAC 16               kind 1: this leg joins a session

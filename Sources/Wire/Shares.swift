@@ -3,9 +3,9 @@
 ///
 /// Every table that strangers can fill uses the same rule:
 ///
-/// 1. No source holds more than `most` places, but while fewer than `freely` are taken in all.
-/// 2. While there is room, a source below that gets a place.
-/// 3. When there is none, the source that holds the most gives one up to a source that holds at least two fewer.
+/// 1. No source holds more than `most` places, except while fewer than `freely` are taken in all.
+/// 2. While places are free, a source below its limit gets one.
+/// 3. In a full table the source with the most gives one up to a source that holds at least two fewer.
 ///
 /// So a flood from one source costs only its own places, and each of n equal sources keeps a share of 1/n. This type
 /// counts; the owner has the table. Every operation takes constant time. If an entry has a size, the places are units

@@ -14,7 +14,7 @@ protocol Role: AnyObject {
     func finish(_ completion: @escaping () -> Void)
     /// Ends as fast as possible, then calls back.
     func close(_ completion: @escaping () -> Void)
-    /// Does what is due; called once a second.
+    /// Does the work that is due; called once a second.
     func everySecond()
     /// The report of its state, without rates and uptime; changes nothing.
     func report() -> StatusReport

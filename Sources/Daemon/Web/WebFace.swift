@@ -123,7 +123,7 @@ final class WebFace {
         (page, figures) = (nil, nil)
     }
 
-    /// Opens what `settings` request and is not open yet; what they no longer request is closed at the commit.
+    /// Opens the servers in `settings` that are not open yet; those no longer in them are closed at the commit.
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
         let wantedPage = try address(settings, "web.listen")
         let wantedFigures = try address(settings, "metrics.listen")

@@ -1,7 +1,7 @@
 import CLibUV
 import Glibc
 
-/// A machine of a simulated network: its addresses, its clock, and what is open on its loop.
+/// A machine of a simulated network: its addresses, its clock, and the open handles of its loop.
 package final class SimulatedHost {
     /// The world that it belongs to.
     package unowned let world: SimulatedWorld

@@ -23,7 +23,7 @@ public struct LinkInitiator: ~Copyable {
         public init() {}
     }
 
-    /// What to do next.
+    /// The next step.
     public enum Step: Equatable {
         /// Sends this datagram to the responder.
         case send([UInt8])

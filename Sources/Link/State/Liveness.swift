@@ -24,7 +24,7 @@ public struct Liveness: Sendable {
         public init() {}
     }
 
-    /// What a tick asks for.
+    /// The action that a tick requests.
     public enum Action: Equatable, Sendable {
         /// No action.
         case none

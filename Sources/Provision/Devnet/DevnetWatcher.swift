@@ -10,7 +10,7 @@ package protocol DevnetWatcher: AnyObject {
     func ending()
 }
 
-/// What `tunic devnet --json` prints.
+/// The output of `tunic devnet --json`.
 package struct DevnetAnnouncement: Codable {
     /// The client's process.
     package struct Client: Codable {

@@ -123,7 +123,7 @@ public struct LedgerNode {
 
     // MARK: Time
 
-    /// Does what is due; call it at least once a second, for an authority several times.
+    /// Does the work that is due; call it at least once a second, for an authority several times.
     public mutating func tick(now: UInt64) -> [Action] {
         var actions: [Action] = []
         if let steps = authority?.tick(chain, now: now) { carryOut(steps, &actions, now: now) }

@@ -14,7 +14,7 @@ struct ReceiveHalf: ~Copyable {
 
     /// The first byte not consumed.
     private(set) var consumed: UInt64 = 0
-    /// The end of what can be read in order.
+    /// The end of the bytes that can be read in order.
     private(set) var ready: UInt64 = 0
     /// The end of the highest byte received.
     private(set) var highest: UInt64 = 0
