@@ -62,7 +62,7 @@ int shim_received_own_address(const struct msghdr *header, void *own) {
             c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
             struct in6_pktinfo info;
             memcpy(&info, CMSG_DATA(c), sizeof info);
-            // A link-local address means nothing without its interface, and one of a group is nobody's own.
+            // A link-local address needs its interface, and a multicast address belongs to no host.
             if (IN6_IS_ADDR_LINKLOCAL(&info.ipi6_addr) || IN6_IS_ADDR_MULTICAST(&info.ipi6_addr)) return 0;
             memcpy(own, &info.ipi6_addr, sizeof info.ipi6_addr);
             return 1;
@@ -71,7 +71,7 @@ int shim_received_own_address(const struct msghdr *header, void *own) {
     return 0;
 }
 
-// Puts one control message to `room` and returns the place behind it.
+// Writes one control message to `room` and returns the position after it.
 static uint8_t *put_control(uint8_t *room, int level, int type, const void *value, size_t size) {
     struct cmsghdr *c = (struct cmsghdr *)room;
     c->cmsg_level = level;
@@ -139,7 +139,7 @@ int shim_peer_is_member(int fd, uint32_t group) {
     socklen_t length = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0) return 0;
     if (peer.gid == group) return 1;
-    // The kernel says how long the list is when there is no room for it.
+    // The kernel returns the length of the list if the buffer is too small.
     length = 0;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &length) == 0 || errno != ERANGE) return 0;
     gid_t *groups = malloc(length);

@@ -13,8 +13,8 @@
 
 #include <microhttpd.h>
 
-// The library is loaded when something is asked for: with GnuTLS, which comes with it, it costs 3 MB and each start of the program
-// some milliseconds.
+// The library is loaded at the first request for it: because of GnuTLS, which comes with it, it takes 3 MB and some
+// milliseconds.
 static struct {
     __typeof__(&MHD_start_daemon) start_daemon;
     __typeof__(&MHD_stop_daemon) stop_daemon;
@@ -111,7 +111,7 @@ static const char *argument(struct MHD_Connection *connection, const char *name)
     return text(library.lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, name));
 }
 
-// Nothing that the library would say reaches the log: it may hold what a client sent.
+// The library's messages are not logged, because they may contain a client's data.
 static void ignore_log(void *context, const char *format, va_list arguments) {
     (void)context;
     (void)format;
@@ -126,12 +126,12 @@ static enum MHD_Result handle(
     struct cweb_server *server = context;
     static int seen;
     if (!*state) {
-        // The first call has the header alone.
+        // The first call has only the header.
         *state = &seen;
         return MHD_YES;
     }
     if (*upload_size) {
-        // Nothing that is asked here has a body: it is let pass, and means nothing.
+        // No request here has a body: it is read and ignored.
         *upload_size = 0;
         return MHD_YES;
     }

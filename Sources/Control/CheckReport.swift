@@ -1,15 +1,15 @@
-/// Whether a relay can serve, and what was looked at.
+/// Whether a relay can serve, with the results of each check.
 public struct CheckReport: Codable, Equatable, Sendable {
-    /// One thing that was looked at.
+    /// The result of one check.
     public struct Item: Codable, Equatable, Sendable {
-        /// What it was, in a word.
+        /// The subject of the check, in a word.
         public var name: String
         /// `good`, `bad`, `unknown` or `pending`.
         public var verdict: String
-        /// What was found, and what to do.
+        /// The finding and the remedy.
         public var text: String
 
-        /// What was found of `name`.
+        /// The result of the check `name`.
         public init(name: String, verdict: String, text: String) {
             self.name = name
             self.verdict = verdict
@@ -17,11 +17,11 @@ public struct CheckReport: Codable, Equatable, Sendable {
         }
     }
 
-    /// Whether nothing was found that keeps it from serving.
+    /// Whether no check found a problem that keeps the relay from serving.
     public var serves: Bool
-    /// Whether nothing more will be found.
+    /// Whether all checks are finished.
     public var done: Bool
-    /// What was looked at.
+    /// The results.
     public var items: [Item]
 
     /// A report of `items`.

@@ -1,8 +1,8 @@
-/// The group whose members may look at what a process does, and change nothing.
+/// The group whose members may read the state of a process, and change nothing.
 public struct ControlGroup: Sendable, Equatable {
     /// The group's number.
     public var id: UInt32
-    /// The group's name, for what is said to those who are refused.
+    /// The group's name, for the message to a refused user.
     public var name: String
 
     /// The group `name` with the number `id`.
@@ -12,28 +12,28 @@ public struct ControlGroup: Sendable, Equatable {
     }
 }
 
-/// What a connection to a control socket may ask for.
+/// The rights of a connection to a control socket.
 enum ControlRights: Equatable {
-    /// Everything: root, and the user who runs the process.
+    /// All commands: for root, and for the user who runs the process.
     case all
-    /// The commands that ``ControlCommand/isLook`` says, for members of the group.
+    /// The commands with ``ControlCommand/isLook``, for members of the group.
     case look
-    /// Nothing.
+    /// No command.
     case none
 
-    /// The number that the kernel gives for each user who is unknown in the namespace of the process.
+    /// The user id that the kernel reports for each user who is unknown in the process's namespace.
     private static let unknownUser: UInt32 = 65_534
 
-    /// The rights of `user` towards a process of the user `own`; `isMember` is asked for other users only.
+    /// The rights of `user` in a process of the user `own`; `isMember` is called for other users only.
     ///
-    /// A process in a user namespace of its own, as systemd's PrivateUsers= makes it, sees all foreign users as one. Where a
-    /// group may open the socket that number is nobody's own.
+    /// A process in a separate user namespace, such as that of systemd's PrivateUsers=, sees all foreign users as one
+    /// id. If a group may open the socket, that id gets no user's rights.
     static func of(user: UInt32?, own: UInt32, hasGroup: Bool, isMember: () -> Bool) -> ControlRights {
         if let user, user == 0 || (user == own && !(hasGroup && user == unknownUser)) { return .all }
         return isMember() ? .look : .none
     }
 
-    /// Why `command` is refused to who has these rights; nil when it is not.
+    /// Why these rights do not permit `command`; nil if they do.
     func refusal(of command: ControlCommand, group: ControlGroup?) -> String? {
         switch self {
         case .all: return nil
@@ -51,10 +51,10 @@ enum ControlRights: Equatable {
 }
 
 extension ControlCommand {
-    /// Whether it only shows what is there, without secrets: what members of the group may ask for.
+    /// Whether the command only reads state without secrets, so that members of the group may use it.
     ///
-    /// The log is left out, because it tells what single paths do, and so is the page, whose address is a secret.
-    /// A check sends packets, and a dry run verifies signatures.
+    /// The log is excluded because it reports about single paths, and the page because its address is a secret. A check
+    /// sends packets, and a dry run verifies signatures.
     public var isLook: Bool {
         switch self {
         case .status, .paths, .exits, .streams, .metrics, .nodes, .account, .operation: true

@@ -1,10 +1,11 @@
 public import EventLoop
 
-/// Asks a control socket once.
+/// Sends one request to a control socket.
 public enum ControlClient {
-    /// Sends `command` to the socket at `path` and calls back with the reply, once, on the loop and never inside this call.
+    /// Sends `command` to the socket at `path` and calls back with the reply, once, on the loop and never inside this
+    /// call.
     ///
-    /// After `timeout` nanoseconds it gives up.
+    /// It gives up after `timeout` nanoseconds.
     public static func ask<Report: Decodable>(
         _ command: ControlCommand, argument: String? = nil, at path: String, on loop: Loop, as type: Report.Type,
         timeout: UInt64 = 5_000_000_000, completion: @escaping (Result<Report, ControlError>) -> Void
@@ -21,7 +22,7 @@ public enum ControlClient {
     }
 }
 
-/// One request and its reply; kept by its timer until it calls back.
+/// One request and its reply; its timer retains it until it calls back.
 private final class Exchange: ByteStreamDelegate {
     private let loop: Loop
     private var completion: ((Result<[UInt8], ControlError>) -> Void)?
@@ -29,7 +30,7 @@ private final class Exchange: ByteStreamDelegate {
     private var timer: LoopTimer?
     private var buffer = LineBuffer(limit: ControlSocket.longestReply)
     private var request: [UInt8] = []
-    /// What went wrong before there was a connection, reported in the next turn.
+    /// The error before there was a connection, reported in the next turn.
     private var failure = ControlError.timedOut
     private let timeout: UInt64
 
@@ -41,7 +42,7 @@ private final class Exchange: ByteStreamDelegate {
 
     func begin(_ request: [UInt8], at path: String) {
         self.request = request
-        // The timer's callback is what keeps the exchange alive; `finish` ends that.
+        // The timer's callback retains the exchange; `finish` ends that.
         let timer = LoopTimer(on: loop) { self.finish(.failure(self.failure)) }
         self.timer = timer
         var deadline = loop.now + timeout

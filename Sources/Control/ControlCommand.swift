@@ -1,54 +1,55 @@
-/// What can be asked over the control socket.
+/// The commands of the control socket.
 public enum ControlCommand: String, Codable, CaseIterable, Sendable {
-    /// A ``StatusReport``; of a process that is both, the client's, with the relay's in ``StatusReport/others``.
+    /// A ``StatusReport``; for a process with both roles, the client's, with the relay's in ``StatusReport/others``.
     case status
-    /// A ``PathsReport``; a relay refuses it, for it knows no paths, only its own place in them.
+    /// A ``PathsReport``; a relay refuses it, because it knows only its own place in paths.
     case paths
-    /// New paths for new streams: of the isolation key whose label is the argument, else of all; a ``Done``.
+    /// Makes new paths for new streams: of the isolation key with the argument as label, or of all; a ``Done``.
     case newpath
     /// The exits that a client may use: an ``ExitsReport``.
     case exits
-    /// What a client's apps have open, by isolation key: a ``StreamsReport``.
+    /// The open streams of a client's apps, by isolation key: a ``StreamsReport``.
     case streams
-    /// The figures for Prometheus, in a ``MetricsReport``.
+    /// The metrics for Prometheus, in a ``MetricsReport``.
     case metrics
     /// The last lines of the log: a ``LogReport``.
     case log
-    /// Where the status page is: a ``WebReport``.
+    /// The address of the status page: a ``WebReport``.
     case web
-    /// The nodes of the registry, or the one that the argument names: a ``NodesReport``.
+    /// The nodes of the registry, or the one named by the argument: a ``NodesReport``.
     case nodes
-    /// What the account that the argument names holds: an ``AccountReport``.
+    /// The holdings of the account named by the argument: an ``AccountReport``.
     case account
-    /// Hands in an operation on the registry, in hexadecimal: an ``OperationReport``.
+    /// Submits an operation on the registry, in hexadecimal: an ``OperationReport``.
     case submit
-    /// Whether the rules would take an operation, in hexadecimal, now: an ``OperationReport``, `waiting` or `refused`.
+    /// Whether the rules would accept an operation, in hexadecimal, now: an
+    /// ``OperationReport``, `waiting` or `refused`.
     case dryrun
-    /// What became of the operation whose hash is the argument: an ``OperationReport``.
+    /// The state of the operation whose hash is the argument: an ``OperationReport``.
     case operation
-    /// Has a relay ask for a maintenance of so many seconds, or with 0 end it: an ``OperationReport``.
+    /// Makes a relay request a maintenance of so many seconds, or end it with 0: an ``OperationReport``.
     case maintenance
-    /// Whether a relay can serve: a ``CheckReport``, to be asked for again until it is done.
+    /// Whether a relay can serve: a ``CheckReport``; ask again until it is done.
     case check
-    /// Reads the configuration again, as SIGHUP does; a ``Done``, or what is wrong with it.
+    /// Reads the configuration again, like SIGHUP; a ``Done``, or the problem.
     case reload
 }
 
-/// One line of the control socket towards the server: `{"command":"status"}`, some with an argument.
+/// One request line of the control socket: `{"command":"status"}`, some with an argument.
 public struct ControlRequest: Codable, Sendable {
-    /// What is asked.
+    /// The command's name.
     public var command: String
-    /// What it is asked about, where the command has an argument.
+    /// The argument, if the command has one.
     public var argument: String?
 
-    /// A request of these words.
+    /// A request with this command and argument.
     public init(command: String, argument: String? = nil) {
         self.command = command
         self.argument = argument
     }
 }
 
-/// What a provider answers.
+/// The answer of a provider.
 public enum ControlReply: Sendable {
     /// To ``ControlCommand/status``.
     case status(StatusReport)
@@ -56,20 +57,20 @@ public enum ControlReply: Sendable {
     case paths(PathsReport)
     /// Any other report.
     case report(any Encodable & Sendable)
-    /// Why there is no answer, in one sentence.
+    /// The reason for a refusal, in one sentence.
     case refusal(String)
 }
 
-/// The answer to a command that did what was asked: `{"done":"…"}`.
+/// The answer to a command that was carried out: `{"done":"…"}`.
 public struct Done: Codable, Sendable, Equatable {
-    /// What was done, in one sentence.
+    /// A description of the change, in one sentence.
     public var done: String
 
-    /// Says what was done.
+    /// An answer with this description.
     public init(_ done: String) { self.done = done }
 }
 
-/// The line that stands for a refusal: `{"error":"…"}`, with `"denied":true` where another user may ask.
+/// The line of a refusal: `{"error":"…"}`, with `"denied":true` if another user may ask.
 struct ControlRefusal: Codable {
     var error: String
     var denied: Bool?

@@ -1,12 +1,12 @@
 public import EventLoop
 
-/// Why a control socket could not be opened or asked.
+/// Why a control socket could not be opened or used.
 public enum ControlError: Error, Equatable {
     /// The path has this many bytes, more than ``ControlSocket/longestPath``.
     case pathTooLong(Int)
-    /// Another process listens there, or something other than a socket stands at the path.
+    /// Another process listens there, or the path has something other than a socket.
     case inUse
-    /// No socket at the path, or nobody listens on it, or it may not be used.
+    /// There is no socket at the path, no process listens on it, or it may not be used.
     case unreachable(UVError)
     /// The socket could not be opened.
     case system(UVError)
@@ -14,11 +14,11 @@ public enum ControlError: Error, Equatable {
     case timedOut
     /// The other side closed the connection before it answered.
     case closed
-    /// The answer was no line of JSON of the expected kind.
+    /// The answer was not a line of JSON of the expected kind.
     case malformedReply
-    /// The other side refused, in its own words.
+    /// The other side refused, with this message.
     case refused(String)
-    /// The other side refused because of who asks, in its own words.
+    /// The other side refused because of the user who asks, with this message.
     case denied(String)
 }
 
@@ -30,8 +30,8 @@ public enum ControlSocket {
     static let longestRequest = 4096
     /// The longest reply line in bytes.
     static let longestReply = 1 << 20
-    /// How many connections a server has at once; further ones are closed at once.
+    /// The most connections of a server; further ones are closed at once.
     static let connectionLimit = 16
-    /// How long a server waits for a whole request, or for its reply to be read, in nanoseconds.
+    /// How long a server waits for a complete request, or for its reply to be read, in nanoseconds.
     static let idleLimit: UInt64 = 10_000_000_000
 }

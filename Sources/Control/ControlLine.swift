@@ -1,19 +1,19 @@
 internal import FoundationEssentials
 
-/// Lines of JSON, as they go over a control socket.
+/// Lines of JSON on a control socket.
 enum ControlLine {
     /// The line of `value` with its newline; fields in alphabetical order.
     static func encode(_ value: some Encodable) -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        // Reports hold strings, integers and finite numbers only; what JSON could not write would be our own mistake.
+        // Reports have only strings, integers and finite numbers; a failure here would be a bug.
         guard let data = try? encoder.encode(value) else {
             return encode(ControlRefusal(error: "the report cannot be written"))
         }
         return [UInt8](data) + [newline]
     }
 
-    /// The value of a line without its newline, nil where it is none of that type.
+    /// The value in a line without its newline; nil if it is not one of that type.
     static func decode<Value: Decodable>(_ type: Value.Type, from line: some Collection<UInt8>) -> Value? {
         try? JSONDecoder().decode(type, from: Data(line))
     }
@@ -44,7 +44,7 @@ enum ControlLine {
     }
 }
 
-/// The value that `text` is the JSON of; nil for anything else.
+/// The value in the JSON `text`; nil for anything else.
 public func decoded<Value: Decodable>(_ text: [UInt8], as type: Value.Type) -> Value? {
     ControlLine.decode(type, from: text)
 }
@@ -54,24 +54,24 @@ public func json(_ report: some Encodable) -> String {
     String(decoding: ControlLine.encode(report).dropLast(), as: UTF8.self)
 }
 
-/// Bytes that are cut into lines, of which at most one unfinished line is held.
+/// Splits bytes into lines; holds at most one incomplete line.
 struct LineBuffer {
     private var bytes: [UInt8] = []
-    /// The longest line in bytes, its newline not counted.
+    /// The longest line in bytes, without its newline.
     let limit: Int
 
-    /// Whether a line was longer than allowed; nothing more comes out then.
+    /// Whether a line was longer than allowed; no further lines are returned then.
     private(set) var isOverlong = false
 
     init(limit: Int) { self.limit = limit }
 
-    /// Whether nothing is held.
+    /// Whether no bytes are held.
     var isEmpty: Bool { bytes.isEmpty }
 
-    /// Takes what was received.
+    /// Adds received bytes.
     mutating func append(_ span: RawSpan) {
         guard !isOverlong else { return }
-        // Further requests may wait here while one is answered, but no more than one line's worth.
+        // Further requests may wait here while one is answered, but at most as much as one line.
         guard bytes.count + span.byteCount <= 2 * limit + 2 else { return overflow() }
         unsafe span.withUnsafeBytes { unsafe bytes.append(contentsOf: $0) }
         let end = bytes.firstIndex(of: ControlLine.newline) ?? bytes.endIndex
@@ -83,7 +83,7 @@ struct LineBuffer {
         bytes = []
     }
 
-    /// Takes the next whole line out, without its newline.
+    /// Removes and returns the next complete line, without its newline.
     mutating func next() -> [UInt8]? {
         guard let end = bytes.firstIndex(of: ControlLine.newline) else { return nil }
         let line = Array(bytes[..<end])

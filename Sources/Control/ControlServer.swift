@@ -1,10 +1,10 @@
 public import EventLoop
 
-/// Answers requests on a unix socket: one line of JSON each way, as often as is asked.
+/// Answers requests on a unix socket: one line of JSON each way, any number per connection.
 ///
-/// Root and our user may ask for everything, members of `group` for what ``ControlCommand/isLook`` says, others for
-/// nothing. Connections, of which those of the group may hold half, the length of a line, and the time to send a request
-/// or read its reply are bounded.
+/// Root and this user may use all commands, members of `group` those with ``ControlCommand/isLook``, others none. There
+/// are limits for connections, of which those of the group may have half, for the length of a line, and for the time to
+/// send a request or read its reply.
 public final class ControlServer {
     private let loop: Loop
     private let group: ControlGroup?
@@ -12,10 +12,10 @@ public final class ControlServer {
     private var listener: StreamListener?
     private var connections: [ObjectIdentifier: Connection] = [:]
 
-    /// Listens at `path`; a socket file that nobody listens on any more is replaced.
+    /// Listens at `path`; replaces a socket file without a listener.
     ///
-    /// `provider` is asked on the loop, once per request, with the command and its argument. Without a `group` the file is
-    /// our user's alone (mode 0600), else also the group's (mode 0660).
+    /// `provider` is called on the loop, once per request, with the command and its argument. Without a `group` only
+    /// this user can use the file (mode 0600), otherwise also the group (mode 0660).
     public init(
         on loop: Loop, path: String, group: ControlGroup? = nil,
         provider: @escaping (ControlCommand, String?) -> ControlReply
@@ -37,7 +37,7 @@ public final class ControlServer {
 
     deinit { close() }
 
-    /// Stops listening, closes every connection and removes the socket file; a second call does nothing.
+    /// Stops listening, closes every connection and removes the socket file; has no effect the second time.
     public func close() {
         listener?.close()
         listener = nil
@@ -129,7 +129,7 @@ private final class Connection: ByteStreamDelegate {
 
     func streamFinishedWriting(_ stream: ByteStream) { end() }
 
-    /// Answers the requests that are there, each when the reply before it has gone.
+    /// Answers the waiting requests, each after the last reply was sent.
     private func answerWaiting() {
         while !isAnswering, let line = buffer.next() {
             guard send(ControlLine.answer(to: line, from: provider, rights, group)) else { return }
@@ -145,7 +145,7 @@ private final class Connection: ByteStreamDelegate {
         }
     }
 
-    /// Writes a reply; false when the connection is gone.
+    /// Writes a reply; false if the connection is gone.
     private func send(_ reply: [UInt8]) -> Bool {
         do throws(UVError) {
             try stream.write(reply)

@@ -4,13 +4,13 @@ public struct ExitsReport: Codable, Equatable, Sendable {
     public struct Exit: Codable, Equatable, Sendable {
         /// Its address (`….snode`).
         public var node: String
-        /// Where it says that it is.
+        /// Its country, by its own statement.
         public var country: String?
-        /// Whether it was found to work; nil where it was not tried.
+        /// Whether it was found to work; nil if it was not tried.
         public var up: Bool?
-        /// How long the last path to it took to build, in milliseconds.
+        /// The build time of the last path to it, in milliseconds.
         public var buildTime: Double?
-        /// How many sessions end there.
+        /// The number of sessions that end there.
         public var sessions: Int
 
         enum CodingKeys: String, CodingKey {
@@ -35,7 +35,7 @@ public struct ExitsReport: Codable, Equatable, Sendable {
     public init(exits: [Exit]) { self.exits = exits }
 }
 
-/// What a client's apps have open, by isolation key.
+/// The open streams of a client's apps, by isolation key.
 public struct StreamsReport: Codable, Equatable, Sendable {
     /// One isolation key.
     public struct Key: Codable, Equatable, Sendable {
@@ -43,13 +43,13 @@ public struct StreamsReport: Codable, Equatable, Sendable {
         public var label: String
         /// Open streams.
         public var streams: Int
-        /// Sessions: more than one while streams of an earlier one are open.
+        /// The number of sessions: more than one while streams of an earlier one are open.
         public var sessions: Int
         /// The exit of new streams (`….snode`).
         public var exit: String
-        /// For how long the exit is the same, in seconds.
+        /// Since when the exit is the same, as an age in seconds.
         public var age: Double
-        /// The round-trip time to it in milliseconds, where it is known.
+        /// The round-trip time to it in milliseconds; nil if unknown.
         public var roundTrip: Double?
         /// Bytes received over its present paths.
         public var bytesIn: UInt64
@@ -96,18 +96,18 @@ public struct LogReport: Codable, Equatable, Sendable {
     public init(lines: [String]) { self.lines = lines }
 }
 
-/// The figures of a process.
+/// The metrics of a process.
 public struct MetricsReport: Codable, Equatable, Sendable {
-    /// In the text format of OpenMetrics 1.0.
+    /// The metrics in the text format of OpenMetrics 1.0.
     public var metrics: String
 
     /// A report of `metrics`.
     public init(metrics: String) { self.metrics = metrics }
 }
 
-/// Where the status page is.
+/// The address of the status page.
 public struct WebReport: Codable, Equatable, Sendable {
-    /// Its address with the secret.
+    /// The page's address with the secret.
     public var url: String
 
     /// A report of `url`.

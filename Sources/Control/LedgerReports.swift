@@ -1,10 +1,10 @@
 /// The nodes of the registry.
 public struct NodesReport: Codable, Sendable, Equatable {
-    /// What an account has in a node.
+    /// The part of an account in a node's stake.
     public struct Part: Codable, Sendable, Equatable {
         /// The account, 64 hexadecimal digits.
         public var account: String
-        /// How much, in atomic units.
+        /// The amount in atomic units.
         public var amount: UInt64
 
         /// The part `amount` of `account`.
@@ -16,37 +16,37 @@ public struct NodesReport: Codable, Sendable, Equatable {
 
     /// One node.
     public struct Node: Codable, Sendable, Equatable {
-        /// Its id.
+        /// The node's id.
         public var id: String
-        /// `open`, `active`, `maintenance`, `decommissioned`, or `deregistered` where one node was asked for.
+        /// `open`, `active`, `maintenance`, `decommissioned`, or `deregistered` in a report about one node.
         public var state: String
         /// The operator's account.
         public var `operator`: String
         /// The sum of the contributions in atomic units.
         public var stake: UInt64
-        /// The operator's part of each reward, in 1/10,000.
+        /// The operator's fee in 1/10,000.
         public var fee: Int
-        /// For how many seconds it has been active without a break; 0 when it is not.
+        /// For how many seconds it has been active without interruption; 0 if it is not active.
         public var uptime: UInt64
-        /// The seconds for which it may still not serve.
+        /// The seconds for which it may still fail to serve.
         public var credit: UInt64
-        /// How many seconds ago a test ended, by this node or as the ledger has it; nil: never.
+        /// How many seconds ago a test ended, by this node or by the ledger's reports; nil: never.
         public var lastTest: UInt64?
-        /// How many seconds ago it last passed a test of this node; nil: not since the start, or it is this node.
+        /// How many seconds ago it last passed a test by this node; nil: not since the start, or it is this node.
         public var lastPass: UInt64?
-        /// How many failures this node counts against it: from 3 on it counts as dead; nil: not tested yet.
+        /// The marks that this node has against it: from 3 on it counts as dead; nil: not tested yet.
         public var marks: Int?
-        /// What others measured, in 1,000 bytes a second; nil: nothing yet.
+        /// The measured capacity in 1,000 bytes a second; nil: not measured yet.
         public var capacity: UInt32?
-        /// When it leaves, in seconds since 1970; nil: nobody asked.
+        /// When it leaves, in seconds since 1970; nil: no leave was requested.
         public var leavesAt: UInt64?
-        /// When its maintenance is over, in seconds since 1970; nil: it is in none.
+        /// When its maintenance ends, in seconds since 1970; nil: it has none.
         public var maintenanceUntil: UInt64?
         /// When it is deregistered unless it serves again, in seconds since 1970; nil: it serves.
         public var deregistersAt: UInt64?
         /// Until when the stake of a deregistered node is locked, in seconds since 1970.
         public var lockedUntil: UInt64?
-        /// The contributions, the operator's first; only where one node was asked for.
+        /// The contributions, the operator's first; only in a report about one node.
         public var contributions: [Part]?
 
         enum CodingKeys: String, CodingKey {
@@ -60,7 +60,7 @@ public struct NodesReport: Codable, Sendable, Equatable {
             case lockedUntil = "locked_until"
         }
 
-        /// A node with these values and none of the others.
+        /// A node with these values; the others are empty.
         public init(
             id: String, state: String, operator: String, stake: UInt64, fee: Int, uptime: UInt64, credit: UInt64
         ) {
@@ -78,7 +78,7 @@ public struct NodesReport: Codable, Sendable, Equatable {
     public var height: UInt64
     /// Its time, in seconds since 1970.
     public var time: UInt64
-    /// What a node's contributions come to, in atomic units.
+    /// The full stake of a node in atomic units.
     public var fullStake: UInt64
     /// The pool in atomic units.
     public var pool: UInt64
@@ -100,17 +100,17 @@ public struct NodesReport: Codable, Sendable, Equatable {
     }
 }
 
-/// What an account holds.
+/// The holdings of an account.
 public struct AccountReport: Codable, Sendable, Equatable {
     /// A part in a node.
     public struct Stake: Codable, Sendable, Equatable {
         /// The node.
         public var node: String
-        /// How the node stands.
+        /// The node's state.
         public var state: String
-        /// How much, in atomic units.
+        /// The amount in atomic units.
         public var amount: UInt64
-        /// When the node leaves, in seconds since 1970; nil: nobody asked.
+        /// When the node leaves, in seconds since 1970; nil: no leave was requested.
         public var leavesAt: UInt64?
         /// When the node is deregistered unless it serves again, in seconds since 1970; nil: it serves.
         public var deregistersAt: UInt64?
@@ -131,14 +131,14 @@ public struct AccountReport: Codable, Sendable, Equatable {
 
     /// The stake of a deregistered node.
     public struct Locked: Codable, Sendable, Equatable {
-        /// How much, in atomic units.
+        /// The amount in atomic units.
         public var amount: UInt64
         /// When it becomes free, in seconds since 1970.
         public var until: UInt64
         /// The node that was deregistered.
         public var node: String
 
-        /// `amount` of `node`, until a time.
+        /// `amount` from `node`, locked until `until`.
         public init(amount: UInt64, until: UInt64, node: String) {
             self.node = node
             self.amount = amount
@@ -156,11 +156,11 @@ public struct AccountReport: Codable, Sendable, Equatable {
     public var balance: UInt64
     /// Rewards that were not claimed yet, in atomic units.
     public var rewards: UInt64
-    /// How many operations of the account were applied.
+    /// The number of applied operations of the account.
     public var nonce: UInt64
-    /// What an operation of the account costs, in atomic units.
+    /// The fee of the account's operations, in atomic units.
     public var operationFee: UInt64
-    /// Its parts in nodes.
+    /// Its stakes in nodes.
     public var stakes: [Stake]
     /// Its locked stakes.
     public var locked: [Locked]
@@ -170,7 +170,7 @@ public struct AccountReport: Codable, Sendable, Equatable {
         case operationFee = "operation_fee"
     }
 
-    /// What `account` holds.
+    /// The holdings of `account`.
     public init(
         account: String, network: String, height: UInt64, balance: UInt64, rewards: UInt64, nonce: UInt64,
         operationFee: UInt64, stakes: [Stake], locked: [Locked]
@@ -187,27 +187,27 @@ public struct AccountReport: Codable, Sendable, Equatable {
     }
 }
 
-/// What became of an operation on the registry.
+/// The state of an operation on the registry.
 public struct OperationReport: Codable, Sendable, Equatable {
-    /// How far an operation is.
+    /// The states of an operation.
     public enum State: String, Codable, Sendable {
         /// It waits for a block.
         case waiting
         /// It is in a block.
         case applied
-        /// A rule stands against it.
+        /// A rule refuses it.
         case refused
-        /// No block had it in time.
+        /// No block contained it in time.
         case timedOut = "timed_out"
     }
 
     /// The operation's hash, 64 hexadecimal digits.
     public var operation: String
-    /// How far it is.
+    /// The operation's state.
     public var state: State
-    /// The height of the block that it is in.
+    /// The height of its block.
     public var height: UInt64?
-    /// The name of the rule against it (docs/registry.md, "Refusals").
+    /// The name of the rule that refuses it (docs/registry.md, "Refusals").
     public var rule: String?
 
     /// The operation `operation` in `state`.

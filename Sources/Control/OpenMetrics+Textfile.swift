@@ -1,7 +1,8 @@
 extension OpenMetrics {
-    /// The figures of `text`, which is ours, in Prometheus' older text format (0.0.4), which node_exporter's textfile collector reads.
+    /// The metrics in `text`, made by this type, in Prometheus' older text format (0.0.4) for node_exporter's textfile
+    /// collector.
     ///
-    /// It knows neither units nor the type `info`, has no mark at the end, and names a counter as its samples are named.
+    /// That format has neither units nor the type `info`, no end mark, and names a counter like its samples.
     public static func textfile(_ text: String) -> String {
         var suffix = ""
         var lines: [String] = []

@@ -1,19 +1,19 @@
-/// Figures in the text format of OpenMetrics 1.0, with names and units by Prometheus' conventions.
+/// Metrics in the text format of OpenMetrics 1.0, with names and units by Prometheus' conventions.
 ///
 /// Labels name roles, directions, reasons and results; none names a client, a node or a destination.
 public struct OpenMetrics {
     private var lines: [String] = []
 
-    /// What a figure is.
+    /// The type of a metric.
     public enum Kind: String, Sendable {
-        /// It goes up and down.
+        /// A value that goes up and down.
         case gauge
-        /// It only grows; its samples' names end in `_total`.
+        /// A value that only grows; its samples' names end in `_total`.
         case counter
-        /// It is always 1, and tells by its labels.
+        /// A value of 1 whose labels are the information.
         case info
 
-        /// What its samples' names end in.
+        /// The suffix of its samples' names.
         var suffix: String {
             switch self {
             case .gauge: ""
@@ -28,17 +28,17 @@ public struct OpenMetrics {
         let labels: [(String, String)]
         let value: Double
 
-        /// A value with labels in their order.
+        /// A value with labels, in this order.
         public init(_ value: Double, _ labels: [(String, String)] = []) {
             self.value = value
             self.labels = labels
         }
     }
 
-    /// No figures yet.
+    /// A text without metrics.
     public init() {}
 
-    /// Adds a figure; without samples it is left out.
+    /// Adds a metric; without samples it is left out.
     ///
     /// A `name` that ends in `_seconds` or `_bytes` says its unit.
     public mutating func add(_ kind: Kind, _ name: String, _ help: String, _ samples: [Sample]) {

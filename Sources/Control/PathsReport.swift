@@ -4,17 +4,17 @@ public struct PathsReport: Codable, Equatable, Sendable {
     public struct Path: Codable, Equatable, Sendable {
         /// The addresses of its nodes (`….snode`), guard first.
         public var hops: [String]
-        /// What it is doing: `building`, `ready` or `dead`.
+        /// Its state: `building`, `ready` or `dead`.
         public var state: String
-        /// Whether a session's data goes over it.
+        /// Whether it carries a session's data.
         public var active: Bool
-        /// How long ago it was built or its build was begun, in seconds.
+        /// The time since it was built, or since its build began, in seconds.
         public var age: Double
-        /// The round-trip time to its guard in milliseconds, where it is known.
+        /// The round-trip time to its guard in milliseconds; nil if unknown.
         public var guardRoundTrip: Double?
-        /// The round-trip time to its exit in milliseconds, where it is known: something has come back over it.
+        /// The round-trip time to its exit in milliseconds; nil until something has come back over it.
         public var roundTrip: Double?
-        /// How long it took to build, in milliseconds.
+        /// The build time in milliseconds.
         public var buildTime: Double?
         /// Bytes received over it.
         public var bytesIn: UInt64
@@ -69,7 +69,7 @@ public struct PathsReport: Codable, Equatable, Sendable {
     public init(paths: [Path]) { self.paths = paths }
 }
 
-/// `value` to so many decimals, so that its text form is short; 0 for what JSON cannot write.
+/// `value` rounded to this many decimals, so that its text is short; 0 for values that JSON cannot represent.
 func rounded(_ value: Double, decimals: Int) -> Double {
     guard value.isFinite else { return 0 }
     let scale = (0..<decimals).reduce(1.0) { factor, _ in factor * 10 }

@@ -44,7 +44,7 @@ public struct StatusReport: Codable, Equatable, Sendable {
     /// By their keys.
     private var figures: [String: FigureContent] = [:]
 
-    /// A report of a process that does nothing yet.
+    /// The report of a process that has done nothing yet.
     public init(role: Role, version: String) {
         facts = Facts(role: role, version: version)
         ready = false
@@ -132,9 +132,9 @@ extension FigureContent {
 
 /// A step of a start.
 public struct ProgressStep: Codable, Equatable, Sendable {
-    /// What is reached with it.
+    /// The state reached by the step.
     public var step: String
-    /// Whether it is.
+    /// Whether the step is done.
     public var done: Bool
 
     /// A step.

@@ -1,23 +1,23 @@
 public import Wire
 
 extension DNSQuery {
-    /// Why an answer is what it is, for people (RFC 8914); told to apps that speak EDNS.
+    /// The reason for a failure, for people (RFC 8914); sent to apps that support EDNS.
     public struct Reason: Hashable, Sendable {
         /// The number in the IANA registry.
         let number: UInt16
         let text: String
 
-        /// Names of nodes are not looked up.
+        /// Names of nodes cannot be looked up.
         public static let nodeName = Reason(number: 18, text: "names that end in .snode are not served")
         /// There is no path to an exit, or the exit does not answer.
         public static let noExit = Reason(number: 23, text: "no exit of the network has answered")
         /// The exit's name servers do not answer.
         public static let noServer = Reason(number: 22, text: "the name servers of the exit have not answered")
-        /// The exit does not tell.
+        /// The exit's policy forbids the answer.
         public static let forbidden = Reason(number: 18, text: "the exit does not answer for this name or address")
     }
 
-    /// The answer as a message; over UDP it is cut where it is too long for the app, who then asks again over TCP.
+    /// The answer as a message; over UDP it is truncated if it is too long for the app, which then asks again over TCP.
     public func answer(
         _ code: Code, records: [RecordsReply.Record] = [], reason: Reason? = nil, overUDP: Bool
     ) -> [UInt8] {
@@ -32,7 +32,7 @@ extension DNSQuery {
         var bytes: [UInt8] = []
         func u16(_ value: UInt16) { bytes += [UInt8(value >> 8), UInt8(truncatingIfNeeded: value)] }
         u16(id)
-        // An answer, recursion available.
+        // Flags: an answer, recursion available.
         u16(0x8080 | repeatedFlags | (isCut ? 0x0200 : 0) | code.rawValue & 0xf)
         u16(question.isEmpty ? 0 : 1)
         u16(UInt16(records.count))
@@ -40,7 +40,7 @@ extension DNSQuery {
         u16(ednsSize == nil ? 0 : 1)
         bytes += question
         for record in records {
-            // The name of the question, which stands behind the head.
+            // A pointer to the name of the question, which follows the header.
             u16(0xc00c)
             u16(type.rawValue)
             u16(1)

@@ -1,54 +1,54 @@
 public import Wire
 
-/// An app's question, or what it is answered at once.
+/// An app's query, or the code with which it is answered at once.
 public struct DNSQuery: Hashable, Sendable {
-    /// How an answer says how it went (RFC 1035, section 4.1.1; RFC 6891).
+    /// The response code of an answer (RFC 1035, section 4.1.1; RFC 6891).
     public enum Code: UInt16, Sendable {
-        /// It went well; there may be no records all the same.
+        /// No error; there may still be no records.
         case noError = 0
-        /// The query cannot be read.
+        /// The query is malformed.
         case formatError = 1
-        /// It could not be answered.
+        /// The query could not be answered.
         case serverFailure = 2
-        /// There is no such name.
+        /// The name does not exist.
         case nameError = 3
-        /// This kind of query is not answered here.
+        /// This kind of query is not supported.
         case notImplemented = 4
-        /// The query is not wanted.
+        /// The query is refused.
         case refused = 5
-        /// The version of EDNS is not spoken here.
+        /// The version of EDNS is not supported.
         case badVersion = 16
     }
 
-    /// What a message from an app is.
+    /// The content of a message from an app.
     public enum Message: Hashable, Sendable {
-        /// A question to be answered.
+        /// A query that must be answered.
         case query(DNSQuery)
-        /// A question that has its answer without asking anybody.
+        /// A query that can be answered without asking a server.
         case answer(DNSQuery, Code)
-        /// No query: nothing is answered.
+        /// Not a query: it gets no answer.
         case none
     }
 
-    /// The longest message that an app has reason to send.
+    /// The longest message that an app needs to send.
     public static let maximumSize = 4_096
-    /// The size of UDP messages that is offered, and never exceeded over UDP: they fit any way (RFC 9715).
+    /// The largest UDP message, as offered to apps: it fits the MTU of any route (RFC 9715).
     static let datagramSize = 1_232
 
-    /// The number that the answer repeats.
+    /// The id, which the answer repeats.
     public var id: UInt16
-    /// The question as it came, with its type and class; empty where none could be read.
+    /// The question as received, with its type and class; empty if it is malformed.
     public var question: [UInt8]
-    /// The name that is asked for; nil where it has not the shape of a host name.
+    /// The requested name; nil if it is not a valid host name.
     public var name: HostName?
-    /// The type of record that is asked for.
+    /// The requested type of record.
     public var type: RecordType
-    /// What an answer repeats of the flags: the opcode, whether recursion is desired, and checking disabled.
+    /// The flags that an answer repeats: the opcode, recursion desired, and checking disabled.
     var repeatedFlags: UInt16
-    /// The size of UDP messages that the app takes, where it speaks EDNS.
+    /// The largest UDP message that the app accepts; nil without EDNS.
     var ednsSize: Int?
 
-    /// Whether the app speaks EDNS, and so can be told the reason of a failure.
+    /// Whether the app supports EDNS, so that the answer can have the reason of a failure.
     public var speaksEDNS: Bool { ednsSize != nil }
 
     /// Reads a message.

@@ -2,7 +2,7 @@ internal import Wire
 
 /// Reads a DNS message (RFC 1035, section 4) from the front; every length is checked.
 struct DNSReader: ~Escapable {
-    /// The message ends too early, or says what none can say.
+    /// The message is truncated or has an invalid value.
     struct Malformed: Error {}
 
     /// The longest name in bytes, with its length bytes and the root's.
@@ -34,7 +34,8 @@ struct DNSReader: ~Escapable {
         return [UInt8](copying: message.extracting(offset..<offset + count))
     }
 
-    /// A name as length bytes and labels, uncompressed, as it is spelled; each pointer leads further to the front.
+    /// Reads a name as length bytes and labels, uncompressed and in its own case; each pointer must point further to
+    /// the front.
     mutating func name(mayPoint: Bool = true) throws(Malformed) -> [UInt8] {
         var name: [UInt8] = []
         var position = offset
@@ -69,12 +70,12 @@ struct DNSReader: ~Escapable {
 
 /// The same name in lower case, as names are compared.
 func lowercased(_ name: [UInt8]) -> [UInt8] {
-    // Length bytes are below 64, and so no letters.
+    // Length bytes are below 64, so they are not letters.
     name.map { UInt8(ascii: "A")...UInt8(ascii: "Z") ~= $0 ? $0 | 0x20 : $0 }
 }
 
 extension HostName {
-    /// The name that length bytes and labels spell; `nil` where it has not the shape of a host name.
+    /// The name in length bytes and labels; nil if it is not a valid host name.
     init?(labels name: [UInt8]) {
         var text: [UInt8] = []
         var position = 0
@@ -82,7 +83,7 @@ extension HostName {
             let next = position + 1 + Int(name[position])
             guard next <= name.count else { return nil }
             let label = name[position + 1..<next]
-            // A dot inside of a label is not one between labels.
+            // A dot within a label is not a separator.
             guard !label.contains(UInt8(ascii: ".")) else { return nil }
             if !text.isEmpty { text.append(UInt8(ascii: ".")) }
             text += label
@@ -91,7 +92,7 @@ extension HostName {
         self.init(ascii: text)
     }
 
-    /// The name as length bytes and labels.
+    /// The name in length bytes and labels.
     var labels: [UInt8] {
         var bytes: [UInt8] = []
         for label in text.utf8.split(separator: UInt8(ascii: ".")) {

@@ -1,10 +1,10 @@
 public import Wire
 
-/// What a name server's message says about one name and type.
+/// Reads the records of one name and type from a name server's message.
 public enum NameServerAnswer {
     /// The longest chain of aliases that is followed.
     private static let aliasLimit = 16
-    /// A message with more answers is of no use.
+    /// A message with more answers is not used.
     private static let answerLimit = 512
 
     private struct Answer {
@@ -14,10 +14,10 @@ public enum NameServerAnswer {
         let data: [UInt8]
     }
 
-    /// The records of `type` that `name` has, through its aliases; `nil` for a message that is malformed.
+    /// The records of `type` of `name`, through its aliases; nil for a malformed message.
     ///
-    /// Times to live are those of the message, the least along the way to a record. Records of other names, and what stands
-    /// behind the answers, are not looked at.
+    /// Times to live are those of the message, the shortest in the chain to a record. Records of other names, and the
+    /// sections after the answers, are ignored.
     public static func records(
         of name: HostName, type: RecordType, in message: RawSpan
     ) -> [RecordsReply.Record]? {
@@ -62,7 +62,7 @@ public enum NameServerAnswer {
             guard let data = RecordData.plain(type, message, start..<start + length, mayPoint: true) else {
                 throw DNSReader.Malformed()
             }
-            // More than 31 bits count as none (RFC 2181, section 8).
+            // A value of more than 31 bits counts as zero (RFC 2181, section 8).
             answers.append(
                 Answer(owner: owner, type: type, timeToLive: timeToLive >> 31 == 0 ? timeToLive : 0, data: data))
         }

@@ -1,13 +1,13 @@
 public import Wire
 
-/// What stands in a record, read by its type: well-formed and without compressed names, or not at all.
+/// The data of a record, decoded by its type: well-formed and without compressed names, or refused.
 public enum RecordData {
     /// Whether `data` is well-formed data of a record of `type`.
     public static func isValid(_ data: [UInt8], of type: RecordType) -> Bool {
         plain(type, data.rawSpan, 0..<data.count, mayPoint: false) == data
     }
 
-    /// The address that the data of an A or AAAA record holds.
+    /// The address in the data of an A or AAAA record.
     public static func address(_ data: [UInt8], of type: RecordType) -> IPAddress? {
         func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
         switch (type, data.count) {
@@ -17,8 +17,9 @@ public enum RecordData {
         }
     }
 
-    /// All addresses that the well-formed data of a record holds: that of A and AAAA, and the hints of SVCB and HTTPS (RFC 9460,
-    /// section 7.3).
+    /// All addresses in the well-formed data of a record.
+    ///
+    /// They are that of A and AAAA, and the hints of SVCB and HTTPS (RFC 9460, section 7.3).
     public static func addresses(_ data: [UInt8], of type: RecordType) -> [IPAddress] {
         guard type == .svcb || type == .https else { return address(data, of: type).map { [$0] } ?? [] }
         var found: [IPAddress] = []
@@ -43,12 +44,12 @@ public enum RecordData {
                 }
             }
         } catch {
-            // Malformed data holds what was found; ``isValid(_:of:)`` refuses it.
+            // Malformed data gives the addresses found so far; ``isValid(_:of:)`` refuses it.
         }
         return found
     }
 
-    /// The data of an A or AAAA record that holds `address`.
+    /// The data of an A or AAAA record with `address`.
     public static func of(_ address: IPAddress) -> [UInt8] {
         func bytes(_ value: UInt64, _ count: Int) -> [UInt8] {
             (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1 - $0))) }
@@ -72,9 +73,9 @@ public enum RecordData {
         return IPAddress(high: high, low: low)
     }
 
-    /// The data at `range` of `message` without compressed names; `nil` where it is malformed.
+    /// The data at `range` of `message` without compressed names; nil if it is malformed.
     static func plain(_ type: RecordType, _ message: RawSpan, _ range: Range<Int>, mayPoint: Bool) -> [UInt8]? {
-        // Names may point in front of the data; nothing is read behind it.
+        // Names may point to bytes before the data; no byte after it is read.
         var reader = DNSReader(message.extracting(first: range.upperBound), at: range.lowerBound)
         do throws(DNSReader.Malformed) {
             let data = try read(type, &reader, range.upperBound, mayPoint)
@@ -108,7 +109,7 @@ public enum RecordData {
             while reader.offset < end {
                 let key = try reader.bytes(4)
                 let number = Int(key[0]) << 8 | Int(key[1])
-                // Each key once, in ascending order (RFC 9460, section 2.2).
+                // Each key occurs once, in ascending order (RFC 9460, section 2.2).
                 guard number > last else { return nil }
                 last = number
                 data += key + (try reader.bytes(Int(key[2]) << 8 | Int(key[3])))

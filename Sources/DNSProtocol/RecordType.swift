@@ -29,12 +29,12 @@ public struct RecordType: RawRepresentable, Hashable, Sendable {
     public static let svcb = RecordType(rawValue: 64)
     /// How to reach a web server (RFC 9460).
     public static let https = RecordType(rawValue: 65)
-    /// Who may issue certificates (RFC 8659).
+    /// The authorities that may issue certificates (RFC 8659).
     public static let caa = RecordType(rawValue: 257)
-    /// What EDNS has in place of a record (RFC 6891).
+    /// EDNS options in place of a record (RFC 6891).
     static let opt = RecordType(rawValue: 41)
 
-    /// Whether records of this type are carried: those whose form is known here.
+    /// Whether records of this type are supported, because their form is known here.
     public var isCarried: Bool {
         switch self {
         case .a, .ns, .cname, .ptr, .mx, .txt, .aaaa, .srv, .sshfp, .tlsa, .svcb, .https, .caa: true

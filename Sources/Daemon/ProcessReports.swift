@@ -5,7 +5,7 @@ internal import Logging
 internal import Process
 internal import Wire
 
-/// What the roles of a process report, with what the process itself knows: rates, uptime, figures, want of descriptors.
+/// The reports of a process's roles, completed by the process itself: rates, uptime, metrics, lack of descriptors.
 final class ProcessReports {
     private let loop: Loop
     private let roles: [any Role]
@@ -14,9 +14,9 @@ final class ProcessReports {
     private let startTime: UInt64
     /// The wall clock at the start, in seconds since 1970.
     private let startedAt = currentTime().seconds
-    /// Processor time at each of the last samples, with their times in nanoseconds.
+    /// Processor time at each of the last samples, with the sample's time in nanoseconds.
     private var cpuSamples: [(time: UInt64, seconds: Double)] = []
-    /// How often connections were turned away for want of descriptors, and until when that is said.
+    /// How often connections were refused for lack of descriptors, and until when this is reported.
     private var shortages: (count: UInt64, until: UInt64) = (0, 0)
 
     init(of roles: [any Role], on loop: Loop, log: Logger) {
@@ -27,20 +27,20 @@ final class ProcessReports {
         startTime = loop.now
     }
 
-    /// What is said when descriptors are short.
+    /// The message about a lack of descriptors.
     private static var shortage: String {
-        "Connections are turned away, for no more than \(ProcessLimits.descriptors) files may be open; allow more "
+        "Connections are refused, because only \(ProcessLimits.descriptors) files may be open; raise the limit "
             + "(LimitNOFILE=, ulimit -n)."
     }
 
-    /// Looks whether descriptors are short, and says so in the log; called once a second.
+    /// Checks for a lack of descriptors and logs it; called once a second.
     func lookForShortage() {
         guard loop.descriptorShortages > shortages.count else { return }
         if shortages.until <= loop.now { log.warning("\(Self.shortage)") }
         shortages = (loop.descriptorShortages, loop.now + 60_000_000_000)
     }
 
-    /// Takes what the rates are made of, once a second; the reports of the roles, in their order.
+    /// Samples the counters for the rates, once a second; returns the roles' reports in their order.
     func sample() -> [StatusReport] {
         let reports = roles.map { $0.report() }
         for (place, report) in reports.enumerated() { meters[place].record(report.total, at: loop.now) }
@@ -64,7 +64,7 @@ final class ProcessReports {
         return all
     }
 
-    /// The report of the process: that of its first role, with the others in it; nil for a process without roles.
+    /// The report of the process: that of its first role, which contains the others; nil for a process without roles.
     var status: StatusReport? {
         let all = all
         var first = all.first
@@ -72,7 +72,7 @@ final class ProcessReports {
         return first
     }
 
-    /// The figures for Prometheus.
+    /// The metrics in OpenMetrics format.
     var metrics: String {
         var metrics = OpenMetrics()
         metrics.add(all)
@@ -85,7 +85,7 @@ final class ProcessReports {
         return 100 * (last.seconds - first.seconds) / (Double(last.time - first.time) / 1e9)
     }
 
-    /// What the status page shows.
+    /// The state for the status page.
     var page: WebFace.State {
         let status = status ?? StatusReport(role: .client, version: versionAndCommit)
         let node = ([status] + (status.others ?? [])).lazy.compactMap(\.node).first
@@ -97,7 +97,7 @@ final class ProcessReports {
             log: LogSink.shared.lines)
     }
 
-    /// The first report that a role answers a command with; nil where none does.
+    /// The report of the first role that answers a command; nil if none does.
     private func asked<Report>(_ command: ControlCommand, _ argument: String? = nil, as type: Report.Type) -> Report? {
         for role in roles {
             switch role.answer(command, argument) {

@@ -5,12 +5,12 @@ internal import Logging
 package import Process
 internal import Wire
 
-/// Whether a relay can serve: by the process that runs, or by one that is started for it and ends again.
+/// Checks whether a relay can serve, by asking the running process, or one that is started for the check.
 package enum RelayCheck {
-    /// How long all may take, in seconds.
+    /// The longest time for the whole check, in seconds.
     private static let limit: UInt64 = 25
 
-    /// The report of the process that runs with the settings of `source`, or of a relay that runs only for it.
+    /// The report of the process that runs with the settings of `source`, or of a relay that runs only for the check.
     package static func run(_ source: SettingsSource) throws(Failure) -> CheckReport {
         let settings = try source.load()
         let shared = try ProcessSettings(settings, roles: [.relay])
@@ -31,7 +31,7 @@ package enum RelayCheck {
         return report
     }
 
-    /// The report of the process whose control socket is at `path`; nil when none runs there.
+    /// The report of the process whose control socket is at `path`; nil if none runs there.
     private static func askRunning(_ path: String, on loop: Loop) throws(Failure) -> CheckReport? {
         let end = loop.now + limit * 1_000_000_000
         var failure: ControlError?
@@ -62,7 +62,7 @@ package enum RelayCheck {
         return report
     }
 
-    /// The report of a relay that runs only for it.
+    /// The report of a relay that runs only for the check.
     private static func start(_ role: RelayRole, on loop: Loop) -> CheckReport {
         let end = loop.now + limit * 1_000_000_000
         var report = role.checkReport()

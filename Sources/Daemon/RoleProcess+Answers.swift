@@ -2,7 +2,7 @@ internal import Control
 internal import Process
 
 extension RoleProcess {
-    /// What the control socket is answered.
+    /// The answer to a request on the control socket.
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply {
         switch command {
         case .status: return reports.status.map { .status($0) } ?? .refusal("nothing runs")
@@ -23,7 +23,7 @@ extension RoleProcess {
             for role in roles { if let reply = role.answer(command, argument) { return reply } }
             switch command {
             case .nodes, .account, .submit, .dryrun, .operation, .maintenance:
-                return .refusal("no ledger is followed here; ask a relay of a network that has one, with --control")
+                return .refusal("this process follows no ledger; ask a relay of a network that has one, with --control")
             default: return .refusal("a relay has no \(command.rawValue) of its own; ask a client")
             }
         }

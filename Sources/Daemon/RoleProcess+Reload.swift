@@ -3,16 +3,16 @@ internal import Process
 internal import Settings
 
 extension RoleProcess {
-    /// Reads the configuration again and goes by it, wholly or not at all; says in the log what came of it.
+    /// Reads the configuration again and applies it completely or not at all; logs the result.
     ///
-    /// Returns what was done, in words.
+    /// Returns a description of the change.
     func loggedReload() throws(Failure) -> String {
         do throws(Failure) {
             let done = try reload()
             log.notice("\(done)")
             return done
         } catch {
-            log.error("the configuration stays as it was: \(error.message)")
+            log.error("the configuration is unchanged: \(error.message)")
             throw error
         }
     }
@@ -27,7 +27,7 @@ extension RoleProcess {
             throw Failure(
                 .configuration,
                 "\(fixed.joined(separator: ", ")) cannot change while the process runs, so nothing was changed; restart it, "
-                    + "or take \(fixed.count == 1 ? "the change" : "these changes") back")
+                    + "or undo \(fixed.count == 1 ? "the change" : "these changes")")
         }
         try ProcessSettings.checkProcess(new, roles: roles.map(\.kind))
         for role in roles { try ProcessSettings.check(new, role.kind) }
@@ -40,7 +40,7 @@ extension RoleProcess {
         return "The configuration was read again; changed: \(changes.map(\.path).joined(separator: ", "))."
     }
 
-    /// The changes that only need to be done; where one cannot be prepared, none stays open.
+    /// The prepared changes; if one cannot be prepared, the others are abandoned.
     private func prepared(_ new: Settings) throws(Failure) -> [PreparedChange] {
         var prepared: [PreparedChange] = []
         do throws(Failure) {

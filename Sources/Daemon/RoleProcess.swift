@@ -10,13 +10,13 @@ internal import Wire
 
 /// Runs a client, a relay or both: the loop, signals, control socket, configuration, and the end of the parent.
 package final class RoleProcess {
-    /// Where the process stands.
+    /// The phase of the process.
     private enum Phase {
-        /// It serves.
+        /// The roles run.
         case running
-        /// Its roles end by themselves.
+        /// The roles end gracefully.
         case ending
-        /// Its roles were told to end at once, by a second signal.
+        /// A second signal has told the roles to end at once.
         case forced
     }
 
@@ -24,7 +24,7 @@ package final class RoleProcess {
     let log: Logger
     let roles: [any Role]
     let source: SettingsSource
-    /// The settings that it goes by.
+    /// The settings in force.
     var settings: Settings
     let reports: ProcessReports
     private(set) var face: WebFace?
@@ -37,15 +37,16 @@ package final class RoleProcess {
     private var watchdog: LoopTimer?
     private let heapTrim: HeapTrim
 
-    /// Runs the roles of `wanted`, or where that is empty those of the configuration, until a signal; the process' status.
+    /// Runs the roles of `wanted`, or if that is empty those of the configuration, until a signal; returns the exit
+    /// status.
     ///
-    /// Where `parent` is given, the end of what holds the other end of that pipe ends the process too.
+    /// If `parent` is given, the process also ends when the other end of that pipe is closed.
     package static func run(
         _ source: SettingsSource, _ wanted: [StatusReport.Role], parent: Int32?
     ) throws(Failure) -> Int32 {
         let settings = try source.load()
         let shared = try ProcessSettings(settings, roles: wanted)
-        // Looked at before anything is opened or made.
+        // Checked before anything is opened or created.
         for role in shared.roles { try ProcessSettings.check(settings, role) }
         try ProcessSettings.checkProcess(settings, roles: shared.roles)
         try ProcessLimits.apply()
@@ -53,7 +54,7 @@ package final class RoleProcess {
         return try RoleProcess(source, settings, shared, parent: parent).run()
     }
 
-    /// Opens everything by `settings`, which `source` gave; nothing is begun before ``run()``.
+    /// Opens everything by `settings`, which come from `source`; nothing starts before ``run()``.
     convenience init(
         _ source: SettingsSource, _ settings: Settings, _ shared: ProcessSettings, parent: Int32?
     ) throws(Failure) {
@@ -125,12 +126,12 @@ package final class RoleProcess {
         }
     }
 
-    /// Runs until a signal, or the end of the parent; the process' status.
+    /// Runs until a signal or the parent's end; returns the exit status.
     func run() -> Int32 {
         sampling = LoopTimer(on: loop) { [unowned self] in sample() }
         sample()
         for role in roles {
-            // The last steps of the start are said before it is said to be over.
+            // The last steps of the start are logged before its end is.
             role.start { [unowned self] in follow(roles.map { $0.report() }) }
         }
         log.notice("started", metadata: ["version": "\(versionAndCommit)"])
@@ -142,7 +143,7 @@ package final class RoleProcess {
         return phase == .forced ? 1 : 0
     }
 
-    /// Lets go of all that the process itself has open; its roles have ended.
+    /// Closes everything that the process itself has open; its roles have ended.
     func close() {
         sampling?.close()
         watchdog?.close()
@@ -153,7 +154,7 @@ package final class RoleProcess {
         loop.close()
     }
 
-    /// Tells people where the page is: on the terminal, for a log would keep its secret.
+    /// Prints the page's address on the terminal; a log would keep its secret.
     private func say(_ url: String) {
         guard isatty(STDERR_FILENO) == 1, !LogSink.shared.isJSON else {
             return log.notice("the status page is served; 'tunic web' prints its address")
@@ -179,18 +180,18 @@ package final class RoleProcess {
         sampling?.schedule(at: loop.now + 1_000_000_000)
     }
 
-    /// Says what has come about since the last sample.
+    /// Logs the changes since the last sample.
     private func follow(_ reports: [StatusReport]) {
         news.follow(reports, at: loop.now, isEnding: phase != .running)
     }
 
     // MARK: Signals and the end
 
-    /// Takes a signal: the first that ends the process lets its roles end by themselves, the second ends them at once.
+    /// Handles a signal: the first that ends the process lets its roles end gracefully, the second ends them at once.
     func received(_ signal: Signals.Signal) {
         switch (signal, phase) {
         case (.hangUp, _):
-            // The log has said what is wrong.
+            // The log has the error already.
             _ = try? loggedReload()
         case (.interrupt, .running), (.terminate, .running):
             let reports = roles.map { $0.report() }
@@ -198,7 +199,7 @@ package final class RoleProcess {
             let drain = reports.contains { $0.role == .relay } ? settings.number("relay.drain") : 0
             log.notice(
                 open > 0 && drain > 0
-                    ? "ending; \(open) open streams may go on for \(drain) s, a second signal ends them now"
+                    ? "ending; \(open) open streams may continue for \(drain) s; a second signal ends them now"
                     : "ending")
             phase = .ending
             end { $0.finish($1) }
@@ -216,7 +217,7 @@ package final class RoleProcess {
     }
 
     private func end(_ how: (any Role, @escaping () -> Void) -> Void) {
-        // A drain may take longer than systemd waits by itself.
+        // A drain may take longer than systemd's default limit.
         let limit = settings.number("relay.drain") + 15
         ServiceNotice.send("STOPPING=1", "EXTEND_TIMEOUT_USEC=\(limit * 1_000_000)")
         var left = roles.count

@@ -2,11 +2,11 @@ internal import Control
 internal import EventLoop
 internal import Logging
 
-/// Says what comes about in a process that runs: in the log and to systemd, once each.
+/// Reports changes of a running process in the log and to systemd, once each.
 ///
-/// Steps of a client's start, what keeps it from being ready, and whether a relay is ready.
+/// They are the steps of a client's start, the reason why it is not ready, and whether a relay is ready.
 struct StateNews {
-    /// After how long without a path the log says what is missing, and how often again, in nanoseconds.
+    /// After how long without a path the log reports what is missing, and how often again, in nanoseconds.
     private static let complaintInterval = (first: UInt64(10_000_000_000), next: UInt64(60_000_000_000))
 
     private let log: Logger
@@ -17,7 +17,7 @@ struct StateNews {
 
     init(log: Logger) { self.log = log }
 
-    /// Says what is new in `reports` at the time `now`, in nanoseconds; at the end of the process systemd alone hears of it.
+    /// Reports what is new in `reports` at the time `now`, in nanoseconds; at the end of the process only to systemd.
     mutating func follow(_ reports: [StatusReport], at now: UInt64, isEnding: Bool) {
         let state = reports.map { $0.ready ? "Ready." : $0.problem ?? "Starting." }.joined(separator: " ")
         if state != lastState {

@@ -1,13 +1,13 @@
 import CLibUV
 
-/// Calls back whenever a descriptor of another library, such as its epoll instance, can be read.
+/// Calls back whenever another library's descriptor, such as its epoll instance, is readable.
 @safe
 public final class DescriptorWatch: HandleOwner {
     private let loop: Loop
     private let poll: UnsafeMutablePointer<uv_poll_t>
     private var onReadable: (() -> Void)?
 
-    /// Watches `descriptor`, which stays the caller's and is to be open until after ``close()``.
+    /// Watches `descriptor`, which the caller owns and must keep open until after ``close()``.
     public init(on loop: Loop, descriptor: Int32, onReadable: @escaping () -> Void) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
@@ -21,7 +21,7 @@ public final class DescriptorWatch: HandleOwner {
 
     deinit { unsafe poll.deallocate() }
 
-    /// Stops watching; a second call does nothing.
+    /// Stops watching; has no effect the second time.
     public func close() {
         loop.assertOnThread()
         guard onReadable != nil else { return }

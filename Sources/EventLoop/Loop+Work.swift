@@ -2,10 +2,10 @@ internal import CLibUV
 internal import Synchronization
 
 extension Loop {
-    /// Runs `job` on one of libuv's threads, and `completion` with what it returned later on this loop.
+    /// Runs `job` on one of libuv's threads, and later `completion` with its result on this loop.
     ///
-    /// Jobs run side by side and in no order; whoever needs an order begins the next when the last has completed. Closing the loop
-    /// waits for jobs that have begun and calls back for none.
+    /// Jobs run concurrently and in no order. If the order matters, begin the next job in the completion of the last
+    /// one. Closing the loop waits for jobs that have begun and calls no completion.
     public func work<Result: Sendable>(
         _ job: @escaping @Sendable () -> Result, completion: @escaping (Result) -> Void
     ) {
@@ -20,7 +20,7 @@ extension Loop {
     }
 }
 
-/// What one thread leaves for another.
+/// A value that one thread leaves for another.
 private final class WorkResult<Value: Sendable>: Sendable {
     private let value = Mutex<Value?>(nil)
 
@@ -35,7 +35,7 @@ private final class WorkResult<Value: Sendable>: Sendable {
     }
 }
 
-/// A job and libuv's record of it; kept by that record until the job is done.
+/// A job and its libuv request, which retains it until the job is done.
 @safe
 private final class WorkRequest {
     private let record: UnsafeMutablePointer<uv_work_t>

@@ -4,22 +4,21 @@ import Glibc
 
 /// One libuv loop, and the thread that runs it.
 ///
-/// Everything made on a loop belongs to the thread that made the loop and is used on no other; only a ``Mailbox/Sender`` crosses
-/// threads. A turn is: socket and descriptor events, then the timers that are due, then ``atTurnEnd``, then the transmission of
-/// the packets queued in the turn; only then does the loop wait. Objects made on a loop keep it alive, and are kept alive by it
-/// while they are open: ``close()`` is what ends the cycle.
+/// Every object made on a loop must be used only on the loop's thread; only a
+/// ``Mailbox/Sender`` crosses threads. A turn is: socket and descriptor events, then due timers, then ``atTurnEnd``, then the transmission of the packets queued in the turn; then the loop waits. Objects made on a loop retain it, and it retains them while they are open; ``close()``
+/// ends the cycle.
 @safe
 public final class Loop {
-    /// libuv's loop; a loop on simulated time has none.
+    /// libuv's loop; traps for a loop on simulated time.
     var uv: UnsafeMutablePointer<uv_loop_t> {
         precondition(host == nil, "not simulated: no handle of libuv opens on a loop on simulated time")
         return unsafe storage
     }
     /// Memory for libuv's loop; freed with this object.
     private let storage: UnsafeMutablePointer<uv_loop_t>
-    /// The simulated machine whose clock, network and timers this loop uses; nil for a loop of libuv.
+    /// The simulated machine that provides clock, network and timers; nil for a loop of libuv.
     let host: SimulatedHost?
-    /// The world of that machine, which its loops keep alive.
+    /// The world of that machine, retained by its loops.
     private let world: SimulatedWorld?
     private let prepare: UnsafeMutablePointer<uv_prepare_t>
     private let idle: UnsafeMutablePointer<uv_idle_t>
@@ -28,11 +27,11 @@ public final class Loop {
 
     /// Called at the end of each turn, after all callbacks and before the loop flushes packets and waits.
     ///
-    /// Packets that it queues are sent before the loop waits; a timer that it sets for now or earlier fires without waiting.
-    /// For other work that it leaves behind it calls ``wake()``.
+    /// Packets that it queues are sent before the loop waits. A timer that it sets for now or earlier fires without a
+    /// wait. If it leaves other work, it must call ``wake()``.
     public var atTurnEnd: (() -> Void)?
 
-    /// Has `work` done at the end of each turn too, behind what ``atTurnEnd`` does already.
+    /// Adds `work` to the end of each turn, after the present ``atTurnEnd``.
     public func addAtTurnEnd(_ work: @escaping () -> Void) {
         guard let earlier = atTurnEnd else { return atTurnEnd = work }
         atTurnEnd = {
@@ -41,25 +40,26 @@ public final class Loop {
         }
     }
 
-    /// The timers that are set.
+    /// The set timers.
     var timers = TimerQueue()
-    /// What the timer descriptor is armed for; `.max` is nothing.
+    /// The time for which the timer descriptor is armed; `.max` for none.
     private var armedDeadline = UInt64.max
     /// The queues with packets that await a flush.
     let transmits = UnsafeMutablePointer<TransmitList>.allocate(capacity: 1)
-    /// Where all datagram sockets of this loop receive; made when the first one opens.
+    /// The receive memory of all datagram sockets of this loop; made when the first one opens.
     lazy var receiveArea = ReceiveArea()
-    /// Where all streams of this loop read.
+    /// The read buffer of all streams of this loop.
     let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Loop.readBufferSize, alignment: 64)
-    /// The bytes of ``readBuffer``: the most that one read of a stream yields.
+    /// The size of ``readBuffer``: the most bytes of one read of a stream.
     static let readBufferSize = 128 << 10
 
-    /// How many of the process's descriptors TCP connections leave free, for files, name servers' sockets and the control socket.
+    /// How many of the process's descriptors TCP connections must leave free, for files, name servers' sockets and the
+    /// control socket.
     ///
     /// A connection that would take one of them is refused with `EMFILE`.
     public var reservedDescriptors = Loop.defaultReserve
 
-    /// 64, or a quarter of what a process with a low limit may open.
+    /// 64, or a quarter of the limit in a process with a low limit.
     private static var defaultReserve: Int { min(64, descriptorLimit / 4) }
 
     private static var descriptorLimit: Int {
@@ -68,12 +68,13 @@ public final class Loop {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// How often the answer of ``hasDescriptorsToSpare`` was no: a connection was turned away, or another ended for it.
+    /// How often ``hasDescriptorsToSpare`` was false, and a connection was refused or another one ended.
     public private(set) var descriptorShortages: UInt64 = 0
 
-    /// Whether more descriptors than the reserve are free: the kernel gives out the lowest one, and shows by it where it stands.
+    /// Whether more descriptors than the reserve are free: the kernel gives out the lowest free one, which shows how
+    /// many are in use.
     public var hasDescriptorsToSpare: Bool {
-        // A simulated machine has its descriptors for itself.
+        // A simulated machine does not share its descriptors.
         let lowest = host == nil ? fcntl(timerDescriptor, F_DUPFD_CLOEXEC, 0) : 0
         if host == nil, lowest >= 0 { Glibc.close(lowest) }
         let isSpare = lowest >= 0 && Int(lowest) < Self.descriptorLimit - reservedDescriptors
@@ -90,8 +91,8 @@ public final class Loop {
 
     /// Makes a loop that belongs to the current thread.
     ///
-    /// A write to a broken connection is to be an error, not a SIGPIPE: unless `blocksBrokenPipes` says that this thread blocks that
-    /// signal, the process ignores it from then on.
+    /// A write to a broken connection must be an error, not a SIGPIPE. Unless `blocksBrokenPipes` says that this thread
+    /// blocks that signal, the process ignores it from then on.
     public init(blocksBrokenPipes: Bool = false) throws(UVError) {
         (host, world) = (nil, nil)
         unsafe storage = .allocate(capacity: 1)
@@ -133,7 +134,7 @@ public final class Loop {
 
     /// Makes a loop on the simulated time and network of `host`, in place of the loop that the host had.
     ///
-    /// The world of the host runs it; ``run()`` and ``runOnce(waiting:)`` run all of that world.
+    /// The host's world runs it: ``run()`` and ``runOnce(waiting:)`` run the whole world.
     package init(simulated host: SimulatedHost) {
         (self.host, world) = (host, host.world)
         unsafe storage = .allocate(capacity: 1)
@@ -148,7 +149,8 @@ public final class Loop {
     }
 
     deinit {
-        // An open loop here is one that nothing was ever opened on, for an open handle keeps its object, and that the loop.
+        // A loop that is still open here has no open handles, because an open handle retains its object, and that the
+        // loop.
         if state == .open { close() }
         if timerDescriptor >= 0 { Glibc.close(timerDescriptor) }
         unsafe transmits.deallocate()
@@ -161,7 +163,7 @@ public final class Loop {
 
     // MARK: - Time
 
-    /// The monotonic time in nanoseconds, read once per turn when first asked for, and again before timers fire.
+    /// The monotonic time in nanoseconds, read at its first use in a turn, and again before timers fire.
     public var now: UInt64 {
         if isNowStale { refreshNow() }
         return cachedNow
@@ -175,13 +177,13 @@ public final class Loop {
         return cachedNow
     }
 
-    /// The wall clock in nanoseconds since 1970, at most the year 2554.
+    /// The wall clock in nanoseconds since 1970, at most in the year 2554.
     public var wallClock: UInt64 { if let host { host.wallClock } else { Self.systemClock() } }
 
-    /// The system's wall clock in nanoseconds since 1970, at most the year 2554.
+    /// The system's wall clock in nanoseconds since 1970, at most in the year 2554.
     public static func systemClock() -> UInt64 { nanoseconds(of: CLOCK_REALTIME) }
 
-    /// A clock that runs on while the machine sleeps and that nobody sets, in nanoseconds.
+    /// A clock in nanoseconds that runs on while the machine sleeps and cannot be set.
     public var runningClock: UInt64 { if let host { host.world.now } else { Self.nanoseconds(of: CLOCK_BOOTTIME) } }
 
     private static func nanoseconds(of clock: clockid_t) -> UInt64 {
@@ -190,7 +192,7 @@ public final class Loop {
         return nanoseconds(time.tv_sec, time.tv_nsec)
     }
 
-    /// A moment so many seconds and nanoseconds after 1970; at least 0, and at most what 64 bits hold.
+    /// A moment in nanoseconds since 1970, within 0 and the largest 64-bit value.
     static func nanoseconds(_ seconds: Int, _ rest: Int) -> UInt64 {
         let (whole, overflows) = UInt64(max(0, seconds)).multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, carries) = whole.addingReportingOverflow(UInt64(max(0, rest)))
@@ -223,14 +225,14 @@ public final class Loop {
         endTurn()
     }
 
-    /// Makes ``run()`` return after the present turn's callbacks.
+    /// Makes ``run()`` return after the callbacks of the present turn.
     public func stop() {
         assertOnThread()
         if let host { return host.world.stop() }
         unsafe uv_stop(uv)
     }
 
-    /// Keeps the loop from waiting before the end of one more turn.
+    /// Makes the loop run one more turn without waiting.
     public func wake() {
         assertOnThread()
         guard state == .open else { return }
@@ -238,9 +240,9 @@ public final class Loop {
         unsafe uv_idle_start(idle, idleTurn)
     }
 
-    /// Closes everything that was opened on the loop and waits for it; nothing calls back after that.
+    /// Closes all objects of the loop and waits for their close callbacks; nothing calls back after that.
     ///
-    /// Not to be called while the loop runs; a second call does nothing.
+    /// It must not be called while the loop runs; it has no effect the second time.
     public func close() {
         assertOnThread()
         guard state == .open else { return }
@@ -258,7 +260,7 @@ public final class Loop {
         unsafe uv_close(UnsafeMutableRawPointer(timerPoll).assumingMemoryBound(to: uv_handle_t.self), nil)
         while unsafe uv_loop_close(uv) == UV_EBUSY.rawValue {
             unsafe uv_run(uv, UV_RUN_DEFAULT)
-            // What a closing object opened meanwhile is closed in turn.
+            // Objects opened by a closing object are closed in the next round.
             unsafe uv_walk(uv, closeOwner, nil)
         }
         state = .closed
@@ -267,7 +269,7 @@ public final class Loop {
     /// Whether ``close()`` has begun.
     public var isClosed: Bool { state != .open }
 
-    /// Traps, in debug builds, on any thread but the loop's own.
+    /// Traps in debug builds on any thread except the loop's own.
     public func assertOnThread() {
         assert(
             {
@@ -278,7 +280,7 @@ public final class Loop {
 
     // MARK: - Turns
 
-    /// Fires due timers, calls the hook, sends what was queued, and arms the timer descriptor for the next deadline.
+    /// Fires due timers, calls the hook, sends the queued packets, and arms the timer descriptor for the next deadline.
     func endTurn() {
         guard state == .open else { return }
         fireTimers(until: refreshNow())
@@ -288,7 +290,7 @@ public final class Loop {
         isNowStale = true
     }
 
-    /// Sends what is queued on every datagram socket; receive memory may be used again after that.
+    /// Sends the queued packets of every datagram socket; receive memory may be reused after that.
     func flushTransmits() {
         while let queue = unsafe transmits.pointee.first {
             unsafe transmits.pointee.first = queue.pointee.next
@@ -303,7 +305,8 @@ public final class Loop {
     }
 
     private func armTimerDescriptor() {
-        // A later first deadline leaves the descriptor armed too early: one turn too many, but no system call per re-arm.
+        // If the first deadline has moved back, the descriptor fires too early: one extra turn, but no system call for
+        // each change.
         let time = refreshNow()
         guard let first = timers.firstKey, !(armedDeadline > time && armedDeadline <= first) else { return }
         guard let deadline = timers.settledFirstDeadline() else { return }
@@ -323,7 +326,7 @@ public final class Loop {
     }
 }
 
-/// An object whose open handle keeps it; `handle.data` is the object, retained.
+/// An object retained by its open handle; `handle.data` is the object.
 protocol HandleOwner: AnyObject {
     /// Closes the object's handles.
     func close()

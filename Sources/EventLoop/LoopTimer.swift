@@ -1,14 +1,14 @@
-/// Calls back once at a monotonic time, as often as it is set again.
+/// Calls back once at a monotonic time each time that it is set.
 ///
-/// Timers of a loop share one heap and one `timerfd`, so that deadlines have the clock's precision, not libuv's millisecond, and
-/// setting one is no system call: the loop arms the descriptor at most once per turn, before it waits. A timer that nobody
-/// holds any more is cancelled.
+/// A loop's timers share one heap and one `timerfd`, so deadlines have the clock's precision, not libuv's millisecond.
+/// Setting a timer is no system call: the loop arms the descriptor at most once a turn, before it waits. A timer is
+/// cancelled when its last reference is released.
 public final class LoopTimer {
     private let loop: Loop
     private var callback: (() -> Void)?
-    /// The time to fire at; `.max` is never.
+    /// The time at which it fires; `.max` for never.
     fileprivate(set) var due = UInt64.max
-    /// The place in the loop's heap, or -1.
+    /// The index in the loop's heap, or -1.
     fileprivate var heapIndex = -1
 
     /// A timer that is not set; `callback` runs on the loop and may set it again.
@@ -19,13 +19,13 @@ public final class LoopTimer {
 
     deinit { loop.timers.remove(self) }
 
-    /// The time it is set for, in nanoseconds of ``Loop/now``, or nil.
+    /// The time at which it fires, in nanoseconds of ``Loop/now``; nil if it is not set.
     public var deadline: UInt64? { due == .max ? nil : due }
 
     /// Sets the timer for an absolute time in nanoseconds, in place of an earlier setting.
     ///
-    /// A time in the past fires at the end of this turn, or of the next when a timer's callback asks for it. Setting a timer
-    /// later than it stands costs two comparisons.
+    /// A time in the past fires at the end of this turn; if a timer's callback sets it, at the end of the next one.
+    /// Setting a later time costs two comparisons.
     public func schedule(at deadline: UInt64) {
         loop.assertOnThread()
         guard callback != nil, !loop.isClosed else { return }
@@ -33,33 +33,33 @@ public final class LoopTimer {
         if deadline != .max { loop.timers.insert(self) }
     }
 
-    /// Unsets the timer.
+    /// Cancels the timer.
     public func cancel() {
         loop.assertOnThread()
         due = .max
     }
 
-    /// Unsets the timer for good and lets go of its callback.
+    /// Cancels the timer for good and releases its callback.
     public func close() {
         cancel()
         callback = nil
     }
 
-    /// Calls back; the heap has let go of it already.
+    /// Calls back; the timer is no longer in the heap.
     func fire() {
         due = .max
         callback?()
     }
 }
 
-/// The timers of a loop, first deadline first, in the order they were set where deadlines are equal.
+/// The timers of a loop, in order of their deadlines, and at equal deadlines in the order in which they were set.
 struct TimerQueue: ~Copyable {
     @safe
     private struct Entry {
-        /// When to look at the timer: its deadline, or an earlier one that it had.
+        /// When to examine the timer: its deadline, or an earlier one that it had.
         var key: UInt64
         var sequence: UInt64
-        /// Not retained: a timer removes itself before it goes.
+        /// Not retained: a timer removes itself in its deinitializer.
         let timer: Unmanaged<LoopTimer>
 
         func isBefore(_ other: Entry) -> Bool {
@@ -69,15 +69,15 @@ struct TimerQueue: ~Copyable {
 
     private var entries: [Entry] = []
     private var nextSequence = UInt64(0)
-    /// While timers fire: the time until which they do.
+    /// While timers fire: the time up to which they are due.
     private var firingTime: UInt64?
 
-    /// A lower bound of the first deadline, or nil when nothing is set.
+    /// A lower bound of the first deadline; nil if no timer is set.
     var firstKey: UInt64? { entries.first?.key }
 
-    /// Puts a timer in, or moves it forward; one that moves back keeps its place until that comes up.
+    /// Adds a timer, or moves it forward; one that is set later keeps its place until the place comes up.
     mutating func insert(_ timer: LoopTimer) {
-        // What a callback sets for the past waits for the next turn, or a timer could keep the loop for itself.
+        // A time in the past that a callback sets waits for the next turn, or a timer could occupy the loop.
         let key = if let firingTime, timer.due <= firingTime { firingTime + 1 } else { timer.due }
         if timer.heapIndex < 0 {
             unsafe entries.append(
@@ -93,7 +93,7 @@ struct TimerQueue: ~Copyable {
         }
     }
 
-    /// Takes a timer out.
+    /// Removes a timer.
     mutating func remove(_ timer: LoopTimer) {
         guard timer.heapIndex >= 0 else { return }
         let index = timer.heapIndex
@@ -105,7 +105,7 @@ struct TimerQueue: ~Copyable {
         siftDown(index)
     }
 
-    /// Takes all timers out.
+    /// Removes all timers.
     mutating func removeAll() {
         for entry in entries {
             let timer = unsafe entry.timer.takeUnretainedValue()
@@ -115,12 +115,13 @@ struct TimerQueue: ~Copyable {
         entries = []
     }
 
-    /// Takes out the next timer that is due at `time`; nil ends a round of firing.
+    /// Removes and returns the next timer that is due at `time`; nil ends a round of firing.
     mutating func popExpired(at time: UInt64) -> LoopTimer? {
         firingTime = time
         while let first = entries.first, first.key <= time {
             let timer = unsafe first.timer.takeUnretainedValue()
-            // A timer that was set later is put where it belongs first, or it would overtake others when the loop is late.
+            // A timer that was set later is moved to its place first, or it would overtake others when the loop is
+            // late.
             if timer.due <= first.key {
                 remove(timer)
                 return timer
@@ -131,7 +132,7 @@ struct TimerQueue: ~Copyable {
         return nil
     }
 
-    /// The first deadline, after timers that were cancelled or set later have been put where they belong.
+    /// The first deadline, after cancelled and later timers have been moved to their places.
     mutating func settledFirstDeadline() -> UInt64? {
         while let first = entries.first {
             let timer = unsafe first.timer.takeUnretainedValue()
@@ -141,7 +142,7 @@ struct TimerQueue: ~Copyable {
         return nil
     }
 
-    /// Moves a timer at the top whose deadline is later than its key, or takes it out when it is cancelled.
+    /// Moves the first timer if its deadline is later than its key, or removes it if it is cancelled.
     private mutating func settle(_ timer: LoopTimer) {
         guard timer.due != .max else { return remove(timer) }
         entries[0].key = timer.due

@@ -3,20 +3,20 @@ import Synchronization
 
 /// Messages from other threads, received on a loop in the order in which they were sent.
 public final class Mailbox<Message: Sendable> {
-    /// The end that any thread may hold.
+    /// The sending end, for any thread.
     public struct Sender: Sendable {
         fileprivate let state: MailboxState<Message>
 
-        /// Hands a message over and wakes the loop; false when the mailbox is full or closed.
+        /// Queues a message and wakes the loop; false if the mailbox is full or closed.
         @discardableResult
         public func send(_ message: Message) -> Bool { state.send(message) }
     }
 
-    /// The end to give to other threads.
+    /// The end to pass to other threads.
     public let sender: Sender
     private let handle: MailboxHandle
 
-    /// A mailbox for at most `capacity` messages at a time; `receive` is called on the loop, once per message.
+    /// A mailbox for at most `capacity` waiting messages; `receive` is called on the loop, once for each message.
     public init(on loop: Loop, capacity: Int = 65_536, receive: @escaping (Message) -> Void) throws(UVError) {
         let state = MailboxState<Message>(capacity: capacity)
         var batch: [Message] = []
@@ -32,9 +32,9 @@ public final class Mailbox<Message: Sendable> {
         sender = Sender(state: state)
     }
 
-    /// Receives no more, lets go of the callback, and refuses what is sent from now on; a second call does nothing.
+    /// Closes the mailbox: releases the callback and refuses later messages; has no effect the second time.
     ///
-    /// The result is what was sent and not received: nothing of it will be.
+    /// Returns the messages that were sent and not received; they will not be.
     @discardableResult
     public func close() -> [Message] {
         let left = sender.state.close()
@@ -43,12 +43,12 @@ public final class Mailbox<Message: Sendable> {
     }
 }
 
-/// What the threads share.
+/// The state shared by the threads.
 private final class MailboxState<Message: Sendable>: Sendable {
     @safe
     private struct Contents {
         var messages: [Message] = []
-        /// Set while the loop may be woken; `uv_async_send` is called under the lock, so never after the close.
+        /// Set while the loop may be woken; `uv_async_send` is called with the lock held, so never after the close.
         var async: UnsafeMutablePointer<uv_async_t>?
     }
 
@@ -71,7 +71,7 @@ private final class MailboxState<Message: Sendable>: Sendable {
         }
     }
 
-    /// Swaps the waiting messages for an empty array.
+    /// Swaps the waiting messages with an empty array.
     func take(_ batch: inout [Message]) {
         var taken: [Message] = []
         swap(&taken, &batch)
@@ -93,7 +93,7 @@ private final class MailboxState<Message: Sendable>: Sendable {
     }
 }
 
-/// The part of a mailbox that libuv knows.
+/// The libuv handle of a mailbox.
 @safe
 private final class MailboxHandle: HandleOwner {
     let async: UnsafeMutablePointer<uv_async_t>

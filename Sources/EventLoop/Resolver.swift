@@ -2,17 +2,17 @@ import CCares
 import CLibUV
 import Glibc
 
-/// Looks names and addresses up in /etc/hosts and at the system's name servers, without blocking the loop.
+/// Looks up names and addresses in /etc/hosts and at the system's name servers, without blocking the loop.
 ///
-/// Search domains and host aliases of the system are not applied: a name is asked for as it stands. When the system's list of
-/// name servers changes, what is under way is asked of the new ones too.
+/// Search domains and host aliases of the system are not applied: a name is looked up as given. When the system's list
+/// of name servers changes, pending queries are also sent to the new ones.
 @safe
 public final class Resolver {
-    /// Which addresses to ask for.
+    /// The address families to ask for.
     public enum Family: Sendable {
-        /// IPv4 alone.
+        /// Only IPv4.
         case ipv4Only
-        /// IPv6 alone.
+        /// Only IPv6.
         case ipv6Only
         /// Both, with IPv4 first in the answer.
         case ipv4First
@@ -20,40 +20,40 @@ public final class Resolver {
         case ipv6First
     }
 
-    /// How to look up.
+    /// The servers and limits of look-ups.
     public struct Configuration: Sendable {
-        /// The name servers as `host:port` or `host`, or nil for those of `file`.
+        /// The name servers as `host:port` or `host`; nil for those in `file`.
         public var servers: [String]?
         /// The system's list of name servers.
         public var file = "/etc/resolv.conf"
-        /// The port of the servers that it names.
+        /// The port of the servers in `file`.
         public var port: UInt16 = 53
-        /// How often it is looked at while there is something to ask, in nanoseconds.
+        /// How often `file` is checked while there are queries, in nanoseconds.
         public var fileInterval: UInt64 = 1_000_000_000
         /// Nanoseconds after which a query fails.
         public var timeout: UInt64 = 10_000_000_000
-        /// Queries that may be under way at a time.
+        /// The most queries under way at a time.
         public var maximumQueries = 8_192
 
-        /// The system's servers, 10 seconds, 8,192 queries.
+        /// The default values: the system's servers, 10 seconds, 8,192 queries.
         public init() {}
     }
 
-    /// A query under way, to cancel it by.
+    /// Identifies a query under way, to cancel it.
     public struct Query: Hashable, Sendable {
         fileprivate let number: UInt64
     }
 
-    /// What a query's callback gets: at least one address and at most ``maximumAddresses``, or why there is none.
+    /// The result of a query: at least one address and at most ``maximumAddresses``, or the error.
     public typealias Answer = Result<[SocketAddress], ResolverError>
 
-    /// What the callback of a query for a name gets: the name as it came, which may be no host name, or why there is none.
+    /// The result of a query for a name: the name as received, which may not be a host name, or the error.
     public typealias NameAnswer = Result<String, ResolverError>
 
-    /// What the callback of a query for records gets: the name server's message, or why there is none.
+    /// The result of a query for records: the name server's message, or the error.
     public typealias MessageAnswer = Result<[UInt8], ResolverError>
 
-    /// The most addresses of an answer.
+    /// The most addresses in an answer.
     public static let maximumAddresses = 16
 
     fileprivate struct Pending {
@@ -62,21 +62,21 @@ public final class Resolver {
         let deadline: UInt64
     }
 
-    /// What is asked.
+    /// The question of a query.
     fileprivate enum Question {
         case addresses(name: String, Family)
         case name(SocketAddress)
         case records(name: String, type: UInt16)
     }
 
-    /// What tells one version of the system's list of name servers from another.
+    /// Identifies a version of the system's list of name servers.
     private struct FileVersion: Equatable {
         var device: UInt64 = 0, file: UInt64 = 0
         var size: Int64 = 0
         var seconds: Int = 0, nanoseconds: Int = 0
     }
 
-    /// What a query is for, and whom to tell.
+    /// The kind of a query and its callback.
     fileprivate enum Wanted {
         case addresses(port: UInt16, family: Family, callback: (Answer) -> Void)
         case name(callback: (NameAnswer) -> Void)
@@ -95,7 +95,7 @@ public final class Resolver {
         }
     }
 
-    /// What a query has found.
+    /// The result of a query, before it is delivered.
     fileprivate enum Found {
         case addresses([SocketAddress])
         case name(String)
@@ -108,22 +108,22 @@ public final class Resolver {
     private var channel: ares_channel?
     private var timer: LoopTimer?
     private var sockets: [Int32: ResolverSocket] = [:]
-    /// Queries whose callback is still to be called.
+    /// Queries whose callback was not called yet.
     private var pending: [UInt64: Pending] = [:]
-    /// Answers that c-ares or we have found, called back outside of c-ares.
+    /// Results of finished queries, delivered outside of c-ares.
     private var answered: [(number: UInt64, found: Found)] = []
-    /// Queries that c-ares still works on, cancelled and late ones included.
+    /// Queries that c-ares still processes, including cancelled and late ones.
     private var running = 0
     private var nextNumber = UInt64(0)
-    /// No query below this number is pending.
+    /// No pending query has a lower number.
     private var oldest: UInt64 = 0
-    /// Inside of c-ares, callbacks wait.
+    /// Whether a call into c-ares is running; callbacks then wait.
     private var isProcessing = false
-    /// Whether the channel is being replaced: what it gives up is asked anew.
+    /// Whether the channel is being replaced: the queries that it cancels are asked again.
     private var isReopening = false
     private var fileVersion: FileVersion?
     private var nextLook: UInt64 = 0
-    /// How many queries in a row have found no name server that answers.
+    /// How many queries in a row got no answer from any name server.
     private var unanswered = 0
 
     /// A resolver with the system's or the given servers.
@@ -139,7 +139,7 @@ public final class Resolver {
         try open()
     }
 
-    /// For tests alone: there is no memory for a channel.
+    /// For tests only: opening a channel fails for lack of memory.
     var cannotOpen = false
 
     /// Makes the channel, with the present servers.
@@ -148,7 +148,7 @@ public final class Resolver {
         guard !cannotOpen else { throw UVError(code: UV_ENOMEM.rawValue, call: "ares_init") }
         var options = unsafe ares_options()
         unsafe options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
-        // Two rounds, the second twice as long, within the query's own time.
+        // Two rounds, the second twice as long, within the query's time limit.
         unsafe options.timeout = Int32(clamping: max(configuration.timeout / 4_000_000, 1))
         unsafe options.tries = 2
         unsafe options.udp_port = configuration.port
@@ -180,10 +180,11 @@ public final class Resolver {
 
     deinit { close() }
 
-    /// Looks `name` up; the callback is called once, on the loop, never inside this call.
+    /// Looks up `name`; the callback is called once, on the loop, never inside this call.
     ///
-    /// The addresses come with `port`. A numeric address is its own answer, whatever the family. `localhost` and names below it are
-    /// the loopback (RFC 6761, 6.3): no name server hears of them, and not every machine has them in its hosts file.
+    /// The addresses come with `port`. A numeric address is its own result, whatever the family. `localhost` and names
+    /// below it are the loopback addresses (RFC 6761, 6.3): no name server is asked, and not every machine has them in
+    /// its hosts file.
     @discardableResult
     public func resolve(
         _ name: String, port: UInt16, family: Family, callback: @escaping (Answer) -> Void
@@ -212,10 +213,10 @@ public final class Resolver {
         return Query(number: number)
     }
 
-    /// Asks the name servers, and no file, for the records of `name` of one type; the callback is called once, on the loop, never
-    /// inside this call.
+    /// Asks the name servers, and no file, for the records of `name` of one type.
     ///
-    /// It gets the message of the name server, which may be malformed, also where it holds no record of the type.
+    /// The callback is called once, on the loop, never inside this call. It gets the name server's message, which may
+    /// be malformed, even if the message has no record of the type.
     @discardableResult
     public func records(
         of name: String, type: UInt16, callback: @escaping (MessageAnswer) -> Void
@@ -243,7 +244,7 @@ public final class Resolver {
         return number
     }
 
-    /// Hands a question to c-ares.
+    /// Passes a question to c-ares.
     private func ask(_ question: Question, _ number: UInt64) {
         if let host = loop.host { return ask(question, number, of: host) }
         guard let channel = unsafe channelForQuery(number) else { return }
@@ -283,14 +284,14 @@ public final class Resolver {
                 process(reading: -1, writing: -1)
             }
         case .name, .records:
-            // A simulated name server has addresses alone.
+            // A simulated name server has only addresses.
             answered.append((number, .none(.notFound)))
         }
     }
 
     // MARK: - The system's list
 
-    /// Whether no name server has answered of late: the last queries, three or more, all waited in vain.
+    /// Whether no name server has answered recently: the last queries, three or more, all timed out.
     public var isUnanswered: Bool { unanswered >= 3 }
 
     /// Whether the name servers are those of the system's list.
@@ -304,7 +305,7 @@ public final class Resolver {
             seconds: found.st_mtim.tv_sec, nanoseconds: found.st_mtim.tv_nsec)
     }
 
-    /// Goes over to other name servers when the system's list has changed.
+    /// Switches to other name servers if the system's list has changed.
     private func lookAtFile() {
         guard followsFile, timer != nil, loop.now >= nextLook, !isProcessing else { return }
         nextLook = loop.now &+ configuration.fileInterval
@@ -314,7 +315,7 @@ public final class Resolver {
         reopen()
     }
 
-    /// Makes another channel, and asks again there what is under way, each within the time that it has left.
+    /// Makes a new channel, and asks pending queries again there, each within its remaining time.
     private func reopen() {
         let waiting = Set(answered.map(\.number))
         if let old = unsafe channel {
@@ -326,14 +327,14 @@ public final class Resolver {
             isReopening = false
         }
         unanswered = 0
-        // Without a channel every query fails, until the file changes again.
+        // Without a channel every query fails until the file changes again.
         guard (try? open()) != nil else { return }
         for number in pending.keys.sorted() where !waiting.contains(number) {
             if let question = pending[number]?.question { ask(question, number) }
         }
     }
 
-    /// The channel for one more query, which c-ares then has to be given; `nil` when the query is answered without.
+    /// The channel for one more query, which must then be passed to c-ares; nil if the query is answered without it.
     private func channelForQuery(_ number: UInt64) -> ares_channel? {
         guard let channel = unsafe channel else {
             answered.append((number, .none(.failed(ARES_EDESTRUCTION))))
@@ -347,20 +348,20 @@ public final class Resolver {
         return unsafe channel
     }
 
-    /// What c-ares hands back with the answer; freed by the callback, which c-ares calls exactly once.
+    /// The pointer that c-ares returns with the answer; freed by the callback, which c-ares calls exactly once.
     private func ticket(_ number: UInt64) -> UnsafeMutablePointer<ResolverTicket> {
         let ticket = UnsafeMutablePointer<ResolverTicket>.allocate(capacity: 1)
         unsafe ticket.initialize(to: ResolverTicket(resolver: Unmanaged.passUnretained(self), number: number))
         return unsafe ticket
     }
 
-    /// Forgets a query: its callback is let go of and not called.
+    /// Cancels a query: its callback is released and not called.
     public func cancel(_ query: Query) {
         loop.assertOnThread()
         pending[query.number] = nil
     }
 
-    /// Forgets all queries and closes the sockets; a second call does nothing.
+    /// Cancels all queries and closes the sockets; has no effect the second time.
     public func close() {
         loop.assertOnThread()
         pending = [:]
@@ -377,7 +378,7 @@ public final class Resolver {
         sockets = [:]
     }
 
-    /// Whether the name can be one: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
+    /// Whether the name is valid: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
     private static func isValid(_ name: String) -> Bool {
         !name.isEmpty && name.utf8.count <= 255 && name.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x5c }
     }
@@ -398,7 +399,7 @@ public final class Resolver {
 
     // MARK: - Events
 
-    /// Lets c-ares read and write, or just look at the time.
+    /// Lets c-ares read and write, or only check its timeouts.
     fileprivate func process(reading: Int32, writing: Int32) {
         guard !isProcessing else { return }
         if let channel = unsafe channel {
@@ -415,7 +416,7 @@ public final class Resolver {
         process(reading: -1, writing: -1)
     }
 
-    /// Calls back what is answered, and what has waited too long.
+    /// Delivers the results of finished and late queries.
     private func deliver() {
         let answers = answered
         answered = []
@@ -427,7 +428,7 @@ public final class Resolver {
         }
     }
 
-    /// The query that has waited longest: all may take equally long, so numbers are in the order of their deadlines.
+    /// The query that has waited longest: all have the same time limit, so numbers are in the order of deadlines.
     private var firstPending: (number: UInt64, deadline: UInt64)? {
         while oldest < nextNumber {
             if let query = pending[oldest] { return (oldest, query.deadline) }
@@ -436,7 +437,7 @@ public final class Resolver {
         return nil
     }
 
-    /// Sets the timer for what c-ares wants, for the first deadline, or at once when answers wait.
+    /// Sets the timer for c-ares' timeout and the first deadline, or for now if results wait.
     private func setTimer() {
         guard answered.isEmpty else {
             timer?.schedule(at: loop.now)
@@ -452,7 +453,7 @@ public final class Resolver {
         if deadline == .max { timer?.cancel() } else { timer?.schedule(at: deadline) }
     }
 
-    /// Notes that c-ares is done with a query.
+    /// Records that c-ares is done with a query.
     private func noteEnd(_ status: Int32) {
         running -= 1
         switch status {
@@ -462,7 +463,7 @@ public final class Resolver {
         }
     }
 
-    /// Notes c-ares' answer.
+    /// Records c-ares' answer.
     fileprivate func answered(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<ares_addrinfo>?) {
         defer { if let result = unsafe result { unsafe ares_freeaddrinfo(result) } }
         noteEnd(status)
@@ -475,7 +476,7 @@ public final class Resolver {
         answered.append((number, addresses.isEmpty ? .none(.notFound) : .addresses(addresses)))
     }
 
-    /// Notes c-ares' answer to a query for a name.
+    /// Records c-ares' answer to a query for a name.
     fileprivate func named(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<hostent>?) {
         noteEnd(status)
         guard !isReopening, case .name? = pending[number]?.wanted else { return }
@@ -486,7 +487,7 @@ public final class Resolver {
         }
     }
 
-    /// Notes c-ares' answer to a query for records.
+    /// Records c-ares' answer to a query for records.
     fileprivate func asked(_ number: UInt64, _ status: Int32, _ message: [UInt8]) {
         noteEnd(status)
         guard !isReopening, case .message? = pending[number]?.wanted else { return }
@@ -521,26 +522,26 @@ public final class Resolver {
         return inOrder(addresses, family)
     }
 
-    /// Those of `addresses` that a query of `family` asks for, in its order.
+    /// Those of `addresses` that `family` asks for, in its order.
     private static func inOrder(_ addresses: [SocketAddress], _ family: Family) -> [SocketAddress] {
         let wantsIPv4First =
             switch family {
             case .ipv4Only, .ipv4First: true
             case .ipv6Only, .ipv6First: false
             }
-        // A mapped IPv4 address in an AAAA record counts as what it is.
+        // A mapped IPv4 address in an AAAA record counts as an IPv4 address.
         let first = addresses.filter { $0.isIPv4 == wantsIPv4First }
         let second = addresses.filter { $0.isIPv4 != wantsIPv4First }
         switch family {
         case .ipv4Only, .ipv6Only: return Array(first.prefix(maximumAddresses))
         case .ipv4First, .ipv6First:
-            // Some of the second family stay, if only to be tried last.
+            // Some addresses of the second family are kept, if only to be tried last.
             let kept = first.prefix(maximumAddresses - min(second.count, maximumAddresses / 4))
             return Array(kept) + second.prefix(maximumAddresses - kept.count)
         }
     }
 
-    /// Polls one of c-ares' sockets for what it wants, or no more.
+    /// Polls one of c-ares' sockets for the requested events, or stops.
     fileprivate func socketChanged(_ descriptor: Int32, reads: Bool, writes: Bool) {
         let events = (reads ? UV_READABLE.rawValue : 0) | (writes ? UV_WRITABLE.rawValue : 0)
         if events == 0 {
@@ -554,14 +555,15 @@ public final class Resolver {
     }
 }
 
-/// What c-ares hands back with an answer; the resolver destroys the channel, and so all tickets, before it goes.
+/// The pointer that c-ares returns with an answer; the resolver destroys the channel, and so all tickets, in its
+/// deinitializer.
 @safe
 private struct ResolverTicket {
     let resolver: Unmanaged<Resolver>
     let number: UInt64
 }
 
-/// The polling of one of c-ares' sockets; c-ares owns the descriptor.
+/// The poll handle of one of c-ares' sockets; c-ares owns the descriptor.
 @safe
 private final class ResolverSocket: HandleOwner {
     private weak var resolver: Resolver?
@@ -593,7 +595,7 @@ private final class ResolverSocket: HandleOwner {
 
     func ready(_ status: Int32, _ events: Int32) {
         guard !isClosed, let resolver else { return }
-        // After an error c-ares finds out by trying both.
+        // After an error c-ares tries both and finds the reason.
         let reads = status < 0 || events & Int32(UV_READABLE.rawValue) != 0
         let writes = status < 0 || events & Int32(UV_WRITABLE.rawValue) != 0
         resolver.process(reading: reads ? descriptor : -1, writing: writes ? descriptor : -1)

@@ -1,13 +1,13 @@
-/// Why a name has no addresses.
+/// Why a query has no result.
 public enum ResolverError: Error, Equatable, Sendable {
-    /// The name is empty, longer than 255 bytes, or has bytes that no name on the wire has.
+    /// The name is empty, longer than 255 bytes, or has bytes that are not valid in a name.
     case invalidName
-    /// There is no such name, or it has no address of the family that was asked for.
+    /// The name does not exist, or has no address of the requested family.
     case notFound
     /// No answer came in time.
     case timedOut
     /// Too many queries are under way.
     case tooManyQueries
-    /// The servers could not be asked, or their answer was of no use; c-ares' code.
+    /// The servers could not be asked, or their answer was unusable; c-ares' code.
     case failed(Int32)
 }

@@ -1,7 +1,7 @@
 import CLibUV
 import Glibc
 
-/// The signals that ask the process to stop or to read its configuration again, as calls on a loop.
+/// The signals that ask the process to stop or to reload its configuration, as calls on a loop.
 @safe
 public final class Signals: HandleOwner {
     /// A signal that is handled.
@@ -25,10 +25,10 @@ public final class Signals: HandleOwner {
     private let loop: Loop
     private let handles: UnsafeMutablePointer<uv_signal_t>
     private var isClosed = false
-    /// Called for each signal; may be set until the loop runs.
+    /// Called for each signal; may be set before the loop runs.
     public var handler: ((Signal) -> Void)?
 
-    /// Handles all three signals from now on, until ``close()``: those that come while the loop does not run wait until it does.
+    /// Handles all three signals from now on, until ``close()``; a signal that comes while the loop does not run waits.
     public init(on loop: Loop, handler: ((Signal) -> Void)? = nil) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
@@ -39,7 +39,7 @@ public final class Signals: HandleOwner {
         var failure: UVError?
         for (index, signal) in signals.enumerated() {
             let handle = unsafe handles + index
-            // Only the loop's pipe for signals, made for its first handle, can fail here; then no handle is initialised.
+            // Only the loop's signal pipe, made for its first handle, can fail here; then no handle is initialized.
             try UVError.check(unsafe uv_signal_init(loop.uv, handle), "uv_signal_init")
             unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
             let started = unsafe uv_signal_start(handle, signalArrived, signal.number)
@@ -53,7 +53,7 @@ public final class Signals: HandleOwner {
 
     deinit { unsafe handles.deallocate() }
 
-    /// Gives the signals back to their default; a second call does nothing.
+    /// Restores the default action of the signals; has no effect the second time.
     public func close() {
         loop.assertOnThread()
         guard !isClosed else { return }

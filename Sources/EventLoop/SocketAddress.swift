@@ -7,7 +7,7 @@ public struct SocketAddress: Hashable, Sendable {
     public var high: UInt64
     /// The last eight bytes of the address as a big-endian number.
     public var low: UInt64
-    /// The port, and above it `own`: one word, so that both cost one comparison.
+    /// The port, and above it `own`: one word, so that both take one comparison.
     private var tail: UInt32
 
     /// The port, in host order.
@@ -16,9 +16,10 @@ public struct SocketAddress: Hashable, Sendable {
         set { tail = tail & ~0xffff | UInt32(newValue) }
     }
 
-    /// Which of a socket's own addresses packets to and from here go by, as the socket numbers them; 0: the kernel chooses.
+    /// The own address of a socket that packets to and from here use, as the socket numbers them; 0: the kernel
+    /// chooses.
     ///
-    /// Set in the source of a packet where the socket answers from where it was asked, and kept by whoever sends there.
+    /// A socket that answers from the address it was asked at sets it in a packet's source. Senders must keep it.
     var own: UInt8 {
         get { UInt8(truncatingIfNeeded: tail >> 16) }
         set { tail = tail & 0xffff | UInt32(newValue) << 16 }
@@ -36,13 +37,13 @@ public struct SocketAddress: Hashable, Sendable {
         self.init(high: 0, low: 0xffff_0000_0000 | UInt64(ipv4), port: port)
     }
 
-    /// Whether it stands for all addresses of the machine: 0.0.0.0 or ::.
+    /// Whether it is the wildcard address of the machine: 0.0.0.0 or ::.
     public var isAny: Bool { high == 0 && (low == 0 || low == 0xffff_0000_0000) }
 
     /// Whether this is an IPv4 address.
     public var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }
 
-    /// The IPv4 address, where it is one.
+    /// The IPv4 address; nil for IPv6.
     public var ipv4: UInt32? { isIPv4 ? UInt32(truncatingIfNeeded: low) : nil }
 
     /// The same host at another port.
@@ -61,7 +62,7 @@ public struct SocketAddress: Hashable, Sendable {
 // MARK: - Text
 
 extension SocketAddress: CustomStringConvertible {
-    /// Reads a numeric address without a port, such as `1.2.3.4` or `::1`; zones and names are refused.
+    /// Reads a numeric address without a port, such as `1.2.3.4` or `::1`; refuses zones and names.
     public init?(numericHost host: String, port: UInt16) {
         guard host.utf8.count <= 45, !host.utf8.contains(where: { $0 == 0x25 || $0 == 0 }) else { return nil }
         if host.utf8.contains(0x3a) {
@@ -75,7 +76,7 @@ extension SocketAddress: CustomStringConvertible {
         }
     }
 
-    /// Reads `1.2.3.4:80` or `[::1]:80`; anything else, names included, is refused.
+    /// Reads `1.2.3.4:80` or `[::1]:80`; refuses anything else, including names.
     public init?(_ text: String) {
         guard let colon = text.utf8.lastIndex(of: 0x3a) else { return nil }
         let digits = text[text.index(after: colon)...]
@@ -114,10 +115,10 @@ extension SocketAddress: CustomStringConvertible {
 // MARK: - sockaddr
 
 extension SocketAddress {
-    /// The bytes that a `sockaddr` of either family needs.
+    /// The bytes needed for a `sockaddr` of either family.
     static let storageSize = MemoryLayout<sockaddr_in6>.size
 
-    /// The address family of the sockets that can reach it.
+    /// The address family of sockets that can reach it.
     var family: Int32 { isIPv4 ? AF_INET : AF_INET6 }
 
     /// Reads a `sockaddr_in` or `sockaddr_in6` of `length` bytes.
@@ -161,7 +162,7 @@ extension SocketAddress {
         }
     }
 
-    /// The address that a call such as `getsockname` fills in; nil when it fails or the family is another.
+    /// The address that a call such as `getsockname` fills in; nil if it fails or the family is another.
     static func filled(
         by call: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<Int32>) -> Int32
     ) -> SocketAddress? {

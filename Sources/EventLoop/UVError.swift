@@ -6,7 +6,7 @@ public struct UVError: Error, Hashable, Sendable, CustomStringConvertible {
     public let code: Int32
     /// The call that failed, such as `bind`.
     public let call: String
-    /// The address that it was about, where who failed has said so.
+    /// The address that the call concerned, if it was added.
     public private(set) var address: String?
 
     /// The failure `code` of `call`; a positive `errno` is taken as its libuv code.
@@ -22,11 +22,11 @@ public struct UVError: Error, Hashable, Sendable, CustomStringConvertible {
         return error
     }
 
-    /// What callers tell apart.
+    /// The kinds of failures that callers distinguish.
     public enum Kind: Sendable {
-        /// Nobody listens there (`ECONNREFUSED`).
+        /// No process listens there (`ECONNREFUSED`).
         case connectionRefused
-        /// The peer broke the connection off (`ECONNRESET`, `EPIPE`, `ECONNABORTED`).
+        /// The peer ended the connection (`ECONNRESET`, `EPIPE`, `ECONNABORTED`).
         case connectionReset
         /// No answer came in time (`ETIMEDOUT`).
         case timedOut
@@ -34,19 +34,19 @@ public struct UVError: Error, Hashable, Sendable, CustomStringConvertible {
         case networkUnreachable
         /// No route to the host (`EHOSTUNREACH`).
         case hostUnreachable
-        /// The address is taken (`EADDRINUSE`).
+        /// The address is in use (`EADDRINUSE`).
         case addressInUse
         /// Not allowed (`EACCES`, `EPERM`).
         case notPermitted
         /// No descriptors or buffers are left (`EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`).
         case noResources
-        /// Our own side closed it (`ECANCELED`).
+        /// This process closed it (`ECANCELED`).
         case cancelled
         /// Anything else.
         case other
     }
 
-    /// What kind of failure this is.
+    /// The kind of the failure.
     public var kind: Kind {
         switch code {
         case UV_ECONNREFUSED.rawValue: .connectionRefused
@@ -62,7 +62,7 @@ public struct UVError: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// libuv's name of the code, such as `EADDRINUSE`.
+    /// libuv's name for the code, such as `EADDRINUSE`.
     public var name: String { unsafe String(cString: uv_err_name(code)) }
 
     /// The call and the name of its failure.

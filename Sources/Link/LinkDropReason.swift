@@ -1,47 +1,47 @@
-/// Why a datagram of a link had no effect; none of these is ever answered.
+/// Why a datagram of a link had no effect; no such datagram is answered.
 public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
-    /// Not of the network's packet size.
+    /// The datagram does not have the network's packet size.
     case wrongSize
-    /// A handshake type that does not exist, or one that only nodes take.
+    /// The handshake type does not exist, or only nodes accept it.
     case unknownType
     /// mac1 is wrong.
     case badMAC
-    /// A cookie was due, and as many as allowed have been sent, to that address, its prefix or in all.
+    /// A cookie was due, but the limit of cookies for the address, its prefix or in all is reached.
     case cookieLimit
-    /// More initiations from one source than allowed.
+    /// The source has sent more initiations than allowed.
     case sourceLimit
-    /// As many handshakes as the node works on in a second.
+    /// The node's handshakes of this second are used up.
     case handshakeLimit
-    /// A client's initiation that was seen before.
+    /// A client's initiation has been seen before.
     case replayedInitiation
-    /// A handshake message that is not authentic, or with a key of low order.
+    /// A handshake message is not authentic, or has a low-order key.
     case badHandshake
-    /// An authentic handshake message with fields that may not be so.
+    /// An authentic handshake message has invalid fields.
     case malformed
-    /// The initiating node is not a staked one, or is not the one it says.
+    /// The initiating node is not staked, or its id does not match its key.
     case notStaked
-    /// A node's initiation that is not newer than the last, or whose time is too far ahead.
+    /// A node's initiation is not newer than the last one, or its time is too far ahead.
     case staleTimestamp
-    /// A response or cookie that nobody waits for.
+    /// A response or cookie for which no handshake waits.
     case unexpectedAnswer
-    /// No link, or no key of one, has this receiver index.
+    /// No link's keys have this receiver index.
     case unknownIndex
-    /// The link counter has been seen, or is behind the window.
+    /// The link counter has been seen, or is below the window.
     case replayedPacket
     /// The header's tag is wrong.
     case badHeader
-    /// The control counter has been seen, or is outside of what may come.
+    /// The control counter has been seen, or is outside of the valid range.
     case replayedControl
     /// The tag of a control packet's payload is wrong.
     case badControl
-    /// A packet of a path on a link that carries none here.
+    /// A packet with a path id on a link that carries no paths here.
     case unknownPath
-    /// As many links as there may be.
+    /// The table of links is full.
     case linkLimit
-    /// What follows from a packet can no longer be sent: the queue is full or the link gone.
+    /// The result of a packet cannot be sent: the queue is full or the link is gone.
     case notSendable
 
-    /// What status and metrics call it.
+    /// The name in status and metrics.
     public var name: String {
         switch self {
         case .wrongSize: "wrongSize"
@@ -68,17 +68,17 @@ public enum LinkDropReason: UInt8, Error, CaseIterable, Sendable {
     }
 }
 
-/// How many datagrams had no effect, by reason.
+/// How many datagrams were dropped, by reason.
 public struct DropCounters: Sendable {
     private var counts = [UInt64](repeating: 0, count: LinkDropReason.allCases.count)
 
-    /// All zero.
+    /// Counters of zero.
     public init() {}
 
     /// Adds one.
     public mutating func count(_ reason: LinkDropReason) { counts[Int(reason.rawValue)] &+= 1 }
 
-    /// How many had no effect because of `reason`.
+    /// How many were dropped for `reason`.
     public subscript(_ reason: LinkDropReason) -> UInt64 { counts[Int(reason.rawValue)] }
 
     /// The reasons that occurred, by name, for status and metrics.
@@ -88,6 +88,6 @@ public struct DropCounters: Sendable {
         return result
     }
 
-    /// How many had no effect.
+    /// How many were dropped in all.
     public var total: UInt64 { counts.reduce(0, &+) }
 }

@@ -1,9 +1,9 @@
 public import OnionCrypto
 public import Wire
 
-/// A node's keys for links: its signing key and the X25519 key that belongs to it (protocol.md, section 2).
+/// A node's keys for links: its signing key and the corresponding X25519 key (protocol.md, section 2).
 ///
-/// One object that handshakes share, so that the secret stands in memory once.
+/// Handshakes share one object, so that the secret is in memory once.
 public final class LinkIdentity {
     /// The Ed25519 key pair.
     public let signingKey: SigningKey
@@ -23,7 +23,7 @@ public final class LinkIdentity {
         self.signingKey = signingKey
     }
 
-    /// For published test vectors: an identity whose link key is not its signing key's.
+    /// An identity whose link key does not belong to its signing key, for published test vectors.
     init(testing agreementKey: consuming AgreementKey) {
         let signingKey = SigningKey()
         nodeID = signingKey.publicKey
@@ -31,9 +31,10 @@ public final class LinkIdentity {
         self.agreementKey = agreementKey
     }
 
-    /// A timestamp that is greater than the one before: `wallClock` in nanoseconds since 1970, or the last one and 1.
+    /// A timestamp greater than the one before: `wallClock` in nanoseconds since 1970, or the last one plus 1.
     ///
-    /// When the clock was set back by more than a timestamp may be ahead, they begin anew: nobody would accept the others.
+    /// If the clock was set back by more than a timestamp may be ahead, timestamps follow the clock again: no peer
+    /// would accept the others.
     func nextTimestamp(_ wallClock: UInt64) -> UInt64 {
         let isFarBack = lastTimestamp > wallClock && lastTimestamp - wallClock > TimestampMemory.longestAhead
         lastTimestamp = isFarBack || wallClock > lastTimestamp ? wallClock : lastTimestamp &+ 1

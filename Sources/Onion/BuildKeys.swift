@@ -1,10 +1,10 @@
 internal import OnionCrypto
 internal import Wire
 
-/// The keys that a record of a build gives to the client and to its hop (protocol.md, sections 6.3 and 6.4).
+/// The keys that a build's record gives to the client and to its hop (protocol.md, sections 6.3 and 6.4).
 struct BuildKeys: ~Copyable {
     private let root: Secret
-    /// `network ‖ node id ‖ H(onion public key)`: what both derivations begin with.
+    /// `network ‖ node id ‖ H(onion public key)`: the common start of both derivations.
     private let identity: [UInt8]
 
     /// The keys of the record that begins with `opening`, whose ciphertext carries `shared`.
@@ -15,12 +15,12 @@ struct BuildKeys: ~Copyable {
 
     /// Seals or opens the record's body.
     var record: AEADKey { AEADKey(.chacha20poly1305, root.derive("record")) }
-    /// The stream that the hop takes off the other records.
+    /// The key of the stream that the hop removes from the other records.
     var peel: Secret { root.derive("peel") }
-    /// The stream that the hop fills the last place with.
+    /// The key of the stream that the hop writes to the last place.
     var filler: Secret { root.derive("filler") }
 
-    /// The secret of the hop, from the exchange of the two ephemerals and all that both have seen.
+    /// The hop's secret, derived from the exchange of the two ephemerals and the transcript.
     func path(exchange: borrowing Secret, record: RawSpan, hopEphemeral: Bytes32) -> Secret {
         var transcript = Blake2b(outputSize: 32)
         transcript.update(identity.rawSpan)
@@ -30,9 +30,9 @@ struct BuildKeys: ~Copyable {
     }
 }
 
-/// Records in one array of four, changed in place.
+/// The four records in one array, changed in place.
 enum BuildRecords {
-    /// Takes a hop's layer off: the records behind the first move up one place, and the filler takes the last.
+    /// Removes a hop's layer: the records after the first move up one place, and the filler takes the last.
     static func peel(_ records: RawSpan, _ keys: borrowing BuildKeys) -> [UInt8] {
         let size = BuildMessage.recordSize
         var output = [UInt8](copying: records.extracting(size..<BuildMessage.recordsSize))

@@ -1,31 +1,33 @@
 internal import OnionCrypto
 public import Wire
 
-/// Which records a hop has opened, for as long as their time is valid (protocol.md, section 6.3).
+/// The records that a hop has opened, kept while their time is valid (protocol.md, section 6.3).
 ///
-/// It holds keyed digests of eight bytes in two generations; each lives for at least as long as any record's time is valid.
-/// When a generation is full, no build is accepted until the next one: refusing is safe, forgetting is not. So that nobody fills it
-/// for all, one source may have as many records as there is room for more, and a thousandth of the generation in any case.
+/// It holds keyed digests of eight bytes in two generations; each lives at least as long as any record's time is valid.
+///
+/// When a generation is full, builds are refused until the next one: refusing is safe, forgetting is not. To keep one
+/// source from filling it, a source may have as many records as places are free, and always a thousandth of the
+/// generation.
 public struct BuildReplayCache: ~Copyable {
-    /// How long a generation lasts: a record's time is valid for five units.
+    /// The duration of a generation: a record's time is valid for five units.
     public static let generation = TimeSpan.seconds(
         Int64((2 * BuildMessage.timeTolerance + 1) * BuildMessage.timeUnit))
-    /// Records in a generation: more than come in its 50 minutes at 1,000 a second.
+    /// The most records in a generation: more than arrive in its 50 minutes at 1,000 a second.
     ///
-    /// Memory grows with the records that did come.
+    /// Memory grows with the records that have arrived.
     public static let defaultLimit = 1 << 22
 
-    /// What `enter` found.
+    /// The result of `enter`.
     public enum Entry: Equatable, Sendable {
         /// The record is new and has been entered.
         case new
         /// The record was there already.
         case replayed
-        /// There is no room, for this source or at all.
+        /// There is no place left, for this source or at all.
         case full
     }
 
-    /// Digests by their lowest bits: a set grows by copying itself, which must not take long.
+    /// Digests in several sets by their lowest bits: a set grows by copying, which must not take long.
     private struct Generation {
         static let parts = 256
         var sets = [Set<UInt64>](repeating: [], count: parts)
@@ -58,7 +60,7 @@ public struct BuildReplayCache: ~Copyable {
     /// How many records it holds.
     public var count: Int { recent.count + older.count }
 
-    /// Whether a record was entered: replays need no more work than this.
+    /// Whether a record was entered; a replay then costs no more work than this.
     public mutating func contains(_ record: RawSpan, now: Instant) -> Bool {
         advance(to: now)
         let digest = digest(of: record)
@@ -78,9 +80,9 @@ public struct BuildReplayCache: ~Copyable {
         return unsafe tag.rawSpan.unsafeLoadUnaligned(as: UInt64.self)
     }
 
-    /// Looks a record that `source` sent up, and enters it if it is new.
+    /// Looks up a record that `source` sent, and enters it if it is new.
     ///
-    /// Sources are numbers that the owner gives them; links that one source makes anew have one number.
+    /// The owner numbers the sources; links that one source makes again keep its number.
     public mutating func enter(_ record: RawSpan, of source: UInt64, now: Instant) -> Entry {
         advance(to: now)
         let digest = digest(of: record)

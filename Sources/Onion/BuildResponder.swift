@@ -9,12 +9,12 @@ public enum BuildFault: UInt8, Sendable, CaseIterable {
     case unknownKey
     /// The record does not verify, or an ephemeral is a point of low order.
     case unreadable
-    /// The record's body has a field that no client writes.
+    /// The record's body has a field value that no client writes.
     case malformed
     /// The record has been seen before.
     case replayed
 
-    /// What status and metrics call it.
+    /// The name in status and metrics.
     public var name: String {
         switch self {
         case .size: "size"
@@ -26,9 +26,9 @@ public enum BuildFault: UInt8, Sendable, CaseIterable {
     }
 }
 
-/// What a hop makes of a BUILD message.
+/// The result of a BUILD message.
 public enum BuildOutcome: ~Copyable {
-    /// Reset the stream and say nothing; the hop before answers for itself.
+    /// Reset the stream; the hop before answers for itself.
     case unreadable(BuildFault)
     /// Answer with `reply.answer(status)` and path id 0.
     case refuse(BuildStatus, HopReply)
@@ -56,8 +56,8 @@ public struct BuildResponder: ~Copyable {
 
     /// Opens the first of the four records of a BUILD message and peels the others.
     ///
-    /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange; limits on builds stand before it. `number` is that of
-    /// whom the message came from (``BuildReplayCache/enter(_:of:now:)``).
+    /// Costs one X-Wing decapsulation, one X25519 key pair and one exchange, so the limits on builds are checked
+    /// before. `number` is that of the message's source (``BuildReplayCache/enter(_:of:now:)``).
     public mutating func open(
         _ records: RawSpan, from number: UInt64, time: UnixTime, now: Instant, source: BuildSource = .system
     ) -> BuildOutcome {

@@ -1,6 +1,6 @@
 public import OnionCrypto
 
-/// What is drawn at random when a path is built; tests give recorded values instead.
+/// The random values used when a path is built; tests pass recorded ones instead.
 public struct BuildSource: Sendable {
     /// A fresh X25519 key pair.
     public var ephemeral: @Sendable () -> AgreementKey
@@ -9,7 +9,7 @@ public struct BuildSource: Sendable {
     /// A fresh X-Wing secret and the ciphertext that carries it to an onion public key.
     public var encapsulate: @Sendable ([UInt8]) throws(CryptoError) -> KEM.Encapsulation
 
-    /// A source of these three.
+    /// A source made of these three.
     public init(
         ephemeral: @escaping @Sendable () -> AgreementKey, fill: @escaping @Sendable (Int) -> [UInt8],
         encapsulate: @escaping @Sendable ([UInt8]) throws(CryptoError) -> KEM.Encapsulation

@@ -2,7 +2,7 @@ internal import BasicContainers
 internal import OnionCrypto
 public import Wire
 
-/// What a client made of a packet that came back on a path.
+/// The result of opening a packet that came back on a path.
 public enum ClientOpening: Equatable, Sendable {
     /// All layers verified: the payload is open, and this is its packet number.
     case packet(UInt64)
@@ -15,7 +15,7 @@ public struct ClientPath: ~Copyable {
     private struct Hop: ~Copyable {
         let slot: Int
         var layers: HopLayers
-        /// The number that `open` has found and not yet committed.
+        /// The number found by `open` and not committed yet.
         var pending: UInt64 = 0
     }
 
@@ -39,14 +39,14 @@ public struct ClientPath: ~Copyable {
     /// The number that the next packet to the terminal will have.
     public var nextNumber: UInt64 { hops[hops.count - 1].layers.sealer.nextNumber }
 
-    /// Leaves out one packet number towards the terminal, so that a blind acknowledgement of it shows.
+    /// Skips one packet number towards the terminal, so that a false acknowledgement of it can be detected.
     public mutating func skipNumber() { hops[hops.count - 1].layers.sealer.skipNumber() }
 
-    /// Seals all layers of a packet whose payload is written, from the terminal's to the guard's, in place.
+    /// Seals all layers of a packet whose payload is written, in place, from the terminal's to the guard's.
     ///
-    /// Path id and link fields are the caller's.
+    /// The caller writes path id and link fields.
     ///
-    /// - Returns: the packet number, or nil when the path's counters are used up; then the packet must not be sent.
+    /// - Returns: the packet number, or nil if the path's counters are used up; the packet must then not be sent.
     public mutating func seal(_ packet: inout MutableRawSpan, now: Instant) -> UInt64? {
         packet.zeroSlots(1...Packet.slotCount)
         var index = hops.count - 1
@@ -60,9 +60,9 @@ public struct ClientPath: ~Copyable {
         return number
     }
 
-    /// Opens all layers of a packet that the guard sent, guard first, in place.
+    /// Opens all layers of a packet from the guard, in place, from the guard's to the terminal's.
     ///
-    /// The replay windows move only when all have verified; a packet that is dropped may be wiped.
+    /// The replay windows move only after all layers have verified; a dropped packet may be wiped.
     public mutating func open(_ packet: inout MutableRawSpan, now: Instant) -> ClientOpening {
         var index = 0
         while index < hops.count {
@@ -80,7 +80,7 @@ public struct ClientPath: ~Copyable {
         return .packet(hops[hops.count - 1].pending)
     }
 
-    /// Wipes keys whose time is over; to be called every few seconds.
+    /// Wipes keys past their lifetime; call it every few seconds.
     public mutating func forgetPreviousKeys(_ now: Instant) {
         var index = 0
         while index < hops.count {

@@ -1,21 +1,21 @@
 /// Why a packet was dropped; each has a counter, and nothing is sent (protocol.md, section 5, "Failures").
 public enum DropReason: UInt8, Sendable, CaseIterable {
-    /// No path has this id from this link.
+    /// No path has this id on this link.
     case unknownPath
-    /// The path is not yet built, so packets cannot pass it.
+    /// The path is not built yet.
     case notReady
-    /// The counter lies before the start that was derived for it.
+    /// The counter is before its direction's derived start.
     case beforeStart
-    /// The packet was seen before, or is too old to tell.
+    /// The packet was seen before, or is older than the window.
     case replayed
     /// The epoch is too far ahead, or its key is gone.
     case wrongEpoch
-    /// A tag is wrong: the packet was changed on the way, or was never sealed under this key.
+    /// A tag is wrong: the packet was changed under way, or was not sealed under this key.
     case badTag
-    /// The sealer has used up its counters; the path must be replaced.
+    /// The sealer's counters are used up; the path must be replaced.
     case exhausted
 
-    /// What status and metrics call it.
+    /// The name in status and metrics.
     public var name: String {
         switch self {
         case .unknownPath: "unknownPath"

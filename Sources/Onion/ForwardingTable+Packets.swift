@@ -1,21 +1,21 @@
 public import Wire
 
-/// What is to be done with a packet after its layer.
+/// The next step for a packet after its layer.
 public enum Verdict: Equatable, Sendable {
-    /// Send it on this link; the path id is written to the packet already.
+    /// Send it on this link; the path id is already in the packet.
     case send(link: UInt32, pathID: UInt64)
-    /// The payload is open here: the path ends at this node, and this is its packet number.
+    /// The payload is decrypted: the path ends at this node, and this is the packet number.
     case deliver(path: PathHandle, number: UInt64)
-    /// Drop it, and count why.
+    /// Drop it and count the reason.
     case drop(DropReason)
 }
 
 /// The packet path: one layer, in place (protocol.md, section 5).
 extension ForwardingTable {
-    /// Takes this hop's layer off a packet towards the exit.
+    /// Removes this hop's layer from a packet towards the exit.
     ///
-    /// `place` is what `find` just returned for the packet. The link's own replay window is to be committed afterwards, and
-    /// only if this does not return a drop.
+    /// `place` is the result of `find` for the packet. Commit the link's own replay window afterwards, and only if this
+    /// does not return a drop.
     @inlinable @inline(__always)
     public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
         precondition(isLive(place), "the place of a path that is gone")
@@ -34,10 +34,10 @@ extension ForwardingTable {
         }
     }
 
-    /// Puts this hop's layer on a packet towards the client.
+    /// Adds this hop's layer to a packet towards the client.
     ///
-    /// `place` is what `find` just returned for the packet. The link's own replay window is to be committed whatever this
-    /// returns, for the header has verified and nothing else can.
+    /// `place` is the result of `find` for the packet. Commit the link's own replay window whatever this returns: the
+    /// header has verified, and nothing else in the packet can be verified here.
     @inlinable @inline(__always)
     public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
         precondition(isLive(place), "the place of a path that is gone")
@@ -46,10 +46,10 @@ extension ForwardingTable {
         return unsafe sealBackward(hop, &packet, now).verdict
     }
 
-    /// Seals a packet of the terminal's, whose payload is written, towards the client.
+    /// Seals a terminal's packet towards the client; its payload is written.
     ///
-    /// - Returns: where to send it and its packet number; a drop when the path is gone, does not end here or has used up
-    ///   its counters.
+    /// - Returns: the link to send it on and its packet number; a drop if the path is gone, does not end here or has
+    ///   used up its counters.
     public mutating func sealAtTerminal(
         _ path: PathHandle, _ packet: inout MutableRawSpan, now: Instant
     ) -> (verdict: Verdict, number: UInt64) {
@@ -57,13 +57,13 @@ extension ForwardingTable {
         return unsafe sealBackward(pathPointer(path.index), &packet, now)
     }
 
-    /// The number that the next packet of the terminal's will have; nil when the path is gone or does not end here.
+    /// The number of the terminal's next packet; nil if the path is gone or does not end here.
     public func nextNumberAtTerminal(_ path: PathHandle) -> UInt64? {
         guard isLive(path), unsafe pathPointer(path.index).pointee.isTerminal else { return nil }
         return unsafe pathPointer(path.index).pointee.layers.sealer.nextNumber
     }
 
-    /// Leaves out one packet number of the terminal's, so that a blind acknowledgement of it shows.
+    /// Skips one of the terminal's packet numbers, so that a false acknowledgement of it can be detected.
     public mutating func skipNumberAtTerminal(_ path: PathHandle) {
         guard isLive(path), unsafe pathPointer(path.index).pointee.isTerminal else { return }
         unsafe pathPointer(path.index).pointee.layers.sealer.skipNumber()

@@ -1,12 +1,11 @@
-/// The paths, and which of them nothing goes over any more, for a node that is to end.
+/// Lists all paths and the unused ones, for a node that is about to stop.
 extension ForwardingTable {
     /// All paths.
     public var paths: [PathHandle] { (0..<UInt32(capacity)).filter { isLive($0) }.map { handle($0) } }
 
-    /// The paths over which nothing has passed, either way, since the call before; `marks` is what that call has left, empty
-    /// at first.
+    /// The paths over which nothing has passed, either way, since the last call; `marks` is its state, empty at first.
     ///
-    /// Paths whose next hop has not answered yet are not among them, nor those that are new since then.
+    /// It leaves out new paths and those whose next hop has not answered yet.
     public func quietPaths(since marks: inout [PathHandle: UInt64]) -> [PathHandle] {
         var present: [PathHandle: UInt64] = [:]
         present.reserveCapacity(count)

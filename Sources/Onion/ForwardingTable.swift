@@ -1,7 +1,7 @@
 internal import OnionCrypto
 public import Wire
 
-/// Names one path of a table for as long as it lives; a name of a removed path finds nothing.
+/// Names one path of a table for as long as it lives; the handle of a removed path finds nothing.
 public struct PathHandle: Hashable, Sendable {
     @usableFromInline let index: UInt32
     @usableFromInline let generation: UInt32
@@ -13,11 +13,11 @@ public struct PathHandle: Hashable, Sendable {
     }
 }
 
-/// One side of a path: the link, and the id that the neighbour there wants packets under.
+/// One side of a path: the link, and the path id that the neighbour there has chosen for its packets.
 public struct PathEnd: Hashable, Sendable {
-    /// The link; what it means is the caller's.
+    /// The link, as the caller numbers it.
     public var link: UInt32
-    /// The neighbour's path id; 0 when it has not told one.
+    /// The neighbour's path id; 0 if it has not sent one.
     public var pathID: UInt64
 
     /// The end at `link` with the neighbour's `pathID`.
@@ -27,9 +27,9 @@ public struct PathEnd: Hashable, Sendable {
     }
 }
 
-/// A path that left the table, with what is needed to tell the neighbours.
+/// A path that was removed from the table, with the data needed to tell its neighbours.
 public struct RemovedPath: Hashable, Sendable {
-    /// The name it had.
+    /// Its handle before the removal.
     public let path: PathHandle
     /// Towards the client.
     public let previous: PathEnd
@@ -37,21 +37,21 @@ public struct RemovedPath: Hashable, Sendable {
     public let next: PathEnd?
 }
 
-/// Why the table takes no further path.
+/// Why the table refuses a path.
 public enum ForwardingTableError: Error, Equatable {
-    /// It holds as many paths as it may.
+    /// The table is full.
     case full
-    /// The link has asked for as many paths as it may.
+    /// The link has its limit of paths.
     case linkFull
 }
 
-/// Where a path id from a link leads.
+/// The result of a look-up of a path id on a link.
 public enum Passage: Equatable, Sendable {
-    /// Nowhere: no path has this id from this link.
+    /// No path has this id on this link.
     case unknown
-    /// Towards the exit, along the path at this place; good until the table is next changed.
+    /// Towards the exit, along the path at this place; valid until the table changes.
     case forward(UInt32)
-    /// Towards the client, along the path at this place; good until the table is next changed.
+    /// Towards the client, along the path at this place; valid until the table changes.
     case backward(UInt32)
 }
 
@@ -62,19 +62,20 @@ struct HopState: ~Copyable {
     @usableFromInline var layers: HopLayers
     @usableFromInline let previous: PathEnd
     @usableFromInline var next: PathEnd
-    /// Places in the id table: what the previous neighbour sends to, and the next one (none at the terminal).
+    /// Places in the id table: the id that the previous neighbour uses, and the one that the next uses (none at the
+    /// terminal).
     let forwardPlace: UInt32
     let backwardPlace: UInt32
     let expires: Instant
-    /// When the path goes if no answer has come.
+    /// When the path is removed if no answer has come.
     let mustAnswerBy: Instant
-    /// Whom the path counts for.
+    /// The source that the path is counted for.
     let source: UInt64
-    /// What had passed when the table last looked, and since when nothing has.
+    /// The value of `passing` when the table last checked, and since when it has not changed.
     var passed: UInt64 = 0
     var quietSince: Instant
 
-    /// A number that grows with each packet but the first towards the exit, which is answered.
+    /// A number that grows with each packet, except the first one towards the exit, which is answered.
     var passing: UInt64 { layers.opener.highest &+ layers.sealer.nextNumber }
     @inlinable var isTerminal: Bool { slot == Packet.slotCount }
     @inlinable var isReady: Bool { isTerminal || next.pathID != 0 }
@@ -82,48 +83,48 @@ struct HopState: ~Copyable {
 
 /// All paths that a node forwards or ends, found by link and path id (protocol.md, sections 4 and 5).
 ///
-/// A path's two ids stand at places drawn independently from at least as many free places as there are used ones, so that
-/// its neighbours cannot tell from their numbers that they share it. Finding a path costs no hash, and nothing on the
-/// packet path allocates; memory grows with the paths held, in chunks that never move.
+/// A path's two ids have places drawn independently from at least as many free places as used ones, so its neighbours
+/// cannot tell from the ids that they share it. Finding a path costs no hash, and the packet path does not allocate.
+/// Memory grows with the paths held, in chunks that never move.
 @safe public struct ForwardingTable: ~Copyable {
     /// How long a path lives.
     public static let lifetime = TimeSpan.seconds(Int64(BuildMessage.lifetime))
-    /// How long a path waits for the answer of the next hop, unless the table is told another time.
+    /// How long a path waits for the answer of the next hop, unless the initializer sets another time.
     public static let answerTime = TimeSpan.seconds(30)
 
     @usableFromInline
     struct IDRecord {
         @usableFromInline var random: UInt32 = 0
         @usableFromInline var link: UInt32 = 0
-        /// The path's place times two, plus 1 for backward; `noPath` when the place is free.
+        /// The path's place times two, plus 1 for backward; `noPath` if the place is free.
         @usableFromInline var target: UInt32 = noPath
     }
     @usableFromInline static let noPath = UInt32.max
     @usableFromInline static let idsPerChunk = 4_096
     @usableFromInline static let pathsPerChunk = 64
-    /// The most places for ids: as many as a path id names, four for each of 2^21 paths.
+    /// The most places for ids, limited by the index in a path id: four for each of 2^21 paths.
     private static let maximumIDs: UInt32 = 1 << 23
 
     @usableFromInline let worker: UInt8
     private let maximumPaths: Int
     private let answerTime: TimeSpan
     private var sequence = PathIDSequence()
-    /// Where each chunk of ids lies; room for as many as there can be, so that finding one is a shift and a load.
+    /// The address of each chunk of ids; allocated for the largest number, so that finding one is a shift and a load.
     @usableFromInline let idChunks: UnsafeMutablePointer<UnsafeMutablePointer<IDRecord>>
     @usableFromInline var idCount: UInt32 = 0
     private var freeIDs: [UInt32] = []
     /// The same for paths.
     @usableFromInline let pathChunks: UnsafeMutablePointer<UnsafeMutablePointer<HopState>>
-    /// By place of a path; odd while it holds one.
+    /// For each path's place: odd while it holds one.
     @usableFromInline let generations: UnsafeMutablePointer<UInt32>
-    /// How many places the table has for paths; a sweep over all of them goes round once.
+    /// How many places the table has for paths; a sweep of this many covers all of them once.
     public private(set) var capacity = 0
     private var freePaths: [UInt32] = []
     /// The places of the paths on each link.
     private var links: [UInt32: Set<UInt32>] = [:]
     /// How many paths each link has asked for.
     private var asked: [UInt32: Int] = [:]
-    /// How many paths each source has asked for, and which has most.
+    /// How many paths each source has asked for, and the source with the most.
     private var shares: Shares<UInt64>
     /// The places of the paths that each source has asked for.
     private var sources: [UInt64: Set<UInt32>] = [:]
@@ -141,7 +142,7 @@ struct HopState: ~Copyable {
         let chunks = (maximumPaths + Self.pathsPerChunk - 1) / Self.pathsPerChunk
         unsafe idChunks = .allocate(capacity: Int(Self.maximumIDs) / Self.idsPerChunk)
         unsafe pathChunks = .allocate(capacity: chunks)
-        // Neither is written before it is used: what is never used takes no memory.
+        // Neither is initialized before its use, so unused parts take no memory.
         unsafe generations = .allocate(capacity: chunks * Self.pathsPerChunk)
     }
 
@@ -162,8 +163,8 @@ struct HopState: ~Copyable {
     ///   - previous: where backward packets go: the link of the BUILD message and the id in it.
     ///   - nextLink: the link to the next hop; nil at the terminal, whose slot is 4.
     ///   - linkLimit: how many paths the previous link may have asked for.
-    ///   - source: whom the path counts for when the table is full, as the caller numbers them: several links may be of one
-    ///     source; nil for the previous link by itself.
+    ///   - source: the source that the path counts for when the table is full, as the caller numbers them; several links may
+    ///     share one. Nil: the previous link is its own source.
     public mutating func insert(
         _ keys: consuming HopKeys, previous: PathEnd, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
         now: Instant
@@ -193,21 +194,20 @@ struct HopState: ~Copyable {
         return PathHandle(index: index, generation: generation)
     }
 
-    /// The id under which the previous neighbour is to send packets, told in BUILT; nil for a path that is gone.
+    /// The id for the previous neighbour's packets, sent in BUILT; nil for a path that is gone.
     public func forwardID(of path: PathHandle) -> UInt64? {
         guard isLive(path) else { return nil }
         return unsafe id(at: pathPointer(path.index).pointee.forwardPlace)
     }
 
-    /// The id under which the next neighbour is to send packets, told in BUILD; nil at the terminal or for a path that
-    /// is gone.
+    /// The id for the next neighbour's packets, sent in BUILD; nil at the terminal or for a path that is gone.
     public func backwardID(of path: PathHandle) -> UInt64? {
         guard isLive(path), unsafe !pathPointer(path.index).pointee.isTerminal else { return nil }
         return unsafe id(at: pathPointer(path.index).pointee.backwardPlace)
     }
 
-    /// Completes a path with the id that the next hop's BUILT told; false if the path is gone, complete or a terminal's,
-    /// or the id is 0.
+    /// Completes a path with the id in the next hop's BUILT; false if the path is gone, complete or a terminal's, or
+    /// the id is 0.
     public mutating func connect(_ path: PathHandle, nextPathID: UInt64) -> Bool {
         guard nextPathID != 0, isLive(path) else { return false }
         let pointer = unsafe pathPointer(path.index)
@@ -216,7 +216,7 @@ struct HopState: ~Copyable {
         return true
     }
 
-    /// The path that has id `pathID` from `link`, for control messages that name one.
+    /// The path that has the id `pathID` on `link`, for control messages.
     public func handle(link: UInt32, pathID: UInt64) -> PathHandle? {
         switch find(link: link, pathID: pathID) {
         case .unknown: nil
@@ -256,9 +256,11 @@ struct HopState: ~Copyable {
         return removed
     }
 
-    /// Looks at the next `limit` places, wipes keys whose time is over, and removes paths that have expired or were
-    /// never answered, and while the table is more than half full those over which nothing passes but for which `isNeeded` says so; to
-    /// be called every second with a limit that goes round in a few seconds.
+    /// Examines the next `limit` places: wipes keys past their lifetime and removes paths that have expired or were not
+    /// answered.
+    ///
+    /// While the table is more than half full, it also removes paths over which nothing passes, unless `isNeeded`
+    /// returns true for them. Call it every second with a limit that covers the table in a few seconds.
     public mutating func sweep(
         now: Instant, limit: Int, isNeeded: (PathHandle) -> Bool = { _ in false }
     ) -> [RemovedPath] {
@@ -293,10 +295,10 @@ struct HopState: ~Copyable {
     /// How many paths `link` has asked for.
     public func pathsAsked(by link: UInt32) -> Int { asked[link] ?? 0 }
 
-    /// The path that gives way to a new one of `source` when the table is full.
+    /// The path that a new one of `source` replaces when the table is full.
     ///
-    /// Of the source that asked for most it is the one over which nothing has passed for longest among some; nil when that has
-    /// not been long. A source that asked for as many as any gives way to itself.
+    /// It is a path of the source with the most, the one over which nothing has passed for longest among a sample; nil
+    /// if that time is too short. If `source` has as many as any other, it is one of its own.
     public func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
         guard let largest = shares.largest else { return nil }
         let loser = shares.places(of: largest) >= shares.places(of: source) + 2 ? largest : source
@@ -310,16 +312,16 @@ struct HopState: ~Copyable {
         return handle(quietest.index)
     }
 
-    /// How many paths are looked at for the one that gives way.
+    /// How many paths are sampled for the one to replace.
     private static let replacementSample = 64
-    /// For how long nothing must have passed over a path that gives way to another.
+    /// The shortest time without packets after which a path may be replaced.
     public static let replaceable = TimeSpan.seconds(10)
-    /// For how long nothing may pass over a path while the table is more than half full.
+    /// The longest time without packets while the table is more than half full.
     public static let quietLimit = TimeSpan.seconds(60)
 
     // MARK: Finding
 
-    /// Where `pathID` leads when it comes from `link`: one table look-up.
+    /// The result for `pathID` on `link`, by one table look-up.
     @inlinable @inline(__always)
     public func find(link: UInt32, pathID: UInt64) -> Passage {
         let place = PathID.index(of: pathID)
@@ -341,7 +343,7 @@ struct HopState: ~Copyable {
     @inlinable
     func handle(_ index: UInt32) -> PathHandle { PathHandle(index: index, generation: generation(index)) }
 
-    /// The generation of a place that the table has.
+    /// The generation of a place, which must be within the table.
     @inlinable @inline(__always)
     func generation(_ index: UInt32) -> UInt32 {
         precondition(index < UInt32(truncatingIfNeeded: capacity), "no such place")
@@ -355,7 +357,7 @@ struct HopState: ~Copyable {
         return next
     }
 
-    /// The path at a place that holds one.
+    /// The path at a place, which must hold one.
     @inlinable @inline(__always)
     func pathPointer(_ index: UInt32) -> UnsafeMutablePointer<HopState> {
         unsafe pathChunks[Int(index / UInt32(Self.pathsPerChunk))] + Int(index % UInt32(Self.pathsPerChunk))
@@ -372,7 +374,7 @@ struct HopState: ~Copyable {
         PathID.make(worker: worker, index: place, random: unsafe idPointer(place).pointee.random)
     }
 
-    /// Takes a place drawn at random, with random bits that have not been used before.
+    /// Takes a place at random, with random bits that were not used before.
     private mutating func takeID(link: UInt32, target: UInt32) -> UInt32 {
         if freeIDs.count <= max(2 * count, 2), idCount < Self.maximumIDs { addIDChunk() }
         freeIDs.swapAt(Int(SecureRandom.u64() % UInt64(freeIDs.count)), freeIDs.count - 1)
@@ -389,7 +391,7 @@ struct HopState: ~Copyable {
     }
 
     private mutating func leave(_ link: UInt32, _ index: UInt32) {
-        // A path may have both ends on one link; removing it twice is harmless.
+        // A path may have both ends on one link; the second removal has no effect.
         links[link]?.remove(index)
         if links[link]?.isEmpty == true { links[link] = nil }
     }

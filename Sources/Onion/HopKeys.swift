@@ -1,7 +1,7 @@
 public import OnionCrypto
 internal import Wire
 
-/// What one hop and the client share about the hop's layers (protocol.md, section 6.4).
+/// The keys that one hop and the client share for the hop's layers (protocol.md, section 6.4).
 public struct HopKeys: ~Copyable {
     /// The hop's slot, 1 to 4; the terminal's is 4.
     public let slot: Int
@@ -49,10 +49,10 @@ struct HopLayers: ~Copyable {
 public struct SessionSecrets: ~Copyable {
     /// The secret of a session that this path opens.
     public let session: Secret
-    /// What this path proves itself with when it joins a session.
+    /// The secret by which this path proves that it may join a session.
     public let leg: Secret
 
-    /// The session secrets that `secret` of a path gives, at the terminal only.
+    /// The session secrets derived from `secret` of a path, at the terminal only.
     public init(secret: borrowing Secret) {
         session = secret.derive("session")
         leg = secret.derive("leg")

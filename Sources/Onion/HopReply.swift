@@ -3,10 +3,10 @@ public import Wire
 
 /// A hop's part in the answer to a build (protocol.md, section 6.5).
 ///
-/// Every path has one, and it is used once.
+/// Each path has one, used once.
 ///
-/// The record of the hop with slot j stands at place j. What stands before it is random, what stands behind it comes from
-/// the next hop, gets one more stream, and is authenticated by the record.
+/// The record of the hop with slot j is at place j. The places before it are random. The records after it come from the
+/// next hop; they get one more stream, and the hop's record authenticates them.
 public struct HopReply: ~Copyable {
     private let slot: Int
     private let ephemeral: Bytes32
@@ -24,14 +24,13 @@ public struct HopReply: ~Copyable {
     private var ownOffset: Int { (slot - 1) * BuildMessage.replyRecordSize }
     private var behindOffset: Int { slot * BuildMessage.replyRecordSize }
 
-    /// The four records of a hop that ends the build: a terminal with `ready`, any hop with a reason to refuse.
+    /// The four records of a hop that ends the build: a terminal's with `ready`, or any hop's with a reason to refuse.
     public consuming func answer(_ status: BuildStatus, source: BuildSource = .system) -> [UInt8] {
         let fill = source.fill(BuildMessage.replyRecordsSize)
         return complete(fill, before: fill, status)
     }
 
-    /// The four records that come of the next hop's, whose status is not for this hop to see; nil if they are not 448
-    /// bytes.
+    /// The four records made from the next hop's, whose status this hop cannot see; nil if they are not 448 bytes.
     public consuming func wrap(_ records: RawSpan, source: BuildSource = .system) -> [UInt8]? {
         guard records.byteCount == BuildMessage.replyRecordsSize else { return nil }
         var output = [UInt8](copying: records)
@@ -51,8 +50,9 @@ public struct HopReply: ~Copyable {
         return before.prefix(ownOffset) + ephemeral.array + sealed + behind
     }
 
-    /// At the client: the hop's status, and the records behind it without its stream; nil if the record does not verify or
-    /// says what no hop may say.
+    /// At the client: the hop's status, and the records after it without its stream.
+    ///
+    /// Nil if the record does not verify or has a value that no hop may send.
     func read(_ records: inout [UInt8]) -> BuildStatus? {
         let behind = records[behindOffset...]
         let associated = ephemeral.array + behind

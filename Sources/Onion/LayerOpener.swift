@@ -1,18 +1,18 @@
 public import OnionCrypto
 public import Wire
 
-/// What became of a layer that was to be opened.
+/// The result of opening a layer.
 public enum LayerOpening: Equatable, Sendable {
-    /// It verified and is decrypted; the number is relative to the direction's start. To be committed.
+    /// It verified and is decrypted; the number is relative to the direction's start and must be committed.
     case opened(UInt64)
-    /// It did not; what it covered may be wiped.
+    /// It did not verify; the covered bytes may be wiped.
     case dropped(DropReason)
 }
 
 /// Opens one hop's layer in one direction: keys, ratchet and replay window (protocol.md, section 5).
 ///
-/// `open` moves the ratchet once a packet has verified, but the replay window moves with `commit` only, so that the caller
-/// can make further checks in between.
+/// `open` moves the ratchet after a packet has verified. Only `commit` moves the replay window, so that the caller can
+/// make further checks in between.
 public struct LayerOpener: ~Copyable {
     /// The AEAD of the layer.
     public let suite: Suite
@@ -20,7 +20,7 @@ public struct LayerOpener: ~Copyable {
     @usableFromInline var key: AEADKey
     @usableFromInline let start: UInt64
     @usableFromInline var epoch: UInt64 = 0
-    /// The key of the epoch before, while it is still good.
+    /// The key of the previous epoch, while it is still valid.
     @usableFromInline var previous: AEADKey?
     private var previousEnds = Instant(nanoseconds: 0)
     @usableFromInline var window = ReplayWindow()
@@ -34,7 +34,7 @@ public struct LayerOpener: ~Copyable {
         self.start = start
     }
 
-    /// Opens everything behind slot `slot` (1 to 4) in place.
+    /// Opens everything after slot `slot` (1 to 4) in place.
     @inlinable @inline(__always)
     public mutating func open(_ packet: inout MutableRawSpan, slot: Int, now: Instant) -> LayerOpening {
         let counter = packet.hopCounter(slot)
@@ -49,7 +49,8 @@ public struct LayerOpener: ~Copyable {
         return isGood ? .opened(number) : .dropped(.badTag)
     }
 
-    /// Opens what may be sealed under another key than the present one, and forgets the one before when its time is over.
+    /// Opens a packet that may be sealed under a key other than the current one, and wipes the previous key after its
+    /// time.
     @usableFromInline @inline(never)
     mutating func openBesides(
         _ packet: inout MutableRawSpan, _ slot: Int, _ counter: UInt64, _ number: UInt64, _ now: Instant
@@ -71,21 +72,21 @@ public struct LayerOpener: ~Copyable {
         return openAhead(&packet, from, counter, now) ? .opened(number) : .dropped(.badTag)
     }
 
-    /// Notes that the packet `number` has passed its last check.
+    /// Commits the packet `number` after its last check.
     @inlinable @inline(__always)
     public mutating func commit(_ number: UInt64) {
         if !window.commitNext(number) { window.commit(number) }
     }
 
-    /// Wipes the key before the current one if its time is over, for paths on which nothing comes.
+    /// Wipes the previous key after its time; for paths on which nothing comes.
     public mutating func forgetPrevious(_ now: Instant) {
         if previous != nil, now >= previousEnds { previous = nil }
     }
 
-    /// The highest number that was accepted; 0 when there is none.
+    /// The highest accepted number; 0 if there is none.
     var highest: UInt64 { window.highest }
 
-    /// Whether the key before the current one is still held.
+    /// Whether the previous key is still held.
     var holdsPrevious: Bool { previous != nil }
 
     private func openWithPrevious(
@@ -97,7 +98,7 @@ public struct LayerOpener: ~Copyable {
         }
     }
 
-    /// Tries the key of a later epoch, and moves there if the packet verifies.
+    /// Tries the key of a later epoch, and switches to it if the packet verifies.
     private mutating func openAhead(
         _ packet: inout MutableRawSpan, _ from: Int, _ counter: UInt64, _ now: Instant
     ) -> Bool {

@@ -1,19 +1,19 @@
 public import OnionCrypto
 public import Wire
 
-/// When a layer's key is replaced, and how far its opener follows (protocol.md, section 5, "Ratchet").
+/// When a layer's key is replaced, and how many epochs its opener looks ahead (protocol.md, section 5, "Ratchet").
 public enum Ratchet {
     /// How many packets a key seals at most.
     @inlinable public static var packetsPerEpoch: UInt32 { 1 << 18 }
     /// How long a sealer stays in an epoch in which it seals.
     @inlinable public static var epochDuration: TimeSpan { .seconds(60) }
-    /// How long an opener keeps the key before the current one.
+    /// How long an opener keeps the previous key.
     @inlinable public static var grace: TimeSpan { .seconds(5) }
     /// How many epochs an opener looks ahead.
     @inlinable public static var lookAhead: UInt64 { 32 }
-    /// Where the epoch stands in a counter.
+    /// The bit of a counter at which the epoch begins.
     @inlinable static var epochShift: UInt64 { 48 }
-    /// The part of a counter that goes on across epochs.
+    /// The part of a counter that continues across epochs.
     @inlinable static var sequenceMask: UInt64 { 1 << 48 - 1 }
     @inlinable static var lastEpoch: UInt64 { 0xffff }
 }
@@ -44,12 +44,12 @@ public struct LayerSealer: ~Copyable {
     /// The number of the next packet, relative to the start.
     public var nextNumber: UInt64 { next - start }
 
-    /// Leaves out a number; its packet is never sent.
+    /// Skips a number, whose packet is never sent.
     public mutating func skipNumber() { if next < Ratchet.sequenceMask { next += 1 } }
 
-    /// Seals everything behind slot `slot` (1 to 4) in place and writes counter and tag to the slot.
+    /// Seals everything after slot `slot` (1 to 4) in place and writes counter and tag to the slot.
     ///
-    /// - Returns: the packet's number, or nil when the counters are used up; then nothing was changed.
+    /// - Returns: the packet's number, or nil if the counters are used up; the packet is then unchanged.
     @inlinable @inline(__always)
     public mutating func seal(_ packet: inout MutableRawSpan, slot: Int, now: Instant) -> UInt64? {
         if sealedInEpoch >= Ratchet.packetsPerEpoch || now - enteredEpoch >= Ratchet.epochDuration {

@@ -1,9 +1,9 @@
 public import OnionCrypto
 public import Wire
 
-/// A node's onion keys: the current one and the one before (protocol.md, section 6; they live in memory only).
+/// A node's onion keys, current and previous (protocol.md, section 6); they are kept in memory only.
 public struct OnionKeys {
-    /// How long a key is the current one; afterwards it is good for as long again.
+    /// How long a key is the current one; it stays valid for the same time afterwards.
     public static let rotation = TimeSpan.seconds(24 * 3_600)
 
     struct Key {
@@ -23,7 +23,8 @@ public struct OnionKeys {
     /// When the current key is to be replaced.
     public private(set) var nextRotation: Instant
 
-    /// A fresh key, current since `now` and for `firstLife`: drawn at random, it spreads the rotations of nodes that began together.
+    /// A fresh key, current since `now` and for `firstLife`, which is random so that nodes that started together rotate
+    /// at different times.
     public init(now: Instant, firstLife: TimeSpan = OnionKeys.rotation) throws(CryptoError) {
         self.init(try KEM.PrivateKey(), now: now)
         nextRotation = now + firstLife
@@ -38,9 +39,9 @@ public struct OnionKeys {
     /// The public half of the current key, for the descriptor.
     public var publicKey: [UInt8] { current.pair.publicKey }
 
-    /// Replaces the current key when its time is over; the one before goes for good.
+    /// Replaces the current key when its time is over; the previous one is wiped.
     ///
-    /// - Returns: whether the descriptor must be made anew.
+    /// - Returns: whether a new descriptor must be made.
     public mutating func advance(_ now: Instant) throws(CryptoError) -> Bool {
         guard now >= nextRotation else { return false }
         rotate(to: try KEM.PrivateKey(), now: now)
@@ -48,13 +49,13 @@ public struct OnionKeys {
     }
 
     mutating func rotate(to pair: KEM.PrivateKey, now: Instant) {
-        // After a long sleep the key that was current is past its grace as well.
+        // After a long sleep the key that was current is past its grace too.
         previous = now - nextRotation < Self.rotation ? current : nil
         current = Key(pair)
         nextRotation = now + Self.rotation
     }
 
-    /// The key that a record names, if the node still holds it.
+    /// The key with the id in a record, if the node still holds it.
     func key(id: UInt64) -> Key? {
         if current.id == id { return current }
         return previous?.id == id ? previous : nil

@@ -8,7 +8,7 @@ public struct HopTarget: Sendable {
     public var node: Bytes32
     /// The node's current onion public key, 1,216 bytes.
     public var onionKey: [UInt8]
-    /// The AEAD for this hop: one that both have.
+    /// The AEAD for this hop; the client and the hop must both support it.
     public var suite: Suite
 
     /// The hop at `node`.
@@ -19,30 +19,30 @@ public struct HopTarget: Sendable {
     }
 }
 
-/// Why a build could not be begun.
+/// Why a build could not begin.
 public enum PathBuildError: Error, Equatable {
-    /// A path has 1 to 4 hops.
+    /// The number of hops is not 1 to 4.
     case hopCount
-    /// The onion key of this hop (0 is the guard) is none.
+    /// The onion key of this hop (0 is the guard) is invalid.
     case badOnionKey(Int)
     /// This machine cannot run the suite of this hop.
     case suiteUnavailable(Int)
 }
 
-/// What came of a build.
+/// The result of a build.
 public enum PathBuildResult: ~Copyable {
-    /// The path stands; packets go to the guard under this path id.
+    /// The path is built; packets go to the guard under this path id.
     case built(ClientPath, pathID: UInt64)
-    /// A hop (0 is the guard) says why it did not build.
+    /// A hop (0 is the guard) refused, for this reason.
     case refused(hop: Int, BuildStatus)
-    /// The record of a hop does not verify, or says what no hop may say: it or one before it has changed the reply.
+    /// The record of a hop does not verify or has an invalid value: this hop or one before it has changed the reply.
     case broken(hop: Int)
 }
 
 /// Builds one path from the client's side (protocol.md, section 6).
 ///
-/// Made with all that the BUILD message says; `receive` ends it with the answer. Keys that are not needed any more are wiped
-/// when it ends.
+/// The initializer makes the BUILD message's content; `receive` ends the build with the answer. Keys that are no longer
+/// needed are wiped then.
 public struct PathBuilder: ~Copyable {
     private struct Hop: ~Copyable {
         let slot: Int
@@ -59,8 +59,8 @@ public struct PathBuilder: ~Copyable {
 
     /// Makes the records of a path through `hops`, guard first.
     ///
-    /// `time` is the client's wall clock, corrected by the nodes it links to. Costs one X-Wing encapsulation and one key
-    /// pair per hop.
+    /// `time` is the client's wall clock, corrected by nodes' times. Costs one X-Wing encapsulation and one key pair
+    /// for each hop.
     public init(
         hops targets: [HopTarget], network: Bytes32, time: UnixTime, source: BuildSource = .system
     ) throws(PathBuildError) {
@@ -88,14 +88,15 @@ public struct PathBuilder: ~Copyable {
             openings.append(opening)
         }
 
-        // What each hop will find behind the records that are made for hops: random at first, then peeled and filled.
+        // The records that each hop will find after those made for hops: random at first, then peeled and filled.
         var views: [[UInt8]] = []
         var view = [UInt8](repeating: 0, count: count * size) + source.fill((BuildMessage.recordCount - count) * size)
         for index in 0..<count {
             views.append(view)
             view = BuildRecords.peel(view.rawSpan, keys[index])
         }
-        // From the last hop to the first: seal over what follows, then place the result in the view of the hop before.
+        // From the last hop to the first: seal with the following records as associated data, then place the result in
+        // the view of the hop before.
         for index in (0..<count).reversed() {
             if index + 1 < count {
                 let real = (count - index - 1) * size
@@ -131,7 +132,7 @@ public struct PathBuilder: ~Copyable {
     /// The slot of hop `index` of `count`.
     private static func slot(of index: Int, _ count: Int) -> UInt8 { UInt8(index + 1 == count ? 4 : index + 1) }
 
-    /// The body of the BUILD message; backward packets are to come under `pathID`.
+    /// The body of the BUILD message; `pathID` is the client's id for backward packets.
     public func message(pathID: UInt64) -> [UInt8] { BuildMessage.encode(pathID: pathID, records) }
 
     /// Ends the build with the body of the BUILT message.

@@ -1,9 +1,9 @@
 internal import OnionCrypto
 internal import Wire
 
-/// A path id: `worker 8 │ table index 24 │ random 32`, chosen by who receives packets with it (protocol.md, section 4).
+/// A path id: `worker 8 │ table index 24 │ random 32`, chosen by the receiver of its packets (protocol.md, section 4).
 public enum PathID {
-    /// The bit of the table index that sets a client's own paths apart from those that a node forwards.
+    /// The bit of the table index that marks a client's own paths among those that a node forwards.
     public static let clientBit: UInt32 = 1 << 23
 
     /// The id of these parts; `index` is below 2^24.
@@ -11,7 +11,7 @@ public enum PathID {
         UInt64(worker) << 56 | UInt64(index & 0xff_ffff) << 32 | UInt64(random)
     }
 
-    /// The worker whose table the id points into.
+    /// The worker whose table has the path.
     public static func worker(of id: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: id >> 56) }
 
     /// The table index, below 2^24.
@@ -20,27 +20,27 @@ public enum PathID {
     /// The random part.
     public static func random(of id: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: id) }
 
-    /// Whether the receiver is a client's own path.
+    /// Whether the path is a client's own.
     public static func isClient(_ id: UInt64) -> Bool { index(of: id) & clientBit != 0 }
 }
 
-/// Random parts for path ids of which none comes twice in 2^32: a keyed permutation of a counter.
+/// Random parts of path ids that do not repeat within 2^32: a keyed permutation of a counter.
 public struct PathIDSequence: ~Copyable {
     private let key: Secret
     private var counter: UInt32
 
-    /// A sequence of its own.
+    /// A sequence with a new random key.
     public init() {
         key = .random()
         counter = SecureRandom.u32()
     }
 
-    /// The next one.
+    /// The next random part.
     public mutating func next() -> UInt32 {
         var left = UInt16(truncatingIfNeeded: counter >> 16)
         var right = UInt16(truncatingIfNeeded: counter)
         counter &+= 1
-        for round in 0..<UInt8(4) {  // a Feistel network of four rounds: a permutation whatever the round function is
+        for round in 0..<UInt8(4) {  // a Feistel network of four rounds is a permutation whatever the round function is
             let mixed = left ^ mix(round, right)
             left = right
             right = mixed

@@ -2,7 +2,7 @@ public import CCryptoBoringSSL
 internal import CLibSodium
 internal import Wire
 
-/// An AEAD of the packet path; the raw value is what stands on the wire.
+/// An AEAD of the packet path; the raw value is its number on the wire.
 public enum Suite: UInt8, Sendable, CaseIterable {
     /// AES-256-GCM (NIST SP 800-38D): where both ends have the hardware.
     case aes256gcm = 1
@@ -11,21 +11,22 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 
     private static let hasAES = CCryptoBoringSSL_EVP_has_aes_hardware() == 1
 
-    /// Whether this machine can run it: AES only by the processor's own instructions, which take the same time for all data.
+    /// Whether this machine can run it: AES only with the processor's own instructions, which take the same time for
+    /// all data.
     public var isAvailable: Bool { self == .chacha20poly1305 || Self.hasAES }
 }
 
-/// A key of one AEAD, expanded once, that seals and opens in place: BoringSSL's, as swift-crypto carries it.
+/// A key of one AEAD, expanded once, that seals and opens in place with BoringSSL from swift-crypto.
 ///
-/// The nonce of every operation is four zero bytes and the counter, little-endian; **a counter must never be used twice for
-/// sealing under one key**, which is the caller's duty. The key is wiped when the value ends.
+/// The nonce of every operation is four zero bytes and the counter, little-endian. **The caller must never use a
+/// counter twice for sealing under one key.** The key is wiped when the value ends.
 @safe public struct AEADKey: ~Copyable {
     /// The length of a tag.
     @inlinable public static var tagSize: Int { 16 }
 
-    /// Which AEAD this is a key of.
+    /// The AEAD of the key.
     public let suite: Suite
-    /// The key, and behind it what each call of it needs an address for.
+    /// The key, followed by memory whose address each call needs.
     @usableFromInline let memory: UnsafeMutableRawPointer
 
     @inlinable static var tagSizeOffset: Int { unsafe (MemoryLayout<EVP_AEAD_CTX>.size + 15) & ~15 }
@@ -63,7 +64,7 @@ public enum Suite: UInt8, Sendable, CaseIterable {
     public func seal(_ packet: inout MutableRawSpan, from: Int, to: Int, counter: UInt64) {
         precondition(from >= Self.tagSize && from <= to && to <= packet.byteCount, "a range outside of the packet")
         unsafe packet.withUnsafeMutableBytes { buffer in
-            // A span whose end lies behind a tag has memory.
+            // A span that has room for a tag before its end has memory.
             let text = unsafe buffer.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt8.self) + from
             unsafe sealRaw(text, to &- from, text - Self.tagSize, nil, 0, counter)
         }
@@ -128,13 +129,14 @@ public enum Suite: UInt8, Sendable, CaseIterable {
         _ text: UnsafeMutablePointer<UInt8>, _ count: Int, _ tag: UnsafePointer<UInt8>,
         _ ad: UnsafePointer<UInt8>?, _ adCount: Int, _ counter: UInt64
     ) -> Bool {
-        // When it fails it wipes what it was to decrypt.
+        // On failure it wipes the bytes that it was to decrypt.
         unsafe CCryptoBoringSSL_EVP_AEAD_CTX_open_gather(
             context, text, nonce(counter), Self.nonceSize, text, count, tag, Self.tagSize, ad, adCount) == 1
     }
 
-    /// Four zero bytes, which stand for good, and the counter, written anew for each operation: a nonce is no secret, and in the
-    /// key's own memory it costs neither a copy nor a guarded stack frame.
+    /// Four constant zero bytes, and the counter, written for each operation.
+    ///
+    /// A nonce is not secret, and in the key's own memory it costs neither a copy nor a guarded stack frame.
     @inlinable @inline(__always)
     func nonce(_ counter: UInt64) -> UnsafePointer<UInt8> {
         let place = unsafe memory + Self.nonceOffset
@@ -145,7 +147,7 @@ public enum Suite: UInt8, Sendable, CaseIterable {
 
 /// ChaCha20 as a stream (RFC 8439, nonce zero, from block 0), for keys that are used once.
 public enum ChaCha20 {
-    /// XORs the keystream of `key` over `span` from `offset` on, in place; the keystream begins there.
+    /// XORs the keystream of `key`, from its start, over `span` from `offset` on, in place.
     public static func xor(_ span: inout MutableRawSpan, from offset: Int = 0, key: borrowing Secret) {
         precondition(0 <= offset && offset <= span.byteCount)
         let keyPointer = unsafe key.pointer.assumingMemoryBound(to: UInt8.self)

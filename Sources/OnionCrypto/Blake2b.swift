@@ -5,7 +5,7 @@ public import Wire
 @safe public struct Blake2b: ~Copyable {
     private let state: UnsafeMutableRawPointer
     private let outputSize: Int
-    /// What libsodium's state takes; it wants an alignment of 64.
+    /// The size of libsodium's state; it requires an alignment of 64.
     private static let stateSize = crypto_generichash_statebytes()
 
     private var opaque: OpaquePointer { unsafe OpaquePointer(state) }
@@ -31,7 +31,7 @@ public import Wire
         unsafe state.deallocate()
     }
 
-    /// Adds `bytes` to what is hashed.
+    /// Adds `bytes` to the input.
     public mutating func update(_ bytes: RawSpan) {
         let target = unsafe opaque
         unsafe bytes.withUnsafeBytes { buffer in
@@ -40,7 +40,7 @@ public import Wire
         }
     }
 
-    /// Writes the hash to the front of `output`, which has room for it.
+    /// Writes the hash to the front of `output`, which must have room for it.
     public consuming func finish(into output: inout MutableRawSpan) {
         let size = outputSize
         precondition(output.byteCount >= size)

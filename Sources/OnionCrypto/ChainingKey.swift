@@ -1,7 +1,8 @@
 internal import CLibSodium
 internal import Wire
 
-/// The chaining key of a Noise handshake with BLAKE2b (Noise revision 34, sections 4.3 and 5.2): 64 bytes, wiped when it ends.
+/// The chaining key of a Noise handshake with BLAKE2b (Noise revision 34, sections 4.3 and 5.2): 64 bytes, wiped at its
+/// end.
 @safe public struct ChainingKey: ~Copyable {
     /// HASHLEN of BLAKE2b.
     public static let size = 64
@@ -15,7 +16,7 @@ internal import Wire
         unsafe pointer = UnsafeMutableRawPointer.allocate(byteCount: Self.size, alignment: 16)
     }
 
-    /// The chaining key whose bytes are `hash`, 64 of them, with which every handshake begins.
+    /// The chaining key at the start of a handshake: a copy of `hash`, 64 bytes.
     public init(copying hash: RawSpan) {
         precondition(hash.byteCount == Self.size, "a chaining key is 64 bytes long")
         self.init(uninitialized: ())
@@ -28,22 +29,24 @@ internal import Wire
         unsafe pointer.deallocate()
     }
 
-    /// A second holder of the same bytes.
+    /// A copy in separate memory.
     public borrowing func clone() -> ChainingKey {
         let copy = ChainingKey(uninitialized: ())
         unsafe copy.pointer.copyMemory(from: pointer, byteCount: Self.size)
         return copy
     }
 
-    /// HKDF with two outputs: the first becomes the chaining key, the second, cut to 32 bytes, is returned.
+    /// HKDF with two outputs: the first becomes the chaining key; the first 32 bytes of the second are returned.
     public mutating func mix(_ input: RawSpan) -> Secret {
         let outputs = expand(input, count: 2)
         unsafe pointer.copyMemory(from: outputs.pointer, byteCount: Self.size)
         return outputs.secret(1)
     }
 
-    /// HKDF with three outputs: the first becomes the chaining key, the second goes into the handshake hash, the third, cut to
-    /// 32 bytes, is the key.
+    /// HKDF with three outputs.
+    ///
+    /// The first becomes the chaining key, the second goes into the handshake hash, and the first 32 bytes of the third
+    /// are the key.
     public mutating func mixAndHash(_ input: RawSpan) -> MixedKey {
         let outputs = expand(input, count: 3)
         unsafe pointer.copyMemory(from: outputs.pointer, byteCount: Self.size)
@@ -51,9 +54,9 @@ internal import Wire
         return MixedKey(hash: hash, key: outputs.secret(2))
     }
 
-    /// What `mixAndHash` gives.
+    /// The result of `mixAndHash`.
     public struct MixedKey: ~Copyable {
-        /// What goes into the handshake hash.
+        /// The bytes to mix into the handshake hash.
         public let hash: [UInt8]
         private let key: Secret
 
@@ -72,7 +75,7 @@ internal import Wire
         return SplitKeys(initiator: outputs.secret(0), responder: outputs.secret(1))
     }
 
-    /// Up to three HMAC outputs behind each other.
+    /// Up to three HMAC outputs, one after the other.
     private borrowing func expand(_ input: RawSpan, count: Int) -> Outputs {
         let outputs = Outputs()
         // The pseudorandom key in front of the outputs' scratch: HMAC(ck, input), then T(i) = HMAC(prk, T(i-1) ‖ i).
@@ -86,7 +89,7 @@ internal import Wire
         return outputs
     }
 
-    /// HMAC-BLAKE2b-512 (RFC 2104) under a 64-byte key over `first` and perhaps one byte.
+    /// HMAC-BLAKE2b-512 (RFC 2104) under a 64-byte key, over `first` and an optional byte.
     private static func hmac(
         key: UnsafeRawPointer, first: UnsafeRawBufferPointer, last: UInt8?, to output: UnsafeMutableRawPointer
     ) {
@@ -116,7 +119,7 @@ internal import Wire
         }
     }
 
-    /// Outputs of HKDF while they are taken apart.
+    /// The memory of HKDF's outputs.
     @safe private struct Outputs: ~Copyable {
         let pointer: UnsafeMutableRawPointer
 
@@ -139,8 +142,8 @@ internal import Wire
 
 /// The two keys of a finished Noise handshake.
 public struct SplitKeys: ~Copyable {
-    /// For what the initiator sends.
+    /// The key of the initiator's messages.
     public let initiator: Secret
-    /// For what the responder sends.
+    /// The key of the responder's messages.
     public let responder: Secret
 }

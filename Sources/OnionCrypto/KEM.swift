@@ -13,12 +13,12 @@ public enum KEM {
 
     /// A fresh shared secret and the ciphertext that carries it.
     public struct Encapsulation: ~Copyable {
-        /// What both ends will know.
+        /// The shared secret.
         public let secret: Secret
-        /// What is sent, 1,120 bytes.
+        /// The ciphertext to send, 1,120 bytes.
         public let ciphertext: [UInt8]
 
-        /// The pair of `secret` and `ciphertext`, as a recorded one in a test.
+        /// The pair of `secret` and `ciphertext`, for example a recorded one in a test.
         public init(secret: consuming Secret, ciphertext: [UInt8]) {
             self.secret = secret
             self.ciphertext = ciphertext
@@ -28,7 +28,7 @@ public enum KEM {
         public consuming func takeSecret() -> Secret { secret }
     }
 
-    /// Encapsulates to `publicKey`, which came from a descriptor.
+    /// Encapsulates to `publicKey` from a descriptor.
     public static func encapsulate(to publicKey: [UInt8]) throws(CryptoError) -> Encapsulation {
         guard publicKey.count == publicKeySize else { throw .invalidKey }
         do {
@@ -68,7 +68,7 @@ public enum KEM {
             }
         }
 
-        /// The secret that `ciphertext` carries; a forged ciphertext gives an unrelated secret, not an error.
+        /// The secret of `ciphertext`; a forged ciphertext gives an unrelated secret, not an error.
         public func decapsulate(_ ciphertext: RawSpan) throws(CryptoError) -> Secret {
             guard ciphertext.byteCount == KEM.ciphertextSize else { throw .invalidCiphertext }
             do {

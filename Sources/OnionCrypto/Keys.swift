@@ -4,9 +4,9 @@ public import Wire
 
 /// Why a key or an exchange was refused.
 public enum CryptoError: Error, Equatable {
-    /// The shared secret would be zero: the peer's key is a point of low order (RFC 7748, section 6.1).
+    /// The shared secret would be zero: the peer's key is a low-order point (RFC 7748, section 6.1).
     case lowOrderPoint
-    /// The bytes are not a key of this kind.
+    /// The bytes are not a valid key of this kind.
     case invalidKey
     /// The ciphertext has the wrong length.
     case invalidCiphertext
@@ -73,7 +73,7 @@ public struct SigningKey: ~Copyable {
         get { seed.bytes }
     }
 
-    /// Calls `body` with libsodium's form of the secret key: the seed, then the public key.
+    /// Calls `body` with the secret key in libsodium's form: the seed, then the public key.
     borrowing func withExpanded<Result: ~Copyable>(_ body: (borrowing [UInt8]) -> Result) -> Result {
         var publicBytes = [UInt8](repeating: 0, count: 32)
         var secretBytes = [UInt8](repeating: 0, count: 64)
@@ -120,7 +120,7 @@ public struct SigningKey: ~Copyable {
         }
     }
 
-    /// The X25519 public key that belongs to the Ed25519 key `identity`.
+    /// The X25519 public key that corresponds to the Ed25519 key `identity`.
     public static func agreementKey(of identity: Bytes32) throws(CryptoError) -> Bytes32 {
         Sodium.initialize()
         var output = [UInt8](repeating: 0, count: 32)

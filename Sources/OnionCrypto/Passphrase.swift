@@ -1,26 +1,26 @@
 internal import CLibSodium
 internal import Wire
 
-/// What a person or a secret store gives to open a sealed key file; wiped when the value ends.
+/// The passphrase of a sealed key file, from a person or a secret store; wiped when the value ends.
 ///
 /// Only a digest of it is kept, which is all that ``key(salt:cost:)`` needs.
 public struct Passphrase: ~Copyable {
-    /// What it costs to try one passphrase (Argon2id, RFC 9106).
+    /// The cost of trying one passphrase (Argon2id, RFC 9106).
     public struct Cost: Hashable, Sendable {
-        /// How often the memory is gone through.
+        /// The number of passes over the memory.
         public var operations: UInt32
-        /// How much memory is taken, in KiB.
+        /// The amount of memory in KiB.
         public var memory: UInt32
 
-        /// So much as that.
+        /// A cost of these values.
         public init(operations: UInt32, memory: UInt32) {
             self.operations = operations
             self.memory = memory
         }
 
-        /// What new files get: three times through 64 MiB, RFC 9106's second choice.
+        /// The cost for new files: three passes over 64 MiB, RFC 9106's second choice.
         public static let usual = Cost(operations: 3, memory: 65_536)
-        /// Whether it is within what is computed at all: 1 to 64 times, 8 KiB to 1 GiB.
+        /// Whether it is within the accepted range: 1 to 64 passes, 8 KiB to 1 GiB.
         public var isBounded: Bool { 1...64 ~= operations && 8...(1 << 20) ~= memory }
     }
 
@@ -29,7 +29,7 @@ public struct Passphrase: ~Copyable {
 
     private let digest: Secret
 
-    /// The passphrase of these bytes, which are wiped.
+    /// The passphrase with these bytes, which it wipes.
     public init(wiping bytes: inout [UInt8]) {
         var hash = Blake2b(outputSize: Secret.size)
         hash.update(Array("tunic passphrase\0".utf8).rawSpan)
@@ -38,7 +38,8 @@ public struct Passphrase: ~Copyable {
         wipe(&bytes)
     }
 
-    /// The key that the passphrase gives with `salt`; `invalidKey` when the cost is out of bounds or there is not so much memory.
+    /// The key derived from the passphrase and `salt`; throws `invalidKey` if the cost is out of range or the memory is
+    /// not available.
     public borrowing func key(salt: RawSpan, cost: Cost) throws(CryptoError) -> Secret {
         precondition(salt.byteCount == Self.saltSize, "a salt is 16 bytes long")
         guard cost.isBounded else { throw .invalidKey }

@@ -11,7 +11,7 @@ internal import Wire
     let pointer: UnsafeMutableRawPointer
     private let isLocked: Bool
 
-    /// Memory for a secret, not yet written; `locked` keeps it out of swap where the system allows.
+    /// Memory for a secret, not initialized; `locked` keeps it out of swap if the system allows.
     init(uninitializedLocked locked: Bool = false) {
         Sodium.initialize()
         unsafe pointer = UnsafeMutableRawPointer.allocate(byteCount: Self.size, alignment: 16)
@@ -28,7 +28,7 @@ internal import Wire
 
     private init() { self.init(uninitializedLocked: false) }
 
-    /// A copy of `span`, which must be 32 bytes long; the caller wipes the source.
+    /// A copy of `span`, which must be 32 bytes long; the caller must wipe the source.
     public init(copying span: RawSpan, locked: Bool = false) {
         precondition(span.byteCount == Self.size, "a secret is 32 bytes long")
         self.init(uninitializedLocked: locked)
@@ -45,7 +45,7 @@ internal import Wire
         unsafe pointer.deallocate()
     }
 
-    /// The bytes, for as long as the secret is borrowed.
+    /// The bytes, valid while the secret is borrowed.
     public var bytes: RawSpan {
         @_lifetime(borrow self)
         get {
@@ -54,12 +54,12 @@ internal import Wire
         }
     }
 
-    /// A second holder of the same bytes.
+    /// A copy in separate memory.
     public borrowing func clone() -> Secret { Secret(copying: bytes) }
 
     /// The key derivation of the whole protocol (protocol.md, "Key derivation").
     ///
-    /// BLAKE2b-256 keyed with this secret over `label`, a zero byte, the other secret where there is one, and `context`.
+    /// BLAKE2b-256 keyed with this secret over `label`, a zero byte, the other secret if there is one, and `context`.
     public borrowing func derive(
         _ label: StaticString, mixing other: borrowing Secret, context: [UInt8] = []
     ) -> Secret {
@@ -91,7 +91,7 @@ internal import Wire
     }
 }
 
-/// Wipes an array that held something secret; use it where an API insists on an array.
+/// Wipes an array that held a secret; for APIs that require an array.
 public func wipe(_ array: inout [UInt8]) {
     var span = array.mutableRawSpan
     unsafe span.withUnsafeMutableBytes { buffer in

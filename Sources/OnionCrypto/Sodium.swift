@@ -1,24 +1,25 @@
 internal import CLibSodium
 internal import Wire
 
-/// The state of libsodium in this process.
+/// The initialization of libsodium in this process.
 public enum Sodium {
-    /// Runs once: without it libsodium would silently use its slow portable ciphers.
+    /// Runs once; without it libsodium would silently use its slow portable ciphers.
     private static let ready: Bool = sodium_init() >= 0
 
-    /// Prepares libsodium; every type of this module calls it before its first use, so calling it again costs a load.
+    /// Initializes libsodium; every type of this module calls it before its first use, so a further call costs one
+    /// load.
     public static func initialize() { precondition(ready, "libsodium could not be initialised") }
 }
 
-/// Random bytes from the operating system, by way of libsodium: the one source of randomness of the program.
+/// Random bytes from the operating system through libsodium: the program's only source of randomness.
 public struct SecureRandom: RandomNumberGenerator {
-    /// The generator; all are one.
+    /// The generator; it has no state.
     public init() {}
 
     /// Sixty-four random bits.
     public mutating func next() -> UInt64 { Self.u64() }
 
-    /// A random element, or nil where there is none.
+    /// A random element; nil if there is none.
     public static func element<Elements: Collection>(of elements: Elements) -> Elements.Element? {
         var random = SecureRandom()
         return elements.randomElement(using: &random)
@@ -62,7 +63,7 @@ public struct SecureRandom: RandomNumberGenerator {
     }
 }
 
-/// Whether two runs of bytes are equal, in a time that tells only their lengths.
+/// Whether two runs of bytes are equal; the time depends only on their lengths.
 public func constantTimeEqual(_ a: RawSpan, _ b: RawSpan) -> Bool {
     guard a.byteCount == b.byteCount else { return false }
     return unsafe a.withUnsafeBytes { left in

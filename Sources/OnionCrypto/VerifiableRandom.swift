@@ -1,8 +1,8 @@
 internal import CLibSodium
 public import Wire
 
-// ECVRF-EDWARDS25519-SHA512-TAI (RFC 9381): what a key makes of an input is one value, which only its holder can compute and everybody
-// can check.
+// ECVRF-EDWARDS25519-SHA512-TAI (RFC 9381): a key gives one value for an input; only the key's holder can compute it,
+// and anyone can verify it.
 
 extension SigningKey {
     /// The length of a proof.
@@ -10,10 +10,11 @@ extension SigningKey {
     /// RFC 9381, section 5.5: the number of the cipher suite.
     private static let suite: UInt8 = 3
 
-    /// The proof of this key's value for `input`, 80 bytes; ``randomValue(of:for:by:)`` has the value.
+    /// The proof of this key's value for `input`, 80 bytes; ``randomValue(of:for:by:)`` returns the value.
     ///
-    /// The nonce is that of an Ed25519 signature over a point of 32 bytes (RFC 9381, section 5.4.2.2). A key that proves must therefore
-    /// never sign a message of 32 bytes: both together would show the key. Every message of the project is longer, by its prefix.
+    /// The nonce is that of an Ed25519 signature of a point of 32 bytes (RFC 9381, section 5.4.2.2). A key that makes
+    /// proofs must therefore never sign a message of 32 bytes: proof and signature together would reveal the key. Every
+    /// message of the project is longer because of its prefix.
     public borrowing func prove(_ input: RawSpan) -> [UInt8] {
         let input = [UInt8](copying: input)
         let publicKey = publicKey
@@ -25,7 +26,7 @@ extension SigningKey {
             defer { wipe(&scalar) }
             scalar[0] &= 0xf8
             scalar[31] = scalar[31] & 0x7f | 0x40
-            // Of its final size at once: an array that grows leaves its bytes behind.
+            // Allocated with its final size, because a growing array leaves copies of its bytes behind.
             var nonceInput = [UInt8](repeating: 0, count: 64)
             defer { wipe(&nonceInput) }
             guard let point = Self.point(of: input, publicKey), let gamma = Self.multiply(point, scalar) else {
@@ -49,9 +50,9 @@ extension SigningKey {
         }
     }
 
-    /// The value, 64 bytes, that `proof` shows to be that of `publicKey` for `input`; nil where it shows nothing.
+    /// The value, 64 bytes, that `proof` proves for `input` under `publicKey`; nil if it does not verify.
     ///
-    /// For one key and input every good proof has the same value.
+    /// For one key and input every valid proof has the same value.
     public static func randomValue(of proof: RawSpan, for input: RawSpan, by publicKey: Bytes32) -> [UInt8]? {
         guard proof.byteCount == proofSize else { return nil }
         Sodium.initialize()
@@ -70,7 +71,7 @@ extension SigningKey {
         return sha512([suite, 3] + output + [0])
     }
 
-    /// RFC 9381, section 5.4.1.1: the point that an input stands for; nil has a probability of 2^-256.
+    /// The point of an input (RFC 9381, section 5.4.1.1); nil has a probability of 2^-256.
     private static func point(of input: [UInt8], _ publicKey: Bytes32) -> [UInt8]? {
         for counter in 0...255 as ClosedRange<UInt8> {
             let hash = sha512([suite, 1] + publicKey.array + input + [counter, 0])
@@ -79,7 +80,7 @@ extension SigningKey {
         return nil
     }
 
-    /// Eight times a point, or nil where the bytes are none, or it has a low order.
+    /// Eight times a point; nil if the bytes are not a point, or it has a low order.
     private static func byCofactor(_ point: [UInt8]) -> [UInt8]? {
         var sum = point
         for _ in 0..<3 {

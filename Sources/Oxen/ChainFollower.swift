@@ -1,39 +1,39 @@
 public import Wire
 
-/// What a daemon's answers mean for the registry: which list becomes a snapshot, and which answer is not believed.
+/// Evaluates a daemon's answers for the registry: which list becomes a snapshot, and which answer is refused.
 ///
-/// Every node must make the same bytes. Therefore a snapshot is made of the list at a block whose height is a multiple of the
-/// epoch's blocks, has that height and that block's time, and is offered once two more blocks stand above and the block is
-/// still there. Whoever missed the block makes none for that epoch and takes the others'.
+/// Every node must make the same bytes. A snapshot is therefore made of the list at a block whose height is a multiple
+/// of the epoch's blocks, with that height and that block's time. It is offered after two more blocks, if the block is
+/// still there. A node that missed the block makes no snapshot for that epoch and follows the others'.
 public struct ChainFollower: Sendable {
-    /// How many blocks stand above the one whose list becomes a snapshot.
+    /// How many blocks must follow the one whose list becomes a snapshot.
     public static let settlingBlocks: UInt64 = 2
 
     private let network: Bytes32
     private let epochBlocks: UInt64
-    /// The newest list that was believed.
+    /// The newest accepted list.
     public private(set) var newest: OxendList?
-    /// The lists at epochs' blocks that have not become snapshots, by ascending height: with epochs of one block, those that settle.
+    /// The lists at epochs' blocks that have not become snapshots yet, by ascending height.
     private var pending: [OxendList] = []
     /// The newest snapshot.
     public private(set) var snapshot: Snapshot?
 
-    /// A follower that has seen nothing, for epochs of so many blocks, at least one.
+    /// A follower without lists, for epochs of so many blocks, at least one.
     public init(network: Bytes32, epochBlocks: UInt64) {
         self.network = network
         self.epochBlocks = max(1, epochBlocks)
     }
 
-    /// The hash of the newest list's block, to be asked whether it is still the top one.
+    /// The hash of the newest list's block, sent with the next request so that the daemon can answer "unchanged".
     public var pollHash: String? { newest?.blockHash }
 
-    /// The height whose block's header is wanted now: that of a list which has settled.
+    /// The height whose block header is needed now: that of a list with enough following blocks.
     public var wantedHeader: UInt64? {
         guard let newest, newest.height >= Self.settlingBlocks else { return nil }
         return pending.last { $0.height <= newest.height - Self.settlingBlocks }?.height
     }
 
-    /// Takes a list; what throws leaves all as it was.
+    /// Adds a list; a list that throws changes nothing.
     public mutating func take(_ list: OxendList) throws(OxendError) {
         if list.targetHeight > list.height + 1 { throw .syncing(height: list.height, target: list.targetHeight) }
         if let newest, list.height < newest.height { throw .wentBack(from: newest.height, to: list.height) }
@@ -45,7 +45,7 @@ public struct ChainFollower: Sendable {
         pending.append(list)
     }
 
-    /// Takes the header of the wanted height, and makes the snapshot.
+    /// Adds the header of the needed height, and makes the snapshot.
     public mutating func takeHeader(height: UInt64, hash: String, time: UnixTime) throws(OxendError) {
         guard let list = pending.first(where: { $0.height == height }) else { return }
         pending.removeAll { $0.height <= height }

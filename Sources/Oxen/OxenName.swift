@@ -1,13 +1,13 @@
 internal import OnionCrypto
 internal import Wire
 
-/// A name of the Oxen Name Service: the daemon sees its hash only, and what it answers opens with the name.
+/// A name of the Oxen Name Service: the daemon gets only its hash, and the name decrypts the daemon's answer.
 struct OxenName {
     private let text: [UInt8]
-    /// What the daemon is asked for, in hexadecimal.
+    /// The hash sent to the daemon, in hexadecimal.
     let hash: String
 
-    /// The name in lower case; what is not 1 to 253 bytes of ASCII is none.
+    /// The name in lower case; nil unless it has 1 to 253 bytes of ASCII.
     init?(_ name: String) {
         let text = Array(name.lowercased().utf8)
         guard 1...253 ~= text.count, text.allSatisfy({ 0x21...0x7e ~= $0 }) else { return nil }
@@ -15,7 +15,7 @@ struct OxenName {
         hash = hexadecimal(Blake2b.digest(text.rawSpan).array)
     }
 
-    /// The address that the daemon's value holds: `<z-base-32 of the key>.loki`.
+    /// The address in the daemon's value: `<z-base-32 of the key>.loki`.
     func open(value: String, nonce: String) -> String? {
         guard let sealed = bytes(hexadecimal: value), let nonce = bytes(hexadecimal: nonce) else { return nil }
         var digest = Blake2b(outputSize: 32, key: Blake2b.digest(text.rawSpan).array.rawSpan)

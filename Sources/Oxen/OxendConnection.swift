@@ -2,7 +2,7 @@ internal import CCurl
 internal import OnionCrypto
 internal import Wire
 
-/// Calls to one daemon that are under way, on one thread.
+/// The running calls to one daemon, on one thread.
 @safe final class OxendConnection {
     /// The longest answer in bytes: the list of 10,000 nodes with eleven contributors each has about 15 MB.
     static let answerLimit = 32 << 20
@@ -10,7 +10,7 @@ internal import Wire
     private let http: OpaquePointer
     private let address: OxendAddress
 
-    /// A connection that sends nothing yet.
+    /// A connection without calls.
     init(_ address: OxendAddress) throws(OxendError) {
         guard shim_http_load() == 0, let http = unsafe shim_http_new() else { throw .noLibrary }
         unsafe self.http = http
@@ -19,7 +19,7 @@ internal import Wire
 
     deinit { unsafe shim_http_free(http) }
 
-    /// Begins a call, whose answer comes with `tag`; false without memory.
+    /// Begins a call, whose answer has the tag `tag`; false if memory is missing.
     func begin(_ body: [UInt8], tag: UInt64, timeout: TimeSpan) -> Bool {
         unsafe body.withUnsafeBufferPointer { bytes in
             unsafe bytes.withMemoryRebound(to: CChar.self) { characters in
@@ -31,7 +31,7 @@ internal import Wire
         }
     }
 
-    /// The next answer that is there; the caller wipes it where it may be secret.
+    /// The next finished answer; the caller wipes it if it may be secret.
     func next() -> (tag: UInt64, answer: Result<[UInt8], OxendError>)? {
         guard let exchange = unsafe shim_http_next(http) else { return nil }
         defer { unsafe shim_http_release(http, exchange) }
@@ -46,13 +46,13 @@ internal import Wire
         return (tag, .success(unsafe [UInt8](UnsafeBufferPointer(start: body, count: length))))
     }
 
-    /// Waits for something to do, at most so many milliseconds.
+    /// Waits until there is something to do, at most this long.
     func wait(_ milliseconds: Int) { unsafe shim_http_wait(http, Int32(clamping: max(0, milliseconds))) }
 
-    /// What wakes it: the address of its set, valid as long as the connection.
+    /// The handle for ``wake(_:)``: the address of the connection's set, valid as long as the connection.
     var waker: UInt { UInt(bitPattern: unsafe UnsafeRawPointer(http)) }
 
-    /// Ends a wait of the connection with the waker `address`, from any thread.
+    /// Ends a wait of the connection with the handle `address`, from any thread.
     static func wake(_ address: UInt) {
         if let http = unsafe OpaquePointer(bitPattern: address) { unsafe shim_http_wake(http) }
     }

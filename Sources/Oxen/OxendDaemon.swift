@@ -5,27 +5,27 @@ public import Logging
 internal import Synchronization
 public import Wire
 
-/// What a node tells its daemon and how often.
+/// The settings of a node's daemon: its address and the times of calls.
 public struct OxendConfiguration: Sendable {
-    /// Where the daemon is.
+    /// The daemon's address.
     public var address: OxendAddress
-    /// The network that the snapshots are of.
+    /// The network of the snapshots.
     public var network: Bytes32
     /// The node itself.
     public var node: NodeID
     /// Blocks between two snapshots: equal at all nodes of the network.
     public var epochBlocks: UInt64
-    /// What the daemon compares with the least version of a router that it wants beside it.
+    /// The version reported to the daemon, which compares it with its minimum for a router.
     public var version: [UInt16] = [0, 9, 14]
-    /// Between two pings.
+    /// The time between two pings.
     public var pingInterval = TimeSpan.seconds(30)
-    /// Between two questions for the list; most are answered with "unchanged".
+    /// The time between two requests for the list; most are answered with "unchanged".
     public var pollInterval = TimeSpan.seconds(10)
     /// How long a node must have been unable to serve before the daemon is told.
     public var problemPatience = TimeSpan.seconds(600)
-    /// How long a daemon without a good answer changes nothing.
+    /// How long a daemon may give no good answer before the state changes.
     public var silencePatience = TimeSpan.seconds(3600)
-    /// How long a list may take, which is long, and any other answer.
+    /// The longest time for a list, which is large, and for any other answer.
     public var timeout = (list: TimeSpan.seconds(60), other: TimeSpan.seconds(15))
 
     /// The defaults for a node beside the daemon at `address`.
@@ -36,9 +36,9 @@ public struct OxendConfiguration: Sendable {
         self.epochBlocks = epochBlocks
     }
 
-    /// Makes all times so many times as short, so that a test sees in seconds what takes an hour.
+    /// Divides all times by `factor`, for tests.
     ///
-    /// None gets below 0.2 s, and the time for an answer not below 2 s, which a busy machine needs.
+    /// None becomes shorter than 0.2 s, and the time for an answer not shorter than 2 s, which a busy machine needs.
     public mutating func hurry(by factor: Int64) {
         func quick(_ time: TimeSpan, least: TimeSpan = .milliseconds(200)) -> TimeSpan {
             max(TimeSpan(nanoseconds: time.nanoseconds / max(1, factor)), least)
@@ -51,15 +51,15 @@ public struct OxendConfiguration: Sendable {
     }
 }
 
-/// The registry of an oxend daemon, and what a node owes the daemon: pings and the results of its tests.
+/// The registry of an oxend daemon, and the node's duties to the daemon: pings and reports of test results.
 ///
-/// All calls run on a thread of its own, so that neither a slow daemon nor a list of thousands of nodes holds up a packet. Any
-/// thread may use this object. The last good state stays whatever the daemon does.
+/// All calls run on a separate thread, so that neither a slow daemon nor a list of thousands of nodes delays packets.
+/// Any thread may use this object. The last good state remains whatever the daemon does.
 public final class OxendDaemon: RegistrySource, Sendable {
     /// The most results that wait to be reported.
     private static let reportLimit = 4_096
 
-    /// What the threads share.
+    /// The state shared by the threads.
     struct Shared {
         var status: OxendStatus
         var lastGood: Instant
@@ -76,7 +76,7 @@ public final class OxendDaemon: RegistrySource, Sendable {
     let shared: Mutex<Shared>
     private let thread = Mutex<pthread_t?>(nil)
 
-    /// A daemon that is not asked yet.
+    /// A daemon before its first call.
     public init(_ configuration: OxendConfiguration, log: Logger) {
         self.configuration = configuration
         self.log = log
@@ -94,7 +94,7 @@ public final class OxendDaemon: RegistrySource, Sendable {
 
     // MARK: The thread
 
-    /// Begins to ask; throws when libcurl is missing or there can be no thread.
+    /// Starts the calls; throws if libcurl is missing or no thread can be started.
     public func start() throws {
         let connection = try OxendConnection(configuration.address)
         shared.withLock { $0.waker = connection.waker }
@@ -111,7 +111,7 @@ public final class OxendDaemon: RegistrySource, Sendable {
         }
     }
 
-    /// Ends the calls that are under way and the thread; returns when it is gone.
+    /// Stops the running calls and the thread; returns after the thread has ended.
     public func stop() {
         shared.withLock {
             $0.isStopping = true
@@ -126,16 +126,16 @@ public final class OxendDaemon: RegistrySource, Sendable {
 
     // MARK: What a node asks and says
 
-    /// The newest snapshot that the chain gives, when it is above `height`; nobody has signed it.
+    /// The newest snapshot of the chain if it is above `height`; it has no signatures.
     public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
         guard let newest = shared.withLock({ $0.snapshot }), newest.height > height else { return nil }
         return SignedSnapshot(newest)
     }
 
-    /// What is wrong with the daemon since so long that its operator must know.
+    /// A problem with the daemon that has lasted so long that the operator must know.
     public var problem: String? { status.problem.map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 } }
 
-    /// What is known of the daemon now.
+    /// The present state of the daemon.
     public var status: OxendStatus {
         shared.withLock { shared in
             var status = shared.status
@@ -144,7 +144,7 @@ public final class OxendDaemon: RegistrySource, Sendable {
         }
     }
 
-    /// Says what keeps the node from serving, or that nothing does; the daemon hears of it when it lasts.
+    /// Sets the reason why the node cannot serve, or nil; the daemon is told if it lasts.
     public func setProblem(_ problem: String?) {
         shared.withLock { shared in
             guard let problem else { return shared.problem = nil }
@@ -152,7 +152,7 @@ public final class OxendDaemon: RegistrySource, Sendable {
         }
     }
 
-    /// Has the daemon told whether `node` has passed this node's test; of several for one node the last counts.
+    /// Reports to the daemon whether `node` has passed this node's test; of several for one node the last one is sent.
     public func report(_ node: NodeID, passed: Bool) {
         shared.withLock { shared in
             guard shared.reports[node] != nil || shared.reports.count < Self.reportLimit else { return }

@@ -1,56 +1,57 @@
 internal import OnionCrypto
 public import Wire
 
-/// A node as a daemon lists it.
+/// A node in a daemon's list.
 public struct OxendNode: Hashable, Sendable {
-    /// How a node stands on the chain.
+    /// The state of a node on the chain.
     public enum Standing: Sendable {
         /// Not fully funded.
         case open
         /// Funded and serving.
         case active
-        /// Funded, and put aside for bad service.
+        /// Funded, and suspended for bad service.
         case decommissioned
     }
 
-    /// What one address has in the node.
+    /// The part of one address in a node's stake.
     public struct Contribution: Hashable, Sendable {
-        /// Whose it is, as the chain writes it.
+        /// The contributor's address, as on the chain.
         public let address: String
-        /// How much it is, in atomic units.
+        /// The amount in atomic units.
         public let amount: UInt64
     }
 
     /// Its Ed25519 key.
     public let node: NodeID
-    /// The key under which the chain knows it, in hexadecimal: what reports name.
+    /// The node's key on the chain, in hexadecimal, as reports need it.
     public let serviceKey: String
-    /// How it stands.
+    /// The node's state.
     public let standing: Standing
-    /// Who runs it, as the chain writes it.
+    /// The operator's address, as on the chain.
     public let operatorAddress: String
     /// The operator's fee in millionths.
     public let fee: UInt64
-    /// What is staked, in atomic units.
+    /// The present stake in atomic units.
     public let stake: UInt64
-    /// What is to be staked, in atomic units.
+    /// The full stake in atomic units.
     public let requirement: UInt64
-    /// The contributions, the operator's among them.
+    /// The contributions, including the operator's.
     public let contributions: [Contribution]
     /// The height at which it was registered.
     public let registrationHeight: UInt64
-    /// The height at which it came to its present standing.
+    /// The height of its last change of state.
     public let stateHeight: UInt64
-    /// The height at which it leaves; 0 when nobody asked.
+    /// The height at which it leaves; 0 if no leave was requested.
     public let unlockHeight: UInt64
-    /// Blocks that it may be away (active), or that are left of them (decommissioned).
+    /// The blocks for which it may be away (active), or the blocks left of them (decommissioned).
     public let creditBlocks: Int64
     /// How often it was decommissioned.
     public let decommissions: UInt64
-    /// When its last proof of being up came, in seconds since 1970; 0: none.
+    /// The time of its last uptime proof in seconds since 1970; 0: none.
     public let lastProof: UInt64
 
-    /// The operator in a snapshot: an address of 20 bytes behind zeros, or the digest of another kind of address.
+    /// The operator in a snapshot: an address of 20 bytes padded with zeros in front, or the digest of another kind of
+    /// address.
     public var operatorID: Bytes32 {
         if operatorAddress.hasPrefix("0x"), let bytes = bytes(hexadecimal: String(operatorAddress.dropFirst(2))),
             bytes.count == 20, let id = Bytes32([UInt8](repeating: 0, count: 12) + bytes)
@@ -65,19 +66,19 @@ public struct OxendNode: Hashable, Sendable {
 public struct OxendList: Hashable, Sendable {
     /// The height of the top block.
     public let height: UInt64
-    /// Where the others' chains are by the daemon's account; 0 when it knows of no others.
+    /// The height of the other nodes' chains by the daemon's account; 0 if it knows of no others.
     public let targetHeight: UInt64
     /// The top block's hash, 64 hexadecimal digits.
     public let blockHash: String
     /// The nodes whose Ed25519 key is known.
     public let nodes: [OxendNode]
 
-    /// How many nodes stand so.
+    /// How many nodes are in this state.
     public func count(_ standing: OxendNode.Standing) -> Int { nodes.count { $0.standing == standing } }
 }
 
 extension OxendList {
-    /// The list in a result that has one.
+    /// The list in a result; throws if the result has none.
     init(_ result: NodeListResult) throws(OxendError) {
         guard let height = result.height else { throw .malformed("no height") }
         guard let hash = result.blockHash, bytes(hexadecimal: hash)?.count == 32 else {
@@ -90,11 +91,11 @@ extension OxendList {
         var nodes: [OxendNode] = []
         nodes.reserveCapacity(states.count)
         for state in states {
-            // Before the chain's nodes had one key, the second was known from a node's first proof on.
+            // Before nodes of the chain had a single key, the second one was known from a node's first proof on.
             guard let key = state.key, !key.isEmpty else { continue }
             guard let id = Bytes32(bytes(hexadecimal: key) ?? []), bytes(hexadecimal: state.serviceKey)?.count == 32
             else {
-                throw .malformed("a key is none")
+                throw .malformed("a key is invalid")
             }
             nodes.append(
                 OxendNode(

@@ -20,9 +20,9 @@ struct OxendCall<Parameters: Encodable>: Encodable {
     }
 }
 
-/// What every result of a call has.
+/// The common part of all results.
 protocol OxendResult: Decodable {
-    /// `OK`, or what is wrong.
+    /// `OK`, or the error.
     var status: String? { get }
 }
 
@@ -37,7 +37,7 @@ private struct OxendReply<Result: OxendResult>: Decodable {
     var error: Fault?
 }
 
-/// The result in a reply's bytes, whose status is `OK`.
+/// The result in a reply whose status is `OK`.
 func oxendResult<Result: OxendResult>(_ type: Result.Type, in bytes: [UInt8]) throws(OxendError) -> Result {
     let reply: OxendReply<Result>
     do {
@@ -62,7 +62,7 @@ private func summary(_ error: DecodingError) -> String {
     return switch error {
     case .keyNotFound(let key, let context): "\(name(context, key)) is missing"
     case .typeMismatch(_, let context), .valueNotFound(_, let context): "\(name(context)) has another type"
-    case .dataCorrupted(let context): context.codingPath.isEmpty ? "no JSON" : "\(name(context)) cannot be read"
+    case .dataCorrupted(let context): context.codingPath.isEmpty ? "not JSON" : "\(name(context)) cannot be read"
     @unknown default: "unreadable"
     }
 }
@@ -73,7 +73,7 @@ struct NoParameters: Encodable {}
 /// `get_service_nodes`.
 struct NodeListParameters: Encodable {
     var fields = NodeListResult.fields
-    /// The block hash of the list that is held; none at first.
+    /// The block hash of the list that is held; nil at first.
     var pollBlockHash: String?
 
     enum CodingKeys: String, CodingKey {
@@ -82,9 +82,9 @@ struct NodeListParameters: Encodable {
     }
 }
 
-/// The result of `get_service_nodes`; what the daemon leaves out is nil.
+/// The result of `get_service_nodes`; fields that the daemon leaves out are nil.
 struct NodeListResult: OxendResult {
-    /// What is asked for.
+    /// The requested fields.
     static let fields = [
         "height", "target_height", "block_hash", "service_node_pubkey", "pubkey_ed25519", "active", "funded",
         "operator_address", "operator_fee", "contributors", "total_contributed", "staking_requirement",
@@ -189,7 +189,7 @@ struct ReportParameters: Encodable {
 
 /// `ons_resolve`.
 struct ResolveParameters: Encodable {
-    /// 2 names services of the network.
+    /// The value 2 stands for services of the network.
     var type = 2
     var nameHash: String
 
@@ -199,7 +199,7 @@ struct ResolveParameters: Encodable {
     }
 }
 
-/// The result of `ons_resolve`; a name that is not registered has no value and, in older daemons, no status.
+/// The result of `ons_resolve`; an unregistered name has no value and, in older daemons, no status.
 struct ResolveResult: OxendResult {
     var status: String? { "OK" }
     var value: String?
@@ -222,7 +222,7 @@ struct KeyResult: OxendResult {
     }
 }
 
-/// The result of a call that only does something.
+/// The result of a call that returns nothing.
 struct PlainResult: OxendResult {
     var status: String?
 }

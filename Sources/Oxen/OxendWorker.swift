@@ -2,12 +2,12 @@ internal import Logging
 internal import Synchronization
 internal import Wire
 
-/// The thread of a daemon's calls: pings, lists and reports, each kind by itself, so that none waits for another.
+/// The thread of a daemon's calls: pings, lists and reports run independently, so that none waits for another.
 final class OxendWorker {
-    /// How many reports are under way at once.
+    /// How many reports may be under way at once.
     private static let reportsAtOnce = 4
 
-    /// What a call is for; its raw value is the call's tag, for a report with its number added.
+    /// The kind of a call; its raw value is the call's tag, for a report with its number added.
     private enum Kind {
         static let ping: UInt64 = 1
         static let list: UInt64 = 2
@@ -47,7 +47,7 @@ final class OxendWorker {
             let next = min(isPinging ? now + .seconds(1) : nextPing, isListing ? now + .seconds(1) : nextList)
             connection.wait(Int(max(1, min((next - OxendDaemon.now).inSeconds * 1_000, 1_000))))
         }
-        // Nobody may wake what is about to go.
+        // A thread that is about to end must not be woken.
         daemon.shared.withLock { $0.waker = 0 }
     }
 
@@ -88,7 +88,7 @@ final class OxendWorker {
         }
         let text = trouble?.description
         daemon.shared.withLock { shared in
-            // No answer at all is the silence of a daemon that restarts, which the lists show as well.
+            // No answer at all may mean that the daemon restarts, which the lists show as well.
             if case .noAnswer = trouble { return }
             shared.status.takesPings = text == nil
             shared.status.pingTrouble = text
@@ -98,7 +98,7 @@ final class OxendWorker {
             if let text {
                 daemon.log.warning("a ping failed: \(text)")
             } else {
-                daemon.log.notice("the oxend daemon takes pings")
+                daemon.log.notice("the oxend daemon accepts pings")
             }
         }
     }
@@ -146,7 +146,7 @@ final class OxendWorker {
         }
     }
 
-    /// An answer was believed.
+    /// Handles an accepted answer.
     private func good() {
         let list = follower.newest
         daemon.shared.withLock { shared in
@@ -166,13 +166,13 @@ final class OxendWorker {
         }
     }
 
-    /// An answer was none, or was not believed: the last good state stays.
+    /// Handles a failed or refused answer: the last good state remains.
     private func bad(_ error: OxendError) {
         let text = error.description
         daemon.shared.withLock { $0.status.trouble = text }
         guard text != lastTrouble else { return }
         lastTrouble = text
-        daemon.log.warning("the registry stays as it was: \(text)")
+        daemon.log.warning("the registry is unchanged: \(text)")
     }
 
     // MARK: Reports

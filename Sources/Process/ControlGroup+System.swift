@@ -3,7 +3,7 @@ internal import Glibc
 package import Settings
 
 extension ControlGroup {
-    /// The group that `settings` name; nil where they name none.
+    /// The group in `settings`; nil if there is none.
     package init?(_ settings: Settings) throws(Failure) {
         guard let name = settings.text("control_group"), !name.isEmpty else { return nil }
         guard let id = Self.id(of: name) else {
@@ -34,17 +34,17 @@ extension ControlGroup {
         return unsafe String(cString: record.gr_name)
     }
 
-    /// Whether the folder of the socket at `path` lets the group in, as far as its mode says.
+    /// Whether the mode of the socket's folder at `path` lets the group in.
     package func mayEnterFolder(of path: String) -> Bool {
         guard let folder = Self.status(Self.folder(of: path)) else { return true }
         return folder.st_mode & 0o001 != 0 || (folder.st_gid == id && folder.st_mode & 0o010 != 0)
     }
 
-    /// What a user does who may not use the socket at `path`, in words.
+    /// The remedy for a user who may not use the socket at `path`, in words.
     package static func remedy(_ path: String) -> String {
         let folder = folder(of: path)
         let isHidden = Files.isFolder(folder) && !Files.maySearch(folder)
-        // Folder or socket: the one that keeps this user out says which group it lets in.
+        // The folder or the socket, whichever this user may not enter, belongs to the group that may.
         let bit: mode_t = isHidden ? 0o010 : 0o020
         if let shut = status(isHidden ? folder : path), shut.st_gid != 0, shut.st_mode & bit != 0 {
             let name = name(of: shut.st_gid)

@@ -1,12 +1,12 @@
 package import Control
 internal import EventLoop
 
-/// A running process, asked over its control socket.
+/// A running process, addressed by its control socket.
 package struct ControlTarget {
     /// The control socket.
     package let path: String
 
-    /// The socket that was given, `TUNIC_CONTROL`, the user's client's, or the system's service's.
+    /// The given socket, or `TUNIC_CONTROL`, the user's client's, or the system service's.
     package init(_ given: String?) throws(Failure) {
         path = try Self.path(given)
     }
@@ -18,16 +18,16 @@ package struct ControlTarget {
             let own = try ClientFolder.defaultPath() + "/" + ClientFolder.socketName
             return !Files.exists(own) && (Files.exists(service) || isServiceHidden) ? service : own
         } catch {
-            // Without a home there can be no client of this user's.
+            // Without a home folder this user cannot have a client.
             guard Files.exists(service) || isServiceHidden else { throw error }
             return service
         }
     }
 
-    /// Whether there is a service whose folder this user may not look into.
+    /// Whether there is a service whose folder this user may not enter.
     private static var isServiceHidden: Bool { Files.isFolder("/run/tunic") && !Files.maySearch("/run/tunic") }
 
-    /// Asks and waits for the answer, for five seconds at most.
+    /// Sends a request and waits at most five seconds for the answer.
     package func ask<Report: Decodable>(
         _ command: ControlCommand, _ argument: String? = nil, as type: Report.Type
     ) throws(Failure) -> Report {

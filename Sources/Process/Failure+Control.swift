@@ -35,7 +35,7 @@ extension Failure {
         }
     }
 
-    /// A failure to listen at `address`, which `option` chooses.
+    /// A failure to listen at `address`, which `option` sets.
     package static func listening(_ error: UVError, at address: String, option: String) -> Failure {
         switch error.kind {
         case .addressInUse:

@@ -1,7 +1,7 @@
 package import Settings
 
 extension Failure {
-    /// What is wrong with the settings: the first fault, and how many more there are.
+    /// The first problem of the settings, and the number of further ones.
     package static func of(_ problems: SettingProblems) -> Failure {
         guard let first = problems.all.first else { return Failure(.configuration, "the settings make no sense") }
         let more = problems.all.count - 1

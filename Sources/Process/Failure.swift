@@ -1,39 +1,39 @@
 internal import Glibc
 package import Settings
 
-/// Why a command ends without success: one line for the user, and the status of the process.
+/// Why a command fails: one line for the user, and the exit status.
 package struct Failure: Error {
     /// The exit statuses, those of `sysexits.h`.
     package enum Code: Int32 {
-        /// The command line is wrong.
+        /// The command line is invalid.
         case usage = 64
-        /// A file's contents are wrong.
+        /// A file's contents are invalid.
         case data = 65
         /// A file is missing.
         case noInput = 66
         /// An address, a socket or the network cannot be used.
         case unavailable = 69
-        /// A mistake of this program.
+        /// An error in this program.
         case software = 70
-        /// The system refused something.
+        /// The system refused an operation.
         case system = 71
-        /// A file or folder cannot be made.
+        /// A file or folder cannot be created.
         case cannotCreate = 73
         /// A read or write failed.
         case io = 74
-        /// In use by another process.
+        /// Another process uses the resource.
         case inUse = 75
-        /// Permissions are wrong.
+        /// Permissions are missing or too wide.
         case permission = 77
-        /// The configuration makes no sense.
+        /// The configuration is invalid.
         case configuration = 78
     }
 
     package var code: Code
-    /// What is wrong, where, and what to do; without a full stop, and never more than one line.
+    /// The fault, its place and the remedy, in one line without a full stop.
     package var message: String
 
-    /// The setting that is at fault, where one is.
+    /// The setting at fault, if there is one.
     package var problem: SettingProblem?
 
     package init(_ code: Code, _ message: String, problem: SettingProblem? = nil) {
@@ -42,7 +42,7 @@ package struct Failure: Error {
         self.problem = problem
     }
 
-    /// The same with another remedy.
+    /// The same failure with another option as the remedy.
     package func replacing(_ option: String, by other: String) -> Failure {
         Failure(code, message.replacing(option, with: other))
     }

@@ -3,7 +3,7 @@ internal import FoundationEssentials
 package import Glibc
 internal import Store
 
-/// Makes the process' event loop.
+/// Makes the process's event loop.
 package func makeLoop() throws(Failure) -> Loop {
     do {
         return try Loop()
@@ -12,9 +12,9 @@ package func makeLoop() throws(Failure) -> Loop {
     }
 }
 
-/// Whole files and folders, with failures that name them.
+/// Whole files and folders; failures name the path.
 package enum Files {
-    /// The contents of a file that has at most `limit` bytes.
+    /// The contents of a file of at most `limit` bytes.
     package static func read(_ path: String, limit: Int) throws(Failure) -> [UInt8] {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Failure.of(errno, "cannot read", path) }
@@ -33,7 +33,8 @@ package enum Files {
         }
     }
 
-    /// The contents of a file of our user's that nobody else may read; nil where there is none such of at most `limit` bytes.
+    /// The contents of a file of this user that no other user may read; nil if there is no such file of at most `limit`
+    /// bytes.
     package static func readPrivate(_ path: String, limit: Int) -> [UInt8]? {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }
@@ -47,9 +48,9 @@ package enum Files {
         return count == bytes.count ? bytes : nil
     }
 
-    /// Makes a file that must not be there yet, and has it on disk when this returns; removes it where that fails.
+    /// Creates a file that must not exist; it is on disk when this returns, and removed after an error.
     ///
-    /// `isExact` gives it `mode` whatever the umask says.
+    /// `isExact` sets `mode` whatever the umask is.
     package static func writeNew(
         _ path: String, _ bytes: [UInt8], mode: mode_t, isExact: Bool = false
     ) throws(Failure) {
@@ -79,7 +80,7 @@ package enum Files {
         Failure.of(fault.errno, fault.call == "open" ? "cannot make" : "cannot write", path)
     }
 
-    /// Throws unless a file can be written at `path`, in place of one that is there.
+    /// Throws unless a file can be written at `path`, possibly in place of an existing one.
     package static func checkWritable(_ path: String) throws(Failure) {
         guard !isFolder(path) else { throw Failure(.cannotCreate, "\(path) is a folder, not a file to write") }
         let isThere = exists(path)
@@ -88,7 +89,7 @@ package enum Files {
         throw Failure.of(errno, "cannot write", path)
     }
 
-    /// Writes a file, in place of one that is there; `-` is standard output.
+    /// Writes a file, possibly in place of an existing one; `-` is standard output.
     package static func write(_ path: String, _ text: String) throws(Failure) {
         if path == "-" { return print(text, terminator: "") }
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
@@ -107,7 +108,7 @@ package enum Files {
         return false
     }
 
-    /// Makes a folder and those above it that are missing.
+    /// Creates a folder and its missing parents.
     package static func makeFolders(_ path: String) throws(Failure) {
         guard !isFolder(path) else { return }
         if let slash = path.lastIndex(of: "/"), slash != path.startIndex { try makeFolders(String(path[..<slash])) }
@@ -120,16 +121,16 @@ package enum Files {
         return unsafe stat(path, &found) == 0 && found.st_mode & S_IFMT == S_IFDIR
     }
 
-    /// Whether our user may look up what is in the folder at `path`.
+    /// Whether this user may look up entries in the folder at `path`.
     package static func maySearch(_ path: String) -> Bool { unsafe access(path, X_OK) == 0 }
 
-    /// Whether anything is at `path`.
+    /// Whether there is a file system object at `path`.
     package static func exists(_ path: String) -> Bool {
         var found = stat()
         return unsafe lstat(path, &found) == 0
     }
 
-    /// Removes a file, or a folder with all that is in it, as far as that is possible.
+    /// Removes a file, or a folder with its contents, as far as possible.
     package static func remove(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
 
     /// The last line of a text file that is not empty, from its last 4 kB.
@@ -144,7 +145,7 @@ package enum Files {
         return String(decoding: chunk[..<count], as: UTF8.self).split(separator: "\n").last.map(String.init)
     }
 
-    /// Makes a new folder for our user only in the system's folder for temporary files.
+    /// Creates a new folder for this user only in the system's folder for temporary files.
     package static func makeTemporaryFolder(_ name: String) throws(Failure) -> String {
         var template = Array("\(environment("TMPDIR") ?? "/tmp")/\(name)-XXXXXX".utf8CString)
         let made = unsafe mkdtemp(&template) != nil
@@ -154,7 +155,7 @@ package enum Files {
         return path
     }
 
-    /// The path as seen from the root.
+    /// The absolute path.
     package static func absolute(_ path: String) -> String {
         guard !path.hasPrefix("/") else { return path }
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -162,19 +163,19 @@ package enum Files {
         return unsafe String(cString: folder) + "/" + path
     }
 
-    /// Where the links of a path lead, as far as it exists; else the path as it is.
+    /// The path with its links resolved, if it exists; else the path itself.
     package static func resolved(_ path: String) -> String {
         guard let found = unsafe realpath(path, nil) else { return path }
         defer { unsafe free(found) }
         return unsafe String(cString: found)
     }
 
-    /// The first of the folders that an environment variable of systemd names.
+    /// The first folder in an environment variable of systemd.
     package static func firstFolder(_ variable: String) -> String? {
         environment(variable)?.split(separator: ":").first.map(String.init)
     }
 
-    /// The value of an environment variable that is set and not empty.
+    /// The value of an environment variable; nil if it is not set or empty.
     package static func environment(_ name: String) -> String? {
         guard let value = unsafe getenv(name) else { return nil }
         let text = unsafe String(cString: value)
@@ -182,7 +183,7 @@ package enum Files {
     }
 }
 
-/// The folder in which a client keeps what it must remember.
+/// The folder with a client's persistent data.
 package enum ClientFolder {
     /// The name of the control socket in the data folder of a client or relay.
     package static let socketName = "control.sock"

@@ -4,15 +4,15 @@ internal import Texts
 internal import Wire
 
 extension NetworkFile {
-    /// The last second since 1970 that 64 bits of nanoseconds hold.
+    /// The last second since 1970 whose nanoseconds fit 64 bits.
     private static let lastSecond = UInt64.max / 1_000_000_000 - 1
 
-    /// Reads and checks the network file at `path`, and that this machine's clock is not behind it.
+    /// Reads and checks the network file at `path`, and checks that this machine's clock is not behind it.
     package static func read(_ path: String) throws(Failure) -> NetworkFile {
         try read(try Files.read(path, limit: NetworkFile.maximumFileSize), from: path)
     }
 
-    /// Checks the network file `bytes`, which came from `path`, and that this machine's clock is not behind it.
+    /// Checks the network file `bytes` from `path`, and that this machine's clock is not behind it.
     package static func read(_ bytes: [UInt8], from path: String) throws(Failure) -> NetworkFile {
         let file: NetworkFile
         do {
@@ -33,7 +33,7 @@ extension NetworkFile {
         return file
     }
 
-    /// Where 'tunic join' keeps the network file of this user.
+    /// The path at which 'tunic join' stores this user's network file.
     package static func standardPath() throws(Failure) -> String {
         if geteuid() == 0 { return "/etc/tunic/network.json" }
         if let folder = Files.environment("XDG_CONFIG_HOME"), folder.hasPrefix("/") {

@@ -1,7 +1,7 @@
 internal import CShims
 internal import Glibc
 
-/// The system's words for an error number.
+/// The system's message for an error number.
 package func errorText(_ number: Int32) -> String {
     var buffer = [CChar](repeating: 0, count: 256)
     guard unsafe strerror_r(number, &buffer, buffer.count) == 0 else { return "error \(number)" }
@@ -13,14 +13,14 @@ package func complain(_ message: String) {
     writeAll("tunic: \(message)\n", to: STDERR_FILENO)
 }
 
-/// Prints `text` and hands it to the kernel at once; false when standard output does not take it.
+/// Prints `text` and flushes it; false if standard output does not accept it.
 @discardableResult
 package func printNow(_ text: String, terminator: String = "\n") -> Bool {
     print(text, terminator: terminator)
     return shim_flush_output() == 0
 }
 
-/// Writes `text` to a descriptor; gives up silently when nobody reads it.
+/// Writes `text` to a descriptor; gives up silently if its other end is closed.
 package func writeAll(_ text: String, to descriptor: Int32) {
     var text = text
     text.withUTF8 { buffer in

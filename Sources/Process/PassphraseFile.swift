@@ -1,16 +1,18 @@
 internal import Glibc
 package import OnionCrypto
 
-/// Where a passphrase comes from: never from an argument's or a variable's value, which other processes can read.
+/// Reads a passphrase from a file or descriptor, never from the value of an argument or variable, which other processes
+/// can read.
 package enum PassphraseFile {
     /// The longest passphrase, in bytes.
     private static let limit = 1024
-    /// The name of systemd's credential.
+    /// The name of the systemd credential.
     private static let credentialName = "passphrase"
 
-    /// The passphrase in `source`: the path of a file that nobody else can read, or `fd:` and the number of an open descriptor.
+    /// The passphrase in `source`: the path of a file that no other user can read, or `fd:` and the number of an open
+    /// descriptor.
     ///
-    /// Without a source systemd's credential is taken where there is one. A line end at the end does not count.
+    /// Without a source, the systemd credential is used if there is one. A final line end is removed.
     package static func read(_ source: String?) throws(Failure) -> Passphrase? {
         if let source {
             guard source.hasPrefix("fd:") else { return try read(path: source, isCredential: false) }
@@ -30,7 +32,7 @@ package enum PassphraseFile {
         defer { close(descriptor) }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw Failure.of(errno, "cannot read", path) }
-        // A pipe is between two processes; a file stays.
+        // A pipe connects two processes; a file remains.
         if status.st_mode & S_IFMT == S_IFREG, status.st_mode & (isCredential ? 0o037 : 0o077) != 0 {
             let mode = String(status.st_mode & 0o777, radix: 8)
             throw Failure(.permission, "\(path) is open to other users (mode \(mode)); run: chmod 600 \(path)")
@@ -39,7 +41,7 @@ package enum PassphraseFile {
     }
 
     private static func read(_ descriptor: Int32, _ source: String) throws(Failure) -> Passphrase {
-        // Of its full size from the start, so that no copy is left where it grew.
+        // Allocated with its full size, so that growing leaves no copy.
         var bytes = [UInt8](repeating: 0, count: limit + 2)
         defer { wipe(&bytes) }
         var count = 0

@@ -2,9 +2,9 @@ internal import CShims
 internal import Glibc
 internal import OnionCrypto
 
-/// What a process of a client or relay sets for itself before it touches a secret.
+/// The limits that a client or relay process sets for itself before it handles a secret.
 package enum ProcessLimits {
-    /// Prepares libsodium, forbids memory dumps and takes as many descriptors as the system lets it have.
+    /// Initializes libsodium, forbids memory dumps, and raises the limit of descriptors as far as the system permits.
     package static func apply() throws(Failure) {
         Sodium.initialize()
         let forbidden = shim_forbid_dumps()
@@ -13,9 +13,10 @@ package enum ProcessLimits {
         }
         raiseDescriptorLimit()
         signal(SIGPIPE, SIG_IGN)
-        // A file at its size limit (RLIMIT_FSIZE), the log even, is an error of the write and not the end.
+        // Exceeding the file size limit (RLIMIT_FSIZE), even with the log, makes the write fail and does not end the
+        // process.
         signal(SIGXFSZ, SIG_IGN)
-        // Others' daemons tell statistics by these; nobody should end a node by asking for them.
+        // Other daemons print statistics on these signals; a user who tries that must not end a node.
         for number in [SIGUSR1, SIGUSR2] { signal(number, SIG_IGN) }
     }
 
@@ -26,7 +27,7 @@ package enum ProcessLimits {
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// Raises the soft limit of open descriptors to the hard one; the soft one stays where that is refused.
+    /// Raises the soft limit of open descriptors to the hard one; it stays if that is refused.
     private static func raiseDescriptorLimit() {
         var limit = rlimit()
         guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }

@@ -3,7 +3,7 @@ package import Store
 
 /// The data folder of a client or relay: a node's key, and the store.
 package enum RoleFolder {
-    /// Opens the store in `folder`, which is made where only it is missing, and keeps other processes from it.
+    /// Opens the store in `folder`, which is created if its parent exists, and locks it against other processes.
     package static func openStore(in folder: String) throws(Failure) -> Store {
         do {
             return try Store(folder: folder)
@@ -12,7 +12,7 @@ package enum RoleFolder {
         }
     }
 
-    /// Reads the node's key: the one at `path` where that is given, else systemd's credential, else that of the folder.
+    /// Reads the node's key: from `path` if given, else from systemd's credential, else from the folder.
     package static func readKey(
         _ path: String? = nil, in folder: String, passphrase: borrowing Passphrase? = nil
     ) throws(Failure) -> SigningKey {
@@ -50,7 +50,7 @@ package enum RoleFolder {
         try write(key, to: "\(folder)/\(KeyFile.name)", passphrase: passphrase)
     }
 
-    /// Writes a new key to `path`, where nothing may be.
+    /// Writes a new key to `path`, which must not exist.
     package static func write(
         _ key: borrowing SigningKey, to path: String, passphrase: borrowing Passphrase? = nil
     ) throws(Failure) {
@@ -63,7 +63,7 @@ package enum RoleFolder {
 }
 
 extension RoleFolder {
-    /// Writes the key in place of its file, sealed by another passphrase or by none.
+    /// Replaces the key file with one sealed by another passphrase or by none.
     package static func replace(
         _ key: borrowing SigningKey, at path: String, passphrase: borrowing Passphrase?
     ) throws(Failure) {
@@ -76,7 +76,7 @@ extension RoleFolder {
 }
 
 extension Failure {
-    /// A failure of the data folder, with its own words.
+    /// The failure for an error of the data folder, with the error's message.
     package static func of(_ error: StoreError) -> Failure {
         let code: Code =
             switch error {

@@ -1,6 +1,6 @@
 public import Wire
 
-/// Who holds an amount: an Ed25519 public key, ordered by its bytes from the first to the last.
+/// The owner of an amount: an Ed25519 public key; accounts are ordered by its bytes, from the first.
 public struct Account: Hashable, Comparable, Sendable {
     /// The public key.
     public let key: Bytes32
@@ -22,9 +22,9 @@ extension ByteWriter {
     mutating func account(_ value: Account) { bytes32(value.key) }
 }
 
-/// `value` × `numerator` / `denominator`, rounded down, over a product of 128 bits.
+/// `value` × `numerator` / `denominator`, rounded down, with a product of 128 bits.
 ///
-/// A result above 64 bits stands at the greatest.
+/// A result above 64 bits saturates.
 func portion(of value: UInt64, _ numerator: UInt64, _ denominator: UInt64) -> UInt64 {
     UInt64(clamping: UInt128(value) * UInt128(numerator) / UInt128(denominator))
 }

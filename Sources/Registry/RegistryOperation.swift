@@ -5,23 +5,23 @@ public import Wire
 public struct RegistryOperation: Hashable, Sendable {
     /// The version of the format.
     public static let version: UInt8 = 1
-    /// The length of a signature.
+    /// The length of a signature in bytes.
     public static let signatureSize = SigningKey.signatureSize
     /// The most votes of one verdict.
     public static let maximumVotes = Int(RegistryParameters.quorumLimit)
     /// The longest encoding in bytes.
     public static let maximumSize = headSize + 42 + maximumVotes * (1 + signatureSize) + signatureSize
     static let headSize = 1 + 1 + 32 + 32 + 8 + 8
-    /// The most nodes that one report is about.
+    /// The most nodes in one report.
     public static let maximumReported = 16
-    /// What stands for the account in an operation that needs none: 32 zero bytes.
+    /// The account field of an operation that needs no account: 32 zero bytes.
     public static let nobody = Account(Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan))
 
-    /// What a quorum decides about a node.
+    /// A quorum's decision about a node.
     public enum Verdict: UInt8, Hashable, Sendable, CaseIterable {
-        /// It does not serve: no hop, no reward.
+        /// The node does not serve: it is not a hop and gets no rewards.
         case decommission = 1
-        /// It serves again.
+        /// The node serves again.
         case recommission = 2
     }
 
@@ -40,11 +40,11 @@ public struct RegistryOperation: Hashable, Sendable {
         }
     }
 
-    /// What a node measured of another.
+    /// One node's measurement of another.
     public struct Measurement: Hashable, Sendable {
-        /// The other.
+        /// The measured node.
         public let node: NodeID
-        /// What it carried, in 1,000 bytes a second; 0: it did not answer.
+        /// The measured capacity, in 1,000 bytes a second; 0: the node did not answer.
         public let capacity: UInt32
 
         /// The measurement `capacity` of `node`.
@@ -54,7 +54,7 @@ public struct RegistryOperation: Hashable, Sendable {
         }
     }
 
-    /// What is asked for.
+    /// The change that the operation requests.
     public enum Action: Hashable, Sendable {
         /// Registers `node` with the operator's first `stake` and `fee`; `proof` is the node's signature, 64 bytes.
         case register(node: NodeID, fee: UInt16, stake: UInt64, proof: [UInt8])
@@ -64,7 +64,7 @@ public struct RegistryOperation: Hashable, Sendable {
         case cancel(node: NodeID)
         /// Changes the operator's fee.
         case setFee(node: NodeID, fee: UInt16)
-        /// Asks for the node to leave.
+        /// Requests that the node leave.
         case leave(node: NodeID)
         /// Carries out a verdict on `node` by the quorum of `height`; `votes` by ascending place.
         case judge(Verdict, node: NodeID, height: UInt64, votes: [Vote])
@@ -74,16 +74,16 @@ public struct RegistryOperation: Hashable, Sendable {
         case claim
         /// Pays a network fee.
         case pay(amount: UInt64)
-        /// Moves `amount` to another account, which is made where it is not there.
+        /// Moves `amount` to another account, which is created if it does not exist.
         case transfer(to: Account, amount: UInt64)
-        /// Hands in what `reporter` measured as a member of the quorum of `height`; `measured` by ascending node, `proof`
-        /// the reporter's signature, 64 bytes.
+        /// Submits the measurements by `reporter` as a member of the quorum of `height`; `measured` by ascending node,
+        /// `proof` is the reporter's signature, 64 bytes.
         case report(reporter: NodeID, height: UInt64, measured: [Measurement], proof: [UInt8])
-        /// Takes `node` out for so many seconds, or with 0 has it come back; `height` is one of the newest, and `proof` the
-        /// node's signature, 64 bytes.
+        /// Takes `node` out of service for so many seconds, or returns it with 0; `height` is one of the newest, and
+        /// `proof` is the node's signature, 64 bytes.
         case maintain(node: NodeID, seconds: UInt32, height: UInt64, proof: [UInt8])
 
-        /// Whether it stands by itself, so that no account need sign it.
+        /// Whether the operation needs no signature of an account.
         var needsNoAccount: Bool {
             switch self {
             case .judge, .distribute, .report, .maintain: true
@@ -112,18 +112,18 @@ public struct RegistryOperation: Hashable, Sendable {
 
     /// The network's id.
     public let network: Bytes32
-    /// Whose operation it is.
+    /// The account that signs the operation.
     public let account: Account
-    /// How many operations of the account were applied before this one.
+    /// The number of the account's operations that were applied before this one.
     public let nonce: UInt64
-    /// The height of the last block that may hold it; 0 where it is nobody's.
+    /// The height of the last block that may contain it; 0 if no account signs it.
     public let until: UInt64
-    /// What is asked for.
+    /// The requested change.
     public let action: Action
-    /// The account's signature, 64 bytes; it is not checked here.
+    /// The account's signature, 64 bytes; not verified by this type's initializers.
     public let signature: [UInt8]
 
-    /// The operation with a signature that was made elsewhere, 64 bytes.
+    /// The operation with an existing signature of 64 bytes.
     public init(
         network: Bytes32, account: Account, nonce: UInt64, until: UInt64, action: Action, signature: [UInt8]
     ) {
@@ -159,7 +159,7 @@ public struct RegistryOperation: Hashable, Sendable {
         self.init(network: network, nonce: nonce, until: until, action: action, key: key)
     }
 
-    /// An operation of nobody: a verdict, a distribution or a report, which stand by themselves.
+    /// An operation without an account: a verdict, a distribution or a report.
     public init(unsigned action: Action, network: Bytes32) {
         precondition(action.needsNoAccount, "this operation is an account's")
         self.init(
@@ -167,7 +167,7 @@ public struct RegistryOperation: Hashable, Sendable {
             signature: [UInt8](repeating: 0, count: Self.signatureSize))
     }
 
-    /// Nobody's report of the node with `nodeKey`, which was in the quorum of `height`.
+    /// A report by the node with `nodeKey`, which was in the quorum of `height`; it needs no account.
     public init(
         reporting measured: [Measurement], height: UInt64, network: Bytes32, nodeKey: borrowing SigningKey
     ) {
@@ -179,9 +179,9 @@ public struct RegistryOperation: Hashable, Sendable {
         self.init(unsigned: action, network: network)
     }
 
-    /// The request of the node with `nodeKey` for a maintenance of so many seconds; 0: it comes back.
+    /// The request of the node with `nodeKey` for a maintenance of so many seconds; 0: the node returns to service.
     ///
-    /// `height` is that of a block of the last ones, after the node's standing changed.
+    /// `height` is that of a recent block, after the last change of the node's standing.
     public init(
         maintaining nodeKey: borrowing SigningKey, seconds: UInt32, height: UInt64, network: Bytes32
     ) {
@@ -192,7 +192,7 @@ public struct RegistryOperation: Hashable, Sendable {
             network: network)
     }
 
-    /// What a node signs when it asks for a maintenance.
+    /// The message that a node signs to request maintenance.
     static func maintenance(of node: NodeID, seconds: UInt32, height: UInt64, network: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
         writer.raw("tunic registry maintenance".utf8)
@@ -204,7 +204,8 @@ public struct RegistryOperation: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// By which the node with `nodeKey` agrees to be registered so by the operation `nonce` of `account`, 64 bytes.
+    /// The signature, 64 bytes, by which the node with `nodeKey` agrees to this registration in the operation `nonce`
+    /// of `account`.
     public static func registrationProof(
         of nodeKey: borrowing SigningKey, fee: UInt16, stake: UInt64, network: Bytes32, account: Account, nonce: UInt64
     ) -> [UInt8] {
@@ -215,7 +216,7 @@ public struct RegistryOperation: Hashable, Sendable {
             ).rawSpan)
     }
 
-    /// What a node signs when it reports.
+    /// The message that a node signs to report.
     static func statement(
         network: Bytes32, reporter: NodeID, height: UInt64, measured: [Measurement]
     ) -> [UInt8] {
@@ -237,7 +238,7 @@ public struct RegistryOperation: Hashable, Sendable {
         }
     }
 
-    /// What a member of the quorum of `height`, made in the block `block`, signs.
+    /// The message that a member of the quorum of `height`, made in the block `block`, signs.
     public static func ballot(
         _ verdict: Verdict, on node: NodeID, height: UInt64, block: Bytes32, network: Bytes32
     ) -> [UInt8] {
@@ -252,7 +253,7 @@ public struct RegistryOperation: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// What a node signs when it is registered.
+    /// The message that a node signs to be registered.
     static func registration(
         network: Bytes32, account: Account, nonce: UInt64, node: NodeID, fee: UInt16, stake: UInt64
     ) -> [UInt8] {
@@ -268,10 +269,10 @@ public struct RegistryOperation: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// What the account signs, for a body without its signature.
+    /// The message that the account signs, for a body without its signature.
     private static func message(_ body: [UInt8]) -> [UInt8] { [UInt8]("tunic registry operation".utf8) + [0] + body }
 
-    /// Whether the signature is the account's; nobody's is 64 zero bytes.
+    /// Whether the signature is the account's; without an account it must be 64 zero bytes.
     public var isAuthentic: Bool {
         if account == Self.nobody {
             return action.needsNoAccount && until == 0 && signature.allSatisfy { $0 == 0 }
@@ -339,9 +340,9 @@ extension RegistryOperation {
         return writer.bytes
     }
 
-    /// Reads a whole operation; what is not exactly an encoding throws.
+    /// Reads a whole operation; throws for anything else than its exact encoding.
     ///
-    /// No votes or measurements, too many, or such as are not by ascending place or node throw `outOfRange`.
+    /// Throws `outOfRange` if votes or measurements are missing, too many, or not in ascending order of place or node.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let version = try reader.u8()

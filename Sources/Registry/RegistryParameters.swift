@@ -1,70 +1,71 @@
 internal import Wire
 
-/// The numbers of a staked network: amounts in atomic units, shares in 1/10,000, times in seconds.
+/// The parameters of a staked network: amounts in atomic units, shares in 1/10,000, times in seconds.
 ///
 /// They are part of the state and of its digest, and never change. The defaults are those of the Session Network.
 public struct RegistryParameters: Hashable, Sendable {
-    /// What a share of one whole is: shares and fees count in 1/10,000.
+    /// The value of a share of one whole: shares and fees are in 1/10,000.
     public static let whole: UInt64 = 10_000
-    /// The greatest quorum.
+    /// The largest quorum.
     public static let quorumLimit: UInt8 = 32
 
-    /// What a node's contributions come to when it becomes active.
+    /// The sum of contributions at which a node becomes active.
     public var fullStake: UInt64 = 25_000_000_000_000
-    /// How many contribute beside the operator, at most.
+    /// The most contributors in addition to the operator.
     public var maximumContributors: UInt8 = 10
-    /// The least share of the full stake that is the operator's own.
+    /// The smallest share of the full stake that the operator must contribute.
     public var operatorShare: UInt16 = 2_500
-    /// The least that a new contributor brings; 0: what is missing, divided by the places that are left.
+    /// The smallest contribution of a new contributor; 0: the missing stake divided by the free places.
     public var minimumContribution: UInt64 = 0
-    /// Whoever holds less than this share of the stake is a small contributor.
+    /// A contributor with less than this share of the stake is a small contributor.
     public var smallShare: UInt16 = 2_500
-    /// How long after the node became active a small contributor may first ask to leave.
+    /// How long after the node became active a small contributor may first request to leave.
     public var smallLeaveWait: UInt32 = 30 * 86_400
     /// How long after the request a node leaves.
     public var leaveDelay: UInt32 = 15 * 86_400
     /// How long the stake of a deregistered node stays locked.
     public var deregistrationLock: UInt32 = 30 * 86_400
-    /// The share of the pool that is paid out in a year, were the pool to stay as it is.
+    /// The share of the pool that is paid out in a year if the pool does not change.
     public var yearlyRate: UInt16 = 1_400
     /// The time between two distributions.
     public var rewardInterval: UInt32 = 86_400
-    /// How many distributions make a year.
+    /// The number of distributions in a year.
     public var intervalsPerYear: UInt16 = 365
-    /// The share of a network fee that goes to the pool; the rest is the treasury's.
+    /// The share of a network fee that goes to the pool; the rest goes to the treasury.
     public var poolShare: UInt16 = 9_000
-    /// The account that claims what the pool does not get of the network fees.
+    /// The account that may claim the part of the network fees that the pool does not get.
     public var treasury: Account
     /// The credit of a node that becomes active.
     public var creditAtStart: UInt32 = 7_200
-    /// What the credit grows by in `creditPeriod` of service.
+    /// The growth of the credit in `creditPeriod` of service.
     public var creditGrowth: UInt32 = 48 * 60
     /// The time of service in which the credit grows by `creditGrowth`.
     public var creditPeriod: UInt32 = 86_400
-    /// The greatest credit.
+    /// The largest credit.
     public var creditLimit: UInt32 = 48 * 3_600
-    /// How long after its credit is used up a decommissioned node is deregistered; what it uses is missing from its credit.
+    /// How long after its credit is used up a decommissioned node is deregistered; the used part is subtracted from its
+    /// credit.
     public var creditGrace: UInt32 = 3_600
     /// How many nodes judge another.
     public var quorumSize: UInt8 = 10
-    /// How many votes of a full quorum decide.
+    /// How many votes of a full quorum are needed.
     public var quorumVotes: UInt8 = 7
     /// For how many heights a quorum may judge.
     public var voteLifetime: UInt16 = 60
-    /// How many nodes there are at most, open ones among them.
+    /// The largest number of nodes, open ones included.
     public var maximumNodes: UInt16 = 10_000
-    /// How many operations one block holds at most.
+    /// The largest number of operations in one block.
     public var operationsPerBlock: UInt32 = 1_000
 
-    /// The least that an account holds after a transfer from it, and gets by the transfer that makes it.
+    /// The smallest balance of an account after a transfer from it, and the smallest transfer that creates an account.
     public var accountMinimum: UInt64 = 1_000_000_000
-    /// How many accounts there are at most, those of the beginning among them.
+    /// The largest number of accounts, those of the genesis included.
     public var maximumAccounts: UInt32 = 100_000
-    /// Of how many operators a node keeps a report.
+    /// From how many operators a node keeps a report.
     public var reportsPerNode: UInt8 = 10
-    /// What an operation of an account costs, in units; the pool gets it.
+    /// The fee of an account's operation in atomic units; the pool gets it.
     public var operationFee: UInt64 = 10_000_000
-    /// How many nodes stay active whatever a verdict says: as many as a path needs.
+    /// The number of nodes that stay active whatever a verdict says: as many as a path needs.
     public var leastActive: UInt8 = 3
     /// The share of the active and decommissioned nodes that stays active whatever a verdict says.
     public var activeShare: UInt16 = 6_666
@@ -73,10 +74,10 @@ public struct RegistryParameters: Hashable, Sendable {
     /// The least time in seconds between the end of a node's maintenance and the beginning of its next.
     public var maintenanceWait: UInt32 = 3 * 86_400
 
-    /// The Session Network's numbers, with `treasury` for what the pool does not get of the fees.
+    /// The Session Network's parameters; `treasury` gets the part of the fees that the pool does not get.
     public init(treasury: Account) { self.treasury = treasury }
 
-    /// Whether a state can stand on these numbers: no share above a whole, nothing that is divided by is zero.
+    /// Whether a state can use these parameters: no share is above a whole, and no divisor is zero.
     public var areValid: Bool {
         let shares = [operatorShare, smallShare, yearlyRate, poolShare, activeShare]
         return fullStake > 0 && shares.allSatisfy { UInt64($0) <= Self.whole } && minimumContribution <= fullStake
@@ -91,15 +92,15 @@ public struct RegistryParameters: Hashable, Sendable {
         max(Int(leastActive), Int(portionRoundedUp(of: UInt64(count), UInt64(activeShare), Self.whole)))
     }
 
-    /// The least that an operator brings.
+    /// The smallest contribution of an operator.
     public var operatorMinimum: UInt64 { portionRoundedUp(of: fullStake, UInt64(operatorShare), Self.whole) }
 
-    /// How many votes of a quorum of `size` decide: the same share of it as of a full one, rounded up.
+    /// How many votes of a quorum of `size` are needed: the same share as of a full one, rounded up.
     public func votesNeeded(ofQuorum size: Int) -> Int {
         (size * Int(quorumVotes) + Int(quorumSize) - 1) / Int(quorumSize)
     }
 
-    /// The greatest sum of credit and grace.
+    /// The largest sum of credit and grace.
     var allowanceLimit: UInt64 { UInt64(creditLimit) + UInt64(creditGrace) }
 
     func encode(to writer: inout ByteWriter) {
@@ -136,7 +137,7 @@ public struct RegistryParameters: Hashable, Sendable {
         writer.u32(maintenanceWait)
     }
 
-    /// Reads parameters; throws `outOfRange` for such as are not valid.
+    /// Reads parameters; throws `outOfRange` if they are not valid.
     init(from reader: inout ByteReader) throws(WireError) {
         fullStake = try reader.u64()
         maximumContributors = try reader.u8()

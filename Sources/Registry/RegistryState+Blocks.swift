@@ -1,13 +1,14 @@
 internal import OnionCrypto
 public import Wire
 
-// What time alone brings about, and who judges at a height.
+// The changes that only depend on time, and the quorum of a height.
 
 extension RegistryState {
-    /// Opens the block at `height` with its time (seconds since 1970), content hash and seed; its operations come after.
+    /// Opens the block at `height` with its time (seconds since 1970), content hash and seed; its operations come
+    /// after.
     ///
-    /// Nodes whose time has come leave, nodes whose credit and grace are used up are deregistered, those whose maintenance
-    /// is over are active, stakes whose time has come are free, and the quorum of this height is chosen.
+    /// Nodes that are due leave. Nodes whose credit and grace are used up are deregistered. Nodes whose maintenance is
+    /// over become active. Locked stakes that are due become free. The quorum of this height is chosen.
     public mutating func begin(
         height: UInt64, time: UInt64, block: Bytes32, seed: Bytes32
     ) throws(RegistryRefusal) {
@@ -34,12 +35,12 @@ extension RegistryState {
         quorums.append(makeQuorum(block: block, seed: seed))
     }
 
-    /// Adds to a free balance; the sum is within the supply.
+    /// Adds to a free balance; the sum cannot exceed the supply.
     mutating func credit(_ amount: UInt64, to account: Account) {
         accounts[account, default: Holding(balance: 0)].balance += amount
     }
 
-    /// Takes a node out and locks its stake.
+    /// Removes a node and locks its stake.
     mutating func deregister(_ id: NodeID) {
         guard let node = nodes.removeValue(forKey: id) else { return }
         let until = time + UInt64(parameters.deregistrationLock)
@@ -63,7 +64,7 @@ extension RegistryState {
         nodes[id] = node
     }
 
-    /// How many nodes are active, and how many have a full stake.
+    /// The number of active nodes, and of nodes with a full stake.
     public var fullNodes: (active: Int, all: Int) {
         nodes.values.reduce(into: (active: 0, all: 0)) { count, node in
             if node.standing == .active { count.active += 1 }
@@ -71,14 +72,14 @@ extension RegistryState {
         }
     }
 
-    /// Throws unless one active node less still leaves as many as there must be.
+    /// Throws if one active node less would be too few.
     func checkFloor() throws(RegistryRefusal) {
         let (active, all) = fullNodes
         let least = parameters.floor(of: all)
         guard active > least else { throw .tooFewActive(least: least) }
     }
 
-    /// The quorum of this height: the active nodes of the lowest ranks.
+    /// The quorum of this height: the active nodes with the lowest ranks.
     private func makeQuorum(block: Bytes32, seed: Bytes32) -> Quorum {
         var ranked: [(rank: NodeID, node: NodeID)] = []
         for (id, node) in nodes where node.standing == .active {
@@ -102,7 +103,7 @@ extension RegistryState {
         return Blake2b.digest(writer.bytes.rawSpan)
     }
 
-    /// The quorum that judges `node` by the votes of `height`: each vote names a place in it; empty when there is none.
+    /// The quorum that judges `node` by votes of `height`, in order of place; empty if there is none.
     public func judges(of node: NodeID, height: UInt64) -> [NodeID] {
         guard let quorum = quorums.last(where: { $0.height == height }) else { return [] }
         return Array(quorum.nodes.lazy.filter { $0 != node }.prefix(Int(parameters.quorumSize)))
@@ -110,7 +111,7 @@ extension RegistryState {
 }
 
 extension Array {
-    /// The first index whose element does not come `before`, in an array where all that do come first.
+    /// The first index whose element does not satisfy `before`, in an array in which all that do come first.
     fileprivate func partitioned(_ before: (Element) -> Bool) -> Int {
         var low = 0
         var high = count

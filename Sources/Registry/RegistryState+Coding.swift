@@ -49,7 +49,7 @@ extension RegistryState {
         return writer.bytes
     }
 
-    /// Reads a whole state; what is not exactly the encoding of one that keeps to the rules throws.
+    /// Reads a whole state; throws for anything else than the exact encoding of a valid one.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let version = try reader.u8()
@@ -144,7 +144,8 @@ extension RegistryState {
         return result
     }
 
-    /// What holds between the parts of a state: every unit once, every account known, no time that has passed.
+    /// Checks the parts of a state against each other: the amounts add up, every account is known, no time is in the
+    /// past.
     private func check() throws(WireError) {
         guard isBalanced, accounts[parameters.treasury] != nil,
             accounts.count <= Int(parameters.maximumAccounts), nodes.values.allSatisfy({ isConsistent($0) }),

@@ -1,7 +1,7 @@
 internal import OnionCrypto
 internal import Wire
 
-// One operation after the other: first all that can stand against it, then what it changes.
+// The operations, one after the other: for each, all rules that can refuse it come before its changes.
 
 extension RegistryState {
     /// Carries out `operation` in the open block, with every signature checked.
@@ -11,13 +11,13 @@ extension RegistryState {
         try perform(operation)
     }
 
-    /// Carries out an operation whose signatures were checked before, as on a worker thread.
+    /// Carries out an operation whose signatures were checked before, for example on a worker thread.
     public mutating func applyVerified(_ operation: RegistryOperation) throws(RegistryRefusal) {
         try checkHead(operation)
         try perform(operation)
     }
 
-    /// Checks every signature of `operation` against this state: the costly part of `apply`.
+    /// Checks every signature of `operation` against this state: the expensive part of `apply`.
     public func checkSignatures(_ operation: RegistryOperation) throws(RegistryRefusal) {
         guard operation.isAuthentic else { throw .wrongSigner }
         switch operation.action {
@@ -75,16 +75,17 @@ extension RegistryState {
         guard fee <= holding.balance + gain(by: operation) else { throw .operationFeeUnpaid(fee: fee) }
     }
 
-    /// What `operation` costs its account.
+    /// The fee of `operation` for its account.
     ///
-    /// Leaving costs nothing: a node leaves once, and an account whose whole balance is staked must be able to ask for it.
+    /// Leaving costs nothing: a node leaves once, and an account whose whole balance is staked must be able to request
+    /// it.
     private func fee(of operation: RegistryOperation) -> UInt64 {
         if operation.account == RegistryOperation.nobody { return 0 }
         if case .leave = operation.action { return 0 }
         return parameters.operationFee
     }
 
-    /// What `operation` brings to its account's free balance, so that the fee can be taken from it.
+    /// The amount that `operation` adds to its account's free balance, so that the fee can be taken from it.
     private func gain(by operation: RegistryOperation) -> UInt64 {
         switch operation.action {
         case .claim: claimable(by: operation.account)
@@ -119,20 +120,20 @@ extension RegistryState {
         operationsInBlock += 1
     }
 
-    /// Throws unless `account` has `amount`, which is not zero, beside the fee of an operation.
+    /// Throws unless `amount` is not zero and `account` has it in addition to the fee of an operation.
     func checkFunds(_ amount: UInt64, of account: Account) throws(RegistryRefusal) {
         guard amount > 0 else { throw .zeroAmount }
         let available = spendable(by: account)
         guard amount <= available else { throw .overspent(available: available) }
     }
 
-    /// The free balance of `account` less the fee of an operation.
+    /// The free balance of `account` minus the fee of an operation.
     func spendable(by account: Account) -> UInt64 {
         let balance = accounts[account]?.balance ?? 0
         return balance - min(balance, parameters.operationFee)
     }
 
-    /// The node `id`, which is open or has its full stake as `isOpen` says.
+    /// The node `id`; throws unless it is open, or has its full stake, as `isOpen` requires.
     private func node(_ id: NodeID, isOpen: Bool) throws(RegistryRefusal) -> RegisteredNode {
         guard let node = nodes[id] else { throw .unknownNode }
         guard (node.standing == .open) == isOpen else { throw isOpen ? .notOpen : .notFull }
@@ -245,7 +246,7 @@ extension RegistryState {
         nodes[id] = node
     }
 
-    /// Changes between active and decommissioned now; the credit stays.
+    /// Changes between active and decommissioned now; the credit is kept.
     private func change(_ node: inout RegisteredNode, to standing: RegisteredNode.Standing) {
         node.allowance = node.allowance(at: time, parameters)
         node.creditTime = time
@@ -253,14 +254,14 @@ extension RegistryState {
         node.changedHeight = height
     }
 
-    /// How far above the height that a maintenance request names its block may be.
+    /// How many blocks after the height of a maintenance request may contain it.
     static var requestLife: UInt64 { 4 }
 
-    /// A node takes itself out for so many seconds; with 0 it comes back.
+    /// Takes a node out of service for so many seconds; with 0 it returns.
     ///
-    /// The request names a height, so that it counts once, and soon: one that was refused or given up is void after ``requestLife``
-    /// blocks, whoever has kept it. A decommissioned node comes back by itself after its maintenance,
-    /// or where fewer nodes are active than a path needs: then nobody is there to judge it.
+    /// The request names a height, so it takes effect once, and soon: a refused or abandoned request is void after
+    /// ``requestLife`` blocks, even if someone has kept it. A decommissioned node may return by its own request during its
+    /// maintenance, or if fewer nodes are active than a path needs, since none is then left to judge it.
     private mutating func maintain(_ id: NodeID, for seconds: UInt64, height: UInt64) throws(RegistryRefusal) {
         guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
         var node = try node(id, isOpen: false)
@@ -285,7 +286,7 @@ extension RegistryState {
 }
 
 extension RegistryParameters {
-    /// The least that a new contributor brings when `missing` is missing and `places` are left.
+    /// The smallest contribution of a new contributor if `missing` is missing and `places` are free.
     func minimum(missing: UInt64, places: UInt64) -> UInt64 {
         minimumContribution > 0 ? min(minimumContribution, missing) : missing / places + (missing % places > 0 ? 1 : 0)
     }

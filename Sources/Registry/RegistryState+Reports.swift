@@ -1,12 +1,13 @@
 internal import Wire
 
-// What nodes measure of one another.
+// Nodes' measurements of other nodes.
 
 extension RegistryState {
-    /// Keeps what `reporter` measured, in place of what a node of its operator reported before.
+    /// Keeps the measurements by `reporter`, in place of an earlier report by a node of its operator.
     ///
-    /// A report counts where the reporter is in the quorum that the block at `height` chose, so that nobody chooses whom he
-    /// judges; and each operator once, so that many nodes of one are no majority.
+    /// A report counts only if the reporter is in the quorum that the block at `height` chose, so that a node cannot
+    /// choose the nodes that it judges. It counts once for each operator, so that many nodes of one operator are not a
+    /// majority.
     mutating func report(
         _ measured: [RegistryOperation.Measurement], by reporter: NodeID, height: UInt64
     ) throws(RegistryRefusal) {
@@ -32,8 +33,10 @@ extension RegistryState {
 }
 
 extension RegisteredNode {
-    /// Keeps a report in place of its operator's older one; of more than `limit` the one of the lowest height goes, of those
-    /// the one of the lowest account.
+    /// Keeps a report in place of its operator's older one.
+    ///
+    /// If there are more than `limit`, the one of the lowest height is removed, and of these the one of the lowest
+    /// account.
     mutating func keep(_ report: Report, limit: Int) {
         reports.removeAll { $0.operatorAccount == report.operatorAccount }
         let place = reports.firstIndex { report.operatorAccount < $0.operatorAccount } ?? reports.count

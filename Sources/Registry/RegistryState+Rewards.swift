@@ -1,15 +1,15 @@
 internal import Wire
 
-// The pool, the rewards and the fees, and what goes from one account to another.
+// The pool, the rewards and the fees, and transfers between accounts.
 
 extension RegistryState {
-    /// What the next distribution takes from the pool at most.
+    /// The largest amount that the next distribution takes from the pool.
     public var intervalReward: UInt64 {
         portion(
             of: pool, UInt64(parameters.yearlyRate), RegistryParameters.whole * UInt64(parameters.intervalsPerYear))
     }
 
-    /// Pays one interval's rewards to the nodes that are active now; what does not divide stays in the pool.
+    /// Pays one interval's rewards to the nodes that are active now; a remainder stays in the pool.
     mutating func distribute() throws(RegistryRefusal) {
         let next = distributedUntil + UInt64(parameters.rewardInterval)
         guard time >= next else { throw .distributedTooEarly(next: next) }
@@ -21,7 +21,7 @@ extension RegistryState {
         for node in active { share(reward, of: node) }
     }
 
-    /// Gives the operator the fee, each contributor his share of the rest rounded down, and the operator what remains.
+    /// Pays the operator the fee, each contributor a share of the rest rounded down, and the operator the remainder.
     private mutating func share(_ reward: UInt64, of node: RegisteredNode) {
         let rest = reward - portion(of: reward, UInt64(node.fee), RegistryParameters.whole)
         var operatorPart = reward
@@ -42,12 +42,13 @@ extension RegistryState {
         credit(amount, to: account)
     }
 
-    /// What `account` can claim: its rewards, and the treasury the fees as well.
+    /// The amount that `account` can claim: its rewards, and for the treasury also the fees.
     func claimable(by account: Account) -> UInt64 {
         (accounts[account]?.rewards ?? 0) + (account == parameters.treasury ? fees : 0)
     }
 
-    /// Moves an amount to `receiver`, which is made where it is not there; the sender keeps the least that an account holds.
+    /// Moves an amount to `receiver`, which is created if it does not exist; the sender keeps the smallest balance of
+    /// an account.
     mutating func transfer(_ amount: UInt64, to receiver: Account, by account: Account) throws(RegistryRefusal) {
         guard amount > 0 else { throw .zeroAmount }
         let spendable = spendable(by: account)

@@ -1,16 +1,16 @@
 internal import OnionCrypto
 public import Wire
 
-/// The registry of a staked network: who holds what, which nodes are staked, and how they stand (docs/registry.md).
+/// The registry of a staked network: the accounts, the staked nodes and their states (docs/registry.md).
 ///
-/// A value that follows from its beginning and the blocks and operations alone. `begin` opens a block, `apply` carries
-/// out one operation; either throws the rule that stands against it and then leaves the state as it was. Amounts are
-/// atomic units, and none is ever lost: see `isBalanced`.
+/// A value that depends only on its genesis and the blocks and operations. `begin` opens a block, and `apply` carries
+/// out one operation. Either throws the rule that refuses it and then leaves the state unchanged. Amounts are in atomic
+/// units, and none is ever lost: see `isBalanced`.
 public struct RegistryState: Hashable, Sendable {
-    /// The greatest block time in seconds since 1970.
+    /// The largest block time in seconds since 1970.
     public static let timeLimit: UInt64 = 1 << 40
 
-    /// What an account has beside its parts in nodes.
+    /// The amounts of an account outside of nodes.
     public struct Holding: Hashable, Sendable {
         /// The free balance.
         public internal(set) var balance: UInt64
@@ -20,15 +20,15 @@ public struct RegistryState: Hashable, Sendable {
         public internal(set) var nonce: UInt64 = 0
     }
 
-    /// The stake of a deregistered node, as far as it is one account's.
+    /// One account's part in the stake of a deregistered node.
     public struct Lock: Hashable, Comparable, Sendable {
         /// When it becomes free, in seconds since 1970.
         public let until: UInt64
-        /// Whose it is.
+        /// The account that owns it.
         public let account: Account
-        /// The node that it was in.
+        /// The node that it was staked in.
         public let node: NodeID
-        /// How much it is.
+        /// The amount in atomic units.
         public internal(set) var amount: UInt64
 
         /// Whether `a` becomes free earlier, or at the same time for a lower account or from a lower node.
@@ -37,21 +37,21 @@ public struct RegistryState: Hashable, Sendable {
         }
     }
 
-    /// The nodes that may judge by the votes of one height.
+    /// The nodes that may judge by votes of one height.
     public struct Quorum: Hashable, Sendable {
         /// The height.
         public let height: UInt64
-        /// The content hash of the block at that height, which votes name.
+        /// The content hash of the block at that height, which votes contain.
         public let block: Bytes32
-        /// What the ranks of this height follow from.
+        /// The seed from which the ranks of this height are derived.
         public let seed: Bytes32
-        /// The nodes by rank, one more than a quorum has, so that nobody judges himself.
+        /// The nodes by rank, one more than a quorum has, so that a node in it need not judge itself.
         public let nodes: [NodeID]
     }
 
     /// The network's id.
     public let network: Bytes32
-    /// The numbers of the rules.
+    /// The network's parameters.
     public let parameters: RegistryParameters
     /// The sum of all amounts, which never changes.
     public let supply: UInt64
@@ -61,25 +61,25 @@ public struct RegistryState: Hashable, Sendable {
     public internal(set) var time: UInt64
     /// How many operations of this block were applied.
     public internal(set) var operationsInBlock: UInt32 = 0
-    /// Up to when rewards are paid out, in seconds since 1970.
+    /// The end of the time for which rewards are paid out, in seconds since 1970.
     public internal(set) var distributedUntil: UInt64
-    /// What rewards are paid from.
+    /// The amount from which rewards are paid.
     public internal(set) var pool: UInt64
-    /// What the pool did not get of the network fees, until the treasury claims it.
+    /// The part of the network fees that the treasury has not claimed yet.
     public internal(set) var fees: UInt64 = 0
     /// The accounts.
     public internal(set) var accounts: [Account: Holding]
-    /// The nodes, open ones among them.
+    /// The nodes, open ones included.
     public internal(set) var nodes: [NodeID: RegisteredNode] = [:]
-    /// The stakes of deregistered nodes, in order.
+    /// The locked stakes of deregistered nodes, in order.
     public internal(set) var locks: [Lock] = []
     /// The quorums that may still judge, by ascending height.
     public internal(set) var quorums: [Quorum] = []
 
-    /// The beginning: what is in the pool and what each account holds, at `time` (seconds since 1970) and height 0.
+    /// The genesis: the amounts in the pool and in each account, at `time` (seconds since 1970) and height 0.
     ///
-    /// `nil` when the parameters are not valid, the time is beyond `timeLimit`, an account is 32 zero bytes, there are too many,
-    /// or the sum has more than 64 bits.
+    /// Nil if the parameters are not valid, the time is beyond `timeLimit`, an account is 32 zero bytes, there are too
+    /// many, or the sum exceeds 64 bits.
     public init?(
         network: Bytes32, parameters: RegistryParameters, time: UInt64, pool: UInt64, balances: [Account: UInt64]
     ) {
@@ -114,10 +114,10 @@ public struct RegistryState: Hashable, Sendable {
         self.accounts = accounts
     }
 
-    /// 32 bytes that follow from the last block's maker and the seed before; zeros at the beginning.
+    /// 32 bytes derived from the last block's maker and the previous seed; zeros at the genesis.
     public var seed: Bytes32 { quorums.last?.seed ?? Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan) }
 
-    /// Where every unit is: free balances, rewards, stakes, locked stakes, the pool and the fees, added up.
+    /// The sum of all amounts: free balances, rewards, stakes, locked stakes, the pool and the fees.
     public var total: UInt128 {
         var sum = UInt128(pool) + UInt128(fees)
         for holding in accounts.values { sum += UInt128(holding.balance) + UInt128(holding.rewards) }
@@ -126,19 +126,19 @@ public struct RegistryState: Hashable, Sendable {
         return sum
     }
 
-    /// Whether every unit is accounted for; holds after any block and any operation.
+    /// Whether the sum of all amounts is the supply; true after any block and any operation.
     public var isBalanced: Bool { total == UInt128(supply) }
 
-    /// The digest that names the state: `H("tunic registry state" ‖ 0 ‖ encoding)`; costs a pass over all of it.
+    /// The digest of the state: `H("tunic registry state" ‖ 0 ‖ encoding)`; costs a pass over the whole state.
     public var digest: Bytes32 {
         let bytes = [UInt8]("tunic registry state".utf8) + [0] + encoded()
         return Blake2b.digest(bytes.rawSpan)
     }
 
-    /// The active nodes as staked and the decommissioned as suspended, with their operators' accounts and what others
-    /// measured of them.
+    /// The snapshot: active nodes as staked, decommissioned ones as suspended, with their operators and measured
+    /// weights.
     ///
-    /// A node that nobody has measured yet counts as what a quarter of the measured ones do not exceed, 1 at least.
+    /// A node without measurements gets the lower quartile of the measured weights, at least 1.
     public func snapshot() -> Snapshot? {
         let measured = nodes.values.compactMap(\.capacity).sorted()
         let unmeasured = measured.isEmpty ? 1 : measured[(measured.count - 1) / 4]

@@ -1,10 +1,10 @@
-/// One setting: its name, what it may be, and what the documentation says of it.
+/// One setting: its name, its kind and its documentation.
 public struct SettingKey: Sendable {
-    /// What a setting's value is.
+    /// The kind of a setting's value.
     public enum Kind: Sendable, Equatable {
         /// One text.
         case text
-        /// A list of texts; in the environment, with semicolons between.
+        /// A list of texts, separated by semicolons in the environment.
         case list
         /// A whole number in a range.
         case integer(ClosedRange<Int64>)
@@ -18,7 +18,7 @@ public struct SettingKey: Sendable {
         case choice([String])
     }
 
-    /// The settings that name files and folders.
+    /// The settings whose values are paths of files and folders.
     private static let paths: Set<String> = [
         "network", "data", "control", "relay.key", "relay.passphrase_file", "relay.authority",
         "relay.authority_passphrase_file", "relay.registry",
@@ -26,18 +26,18 @@ public struct SettingKey: Sendable {
 
     /// Its path: `client.hops`.
     public let path: String
-    /// What it may be.
+    /// The kind of its value.
     public let kind: Kind
-    /// What holds where nobody says otherwise, as it stands in a file; nil: nothing.
+    /// The default value, in configuration-file syntax; nil: none.
     public let byDefault: String?
-    /// A value as it may stand in a file, for a key without a default.
+    /// An example value in configuration-file syntax, for a key without a default.
     public let example: String
-    /// What it does, in lines for the default file.
+    /// Its documentation, in lines for the default file.
     public let documentation: [String]
-    /// Whether a running process takes a change at SIGHUP.
+    /// Whether a running process applies a change at SIGHUP.
     public let isReloadable: Bool
 
-    /// A key; `example` is needed where there is no default.
+    /// A key; `example` is required if there is no default.
     public init(
         _ path: String, _ kind: Kind, byDefault: String? = nil, example: String = "", reloadable: Bool = false,
         _ documentation: String...
@@ -50,9 +50,9 @@ public struct SettingKey: Sendable {
         isReloadable = reloadable
     }
 
-    /// Whether its value names a file or a folder.
+    /// Whether its value is the path of a file or a folder.
     public var isPath: Bool { Self.paths.contains(path) }
-    /// The table that it stands in, empty for the top.
+    /// The table that contains it; empty for the top.
     public var table: String { path.lastIndex(of: ".").map { String(path[..<$0]) } ?? "" }
     /// Its name within the table.
     public var name: String { path.split(separator: ".").last.map(String.init) ?? path }

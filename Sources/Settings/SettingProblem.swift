@@ -1,4 +1,4 @@
-/// Where a setting's value comes from.
+/// The source of a setting's value.
 public enum SettingOrigin: Sendable, Hashable, CustomStringConvertible {
     /// A line of a file.
     case file(String, line: Int)
@@ -6,10 +6,10 @@ public enum SettingOrigin: Sendable, Hashable, CustomStringConvertible {
     case environment(String)
     /// An option of the command line.
     case option(String)
-    /// Nobody said anything.
+    /// The default value.
     case byDefault
 
-    /// The place as people look for it: `tunic.toml:12`, `TUNIC_CLIENT_HOPS`, `--hops`.
+    /// The source as people look for it: `tunic.toml:12`, `TUNIC_CLIENT_HOPS`, `--hops`.
     public var description: String {
         switch self {
         case .file(let path, let line): "\(path):\(line)"
@@ -20,13 +20,13 @@ public enum SettingOrigin: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// What is wrong with a setting, where, and what to do.
+/// A problem with a setting: the place, the fault and the remedy.
 public struct SettingProblem: Error, Sendable, Equatable, CustomStringConvertible {
     /// Where it was set.
     public let origin: SettingOrigin
-    /// Which key, empty where the file as a whole is meant.
+    /// The key; empty if the problem is with the whole file.
     public let key: String
-    /// What is wrong and what to do, without a full stop.
+    /// The fault and the remedy, without a full stop.
     public let message: String
 
     /// A problem with the value of `key`.
@@ -43,9 +43,9 @@ public struct SettingProblem: Error, Sendable, Equatable, CustomStringConvertibl
     }
 }
 
-/// All that is wrong, at least one problem.
+/// All problems of the settings; at least one.
 public struct SettingProblems: Error, Sendable {
-    /// The problems, in the order in which they stand.
+    /// The problems, in order of their places.
     public let all: [SettingProblem]
 
     /// These problems.

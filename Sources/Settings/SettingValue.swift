@@ -1,9 +1,9 @@
-/// What is wrong with a value, without its place.
+/// A problem with a value, without its place.
 public struct SettingFault: Error, Sendable, Equatable, CustomStringConvertible {
-    /// What is wrong and what to do, without a full stop.
+    /// The fault and the remedy, without a full stop.
     public let message: String
 
-    /// A fault in these words.
+    /// A fault with this message.
     public init(_ message: String) { self.message = message }
 
     /// The message.
@@ -18,7 +18,7 @@ enum SettingValue: Sendable, Equatable {
     case integer(Int64)
     case boolean(Bool)
 
-    /// What stands in a file.
+    /// Reads a value from a file's entry.
     init(_ entry: TomlDocument.Entry, _ kind: SettingKey.Kind) throws(SettingFault) {
         switch (kind, entry.value) {
         case (.text, .string(let text)): self = .text(text)
@@ -40,7 +40,7 @@ enum SettingValue: Sendable, Equatable {
         }
     }
 
-    /// What stands in an environment variable or behind an option.
+    /// Reads a value from the text of an environment variable or an option.
     init(_ text: String, _ kind: SettingKey.Kind) throws(SettingFault) {
         switch kind {
         case .text: self = .text(text)
@@ -99,7 +99,7 @@ enum SettingValue: Sendable, Equatable {
         return SettingFault("give \(wanted)")
     }
 
-    /// A number that is not negative, with one of the units; nil where it is none or too large.
+    /// A number that is not negative, with one of the units; nil if it is invalid or too large.
     private static func quantity(_ text: String, _ units: [(name: String, factor: Double)]) -> Int64? {
         let trimmed = text.trimmed
         let digits = trimmed.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
@@ -113,7 +113,7 @@ enum SettingValue: Sendable, Equatable {
 }
 
 extension StringProtocol {
-    /// Without spaces at its ends.
+    /// The text without spaces at its ends.
     var trimmed: SubSequence {
         let start = firstIndex { !$0.isWhitespace } ?? endIndex
         let end = self[start...].lastIndex { !$0.isWhitespace }.map { index(after: $0) } ?? start

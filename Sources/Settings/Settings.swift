@@ -1,9 +1,10 @@
-/// What was set, by key: options over environment over file; the typed getters give the default for the rest.
+/// The values that were set, by key: options over environment over file; the typed getters return the default for the
+/// rest.
 ///
-/// A value that was taken is of its key's kind. What it means (an address, a node) is looked at where it is read, by
+/// An accepted value is of its key's kind. Its meaning (an address, a node) is checked where it is read, by
 /// ``read(_:_:)``, so that every fault has its place.
 public struct Settings: Sendable {
-    /// A value and where it comes from.
+    /// A value and its source.
     struct Entry: Sendable {
         var value: SettingValue
         var origin: SettingOrigin
@@ -15,10 +16,10 @@ public struct Settings: Sendable {
     /// The tables that the file has, with the line of each.
     public private(set) var tables: [String: Int] = [:]
 
-    /// Nothing but defaults.
+    /// Settings with default values only.
     public init() {}
 
-    /// Takes what stands in `text`, the contents of the file `path`.
+    /// Adds the settings in `text`, the contents of the file `path`.
     public mutating func take(file path: String, _ text: String) throws(SettingProblems) {
         let document: TomlDocument
         do {
@@ -26,7 +27,7 @@ public struct Settings: Sendable {
         } catch {
             let hint = Self.hint(on: text, line: error.line)
             let problem = SettingProblem(
-                .file(path, line: error.line), "", "this is no TOML: \(Self.firstLower(error.message))\(hint)")
+                .file(path, line: error.line), "", "this is not valid TOML: \(Self.firstLower(error.message))\(hint)")
             throw SettingProblems([problem])
         }
         var problems: [SettingProblem] = []
@@ -61,40 +62,40 @@ public struct Settings: Sendable {
         guard problems.isEmpty else { throw SettingProblems(problems) }
     }
 
-    /// What may be wrong with a line that is no TOML: most often a text without quotes.
+    /// The likely fault in a line that is not TOML: most often a text without quotes.
     private static func hint(on text: String, line: Int) -> String {
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
         guard line > 0, line <= lines.count, let equals = lines[line - 1].firstIndex(of: "=") else { return "" }
         let value = lines[line - 1][lines[line - 1].index(after: equals)...].drop { $0 == " " || $0 == "\t" }
         guard let first = value.first, first == "/" || first == "~" || first == "." || first.isLetter else { return "" }
-        return "; a text stands in quotes, such as \"/etc/tunic/network.json\""
+        return "; put a text in quotes, such as \"/etc/tunic/network.json\""
     }
 
-    /// A path as it stands in the file at `file`: a relative one counts from that file's folder.
+    /// A path in the file at `file`: a relative one is relative to that file's folder.
     private static func path(_ value: SettingValue, from file: String) throws(SettingFault) -> SettingValue {
         guard case .text(let text) = value, !text.isEmpty, !text.hasPrefix("/"), !text.hasPrefix("fd:") else {
             return value
         }
         guard !text.hasPrefix("~") else {
-            throw SettingFault("~ is not replaced here; write the whole path, such as \"/home/you/network.json\"")
+            throw SettingFault("~ is not expanded here; write the full path, such as \"/home/you/network.json\"")
         }
         guard let slash = file.lastIndex(of: "/") else { return value }
         return .text(file[...slash] + text)
     }
 
-    /// Takes the variables of an environment that name a key.
+    /// Adds the variables of an environment that name a key.
     public mutating func take(environment: [String: String]) throws(SettingProblems) {
         var problems: [SettingProblem] = []
         for (name, text) in environment.sorted(by: { $0.key < $1.key }) where name.hasPrefix("TUNIC_") {
             let origin = SettingOrigin.environment(name)
             guard let key = SettingsCatalog.keys.first(where: { $0.variable == name }) else {
-                // Variables of other purposes exist; those with the name of a table are meant for us.
+                // Variables of other programs exist; those with the name of a table are meant for Tunic.
                 guard SettingsCatalog.tables.contains(where: { name.hasPrefix("TUNIC_\($0.uppercased())_") }) else {
                     continue
                 }
                 let near = SettingsCatalog.nearest(to: name, among: SettingsCatalog.keys.map(\.variable))
                 let hint = near.map { "; did you mean \($0)?" } ?? ""
-                problems.append(SettingProblem(origin, "", "no setting has this variable\(hint)"))
+                problems.append(SettingProblem(origin, "", "there is no setting for this variable\(hint)"))
                 continue
             }
             guard !text.isEmpty else { continue }
@@ -107,7 +108,7 @@ public struct Settings: Sendable {
         guard problems.isEmpty else { throw SettingProblems(problems) }
     }
 
-    /// Takes `text` for the key at `path`, as the option `option` of the command line gave it.
+    /// Sets the key at `path` to `text`, from the option `option` of the command line.
     public mutating func take(option: String, _ path: String, _ text: String) throws(SettingProblems) {
         let origin = SettingOrigin.option(option)
         guard let key = SettingsCatalog.key(path) else {
@@ -120,13 +121,13 @@ public struct Settings: Sendable {
         }
     }
 
-    /// Takes a list for the key at `path`, as the option `option` gave it.
+    /// Sets the key at `path` to a list, from the option `option`.
     public mutating func take(option: String, _ path: String, list: [String]) {
         precondition(SettingsCatalog.key(path)?.kind == .list, "\(path) is a list")
         entries[path] = Entry(value: .list(list), origin: .option(option))
     }
 
-    /// Takes the default for the key at `path` whatever the file says.
+    /// Restores the default of the key at `path`, whatever the file says.
     public mutating func remove(_ path: String) { entries[path] = nil }
 
     // MARK: Reading
@@ -137,21 +138,21 @@ public struct Settings: Sendable {
         return key.byDefault == nil ? nil : SettingsCatalog.defaults[path]
     }
 
-    /// Where the value of a key comes from.
+    /// The source of a key's value.
     public func origin(_ path: String) -> SettingOrigin { entries[path]?.origin ?? .byDefault }
 
-    /// Whether anybody set the key.
+    /// Whether the key was set.
     public func isSet(_ path: String) -> Bool { entries[path] != nil }
 
-    /// The text of a key, or nil.
+    /// The text of a key; nil if there is none.
     public func text(_ path: String) -> String? {
         if case .text(let text) = value(path), !text.isEmpty { text } else { nil }
     }
 
-    /// The list of a key, empty where there is none.
+    /// The list of a key; empty if there is none.
     public func list(_ path: String) -> [String] { if case .list(let list) = value(path) { list } else { [] } }
 
-    /// The whole number of a key: seconds and bytes too.
+    /// The whole number of a key, including seconds and bytes.
     public func integer(_ path: String) -> Int64? {
         if case .integer(let number) = value(path) { number } else { nil }
     }
@@ -165,13 +166,13 @@ public struct Settings: Sendable {
     /// Whether a key is true.
     public func boolean(_ path: String) -> Bool { if case .boolean(let flag) = value(path) { flag } else { false } }
 
-    /// The meaning of a key's text, or nil; what `parse` throws becomes a problem with its place.
+    /// The parsed value of a key's text, or nil; an error of `parse` becomes a problem with its place.
     public func read<Value>(_ path: String, _ parse: (String) throws -> Value) throws(SettingProblems) -> Value? {
         guard let text = text(path) else { return nil }
         return try parsed(path, text, parse)
     }
 
-    /// The meanings of a key's list; what `parse` throws becomes a problem with its place.
+    /// The parsed values of a key's list; an error of `parse` becomes a problem with its place.
     public func readList<Value>(
         _ path: String, _ parse: (String) throws -> Value
     ) throws(SettingProblems) -> [Value] {
@@ -195,7 +196,7 @@ public struct Settings: Sendable {
         SettingProblem(origin(path), path, message)
     }
 
-    /// The keys whose value differs from another's.
+    /// The keys whose values differ from those of `other`.
     public func changes(to other: Settings) -> [SettingKey] {
         SettingsCatalog.keys.filter { value($0.path) != other.value($0.path) }
     }

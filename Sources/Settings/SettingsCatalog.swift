@@ -1,45 +1,45 @@
-/// All settings there are.
+/// All settings.
 public enum SettingsCatalog {
-    /// The tables of the file; the empty one is its top.
+    /// The tables of the file; the empty one is the top.
     public static let tables = ["client", "client.sets", "relay", "web", "metrics", "log"]
-    /// The table whose keys are the user's own names for sets of exits.
+    /// The table whose keys are the user's names for sets of exits.
     static let setsTable = "client.sets"
 
     /// Each setting, in the order of the default file.
     public static let keys: [SettingKey] = [
         SettingKey(
             "network", .text, example: "\"/etc/tunic/network.json\"",
-            "The network file, which says what network this is and which nodes to ask first."),
+            "The network file: the identity of the network and the nodes to ask first."),
         SettingKey(
             "data", .text, example: "\"/var/lib/tunic\"",
-            "The folder for what must be remembered (mode 0700). By default that of systemd (STATE_DIRECTORY), else",
+            "The folder for persistent data (mode 0700). By default systemd's (STATE_DIRECTORY), else",
             "tunic in $XDG_STATE_HOME or ~/.local/state. With both roles the client's folder is 'client' in it."),
         SettingKey(
             "control", .text, example: "\"/run/tunic/control.sock\"",
-            "The control socket (mode 0600) that 'tunic status' and the like ask. By default control.sock in systemd's",
+            "The control socket (mode 0600) of 'tunic status' and other commands. By default control.sock in systemd's",
             "RUNTIME_DIRECTORY, else in the data folder."),
         SettingKey(
             "control_group", .text, example: "\"tunic-watch\"",
-            "A group of this system whose members may look (status, paths, exits, streams, metrics, nodes, account,",
-            "operation), and change nothing. The socket gets mode 0660; its folder must let the group in, which the",
-            "data folder does not."),
+            "A group of this system whose members may read (status, paths, exits, streams, metrics, nodes, account,",
+            "operation) and change nothing. The socket gets mode 0660. Its folder must let the group in; the data",
+            "folder does not."),
 
         SettingKey(
             "client.socks", .list, byDefault: "[\"127.0.0.1:1080\"]", reloadable: true,
-            "Where apps are awaited, over SOCKS and HTTP: loopback addresses, unix: and an absolute path, or",
-            "systemd: and the name of sockets of systemd's. Port 0 is a free one. Behind an address, with commas between,",
-            "what keeps streams on paths of their own: destination-host, destination-port, client-address, beside user and",
-            "password, address and protocol, which no-credentials, no-listener and no-protocol leave out; names-only",
-            "refuses apps that ask for an address."),
+            "The addresses for apps, over SOCKS and HTTP: loopback addresses, unix: and an absolute path, or systemd: and",
+            "the name of systemd sockets. Port 0 is a free one. Streams with another user and password, address or",
+            "protocol get other paths. After an address, separated by commas: destination-host, destination-port and",
+            "client-address separate by these, too; no-credentials, no-listener and no-protocol do not separate by those;",
+            "names-only refuses apps that ask for an address."),
         SettingKey(
             "client.dns", .list, byDefault: "[]", example: "[\"127.0.0.1:5353\"]",
-            "Where DNS is answered through the exit, over UDP and TCP: loopback addresses."),
+            "The addresses at which DNS is answered through the exit, over UDP and TCP: loopback addresses."),
         SettingKey(
             "client.udp_idle", .duration(1...3_600), byDefault: "300",
             "How long a UDP association of an app lives without a datagram."),
         SettingKey(
             "client.allow_remote", .boolean, byDefault: "false", reloadable: true,
-            "Let 'socks' name addresses that other machines reach. Whoever reaches them can use the proxy."),
+            "Allow addresses in 'socks' that other machines can reach. Anyone who can reach them can use the proxy."),
         SettingKey("client.hops", .integer(1...4), byDefault: "3", "How many nodes a path has."),
         SettingKey(
             "client.path_use", .duration(2...900), byDefault: "900",
@@ -49,29 +49,28 @@ public enum SettingsCatalog {
             "How many ready paths wait for the next app."),
         SettingKey(
             "client.exits", .list, byDefault: "[]", reloadable: true,
-            "Which exits may be used: node addresses (….snode), \"country:SE\" for what an exit says of itself, or",
-            "\"set:NAME\" for one of [client.sets]. Empty: all. While any of them works no other is used, and when",
-            "none works nothing goes out."),
+            "The exits that may be used: node addresses (….snode), \"country:SE\" by an exit's own statement, or",
+            "\"set:NAME\" for one of [client.sets]. Empty: all. No other exit is used, even if none of these works."),
         SettingKey(
             "client.avoid", .list, byDefault: "[]", reloadable: true,
-            "Nodes that are in no path, in the same words; a country here counts for every place of a path."),
+            "Nodes that are never used, in the same form; a country here applies to every place of a path."),
         SettingKey(
             "client.exit_check", .duration(0...86_400), byDefault: "60", reloadable: true,
-            "How often the exits of 'exits' are tried, where it names some; 0: never."),
+            "How often the exits in 'exits' are tried, if there are any; 0: never."),
 
         SettingKey(
             "relay.listen", .list, byDefault: "[]", example: "[\"0.0.0.0:7100\"]",
-            "The UDP addresses to listen at, one of IPv4 and one of IPv6."),
+            "The UDP addresses to listen on, one of IPv4 and one of IPv6."),
         SettingKey(
             "relay.public", .list, byDefault: "[]",
-            "The addresses that others send to, where those of 'listen' are not (0.0.0.0, NAT)."),
+            "The addresses to which others send, if they differ from those in 'listen' (0.0.0.0, NAT)."),
         SettingKey(
             "relay.key", .text, example: "\"/etc/tunic/identity.key\"",
             "The node's key. By default identity.key in systemd's CREDENTIALS_DIRECTORY, else in the data folder."),
         SettingKey(
             "relay.passphrase_file", .text, example: "\"/run/keys/tunic\"",
-            "What holds the passphrase that seals the node's key, where one does: a file of mode 0600, or \"fd:3\" for an",
-            "open descriptor. By default 'passphrase' in systemd's CREDENTIALS_DIRECTORY, where there is one."),
+            "The source of the passphrase of the node's key, if it is sealed: a file of mode 0600, or \"fd:3\" for an",
+            "open descriptor. By default 'passphrase' in systemd's CREDENTIALS_DIRECTORY, if there is one."),
         SettingKey(
             "relay.oxend", .text, example: "\"http://127.0.0.1:22023\"",
             "An oxend daemon's administrative JSON-RPC: the registry and the node's key come from it."),
@@ -83,15 +82,15 @@ public enum SettingsCatalog {
             "The same for the authority's key."),
         SettingKey(
             "relay.registry", .text, example: "\"/etc/tunic/registry\"",
-            "A file that the network's authorities sign and that says which nodes are staked, where the network has no ledger."
-        ),
+            "A file with the staked nodes, signed by the network's authorities, for a network without a ledger."),
         SettingKey(
             "relay.exit", .boolean, byDefault: "false", "Open connections to the outside for clients."),
         SettingKey(
             "relay.exit_policy", .list, byDefault: "[]", reloadable: true,
-            "What the exit opens, in Tor's words, first match first: \"reject *:6881-6999\", \"accept 192.0.2.0/24:443\",",
-            "\"reject6 *:*\", \"reject 192.0.2.0/255.255.255.0\", \"reject private:*\". What no rule names is accepted.",
-            "Private and special addresses, port 25 and, by UDP, amplifiers' ports stay closed."),
+            "Rules for destinations, in Tor's syntax; the first match counts: \"reject *:6881-6999\",",
+            "\"accept 192.0.2.0/24:443\", \"reject6 *:*\", \"reject 192.0.2.0/255.255.255.0\", \"reject private:*\".",
+            "A destination without a match is accepted. Private and special addresses, port 25 and, for UDP, amplifiers'",
+            "ports are always closed."),
         SettingKey(
             "relay.exit_allow", .list, byDefault: "[]",
             "Ranges of private or loopback addresses that the exit opens, for tests."),
@@ -100,36 +99,36 @@ public enum SettingsCatalog {
             "The name servers that the exit asks, with or without a port. Empty: the system's."),
         SettingKey(
             "relay.country", .text, example: "\"SE\"",
-            "Two letters by which clients can choose this node; nothing proves them."),
+            "The two letters of the country by which clients can choose this node; they are not verified."),
         SettingKey(
             "relay.rate", .bytes, byDefault: "0", example: "\"10 MB\"", reloadable: true,
-            "How many bytes a second the relay sends at most; what it receives is about the same. 0: no limit."),
+            "The most bytes that the relay sends in a second; it receives about as many. 0: no limit."),
         SettingKey(
             "relay.burst", .bytes, byDefault: "0", reloadable: true,
-            "How many bytes may go at once after a pause; 0: a second's worth."),
+            "The most bytes that it sends at once after a pause; 0: a second's worth."),
         SettingKey(
             "relay.monthly_limit", .bytes, byDefault: "0", reloadable: true,
-            "How many bytes, sent and received, a month may have. Then the relay takes no new paths, ends those that it",
-            "has as relay.drain says, and rests until the next month. 0: no limit."),
+            "The most bytes, sent and received, in a month. After these the relay accepts no new paths, ends its present",
+            "ones within relay.drain, and does not serve until the next month. 0: no limit."),
         SettingKey(
             "relay.month_start", .integer(1...28), byDefault: "1", reloadable: true,
             "The day on which a month begins, at 0:00 UTC."),
         SettingKey(
             "relay.drain", .duration(0...86_400), byDefault: "30", reloadable: true,
-            "How long the relay waits at its end for paths to end."),
+            "How long the relay waits for paths to end before it stops."),
 
         SettingKey(
             "web.listen", .text, byDefault: "\"127.0.0.1:1088\"", reloadable: true,
-            "Where the status page is served: a loopback address, \"off\" for no page. Where the default is in use, another",
-            "port is taken. The URL holds a secret, which web.token in the data folder keeps; it is printed at the start,",
-            "and 'tunic web' prints it again."),
+            "The address of the status page: a loopback address, or \"off\" for no page. If the default is in use, another",
+            "port is taken. The URL has a secret, which is stored in web.token in the data folder. It is printed at the",
+            "start, and by 'tunic web'."),
         SettingKey(
             "metrics.listen", .text, byDefault: "\"off\"", reloadable: true,
-            "Where Prometheus finds /metrics: a loopback address, such as \"127.0.0.1:9464\". 'tunic metrics' prints the",
+            "The address of /metrics for Prometheus: a loopback address, such as \"127.0.0.1:9464\". 'tunic metrics' prints the",
             "same."),
         SettingKey(
             "log.level", .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]),
-            byDefault: "\"notice\"", reloadable: true, "What is logged, to standard error."),
+            byDefault: "\"notice\"", reloadable: true, "The lowest level that is logged, to standard error."),
         SettingKey(
             "log.format", .choice(["text", "json"]), byDefault: "\"text\"", reloadable: true,
             "Lines of text, or of JSON."),
@@ -140,7 +139,7 @@ public enum SettingsCatalog {
     /// The key at `path`.
     public static func key(_ path: String) -> SettingKey? { places[path].map { keys[$0] } }
 
-    /// The defaults, as values.
+    /// The default values.
     static let defaults: [String: SettingValue] = {
         var values: [String: SettingValue] = [:]
         for key in keys {
@@ -157,8 +156,8 @@ public enum SettingsCatalog {
         let width = 118
         var text = """
             # Settings of tunic. A line that begins with # is a comment; the values shown are the defaults, or examples.
-            # Options of the command line count before the environment (client.hops is TUNIC_CLIENT_HOPS; lists with ; between),
-            # and that before this file. 'tunic config check' looks for mistakes; SIGHUP has a running process read it again.
+            # Options of the command line override the environment (client.hops is TUNIC_CLIENT_HOPS; ; separates a list's values),
+            # which overrides this file. 'tunic config check' finds mistakes; SIGHUP makes a running process read it again.
             # The table [client] makes the process a client, [relay] a node; with both it is both.
 
 
@@ -173,7 +172,7 @@ public enum SettingsCatalog {
                 assert(line.count <= width, "\(key.path): the line is too long")
                 text += "# \(line)\n"
             }
-            if !key.isReloadable { text += "# (Takes a restart.)\n" }
+            if !key.isReloadable { text += "# (Needs a restart.)\n" }
             text += "#\(key.name) = \(key.example)\n\n"
         }
         text += """
@@ -191,17 +190,17 @@ public enum SettingsCatalog {
             case "client": "The client: a proxy for the apps of this machine."
             case "relay": "The relay: a node that carries others' paths."
             case "web": "The status page, for a browser on this machine."
-            case "metrics": "Figures for Prometheus."
-            default: "What is logged."
+            case "metrics": "Metrics for Prometheus."
+            default: "The log."
             }
-        // What makes a process a relay is left to be asked for.
+        // The table that makes a process a relay must be enabled by the user.
         return "# \(title)\n\(table == "relay" ? "#" : "")[\(table)]\n\n"
     }
 
-    /// The name that was most likely meant, if one is near.
+    /// The most similar name, if one is similar enough.
     public static func nearest(to text: String, among names: [String]) -> String? {
         let last = text.split(separator: ".").last.map(String.init) ?? text
-        // The right name in the wrong table.
+        // The right name in a wrong table.
         if let same = names.first(where: { $0.split(separator: ".").last.map(String.init) == last }) { return same }
         let ranked = names.map { name in
             let nameLast = name.split(separator: ".").last.map(String.init) ?? name
@@ -211,7 +210,7 @@ public enum SettingsCatalog {
         return best.1
     }
 
-    /// How many letters must be put in, left out or changed to come from `a` to `b`.
+    /// How many letters must be inserted, deleted or changed to get from `a` to `b`.
     private static func distance(_ a: String, _ b: String) -> Int {
         let (a, b) = (Array(a.utf8.prefix(64)), Array(b.utf8.prefix(64)))
         var row = Array(0...b.count)

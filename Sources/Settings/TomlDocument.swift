@@ -2,7 +2,7 @@ internal import CToml
 
 /// The keys of a TOML text, each with its line.
 struct TomlDocument {
-    /// A plain value, or what is none.
+    /// A plain value, or a kind of value that is not allowed.
     enum Value: Equatable {
         case string(String)
         case integer(Int64)
@@ -18,13 +18,13 @@ struct TomlDocument {
         /// Its path, with dots between: `client.hops`.
         let path: String
         let value: Value
-        /// What an array holds.
+        /// The elements of an array.
         var elements: [Value] = []
-        /// Where the key stands, from 1.
+        /// The line of the key, from 1.
         let line: Int
     }
 
-    /// Why a text is no TOML.
+    /// Why a text is not valid TOML.
     struct Failure: Error {
         let message: String
         let line: Int
@@ -55,7 +55,7 @@ struct TomlDocument {
             .map(\.element)
     }
 
-    /// What a walk has found so far.
+    /// The result of a walk so far.
     fileprivate final class Reading {
         var entries: [Entry] = []
     }

@@ -1,23 +1,23 @@
-/// An answer to an HTTP request, made of constants only: nothing that was asked is repeated in it.
+/// An answer to an HTTP request, made of constants only: it repeats no part of the request.
 enum HTTPAnswer {
-    /// The tunnel stands.
+    /// The tunnel is open.
     case connected
     /// The head is malformed or too long.
     case badRequest
     /// The exit's policy forbids the destination.
     case forbidden
-    /// No CONNECT, and not for an http: URL.
+    /// The method is not CONNECT, and the target is not an http: URL.
     case methodNotAllowed
     /// The exit cannot reach the destination.
     case badGateway
     /// There is no path to an exit.
     case unavailable
-    /// It took too long.
+    /// The destination did not answer in time.
     case gatewayTimeout
-    /// As many identities as a client keeps apart are in use.
+    /// The limit of identities that a client keeps apart is reached.
     case tooManyIdentities(Int)
 
-    /// What the app is told when `reply` is what became of its request.
+    /// The answer for `reply`.
     init(_ reply: SocksReply) {
         self =
             switch reply {
@@ -74,7 +74,7 @@ enum HTTPAnswer {
         }
     }
 
-    /// The whole answer, behind which the connection is closed, except for `connected`, behind which the tunnel begins.
+    /// The whole answer; after `connected` the tunnel begins, after any other the connection is closed.
     func encoded(withBody: Bool = true) -> [UInt8] {
         var head = "HTTP/1.1 \(status) \(reason)\r\n"
         // The answer to CONNECT has no length and no body (RFC 9110, section 9.3.6).

@@ -1,24 +1,24 @@
 import Wire
 
-/// A request for an http: URL that goes on to its server (RFC 9112, section 3.2.2), one for each connection.
+/// A request for an http: URL, forwarded to its server (RFC 9112, section 3.2.2), one for each connection.
 public struct HTTPForward: Hashable, Sendable {
-    /// The head as the server gets it.
+    /// The head for the server.
     public let head: [UInt8]
-    /// Where the body behind the head ends.
+    /// The end of the body after the head.
     public var body: HTTPBody
-    /// Whether its answer has no body.
+    /// Whether it is a HEAD request, whose answer has no body.
     public let isHead: Bool
 
-    /// Fields that are between the app and the proxy (RFC 9110, section 7.6.1).
+    /// Hop-by-hop fields between the app and the proxy (RFC 9110, section 7.6.1).
     private static let between: Set<String> = [
         "connection", "proxy-connection", "keep-alive", "te", "upgrade", "proxy-authorization", "proxy-authenticate",
     ]
-    /// Fields that `Connection` may not take away: without them the request would be another one.
+    /// Fields that `Connection` may not remove: without them the request would change its meaning.
     private static let needed: Set<String> = ["host", "content-length", "transfer-encoding"]
 
-    /// The request for `target` with these fields, and where it goes.
+    /// The request for `target` with these fields, and its destination.
     ///
-    /// Whatever could be read in two ways is refused: two lengths, a length beside pieces, another coding than chunked.
+    /// Ambiguous requests are refused: two lengths, a length with chunks, or a coding other than chunked.
     static func request(
         _ method: ArraySlice<UInt8>, _ target: HTTPTarget, _ fields: [HTTPHead.Field], isVersion0: Bool
     ) throws(SocksError) -> HTTPForward {
@@ -62,15 +62,15 @@ public struct HTTPForward: Hashable, Sendable {
     private static func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 }
 
-/// An http: URL in the place of a request's target.
+/// An http: URL as a request's target.
 struct HTTPTarget {
     let destination: Destination
-    /// Host and port as they stood there.
+    /// Host and port as in the URL.
     let authority: [UInt8]
-    /// What the server is asked for.
+    /// The target of the request to the server.
     let path: [UInt8]
 
-    /// Reads `target`; nil where it is no URL with the scheme http, an error where it is one that nobody can be asked for.
+    /// Reads `target`; nil if its scheme is not http, an error if it is an http: URL that cannot be requested.
     init?(_ target: ArraySlice<UInt8>, method: ArraySlice<UInt8>) throws(SocksError) {
         let scheme = Array("http://".utf8)
         guard target.count >= scheme.count,
@@ -100,14 +100,14 @@ struct HTTPTarget {
     }
 }
 
-/// Where the body of a request ends: by its length, or by its pieces (RFC 9112, sections 6.2 and 7.1).
+/// The end of a request's body: by its length, or by its chunks (RFC 9112, sections 6.2 and 7.1).
 public struct HTTPBody: Hashable, Sendable {
-    /// The most bytes of one piece's extension, and of all trailer fields together.
+    /// The most bytes of one chunk's extension, and of all trailer fields together.
     static let lineLimit = 4_096
 
     private enum State: Hashable, Sendable {
         case length(UInt64)
-        /// The digits of a piece's size.
+        /// The digits of a chunk's size.
         case size(UInt64, digits: Int)
         case sizeExtension(UInt64, count: Int)
         case sizeEnd(UInt64)
@@ -127,15 +127,15 @@ public struct HTTPBody: Hashable, Sendable {
     /// A body of `length` bytes.
     init(length: UInt64) { state = length == 0 ? .done : .length(length) }
 
-    /// A body in pieces.
+    /// A chunked body.
     init() { state = .size(0, digits: 0) }
 
-    /// Whether all of it has been taken.
+    /// Whether the whole body has been taken.
     public var isDone: Bool { state == .done }
 
-    /// How many of the next bytes belong to it; what is behind them is another request.
+    /// How many of the next bytes belong to the body; the bytes after these are another request.
     ///
-    /// Throws for what is no body.
+    /// Throws for a malformed body.
     public mutating func take(_ bytes: RawSpan) throws(SocksError) -> Int {
         var offset = 0
         while offset < bytes.byteCount {
@@ -151,7 +151,7 @@ public struct HTTPBody: Hashable, Sendable {
                 state = left == count ? .pieceReturn : .piece(left - count)
             case .size, .sizeExtension, .sizeEnd, .pieceReturn, .pieceEnd, .trailerStart, .trailer, .trailerEnd,
                 .lastEnd:
-                // Within the bytes, as the loop says.
+                // Within the bytes, by the loop's condition.
                 state = try Self.next(state, unsafe bytes.unsafeLoad(fromByteOffset: offset, as: UInt8.self))
                 offset += 1
             }

@@ -1,16 +1,16 @@
 import Wire
 
-/// The head of an HTTP/1 request to a proxy: CONNECT, or a request for an http: URL (RFC 9112, sections 2 to 5; RFC 9110,
-/// section 9.3.6).
+/// The head of an HTTP/1 request to a proxy: CONNECT, or a request for an http: URL.
 ///
-/// It is strict where HTTP is lenient: lines end with CR LF, no line is folded, and whatever could be read in two ways is refused.
+/// See RFC 9112, sections 2 to 5, and RFC 9110, section 9.3.6. It is stricter than HTTP: lines end with CR LF, no line
+/// is folded, and ambiguous heads are refused.
 enum HTTPHead {
     /// The longest head in bytes, with the empty line at its end.
     static let maximumSize = 16_384
 
     /// One field of a head.
     struct Field {
-        /// A token in small letters, so that equal names are equal bytes.
+        /// The name in lower case, so that equal names have equal bytes.
         let name: String
         let value: [UInt8]
         /// The line without its end.
@@ -23,9 +23,9 @@ enum HTTPHead {
     private static let tab = UInt8(ascii: "\t")
     private static let colon = UInt8(ascii: ":")
 
-    /// The end of the head in `bytes`, the first `scanned` of which have been looked at before; `nil` while it is not there.
+    /// The end of the head in `bytes`, of which the first `scanned` were examined before; nil while it is not there.
     ///
-    /// Throws at the first byte that no head has.
+    /// Throws at the first byte that cannot be part of a head.
     static func end(in bytes: [UInt8], scanned: inout Int) throws(SocksError) -> Int? {
         while scanned < bytes.count {
             let byte = bytes[scanned]
@@ -41,7 +41,7 @@ enum HTTPHead {
         return nil
     }
 
-    /// What a whole head asks for.
+    /// The request in a complete head.
     static func request(_ head: ArraySlice<UInt8>) throws(SocksError) -> SocksRequest {
         let lines = head.split(separator: lineFeed).map { $0.dropLast() }
         guard let first = lines.first else { throw .badHead }
@@ -53,7 +53,7 @@ enum HTTPHead {
         let isConnect = words[0].elementsEqual("CONNECT".utf8)
         let target = isConnect ? nil : try HTTPTarget(words[1][...], method: words[0][...])
         guard isConnect || target != nil else { throw .notConnect(isHead: words[0].elementsEqual("HEAD".utf8)) }
-        // One Host (RFC 9112, section 3.2); what it says is not used.
+        // There must be one Host (RFC 9112, section 3.2); its value is not used.
         let hosts = fields.count { $0.name == "host" }
         let isVersion0 = words[2][7] == UInt8(ascii: "0")
         guard hosts == 1 || hosts == 0 && isVersion0 else { throw .badHead }
@@ -63,7 +63,7 @@ enum HTTPHead {
             request.forward = try HTTPForward.request(words[0][...], target, fields, isVersion0: isVersion0)
             return request
         }
-        // CONNECT has no content: what follows the head is the tunnel's.
+        // CONNECT has no content: the bytes after the head belong to the tunnel.
         guard
             fields.allSatisfy({
                 $0.name != "transfer-encoding" && ($0.name != "content-length" || $0.value == [UInt8(ascii: "0")])
@@ -94,7 +94,7 @@ enum HTTPHead {
         return value
     }
 
-    /// The port that digits spell.
+    /// The port in decimal digits.
     static func port(_ digits: ArraySlice<UInt8>) throws(SocksError) -> UInt16 {
         guard 1...5 ~= digits.count, digits.allSatisfy(isDigit),
             let port = UInt16(String(decoding: digits, as: UTF8.self)), port != 0
@@ -102,19 +102,19 @@ enum HTTPHead {
         return port
     }
 
-    /// Host and port, both of them: CONNECT has no default (RFC 9110, section 9.3.6).
+    /// Host and port; both are required, because CONNECT has no default (RFC 9110, section 9.3.6).
     private static func destination(_ target: [UInt8]) throws(SocksError) -> Destination {
         guard let end = target.lastIndex(of: colon) else { throw .badHead }
         let port = try port(target[(end + 1)...])
         let host = Array(target[..<end])
-        // An IPv6 address stands in brackets, or its last group would be taken for the port.
+        // An IPv6 address needs brackets, or its last group would be taken for the port.
         guard host.first == UInt8(ascii: "[") || !host.contains(colon) else { throw .badName }
         return Destination(host: try SocksFields.host(spelled: host), port: port)
     }
 
-    /// The user and password of Basic (RFC 7617); `nil` without any.
+    /// The user and password of Basic authentication (RFC 7617); nil without any.
     ///
-    /// Ones that cannot be read are an error, for an app that gives some is not to be taken for one that gives none.
+    /// Malformed ones are an error: an app that sends credentials must not be treated as one that sends none.
     private static func credentials(_ fields: [Field]) throws(SocksError) -> SocksCredentials? {
         let values = fields.filter { $0.name == "proxy-authorization" }.map(\.value)
         guard let value = values.first else { return nil }
@@ -126,7 +126,7 @@ enum HTTPHead {
         return SocksCredentials(user: Array(pair[..<end]), password: Array(pair[(end + 1)...]))
     }
 
-    /// The bytes that Base64 spells (RFC 4648, section 4), with its padding.
+    /// The bytes encoded in Base64 (RFC 4648, section 4), with padding.
     private static func base64(_ text: ArraySlice<UInt8>) -> [UInt8]? {
         guard text.count % 4 == 0 else { return nil }
         let padding = text.reversed().prefix { $0 == UInt8(ascii: "=") }.count
@@ -157,10 +157,10 @@ enum HTTPHead {
         }
     }
 
-    /// A token in small letters.
+    /// A token in lower case.
     ///
-    /// Tokens are ASCII. `String.lowercased()` makes ASCII letters of other characters too, and `==` takes some characters
-    /// for the ASCII ones that they stand for: the server would read another token.
+    /// Tokens are ASCII. `String.lowercased()` turns other characters into ASCII letters too, and `==` treats some
+    /// characters as equal to the ASCII ones: the server would then read a different token.
     static func lowered(_ token: some Collection<UInt8>) -> String {
         precondition(isToken(token), "only a token has letters of ASCII alone")
         return String(

@@ -1,4 +1,4 @@
-/// What an app speaks to the proxy; the first byte of its connection says which.
+/// The protocol between an app and the proxy; the first byte of the connection determines it.
 public enum ProxyProtocol: UInt8, Sendable, CaseIterable {
     /// SOCKS4 and SOCKS4a: the first byte is 4.
     case socks4
@@ -7,7 +7,7 @@ public enum ProxyProtocol: UInt8, Sendable, CaseIterable {
     /// HTTP/1 CONNECT (RFC 9110, section 9.3.6): the first byte is a capital letter, as every method has.
     case http
 
-    /// The protocol that begins with `byte`; `nil` for any other.
+    /// The protocol whose first byte is `byte`; nil for any other.
     init?(firstByte byte: UInt8) {
         switch byte {
         case 4: self = .socks4

@@ -4,18 +4,18 @@ public import Wire
 ///
 ///     reserved 2 (= 0) │ fragment 1 (= 0) │ address type 1 │ address │ port 2 │ data
 ///
-/// Fragments are not put together: a datagram with another fragment byte than 0 counts as unreadable, as the RFC allows.
+/// Fragments are not reassembled: a datagram with a fragment byte other than 0 counts as unreadable, as the RFC allows.
 public enum SocksDatagram {
-    /// Where a datagram of an app is to go, and where its data begins; `nil` for one that is to be dropped.
+    /// The destination of an app's datagram, and the offset of its data; nil for a datagram to be dropped.
     ///
-    /// A name that spells an address is that address. Port 0 is none.
+    /// A name that is an IP literal becomes that address. Port 0 is invalid.
     public static func decode(from bytes: RawSpan) -> (peer: Destination, offset: Int)? {
         var fields = SocksFields(bytes)
         guard let peer = try? fields.datagramPeer(), peer.port != 0 else { return nil }
         return (peer, fields.consumed)
     }
 
-    /// A datagram for an app: `data`, which came from `peer`.
+    /// A datagram to an app: `data` from `peer`.
     public static func encoded(from peer: Destination, _ data: RawSpan) -> [UInt8] {
         var bytes: [UInt8] = [0, 0, 0]
         bytes.reserveCapacity(22 + data.byteCount)
@@ -28,7 +28,7 @@ public enum SocksDatagram {
 }
 
 extension Destination.Host {
-    /// Appends the type and the address in network order, or the name behind its length (RFC 1928, section 5).
+    /// Appends the type and the address in network order, or the name after its length (RFC 1928, section 5).
     func append(to bytes: inout [UInt8]) {
         switch self {
         case .address(let address):

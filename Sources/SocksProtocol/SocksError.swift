@@ -1,37 +1,38 @@
-/// Why an app's connection is closed before it asked for anything that the proxy has.
+/// Why an app's connection is closed before a valid request.
 public enum SocksError: Error, Equatable, Sendable {
-    /// The first byte begins no protocol that is spoken here. Closed without an answer.
+    /// The first byte is that of no supported protocol. Closed without an answer.
     case unknownProtocol
-    /// The client offers no method that the server has.
+    /// The client offers no method that the server supports.
     case noAcceptableMethod
-    /// The user/password message has another version than 1.
+    /// The user/password message has a version other than 1.
     case badAuthenticationVersion(UInt8)
-    /// The request has another version than 5.
+    /// The request has a version other than 5.
     case badRequestVersion(UInt8)
     /// The reserved byte of the request is not 0.
     case badReservedByte(UInt8)
-    /// The command is none that is known.
+    /// The command is unknown.
     case unknownCommand(UInt8)
-    /// The address type is none that is known.
+    /// The address type is unknown.
     case unknownAddressType(UInt8)
     /// The user id of SOCKS4 has more than 255 bytes.
     case userTooLong
-    /// The name is empty or not the shape of a host name.
+    /// The name is empty or not a valid host name.
     case badName
     /// CONNECT to port 0.
     case badPort
-    /// An address where a name belongs, or the other way round (RESOLVE_PTR).
+    /// An address in place of a name, or the other way round (RESOLVE_PTR).
     case wrongAddressType
-    /// More bytes were handed over behind the request than there was room for.
+    /// There were more bytes after the request than the room for early data.
     case tooMuchEarlyData
     /// The head of an HTTP request is longer than `HTTPHead.maximumSize`.
     case headTooLong
-    /// The head of an HTTP request or its body is malformed, or says something that it cannot.
+    /// The head or body of an HTTP request is malformed or has contradictory fields.
     case badHead
-    /// An HTTP request that is none to a proxy: no CONNECT, and not for an http: URL. A HEAD is answered without a body.
+    /// An HTTP request that is not for a proxy: not CONNECT, and not for an http: URL. A HEAD is answered without a
+    /// body.
     case notConnect(isHead: Bool)
 
-    /// The bytes to send before closing to an app that speaks `via`; empty where nothing is answered.
+    /// The bytes to send before closing, in the protocol `via`; empty for no answer.
     public func answer(via: ProxyProtocol) -> [UInt8] {
         switch self {
         case .unknownProtocol, .tooMuchEarlyData: []

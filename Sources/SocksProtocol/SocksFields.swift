@@ -4,9 +4,9 @@ import Wire
 struct SocksFields: ~Escapable {
     /// Why reading stops before the message ends.
     enum Stop: Error {
-        /// The bytes end first.
+        /// The message is incomplete.
         case unfinished
-        /// What was read is wrong.
+        /// The message is invalid.
         case bad(SocksError)
     }
 
@@ -19,7 +19,7 @@ struct SocksFields: ~Escapable {
     /// How many bytes have been read.
     var consumed: Int { reader.offset }
 
-    /// A greeting (RFC 1928, section 3); the method to be used.
+    /// Reads a greeting (RFC 1928, section 3); returns the method to use.
     mutating func greeting() throws(Stop) -> UInt8 {
         guard try u8() == SocksMethod.version else { throw .bad(.unknownProtocol) }
         let methods = try array(Int(try u8()))
@@ -28,7 +28,7 @@ struct SocksFields: ~Escapable {
         return SocksMethod.none
     }
 
-    /// A user and a password (RFC 1929, section 2); either may be empty.
+    /// Reads a user and a password (RFC 1929, section 2); either may be empty.
     mutating func credentials() throws(Stop) -> SocksCredentials {
         let version = try u8()
         guard version == SocksCredentials.version else { throw .bad(.badAuthenticationVersion(version)) }
@@ -37,7 +37,7 @@ struct SocksFields: ~Escapable {
         return SocksCredentials(user: user, password: password)
     }
 
-    /// A request (RFC 1928, section 4).
+    /// Reads a request (RFC 1928, section 4).
     mutating func request(_ credentials: SocksCredentials?) throws(Stop) -> SocksRequest {
         let version = try u8()
         guard version == SocksMethod.version else { throw .bad(.badRequestVersion(version)) }
@@ -60,7 +60,8 @@ struct SocksFields: ~Escapable {
             command: command, destination: Destination(host: host, port: port), credentials: credentials, via: .socks5)
     }
 
-    /// A request of SOCKS4 or SOCKS4a: version, command, port, address, user id, and a name where the address is 0.0.0.x.
+    /// Reads a request of SOCKS4 or SOCKS4a: version, command, port, address, user id, and a name if the address is
+    /// 0.0.0.x.
     mutating func socks4Request() throws(Stop) -> SocksRequest {
         let version = try u8()
         guard version == 4 else { throw .bad(.badRequestVersion(version)) }
@@ -86,7 +87,7 @@ struct SocksFields: ~Escapable {
             credentials: user.isEmpty ? nil : SocksCredentials(user: user, password: []), via: .socks4)
     }
 
-    /// Up to 255 bytes that end with a 0, which is read too.
+    /// Reads up to 255 bytes and the 0 that terminates them.
     private mutating func terminated(or error: SocksError) throws(Stop) -> [UInt8] {
         var bytes: [UInt8] = []
         while true {
@@ -97,7 +98,7 @@ struct SocksFields: ~Escapable {
         }
     }
 
-    /// The header of a datagram (RFC 1928, section 7): where it is to go.
+    /// Reads the header of a datagram (RFC 1928, section 7); returns its destination.
     mutating func datagramPeer() throws(Stop) -> Destination {
         for _ in 0..<3 {
             let byte = try u8()
@@ -109,7 +110,7 @@ struct SocksFields: ~Escapable {
         return Destination(host: host, port: UInt16(truncatingIfNeeded: try number(bytes: 2)))
     }
 
-    /// The host of a request; where the datagrams of an association will come from is a hint that apps fill with anything.
+    /// Reads the host of a request; for an association any value is accepted, because apps fill in arbitrary ones.
     private mutating func host(
         _ type: SocksAddressType, of command: SocksRequest.Command
     ) throws(Stop) -> Destination.Host {
@@ -133,14 +134,14 @@ struct SocksFields: ~Escapable {
         }
     }
 
-    /// The host that `bytes` spell: a name, or an address in the place of one.
+    /// The host in `bytes`: a name, or an IP literal in place of one.
     static func host(spelled bytes: [UInt8]) throws(SocksError) -> Destination.Host {
         if let address = literal(bytes) { return .address(address) }
         guard let name = HostName(ascii: bytes) else { throw .badName }
         return .name(name)
     }
 
-    /// The address that a name spells, with or without the brackets of a URL.
+    /// The address in a name that is an IP literal, with or without the brackets of a URL.
     private static func literal(_ name: [UInt8]) -> IPAddress? {
         if name.first == UInt8(ascii: "["), name.last == UInt8(ascii: "]") {
             return name.contains(UInt8(ascii: ":")) ? IPAddress(ascii: name.dropFirst().dropLast()) : nil

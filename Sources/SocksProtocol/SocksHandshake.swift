@@ -1,28 +1,28 @@
 import Wire
 
-/// The proxy's side of one app's connection until its request is read: SOCKS5 (RFC 1928, RFC 1929), SOCKS4, SOCKS4a, HTTP
-/// CONNECT (RFC 9110, section 9.3.6) or a request for an http: URL, as the first byte says.
+/// The proxy's side of one app's connection until its request is read.
 ///
-/// It is fed with bytes as they come, split anywhere, and says what to send. A client that sends ahead is served: what
-/// comes behind the request is kept as early data for the destination. Of an unfinished message at most 520 bytes are held, of
-/// the head of an HTTP request 16 KiB.
-/// The caller sets a deadline for the whole, and reads no more than ``room`` bytes at once: what an app sends ahead beyond the
-/// limit waits with the app.
+/// The first byte determines the protocol: SOCKS5 (RFC 1928, RFC 1929), SOCKS4, SOCKS4a, HTTP CONNECT (RFC 9110,
+/// section 9.3.6) or a request for an http: URL. Received bytes, split anywhere, go in, and the bytes to send come out.
+/// A client may send ahead: bytes after the request are kept as early data for the destination. At most 520 bytes of an
+/// unfinished message are held, or 16 KiB of the head of an HTTP request. The caller sets a deadline for the whole
+/// handshake and reads at most ``room`` bytes at once, so that an app's data beyond the limit waits in the app.
 ///
-/// Of the methods that a client offers, user/password is taken before none, as it tells applications apart; any
-/// user and password will do.
+/// If a client offers both methods, user/password is chosen, because it distinguishes applications; any user and
+/// password are accepted.
 public struct SocksHandshake: Sendable {
-    /// What to do after bytes were received.
+    /// The caller's step after bytes were received.
     public enum Action: Equatable, Sendable {
-        /// Send `send`, which may be empty, and feed what comes next.
+        /// Send `send`, which may be empty, and pass on the next bytes.
         case wait(send: [UInt8])
-        /// Send `send`, which may be empty, then do as asked and answer with a `SocksReply`, encoded for what the app speaks.
+        /// Send `send`, which may be empty, then carry out the request and answer with a `SocksReply` in the app's
+        /// protocol.
         case request(SocksRequest, send: [UInt8])
         /// Send `send`, which may be empty, and close.
         case refuse(SocksError, send: [UInt8])
     }
 
-    /// What is awaited.
+    /// The next expected message.
     private enum State: Sendable {
         /// The first byte.
         case beginning
@@ -30,42 +30,42 @@ public struct SocksHandshake: Sendable {
         case credentials
         case request(SocksCredentials?)
         case socks4Request
-        /// The head of an HTTP request, of which so many bytes were looked at.
+        /// The head of an HTTP request, of which so many bytes were examined.
         case head(scanned: Int)
-        /// The request is out; what comes is early data.
+        /// The request was returned; further bytes are early data.
         case requested
-        /// The early data is out too.
+        /// The early data was returned too.
         case finished
         /// The connection is refused.
         case refused(SocksError)
     }
 
-    /// The longest message of SOCKS: a request of SOCKS4a with user id and name of 255 bytes each.
+    /// The longest SOCKS message: a SOCKS4a request with a user id and a name of 255 bytes each.
     private static let longestMessage = 1 + 1 + 2 + 4 + 256 + 256
 
     private var state = State.beginning
     private var via = ProxyProtocol.socks5
     /// The unfinished message, then the early data.
     private var held: [UInt8] = []
-    /// How many bytes of early data are kept.
+    /// The most bytes of early data.
     private let earlyDataLimit: Int
 
-    /// Awaits the first byte; keeps up to `earlyDataLimit` bytes that come before the request is answered.
+    /// A handshake before its first byte; keeps up to `earlyDataLimit` bytes that come before the request is answered.
     public init(earlyDataLimit: Int = 16_384) { self.earlyDataLimit = earlyDataLimit }
 
-    /// How many bytes it takes at once, whatever they are; 0 when no more early data is kept.
+    /// How many bytes it accepts at once; 0 when the early data is full.
     public var room: Int {
         switch state {
         case .requested: earlyDataLimit - held.count
         case .finished, .refused: 0
-        // Byte by byte the request is complete before there is early data.
+        // At least 1: with a limit of 0 the caller reads byte by byte, and the request is complete before any early data.
         case .beginning, .greeting, .credentials, .request, .socks4Request, .head: max(earlyDataLimit, 1)
         }
     }
 
-    /// Takes the next bytes of the connection.
+    /// Handles the next bytes of the connection.
     ///
-    /// After the request it may still be called, until `takeEarlyData`: the bytes are early data. After a refusal it
+    /// After the request it may still be called until `takeEarlyData`; the bytes are early data. After a refusal it
     /// refuses again, with nothing to send.
     public mutating func receive(_ bytes: RawSpan) -> Action {
         var send: [UInt8] = []
@@ -80,9 +80,9 @@ public struct SocksHandshake: Sendable {
         }
     }
 
-    /// Hands over what came behind the request, and is finished: all further bytes are the caller's to carry.
+    /// Returns the bytes after the request and finishes: the caller carries all further bytes.
     ///
-    /// Once, after the request; a second call, or one before the request, is a mistake of the caller's and traps.
+    /// It must be called once, after the request; a second call, or one before the request, traps.
     public mutating func takeEarlyData() -> [UInt8] {
         guard case .requested = state else { preconditionFailure("early data is taken once, after the request") }
         state = .finished
@@ -91,7 +91,7 @@ public struct SocksHandshake: Sendable {
         return early
     }
 
-    /// Reads as many messages as there are; the request, where it is among them.
+    /// Reads as many messages as are complete; returns the request if it is among them.
     private mutating func advance(_ bytes: RawSpan, _ send: inout [UInt8]) throws(SocksError) -> SocksRequest? {
         var request: SocksRequest?
         var offset = 0
@@ -105,7 +105,7 @@ public struct SocksHandshake: Sendable {
             case .finished: preconditionFailure("bytes after the early data are the caller's to carry")
             case .refused(let error): throw error
             }
-            // Enough to finish the message at hand, never more than the longest.
+            // Enough to finish the present message, never more than the longest.
             let longest = if case .head = state { HTTPHead.maximumSize } else { Self.longestMessage }
             let taken = min(bytes.byteCount - offset, longest - held.count)
             held += [UInt8](copying: bytes.extracting(offset..<offset + taken))
@@ -115,9 +115,9 @@ public struct SocksHandshake: Sendable {
         }
     }
 
-    /// Reads the awaited message from the front of `held`; `nil` while it is unfinished, else its length.
+    /// Reads the expected message from the front of `held`; nil while it is incomplete, else its length.
     ///
-    /// Fields are read and judged in their order, so the outcome does not depend on how the bytes were split.
+    /// Fields are read and checked in order, so the result does not depend on how the bytes were split.
     private mutating func step(_ send: inout [UInt8], _ request: inout SocksRequest?) throws(SocksError) -> Int? {
         if case .beginning = state {
             guard let first = held.first else { return nil }

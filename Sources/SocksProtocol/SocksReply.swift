@@ -1,30 +1,30 @@
 public import Wire
 
-/// How a request went, as the application is told (RFC 1928, section 6).
+/// The result of a request, in the codes of RFC 1928, section 6.
 public enum SocksReply: UInt8, Sendable, CaseIterable {
-    /// It stands.
+    /// The connection is open.
     case succeeded = 0
-    /// Something failed that has no code of its own.
+    /// A failure without a code of its own.
     case generalFailure = 1
-    /// A rule forbids it.
+    /// A rule forbids the request.
     case notAllowed = 2
-    /// No way to the network.
+    /// There is no route to the network.
     case networkUnreachable = 3
-    /// No way to the host, or no such host.
+    /// There is no route to the host, or the host does not exist.
     case hostUnreachable = 4
-    /// The destination refused.
+    /// The destination refused the connection.
     case connectionRefused = 5
-    /// It took too long.
+    /// The destination did not answer in time.
     case ttlExpired = 6
-    /// The command is not one that the server has.
+    /// The server does not support the command.
     case commandNotSupported = 7
-    /// The address type is not one that the server has.
+    /// The server does not support the address type.
     case addressTypeNotSupported = 8
 
-    /// Where a reply says that the connection is bound, unless there is something better to say.
+    /// The bound address in a reply that has no better one.
     public static let unspecified = Endpoint(address: IPAddress(v4: 0), port: 0)
 
-    /// What the application is told when the exit says `status`.
+    /// The reply for the exit's `status`.
     public init(_ status: OpenReply.Status) {
         self =
             switch status {
@@ -38,7 +38,7 @@ public enum SocksReply: UInt8, Sendable, CaseIterable {
             }
     }
 
-    /// The reply in the terms of what the app speaks; behind any but `succeeded` the connection is closed.
+    /// The reply in the app's protocol; after any except `succeeded` the connection is closed.
     public func encoded(via: ProxyProtocol) -> [UInt8] {
         switch via {
         case .socks4: [0, self == .succeeded ? 90 : 91, 0, 0, 0, 0, 0, 0]
@@ -47,9 +47,9 @@ public enum SocksReply: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// The reply to RESOLVE or RESOLVE_PTR that has found `host`, as Tor's socks-extensions have it.
+    /// The reply to RESOLVE or RESOLVE_PTR with the result `host`, by Tor's socks-extensions.
     ///
-    /// SOCKS4 has no place for an IPv6 address or a name, and HTTP has no such request: nothing is found.
+    /// SOCKS4 cannot carry an IPv6 address or a name, and HTTP has no such request: the reply is then a failure.
     public static func encoded(found host: Destination.Host, via: ProxyProtocol) -> [UInt8] {
         switch (via, host) {
         case (.socks5, .address(let address)):
@@ -65,7 +65,7 @@ public enum SocksReply: UInt8, Sendable, CaseIterable {
         }
     }
 
-    /// The reply message of SOCKS5, with the address and port at which the server is bound for this request.
+    /// The SOCKS5 reply message, with the server's bound address and port for this request.
     public func encoded(bound: Endpoint = unspecified) -> [UInt8] {
         var writer = ByteWriter(capacity: 22)
         writer.u8(SocksMethod.version)

@@ -1,14 +1,14 @@
 public import Wire
 
-/// What an application asks for.
+/// The request of an application.
 public struct SocksRequest: Hashable, Sendable {
-    /// What is to be done with the destination.
+    /// The operation on the destination.
     public enum Command: UInt8, Sendable, CaseIterable {
         /// Connect to it (RFC 1928).
         case connect = 1
         /// Wait for a connection from it (RFC 1928).
         case bind = 2
-        /// Carry datagrams; the destination is where they will come from, mostly all zero (RFC 1928).
+        /// Carry datagrams; the destination is the expected source of them, mostly all zero (RFC 1928).
         case udpAssociate = 3
         /// Resolve the name (Tor's extension).
         case resolve = 0xf0
@@ -16,19 +16,19 @@ public struct SocksRequest: Hashable, Sendable {
         case resolvePointer = 0xf1
     }
 
-    /// What is to be done.
+    /// The operation.
     public var command: Command
-    /// With what; a name that is an IP literal has become that address.
+    /// The destination; a name that is an IP literal has become that address.
     ///
-    /// The port of CONNECT is not 0, that of the others may be.
+    /// The port is not 0 for CONNECT; for others it may be.
     public var destination: Destination
-    /// What the client gave as user and password: applications with different ones never share a path.
+    /// The user and password of the client: applications with different ones never share a path.
     ///
-    /// The user id of SOCKS4 is a user without a password, and an empty one is none.
+    /// The user id of SOCKS4 is a user without a password, and an empty one counts as nil.
     public var credentials: SocksCredentials?
-    /// What the client speaks, and is to be answered in.
+    /// The protocol of the client, in which it must be answered.
     public var via: ProxyProtocol
-    /// What goes to the destination, where an http: URL was asked for; nil where the app speaks to it by itself.
+    /// The forwarded request for an http: URL; nil if the app itself speaks to the destination.
     public var forward: HTTPForward?
 
     /// A request for `command` with `destination`.
@@ -41,39 +41,39 @@ public struct SocksRequest: Hashable, Sendable {
         self.via = via
     }
 
-    /// What the app gets before the destination's bytes: nothing where those are the answer.
+    /// The bytes for the app before the destination's bytes; none if the destination's bytes are the answer.
     public var established: [UInt8] { forward == nil ? SocksReply.succeeded.encoded(via: via) : [] }
 
-    /// What the app is told when there is no path to an exit.
+    /// The answer for a request without a path to an exit.
     public var withoutPath: [UInt8] {
         guard via == .http else { return answer(.networkUnreachable) }
         return HTTPAnswer.unavailable.encoded(withBody: forward?.isHead != true)
     }
 
-    /// What the app is told when `limit` identities are in use and its own would be one more.
+    /// The answer for a request whose identity would exceed `limit` identities in use.
     public func beyondIdentities(_ limit: Int) -> [UInt8] {
         guard via == .http else { return answer(.generalFailure) }
         return HTTPAnswer.tooManyIdentities(limit).encoded(withBody: forward?.isHead != true)
     }
 
-    /// What the app is told when it does not get what it asks for.
+    /// The answer for a failed request.
     public func answer(_ failure: SocksReply) -> [UInt8] {
         forward?.isHead == true ? HTTPAnswer(failure).encoded(withBody: false) : failure.encoded(via: via)
     }
 }
 
-/// A user name and a password; any pair is accepted, it only tells applications apart.
+/// A user name and a password; any pair is accepted, as it only distinguishes applications.
 ///
-/// SOCKS has up to 255 bytes of each (RFC 1929), HTTP what fits into a head.
+/// SOCKS has up to 255 bytes of each (RFC 1929); in HTTP the head limits them.
 public struct SocksCredentials: Hashable, Sendable {
-    /// The user as whom a check of the client itself comes, whose addresses are no app's.
+    /// The user of the client's own checks, whose addresses are not those of apps.
     public static let checkUser = "tunic-check"
     /// The version of the user/password message.
     static let version: UInt8 = 1
 
-    /// The user name, as it came.
+    /// The user name, as received.
     public var user: [UInt8]
-    /// The password, as it came.
+    /// The password, as received.
     public var password: [UInt8]
 
     /// The pair of `user` and `password`.
@@ -91,7 +91,7 @@ enum SocksMethod {
     static let none: UInt8 = 0
     /// User name and password.
     static let userPassword: UInt8 = 2
-    /// The answer where no offered method will do.
+    /// The answer if no offered method is acceptable.
     static let noneAcceptable: UInt8 = 0xff
 }
 

@@ -1,9 +1,10 @@
 internal import Glibc
 
-/// The folder that one process keeps everything in, locked for as long as this value lives.
+/// The folder with all data of one process, locked for as long as this value lives.
 ///
-/// The folder is made with mode 0700 where it is missing (not its parents); one that others can enter is refused. The lock
-/// is `flock` on the file `lock`, which also tells the process that holds it; the system lets go of it when the process dies.
+/// The folder is created with mode 0700 if it is missing (its parents are not); a folder that others can enter is
+/// refused. The lock is `flock` on the file `lock`, which also has the id of the holding process. The system releases
+/// it when the process dies.
 public struct DataFolder: ~Copyable {
     /// The folder, without a slash at the end.
     public let path: String
@@ -22,7 +23,7 @@ public struct DataFolder: ~Copyable {
     }
 
     deinit {
-        // Closing alone would leave the lock with a child that another thread has just forked, until that child's exec.
+        // Closing alone would leave the lock with a child that another thread has just forked, until the child's exec.
         _ = flock(lock, LOCK_UN)
         close(lock)
     }
@@ -54,7 +55,7 @@ public struct DataFolder: ~Copyable {
 }
 
 extension StoreError {
-    /// The error of a system call, with the common ones told apart.
+    /// The error of a failed system call; common ones have their own case.
     static func failed(_ path: String, _ call: String, _ error: Int32) -> StoreError {
         switch error {
         case ENOSPC, EDQUOT: .diskFull(path: path)
@@ -66,14 +67,14 @@ extension StoreError {
     }
 }
 
-/// Throws unless what stands at `path` is a file or folder of this user that nobody else can read, write or enter.
+/// Throws unless `path` is a file or folder of this user that no other user can read, write or enter.
 func checkPrivate(_ path: String, isFolder: Bool) throws(StoreError) {
     var status = stat()
     guard unsafe lstat(path, &status) == 0 else { throw .failed(path, "stat", errno) }
     try checkPrivate(status, path, isFolder: isFolder)
 }
 
-/// The same for what has already been asked for.
+/// The same for a status that was read before.
 func checkPrivate(_ status: stat, _ path: String, isFolder: Bool) throws(StoreError) {
     guard status.st_mode & S_IFMT == (isFolder ? S_IFDIR : S_IFREG) else {
         throw .wrongKind(path: path, expected: isFolder ? "a folder" : "a plain file")

@@ -1,12 +1,12 @@
 internal import CSQLite
 
-/// One connection to SQLite and its prepared statements; used by one thread at a time.
+/// One connection to SQLite and its prepared statements, used by one thread at a time.
 ///
-/// The only place that calls SQLite.
+/// No other code calls SQLite.
 @safe final class Database {
     let path: String
     private let handle: OpaquePointer
-    /// By the address of their text, which is a literal.
+    /// Prepared statements, by the address of their text, which is a literal.
     private var statements: [UInt: OpaquePointer] = unsafe [:]
 
     /// A value to bind.
@@ -27,7 +27,8 @@ internal import CSQLite
         unsafe handle = connection
         unsafe sqlite3_extended_result_codes(handle, 1)
         unsafe sqlite3_busy_timeout(handle, 2_000)
-        // What is read is read once in a while, in order: SQLite's own 2 MiB would fill for nothing, and the kernel has the pages too.
+        // Rows are read rarely and in order: SQLite's default cache of 2 MiB would fill without use, and the kernel
+        // caches the pages too.
         try execute("PRAGMA cache_size = -256")
     }
 
@@ -36,14 +37,14 @@ internal import CSQLite
         unsafe sqlite3_close_v2(handle)
     }
 
-    /// Runs statements that return nothing of interest.
+    /// Runs statements whose results are not needed.
     func execute(_ sql: String) throws(StoreError) {
         try check(unsafe sqlite3_exec(handle, sql, nil, nil, nil))
     }
 
-    /// Runs a statement, prepared once, and calls `row` with a reader for each row.
+    /// Runs a statement, which is prepared once, and calls `row` with a reader for each row.
     ///
-    /// The statement is reset whatever happens.
+    /// The statement is reset also after an error.
     func run(_ sql: StaticString, _ values: [Value] = [], row: (Row) -> Void = { _ in }) throws(StoreError) {
         let statement = unsafe try prepared(sql)
         defer {
@@ -72,7 +73,7 @@ internal import CSQLite
         }
     }
 
-    /// Does `body` as one transaction: all of it is kept, or nothing.
+    /// Runs `body` as one transaction, which is rolled back if it throws.
     func transaction(_ body: () throws(StoreError) -> Void) throws(StoreError) {
         try run("BEGIN IMMEDIATE")
         do {
@@ -101,7 +102,7 @@ internal import CSQLite
         if code != SQLITE_OK { throw StoreError.sqlite(code, path) }
     }
 
-    /// The columns of the row that a statement stands at; valid during the call that it is given to.
+    /// The columns of a statement's current row; valid during the call that gets it.
     @safe struct Row {
         private let statement: OpaquePointer
 
@@ -123,9 +124,9 @@ internal import CSQLite
 }
 
 extension StoreError {
-    /// The error of an SQLite result code, plain or extended, with the common ones told apart.
+    /// The error of an SQLite result code, plain or extended; common ones have their own case.
     static func sqlite(_ code: Int32, _ path: String) -> StoreError {
-        // The memory that processes share is a file beside the database, which has no room to grow (SQLITE_IOERR_SHMSIZE).
+        // The memory shared by processes is a file beside the database that cannot grow (SQLITE_IOERR_SHMSIZE).
         if code == SQLITE_IOERR | 19 << 8 { return .diskFull(path: path) }
         return switch code & 0xff {
         case SQLITE_FULL: .diskFull(path: path)

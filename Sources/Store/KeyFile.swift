@@ -7,29 +7,30 @@ internal import Wire
 ///     "tunicid1" 8 │ Ed25519 seed 32 │ the first 16 bytes of H(everything before)
 ///     "tunicid2" 8 │ Argon2id: passes 4, memory in KiB 4, salt 16 │ nonce 24 │ seed sealed by XChaCha20-Poly1305 48
 ///
-/// The second form is sealed by a passphrase; what stands before the nonce is authenticated too. A file is made whole or not at
-/// all: written beside its place, forced to disk, then linked to its name, which must be free. One that others than its owner can
-/// read or write is refused.
+/// The second form is sealed by a passphrase; the bytes before the nonce are authenticated too. A file is created
+/// completely or not at all: it is written beside its place, forced to disk, then linked to its name, which must be
+/// free. A file that users other than its owner can read or write is refused.
 public enum KeyFile {
     /// The name in a data folder.
     public static let name = "identity.key"
     private static let magic = [UInt8]("tunicid1".utf8)
     private static let size = 8 + 32 + 16
     private static let sealedMagic = [UInt8]("tunicid2".utf8)
-    /// What stands before the nonce of a sealed file.
+    /// The size of the fields before the nonce of a sealed file.
     private static let headSize = 8 + 4 + 4 + Passphrase.saltSize
     private static let sealedSize = headSize + XChaCha20Poly1305.nonceSize + 32 + 16
 
-    /// Makes a fresh key and writes it to `path`, where nothing may be.
+    /// Makes a fresh key and writes it to `path`, which must not exist.
     public static func create(at path: String) throws(StoreError) -> SigningKey {
         let key = SigningKey()
         try save(key, to: path)
         return key
     }
 
-    /// Reads the key at `path`; one that is sealed takes the `passphrase`, and some 0.2 s and 64 MiB for a moment.
+    /// Reads the key at `path`; a sealed one needs the `passphrase`, and takes some 0.2 s and 64 MiB.
     ///
-    /// A credential of systemd (`isCredential`) may belong to root and be readable by a group: its folder is ours alone.
+    /// A systemd credential (`isCredential`) may belong to root and be readable by a group: only this user can enter
+    /// its folder.
     public static func load(
         _ path: String, isCredential: Bool = false, passphrase: borrowing Passphrase? = nil
     ) throws(StoreError) -> SigningKey {
@@ -61,7 +62,7 @@ public enum KeyFile {
         return SigningKey(seed: Secret(copying: bytes.rawSpan.extracting(8..<40), locked: true))
     }
 
-    /// Writes `key` to `path`, where nothing may be, sealed by `passphrase` where there is one.
+    /// Writes `key` to `path`, which must not exist, sealed by `passphrase` if there is one.
     public static func save(
         _ key: borrowing SigningKey, to path: String, passphrase: borrowing Passphrase? = nil,
         cost: Passphrase.Cost = .usual
@@ -69,7 +70,7 @@ public enum KeyFile {
         try write(key, to: path, .free, passphrase, cost)
     }
 
-    /// Writes `key` in place of the file at `path`, so that at each moment one of both is there.
+    /// Replaces the file at `path` with `key`; at each moment one of the two files is there.
     public static func replace(
         _ key: borrowing SigningKey, at path: String, passphrase: borrowing Passphrase?,
         cost: Passphrase.Cost = .usual

@@ -1,21 +1,22 @@
 internal import OnionCrypto
 public import Wire
 
-/// The blocks of the ledger, the state behind them, and an authority's votes, in `ledger.sqlite` of a data folder that is locked.
+/// The blocks of the ledger, the state after them, and an authority's votes, in `ledger.sqlite` of a locked data
+/// folder.
 ///
-/// A file of its own, used by one thread at a time, which need not be the one that uses the `Store`. What was written is on disk
-/// when a call returns, also after a power failure, and nothing is half written. Only bytes are kept; what they mean is others'
-/// business.
+/// The file is used by one thread at a time, which may be another one than the `Store`'s. Written data is on disk when
+/// a call returns, also after a power failure, and nothing is half written. The store keeps bytes and does not decode
+/// them.
 public final class LedgerStore {
     /// The name of the file in the data folder.
     public static let fileName = "ledger.sqlite"
 
     fileprivate let database: Database
 
-    /// Opens the file in the data folder at `folder`, which a `Store` or `DataFolder` must hold the lock of.
+    /// Opens the file in the data folder at `folder`, whose lock a `Store` or `DataFolder` must hold.
     ///
-    /// The file belongs to the ledger that begins with `genesis`; one of another ledger is refused. After a process that did not
-    /// end in order it is checked first, which reads all of it.
+    /// The file belongs to the ledger that begins with `genesis`; a file of another ledger is refused. After an unclean
+    /// exit of the process the whole file is checked first.
     public init(folder: String, genesis: Bytes32) throws(StoreError) {
         let path = "\(folder)/\(Self.fileName)"
         database = try SQLiteFile.open(path, .full, steps: Self.steps)
@@ -50,7 +51,7 @@ public final class LedgerStore {
 
     // MARK: Blocks
 
-    /// Keeps the encoded block at `height`, and with it the encoded state after it where one is given, in place of the one before.
+    /// Stores the encoded block at `height`, and the encoded state after it, if given, in place of the previous state.
     public func add(_ block: [UInt8], at height: UInt64, state: [UInt8]?) throws(StoreError) {
         let number = Database.Value.integer(Int64(clamping: height))
         try database.transaction { () throws(StoreError) in
@@ -62,12 +63,12 @@ public final class LedgerStore {
         }
     }
 
-    /// The encoded blocks above `height`, ascending and without a gap, as many as fit in `byteLimit` and `limit`.
+    /// The encoded blocks above `height`, ascending and contiguous, as many as fit in `byteLimit` and `limit`.
     public func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]] {
         try database.blocks(above: height, limit: limit, byteLimit: byteLimit)
     }
 
-    /// The state that was kept last, with its height.
+    /// The last stored state, with its height.
     public func state() throws(StoreError) -> (height: UInt64, bytes: [UInt8])? {
         var found: (UInt64, [UInt8])?
         try database.run("SELECT height, bytes FROM states ORDER BY height DESC LIMIT 1") {
@@ -78,26 +79,26 @@ public final class LedgerStore {
 
     // MARK: Votes
 
-    /// An authority's vote that was kept last.
+    /// The last stored vote of an authority.
     public func vote() throws(StoreError) -> [UInt8]? { try value("vote") }
 
-    /// Keeps an authority's vote in place of the one before.
+    /// Stores an authority's vote in place of the previous one.
     public func setVote(_ bytes: [UInt8]) throws(StoreError) { try set("vote", bytes) }
 }
 
-/// The blocks of a ledger's file, read on another thread than that which writes them.
+/// The blocks of a ledger's file, read on another thread than the one that writes them.
 ///
-/// `@unchecked Sendable`: it has a connection of its own, and its owner begins the next call only when the last has returned.
+/// `@unchecked Sendable`: it has its own connection, and its owner makes one call at a time.
 public final class LedgerReader: @unchecked Sendable {
     private let database: Database
 
-    /// Opens the file of `store` once more, to read.
+    /// Opens the file of `store` a second time, for reading.
     public init(beside store: LedgerStore) throws(StoreError) {
         database = try Database(path: store.database.path)
         try database.execute("PRAGMA query_only = 1; PRAGMA trusted_schema = OFF")
     }
 
-    /// The encoded blocks above `height`, ascending and without a gap, as many as fit in `byteLimit` and `limit`.
+    /// The encoded blocks above `height`, ascending and contiguous, as many as fit in `byteLimit` and `limit`.
     public func blocks(above height: UInt64, limit: Int, byteLimit: Int) throws(StoreError) -> [[UInt8]] {
         try database.blocks(above: height, limit: limit, byteLimit: byteLimit)
     }

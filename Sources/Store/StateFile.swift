@@ -1,14 +1,15 @@
 internal import Glibc
 
-/// A file of a data folder that is replaced whole; used on any thread, by one at a time for one path.
+/// A file of a data folder that is always replaced as a whole; any thread may use it, but only one at a time for one
+/// path.
 public enum StateFile {
-    /// No such file is read beyond this many bytes.
+    /// The largest file that is read, in bytes.
     public static let maximumSize = 64 << 20
 
-    /// The bytes of the file at `path`, which is its owner's alone.
+    /// The bytes of the file at `path`, which no other user may read or write.
     public static func read(_ path: String) throws(StoreError) -> [UInt8] { try read(path, isPrivate: true) }
 
-    /// The bytes of the file at `path`, which others may read and write: what it says is signed.
+    /// The bytes of the file at `path`, which others may read and write because its contents are signed.
     public static func readPublic(_ path: String) throws(StoreError) -> [UInt8] { try read(path, isPrivate: false) }
 
     private static func read(_ path: String, isPrivate: Bool) throws(StoreError) -> [UInt8] {
@@ -33,7 +34,7 @@ public enum StateFile {
         return bytes
     }
 
-    /// Writes `bytes` beside `path`, forces them to disk and gives them the name; readable by the owner alone.
+    /// Writes `bytes` beside `path`, forces them to disk and renames the file; only the owner can read it.
     public static func write(_ bytes: [UInt8], to path: String) throws(StoreError) {
         do throws(AtomicFile.Fault) {
             try AtomicFile.write(bytes, to: path, .replaced, .secret)

@@ -1,25 +1,23 @@
 public import Wire
 
-/// What is kept across restarts, in `tunic.sqlite` of a locked data folder.
+/// The data kept across restarts, in `tunic.sqlite` of a locked data folder.
 ///
-/// One thread at a time uses it (it is not Sendable). A write takes under a millisecond as a rule and waits for the disk only
-/// where the comment says so, and once in about a thousand pages unless `checkpointElsewhere()` was asked for. A loop thread may
-/// make small writes; large ones (all descriptors, a snapshot) belong on a worker thread that owns the store. Nothing secret and nothing about paths,
-/// sessions or destinations is kept here; identity keys stand in files of their own (`KeyFile`).
-///
-/// SQLite works with a write-ahead log: what was written when the process is killed is there afterwards; what was written in
-/// the last moments before a power failure may be lost, but for the snapshot and its height, and nothing is half written.
+/// One thread at a time uses it (it is not Sendable). A write usually takes less than a millisecond. It waits for the
+/// disk only where the comment says so, and about once in a thousand pages unless `checkpointElsewhere()` was called. A
+/// loop thread may make small writes; large ones (all descriptors, a snapshot) belong on a worker thread that owns the
+/// store. The store has no secrets and no data about paths, sessions or destinations; identity keys are in separate
+/// files (`KeyFile`).
 public final class Store {
     /// The name of the database in the data folder.
     public static let fileName = "tunic.sqlite"
 
-    // Kept open, and let go of after the database: the order of the properties.
+    // The lock is released after the database: properties are destroyed in this order.
     private let database: Database
     private let folder: DataFolder
 
-    /// Opens the store in the data folder at `path`, which is made where it is missing, and brings its format up to date.
+    /// Opens the store in the data folder at `path`, creates the folder if it is missing, and updates the format.
     ///
-    /// After a process that did not end in order the database is checked first, which reads all of it.
+    /// After an unclean exit of the process the whole database is checked first.
     public init(folder path: String) throws(StoreError) {
         let folder = try DataFolder(path)
         database = try SQLiteFile.open(folder.file(Self.fileName), .normal, steps: Self.steps)
@@ -47,9 +45,9 @@ public final class Store {
     /// The path of the file `name` in the data folder.
     public func path(of name: String) -> String { folder.file(name) }
 
-    /// What moves the log into the database from another thread, to be run now and then.
+    /// The operation that moves the log into the database on another thread; run it from time to time.
     ///
-    /// From now on this store does it only where the log has 8,000 pages (32 MB), and at its end.
+    /// From now on this store does so itself only when the log has 8,000 pages (32 MB), and at its end.
     public func checkpointElsewhere() throws(StoreError) -> StoreCheckpoint {
         try database.execute("PRAGMA wal_autocheckpoint = 8000")
         return StoreCheckpoint(path: database.path)
@@ -57,26 +55,26 @@ public final class Store {
 
     // MARK: Guards and node health
 
-    /// The guards as they were kept.
+    /// The stored guards.
     public func guards() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM guards") }
 
-    /// Keeps `rows` in place of all guards before.
+    /// Stores `rows` in place of all guards.
     public func setGuards(_ rows: [NodeRow]) throws(StoreError) {
         try replace(rows, "DELETE FROM guards", "INSERT OR REPLACE INTO guards (node, row) VALUES (?, ?)")
     }
 
-    /// The nodes of the inner set as they were kept.
+    /// The stored nodes of the inner set.
     public func innerSet() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM inner_set") }
 
-    /// Keeps `rows` in place of the whole inner set before.
+    /// Stores `rows` in place of the whole inner set.
     public func setInnerSet(_ rows: [NodeRow]) throws(StoreError) {
         try replace(rows, "DELETE FROM inner_set", "INSERT OR REPLACE INTO inner_set (node, row) VALUES (?, ?)")
     }
 
-    /// The marks against nodes as they were kept.
+    /// The stored marks of nodes.
     public func health() throws(StoreError) -> [NodeRow] { try nodeRows("SELECT node, row FROM health") }
 
-    /// Keeps `rows` in place of all marks before.
+    /// Stores `rows` in place of all marks.
     public func setHealth(_ rows: [NodeRow]) throws(StoreError) {
         try replace(rows, "DELETE FROM health", "INSERT OR REPLACE INTO health (node, row) VALUES (?, ?)")
     }
@@ -100,14 +98,14 @@ public final class Store {
 
     // MARK: Descriptors
 
-    /// The encoded descriptors as they were kept; to be checked like any that came from the network.
+    /// The stored descriptors, encoded; they must be checked like any from the network.
     public func descriptors() throws(StoreError) -> [[UInt8]] {
         var list: [[UInt8]] = []
         try database.run("SELECT bytes FROM descriptors") { list.append($0.blob(0)) }
         return list
     }
 
-    /// Keeps descriptors, each in place of an older one of its node.
+    /// Stores descriptors, each in place of an older one of its node.
     public func addDescriptors(_ list: [SignedDescriptor]) throws(StoreError) {
         try database.transaction { () throws(StoreError) in
             for signed in list {
@@ -121,7 +119,7 @@ public final class Store {
         }
     }
 
-    /// Drops the descriptors that have expired at `now`.
+    /// Removes the descriptors that have expired at `now`.
     public func removeExpiredDescriptors(at now: UnixTime) throws(StoreError) {
         try database.run("DELETE FROM descriptors WHERE expires <= ?", [.integer(Int64(clamping: now.seconds))])
     }
@@ -132,7 +130,7 @@ public final class Store {
     public struct TrustedSnapshot: Hashable, Sendable {
         /// The network that it belongs to.
         public let network: Bytes32
-        /// The height that must not be gone below.
+        /// The lowest height that may still be accepted.
         public let height: UInt64
         /// The digest of the snapshot at that height.
         public let digest: Bytes32
@@ -148,7 +146,7 @@ public final class Store {
         }
     }
 
-    /// The snapshot that was kept for `network`.
+    /// The stored snapshot of `network`.
     public func trustedSnapshot(of network: Bytes32) throws(StoreError) -> TrustedSnapshot? {
         var found: TrustedSnapshot?
         try database.run(
@@ -169,9 +167,9 @@ public final class Store {
         return height
     }
 
-    /// Keeps an accepted snapshot and its height; one below the height that is kept changes nothing.
+    /// Stores an accepted snapshot and its height; one below the stored height changes nothing.
     ///
-    /// Waits for the disk if `waiting`, for some milliseconds, so that a power failure does not make it forget the height.
+    /// Waits some milliseconds for the disk if `waiting`, so that a power failure does not lose the height.
     public func setTrustedSnapshot(_ snapshot: TrustedSnapshot, waiting: Bool = true) throws(StoreError) {
         if let kept = try trustedHeight(of: snapshot.network), kept > snapshot.height { return }
         try waitForDisk(waiting)
@@ -189,22 +187,22 @@ public final class Store {
     }
 
     private func waitForDiskNoMore(_ waited: Bool) {
-        // Where this fails, later writes wait too, and nothing is lost.
+        // If this fails, later writes wait for the disk too, and nothing is lost.
         if waited { try? database.execute("PRAGMA synchronous = NORMAL") }
     }
 
     // MARK: Single values
 
-    /// The value kept under `name`.
+    /// The value stored under `name`.
     public func value(_ name: String) throws(StoreError) -> [UInt8]? {
         var found: [UInt8]?
         try database.run("SELECT value FROM meta WHERE name = ?", [.blob(Array(name.utf8))]) { found = $0.blob(0) }
         return found
     }
 
-    /// Keeps `value` under `name`, in place of one before.
+    /// Stores `value` under `name`, in place of an earlier one.
     ///
-    /// If `waiting`, it is on the disk when this returns: a power failure does not undo it.
+    /// If `waiting`, it is on disk when this returns, and survives a power failure.
     public func setValue(_ value: [UInt8], for name: String, waiting: Bool = false) throws(StoreError) {
         try waitForDisk(waiting)
         defer { waitForDiskNoMore(waiting) }

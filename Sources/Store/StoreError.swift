@@ -1,22 +1,22 @@
-/// Why something on disk could not be read or kept; the description names the file and what to do.
+/// Why a file could not be read or written; the description names the file and the remedy.
 public enum StoreError: Error, Equatable, CustomStringConvertible {
-    /// A file or folder may be read or written by others than its owner.
+    /// Users other than the owner can read or write a file or folder.
     case tooOpen(path: String, mode: UInt32, isFolder: Bool)
     /// A file or folder belongs to another user.
     case notOwned(path: String)
-    /// Something else stands where a file or a folder should be.
+    /// A file system object of another type has the place of a file or folder.
     case wrongKind(path: String, expected: String)
-    /// Another process works with the folder; its id where the lock file tells it.
+    /// Another process uses the folder; its id, if the lock file has it.
     case inUse(folder: String, process: Int?)
-    /// The key file is already there.
+    /// The key file already exists.
     case alreadyExists(path: String)
-    /// There is no such file.
+    /// The file does not exist.
     case missing(path: String)
-    /// The file is not what it should be, or was damaged.
+    /// The contents are invalid or damaged.
     case damaged(path: String)
     /// A key file is sealed, and no passphrase was given.
     case sealed(path: String)
-    /// The passphrase is not that by which the key file is sealed.
+    /// The passphrase does not open the key file.
     case wrongPassphrase(path: String)
     /// The database was written by a later version.
     case tooNew(path: String, version: Int, known: Int)
@@ -29,7 +29,7 @@ public enum StoreError: Error, Equatable, CustomStringConvertible {
     /// SQLite failed with its extended result code.
     case database(path: String, code: Int32)
 
-    /// One sentence for the user.
+    /// A sentence for the user.
     public var description: String {
         switch self {
         case .tooOpen(let path, let mode, let isFolder):

@@ -19,7 +19,7 @@ package enum Amount {
         return overflow || overflowsToo || first.first == "+" ? nil : sum
     }
 
-    /// The amount in SESH, without zeros at the end.
+    /// The amount in SESH, without trailing zeros.
     package static func text(_ units: UInt64) -> String {
         var fraction = String(units % unit)
         fraction = String(repeating: "0", count: 9 - fraction.count) + fraction
@@ -33,7 +33,7 @@ package enum Amount {
         return rest == 0 ? "\(fee / 100) %" : "\(fee / 100).\(rest < 10 ? "0" : "")\(rest) %"
     }
 
-    /// A fee in 1/10,000 from percent with up to two decimals; it may be more than a whole, which the registry refuses.
+    /// A fee in 1/10,000 from percent with up to two decimals; it may exceed a whole, which the registry refuses.
     package static func fee(_ text: String) -> UInt16? {
         let number = text.hasSuffix("%") ? String(text.dropLast()) : text
         guard let units = units(number), units % 10_000_000 == 0 else { return nil }

@@ -1,4 +1,4 @@
-/// A number with so many decimals.
+/// A number with this many decimals.
 package func numberText(_ value: Double, decimals: Int) -> String {
     guard value.isFinite, value.magnitude < 1e15 else { return "-" }
     let scale = (0..<decimals).reduce(1) { factor, _ in factor * 10 }
@@ -9,13 +9,13 @@ package func numberText(_ value: Double, decimals: Int) -> String {
     return "\(sign)\(scaled / scale).\(String(repeating: "0", count: decimals - fraction.count))\(fraction)"
 }
 
-/// A number with about three digits, or a dash for none.
+/// A number with about three digits; a dash for nil.
 package func figureText(_ value: Double?) -> String {
     guard let value else { return "-" }
     return numberText(value, decimals: value >= 100 ? 0 : value >= 10 ? 1 : 2)
 }
 
-/// A number of bytes in the unit that keeps it short: `0 B`, `1.5 kB`, `23 MB`.
+/// A number of bytes in the largest suitable unit: `0 B`, `1.5 kB`, `23 MB`.
 package func byteText(_ count: UInt64) -> String {
     var value = Double(count)
     var unit = 0
@@ -27,7 +27,7 @@ package func byteText(_ count: UInt64) -> String {
     return "\(numberText(value, decimals: unit > 0 && value < 9.95 ? 1 : 0)) \(units[unit])"
 }
 
-/// A time in seconds as people say it: `12 s`, `3 min`, `2 h 5 min`.
+/// A time in seconds in words: `12 s`, `3 min`, `2 h 5 min`.
 package func durationText(_ seconds: Double) -> String {
     guard seconds.isFinite, seconds >= 0, seconds < 1e12 else { return "-" }
     let whole = Int(seconds)
@@ -39,7 +39,7 @@ package func durationText(_ seconds: Double) -> String {
     }
 }
 
-/// A credit in hours, minutes and seconds, such as `1:59:42`, whatever its length.
+/// A credit in hours, minutes and seconds, such as `1:59:42`; hours may exceed 24.
 package func creditText(_ seconds: UInt64) -> String {
     func two(_ number: UInt64) -> String { number < 10 ? "0\(number)" : "\(number)" }
     return "\(seconds / 3_600):\(two(seconds % 3_600 / 60)):\(two(seconds % 60))"

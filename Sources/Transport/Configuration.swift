@@ -4,44 +4,46 @@ public import Wire
 public enum CongestionAlgorithm: Sendable {
     /// CUBIC (RFC 9438) with HyStart++ (RFC 9406): reads loss as congestion.
     case cubic
-    /// A model of the path from delivery rate and smallest round-trip time, in the manner of BBR: reads only heavy loss as
+    /// A model of the path from delivery rate and smallest round-trip time, similar to BBR: only heavy loss counts as
     /// congestion.
     case model
 }
 
-/// Limits and choices of a connection, in bytes unless said otherwise.
+/// Limits and choices of a connection, in bytes unless stated otherwise.
 ///
-/// What a peer may use before it has heard of any grant is fixed by the protocol (`InitialLimits`); limits below those
-/// take effect as if they were those.
+/// The protocol fixes the credit that a peer may use before any grant (`InitialLimits`). A limit below that has the
+/// effect of that credit.
 public struct Configuration: Sendable {
     /// The congestion controller of new legs.
     public var congestion: CongestionAlgorithm = .model
-    /// How far a stream's receive window may grow; at most a quarter of `maxConnectionWindow` counts.
+    /// The largest receive window of a stream; at most a quarter of `maxConnectionWindow` takes effect.
     public var maxStreamWindow = 5 << 20
-    /// The cap on what all streams together may hold unread.
+    /// The limit of unread bytes of all streams together.
     ///
-    /// Credit is given ahead of what has come, not of what was read, so that unread streams do not stop the others; when
-    /// they hold three quarters of this cap, those that nobody reads are reset, the largest first.
+    /// Credit is granted ahead of the received bytes, not of those read, so that unread streams do not stop the others.
+    /// When they hold three quarters of this limit, streams that the application does not read are reset, the largest
+    /// first.
     public var maxConnectionWindow = 20 << 20
-    /// How long nothing must have been read of a stream before it counts as one that nobody reads.
+    /// A stream counts as unread after the application has read nothing from it for this long.
     public var unreadGrace = TimeSpan.seconds(2)
-    /// What one stream may hold unsent and unacknowledged; it starts at `InitialLimits.streamData` and grows with the
-    /// congestion window.
+    /// The limit of one stream's unsent and unacknowledged bytes; it starts at `InitialLimits.streamData` and grows
+    /// with the congestion window.
     public var maxStreamSendBuffer = 8 << 20
-    /// What all streams together may hold unsent and unacknowledged, if two congestion windows are as much; when it is taken,
-    /// streams get room in turns, and one that writes little at a time may hold 4 KiB in any case.
+    /// The limit of all streams' unsent and unacknowledged bytes, if two congestion windows need as much.
+    ///
+    /// When it is reached, streams get room in turns; a stream that writes little at a time may always hold 4 KiB.
     public var maxSendBuffer = 32 << 20
     /// How many streams of the peer may be open at once.
     public var maxPeerStreams = 4_096
-    /// What datagrams waiting to be sent, and to be polled, may hold: each a budget of its own.
+    /// The budget of datagrams waiting to be sent, and a second one of the same size for those waiting to be polled.
     public var maxDatagramQueue = 512 << 10
-    /// What datagrams being put together may hold.
+    /// The budget of datagrams whose fragments are being reassembled.
     public var maxReassembly = 512 << 10
-    /// Whether datagrams come and go; where they do not, one from the peer is a violation.
+    /// Whether the connection carries datagrams; if not, a datagram from the peer is a violation.
     public var takesDatagrams = true
-    /// How many legs there may be.
+    /// The largest number of legs.
     public var maxLegs = 8
-    /// The longest wait before an acknowledgement.
+    /// The longest delay of an acknowledgement.
     public var maxAckDelay = TimeSpan.milliseconds(25)
 
     /// The defaults, for a session.

@@ -1,18 +1,18 @@
 internal import BasicContainers
 internal import Wire
 
-/// The credit of all streams together, and what becomes of streams that nobody reads.
+/// The credit of all streams together, and the removal of unread streams.
 extension Connection {
-    /// The cap on what all streams together may hold unread.
+    /// The limit of unread bytes of all streams together.
     var receiveCap: UInt64 { UInt64(max(configuration.maxConnectionWindow, InitialLimits.data)) }
 
-    /// Bytes that streams hold unread.
+    /// The number of bytes that streams hold unread.
     var unreadBytes: UInt64 { receivedData - consumedData }
 
-    /// Whether what is held unread is so much that streams nobody reads must go.
+    /// Whether unread bytes are so many that unread streams must be reset.
     var isCrowded: Bool { unreadBytes >= receiveCap / 4 * 3 }
 
-    /// Gives the connection's credit back for what will not be read.
+    /// Returns to the connection the credit of bytes that will not be read.
     mutating func discard(_ slot: Int) {
         consumed(Int(streams[slot].receive.discard()))
     }
@@ -23,13 +23,14 @@ extension Connection {
         grantData()
     }
 
-    /// Grants a window beyond what has come, read or not, so that an unread stream stops only itself; within the cap.
+    /// Grants a window beyond the received bytes, read or not, so that an unread stream stops only itself; within the
+    /// limit.
     mutating func grantData() {
         let left = receiveLimit - receivedData
         guard left <= receiveWindow / 2 else { return }
         let cap = consumedData + receiveCap
         let wanted = receivedData + receiveWindow
-        // At the cap the credit grows in small steps only when there is little left.
+        // At the limit the credit grows in small steps, and only when little is left.
         let step = min(receiveWindow / 4, left < receiveWindow / 4 ? 16 << 10 : .max)
         guard min(wanted, cap) >= receiveLimit + step else { return }
         if let lastGrant, clock - lastGrant < tuningRoundTrip * 2 {
@@ -40,7 +41,7 @@ extension Connection {
         maxDataWanted = true
     }
 
-    /// The round trip that windows are tuned by; scheduling noise makes less than 10 ms meaningless.
+    /// The round trip by which windows are tuned, at least 10 ms: scheduling noise makes smaller values meaningless.
     var tuningRoundTrip: TimeSpan {
         guard let active, let position = find(active) else { return .milliseconds(50) }
         return max(legs[position].roundTrip.smoothed, .milliseconds(10))
@@ -50,13 +51,13 @@ extension Connection {
 
     private static let reliefInterval = TimeSpan.milliseconds(100)
 
-    /// When to look again for streams that nobody reads.
+    /// When to check next for unread streams.
     var reliefDeadline: Instant? {
         guard isCrowded else { return nil }
         return (lastRelief ?? clock) + Self.reliefInterval
     }
 
-    /// Resets the largest of the streams that nobody has read for the grace, until what is held is no longer too much.
+    /// Resets unread streams whose grace is over, the largest first, until the unread bytes are below the limit.
     mutating func relieve() {
         if let lastRelief, clock - lastRelief < Self.reliefInterval { return }
         lastRelief = clock
@@ -79,7 +80,7 @@ extension Connection {
         return largest
     }
 
-    /// Drops what a stream holds and will get; both the application and the peer are told.
+    /// Drops the held and coming bytes of a stream, and tells both the application and the peer.
     private mutating func abandon(_ slot: Int) {
         let isEnded = streams[slot].receive.finalSize != .max
         streams[slot].receive.abandon(pool: &pool)

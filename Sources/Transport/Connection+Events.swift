@@ -46,7 +46,7 @@ extension Connection {
         return closedLegEvents.popLast().map { .legClosed($0) }
     }
 
-    /// The first event of a stream that is to be told; nil when it has none left and leaves the queue.
+    /// The first event of a stream that is due; nil when it has none left and leaves the queue.
     private mutating func streamEvent(_ slot: Int) -> Event? {
         let id = StreamID(streams[slot].id)
         let signals = streams[slot].signals

@@ -4,10 +4,10 @@ public import Wire
 extension Connection {
     /// Adds a leg whose packets carry `payloadSize` bytes (256 to 65,535).
     ///
-    /// `preamble` is an encoded frame (LEG_HELLO) that stands first in every packet until the peer has acknowledged one.
-    /// `initialRTT` is what building the path took, if known. The first leg is active at once; others stand by until
-    /// activated. At a responder a leg is active too when it is the one chosen, or when there is no other. False if the number
-    /// is taken or there are `maxLegs` already.
+    /// `preamble` is an encoded frame (LEG_HELLO) that comes first in every packet until the peer has acknowledged one.
+    /// `initialRTT` is the time that the build of the path took, if known. The first leg is active at once; others
+    /// stand by until activated. At a responder a leg is also active if it is the chosen one, or the only one. Returns
+    /// false if the number is in use or there are `maxLegs` already.
     @discardableResult
     public mutating func addLeg(
         _ id: LegID, payloadSize: Int, preamble: [UInt8] = [], initialRTT: TimeSpan? = nil, now: Instant
@@ -29,10 +29,10 @@ extension Connection {
         return true
     }
 
-    /// Forgets a leg; what is unacknowledged there is queued again at once.
+    /// Removes a leg; its unacknowledged data is queued again at once.
     ///
-    /// The initiator tells the responder over another leg, and if it was active, no leg is until `activate`. A responder goes on
-    /// over another at once.
+    /// The initiator tells the responder over another leg. If the leg was active, no leg is until `activate`. A
+    /// responder continues over another leg at once.
     public mutating func removeLeg(_ id: LegID, now: Instant) {
         guard let position = find(id) else { return }
         clock = max(clock, now)
@@ -49,9 +49,10 @@ extension Connection {
         if role == .responder, let other = standIn { move(to: other) }
     }
 
-    /// Moves data to this leg, and the responder's too, by LEG_ACTIVE; without effect at a responder, which does not choose.
+    /// Moves this end's data to the leg, and the responder's too, by LEG_ACTIVE; has no effect at a responder, which
+    /// does not choose.
     ///
-    /// What the old leg has in flight stays there if it still works, and moves over if a probe went unanswered.
+    /// Data in flight on the old leg stays there if that leg still works, and moves over if a probe was not answered.
     public mutating func activate(_ id: LegID, now: Instant) {
         guard role == .initiator, find(id) != nil else { return }
         clock = max(clock, now)
@@ -70,9 +71,10 @@ extension Connection {
         if legs[position].ptoCount >= 1 { requeueAll(position) }
     }
 
-    /// The leg for a responder whose active one is gone, or is suspect: of the others the one that was heard last.
+    /// The leg that replaces a responder's missing or suspect active leg: of the others the one that last received a
+    /// packet.
     ///
-    /// In place of one that is suspect it is none that is suspect too.
+    /// If the active leg is suspect, this is a leg that is not suspect.
     var standIn: LegID? {
         var best: (id: LegID, heard: UInt64)?
         var position = 0
@@ -87,7 +89,7 @@ extension Connection {
         return best?.id
     }
 
-    /// Queues everything in flight on a leg again, without a word to its controller.
+    /// Queues everything in flight on a leg again, without telling its congestion controller.
     mutating func requeueAll(_ position: Int) {
         var index = legs[position].sent.firstOpen
         index = max(index, legs[position].sent.packets.head)
@@ -104,10 +106,10 @@ extension Connection {
         legs[position].lossTime = nil
     }
 
-    /// The leg on which data goes.
+    /// The leg that carries data.
     public var activeLeg: LegID? { active }
 
-    /// What is known about a leg; nil if there is none.
+    /// The state of a leg; nil if there is no such leg.
     public func legStatus(_ id: LegID) -> LegStatus? {
         guard let position = find(id) else { return nil }
         return LegStatus(
@@ -120,7 +122,7 @@ extension Connection {
             packetsReceived: legs[position].received.count)
     }
 
-    /// Makes the next packet of the leg one that the peer acknowledges at once.
+    /// Adds to the leg's next packet a PING, which the peer acknowledges at once.
     public mutating func ping(_ id: LegID) {
         guard let position = find(id) else { return }
         legs[position].pingWanted = true

@@ -37,7 +37,7 @@ extension Connection {
                 case .legHello: wantsAnswer = true
                 case .pathChallenge(let data):
                     wantsAnswer = true
-                    // A LEG_CLOSE before it in the packet may have taken the leg away.
+                    // An earlier LEG_CLOSE in the packet may have removed the leg.
                     guard let position = find(id) else { break }
                     if legs[position].responses.count < 4 { legs[position].responses.append(data) }
                     tell(.pathChallenge(id, data))
@@ -59,14 +59,14 @@ extension Connection {
                 isEliciting = true
             }
         } catch { return fail(.frameEncoding) }
-        // LEG_CLOSE may have taken the leg away, or another from before it.
+        // A LEG_CLOSE may have removed the leg, or another one from before it.
         guard let position = find(id) else { return .accepted }
         if isRefused { return .dropped(.tooManyGaps) }
         legs[position].lastReceived = now
         legs[position].received.insert(
             packetNumber, isEliciting: isEliciting, wantsAnswer: wantsAnswer,
             delay: min(legs[position].ackDelay, configuration.maxAckDelay), now: now)
-        // An end that only receives learns the round trip, and that the leg works both ways, from one ping.
+        // With one PING an end that only receives learns the round trip, and that the leg works both ways.
         if legs[position].received.count == 1, legs[position].packetsSent == 0 { legs[position].pingWanted = true }
         return .accepted
     }
@@ -97,10 +97,10 @@ extension Connection {
 
     // MARK: Streams
 
-    /// The slot of a stream that a frame names, none if it is closed and forgotten.
+    /// The slot of a stream that a frame names; nil if the stream is closed and forgotten.
     ///
-    /// Opens the peer's streams up to it, but makes it alone: a frame is paid for with what one stream costs. Those below are
-    /// made by frames of their own.
+    /// Opens the peer's streams up to it but creates only this one, so a frame costs the memory of one stream at most.
+    /// The lower ones are created by frames that name them.
     private mutating func named(_ id: UInt64) -> (slot: Int?, error: ConnectionError?) {
         if let slot = index.find(id) { return (slot, nil) }
         let isOwn = (id & 1 == 0) == (role == .initiator)
@@ -123,7 +123,7 @@ extension Connection {
         let found = named(frame.stream)
         if let error = found.error { return .violation(error) }
         guard let slot = found.slot else { return .accepted(grown: 0, readable: false) }
-        // Checked before anything is taken, so that a lie leaves nothing behind.
+        // Checked before any state changes, so that an invalid frame leaves no trace.
         let high = frame.offset + UInt64(frame.data.byteCount)
         let highest = streams[slot].receive.highest
         if high > highest, receivedData + (high - highest) > receiveLimit { return .violation(.flowControl) }
@@ -143,7 +143,7 @@ extension Connection {
 
     private mutating func raise(data limit: UInt64) {
         guard limit > sendLimit else { return }
-        // Streams that wait for it are woken one by one when packets are filled.
+        // `writePacket` wakes the streams that wait for it, one by one.
         sendLimit = limit
     }
 
@@ -159,7 +159,7 @@ extension Connection {
 
     private mutating func raise(streams limit: UInt64) {
         guard limit > ownStreamLimit else { return }
-        // Whoever wanted one more has seen that there is none, whether or not it tried.
+        // The application has seen that no more streams were allowed, even if it did not try to open one.
         if ownStreamsOpened >= ownStreamLimit { tellStreams = true }
         ownStreamLimit = min(limit, 1 << 60)
     }

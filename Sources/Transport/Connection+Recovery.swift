@@ -2,7 +2,7 @@ internal import BasicContainers
 public import Wire
 
 extension Connection {
-    /// When `deadlineReached` is to be called next, at the latest.
+    /// When to call `deadlineReached`, at the latest.
     public var nextDeadline: Instant? {
         guard !isClosed else { return nil }
         var earliest = reliefDeadline
@@ -37,7 +37,7 @@ extension Connection {
         }
     }
 
-    /// A probe timeout (RFC 9002, section 6.2): the oldest data goes again, and the peer is asked to answer.
+    /// Handles a probe timeout (RFC 9002, section 6.2): sends the oldest data again and asks the peer for an answer.
     private mutating func probe(_ position: Int, now: Instant) {
         legs[position].ptoCount += 1
         legs[position].probes = 1
@@ -48,12 +48,12 @@ extension Connection {
                 legs[position].isSuspectTold = true
                 legs[position].tellSuspect = true
             }
-            // The initiator may have nothing to send that would show it the same.
+            // The initiator may have no data to send that would reveal the failure to it.
             if role == .responder, legs[position].id == active, let other = standIn { move(to: other) }
         }
         let isActive = legs[position].id == active
         if !isActive, active != nil, legs[position].elicitingInFlight > 1 {
-            // Nothing will follow here that could show the loss; the other leg takes over.
+            // No later packet on this leg can reveal the loss; the other leg takes over.
             requeueAll(position)
             return
         }
@@ -71,7 +71,7 @@ extension Connection {
         if copies > 1 { legs[position].probes = 2 }
     }
 
-    /// What the ranges of one ACK have come to.
+    /// The accumulated results of the ranges of one ACK.
     private struct Acknowledged {
         var bytes = 0
         var spuriousBytes = 0
@@ -80,9 +80,10 @@ extension Connection {
         var largest: SentPacket?
     }
 
-    /// Takes an ACK frame that arrived on any leg: one for each leg in a packet.
+    /// Handles an ACK frame that arrived on any leg: at most one for each leg in a packet.
     ///
-    /// The work is bounded by what the frame newly acknowledges: runs of packets that are acknowledged already are passed in one step.
+    /// The work is bounded by the newly acknowledged packets: a run of packets that were acknowledged before is passed
+    /// in one step.
     mutating func acknowledged(_ frame: borrowing AckFrame, now: Instant) -> ConnectionError? {
         guard let position = find(LegID(frame.leg)) else { return nil }
         guard frame.largest < legs[position].sent.nextNumber, legs[position].acknowledgedBy != packet else {
@@ -100,7 +101,7 @@ extension Connection {
             let top = legs[position].sent.lastIndex(atMost: range.high)
             guard top >= head, legs[position].sent[top].number == range.high else { return .protocolViolation }
             let low = max(range.low, firstNumber)
-            // Numbers in the log ascend: when as many packets as numbers lie between the two, none was left out.
+            // Numbers in the log ascend: if as many packets as numbers lie between the two, no number was skipped.
             guard range.high - low <= UInt64(top - head) else { return .protocolViolation }
             let bottom = top - Int(range.high - low)
             guard legs[position].sent[bottom].number == low else { return .protocolViolation }
@@ -122,7 +123,7 @@ extension Connection {
         return nil
     }
 
-    /// Takes note that the packet at `index` of the log has arrived.
+    /// Records that the packet at `index` of the log has arrived.
     private mutating func acknowledge(_ position: Int, _ index: Int, largest: UInt64, _ found: inout Acknowledged) {
         let packet = legs[position].sent[index]
         legs[position].sent[index].state = .acknowledged
@@ -191,7 +192,8 @@ extension Connection {
         legs[position].sent.trim(horizon: now + (.zero - keep))
     }
 
-    /// Declares lost what was overtaken by enough packets or enough time (RFC 9002, section 6.1); gives the bytes.
+    /// Declares lost the packets that enough later packets or enough time have overtaken (RFC 9002, section 6.1);
+    /// returns their bytes.
     @discardableResult
     private mutating func detectLosses(_ position: Int, now: Instant) -> Int {
         legs[position].lossTime = nil
@@ -227,7 +229,7 @@ extension Connection {
         return lost
     }
 
-    /// Passes on to the streams that a packet's frames have arrived.
+    /// Tells the streams that a packet's frames have arrived.
     private mutating func settleFrames(_ position: Int, _ packet: SentPacket) {
         for offset in 0..<Int(packet.frameCount) {
             let frame = legs[position].sent.frames[packet.firstFrame + offset]
@@ -249,7 +251,7 @@ extension Connection {
         }
     }
 
-    /// Queues again what a packet carried.
+    /// Queues a packet's frames again.
     mutating func requeue(_ position: Int, _ packet: SentPacket) {
         for offset in 0..<Int(packet.frameCount) {
             let frame = legs[position].sent.frames[packet.firstFrame + offset]

@@ -1,45 +1,45 @@
 internal import BasicContainers
 internal import Wire
 
-/// What streams may hold to be sent, and which of those that wait for room gets it next.
+/// The limits of data that streams hold for sending, and the order in which waiting streams get room.
 ///
-/// All streams together hold no more than keeps the path full. When that is taken, those that want more wait in line, and each is
-/// promised a whole turn when there is room for one: so a few have much to send, one after the other, in place of all having
-/// little at once.
+/// All streams together hold no more than keeps the path full. When that is used up, streams that want more wait in
+/// line. Each is promised a whole turn when there is room for one. So a few streams have much data to send, one after
+/// the other, instead of all having little.
 extension Connection {
-    /// What a stream that sends little at a time may hold whatever others do: a request or an answer to one.
+    /// The bytes that a stream which sends little at a time may always hold: a request, or an answer to one.
     static let ownBuffer = 4 << 10
     private static let leastSendBudget = 512 << 10
 
-    /// What may be in flight.
+    /// The bytes that may be in flight.
     private var window: Int {
         guard let active, let position = find(active) else { return 0 }
         return legs[position].congestion.window
     }
 
-    /// What all streams together may hold now: what is in flight, and as much again to follow it.
+    /// The bytes that all streams together may hold now: one window in flight, and a second one to follow it.
     ///
     /// More would only fall out of the processor's cache.
     var sendBudget: Int { min(configuration.maxSendBuffer, max(Self.leastSendBudget, window * 2)) }
 
-    /// What one stream may hold now, whatever others do: as its ring, a power of two.
+    /// The most bytes that one stream may hold now, whatever others hold: the size of its ring, a power of two.
     private var sendBuffer: Int {
         let most = max(configuration.maxStreamSendBuffer, InitialLimits.streamData)
         let wanted = min(max(window * 2, InitialLimits.streamData), most)
         return 1 << (Int.bitWidth - 1 - wanted.leadingZeroBitCount)
     }
 
-    /// What a stream might take if there were no others: within its buffer and the peer's credit for it.
+    /// The bytes that a stream could take if there were no others: within its buffer and the peer's credit for it.
     ///
-    /// Nothing waits here that could not be sent, so that streams whose peers do not read leave room to the others.
+    /// Bytes that could not be sent are not taken, so streams whose peers do not read leave room for the others.
     private func ownRoom(_ slot: Int) -> Int {
         min(sendBuffer - streams[slot].send.held, streams[slot].send.limitAhead)
     }
 
-    /// What no stream has taken or was promised.
+    /// The room that no stream has taken and none was promised.
     private var freeRoom: Int { sendBudget - heldToSend - promisedRoom }
 
-    /// What a stream may take now.
+    /// The bytes that a stream may take now.
     func room(_ slot: Int) -> Int {
         guard streams[slot].send.isOpen, !isClosed else { return 0 }
         let promise = streams[slot].promisedRoom
@@ -48,9 +48,9 @@ extension Connection {
         return max(0, min(ownRoom(slot), shared), little)
     }
 
-    /// Has a stream wait until it may take `count` bytes: for its own limits, or in line with others.
+    /// Makes a stream wait until it may take `count` bytes, either for its own limits or in line with others.
     ///
-    /// On a closed connection none waits: what it was promised it could not take, and it would be promised that for ever.
+    /// On a closed connection no stream waits: it could never use a promise, and would keep it for ever.
     mutating func wait(_ slot: Int, for count: Int) {
         releasePromise(slot)
         guard !isClosed else { return }
@@ -62,7 +62,7 @@ extension Connection {
         }
     }
 
-    /// Tells a stream that waited for its own limits, if they leave it enough again.
+    /// Tells a stream that waited for its own limits, once they allow enough.
     mutating func offerOwnRoom(_ slot: Int) {
         let held = streams[slot].send.held
         let room = max(ownRoom(slot), Self.ownBuffer - held)
@@ -71,7 +71,7 @@ extension Connection {
         signal(slot, .writable)
     }
 
-    /// Promises what has become free to those that wait in line.
+    /// Promises free room to the streams that wait in line.
     mutating func shareRoom() {
         while !roomQueue.isEmpty {
             let free = freeRoom
@@ -86,7 +86,7 @@ extension Connection {
         }
     }
 
-    /// Takes back what a stream was promised, once it has written or will not.
+    /// Takes back a stream's promise after it has written, or when it will not write.
     mutating func releasePromise(_ slot: Int) {
         promisedRoom -= streams[slot].promisedRoom
         streams[slot].promisedRoom = 0

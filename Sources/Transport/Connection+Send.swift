@@ -12,7 +12,7 @@ extension Connection {
 
     /// Whether `writePacket` would send on this leg.
     ///
-    /// It may find in the end that there is nothing that the peer's credit allows, and return false after all.
+    /// This may be true and `writePacket` still return false, if the peer's credit allows none of the frames.
     public func wantsToSend(leg id: LegID, now: Instant) -> Bool {
         guard let position = find(id) else { return false }
         if isClosed { return closesToSend > 0 }
@@ -20,9 +20,10 @@ extension Connection {
         return id == active && hasData && legs[position].maySendData(now)
     }
 
-    /// Fills `payload`, whose size must be the leg's `payloadSize`, with frames and padding; false if nothing may be sent now.
+    /// Fills `payload`, whose size must be the leg's `payloadSize`, with frames and padding; false if no packet may be
+    /// sent now.
     ///
-    /// When false, `packetNumber` is unused and `payload` may have been written to. The number must be above all earlier
+    /// If false, `packetNumber` is unused and `payload` may have been overwritten. The number must be above all earlier
     /// ones of the leg.
     public mutating func writePacket(
         leg id: LegID, packetNumber: UInt64, into payload: inout MutableRawSpan, now: Instant
@@ -64,7 +65,7 @@ extension Connection {
         guard writer.offset > start else {
             return false
         }
-        // A preamble asks for an answer too, as LEG_HELLO does.
+        // A preamble asks for an acknowledgement too, as LEG_HELLO does.
         let isEliciting = writer.offset > afterAck
         writer.pad(&payload)
         let hasMore = id == active && (hasStreamData || !datagrams.isEmpty)
@@ -87,7 +88,7 @@ extension Connection {
         writer.u8(legs[position].id.value, into: &payload)
         writer.varint(largest, into: &payload)
         writer.varint(UInt64(waited), into: &payload)
-        // An ACK may not crowd out all else: 16 bytes are the most that one range takes.
+        // An ACK must leave room for other frames; one range takes at most 16 bytes.
         let most = min(runs.count, max(1, (writer.room - 64) / 16))
         writer.varint(UInt64(most - 1), into: &payload)
         writer.varint(runs[0].high - runs[0].low, into: &payload)
@@ -189,17 +190,18 @@ extension Connection {
         }
     }
 
-    /// What streams that have sent less than `littleSent` find of the connection's credit when others have used it up.
+    /// The part of the connection's credit that is kept for streams that have sent less than `littleSent`.
     private static let kept: UInt64 = 64 << 10
     private static let littleSent: UInt64 = 64 << 10
 
-    /// Whether the credit lets send a stream that waits for it.
+    /// Whether the credit allows a waiting stream to send.
     private var mayWake: Bool { !blockedQueue.isEmpty && sendLimit > sentData }
     private var mayWakeLong: Bool { !blockedLongQueue.isEmpty && sendLimit - sentData > Self.kept }
 
-    /// Queues the first of the streams that wait for the connection's credit and have something to send, if there is credit.
+    /// Queues the first stream that waits for the connection's credit and has data to send, if there is credit.
     ///
-    /// One for each that has had its turn: however many wait, credit that comes in small pieces costs a step each.
+    /// One stream is queued for each that has had its turn. So credit that comes in small pieces costs one step each,
+    /// however many streams wait.
     private mutating func wakeOne() {
         while mayWake || mayWakeLong {
             let isLong = mayWakeLong && (wakesLong || !mayWake)
@@ -211,7 +213,8 @@ extension Connection {
         }
     }
 
-    /// Fills the packet with stream data, one frame a stream; a stream whose turn is over goes to the end of the queue.
+    /// Fills the packet with stream data, one frame for each stream; a stream whose turn is over goes to the end of the
+    /// queue.
     private mutating func writeStreams(
         _ position: Int, _ writer: inout FrameWriter, _ payload: inout MutableRawSpan
     ) {
@@ -222,14 +225,15 @@ extension Connection {
             streams[slot].isInSendQueue = false
             let id = streams[slot].id
             var credit = sendLimit - sentData
-            // The last of it is for streams that have sent little: with others unread, requests still pass.
+            // The last part of the credit is for streams that have sent little, so requests still pass when other
+            // streams are unread.
             let hasSentMuch = streams[slot].send.next >= Self.littleSent
             if hasSentMuch { credit -= min(credit, Self.kept) }
             let head = FrameWriter.streamHeadSize(stream: id, offset: streams[slot].send.nextOffset)
             let room = writer.room - head
             guard let run = streams[slot].send.nextRun(room: room, credit: credit) else {
                 if streams[slot].send.hasNew, !streams[slot].isBlocked {
-                    // It waits for the connection's credit, not its own; what is lost may queue it all the same.
+                    // It waits for the connection's credit, not for its own; lost data may queue it again.
                     streams[slot].isBlocked = true
                     if hasSentMuch { blockedLongQueue.append(ref) } else { blockedQueue.append(ref) }
                 }
@@ -279,7 +283,7 @@ extension Connection {
                     writer.advance(left)
                     continue
                 }
-                // What fits a packet of its own is not split to fill this one.
+                // A datagram that fits into a packet of its own is not split to fill this one.
                 if size <= writer.size - 64, writer.offset > 64 { return }
             }
             let fields =

@@ -2,7 +2,7 @@ internal import BasicContainers
 internal import Wire
 
 extension Connection {
-    /// The slot that a reference still names.
+    /// The slot that a reference names; nil if the stream is gone.
     func slot(_ ref: StreamRef) -> Int? {
         let slot = Int(ref.slot)
         return streams[slot].generation == ref.generation && streams[slot].isUsed ? slot : nil
@@ -31,7 +31,7 @@ extension Connection {
         return slot
     }
 
-    /// Gives a stream its turn to send: behind the others, before them, or before the next that has had one of its own.
+    /// Queues a stream to send: after the others, before them, or among the short ones.
     mutating func queueToSend(_ slot: Int, as place: SendPlace = .last) {
         guard !streams[slot].isInSendQueue else { return }
         streams[slot].isInSendQueue = true
@@ -44,7 +44,7 @@ extension Connection {
         }
     }
 
-    /// The stream whose turn it is: a short one, unless those have had more than the long of late.
+    /// The stream whose turn it is: a short one, unless short ones have recently had more turns than the long ones.
     mutating func nextToSend() -> (stream: StreamRef, isShort: Bool)? {
         if sendQueue.isEmpty { shortLead = 0 }
         if shortLead <= 0, let ref = shortQueue.popFirst() { return (ref, true) }
@@ -52,11 +52,11 @@ extension Connection {
         return (ref, false)
     }
 
-    /// What a stream sends in one turn: enough that the app at the other end gets it in few pieces, little enough that the
-    /// others do not wait long.
+    /// The bytes that a stream sends in one turn: enough for the app at the other end to get them in few pieces, few
+    /// enough for the other streams to wait briefly.
     static let turn = 32 << 10
 
-    /// A write below this, by a stream of which nothing is on its way, is a short one.
+    /// A write below this size, by a stream with no data in flight, is a short one.
     private static let shortWrite = 1 << 10
 
     mutating func queueControl(_ slot: Int, _ control: Stream.Control) {
@@ -73,7 +73,7 @@ extension Connection {
         eventQueue.append(ref(slot))
     }
 
-    /// After acknowledgements: tells of room, of the end, and closes.
+    /// Called after acknowledgements: reports room and the end of the half, and closes the stream.
     mutating func sendHalfChanged(_ slot: Int) {
         if streams[slot].wantsRoom { offerOwnRoom(slot) }
         closeIfDone(slot)
@@ -124,12 +124,12 @@ extension Connection {
     /// How many streams `openStream` would open now.
     public var streamsAvailable: Int { isClosed ? 0 : Int(min(ownStreamLimit - ownStreamsOpened, 1 << 30)) }
 
-    /// How many streams there are, those among them whose ends the peer has not told.
+    /// How many streams exist, including those whose end the peer has not been told.
     public var openStreamCount: Int { index.count }
 
-    /// Takes bytes for sending, and returns how many; `.writable` follows when there is room for the rest.
+    /// Takes bytes for sending and returns how many; `.writable` follows when there is room for the rest.
     ///
-    /// 0 also if the stream is unknown, finished, reset or stopped, or the connection is closed.
+    /// Returns 0 also if the stream is unknown, finished, reset or stopped, or the connection is closed.
     public mutating func write(_ id: StreamID, _ bytes: RawSpan) -> Int {
         guard let slot = index.find(id.value), streams[slot].send.isOpen else { return 0 }
         let count = min(bytes.byteCount, room(slot))
@@ -137,7 +137,7 @@ extension Connection {
         streams[slot].isBulk = bytes.byteCount >= Self.ownBuffer
         if count < bytes.byteCount { wait(slot, for: count + 1) }
         guard count > 0 else { return 0 }
-        // A request, or an answer to one, does not wait for the turns of those that have much to send.
+        // A request, or an answer to one, does not wait for the turns of streams with much data.
         let isShort = count < Self.shortWrite && streams[slot].send.held == 0
         streams[slot].send.write(bytes.extracting(0..<count), pool: &pool)
         heldToSend += count
@@ -145,13 +145,15 @@ extension Connection {
         return count
     }
 
-    /// Whether our half takes bytes, now or when there is room: it is neither finished nor reset nor stopped.
+    /// Whether our half accepts bytes, now or when there is room: it is not finished, reset or stopped.
     public func isSending(_ id: StreamID) -> Bool {
         guard let slot = index.find(id.value) else { return false }
         return streams[slot].send.isOpen
     }
 
-    /// How many bytes `write` would take now; if fewer than `least`, 0, and `.writable` follows.
+    /// How many bytes `write` would take now.
+    ///
+    /// If these are fewer than `least`, returns 0, and `.writable` follows.
     public mutating func sendCapacity(_ id: StreamID, atLeast least: Int = 1) -> Int {
         guard let slot = index.find(id.value), streams[slot].send.isOpen else { return 0 }
         let count = room(slot)
@@ -160,7 +162,7 @@ extension Connection {
         return 0
     }
 
-    /// Ends our half after what was written; repeating it does nothing.
+    /// Ends our half after the bytes written so far; has no effect the second time.
     public mutating func finish(_ id: StreamID) {
         guard let slot = index.find(id.value) else { return }
         releasePromise(slot)
@@ -168,7 +170,7 @@ extension Connection {
         if streams[slot].send.canSend { queueToSend(slot) }
     }
 
-    /// Gives up our half: drops what is not acknowledged and tells the peer.
+    /// Abandons our half: drops unacknowledged bytes and tells the peer.
     public mutating func reset(_ id: StreamID, code: UInt64) {
         guard let slot = index.find(id.value) else { return }
         let held = streams[slot].send.held
@@ -178,7 +180,7 @@ extension Connection {
         queueControl(slot, .reset)
     }
 
-    /// Tells the peer that its half is not read any more; bytes held and to come are dropped.
+    /// Tells the peer that its half is no longer read; held and coming bytes are dropped.
     public mutating func stopSending(_ id: StreamID, code: UInt64) {
         guard let slot = index.find(id.value), !streams[slot].receive.stopped else { return }
         guard streams[slot].receive.resetCode == nil else { return }
@@ -191,17 +193,18 @@ extension Connection {
         closeIfDone(slot)
     }
 
-    /// Shows the readable bytes to `body`, which returns how many it has consumed, and gives credit for them to the peer.
+    /// Passes the readable bytes to `body`, which returns how many it has consumed, and grants the peer credit for
+    /// these.
     ///
-    /// The bytes are the first in order and contiguous in memory; more may follow when they are consumed, so call it until
-    /// it returns 0. Returns how many bytes were consumed.
+    /// The bytes are the first in order and contiguous in memory. More may follow when they are consumed, so call it
+    /// until it returns 0. Returns how many bytes were consumed.
     @discardableResult
     public mutating func withReadable(_ id: StreamID, _ body: (RawSpan) -> Int) -> Int {
         guard let slot = index.find(id.value) else { return 0 }
         let count = streams[slot].receive.read(pool: &pool, now: clock, body)
         if count > 0 {
             consumed(count)
-            // With much unread already, windows grow no more.
+            // While much is unread, windows do not grow.
             let mayGrow = receivedData - consumedData <= receiveCap / 2
             let cap = UInt64(mayGrow ? min(configuration.maxStreamWindow, configuration.maxConnectionWindow / 4) : 0)
             if streams[slot].receive.grant(now: clock, roundTrip: tuningRoundTrip, maxWindow: cap) {
@@ -218,23 +221,23 @@ extension Connection {
         return streams[slot].receive.readable
     }
 
-    /// What the peer's half has come to.
+    /// The state of the peer's half.
     public func readState(_ id: StreamID) -> ReadState {
         guard let slot = index.find(id.value) else { return .unknown }
         if let code = streams[slot].receive.endCode { return .reset(code) }
         return streams[slot].receive.isDone ? .finished : .open
     }
 
-    /// How many bytes of ours the peer has not acknowledged yet, unsent ones included.
+    /// How many of our bytes the peer has not acknowledged yet, unsent ones included.
     public func unacknowledgedCount(_ id: StreamID) -> Int {
         guard let slot = index.find(id.value) else { return 0 }
         return streams[slot].send.held
     }
 
-    /// Queues a datagram of at most 65,507 bytes, split as needed.
+    /// Queues a datagram of at most 65,507 bytes, split into fragments as needed.
     ///
-    /// False if it is too long, the queue is full, or the connection takes no datagrams.
-    /// It is sent once, in the order of the calls, beside stream data.
+    /// Returns false if it is too long, the queue is full, or the connection carries no datagrams. It is sent once, in
+    /// the order of the calls, independently of stream data.
     public mutating func sendDatagram(flow: UInt64, _ bytes: RawSpan) -> Bool {
         guard configuration.takesDatagrams, !isClosed, bytes.byteCount <= DatagramFrame.maxTotal, flow < 1 << 62 else {
             return false

@@ -16,11 +16,11 @@ public struct Connection: ~Copyable {
     var random: UInt64
 
     var legs = UniqueArray<Leg>()
-    /// The leg on which data goes; an end with legs has one, but for an initiator that has not chosen anew.
+    /// The leg that carries data; an end with legs has one, except an initiator that has not chosen again.
     var active: LegID?
-    /// The initiator's last choice, which may not be there: at first the leg that was added first.
+    /// The initiator's last choice, even if that leg is missing: at first the leg that was added first.
     var chosen: LegID?
-    /// The sequence of the last choice that LEG_ACTIVE told, as sent or as received; nothing else moves it.
+    /// The sequence of the last LEG_ACTIVE, sent or received; nothing else changes it.
     var activeSequence: UInt64 = 0
     var activeFrameWanted = false
     var legCloses: [LegID] = []
@@ -30,12 +30,13 @@ public struct Connection: ~Copyable {
     var freeSlots: [Int] = []
     var index: StreamIndex
     var pool = BytePool()
-    /// Streams that have something to send; none is in both queues.
+    /// Streams that have data to send; none is in both queues.
     var sendQueue = Ring<StreamRef>()
     var shortQueue = Ring<StreamRef>()
-    /// How many bytes the short ones are ahead of the others; behind by a turn at most.
+    /// How many bytes the short streams are ahead of the others; at most a turn behind.
     var shortLead = 0
-    /// Streams that wait for the connection's credit: those that any of it lets send, and those that leave the last of it.
+    /// Streams that wait for the connection's credit: those that may use all of it, and those that must leave the last
+    /// part.
     var blockedQueue = Ring<StreamRef>()
     var blockedLongQueue = Ring<StreamRef>()
     var wakesLong = false
@@ -46,9 +47,9 @@ public struct Connection: ~Copyable {
     var ownStreamLimit = UInt64(InitialLimits.streams)
     var peerStreamLimit = UInt64(InitialLimits.streams)
     var ownStreamsOpened: UInt64 = 0
-    /// How many streams the peer has opened, by frames of them or of later ones.
+    /// How many streams the peer has opened, by naming them or later ones.
     var peerStreamsOpened: UInt64 = 0
-    /// Those of them that no frame has named yet, by their place in the row: nothing is held for them.
+    /// The opened streams that no frame has named yet, as ranges of their ordinal numbers; they have no state.
     var unmade = RangeSet()
     var peerStreamsClosed: UInt64 = 0
     var maxStreamsWanted = false
@@ -63,11 +64,11 @@ public struct Connection: ~Copyable {
     var consumedData: UInt64 = 0
     var lastGrant: Instant?
     var maxDataWanted = false
-    /// When streams were last looked through for unread ones.
+    /// When unread streams were last looked for.
     var lastRelief: Instant?
-    /// Streams that wait for others to make room, in the order in which they get it.
+    /// Streams that wait for room, in the order in which they get it.
     var roomQueue = Ring<StreamRef>()
-    /// What streams were promised and have not taken yet, of all together.
+    /// The bytes promised to streams and not taken yet, of all streams together.
     var promisedRoom = 0
 
     var datagrams = DatagramQueue()
@@ -82,9 +83,9 @@ public struct Connection: ~Copyable {
     var closesToSend = 0
     var isPeerClosed = false
     var closedEvent: UInt64?
-    /// How many packets have been read: tells the frames of one packet from those of others.
+    /// How many packets have been read: identifies the frames of one packet.
     var packet: UInt64 = 0
-    /// The time of the last call that named one.
+    /// The time of the last call that passed one.
     var clock = Instant(nanoseconds: 0)
 
     /// A connection without legs.
@@ -103,7 +104,7 @@ public struct Connection: ~Copyable {
         }
     }
 
-    /// The next of a stream of numbers that the peer cannot foresee from what it sees (xorshift; no secret hangs on it).
+    /// The next of a sequence of numbers that the peer cannot predict from its view (xorshift; not for secrets).
     mutating func nextRandom() -> UInt64 {
         random ^= random << 13
         random ^= random >> 7
@@ -121,12 +122,12 @@ public struct Connection: ~Copyable {
         return nil
     }
 
-    /// How many packet numbers to leave out before the next packet: mostly 0, at random 1.
+    /// How many packet numbers to skip before the next packet: mostly 0, at random 1.
     ///
-    /// An acknowledgement of a number that was left out gives away a peer that acknowledges what it has not received.
+    /// An acknowledgement of a skipped number reveals a peer that acknowledges packets it has not received.
     public mutating func numbersToSkip() -> UInt64 { nextRandom() >> 56 == 0 ? 1 : 0 }
 
-    /// Closes at once: every leg sends CONNECTION_CLOSE in its next packet, and again for packets that still come in.
+    /// Closes at once: every leg sends CONNECTION_CLOSE in its next packet, and again for each packet that still comes.
     public mutating func close(code: UInt64) {
         guard closeCode == nil else { return }
         closeCode = code
@@ -136,10 +137,10 @@ public struct Connection: ~Copyable {
     /// Whether either end has closed the connection.
     public var isClosed: Bool { closeCode != nil || isPeerClosed }
 
-    /// How many bytes of streams have been sent for the first time, or been read: as long as it does not change, nothing moves.
+    /// How many bytes of streams have been sent for the first time, or been read: no change means no progress.
     public var movedBytes: UInt64 { sentData &+ consumedData }
 
-    /// Whether streams hold bytes that wait, to be sent or to be read.
+    /// Whether streams hold bytes that wait to be sent or read.
     public var hasWaitingBytes: Bool { heldToSend > 0 || unreadBytes > 0 }
 
     /// Bytes of memory held for buffers and tables, for accounting.

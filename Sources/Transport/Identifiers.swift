@@ -11,7 +11,7 @@ public struct LegID: Hashable, Sendable {
     public init(_ value: UInt8) { self.value = value }
 }
 
-/// Names one stream: even where the initiator opened it, odd where the responder did.
+/// Names one stream: even if the initiator opened it, odd if the responder did.
 public struct StreamID: Hashable, Sendable {
     /// The number, as frames carry it; below 2^62.
     public var value: UInt64
@@ -45,49 +45,49 @@ public enum StreamCode {
     public static let unread: UInt64 = 0x10
 }
 
-/// What the receive half of a stream has come to.
+/// The state of the receive half of a stream.
 public enum ReadState: Equatable, Sendable {
     /// More bytes may come.
     case open
     /// The peer has finished and every byte has been consumed: end of stream.
     case finished
-    /// The peer gave up sending, with its code, or this end receiving (`StreamCode.unread`); bytes not consumed are gone.
+    /// The peer reset its half, with its code, or this end dropped it (`StreamCode.unread`); unconsumed bytes are lost.
     case reset(UInt64)
     /// There is no such stream, or it is closed and forgotten.
     case unknown
 }
 
-/// What the connection tells its owner, polled with `nextEvent`.
+/// Events for the connection's owner, polled with `nextEvent`.
 public enum Event: Equatable, Sendable {
     /// The peer opened a stream. Always the first event of that stream.
     case streamOpened(StreamID)
-    /// Bytes, or the end of the stream, can be read. Told again only after `withReadable` was called and more came.
+    /// Bytes, or the end of the stream, can be read. Reported again only after `withReadable` was called and more came.
     case readable(StreamID)
-    /// There is room again after a `write` that was not taken whole, or a `sendCapacity` of 0.
+    /// There is room again after a `write` that took only a part, or a `sendCapacity` of 0.
     case writable(StreamID)
     /// The peer has acknowledged every byte and the end of our half.
     case finished(StreamID)
     /// The peer reset its half, or, with `StreamCode.unread`, this end dropped it because nobody read it.
     case reset(StreamID, code: UInt64)
-    /// The peer will not read on; what was not sent is dropped and our half is reset with the same code by itself.
+    /// The peer no longer reads: unsent bytes are dropped, and our half is reset automatically with the same code.
     case stopSending(StreamID, code: UInt64)
     /// Both halves are done and the number is forgotten. Always the last event of a stream.
     case streamClosed(StreamID)
-    /// There were no more streams to open, and now there are.
+    /// `openStream` had failed at the limit, and can succeed now.
     case streamsAvailable
-    /// A datagram, put together if it came in pieces.
+    /// A whole datagram, reassembled if it came in fragments.
     case datagram(flow: UInt64, [UInt8])
     /// The peer has acknowledged a packet of this leg for the first time.
     case legValidated(LegID)
     /// Two probes in a row of this leg went unanswered while data was in flight.
     case legSuspect(LegID)
-    /// The initiator now wants data on this leg (responder only); data goes there already.
+    /// The initiator now wants data on this leg (responder only); data already goes there.
     case legActivated(LegID)
     /// The peer closed this leg; it is removed here too.
     case legClosed(LegID)
-    /// The peer asks for an echo. It is answered by itself, on the same leg.
+    /// The peer asks for an echo. The connection answers on the same leg.
     case pathChallenge(LegID, UInt64)
-    /// The peer echoes what `challenge` sent.
+    /// The peer echoes the bytes of `challenge`.
     case pathResponse(LegID, UInt64)
     /// The peer closed the connection, with its code.
     case closed(code: UInt64)
@@ -101,7 +101,8 @@ public enum DropReason: Equatable, Sendable {
     case duplicate
     /// The packet number is too old to tell whether it has been seen.
     case stale
-    /// More holes in a stream than are kept; the packet is not acknowledged and will come again.
+    /// A packet would make more holes in a stream than are kept; it is not acknowledged, so the peer sends the data
+    /// again.
     case tooManyGaps
     /// The connection is closed.
     case closed
@@ -109,39 +110,39 @@ public enum DropReason: Equatable, Sendable {
 
 /// How the peer broke the protocol; the raw values travel in CONNECTION_CLOSE.
 public enum ConnectionError: UInt64, Error, Equatable, Sendable {
-    /// Sent data beyond what was granted.
+    /// The peer sent data beyond its credit.
     case flowControl = 0x3
-    /// Opened more streams than were granted.
+    /// The peer opened more streams than it was granted.
     case streamLimit = 0x4
-    /// Sent a frame for a stream that cannot be: one of ours that we never opened.
+    /// The peer sent a frame for a stream that only this end could open, and has not.
     case streamState = 0x5
-    /// Changed the final size of a stream, or sent data beyond it.
+    /// The peer changed the final size of a stream, or sent data beyond it.
     case finalSize = 0x6
-    /// A frame that cannot be read.
+    /// A frame could not be decoded.
     case frameEncoding = 0x7
-    /// Acknowledged a packet that was never sent, or another claim that cannot be true.
+    /// The peer acknowledged a packet that was never sent, or made another claim that cannot be true.
     case protocolViolation = 0xa
 }
 
-/// What became of a received packet.
+/// The result of a received packet.
 public enum Verdict: Equatable, Sendable {
-    /// Every frame was taken.
+    /// Every frame was processed.
     case accepted
-    /// Nothing came of it.
+    /// The packet had no effect.
     case dropped(DropReason)
     /// The peer broke the protocol; the connection has closed itself and sends CONNECTION_CLOSE in its next packets.
     case violation(ConnectionError)
 }
 
-/// What is known about a leg.
+/// The state of a leg.
 public struct LegStatus: Equatable, Sendable {
     /// The smoothed round-trip time; the initial estimate before the first sample.
     public var smoothedRTT: TimeSpan
     /// The smallest round-trip time of the last seconds; nil before the first sample.
     public var minRTT: TimeSpan?
-    /// How many probe timeouts followed each other since the last acknowledgement.
+    /// How many probe timeouts in a row have passed since the last acknowledgement.
     public var ptoCount: Int
-    /// Payload bytes sent and neither acknowledged nor declared lost.
+    /// Payload bytes in flight: sent, and neither acknowledged nor declared lost.
     public var bytesInFlight: Int
     /// Payload bytes that may be in flight.
     public var congestionWindow: Int
@@ -149,9 +150,9 @@ public struct LegStatus: Equatable, Sendable {
     public var lastReceived: Instant?
     /// Whether the peer has acknowledged a packet of this leg.
     public var everAcknowledged: Bool
-    /// Whether data goes on this leg.
+    /// Whether the leg carries data.
     public var isActive: Bool
-    /// Packets sent, and of these acknowledged, declared lost, and declared lost wrongly.
+    /// Packets sent.
     public var packetsSent: UInt64
     /// Packets that the peer has acknowledged.
     public var packetsAcknowledged: UInt64

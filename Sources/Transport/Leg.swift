@@ -27,14 +27,14 @@ struct Leg: ~Copyable {
     var everAcknowledged = false
     var isSuspectTold = false
     var packetThreshold = initialPacketThreshold
-    /// How many eighths of the round trip a packet may be late, beyond the round trip.
+    /// How many eighths of the round trip a packet may be late, in addition to the round trip.
     var reorderEighths: Int64 = 1
     var quietRounds = 0
 
     var pingWanted = false
     var challengeWanted: UInt64?
     var responses: [UInt64] = []
-    /// The packet that had an ACK of this leg last.
+    /// The last packet that contained an ACK of this leg.
     var acknowledgedBy: UInt64 = 0
 
     // The sampler of delivery rates.
@@ -43,7 +43,7 @@ struct Leg: ~Copyable {
     var firstSentTime = Instant(nanoseconds: 0)
     var appLimitedUntil: UInt64 = 0
 
-    /// The index in the log of the last packet acknowledged.
+    /// The index in the log of the highest acknowledged packet.
     var topAcknowledged = -1
     var packetsSent: UInt64 = 0
     var packetsAcknowledged: UInt64 = 0
@@ -69,13 +69,13 @@ struct Leg: ~Copyable {
             algorithm, packetSize: payloadSize, initialRTT: roundTrip.smoothed, phase: phase)
     }
 
-    /// On a path within one machine or room, timers cost more than bursts.
+    /// On a path within one machine or room, pacing timers cost more than bursts.
     var isPaced: Bool { (roundTrip.smallest ?? .milliseconds(100)) >= .milliseconds(2) }
     var hasWindow: Bool { inFlight + payloadSize <= congestion.window }
 
     func maySendData(_ now: Instant) -> Bool { probes > 0 || (hasWindow && pacer.allows(now, isPaced: isPaced)) }
 
-    /// What goes out whatever the window: pings, challenges, probes.
+    /// Whether packets are due that may exceed the window: pings, challenges, probes.
     var hasOwnFrames: Bool { pingWanted || challengeWanted != nil || !responses.isEmpty || probes > 0 }
 
     var probeDeadline: Instant? {
@@ -84,7 +84,7 @@ struct Leg: ~Copyable {
         return lastElicitingTime + min(wait, .seconds(10))
     }
 
-    /// How long after it was sent a packet overtaken by others counts as lost.
+    /// An unacknowledged packet that others have overtaken counts as lost this long after it was sent.
     var lossDelay: TimeSpan {
         let base = max(roundTrip.smoothed, roundTrip.latest)
         return base + max(base * reorderEighths / 8, .milliseconds(1))
@@ -92,7 +92,7 @@ struct Leg: ~Copyable {
 
     var ackDelay: TimeSpan { roundTrip.ackDelay }
 
-    /// Logs a packet and counts it in flight.
+    /// Logs a packet and adds it to the bytes in flight.
     mutating func log(
         number: UInt64, isEliciting: Bool, firstFrame: Int, now: Instant
     ) {
@@ -118,13 +118,13 @@ struct Leg: ~Copyable {
                 isEliciting: isEliciting, isAppLimited: appLimitedUntil > delivered, isCounted: false))
     }
 
-    /// Takes a packet out of flight.
+    /// Removes a packet from the bytes in flight.
     mutating func settle() {
         inFlight -= payloadSize
         elicitingInFlight -= 1
     }
 
-    /// A packet declared lost has come: wait longer for reordered packets.
+    /// A packet declared lost has arrived: wait longer for reordered packets.
     mutating func sawReordering(distance: Int) {
         packetThreshold = min(max(packetThreshold, distance + 2), Self.maxPacketThreshold)
         reorderEighths = min(reorderEighths + 1, 8)

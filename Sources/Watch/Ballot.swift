@@ -1,14 +1,14 @@
 public import Registry
 public import Wire
 
-/// What a quorum votes on: one verdict on one node, by the quorum of one height.
+/// The subject of a quorum's vote: one verdict on one node, by the quorum of one height.
 public struct Ballot: Hashable, Sendable {
     /// The length of an encoding.
     public static let size = 1 + 32 + 8
 
-    /// What is asked.
+    /// The proposed verdict.
     public let verdict: RegistryOperation.Verdict
-    /// Who is judged.
+    /// The judged node.
     public let node: NodeID
     /// The height whose quorum judges.
     public let height: UInt64
@@ -33,7 +33,7 @@ public struct Ballot: Hashable, Sendable {
         writer.u64(height)
     }
 
-    /// Reads a ballot that is all of `span`.
+    /// Reads a ballot, which must take all of `span`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         try self.init(from: &reader)
@@ -47,15 +47,15 @@ public struct Ballot: Hashable, Sendable {
     }
 }
 
-/// Votes on one ballot, as they travel between the members of its quorum.
+/// Votes on one ballot, as the members of its quorum exchange them.
 public struct BallotVotes: Hashable, Sendable {
     /// The longest encoding in bytes.
     public static let maximumSize =
         Ballot.size + 1 + RegistryOperation.maximumVotes * (1 + RegistryOperation.signatureSize)
 
-    /// What is voted on.
+    /// The subject of the votes.
     public let ballot: Ballot
-    /// The votes, by ascending place; their signatures are not checked here.
+    /// The votes, by ascending place; this type does not verify their signatures.
     public let votes: [RegistryOperation.Vote]
 
     /// The votes `votes`, by ascending place, on `ballot`.
@@ -76,7 +76,7 @@ public struct BallotVotes: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads votes that are all of `span`; too many, or places not ascending, throw `outOfRange`.
+    /// Reads votes, which must take all of `span`; too many, or places not ascending, throw `outOfRange`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         ballot = try Ballot(from: &reader)

@@ -2,17 +2,17 @@ internal import OnionCrypto
 public import Registry
 public import Wire
 
-/// A node's part in judging others: what it asks quorums to look at, what it votes, and the votes that it gathers.
+/// A node's part in judging others: it asks quorums to test nodes, votes, and collects votes.
 ///
-/// Nobody votes by hearsay. Who finds a node dead asks the quorum of the newest height to look for itself; a member votes by
-/// its own tests alone, and tells the other members; whoever holds enough votes hands in the verdict. So as long as fewer
-/// members lie than a verdict takes votes, none is put out that serves.
+/// No node votes on hearsay. A node that finds another one dead asks the quorum of the newest height to test that node.
+/// A member votes by its own tests only, and tells the other members. A member with enough votes hands in the verdict.
+/// As long as fewer members lie than a verdict needs votes, no serving node is decommissioned.
 public struct Jury: Sendable {
-    /// What the caller is to do.
+    /// A step for the caller.
     public enum Action: Hashable, Sendable {
         /// Ask the members `judges` to test the ballot's node for themselves.
         case ask(Ballot, [NodeID])
-        /// Sign the ballot, and tell it by ``voted(_:signature:)``.
+        /// Sign the ballot, and call ``voted(_:signature:)``.
         case vote(Ballot)
         /// Send the votes to the other members.
         case spread(BallotVotes, [NodeID])
@@ -20,30 +20,30 @@ public struct Jury: Sendable {
         case submit(RegistryOperation.Action)
     }
 
-    /// The most ballots of others that are kept, and the most of these that one node may have opened.
+    /// The most ballots of others that are kept, and the most of one sender.
     public static let ballotLimit = 512, ballotsPerSender = 16
-    /// The most ballots that are kept for this node's own findings and votes.
+    /// The most ballots kept for this node's own findings and votes.
     public static let ownLimit = 512
-    /// For how many heights a ballot of another is kept without a vote.
+    /// For how many heights a ballot of another node is kept without a vote.
     private static let voteless: UInt64 = 2
-    /// How long one waits before the same is asked, spread or handed in again.
+    /// How long to wait before repeating a request, a spread or a verdict.
     private let patience: TimeSpan
 
     private struct Case {
-        /// Who opened it, in whose share it stands; nil: this node's own finding or vote.
+        /// The node that opened it and whose share it counts for; nil: this node's own finding or vote.
         var sender: NodeID?
         /// The height at which it was opened.
         let opened: UInt64
         var votes: [UInt8: [UInt8]] = [:]
         var hasVoted = false
-        /// Whether this node still finds what it has voted.
+        /// Whether this node's tests still agree with its vote.
         var isHeld = false
         var nextSpread: Instant
         var spreads: Int64 = 0
         var nextSubmit: Instant
     }
 
-    /// A state of the registry, and what follows from it for every member alike.
+    /// A state of the registry, and values that every member derives from it.
     final class View: Sendable {
         let state: RegistryState
         let active: Set<NodeID>
@@ -61,26 +61,28 @@ public struct Jury: Sendable {
 
     private let node: NodeID
     private var view: View?
-    /// When nobody was to be accused last: so much failed, or no more nodes were active than the floor.
+    /// When this node was last not allowed to accuse: too many tests failed, or no more nodes were active than the
+    /// floor.
     private var lastMute: Instant?
     private var cases: [Ballot: Case] = [:]
-    /// Who holds how many of the cases that others opened.
+    /// The number of cases that each other node opened.
     private var shares = Shares<NodeID>(capacity: Self.ballotLimit, most: Self.ballotsPerSender)
-    /// When a quorum is asked about the node again.
+    /// When to ask a quorum about the node again.
     private var nextAsk: [NodeID: Instant] = [:]
     /// Votes that this node has cast, and verdicts that it has handed in.
     public private(set) var cast: UInt64 = 0, submitted: UInt64 = 0
 
-    /// The part of `node`; it repeats itself after `patience` at the earliest.
+    /// The part of `node`; it repeats a step after `patience` at the earliest.
     public init(node: NodeID, patience: TimeSpan) {
         self.node = node
         self.patience = patience
     }
 
-    /// How many ballots are kept that others opened, and how many as this node's own.
+    /// How many ballots of others are kept, and how many of this node's own.
     public var counts: (others: Int, own: Int) { (shares.count, cases.count - shares.count) }
 
-    /// Goes on with a newer state of the registry: what can no longer be judged, or finds no votes, is forgotten.
+    /// Continues with a newer state of the registry; removes ballots that can no longer be judged, or that got no
+    /// votes.
     public mutating func follow(_ state: RegistryState) { follow(View(state)) }
 
     mutating func follow(_ view: View) {
@@ -90,7 +92,7 @@ public struct Jury: Sendable {
         nextAsk = nextAsk.filter { state.nodes[$0.key] != nil }
     }
 
-    /// Whether the quorum of the ballot's height may still judge the node so.
+    /// Whether the quorum of the ballot's height may still give this verdict on the node.
     private static func isOpen(_ ballot: Ballot, _ state: RegistryState) -> Bool {
         guard state.quorums.last(where: { $0.height == ballot.height }) != nil, let node = state.nodes[ballot.node],
             ballot.height > node.changedHeight
@@ -101,12 +103,12 @@ public struct Jury: Sendable {
         }
     }
 
-    /// Whether another opened the case and nobody has voted on it for so long.
+    /// Whether another node opened the case and no vote has come for too long.
     private static func isForgotten(_ held: Case, _ state: RegistryState) -> Bool {
         held.sender != nil && held.votes.isEmpty && state.height - min(held.opened, state.height) >= voteless
     }
 
-    /// What the rules make of an active node that does not serve, or of a decommissioned one that does.
+    /// The verdict that the rules give an active node that does not serve, or a decommissioned one that does.
     private static func verdict(on node: RegisteredNode) -> RegistryOperation.Verdict? {
         switch node.standing {
         case .open: nil
@@ -115,7 +117,7 @@ public struct Jury: Sendable {
         }
     }
 
-    /// Looks at what the tests say: whom to accuse or to vouch for, and what to vote; to be called after each test and each block.
+    /// Evaluates the tests: nodes to accuse or to vouch for, and votes to cast; call it after each test and each block.
     public mutating func consider(_ tester: Tester, now: Instant) -> [Action] {
         guard let view else { return [] }
         let (state, marked) = (view.state, tester.marked)
@@ -125,10 +127,10 @@ public struct Jury: Sendable {
             lastMute = now
         }
         guard let quorum = state.quorums.last, view.active.contains(node) else { return [] }
-        // Most nodes are active and well, and need no look.
+        // Most nodes are active and well, and need no check.
         if marked.isEmpty, view.decommissioned.isEmpty, cases.isEmpty { return [] }
         var actions: [Action] = []
-        // What was found in that time may be this node's own fault, or over by now: it is found again first.
+        // Results of that time may be this node's own fault, or out of date: they must be found again first.
         func mayAccuse(_ id: NodeID) -> Bool {
             guard let record = tester.records[id] else { return false }
             return lastMute.map { record.lastTest > $0 } ?? true
@@ -139,7 +141,7 @@ public struct Jury: Sendable {
             case .recommission: tester.isWell(id, now: now)
             }
         }
-        // No marked node is well, and no other is dead.
+        // A marked node is never well, and only marked nodes can be dead.
         let dead = marked.filter {
             (nextAsk[$0] ?? now) <= now && view.active.contains($0) && holds(.decommission, $0)
         }
@@ -157,7 +159,7 @@ public struct Jury: Sendable {
             if !others.isEmpty { actions.append(.ask(ballot, others)) }
             if judges.contains(node) { openOwn(ballot, state, now) }
         }
-        // Others may have accused many that serve: what concerns neither a vote of this node nor its tests waits.
+        // Others may have accused many serving nodes: cases without this node's vote or tests can wait.
         let live = cases.lazy.filter {
             $0.value.hasVoted || marked.contains($0.key.node) || view.decommissioned.contains($0.key.node)
         }.map(\.key)
@@ -178,7 +180,7 @@ public struct Jury: Sendable {
 
     // MARK: Cases
 
-    /// Keeps a ballot as this node's own, for which there is always room: the one of the lowest height gives way.
+    /// Keeps a ballot as this node's own, which always has a place: the one of the lowest height is removed for it.
     private mutating func openOwn(_ ballot: Ballot, _ state: RegistryState, _ now: Instant) {
         if let held = cases[ballot] {
             guard let sender = held.sender else { return }
@@ -195,7 +197,8 @@ public struct Jury: Sendable {
         }
     }
 
-    /// Keeps a ballot in the share of `sender`; false when it cannot be judged, this node is no judge, or there is no room.
+    /// Keeps a ballot in the share of `sender`; false if it cannot be judged, this node is not a judge, or there is no
+    /// place.
     private mutating func open(_ ballot: Ballot, from sender: NodeID, _ now: Instant) -> Bool {
         if cases[ballot] != nil { return true }
         guard let state = view?.state, Self.isOpen(ballot, state),
@@ -214,9 +217,9 @@ public struct Jury: Sendable {
         return true
     }
 
-    /// Of the cases that `sender` opened that of the lowest height, those without votes first.
+    /// Of the cases that `sender` opened, the one of the lowest height, those without votes first.
     ///
-    /// With a height it is one without votes below that.
+    /// With `height`, only a case without votes below that height.
     private func oldest(of sender: NodeID, below height: UInt64? = nil) -> Ballot? {
         cases.lazy.filter { ballot, held in
             held.sender == sender && height.map { ballot.height < $0 && held.votes.isEmpty } ?? true
@@ -231,12 +234,12 @@ public struct Jury: Sendable {
 
     // MARK: Messages
 
-    /// `sender` asks for a look: whether this node is to test the ballot's node now.
+    /// Handles `sender`'s request to test a node; returns whether this node should test it now.
     public mutating func asked(_ ballot: Ballot, from sender: NodeID, now: Instant) -> Bool {
         open(ballot, from: sender, now)
     }
 
-    /// This node has signed the ballot.
+    /// Records this node's signature of the ballot.
     public mutating func voted(_ ballot: Ballot, signature: [UInt8], now: Instant) -> [Action] {
         guard let state = view?.state, cases[ballot] != nil,
             let place = state.judges(of: ballot.node, height: ballot.height).firstIndex(of: node)
@@ -250,9 +253,9 @@ public struct Jury: Sendable {
         return pursue(ballot, now)
     }
 
-    /// Votes came from `sender`: those of members whose signatures verify are kept; returns what this node holds now.
+    /// Keeps the votes from `sender` that are of members and verify; returns the votes that this node holds now.
     ///
-    /// Costs one verification (60 µs) for each vote that is new.
+    /// Costs one verification (60 µs) for each new vote.
     public mutating func take(
         _ other: BallotVotes, from sender: NodeID, now: Instant
     ) -> (answer: BallotVotes, actions: [Action], isAsked: Bool)? {
@@ -261,7 +264,7 @@ public struct Jury: Sendable {
         }
     }
 
-    /// The same, where `isSigned` says whether a signature is that of a node over a message.
+    /// The same; `isSigned` returns whether a signature is that of a node over a message.
     mutating func take(
         _ other: BallotVotes, from sender: NodeID, now: Instant,
         isSigned: (_ signature: [UInt8], _ message: [UInt8], _ node: NodeID) -> Bool
@@ -287,9 +290,9 @@ public struct Jury: Sendable {
             ballot: ballot, votes: held.sorted { $0.key < $1.key }.map { .init(place: $0.key, signature: $0.value) })
     }
 
-    /// Spreads what this node voted, and hands in a verdict with votes enough, as long as it finds the same.
+    /// Spreads this node's vote, and hands in a verdict with enough votes, while its tests still agree.
     ///
-    /// Votes count for voteLifetime heights, and the floor may hold a verdict back until the node serves again.
+    /// Votes are valid for voteLifetime heights, and the floor may delay a verdict until the node serves again.
     private mutating func pursue(_ ballot: Ballot, _ now: Instant) -> [Action] {
         guard let state = view?.state, let held = cases[ballot], held.hasVoted, held.isHeld, !held.votes.isEmpty else {
             return []
@@ -297,7 +300,7 @@ public struct Jury: Sendable {
         let judges = state.judges(of: ballot.node, height: ballot.height)
         var actions: [Action] = []
         if held.nextSpread <= now {
-            // Each time later: most members have it after the first.
+            // Each repetition waits longer: most members have the vote after the first.
             cases[ballot]?.nextSpread = now + patience * (1 << min(held.spreads, 5))
             cases[ballot]?.spreads += 1
             let others = judges.filter { $0 != node }
@@ -315,9 +318,9 @@ public struct Jury: Sendable {
 
     // MARK: Capacities
 
-    /// What this node has measured and may report by the quorum of the newest height, at most what one report holds.
+    /// The measurements that this node may report by the quorum of the newest height, at most one report's worth.
     ///
-    /// Of each node once after each measurement; nodes of its own operator never.
+    /// Each node once after each measurement; nodes of its own operator never.
     public func measurements(
         of tester: Tester, reported: [NodeID: Instant]
     ) -> (height: UInt64, measured: [RegistryOperation.Measurement])? {

@@ -1,55 +1,55 @@
 public import Wire
 
-/// What came of testing a node: a link, a path through it and on to others.
+/// The result of testing a node with a link, and a path through it to other nodes.
 public enum TestOutcome: Hashable, Sendable {
-    /// It served; `capacity` is what it carried in 1,000 bytes a second, where that was measured.
+    /// It served; `capacity` is the measured rate in 1,000 bytes a second, nil if not measured.
     case passed(capacity: UInt32?)
-    /// It handed the build on and brought back that a hop behind it refused: it lives, and no packet showed what it carries.
+    /// It passed the build on and returned a later hop's refusal: it is alive, but no packet shows its capacity.
     case passedOn
     /// It did not serve.
     case failed
-    /// It said itself that it will not serve now, as a node does that is asked for too much.
+    /// It refused by its own answer, as an overloaded node does.
     case refused
-    /// Something failed that others had a part in: it is no proof against the node.
+    /// A failure in which others had a part: it proves nothing against the node.
     case unclear
 }
 
-/// How the tested node is used, and so what it can know of the test.
+/// The place of the tested node in the path, which decides what it can know of the test.
 public enum TestPlace: Hashable, Sendable {
-    /// As the first hop, whose client has this node's address; `mayHide`: it can be tested as a middle too.
+    /// As the first hop, which sees the tester's address as its client's; `mayHide`: it can be tested as a middle too.
     case first(mayHide: Bool)
-    /// As a middle, for which nothing tells the test from a client's path.
+    /// As a middle, which cannot tell the test from a client's path.
     case middle
 }
 
-/// Tests at one place that were not passed, set against those that were.
+/// The balance of passed and other tests at one place.
 ///
-/// A refusal adds 3, an unclear test 1, a passed one takes 3 away: so it stays above zero only where more than half of the tests
-/// are refused, or more than three quarters go wrong by someone's fault. A test that a hop behind the node refused neither adds nor
-/// takes: neighbours of the node could refuse so as to have it passed. Unclear tests alone count only where they went over
-/// several other nodes, each of which serves: a few neighbours that fail make nobody's score grave.
+/// A refusal adds 3, an unclear test adds 1, a passed one takes 3 away. The score therefore stays above zero only if
+/// more than half of the tests are refused, or more than three quarters fail in any way. A test that a hop after the
+/// node refused changes nothing: neighbours of the node could refuse so that it passes. Unclear tests alone count only
+/// if they went over several other nodes, each of which serves: a few failing neighbours make no node's score grave.
 ///
-/// Exits can drop the builds that come from one middle, and it cannot be told from the middle's doing. So a middle must also have
-/// failed with the exits of four operators, or half of all, and of more than it has served with: exits of fewer operators,
-/// however much weight they have, put out none.
+/// Exits can drop the builds that come from one middle, which looks like the middle's fault. A middle must therefore
+/// also have failed with the exits of four operators, or half of all, and with exits of more operators than it has
+/// served with. Exits of fewer operators, however much weight they have, remove no middle.
 struct Trouble: Hashable, Sendable {
-    /// From where on it counts, and the most that it comes to.
+    /// The score from which it is grave, and the largest score.
     private static let grave = 24, most = 48
-    /// Over how many other nodes unclear tests must have gone to count.
+    /// The least number of other nodes over which unclear tests must have gone to count.
     static let leastOthers = 4
     private(set) var score = 0
-    /// The part of the score that the node's own refusals make.
+    /// The part of the score that comes from the node's own refusals.
     private var refusals = 0
-    /// Other nodes that unclear tests went over since the score was zero, as many as count.
+    /// Other nodes that unclear tests went over since the score was zero, up to the needed number.
     private var others: Set<NodeID> = []
     /// Whether the last test with an exit of each operator was passed, since the score was zero.
     private var served: [Bytes32: Bool] = [:]
-    /// How many operators are remembered, and of how many it must have failed with the exits, if there are as many.
+    /// How many operators are remembered, and with how many operators' exits it must have failed, if there are as many.
     private static let maximumOperators = 256, operators = 4
     /// Since when the score has been above zero.
     private var since: Instant?
 
-    /// Notes what came of a test over `nodes`, as a middle before an exit of `owner`.
+    /// Adds the result of a test over `nodes`, as a middle before an exit of `owner`.
     mutating func note(_ outcome: TestOutcome, over nodes: [NodeID], before owner: Bytes32? = nil, now: Instant) {
         guard outcome != .failed, outcome != .passedOn else { return }
         if let owner, served[owner] != nil || served.count < Self.maximumOperators {
@@ -70,7 +70,7 @@ struct Trouble: Hashable, Sendable {
         }
     }
 
-    /// Whether so much goes wrong for longer than `time` that it is the node's fault, where exits have `operators`.
+    /// Whether the score has been grave for longer than `time`, so that the node is at fault; exits have `operators`.
     ///
     /// Unclear tests must have gone over `leastOthers` other nodes.
     func isGrave(
@@ -84,32 +84,32 @@ struct Trouble: Hashable, Sendable {
     }
 }
 
-/// What a node knows of another by its own tests.
+/// A node's knowledge of another from its own tests.
 public struct TestRecord: Hashable, Sendable {
-    /// Failures that count: one more for each failed test, one less for each passed one.
+    /// The failures that count: each failed test adds one, each passed test takes one away.
     public internal(set) var marks = 0
     /// Passed tests since the last failed one.
     public internal(set) var passes = 0
-    /// When the last test ended that said something.
+    /// When the last test with a result ended.
     public internal(set) var lastTest: Instant
     /// When the last test was passed; nil: never.
     public internal(set) var lastPass: Instant?
-    /// What the node carried, in 1,000 bytes a second; nil: not measured yet.
+    /// The measured capacity in 1,000 bytes a second; nil: not measured yet.
     public internal(set) var capacity: UInt32?
     /// When that was measured.
     public internal(set) var measured: Instant?
-    /// When it is to be tested again out of turn; nil: in its turn.
+    /// When it must be tested again out of turn; nil: in its turn.
     var retry: Instant?
-    /// Tests out of turn since the last passed one, by which the wait for the next grows.
+    /// Tests out of turn since the last passed one; the wait for the next grows with them.
     var retries = 0
-    /// What went wrong with it as first hop, and as a middle.
+    /// Its tests that were not passed, as first hop and as a middle.
     var shown = Trouble(), hidden = Trouble()
-    /// Whether the last test that said something was not passed.
+    /// Whether the last test with a result was not passed.
     var isFailing = false
-    /// When the last test ended, whatever it said, and whether it had the node as a middle.
+    /// When the last test ended, with or without a result, and whether it had the node as a middle.
     var lastEnd = Instant(nanoseconds: 0)
     var wasHidden = false
 
-    /// Whether the last test was not passed, so that the next one is made in the plainest way.
+    /// Whether the last test was not passed; the next one is then as simple as possible.
     public var isInDoubt: Bool { marks > 0 || retries > 0 }
 }

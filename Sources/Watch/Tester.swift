@@ -1,24 +1,26 @@
 public import Wire
 
-/// Whom to test next, and what the tests say: each node watches random others (docs/protocol.md, "Watching one another").
+/// Chooses the next node to test and evaluates the results: each node tests random others (docs/protocol.md, section
+/// 11).
 ///
-/// It does no I/O and keeps no clock: it names a node to be tested, and is told what came of it. Failures are looked at again,
-/// each after a longer wait; a node is called dead only after several, and only by a tester that reaches most others.
+/// It does no I/O and keeps no clock: it names a node to test, and the caller reports the result. A failed node is
+/// tested again, each time after a longer wait. A node counts as dead only after several failures, and only for a
+/// tester that reaches most others.
 public struct Tester: Sendable {
-    /// When to test.
+    /// The times of tests.
     public struct Timing: Hashable, Sendable {
-        /// Between two tests of random nodes.
+        /// The time between two tests of random nodes.
         public var interval: TimeSpan
-        /// Before a failed node is tested again; doubles each time.
+        /// The wait before a failed node is tested again; it doubles each time.
         public var firstRetry: TimeSpan
         /// The longest wait before a failed node is tested again.
         public var longestRetry: TimeSpan
-        /// How long a capacity counts before it is measured again.
+        /// The age at which a capacity is measured again.
         public var measureAfter: TimeSpan
-        /// How long a test's result says something.
+        /// How long a test's result is valid.
         public var freshness: TimeSpan
 
-        /// The times that suit epochs of so many seconds: a random test each 1 to 30 s.
+        /// Times for epochs of this length: a random test each 1 to 30 s.
         public init(epochSeconds: UInt64) {
             let epoch = Int64(clamping: min(epochSeconds, 604_800))
             interval = .milliseconds(min(30_000, max(1_000, epoch * 1_000 / 60)))
@@ -29,60 +31,61 @@ public struct Tester: Sendable {
         }
     }
 
-    /// From how many marks on a node counts as dead.
+    /// The number of marks from which a node counts as dead.
     public static let deadMarks = 3
-    /// The most marks, so that a node that is back is seen to be.
+    /// The largest number of marks, so that a node's return is noticed.
     private static let maximumMarks = 6
-    /// After how many passed tests in a row a node counts as well.
+    /// The number of passed tests in a row after which a node counts as well.
     public static let wellPasses = 2
     private static let never = Instant(nanoseconds: .max)
     /// How many tests may be under way.
     public static let testsAtOnce = 8
-    /// How many of these may be tests that others asked for, how many of those may wait, and how many of one who asks.
+    /// How many of these may be tests requested by others, how many requests may wait, and how many of one sender.
     public static let hurriedAtOnce = 4, hurriedLimit = 64, hurriedPerSender = 16
 
     private let timing: Timing
     private var random: SeededGenerator
     private var nodes: [NodeID] = []
     private var watched: Set<NodeID> = []
-    /// What is known, of watched nodes alone.
+    /// The records of watched nodes.
     public private(set) var records: [NodeID: TestRecord] = [:]
     /// The nodes with ``deadMarks`` or more.
     public private(set) var marked: Set<NodeID> = []
-    /// When the first of the tests out of turn is due, or before.
+    /// When the first test out of turn is due, or earlier.
     private var nextRetry = Tester.never
     private var underWay: Set<NodeID> = []
-    /// Those under way that others asked for.
+    /// The tests under way that others requested.
     private var hurriedUnderWay: Set<NodeID> = []
-    /// Nodes to be tested out of turn, and who asked for it, first come first.
+    /// Nodes to test out of turn and the nodes that requested it, first come, first served.
     private var hurried: [(node: NodeID, sender: NodeID)] = []
     private var shares = Shares<NodeID>(capacity: Self.hurriedLimit, most: Self.hurriedPerSender)
     private var nextRandom: Instant
-    /// How many operators have exits.
+    /// The number of operators that have exits.
     public var exitOperators = 0
-    /// Those under way that were picked by chance.
+    /// The tests under way of nodes picked at random.
     private var picked: Set<NodeID> = []
-    /// The last eight tests of nodes picked by chance that were passed, or failed by nodes not in doubt: a bit each, set where it failed.
+    /// The last eight tests of randomly picked nodes that were passed, or failed by nodes not in doubt: a bit each, set
+    /// if failed.
     ///
-    /// Nobody can choose whom they were of.
+    /// No other node can choose which nodes these were.
     private var sight: UInt8 = 0
-    /// The most of these that may have failed before the fault is more likely here.
+    /// If more of these have failed, this node is more likely at fault.
     private static let mostFailures = 3
-    /// The last tests of nodes picked by chance that were passed or failed, the oldest first.
+    /// The last tests of randomly picked nodes that were passed or failed, oldest first.
     private var picks: [(node: NodeID, isFailed: Bool)] = []
-    /// How many of these are kept, and among how many nodes more they stand for all.
+    /// How many of these are kept; with more nodes than this, they represent all nodes.
     private static let pickLimit = 32
     /// Tests that were begun, passed and failed.
     public private(set) var begun: UInt64 = 0, passed: UInt64 = 0, failed: UInt64 = 0
 
-    /// A tester that watches nobody yet; `seed` decides whom it picks.
+    /// A tester that watches no node yet; `seed` determines the random picks.
     public init(timing: Timing, seed: UInt64, now: Instant) {
         self.timing = timing
         random = SeededGenerator(seed: seed)
         nextRandom = now
     }
 
-    /// Watches these nodes from now on, itself not among them; what was known of others is forgotten.
+    /// Watches these nodes from now on, except itself; records of other nodes are removed.
     public mutating func follow(_ nodes: [NodeID]) {
         guard nodes != self.nodes else { return }
         self.nodes = nodes
@@ -92,7 +95,9 @@ public struct Tester: Sendable {
         for place in hurried.indices.reversed() where !watched.contains(hurried[place].node) { unhurry(place) }
     }
 
-    /// The node to test now, or nil when none is due; the caller tells what came of it by ``finished(_:_:now:)``.
+    /// The node to test now; nil when none is due.
+    ///
+    /// The caller reports the result with ``finished(_:_:now:)``.
     public mutating func next(_ now: Instant) -> NodeID? {
         guard underWay.count < Self.testsAtOnce else { return nil }
         while hurriedUnderWay.count < Self.hurriedAtOnce, let node = hurried.first?.node {
@@ -104,7 +109,7 @@ public struct Tester: Sendable {
         }
         if let due = dueRetry(now) { return begin(due) }
         guard now >= nextRandom, !nodes.isEmpty else { return nil }
-        // Not all nodes at the same moments: half to one and a half of the interval.
+        // Nodes must not test at the same moments: half to one and a half of the interval.
         let half = timing.interval.nanoseconds / 2
         nextRandom = now + TimeSpan(nanoseconds: half + Int64(random.next() % UInt64(max(1, 2 * half))))
         let node = nodes[Int(random.next() % UInt64(nodes.count))]
@@ -113,7 +118,7 @@ public struct Tester: Sendable {
         return begin(node)
     }
 
-    /// The node whose test out of turn is due first; one that is being tested has none.
+    /// The node whose test out of turn is due first; a node that is being tested is not due.
     private mutating func dueRetry(_ now: Instant) -> NodeID? {
         guard nextRetry <= now else { return nil }
         var due: (at: Instant, node: NodeID)?
@@ -130,7 +135,7 @@ public struct Tester: Sendable {
         return due?.node
     }
 
-    /// Keeps what is known of a node.
+    /// Stores a node's record.
     private mutating func keep(_ record: TestRecord, of node: NodeID) {
         records[node] = record
         if let retry = record.retry { nextRetry = min(nextRetry, retry) }
@@ -144,26 +149,28 @@ public struct Tester: Sendable {
         return node
     }
 
-    /// Whether the test that begins now is to measure the node's capacity too.
+    /// Whether the test that begins now should also measure the node's capacity.
     public func wantsCapacity(of node: NodeID, now: Instant) -> Bool {
         guard let measured = records[node]?.measured else { return true }
         return now - measured >= timing.measureAfter
     }
 
-    /// Where to test a node that can be tested as a middle; nil: at either place, by chance.
+    /// The place at which to test a node that can be tested as a middle; nil: either place, at random.
     ///
-    /// A node in doubt is tested in the plainest way; one that is at fault as a middle then once more there.
+    /// A node in doubt is tested as simply as possible; one that is at fault as a middle is then tested there once
+    /// more.
     public func isToBeHidden(_ node: NodeID) -> Bool? {
         guard let record = records[node], record.lastPass != nil else { return false }
         if record.hidden.score > 0 { return !record.wasHidden }
         return record.isInDoubt ? false : nil
     }
 
-    /// A test has ended that had the node at `place`, and `others` as the further hops; `owner` is the operator of the path's exit.
+    /// Handles the end of a test with the node at `place` and `others` as further hops; `owner` is the operator of the
+    /// path's exit.
     ///
-    /// `servesAlone`: the test was unclear, and another one right behind it that ended at the node itself was passed. An
-    /// unclear test counts against the node only where all others are known to serve. Where one is in doubt the test counts
-    /// for nothing, or as passed when the node serves alone.
+    /// `servesAlone`: the test was unclear, and another one right after it, which ended at the node itself, was passed.
+    /// An unclear test counts against the node only if all others are known to serve. If one of them is in doubt, the
+    /// test counts for nothing, or as passed if the node serves alone.
     public mutating func finished(
         _ node: NodeID, _ tested: TestOutcome, at place: TestPlace, over others: [NodeID] = [],
         before owner: Bytes32? = nil, servesAlone: Bool = false, now: Instant
@@ -172,7 +179,7 @@ public struct Tester: Sendable {
         let isPicked = picked.remove(node) != nil
         guard underWay.remove(node) != nil, watched.contains(node) else { return }
         var outcome = tested
-        // Passed only in that the node serves alone, or hands builds on: that says nothing of what it carries to others.
+        // Passed only because the node serves alone, or passes builds on: this shows nothing of its traffic to others.
         var isPartial = false
         switch tested {
         case .unclear where others.isEmpty || !others.allSatisfy(serves):
@@ -203,7 +210,7 @@ public struct Tester: Sendable {
         }
         switch outcome {
         case .passed where isPartial && isGrave:
-            // It takes no mark away from a node that is at fault with what it passes on.
+            // It removes no mark from a node that is at fault with traffic to others.
             record.retry = now + timing.firstRetry
         case .passed(let capacity):
             passed += 1
@@ -211,7 +218,7 @@ public struct Tester: Sendable {
                 record.capacity = capacity
                 record.measured = now
             }
-            // Who serves only where it can tell the tester does not serve.
+            // A node that serves only where it can recognize the tester does not serve.
             if place == .first(mayHide: true),
                 record.hidden.isGrave(
                     for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now)
@@ -224,9 +231,9 @@ public struct Tester: Sendable {
             record.lastPass = now
             record.marks = max(0, record.marks - 1)
             record.passes = min(record.passes + 1, 1_000)
-            // The wait after a failure as a middle goes on growing until that is made good.
+            // The wait after a failure as a middle continues to grow until the score is zero again.
             if record.hidden.score == 0 { record.retries = 0 }
-            // One that has marks, has not shown itself well, or was at fault as a middle is looked at again soon.
+            // A node that has marks, is not well yet, or was at fault as a middle is tested again soon.
             let isLookedAt = record.marks > 0 || record.passes < Self.wellPasses || record.hidden.score > 0
             record.retry = isLookedAt ? now + timing.firstRetry : nil
         case .refused where isGrave, .unclear where isGrave, .failed:
@@ -247,25 +254,26 @@ public struct Tester: Sendable {
         picks.append((node, isFailed))
     }
 
-    /// Whether so many nodes fail that served a moment ago that the fault is more likely here: failures make no marks.
+    /// Whether so many recently serving nodes fail that this node is more likely at fault: failures then make no marks.
     ///
-    /// A node that is cut off from most others has tested few of them since. Those that it has not tested hide from
+    /// A node that is cut off from most others has tested few of them since. The untested ones hide from
     /// ``isBlind(among:now:)`` how many are out of its reach.
     private var isShortSighted: Bool { sight.nonzeroBitCount > Self.mostFailures }
 
-    /// Over how many others unclear tests of `node` must have gone: four, or all three that serve where one of four is away.
+    /// Over how many other nodes unclear tests of `node` must have gone: four, or all three that serve if one of four
+    /// is away.
     private func leastOthers(for node: NodeID) -> Int {
         guard nodes.count > Trouble.leastOthers else { return Trouble.leastOthers }
         let serving = records.keys.count { $0 != node && serves($0) }
         return min(Trouble.leastOthers, max(3, serving))
     }
 
-    /// Whether the last test of the node was passed, and none was failed that is not made good.
+    /// Whether the node's last test was passed and no failure still counts.
     private func serves(_ node: NodeID) -> Bool {
         records[node].map { $0.lastPass != nil && !$0.isInDoubt } ?? false
     }
 
-    /// A test has ended that says nothing of the node: it is tested again later.
+    /// Handles a test without a result: the node is tested again later.
     private mutating func finishedForNothing(_ node: NodeID, at place: TestPlace, now: Instant) {
         var record = records[node] ?? TestRecord(lastTest: now)
         (record.lastEnd, record.wasHidden) = (now, place == .middle)
@@ -273,7 +281,7 @@ public struct Tester: Sendable {
         keep(record, of: node)
     }
 
-    /// This node could not make the test, which says nothing of the other; it is tried again later.
+    /// This node could not make the test, which shows nothing about the other node; it is tried again later.
     public mutating func skipped(_ node: NodeID, now: Instant) {
         hurriedUnderWay.remove(node)
         picked.remove(node)
@@ -288,7 +296,7 @@ public struct Tester: Sendable {
         record.retries += 1
     }
 
-    /// Has `node` tested soon, because `sender` asks for it; no sooner after the last test than the first retry comes.
+    /// Tests `node` soon, at the request of `sender`; not earlier after the last test than a first retry.
     public mutating func hurry(_ node: NodeID, for sender: NodeID, now: Instant) {
         guard watched.contains(node), !underWay.contains(node), !hurried.contains(where: { $0.node == node }) else {
             return
@@ -312,7 +320,7 @@ public struct Tester: Sendable {
 
     private mutating func unhurry(_ place: Int) { shares.release(hurried.remove(at: place).sender) }
 
-    /// The node comes back from a maintenance: only a test from now on can make it dead, and it is made soon.
+    /// The node returns from a maintenance: only tests from now on can make it dead, and one follows soon.
     public mutating func returned(_ node: NodeID, now: Instant) {
         guard var record = records[node] else { return }
         record.marks = min(record.marks, Self.deadMarks - 1)
@@ -323,13 +331,13 @@ public struct Tester: Sendable {
 
     // MARK: What the tests say
 
-    /// Whether the node did not serve in several tests, lately.
+    /// Whether the node failed several recent tests.
     public func isDead(_ node: NodeID, now: Instant) -> Bool {
         guard let record = records[node], record.marks >= Self.deadMarks, record.passes == 0 else { return false }
         return now - record.lastTest <= max(timing.freshness, timing.longestRetry + timing.longestRetry)
     }
 
-    /// Whether the node served in the last tests, lately.
+    /// Whether the node passed the last recent tests.
     public func isWell(_ node: NodeID, now: Instant) -> Bool {
         guard let record = records[node], record.passes >= Self.wellPasses, record.marks < Self.deadMarks,
             let pass = record.lastPass
@@ -340,12 +348,14 @@ public struct Tester: Sendable {
     /// The nodes that count as dead, by id.
     public func dead(_ now: Instant) -> [NodeID] { records.keys.filter { isDead($0, now: now) }.sorted() }
 
-    /// Whether so many nodes seem dead that the fault is more likely here: more than a third of those tested and more than
-    /// two of them, or all, or more than three of the last eight that it picked and that were not in doubt.
+    /// Whether so many nodes seem dead that this node is more likely at fault.
     ///
-    /// Such a tester accuses nobody. So a split of the network costs nobody the stake. Failing nodes are tested far more often than
-    /// others: of many nodes a few dead ones would soon be most of those tested lately. So of many the last 32 that were picked by
-    /// chance stand for all, and more than three eighths of them must have failed, as a third often shows more than a third.
+    /// This is so if all tested nodes seem dead, or more than a third and more than two; or if more than three of the
+    /// last eight randomly picked nodes, without those in doubt, have failed. Such a tester accuses no node, so a split
+    /// of the network costs no node its stake. Failing nodes are tested far more often than others: among many nodes, a
+    /// few dead ones would soon be most of those tested lately. Among many nodes, therefore, the last 32 random picks
+    /// represent all. More than three eighths of them must have failed, because a share of a third often gives more
+    /// than a third of the picks.
     public func isBlind(among active: (NodeID) -> Bool, now: Instant) -> Bool {
         if isShortSighted { return true }
         var (tested, dead) = (0, 0)
@@ -364,7 +374,7 @@ public struct Tester: Sendable {
     }
 }
 
-/// A generator of numbers by a seed (splitmix64): for choices that need not be unguessable.
+/// A random number generator with a seed (splitmix64), for choices that may be predictable.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 

@@ -1,10 +1,10 @@
 public import Wire
 
-/// The control messages with which nodes watch each other (protocol.md, section 11).
+/// The control messages with which nodes test and judge each other (protocol.md, section 11).
 public enum WatchMessage: UInt8, MessageFamily {
-    /// Asks a member of a quorum to look at a node, or tells a node that it is looked at.
+    /// Asks a member of a quorum to test a node, or tells a node that its test is requested.
     case suspect = 32
-    /// Brings votes of a quorum, and asks for those of the other.
+    /// Sends votes of a quorum, and asks for the receiver's.
     case votes = 33
     /// Asks whether new links to the sender can be made.
     case linkBack = 34

@@ -1,25 +1,25 @@
 internal import Wire
 
-/// How apps on this machine are brought to a client's proxy: lines to copy, and a PAC file for browsers.
+/// Instructions to connect apps on this machine to a client's proxy: lines to copy, and a PAC file for browsers.
 public struct ProxySetup: Encodable, Sendable, Equatable {
-    /// What one app needs.
+    /// The instructions for one app.
     public struct Line: Encodable, Sendable, Equatable {
-        /// The app, and where the text goes.
+        /// The app, and the place for the text.
         public var app: String
         /// The text to copy; it may have several lines.
         public var text: String
     }
 
-    /// The proxy: a numeric address of the loopback and its port, as in `127.0.0.1:1080`.
+    /// The proxy: a numeric loopback address and its port, as in `127.0.0.1:1080`.
     public let address: String
     /// The address of the PAC file, with its secret.
     public var pac: String
     /// The lines, app by app.
     public let lines: [Line]
 
-    /// The set-up for the first TCP address of `listeners`, which are as a client's report names them; nil where none is one.
+    /// The set-up for the first TCP address of `listeners`, named as in a client's report; nil if none is one.
     ///
-    /// A further address has rules of its own, so it is no substitute for the first.
+    /// A further address has rules of its own, so it does not replace the first.
     public init?(listeners: [String], pac: String) {
         guard let endpoint = listeners.lazy.compactMap({ Self.local($0) }).first else { return nil }
         address = endpoint.description
@@ -27,7 +27,7 @@ public struct ProxySetup: Encodable, Sendable, Equatable {
         lines = Self.lines(endpoint)
     }
 
-    /// The address by which apps of this machine reach a listener; nil for a unix socket and for what is no address.
+    /// The address at which apps of this machine reach a listener; nil for a unix socket and for an invalid address.
     private static func local(_ listener: String) -> Endpoint? {
         guard let endpoint = Endpoint(listener), endpoint.port != 0 else { return nil }
         switch endpoint.address.description {
@@ -73,11 +73,12 @@ public struct ProxySetup: Encodable, Sendable, Equatable {
         ]
     }
 
-    /// The PAC file: all but this machine itself goes to the proxy, by SOCKS5 or as an HTTP proxy, and nothing else is tried.
+    /// The PAC file: everything except this machine goes to the proxy, by SOCKS5 or as an HTTP proxy, and nothing else
+    /// is tried.
     ///
-    /// A page chooses the names that this is asked for. So nothing here asks a name server, and a name without a dot goes to the
-    /// proxy too: a search domain of the network, or a top-level domain with an address, would make it a way past the proxy.
-    /// Only what browsers take for this machine without a look-up is direct.
+    /// A page can choose the names in requests. The file therefore asks no name server, and sends a name without a dot
+    /// to the proxy too: a search domain of the network, or a top-level domain with an address, would otherwise bypass
+    /// the proxy. Only names that browsers resolve to this machine without a look-up are direct.
     public var pacFile: String {
         """
         function FindProxyForURL(url, host) {

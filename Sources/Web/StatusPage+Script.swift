@@ -1,5 +1,5 @@
 extension StatusPage {
-    /// What draws the page.
+    /// The script that draws the page.
     ///
     /// Text from outside only ever becomes text, never markup.
     static let drawing = #"""

@@ -1,5 +1,5 @@
 extension StatusPage {
-    /// The look, light and dark, from narrow to wide.
+    /// The style sheet, light and dark, for narrow and wide windows.
     static let style = """
 
         :root {

@@ -1,8 +1,8 @@
-/// The page that shows what a process is doing: one document, with nothing from elsewhere.
+/// The status page of a process: one document that loads nothing from elsewhere.
 ///
-/// It asks `/state` each second, with the secret that came in its own address, and draws what it gets.
+/// It requests `/state` each second, with the secret from its own address, and draws the result.
 public enum StatusPage {
-    /// What the document may load and where to it may speak; `nonce` is made anew for each answer.
+    /// The sources that the document may load and contact; `nonce` is new for each answer.
     public static func policy(nonce: String) -> String {
         "default-src 'none'; script-src 'nonce-\(nonce)'; style-src 'nonce-\(nonce)'; connect-src 'self'; "
             + "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

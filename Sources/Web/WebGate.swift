@@ -1,20 +1,21 @@
-/// Who may ask a server on this machine for what: only who knows it by a loopback name, and its secret where it has one.
+/// Decides who may use a server on this machine: only clients that use a loopback name and, if there is one, the
+/// secret.
 ///
-/// A page of another site reaches 127.0.0.1 too, by a name that resolves to it (DNS rebinding) or by a form. The first has
-/// another `Host`; the second cannot set our header, and has another `Origin`.
+/// A page of another site can reach 127.0.0.1 too, through a name that resolves to it (DNS rebinding) or through a
+/// form. The first has another `Host`; the second cannot set our header, and has another `Origin`.
 public struct WebGate: Sendable {
     private let hosts: Set<String>
     private let token: String
 
-    /// The gate of a server at `port`, with the secret `token`; empty: there is none.
+    /// The gate of a server at `port` with the secret `token`; empty: no secret.
     public init(port: UInt16, token: String) {
         hosts = ["127.0.0.1:\(port)", "localhost:\(port)", "[::1]:\(port)"]
         self.token = token
     }
 
-    /// Why a request is refused; nil when it is not.
+    /// The answer that refuses a request; nil if it is allowed.
     ///
-    /// Only `GET` is let pass, and `POST` with the secret in the header and an origin of our own.
+    /// Only `GET`, and `POST` with the secret in the header and our own origin, are allowed.
     public func refusal(of request: WebRequest) -> WebResponse? {
         guard hosts.contains(request.host.lowercased()) else {
             return WebResponse(421, "Ask for this server by 127.0.0.1, localhost or [::1] and its port.\n")
@@ -42,7 +43,7 @@ public struct WebGate: Sendable {
 
     private func isToken(_ text: String) -> Bool { !token.isEmpty && Self.areEqual(text, token) }
 
-    /// Compares in a time that does not tell how much of a secret was right.
+    /// Compares two texts; the time does not reveal how much of a secret was right.
     public static func areEqual(_ one: String, _ other: String) -> Bool {
         let (one, other) = (Array(one.utf8), Array(other.utf8))
         return one.count == other.count && zip(one, other).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0

@@ -1,15 +1,15 @@
 internal import CWeb
 public import EventLoop
 
-/// What a browser asks.
+/// A browser's request.
 public struct WebRequest: Sendable {
     /// `GET`, `POST` and so on.
     public var method: String
     /// The path without its query.
     public var path: String
-    /// The secret, as the query or a header of the page's own gives it.
+    /// The secret, from the query or from a header set by the page.
     public var queryToken = "", headerToken = ""
-    /// The headers of these names; empty where they were not sent.
+    /// The headers of these names; empty if not sent.
     public var host = "", origin = ""
     /// The query's `key`.
     public var key = ""
@@ -27,12 +27,12 @@ public struct WebResponse: Sendable {
     public var status: Int
     /// The kind of content.
     public var type: String
-    /// What a page may load, as a Content-Security-Policy; nothing where nil.
+    /// The sources that a page may load, as a Content-Security-Policy; nil: none is sent.
     public var policy: String?
     /// The content.
     public var body: String
 
-    /// An answer of these.
+    /// An answer with these values.
     public init(_ status: Int, type: String = "text/plain; charset=utf-8", policy: String? = nil, _ body: String) {
         self.status = status
         self.type = type
@@ -41,10 +41,10 @@ public struct WebResponse: Sendable {
     }
 }
 
-/// A small HTTP server on this machine, for a page and for figures; it runs on the loop's thread.
+/// A small HTTP server on this machine, for a page and for metrics; it runs on the loop's thread.
 ///
-/// libmicrohttpd reads and writes; connections, their memory (16 KiB) and their time (10 s) are bounded. With GnuTLS behind it the
-/// library costs a process 3 MB, so one that serves what nobody has asked for loads it with the first connection.
+/// libmicrohttpd reads and writes; connections, their memory (16 KiB) and their time (10 s) are bounded. Because of
+/// GnuTLS the library takes 3 MB. A server that may never be used therefore loads it with the first connection.
 @safe
 public final class WebServer {
     /// When the library is loaded.
@@ -60,9 +60,9 @@ public final class WebServer {
     private var server: OpaquePointer?
     private var watch: DescriptorWatch?
     private var timer: LoopTimer?
-    /// Called when the library cannot be loaded after all; nothing is served any more then.
+    /// Called if the library cannot be loaded; the server then answers no more requests.
     public var onFailure: () -> Void = {}
-    /// The port.
+    /// The port on which it listens.
     public let port: UInt16
 
     /// A socket that listens at a numeric address, for ``init(on:descriptor:loading:handler:)``.
@@ -72,7 +72,7 @@ public final class WebServer {
         return descriptor
     }
 
-    /// Serves the listening socket `descriptor`, which it owns from then on; `handler` is asked on the loop.
+    /// Serves the listening socket `descriptor`, which it owns from then on; `handler` is called on the loop.
     public init(
         on loop: Loop, descriptor: Int32, loading: Loading, handler: @escaping (WebRequest) -> WebResponse
     ) throws(UVError) {
@@ -89,7 +89,7 @@ public final class WebServer {
 
     deinit { close() }
 
-    /// Ends all connections and stops listening; a second call does nothing.
+    /// Ends all connections and stops listening; has no effect the second time.
     public func close() {
         timer?.close()
         timer = nil
@@ -100,7 +100,7 @@ public final class WebServer {
         unsafe server = nil
     }
 
-    /// Hands the socket to the library, which owns it from then on, whatever comes of it.
+    /// Passes the socket to the library, which owns it from then on, even after an error.
     private func start() throws(UVError) {
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe server = cweb_start(descriptor, Self.connectionLimit, context, requestArrived)

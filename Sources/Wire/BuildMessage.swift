@@ -11,9 +11,9 @@ public enum BuildMessage {
     public static let ciphertextOffset = 8
     /// Where a record's client ephemeral begins.
     public static let ephemeralOffset = 1_128
-    /// Where a record's sealed body begins; what stands before it is the record's opening.
+    /// Where a record's sealed body begins; the bytes before it are the record's opening.
     public static let sealedOffset = 1_160
-    /// The length of a record's body in the clear.
+    /// The length of a record's decrypted body.
     public static let bodySize = 64
     /// The length of the four records.
     public static let recordsSize = recordCount * recordSize
@@ -22,9 +22,9 @@ public enum BuildMessage {
 
     /// The length of a reply record.
     public static let replyRecordSize = 112
-    /// Where a reply record's sealed status begins; the hop's ephemeral stands before it.
+    /// Where a reply record's sealed status begins; the hop's ephemeral is before it.
     public static let replySealedOffset = 32
-    /// The length of a reply record's body in the clear.
+    /// The length of a reply record's decrypted body.
     public static let replyBodySize = 64
     /// The length of the four reply records.
     public static let replyRecordsSize = recordCount * replyRecordSize
@@ -38,7 +38,7 @@ public enum BuildMessage {
     /// By how many units a record's time may differ from the hop's.
     public static let timeTolerance: UInt64 = 2
 
-    /// The time as a record carries it.
+    /// The time in the units of a record.
     public static func timeUnits(_ time: UnixTime) -> UInt32 { UInt32(truncatingIfNeeded: time.seconds / timeUnit) }
 
     /// Whether a record's time is valid at `now`.
@@ -49,26 +49,26 @@ public enum BuildMessage {
     }
 }
 
-/// What a hop says about a build, in its own reply record (protocol.md, section 6.5).
+/// A hop's answer to a build, in its own reply record (protocol.md, section 6.5).
 public enum BuildStatus: UInt8, Sendable, CaseIterable, Error {
-    /// The path is built as far as this hop knows.
+    /// The path is built up to this hop.
     case ready = 0
-    /// The hop has as many paths, or builds a second, as it can carry.
+    /// The hop has its limit of paths, or of builds a second.
     case overloaded = 1
-    /// The hop does not know the node that the record names as next.
+    /// The hop does not know the next node of the record.
     case unknownNextHop = 2
     /// The hop has no link to the next node and could not make one.
     case nextHopUnreachable = 3
-    /// The hop takes no new paths, for it is about to stop.
+    /// The hop is about to stop and accepts no new paths.
     case draining = 4
-    /// The hop cannot run the suite that the record names.
+    /// The hop cannot run the suite of the record.
     case suiteUnavailable = 5
     /// The next node could not open its record, or closed the path before it answered.
     case nextHopFailed = 6
     /// The record's time is too far from the hop's.
     case timeInvalid = 7
 
-    /// What status and metrics call it.
+    /// The name in status and metrics.
     public var name: String {
         switch self {
         case .ready: "ready"
@@ -83,11 +83,11 @@ public enum BuildStatus: UInt8, Sendable, CaseIterable, Error {
     }
 }
 
-/// The body of a record: what the client asks of one hop (protocol.md, section 6.2).
+/// The body of a record: the client's request to one hop (protocol.md, section 6.2).
 ///
 /// Everything else in the body is fixed, so that records of different clients differ in nothing else.
 public struct BuildBody: Equatable, Sendable {
-    /// The version that records carry.
+    /// The version in records.
     public static let version: UInt8 = 1
 
     /// The hop's slot, 1 to 4; the terminal's is 4.
@@ -127,8 +127,10 @@ public struct BuildBody: Equatable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a body; refuses any value of a fixed or reserved field but the one there is, and an order of slots that
-    /// section 5 does not allow.
+    /// Reads a body.
+    ///
+    /// Throws for any other value of a fixed or reserved field, and for an order of slots that section 5 does not
+    /// allow.
     public init(decoding bytes: RawSpan) throws(WireError) {
         var reader = ByteReader(bytes)
         let version = try reader.u8()

@@ -1,10 +1,10 @@
-/// Why bytes from the network could not be read as what they should be.
+/// Why bytes from the network could not be decoded.
 public enum WireError: Error, Equatable {
     /// The bytes end before the value does.
     case truncated
-    /// The value stands, but bytes follow where none may.
+    /// The value is complete, but bytes follow where none may.
     case trailingBytes
-    /// A length, count or number is outside what the format allows.
+    /// A length, count or number is outside the format's range.
     case outOfRange
     /// A type, version or flag is not known.
     case unknownKind(UInt64)
@@ -12,7 +12,8 @@ public enum WireError: Error, Equatable {
 
 /// Reads fixed-size integers (little-endian), varints and byte runs from the front of a span.
 ///
-/// Every read checks what is left first and throws `WireError.truncated` beyond it; a failed read moves nothing.
+/// Every read first checks the remaining length and throws `WireError.truncated` beyond it; a failed read does not
+/// advance.
 public struct ByteReader: ~Escapable {
     private let bytes: RawSpan
     /// How many bytes have been read.
@@ -28,7 +29,7 @@ public struct ByteReader: ~Escapable {
     /// How many bytes are left.
     public var remaining: Int { bytes.byteCount - offset }
 
-    /// Throws unless everything has been read.
+    /// Throws unless all bytes have been read.
     public func end() throws(WireError) {
         if remaining != 0 { throw .trailingBytes }
     }
@@ -81,7 +82,7 @@ public struct ByteReader: ~Escapable {
         return [UInt8](copying: run)
     }
 
-    /// Passes over `count` bytes.
+    /// Skips `count` bytes.
     public mutating func skip(_ count: Int) throws(WireError) {
         guard count >= 0, remaining >= count else { throw .truncated }
         offset += count
@@ -90,7 +91,7 @@ public struct ByteReader: ~Escapable {
 
 /// Appends fixed-size integers (little-endian), varints and byte runs to an array: for messages, not for the packet path.
 public struct ByteWriter {
-    /// What has been written.
+    /// The bytes written so far.
     public private(set) var bytes: [UInt8] = []
 
     /// An empty writer.
@@ -123,7 +124,7 @@ public struct ByteWriter {
         }
     }
 
-    /// How many bytes `value` takes as a varint.
+    /// The size of `value` as a varint, in bytes.
     public static func varintSize(_ value: UInt64) -> Int {
         precondition(value < 1 << 62, "a varint holds 62 bits")
         return value < 1 << 6 ? 1 : value < 1 << 14 ? 2 : value < 1 << 30 ? 4 : 8

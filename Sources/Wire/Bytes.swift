@@ -1,5 +1,5 @@
 extension [UInt8] {
-    /// The array's bytes, for as long as it is borrowed.
+    /// The array's bytes, valid while it is borrowed.
     public var rawSpan: RawSpan {
         @_lifetime(borrow self)
         get {
@@ -8,7 +8,7 @@ extension [UInt8] {
         }
     }
 
-    /// The array's bytes, for changing them in place.
+    /// The array's bytes, to change them in place.
     public var mutableRawSpan: MutableRawSpan {
         @_lifetime(&self)
         mutating get {
@@ -20,7 +20,7 @@ extension [UInt8] {
 
     /// A copy of the bytes of `span`.
     public init(copying span: RawSpan) {
-        // The initializer below stores a count in the empty array that all threads share.
+        // The initializer below would write a count to the empty array, whose storage all threads share.
         guard span.byteCount > 0 else {
             self = []
             return

@@ -7,7 +7,7 @@ public struct CIDR: Hashable, Sendable {
 
     /// The range of `prefixLength` bits around `address`, whose further bits are cleared.
     ///
-    /// `nil` when the family of `address` has fewer bits.
+    /// Nil if the family of `address` has fewer bits.
     public init?(_ address: IPAddress, prefixLength: Int) {
         let isV4 = address.v4 != nil
         guard 0...(isV4 ? 32 : 128) ~= prefixLength else { return nil }
@@ -23,7 +23,7 @@ public struct CIDR: Hashable, Sendable {
         return IPAddress(high: high, low: low)
     }
 
-    /// Whether `other` lies in the range and is of its family.
+    /// Whether `other` is in the range and of its family.
     public func contains(_ other: IPAddress) -> Bool {
         let isV4 = address.v4 != nil
         guard isV4 == (other.v4 != nil) else { return false }
@@ -32,7 +32,7 @@ public struct CIDR: Hashable, Sendable {
 }
 
 extension CIDR: LosslessStringConvertible {
-    /// Reads `10.0.0.0/8`, `fc00::/7`, or a single address; `nil` for anything else.
+    /// Reads `10.0.0.0/8`, `fc00::/7`, or a single address; nil for anything else.
     public init?(_ text: String) {
         let bytes = Array(text.utf8)
         let slash = bytes.firstIndex(of: UInt8(ascii: "/")) ?? bytes.endIndex

@@ -1,18 +1,18 @@
-/// Why datagrams of UDP associations were dropped, and how many.
+/// Counts of dropped datagrams of UDP associations, by reason.
 public struct DatagramDrops: Sendable {
-    /// Why a datagram went no further.
+    /// Why a datagram was dropped.
     public enum Reason: Int, CaseIterable, Sendable {
-        /// It came from another program, or from another port than the app's.
+        /// It came from another program, or from a port other than the app's.
         case udpSource
-        /// It is a fragment, or cannot be read.
+        /// It is a fragment, or cannot be decoded.
         case udpUnreadable
-        /// Its destination may not be reached, by the client's rules or the exit's.
+        /// The rules of the client or the exit do not allow its destination.
         case udpNotAllowed
-        /// The association has spoken to too many new hosts of late.
+        /// The association has sent to too many new hosts recently.
         case udpHosts
-        /// More bytes than the host or the association may be sent.
+        /// The host or the association has reached its limit of bytes.
         case udpRate
-        /// Its name does not resolve, or too much waits for names.
+        /// Its name does not resolve, or too many datagrams wait for names.
         case udpName
         /// The session's queue is full.
         case udpQueue
@@ -20,10 +20,10 @@ public struct DatagramDrops: Sendable {
 
     private var counts = [UInt64](repeating: 0, count: Reason.allCases.count)
 
-    /// None yet.
+    /// Counts of zero.
     public init() {}
 
-    /// One more for `reason`.
+    /// Adds one for `reason`.
     public mutating func add(_ reason: Reason) { counts[reason.rawValue] &+= 1 }
 
     /// The counts by reason; only reasons that occurred.

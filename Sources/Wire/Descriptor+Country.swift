@@ -1,13 +1,14 @@
 extension Descriptor {
-    /// The kinds of extension (protocol.md, section 10.1): each is a kind, a length and so many bytes.
+    /// The kinds of extension (protocol.md, section 10.1): each is a kind, a length and that many bytes.
     enum ExtensionKind {
-        /// Two capital letters: where the node says that it is.
+        /// Two capital letters: the country of the node, by its own statement.
         static let country: UInt8 = 1
     }
 
-    /// Two capital letters by which clients can choose the node, as it says itself; nothing proves them.
+    /// The country of the node by its own statement, two capital letters, by which clients can choose it; it is not
+    /// verified.
     ///
-    /// Setting it keeps what other extensions there are; a text that is not two capital letters removes it.
+    /// Setting it keeps other extensions; a text other than two capital letters removes it.
     public var country: String? {
         get {
             guard let value = extensionValue(of: ExtensionKind.country), Self.isCountry(value) else { return nil }
@@ -36,7 +37,7 @@ extension Descriptor {
         return found
     }
 
-    /// Calls `visit` for each extension; what is cut short at the end is left out.
+    /// Calls `visit` for each extension; ignores a truncated one at the end.
     private func forEachExtension(_ visit: (UInt8, ArraySlice<UInt8>) -> Void) {
         var rest = extensions[...]
         while rest.count >= 2, rest.count >= 2 + Int(rest[rest.startIndex + 1]) {

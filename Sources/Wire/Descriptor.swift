@@ -1,7 +1,7 @@
-/// What a node says about itself (protocol.md, section 10.1), without the signature.
+/// A node's statement about itself (protocol.md, section 10.1), without the signature.
 ///
-/// A value that was decoded keeps to every rule of the format; one that is put together must pass `isValid` before it
-/// is encoded. Whether its addresses, times and node are acceptable is the directory's to say.
+/// A decoded value satisfies every rule of the format; one that is made from values must pass `isValid` before it is
+/// encoded. The directory decides whether its addresses, times and node are acceptable.
 public struct Descriptor: Hashable, Sendable {
     /// The version of the format.
     public static let version: UInt8 = 1
@@ -9,66 +9,66 @@ public struct Descriptor: Hashable, Sendable {
     public static let onionKeySize = 1216
     /// The longest software name in bytes.
     public static let maximumSoftware = 32
-    /// The most bytes of later versions that this one carries along.
+    /// The largest size of extensions by later versions, which this version passes on.
     public static let maximumExtension = 512
     /// The longest signed descriptor in bytes.
     public static let maximumSize = 2048
 
-    /// What a node does beside forwarding.
+    /// The roles of a node in addition to forwarding.
     public struct Roles: OptionSet, Hashable, Sendable {
         /// The bits on the wire.
         public let rawValue: UInt8
         /// The roles whose bits are set in `rawValue`.
         public init(rawValue: UInt8) { self.rawValue = rawValue }
-        /// It opens connections to the outside.
+        /// The node opens connections to the outside.
         public static let exit = Roles(rawValue: 1)
         static let known: Roles = [.exit]
     }
 
-    /// What an exit lets out to, in short; the exit's policy decides each connection.
+    /// A summary of an exit's policy; the policy itself decides each connection.
     public struct ExitSummary: OptionSet, Hashable, Sendable {
         /// The bits on the wire.
         public let rawValue: UInt8
         /// The abilities whose bits are set in `rawValue`.
         public init(rawValue: UInt8) { self.rawValue = rawValue }
-        /// TCP to public addresses on all ports but 25.
+        /// TCP to public addresses on all ports except 25.
         public static let tcp = ExitSummary(rawValue: 1)
-        /// UDP to public addresses on all ports but those of amplifiers.
+        /// UDP to public addresses on all ports except those of amplifiers.
         public static let udp = ExitSummary(rawValue: 2)
-        /// It reaches IPv4 addresses.
+        /// The exit reaches IPv4 addresses.
         public static let ipv4 = ExitSummary(rawValue: 4)
-        /// It reaches IPv6 addresses.
+        /// The exit reaches IPv6 addresses.
         public static let ipv6 = ExitSummary(rawValue: 8)
         static let known: ExitSummary = [.tcp, .udp, .ipv4, .ipv6]
     }
 
-    /// Who it is.
+    /// The node's id.
     public var node: NodeID
     /// When it was signed, by the node's clock.
     public var published: UnixTime
-    /// From when on it no longer counts.
+    /// When it expires.
     public var expires: UnixTime
     /// The protocol versions that the node speaks.
     public var versions: ClosedRange<UInt8>
-    /// The AEAD suites of the packet path that it has: bit 0 is suite 1, bit 1 is suite 2.
+    /// The AEAD suites that the node supports: bit 0 is suite 1, bit 1 is suite 2.
     public var suites: UInt8
-    /// What it does beside forwarding.
+    /// The node's roles in addition to forwarding.
     public var roles: Roles
-    /// What it lets out to; empty without the exit role.
+    /// The summary of the exit's policy; empty without the exit role.
     public var exit: ExitSummary
-    /// What it is willing to carry, in kilobytes (1,000 bytes) a second, or 0 where it does not say.
+    /// The rate that the node is willing to carry, in kilobytes (1,000 bytes) a second; 0 if not stated.
     ///
     /// It can only lower the node's share.
     public var bandwidth: UInt32
-    /// Where it listens on IPv4.
+    /// The IPv4 endpoint on which it listens.
     public var ipv4: Endpoint?
-    /// Where it listens on IPv6.
+    /// The IPv6 endpoint on which it listens.
     public var ipv6: Endpoint?
     /// The public half of its onion key, 1,216 bytes.
     public var onionKey: [UInt8]
     /// Name and version of its software: printable ASCII, at most 32 bytes.
     public var software: String
-    /// Bytes that a later version of the format added; carried along unread.
+    /// Bytes added by a later version of the format; passed on unread.
     public var extensions: [UInt8]
 
     /// A descriptor of these values.
@@ -95,7 +95,7 @@ public struct Descriptor: Hashable, Sendable {
     /// Its endpoints, IPv4 first.
     public var addresses: [Endpoint] { [ipv4, ipv6].compactMap { $0 } }
 
-    /// Whether every value is one that the format can hold.
+    /// Whether the format can represent every value.
     public var isValid: Bool {
         guard published < expires, versions.lowerBound > 0, suites & 3 != 0, suites & ~3 == 0,
             Roles.known.isSuperset(of: roles), ExitSummary.known.isSuperset(of: exit),
@@ -140,7 +140,7 @@ public struct Descriptor: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a descriptor without its signature from the front of what `reader` holds.
+    /// Reads a descriptor without its signature from the front of `reader`.
     ///
     /// Each descriptor has one encoding; an unknown version, flag or suite throws `unknownKind`.
     public static func decode(from reader: inout ByteReader) throws(WireError) -> Descriptor {
@@ -187,24 +187,24 @@ public struct Descriptor: Hashable, Sendable {
     }
 }
 
-/// A descriptor with its node's signature, as it travels; the signature is not checked here.
+/// A descriptor with its node's signature; this type does not verify the signature.
 public struct SignedDescriptor: Hashable, Sendable {
     /// The length of a signature.
     public static let signatureSize = 64
 
-    /// What the node says.
+    /// The node's statement.
     public let descriptor: Descriptor
     /// The whole encoding, signature included.
     public let bytes: [UInt8]
 
-    /// What is signed and its signature, 64 bytes.
+    /// The descriptor with its signature of 64 bytes.
     public init(_ descriptor: Descriptor, signature: [UInt8]) {
         precondition(signature.count == Self.signatureSize, "a signature is 64 bytes long")
         self.descriptor = descriptor
         self.bytes = descriptor.encoded() + signature
     }
 
-    /// Reads a whole signed descriptor; bytes left over throw `trailingBytes`.
+    /// Reads a whole signed descriptor; remaining bytes throw `trailingBytes`.
     public init(decoding span: RawSpan) throws(WireError) {
         guard span.byteCount <= Descriptor.maximumSize else { throw .outOfRange }
         var reader = ByteReader(span)
@@ -214,12 +214,12 @@ public struct SignedDescriptor: Hashable, Sendable {
         bytes = [UInt8](copying: span)
     }
 
-    /// What the signature covers, without its prefix.
+    /// The signed bytes, without the signature's prefix.
     public var body: ArraySlice<UInt8> { bytes.dropLast(Self.signatureSize) }
     /// The signature, 64 bytes.
     public var signature: ArraySlice<UInt8> { bytes.suffix(Self.signatureSize) }
 
-    /// Writes the list form of PUBLISH and GET_DESCRIPTORS: each descriptor behind its length.
+    /// Writes the list form of PUBLISH and GET_DESCRIPTORS: each descriptor after its length.
     public static func encodeList(_ list: some Sequence<SignedDescriptor>) -> [UInt8] {
         var writer = ByteWriter()
         for descriptor in list {
@@ -229,9 +229,9 @@ public struct SignedDescriptor: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads the list form; what it can hold is bounded by the length of `span`.
+    /// Reads the list form; the length of `span` bounds its size.
     ///
-    /// An entry that is not a descriptor of this version is left out, a list that is cut throws.
+    /// An entry that is not a descriptor of this version is left out; a truncated list throws.
     public static func decodeList(_ span: RawSpan) throws(WireError) -> [SignedDescriptor] {
         var reader = ByteReader(span)
         var list: [SignedDescriptor] = []

@@ -1,15 +1,15 @@
-/// A descriptor that says what the one before said, for a later time.
+/// A descriptor that differs from the previous one only in its times.
 public struct DescriptorRenewal: Hashable, Sendable {
-    /// Whose it is.
+    /// The node's id.
     public let node: NodeID
     /// When it was signed.
     public let published: UnixTime
-    /// From when on it no longer counts.
+    /// When it expires.
     public let expires: UnixTime
     /// The signature of the whole new descriptor, 64 bytes.
     public let signature: [UInt8]
 
-    /// What is new in `signed`.
+    /// The renewal that `signed` makes.
     public init(_ signed: SignedDescriptor) {
         node = signed.descriptor.node
         published = signed.descriptor.published
@@ -24,9 +24,9 @@ public struct DescriptorRenewal: Hashable, Sendable {
         signature = try reader.array(SignedDescriptor.signatureSize)
     }
 
-    /// The new descriptor, where the one before is `held`; nil when the times do not fit.
+    /// The new descriptor, made from the previous one, `held`; nil if the times do not fit.
     ///
-    /// The signature is not checked here.
+    /// The signature is not verified here.
     public func applied(to held: Descriptor) -> SignedDescriptor? {
         guard held.node == node, published < expires else { return nil }
         var descriptor = held
@@ -37,7 +37,7 @@ public struct DescriptorRenewal: Hashable, Sendable {
 }
 
 extension Descriptor {
-    /// Whether `other` differs in its times at most.
+    /// Whether `other` differs at most in its times.
     public func says(asMuchAs other: Descriptor) -> Bool {
         var copy = other
         copy.published = published
@@ -48,7 +48,7 @@ extension Descriptor {
 
 /// One item of the answer to GET_DESCRIPTOR_CHANGES (protocol.md, section 10.7).
 public enum DescriptorChange: Hashable, Sendable {
-    /// The most marks that a question names.
+    /// The most marks in one request.
     public static let maximumMarks = 4_096
 
     /// A whole descriptor.
@@ -56,7 +56,7 @@ public enum DescriptorChange: Hashable, Sendable {
     /// New times and a signature for one that the reader holds.
     case renewed(DescriptorRenewal)
 
-    /// The bytes of the item.
+    /// The size of the item in bytes.
     public var size: Int {
         switch self {
         case .whole(let signed): 3 + signed.bytes.count
@@ -64,7 +64,7 @@ public enum DescriptorChange: Hashable, Sendable {
         }
     }
 
-    /// The question: what was published at `since` or later, but for what has these marks, which ascend.
+    /// The request for descriptors published at `since` or later, except those with these marks, which ascend.
     public static func question(since: UnixTime, marks: [UInt64]) -> [UInt8] {
         var writer = ByteWriter(capacity: 10 + marks.count * 8)
         writer.u64(since.seconds)
@@ -73,7 +73,7 @@ public enum DescriptorChange: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a question.
+    /// Reads a request.
     public static func readQuestion(_ span: RawSpan) throws(WireError) -> (since: UnixTime, marks: Set<UInt64>) {
         var reader = ByteReader(span)
         let since = UnixTime(seconds: try reader.u64())
@@ -106,7 +106,7 @@ public enum DescriptorChange: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a list; a descriptor of another version is left out, an unknown kind or a list that is cut throws.
+    /// Reads a list; leaves out descriptors of another version, and throws for an unknown kind or a truncated list.
     public static func decodeList(_ span: RawSpan) throws(WireError) -> [DescriptorChange] {
         var reader = ByteReader(span)
         var list: [DescriptorChange] = []

@@ -1,22 +1,23 @@
-/// The descriptors that all clients use: their hashes, as more than two thirds of the nodes sign them (protocol.md, section 10.9).
+/// The descriptors that all clients use, as a list of hashes that more than two thirds of the nodes sign (protocol.md,
+/// section 10.9).
 ///
-/// A hash is H(signed descriptor). A decoded value keeps to every rule of the format.
+/// A hash is H(signed descriptor). A decoded value satisfies every rule of the format.
 public struct DescriptorList: Hashable, Sendable {
     /// The version of the format.
     public static let version: UInt8 = 1
     /// The longest encoding in bytes.
     public static let maximumSize = 1 + 8 + 8 + 32 + 2 + Snapshot.maximumNodes * 32
 
-    /// The number of the round that it was proposed in; at most one list of each is certified.
+    /// The number of the round in which it was proposed; at most one list of each round is certified.
     public let round: UInt64
-    /// The height of the snapshot whose staked nodes decide.
+    /// The height of the snapshot whose staked nodes are its voters.
     public let height: UInt64
     /// The digest of that snapshot.
     public let snapshot: Bytes32
     /// The hashes of the descriptors, ascending.
     public let hashes: [Bytes32]
 
-    /// The list of `hashes`, which are sorted; nil when one stands twice or there are too many.
+    /// The list of `hashes`, which it sorts; nil if there are duplicates or too many.
     public init?(round: UInt64, height: UInt64, snapshot: Bytes32, hashes: [Bytes32]) {
         guard hashes.count <= Snapshot.maximumNodes else { return nil }
         let sorted = hashes.sorted()
@@ -39,7 +40,8 @@ public struct DescriptorList: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a list from the front of what `reader` holds; hashes out of order or twice, and too many, throw `outOfRange`.
+    /// Reads a list from the front of `reader`; hashes out of order, duplicates, and too many hashes throw
+    /// `outOfRange`.
     public init(from reader: inout ByteReader) throws(WireError) {
         let version = try reader.u8()
         guard version == Self.version else { throw .unknownKind(UInt64(version)) }
@@ -59,7 +61,7 @@ public struct DescriptorList: Hashable, Sendable {
         hashes = list
     }
 
-    /// The place of `hash`, found by halving.
+    /// The place of `hash`, by binary search.
     public func place(of hash: Bytes32) -> Int? {
         var low = 0
         var high = hashes.count
@@ -71,14 +73,14 @@ public struct DescriptorList: Hashable, Sendable {
     }
 }
 
-/// A list with signatures of nodes, as it travels; the signatures are not checked here.
+/// A list with nodes' signatures; this type does not verify them.
 public struct SignedDescriptorList: Hashable, Sendable {
     /// The list.
     public let list: DescriptorList
     /// The signatures, by ascending signer.
     public let signatures: [SignedSnapshot.Signature]
 
-    /// `list` with `signatures`, which ascend by their signers.
+    /// `list` with `signatures`, in ascending order of signers.
     public init(_ list: DescriptorList, signatures: [SignedSnapshot.Signature]) {
         self.list = list
         self.signatures = signatures
@@ -96,7 +98,7 @@ public struct SignedDescriptorList: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a whole signed list; bytes left over throw `trailingBytes`, signers out of order `outOfRange`.
+    /// Reads a whole signed list; remaining bytes throw `trailingBytes`, signers out of order `outOfRange`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         list = try DescriptorList(from: &reader)
@@ -115,9 +117,9 @@ public struct SignedDescriptorList: Hashable, Sendable {
     }
 }
 
-/// A list as its proposer offers it, and others pass it on: not certified yet.
+/// A list as its proposer offers it and other nodes pass it on: not certified yet.
 public struct ListProposal: Hashable, Sendable {
-    /// The proposer's signature, 64 bytes: its vote for the list as well.
+    /// The proposer's signature, 64 bytes, which is also its vote for the list.
     public let signature: [UInt8]
     /// The list.
     public let list: DescriptorList
@@ -132,7 +134,7 @@ public struct ListProposal: Hashable, Sendable {
     /// The encoding: signature 64, the list.
     public func encoded() -> [UInt8] { signature + list.encoded() }
 
-    /// Reads a whole proposal; bytes left over throw `trailingBytes`.
+    /// Reads a whole proposal; remaining bytes throw `trailingBytes`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         signature = try reader.array(64)
@@ -141,12 +143,13 @@ public struct ListProposal: Hashable, Sendable {
     }
 }
 
-/// A question for descriptors of a list: the list's digest and a bit for each of its hashes, the first in the lowest bit of the
-/// first byte.
+/// A request for descriptors of a list: the list's digest and a bit for each of its hashes.
+///
+/// The first hash has the lowest bit of the first byte.
 public struct ListedQuestion: Hashable, Sendable {
     /// The digest of the list.
     public let digest: Bytes32
-    /// The places of the hashes that are asked for, ascending.
+    /// The places of the requested hashes, ascending.
     public let places: [Int]
 
     /// The descriptors at `places`, ascending and below 10,000, of the list with `digest`.
@@ -155,14 +158,14 @@ public struct ListedQuestion: Hashable, Sendable {
         self.places = places
     }
 
-    /// The encoding; its bitmap ends at the last bit that is set.
+    /// The encoding; its bitmap ends at the last set bit.
     public func encoded() -> [UInt8] {
         var bits = [UInt8](repeating: 0, count: places.last.map { $0 / 8 + 1 } ?? 0)
         for place in places { bits[place / 8] |= 1 << UInt8(place % 8) }
         return digest.array + bits
     }
 
-    /// Reads a whole question; a bitmap of more than 1,250 bytes throws `outOfRange`.
+    /// Reads a whole request; a bitmap of more than 1,250 bytes throws `outOfRange`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         digest = try reader.bytes32()

@@ -1,4 +1,4 @@
-/// What an application wants to reach: a host, by address or by a name that only the exit resolves, and a port.
+/// The destination of an application: a host, by address or by a name that only the exit resolves, and a port.
 public struct Destination: Hashable, Sendable {
     /// A host by address or by name.
     public enum Host: Hashable, Sendable {
@@ -8,7 +8,7 @@ public struct Destination: Hashable, Sendable {
         case name(HostName)
     }
 
-    /// Where to.
+    /// The host.
     public var host: Host
     /// The port, in host order.
     public var port: UInt16
@@ -22,16 +22,16 @@ public struct Destination: Hashable, Sendable {
     /// The longest encoding in bytes.
     public static let maximumSize = 1 + 1 + HostName.maximumLength + 2
 
-    /// Writes the kind, the address in network order or the name behind its length, and the port.
+    /// Writes the kind, the address in network order or the name after its length, and the port.
     public func encode(into writer: inout ByteWriter) {
         host.encode(into: &writer)
         writer.u16(port)
     }
 
-    /// Reads a destination from the front of what `reader` holds.
+    /// Reads a destination from the front of `reader`.
     ///
-    /// Each destination has one encoding: a mapped IPv4 address as IPv6, an address as a name and a name that is
-    /// not in its plain form throw `outOfRange`.
+    /// Each destination has one encoding: a mapped IPv4 address as IPv6, an address as a name, and a name not in its
+    /// canonical form throw `outOfRange`.
     public static func decode(from reader: inout ByteReader) throws(WireError) -> Destination {
         let host = try Host.decode(from: &reader)
         return Destination(host: host, port: try reader.u16())
@@ -46,7 +46,7 @@ extension Destination.Host {
         case name = 3
     }
 
-    /// Writes the kind and the address in network order, or the name behind its length.
+    /// Writes the kind and the address in network order, or the name after its length.
     func encode(into writer: inout ByteWriter) {
         switch self {
         case .address(let address):
@@ -65,7 +65,7 @@ extension Destination.Host {
         }
     }
 
-    /// Reads a host, with the rules of `Destination.decode(from:)`.
+    /// Reads a host by the rules of `Destination.decode(from:)`.
     static func decode(from reader: inout ByteReader) throws(WireError) -> Destination.Host {
         let byte = try reader.u8()
         guard let kind = Kind(rawValue: byte) else { throw .unknownKind(UInt64(byte)) }

@@ -14,13 +14,13 @@ public struct IPAddress: Hashable, Sendable {
     /// The IPv4 address `value` (127.0.0.1 is `0x7f000001`).
     public init(v4 value: UInt32) { self.init(high: 0, low: 0xffff_0000_0000 | UInt64(value)) }
 
-    /// The IPv4 address, where it is one.
+    /// The IPv4 address; nil for IPv6.
     public var v4: UInt32? { high == 0 && low >> 32 == 0xffff ? UInt32(truncatingIfNeeded: low) : nil }
 }
 
 /// An address and a port, of UDP or TCP.
 public struct Endpoint: Hashable, Sendable {
-    /// Where the host is.
+    /// The host's address.
     public var address: IPAddress
     /// The port, in host order.
     public var port: UInt16

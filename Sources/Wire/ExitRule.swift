@@ -1,37 +1,38 @@
-/// One rule of an exit policy in Tor's words: `accept 192.0.2.0/24:80`, `reject *:6881-6999`, `reject6 *:*`, `reject private:*`.
+/// One rule of an exit policy in Tor's syntax: `accept 192.0.2.0/24:80`, `reject *:6881-6999`, `reject6 *:*`,
+/// `reject private:*`.
 public struct ExitRule: Hashable, Sendable {
-    /// Which addresses it is about.
+    /// The addresses that a rule matches.
     public enum Addresses: Hashable, Sendable {
-        /// All of them.
+        /// All addresses.
         case all
         /// All IPv4 addresses.
         case ipv4
         /// All IPv6 addresses.
         case ipv6
-        /// Tor's `private`: what is this network, loopback, link-local, private, site-local or multicast.
+        /// Tor's `private`: this network, loopback, link-local, private, site-local and multicast addresses.
         case `private`
-        /// Those of a range.
+        /// The addresses of a range.
         case range(CIDR)
     }
 
-    /// What Tor's manual names for `private`.
+    /// The ranges that Tor's manual lists for `private`.
     private static let privateRanges = [
         "0.0.0.0/8", "169.254.0.0/16", "127.0.0.0/8", "192.168.0.0/16", "10.0.0.0/8", "172.16.0.0/12",
         "::/8", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8",
     ].compactMap { CIDR($0) }
 
-    /// Whether what it fits is accepted.
+    /// Whether matching destinations are accepted.
     public let accepts: Bool
-    /// Which addresses it is about.
+    /// The addresses that it matches.
     public let addresses: Addresses
-    /// Which ports it is about.
+    /// The ports that it matches.
     public let ports: ClosedRange<UInt16>
 
-    /// Reads a rule; nil where it is none.
+    /// Reads a rule; nil if it is not valid.
     ///
-    /// Words: `accept` and `reject`, with a 6 behind them for IPv6 alone; then an address, a range (of IPv4 also with a mask), `*`,
-    /// `*4`, `*6` or `private`, which is of both families in any case; and behind a colon a port, `from-to` or `*`; without a colon
-    /// all ports.
+    /// The rule has `accept` or `reject`, with a 6 appended for IPv6 only. Then comes an address, a range (for IPv4
+    /// also with a mask), `*`, `*4`, `*6` or `private`, which always includes both families. After a colon comes a
+    /// port, `from-to` or `*`; without a colon the rule has all ports.
     public init?(_ text: some StringProtocol) {
         let words = text.split(whereSeparator: { $0 == " " || $0 == "\t" })
         guard words.count == 2 else { return nil }
@@ -83,7 +84,7 @@ public struct ExitRule: Hashable, Sendable {
         }
     }
 
-    /// A range of IPv4 whose prefix is written as a mask: `18.0.0.0/255.0.0.0`.
+    /// An IPv4 range whose prefix is written as a mask: `18.0.0.0/255.0.0.0`.
     private static func masked(_ text: String) -> CIDR? {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let address = IPAddress(String(parts[0])), address.v4 != nil,
@@ -92,7 +93,7 @@ public struct ExitRule: Hashable, Sendable {
         return CIDR(address, prefixLength: mask.nonzeroBitCount)
     }
 
-    /// Whether it is about `port` at `address`.
+    /// Whether it matches `port` at `address`.
     public func fits(_ address: IPAddress, port: UInt16) -> Bool {
         guard ports.contains(port) else { return false }
         return switch addresses {

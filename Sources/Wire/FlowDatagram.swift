@@ -1,14 +1,14 @@
-/// A datagram of a UDP association on its way through a session: to whom, or from whom, and what.
+/// A datagram of a UDP association within a session: its receiver or sender, and its data.
 ///
 ///     destination │ data
 ///
-/// Towards the exit the destination is where the datagram goes, by address or by name. From the exit it is where it came from:
-/// the host as it was named when something was last sent to it, and the port that it came from.
+/// Towards the exit the destination is the datagram's receiver, by address or by name. From the exit it is the sender:
+/// the host as named in the last datagram sent to it, and the sender's port.
 public enum FlowDatagram {
-    /// The most bytes of the whole: what the session carries as one datagram.
+    /// The longest encoding in bytes: the largest datagram of a session.
     public static let maximumSize = 65_507
 
-    /// The encoding; `nil` when it would be longer than ``maximumSize``.
+    /// The encoding; nil if it would be longer than ``maximumSize``.
     public static func encoded(_ peer: Destination, _ data: RawSpan) -> [UInt8]? {
         var writer = ByteWriter(capacity: Destination.maximumSize + data.byteCount)
         peer.encode(into: &writer)
@@ -19,7 +19,7 @@ public enum FlowDatagram {
 
     /// Reads a datagram; the data begins at `offset`.
     ///
-    /// Throws for an impossible destination, and for port 0.
+    /// Throws for an invalid destination, and for port 0.
     public static func decode(from bytes: RawSpan) throws(WireError) -> (peer: Destination, offset: Int) {
         var reader = ByteReader(bytes)
         let peer = try Destination.decode(from: &reader)

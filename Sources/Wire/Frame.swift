@@ -1,4 +1,4 @@
-/// What both ends of a connection may use before they have heard of any grant (there is no handshake that could say).
+/// The credit of both ends of a connection before any grant; no handshake announces it.
 public enum InitialLimits {
     /// Bytes of each stream, in each direction.
     public static let streamData = 256 << 10
@@ -12,9 +12,9 @@ public enum InitialLimits {
 ///
 /// STREAM has eight values: `stream` plus the bits of `StreamFlags`.
 public enum FrameType {
-    /// The rest of the payload is padding and is not looked at.
+    /// The rest of the payload is padding and is not read.
     public static let padding: UInt8 = 0x00
-    /// Nothing but a wish for an acknowledgement at once.
+    /// Asks for an acknowledgement at once.
     public static let ping: UInt8 = 0x01
     /// leg u8, largest, delay (us), further ranges (at most 31), first range, then gap and length for each further range.
     public static let ack: UInt8 = 0x02
@@ -98,7 +98,7 @@ public enum Frame: ~Escapable {
 public struct StreamFrame: ~Escapable {
     /// The stream's number.
     public let stream: UInt64
-    /// Where the data stands in the stream; `offset + data.byteCount` is below 2^62.
+    /// The offset of the data in the stream; `offset + data.byteCount` is below 2^62.
     public let offset: UInt64
     /// Whether the stream ends with the data.
     public let fin: Bool
@@ -116,7 +116,7 @@ public struct StreamFrame: ~Escapable {
 
 /// A DATAGRAM frame, or a fragment of one.
 public struct DatagramFrame: ~Escapable {
-    /// The largest datagram, put together: what UDP over IPv4 can carry.
+    /// The largest reassembled datagram: the largest of UDP over IPv4.
     public static let maxTotal = 65_507
 
     /// The flow it belongs to.
@@ -125,7 +125,7 @@ public struct DatagramFrame: ~Escapable {
     public let message: UInt64?
     /// The length of the whole datagram.
     public let total: Int
-    /// Where the data stands in the datagram; `offset + data.byteCount` is at most `total`.
+    /// The offset of the data in the datagram; `offset + data.byteCount` is at most `total`.
     public let offset: Int
     /// The data, in the packet.
     public let data: RawSpan
@@ -140,7 +140,7 @@ public struct DatagramFrame: ~Escapable {
     }
 }
 
-/// An ACK frame whose ranges have been checked: none reaches below 0.
+/// An ACK frame whose ranges have been checked: none goes below 0.
 public struct AckFrame: ~Escapable {
     /// The most ranges an ACK may have.
     public static let maxRanges = 32
@@ -172,7 +172,7 @@ public struct AckFrame: ~Escapable {
         get { Ranges(largest: largest, first: first, count: rangeCount, rest: rest) }
     }
 
-    /// Walks over the ranges of an ACK.
+    /// Iterates over the ranges of an ACK.
     public struct Ranges: ~Escapable {
         private var high: UInt64
         private var length: UInt64
@@ -193,7 +193,7 @@ public struct AckFrame: ~Escapable {
             let range = (low: high - length, high: high)
             left -= 1
             if left > 0 {
-                // `FrameReader` has read these very bytes and checked them.
+                // `FrameReader` has read these bytes before and checked them.
                 guard let gap = try? reader.varint(), let next = try? reader.varint() else { return range }
                 high = range.low - gap - 2
                 length = next

@@ -1,13 +1,13 @@
-/// LEG_HELLO: what a leg's first packets say about the session that the leg belongs to.
+/// LEG_HELLO: the frame in a leg's first packets that names the leg's session.
 ///
 ///     0x20 │ kind 1 │ leg 1                                        kind 0: this leg begins a new session
 ///     0x20 │ kind 1 │ leg 1 │ session id 16 │ MAC 16               kind 1: this leg joins a session
 public struct LegHello: Equatable, Sendable {
-    /// Where the leg belongs.
+    /// The session of the leg.
     public enum Kind: Equatable, Sendable {
-        /// To a session that begins with it.
+        /// A new session, which begins with this leg.
         case newSession
-        /// To the session of this number; the MAC, under the session's secret, proves the right to join it.
+        /// The session with this id; the MAC, under the session's secret, proves the right to join.
         case join(session: [UInt8], mac: [UInt8])
     }
 
@@ -16,7 +16,7 @@ public struct LegHello: Equatable, Sendable {
 
     /// The leg's number.
     public var leg: UInt8
-    /// Where the leg belongs.
+    /// The session of the leg.
     public var kind: Kind
 
     /// A hello of `leg`; for a join both fields must have `fieldSize` bytes, else this traps.
@@ -28,7 +28,7 @@ public struct LegHello: Equatable, Sendable {
         self.kind = kind
     }
 
-    /// The whole frame, as `Connection.addLeg` takes it for a preamble.
+    /// The whole frame, to pass to `Connection.addLeg` as preamble.
     public var encoded: [UInt8] {
         switch kind {
         case .newSession: [FrameType.legHello, 0, leg]
@@ -43,7 +43,7 @@ public struct LegHello: Equatable, Sendable {
         return try LegHello(reading: &reader)
     }
 
-    /// Reads what follows the type.
+    /// Reads the fields after the type.
     init(reading reader: inout ByteReader) throws(WireError) {
         let kind = try reader.u8()
         leg = try reader.u8()

@@ -1,6 +1,6 @@
 /// Reads the frames of a packet's payload in place, one after the other.
 ///
-/// Total: any bytes give frames, an end or a `WireError`; nothing is allocated. After an error reading on is meaningless.
+/// Any bytes give frames, the end or a `WireError`; nothing is allocated. After an error the reader must not be used.
 public struct FrameReader: ~Escapable {
     private var reader: ByteReader
 

@@ -1,8 +1,8 @@
-/// Writes frames straight into a packet's payload, from its front.
+/// Writes frames directly to a packet's payload, from its front.
 ///
-/// Callers check `room` first, with the sizes given here: a write beyond the payload traps.
+/// Callers must first compare `room` with the sizes given here: a write beyond the payload traps.
 public struct FrameWriter {
-    /// Where the next byte goes.
+    /// The offset of the next byte.
     public private(set) var offset = 0
     /// The payload's size.
     public let size: Int
@@ -13,7 +13,7 @@ public struct FrameWriter {
     /// How many bytes are left.
     public var room: Int { size - offset }
 
-    /// How many bytes `value` takes as a varint.
+    /// The size of `value` as a varint, in bytes.
     public static func size(_ value: UInt64) -> Int {
         value < 1 << 6 ? 1 : value < 1 << 14 ? 2 : value < 1 << 30 ? 4 : 8
     }
@@ -63,7 +63,7 @@ public struct FrameWriter {
         offset += count
     }
 
-    /// Passes over `count` bytes that the caller has filled itself.
+    /// Skips `count` bytes that the caller has written.
     public mutating func advance(_ count: Int) {
         precondition(count >= 0 && count <= room, "a frame fits its packet")
         offset += count
@@ -100,7 +100,7 @@ public struct FrameWriter {
         if let length { varint(UInt64(length), into: &bytes) }
     }
 
-    /// How many bytes `streamHead` takes without a length.
+    /// The size of a `streamHead` without a length, in bytes.
     public static func streamHeadSize(stream: UInt64, offset: UInt64) -> Int {
         1 + size(stream) + (offset == 0 ? 0 : size(offset))
     }

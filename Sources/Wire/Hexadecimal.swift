@@ -4,7 +4,7 @@ public func hexadecimal(_ bytes: [UInt8]) -> String {
     return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }
 
-/// The bytes that pairs of hexadecimal digits of either case stand for; nil for anything else.
+/// The bytes encoded by pairs of hexadecimal digits of either case; nil for anything else.
 public func bytes(hexadecimal text: String) -> [UInt8]? {
     let digits = Array(text.utf8)
     guard digits.count.isMultiple(of: 2) else { return nil }

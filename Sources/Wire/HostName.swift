@@ -1,8 +1,8 @@
-/// A host name that has the shape of one, in lower case and without a final dot.
+/// A syntactically valid host name, in lower case and without a final dot.
 ///
-/// Labels of 1 to 63 letters, digits, hyphens and underscores with dots between, 253 bytes in all. A last label that is a
-/// number (`127.1`, `0x7f.1`) is refused, as resolvers take such names for addresses. Names in other scripts come in
-/// their ASCII form (`xn--`).
+/// It has labels of 1 to 63 letters, digits, hyphens and underscores, separated by dots, 253 bytes in all. A last label
+/// that is a number (`127.1`, `0x7f.1`) is refused, because resolvers take such names for addresses. Names in other
+/// scripts use their ASCII form (`xn--`).
 public struct HostName: Hashable, Sendable {
     /// The longest name in bytes (RFC 1035, section 2.3.4, without the length bytes).
     public static let maximumLength = 253
@@ -10,7 +10,7 @@ public struct HostName: Hashable, Sendable {
     /// The name as text.
     public let text: String
 
-    /// Reads a name; `nil` where the bytes have not the shape of one.
+    /// Reads a name; nil if the bytes are not a valid one.
     public init?(ascii bytes: some Collection<UInt8>) {
         var name = Array(bytes)
         if name.last == UInt8(ascii: ".") { name.removeLast() }
@@ -30,10 +30,11 @@ public struct HostName: Hashable, Sendable {
         self.text = String(decoding: name, as: UTF8.self)
     }
 
-    /// Reads a name from text, with the rules of `init(ascii:)`.
+    /// Reads a name from text by the rules of `init(ascii:)`.
     public init?(_ text: String) { self.init(ascii: text.utf8) }
 
-    /// Whether a resolver may take a name with this last label for an address: all digits, or 0x and hexadecimal digits.
+    /// Whether a resolver may take a name with this last label for an address: all digits, or `0x` and hexadecimal
+    /// digits.
     private static func isNumber(_ label: ArraySlice<UInt8>) -> Bool {
         let isDigit = { (byte: UInt8) in UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte }
         if label.starts(with: [UInt8(ascii: "0"), UInt8(ascii: "x")]) {

@@ -1,9 +1,9 @@
 extension IPAddress {
-    /// Whether the address is one that any host of the Internet could reach, and no tunnel to another address.
+    /// Whether the address is a global one of an Internet host, and does not embed another address.
     ///
-    /// What is special by the IANA registries (RFC 6890) is not: private, loopback, link-local, shared, documentation and
-    /// benchmarking ranges, multicast, reserved ones, and every IPv6 address outside 2000::/3. Neither are 6to4 and NAT64
-    /// addresses, which stand for an IPv4 address (`embeddedV4`).
+    /// Special addresses by the IANA registries (RFC 6890) are not public: private, loopback, link-local, shared,
+    /// documentation and benchmarking ranges, multicast, reserved ones, and every IPv6 address outside 2000::/3.
+    /// Neither are 6to4 and NAT64 addresses, which stand for an IPv4 address (`embeddedV4`).
     public var isPublic: Bool {
         if let value = v4 { return !Self.isSpecial(v4: value) }
         guard high >> 61 == 0b001 else { return false }
@@ -15,17 +15,18 @@ extension IPAddress {
         return !isSpecial
     }
 
-    /// The IPv4 address that a packet to this IPv6 address would end up at: NAT64 (64:ff9b::/96) and 6to4 (2002::/16).
+    /// The IPv4 address to which this IPv6 address leads: NAT64 (64:ff9b::/96) and 6to4 (2002::/16); nil for others.
     public var embeddedV4: UInt32? {
         if high == 0x0064_ff9b_0000_0000, low >> 32 == 0 { return UInt32(truncatingIfNeeded: low) }
         if high >> 48 == 0x2002 { return UInt32(truncatingIfNeeded: high >> 16) }
         return nil
     }
 
-    /// Whether a connection to the address ends at a host of the Internet: a NAT64 or 6to4 address leads to an IPv4 address.
+    /// Whether a connection to the address ends at an Internet host; a NAT64 or 6to4 address leads to an IPv4 address.
     public var leadsToPublic: Bool { embeddedV4.map { IPAddress(v4: $0).isPublic } ?? isPublic }
 
-    /// Whether documents write the address as an example: 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 or 2001:db8::/32.
+    /// Whether the address is in a range for documentation: 192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24 or
+    /// 2001:db8::/32.
     public var isDocumentation: Bool {
         guard let v4 else { return high >> 32 == 0x2001_0db8 }
         return [0xc0_0002, 0xc6_3364, 0xcb_0071].contains(v4 >> 8)
@@ -34,7 +35,7 @@ extension IPAddress {
     /// Whether the address is a loopback one: 127.0.0.0/8 or ::1.
     public var isLoopback: Bool { v4.map { $0 >> 24 == 127 } ?? (high == 0 && low == 1) }
 
-    /// Whether the IPv4 address `value` lies in a range with a special purpose (RFC 6890 and its registry).
+    /// Whether the IPv4 address `value` is in a special-purpose range (RFC 6890 and its registry).
     private static func isSpecial(v4 value: UInt32) -> Bool {
         switch value >> 24 {
         case 0, 10, 127: true  // this network, private, loopback

@@ -1,11 +1,11 @@
 extension IPAddress: LosslessStringConvertible {
-    /// Reads a dotted quad or an IPv6 address; `nil` for anything else.
+    /// Reads a dotted quad or an IPv6 address; nil for anything else.
     ///
-    /// The quad is strict: four decimal numbers without leading zeros. IPv6 is RFC 4291, section 2.2, an embedded dotted
-    /// quad included; zone ids and brackets are refused. `::ffff:1.2.3.4` is the IPv4 address 1.2.3.4.
+    /// The quad must be four decimal numbers without leading zeros. IPv6 is RFC 4291, section 2.2, including an
+    /// embedded dotted quad; zone ids and brackets are refused. `::ffff:1.2.3.4` is the IPv4 address 1.2.3.4.
     public init?(_ text: String) { self.init(ascii: Array(text.utf8)[...]) }
 
-    /// Reads the text form from ASCII bytes, with the rules of `init(_:)`.
+    /// Reads the text form from ASCII bytes by the rules of `init(_:)`.
     public init?(ascii text: ArraySlice<UInt8>) {
         guard text.count <= Self.longestText else { return nil }
         if let value = Self.quad(text) {
@@ -34,7 +34,7 @@ extension IPAddress: LosslessStringConvertible {
         let groups = (0..<8).map { index in
             UInt16(truncatingIfNeeded: (index < 4 ? high : low) >> UInt64(48 - 16 * (index % 4)))
         }
-        // The longest run of two or more zero groups, the first of equals, becomes "::".
+        // The longest run of two or more zero groups, the first one among equals, becomes "::".
         var run = 0..<0
         var start = 0
         while start < 8 {
@@ -48,7 +48,7 @@ extension IPAddress: LosslessStringConvertible {
         return hex[..<run.lowerBound].joined(separator: ":") + "::" + hex[run.upperBound...].joined(separator: ":")
     }
 
-    /// Four decimal numbers of 0 to 255 without leading zeros, with dots between.
+    /// Four decimal numbers of 0 to 255 without leading zeros, separated by dots.
     private static func quad(_ text: ArraySlice<UInt8>) -> UInt32? {
         let parts = text.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         guard parts.count == 4 else { return nil }
@@ -60,7 +60,7 @@ extension IPAddress: LosslessStringConvertible {
         return value
     }
 
-    /// Eight groups of IPv6, with at most one "::" and a dotted quad as the last two perhaps.
+    /// Eight groups of IPv6, with at most one "::" and optionally a dotted quad as the last two.
     private static func groups(_ text: ArraySlice<UInt8>) -> [UInt16]? {
         let colon = UInt8(ascii: ":")
         var before: [UInt16] = []
@@ -116,7 +116,7 @@ extension IPAddress: LosslessStringConvertible {
 }
 
 extension Endpoint: LosslessStringConvertible {
-    /// Reads `1.2.3.4:80` or `[2001:db8::1]:80`; `nil` for anything else.
+    /// Reads `1.2.3.4:80` or `[2001:db8::1]:80`; nil for anything else.
     public init?(_ text: String) {
         let bytes = Array(text.utf8)
         guard let colon = bytes.lastIndex(of: UInt8(ascii: ":")),
@@ -133,7 +133,7 @@ extension Endpoint: LosslessStringConvertible {
     public var description: String { address.v4 == nil ? "[\(address)]:\(port)" : "\(address):\(port)" }
 }
 
-/// A decimal number without sign and leading zeros, at most `limit`.
+/// A decimal number without sign or leading zeros, at most `limit`.
 func decimal(_ text: ArraySlice<UInt8>, upTo limit: Int) -> Int? {
     guard 1...5 ~= text.count, text.count == 1 || text.first != UInt8(ascii: "0") else { return nil }
     var value = 0

@@ -1,6 +1,6 @@
 /// A length of time in nanoseconds; may be negative.
 ///
-/// All arithmetic saturates, at some 292 years: a peer or a file may name any time, and none of them may trap.
+/// All arithmetic saturates, at some 292 years: a peer or a file may contain any time, and none of them may trap.
 public struct TimeSpan: Comparable, Hashable, Sendable {
     /// The length in nanoseconds.
     public var nanoseconds: Int64
@@ -8,7 +8,7 @@ public struct TimeSpan: Comparable, Hashable, Sendable {
     /// A length of `nanoseconds`.
     public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
-    /// No time at all.
+    /// A length of zero.
     public static let zero = TimeSpan(nanoseconds: 0)
 
     /// `count` microseconds.
@@ -26,35 +26,35 @@ public struct TimeSpan: Comparable, Hashable, Sendable {
     /// The length in milliseconds, for display.
     public var inMilliseconds: Double { Double(nanoseconds) / 1e6 }
 
-    /// Whether `a` is the shorter.
+    /// Whether `a` is shorter than `b`.
     public static func < (a: TimeSpan, b: TimeSpan) -> Bool { a.nanoseconds < b.nanoseconds }
 
-    /// Both lengths together.
+    /// The sum of both lengths.
     public static func + (a: TimeSpan, b: TimeSpan) -> TimeSpan {
         let (sum, overflows) = a.nanoseconds.addingReportingOverflow(b.nanoseconds)
         return TimeSpan(nanoseconds: overflows ? (b.nanoseconds < 0 ? .min : .max) : sum)
     }
 
-    /// What `a` is longer than `b`.
+    /// The difference of the lengths.
     public static func - (a: TimeSpan, b: TimeSpan) -> TimeSpan {
         let (difference, overflows) = a.nanoseconds.subtractingReportingOverflow(b.nanoseconds)
         return TimeSpan(nanoseconds: overflows ? (b.nanoseconds < 0 ? .max : .min) : difference)
     }
 
-    /// The length `b` times.
+    /// The length multiplied by `b`.
     public static func * (a: TimeSpan, b: Int64) -> TimeSpan {
         let (product, overflows) = a.nanoseconds.multipliedReportingOverflow(by: b)
         return TimeSpan(nanoseconds: overflows ? ((a.nanoseconds < 0) == (b < 0) ? .max : .min) : product)
     }
 
-    /// One of `b` equal parts, rounded towards zero.
+    /// The length divided by `b`, rounded towards zero.
     public static func / (a: TimeSpan, b: Int64) -> TimeSpan { TimeSpan(nanoseconds: a.nanoseconds / b) }
 }
 
-/// A moment on a monotonic clock whose zero means nothing: only differences count.
+/// A moment on a monotonic clock with an arbitrary zero: only differences have a meaning.
 ///
-/// Everything that times something takes one as an argument, so tests run on a clock of their own. The wall clock is a
-/// different thing (`UnixTime`), used only where moments are compared between machines.
+/// All code that measures time takes one as an argument, so tests use a clock of their own. The wall clock is separate
+/// (`UnixTime`) and is used only to compare moments between machines.
 public struct Instant: Comparable, Hashable, Sendable {
     /// Nanoseconds since the clock's zero.
     public var nanoseconds: UInt64
@@ -88,7 +88,7 @@ public struct UnixTime: Comparable, Hashable, Sendable {
     /// Seconds since 1970-01-01T00:00:00Z.
     public var seconds: UInt64
 
-    /// The moment `seconds` after 1970 began.
+    /// The moment `seconds` after the start of 1970.
     public init(seconds: UInt64) { self.seconds = seconds }
 
     /// Whether `a` comes before `b`.
@@ -98,7 +98,8 @@ public struct UnixTime: Comparable, Hashable, Sendable {
 extension UnixTime {
     /// The time for people, to the minute: `2026-11-28 07:21 UTC`.
     public var dateText: String {
-        // The days of a year that begins in March, so that a leap day is the last (Howard Hinnant's days_from_civil).
+        // The days of a year that begins in March, so that a leap day is the last one (Howard Hinnant's
+        // days_from_civil).
         let day = seconds / 86_400 + 719_468
         let era = day / 146_097
         let ofEra = day % 146_097

@@ -1,10 +1,10 @@
-/// All bytes of a stream from the exit that a look-up opened: how it went, and what was found.
+/// The exit's whole reply to a look-up, as bytes of its stream: the status and the result.
 ///
 ///     status 1 │ host, where the status is 0
 ///
 /// The host is encoded as in a destination: an address for a name, a name for an address.
 public struct LookupReply: Hashable, Sendable {
-    /// What was found, or why nothing was.
+    /// The result of the look-up, or its status.
     public enum Outcome: Hashable, Sendable {
         /// The address of the name, or the name of the address.
         case found(Destination.Host)
@@ -12,15 +12,15 @@ public struct LookupReply: Hashable, Sendable {
         case failed(OpenReply.Status)
     }
 
-    /// How it went.
+    /// The outcome of the look-up.
     public var outcome: Outcome
 
-    /// A reply that says what was found.
+    /// A reply with the result `host`.
     public init(found host: Destination.Host) { outcome = .found(host) }
 
     private init(_ outcome: Outcome) { self.outcome = outcome }
 
-    /// The encoding of a look-up that has found something; the others are those of ``OpenReply``.
+    /// The encoding of a successful look-up; other statuses are encoded as ``OpenReply``.
     public static func encoded(found host: Destination.Host) -> [UInt8] {
         var writer = ByteWriter(capacity: 1 + Destination.maximumSize)
         writer.u8(OpenReply.Status.ok.rawValue)
@@ -28,9 +28,9 @@ public struct LookupReply: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a reply to a request of `kind` from the first bytes of a stream; `nil` while more are needed.
+    /// Reads a reply to a request of `kind` from the first bytes of a stream; nil while more are needed.
     ///
-    /// Throws for an unknown status and an impossible host, and for a name where an address is due, or the other way round.
+    /// Throws for an unknown status and an invalid host, and for a name where an address is due or the other way round.
     public static func decode(from bytes: RawSpan, to kind: OpenRequest.Kind) throws(WireError) -> LookupReply? {
         guard let (reply, consumed) = try OpenReply.decode(from: bytes) else { return nil }
         guard reply.status == .ok else { return LookupReply(.failed(reply.status)) }

@@ -1,4 +1,4 @@
-/// A type of control message, as both ends of a link have to know it (protocol.md, section 8).
+/// A type of control message with its limits, which both ends of a link must know (protocol.md, section 8).
 public struct MessageKind: Hashable, Sendable {
     /// The first byte of the message's stream.
     public let raw: UInt8
@@ -7,7 +7,7 @@ public struct MessageKind: Hashable, Sendable {
     /// The longest answer in bytes; a longer one resets the stream.
     public let longestAnswer: Int
 
-    /// The type `raw` with the lengths that it allows.
+    /// The type `raw` with its limits.
     public init(raw: UInt8, longestBody: Int, longestAnswer: Int) {
         self.raw = raw
         self.longestBody = longestBody
@@ -15,7 +15,7 @@ public struct MessageKind: Hashable, Sendable {
     }
 }
 
-/// Why a control message had no answer.
+/// Why a control message got no answer.
 public enum ControlFailure: Error, Equatable, Sendable {
     /// The other end refused it, or does not know its type.
     case refused
@@ -23,13 +23,13 @@ public enum ControlFailure: Error, Equatable, Sendable {
     case timedOut
     /// The link is gone.
     case linkDown
-    /// The link has as many messages under way as it may, or the body is too long.
+    /// The link has its limit of messages under way, or the body is too long.
     case limit
 }
 
-/// The control messages of one module: a closed list, so that a switch over them names each one.
+/// The control messages of one module: a closed list, so that a switch over them must name each one.
 ///
-/// The raw value is the first byte of a message's stream; no two lists have one in common.
+/// The raw value is the first byte of a message's stream; no two lists share one.
 public protocol MessageFamily: RawRepresentable<UInt8>, CaseIterable, Hashable, Sendable {
     /// The longest body in bytes.
     var longestBody: Int { get }
@@ -38,7 +38,7 @@ public protocol MessageFamily: RawRepresentable<UInt8>, CaseIterable, Hashable, 
 }
 
 extension MessageFamily {
-    /// The message as a link knows it.
+    /// The type and limits of the message.
     public var kind: MessageKind {
         MessageKind(raw: rawValue, longestBody: longestBody, longestAnswer: longestAnswer)
     }

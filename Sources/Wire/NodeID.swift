@@ -1,7 +1,7 @@
-/// Who a node is: its Ed25519 public key (protocol.md, section 2).
+/// The id of a node: its Ed25519 public key (protocol.md, section 2).
 ///
-/// Any 32 bytes are accepted; whether they are a key shows when a signature is verified or a link is made. Ordered
-/// by its bytes from the first to the last.
+/// Any 32 bytes are accepted; an invalid key is detected when a signature is verified or a link is made. Ids are
+/// ordered by their bytes, from the first.
 public struct NodeID: Hashable, Sendable {
     /// The public key.
     public let key: Bytes32
@@ -9,9 +9,9 @@ public struct NodeID: Hashable, Sendable {
     /// The node with the public key `key`.
     public init(_ key: Bytes32) { self.key = key }
 
-    /// What follows the key in the text form.
+    /// The suffix of the text form.
     public static let suffix = ".snode"
-    /// How many characters the key takes as text.
+    /// The number of characters of the key in the text form.
     private static let textLength = 52
     /// The alphabet of z-base-32.
     private static let alphabet = [UInt8]("ybndrfg8ejkmcpqxot1uwisza345h769".utf8)
@@ -34,9 +34,10 @@ extension NodeID: Comparable {
 }
 
 extension NodeID: LosslessStringConvertible {
-    /// Reads `<z-base-32 of the key>.snode`; `nil` for anything else.
+    /// Reads `<z-base-32 of the key>.snode`; nil for anything else.
     ///
-    /// Strict: 52 characters of the alphabet in lower case, the last of which has only one bit, and `.snode`.
+    /// The text must have 52 characters of the alphabet in lower case, the last of which has only one bit, and
+    /// `.snode`.
     public init?(_ text: String) {
         let characters = Array(text.utf8)
         guard characters.count == Self.textLength + Self.suffix.utf8.count,
@@ -90,11 +91,11 @@ extension ByteWriter {
     public mutating func nodeID(_ value: NodeID) { bytes32(value.key) }
 }
 
-/// What one module wants kept about a node across restarts, in an encoding of its own.
+/// A module's data about one node, kept across restarts in the module's encoding.
 public struct NodeRow: Hashable, Sendable {
-    /// Which node it is about.
+    /// The node's id.
     public let node: NodeID
-    /// What is kept.
+    /// The data.
     public let bytes: [UInt8]
 
     /// The row `bytes` about `node`.
@@ -105,7 +106,7 @@ public struct NodeRow: Hashable, Sendable {
 }
 
 extension NodeID {
-    /// Whether `text` is the beginning of this id, at least four characters, or a form such as `abcdefgh…snode`.
+    /// Whether `text` is a prefix of this id with at least four characters, or a form such as `abcdefgh…snode`.
     public func hasShortForm(_ text: String) -> Bool {
         let head = text.hasSuffix("…snode") ? String(text.dropLast("…snode".count)) : text
         return head.utf8.count >= 4 && description.hasPrefix(head)

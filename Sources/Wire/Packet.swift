@@ -3,43 +3,43 @@
 ///     receiver index 4 │ link counter 8 │ link tag 16 │ sealed { path id 8 │ S1 │ S2 │ S3 │ S4 } │ payload
 ///     slot = hop counter 8 │ tag 16
 public enum Packet {
-    /// The least packet size that a network may choose: the smallest MTU of IPv6 less its and UDP's headers.
+    /// The smallest packet size that a network may choose: the smallest MTU of IPv6 minus its and UDP's headers.
     public static let minimumSize = 1_232
     /// The packet size of a network that chooses none.
     public static let defaultSize = 1_392
     /// The largest packet size that a network may choose.
     public static let maximumSize = 1_452
 
-    /// Where the receiver index stands.
+    /// The offset of the receiver index.
     public static let receiverIndexOffset = 0
-    /// Where the link counter stands.
+    /// The offset of the link counter.
     public static let linkCounterOffset = 4
-    /// Where the tag of the sealed header stands.
+    /// The offset of the sealed header's tag.
     public static let linkTagOffset = 12
-    /// Where the sealed header begins, with the path id.
+    /// The offset of the sealed header, which begins with the path id.
     public static let sealedHeaderOffset = 28
-    /// Where the path id stands.
+    /// The offset of the path id.
     public static let pathIDOffset = 28
-    /// Where S1 begins.
+    /// The offset of S1.
     public static let firstSlotOffset = 36
     /// The length of a slot: counter and tag.
     public static let slotSize = 24
     /// How many slots there are.
     public static let slotCount = 4
-    /// How long all slots are together.
+    /// The length of all slots together.
     public static let slotsSize = 96
-    /// Where the payload begins, and the sealed header ends.
+    /// The offset of the payload and the end of the sealed header.
     public static let payloadOffset = 132
     /// Receiver indices below this are types of handshake messages (section 3).
     public static let firstReceiverIndex: UInt32 = 256
 
-    /// Where slot `slot` (1 to 4) begins: its hop counter.
+    /// The offset of slot `slot` (1 to 4), which begins with its hop counter.
     public static func slotOffset(_ slot: Int) -> Int { firstSlotOffset &+ (slot &- 1) &* slotSize }
 
-    /// Where the tag of slot `slot` (1 to 4) begins.
+    /// The offset of the tag of slot `slot` (1 to 4).
     public static func tagOffset(_ slot: Int) -> Int { slotOffset(slot) &+ 8 }
 
-    /// Where what slot `slot` (1 to 4) seals begins; it ends with the packet (section 5, "Rj").
+    /// The offset of the bytes that slot `slot` (1 to 4) seals; they end with the packet (section 5, "Rj").
     public static func layerOffset(_ slot: Int) -> Int { firstSlotOffset &+ slot &* slotSize }
 }
 
@@ -62,7 +62,7 @@ extension MutableRawSpan {
         mutating set { storeLittleEndian(newValue, at: Packet.linkCounterOffset) }
     }
 
-    /// The path id; means something only while the header is open.
+    /// The path id; valid only while the header is open.
     public var pathID: UInt64 {
         get { loadLittleEndian(at: Packet.pathIDOffset) }
         mutating set { storeLittleEndian(newValue, at: Packet.pathIDOffset) }
@@ -84,7 +84,7 @@ extension MutableRawSpan {
         var slot = slots.lowerBound
         repeat {
             let offset = Packet.firstSlotOffset &+ (slot &- 1) &* Packet.slotSize
-            // The packet's length was checked above, once for all of the stores.
+            // The packet's length was checked above, once for all stores.
             unsafe storeBytes(of: 0, toUncheckedByteOffset: offset, as: UInt64.self)
             unsafe storeBytes(of: 0, toUncheckedByteOffset: offset &+ 8, as: UInt64.self)
             unsafe storeBytes(of: 0, toUncheckedByteOffset: offset &+ 16, as: UInt64.self)

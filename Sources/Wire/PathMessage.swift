@@ -2,7 +2,7 @@
 public enum PathMessage: UInt8, MessageFamily {
     /// Builds a path.
     case build = 1
-    /// Ends a path: its id as the receiver knows it.
+    /// Ends a path, named by the receiver's id for it.
     case destroy = 2
 
     /// The longest body in bytes.

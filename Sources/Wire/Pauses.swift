@@ -1,6 +1,7 @@
-/// Sources that have failed, each left alone for a while that doubles with each failure in a row.
+/// Sources that have failed; each is paused for a time that doubles with each failure in a row.
 ///
-/// Bounded: of the sources that are remembered, the one whose pause ends first gives way. Times are milliseconds of any one clock.
+/// The number of sources is bounded: when it is full, the one whose pause ends first is removed. Times are milliseconds
+/// of any one clock.
 public struct Pauses<Source: Hashable & Sendable>: Sendable {
     private struct Failure: Sendable {
         var pause: UInt64
@@ -15,7 +16,7 @@ public struct Pauses<Source: Hashable & Sendable>: Sendable {
     public let capacity: Int
     private var failures: [Source: Failure] = [:]
 
-    /// No failures yet; pauses of `first` to `longest` milliseconds, for `capacity` sources at the most.
+    /// No failures yet; pauses of `first` to `longest` milliseconds, for at most `capacity` sources.
     public init(first: UInt64, longest: UInt64, capacity: Int) {
         precondition(first > 0 && first <= longest && capacity > 0, "pauses have a length and a place")
         self.first = first
@@ -26,7 +27,7 @@ public struct Pauses<Source: Hashable & Sendable>: Sendable {
     /// How many sources are remembered.
     public var count: Int { failures.count }
 
-    /// Whether `source` is left alone at `now`.
+    /// Whether `source` is paused at `now`.
     public func isPaused(_ source: Source, now: UInt64) -> Bool { failures[source].map { now < $0.until } ?? false }
 
     /// Whether `source` has failed since it last delivered.
@@ -43,6 +44,6 @@ public struct Pauses<Source: Hashable & Sendable>: Sendable {
         failures[source] = Failure(pause: pause, until: overflow ? .max : until)
     }
 
-    /// `source` has delivered: its failures are forgotten.
+    /// `source` has delivered: its failures are removed.
     public mutating func delivered(_ source: Source) { failures[source] = nil }
 }

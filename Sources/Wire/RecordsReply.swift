@@ -1,16 +1,16 @@
-/// All bytes of a stream from the exit that asked for the records of a name: how it went, and what was found.
+/// The exit's whole reply to a request for a name's records, as bytes of its stream: the status and the records.
 ///
 ///     status 1 │ where the status is 0: count 1 │ records
 ///     record = time to live 4 │ length 2 │ data
 ///
-/// All records have the type that was asked for and belong to the name, by way of aliases or not. Names in the data are not
-/// compressed (RFC 1035, section 3.3). Without any record the name has none of that type.
+/// All records have the requested type and belong to the name, directly or through aliases. Names in the data are not
+/// compressed (RFC 1035, section 3.3). A reply without records means that the name has none of that type.
 public struct RecordsReply: Hashable, Sendable {
-    /// A record without its name and type, which are those of the request.
+    /// A record without name and type, which are those of the request.
     public struct Record: Hashable, Sendable {
-        /// For how many seconds it may be kept.
+        /// How many seconds the record may be cached.
         public var timeToLive: UInt32
-        /// What stands behind its length in a DNS message.
+        /// The data after its length in a DNS message.
         public var data: [UInt8]
 
         /// A record of `data`.
@@ -20,11 +20,11 @@ public struct RecordsReply: Hashable, Sendable {
         }
     }
 
-    /// What was found, or why nothing was.
+    /// The records, or the status of the failure.
     public enum Outcome: Hashable, Sendable {
-        /// The records; none where the name has none of the type.
+        /// The records; empty if the name has none of the type.
         case found([Record])
-        /// How the look-up failed; `hostNotFound` says that there is no such name.
+        /// The status of the failure; `hostNotFound` means that the name does not exist.
         case failed(OpenReply.Status)
     }
 
@@ -33,13 +33,13 @@ public struct RecordsReply: Hashable, Sendable {
     /// The longest reply in bytes.
     public static let maximumSize = 32_768
 
-    /// How it went.
+    /// The outcome of the request.
     public var outcome: Outcome
 
-    /// A reply that says `outcome`.
+    /// A reply with `outcome`.
     public init(_ outcome: Outcome) { self.outcome = outcome }
 
-    /// The encoding; records beyond what a reply holds are left out.
+    /// The encoding; records beyond the largest reply are left out.
     public func encoded() -> [UInt8] {
         switch outcome {
         case .failed(let status): return OpenReply(status: status).encoded()
@@ -57,9 +57,9 @@ public struct RecordsReply: Hashable, Sendable {
         }
     }
 
-    /// Reads a reply from the first bytes of a stream; `nil` while more are needed.
+    /// Reads a reply from the first bytes of a stream; nil while more are needed.
     ///
-    /// Throws for an unknown status, and for records longer together than a reply may be. The data is not looked at.
+    /// Throws for an unknown status, and for records longer than a reply may be. The data is not checked.
     public static func decode(from bytes: RawSpan) throws(WireError) -> RecordsReply? {
         guard let (reply, consumed) = try OpenReply.decode(from: bytes) else { return nil }
         guard reply.status == .ok else { return RecordsReply(.failed(reply.status)) }

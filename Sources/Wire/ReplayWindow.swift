@@ -1,9 +1,9 @@
-/// Which counters of one direction have been accepted: a sliding window of 8,128 counters (RFC 6479).
+/// The accepted counters of one direction: a sliding window of 8,128 counters (RFC 6479).
 ///
-/// Checking and committing are apart, so that a packet moves the window only after its last check
-/// (protocol.md, sections 4 and 5). The window allocates 1 KiB once and nothing per packet.
+/// Checking and committing are separate, so that a packet moves the window only after its last check (protocol.md,
+/// sections 4 and 5). The window allocates 1 KiB once and nothing per packet.
 @safe public struct ReplayWindow: ~Copyable {
-    /// How far below the highest committed counter a counter may lie: 8,128 counters in all, the highest among them.
+    /// The number of counters that the window distinguishes: the highest committed one and those below it.
     public static let width: UInt64 = 8_128
 
     private static let wordCount = 128
@@ -12,7 +12,7 @@
     public var highest: UInt64 { newest }
     @usableFromInline var newest: UInt64 = 0
 
-    /// A window that has seen nothing.
+    /// A window without committed counters.
     public init() {
         unsafe words = UnsafeMutablePointer<UInt64>.allocate(capacity: Self.wordCount)
         unsafe words.initialize(repeating: 0, count: Self.wordCount)
@@ -20,7 +20,7 @@
 
     deinit { unsafe words.deallocate() }
 
-    /// Whether `counter` is neither behind the window nor committed; changes nothing.
+    /// Whether `counter` is neither below the window nor committed; changes nothing.
     @inlinable
     public borrowing func check(_ counter: UInt64) -> Bool {
         if counter > newest { return true }
@@ -28,9 +28,9 @@
         return unsafe words[Self.index(counter)] & Self.bit(counter) == 0
     }
 
-    /// Notes that `counter` was accepted, moving the window up to it when it is the highest yet.
+    /// Commits `counter`, and moves the window up to it if it is the highest yet.
     ///
-    /// False, and nothing changes, when it is behind the window or was committed before.
+    /// Returns false and changes nothing if it is below the window or was committed before.
     @inlinable @discardableResult
     public mutating func commit(_ counter: UInt64) -> Bool {
         let index = Self.index(counter)
@@ -47,7 +47,8 @@
         return true
     }
 
-    /// The same for a counter shortly above the highest, without a call; false, and nothing changes, for any other.
+    /// The same for a counter shortly above the highest, without a call; for any other returns false and changes
+    /// nothing.
     @inlinable @inline(__always)
     public mutating func commitNext(_ counter: UInt64) -> Bool {
         guard counter > newest, (counter ^ newest) >> 6 == 0 else { return false }
@@ -56,7 +57,7 @@
         return true
     }
 
-    /// Forgets the counters that fall out of the window when `counter` becomes the highest, word by word.
+    /// Clears the counters that leave the window when `counter` becomes the highest, word by word.
     @usableFromInline
     mutating func advance(to counter: UInt64) {
         let steps = (counter >> 6) - (newest >> 6)

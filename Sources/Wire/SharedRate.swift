@@ -1,15 +1,15 @@
 /// A token bucket that several sources take from: while it is less than half full, each may have an equal part of the rate.
 public struct SharedRate<Source: Hashable & Sendable>: Sendable {
     private static var window: TimeSpan { .seconds(1) }
-    /// How many sources are told apart in a window; others count as one that has nothing.
+    /// The most sources that are distinguished in a window; the others count as a single source that has taken nothing.
     private static var mostSources: Int { 16_384 }
 
     private let perSecond: Int
     private var bucket: TokenBucket
     private var since: Instant
-    /// What each source that asked took since then; nothing, where it got none.
+    /// The tokens that each source took in this window; 0 for a source that asked in vain.
     private var taken: [Source: Int] = [:]
-    /// How many sources asked in the window before.
+    /// How many sources asked in the previous window.
     private var sourcesBefore = 0
 
     /// A full bucket.
@@ -22,7 +22,7 @@ public struct SharedRate<Source: Hashable & Sendable>: Sendable {
     /// Takes a token for `source` if there is any, and counts it for its part.
     public mutating func takeFirst(_ source: Source, _ now: Instant) -> Bool { take(source, now, hasPart: false) }
 
-    /// Takes a token for `source` if there is one for it.
+    /// Takes a token for `source` if the source's part allows one.
     public mutating func take(_ source: Source, _ now: Instant) -> Bool { take(source, now, hasPart: true) }
 
     private mutating func take(_ source: Source, _ now: Instant, hasPart: Bool) -> Bool {
@@ -32,7 +32,8 @@ public struct SharedRate<Source: Hashable & Sendable>: Sendable {
             since = now
         }
         let own = taken[source] ?? 0
-        // One that gets nothing counts too: otherwise those that empty the bucket would share the rate among themselves.
+        // A source that gets nothing is counted too; otherwise those that empty the bucket would share the rate among
+        // themselves.
         let isCounted = own > 0 || taken.count < Self.mostSources
         if isCounted { taken[source] = own }
         let share = max(1, perSecond / max(1, sourcesBefore, taken.count))

@@ -1,20 +1,20 @@
-/// The entries of a bounded table, by who holds them and by age (docs/architecture/state.md, "Shares").
+/// The entries of a bounded table, by holder and by age (docs/architecture/state.md, "Shares").
 ///
-/// It keeps no values: it says which entry has to go when another comes, by the rule of `Shares`, and its owner ends that one.
-/// Sources belong to groups, where their owner says so: the group that holds most gives way, and in it the source that does.
-/// An entry is *busy* as long as its owner says so. Where a source has to give way its oldest idle entry goes, and a busy one only
-/// when it has no other. A source that holds nothing gets the place of the oldest idle entry, even when all have equally much: of its own
-/// group where that has places, otherwise of all.
-/// Every operation takes constant time.
+/// It stores no values: it returns the entry that must be removed for a new one, by the rule of `Shares`, and the
+/// table's owner removes that one. Sources may belong to groups: the group with the most loses an entry, and in it the
+/// source with the most. The owner can mark an entry as *busy*. A source that loses an entry loses its oldest idle one,
+/// and a busy one only if it has no other. A source that holds nothing gets the place of the oldest idle entry, even if
+/// all sources hold the same number: of its own group if that has places, otherwise of all. Every operation takes
+/// constant time.
 public struct SharedTable<Group: Hashable & Sendable, Source: Hashable & Sendable, Entry>: Sendable
 where Entry: Hashable & Sendable {
-    /// What became of an entry that came.
+    /// The result of an insertion.
     public enum Insertion: Equatable, Sendable {
-        /// It has a place.
+        /// The entry has a place.
         case inserted
-        /// It has the place of this entry, which is in the table no more.
+        /// The entry has the place of this one, which was removed from the table.
         case replaced(Entry)
-        /// There is no place for it.
+        /// There is no place for the entry.
         case refused
     }
 
@@ -42,10 +42,10 @@ where Entry: Hashable & Sendable {
     @usableFromInline var shares: GroupedShares<Group, Source>
     @usableFromInline var holders: [Entry: Holder] = [:]
     @usableFromInline var holdings: [Holder: Holding] = [:]
-    /// The idle entries of all.
+    /// The idle entries of all sources.
     @usableFromInline var idle = AgeQueue<Entry>()
 
-    /// A table of `capacity` places, of which one source holds `most` at the most.
+    /// A table of `capacity` places, of which one source holds at most `most`.
     @inlinable
     public init(capacity: Int, most: Int) {
         self.most = most
@@ -58,9 +58,10 @@ where Entry: Hashable & Sendable {
     @inlinable
     public func count(of source: Source, in group: Group) -> Int { shares.places(of: source, in: group) }
 
-    /// Puts in an entry that is not there, idle and young.
+    /// Inserts a new entry, as the youngest idle one.
     ///
-    /// `isFull` says that there is room for no further entry although the table has places: what the entries need has run out.
+    /// `isFull` says that no further entry can be created although the table has places, because another resource of
+    /// the entries is used up.
     @inlinable
     public mutating func insert(
         _ entry: Entry, for source: Source, in group: Group, isFull: Bool = false
@@ -82,8 +83,8 @@ where Entry: Hashable & Sendable {
         return removed.map { .replaced($0) } ?? .inserted
     }
 
-    /// The entry that gives way to one of a source of `group` that holds `own`: of the source with the most, in the group with
-    /// the most.
+    /// The entry to remove for one of a source of `group` that holds `own`: of the source with the most, in the group
+    /// with the most.
     @inlinable
     func loser(to group: Group, _ own: Int) -> Entry? {
         guard let largest = shares.largest else { return nil }
@@ -94,14 +95,15 @@ where Entry: Hashable & Sendable {
         return holdings[Holder(group: losing, source: source)].flatMap { $0.idle.oldest ?? $0.busy.oldest }
     }
 
-    /// The idle entry that goes for a source that holds nothing: of all, or of its own group where that has places already.
+    /// The idle entry to remove for a source that holds nothing: of all, or of its own group if that already has
+    /// places.
     @inlinable
     func oldestIdle(for group: Group) -> Entry? {
         guard shares.places(of: group) > 0 else { return idle.oldest }
         return shares.largest(in: group).flatMap { holdings[Holder(group: group, source: $0)]?.idle.oldest }
     }
 
-    /// Takes an entry out; nothing happens when it is not there.
+    /// Removes an entry; has no effect if it is not there.
     @inlinable
     public mutating func remove(_ entry: Entry) {
         guard let holder = holders.removeValue(forKey: entry) else { return }
@@ -112,7 +114,7 @@ where Entry: Hashable & Sendable {
         if shares.places(of: holder.source, in: holder.group) == 0 { holdings[holder] = nil }
     }
 
-    /// Says that an entry is in use, or not any more, from when on it is the youngest idle one; nothing happens when it is not there.
+    /// Marks an entry as busy, or as idle, from when on it is the youngest idle one; has no effect if it is not there.
     @inlinable
     public mutating func setBusy(_ entry: Entry, _ isBusy: Bool) {
         guard let holder = holders[entry] else { return }
@@ -133,18 +135,18 @@ extension SharedTable where Group == Source {
     @inlinable
     public func count(of source: Source) -> Int { count(of: source, in: source) }
 
-    /// Puts in an entry of a source that is a group of its own.
+    /// Inserts an entry of a source that is its own group.
     @inlinable
     public mutating func insert(_ entry: Entry, for source: Source) -> Insertion {
         insert(entry, for: source, in: source)
     }
 }
 
-/// Elements in the order in which they came; each operation takes constant time, on average.
+/// Elements in order of insertion; each operation takes constant time on average.
 @usableFromInline
 struct AgeQueue<Element: Hashable & Sendable>: Sendable {
     @usableFromInline var items: [Element?] = []
-    /// The first that may be an element.
+    /// The first index that may have an element.
     @usableFromInline var head = 0
     @usableFromInline var places: [Element: Int] = [:]
 
@@ -152,17 +154,17 @@ struct AgeQueue<Element: Hashable & Sendable>: Sendable {
 
     @inlinable var count: Int { places.count }
 
-    /// The element that came first.
+    /// The element that was inserted first.
     @inlinable var oldest: Element? { head < items.count ? items[head] : nil }
 
-    /// Puts in an element that is not there.
+    /// Inserts an element that is not there.
     @inlinable
     mutating func append(_ element: Element) {
         places[element] = items.count
         items.append(element)
     }
 
-    /// Takes an element out, if it is there.
+    /// Removes an element if it is there.
     @inlinable
     mutating func remove(_ element: Element) {
         guard let place = places.removeValue(forKey: element) else { return }

@@ -1,41 +1,42 @@
-/// Who holds how many places of a bounded table, and who gives way when it is full (docs/architecture/state.md, "Shares").
+/// The places of a bounded table by source, and the source that loses one when it is full (docs/architecture/state.md,
+/// "Shares").
 ///
-/// The rule is one for every table that strangers can fill:
+/// Every table that strangers can fill uses the same rule:
 ///
-/// 1. No source holds more than `most` places, but while fewer than `freely` are taken in all.
-/// 2. While there is room, a source below that gets a place.
-/// 3. When there is none, the source that holds the most gives one up to a source that holds at least two fewer.
+/// 1. No source holds more than `most` places, except while fewer than `freely` are taken in all.
+/// 2. While places are free, a source below its limit gets one.
+/// 3. In a full table the source with the most gives one up to a source that holds at least two fewer.
 ///
-/// So a flood of one source costs only its own places, and of n equal sources each keeps a share of 1/n.
-/// This type counts; the table is its owner's. Every operation takes constant time. Where an entry has a size, the places are
-/// units of it, and an entry takes several at once.
+/// So a flood from one source costs only its own places, and each of n equal sources keeps a share of 1/n. This type
+/// counts; the owner has the table. Every operation takes constant time. If an entry has a size, the places are units
+/// of it, and an entry takes several at once.
 public struct Shares<Source: Hashable & Sendable>: Sendable {
-    /// What a source that wants a place gets.
+    /// The answer to a source that asks for a place.
     public enum Admission: Equatable, Sendable {
-        /// A place, which is counted.
+        /// A place, which is now counted.
         case granted
-        /// Nothing yet: take one of this source's entries out of the table (and `release` it), then ask again.
+        /// No place yet: remove an entry of this source from the table (and `release` it), then ask again.
         case makeRoom(Source)
-        /// Nothing: the source has what one source may have.
+        /// No place: the source has its limit.
         case shareUsed
-        /// Nothing: the table is full, and nobody holds more than the source would.
+        /// No place: the table is full, and no source holds more than this one would.
         case full
     }
 
-    /// How many places there are.
+    /// The number of places.
     public let capacity: Int
-    /// How many places one source may hold.
+    /// The most places of one source.
     public let most: Int
-    /// How many places may be taken in all before that counts.
+    /// How many places may be taken in all before `most` applies.
     public let freely: Int
-    /// How many places are taken.
+    /// The number of taken places.
     @inlinable public var count: Int { taken }
     @usableFromInline var taken = 0
     @usableFromInline var held: [Source: Int] = [:]
     /// The sources that hold n places, at index n.
     @usableFromInline var levels: [Set<Source>] = [[]]
 
-    /// A table of `capacity` places, of which one source holds `most` at the most once `freely` are taken.
+    /// A table of `capacity` places, of which one source holds at most `most` once `freely` are taken.
     @inlinable
     public init(capacity: Int, most: Int, freely: Int = 0) {
         precondition(capacity > 0 && most > 0, "a table has places")
@@ -54,7 +55,7 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     /// A source that holds as many places as any; nil while all are free.
     @inlinable public var largest: Source? { levels[levels.count - 1].first }
 
-    /// Takes `places` for `source`, or says why there are none.
+    /// Takes `places` for `source`, or returns why there are none.
     @inlinable
     public mutating func take(for source: Source, places: Int = 1) -> Admission {
         let admission = admission(for: source, places: places)
@@ -62,7 +63,7 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
         return admission
     }
 
-    /// What `take` would say.
+    /// The answer that `take` would give.
     @inlinable
     public func admission(for source: Source, places: Int = 1) -> Admission {
         let own = self.places(of: source)
@@ -74,7 +75,8 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
         return .granted
     }
 
-    /// Counts `places` of `source`, whatever its share and the table's size: for entries that have got theirs otherwise.
+    /// Counts `places` of `source` whatever its share and the table's size: for entries that got their places
+    /// otherwise.
     @inlinable
     public mutating func add(_ source: Source, places: Int = 1) {
         let own = self.places(of: source)
@@ -82,7 +84,7 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
         taken += places
     }
 
-    /// Gives `places` of `source` back; a source that holds none has none to give.
+    /// Returns `places` of `source`; has no effect for a source without places.
     @inlinable
     public mutating func release(_ source: Source, places: Int = 1) {
         let own = self.places(of: source)
@@ -105,7 +107,7 @@ public struct Shares<Source: Hashable & Sendable>: Sendable {
     }
 }
 
-/// Whom an address counts for: an IPv4 address for itself, an IPv6 address for its /56, which is what one subscriber gets.
+/// The source that an address counts for: an IPv4 address itself, an IPv6 address's /56, which one subscriber gets.
 public struct AddressShare: Hashable, Sendable {
     private let key: UInt64
 
@@ -119,7 +121,7 @@ public struct AddressShare: Hashable, Sendable {
     public var network: NetworkShare { NetworkShare(key: key) }
 }
 
-/// A network of addresses that one party may have as a whole: a /24 of IPv4 or a /48 of IPv6, which are 256 sources each.
+/// A network of addresses that may belong to one party: a /24 of IPv4 or a /48 of IPv6, which are 256 sources each.
 public struct NetworkShare: Hashable, Sendable {
     private let key: UInt64
 
@@ -129,9 +131,9 @@ public struct NetworkShare: Hashable, Sendable {
     public init(_ address: IPAddress) { self = AddressShare(address).network }
 }
 
-/// Places of a table whose sources belong to groups: who holds how many, by group and by source in it.
+/// The places of a table whose sources belong to groups, by group and by source in it.
 ///
-/// It counts as `Shares` does. A group that is full of sources is as large as one with a single source of as many places.
+/// It counts like `Shares`. A group with many sources is as large as one with a single source of as many places.
 public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Sendable>: Sendable {
     @usableFromInline var groups: Shares<Group>
     @usableFromInline var members: [Group: Shares<Source>] = [:]
@@ -166,7 +168,7 @@ public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Senda
         members[group, default: Shares(capacity: groups.capacity, most: groups.capacity)].add(source)
     }
 
-    /// Gives a place of `source` back.
+    /// Returns a place of `source`.
     @inlinable
     public mutating func release(_ source: Source, in group: Group) {
         guard places(of: source, in: group) > 0 else {
@@ -178,13 +180,13 @@ public struct GroupedShares<Group: Hashable & Sendable, Source: Hashable & Senda
     }
 }
 
-/// What one entry holds of a memory that all share.
+/// One entry's part of memory that all entries share.
 public struct MemoryHolder<Source: Hashable & Sendable>: Sendable {
-    /// Whom it counts for.
+    /// The source that it counts for.
     public var source: Source
     /// How many bytes it holds.
     public var bytes: Int
-    /// Whether it has moved nothing for a while.
+    /// Whether it has made no progress for a while.
     public var isStalled: Bool
 
     /// An entry that holds `bytes`.
@@ -194,14 +196,14 @@ public struct MemoryHolder<Source: Hashable & Sendable>: Sendable {
         self.isStalled = isStalled
     }
 
-    /// The numbers of those that end, so that the others hold at most `limit` bytes together.
+    /// The numbers of the entries to end, so that the others hold at most `limit` bytes together.
     ///
-    /// Again and again the source that holds most gives up one: of those that move nothing the largest, then of the others.
+    /// Repeatedly the source that holds the most loses one: the largest of its stalled entries, then of its others.
     public static func losers(of holders: [MemoryHolder], limit: Int) -> [Int] {
         var total = holders.reduce(0) { $0 + $1.bytes }
         guard total > limit else { return [] }
         var numbers = Dictionary(grouping: holders.indices) { holders[$0].source }
-        // The next to end comes last.
+        // The next one to end comes last.
         for source in numbers.keys {
             numbers[source]?.sort {
                 let (one, other) = (holders[$0], holders[$1])

@@ -4,20 +4,20 @@
 public struct Snapshot: Hashable, Sendable {
     /// The version of the format.
     public static let version: UInt8 = 1
-    /// The most nodes.
+    /// The largest number of nodes.
     public static let maximumNodes = 10_000
-    /// Bytes before the first entry.
+    /// The number of bytes before the first entry.
     static let headSize = 1 + 32 + 8 + 8 + 32 + 2
 
-    /// How a node stands in the registry; values that this version does not know count as not staked.
+    /// The state of a node in the registry; values that this version does not know count as not staked.
     public struct State: RawRepresentable, Hashable, Sendable {
         /// The byte on the wire.
         public let rawValue: UInt8
         /// The state whose byte is `rawValue`.
         public init(rawValue: UInt8) { self.rawValue = rawValue }
-        /// A full stake and in good standing: it may be a hop, and it signs.
+        /// A full stake and in good standing: the node may be a hop, and it signs.
         public static let staked = State(rawValue: 1)
-        /// A full stake, but put aside for bad service: neither.
+        /// A full stake, but suspended for bad service: the node is not a hop and does not sign.
         public static let suspended = State(rawValue: 2)
     }
 
@@ -26,13 +26,13 @@ public struct Snapshot: Hashable, Sendable {
         /// The length of an entry.
         public static let size = 32 + 32 + 1 + 4
 
-        /// Which node.
+        /// The node's id.
         public var node: NodeID
-        /// Who staked it; a shorter id of the registry stands at the end, behind zeros.
+        /// The operator's id; an id shorter than 32 bytes is padded with zeros in front.
         public var operatorID: Bytes32
-        /// How it stands.
+        /// The node's state.
         public var state: State
-        /// What it can carry next to others, as the registry measured it; 0 counts as 1.
+        /// The node's weight, as measured by the registry; 0 counts as 1.
         public var weight: UInt32
 
         /// An entry of these values.
@@ -46,22 +46,23 @@ public struct Snapshot: Hashable, Sendable {
         /// Whether it may be a hop and signs snapshots.
         public var isStaked: Bool { state == .staked }
 
-        /// Whether it links as a node and its descriptor is kept: staked, or suspended and tested by others until it serves.
+        /// Whether it links as a node and its descriptor is kept: staked, or suspended and tested by others until it
+        /// serves again.
         public var isListed: Bool { state == .staked || state == .suspended }
     }
 
     /// The network's id.
     public let network: Bytes32
-    /// Which snapshot this is: each has a greater height than the one before.
+    /// The height; each snapshot has a greater one than the one before.
     public let height: UInt64
     /// When it was made.
     public let time: UnixTime
-    /// The digest of the snapshot that those who sign this one trust; zeros in a first snapshot.
+    /// The digest of the snapshot that the signers of this one trust; zeros in a first snapshot.
     public let previous: Bytes32
     /// The nodes, by ascending node id.
     public let entries: [Entry]
 
-    /// The snapshot of `entries`, which are sorted; `nil` when a node stands twice or there are too many.
+    /// The snapshot of `entries`, which it sorts; nil if a node occurs twice or there are too many.
     public init?(network: Bytes32, height: UInt64, time: UnixTime, previous: Bytes32 = Bytes32(), entries: [Entry]) {
         guard entries.count <= Self.maximumNodes else { return nil }
         let sorted = entries.sorted { $0.node < $1.node }
@@ -77,18 +78,18 @@ public struct Snapshot: Hashable, Sendable {
         self.entries = sorted
     }
 
-    /// The same registry as what follows the snapshot with the digest `previous`.
+    /// The same registry as the successor of the snapshot with the digest `previous`.
     public func following(_ previous: Bytes32) -> Snapshot {
         Snapshot(network: network, height: height, time: time, previous: previous, sorted: entries)
     }
 
-    /// The staked nodes, by ascending node id: those whose signatures decide what follows.
+    /// The staked nodes, by ascending node id: the voters for the next snapshot.
     public var voters: [NodeID] { entries.lazy.filter(\.isStaked).map(\.node) }
 
     /// How many nodes are staked.
     public var stakedCount: Int { entries.reduce(0) { $0 + ($1.isStaked ? 1 : 0) } }
 
-    /// The entry of `node`, found by halving.
+    /// The entry of `node`, by binary search.
     public func entry(of node: NodeID) -> Entry? {
         var low = 0
         var high = entries.count
@@ -118,9 +119,9 @@ public struct Snapshot: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a snapshot without signatures from the front of what `reader` holds.
+    /// Reads a snapshot without signatures from the front of `reader`.
     ///
-    /// Nodes out of order or twice, and too many of them, throw `outOfRange`.
+    /// Nodes out of order, duplicates, and too many nodes throw `outOfRange`.
     public static func decode(from reader: inout ByteReader) throws(WireError) -> Snapshot {
         let version = try reader.u8()
         guard version == Self.version else { throw .unknownKind(UInt64(version)) }
@@ -132,7 +133,7 @@ public struct Snapshot: Hashable, Sendable {
         return Snapshot(network: network, height: height, time: time, previous: previous, sorted: entries)
     }
 
-    /// Reads a count (u16) and that many entries by ascending node id.
+    /// Reads a count (u16) and as many entries, by ascending node id.
     public static func decodeEntries(from reader: inout ByteReader) throws(WireError) -> [Entry] {
         let count = Int(try reader.u16())
         guard count <= maximumNodes else { throw .outOfRange }
@@ -165,7 +166,7 @@ extension Snapshot.Entry {
     }
 }
 
-/// A snapshot with signatures of nodes, as it travels; the signatures are not checked here.
+/// A snapshot with nodes' signatures; this type does not verify them.
 public struct SignedSnapshot: Hashable, Sendable {
     /// The longest encoding in bytes.
     public static let maximumSize =
@@ -173,17 +174,17 @@ public struct SignedSnapshot: Hashable, Sendable {
 
     /// The signature of one node.
     ///
-    /// It names its signer and not a place in a list, for those who read it may trust different snapshots.
+    /// It names its signer, not a place in a list, because its readers may trust different snapshots.
     public struct Signature: Hashable, Sendable {
         /// The length of a signature with its signer.
         public static let size = 32 + 64
 
-        /// Who signed.
+        /// The node that signed.
         public let signer: NodeID
         /// The Ed25519 signature, 64 bytes.
         public let bytes: [UInt8]
 
-        /// The signature `bytes`, 64 of them, of `signer`.
+        /// The signature of `signer`; `bytes` are 64.
         public init(signer: NodeID, bytes: [UInt8]) {
             precondition(bytes.count == 64, "a signature is 64 bytes long")
             self.signer = signer
@@ -196,13 +197,14 @@ public struct SignedSnapshot: Hashable, Sendable {
     /// The signatures, by ascending signer.
     public private(set) var signatures: [Signature]
 
-    /// A snapshot that nobody has signed yet.
+    /// A snapshot without signatures.
     public init(_ snapshot: Snapshot) {
         self.snapshot = snapshot
         self.signatures = []
     }
 
-    /// Adds a signature at its place; a second one of the same signer replaces the first, one beyond the limit is left out.
+    /// Inserts a signature in order; a second one of the same signer replaces the first, and one beyond the limit is
+    /// left out.
     public mutating func add(_ signature: Signature) {
         let place = signatures.firstIndex { !($0.signer < signature.signer) } ?? signatures.count
         if place < signatures.count, signatures[place].signer == signature.signer {
@@ -224,7 +226,7 @@ public struct SignedSnapshot: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a whole signed snapshot; bytes left over throw `trailingBytes`, signers out of order `outOfRange`.
+    /// Reads a whole signed snapshot; remaining bytes throw `trailingBytes`, signers out of order `outOfRange`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         snapshot = try Snapshot.decode(from: &reader)

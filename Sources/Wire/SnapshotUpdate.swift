@@ -1,15 +1,17 @@
-/// What leads from a snapshot that a reader trusts to the newest one (protocol.md, section 10.4): the answer to GET_SNAPSHOT.
+/// The update from a reader's trusted snapshot to the newest one (protocol.md, section 10.4): the answer to
+/// GET_SNAPSHOT.
 ///
-/// Only the bytes are checked here, and every length before anything is reserved; what they prove is the directory's to say.
+/// This type checks the encoding only, and every length before it reserves memory; the directory verifies the
+/// signatures.
 public struct SnapshotUpdate: Hashable, Sendable {
     /// The version of the format.
     public static let version: UInt8 = 1
-    /// The most snapshots that one update passes.
+    /// The most snapshots in one update.
     public static let maximumHeaders = 16_384
     /// The most turns of one update.
     public static let maximumTurns = 2_000
 
-    /// What is signed of one snapshot, without what all of a network's have in common and without the digest before it.
+    /// The signed data of one snapshot, without the network's common data and the previous digest.
     public struct Header: Hashable, Sendable {
         /// The bytes of a header.
         public static let size = 80
@@ -31,13 +33,13 @@ public struct SnapshotUpdate: Hashable, Sendable {
         }
     }
 
-    /// A snapshot in between whose staked nodes are told, because too few of those before reach further.
+    /// The change of voters up to a snapshot in between, needed when too few earlier voters have signed later ones.
     public struct Turn: Hashable, Sendable {
         /// Its place among the headers.
         public let header: Int
-        /// The places, among the voters before, of those that are gone; ascending.
+        /// The places of the removed voters among the voters before, ascending.
         public let left: [UInt16]
-        /// Those that are new, ascending.
+        /// The new voters, ascending.
         public let joined: [NodeID]
 
         /// The voters at the header number `header`.
@@ -50,7 +52,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
 
     /// One node's signature.
     public struct Vote: Hashable, Sendable {
-        /// The signer's number: the reader's voters count from 0, then those that join at each turn, in order.
+        /// The signer's number: the base's voters are numbered from 0, then the joiners of each turn, in order.
         public let number: Int
         /// The place of the signed snapshot among the headers.
         public let header: Int
@@ -66,7 +68,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         }
     }
 
-    /// A node that stayed with the same operator, and changed.
+    /// A node with a new state or weight and the same operator.
     public struct Change: Hashable, Sendable {
         /// Its place among the reader's entries.
         public let place: UInt16
@@ -87,7 +89,8 @@ public struct SnapshotUpdate: Hashable, Sendable {
     public enum Entries: Hashable, Sendable {
         /// All of them.
         case whole([Snapshot.Entry])
-        /// As a difference to the reader's: places that are gone, entries that changed, entries that are new, each ascending.
+        /// The difference to the reader's entries: the places of removed entries, the changed entries and the new ones,
+        /// each ascending.
         case difference(removed: [UInt16], changed: [Change], added: [Snapshot.Entry])
     }
 
@@ -95,7 +98,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
     public var base: UInt64
     /// The snapshots after the reader's, to the newest, without a gap.
     public var headers: [Header]
-    /// The snapshots in between whose voters are told.
+    /// The changes of voters in between.
     public var turns: [Turn]
     /// The signatures, by header and then by number.
     public var votes: [Vote]
@@ -134,7 +137,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         var header = 0
         var number = 0
         for vote in votes {
-            // A step to another header, and the way from the number before; both are mostly one byte.
+            // The step to another header and the gap from the number before; both mostly take one byte.
             writer.varint(UInt64(vote.header - header))
             if vote.header != header { number = 0 }
             writer.varint(UInt64(vote.number - number))
@@ -167,7 +170,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         for place in places { writer.u16(place) }
     }
 
-    /// Reads a whole update; bytes left over throw `trailingBytes`, what is out of order or too much `outOfRange`.
+    /// Reads a whole update; remaining bytes throw `trailingBytes`, values out of order or too many `outOfRange`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let version = try reader.u8()
@@ -222,7 +225,7 @@ public struct SnapshotUpdate: Hashable, Sendable {
         var before = -1
         for _ in 0..<count {
             let header = Int(try reader.u16())
-            // The last header is the newest snapshot, whose entries tell its voters.
+            // The last header is the newest snapshot, whose entries give its voters.
             guard header > before, header < headers - 1 else { throw .outOfRange }
             before = header
             let left = try places(&reader)

@@ -1,38 +1,38 @@
-/// The first bytes of a stream towards the exit: what it is to be connected to.
+/// The first bytes of a stream towards the exit: the request to open a connection.
 ///
 ///     version 1 (= 1) │ kind 1 │ destination
 ///
-/// Bytes of the application follow at once, before the reply.
+/// The application's bytes follow at once, before the reply.
 public struct OpenRequest: Hashable, Sendable {
-    /// What the exit opens.
+    /// The kind of a request.
     public enum Kind: UInt8, Sendable {
         /// A TCP connection.
         case tcp = 1
-        /// Nothing: it looks up the address of a name.
+        /// The address of a name; opens nothing.
         case resolve = 2
-        /// Nothing: it looks up the name of an address.
+        /// The name of an address; opens nothing.
         case resolvePointer = 3
-        /// A UDP association, for as long as the stream is open; its datagrams are the session's, with the stream's number
-        /// for a flow (`FlowDatagram`).
+        /// A UDP association, for as long as the stream is open; its datagrams are the session's, with the stream's
+        /// number as flow (`FlowDatagram`).
         case udp = 4
-        /// Nothing: it asks its name servers for the records of a name (`RecordsReply`).
+        /// The records of a name, from the exit's name servers (`RecordsReply`); opens nothing.
         case records = 5
     }
 
     /// The version of the format.
     public static let version: UInt8 = 1
-    /// No request is longer, whatever its version may add: a stream with more unread bytes and no request is broken.
+    /// The longest request in bytes in any version: a stream with more unread bytes and no request is refused.
     public static let maximumSize = 300
 
-    /// What to open.
+    /// The kind of the request.
     public var kind: Kind
-    /// Where to; for records the port is their type, and for a UDP association it is ``nowhere``.
+    /// The destination; for records the port is their type, and for a UDP association it is ``nowhere``.
     public var destination: Destination
 
     /// The destination of a request that has none: 0.0.0.0 and port 0.
     public static let nowhere = Destination(host: .address(IPAddress(v4: 0)), port: 0)
 
-    /// Asks for `kind` towards `destination`.
+    /// A request of `kind` for `destination`.
     public init(kind: Kind = .tcp, destination: Destination) {
         self.kind = kind
         self.destination = destination
@@ -47,11 +47,11 @@ public struct OpenRequest: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a request from the first bytes of a stream; `nil` while more are needed.
+    /// Reads a request from the first bytes of a stream; nil while more are needed.
     ///
-    /// `bytes` is all that has come so far; `consumed` of it is the request, the rest is for the destination. Throws for an
-    /// unknown version or kind, an impossible destination and, for TCP and records, port 0, as soon as the bytes show it. A
-    /// look-up of an address or name has port 0, and a name or an address, whichever it is for.
+    /// `bytes` has everything that has come so far; the request takes `consumed` of it, and the rest is for the
+    /// destination. As soon as the bytes show it, throws for an unknown version or kind, an invalid destination and,
+    /// for TCP and records, port 0. A look-up has port 0, and a name or an address, depending on its kind.
     public static func decode(from bytes: RawSpan) throws(WireError) -> (request: OpenRequest, consumed: Int)? {
         var reader = ByteReader(bytes)
         do throws(WireError) {
@@ -75,17 +75,17 @@ public struct OpenRequest: Hashable, Sendable {
     }
 }
 
-/// The first bytes of a stream from the exit: how opening went.
+/// The first byte of a stream from the exit: the result of opening.
 public struct OpenReply: Hashable, Sendable {
-    /// How opening went.
+    /// The result of opening.
     public enum Status: UInt8, Sendable, CaseIterable {
-        /// It stands; the destination's bytes follow.
+        /// The connection is open; the destination's bytes follow.
         case ok = 0
-        /// The destination refused.
+        /// The destination refused the connection.
         case refused = 1
-        /// No way to the host.
+        /// There is no route to the host.
         case hostUnreachable = 2
-        /// No way to its network.
+        /// There is no route to its network.
         case networkUnreachable = 3
         /// The name does not resolve.
         case hostNotFound = 4
@@ -95,14 +95,14 @@ public struct OpenReply: Hashable, Sendable {
         case timeout = 6
         /// Something else failed, or the request could not be read.
         case generalFailure = 7
-        /// The session or the exit has as many streams as it may have.
+        /// The session or the exit has its limit of streams.
         case tooManyStreams = 8
     }
 
-    /// How opening went.
+    /// The result of opening.
     public var status: Status
 
-    /// A reply that says `status`.
+    /// A reply with `status`.
     public init(status: Status) { self.status = status }
 
     /// The encoding: one byte.

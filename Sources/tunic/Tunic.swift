@@ -21,7 +21,7 @@ struct Tunic: ParsableCommand {
               65  a file's contents are wrong
               66  a file is missing
               69  an address, a socket or the network cannot be used
-              70  a mistake of this program
+              70  an error in this program
               71  the system refused something
               73  a file or folder cannot be made
               74  a read or write failed
@@ -39,9 +39,9 @@ struct Tunic: ParsableCommand {
             RunWithParentCommand.self,
         ])
 
-    /// Runs the command line of this process; what goes wrong is one line on standard error.
+    /// Runs the command line of this process; an error is one line on standard error.
     ///
-    /// A command whose output is not all with the kernel has failed, whatever it did.
+    /// A command fails if the kernel does not accept all of its output, whatever it did.
     static func start() -> Never {
         shim_share_heap()
         let status = runCommandLine()
@@ -52,7 +52,7 @@ struct Tunic: ParsableCommand {
         Glibc.exit(Failure.Code.io.rawValue)
     }
 
-    /// The status for the process.
+    /// The exit status.
     private static func runCommandLine() -> Int32 {
         do {
             var command = try parseAsRoot(Array(ProcessArguments.all.dropFirst()))
@@ -76,7 +76,7 @@ struct Tunic: ParsableCommand {
         }
     }
 
-    /// What is said of a word where a command should stand that is none.
+    /// The message for a word that is not a command.
     private static func unknownCommand() -> String? {
         let (given, commands) = givenCommands()
         let words = ProcessArguments.all.dropFirst(1 + given.count)
@@ -87,7 +87,7 @@ struct Tunic: ParsableCommand {
         return "there is no command '\(word)'" + (near.map { "; did you mean '\($0)'?" } ?? "")
     }
 
-    /// The subcommands that the command line begins with, and those of the last.
+    /// The subcommands at the start of the command line, and the subcommands of the last one.
     private static func givenCommands() -> (names: [String], next: [any ParsableCommand.Type]) {
         var names: [String] = []
         var commands = configuration.subcommands

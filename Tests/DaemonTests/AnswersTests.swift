@@ -57,7 +57,7 @@ extension ProcessTests {
             #expect(onlyRelay.refusal(.paths) == "a relay has no paths of its own; ask a client")
             onlyRelay.end()
             let onlyClient = try Running(client + quiet)
-            #expect(onlyClient.refusal(.nodes)?.contains("no ledger is followed here") == true)
+            #expect(onlyClient.refusal(.nodes)?.contains("this process follows no ledger") == true)
             onlyClient.end()
         }
 
@@ -118,10 +118,10 @@ extension ProcessTests {
             #expect(report.rule == "unknownAccount")
             for command in [ControlCommand.dryrun, .submit] {
                 for wrong in [nil, "", "zz", String(bytes.dropLast(2)), "00" + bytes] {
-                    #expect(running.refusal(command, wrong) == "an operation is its bytes in hexadecimal")
+                    #expect(running.refusal(command, wrong) == "expected the bytes of an operation in hexadecimal")
                 }
             }
-            #expect(running.refusal(.operation, report.operation) == "no such operation was handed in here")
+            #expect(running.refusal(.operation, report.operation) == "no such operation was submitted here")
             // One that was handed in is known, and handed in once.
             let waiting = try #require(running.answer(.submit, bytes, as: OperationReport.self))
             #expect(waiting.state == .waiting)
@@ -133,7 +133,7 @@ extension ProcessTests {
         func aMaintenanceHasANumberOfSeconds(argument: String?) throws {
             let running = try Running(relay + quiet)
             defer { running.end() }
-            #expect(running.refusal(.maintenance, argument) == "a maintenance has a number of seconds")
+            #expect(running.refusal(.maintenance, argument) == "a maintenance needs a number of seconds")
         }
 
         @Test func aCheckThatIsNotDoneDoesNotServe() throws {

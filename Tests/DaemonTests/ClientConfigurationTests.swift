@@ -60,15 +60,15 @@ private func configuration(_ lines: String) throws -> ClientConfiguration {
     /// Each refusal names file, line and key, and what to do.
     @Test(
         arguments: [
-            ("socks = ['0.0.0.0:1']", 2, "client.socks", "--allow-remote, or allow_remote = true, lifts that"),
-            ("socks = ['localhost']", 2, "client.socks", "'localhost' is no address with a port"),
-            ("socks = ['127.0.0.1']", 2, "client.socks", "is no address with a port"),
-            ("socks = ['unix:s']", 2, "client.socks", "behind unix: stands an absolute path of at most 107 bytes"),
-            ("socks = ['unix:/a/']", 2, "client.socks", "is no unix socket"),
-            ("socks = ['127.0.0.1:1,']", 2, "client.socks", "'' is nothing that can be kept apart"),
+            ("socks = ['0.0.0.0:1']", 2, "client.socks", "--allow-remote, or allow_remote = true, permits"),
+            ("socks = ['localhost']", 2, "client.socks", "[::1]:1080, got 'localhost'"),
+            ("socks = ['127.0.0.1']", 2, "client.socks", "expected an address with a port"),
+            ("socks = ['unix:s']", 2, "client.socks", "after unix: comes an absolute path of at most 107 bytes"),
+            ("socks = ['unix:/a/']", 2, "client.socks", "is not a unix socket"),
+            ("socks = ['127.0.0.1:1,']", 2, "client.socks", "'' is not a rule for streams"),
             (
                 "socks = ['127.0.0.1:1,credentials']", 2, "client.socks",
-                "'credentials' is nothing that can be kept apart"
+                "'credentials' is not a rule for streams"
             ),
             ("socks = ['127.0.0.1:1', '127.0.0.1:1']", 2, "client.socks", "an address is named twice"),
             ("socks = ['unix:/a', 'unix:/a,names-only']", 2, "client.socks", "an address is named twice"),
@@ -79,10 +79,10 @@ private func configuration(_ lines: String) throws -> ClientConfiguration {
             ),
             ("dns = ['127.0.0.1:1080']", 2, "client.dns", "an address is named twice, here or in 'socks'"),
             ("exits = ['country:Sweden']", 2, "client.exits", "use two letters, such as country:SE"),
-            ("exits = ['somebody']", 2, "client.exits", "'somebody' is no node's address (….snode)"),
+            ("exits = ['somebody']", 2, "client.exits", "or set: with a name, got 'somebody'"),
             ("avoid = ['set:none']", 2, "client.avoid", "there is no set 'none'; name it under [client.sets]"),
             ("avoid = ['set:b']\n[client.sets]\na = ['country:SE']", 2, "client.avoid", "there are: a"),
-            ("avoid = ['set:a']\n[client.sets]\na = ['x']", 4, "client.sets.a", "'x' is no node's address"),
+            ("avoid = ['set:a']\n[client.sets]\na = ['x']", 4, "client.sets.a", "expected a node's address (….snode)"),
         ] as [(String, Int, String, String)])
     func whatAClientDoesNotTakeIsNamed(lines: String, line: Int, key: String, words: String) {
         let found = failure { _ = try configuration(lines) }

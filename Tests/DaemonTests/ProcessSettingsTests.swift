@@ -69,7 +69,7 @@ import Testing
         let settings = try settings(lines)
         let found = failure { try ProcessSettings.checkProcess(settings, roles: [.client]) }
         #expect(found?.problem?.key == key)
-        #expect(found?.message.contains("is named by \(other), too; give each an address of its own") == true)
+        #expect(found?.message.contains("is also used by \(other); give each its own address") == true)
     }
 
     @Test(arguments: ["web", "metrics"])
@@ -116,7 +116,7 @@ import Testing
         let folder = try Folder()
         let file = "\(folder.path)/t.toml"
         try Files.writeNew(file, [0xff, 0xfe], mode: 0o600)
-        #expect(ConfigurationCheck(source(file)).problems.first?.message == "\(file) is no text in UTF-8")
+        #expect(ConfigurationCheck(source(file)).problems.first?.message == "\(file) is not text in UTF-8")
         let large = try folder.write("large.toml", String(repeating: " ", count: 1 << 20 | 1))
         #expect(ConfigurationCheck(source(large)).problems.first?.message.contains("too large") == true)
         #expect(ConfigurationCheck(source(folder.path)).problems.count == 1)

@@ -65,12 +65,18 @@ private func configuration(
     @Test(
         arguments: [
             ("[]", "", 2, "relay.listen", "a relay needs --listen, or 'listen' under [relay]"),
-            ("['localhost']", "", 2, "relay.listen", "'localhost' is no address with a port"),
+            ("['localhost']", "", 2, "relay.listen", "[::1]:1080, got 'localhost'"),
             ("['1.2.3.4:1', '1.2.3.5:1']", "", 2, "relay.listen", "names two IPv4 addresses; give one of each family"),
             ("['[::1]:1', '[::2]:1']", "", 2, "relay.listen", "names two IPv6 addresses; give one of each family"),
             ("['0.0.0.0:1']", "", 2, "relay.listen", "0.0.0.0:1 is every address of this machine; say with --public"),
-            ("['0.0.0.0:1']", "public = ['0.0.0.0:1']", 3, "relay.public", "is no address that others could send to"),
-            ("['0.0.0.0:1']", "public = ['1.2.3.4:0']", 3, "relay.public", "is no address that others could send to"),
+            (
+                "['0.0.0.0:1']", "public = ['0.0.0.0:1']", 3, "relay.public",
+                "is not an address to which others can send"
+            ),
+            (
+                "['0.0.0.0:1']", "public = ['1.2.3.4:0']", 3, "relay.public",
+                "is not an address to which others can send"
+            ),
             (
                 "['0.0.0.0:1']", "public = ['1.2.3.4:1', '1.2.3.5:1']", 3, "relay.public",
                 "names two IPv4 addresses; give one of each family"
@@ -85,27 +91,30 @@ private func configuration(
             ),
             (
                 "['1.2.3.4:1']", "exit_allow = ['10.0.0.0/33']\nexit = true", 3, "relay.exit_allow",
-                "'10.0.0.0/33' is no range"
+                "'10.0.0.0/33' is not a range"
             ),
-            ("['1.2.3.4:1']", "exit_allow = ['10.0.0.0/8']", 3, "relay.exit_allow", "--exit, or 'exit = true', only"),
+            (
+                "['1.2.3.4:1']", "exit_allow = ['10.0.0.0/8']", 3, "relay.exit_allow",
+                "only takes effect with --exit or 'exit = true'"
+            ),
             (
                 "['1.2.3.4:1']", "exit_policy = ['accept *:80, reject *:+1']\nexit = true", 3, "relay.exit_policy",
-                "'reject *:+1' is no rule"
+                "'reject *:+1' is not a rule"
             ),
             (
                 "['1.2.3.4:1']", "exit_policy = ['reject *:80']", 3, "relay.exit_policy",
-                "--exit, or 'exit = true', only"
+                "only takes effect with --exit or 'exit = true'"
             ),
             (
                 "['1.2.3.4:1']", "exit_resolver = ['192.0.2.53']", 3, "relay.exit_resolver",
-                "--exit, or 'exit = true', only"
+                "only takes effect with --exit or 'exit = true'"
             ),
             (
                 "['1.2.3.4:1']", "exit_resolver = ['ns.example']\nexit = true", 3, "relay.exit_resolver",
-                "no address of a name server"
+                "is not an address of a name server"
             ),
-            ("['1.2.3.4:1']", "country = 'Sweden'", 3, "relay.country", "'Sweden' is no country: use two letters"),
-            ("['1.2.3.4:1']", "rate = 99999", 3, "relay.rate", "links need 100 kB a second at the least"),
+            ("['1.2.3.4:1']", "country = 'Sweden'", 3, "relay.country", "'Sweden' is not a country: use two letters"),
+            ("['1.2.3.4:1']", "rate = 99999", 3, "relay.rate", "links need at least 100 kB a second"),
         ] as [(String, String, Int, String, String)])
     func whatARelayDoesNotTakeIsNamed(listen: String, lines: String, line: Int, key: String, words: String) {
         let found = failure { _ = try configuration(listen: listen, lines) }

@@ -178,7 +178,7 @@ extension ProcessTests {
             let found = failure {
                 _ = try running.reload(Applied(["client.socks": "[\"0.0.0.0:0\"]"]) { _ in true }.file)
             }
-            #expect(found?.message.contains("allow_remote = true, lifts that") == true)
+            #expect(found?.message.contains("allow_remote = true, permits other addresses") == true)
         }
 
         @Test func theControlSocketSaysWhatCameOfIt() throws {

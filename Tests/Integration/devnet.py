@@ -27,7 +27,7 @@ AMOUNTS = {"TUNIC", "TUNIC_ASSOCIATIONS", "TUNIC_IDLE_SECONDS", "TUNIC_LIBRARY",
 
 
 def clean_environment():
-    """Takes the user's settings of Tunic and of proxies from the environment, so that no process of a test goes by them."""
+    """Removes the user's settings of Tunic and of proxies from the environment, so that no test process uses them."""
     for name in list(os.environ):
         if name.startswith("TUNIC_") and name not in AMOUNTS or name.lower().endswith("_proxy"):
             del os.environ[name]
@@ -68,7 +68,7 @@ def ask(control, command, timeout=20):
 
 
 def answers(control):
-    """Whether a process answers at `control`: a socket is there a moment before somebody listens at it."""
+    """Whether a process answers at `control`: the socket exists a moment before its process listens on it."""
     try:
         return bool(ask(control, "status"))
     except OSError:
@@ -76,7 +76,7 @@ def answers(control):
 
 
 def is_running(pid):
-    """Whether the process runs; one that has ended and was not waited for does not."""
+    """Whether the process runs; a process that has ended and was not waited for does not."""
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -85,7 +85,7 @@ def is_running(pid):
 
 
 def wait_until(condition, timeout=10, interval=0.02):
-    """Waits until `condition()` is true and returns that; raises TimeoutError after `timeout` seconds."""
+    """Waits until `condition()` is true and returns its value; raises TimeoutError after `timeout` seconds."""
     end = time.monotonic() + timeout
     while True:
         result = condition()
@@ -97,7 +97,7 @@ def wait_until(condition, timeout=10, interval=0.02):
 
 
 def allow_descriptors(test, count):
-    """Raises this process' own limit of open descriptors to `count`, for as long as `test`, a test or a class of them; skips where none may."""
+    """Raises this process's limit of open descriptors to `count` while `test`, a test or a class, runs; skips it if that is not allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
         raise unittest.SkipTest(f"{count} descriptors are needed, and {hard} are allowed")
@@ -129,7 +129,7 @@ class Node:
 
 
 class Devnet:
-    """Runs `tunic devnet --json` from entering to leaving, and ends it by its process id."""
+    """Runs `tunic devnet --json` while the context is open, and ends it by its process id."""
 
     def __init__(self, nodes=6, exits=2, hops=3, timeout=40, arguments=()):
         self.command = [
@@ -169,7 +169,7 @@ class Devnet:
         return line
 
     def close(self):
-        """Ends the network, and kills it when it does not end by itself."""
+        """Ends the network, and kills it if it does not end by itself."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

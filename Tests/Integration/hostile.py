@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 class Network:
-    """What a network file says of the bytes on the line."""
+    """The parts of a network file that determine the bytes on the line."""
 
     def __init__(self, file):
         value = json.loads(pathlib.Path(file).read_text())
@@ -65,12 +65,12 @@ def node_id(text):
 
 
 def identity(folder):
-    """The node whose folder that is."""
+    """The node whose data folder this is."""
     return key(pathlib.Path(folder) / "identity.key")
 
 
 def key(file):
-    """The Ed25519 key in a file without a passphrase, as that of a node."""
+    """The Ed25519 key in a node's key file without a passphrase."""
     data = pathlib.Path(file).read_bytes()
     if len(data) != 56 or data[:8] != b"tunicid1":
         raise ValueError(f"{file}: expected a key file without a passphrase")
@@ -151,7 +151,7 @@ class Frames:
 
 
 class Link:
-    """A link that this end began, up to its control connection; raises TimeoutError where the node does not answer."""
+    """A link that this end began, with its control connection; raises TimeoutError if the node does not answer."""
 
     def __init__(self, network, node, own=None, source="127.0.0.1", timestamp=None, timeout=5):
         self.network, self.node, self.own = network, node, own
@@ -179,7 +179,7 @@ class Link:
         self.close()
 
     def close(self):
-        """Ends this end alone: the node finds out by itself."""
+        """Ends this end only; the node is not told."""
         self.socket.close()
 
     def _handshake(self, timestamp, end):
@@ -204,7 +204,7 @@ class Link:
         raise TimeoutError(f"no answer to a handshake from {self.node.address}")
 
     def _answer(self, index, end):
-        """The response or the cookie to that initiation."""
+        """The response or the cookie that answers that initiation."""
         while (left := end - time.monotonic()) > 0:
             if not select.select([self.socket], [], [], left)[0]:
                 return None
@@ -242,14 +242,14 @@ class Link:
             pass
 
     def _take(self):
-        """The next datagram; None without one."""
+        """The next datagram; None if there is none."""
         try:
             return self.socket.recv(2048)
         except (BlockingIOError, ConnectionRefusedError):
             return None
 
     def send(self, *frames):
-        """Sends a packet of the control connection with these frames, as they are."""
+        """Sends a packet of the control connection with exactly these frames."""
         packet = bytearray(b"".join((bytes(132), *frames)).ljust(self.network.size, b"\0"))
         if len(packet) != self.network.size:
             raise ValueError("more frames than a packet holds")
@@ -266,7 +266,7 @@ class Link:
         self._put(packet)
 
     def _open(self, packet):
-        """The number and the payload of a packet of the control connection; None for any other, which its path gets."""
+        """The number and the payload of a packet of the control connection; None for any other packet, which its path gets."""
         if len(packet) != self.network.size or packet[:4] != struct.pack("<I", self.index):
             return None
         counter, = struct.unpack("<Q", packet[4:12])
@@ -285,7 +285,7 @@ class Link:
         return counter - self.their_start, payload
 
     def receive(self):
-        """Takes in all that has come, and acknowledges it."""
+        """Reads everything that has come, and acknowledges it."""
         while packet := self._take():
             opened = self._open(packet)
             if opened is None or opened[0] in self.seen:
@@ -425,7 +425,7 @@ class Path:
         link.paths[self.own_id] = self
 
     def send(self, *frames):
-        """Sends a packet of the session to the terminal, behind a LEG_HELLO that opens a new one."""
+        """Sends a packet of the session to the terminal, beginning with a LEG_HELLO that opens a new one."""
         packet = bytearray(b"".join((bytes(132), b"\x20\0\0", *frames)).ljust(self.link.network.size, b"\0"))
         model.client_seal(packet, self.layers)
         self.link.send_on_path(self.id, packet)
@@ -437,7 +437,7 @@ class Path:
         self.frames += Frames(bytes(packet[132:]))
 
     def wait_for(self, kind, timeout=5):
-        """The fields of a frame of that type that has come, or comes; the frame is taken away."""
+        """The fields of a received frame of that type, which is removed; waits for one if necessary."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             self.link.receive()

@@ -16,7 +16,7 @@ def text(*strings):
 
 
 def read_name(message, at):
-    """The name at `at`, and where it ends."""
+    """The name at `at`, and the offset after it."""
     parts, end = [], None
     while length := message[at]:
         if length >= 0xC0:
@@ -29,14 +29,14 @@ def read_name(message, at):
 
 
 def query(name, kind, id=7, edns=None, flags=0x0100):
-    """A question; `edns` is the size of UDP messages that is offered."""
+    """A query; `edns` is the offered size of UDP messages."""
     head = struct.pack(">6H", id, flags, 1, 0, 0, 0 if edns is None else 1)
     more = b"" if edns is None else b"\0" + struct.pack(">HHIH", 41, edns, 0, 0)
     return head + labels(name) + struct.pack(">HH", TYPES.get(kind, kind), 1) + more
 
 
 class Answer:
-    """A message, read: `id`, `code`, `is_cut`, `records` as (name, type, ttl, data), `errors` as (number, text) of EDNS."""
+    """A decoded message: `id`, `code`, `is_cut`, `records` as (name, type, ttl, data), `errors` as (number, text) of EDNS."""
 
     def __init__(self, message):
         self.id, flags, questions, answers, _, more = struct.unpack(">6H", message[:12])
@@ -83,8 +83,10 @@ def ask_tcp(address, *messages, timeout=15):
 
 
 class NameServer:
-    """Answers from `zone`, {(name, type): [data…]} with CNAMEs as ("alias", "CNAME"); a context manager. What is not in it does
-    not exist; a name whose only value is None is not answered at all, one with "fail" is a server failure. `asked` holds (name, type) in order, `port` is where it is."""
+    """Answers from `zone`, {(name, type): [data…]} with CNAMEs as ("alias", "CNAME"); a context manager.
+
+    A name that is not in it does not exist; a name whose only value is None gets no answer, and one with "fail" a server
+    failure. `asked` has (name, type) in order; `port` is the server's port."""
 
     def __init__(self, zone, ttl=30, port=0):
         self.zone, self.ttl, self.asked = zone, ttl, []

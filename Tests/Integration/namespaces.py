@@ -1,4 +1,4 @@
-"""Network namespaces for tests: processes and sockets of this one in networks of their own."""
+"""Network namespaces for tests: other processes and sockets of this process in separate networks."""
 import concurrent.futures
 import ctypes
 import os
@@ -10,11 +10,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Unavailable(Exception):
-    """No namespace can be made here."""
+    """No namespace can be created here."""
 
 
 class Namespace:
-    """A network namespace (and one of mounts) with its loopback up, for as long as the context; `prefix` starts programs there."""
+    """A network namespace (and one of mounts) with its loopback up, while the context is open; `prefix` starts programs in it."""
 
     def __init__(self, *, resolver=None):
         mount = f"mount --bind {resolver} /etc/resolv.conf && " if resolver else ""
@@ -42,18 +42,18 @@ class Namespace:
         self.close()
 
     def run(self, *command, **options):
-        """Runs a program there."""
+        """Runs a program in the namespace."""
         return subprocess.run([*self.prefix, *command], capture_output=True, text=True, **options)
 
     def sh(self, script):
-        """Runs shell commands there, which must succeed."""
+        """Runs shell commands in the namespace, which must succeed."""
         done = self.run("sh", "-ec", script)
         if done.returncode:
             raise Unavailable(done.stderr)
         return done.stdout
 
     def call(self, function, *arguments, **options):
-        """Calls a function on a thread whose sockets are there."""
+        """Calls a function on a thread whose sockets are in the namespace."""
         result = concurrent.futures.Future()
 
         def work():

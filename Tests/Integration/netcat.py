@@ -1,4 +1,4 @@
-"""Joins standard input and output to HOST PORT through a SOCKS5 proxy: an ssh ProxyCommand."""
+"""Connects standard input and output to HOST PORT through a SOCKS5 proxy: an ssh ProxyCommand."""
 import os
 import sys
 import threading

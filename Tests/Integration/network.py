@@ -26,7 +26,7 @@ def has_ipv6():
 
 
 def free_port():
-    """A port that is free at 127.0.0.1 and at ::1, for TCP and for UDP."""
+    """A port that is free on 127.0.0.1 and on ::1, for TCP and for UDP."""
     addresses = [(socket.AF_INET, "127.0.0.1")] + ([(socket.AF_INET6, "::1")] if has_ipv6() else [])
     while True:
         with contextlib.ExitStack() as stack:
@@ -54,7 +54,7 @@ class Process:
                 env={**os.environ, **(environment or {})})
 
     def status(self):
-        """What it reports; nothing as long as it does not answer."""
+        """Its report; nothing as long as it does not answer."""
         if self.process.poll() is not None:
             raise RuntimeError(f"ended with status {self.process.returncode}: {self.log.read_text()}")
         try:
@@ -67,12 +67,12 @@ class Process:
 
 
 class Network:
-    """A network of nodes at `addresses`, a list for each node of what it announces; the last `exits` of them are exits.
+    """A network of nodes at `addresses`, a list of announced addresses for each node; the last `exits` of them are exits.
 
-    `listen` says where they listen, where that is not what they announce. All processes run behind `prefix`, a command that
-    starts others, but those that `prefixes` has another for, by number. The exits get `exit_options`, the client `client_options`; an exit opens the
-    loopback, or what `exit_ranges` has for its number. Without `local` the addresses are public ones, and the limits the default.
-    """
+    `listen` has the listen addresses, if they are not the announced ones. All processes run with `prefix`, a command that
+    starts others, except those for which `prefixes` has another one, by number. The exits get `exit_options`, the client
+    `client_options`. An exit allows the loopback, or the ranges that `exit_ranges` has for its number. Without `local` the
+    addresses are public ones, and the limits are the defaults."""
 
     def __init__(self, addresses, exits=1, listen=None, prefix=(), prefixes=None, socks="127.0.0.1:0", packet_size=None,
                  exit_options=(), client_options=(), exit_ranges=None, local=True):
@@ -127,7 +127,7 @@ class Network:
             self.nodes.append(Process(self.prefixes.get(number, self.prefix), arguments, folder))
 
     def start_client(self, hops=3, prefix=None, folder=None):
-        """Starts the client, in a data folder of its own."""
+        """Starts the client, with a separate data folder."""
         if folder is None:
             folder = self.folder / "client"
             folder.mkdir(0o700)

@@ -58,7 +58,7 @@ def identity_seed(folder):
 
 
 class Oxend:
-    """One daemon with a chain of its own, or with that of `chain`, another daemon."""
+    """One daemon with its own chain, or with that of `chain`, another daemon."""
 
     OPERATOR = "0x%040x"
     REQUIREMENT = 25_000_000_000_000  # atomic units

@@ -51,7 +51,7 @@ def read_exactly(sock, count):
 
 
 def socks_connect(proxy, host, port, timeout=40, user=None, early=b""):
-    """A socket to host:port through the proxy, a (host, port) pair; host names go to the proxy as they are. `early` is sent behind the request at once."""
+    """A socket to host:port through the proxy, a (host, port) pair; the proxy gets host names unresolved. `early` is sent right after the request."""
     sock = socket.create_connection(proxy, timeout=timeout)
     try:
         if user is None:
@@ -82,9 +82,11 @@ def socks_connect(proxy, host, port, timeout=40, user=None, early=b""):
 
 
 class _Handler(socketserver.BaseRequestHandler):
-    """One line of request: `get N` sends a body, `put` takes one until its end and answers size and digest, `echo` echoes, `late N` answers
-    with a body only after the client's half has ended, `reset` resets the connection after the next byte, `watch` says "w" and notes how
-    the connection ends."""
+    """One line of request, then the answer.
+
+    `get N` sends a body, `put` reads one until its end and answers with size and digest, `echo` echoes. `late N` answers with
+    a body only after the client's half has ended, `reset` resets the connection after the next byte, and `watch` says "w" and
+    records how the connection ends."""
 
     def handle(self):
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -138,8 +140,9 @@ class _Handler(socketserver.BaseRequestHandler):
 
 
 class Peer(socketserver.ThreadingTCPServer):
-    """The server; use it as a context manager. `port` is where it listens on 127.0.0.1, `connections` how many it has served, `ends`
-    how those that were watched have ended."""
+    """The server, a context manager.
+
+    `port` is its port on 127.0.0.1, `connections` the number of served connections, `ends` how watched ones have ended."""
 
     daemon_threads = True
     allow_reuse_address = True

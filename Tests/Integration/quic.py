@@ -39,7 +39,7 @@ def certificate(folder):
 
 
 def bridge(association, port):
-    """A local port whose datagrams go to localhost:port through the association, and come back."""
+    """A local port whose datagrams go to localhost:port through the association, and whose answers come back."""
     local = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     local.bind(("127.0.0.1", 0))
     peer = []

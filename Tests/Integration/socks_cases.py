@@ -37,7 +37,7 @@ def socks4(address, port, command=1, user=b"", host=None):
 
 
 def cases(port, closed):
-    """(title, messages, verdict of ours); `port` echoes what follows the line `echo`, nobody listens at `closed`."""
+    """(title, messages, our verdict); `port` echoes the bytes after the line `echo`, no process listens at `closed`."""
     long = ".".join(["a" * 63] * 3 + ["b" * 53, "invalid"])
     data = b"echo\nhello"
 
@@ -142,7 +142,7 @@ def cases(port, closed):
 
 
 class Reader:
-    """Reads a proxy's answers from a socket: whole ones, or what there is when it closes or is silent."""
+    """Reads a proxy's answers from a socket: complete ones, or the bytes so far when it closes or is silent."""
 
     def __init__(self, sock, silence):
         self.sock, self.held, self.is_over = sock, b"", False
@@ -165,7 +165,7 @@ class Reader:
         return part
 
     def answer(self, message):
-        """The words for the next answer, to what began with `message`; whether the conversation goes on."""
+        """The words for the next answer to a conversation that began with `message`; whether the conversation continues."""
         if message[0] == 4:
             reply = self.take(8)
             return (f"4:{reply[1]}", reply[1] == 90) if reply else ("closed", False)

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, and clocks that are wrong: one line that names the file and what to do, and nothing broken."""
+"""Full or read-only disks and wrong clocks: one line names the file and the remedy, and nothing breaks."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ from peers import Peer, digest, download
 
 
 class MountTest(unittest.TestCase):
-    """Each test has a mount namespace, in which the folder `disk` is a disk of its own."""
+    """Each test has a mount namespace, in which the folder `disk` is a separate disk."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
@@ -50,7 +50,7 @@ class MountTest(unittest.TestCase):
         return result.returncode, result.stdout, result.stderr
 
     def files(self):
-        """What is on the disk."""
+        """The files on the disk."""
         return sorted(self.inside("find", self.disk, "-mindepth", "1").stdout.split())
 
     def assert_fails(self, status, words, *arguments):
@@ -94,7 +94,7 @@ class NoProc(MountTest):
 @unittest.skipUnless(shutil.which("readelf"), "no readelf")
 class Linking(unittest.TestCase):
     def test_r10_libraries_are_the_systems_and_are_bound_at_the_start(self):
-        """A library beside the program is not taken, and the table of bound symbols is read-only from the start on."""
+        """A library beside the program is not used, and the table of bound symbols is read-only from the start on."""
         if "debug" in binary():
             self.skipTest("only the release binary is linked like that")
         text = subprocess.run(["readelf", "--dynamic", "--wide", binary()], check=True, capture_output=True, text=True).stdout
@@ -195,7 +195,7 @@ class FullDisk(MountTest):
 
     @staticmethod
     def start_others(net):
-        """Starts all nodes but the first."""
+        """Starts all nodes except the first."""
         for number, addresses in list(enumerate(net.addresses, 1))[1:]:
             folder = net.folder / "net" / f"node-{number}"
             net.nodes.append(Process(
@@ -221,7 +221,7 @@ class ReadOnlyDisk(MountTest):
 
 
 def faketime(offset):
-    """The command that starts another with its wall clock off by `offset`; nothing without libfaketime."""
+    """The command that starts another one with its wall clock off by `offset`; nothing without libfaketime."""
     library = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
     if not library:
         return None

@@ -1,4 +1,4 @@
-"""`tunic bench`: what it reports of a good network, and that it reports a bad proxy as what it is."""
+"""`tunic bench`: its report of a good network, and its detection of a bad proxy."""
 
 import json
 import os
@@ -83,7 +83,7 @@ class BadProxy:
         self.pipe(far, app, down)
 
     def pipe(self, source, sink, fault):
-        """Carries bytes one way; the fault comes when so many have gone."""
+        """Carries bytes one way; the fault comes after so many of them."""
         count = 0
         try:
             while part := source.recv(65536):
@@ -194,7 +194,7 @@ class Benchmark(unittest.TestCase):
             self.assertIn(words, out)
         second.write_text("{}")
         code, _, err = run(*options, "--compare", second)
-        self.assertEqual((code, "no report of" in err), (65, True), err)
+        self.assertEqual((code, "not a report of" in err), (65, True), err)
         self.assertEqual(run("--compare", self.folder / "none.json")[0], 66)
 
     def test_an_interrupt_ends_every_process(self):
@@ -237,7 +237,7 @@ class Benchmark(unittest.TestCase):
                 sink.kill()
 
     def assert_reported(self, kind, proxy, *arguments, patience=20, direction="down"):
-        """The benchmark says what is wrong and gives no figure."""
+        """The benchmark reports the fault and prints no figure."""
         path = self.folder / f"{kind}.json"
         code, out, err = run("--socks", proxy.address, "--seconds", "0.3", "--streams", "2", "--direction", direction,
                              "--patience", patience, "--measure", "throughput", "--json", path, *arguments)

@@ -1,4 +1,4 @@
-"""Programs as people use them, through the proxy; each is skipped where it is not installed."""
+"""Programs as people use them, through the proxy; each test is skipped if its program is not installed."""
 import http.server
 import os
 import shutil

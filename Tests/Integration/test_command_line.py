@@ -1,4 +1,4 @@
-"""What the command line refuses, and how: one line that names what is wrong, a status that is not 0, nothing half done."""
+"""Refused command lines: one line names the fault, the status is not 0, and nothing is half done."""
 
 import json
 import os
@@ -26,7 +26,7 @@ class CommandLineTest(unittest.TestCase):
         self.folder = pathlib.Path(folder.name)
 
     def assert_fails(self, status, words, *arguments, **options):
-        """One line on standard error that has all of `words`, none on standard output."""
+        """One line on standard error with all of `words`, and nothing on standard output."""
         code, out, err = run(*arguments, **options)
         self.assertEqual(code, status, err)
         self.assertEqual(out, "")
@@ -73,7 +73,7 @@ class Usage(CommandLineTest):
             (["--exits 9"], ["network", "create", "--dir", "x", "--exits", "9"]),
             (["--base-port"], ["network", "create", "--dir", "x", "--base-port", "65534"]),
             (["10.0.0.1", "--local"], ["network", "create", "--dir", "x", "--base-address", "10.0.0.1"]),
-            (["fit together"], ["network", "create", "--dir", "x", "--nodes", "3", "--address", "8.8.8.8:1"]),
+            (["do not match"], ["network", "create", "--dir", "x", "--nodes", "3", "--address", "8.8.8.8:1"]),
         ]:
             with self.subTest(arguments=arguments):
                 self.assert_fails(64, words, *arguments)
@@ -137,7 +137,7 @@ class Files(CommandLineTest):
         code, _, err = run("network", "create", "--dir", self.folder / "net", *addresses)
         self.assertEqual(code, 0, err)
         self.assert_fails(
-            64, ["10.0.0.7 is no public address"], "network", "create", "--dir", self.folder / "other", "--address", "10.0.0.7:7100")
+            64, ["10.0.0.7 is not a public address"], "network", "create", "--dir", self.folder / "other", "--address", "10.0.0.7:7100")
 
     def test_network_file(self):
         path = self.folder / "network.json"

@@ -1,4 +1,4 @@
-"""The configuration file: what counts, what is refused, and what a running process takes at SIGHUP."""
+"""The configuration file: which values count, which are refused, and which a running process applies at SIGHUP."""
 
 import contextlib
 import fcntl
@@ -51,7 +51,7 @@ class Check(Folder):
         self.assertIn("no mistakes", out)
 
     def test_s6_a_relays_file_without_a_data_folder_is_none_of_mistakes(self):
-        """The service gets one from systemd, which is not there when somebody checks the file."""
+        """The service gets one from systemd, which is missing when a user checks the file."""
         self.write(f'network = "{self.make_network()}"\n[relay]\nlisten = ["198.51.100.7:7100"]\n')
         code, out, err = self.check(STATE_DIRECTORY="")
         self.assertEqual(code, 0, out + err)
@@ -72,8 +72,8 @@ class Check(Folder):
             ("data = '/x'\n[relay]\nlisten = ['1.2.3.4:1']\nexit_policy = ['reject private:*']\n", [":5: relay.exit_policy: ", "exit = true"]),
             ("[client]\nsocks = ['127.0.0.1:7001']\n[metrics]\nlisten = '127.0.0.1:7001'\n", [":5: metrics.listen: ", "client.socks"]),
             ("[client]\n[web]\nlisten = '[::1]:7001'\n[metrics]\nlisten = '[::1]:7001'\n", [":6: metrics.listen: ", "web.listen"]),
-            ("[client\n", [":2: this is no TOML"]),
-            ("[client]\nhops = 2\nhops = 3\n", [":4: this is no TOML", "hops"]),
+            ("[client\n", [":2: this is not valid TOML"]),
+            ("[client]\nhops = 2\nhops = 3\n", [":4: this is not valid TOML", "hops"]),
             ("[client]\nhops = '2'\n", [":3: client.hops: ", "whole number"]),
             ("", ["neither", "[client]", "[relay]"]),
         ]:
@@ -108,7 +108,7 @@ class Check(Folder):
 
     def test_what_is_no_configuration_file(self):
         network = self.make_network()
-        for content, words in [(None, "Is a directory"), (b"\xff\xfe", "no text in UTF-8"), (b" " * (1 << 20 | 1), "too large")]:
+        for content, words in [(None, "Is a directory"), (b"\xff\xfe", "not text in UTF-8"), (b" " * (1 << 20 | 1), "too large")]:
             with self.subTest(words):
                 self.file.write_bytes(content) if content else self.file.mkdir()
                 code, _, err = self.check()
@@ -138,7 +138,7 @@ class Check(Folder):
 
 
 class ChildrenOfOthers(Folder):
-    """The networks of `tunic devnet` and `tunic bench` do not go by the configuration of who starts them."""
+    """The networks of `tunic devnet` and `tunic bench` do not use the configuration of the user who starts them."""
 
     def alone(self, *arguments, lines="", **environment):
         """Runs a command for a user who has a configuration with `lines`."""
@@ -186,13 +186,13 @@ class ChildrenOfOthers(Folder):
         self.devnet(lines=f'[metrics]\nlisten = "{self.taken()}"\n')
 
     def test_c1_a_configuration_that_nobody_could_read(self):
-        """Nor by what a service manager says in the environment."""
+        """They also ignore a service manager's variables in the environment."""
         self.devnet(lines="] this is no TOML", CONFIGURATION_DIRECTORY=str(self.folder / "tunic"), NOTIFY_SOCKET="@nobody",
                     STATE_DIRECTORY="/nowhere", WATCHDOG_USEC="1000000", TUNIC_RELAY_COUNTRY="Sweden")
 
 
 class Running(Folder):
-    """A client by a file, in a network whose nodes do not run: it starts and answers all the same."""
+    """A client with a file, in a network whose nodes do not run: it starts and answers all the same."""
 
     def start(self, *arguments, command="run", **environment):
         process = subprocess.Popen(
@@ -236,10 +236,10 @@ class Running(Folder):
         with contextlib.ExitStack() as stack:
             for _ in range(40):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
-            wait_until(lambda: "turned away" in (ask(self.control, "status").get("problem") or ""), 10)
+            wait_until(lambda: "are refused" in (ask(self.control, "status").get("problem") or ""), 10)
 
     def test_systemds_folders(self):
-        """With DynamicUser= the data folder is a link into one that is private."""
+        """With DynamicUser= the data folder is a link into a private one."""
         self.client()
         private = self.folder / "private"
         (self.folder / "data").rename(private)
@@ -265,7 +265,7 @@ class Running(Folder):
             process.stderr.close()
 
     def test_k10_a_reload_is_all_or_nothing(self):
-        """K10: a broken file changes nothing, and what cannot change is said."""
+        """K10: a broken file changes nothing, and a setting that cannot change is reported."""
         self.client()
         process = self.start()
         before = ask(self.control, "status")["socks"]
@@ -324,7 +324,7 @@ class Running(Folder):
         # All that has been written, so that there is room again.
         line = process.stderr.readline()
         make_a_line()
-        while "left out" not in line:
+        while "lines were dropped" not in line:
             line = process.stderr.readline()
             self.assertNotEqual(line, "")
         self.assertGreater(int(line.rsplit("count=", 1)[1]), 10)

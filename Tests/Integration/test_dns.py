@@ -192,7 +192,7 @@ class DNS(unittest.TestCase):
             self.assertEqual(self.server.asked.count(("a.example.org", "A")) > 0, True)
 
     def test_e1_e2_a_name_of_an_address_that_is_closed_leads_nowhere(self):
-        """The policy is asked about what is connected to, not about what was asked for."""
+        """The policy is checked for the address of the connection, not for the requested name."""
         with socket.create_server(("127.0.0.1", 0)) as server:
             for name in ("inside.example.org", "10.0.0.1"):
                 with self.assertRaises(SocksError) as refused:

@@ -1,4 +1,4 @@
-"""What a running process shows and is told: status page, figures, exits and paths, and systemd's part played by the test."""
+"""The interfaces of a running process: status page, metrics, exits and paths, and systemd, which the test stands in for."""
 
 import contextlib
 import ctypes
@@ -165,7 +165,7 @@ class Face(unittest.TestCase):
         self.assertIn("All new streams", self.command("newpath"))
 
     def test_figures_follow_the_conventions(self):
-        """K6: aggregates alone, and nothing that names anybody."""
+        """K6: aggregates only, and no names."""
         text = self.command("metrics")
         self.assertTrue(text.endswith("# EOF\n"))
         types, seen = {}, set()
@@ -280,7 +280,7 @@ class Face(unittest.TestCase):
         self.assertEqual(done.stdout, "200", done.stderr)
 
     def test_l2_the_page_is_for_who_has_its_secret(self):
-        """Another site's page, by DNS rebinding or a form, gets nothing and changes nothing."""
+        """Another site's page, through DNS rebinding or a form, gets nothing and changes nothing."""
         address, token = self.page()
         own = f"127.0.0.1:{address[1]}"
         status, headers, body = http_request(address, "GET", f"/?token={token}")
@@ -382,7 +382,7 @@ def server(test, program):
 
 
 class Systemd(unittest.TestCase):
-    """Plays systemd's part: notices, watchdog, sockets that are handed over."""
+    """Stands in for systemd: notices, watchdog, passed sockets."""
 
     def setUp(self):
         folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
@@ -420,7 +420,7 @@ class Systemd(unittest.TestCase):
         self.addCleanup(self.process.kill)
 
     def hear(self, wanted):
-        """All notices up to one that has `wanted`."""
+        """All notices up to one that contains `wanted`."""
         heard = []
         while not any(wanted in notice for notice in heard):
             heard.append(self.notices.recv(4096).decode())
@@ -494,7 +494,7 @@ class Systemd(unittest.TestCase):
                     self.assertEqual(app.recv(2), b"\x05\x00")
             self.process.terminate()
             self.assertEqual(self.process.wait(20), 0)
-            warnings = [line for line in self.process.stderr.read().splitlines() if "no setting names" in line]
+            warnings = [line for line in self.process.stderr.read().splitlines() if "no setting uses" in line]
             self.assertTrue(warnings and all("other" in line or "socks" in line for line in warnings))
             self.assertTrue(any("other" in line for line in warnings))
 
@@ -510,7 +510,7 @@ class Systemd(unittest.TestCase):
                 self.assertNotIn("127.0.0.1:0", complaint)
 
     def test_the_unit_is_locked_down(self):
-        """K9, as far as a unit does it."""
+        """K9, as far as a unit implements it."""
         unit = pathlib.Path(__file__).parents[2] / "contrib" / "systemd" / "tunic.service"
         try:
             out = subprocess.run(
@@ -522,7 +522,7 @@ class Systemd(unittest.TestCase):
 
 @unittest.skipUnless(os.geteuid() == 0, "needs root")
 class Group(unittest.TestCase):
-    """U5: members of a group look at another user's process and change nothing."""
+    """U5: members of a group can read another user's process and change nothing."""
 
     def setUp(self):
         kept = tempfile.TemporaryDirectory(prefix="tunic-test-")
@@ -556,7 +556,7 @@ class Group(unittest.TestCase):
         return done.returncode, done.stdout, done.stderr
 
     def as_member(self, work, meanwhile=lambda: None):
-        """What `work` gives, as JSON, in a process of a member of the group, which ends behind `meanwhile`."""
+        """The result of `work`, as JSON, in a process of a member of the group, which ends after `meanwhile`."""
         ends, until = os.pipe(), os.pipe()
         child = os.fork()
         if child == 0:
@@ -633,7 +633,7 @@ class Group(unittest.TestCase):
         self.assertEqual(self.as_member(hold, ask), 8)
 
     def test_u5_as_a_service_in_a_user_namespace(self):
-        """As systemd's Group= and PrivateUsers= have it: foreign users are one number, and the process may not change owners."""
+        """As with systemd's Group= and PrivateUsers=: foreign users are one number, and the process may not change owners."""
         owner, group = 61235, self.group.gr_gid
         data = self.folder / "data"
         os.chown(data, owner, group)
@@ -793,7 +793,7 @@ class Limits(unittest.TestCase):
                         count += len(stream.recv(1 << 18))
 
                 def sent():
-                    """What each has sent, and a time before and one after it was counted."""
+                    """The bytes sent by each, and a time before and one after the count."""
                     counts = []
                     for node in net.nodes:
                         asked = time.monotonic()
@@ -837,7 +837,7 @@ class Limits(unittest.TestCase):
             self.assertEqual(exit.process.wait(120), 0)
 
     def test_v2_asking_for_the_status_books_nothing(self):
-        """The month's bytes are counted once a second, however often somebody asks."""
+        """The month's bytes are counted once a second, however often they are requested."""
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
             socks = net.start(hops=2)
             with Devnet.connect(_Through(socks), "127.0.0.1", source_port(self)) as stream:
@@ -893,7 +893,7 @@ def source_port(test):
 
 
 class _Through:
-    """What Devnet.connect needs of a network: where its proxy is."""
+    """The part of a network that Devnet.connect needs: the address of its proxy."""
 
     def __init__(self, socks):
         host, port = socks.rsplit(":", 1)

@@ -1,4 +1,4 @@
-"""What apps can speak to the client besides SOCKS5, each with a real client."""
+"""The protocols that apps can use with the client in addition to SOCKS5, each with a real client."""
 import http.server
 import os
 import shutil
@@ -16,7 +16,7 @@ PAGE = os.urandom(60_000)
 
 
 def is_named():
-    """Whether this machine's hosts file calls 127.0.0.1 localhost; a small system has none."""
+    """Whether this machine's hosts file has 127.0.0.1 as localhost; that of a small system does not."""
     try:
         with open("/etc/hosts") as hosts:
             return next((words[1] for words in map(str.split, hosts) if words[:1] == ["127.0.0.1"]), "") == "localhost"
@@ -191,7 +191,7 @@ class FrontDoors(unittest.TestCase):
                     pass
 
     def second_client(self, *sockets):
-        """A client of the same network that listens at these, once it is ready; it ends with the test."""
+        """A client of the same network with these listen addresses, once it is ready; it ends with the test."""
         folder = tempfile.TemporaryDirectory(prefix="tunic-test-")
         self.addCleanup(folder.cleanup)
         os.chmod(folder.name, 0o700)

@@ -1,6 +1,6 @@
-"""Clients and nodes that do what no honest one does, against the binary.
+"""Dishonest clients and nodes against the binary.
 
-They need what Tests/Vectors needs, PyNaCl and cryptography, and are skipped without it.
+They need the modules of Tests/Vectors, PyNaCl and cryptography, and are skipped without them.
 """
 
 import contextlib
@@ -77,7 +77,7 @@ net = folder = network = None
 
 
 def setUpModule():
-    """A network whose keys are on disk, so that the tests can speak in the place of its nodes."""
+    """A network whose keys are on disk, so that the tests can act as its nodes."""
     global net, folder, network
     stack = contextlib.ExitStack()
     unittest.addModuleCleanup(stack.close)
@@ -131,7 +131,7 @@ class HostileTest(unittest.TestCase):
 
 
 class Clients(HostileTest):
-    """What takes no more than a link."""
+    """Attacks that need only a link."""
 
     def test_s01_an_empty_fin_beyond_a_hole_on_the_control_connection(self):
         link = self.link(3, source="127.0.0.2")
@@ -194,7 +194,7 @@ class Clients(HostileTest):
 
 
 class Ledger(HostileTest):
-    """What disturbs the chain."""
+    """Attacks on the chain."""
 
     def test_s03_announcements_of_blocks_that_nobody_has(self):
         message = bytes([ANNOUNCE]) + struct.pack("<Q", 1 << 63)
@@ -219,7 +219,7 @@ class Ledger(HostileTest):
         self.assertLess(highest - before, 64 << 20)
 
     def fill(self, size):
-        """Makes the chain so long that an answer has `size` bytes, by transfers handed in at all authorities."""
+        """Extends the chain until an answer has `size` bytes, by transfers submitted at all authorities."""
         bank = Account(folder / "wallets" / "bank.key")
         links = self.hostile(*range(AUTHORITIES))
         accounts = [[Account() for _ in range(4)] for _ in links]
@@ -255,7 +255,7 @@ class Account:
         self.id, self.signing, self.nonce = node.id, node.signing, 0
 
     def hands_in(self, link, other, amount):
-        """Hands in its next transfer (docs/registry.md, "Operations"); whether it waits for a block now."""
+        """Submits its next transfer (docs/registry.md, "Operations"); returns whether it now waits for a block."""
         body = other.id + struct.pack("<Q", amount)
         operation = b"\x01\x0a" + network.id + self.id + struct.pack("<QQ", self.nonce, 2**64 - 1) + body
         signed = model.nacl.crypto_sign(b"tunic registry operation\0" + operation, self.signing)
@@ -268,7 +268,7 @@ class Account:
 
 
 class Watching(HostileTest):
-    """What disturbs those who judge; it comes last, for then there are many heights at which nodes can be judged."""
+    """Attacks on judges; they come last, when there are many heights at which nodes can be judged."""
 
     def test_s09_suspicions_of_all_nodes_at_all_heights(self):
         judges = [number for number in range(NODES) if number not in (HOSTILE, DEAD)]

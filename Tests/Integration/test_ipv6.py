@@ -1,4 +1,4 @@
-"""Links and exits over IPv6: nodes with one family or both, and a machine without IPv4 whose datagrams carry 1,280 bytes."""
+"""Links and exits over IPv6: nodes with one family or both, and a machine without IPv4 and with an MTU of 1,280 bytes."""
 
 import os
 import pathlib
@@ -48,7 +48,7 @@ class WebServer:
 
 
 def curl(socks, url, prefix=(), user=None):
-    """What curl fetches through the proxy."""
+    """The page that curl fetches through the proxy."""
     proxy = f"socks5h://{user + ':x@' if user else ''}{socks}"
     result = subprocess.run(
         [*prefix, "curl", "-gsS", "--max-time", "30", "--proxy", proxy, url], capture_output=True, check=False)
@@ -88,7 +88,7 @@ class BothFamilies(unittest.TestCase):
 
 class Exits(unittest.TestCase):
     def test_an_address_of_ipv6_goes_to_an_exit_that_reaches_it(self):
-        """Where an isolation key's exit does not, the key has a second one; without IPv6 a machine's route would say otherwise."""
+        """If an isolation key's exit lacks the family, the key has a second exit; without IPv6 the machine's route would decide."""
         try:
             home = self.enterContext(Namespace())
         except Unavailable as error:
@@ -112,7 +112,7 @@ class Exits(unittest.TestCase):
 
 
 class WithoutIPv4(unittest.TestCase):
-    """Everything runs in a network namespace in which no IPv4 address has a route, and whose loopback carries 1,280 bytes."""
+    """Everything runs in a network namespace without a route for IPv4, and with a loopback MTU of 1,280 bytes."""
 
     def setUp(self):
         hosts = tempfile.NamedTemporaryFile("w", suffix=".hosts")

@@ -19,7 +19,7 @@ from test_command_line import run
 
 
 class Server:
-    """An HTTPS server at 127.0.0.1 whose pages are `files`; what begins with / is a redirect."""
+    """An HTTPS server at 127.0.0.1 whose pages are `files`; a value that begins with / is a redirect."""
 
     def __init__(self, test, certificate, key):
         self.files = {}
@@ -81,7 +81,7 @@ class Join(unittest.TestCase):
         self.server = Server(self, *self.certificate)
 
     def make_certificate(self, name, alternative):
-        """A certificate of its own authority, and its key."""
+        """A certificate of a separate authority, and its key."""
         certificate, key = self.root / f"{name}.pem", self.root / f"{name}.key"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                         "-subj", "/CN=tunic test", "-addext", f"subjectAltName={alternative}", "-keyout", key, "-out", certificate],
@@ -111,7 +111,7 @@ class Join(unittest.TestCase):
         out, err = self.join(f"{self.server.url}/network.json", code=0, environment=proxies)
         digest = hashlib.blake2b(self.file, digest_size=32).hexdigest()
         value = json.loads(self.file)
-        for words in (digest, value["name"], value["id"], "by another way, not from the same address"):
+        for words in (digest, value["name"], value["id"], "from another source, not from the same address"):
             self.assertIn(words, out)
         self.assertEqual(err, f"tunic: fetching {self.server.url}/network.json over the ordinary internet, not through Tunic: "
                               "this network and the server see it\n")
@@ -128,7 +128,7 @@ class Join(unittest.TestCase):
         for scheme in ("http", "ftp", "HTTP", "gopher"):
             with self.subTest(scheme=scheme):
                 _, err = self.join(f"{scheme}://127.0.0.1:{self.server.port}/network.json", code=64)
-                self.assertIn("only https:// is fetched, for over", err)
+                self.assertIn("only https:// is fetched, because over", err)
                 self.assertEqual(err.count("\n"), 1)
         self.assertEqual(self.server.asked, [])
 
@@ -180,7 +180,7 @@ class Join(unittest.TestCase):
         self.assertIn("cannot fetch", self.join(f"https://127.0.0.1:{free_port()}/network.json", code=69)[1])
         # Another network's than the one that was joined.
         self.join(f"{url}/network.json", code=0)
-        self.assertIn("is of another network", self.join(f"{url}/other", code=73)[1])
+        self.assertIn("belongs to another network", self.join(f"{url}/other", code=73)[1])
         self.assertEqual(self.kept.read_bytes(), self.file)
 
     def test_s25_a_file_with_the_networks_id_and_other_nodes_takes_no_place(self):

@@ -82,7 +82,7 @@ class Wallets(unittest.TestCase):
             tunic(*change, "--passphrase-file", self.secret, "--new-passphrase-file", other)[:2], (0, "sealed"))
         self.assertEqual(
             tunic("wallet", "show", "--wallet", wallet, "--passphrase-file", other)[:2], (0, account))
-        self.assertEqual(tunic(*change, "--passphrase-file", other)[:2], (0, "sealed no more"))
+        self.assertEqual(tunic(*change, "--passphrase-file", other)[:2], (0, "no longer sealed"))
         self.assertEqual(tunic("wallet", "show", "--wallet", wallet)[:2], (0, account))
         self.assertEqual([path.name for path in self.folder.glob("*.new")], [])
 
@@ -189,7 +189,7 @@ class Nodes(unittest.TestCase):
 
     @staticmethod
     def seen_by(become, pid):
-        """What another process of that user gets of the process: from a fork, for Python itself may be out of its reach."""
+        """The parts of the process's memory that another process of that user can read; in a fork, as Python itself may not be allowed to."""
         read, write = os.pipe()
         child = os.fork()
         if child == 0:
@@ -297,7 +297,7 @@ class Clocks(unittest.TestCase):
 
 
 class Echo:
-    """A TCP server that sends back what comes."""
+    """A TCP server that echoes."""
 
     def __enter__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))

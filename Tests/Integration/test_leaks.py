@@ -1,4 +1,4 @@
-"""What leaves the machine: the client lives in a network namespace of its own, and every packet on every interface is recorded."""
+"""The packets that leave the machine: the client lives in a separate network namespace, and all packets are recorded."""
 import contextlib
 import http.server
 import json

@@ -28,14 +28,14 @@ def tunic(*arguments, timeout=60):
 
 
 def free_port():
-    """A UDP port that nobody uses."""
+    """A UDP port that is not in use."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 class Snapshots:
-    """The heights of the snapshots that a process trusts while one looks, the first one included."""
+    """The heights of the snapshots that a process trusts during the observation, including the first one."""
 
     def __init__(self, control):
         self.control, self.heights, self.status = control, [], None
@@ -84,7 +84,7 @@ class LedgerTest(unittest.TestCase):
         self.assertEqual("for a fee of 0.01 SESH" in out, what != "leave", out)
 
     def refused(self, rule, what, wallet, *arguments):
-        """What the rule forbids is refused by its name, and nothing but time changes."""
+        """A forbidden operation is refused with the rule's name, and only time changes the state."""
         before = self.holdings()
         status, _, err = self.stake(what, wallet, *arguments)
         self.assertEqual(status, 65, f"{what}: {err}")
@@ -92,7 +92,7 @@ class LedgerTest(unittest.TestCase):
         self.assertEqual(self.holdings(), before)
 
     def holdings(self):
-        """Balances, nonces and nodes: all that an operation could change."""
+        """Balances, nonces and nodes: the whole state that an operation could change."""
         accounts = [self.account(wallet) for wallet in self.wallets]
         nodes = ask(self.control, "nodes")["nodes"]
         return (
@@ -116,7 +116,7 @@ class LedgerTest(unittest.TestCase):
         return path
 
     def ask(self, command, argument):
-        """What the control socket answers to a command with an argument."""
+        """The control socket's answer to a command with an argument."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
             connection.connect(self.control)
@@ -125,7 +125,7 @@ class LedgerTest(unittest.TestCase):
 
     @staticmethod
     def problem(control):
-        """What a process says is wrong; nothing as long as it does not answer."""
+        """The problem that a process reports; nothing as long as it does not answer."""
         try:
             return ask(control, "status").get("problem")
         except OSError:
@@ -230,7 +230,7 @@ class LedgerTest(unittest.TestCase):
         return claimed
 
     def forged(self, wallet):
-        """Operations of the wallet's account that it never signed: a claim with a wrong signature, and an old one."""
+        """Operations of the wallet's account that it has not signed: a claim with a wrong signature, and an old one."""
         account = self.account(wallet)
         for nonce, rule in ((account["nonce"], "wrongSigner"), (account["nonce"] - 1, "replayed")):
             head = bytes([1, 8]) + bytes.fromhex(account["network"]) + bytes.fromhex(account["account"])

@@ -1,4 +1,4 @@
-"""The library in programs that are not ours: by its C interface, from C and from Python."""
+"""The library in other programs: its C interface, used from C and from Python."""
 import ctypes
 import hashlib
 import http.server
@@ -31,7 +31,7 @@ LIBRARY = library()
 
 
 def signals():
-    """Which signals this process blocks, ignores and handles, but for those of crashes, which are the Swift runtime's."""
+    """The signals that this process blocks, ignores and handles, except those of crashes, which the Swift runtime handles."""
     fields = dict(line.split(":\t") for line in pathlib.Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     crashes = sum(1 << number - 1 for number in (
         signal.SIGQUIT, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, 33))
@@ -50,7 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def sums(listener):
-    """Answers each connection with the digest of all that came, when its half has ended."""
+    """Answers each connection with the digest of all received bytes, after its half has ended."""
     while True:
         try:
             connection, _ = listener.accept()

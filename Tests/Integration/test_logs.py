@@ -1,4 +1,4 @@
-"""What the processes write to their logs at the level that says most."""
+"""The processes' logs at the most verbose level."""
 import base64
 import contextlib
 import os
@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def spellings(secret):
-    """The ways in which bytes are usually written down, without what they share with others' beginnings."""
+    """The usual text forms of bytes, without prefixes that others share."""
     return {
         secret.hex(), secret.hex().upper(), base64.b64encode(secret).decode().rstrip("="),
         base64.urlsafe_b64encode(secret).decode().rstrip("="), base64.b32encode(secret).decode().rstrip("="),
@@ -67,7 +67,7 @@ class Logs(unittest.TestCase):
             return False
 
     def use(self, net, peer, ports):
-        """Everything that may go well or wrong with a request; the apps' own ports go to `ports`."""
+        """Requests that succeed and fail in all ways; the apps' own ports go to `ports`."""
         self.assertEqual(download(net.socks, peer.port, 4 * MIB), digest(4 * MIB))
         for host, user in (("localhost", None), ("127.0.0.1", "alice"), ("localhost", "bob")):
             with socks_connect(net.socks, host, peer.port, user=user, early=b"echo\n") as sock:

@@ -1,4 +1,4 @@
-"""A node beside an oxend daemon: key, registry, pings and names come from it, and its trouble changes nothing.
+"""A node beside an oxend daemon: key, registry, pings and names come from it, and its failures change nothing.
 
 The daemon is the stand-in of oxend.py, whose answers are oxend's by its own definitions.
 """
@@ -58,12 +58,12 @@ class Calls(unittest.TestCase):
 
 
 class Beside(unittest.TestCase):
-    """Relays beside daemons that follow one chain. All times of the calls are HURRY times as short as they are for operators."""
+    """Relays beside daemons of one chain. All times of the calls are divided by HURRY."""
 
     HURRY = 720
 
     def make_daemons(self, network, count, others=()):
-        """A daemon for each node, on one chain that the test makes grow; `others` are keys of nodes that do not run."""
+        """A daemon for each node, on one chain that the test extends; `others` are keys of nodes that do not run."""
         self.network, self.daemons = network, []
         seeds = [identity_seed(network.folder / "net" / f"node-{number + 1}") for number in range(count)]
         for number in range(count):
@@ -74,7 +74,7 @@ class Beside(unittest.TestCase):
             (network.folder / "net" / f"node-{number + 1}" / "identity.key").unlink()
 
     def start(self, number):
-        """The relay beside the daemon of that number."""
+        """The relay beside the daemon with that number."""
         folder = self.network.folder / "net" / f"node-{number + 1}"
         process = Process([], [
             "relay", "--network", self.network.file, "--data", folder, "--listen", self.network.addresses[number][0],
@@ -125,7 +125,7 @@ class Beside(unittest.TestCase):
             self.assertNotIn(daemon.seeds[0].hex(), node.log.read_text())
 
     def a_snapshot_is_signed(self, daemon, idle):
-        """All nodes make the same bytes of the chain and sign them: a decommissioned node is none to go over any more."""
+        """All nodes make and sign the same snapshot of the chain: a decommissioned node is no longer a hop."""
         daemon.states[public_key(idle).hex()] = "decommissioned"
         height = daemon.height + 1
         nodes = self.network.nodes
@@ -148,7 +148,7 @@ class Beside(unittest.TestCase):
         wait_until(lambda: len({node.status()["snapshot"]["digest"] for node in nodes}) == 1, 60, interval=0.2)
 
     def results_are_reported(self):
-        """What a node finds of others by its tests goes to its daemon, by the keys that the daemon knows."""
+        """A node's test results of others go to its daemon, with the keys that the daemon knows."""
         others = set(self.daemons[1].keys) - {self.daemons[1].keys[0], public_key(b"\7" * 32).hex()}
         wait_until(lambda: others <= {key for key, passed in self.daemons[1].reports if passed}, 40)
         self.assertTrue(all(passed for key, passed in self.daemons[1].reports if key in others))
@@ -157,10 +157,10 @@ class Beside(unittest.TestCase):
         self.network.nodes[3].process.wait()
 
     def trouble_is_said_and_changes_nothing(self, node, daemon, oxend):
-        """Whatever a daemon answers, the last good state stays, and the trouble is named."""
+        """Whatever a daemon answers, the last good state remains, and the problem is reported."""
         height = node.status()["snapshot"]["height"]
         for behaviour, words in (
-            ("garbage", "makes no sense"), ("error", "refuses the call"), ("empty", "no active node"),
+            ("garbage", "is invalid"), ("error", "refuses the call"), ("empty", "no active node"),
             ("back", "went back"), ("syncing", "still syncing"), ("stall", "does not answer"),
         ):
             daemon.behave = behaviour
@@ -178,7 +178,7 @@ class Beside(unittest.TestCase):
             wait_until(lambda: oxend().get("trouble") is None, 40, interval=0.1)
 
     def an_hour_of_silence_changes_nothing(self, node, daemon, oxend):
-        """A daemon that closes every connection is named as the problem after an hour, and not before."""
+        """A daemon that closes every connection is reported as the problem after an hour, and not before."""
         before = node.status()
         daemon.behave = "silent"
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A network whose nodes are gone gets a new network file from those that are left (docs/operator-guide.md)."""
+"""A network whose nodes are gone gets a new network file from the remaining nodes (docs/operator-guide.md)."""
 
 import json
 import pathlib
@@ -70,7 +70,7 @@ class RecoveryTest(unittest.TestCase):
             self.assertEqual(json.loads(changed.read_text()), value)
             code, out, error = tunic(*sign, folders[1], copy, changed)
             self.assertNotEqual(code, 0)
-            self.assertIn("no copy of the draft: it has another value of operatorSharePercent", error)
+            self.assertIn("not a copy of the draft: it has another value of operatorSharePercent", error)
 
             # A service's data folder is a link.
             link = net.folder / "link"

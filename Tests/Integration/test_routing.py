@@ -31,7 +31,7 @@ def resident(pid):
 
 
 def command_line(pid):
-    """How a process was started, without what ties it to its parent."""
+    """The command line of a process, without the option that ties it to its parent."""
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         words = [word.decode() for word in file.read().split(b"\0")[:-1]]
     while "--parent-fd" in words:
@@ -41,7 +41,7 @@ def command_line(pid):
 
 
 def accepts(port):
-    """Whether something on this machine takes connections there."""
+    """Whether a process on this machine accepts connections there."""
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
@@ -179,7 +179,7 @@ class Routing(unittest.TestCase):
                 self.assertEqual(sock.recv(1), b"")
 
     def test_uploads_that_pause_leave_room_to_others(self):
-        """R5: what streams may hold together is nobody's own: 64 of one session stop in the middle, and one more goes on."""
+        """R5: the buffer limit of streams is shared: 64 of one session stop in the middle, and one more continues."""
         size, pausing = MIB, 64
         received = [0] * (pausing + 1)
         with socket.create_server(("127.0.0.1", 0), backlog=128) as server, contextlib.ExitStack() as apps:
@@ -291,7 +291,7 @@ class Routing(unittest.TestCase):
 
 
 class Failures(unittest.TestCase):
-    """Each test has a network of its own and kills a part of it."""
+    """Each test has its own network and kills a part of it."""
 
     def setUp(self):
         self.net = self.enterContext(Devnet())
@@ -433,7 +433,7 @@ class Failures(unittest.TestCase):
 
 
 class Rotation(unittest.TestCase):
-    """Paths that are used for three seconds only."""
+    """Paths that are used for only three seconds."""
 
     def test_streams_outlive_their_paths(self):
         with Devnet(arguments=["--path-use", "3"]) as net, Peer() as peer:

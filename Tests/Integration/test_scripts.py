@@ -1,4 +1,4 @@
-"""What the scripts of contrib/ check, and that they fail where something that they need fails."""
+"""The checks of the scripts in contrib/: they fail if something that they need fails."""
 
 import os
 import pathlib
@@ -57,7 +57,7 @@ class Scripts(unittest.TestCase):
             self.assertIsNone(re.search(rf"^\s*need {package}\b(?!-)", script, re.M), package)
 
     def test_f2_the_demo_asks_for_none_of_the_tests_packages(self):
-        """On a machine that has nothing but a shell's tools and a Swift."""
+        """On a machine with only a shell's tools and a Swift."""
         tools = self.folder / "tools"
         tools.mkdir()
         for name in ("dirname", "readlink", "sort", "sed", "tr", "head", "id"):

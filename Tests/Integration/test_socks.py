@@ -1,4 +1,4 @@
-"""The proxy port as apps and others find it: what SOCKS says, case by case; what is kept apart; and many who say nothing."""
+"""The proxy port for apps and others: SOCKS case by case, isolation, and many silent clients."""
 import os
 import socket
 import subprocess
@@ -90,7 +90,7 @@ class Socks(unittest.TestCase):
             self.assertIn("destination-host", done.stderr)
 
     def test_l4_silent_apps_delay_nobody(self):
-        """TUNIC_SILENT_APPS (300) apps that have said half of something; how long newcomers take is said, when there are more."""
+        """TUNIC_SILENT_APPS (300) apps that have sent half a message; with more of them, prints the waiting time of new apps."""
         ports, _ = self.second_client("127.0.0.1:0")
 
         def time_to_reply():

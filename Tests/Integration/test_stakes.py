@@ -1,4 +1,4 @@
-"""An operator's stake on running networks: outages, maintenance, what monitoring says, and keys that are kept apart."""
+"""An operator's stake on running networks: outages, maintenance, monitoring, and keys that are stored separately."""
 
 import json
 import os
@@ -52,7 +52,7 @@ class Stakes(unittest.TestCase):
         wait_until(lambda: self.state(number) == state, limit, interval=0.2)
 
     def maintain(self, number, duration):
-        """Asks a node for a maintenance, again after the next block where the state has changed in this one."""
+        """Requests a maintenance from a node, again after the next block if the state has changed in this one."""
         end = time.monotonic() + 10
         while True:
             done = tunic("maintenance", duration, "--control", self.control(number))
@@ -69,7 +69,7 @@ class Stakes(unittest.TestCase):
 
 class ThreeNodes(Stakes):
     def test_s2_a_dead_node_of_three_puts_nobody_out(self):
-        """The dead one neither: a path needs all three."""
+        """A dead one stays too: a path needs all three."""
         wait_until(lambda: all(ask(node.control, "status")["watching"]["passed"] >= 2 for node in self.net.nodes), 30)
         self.freeze(2)
         end = time.monotonic() + 30

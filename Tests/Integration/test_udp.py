@@ -18,7 +18,7 @@ COUNT = int(os.environ.get("TUNIC_ASSOCIATIONS", "60"))
 
 
 def descriptors(control):
-    """The open descriptors of a process, by its own figures: nobody else but root may count them."""
+    """The open descriptors of a process, by its own report: only root may count another's."""
     figures = subprocess.run([binary(), "metrics", "--control", control], check=True, capture_output=True, text=True).stdout
     return int(re.search(r"^process_open_fds (\d+)$", figures, re.M)[1])
 
@@ -44,7 +44,7 @@ class UDP(unittest.TestCase):
         return association
 
     def sync(self, association):
-        """What was sent before has arrived at the exit, or never will."""
+        """All earlier datagrams have arrived at the exit, or never will."""
         mark = os.urandom(16)
         while association.exchange("127.0.0.1", self.echo.port, mark)[2] != mark:
             pass
@@ -198,7 +198,7 @@ class UDP(unittest.TestCase):
             self.sync(association)
 
     def test_r1_an_address_that_is_not_the_apps_own_says_nothing_of_its_port(self):
-        """Apps put their destination where RFC 1928 wants the port that they send from."""
+        """Apps put their destination into the field for which RFC 1928 requires the port that they send from."""
         for expected in (("8.8.8.8", 53), ("example.com", 443), ("::1", 53), ("0.0.0.0", 0), ("127.0.0.1", 0)):
             with self.subTest(expected=expected), Association(self.net.socks, expected=expected) as association:
                 self.assertEqual(association.exchange("127.0.0.1", self.echo.port, b"heard")[2], b"heard")

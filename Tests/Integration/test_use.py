@@ -1,4 +1,4 @@
-"""Ordinary use on the limits that a real network has, and everyday commands, each as a user meets them."""
+"""Ordinary use within the limits of a real network, and everyday commands, as a user meets them."""
 import collections
 import contextlib
 import fcntl
@@ -32,7 +32,7 @@ def percentile(values, share):
 
 
 def at_once(count, work):
-    """What `work(number)` gives for each number, all at once, or its error; and how long each took."""
+    """The result of `work(number)` for each number, all at once, or its error; and its duration."""
     results, times = [None] * count, [0.0] * count
     start = threading.Barrier(count + 1)
 
@@ -55,7 +55,7 @@ def at_once(count, work):
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
-    """Says what it was asked; closes as it is told, and speaks HTTP/1.1."""
+    """Repeats the request; closes as requested, and speaks HTTP/1.1."""
 
     protocol_version = "HTTP/1.1"
 
@@ -86,7 +86,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
 
 class Served:
-    """A server on this machine's loopback; `port` is where."""
+    """A server on this machine's loopback; `port` is its port."""
 
     def __init__(self, handler, wrap=None):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -178,7 +178,7 @@ class Limits(unittest.TestCase):
 
 
 class HTTPProxy(unittest.TestCase):
-    """Plain http by the HTTP proxy."""
+    """Plain http through the HTTP proxy."""
 
     @classmethod
     def setUpClass(cls):
@@ -227,7 +227,7 @@ class HTTPProxy(unittest.TestCase):
         self.assertIn("OPTIONS * HTTP/1.1", self.curl("-X", "OPTIONS", "--request-target", f"http://127.0.0.1:{self.echo.port}", self.url).stdout)
 
     def test_u1_two_requests_of_one_connection_go_where_each_says(self):
-        """The first answer closes the connection, so that an app asks anew; the second request reaches nobody by it."""
+        """The first answer closes the connection, so that an app connects again; the second request cannot use it."""
         with Served(Echo) as other:
             first = f"GET {self.url} HTTP/1.1\r\nHost: x\r\n\r\n"
             second = f"GET http://127.0.0.1:{other.port}/secret HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -259,7 +259,7 @@ class HTTPProxy(unittest.TestCase):
                     self.assertEqual(answer.split()[1].decode(), code)
 
     def test_l2_a_page_cannot_ask_for_a_url(self):
-        """A page's request to the port names a path; what stands in its body or its fields is not read."""
+        """A page's request to the port names a path; its body and fields are not read."""
         inner = f"GET {self.url} HTTP/1.1\r\nHost: x\r\n\r\n"
         before = self.net.status()["streams"]
         for data in (
@@ -403,7 +403,7 @@ class Everyday(unittest.TestCase):
             self.assertEqual((folder / "web.token").stat().st_mode & 0o777, 0o600)
 
     def test_l2_the_page_has_another_secret_when_its_port_was_taken(self):
-        """Who holds the port hears the secret from a page that is still open in a browser."""
+        """The process that holds the port gets the secret from a page that is still open in a browser."""
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             folder = pathlib.Path(folder) / "client"
             folder.mkdir(0o700)
@@ -543,9 +543,9 @@ class Everyday(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             file = pathlib.Path(folder) / "tunic.toml"
             for text, hint in (
-                ("network = /home/ann/x\n[client]\n", "a text stands in quotes"),
-                ("network = network.json\n[client]\n", "a text stands in quotes"),
-                ('network = "~/x"\n[client]\n', "~ is not replaced"),
+                ("network = /home/ann/x\n[client]\n", "put a text in quotes"),
+                ("network = network.json\n[client]\n", "put a text in quotes"),
+                ('network = "~/x"\n[client]\n', "~ is not expanded"),
             ):
                 with self.subTest(text=text):
                     file.write_text(text)

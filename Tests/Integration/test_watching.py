@@ -105,7 +105,7 @@ class Watching(unittest.TestCase):
             self.leave_it_dead(node)
 
     def leave_it_dead(self, node):
-        """Its credit is used up: it is out, and its stake locked for its time."""
+        """Its credit is used up: it is deregistered, and its stake is locked for the full time."""
         operator = self.wallets / "operator-5.key"
 
         def account():

@@ -17,7 +17,7 @@ NODES = 6
 
 
 class Echo:
-    """A server in a namespace that sends back what it gets."""
+    """A server in a namespace that echoes."""
 
     def __init__(self, home, address, family=socket.AF_INET):
         self.server = home.call(socket.create_server, (address, 0), family=family)
@@ -43,7 +43,7 @@ class Echo:
 
 
 def ask(home, socks, address, port, *, size=2, user=None):
-    """Sends bytes through the proxy in `home` and reads them back; gives the open connection."""
+    """Sends bytes through the proxy in `home` and reads them back; returns the open connection."""
     host, at = socks.rsplit(":", 1)
     sock = home.call(socks_connect, (host, int(at)), address, port, user=user)
     exchange(sock, size)
@@ -62,7 +62,7 @@ def exchange(sock, size=2, limit=10):
 
 @contextlib.contextmanager
 def two_machines(mtu=1500):
-    """A namespace for nodes, at 11.N.0.1 and 2a0b:N::1, and one for a client, with a way between them."""
+    """A namespace for nodes, at 11.N.0.1 and 2a0b:N::1, and one for a client, with a link between them."""
     with Namespace() as far, Namespace() as home:
         far.sh(f"ip link add way type veth peer name way netns {home.holder.pid}")
         for number in range(1, NODES + 1):

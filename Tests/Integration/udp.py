@@ -8,7 +8,7 @@ from peers import SocksError, read_exactly
 
 
 def encode(host, port):
-    """A destination as SOCKS5 writes it."""
+    """A destination in SOCKS5's encoding."""
     for kind, family in ((1, socket.AF_INET), (4, socket.AF_INET6)):
         with contextlib.suppress(OSError):
             return bytes([kind]) + socket.inet_pton(family, host) + struct.pack(">H", port)
@@ -16,7 +16,7 @@ def encode(host, port):
 
 
 def decode(data):
-    """(host, port, rest) of what begins with a destination."""
+    """(host, port, rest) of bytes that begin with a destination."""
     kind = data[0]
     if kind == 3:
         end = 2 + data[1]
@@ -28,7 +28,7 @@ def decode(data):
 
 
 class Association:
-    """A UDP association; use it as a context manager. `relay` is where its datagrams go, `tcp` the connection that it lives by."""
+    """A UDP association, a context manager. `relay` is the address for its datagrams, `tcp` the connection that keeps it open."""
 
     def __init__(self, proxy, user=None, expected=("0.0.0.0", 0), timeout=20, source="127.0.0.1"):
         self.tcp = socket.create_connection(proxy, timeout=timeout)
@@ -65,7 +65,7 @@ class Association:
         return decode(data[3:])
 
     def exchange(self, host, port, data, tries=5, timeout=4):
-        """Sends until something comes back, as what speaks UDP must."""
+        """Sends until an answer comes, as UDP applications must."""
         for _ in range(tries):
             self.send(host, port, data)
             with contextlib.suppress(TimeoutError):

@@ -75,7 +75,7 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
         _ = try join(first, at: place)
         let found = failure { _ = try join(other, at: place) }
         #expect(found?.code == .cannotCreate)
-        #expect(found?.message == "\(place) is of another network, 'test'; replace it with --replace")
+        #expect(found?.message == "\(place) belongs to another network, 'test'; replace it with --replace")
         #expect(try contents(place) == first)
         _ = try join(other, at: place, replaces: true)
         #expect(try contents(place) == other)
@@ -168,7 +168,7 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
     func onlyHttpsIsFetched(scheme: String) {
         let found = failure { _ = try NetworkSource("\(scheme)://127.0.0.1/n.json") }
         #expect(found?.code == .usage)
-        #expect(found?.message.contains("only https:// is fetched, for over \(scheme.lowercased()) anybody") == true)
+        #expect(found?.message.contains("only https:// is fetched, because over \(scheme.lowercased()) anyone") == true)
     }
 
     @Test func aFileThatIsTooLargeIsNotRead() throws {

@@ -22,7 +22,7 @@ private func status(_ socks: [String], ready: Bool = true, role: StatusReport.Ro
 
     @Test func aProgramDoesNotRunPastAProxyThatIsNotThere() {
         for (report, words) in [
-            (status([], role: .relay), "/s: the process there is no client"),
+            (status([], role: .relay), "/s: the process there is not a client"),
             (status(["unix:/a"]), "the client has no TCP address for apps; give it one with 'client.socks'"),
             (status(["127.0.0.1:1"], ready: false), "the client is not ready: it is starting"),
         ] {

@@ -106,7 +106,7 @@ import Wire
         let foreign = failure {
             _ = try DraftSigning([path], network: other.file, data: other.nodes[0].folder, passphrase: nil)
         }
-        #expect(foreign?.message == "\(path) is of another network than \(other.file)")
+        #expect(foreign?.message == "\(path) belongs to another network than \(other.file)")
         #expect(try contents(path) == before)
     }
 
@@ -129,7 +129,7 @@ import Wire
         let copied = failure { _ = try sign(network, 0, [path, changed]) }
         #expect(
             copied?.message
-                == "\(changed): it is no copy of the draft: it has another value of operatorSharePercent")
+                == "\(changed): it is not a copy of the draft: it has another value of operatorSharePercent")
         #expect(try sign(network, 0, [changed], accepting: ["operatorSharePercent"]).signed == 1)
     }
 

@@ -77,7 +77,7 @@ private func report(
             let path = try folder.write("ticket.json", Array(text.utf8))
             let found = failure { _ = try signer(wallet, path) }
             #expect(found?.code == .data)
-            #expect(found?.message.hasPrefix("\(path) is not what 'tunic stake state'") == true)
+            #expect(found?.message.hasPrefix("\(path) is not an output of 'tunic stake state'") == true)
         }
         let (_, ticket, _) = try self.wallet(folder) { $0.network = "12" }
         #expect(failure { _ = try signer(wallet, ticket) }?.message == "no network is named")
@@ -102,7 +102,7 @@ private func report(
         #expect(try RegistryOperation(decoding: operation.encoded().rawSpan) == operation)
         for (fee, stake) in [(999, nil), (nil, 51)] as [(UInt16?, UInt64?)] {
             let found = failure { _ = try read.registered(fee: fee, stake: stake, path) }
-            #expect(found?.message == "\(path) agrees to another fee or stake than those given")
+            #expect(found?.message == "\(path) has another fee or stake than the given ones")
         }
         let without = failure { _ = try StakeTicket(report(of: account)).registered(fee: nil, stake: nil, path) }
         #expect(without?.message == "\(path) has no proof of a node; make it with 'tunic stake proof' on the node")
@@ -121,7 +121,7 @@ private func report(
         try operation.check(against: report(of: account, height: 119), "op.json")
         let other = Bytes32(copying: [UInt8](repeating: 8, count: 32).rawSpan)
         for (report, words) in [
-            (report(of: account, network: other), "op.json is signed for another network than the one that the relay"),
+            (report(of: account, network: other), "op.json is signed for another network than the relay's"),
             (
                 report(of: account, height: 120),
                 "op.json was for blocks up to 120, and the newest is 120: sign it again"
@@ -144,7 +144,7 @@ private func report(
             let path = try folder.write("op.json", Array(text.utf8))
             let found = failure { _ = try SignedOperation.read(path) }
             #expect(found?.code == .data)
-            #expect(found?.message.hasPrefix("\(path) holds no signed operation") == true)
+            #expect(found?.message.hasPrefix("\(path) is not a signed operation") == true)
         }
     }
 

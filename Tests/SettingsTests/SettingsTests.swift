@@ -58,9 +58,9 @@ private func problems(_ text: String) -> [String] {
         ("[relay]\nrate = \"fast\"", "f.toml:2: relay.rate: give a number of bytes"),
         ("[client]\npath_use = \"2 weeks\"", "f.toml:2: client.path_use: give a number of seconds"),
         ("client = 3", "f.toml:1: client: this is a table"),
-        ("[client]\nhops = ", "f.toml:2: this is no TOML"),
+        ("[client]\nhops = ", "f.toml:2: this is not valid TOML"),
         ("[client.sets]\nx = []", "f.toml:2: client.sets.x: a set is a list"),
-        ("[client]\nhops = 1\nhops = 2", "f.toml:3: this is no TOML"),
+        ("[client]\nhops = 1\nhops = 2", "f.toml:3: this is not valid TOML"),
         ("[client]\nhops = {a = 1}", "f.toml:2: client.hops: give a whole number"),
         ("[client]\nsocks = [[\"a\"]]", "f.toml:2: client.socks: give a list"),
         ("network = 1979-05-27", "f.toml:1: network: give a text in quotes"),
@@ -121,7 +121,7 @@ private func problems(_ text: String) -> [String] {
         } catch {
             #expect(
                 error.all.map(\.description) == [
-                    "the environment's TUNIC_CLIENT_HOP: no setting has this variable; did you mean TUNIC_CLIENT_HOPS?"
+                    "the environment's TUNIC_CLIENT_HOP: there is no setting for this variable; did you mean TUNIC_CLIENT_HOPS?"
                 ])
         }
     }

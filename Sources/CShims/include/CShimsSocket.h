@@ -1,4 +1,5 @@
-// What Swift cannot import of Linux' socket interface: recvmmsg, sendmmsg, control messages, UDP offloads, timerfd.
+// Parts of Linux's socket interface that Swift cannot import: recvmmsg, sendmmsg, control messages, UDP offloads,
+// timerfd.
 #ifndef CSHIMS_SOCKET_H
 #define CSHIMS_SOCKET_H
 
@@ -30,7 +31,8 @@ enum {
     SHIM_CONTROL_SIZE = 64
 };
 
-// The layout of struct iovec, under a name that is of this module only: of which one that is, Swift tells differently from build to build.
+// The layout of struct iovec, with a name of this module: Swift attributes iovec to different modules from build to
+// build.
 struct shim_vector {
     void *base;
     size_t length;
@@ -45,11 +47,12 @@ int shim_send_messages(int fd, struct shim_message *messages, unsigned int count
 // The segment size that UDP_GRO reported for a received message, or 0.
 unsigned int shim_received_segment_size(const struct msghdr *header);
 
-// Writes the own address that a received message came to, IPv4 in its mapped form, to the 16 bytes at `own`; 0 if it is not told.
+// Writes the own address that a received message came to, IPv4 in its mapped form, to the 16 bytes at `own`; returns 0
+// if it is not reported.
 int shim_received_own_address(const struct msghdr *header, void *own);
 
-// Asks for a message to be cut into segments of `size` bytes, unless that is 0, and to leave from the own address at `own` (16
-// bytes, IPv4 in its mapped form), unless that is NULL; `control` has SHIM_CONTROL_SIZE bytes.
+// Requests that a message is split into segments of `size` bytes, unless that is 0, and sent from the own address at
+// `own` (16 bytes, IPv4 in its mapped form), unless that is NULL; `control` has SHIM_CONTROL_SIZE bytes.
 void shim_set_control(struct msghdr *header, void *control, uint16_t size, const void *own);
 
 // A non-blocking, close-on-exec socket: the descriptor, or a negative errno.
@@ -61,13 +64,13 @@ int shim_pipe(int ends[2]);
 // Sets a socket's integer option: 0, or a negative errno.
 int shim_set_option(int fd, int level, int option, int value);
 
-// A socket's pending error, which this clears, or the errno of asking; never negative.
+// A socket's pending error, which this clears, or the errno of the call; never negative.
 int shim_take_socket_error(int fd);
 
-// The user who connected a unix socket: 0, or a negative errno.
+// The user who connected to a unix socket: 0, or a negative errno.
 int shim_peer_user(int fd, uint32_t *user);
 
-// Whether the process that connected a unix socket was in the group then: 1, or 0, also when that is not told.
+// Whether the process that connected to a unix socket was in the group then: 1, or 0, also if it is not reported.
 int shim_peer_is_member(int fd, uint32_t group);
 
 // A timer descriptor on CLOCK_MONOTONIC, non-blocking and close-on-exec, or a negative errno.

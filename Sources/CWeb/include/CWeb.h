@@ -1,4 +1,4 @@
-// A small HTTP server by libmicrohttpd, run from another loop: its epoll descriptor says when it has work.
+// A small HTTP server with libmicrohttpd, run from another loop: its epoll descriptor is readable when it has work.
 #ifndef CWEB_H
 #define CWEB_H
 
@@ -8,7 +8,7 @@
 struct cweb_server;
 struct cweb_reply;
 
-// What a browser asks; strings are empty where it sent nothing.
+// A browser's request; strings are empty if it did not send them.
 struct cweb_request {
     const char *method;
     const char *path;
@@ -21,7 +21,7 @@ struct cweb_request {
     const char *key;
 };
 
-// Answers a request by `cweb_answer`, within the call.
+// Answers a request with `cweb_answer`, within the call.
 typedef void (*cweb_handler)(void *context, const struct cweb_request *request, struct cweb_reply *reply);
 
 // A socket that listens at an address: a descriptor, or a negative errno.
@@ -33,16 +33,16 @@ uint16_t cweb_port(int descriptor);
 // Closes a listening socket that no server owns.
 void cweb_close(int descriptor);
 
-// Serves a listening socket, which the server owns from now on; NULL, and the socket closed, when it cannot.
+// Serves a listening socket, which the server owns from now on; returns NULL, with the socket closed, after an error.
 struct cweb_server *cweb_start(int descriptor, unsigned int connections, void *context, cweb_handler handler);
 
-// Readable when `cweb_run` has something to do.
+// A descriptor that is readable when `cweb_run` has work.
 int cweb_descriptor(struct cweb_server *server);
 
-// Does what there is to do, without waiting.
+// Does the present work, without waiting.
 void cweb_run(struct cweb_server *server);
 
-// When `cweb_run` is to be called at the latest, in milliseconds from now; -1: never.
+// The longest time until the next call of `cweb_run`, in milliseconds; -1: no limit.
 int64_t cweb_timeout(struct cweb_server *server);
 
 // Ends all connections and closes the socket.

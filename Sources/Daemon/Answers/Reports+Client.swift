@@ -5,7 +5,7 @@ internal import Directory
 internal import Wire
 
 extension StatusReport {
-    /// What a client reports.
+    /// The report of a client.
     init(_ status: ClientStatus, paths: [PathStatus]) {
         self.init(role: .client, version: versionAndCommit)
         ready = status.isReady
@@ -68,7 +68,7 @@ extension ExitsReport {
 }
 
 extension StreamsReport {
-    /// What a client's apps have open.
+    /// The report of a client's isolation keys and their streams.
     init(_ keys: [KeyStatus]) {
         self.init(
             keys: keys.map {

@@ -6,7 +6,7 @@ internal import Relay
 internal import Wire
 
 extension StatusReport {
-    /// What a relay reports.
+    /// The report of a relay.
     init(_ status: RelayStatus, _ daemon: OxendStatus?) {
         self.init(role: .relay, version: versionAndCommit)
         ready = status.isReady

@@ -5,14 +5,14 @@ internal import Process
 
 /// Log lines on standard error: the time to one second in UTC, the level, the message and its values, as text or JSON.
 ///
-/// Level and format are those of ``LogSink``, for all loggers of the process at once.
+/// Level and format are set in ``LogSink``, for all loggers of the process.
 struct ConsoleLog: LogHandler {
     var logLevel: Logger.Level {
         get { LogSink.shared.level }
         set { LogSink.shared.level = newValue }
     }
     var metadata: Logger.Metadata = [:]
-    /// Whether levels are coloured: on a terminal that knows colours, unless NO_COLOR says otherwise (no-color.org).
+    /// Whether levels are coloured: on a terminal with colours, unless NO_COLOR is set (no-color.org).
     private let isColoured =
         isatty(STDERR_FILENO) == 1 && Files.environment("TERM") != "dumb" && Files.environment("NO_COLOR") == nil
 
@@ -28,7 +28,7 @@ struct ConsoleLog: LogHandler {
         LogSink.shared.keep("\(time) \(event.level.rawValue) \(message)\(Self.text(fields))")
         let isJSON = LogSink.shared.isJSON
         LogSink.shared.write(line(time, event.level, message, fields, isJSON)) { count in
-            line(time, .warning, "nobody took the log; lines were left out", [("count", "\(count)")], isJSON)
+            line(time, .warning, "the log had no reader; lines were dropped", [("count", "\(count)")], isJSON)
         }
     }
 
@@ -58,7 +58,8 @@ struct ConsoleLog: LogHandler {
         return "\u{1b}[\(colour)m\(level.rawValue)\u{1b}[0m"
     }
 
-    /// At most 1,000 characters of `text` without control characters, so that nothing can forge a line or reach the terminal.
+    /// At most 1,000 characters of `text` without control characters, so that a text cannot forge a line or control the
+    /// terminal.
     private func oneLine(_ text: String) -> String {
         String(
             String.UnicodeScalarView(

@@ -4,7 +4,7 @@ internal import Process
 internal import Settings
 internal import Synchronization
 
-/// What all loggers of the process share: level, format and the last lines.
+/// The state shared by all loggers of the process: level, format and the last lines.
 final class LogSink: Sendable {
     static let shared = LogSink()
     /// How many lines are kept.
@@ -14,13 +14,13 @@ final class LogSink: Sendable {
         var level = Logger.Level.notice
         var isJSON = false
         var lines: [String] = []
-        /// How many lines nobody took at standard error, since one was taken.
+        /// How many lines standard error has not accepted since the last accepted one.
         var left = 0
     }
 
     private let state = Mutex(State())
 
-    /// What is logged at all.
+    /// The lowest logged level.
     var level: Logger.Level {
         get { state.withLock { $0.level } }
         set { state.withLock { $0.level = newValue } }
@@ -32,7 +32,7 @@ final class LogSink: Sendable {
     /// The last lines, oldest first, as text.
     var lines: [String] { state.withLock { $0.lines } }
 
-    /// Keeps a line for those who ask for the last ones.
+    /// Keeps a line for requests of the last lines.
     func keep(_ line: String) {
         state.withLock {
             if $0.lines.count >= Self.limit { $0.lines.removeFirst(Self.limit / 4) }
@@ -40,9 +40,9 @@ final class LogSink: Sendable {
         }
     }
 
-    /// Writes a line to standard error, unless it would have to wait there for a reader: no traffic stands still for a log.
+    /// Writes a line to standard error, unless that would have to wait for a reader: the log must not stop traffic.
     ///
-    /// `note` makes the line that goes before the next one, of how many were left out; it must not ask the sink.
+    /// `note` makes a line about the number of lost lines, which precedes the next line; it must not use the sink.
     func write(_ line: String, note: (Int) -> String) {
         state.withLock {
             var descriptor = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
@@ -50,13 +50,13 @@ final class LogSink: Sendable {
                 $0.left += 1
                 return
             }
-            // In one piece: a pipe that takes a line at all takes 4 KiB.
+            // In one write: a pipe that is writable accepts 4 KiB.
             writeAll($0.left > 0 ? "\(note($0.left))\n\(line)\n" : "\(line)\n", to: STDERR_FILENO)
             $0.left = 0
         }
     }
 
-    /// Takes level and format from the settings.
+    /// Sets level and format from the settings.
     func apply(_ settings: Settings) {
         state.withLock {
             $0.level = settings.text("log.level").flatMap(Logger.Level.init(rawValue:)) ?? .notice

@@ -14,9 +14,9 @@ final class ClientRole: Role {
     let client: Client
     private let log: Logger
 
-    /// A client by `settings`; what it needs is open when this returns.
+    /// A client with `settings`; it has opened everything when this returns.
     ///
-    /// `own` are this machine's nodes, which are in no path.
+    /// `own` are this machine's nodes, which are used in no path.
     init(
         on loop: Loop, _ settings: Settings, network: NetworkFile, folder: String, own: Set<NodeID>, log: Logger
     ) throws(Failure) {
@@ -33,7 +33,7 @@ final class ClientRole: Role {
         Self.warnOfIdle(configuration.socks, log)
     }
 
-    /// What a ready client says: where apps find it.
+    /// The message of a ready client, with its addresses for apps.
     private static func readyText(_ proxies: [ProxyAddress], dns: [Endpoint]) -> String {
         guard !proxies.isEmpty else { return "ready" }
         let places = proxies.map(\.description).joined(separator: ", ")
@@ -41,7 +41,7 @@ final class ClientRole: Role {
         return "ready: SOCKS and HTTP proxy at \(places)\(names)"
     }
 
-    /// Says of which of systemd's sockets nobody takes the connections: those wait in the kernel for ever.
+    /// Warns of systemd sockets that are not used: their connections would wait in the kernel for ever.
     private static func warnOfIdle(_ taken: [ProxyAddress], _ log: Logger) {
         for socket in ActivatedSockets.all {
             let isTaken = taken.contains {
@@ -49,7 +49,7 @@ final class ClientRole: Role {
             }
             guard !isTaken else { continue }
             log.warning(
-                "systemd hands over a socket that no setting names, and apps that come to it wait for ever",
+                "systemd passes a socket that no setting uses; apps that connect to it wait for ever",
                 metadata: ["name": "\(socket.name)"])
         }
     }
@@ -86,7 +86,7 @@ final class ClientRole: Role {
             return .refusal("no app uses the key '\(label)'; 'tunic streams' shows those in use")
         }
         let what = label == nil ? "All new streams begin" : "New streams of the key begin"
-        return .report(Done("\(what) on new paths; what is open goes on as it is."))
+        return .report(Done("\(what) on new paths; open streams are not affected."))
     }
 
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {

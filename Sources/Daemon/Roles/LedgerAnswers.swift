@@ -5,18 +5,18 @@ internal import Registry
 internal import Relay
 internal import Wire
 
-/// What the control socket of a node that follows a ledger tells and takes.
+/// The answers of a node with a ledger on its control socket.
 final class LedgerAnswers {
-    /// How many operations' ends are remembered.
+    /// How many finished operations are remembered.
     private static let limit = 256
 
     private let ledger: LedgerService
-    /// What this node found of others by its own tests.
+    /// The results of this node's tests of others.
     private let tests: () -> [NodeTest]
-    /// The node's request for a maintenance of so many seconds, or with 0 to come back.
+    /// The node's request for a maintenance of so many seconds; 0 ends it.
     private let maintenance: (UInt32) -> RegistryOperation?
     private var reports: [String: OperationReport] = [:]
-    /// The operations of `reports`, the oldest first.
+    /// The operations in `reports`, oldest first.
     private var order: [String] = []
 
     init(
@@ -38,7 +38,7 @@ final class LedgerAnswers {
         case .maintenance: return maintain(argument)
         case .operation:
             guard let report = argument.flatMap({ reports[$0] }) else {
-                return .refusal("no such operation was handed in here")
+                return .refusal("no such operation was submitted here")
             }
             return .report(report)
         default: return nil
@@ -91,7 +91,7 @@ final class LedgerAnswers {
 
     private static func unknown(_ argument: String) -> String { "the registry has no node \(argument.prefix(80))" }
 
-    /// What is left of a node that was deregistered: its locked stake.
+    /// The report of a deregistered node: its locked stake.
     private func deregistered(_ id: NodeID, _ locks: [RegistryState.Lock]) -> ControlReply {
         let state = ledger.state
         var report = NodesReport.Node(
@@ -105,13 +105,14 @@ final class LedgerAnswers {
                 nodes: [report]))
     }
 
-    /// Asks for a maintenance of this node for so many seconds, or with 0 ends it.
+    /// Requests a maintenance of this node for so many seconds, or ends it with 0.
     private func maintain(_ argument: String?) -> ControlReply {
         guard let seconds = argument.flatMap({ UInt32($0) }) else {
-            return .refusal("a maintenance has a number of seconds")
+            return .refusal("a maintenance needs a number of seconds")
         }
         guard let operation = maintenance(seconds) else {
-            return .refusal("this node cannot ask: it is not registered, or the ledger has no block yet")
+            return .refusal(
+                "this node cannot request a maintenance: it is not registered, or the ledger has no block yet")
         }
         return handIn(operation)
     }
@@ -160,7 +161,7 @@ final class LedgerAnswers {
         return .report(report)
     }
 
-    private static let unreadable = ControlReply.refusal("an operation is its bytes in hexadecimal")
+    private static let unreadable = ControlReply.refusal("expected the bytes of an operation in hexadecimal")
 
     private func submit(_ argument: String?) -> ControlReply {
         guard let operation = Self.operation(argument) else { return Self.unreadable }
@@ -188,7 +189,7 @@ final class LedgerAnswers {
 }
 
 extension NodesReport.Node {
-    /// Adds what this node's own tests say.
+    /// Adds the results of this node's own tests.
     mutating func add(_ test: NodeTest?) {
         guard let test else { return }
         func seconds(_ span: TimeSpan) -> UInt64 { UInt64(max(0, span.inSeconds)) }
@@ -200,7 +201,7 @@ extension NodesReport.Node {
 }
 
 extension NodesReport {
-    /// The nodes of a network without a ledger, as the trusted snapshot has them.
+    /// The nodes of a network without a ledger, from the trusted snapshot.
     init(_ snapshot: Snapshot, _ tests: [NodeTest]) {
         let own = Dictionary(tests.map { ($0.node, $0) }) { first, _ in first }
         self.init(

@@ -4,9 +4,9 @@ internal import Glibc
 internal import Process
 internal import Settings
 
-/// What a relay has sent and received in this month, kept in its data folder across restarts.
+/// The bytes that a relay has sent and received in this month, kept in its data folder across restarts.
 final class MonthAccount {
-    /// The file in the data folder: when the month began, how many bytes it had, and the same of the month before, in decimal.
+    /// The file in the data folder: the start and bytes of this month, then of the month before, in decimal.
     private static let name = "accounting"
     /// How often it is written, in seconds.
     private static let interval: UInt64 = 60
@@ -25,11 +25,11 @@ final class MonthAccount {
     private(set) var firstDay = 1
     private var saved: UInt64 = 0
 
-    /// The account of the folder; one that cannot be read begins anew.
+    /// The account in the folder; starts again if it cannot be read.
     init(folder: String) {
         path = "\(folder)/\(Self.name)"
         let text = (try? Files.read(path, limit: 256)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        // No more than can be added to for ever.
+        // Limited, so that later additions cannot overflow.
         let numbers = text.split(whereSeparator: { $0 == " " || $0 == "\n" }).compactMap { Int64($0) }
         if numbers.count == 2 || numbers.count == 4, numbers.allSatisfy({ $0 >= 0 }) {
             (since, bytes) = (UInt64(numbers[0]), UInt64(numbers[1]))
@@ -37,7 +37,7 @@ final class MonthAccount {
         }
     }
 
-    /// Goes by these settings' limit and first day from now on.
+    /// Applies the settings' limit and first day from now on.
     func limit(_ settings: Settings) {
         let wanted = settings.number("relay.monthly_limit")
         limit = wanted > 0 ? UInt64(wanted) : nil
@@ -65,7 +65,7 @@ final class MonthAccount {
         }
     }
 
-    /// Writes it to its file, wholly or not at all; a disk that is full loses no more than this.
+    /// Writes the file completely or not at all; a full disk loses no more than this update.
     func save() {
         guard since > 0 else { return }
         let text = "\(since) \(bytes) \(before.since) \(before.bytes)\n"
@@ -73,7 +73,7 @@ final class MonthAccount {
         try? Files.replace(path, Array(text.utf8), mode: 0o644, isForced: false)
     }
 
-    /// When the month that `time` is in began: 0:00 UTC of its first day.
+    /// The start of the month of `time`: 0:00 UTC of its first day.
     static func monthStart(at time: UInt64, firstDay: Int) -> UInt64 {
         var seconds = time_t(time)
         var parts = unsafe tm()

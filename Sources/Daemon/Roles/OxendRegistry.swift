@@ -19,20 +19,20 @@ enum OxendRegistry {
         }
     }
 
-    /// A daemon for the node `node`; an epoch has the blocks that its seconds have room for, and at least one.
+    /// A daemon for the node `node`; an epoch has as many blocks as fit in its seconds, at least one.
     static func daemon(at address: OxendAddress, network: NetworkFile, node: NodeID, log: Logger) -> OxendDaemon {
         var configuration = OxendConfiguration(
             address: address, network: network.id, node: node,
             epochBlocks: max(1, network.epochSeconds / blockSeconds))
         configuration.pollInterval = .seconds(Int64(max(1, min(10, network.epochSeconds / 60))))
-        // For tests alone, which see an hour's silence in seconds.
+        // For tests only, which cannot wait an hour for a silent daemon.
         if let factor = Files.environment("TUNIC_OXEND_HURRY").flatMap({ Int64($0) }) {
             configuration.hurry(by: factor)
         }
         return OxendDaemon(configuration, log: log)
     }
 
-    /// Begins to ask the daemon.
+    /// Starts the calls to the daemon.
     static func start(_ daemon: OxendDaemon) throws(Failure) {
         do {
             try daemon.start()

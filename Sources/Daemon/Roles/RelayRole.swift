@@ -18,10 +18,10 @@ final class RelayRole: Role {
     private let ledger: LedgerAnswers?
     let account: MonthAccount
     private let log: Logger
-    /// Who it is.
+    /// The node's id.
     let node: NodeID
 
-    /// A relay by `settings`; its sockets are open when this returns.
+    /// A relay with `settings`; its sockets are open when this returns.
     init(
         on loop: Loop, _ settings: Settings, network: NetworkFile, folder: String, log: Logger
     ) throws(Failure) {
@@ -65,17 +65,17 @@ final class RelayRole: Role {
         account.save()
     }
 
-    /// The authority's key, where the node is one.
+    /// The authority's key; nil if the node is not an authority.
     private static func authority(_ settings: Settings, _ network: NetworkFile) throws(Failure) -> SigningKey? {
         guard let path = settings.text("relay.authority") else { return nil }
         guard network.ledger != nil else {
-            throw Failure(.configuration, "--authority has a meaning in a network with a ledger only")
+            throw Failure(.configuration, "--authority only takes effect in a network with a ledger")
         }
         let passphrase = try PassphraseFile.read(settings.text("relay.authority_passphrase_file"))
         return try RoleFolder.read(path, passphrase: passphrase)
     }
 
-    /// The daemon beside which the relay runs, where there is one.
+    /// The relay's oxend daemon, if there is one.
     private static func oxend(_ settings: Settings) throws(Failure) -> OxendAddress? {
         do throws(SettingProblems) {
             return try settings.read("relay.oxend", SettingText.oxendAddress)
@@ -89,7 +89,7 @@ final class RelayRole: Role {
     func finish(_ completion: @escaping () -> Void) { relay.drain(completion: completion) }
     func close(_ completion: @escaping () -> Void) { relay.close(completion: completion) }
 
-    /// Books what has passed to the month, and rests when that is used up.
+    /// Adds the traffic to the month's account, and stops serving when the month's limit is reached.
     func everySecond() {
         account.note(relay.bytesPassed, at: currentTime().seconds)
         if account.isUsedUp != relay.isResting { relay.isResting = account.isUsedUp }
@@ -119,7 +119,7 @@ final class RelayRole: Role {
             NodesReport(height: report.height, time: report.time, fullStake: 0, pool: 0, nodes: [node]))
     }
 
-    /// Whether the relay can serve; to be asked for again until it is done.
+    /// Whether the relay can serve; ask again until it is done.
     func checkReport() -> CheckReport {
         let found = relay.check()
         let count = ProcessLimits.descriptors
@@ -127,7 +127,7 @@ final class RelayRole: Role {
             "files", count >= Self.leastDescriptors ? .good : .bad,
             count >= Self.leastDescriptors
                 ? "\(count) descriptors may be open"
-                : "only \(count) descriptors may be open; allow \(Self.leastDescriptors) at least (ulimit -n, LimitNOFILE=)"
+                : "only \(count) descriptors may be open; allow at least \(Self.leastDescriptors) (ulimit -n, LimitNOFILE=)"
         )
         return CheckReport(
             items: (found.items + [files]).map {
@@ -135,7 +135,7 @@ final class RelayRole: Role {
             }, done: found.isDone)
     }
 
-    /// What a relay needs besides what an exit's streams take.
+    /// The descriptors that a relay needs in addition to an exit's streams.
     private static let leastDescriptors = 256
 
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {

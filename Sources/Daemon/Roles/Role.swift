@@ -2,37 +2,37 @@ internal import Control
 internal import Process
 internal import Settings
 
-/// A client or a relay, as the process around it sees it.
+/// A client or a relay, for the process that runs it.
 protocol Role: AnyObject {
-    /// What it is.
+    /// The kind of role.
     var kind: StatusReport.Role { get }
-    /// Begins to work; `onReady` is called once, when apps can be served.
+    /// Starts the role; `onReady` is called once, when apps can be served.
     ///
-    /// A relay, which is ready and unready by turns, never calls it: its reports say so.
+    /// A relay, which can become ready and unready several times, never calls it; its reports have its state.
     func start(onReady: @escaping () -> Void)
     /// Ends gracefully, then calls back.
     func finish(_ completion: @escaping () -> Void)
     /// Ends as fast as possible, then calls back.
     func close(_ completion: @escaping () -> Void)
-    /// Does what is due; called once a second.
+    /// Does the work that is due; called once a second.
     func everySecond()
-    /// What it is doing, without the rates and the uptime. Changes nothing.
+    /// The report of its state, without rates and uptime; changes nothing.
     func report() -> StatusReport
-    /// Answers what only this role can answer; nil for the rest.
+    /// The answer to a command for this role; nil for other commands.
     func answer(_ command: ControlCommand, _ argument: String?) -> ControlReply?
-    /// Gets ready to go by other settings, so that committing cannot fail.
+    /// Prepares a change to other settings, so that committing cannot fail.
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange
 }
 
 extension Role {
-    /// Nothing is due.
+    /// Does nothing by default.
     func everySecond() {}
 }
 
-/// A change that only needs to be done, or dropped.
+/// A prepared change, to be committed or abandoned.
 struct PreparedChange {
-    /// Does it.
+    /// Makes the change.
     let commit: () -> Void
-    /// Lets go of what was opened for it.
+    /// Closes what was opened for it.
     let abandon: () -> Void
 }

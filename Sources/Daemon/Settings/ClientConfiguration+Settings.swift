@@ -5,7 +5,7 @@ internal import Settings
 internal import Wire
 
 extension ClientConfiguration {
-    /// The configuration that `settings` stand for; it knows no node of this machine's own.
+    /// The configuration in `settings`; it has no nodes of this machine.
     init(_ settings: Settings) throws(Failure) {
         do throws(SettingProblems) {
             let mayBeRemote = settings.boolean("client.allow_remote")

@@ -3,17 +3,18 @@ internal import Directory
 internal import Process
 package import Settings
 
-/// What is wrong with a configuration, found without opening or starting anything.
+/// Finds the problems of a configuration without opening or starting anything.
 package struct ConfigurationCheck {
-    /// The data folder that systemd names to the service, where the file names none.
+    /// The data folder that systemd gives the service, if the file names none.
     private static let serviceFolder = "/var/lib/tunic"
 
-    /// The faults, at most one of each role, of the process and of the network file.
+    /// The problems: at most one for each role, one for the process and one for the network file.
     package let problems: [SettingProblem]
-    /// The data folder that systemd gives a relay whose configuration names none; nil where one is named or none is needed.
+    /// The data folder that systemd gives a relay whose configuration names none; nil if one is named or none is
+    /// needed.
     package let serviceFolder: String?
 
-    /// Looks at the settings of `source`.
+    /// Checks the settings of `source`.
     package init(_ source: SettingsSource) {
         do throws(SettingProblems) {
             let settings = try source.loadAll()
@@ -26,7 +27,7 @@ package struct ConfigurationCheck {
         }
     }
 
-    /// What the roles do not take, and what is wrong with the network file: the first of each.
+    /// The first problem of each role, and of the network file.
     private static func faults(in settings: Settings) -> [SettingProblem] {
         var problems: [SettingProblem] = []
         func look(_ key: String = "", _ attempt: () throws(Failure) -> Void) {

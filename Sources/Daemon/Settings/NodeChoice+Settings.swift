@@ -3,7 +3,7 @@ internal import Settings
 internal import Wire
 
 extension NodeChoice {
-    /// The nodes that a list names: by address, by `country:` and by `set:`.
+    /// The nodes in a list: by address, by `country:` and by `set:`.
     init(_ settings: Settings, _ key: String) throws(SettingProblems) {
         self.init()
         let words = settings.list(key)
@@ -26,18 +26,18 @@ extension NodeChoice {
         }
     }
 
-    /// Takes a node or a country; what is wrong with it otherwise.
+    /// Adds a node or a country; returns the problem if it is not valid.
     private mutating func insert(_ word: String) -> String? {
         if word.hasPrefix("country:") {
             let country = word.dropFirst("country:".count).uppercased()
             guard Descriptor.isCountry(country.utf8) else {
-                return "'\(word)' is no country; use two letters, such as country:SE"
+                return "'\(word)' is not a country; use two letters, such as country:SE"
             }
             countries.insert(country)
         } else if let node = NodeID(word) {
             nodes.insert(node)
         } else {
-            return "'\(word)' is no node's address (….snode), and neither country: nor set: with a name"
+            return "expected a node's address (….snode), or country: or set: with a name, got '\(word)'"
         }
         return nil
     }

@@ -6,7 +6,7 @@ internal import Relay
 internal import Settings
 internal import Wire
 
-/// The settings that all roles of a process share, looked at.
+/// The settings that all roles of a process share, checked.
 struct ProcessSettings {
     /// The roles, in the order in which they start.
     let roles: [StatusReport.Role]
@@ -14,12 +14,12 @@ struct ProcessSettings {
     let controlPath: String
     /// The data folder of the process.
     let data: String
-    /// Whether the data folder is the one where none is named, which is made where it is missing.
+    /// Whether the data folder is the default one, which is created if it is missing.
     private let isStandard: Bool
 
-    /// Looks at `settings` for a process of `roles`; where that is empty, of those that the file has tables for.
+    /// Checks `settings` for a process of `roles`; if that is empty, for the roles whose tables the file has.
     ///
-    /// `folder` stands for the data folder where none is named.
+    /// `folder` is the data folder if none is named.
     init(
         _ settings: Settings, roles wanted: [StatusReport.Role], folder: String? = nil
     ) throws(Failure) {
@@ -40,7 +40,7 @@ struct ProcessSettings {
         }
         self.network = network
         if let data = settings.text("data") ?? Files.firstFolder("STATE_DIRECTORY") ?? folder {
-            // Where a unit has a user of its own, systemd's folder is a link to it; what it leads to is checked.
+            // If a unit has its own user, systemd's folder is a link; its target is checked.
             self.data = Files.resolved(data)
             isStandard = false
         } else if roles == [.client] {
@@ -59,14 +59,14 @@ struct ProcessSettings {
         }
     }
 
-    /// The network file that 'tunic join' has kept, for a client that is to take it; nil where there is none.
+    /// The network file stored by 'tunic join', for a client that uses it; nil if there is none.
     private static func joined(_ roles: [StatusReport.Role]) -> String? {
         guard roles == [.client] else { return nil }
-        // A user's own comes before the one that root keeps for the machine.
+        // The user's own file comes before the one that root stores for the machine.
         return [try? NetworkFile.standardPath(), "/etc/tunic/network.json"].compactMap { $0 }.first { Files.exists($0) }
     }
 
-    /// The roles that the file, the environment or options speak of.
+    /// The roles that the file, the environment or options configure.
     static func roles(_ settings: Settings) -> [StatusReport.Role] {
         [StatusReport.Role.relay, .client].filter { role in
             settings.tables[role.rawValue] != nil
@@ -74,7 +74,7 @@ struct ProcessSettings {
         }
     }
 
-    /// Throws where a role cannot go by `settings`.
+    /// Throws if a role cannot use `settings`.
     static func check(_ settings: Settings, _ role: StatusReport.Role) throws(Failure) {
         switch role {
         case .client: _ = try ClientConfiguration(settings)
@@ -82,10 +82,10 @@ struct ProcessSettings {
         }
     }
 
-    /// Throws where the process as a whole cannot go by `settings`.
+    /// Throws if the process as a whole cannot use `settings`.
     static func checkProcess(_ settings: Settings, roles: [StatusReport.Role]) throws(Failure) {
         _ = try ControlGroup(settings)
-        // What each TCP address is for.
+        // The use of each TCP address.
         var taken: [Endpoint: String] = [:]
         if roles.contains(.client) {
             let client = try ClientConfiguration(settings)
@@ -94,13 +94,13 @@ struct ProcessSettings {
         }
         do throws(SettingProblems) {
             for key in ["web.listen", "metrics.listen"] {
-                // Where the default is taken another port is found.
+                // With the default address, another port is found.
                 guard settings.isSet(key), let endpoint = try settings.read(key, SettingText.localAddress) ?? nil,
                     endpoint.port != 0
                 else { continue }
                 if let other = taken[endpoint] {
                     throw SettingProblems([
-                        settings.problem(key, "\(endpoint) is named by \(other), too; give each an address of its own")
+                        settings.problem(key, "\(endpoint) is also used by \(other); give each its own address")
                     ])
                 }
                 taken[endpoint] = key
@@ -110,7 +110,7 @@ struct ProcessSettings {
         }
     }
 
-    /// The data folder of a role: a client beside a relay has its own.
+    /// The data folder of a role: a client in a relay's process has its own.
     func folder(of role: StatusReport.Role) throws(Failure) -> String {
         guard role == .client else { return data }
         guard roles.count > 1 else {

@@ -4,10 +4,10 @@ internal import Settings
 internal import Wire
 
 extension RelayConfiguration {
-    /// The least rate that may be asked for, in bytes a second.
+    /// The smallest rate limit, in bytes a second.
     private static let leastRate: Int64 = 100_000
 
-    /// The configuration that `settings` stand for.
+    /// The configuration in `settings`.
     init(_ settings: Settings) throws(Failure) {
         do throws(SettingProblems) {
             let (listen, announced) = try Self.addresses(settings)
@@ -22,7 +22,7 @@ extension RelayConfiguration {
             burst = settings.number("relay.burst")
             if rate != 0, rate < Self.leastRate {
                 throw Self.fault(
-                    settings, "relay.rate", "links need \(Self.leastRate / 1000) kB a second at the least")
+                    settings, "relay.rate", "links need at least \(Self.leastRate / 1000) kB a second")
             }
             drainLimit = .seconds(settings.number("relay.drain"))
             try takeResolvers(settings)
@@ -35,7 +35,7 @@ extension RelayConfiguration {
         SettingProblems([settings.problem(key, message)])
     }
 
-    /// Where to listen, and the addresses that others send to where those are others; one of each family at most.
+    /// The listen addresses, and the announced addresses if they differ; at most one of each family.
     private static func addresses(
         _ settings: Settings
     ) throws(SettingProblems) -> (listen: [Endpoint], announced: [Endpoint]) {
@@ -68,7 +68,7 @@ extension RelayConfiguration {
         return (listen, announced)
     }
 
-    /// Takes the name servers of an exit; refuses all that is for exits where the relay is none.
+    /// Reads the name servers of an exit; refuses settings for exits if the relay is not an exit.
     private mutating func takeResolvers(_ settings: Settings) throws(SettingProblems) {
         let resolvers = try settings.readList("relay.exit_resolver", SettingText.nameServer)
         if !resolvers.isEmpty { exitResolvers = resolvers }
@@ -78,7 +78,7 @@ extension RelayConfiguration {
             ("relay.exit_policy", exitRules.isEmpty),
         ]
         for (key, isEmpty) in given where !isEmpty {
-            throw Self.fault(settings, key, "has a meaning with --exit, or 'exit = true', only")
+            throw Self.fault(settings, key, "only takes effect with --exit or 'exit = true'")
         }
     }
 }

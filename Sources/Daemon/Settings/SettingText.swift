@@ -5,31 +5,31 @@ package import Oxen
 package import Settings
 package import Wire
 
-/// What the texts of settings and options mean, or what is wrong with them.
+/// Parses the texts of settings and options, or returns their problem.
 package enum SettingText {
     /// An address with a port.
     package static func endpoint(_ text: String) throws(SettingFault) -> Endpoint {
         if let endpoint = Endpoint(text) { return endpoint }
-        throw SettingFault("'\(text)' is no address with a port, such as 127.0.0.1:1080 or [::1]:1080")
+        throw SettingFault("expected an address with a port, such as 127.0.0.1:1080 or [::1]:1080, got '\(text)'")
     }
 
-    /// The addresses of one node to which others send, with a comma between, at most one of each family.
+    /// The announced addresses of one node, separated by commas, at most one of each family.
     package static func announcedEndpoints(_ text: String) throws(SettingFault) -> [Endpoint] {
         let endpoints = try text.split(separator: ",", omittingEmptySubsequences: false)
             .map { text throws(SettingFault) in try announcedEndpoint(String(text)) }
         guard Set(endpoints.map(\.address.isIPv4)).count == endpoints.count else {
             throw SettingFault(
-                "'\(text)' names two addresses of one family; give one of IPv4, one of IPv6, or both with a comma between"
+                "'\(text)' names two addresses of one family; give one of IPv4, one of IPv6, or both separated by a comma"
             )
         }
         return endpoints
     }
 
-    /// An address to which others send.
+    /// An announced address, to which other nodes send.
     package static func announcedEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         guard endpoint.port != 0, !endpoint.address.isUnspecified else {
-            throw SettingFault("'\(endpoint)' is no address that others could send to")
+            throw SettingFault("'\(endpoint)' is not an address to which others can send")
         }
         return endpoint
     }
@@ -38,23 +38,23 @@ package enum SettingText {
     package static func nameServer(_ text: String) throws(SettingFault) -> String {
         if Endpoint(text) != nil || IPAddress(text) != nil { return text }
         throw SettingFault(
-            "'\(text)' is no address of a name server, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53")
+            "'\(text)' is not an address of a name server, such as 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53")
     }
 
     /// A range of addresses on the command line.
     package static func addressRange(_ text: String) throws(SettingFault) -> CIDR {
         if let range = CIDR(text) { return range }
-        throw SettingFault("'\(text)' is no range of addresses, such as 127.0.0.0/8 or fd00::/8")
+        throw SettingFault("'\(text)' is not a range of addresses, such as 127.0.0.0/8 or fd00::/8")
     }
 
-    /// An address that apps may be awaited at: only this machine's own programs reach it.
+    /// A listen address for apps that only this machine's programs can reach.
     package static func socksEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         try checkIsLocal(endpoint)
         return endpoint
     }
 
-    /// An address at which a network of one machine may await apps.
+    /// A listen address for apps of a network on one machine.
     package static func devnetEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         guard endpoint.address.isLoopback else {
@@ -63,16 +63,17 @@ package enum SettingText {
         return endpoint
     }
 
-    /// Throws where other machines reach an address at which apps are to be awaited; `holder` is who listens there already.
+    /// Throws if other machines can reach a listen address for apps; `holder` is the process that already listens
+    /// there.
     private static func checkIsLocal(_ endpoint: Endpoint, holder: String? = nil) throws(SettingFault) {
         guard !endpoint.address.isLoopback else { return }
         throw SettingFault(
             (holder.map { "\($0) is a socket at \(endpoint): " } ?? "")
-                + "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), for whoever reaches it can use it; "
-                + "--allow-remote, or allow_remote = true, lifts that")
+                + "the proxy listens on loopback only (127.0.0.1:PORT or [::1]:PORT), because anyone who reaches it can use "
+                + "it; --allow-remote, or allow_remote = true, permits other addresses")
     }
 
-    /// An address at which DNS may be answered: no other machine reaches it.
+    /// A listen address for DNS; other machines cannot reach it.
     package static func dnsEndpoint(_ text: String) throws(SettingFault) -> Endpoint {
         let endpoint = try endpoint(text)
         guard endpoint.address.isLoopback else {
@@ -81,19 +82,19 @@ package enum SettingText {
         return endpoint
     }
 
-    /// Rules of an exit policy in Tor's words, as in its configuration one or several with commas between.
+    /// Rules of an exit policy in Tor's syntax: one, or several separated by commas.
     package static func exitRules(_ text: String) throws(SettingFault) -> [ExitRule] {
         try text.split(separator: ",", omittingEmptySubsequences: false).map { part throws(SettingFault) in
             let part = part.drop(while: \.isWhitespace)
             if let rule = ExitRule(part) { return rule }
-            throw SettingFault("'\(part)' is no rule, such as \"reject *:6881-6999\" or \"accept 192.0.2.0/24:443\"")
+            throw SettingFault("'\(part)' is not a rule, such as \"reject *:6881-6999\" or \"accept 192.0.2.0/24:443\"")
         }
     }
 
-    /// Two letters for a country, as capitals.
+    /// Two letters for a country, in upper case.
     package static func country(_ text: String) throws(SettingFault) -> String {
         guard Descriptor.isCountry(text.uppercased().utf8) else {
-            throw SettingFault("'\(text)' is no country: use two letters, such as SE")
+            throw SettingFault("'\(text)' is not a country: use two letters, such as SE")
         }
         return text.uppercased()
     }
@@ -108,10 +109,11 @@ package enum SettingText {
         return endpoint
     }
 
-    /// Where a client may await apps: a loopback address, or any where `mayBeRemote`, or `unix:` and an absolute path, or
-    /// `systemd:` and the name of a socket that was handed over, whose address is judged as one that is written down.
+    /// A client's listen address for apps.
     ///
-    /// A name that several sockets have stands for all of them, with `#` and a number behind it for one.
+    /// It is a loopback address, or any address if `mayBeRemote`; `unix:` and an absolute path; or `systemd:` and the
+    /// name of a socket from systemd, whose address must meet the same rules. A name of several sockets means all of
+    /// them; with `#` and a number after it, one of them.
     package static func proxyAddresses(_ text: String, mayBeRemote: Bool) throws(SettingFault) -> [ProxyAddress] {
         if text.hasPrefix("systemd:") {
             let name = String(text.dropFirst("systemd:".count))
@@ -127,12 +129,13 @@ package enum SettingText {
         guard text.hasPrefix("unix:") else { return [.tcp(try mayBeRemote ? endpoint(text) : socksEndpoint(text))] }
         let path = String(text.dropFirst("unix:".count))
         guard path.hasPrefix("/"), !path.hasSuffix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
-            throw SettingFault("'\(text)' is no unix socket: behind unix: stands an absolute path of at most 107 bytes")
+            throw SettingFault(
+                "'\(text)' is not a unix socket: after unix: comes an absolute path of at most 107 bytes")
         }
         return [.unix(path)]
     }
 
-    /// An address for apps, or several of systemd's with one name, and behind commas what is kept apart there.
+    /// A listen address for apps, or several of systemd's with one name, and after commas the rules of isolation there.
     package static func proxyListeners(_ text: String, mayBeRemote: Bool) throws(SettingFault) -> [ProxyListener] {
         let words = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         let addresses = try proxyAddresses(words[0], mayBeRemote: mayBeRemote)
@@ -148,7 +151,7 @@ package enum SettingText {
             case "names-only": listener.namesOnly = true
             default:
                 throw SettingFault(
-                    "'\(word)' is nothing that can be kept apart: behind the address stand destination-host, destination-port, "
+                    "'\(word)' is not a rule for streams: after the address may come destination-host, destination-port, "
                         + "client-address, no-credentials, no-listener, no-protocol or names-only")
             }
         }
@@ -169,6 +172,6 @@ extension IPAddress {
     /// Whether it is an IPv4 address.
     package var isIPv4: Bool { v4 != nil }
 
-    /// Whether it is 0.0.0.0 or ::, which is an address to listen at, not to send to.
+    /// Whether it is 0.0.0.0 or ::, which is an address to listen on, not to send to.
     package var isUnspecified: Bool { v4 == 0 || (high == 0 && low == 0) }
 }

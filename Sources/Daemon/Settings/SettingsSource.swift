@@ -2,9 +2,9 @@ internal import Glibc
 package import Process
 package import Settings
 
-/// Where a process' settings come from, so that they can be read again.
+/// The sources of a process's settings, so that they can be read again.
 package struct SettingsSource {
-    /// One option of the command line that stands for a setting.
+    /// An option of the command line that sets a setting.
     package enum Given {
         /// `--hops 3`.
         case text(option: String, key: String, text: String)
@@ -12,10 +12,10 @@ package struct SettingsSource {
         case list(option: String, key: String, list: [String])
     }
 
-    /// The largest configuration file.
+    /// The largest configuration file in bytes.
     static let largestFile = 1 << 20
 
-    /// The file, nil where there is none.
+    /// The file; nil if there is none.
     package let file: String?
     /// The environment's variables, of which those that begin with `TUNIC_` and name a key count.
     private let environment: [String: String]
@@ -28,8 +28,8 @@ package struct SettingsSource {
         self.environment = environment
     }
 
-    /// The file that is taken when none is named: `TUNIC_CONFIG`, then `tunic.toml` in systemd's configuration folder, the
-    /// user's and, for root and services, the system's.
+    /// The file that is used when none is named: `TUNIC_CONFIG`, then `tunic.toml` in systemd's configuration folder,
+    /// in the user's, and for root and services in the system's.
     static func standardFile() -> String? {
         if let named = Files.environment("TUNIC_CONFIG") { return named }
         var places: [String] = []
@@ -50,7 +50,7 @@ package struct SettingsSource {
         do throws(SettingProblems) { return try loadAll() } catch { throw Failure.of(error) }
     }
 
-    /// The same, with all that is wrong.
+    /// The same, with all problems.
     package func loadAll() throws(SettingProblems) -> Settings {
         var settings = Settings()
         if let file { try settings.take(file: file, try text(of: file)) }
@@ -68,7 +68,7 @@ package struct SettingsSource {
         do throws(Failure) {
             let bytes = try Files.read(file, limit: Self.largestFile)
             guard let text = String(validating: bytes, as: UTF8.self) else {
-                throw Failure(.data, "\(file) is no text in UTF-8")
+                throw Failure(.data, "\(file) is not text in UTF-8")
             }
             return text
         } catch {

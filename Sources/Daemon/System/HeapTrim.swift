@@ -1,28 +1,28 @@
 internal import CShims
 internal import EventLoop
 
-/// Gives back to the kernel what the heap of the process has come to hold for nothing.
+/// Returns unused memory of the process's heap to the kernel.
 ///
-/// Streams that waited for a reader, or for another path, leave pages without use between others that are in use; the C library
-/// gives back those at the heap's end alone.
+/// Streams that waited for a reader, or for another path, leave unused pages between used ones; the C library returns
+/// only those at the heap's end.
 final class HeapTrim {
-    /// The most often that the heap is trimmed, in nanoseconds.
+    /// The shortest time between two trims, in nanoseconds.
     private static let interval: UInt64 = 20_000_000_000
-    /// How much must have become free, in bytes.
+    /// The smallest amount of memory worth a trim, in bytes.
     private static let worth = 1 << 20
 
     private let loop: Loop
     private var nextTime: UInt64
-    /// The least that was free since the last time: what is more has been used in between.
+    /// The least free memory since the last trim: only that much was unused all the time.
     private var leastFree = Int.max
 
-    /// Trims nothing before ``look()`` is called.
+    /// Trims only after ``look()`` is called.
     init(on loop: Loop) {
         self.loop = loop
         nextTime = loop.now + Self.interval
     }
 
-    /// Trims the heap, on another thread, if that is due and worth it; to be called every second.
+    /// Trims the heap on another thread if enough memory was unused; call it every second.
     func look() {
         let free = Int(shim_free_heap())
         leastFree = min(leastFree, free)

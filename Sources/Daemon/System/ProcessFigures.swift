@@ -29,7 +29,7 @@ enum ProcessFigures {
         defer { unsafe closedir(folder) }
         var count = 0
         while unsafe readdir(folder) != nil { count += 1 }
-        // Without . and .. and the folder itself.
+        // Without . and .. and the folder's own descriptor.
         return max(0, count - 3)
     }
 }

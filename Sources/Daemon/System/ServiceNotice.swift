@@ -2,7 +2,7 @@ internal import CShims
 internal import Glibc
 internal import Process
 
-/// What a service tells systemd, over the socket of `NOTIFY_SOCKET` (sd_notify(3)); nothing happens without one.
+/// Messages of a service to systemd over the socket of `NOTIFY_SOCKET` (sd_notify(3)); without one they are dropped.
 enum ServiceNotice {
     /// Sends `lines`, such as `READY=1`.
     static func send(_ lines: String...) {
@@ -28,14 +28,14 @@ enum ServiceNotice {
         }
     }
 
-    /// How often the watchdog wants to hear from us at most, in nanoseconds; nil where there is none.
+    /// The interval of the watchdog in nanoseconds; nil if there is none.
     static let watchdogInterval: UInt64? = {
         guard let text = Files.environment("WATCHDOG_USEC"), let limit = UInt64(text), limit > 0 else { return nil }
         if let pid = Files.environment("WATCHDOG_PID"), pid != "\(getpid())" { return nil }
         return limit / 2 * 1000
     }()
 
-    /// The monotonic time as `MONOTONIC_USEC` wants it.
+    /// The monotonic time for `MONOTONIC_USEC`.
     static var monotonicMicroseconds: UInt64 {
         var time = timespec()
         unsafe clock_gettime(CLOCK_MONOTONIC, &time)
@@ -43,9 +43,9 @@ enum ServiceNotice {
     }
 }
 
-/// The sockets that systemd listens at for us (sd_listen_fds(3)), by the names that their units give them.
+/// The sockets that systemd has opened for this process (sd_listen_fds(3)), by the names that their units give them.
 enum ActivatedSockets {
-    /// Name and descriptor of each; a name may stand several times.
+    /// Name and descriptor of each; several may have the same name.
     static let all: [(name: String, descriptor: Int32)] = {
         guard Files.environment("LISTEN_PID") == "\(getpid())", let text = Files.environment("LISTEN_FDS"),
             let count = Int32(text), 1...64 ~= count
@@ -58,9 +58,9 @@ enum ActivatedSockets {
         }
     }()
 
-    /// The sockets named `name`, or with `#` and a number behind it that one of them.
+    /// The sockets named `name`, or one of them if `#` and a number follow the name.
     ///
-    /// Each comes under a name of its own: `NAME` for the first, `NAME#2` for the second.
+    /// Each has a unique name: `NAME` for the first, `NAME#2` for the second.
     static func named(_ name: String) -> [(name: String, descriptor: Int32)] {
         let parts = name.split(separator: "#", maxSplits: 1).map(String.init)
         let matching = all.filter { $0.name == parts.first }.enumerated().map { place, socket in

@@ -7,9 +7,9 @@ internal import Settings
 internal import Web
 internal import Wire
 
-/// The status page and the figures for Prometheus, each at an address of its own on this machine.
+/// The status page and the metrics for Prometheus, each at a separate address on this machine.
 final class WebFace {
-    /// What the page shows.
+    /// The data of the page.
     struct State: Encodable {
         /// The monotonic time in seconds.
         var time: Double
@@ -20,11 +20,11 @@ final class WebFace {
         /// A relay's own node in the registry, as others see it.
         var registry: NodesReport.Node?
         var log: [String]
-        /// How apps are set up; nil where no client listens at a TCP port.
+        /// The set-up of apps; nil if no client listens on a TCP port.
         var setup: ProxySetup?
     }
 
-    /// What answers for the process.
+    /// The closures that answer for the process.
     struct Source {
         var state: () -> State
         var metrics: () -> String
@@ -36,20 +36,20 @@ final class WebFace {
     private let source: Source
     /// The name of the file in the data folder that keeps the page's secret.
     static let secretName = "web.token"
-    /// A page: where it was to be, its server, and the token of its address.
+    /// A page: its configured address, its server, and the token in its address.
     private struct Page {
         let endpoint: Endpoint
         let server: WebServer
         let token: String
     }
 
-    /// The kept secret that makes the tokens, one for each address; nil until one is needed.
+    /// The stored secret from which the token of each address is derived; nil until one is needed.
     private var secret: String?
     private let folder: String
     private var page: Page?
     private(set) var figures: (endpoint: Endpoint, server: WebServer)?
 
-    /// The page's secret is kept in `folder`.
+    /// The page's secret is stored in `folder`.
     init(on loop: Loop, log: Logger, folder: String, _ source: Source) {
         self.folder = folder
         self.loop = loop
@@ -58,7 +58,7 @@ final class WebFace {
         secret = Self.kept(in: folder)
     }
 
-    /// The kept secret; nil where none is kept that only our user can read.
+    /// The stored secret; nil if there is none that only this user can read.
     private static func kept(in folder: String) -> String? {
         guard let kept = Files.readPrivate("\(folder)/\(secretName)", limit: 64), kept.count == 32,
             kept.allSatisfy({ "0123456789abcdef".utf8.contains($0) })
@@ -66,9 +66,9 @@ final class WebFace {
         return String(decoding: kept, as: UTF8.self)
     }
 
-    /// The token of a page at `address`, the same as long as the secret is kept.
+    /// The token of a page at `address`, which stays the same as long as the secret is kept.
     ///
-    /// A browser tells it to that address again and again. It is worth nothing at another one.
+    /// A browser sends it to that address again and again. It is not valid at another address.
     private func token(at address: String) -> String {
         let secret = secret ?? makeSecret()
         return String(
@@ -85,29 +85,30 @@ final class WebFace {
         do throws(Failure) {
             try Files.writeNew(path, Array(new.utf8), mode: 0o600)
         } catch {
-            log.notice("the status page gets another address with the next start: \(error.message)")
+            log.notice("the status page will have another address after a restart: \(error.message)")
         }
         return new
     }
 
-    /// Gives the kept secret up, so that none of its tokens is ever taken again.
+    /// Deletes the stored secret, so that none of its tokens is accepted again.
     private func forgetSecret() {
         Files.remove("\(folder)/\(Self.secretName)")
         secret = nil
     }
 
-    /// The page's address with its token; nil where there is no page.
+    /// The page's address with its token; nil if there is no page.
     var url: String? { page.map { "http://\(Self.host($0.endpoint, $0.server.port))/?token=\($0.token)" } }
 
     /// The path of the PAC file of the page with `token`.
     ///
-    /// Its secret gives that file alone: an address that stands in a browser's settings or command line does not open the page.
+    /// Its secret is valid only for that file: an address in a browser's settings or command line does not open the
+    /// page.
     private func pacPath(_ token: String) -> String {
         let digest = Blake2b.digest(Array("tunic proxy.pac \(token)".utf8).rawSpan)
         return "/\(hexadecimal(Array(digest.array.prefix(16))))/proxy.pac"
     }
 
-    /// How apps reach the client that `status` is of.
+    /// The set-up of apps for the client of `status`.
     private func setup(_ status: StatusReport) -> ProxySetup? {
         guard let page, status.role == .client else { return nil }
         let pac = "http://\(Self.host(page.endpoint, page.server.port))\(pacPath(page.token))"
@@ -121,7 +122,7 @@ final class WebFace {
         (page, figures) = (nil, nil)
     }
 
-    /// Opens what `settings` ask for and is not open yet; what they no longer ask for goes at the commit.
+    /// Opens the servers in `settings` that are not open yet; those no longer in them are closed at the commit.
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {
         let wantedPage = try address(settings, "web.listen")
         let wantedFigures = try address(settings, "metrics.listen")
@@ -131,7 +132,7 @@ final class WebFace {
             do throws(Failure) {
                 newPage = try openPage(wantedPage, settings)
             } catch {
-                // A page that nobody asked for is no reason not to start.
+                // A failure of the default page is not a reason to stop the start.
                 guard !settings.isSet("web.listen") else { throw error }
                 log.notice("there is no status page: \(error.message)")
             }
@@ -163,10 +164,10 @@ final class WebFace {
         }
     }
 
-    /// The page's server; where nobody has asked for its port and another process has it, at a free one.
+    /// The page's server; if its port is the default and another process has it, at a free port.
     ///
-    /// A page that is still open in a browser tells its token to the process that has the port, so that all kept ones are given
-    /// up. A free port is another's after us: its token is not of a secret that is kept.
+    /// A page still open in a browser sends its token to the process that has the port, so all kept ones are deleted.
+    /// Another process may later have the free port: its token is therefore not derived from a stored secret.
     private func openPage(_ endpoint: Endpoint, _ settings: Settings) throws(Failure) -> Page {
         let handler = { [unowned self] (request: WebRequest) in pageAnswer(request) }
         do throws(Failure) {
@@ -191,8 +192,7 @@ final class WebFace {
         }
     }
 
-    /// What was asked for fails at once where the library is not there; a page that nobody asked for costs nothing until it
-    /// is opened.
+    /// A configured page fails at once if the library is missing; a default page costs nothing until it is opened.
     private func open(
         _ endpoint: Endpoint, _ key: String, _ settings: Settings, _ handler: @escaping (WebRequest) -> WebResponse
     ) throws(Failure) -> WebServer {
@@ -223,7 +223,7 @@ final class WebFace {
         if let refusal = gate.refusal(of: request) { return refusal }
         switch (request.method, request.path) {
         case ("GET", "/"):
-            // The document itself tells nothing; a browser that comes back to it has the secret in its memory.
+            // The document itself has no secrets; a browser that returns to it has the secret in its memory.
             let nonce = SecureRandom.u64Text
             return WebResponse(
                 200, type: "text/html; charset=utf-8", policy: StatusPage.policy(nonce: nonce),
@@ -258,7 +258,7 @@ final class WebFace {
 }
 
 extension SecureRandom {
-    /// 64 random bits in 16 hexadecimal digits.
+    /// 64 random bits as 16 hexadecimal digits.
     static var u64Text: String {
         let text = String(u64(), radix: 16)
         return String(repeating: "0", count: 16 - text.count) + text

@@ -1,36 +1,36 @@
-/// What a datagram socket has done since it was opened.
+/// Counts of a datagram socket since it was opened.
 public struct DatagramCounters: Sendable, Equatable {
-    /// Packets received, after runs were cut into packets.
+    /// Packets received, counted after runs are split into packets.
     public var packetsReceived: UInt64 = 0
     /// Bytes received.
     public var bytesReceived: UInt64 = 0
-    /// System calls to receive.
+    /// System calls for receiving.
     public var receiveCalls: UInt64 = 0
-    /// Runs received: one is a datagram, or several that the kernel put together.
+    /// Runs received: one run is a datagram, or several that the kernel coalesced (UDP_GRO).
     public var runsReceived: UInt64 = 0
-    /// Packets that the kernel took to send.
+    /// Packets that the kernel accepted for sending.
     public var packetsSent: UInt64 = 0
-    /// Bytes that the kernel took to send.
+    /// Bytes that the kernel accepted for sending.
     public var bytesSent: UInt64 = 0
-    /// System calls to send.
+    /// System calls for sending.
     public var sendCalls: UInt64 = 0
-    /// Messages sent: one is a packet, or a group that the kernel cuts into packets.
+    /// Messages sent: one message is a packet, or a group that the kernel splits into packets (UDP_SEGMENT).
     public var messagesSent: UInt64 = 0
-    /// Received runs dropped because they were cut off, from an unknown address family, or in too many pieces.
+    /// Received runs dropped because they were truncated, of an unknown address family, or of too many segments.
     public var droppedMalformed: UInt64 = 0
-    /// Packets dropped because the socket could not take them, and their memory could not wait.
+    /// Packets dropped because the socket was full and their memory was valid only until the flush.
     public var droppedBlocked: UInt64 = 0
-    /// Packets not made because no send slot was free.
+    /// Packets that could not be made because no send slot was free.
     public var droppedWithoutSlot: UInt64 = 0
-    /// Packets dropped as too long for the path or the protocol, or queued on a closed socket.
+    /// Packets dropped because they were too long for the route or the protocol, or queued on a closed socket.
     public var droppedOversize: UInt64 = 0
-    /// Packets dropped because of any other error of sending: no route, refused, not permitted.
+    /// Packets dropped because of any other send error: no route, refused, not permitted.
     public var droppedUnreachable: UInt64 = 0
 
-    /// Errors of receiving that were ignored.
+    /// Receive errors that were ignored.
     public var receiveErrors: UInt64 = 0
 
-    /// How many packets were dropped, by what status and metrics call the reason; only reasons that there were.
+    /// The number of dropped packets by the reason's name in status and metrics; only reasons that occurred.
     public var drops: [String: UInt64] {
         let all = [
             "socketMalformed": droppedMalformed, "socketFull": droppedBlocked, "noSendSlot": droppedWithoutSlot,
@@ -39,6 +39,6 @@ public struct DatagramCounters: Sendable, Equatable {
         return all.filter { $0.value > 0 }
     }
 
-    /// All zero.
+    /// Counters of zero.
     public init() {}
 }

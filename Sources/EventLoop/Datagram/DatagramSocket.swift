@@ -2,48 +2,49 @@ import CLibUV
 import CShims
 import Glibc
 
-/// What a datagram socket tells its owner.
+/// Receives the packets of a datagram socket.
 public protocol DatagramReceiver: AnyObject {
-    /// Packets arrived; called once per receive call, see ``ReceivedBatch`` for what may be done with them.
+    /// Packets arrived; called once for each receive call. See ``ReceivedBatch`` for the permitted uses.
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket)
 }
 
-/// A UDP socket for many packets: received and sent in batches, with segmentation offload where the kernel has it.
+/// A UDP socket for many packets: received and sent in batches, with segmentation offload if the kernel has it.
 ///
-/// Packets are queued and leave at the next flush: right after the callback with a received batch, at the end of each turn, or
-/// when ``flush()`` is called. It does not connect and never blocks. What the kernel refuses is dropped and counted.
+/// Packets are queued and sent at the next flush: right after the callback with a received batch, at the end of each
+/// turn, or when ``flush()`` is called. The socket does not connect and never blocks. Packets that the kernel refuses
+/// are dropped and counted.
 @safe
 public final class DatagramSocket: HandleOwner {
-    /// What to ask for when a socket is opened.
+    /// The options with which a socket is opened.
     public struct Configuration: Sendable {
         /// SO_RCVBUF and SO_SNDBUF in bytes; the kernel may grant less.
         public var kernelBufferSize = 8 << 20
-        /// Groups of up to 64 packets to one destination that one flush can hold; more of them cause a flush in between.
+        /// The groups of up to 64 packets to one destination that one flush can hold; more groups cause an early flush.
         public var groupCapacity = 256
-        /// Send slots for packets of our own making.
+        /// Send slots for packets made by this process.
         public var sendSlotCount = 512
-        /// Bytes of a send slot, at least.
+        /// The smallest size of a send slot in bytes.
         public var sendSlotSize = 1536
-        /// UDP_GRO and UDP_SEGMENT, where the kernel has them.
+        /// Use UDP_GRO and UDP_SEGMENT if the kernel has them.
         public var usesOffload = true
-        /// Several sockets on one port (SO_REUSEPORT).
+        /// Allow several sockets on one port (SO_REUSEPORT).
         public var sharesPort = false
-        /// Datagrams too large for the way are fragmented, rather than dropped: IPv4 packets leave without DF, IPv6 packets are cut
-        /// here to what the way is known to carry.
+        /// Datagrams larger than the MTU are fragmented, not dropped: IPv4 packets are sent without DF, and IPv6
+        /// packets are fragmented here to the MTU that is known for the route.
         public var fragments = true
-        /// Whether a socket of all addresses answers each packet from the address that the packet came to.
+        /// Whether a socket bound to all addresses answers each packet from the address that it was sent to.
         ///
-        /// It tells 255 own addresses apart; answers to others leave from where the kernel chooses.
+        /// It distinguishes 255 own addresses; for others the kernel chooses the source address.
         public var answersWhereAsked = false
-        /// Rounds of receiving before other handles get their turn.
+        /// The receive calls in a row before other handles get their turn.
         public var receiveRounds = 4
 
         var usesSegmentation: Bool { usesOffload }
 
-        /// The values for a node's or client's one socket: large buffers.
+        /// The values for the one socket of a node or client: large buffers.
         public init() {}
 
-        /// The values for one of many sockets with arbitrary packets, as an exit has them: small buffers, no slots.
+        /// The values for one of many sockets, such as an exit's: small buffers, no slots.
         public static var small: Configuration {
             var configuration = Configuration()
             configuration.kernelBufferSize = 256 << 10
@@ -59,22 +60,22 @@ public final class DatagramSocket: HandleOwner {
     public let loop: Loop
     /// The address that the socket is bound to, with the port that the kernel chose.
     public let localAddress: SocketAddress
-    /// Whether the kernel can put received packets together (UDP_GRO).
+    /// Whether the kernel coalesces received packets (UDP_GRO).
     public let isCoalescing: Bool
 
     private let descriptor: Int32
-    /// The socket of a simulated network, in place of a descriptor.
+    /// The socket of a simulated network; nil if the socket has a descriptor.
     private let wire: SimulatedSocket?
     private let poll: UnsafeMutablePointer<uv_poll_t>
     @usableFromInline let transmit: UnsafeMutablePointer<TransmitQueue>
     private let receiveRounds: Int
     private let kernelBufferSize: Int
-    /// Owned while the socket is open.
+    /// Retained while the socket is open.
     private var receiver: (any DatagramReceiver)?
 
-    /// Opens a socket on `address` and receives into `receiver`, which the socket keeps until it is closed.
+    /// Opens a socket on `address` and passes its packets to `receiver`, which the socket retains until it is closed.
     ///
-    /// Port 0 lets the kernel choose. An IPv6 socket takes no IPv4.
+    /// Port 0 lets the kernel choose. An IPv6 socket receives no IPv4.
     public init(
         on loop: Loop, bindTo address: SocketAddress, configuration: Configuration = Configuration(),
         receiver: (any DatagramReceiver)?
@@ -145,7 +146,7 @@ public final class DatagramSocket: HandleOwner {
     ) throws(UVError) -> Bool {
         let size = Int32(clamping: configuration.kernelBufferSize)
         setReceiveBuffer(descriptor, size)
-        // The FORCE variants need CAP_NET_ADMIN, and are not bound by the system's maximum.
+        // The FORCE variants need CAP_NET_ADMIN, and ignore the system's maximum.
         if shim_set_option(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, size) < 0 {
             shim_set_option(descriptor, SOL_SOCKET, SO_SNDBUF, size)
         }
@@ -153,7 +154,8 @@ public final class DatagramSocket: HandleOwner {
             try UVError.check(shim_set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1), "setsockopt(SO_REUSEPORT)")
         }
         if address.isIPv4 {
-            // Routers cut what they cannot pass on: what ICMP says of the way, which anybody can forge, has no effect.
+            // Routers fragment packets that are too large; ICMP messages about the MTU, which can be forged, have no
+            // effect.
             let discovery = Int32(configuration.fragments ? SHIM_PMTUDISC_OMIT : SHIM_PMTUDISC_PROBE)
             try UVError.check(
                 shim_set_option(descriptor, Int32(IPPROTO_IP), Int32(SHIM_IP_MTU_DISCOVER), discovery),
@@ -179,9 +181,9 @@ public final class DatagramSocket: HandleOwner {
 
     // MARK: - Sending
 
-    /// Takes memory for a packet of `size` bytes; nil when the size is larger than a slot, or none is free.
+    /// Takes a send slot for a packet of `size` bytes; nil if the size is larger than a slot, or none is free.
     ///
-    /// When all slots await the flush, they are flushed first.
+    /// If all slots wait for the flush, they are flushed first.
     public func sendSlot(size: Int) -> SendSlot? {
         loop.assertOnThread()
         guard unsafe size >= 0 && size <= transmit.pointee.sendSlotSize,
@@ -190,24 +192,26 @@ public final class DatagramSocket: HandleOwner {
         return unsafe SendSlot(queue: transmit, slot: slot, size: size)
     }
 
-    /// Queues `length` bytes at `packet`, which stay where they are, and unchanged, until the next flush.
+    /// Queues the `length` bytes at `packet`, which must stay valid and unchanged until the next flush.
     ///
-    /// It is sent, or dropped and counted, by then.
+    /// At the flush the packet is sent, or dropped and counted.
     @unsafe @inlinable @inline(__always)
     public func queue(_ packet: UnsafeRawPointer, length: Int, to address: SocketAddress) {
         loop.assertOnThread()
         unsafe transmit.pointee.append(packet, length: length, slot: -1, to: address)
     }
 
-    /// Room for up to `count` packets of `length` bytes, at least for one; none when the first is dropped, and counted.
+    /// Room for up to `count` packets of `length` bytes, and for at least one; none if the first is dropped, and
+    /// counted.
     ///
-    /// All of it is to be filled at once with where the packets lie: as if ``queue(_:length:to:)`` were called for each.
+    /// The caller must fill all of the room at once with the packets' addresses, as if it called
+    /// ``queue(_:length:to:)`` for each.
     @unsafe public func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
         loop.assertOnThread()
         return unsafe transmit.pointee.reserve(count, length: length, to: address)
     }
 
-    /// Sends one packet at once, behind what is queued already; for the rare packet in memory of the caller's own.
+    /// Sends one packet at once, after those already queued; for occasional packets in the caller's memory.
     public func send(_ packet: borrowing RawSpan, to address: SocketAddress) {
         unsafe packet.withUnsafeBytes { bytes in
             if let base = bytes.baseAddress { unsafe queue(base, length: bytes.count, to: address) }
@@ -215,29 +219,29 @@ public final class DatagramSocket: HandleOwner {
         }
     }
 
-    /// Sends what is queued now.
+    /// Sends the queued packets now.
     public func flush() {
         loop.assertOnThread()
         unsafe transmit.pointee.flush()
     }
 
-    /// What the socket has done so far.
+    /// The socket's counters.
     public var counters: DatagramCounters { unsafe transmit.pointee.counters }
 
-    /// Whether packets leave as segmented messages; false once the kernel has refused one.
+    /// Whether packets are sent as segmented messages; false after the kernel has refused one.
     public var isSegmenting: Bool { unsafe transmit.pointee.isSegmenting }
 
-    /// Whether packets wait for the kernel to take more.
+    /// Whether packets wait for the socket to become writable.
     public var isBlocked: Bool { unsafe transmit.pointee.isBlocked }
 
     /// Whether ``close()`` was called.
     public var isClosed: Bool { unsafe transmit.pointee.isClosed }
 
-    /// Sends what is queued, closes the socket and lets go of the receiver; a second call does nothing.
+    /// Sends the queued packets, closes the socket and releases the receiver; has no effect the second time.
     public func close() {
         loop.assertOnThread()
         guard !isClosed else { return }
-        // All of the loop's queues, so that this one is no longer listed for a flush when its memory goes.
+        // Flush all of the loop's queues, so that this queue is not in the flush list when its memory is freed.
         loop.flushTransmits()
         unsafe transmit.pointee.isClosed = true
         receiver = nil
@@ -249,7 +253,7 @@ public final class DatagramSocket: HandleOwner {
         Glibc.close(descriptor)
     }
 
-    /// Whether packets that arrive are left to wait in the kernel, which drops them when its buffer is full.
+    /// Whether arriving packets wait in the kernel, which drops them when its buffer is full.
     public var isReceivePaused: Bool {
         get { unsafe transmit.pointee.isReceivePaused }
         set {
@@ -259,10 +263,11 @@ public final class DatagramSocket: HandleOwner {
         }
     }
 
-    /// Lets the kernel keep about `size` bytes of packets that were not received yet, 0: what the socket was opened with.
+    /// Limits the kernel's buffer of received packets to about `size` bytes; 0: the size set when the socket was
+    /// opened.
     ///
-    /// What has arrived stays. The kernel exceeds the size by the last that it takes: where a run of packets put together would be
-    /// much of it, it puts none together.
+    /// Packets already in the buffer stay. The kernel may exceed the limit by the last run that it accepts. If a
+    /// coalesced run would be a large part of it, coalescing is switched off.
     public func limitReceiveBuffer(to size: Int) {
         guard !isClosed else { return }
         if let wire { return wire.limit = size > 0 ? size : kernelBufferSize }
@@ -283,7 +288,7 @@ public final class DatagramSocket: HandleOwner {
     func ready(status: Int32, events: Int32) {
         loop.assertOnThread()
         if status < 0 {
-            // libuv stops polling on EPOLLERR: take the error off the socket and go on.
+            // libuv stops polling on EPOLLERR: clear the socket's error and continue.
             shim_take_socket_error(descriptor)
             unsafe transmit.pointee.counters.receiveErrors += 1
             unsafe transmit.pointee.startPolling()
@@ -292,7 +297,7 @@ public final class DatagramSocket: HandleOwner {
         if events & Int32(UV_READABLE.rawValue) != 0 { receive() }
     }
 
-    /// Receives up to the allowed number of rounds, and after each sends what the receiver queued.
+    /// Receives up to the allowed number of rounds, and after each sends the packets that the receiver queued.
     private func receive() {
         let area = loop.receiveArea
         for _ in 0..<receiveRounds {

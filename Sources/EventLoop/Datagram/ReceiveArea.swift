@@ -6,7 +6,7 @@ import Glibc
 struct ReceivedPacket {
     @usableFromInline var bytes: UnsafeMutableRawPointer
     @usableFromInline var length: Int32
-    /// The message it came in.
+    /// The message that contained it.
     @usableFromInline var run: Int32
 
     init(bytes: UnsafeMutableRawPointer, length: Int32, run: Int32) {
@@ -16,22 +16,22 @@ struct ReceivedPacket {
     }
 }
 
-/// The memory into which the datagram sockets of one loop receive, one socket at a time.
+/// The receive memory of a loop's datagram sockets, used by one socket at a time.
 @safe
 final class ReceiveArea {
-    /// Slots, each for one datagram or one run of datagrams that the kernel put together.
+    /// Slots, each for one datagram or one run of coalesced datagrams.
     static let slotCount = 16
     /// The largest datagram or run.
     static let slotSize = 65_536
-    /// From slot to slot: more than the size, or the first lines of all slots would compete for the same cache sets.
+    /// The distance of slots: more than the size, so that the first cache lines of all slots do not share cache sets.
     private static let slotStride = slotSize + 22 * 64
-    /// More segments than this in a run are malformed: the kernel puts at most 64 together, and passes on at most 128.
+    /// A run with more segments is malformed: the kernel coalesces at most 64, and passes on at most 128.
     private static let maximumSegments = 128
 
     let messages: UnsafeMutablePointer<shim_message>
     let sources: UnsafeMutablePointer<SocketAddress>
     let packets: UnsafeMutablePointer<ReceivedPacket>
-    /// By message: the number behind its last packet.
+    /// For each message, one more than the index of its last packet.
     let ends: UnsafeMutablePointer<Int>
     private let slots: UnsafeMutableRawPointer
     private let vectors: UnsafeMutablePointer<iovec>
@@ -70,18 +70,18 @@ final class ReceiveArea {
         unsafe controls.deallocate()
     }
 
-    /// Resets what the kernel overwrites of a message's header.
+    /// Resets the fields of a message's header that the kernel overwrites.
     private func prepare(_ index: Int) {
         unsafe messages[index].header.msg_namelen = socklen_t(SocketAddress.storageSize)
         unsafe messages[index].header.msg_controllen = SHIM_CONTROL_SIZE
     }
 
-    /// Receives once: the number of messages, or a negative errno.
+    /// Calls recvmmsg once and returns the number of messages, or a negative errno.
     func receive(_ descriptor: Int32) -> Int {
         unsafe Int(shim_receive_messages(descriptor, messages, UInt32(Self.slotCount)))
     }
 
-    /// Cuts the first `count` messages, which came by the socket of `queue`, into packets, of which it returns the number.
+    /// Splits the first `count` messages, received by the socket of `queue`, into packets, and returns their number.
     func split(_ count: Int, for queue: UnsafeMutablePointer<TransmitQueue>) -> Int {
         precondition(count <= Self.slotCount)
         var packetCount = 0

@@ -1,12 +1,12 @@
-/// The packets of one receive call, where the kernel put them.
+/// The packets of one receive call, in the receive memory.
 ///
-/// They may be changed in place, and sent from where they lie: ``forward(_:from:length:to:on:)`` queues a packet without a copy.
-/// The memory is valid until the callback that got the batch returns; all that was queued, on whatever socket of the loop, is sent
-/// right after that. So a packet must not be changed any more once it has been queued. Packets of one run follow each other in
-/// memory, and each begins at a multiple of its run's segment size from a 64-byte boundary.
+/// They may be changed in place, and sent without a copy: ``forward(_:from:length:to:on:)`` queues a packet. The memory
+/// is valid until the callback that got the batch returns; right after that all queued packets are sent, on every
+/// socket of the loop. A packet must therefore not be changed after it was queued. Packets of one run are contiguous,
+/// and each begins at a multiple of the run's segment size from a 64-byte boundary.
 @safe
 public struct ReceivedBatch: ~Copyable {
-    /// How many packets there are; at least one.
+    /// The number of packets, at least 1.
     public let count: Int
     @usableFromInline let packets: UnsafeMutablePointer<ReceivedPacket>
     private let sources: UnsafeMutablePointer<SocketAddress>
@@ -19,16 +19,16 @@ public struct ReceivedBatch: ~Copyable {
         unsafe ends = area.ends
     }
 
-    /// The number behind the packets that follow packet `index` in its run and have its length, itself included.
+    /// One more than the index of the last packet that follows packet `index` in its run and has the same length.
     ///
-    /// A run is what the kernel has put together: packets from one address, of one length but for the last, which may be shorter.
+    /// A run is coalesced by the kernel: packets from one address, of one length except the last, which may be shorter.
     public func end(ofRunFrom index: Int) -> Int {
         precondition(index >= 0 && index < count, "no such packet")
         let end = unsafe ends[Int(packets[index].run)]
         return unsafe packets[end - 1].length == packets[index].length ? end : end - 1
     }
 
-    /// Where packet `index` came from.
+    /// The source of packet `index`.
     public func source(of index: Int) -> SocketAddress {
         precondition(index >= 0 && index < count, "no such packet")
         return unsafe sources[Int(packets[index].run)]
@@ -41,7 +41,7 @@ public struct ReceivedBatch: ~Copyable {
         return unsafe Int(packets[index].length)
     }
 
-    /// The bytes of packet `index`, to read and to change.
+    /// The bytes of packet `index`, which may be changed.
     @inlinable @inline(__always)
     @_lifetime(&self)
     public mutating func packet(_ index: Int) -> MutableRawSpan {
@@ -51,14 +51,14 @@ public struct ReceivedBatch: ~Copyable {
         return unsafe _overrideLifetime(span, mutating: &self)
     }
 
-    /// Where packet `index` lies, for callers that keep raw addresses until the flush.
+    /// The address of packet `index` in memory, for callers that keep raw pointers until the flush.
     @unsafe @inlinable @inline(__always)
     public func address(of index: Int) -> UnsafeMutableRawPointer {
         precondition(index >= 0 && index < count, "no such packet")
         return unsafe packets[index].bytes
     }
 
-    /// Queues packet `index`, or `length` bytes of it from `offset` on, to be sent from where it lies.
+    /// Queues packet `index`, or `length` bytes of it from `offset` on, without a copy.
     ///
     /// `socket` is any socket of the same loop. A range outside of the packet traps.
     public func forward(

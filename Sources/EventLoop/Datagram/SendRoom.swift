@@ -1,9 +1,9 @@
 public import CShims
 
-/// Places in a socket's queue for packets that lie in memory of the caller's own; to be filled, all of them, right after it was got.
+/// Places in a socket's queue for packets in the caller's memory; the caller must fill all of them at once.
 @safe
 public struct SendRoom {
-    /// How many there are.
+    /// The number of places.
     public let count: Int
     @usableFromInline let length: Int
     @usableFromInline let vectors: UnsafeMutablePointer<shim_vector>?
@@ -14,7 +14,8 @@ public struct SendRoom {
         self.length = length
     }
 
-    /// Puts the packet at `packet`, of the length that the room is for, to place `place`; it stays where it is, and unchanged, until the next flush.
+    /// Queues the packet at `packet`, of the room's length, at place `place`; it must stay valid and unchanged until
+    /// the next flush.
     @unsafe @inlinable @inline(__always)
     public func put(_ packet: UnsafeMutableRawPointer, at place: Int) {
         precondition(place >= 0 && place < count, "no such place")

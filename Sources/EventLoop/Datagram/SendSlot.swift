@@ -1,13 +1,13 @@
-/// Memory for one packet of our own making, taken from a socket's bounded pool.
+/// Memory for one packet made by this process, from a socket's bounded pool.
 ///
-/// Committed, it is sent at the next flush and goes back to the pool after that; dropped, it goes back at once. It must not
-/// outlive its socket. The memory holds what the last packet in it left there.
+/// After `commit` the packet is sent at the next flush, and the slot then returns to the pool; a slot that is dropped
+/// returns at once. It must not outlive its socket. The memory still has the bytes of the last packet in it.
 @safe
 public struct SendSlot: ~Copyable {
     private let queue: UnsafeMutablePointer<TransmitQueue>
     private let slot: Int32
     private let base: UnsafeMutableRawPointer
-    /// The slot's size in bytes, as asked for.
+    /// The requested size in bytes.
     public let size: Int
 
     init(queue: UnsafeMutablePointer<TransmitQueue>, slot: Int32, size: Int) {
@@ -28,7 +28,7 @@ public struct SendSlot: ~Copyable {
         }
     }
 
-    /// Queues the first `length` bytes (all, if not said) for `address`; more than the size traps.
+    /// Queues the first `length` bytes (nil: all) for `address`; more than the size traps.
     public consuming func commit(length: Int? = nil, to address: SocketAddress) {
         let length = length ?? size
         precondition(length >= 0 && length <= size, "more than the slot holds")

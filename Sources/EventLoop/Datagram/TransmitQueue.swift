@@ -2,32 +2,33 @@ import CLibUV
 public import CShims
 import Glibc
 
-/// The queues of a loop that hold packets for the next flush, as a list through the queues.
+/// A linked list of a loop's queues that hold packets for the next flush.
 @safe
 struct TransmitList {
     var first: UnsafeMutablePointer<TransmitQueue>?
 }
 
-/// The packets that a socket sends at the next flush: pointers to where they lie, grouped by destination.
+/// The packets that a socket sends at the next flush: pointers to their bytes, grouped by destination.
 ///
-/// Lives at one address, outside of any class, so that the packet path pays for no exclusivity checks. A group becomes one
-/// message: with UDP_SEGMENT, one skeleton of headers in the kernel for up to 64 packets of equal length (the last may be shorter).
-/// Packets to one destination leave in the order of their queueing; different destinations may overtake one another.
+/// It lives at one address, outside of any class, so that the packet path has no exclusivity checks. A group becomes
+/// one message. With UDP_SEGMENT the kernel handles one set of headers for up to 64 packets of equal length (the last
+/// may be shorter). Packets to one destination are sent in the order of queueing; packets to different destinations may
+/// overtake one another.
 @safe @usableFromInline
 struct TransmitQueue: ~Copyable {
-    /// Consecutive packets to one destination; group g's vectors are the 64 from 64 g on.
+    /// Consecutive packets to one destination; group g has the 64 vectors from 64 g on.
     @usableFromInline
     struct Group {
         @usableFromInline var address: SocketAddress
         @usableFromInline var count: Int32
         @usableFromInline var byteCount: Int32
-        /// How many packets of this length fit.
+        /// The most packets of this length.
         @usableFromInline var limit: Int32
-        /// The length of each packet but the last, which may be shorter; -1 when no more may follow.
+        /// The length of each packet except the last, which may be shorter; -1 if no more may follow.
         @usableFromInline var segmentSize: Int32
-        /// Whether some of the packets lie in send slots.
+        /// Whether some of the packets are in send slots.
         @usableFromInline var hasSlots: Bool
-        /// Sent packet by packet, after the kernel refused the segmented message.
+        /// Whether the packets are sent one by one, because the kernel refused the segmented message.
         var isPlain: Bool
     }
 
@@ -37,35 +38,35 @@ struct TransmitQueue: ~Copyable {
         var low: UInt64 = 0
     }
 
-    /// Where a message of the present system call begins.
+    /// The position at which a message of the present system call begins.
     private struct Position {
         var group: Int
         var packet: Int
     }
 
-    /// The most segments of one message that all kernels with UDP_SEGMENT take.
+    /// The most segments of one message that all kernels with UDP_SEGMENT accept.
     @usableFromInline static let maximumSegments = 64
-    /// The most payload of one segmented message that both address families take.
+    /// The largest payload of one segmented message that both address families accept.
     static let maximumBytes = 65_507 - 20
     /// The messages of one system call.
     private static let messagesPerCall = 64
-    /// Destinations whose last group is found at once.
+    /// The number of destinations whose last group is found without a search.
     private static let recentCount = 64
 
     let groupCapacity: Int
     let sendSlotCount: Int
     let sendSlotSize: Int
     var isSegmenting: Bool
-    /// Whether the kernel has taken a segmented message: then a refusal is a matter of one destination's way.
+    /// Whether the kernel has accepted a segmented message: a later refusal then concerns one destination's route only.
     private var hasSegmented = false
-    /// Whether the kernel tells to which own address a message came.
+    /// Whether the kernel reports the own address to which a message came.
     let tellsOwnAddresses: Bool
     private let owns: UnsafeMutablePointer<OwnAddress>
     private var ownCount = 0
     var isClosed = false
     /// Whether the queue waits for the socket to become writable.
     private(set) var isBlocked = false
-    /// Whether packets are left to wait in the kernel.
+    /// Whether arriving packets wait in the kernel.
     var isReceivePaused = false
     var counters = DatagramCounters()
 
@@ -73,21 +74,21 @@ struct TransmitQueue: ~Copyable {
     var next: UnsafeMutablePointer<TransmitQueue>?
 
     private let descriptor: Int32
-    /// The socket of a simulated network, in place of the descriptor.
+    /// The socket of a simulated network; nil if the queue has a descriptor.
     private let wire: SimulatedSocket?
     private let poll: UnsafeMutablePointer<uv_poll_t>
     private let pollCallback: uv_poll_cb
     private let list: UnsafeMutablePointer<TransmitList>
 
     @usableFromInline let groups: UnsafeMutablePointer<Group>
-    /// Where the packets of the groups lie: what the kernel is given.
+    /// The addresses and lengths of the groups' packets, as passed to the kernel.
     @usableFromInline let vectors: UnsafeMutablePointer<shim_vector>
-    /// The send slot of each packet, or -1 for memory of someone else's; only of groups that have some.
+    /// The send slot of each packet, or -1 for memory that is not a slot; valid only for groups that have slots.
     @usableFromInline let vectorSlots: UnsafeMutablePointer<Int32>
-    /// By a hash of the address: the group that was begun last.
+    /// For each hash of an address, the last group begun.
     private let recent: UnsafeMutablePointer<Int32>
     @usableFromInline var groupCount = 0
-    /// The group of the packet that was queued last.
+    /// The group of the last packet queued.
     @usableFromInline var last = 0
 
     private let slots: UnsafeMutableRawPointer
@@ -99,7 +100,7 @@ struct TransmitQueue: ~Copyable {
     private let names: UnsafeMutableRawPointer
     private let controls: UnsafeMutableRawPointer
 
-    /// A queue for packets to as many destinations, and with as many send slots, as `configuration` says.
+    /// A queue for as many destinations and send slots as `configuration` says.
     init(
         descriptor: Int32, wire: SimulatedSocket?, poll: UnsafeMutablePointer<uv_poll_t>,
         pollCallback: @escaping uv_poll_cb, list: UnsafeMutablePointer<TransmitList>, tellsOwnAddresses: Bool,
@@ -117,7 +118,7 @@ struct TransmitQueue: ~Copyable {
         groupCapacity = max(configuration.groupCapacity, 1)
         isSegmenting = configuration.usesSegmentation
 
-        // None is written before it is used: what is never used takes no memory.
+        // The arrays are not initialized before use, so unused parts take no memory.
         unsafe groups = .allocate(capacity: groupCapacity)
         unsafe vectors = .allocate(capacity: groupCapacity * Self.maximumSegments)
         unsafe vectorSlots = .allocate(capacity: groupCapacity * Self.maximumSegments)
@@ -152,10 +153,10 @@ struct TransmitQueue: ~Copyable {
 
     // MARK: - Own addresses
 
-    /// How many own addresses are told apart; answers to what came to others leave from where the kernel chooses.
+    /// How many own addresses are distinguished; for others the kernel chooses an answer's source address.
     private static let ownLimit = Int(UInt8.max)
 
-    /// The number of the own address that a message came to, from 1 up; 0 where it is not told, or has no place.
+    /// The number of the own address that a message came to, from 1; 0 if it is not reported, or has no place.
     mutating func ownAddress(of header: UnsafePointer<msghdr>) -> UInt8 {
         var found = OwnAddress()
         guard unsafe shim_received_own_address(header, &found) != 0 else { return 0 }
@@ -168,7 +169,7 @@ struct TransmitQueue: ~Copyable {
 
     // MARK: - Send slots
 
-    /// Takes a send slot; after a flush, if there is none at first.
+    /// Takes a send slot, if necessary after a flush; nil if none is free.
     mutating func takeSlot() -> Int32? {
         guard !isClosed else { return nil }
         if freeSlotCount == 0 { flush() }
@@ -183,7 +184,7 @@ struct TransmitQueue: ~Copyable {
     /// The memory of a send slot.
     func slotMemory(_ slot: Int32) -> UnsafeMutableRawPointer { unsafe slots + Int(slot) * sendSlotSize }
 
-    /// Gives a send slot back.
+    /// Returns a send slot to the pool.
     @usableFromInline
     mutating func releaseSlot(_ slot: Int32) {
         assert(freeSlotCount < sendSlotCount, "a slot was given back twice")
@@ -193,9 +194,9 @@ struct TransmitQueue: ~Copyable {
 
     // MARK: - Queueing
 
-    /// Queues one packet; `slot`, or -1 for none, is given back when it has been sent or dropped.
+    /// Queues one packet; `slot`, or -1 for none, is returned to the pool after the packet was sent or dropped.
     ///
-    /// Memory that is no send slot must stay valid until the flush.
+    /// Memory other than a send slot must stay valid until the flush.
     @inlinable @inline(__always)
     mutating func append(_ bytes: UnsafeRawPointer, length: Int, slot: Int32, to address: SocketAddress) {
         guard isLastGroup(for: length, address) || selectGroup(for: length, address) else {
@@ -210,9 +211,10 @@ struct TransmitQueue: ~Copyable {
         unsafe grow(group, by: 1, length)
     }
 
-    /// Room for up to `count` packets of `length` bytes in no send slots, at least for one; none when the first is dropped, and counted.
+    /// Room for up to `count` packets of `length` bytes that are not in send slots, and for at least one.
     ///
-    /// All of it is to be filled with where the packets lie, before anything else is done with the queue.
+    /// It has no places if the first is dropped, and counted. The caller must fill all of it with the packets'
+    /// addresses before it uses the queue again.
     mutating func reserve(_ count: Int, length: Int, to address: SocketAddress) -> SendRoom {
         precondition(count > 0 && length >= 0, "room for at least one packet")
         guard isLastGroup(for: length, address) || selectGroup(for: length, address) else {
@@ -228,9 +230,9 @@ struct TransmitQueue: ~Copyable {
         return unsafe SendRoom(vectors + place, count: added, length: length)
     }
 
-    /// Whether the group of the packet that was queued last takes one like it, as it does for almost all packets.
+    /// Whether the group of the last packet queued can take a packet like it, as it almost always can.
     ///
-    /// A closed queue has no groups, and no length is that of an ended one.
+    /// A closed queue has no groups, and an ended group's length matches none.
     @inlinable @inline(__always)
     func isLastGroup(for length: Int, _ address: SocketAddress) -> Bool {
         guard last < groupCount, unsafe groups[last].segmentSize == Int32(truncatingIfNeeded: length) else {
@@ -239,7 +241,7 @@ struct TransmitQueue: ~Copyable {
         return unsafe groups[last].address == address
     }
 
-    /// Notes that packets of `length` bytes have been put to a group; a shorter one than the others is its last.
+    /// Records that packets of `length` bytes were added to a group; a shorter one than the others is its last.
     @inlinable @inline(__always)
     mutating func grow(_ group: UnsafeMutablePointer<Group>, by packets: Int, _ length: Int) {
         unsafe group.pointee.count &+= Int32(truncatingIfNeeded: packets)
@@ -250,7 +252,7 @@ struct TransmitQueue: ~Copyable {
         if !isListed { enlist() }
     }
 
-    /// Notes the slot of a packet that is put at `place`, if its group has or gets some.
+    /// Records the slot of the packet at `place`, if its group has or gets slots.
     @inlinable @inline(__always)
     func note(_ slot: Int32, of place: Int, in group: UnsafeMutablePointer<Group>) {
         if unsafe slot >= 0 && !group.pointee.hasSlots {
@@ -266,9 +268,10 @@ struct TransmitQueue: ~Copyable {
         return Int(truncatingIfNeeded: mixed >> 58)
     }
 
-    /// Finds or begins a group for a packet to another destination than the last one, one of another length, or the first of a group.
+    /// Finds or begins a group if the last one cannot take the packet: another destination, another length, or no
+    /// group.
     ///
-    /// False when the packet is dropped, which is counted.
+    /// Returns false if the packet is dropped, which is counted.
     @usableFromInline @inline(never)
     mutating func selectGroup(for length: Int, _ address: SocketAddress) -> Bool {
         precondition(length >= 0, "a packet has a length")
@@ -289,7 +292,7 @@ struct TransmitQueue: ~Copyable {
             counters.droppedBlocked += 1
             return false
         }
-        // A datagram without bytes cannot be a segment.
+        // An empty datagram cannot be a segment.
         let limit = length == 0 ? 1 : min(Self.maximumSegments, max(1, Self.maximumBytes / length))
         unsafe groups[groupCount] = Group(
             address: address, count: 0, byteCount: 0, limit: Int32(truncatingIfNeeded: limit),
@@ -300,7 +303,7 @@ struct TransmitQueue: ~Copyable {
         return true
     }
 
-    /// Asks for a flush, also where packets wait for a writable socket: those that lie in memory of others cannot wait.
+    /// Requests a flush, even if packets wait for a writable socket: those in other memory than slots cannot wait.
     @usableFromInline @inline(never)
     mutating func enlist() {
         isListed = true
@@ -308,12 +311,13 @@ struct TransmitQueue: ~Copyable {
         unsafe list.pointee.first = selfPointer
     }
 
-    /// The address at which the queue lives; set once, right after it has been put there.
+    /// The address at which the queue lives; set once, right after its initialization there.
     var selfPointer: UnsafeMutablePointer<TransmitQueue>?
 
     // MARK: - Sending
 
-    /// Sends everything; what the socket cannot take now stays queued if it lies in send slots, and is dropped otherwise.
+    /// Sends everything; packets that the socket cannot take now stay queued if they are in send slots, and are dropped
+    /// otherwise.
     mutating func flush() {
         guard groupCount > 0 else { return }
         var start = Position(group: 0, packet: 0)
@@ -333,7 +337,7 @@ struct TransmitQueue: ~Copyable {
                 keep(from: start)
                 return
             case let error:
-                // A message of several vectors is a segmented one.
+                // A message with several vectors is a segmented one.
                 if unsafe messages[0].header.msg_iovlen > 1 {
                     if error == EIO || error == ENOPROTOOPT || error == EOPNOTSUPP {
                         isSegmenting = false
@@ -360,13 +364,13 @@ struct TransmitQueue: ~Copyable {
         }
     }
 
-    /// Hands over the first `count` messages: how many were taken, or a negative errno.
+    /// Passes the first `count` messages to the kernel: how many were accepted, or a negative errno.
     private func send(_ count: Int) -> Int {
         if let wire { return unsafe wire.send(messages, count) }
         return unsafe Int(shim_send_messages(descriptor, messages, UInt32(truncatingIfNeeded: count)))
     }
 
-    /// Prepares the messages of one call; moves `position` behind them and returns their number.
+    /// Prepares the messages of one call; advances `position` past them and returns their number.
     private func fill(from position: inout Position) -> Int {
         var count = 0
         while count < Self.messagesPerCall, position.group < groupCount {
@@ -379,7 +383,7 @@ struct TransmitQueue: ~Copyable {
             unsafe message.pointee.header.msg_namelen = socklen_t(
                 truncatingIfNeeded: group.pointee.address.store(to: name))
             let vector = unsafe vectors + position.group * Self.maximumSegments + position.packet
-            // The layout is the same.
+            // The two types have the same layout.
             unsafe message.pointee.header.msg_iov = UnsafeMutableRawPointer(vector).assumingMemoryBound(to: iovec.self)
             let left = unsafe Int(group.pointee.count) - position.packet
             let length = isSegmented ? left : 1
@@ -401,7 +405,7 @@ struct TransmitQueue: ~Copyable {
         return count
     }
 
-    /// Counts a message's packets and gives their slots back.
+    /// Counts a message's packets and returns their slots.
     private mutating func finish(message: Int, isSent: Bool) {
         let position = unsafe positions[message]
         let count = unsafe Int(messages[message].header.msg_iovlen)
@@ -412,7 +416,7 @@ struct TransmitQueue: ~Copyable {
             counters.messagesSent += 1
             if count > 1 { hasSegmented = true }
             if unsafe isSegmenting && group.pointee.isPlain && group.pointee.count > 1 && !hasSegmented {
-                // The kernel takes these packets one by one, but not as segments: never ask again.
+                // The kernel accepts these packets one by one but not as segments: do not try again.
                 isSegmenting = false
             }
             if unsafe count == Int(group.pointee.count) {
@@ -429,7 +433,7 @@ struct TransmitQueue: ~Copyable {
         }
     }
 
-    /// Keeps the packets of send slots from `position` on for when the socket is writable, and drops the others.
+    /// Keeps the packets in send slots from `position` on until the socket is writable, and drops the others.
     private mutating func keep(from position: Position) {
         var keptGroups = 0
         for number in position.group..<groupCount {
@@ -456,7 +460,7 @@ struct TransmitQueue: ~Copyable {
             keptGroups += 1
         }
         groupCount = keptGroups
-        // The groups have other numbers now.
+        // The groups' indices have changed.
         last = groupCount
         unsafe recent.update(repeating: -1, count: Self.recentCount)
         if isBlocked != (keptGroups > 0) {
@@ -465,7 +469,7 @@ struct TransmitQueue: ~Copyable {
         }
     }
 
-    /// Polls for reading, unless that is paused, and while packets wait also for writing.
+    /// Polls for reading, unless that is paused, and for writing while packets wait.
     func startPolling() {
         if let wire { return wire.isPaused = isReceivePaused }
         let events = (isReceivePaused ? 0 : UV_READABLE.rawValue) | (isBlocked ? UV_WRITABLE.rawValue : 0)

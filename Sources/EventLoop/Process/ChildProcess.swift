@@ -4,18 +4,18 @@ import Glibc
 
 /// A program that runs as a child of this process.
 ///
-/// Linux' way to have a child die with its parent needs a hook between fork and exec, which libuv does not have. Instead a child
-/// can inherit one end of a pipe whose other end only this process holds: when this process ends, for whatever reason, the
-/// child's end reads as ended, which ``ParentWatch`` in the child turns into a call.
+/// On Linux a child can be made to die with its parent by a call between fork and exec, which libuv does not offer.
+/// Instead a child can inherit one end of a pipe whose other end only this process holds. When this process ends for
+/// any reason, the child's end reaches end of file, and ``ParentWatch`` in the child calls back.
 @safe
 public final class ChildProcess: HandleOwner {
-    /// Where a standard stream of the child leads.
+    /// The target of a standard stream of the child.
     public enum Stream: Sendable {
         /// To `/dev/null`.
         case ignored
-        /// To the same place as our own.
+        /// The same target as this process's.
         case inherited
-        /// To the end of a file, made with mode 0600 if it is not there; for output only.
+        /// The end of a file, created with mode 0600 if it does not exist; for output only.
         case file(String)
     }
 
@@ -27,15 +27,15 @@ public final class ChildProcess: HandleOwner {
         case signal(Int32)
     }
 
-    /// What to run.
+    /// The program to run and how to run it.
     public struct Command: Sendable {
         /// The program's path, or a name to look up in PATH.
         public var program: String
         /// The arguments, without the program's name.
         public var arguments: [String]
-        /// The whole environment as `NAME=value`, or nil for our own.
+        /// The whole environment as `NAME=value`; nil for this process's.
         public var environment: [String]?
-        /// The directory to start in, or nil for our own.
+        /// The directory to start in; nil for this process's.
         public var directory: String?
         /// Standard input.
         public var input = Stream.ignored
@@ -43,12 +43,12 @@ public final class ChildProcess: HandleOwner {
         public var output = Stream.inherited
         /// Standard error.
         public var error = Stream.inherited
-        /// Whether the child gets a session and process group of its own, out of reach of the terminal's signals.
+        /// Whether the child gets its own session and process group, so that the terminal's signals do not reach it.
         public var isDetached = false
         /// Whether the child gets the pipe for ``ParentWatch``, as descriptor ``ParentWatch/inheritedDescriptor``.
         public var watchesParent = false
 
-        /// Runs `program` with `arguments`, no input, and our output and environment.
+        /// Runs `program` with `arguments`, no input, and this process's output and environment.
         public init(_ program: String, _ arguments: [String] = []) {
             self.program = program
             self.arguments = arguments
@@ -57,17 +57,17 @@ public final class ChildProcess: HandleOwner {
 
     /// The child's process id.
     public var processIdentifier: Int32 { unsafe handle.pointee.pid }
-    /// How it ended, or nil while it runs.
+    /// How it ended; nil while it runs.
     public private(set) var exit: Exit?
 
     private let loop: Loop
     private let handle: UnsafeMutablePointer<uv_process_t>
     private var onExit: ((Exit) -> Void)?
     private var isClosed = false
-    /// Our end of the pipe that tells the child that we live, or -1.
+    /// This process's end of the pipe whose closing tells the child that this process has ended, or -1.
     private var lifeline = Int32(-1)
 
-    /// Starts `command`; `onExit` is called once, when it has ended.
+    /// Starts `command`; `onExit` is called once, after the child has ended.
     public init(on loop: Loop, _ command: Command, onExit: @escaping (Exit) -> Void) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
@@ -120,17 +120,18 @@ public final class ChildProcess: HandleOwner {
         unsafe handle.deallocate()
     }
 
-    /// Asks the child to end (SIGTERM), or ends it without asking (SIGKILL); does nothing when it has ended.
+    /// Asks the child to end (SIGTERM), or forces it (SIGKILL); has no effect after it has ended.
     public func kill(forcibly: Bool = false) { send(signal: forcibly ? SIGKILL : SIGTERM) }
 
-    /// Sends a signal to the child; does nothing when it has ended.
+    /// Sends a signal to the child; has no effect after it has ended.
     public func send(signal: Int32) {
         loop.assertOnThread()
         guard !isClosed, exit == nil else { return }
         unsafe uv_process_kill(handle, signal)
     }
 
-    /// Forgets the child without ending it, except that its ``ParentWatch`` reports our end; a second call does nothing.
+    /// Stops tracking the child without ending it, but its ``ParentWatch`` reports the end of this process; has no
+    /// effect the second time.
     public func close() {
         loop.assertOnThread()
         guard !isClosed else { return }

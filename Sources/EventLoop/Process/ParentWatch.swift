@@ -1,10 +1,10 @@
 import CLibUV
 import Glibc
 
-/// Reports the end of the process that holds the other end of a pipe, in a child started with `watchesParent`.
+/// Calls back in a child started with `watchesParent` when the process that holds the other end of a pipe ends.
 @safe
 public final class ParentWatch: HandleOwner {
-    /// The descriptor at which ``ChildProcess`` leaves the pipe.
+    /// The descriptor of the pipe in a child of ``ChildProcess``.
     public static let inheritedDescriptor: Int32 = 3
 
     private let loop: Loop
@@ -12,9 +12,10 @@ public final class ParentWatch: HandleOwner {
     private let poll: UnsafeMutablePointer<uv_poll_t>
     private var onEnd: (() -> Void)?
 
-    /// Watches `descriptor`, which this object owns from then on; `onEnd` is called once, when the other end has been closed.
+    /// Watches `descriptor`, which this object owns from then on; `onEnd` is called once, after the other end has been
+    /// closed.
     ///
-    /// Fails when the descriptor is no pipe or socket; it is not closed then.
+    /// Throws if the descriptor is not a pipe or socket; it is then not closed.
     public init(
         on loop: Loop, descriptor: Int32 = ParentWatch.inheritedDescriptor, onEnd: @escaping () -> Void
     ) throws(UVError) {
@@ -32,7 +33,7 @@ public final class ParentWatch: HandleOwner {
 
     deinit { unsafe poll.deallocate() }
 
-    /// Stops watching and closes the descriptor; a second call does nothing.
+    /// Stops watching and closes the descriptor; has no effect the second time.
     public func close() {
         loop.assertOnThread()
         guard onEnd != nil else { return }
@@ -42,7 +43,7 @@ public final class ParentWatch: HandleOwner {
     }
 
     fileprivate func ready() {
-        // Nobody writes to this pipe; whatever comes is read and means nothing.
+        // No process writes to this pipe; received bytes are ignored.
         let count = unsafe withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) {
             unsafe read(descriptor, $0.baseAddress, $0.count)
         }

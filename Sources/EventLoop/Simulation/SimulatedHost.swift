@@ -1,42 +1,42 @@
 import CLibUV
 import Glibc
 
-/// A machine of a simulated network: its addresses, its clock, and what is open on its loop.
+/// A machine of a simulated network: its addresses, its clock, and the open handles of its loop.
 package final class SimulatedHost {
-    /// The world that it is part of.
+    /// The world that it belongs to.
     package unowned let world: SimulatedWorld
-    /// Its place in ``SimulatedWorld/hosts``.
+    /// Its index in ``SimulatedWorld/hosts``.
     package let number: Int
-    /// How its packets go.
+    /// The properties of its network line.
     package var line: SimulatedLine
     /// Its addresses, with port 0.
     package private(set) var addresses: [SocketAddress] = []
-    /// Whether no packet comes or goes.
+    /// Whether the host is disconnected: no packet comes or goes.
     package var isCut = false
-    /// How far its wall clock is ahead, in nanoseconds.
+    /// How far its wall clock is ahead, in nanoseconds; negative if behind.
     package var clockError: Int64 = 0
 
     /// Counts the loops that it has had.
     private(set) var generation = 0
     private weak var loop: Loop?
-    /// What is to run in the next turn.
+    /// The calls to run in the next turn.
     var calls: [() -> Void] = []
     var isReady = false
     private var isInTurn = false
     private var wakes = false
-    /// For when an alarm is posted.
+    /// The time for which an alarm is posted.
     private var armedFor = UInt64.max
     private var sockets: [UInt32: SimulatedSocket] = [:]
     private var ports: [UInt32: SimulatedPort] = [:]
     private var readable: [SimulatedSocket] = []
-    /// What is open, by number.
+    /// The open sockets, listeners and streams, by number.
     private var handles: [Int: any SimulatedHandle] = [:]
     private var nextHandle = 0
     private var nextPort: UInt16 = 32_768
-    /// When the line has sent what was given to it.
+    /// When the line will have sent all packets passed to it.
     private var busyUntil: UInt64 = 0
 
-    /// Nanoseconds from a host to itself.
+    /// The delay of a packet from the host to itself, in nanoseconds.
     static let localDelay: UInt64 = 20_000
 
     init(world: SimulatedWorld, number: Int, line: SimulatedLine) {
@@ -80,7 +80,7 @@ package final class SimulatedHost {
         UInt32(address.port) | (address.isIPv4 ? 0 : 1 << 16)
     }
 
-    /// An address to bind to, with a free port where none is named.
+    /// An address to bind to, with a free port if it names none.
     private func bound(_ address: SocketAddress, isTaken: (UInt32) -> Bool) throws(UVError) -> SocketAddress {
         let isOwn = if address.isAny { hasRoute(to: address) } else { owns(address) }
         guard isOwn else {
@@ -108,7 +108,7 @@ package final class SimulatedHost {
         wakes = false
     }
 
-    /// Has the loop take one more turn.
+    /// Makes the loop take one more turn.
     func wake() {
         wakes = true
         if !isInTurn { arm(nil) }
@@ -125,17 +125,17 @@ package final class SimulatedHost {
         world.post(.call(self, generation: generation, kind, work), at: time)
     }
 
-    /// Runs `work` in a turn of whichever loop the host has at `time`.
+    /// Runs `work` in a turn at `time`, of the loop that the host has then.
     func callAny(at time: UInt64, _ kind: StaticString, _ work: @escaping () -> Void) {
         world.post(.call(self, generation: nil, kind, work), at: time)
     }
 
-    /// A job of ``Loop/work(_:completion:)``: done when its time is over.
+    /// A job of ``Loop/work(_:completion:)``: finished when its time is over.
     func work(_ job: @escaping () -> Void) {
         call(at: world.now + 100_000 + world.random.below(900_000), "work", job)
     }
 
-    /// Posts an alarm for the loop's next deadline, or for a turn that was asked for.
+    /// Posts an alarm for the loop's next deadline, or for a requested turn.
     func arm(_ deadline: UInt64?) {
         let soon = world.now + SimulatedWorld.turnTime
         let time = wakes ? soon : max(deadline ?? .max, soon)
@@ -144,14 +144,14 @@ package final class SimulatedHost {
         world.post(.turn(self), at: time)
     }
 
-    /// Looks what was set and queued from outside of a turn.
+    /// Handles timers and packets that were set and queued outside of a turn.
     func review() {
         guard let loop, !loop.isClosed else { return }
         if unsafe loop.transmits.pointee.first != nil { wakes = true }
         arm(loop.timers.settledFirstDeadline())
     }
 
-    /// Takes a turn if a timer is due, or one was asked for.
+    /// Takes a turn if a timer is due, or a turn was requested.
     func alarm(at time: UInt64) {
         guard time == armedFor else { return }
         armedFor = .max
@@ -179,7 +179,7 @@ package final class SimulatedHost {
         loop.endTurn()
     }
 
-    /// Closes all that is open on the loop.
+    /// Closes everything that is open on the loop.
     func closeAll() {
         for (_, handle) in handles.sorted(by: { $0.key < $1.key }) { handle.closeOwner() }
         generation += 1
@@ -215,7 +215,7 @@ package final class SimulatedHost {
         readable.removeAll { $0 === socket }
     }
 
-    /// Hands a datagram to its socket.
+    /// Passes a datagram to its socket.
     func arrive(_ bytes: [UInt8], from source: SocketAddress, to target: SocketAddress) {
         guard let socket = sockets[Self.key(target)],
             socket.address.isAny || socket.address.with(port: 0) == target.with(port: 0),
@@ -244,7 +244,7 @@ package final class SimulatedHost {
         return 0
     }
 
-    /// When a packet has left that is given to the line now; nil when it is lost in front of it.
+    /// When a packet that is passed to the line now has been sent; nil if the line's queue is full.
     func depart(_ size: Int) -> UInt64? {
         guard line.rate > 0 else { return world.now }
         let start = max(busyUntil, world.now)
@@ -264,7 +264,7 @@ package final class SimulatedHost {
 
     func release(_ port: SimulatedPort) { ports[Self.key(port.address)] = nil }
 
-    /// The port that takes connections to `address`.
+    /// The port that accepts connections to `address`.
     func port(at address: SocketAddress) -> SimulatedPort? {
         guard let port = ports[Self.key(address)],
             port.address.isAny || port.address.with(port: 0) == address.with(port: 0)
@@ -283,7 +283,7 @@ package final class SimulatedHost {
 
     // MARK: - Names
 
-    /// Asks the name servers of the world; silence where they do not answer.
+    /// Asks the world's name servers; gets no answer if they do not answer.
     func ask(_ name: String, callback: @escaping ([SocketAddress]) -> Void) {
         guard world.answersNames else { return }
         call(at: world.now + 5_000_000 + world.random.below(20_000_000), "name") { [world] in
@@ -292,7 +292,7 @@ package final class SimulatedHost {
     }
 }
 
-/// Something open on a simulated host.
+/// A socket, listener or stream of a simulated host.
 protocol SimulatedHandle: AnyObject {
     /// Closes the socket, listener or stream.
     func closeOwner()

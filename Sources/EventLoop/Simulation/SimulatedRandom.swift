@@ -1,4 +1,4 @@
-/// Numbers that are the same for the same seed (SplitMix64).
+/// A generator whose numbers depend only on the seed (SplitMix64).
 package struct SimulatedRandom: RandomNumberGenerator {
     private var state: UInt64
 
@@ -14,11 +14,11 @@ package struct SimulatedRandom: RandomNumberGenerator {
         return mixed ^ (mixed >> 31)
     }
 
-    /// Whether an event of this probability happens; draws nothing for one that never does.
+    /// Returns true with this probability; draws no number if it is zero.
     package mutating func happens(_ probability: Double) -> Bool {
         probability > 0 && Double(next() >> 11) * 0x1p-53 < probability
     }
 
-    /// A number below `bound`; 0, and nothing is drawn, when that is 0.
+    /// A number below `bound`; 0, without drawing one, if that is 0.
     package mutating func below(_ bound: UInt64) -> UInt64 { bound == 0 ? 0 : next() % bound }
 }

@@ -2,15 +2,15 @@ import CLibUV
 import CShims
 import Glibc
 
-/// A UDP socket of a simulated host, below a ``DatagramSocket``.
+/// A UDP socket of a simulated host, used by a ``DatagramSocket``.
 final class SimulatedSocket: SimulatedHandle {
     private unowned let host: SimulatedHost
     private var number = 0
     /// The address that it is bound to.
     let address: SocketAddress
-    /// The bytes of received packets that wait at most.
+    /// The most bytes of received packets that wait.
     var limit: Int
-    /// The socket above; it keeps itself while it is open.
+    /// The socket that uses it; it retains itself while it is open.
     weak var socket: DatagramSocket?
     /// Whether it waits to be read in the host's turn.
     var isListed = false
@@ -19,7 +19,7 @@ final class SimulatedSocket: SimulatedHandle {
     private var inboxBytes = 0
     private var isClosed = false
 
-    /// What the kernel counts for a packet beside its bytes.
+    /// The kernel's accounting overhead of a packet in bytes.
     private static let overhead = 512
 
     init(on host: SimulatedHost, address: SocketAddress, limit: Int) {
@@ -29,7 +29,7 @@ final class SimulatedSocket: SimulatedHandle {
         number = host.open(self)
     }
 
-    /// Whether packets are left to wait.
+    /// Whether received packets wait.
     var isPaused = false {
         didSet {
             guard !isPaused, first < inbox.count else { return }
@@ -49,7 +49,7 @@ final class SimulatedSocket: SimulatedHandle {
 
     func closeOwner() { socket?.close() }
 
-    /// Takes a packet, if there is room.
+    /// Queues a packet if there is room.
     func append(_ bytes: [UInt8], from source: SocketAddress) -> Bool {
         guard inboxBytes + bytes.count + Self.overhead <= limit else { return false }
         inboxBytes += bytes.count + Self.overhead
@@ -57,7 +57,7 @@ final class SimulatedSocket: SimulatedHandle {
         return true
     }
 
-    /// Tells the socket above, and asks for another turn if packets are left.
+    /// Calls the socket that uses it, and requests another turn if packets are left.
     func deliver() {
         isListed = false
         guard !isPaused else { return }
@@ -65,7 +65,7 @@ final class SimulatedSocket: SimulatedHandle {
         if first < inbox.count, !isPaused, !isClosed { host.makeReadable(self) }
     }
 
-    /// What `recvmmsg` does: the number of messages, or a negative errno.
+    /// Like `recvmmsg`: the number of messages, or a negative errno.
     func receive(into area: ReceiveArea) -> Int {
         let count = min(inbox.count - first, ReceiveArea.slotCount)
         guard count > 0 else { return -Int(EAGAIN) }
@@ -92,7 +92,8 @@ final class SimulatedSocket: SimulatedHandle {
         return count
     }
 
-    /// What `sendmmsg` does, a message of several vectors being cut into packets: the number of messages, or a negative errno.
+    /// Like `sendmmsg`, but splits a message with several vectors into packets: the number of messages, or a negative
+    /// errno.
     func send(_ messages: UnsafeMutablePointer<shim_message>, _ count: Int) -> Int {
         for index in 0..<count {
             let header = unsafe messages[index].header

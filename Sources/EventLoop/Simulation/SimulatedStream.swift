@@ -1,12 +1,12 @@
 import CLibUV
 import Glibc
 
-/// One end of a TCP connection of a simulated network, below a ``ByteStream``.
+/// One end of a TCP connection of a simulated network, used by a ``ByteStream``.
 ///
-/// Bytes arrive in order and whole. While one of the hosts is cut off they wait, as by retransmission, and the connection
-/// breaks after a minute of that.
+/// Bytes arrive in order and complete. While one of the hosts is disconnected they wait, as with retransmission; after
+/// a minute the connection breaks.
 final class SimulatedEnd: SimulatedHandle {
-    /// What travels to the other end.
+    /// A piece under way to the other end.
     private enum Piece {
         case bytes([UInt8])
         case end
@@ -17,13 +17,13 @@ final class SimulatedEnd: SimulatedHandle {
     private var number = 0
     let local: SocketAddress
     let remote: SocketAddress
-    /// The stream above; it keeps itself while it is open.
+    /// The stream that uses it; it retains itself while it is open.
     weak var stream: ByteStream?
     private var peer: SimulatedEnd?
     private var isClosed = false
 
     // Sending.
-    /// What waits for room at the other end.
+    /// Bytes that wait for room at the other end.
     private(set) var queued: [UInt8] = []
     /// Bytes under way or unread at the other end.
     private var unread = 0
@@ -43,9 +43,9 @@ final class SimulatedEnd: SimulatedHandle {
     private var isReset = false
     private var isListed = false
 
-    /// The bytes that both kernels hold of one direction at most.
+    /// The most bytes of one direction that both kernels hold.
     private static let window = 256 << 10
-    /// How long pieces wait between two attempts while a host is cut off, and how long in all, in nanoseconds.
+    /// How long pieces wait between two attempts while a host is disconnected, and how long in all, in nanoseconds.
     private static let retry: UInt64 = 400_000_000
     private static let patience: UInt64 = 60_000_000_000
 
@@ -128,13 +128,13 @@ final class SimulatedEnd: SimulatedHandle {
         host.later { [weak self] in self?.stream?.finishedShutdown(0) }
     }
 
-    /// Notes that the other end has read bytes.
+    /// Handles that the other end has read bytes.
     private func credit(_ count: Int) {
         unread -= count
         flush()
     }
 
-    /// Sends what waits, as far as there is room.
+    /// Sends waiting bytes as far as there is room.
     private func flush() {
         guard !isClosed, !isReset, !queued.isEmpty else { return }
         let room = min(queued.count, Self.window - unread)
@@ -158,7 +158,7 @@ final class SimulatedEnd: SimulatedHandle {
         peer.host.callAny(at: time, "stream") { [self] in land() }
     }
 
-    /// The first piece under way arrives, in a turn of the other host.
+    /// Delivers the first piece under way, in a turn of the other host.
     private func land() {
         guard let peer else { return }
         guard world.canPass(host, peer.host) else {
@@ -174,7 +174,7 @@ final class SimulatedEnd: SimulatedHandle {
         guard !travelling.isEmpty else { return }
         let piece = travelling.removeFirst()
         guard !peer.isClosed else {
-            // The other end is gone: what comes to it is answered by a reset.
+            // The other end is gone: arriving data is answered with a reset.
             if case .bytes = piece {
                 host.callAny(at: world.arrival(world.now, peer.host, host), "stream") { [self] in
                     broken(UV_ECONNRESET.rawValue)
@@ -200,13 +200,13 @@ final class SimulatedEnd: SimulatedHandle {
         isReset = true
         (arrived, arrivedBytes, offset) = ([], 0, 0)
         guard let stream else { return }
-        // A connection that is neither read nor written does not notice.
+        // A connection that is neither read nor written does not notice the end.
         if stream.isReading { unsafe stream.read(Int(code), nil) } else if !queued.isEmpty { stream.wrote(code) }
     }
 
     // MARK: - Receiving
 
-    /// Has the stream read in the next turn what there is.
+    /// Makes the stream read in the next turn.
     func wake() {
         guard !isListed, arrivedBytes > 0 || hasPeerEnded || isReset else { return }
         isListed = true
@@ -216,7 +216,7 @@ final class SimulatedEnd: SimulatedHandle {
         }
     }
 
-    /// Reads, as libuv does, up to 32 times.
+    /// Reads up to 32 times, like libuv.
     private func deliver() {
         for _ in 0..<32 {
             guard let stream, !isClosed, stream.isReading else { return }
@@ -261,7 +261,7 @@ final class SimulatedEnd: SimulatedHandle {
 
     // MARK: - Closing
 
-    /// Ends the connection: at once by a reset, also where bytes were left unread.
+    /// Ends the connection: at once with a reset if requested, or if bytes were left unread.
     func close(resets: Bool) {
         guard !isClosed else { return }
         isClosed = true
@@ -274,13 +274,13 @@ final class SimulatedEnd: SimulatedHandle {
     }
 }
 
-/// A listening TCP port of a simulated host, below a ``StreamListener``.
+/// A listening TCP port of a simulated host, used by a ``StreamListener``.
 final class SimulatedPort: SimulatedHandle {
     private unowned let host: SimulatedHost
     private var number = 0
     /// The address that it is bound to.
     let address: SocketAddress
-    /// The listener above; it keeps itself while it is open.
+    /// The listener that uses it; it retains itself while it is open.
     weak var listener: StreamListener?
     private var waiting: [SimulatedEnd] = []
     private var isClosed = false
@@ -298,7 +298,7 @@ final class SimulatedPort: SimulatedHandle {
         accept()
     }
 
-    /// Offers what waits to the listener in the next turn.
+    /// Offers waiting connections to the listener in the next turn.
     func wake() {
         guard !waiting.isEmpty else { return }
         host.later { [weak self] in self?.accept() }

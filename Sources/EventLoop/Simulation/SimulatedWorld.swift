@@ -1,31 +1,31 @@
-/// Simulated time, and a network in memory between any number of hosts, all by one seed.
+/// Simulated time, and an in-memory network between any number of hosts, controlled by one seed.
 ///
-/// Time stands still while code runs, and jumps to the next event when none is left to run. Each host has one ``Loop``; a turn
-/// of that loop is what it is on a real one: arrivals, timers, ``Loop/atTurnEnd``, flush. All of it runs on one thread. The
-/// loops keep the world alive, and the world its hosts.
+/// Time stands still while code runs, and jumps to the next event when no code is left to run. Each host has one
+/// ``Loop``. Its turns have the same order as on a real loop: arrivals, timers, ``Loop/atTurnEnd``, flush. Everything
+/// runs on one thread. The loops retain the world, and the world its hosts.
 package final class SimulatedWorld {
     /// The monotonic time of all hosts, in nanoseconds.
     package private(set) var now: UInt64 = 1_000_000_000_000
-    /// The wall clock of a host whose clock is right, when the world began, in nanoseconds since 1970.
+    /// The correct wall clock at the world's start, in nanoseconds since 1970.
     package let wallClockAtStart: UInt64
     private let start: UInt64
-    /// Draws the fate of packets; tests may draw from it too.
+    /// Decides about packets; tests may draw from it too.
     package var random: SimulatedRandom
     /// The hosts, in the order in which they were added.
     package private(set) var hosts: [SimulatedHost] = []
-    /// What the name servers answer.
+    /// The addresses that the name servers return, by name.
     package var names: [String: [SocketAddress]] = [:]
     /// Whether the name servers answer at all.
     package var answersNames = true
-    /// Whether packets pass from one host to another; nil: they do between all hosts.
+    /// Whether packets pass from one host to another; nil: between all hosts.
     package var passes: ((SimulatedHost, SimulatedHost) -> Bool)?
-    /// Hears of each event that happens: the time, the host, what it is, and of how many bytes.
+    /// Called for each event, with its time, host, kind and number of bytes.
     package var trace: ((UInt64, Int, StaticString, Int) -> Void)?
     /// A hash over all events so far: equal for equal runs.
     package private(set) var digest: UInt64 = 0
     /// How many events there were.
     package private(set) var eventCount: UInt64 = 0
-    /// What became of datagrams.
+    /// The counts of datagrams.
     package internal(set) var traffic = SimulatedTraffic()
 
     private var events = SimulatedEvents()
@@ -33,9 +33,9 @@ package final class SimulatedWorld {
     private var ready: [SimulatedHost] = []
     private var isStopping = false
 
-    /// Arrivals fall on multiples of this many nanoseconds, so that several share a turn.
+    /// Arrival times are multiples of this many nanoseconds, so that several share a turn.
     package var grain: UInt64 = 20_000
-    /// How long a turn of a loop takes at least, in nanoseconds.
+    /// The shortest duration of a loop's turn, in nanoseconds.
     static let turnTime: UInt64 = 1_000
 
     /// A world without hosts; `wallClock` is in nanoseconds since 1970.
@@ -45,10 +45,10 @@ package final class SimulatedWorld {
         start = now
     }
 
-    /// Nanoseconds since the world began.
+    /// Nanoseconds since the world's start.
     package var elapsed: UInt64 { now - start }
 
-    /// Adds a host with these addresses, at most one of a family, whose ports do not matter.
+    /// Adds a host with these addresses, at most one of each family; their ports are ignored.
     package func addHost(at addresses: [SocketAddress], line: SimulatedLine = SimulatedLine()) -> SimulatedHost {
         let host = SimulatedHost(world: self, number: hosts.count, line: line)
         hosts.append(host)
@@ -66,7 +66,7 @@ package final class SimulatedWorld {
 
     // MARK: - Running
 
-    /// Runs until ``stop()``, or until nothing is left that could happen.
+    /// Runs until ``stop()``, or until no event is left.
     package func run() {
         isStopping = false
         review()
@@ -76,7 +76,8 @@ package final class SimulatedWorld {
     /// Ends ``run()`` after the present instant.
     package func stop() { isStopping = true }
 
-    /// Runs for so many nanoseconds, or until `condition` holds, which is looked at after each instant; whether it came to hold.
+    /// Runs for so many nanoseconds, or until `condition` is true, which is checked after each instant; returns whether
+    /// it became true.
     @discardableResult
     package func run(for span: UInt64, until condition: () -> Bool = { false }) -> Bool {
         let end = now + span
@@ -89,7 +90,7 @@ package final class SimulatedWorld {
         return false
     }
 
-    /// Lets happen what happens next; without `waiting` only what is due now.
+    /// Runs the next event; without `waiting` only if it is due now.
     package func step(waiting: Bool) {
         review()
         _ = advance(until: waiting ? .max : now)
@@ -100,10 +101,10 @@ package final class SimulatedWorld {
         post(.action(action), at: now + span)
     }
 
-    /// Looks what was set and queued on the loops from outside.
+    /// Handles timers and packets that were set and queued on the loops from outside.
     private func review() { for host in hosts { host.review() } }
 
-    /// Lets all happen that happens at the next instant, if that is not after `end`.
+    /// Runs all events of the next instant, if that is not after `end`.
     private func advance(until end: UInt64) -> Bool {
         guard let time = events.firstTime, time <= end else { return false }
         now = max(now, time)
@@ -148,7 +149,7 @@ package final class SimulatedWorld {
         trace?(now, host, kind, size)
     }
 
-    /// Has `host` take a turn at this instant.
+    /// Gives `host` a turn at this instant.
     func makeReady(_ host: SimulatedHost) {
         guard !host.isReady else { return }
         host.isReady = true
@@ -187,7 +188,7 @@ package final class SimulatedWorld {
         host === other || !host.isCut && !other.isCut && (passes?(host, other) ?? true)
     }
 
-    /// When a packet that departs at `time` arrives.
+    /// The arrival time of a packet that departs at `time`.
     func arrival(_ time: UInt64, _ host: SimulatedHost, _ other: SimulatedHost) -> UInt64 {
         guard host !== other else { return time + SimulatedHost.localDelay }
         let arrival =
@@ -196,50 +197,50 @@ package final class SimulatedWorld {
     }
 }
 
-/// What became of the datagrams of a world.
+/// The counts of a world's datagrams.
 package struct SimulatedTraffic: Equatable, Sendable {
     /// Datagrams that were sent.
     package var sent: UInt64 = 0
-    /// Those that the network lost.
+    /// Datagrams that the network lost.
     package var lost: UInt64 = 0
-    /// Those that it delivered twice.
+    /// Datagrams that it delivered twice.
     package var doubled: UInt64 = 0
-    /// Those that came to no socket, or to one whose buffer was full.
+    /// Datagrams for which there was no socket, or one whose buffer was full.
     package var refused: UInt64 = 0
 }
 
-/// How packets go between a host and the middle of the network.
+/// The properties of the line between a host and the middle of the network.
 package struct SimulatedLine: Sendable {
-    /// Nanoseconds that each packet takes, each way.
+    /// The delay of each packet, each way, in nanoseconds.
     package var delay: UInt64 = 10_000_000
-    /// Up to how many nanoseconds more it takes; packets overtake one another by it.
+    /// The largest additional delay in nanoseconds; it makes packets overtake one another.
     package var jitter: UInt64 = 0
-    /// The part of packets that is lost, each way.
+    /// The share of packets that is lost, each way.
     package var loss = 0.0
-    /// The part of sent packets that arrives twice.
+    /// The share of sent packets that arrives twice.
     package var duplication = 0.0
-    /// How many bytes a second leave; 0: no limit.
+    /// The most bytes sent a second; 0: no limit.
     package var rate: UInt64 = 0
-    /// How many nanoseconds' worth of bytes wait to leave before more are lost.
+    /// The length of the send queue in nanoseconds; packets beyond it are lost.
     package var queue: UInt64 = 200_000_000
 
-    /// A line of 10 ms without faults.
+    /// A line with a delay of 10 ms and no faults.
     package init() {}
 }
 
-/// What happens at some time.
+/// An event at some time.
 enum SimulatedEvent {
     /// A host's timer may be due.
     case turn(SimulatedHost)
-    /// A datagram arrives, at its own host or at whichever has the address then.
+    /// A datagram arrives, at its own host or at the host that has the address then.
     case datagram([UInt8], from: SocketAddress, to: SocketAddress, SimulatedHost?)
-    /// Something in a turn of a host's loop; only of that loop, where a generation is given.
+    /// A call in a turn of a host's loop; only of that loop, if a generation is given.
     case call(SimulatedHost, generation: Int?, StaticString, () -> Void)
-    /// Something outside of all hosts.
+    /// A call outside of all hosts.
     case action(() -> Void)
 }
 
-/// Events by time, and in the order of their insertion where that is equal.
+/// Events by time, and at equal times in the order of insertion.
 struct SimulatedEvents {
     private struct Entry {
         var time: UInt64

@@ -2,43 +2,45 @@ import CLibUV
 import CShims
 import Glibc
 
-/// What a stream tells its owner; only ``stream(_:received:)``, ``streamReachedEnd(_:)`` and ``stream(_:failed:)`` must be there.
+/// Receives a stream's events; only ``stream(_:received:)``, ``streamReachedEnd(_:)`` and ``stream(_:failed:)`` are
+/// required.
 public protocol ByteStreamDelegate: AnyObject {
-    /// The connection that ``ByteStream/connect(on:to:from:delegate:)`` asked for is there.
+    /// The connection requested by ``ByteStream/connect(on:to:from:delegate:)`` is established.
     func streamConnected(_ stream: ByteStream)
-    /// How many bytes one read may bring now, asked before each; 0 stops the reading, and any number unless said otherwise.
+    /// The most bytes of the next read, asked before each; 0 stops reading, and the default is unlimited.
     func streamReadLimit(_ stream: ByteStream) -> Int
     /// Bytes arrived; they are valid during the call.
     func stream(_ stream: ByteStream, received bytes: RawSpan)
-    /// The peer will send no more; the stream can still be written to, and stays open until ``ByteStream/close()``.
+    /// The peer has ended its direction; the stream can still be written to, and stays open until
+    /// ``ByteStream/close()``.
     func streamReachedEnd(_ stream: ByteStream)
-    /// All bytes that ``ByteStream/write(_:)`` had to queue have been handed to the kernel.
+    /// All bytes that ``ByteStream/write(_:)`` had to queue have been passed to the kernel.
     func streamDrained(_ stream: ByteStream)
-    /// All bytes and the end that ``ByteStream/shutdown()`` asked for have been handed to the kernel.
+    /// All bytes, and the end requested by ``ByteStream/shutdown()``, have been passed to the kernel.
     func streamFinishedWriting(_ stream: ByteStream)
-    /// The stream broke; it is closed when this returns.
+    /// The stream has failed; it is closed after this call.
     func stream(_ stream: ByteStream, failed error: UVError)
 }
 
 extension ByteStreamDelegate {
-    /// As many as there are.
+    /// Unlimited.
     public func streamReadLimit(_ stream: ByteStream) -> Int { .max }
-    /// Does nothing.
+    /// Does nothing by default.
     public func streamConnected(_ stream: ByteStream) {}
-    /// Does nothing.
+    /// Does nothing by default.
     public func streamDrained(_ stream: ByteStream) {}
-    /// Does nothing.
+    /// Does nothing by default.
     public func streamFinishedWriting(_ stream: ByteStream) {}
 }
 
 /// A TCP connection or a connection of a unix socket.
 ///
-/// Each direction ends by itself: ``ByteStreamDelegate/streamReachedEnd(_:)`` ends the reading, ``shutdown()`` the writing, and
-/// ``close()`` or ``reset()`` both. An open stream keeps its delegate, until it is closed. Reading begins with ``startReading()``;
-/// while it is stopped, the kernel's buffer fills and holds the peer back, and a broken connection is not noticed.
+/// The directions end separately:
+/// ``ByteStreamDelegate/streamReachedEnd(_:)`` reports the end of reading, ``shutdown()`` ends writing, and ``close()`` or ``reset()`` ends both. An open stream retains its delegate until it is closed. Reading begins with ``startReading()``.
+/// While it is stopped, the kernel's buffer fills and the peer must wait, and a broken connection is not noticed.
 @safe
 public final class ByteStream: HandleOwner {
-    /// What lies below a stream.
+    /// The transport of a stream.
     public enum Kind: Sendable {
         /// A TCP connection.
         case tcp
@@ -50,30 +52,30 @@ public final class ByteStream: HandleOwner {
 
     /// The loop that the stream belongs to.
     public let loop: Loop
-    /// What lies below.
+    /// The transport.
     public let kind: Kind
-    /// Who is told what happens; kept while the stream is open.
+    /// The receiver of events; retained while the stream is open.
     public var delegate: (any ByteStreamDelegate)?
 
     private let memory: UnsafeMutableRawPointer
-    /// This end of a connection of a simulated network, in place of libuv's handle.
+    /// This end of a connection of a simulated network; nil if the stream has a libuv handle.
     private let end: SimulatedEnd?
     private var state: State
-    /// Whether the stream is being read; one that is not tells of no broken connection.
+    /// Whether the stream is being read; a stream that is not read does not report a broken connection.
     public private(set) var isReading = false
     private var hasEnded = false
     private var isShutDown = false
     private var connectRequest: UnsafeMutablePointer<uv_connect_t>?
     private let shutdownRequest: UnsafeMutablePointer<uv_shutdown_t>
 
-    /// The bytes of a handle of either kind.
+    /// The size of a handle of either kind in bytes.
     private static let handleSize = unsafe max(MemoryLayout<uv_tcp_t>.size, MemoryLayout<uv_pipe_t>.size)
 
     var handle: UnsafeMutablePointer<uv_stream_t> { unsafe memory.assumingMemoryBound(to: uv_stream_t.self) }
     private var tcp: UnsafeMutablePointer<uv_tcp_t> { unsafe memory.assumingMemoryBound(to: uv_tcp_t.self) }
     private var pipe: UnsafeMutablePointer<uv_pipe_t> { unsafe memory.assumingMemoryBound(to: uv_pipe_t.self) }
 
-    /// A stream without a connection, for a listener or ``connect(on:to:from:delegate:)`` to fill.
+    /// A stream without a connection, which a listener or ``connect(on:to:from:delegate:)`` establishes.
     private init(on loop: Loop, kind: Kind, state: State, end: SimulatedEnd? = nil) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
@@ -104,10 +106,11 @@ public final class ByteStream: HandleOwner {
 
     // MARK: - Opening
 
-    /// Begins a TCP connection to `address`, from `source` where that is given.
+    /// Begins a TCP connection to `address`, from `source` if given.
     ///
-    /// The delegate hears of it with ``ByteStreamDelegate/streamConnected(_:)`` or ``ByteStreamDelegate/stream(_:failed:)``, never
-    /// inside this call. How long to wait is the caller's to decide: ``close()`` ends it.
+    /// The delegate gets
+    /// ``ByteStreamDelegate/streamConnected(_:)`` or ``ByteStreamDelegate/stream(_:failed:)``, never inside this call. There is no time limit: ``close()``
+    /// ends the attempt.
     public static func connect(
         on loop: Loop, to address: SocketAddress, from source: SocketAddress? = nil,
         delegate: (any ByteStreamDelegate)?
@@ -156,7 +159,7 @@ public final class ByteStream: HandleOwner {
 
     /// One end of a pair of connected unix sockets, which this process has made.
     ///
-    /// The descriptor is the stream's when this returns; when it throws it is the caller's.
+    /// The stream owns the descriptor when this returns; the caller still does if it throws.
     public static func adopt(_ descriptor: Int32, on loop: Loop) throws(UVError) -> ByteStream {
         let stream = ByteStream(on: loop, kind: .unix, state: .open)
         let result = unsafe uv_pipe_open(stream.pipe, descriptor)
@@ -167,9 +170,9 @@ public final class ByteStream: HandleOwner {
         return stream
     }
 
-    /// How long a TCP connection may be idle before the kernel asks whether the other end is still there, in seconds.
+    /// How long a TCP connection may be idle before the kernel probes the other end, in seconds.
     ///
-    /// With the system's ten probes 75 s apart an end that went without a word is found within a quarter of an hour.
+    /// With the system's ten probes 75 s apart, an end that vanished is detected within a quarter of an hour.
     private static let keepAlive: UInt32 = 120
 
     /// Sets the options of every TCP connection.
@@ -178,7 +181,7 @@ public final class ByteStream: HandleOwner {
         unsafe uv_tcp_keepalive(tcp, 1, Self.keepAlive)
     }
 
-    /// Takes the next connection of a listening handle.
+    /// Accepts the next connection of a listening handle.
     static func accept(
         on loop: Loop, kind: Kind, from listener: UnsafeMutablePointer<uv_stream_t>
     ) throws(UVError) -> ByteStream {
@@ -196,14 +199,14 @@ public final class ByteStream: HandleOwner {
         return stream
     }
 
-    /// A stream over the accepted end of a simulated connection.
+    /// A stream for the accepted end of a simulated connection.
     static func accept(on loop: Loop, _ end: SimulatedEnd) -> ByteStream {
         ByteStream(on: loop, kind: .tcp, state: .open, end: end)
     }
 
     // MARK: - Addresses
 
-    /// Our end of a TCP connection.
+    /// The local end of a TCP connection.
     public var localAddress: SocketAddress? {
         guard kind == .tcp, state != .closed else { return nil }
         if let end { return end.local }
@@ -219,13 +222,13 @@ public final class ByteStream: HandleOwner {
 
     // MARK: - Reading
 
-    /// Whether the stream was closed, by us or after a failure.
+    /// Whether the stream was closed, by this process or after a failure.
     public var isClosed: Bool { state == .closed }
 
-    /// Whether the connection is there and not closed.
+    /// Whether the connection is established and not closed.
     public var isOpen: Bool { state == .open }
 
-    /// Begins or resumes reading; does nothing on a stream that has ended or is not open.
+    /// Begins or resumes reading; has no effect on a stream that has ended or is not open.
     public func startReading() {
         loop.assertOnThread()
         guard state == .open, !hasEnded, !isReading else { return }
@@ -248,16 +251,16 @@ public final class ByteStream: HandleOwner {
 
     // MARK: - Writing
 
-    /// Bytes that wait for the kernel to take them.
+    /// The number of bytes that wait for the kernel.
     public var queuedBytes: Int {
         if let end { return end.queued.count }
         return state == .closed ? 0 : unsafe Int(handle.pointee.write_queue_size)
     }
 
-    /// Hands bytes to the kernel at once, as far as it takes them, and returns how many that were.
+    /// Passes bytes to the kernel at once, as many as it accepts, and returns how many.
     ///
-    /// Takes none while bytes are queued or the connection is not there. An error means that the stream is broken; closing it is
-    /// the caller's.
+    /// Accepts none while bytes are queued or the connection is not established. An error means that the stream is
+    /// broken; the caller must close it.
     public func tryWrite(_ bytes: borrowing RawSpan) throws(UVError) -> Int {
         loop.assertOnThread()
         guard state == .open, !isShutDown, bytes.byteCount > 0, queuedBytes == 0 else { return 0 }
@@ -270,10 +273,10 @@ public final class ByteStream: HandleOwner {
         return Int(try UVError.check(result, "write"))
     }
 
-    /// Writes all of `bytes`: at once what the kernel takes, and later a copy of the rest.
+    /// Writes all of `bytes`: at once as many as the kernel accepts, and later a copy of the rest.
     ///
-    /// The caller bounds the memory: with ``queuedBytes`` above 0 it waits for ``ByteStreamDelegate/streamDrained(_:)``. Bytes
-    /// written before the connection is there are queued. Errors are as in ``tryWrite(_:)``.
+    /// The caller must bound the memory: while
+    /// ``queuedBytes`` is above 0, it waits for ``ByteStreamDelegate/streamDrained(_:)``. Bytes written before the connection is established are queued. Errors are as in ``tryWrite(_:)``.
     public func write(_ bytes: borrowing RawSpan) throws(UVError) {
         loop.assertOnThread()
         guard state != .closed, !isShutDown else { throw UVError(code: UV_EPIPE.rawValue, call: "write") }
@@ -300,7 +303,7 @@ public final class ByteStream: HandleOwner {
         unsafe try write(bytes.span.bytes)
     }
 
-    /// Ends our direction behind what is queued; the peer's stays open.
+    /// Ends this end's direction after the queued bytes; the peer's stays open.
     public func shutdown() {
         loop.assertOnThread()
         guard state != .closed, !isShutDown else { return }
@@ -311,7 +314,7 @@ public final class ByteStream: HandleOwner {
     private func beginShutdown() {
         if let end { return end.shutdown() }
         let result = unsafe uv_shutdown(shutdownRequest, handle, streamShutDown)
-        // Not connected any more: there is nothing to end, and reading will report it.
+        // No longer connected: there is nothing to end, and reading will report it.
         assert(result == 0 || result == UV_ENOTCONN.rawValue, "a stream is shut down once")
     }
 
@@ -321,7 +324,7 @@ public final class ByteStream: HandleOwner {
 
     // MARK: - Closing
 
-    /// Closes both directions, discards what is queued, and lets go of the delegate; a second call does nothing.
+    /// Closes both directions, discards queued bytes, and releases the delegate; has no effect the second time.
     public func close() {
         loop.assertOnThread()
         guard state != .closed else { return }
@@ -331,7 +334,7 @@ public final class ByteStream: HandleOwner {
         unsafe uv_close(memory.assumingMemoryBound(to: uv_handle_t.self), streamClosed)
     }
 
-    /// Closes at once and tells the peer with an RST; a unix socket is just closed.
+    /// Closes at once and sends the peer an RST; a unix socket is only closed.
     public func reset() {
         loop.assertOnThread()
         guard kind == .tcp, state == .open else { return close() }
@@ -339,7 +342,7 @@ public final class ByteStream: HandleOwner {
         delegate = nil
         if let end { return letGo(of: end, resets: true) }
         if unsafe uv_tcp_close_reset(tcp, streamClosed) != 0 {
-            // libuv refuses during a shutdown: do as it does otherwise.
+            // libuv refuses during a shutdown, so this does the same steps.
             var descriptor = Int32(-1)
             if unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &descriptor) == 0 {
                 var option = linger(l_onoff: 1, l_linger: 0)
@@ -355,7 +358,7 @@ public final class ByteStream: HandleOwner {
         unsafe Unmanaged.passUnretained(self).release()
     }
 
-    /// Whether bytes wait to be read; not whether the peer's end does.
+    /// Whether bytes wait to be read; the peer's end does not count.
     public var hasBytesToRead: Bool {
         if let end { return end.arrivedBytes > 0 }
         guard let descriptor else { return false }
@@ -365,7 +368,8 @@ public final class ByteStream: HandleOwner {
 
     /// Whether the connection has ended both ways: the peer has reset it, or is gone.
     ///
-    /// After ``shutdown()`` the peer's ordinary end counts, too. The loop tells of none of these while nothing is read or written.
+    /// After ``shutdown()`` the peer's normal end counts too. The loop reports none of these while the stream is
+    /// neither read nor written.
     public var isGone: Bool {
         if let end { return end.isGone }
         guard let descriptor else { return false }
@@ -373,17 +377,17 @@ public final class ByteStream: HandleOwner {
         return unsafe poll(&question, 1, 0) > 0 && question.revents & Int16(POLLERR | POLLHUP) != 0
     }
 
-    /// The user who connected a unix socket that we listen on; nil when the system does not tell.
+    /// The user who connected to a unix socket of this process; nil if the system does not report it.
     public var peerUser: UInt32? {
         guard kind == .unix, let descriptor else { return nil }
         var user: UInt32 = 0
         return unsafe shim_peer_user(descriptor, &user) == 0 ? user : nil
     }
 
-    /// The user whom the system asks for when this process opens something, to compare ``peerUser`` with.
+    /// The user id that the system uses when this process opens something, to compare with ``peerUser``.
     public static var ownUser: UInt32 { geteuid() }
 
-    /// Whether the process that connected a unix socket that we listen on was in the group `group` when it did.
+    /// Whether the process that connected to a unix socket of this process was in the group `group` then.
     public func isPeer(inGroup group: UInt32) -> Bool {
         guard kind == .unix, let descriptor else { return false }
         return shim_peer_is_member(descriptor, group) == 1
@@ -427,7 +431,7 @@ public final class ByteStream: HandleOwner {
             hasEnded = true
             delegate?.streamReachedEnd(self)
         } else if count == Int(UV_ENOBUFS.rawValue) {
-            // No room was offered; that is no error.
+            // No buffer was offered; this is not an error.
             stopReading()
         } else if count < 0 {
             isReading = false
@@ -438,7 +442,7 @@ public final class ByteStream: HandleOwner {
     func wrote(_ status: Int32) {
         guard state != .closed else { return }
         guard status == 0 else {
-            // A failed connection reports itself.
+            // A failed connection is reported elsewhere.
             if status != UV_ECANCELED.rawValue && state == .open { fail(status, "write") }
             return
         }

@@ -6,19 +6,19 @@ import Glibc
 public final class StreamListener: HandleOwner {
     /// The loop that the listener belongs to.
     public let loop: Loop
-    /// What the accepted streams are.
+    /// The transport of the accepted streams.
     public let kind: ByteStream.Kind
-    /// Connections that could not be taken, for want of descriptors or because the peer was gone.
+    /// Connections that could not be accepted, for lack of descriptors or because the peer was gone.
     public private(set) var acceptErrors: UInt64 = 0
 
     private let memory: UnsafeMutableRawPointer
-    /// The port of a simulated network, in place of libuv's handle.
+    /// The port of a simulated network; nil if the listener has a libuv handle.
     private let port: SimulatedPort?
     private var onAccept: ((ByteStream) -> Void)?
     private var isClosed = false
     private var isPaused = false
     private var isConnectionWaiting = false
-    /// The socket file, to be removed on closing.
+    /// The socket file, removed on closing.
     private var boundPath: UnixSocketPath?
 
     private static let handleSize = unsafe max(MemoryLayout<uv_tcp_t>.size, MemoryLayout<uv_pipe_t>.size)
@@ -53,7 +53,7 @@ public final class StreamListener: HandleOwner {
 
     deinit { unsafe memory.deallocate() }
 
-    /// Listens for TCP connections on `address`; port 0 lets the kernel choose, and an IPv6 address takes no IPv4.
+    /// Listens for TCP connections on `address`; port 0 lets the kernel choose, and an IPv6 address accepts no IPv4.
     ///
     /// `onAccept` gets each stream open, without a delegate, and not reading.
     public static func tcp(
@@ -75,11 +75,12 @@ public final class StreamListener: HandleOwner {
         return listener
     }
 
-    /// Listens on a unix socket at `path` with mode 0600, or with a `group` of this process' with mode 0660 and that group.
+    /// Listens on a unix socket at `path` with mode 0600, or with a `group` of this process with mode 0660 and that
+    /// group.
     ///
-    /// A socket file that nobody listens on any more is replaced; one that is in use, or any other file, is not
-    /// (`EADDRINUSE`). The file is removed when the listener closes. Two processes that start at the same moment over the
-    /// same stale file are not kept apart: the directory is to be the owner's alone.
+    /// A socket file without a listener is replaced; one that is in use, or any other file, is not (`EADDRINUSE`). The
+    /// file is removed when the listener closes. Two processes that start at the same moment on the same stale file may
+    /// both succeed, so only the owner may have access to the directory.
     public static func unix(
         on loop: Loop, path: String, group: UInt32? = nil, backlog: Int32 = 64,
         onAccept: @escaping (ByteStream) -> Void
@@ -99,9 +100,9 @@ public final class StreamListener: HandleOwner {
         return listener
     }
 
-    /// Takes connections at a socket that listens already, TCP or unix, over a copy of its descriptor.
+    /// Accepts connections at a socket that listens already, TCP or unix, using a copy of its descriptor.
     ///
-    /// The descriptor stays the caller's, open, and the file of a unix socket stays; what is no such socket is refused
+    /// The caller keeps the descriptor, open, and the file of a unix socket stays. Any other descriptor is refused
     /// (`ENOTSOCK`, `EINVAL`, `EAFNOSUPPORT`).
     public static func adopted(
         on loop: Loop, descriptor: Int32, backlog: Int32 = 511, onAccept: @escaping (ByteStream) -> Void
@@ -147,7 +148,8 @@ public final class StreamListener: HandleOwner {
         return Int32(name.ss_family)
     }
 
-    /// The TCP address to which the socket `descriptor` is bound; nil for a unix socket, and for what is no socket.
+    /// The TCP address to which the socket `descriptor` is bound; nil for a unix socket, and for a descriptor that is
+    /// not a socket.
     public static func address(of descriptor: Int32) -> SocketAddress? {
         unsafe SocketAddress.filled { name, length in
             var room = socklen_t(MemoryLayout<sockaddr_storage>.size)
@@ -164,10 +166,10 @@ public final class StreamListener: HandleOwner {
         return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
     }
 
-    /// Leaves new connections to wait in the kernel; one more may have been taken already, and waits here.
+    /// Leaves new connections waiting in the kernel; one more may have been accepted already, and waits here.
     public func pause() { isPaused = true }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     public func resume() {
         loop.assertOnThread()
         isPaused = false
@@ -178,9 +180,9 @@ public final class StreamListener: HandleOwner {
         }
     }
 
-    /// Stops listening, and removes the socket file; accepted streams stay.
+    /// Stops listening, and removes the socket file; accepted streams stay open.
     ///
-    /// A second call does nothing.
+    /// Has no effect the second time.
     public func close() {
         loop.assertOnThread()
         guard !isClosed else { return }
@@ -203,7 +205,7 @@ public final class StreamListener: HandleOwner {
         if isPaused { isConnectionWaiting = true } else { accept() }
     }
 
-    /// Takes a connection of a simulated network; false while the listener is paused.
+    /// Accepts a connection of a simulated network; false while the listener is paused.
     func take(_ end: SimulatedEnd) -> Bool {
         guard !isPaused, let onAccept else { return false }
         onAccept(ByteStream.accept(on: loop, end))

@@ -2,27 +2,27 @@ import CLibUV
 import CShims
 import Glibc
 
-/// The file of a unix socket that we listen on.
+/// The file of a unix socket on which this process listens.
 struct UnixSocketPath {
     let path: String
-    /// Which file it was when we made it: another at the same path is not ours to remove.
+    /// The device and inode of the file as made: another file at the same path is not removed.
     private let device: dev_t
     private let node: ino_t
 
-    /// The bytes of a path without its end, of `sockaddr_un`.
+    /// The most bytes of a path in `sockaddr_un`, without its terminator.
     private static let maximumLength = 107
 
-    /// Throws unless a `sockaddr_un` can hold the path.
+    /// Throws unless the path fits a `sockaddr_un`.
     static func check(_ path: String) throws(UVError) {
         guard !path.isEmpty, path.utf8.count <= maximumLength, !path.utf8.contains(0) else {
             throw UVError(code: UV_ENAMETOOLONG.rawValue, call: "bind")
         }
     }
 
-    /// Binds a socket to `path` that only our user can use, in place of one that nobody listens on.
+    /// Binds a socket to `path` that only this user can use, in place of one without a listener.
     ///
-    /// The mode is set on the socket before it has a name, so that no moment is open to others, and no process-wide umask changes.
-    /// A `group` can use it too, from the moment when the file is the group's.
+    /// The mode is set on the socket before it has a name, so that it is never open to others, and no process-wide
+    /// umask changes. Members of `group` can use it too, after the file's group has been set.
     static func bind(_ path: String, group: gid_t? = nil) throws(UVError) -> (descriptor: Int32, path: UnixSocketPath) {
         try check(path)
         if let existing = status(path) {
@@ -45,7 +45,8 @@ struct UnixSocketPath {
             Glibc.close(descriptor)
             throw UVError(code: UV_EACCES.rawValue, call: "bind")
         }
-        // A service may not change owners (SystemCallFilter=~@privileged), and need not where the group is its own.
+        // A service may not change owners (SystemCallFilter=~@privileged), and need not if the group is already its
+        // own.
         if let group, unsafe (made.st_gid != group && lchown(path, uid_t.max, group) != 0) || chmod(path, 0o660) != 0 {
             let error = errno
             unsafe unlink(path)
@@ -55,7 +56,7 @@ struct UnixSocketPath {
         return (descriptor, UnixSocketPath(path: path, device: made.st_dev, node: made.st_ino))
     }
 
-    /// Removes the file, if it is still the one that was made.
+    /// Removes the file if it is still the one that was made.
     func remove() {
         guard let found = Self.status(path), found.st_dev == device, found.st_ino == node else { return }
         unsafe unlink(path)
@@ -66,7 +67,7 @@ struct UnixSocketPath {
         return unsafe lstat(path, &result) == 0 ? result : nil
     }
 
-    /// Whether somebody listens on the socket; one whose backlog is full counts.
+    /// Whether a process listens on the socket; one whose backlog is full counts.
     private static func isAnswering(_ path: String) -> Bool {
         let descriptor = shim_socket(AF_UNIX, Int32(SOCK_STREAM.rawValue))
         guard descriptor >= 0 else { return true }

@@ -1,9 +1,10 @@
 internal import OnionCrypto
 internal import Wire
 
-/// Cookies of a responder (protocol.md, section 3.4): proof that a source address can receive, without any state for it.
+/// Cookies of a responder (protocol.md, section 3.4): they prove that a source address receives, without per-source
+/// state.
 struct CookieJar: ~Copyable {
-    /// How long one secret makes cookies; it is accepted for as long again.
+    /// How long one secret makes cookies; they are accepted for the same time again.
     static let period = TimeSpan.seconds(120)
     /// The length of a cookie.
     static let size = 16
@@ -11,7 +12,7 @@ struct CookieJar: ~Copyable {
     private var current = Secret.random()
     private var previous: Secret?
     private var startedAt: Instant
-    /// How often the secret has changed, so that what belongs to a secret can go with it.
+    /// How often the secret has changed, so that data that belongs to a secret can be removed with it.
     private(set) var rotation: UInt64 = 0
 
     init(now: Instant) {
@@ -19,7 +20,7 @@ struct CookieJar: ~Copyable {
         startedAt = now
     }
 
-    /// Changes the secret when its time is over.
+    /// Changes the secret when its period is over.
     mutating func advance(to now: Instant) {
         let age = now - startedAt
         guard age >= Self.period else { return }
@@ -33,7 +34,8 @@ struct CookieJar: ~Copyable {
         }
     }
 
-    /// Changes the secret at `moment`: cookies of the present one stay good until the next change, those of the one before end.
+    /// Changes the secret at `moment`: cookies of the present one stay valid until the next change, those of the one
+    /// before end.
     mutating func rotate(at moment: Instant) {
         var secret = Secret.random()
         swap(&current, &secret)

@@ -1,16 +1,16 @@
 internal import Wire
 
-/// How many handshakes of sources that have shown a cookie a responder works on, and whose come first.
+/// How many handshakes of sources that have shown a cookie a responder processes, and for which sources.
 ///
-/// A handshake costs as much as some hundred packets. A source that has had none for a minute is new. New sources and
-/// all others have budgets of their own, so neither keeps the other out. In both, networks (``NetworkShare``) have equal
-/// parts: a network of many new sources has the part of one network.
+/// A handshake costs as much as about a hundred packets. A source is new if it has had none for a minute. New sources
+/// and all others have separate budgets, so neither can exclude the other. In both, networks (``NetworkShare``) have
+/// equal parts, so a network with many new sources still gets the part of one network.
 ///
 /// Memory is bounded, but for what a second brings, and is taken as it is needed. Only sources that have proved their address may come here.
 struct HandshakeBudget: Sendable {
-    /// How long a source that has had a handshake is not new, in seconds.
+    /// A source that has had no handshake for this long is new, in seconds.
     private static let newAfter: UInt32 = 60
-    /// Two places for each source: it is new where either of them has not been touched.
+    /// Each source has two buckets; it is new if either of them has not been used.
     private static let buckets = 1 << 16
 
     private var fresh: SharedRate<NetworkShare>
@@ -18,13 +18,14 @@ struct HandshakeBudget: Sendable {
     /// When a source of the bucket had its last handshake, in seconds and one more; 0: never.
     private var lastAt = PagedArray(repeating: UInt32(0), count: 2 * buckets)
 
-    /// `fresh` handshakes of new sources a second, `others` of all others, and `burst` of either at once, while packets wait.
+    /// The handshakes a second of new sources (`fresh`) and of all others, and the `burst` of either, during which
+    /// packets wait.
     init(fresh: Int, others: Int, burst: Int, now: Instant) {
         self.fresh = SharedRate(perSecond: fresh, burst: burst, now: now)
         self.others = SharedRate(perSecond: others, burst: burst, now: now)
     }
 
-    /// Takes a handshake for `source`; false when there is none for it.
+    /// Takes a handshake for `source`; false if none is left for it.
     mutating func take(_ source: AddressShare, now: Instant) -> Bool {
         let second = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000_000) &+ 1
         let (first, other) = Self.places(of: source)

@@ -3,16 +3,18 @@ public import Wire
 
 /// The initiator's side of a link handshake, with its retries (protocol.md, sections 3.1, 3.4 and 3.6).
 ///
-/// Call `poll` at once and whenever `nextDeadline` has come, send what it gives, and hand in what comes for `localIndex`.
+/// Call `poll` at once and at each `nextDeadline`, and send the datagrams that it returns. Pass datagrams for
+/// `localIndex` to `receive`.
 public struct LinkInitiator: ~Copyable {
-    /// When initiations are repeated.
+    /// The times at which initiations are repeated.
     public struct Timing: Sendable {
         /// The wait before the first repetition; each further one is twice as long.
         public var firstRetry = TimeSpan.milliseconds(250)
         /// The longest wait.
         public var longestRetry = TimeSpan.seconds(4)
-        /// The longest wait once a cookie has told that the responder is there, unless its answers take longer: a busy one
-        /// drops initiations, and whoever asks again soon gets in.
+        /// The longest wait after a cookie has shown that the responder is there, unless its answers take longer.
+        ///
+        /// A busy responder drops initiations, and one that is repeated soon gets in.
         public var longestBusyRetry = TimeSpan.seconds(1)
         /// When to give up.
         public var total = TimeSpan.seconds(10)
@@ -21,23 +23,23 @@ public struct LinkInitiator: ~Copyable {
         public init() {}
     }
 
-    /// What to do next.
+    /// The next step.
     public enum Step: Equatable {
-        /// Send this datagram to the responder.
+        /// Sends this datagram to the responder.
         case send([UInt8])
-        /// Nothing until `nextDeadline`.
+        /// Nothing to do until `nextDeadline`.
         case wait
         /// No answer came in time.
         case failed
     }
 
-    /// What an incoming datagram brought.
+    /// The result of an incoming datagram.
     public enum Outcome: ~Copyable {
-        /// Nothing.
+        /// The datagram had no effect.
         case drop(LinkDropReason)
         /// A cookie: `poll` gives the next initiation at once.
         case cookie
-        /// The link stands; the other side holds it for half-open until a packet of ours has come.
+        /// The link is established; the other side keeps it half-open until a packet of ours has come.
         case established(NewLink)
     }
 
@@ -49,12 +51,12 @@ public struct LinkInitiator: ~Copyable {
     }
 
     private static let cookieLifetime = TimeSpan.seconds(120)
-    /// How many initiations may follow at once upon a cookie.
+    /// How many initiations may each follow a cookie at once.
     private static let cookieResends = 3
 
     /// The index by which the answer finds this handshake.
     public let localIndex: UInt32
-    /// Whom this handshake is with.
+    /// The node id of the responder.
     public let responder: Bytes32
     private let network: LinkNetwork
     private let responderKey: Bytes32
@@ -64,10 +66,10 @@ public struct LinkInitiator: ~Copyable {
     private let macKey: Secret
     private let giveUpAt: Instant
     private var latest: Attempt?
-    /// The one before, whose answer may be on its way when the round trip takes longer than the first retry.
+    /// The previous attempt, whose answer may be under way if the round trip takes longer than the first retry.
     private var earlier: Attempt?
     private var retryDelay: TimeSpan
-    /// The longest wait for this responder.
+    /// The longest wait between initiations to this responder.
     private var longestRetry: TimeSpan
     private var cookie: (bytes: [UInt8], at: Instant)?
     private var resendsLeft = LinkInitiator.cookieResends
@@ -131,7 +133,8 @@ public struct LinkInitiator: ~Copyable {
         message.u32(kind.rawValue)
         message.u32(localIndex)
         guard let noise = try? handshake.writeFirst(payload.bytes.rawSpan) else {
-            // The responder's key was refused when this handshake began; a low-order point gives nothing to send.
+            // The responder's key was refused when this handshake began: it is a low-order point, and there is nothing
+            // to send.
             return [UInt8](repeating: 0, count: network.packetSize)
         }
         message.raw(noise)
@@ -185,7 +188,7 @@ public struct LinkInitiator: ~Copyable {
         }
         guard let opened, opened.bytes.count == CookieJar.size else { return .drop(.badHandshake) }
         cookie = (opened.bytes, now)
-        // Two initiations are kept, so the answer to one must be here before the second after it is sent.
+        // Two attempts are kept, so the answer to one must arrive before the second attempt after it is sent.
         longestRetry = min(timing.longestRetry, max(timing.longestBusyRetry, (now - opened.sentAt) * 2))
         guard resendsLeft > 0 else { return .drop(.unexpectedAnswer) }
         resendsLeft -= 1
@@ -207,7 +210,7 @@ public struct LinkInitiator: ~Copyable {
 
     private static func check(_ link: consuming NewLink) -> Outcome { .established(link) }
 
-    /// The link that a response to `attempt` makes; nil when the response is not authentic or not valid.
+    /// The link made by a response to `attempt`; nil if the response is not authentic or not valid.
     private static func finish(
         _ attempt: borrowing Attempt?, _ noise: RawSpan, _ initiator: borrowing LinkInitiator, _ remoteIndex: UInt32,
         _ now: Instant

@@ -1,7 +1,7 @@
 internal import OnionCrypto
 public import Wire
 
-/// What all links of one network share: its id and its packet size.
+/// The parameters that all links of one network share: its id and its packet size.
 public struct LinkNetwork: Hashable, Sendable {
     /// The protocol version that this code speaks (protocol.md, section 3).
     public static let version: UInt16 = 2
@@ -62,10 +62,10 @@ enum HandshakeKind: UInt32 {
     var pattern: NoisePattern { self == .nodeInitiation ? .ik : .nk }
 }
 
-/// Where the fields of handshake messages stand (protocol.md, sections 3.1 to 3.4).
+/// The offsets of the fields in handshake messages (protocol.md, sections 3.1 to 3.4).
 enum HandshakeLayout {
     static let senderIndex = 4
-    /// Behind type and sender index.
+    /// After type and sender index.
     static let initiationNoise = 8
     static let macSize = 16
     static func mac1(_ packetSize: Int) -> Int { packetSize - 32 }
@@ -93,12 +93,12 @@ public struct SuiteSet: OptionSet, Sendable {
     /// ChaCha20-Poly1305.
     public static let chacha20poly1305 = SuiteSet(rawValue: 2)
 
-    /// What this machine can run.
+    /// The suites that this machine can run.
     public static var available: SuiteSet {
         Suite.aes256gcm.isAvailable ? [.aes256gcm, .chacha20poly1305] : .chacha20poly1305
     }
 
-    /// The suite to choose from what both sides can, suite 1 first; nil when they share none.
+    /// The suite to use from a set that both sides support, suite 1 first; nil for an empty set.
     var preferred: Suite? {
         if contains(.aes256gcm) { return .aes256gcm }
         return contains(.chacha20poly1305) ? .chacha20poly1305 : nil

@@ -3,7 +3,8 @@ public import Wire
 
 /// The responder's side of link handshakes (protocol.md, sections 3.2 to 3.4 and 3.6).
 ///
-/// It keeps nothing about a source before it has shown a cookie or, without load, a fresh timestamp under a staked node's key.
+/// It keeps no state about a source that has not shown a cookie or, without load, a fresh timestamp under a staked
+/// node's key.
 public struct LinkResponder: ~Copyable {
     /// Local limits.
     public struct Limits: Sendable {
@@ -19,21 +20,22 @@ public struct LinkResponder: ~Copyable {
         public var cookiesPerAddress = 2_000
         /// Cookies sent a second to one /16 of IPv4 or /32 of IPv6.
         public var cookiesPerPrefix = 8_000
-        /// Cookies sent a second: what a third of a core makes.
+        /// Cookies sent a second in all: about the capacity of a third of a core.
         public var cookies = 16_000
-        /// Handshakes a second of sources that have had none for a minute, after the cookie: what a quarter of a core makes.
+        /// Handshakes a second, after the cookie, of sources that have had none for a minute: about a quarter of a
+        /// core.
         public var freshHandshakes = 700
         /// Handshakes a second of all other sources.
         public var otherHandshakes = 300
-        /// The burst of that rate: what makes packets wait for 12 ms.
+        /// The burst of that rate, during which packets wait for 12 ms.
         public var handshakeBurst = 64
-        /// The rate of addresses of known nodes, beside the others, with the same burst.
+        /// A separate rate for addresses of known nodes, with the same burst.
         public var knownHandshakes = 200
         /// Under load, initiations a second from endpoints of known nodes that need no cookie.
         public var knownInitiations = 500
-        /// The same from one endpoint; twice as many at once.
+        /// The same for one endpoint, with a burst of twice as many.
         public var knownPerEndpoint = 2
-        /// Clients' initiations remembered per cookie secret; when these are all, the secret changes early.
+        /// Client initiations remembered per cookie secret; when the memory is full, the secret changes early.
         public var clientInitiations = 65_536
         /// Nodes whose last timestamp is remembered.
         public var nodes = 65_536
@@ -42,11 +44,11 @@ public struct LinkResponder: ~Copyable {
         public init() {}
     }
 
-    /// What an initiation came to.
+    /// The result of an initiation.
     public enum Verdict: ~Copyable {
-        /// Nothing; nothing is sent.
+        /// The initiation is dropped and nothing is sent.
         case drop(LinkDropReason)
-        /// Send this datagram back to the source; it is as long as the one that came.
+        /// Sends this datagram back to the source; it is as long as the initiation.
         case cookie([UInt8])
         /// A link may be made.
         case accepted(AcceptedInitiation)
@@ -58,7 +60,7 @@ public struct LinkResponder: ~Copyable {
     private let limits: Limits
     private let macKey: Secret
     private let cookieKey: Secret
-    /// Of the bytes that fill a cookie's datagram.
+    /// The key of the bytes that pad a cookie's datagram.
     private let paddingKey = Secret.random()
     private var jar: CookieJar
     private var cookies: CookieRates
@@ -96,10 +98,10 @@ public struct LinkResponder: ~Copyable {
         clients = InitiationCache(capacity: limits.clientInitiations)
     }
 
-    /// Takes a datagram whose first four bytes are below 256 and which is no answer.
+    /// Processes a datagram that begins a handshake: its first four bytes are below 256, and it is not an answer.
     ///
-    /// `wallClock` is nanoseconds since 1970. `isStaked` tells of a node id, `isKnown` whether a staked node's descriptor
-    /// names an endpoint, `isKnownAddress` whether one names its address.
+    /// `wallClock` is nanoseconds since 1970. `isStaked` says whether a node id is staked, `isKnown` whether a staked
+    /// node's descriptor has an endpoint, and `isKnownAddress` whether one has its address.
     public mutating func receive(
         _ datagram: RawSpan, from source: Endpoint, now: Instant, wallClock: UInt64,
         isStaked: (Bytes32) -> Bool, isKnown: (Endpoint) -> Bool = { _ in false },
@@ -122,7 +124,7 @@ public struct LinkResponder: ~Copyable {
         guard (try? reader.u32()) != nil, let remoteIndex = try? reader.u32(), remoteIndex >= Packet.firstReceiverIndex
         else { return .drop(.malformed) }
 
-        // 2: the source must have shown that it receives.
+        // 2: the source must have shown that it receives packets.
         jar.advance(to: now)
         let isLoaded = load.count(now: now)
         clients.advance(toRotation: jar.rotation)
@@ -134,7 +136,7 @@ public struct LinkResponder: ~Copyable {
                 if kind == .clientInitiation, clients.contains(Bytes32(copying: noise.extracting(0..<32))) {
                     return .drop(.replayedInitiation)
                 }
-                // Whoever tests this node, or links to it, is not to wait behind a flood.
+                // Nodes that test this node, or link to it, must not wait for a flood to end.
                 let isFirst = isKnownAddress(source.address) && knownHandshakes.take(share, now)
                 guard isFirst || handshakes.take(share, now: now) else { return .drop(.handshakeLimit) }
             } else if kind == .clientInitiation || !passesAsKnown(source, now: now, isKnown) {
@@ -148,10 +150,10 @@ public struct LinkResponder: ~Copyable {
             noise, kind: kind, remoteIndex: remoteIndex, now: now, wallClock: wallClock, isStaked: isStaked)
     }
 
-    /// Whether an initiation under load is let pass without a cookie because it comes from a known node's endpoint.
+    /// Whether an initiation is accepted without a cookie under load because it comes from a known node's endpoint.
     ///
-    /// The source may be forged all the same. So these have a rate of their own, for each endpoint and for all; beyond it they
-    /// are asked for a cookie like any other.
+    /// The source address may still be forged. Such initiations therefore have separate rates, for each endpoint and
+    /// for all; beyond these a cookie is required as usual.
     private mutating func passesAsKnown(_ source: Endpoint, now: Instant, _ isKnown: (Endpoint) -> Bool) -> Bool {
         isKnown(source) && known.take(source, now: now) && knownBucket.take(now: now)
     }
@@ -184,7 +186,7 @@ public struct LinkResponder: ~Copyable {
             guard timestamp == 0 else { return .drop(.malformed) }
             guard let ephemeral = handshake.remoteEphemeral else { return .drop(.badHandshake) }
             if !clients.hasRoom {
-                // A new secret voids the older half of the cookies, so that the keys that came with them can be forgotten.
+                // A new secret voids the older half of the cookies, so the keys that came with them can be removed.
                 jar.rotate(at: now)
                 clients.advance(toRotation: jar.rotation)
             }
@@ -197,7 +199,7 @@ public struct LinkResponder: ~Copyable {
                 peerTime: peer == nil ? nil : UnixTime(seconds: timestamp / 1_000_000_000)))
     }
 
-    /// Makes room: nodes that have lost their stake could not come back without being asked again anyway.
+    /// Makes room by removing nodes that are no longer staked: these cannot link again without passing the stake check.
     private mutating func forgetNodes(_ isStaked: (Bytes32) -> Bool) {
         timestamps = timestamps.filter { isStaked($0.key) }
     }
@@ -211,7 +213,7 @@ public struct LinkResponder: ~Copyable {
         message.raw(
             XChaCha20Poly1305.seal(
                 jar.cookie(for: source).rawSpan, associated: mac1, nonce: nonce.rawSpan, key: cookieKey))
-        // What looks random is a third of the cost of a cookie when the system draws it.
+        // Drawing the padding from the system would be a third of the cost of a cookie.
         let zeros = [UInt8](repeating: 0, count: network.packetSize - HandshakeLayout.cookieRandom - AEADKey.tagSize)
         message.raw(
             XChaCha20Poly1305.seal(zeros.rawSpan, associated: mac1, nonce: nonce.rawSpan, key: paddingKey))
@@ -219,13 +221,13 @@ public struct LinkResponder: ~Copyable {
     }
 }
 
-/// An initiation that was accepted and not yet answered.
+/// An accepted initiation that was not answered yet.
 public struct AcceptedInitiation: ~Copyable {
     private let handshake: NoiseHandshake
     private let network: LinkNetwork
     private let remoteIndex: UInt32
     private let suite: Suite
-    /// The node that initiates; nil for a client.
+    /// The initiating node's id; nil for a client.
     public let peer: Bytes32?
     private let peerTime: UnixTime?
 
@@ -241,9 +243,10 @@ public struct AcceptedInitiation: ~Copyable {
         self.peerTime = peerTime
     }
 
-    /// Makes the link and the response to send; nil when the initiator's key turns out to be of low order.
+    /// Makes the link and the response to send; nil if the initiator's key is a low-order point.
     ///
-    /// `localIndex` is chosen at random, at least 256 and unused; `time` is what a client may set its clock by.
+    /// `localIndex` is chosen at random, at least 256 and unused. `time` is the time that the response reports to the
+    /// initiator.
     public consuming func respond(localIndex: UInt32, time: UnixTime, now: Instant) -> LinkResponse? {
         precondition(localIndex >= Packet.firstReceiverIndex, "small receiver indices are handshake types")
         let payloadSize = network.packetSize - HandshakeLayout.responseNoise - NoisePattern.secondOverhead
@@ -271,7 +274,7 @@ public struct AcceptedInitiation: ~Copyable {
     }
 }
 
-/// A response to send and the link that it makes, half-open until a packet under its keys comes.
+/// A response to send and the link that it makes, which is half-open until a packet under its keys comes.
 public struct LinkResponse: ~Copyable {
     /// The datagram, to be sent to the initiation's source.
     public let bytes: [UInt8]

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// Whether more initiations come than a responder takes without a cookie (protocol.md, section 3.6).
+/// Decides whether a responder is under load, so that nodes need a cookie too (protocol.md, section 3.6).
 struct LoadMeter {
     private static let window = TimeSpan.seconds(1)
     private let threshold: Int

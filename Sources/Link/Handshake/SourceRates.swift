@@ -1,10 +1,10 @@
 public import Wire
 
-/// A bucket for each source, in bounded memory.
+/// A token bucket for each source, in bounded memory.
 ///
-/// Only sources that have proved their address may come here, so that entries cannot be made by forging addresses. When all
-/// places of a set are taken, the entry that has been quiet longest goes; a hash whose key differs in every process
-/// chooses the set.
+/// Callers must pass only sources that have proved their address, so that forged addresses make no entries. When all
+/// places of a set are taken, the entry that was not used for longest is replaced. A hash whose key differs in every
+/// process chooses the set.
 public struct SourceRates: Sendable {
     private struct Entry {
         var key: UInt64
@@ -44,7 +44,7 @@ public struct SourceRates: Sendable {
             }
             if let other = entries[victim], entry.lastUsed < other.lastUsed { victim = index }
         }
-        // A bucket that was empty at the clock's zero is full, or as full as the clock allows for.
+        // A bucket that was empty at the clock's zero is full, or as full as the clock permits.
         var entry = Entry(key: key, emptyAt: 0, lastUsed: now)
         let isAllowed = rate.take(from: &entry.emptyAt, now: now)
         entries[victim] = entry
@@ -55,7 +55,7 @@ public struct SourceRates: Sendable {
     var count: Int { (0..<entries.count).count { entries[$0] != nil } }
 }
 
-/// How many cookies are sent: to one address, to one prefix (/16 of IPv4, /32 of IPv6), and to all.
+/// The rates of cookies: to one address, to one prefix (/16 of IPv4, /32 of IPv6), and in all.
 ///
 /// Addresses that may be forged make no entries of their own: memory is bounded by 1.2 MiB and 16,384 prefixes of the last
 /// second, and is taken as it is needed. Addresses, and prefixes of IPv6, share buckets by a hash whose key differs in every
@@ -66,20 +66,21 @@ struct CookieRates: Sendable {
     private static let addresses = 1 << 16
     private let perAddress: TokenBucket.Rate
     private let perPrefix: TokenBucket.Rate
-    /// By prefix: while it is less than half full, each may have an equal part.
+    /// Counted by prefix; when more than half full, each prefix gets an equal part.
     private var all: SharedRate<Int>
     private var emptyAt = PagedArray(repeating: UInt64(0), count: v4Prefixes + v6Prefixes + addresses)
 
-    /// Buckets of so many tokens a second, and as many at once.
+    /// Buckets of so many tokens a second, and bursts of the same size.
     init(perAddress: Int, perPrefix: Int, inAll: Int, now: Instant) {
         self.perAddress = TokenBucket.Rate(perSecond: perAddress, burst: perAddress)
         self.perPrefix = TokenBucket.Rate(perSecond: perPrefix, burst: perPrefix)
         all = SharedRate(perSecond: inAll, burst: inAll, now: now)
     }
 
-    /// Takes a token of each bucket of `address`; false when one of them is empty.
+    /// Takes a token from each bucket of `address`; false if one of them is empty.
     ///
-    /// The narrow ones come first: what one address asks for in vain costs its prefix nothing, nor a prefix all.
+    /// The narrow buckets come first: a refused request of one address costs its prefix nothing, and one of a prefix
+    /// costs the total nothing.
     mutating func take(_ address: IPAddress, now: Instant) -> Bool {
         let prefix = Self.prefix(of: address)
         return perAddress.take(from: &emptyAt[Self.place(of: address)], now: now)

@@ -1,18 +1,18 @@
 internal import OnionCrypto
 public import Wire
 
-/// All keys of a link: the current generation, the one before, and the one that waits for its first packet
+/// All keys of a link: the current generation, the previous one, and the one that waits for its first packet
 /// (protocol.md, sections 3.5, 3.7 and 4).
 public struct LinkKeyring: ~Copyable {
-    /// When keys change and end.
+    /// The times at which keys change and end.
     public struct Timing: Sendable {
-        /// The age at which the link's initiator makes new keys.
+        /// The age of the keys at which the link's initiator rekeys.
         public var rekeyAfter = TimeSpan.seconds(120)
-        /// The number of packets under one key at which it does.
+        /// The number of packets under one key at which it rekeys.
         public var rekeyAfterPackets: UInt64 = 1 << 60
-        /// How long old keys are kept once the peer uses new ones.
+        /// How long the old keys are kept after the peer's first packet under the new ones.
         public var overlap = TimeSpan.seconds(10)
-        /// The age at which any key ends, and with the current one the link.
+        /// The age at which any key ends; the link ends with the current one.
         public var keyLifetime = TimeSpan.seconds(180)
         /// The wait after a failed rekey.
         public var rekeyRetry = TimeSpan.seconds(10)
@@ -21,40 +21,40 @@ public struct LinkKeyring: ~Copyable {
         public init() {}
     }
 
-    /// What committing a packet changed.
+    /// The effect of committing a packet.
     public enum Commit: Equatable, Sendable {
-        /// Another packet with this counter was committed first: this one must not count.
+        /// Another packet with this counter was committed first: this one must be dropped.
         case duplicate
-        /// Nothing but the window.
+        /// Only the window has changed.
         case committed
-        /// The peer has begun to use new keys, and so do we.
+        /// The peer has begun to use new keys, and this end now uses them too.
         case switched
         /// The link's first packet: it is no longer half-open.
         case confirmed
     }
 
-    /// Whether we began the link, and so begin rekeys.
+    /// Whether this end began the link; it then also begins rekeys.
     public let isInitiator: Bool
     private let network: LinkNetwork
-    /// When keys change and end; to be set right after the handshake, if at all.
+    /// The times of keys; set it right after the handshake if at all.
     public var timing = Timing()
     private let suite: Suite
     @usableFromInline var current: LinkKeys
     private var previous: LinkKeys?
-    /// When the previous keys end; nil until the peer has used the current ones.
+    /// When the previous keys end; nil until a packet under the current ones has come.
     private var previousEndsAt: Instant?
     private var next: LinkKeys?
     /// A rekey that waits for its answer, and the local index of its keys.
     private var pending: NoiseHandshake?
     private var pendingIndex: UInt32?
     private var rekeyNotBefore: Instant
-    /// Local indices that nothing answers to any more and that were not handed over yet.
+    /// Local indices that have no keys any more and were not returned by `takeRetired` yet.
     private var retired: [UInt32] = []
     private var isLinkConfirmed = false
     private var sendControlNext: UInt64
     private let sendControlStart: UInt64
     private let receiveControlStart: UInt64
-    /// Numbers of control packets, from the start on.
+    /// Counters of control packets, relative to the start.
     private var controlWindow = ReplayWindow()
 
     init(
@@ -91,9 +91,9 @@ public struct LinkKeyring: ~Copyable {
         return index == current.localIndex ? current.openHeader(&packet) : openOtherHeader(&packet, index)
     }
 
-    /// The same with the keys that are not the current ones.
+    /// The same with keys other than the current ones.
     ///
-    /// Apart, because looking into these optionals costs a copy of where they stand, and almost no packet wants it.
+    /// A separate function because access to these optionals costs a copy, and almost no packet needs it.
     @usableFromInline @inline(never)
     mutating func openOtherHeader(_ packet: inout MutableRawSpan, _ index: UInt32) -> LinkDropReason? {
         if let reason = next?.openHeader(&packet, ifFor: index) { return reason.asDrop }
@@ -101,17 +101,18 @@ public struct LinkKeyring: ~Copyable {
         return .unknownIndex
     }
 
-    /// The same as `commit` for what almost all packets are, the next one under the current keys; false, and nothing changes, for
-    /// any other.
+    /// Does what `commit` does for almost all packets, the next one under the current keys.
+    ///
+    /// For any other packet it changes nothing and returns false.
     @inlinable @inline(__always)
     public mutating func commitNext(index: UInt32, counter: UInt64) -> Bool {
         index == current.localIndex && current.isConfirmed && current.window.commitNext(counter)
     }
 
-    /// Notes that a packet which `openHeader` let pass has passed its last check.
+    /// Commits a packet that `openHeader` accepted and that has passed its last check.
     ///
-    /// `index` and `counter` are the packet's receiver index and link counter as it came. The first packet under new keys
-    /// makes them the current ones.
+    /// `index` and `counter` are the packet's receiver index and link counter as received. The first packet under new
+    /// keys makes them the current ones.
     public mutating func commit(index: UInt32, counter: UInt64, now: Instant) -> Commit {
         if index == current.localIndex {
             let isFirst = !current.isConfirmed
@@ -137,7 +138,7 @@ public struct LinkKeyring: ~Copyable {
         previousEndsAt = now + timing.overlap
     }
 
-    /// Makes `keys` the current ones and keeps the old ones for what is on its way.
+    /// Makes `keys` the current ones and keeps the old ones for packets under way.
     private mutating func retireCurrent(for keys: consuming LinkKeys) {
         if let index = Self.index(of: previous) { retired.append(index) }
         var keys: LinkKeys = keys
@@ -146,7 +147,7 @@ public struct LinkKeyring: ~Copyable {
         previousEndsAt = nil
     }
 
-    /// Seals the header in place under the current keys; path id and slots must stand already.
+    /// Seals the header in place under the current keys; path id and slots must be written before.
     @inlinable @inline(__always)
     public mutating func sealHeader(_ packet: inout MutableRawSpan) { current.sealHeader(&packet) }
 
@@ -155,10 +156,10 @@ public struct LinkKeyring: ~Copyable {
     /// The packet number that the next control packet will have.
     public var nextControlNumber: UInt64 { sendControlNext - sendControlStart }
 
-    /// Leaves out `count` packet numbers, so that acknowledgements of packets never sent show.
+    /// Skips `count` packet numbers, so that acknowledgements of packets never sent can be detected.
     public mutating func skipControlNumbers(_ count: UInt64) { sendControlNext &+= count }
 
-    /// Seals a control packet whose payload stands, in place: slots, path id, header.
+    /// Seals in place a control packet whose payload is written: slots, path id, header.
     public mutating func sealControl(_ packet: inout MutableRawSpan) {
         let counter = sendControlNext
         sendControlNext = counter &+ 1
@@ -166,18 +167,18 @@ public struct LinkKeyring: ~Copyable {
         current.sealHeader(&packet)
     }
 
-    /// What opening a control packet came to.
+    /// The result of opening a control packet.
     public enum ControlOpening: Equatable, Sendable {
-        /// The payload stands open; the packet number is the control connection's.
+        /// The payload is decrypted; the packet number is the control connection's.
         case opened(packetNumber: UInt64)
-        /// It is dropped; the payload may have been wiped.
+        /// The packet is dropped; its payload may have been wiped.
         case drop(LinkDropReason)
     }
 
     /// Opens the payload of a packet with path id 0 whose header `openHeader` has opened; commits nothing.
     public mutating func openControl(_ packet: inout MutableRawSpan) -> ControlOpening {
         let counter = packet.hopCounter(4)
-        // The start is below 2^47: a counter far above the start is a forgery even if its tag were right.
+        // The start is below 2^47, so a counter far above it is a forgery even with a right tag.
         guard counter >= receiveControlStart, counter - receiveControlStart < 1 << 62,
             controlWindow.check(counter - receiveControlStart)
         else { return .drop(.replayedControl) }
@@ -195,7 +196,9 @@ public struct LinkKeyring: ~Copyable {
         return isGood ? .opened(packetNumber: counter - receiveControlStart) : .drop(.badControl)
     }
 
-    /// Notes a control packet that was opened; to be called before `commit`, false if another was faster.
+    /// Commits an opened control packet; call it before `commit`.
+    ///
+    /// Returns false if another with its number was first.
     public mutating func commitControl(packetNumber: UInt64) -> Bool {
         controlWindow.commit(packetNumber)
     }
@@ -227,7 +230,7 @@ public struct LinkKeyring: ~Copyable {
         return body.bytes
     }
 
-    /// Takes the answer to REKEY; true when new keys are in use, and then a packet should be sent soon.
+    /// Processes the answer to REKEY; true if new keys are in use, and then a packet should be sent soon.
     public mutating func finishRekey(_ answer: RawSpan, now: Instant) -> Bool {
         guard let rekey = pending.take(), let localIndex = pendingIndex else { return false }
         pendingIndex = nil
@@ -245,7 +248,7 @@ public struct LinkKeyring: ~Copyable {
         return true
     }
 
-    /// Gives up a rekey that was not answered; another is tried later.
+    /// Gives up a rekey without an answer; another is tried later.
     public mutating func rekeyFailed(now: Instant) {
         guard let pendingIndex else { return }
         pending = nil
@@ -254,9 +257,11 @@ public struct LinkKeyring: ~Copyable {
         rekeyNotBefore = now + timing.rekeyRetry
     }
 
-    /// Answers the peer's REKEY; nil when it is not valid, comes from the responder, or comes too soon after the last.
+    /// Answers the peer's REKEY; nil if it is not valid, comes from the responder, or comes too soon after the last
+    /// one.
     ///
-    /// `localIndex` is for the new keys, chosen at random and unused. The new keys are used once a packet under them has come.
+    /// `localIndex` is for the new keys, chosen at random and unused. The new keys are used after a packet under them
+    /// has come.
     public mutating func answerRekey(_ body: RawSpan, localIndex: UInt32, now: Instant) -> [UInt8]? {
         guard !isInitiator, body.byteCount == Self.rekeyMessageSize,
             body.receiverIndex >= Packet.firstReceiverIndex, now >= rekeyNotBefore
@@ -280,7 +285,7 @@ public struct LinkKeyring: ~Copyable {
 
     // MARK: Time
 
-    /// Wipes keys whose time is over; true when the current ones are among them and the link must close.
+    /// Wipes keys past their lifetime; true if the current ones are among them and the link must close.
     public mutating func expire(now: Instant) -> Bool {
         if let keys = previous.take() {
             if keys.isOver(timing.keyLifetime, now) || previousEndsAt.map({ now >= $0 }) ?? false {
@@ -300,7 +305,7 @@ public struct LinkKeyring: ~Copyable {
         return current.isOver(timing.keyLifetime, now)
     }
 
-    /// Local indices that no key answers to any more, handed over once.
+    /// Local indices that no key uses any more; each is returned once.
     public mutating func takeRetired() -> [UInt32] {
         guard !retired.isEmpty else { return [] }
         let result = retired
@@ -308,7 +313,7 @@ public struct LinkKeyring: ~Copyable {
         return result
     }
 
-    /// Every local index that some key, or a rekey under way, answers to; for taking a link down.
+    /// All local indices of keys and of a rekey under way, to be released with the link.
     public func localIndices() -> [UInt32] {
         var result = [current.localIndex] + retired
         if let index = Self.index(of: previous) { result.append(index) }
@@ -326,26 +331,26 @@ public struct LinkKeyring: ~Copyable {
 }
 
 extension LinkKeys {
-    /// The outcome of `openHeader` for keys that a packet does belong to.
+    /// The result of `openHeader` for the keys of the packet's index.
     struct Opening {
         let asDrop: LinkDropReason?
     }
 
-    /// Opens the header if `index` names these keys; nil otherwise.
+    /// Opens the header if `index` is that of these keys; nil otherwise.
     mutating func openHeader(_ packet: inout MutableRawSpan, ifFor index: UInt32) -> Opening? {
         index == localIndex ? Opening(asDrop: openHeader(&packet)) : nil
     }
 
-    /// Commits if `index` names these keys; nil otherwise.
+    /// Commits if `index` is that of these keys; nil otherwise.
     mutating func commit(_ counter: UInt64, ifFor index: UInt32) -> Bool? {
         index == localIndex ? commit(counter) : nil
     }
 
-    /// Opens a control payload if `index` names these keys; nil otherwise.
+    /// Opens a control payload if `index` is that of these keys; nil otherwise.
     borrowing func openControl(_ packet: inout MutableRawSpan, counter: UInt64, ifFor index: UInt32) -> Bool? {
         index == localIndex ? openControl(&packet, counter: counter) : nil
     }
 
-    /// Whether they are as old as keys may become.
+    /// Whether the keys are past their lifetime.
     borrowing func isOver(_ lifetime: TimeSpan, _ now: Instant) -> Bool { now - createdAt >= lifetime }
 }

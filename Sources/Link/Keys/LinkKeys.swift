@@ -5,11 +5,11 @@ public import Wire
 ///
 /// Everything works on a whole packet in place. The keys are wiped when the value ends.
 public struct LinkKeys: ~Copyable {
-    /// The receiver index that we chose: incoming packets with it belong to these keys.
+    /// The receiver index that this end chose, found in incoming packets.
     public let localIndex: UInt32
-    /// The receiver index that the peer chose: it goes onto outgoing packets.
+    /// The receiver index that the peer chose, written to outgoing packets.
     public let remoteIndex: UInt32
-    /// When the handshake that made them was done.
+    /// When the handshake that made them finished.
     public let createdAt: Instant
     let suite: Suite
     @usableFromInline let sendHeader: AEADKey
@@ -18,7 +18,7 @@ public struct LinkKeys: ~Copyable {
     private let receiveControl: AEADKey
     private let rekeySecret: Secret
     @usableFromInline var window = ReplayWindow()
-    /// The link counter of the next packet: also how many packets these keys have sealed.
+    /// The link counter of the next packet: the number of packets that these keys have sealed.
     public var sealedCount: UInt64 { nextCounter }
     @usableFromInline var nextCounter: UInt64 = 0
     /// Whether a packet of the peer under these keys has been committed.
@@ -55,7 +55,7 @@ public struct LinkKeys: ~Copyable {
 
     // MARK: Packets
 
-    /// Seals the header in place: writes receiver index, counter and tag; path id and slots must stand already.
+    /// Seals the header in place: writes receiver index, counter and tag; path id and slots must be written before.
     @inlinable @inline(__always)
     public mutating func sealHeader(_ packet: inout MutableRawSpan) {
         precondition(packet.byteCount >= Packet.payloadOffset, "a packet has a header")
@@ -68,9 +68,10 @@ public struct LinkKeys: ~Copyable {
 
     /// Opens the header in place if its counter is new and its tag right; commits nothing.
     ///
-    /// Returns why not, and then the sealed header is wiped or untouched.
+    /// Returns the reason if it fails; the sealed header is then wiped or unchanged.
     ///
-    /// Mutating, though nothing changes: to borrow keys out of a larger value, the compiler would copy them.
+    /// The method is mutating although nothing changes: to borrow keys out of a larger value, the compiler would copy
+    /// them.
     @inlinable @inline(__always)
     public mutating func openHeader(_ packet: inout MutableRawSpan) -> LinkDropReason? {
         let counter = packet.linkCounter
@@ -80,7 +81,7 @@ public struct LinkKeys: ~Copyable {
         return isGood ? nil : .badHeader
     }
 
-    /// Notes that the packet with link counter `counter` has passed its last check; false if another with it was faster.
+    /// Commits the packet with link counter `counter` after its last check; false if another with it was first.
     public mutating func commit(_ counter: UInt64) -> Bool {
         guard window.commit(counter) else { return false }
         isConfirmed = true
@@ -95,7 +96,7 @@ public struct LinkKeys: ~Copyable {
         sendControl.seal(&packet, from: Packet.payloadOffset, to: packet.byteCount, counter: counter)
     }
 
-    /// Opens a control packet's payload in place; false when its tag is wrong, and then it is wiped.
+    /// Opens a control packet's payload in place; if its tag is wrong, wipes it and returns false.
     func openControl(_ packet: inout MutableRawSpan, counter: UInt64) -> Bool {
         receiveControl.open(&packet, from: Packet.payloadOffset, to: packet.byteCount, counter: counter)
     }

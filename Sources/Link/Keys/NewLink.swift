@@ -1,13 +1,13 @@
 internal import OnionCrypto
 public import Wire
 
-/// What a finished handshake gives to either side.
+/// The result of a finished handshake, on either side.
 public struct NewLink: ~Copyable {
     /// The node at the other end; nil for a client.
     public let peer: Bytes32?
     /// The other end's wall clock at the handshake; nil for a client.
     ///
-    /// A responder believes it only when the link is confirmed: an initiation may be a recorded one.
+    /// A responder may use it only after the link is confirmed, because an initiation may be a recorded one.
     public let peerTime: UnixTime?
     /// Whether we began the handshake.
     public let isInitiator: Bool

@@ -1,23 +1,23 @@
 internal import OnionCrypto
 internal import Wire
 
-/// Why a Noise message was not accepted.
+/// Why a Noise message was refused.
 enum NoiseError: Error, Equatable {
-    /// Shorter than the pattern needs.
+    /// The message is shorter than the pattern requires.
     case tooShort
     /// A tag is wrong.
     case notAuthentic
-    /// A key of low order: the shared secret would be zero.
+    /// A key is a low-order point: the shared secret would be zero.
     case lowOrderPoint
 }
 
 /// The three patterns that links use, all with 25519, ChaChaPoly and BLAKE2b.
 enum NoisePattern {
-    /// Node to node: the responder's key is known, the initiator's is sent.
+    /// Node to node: the responder's key is known, the initiator's is sent encrypted.
     case ik
-    /// Client to node: the responder's key is known, the initiator has none.
+    /// Client to node: the responder's key is known, the initiator has no static key.
     case nk
-    /// Rekey on a link: neither shows a key, both hold a secret from before.
+    /// Rekey on a link: no static keys; both ends hold a pre-shared secret.
     case nnPSK0
 
     fileprivate var name: StaticString {
@@ -43,7 +43,7 @@ enum NoisePattern {
         }
     }
 
-    /// By how much message 1 is longer than its payload.
+    /// How much longer message 1 is than its payload, in bytes.
     var firstOverhead: Int {
         switch self {
         case .ik: 96
@@ -51,7 +51,7 @@ enum NoisePattern {
         }
     }
 
-    /// By how much message 2 is longer than its payload.
+    /// How much longer message 2 is than its payload, in bytes.
     static let secondOverhead = 48
 }
 
@@ -59,7 +59,7 @@ private enum NoiseToken { case e, s, ee, es, se, ss, psk }
 
 /// A handshake of two messages (Noise revision 34, section 5.3), from either side.
 ///
-/// The initiator calls `writeFirst`, then `readSecond` as often as answers come until one is authentic; the responder calls
+/// The initiator calls `writeFirst`, then `readSecond` for each answer until one is authentic. The responder calls
 /// `readFirst` once and then `writeSecond`.
 struct NoiseHandshake: ~Copyable {
     private let pattern: NoisePattern
@@ -68,12 +68,12 @@ struct NoiseHandshake: ~Copyable {
     private let ephemeral: AgreementKey
     private let identity: LinkIdentity?
     private var psk: Secret?
-    /// The other side's static key: known beforehand by the initiator, learnt by IK's responder.
+    /// The other side's static key: the initiator knows it beforehand, and IK's responder reads it from message 1.
     private(set) var remoteStatic: Bytes32?
-    /// The other side's ephemeral key, once read.
+    /// The other side's ephemeral key; nil before a message was read.
     private(set) var remoteEphemeral: Bytes32?
 
-    /// The initiator of `pattern` towards the holder of `remoteStatic`; `identity` is what IK sends.
+    /// The initiator of `pattern` towards the holder of `remoteStatic`; IK sends the key of `identity`.
     init(
         initiator pattern: NoisePattern, prologue: RawSpan, identity: LinkIdentity? = nil, remoteStatic: Bytes32? = nil,
         psk: consuming Secret? = nil, ephemeral: consuming AgreementKey = AgreementKey()
@@ -83,7 +83,7 @@ struct NoiseHandshake: ~Copyable {
             ephemeral: ephemeral)
     }
 
-    /// The responder of `pattern`, which for IK and NK is known by `identity`.
+    /// The responder of `pattern`; IK and NK use the key of `identity`.
     init(
         responder pattern: NoisePattern, prologue: RawSpan, identity: LinkIdentity? = nil, psk: consuming Secret? = nil,
         ephemeral: consuming AgreementKey = AgreementKey()
@@ -130,13 +130,14 @@ struct NoiseHandshake: ~Copyable {
         try read(pattern.first, message)
     }
 
-    /// Message 2, and with it the handshake's end.
+    /// Writes message 2 and ends the handshake.
     consuming func writeSecond(_ payload: RawSpan) throws(NoiseError) -> NoiseResult {
         let message = try write(pattern.second, payload)
         return NoiseResult(bytes: message, hash: symmetric.hash, keys: symmetric.split())
     }
 
-    /// The payload of message 2 and the keys; after an error this state is as it was, for the next message that comes.
+    /// Reads message 2 and returns its payload and the keys; after an error this state is unchanged, ready for the next
+    /// message.
     borrowing func readSecond(_ message: RawSpan) throws(NoiseError) -> NoiseResult {
         var state = symmetric.cloneWithoutCipher()
         var reader = ByteReader(message)
@@ -245,7 +246,7 @@ struct NoiseHandshake: ~Copyable {
     }
 }
 
-/// What a finished handshake leaves: a message or payload, and the keys.
+/// The result of a finished handshake: a message or payload, and the keys.
 struct NoiseResult: ~Copyable {
     /// The message written, or the payload read.
     let bytes: [UInt8]

@@ -31,7 +31,7 @@ struct SymmetricState: ~Copyable {
 
     /// A copy for an attempt that may fail.
     ///
-    /// Without a cipher: the first token that it reads must mix a key.
+    /// It has no cipher: the first token that it reads must mix a key.
     borrowing func cloneWithoutCipher() -> SymmetricState {
         SymmetricState(chainingKey: chainingKey.clone(), hash: hash)
     }
@@ -61,7 +61,8 @@ struct SymmetricState: ~Copyable {
         nonce = 0
     }
 
-    /// Encrypts under the transcript and adds the result to it; without a key, the text stays as it is.
+    /// Encrypts with the transcript as associated data and adds the result to the transcript; without a key, returns
+    /// the plaintext.
     mutating func encryptAndHash(_ text: RawSpan) -> [UInt8] {
         let sealed = Self.seal(cipher, text, hash, nonce)
         nonce += 1
@@ -69,7 +70,7 @@ struct SymmetricState: ~Copyable {
         return sealed
     }
 
-    /// Decrypts what `encryptAndHash` made; nil when it is not authentic.
+    /// Decrypts the output of `encryptAndHash`; nil if it is not authentic.
     mutating func decryptAndHash(_ sealed: RawSpan) -> [UInt8]? {
         guard let text = Self.open(cipher, sealed, hash, nonce) else { return nil }
         nonce += 1

@@ -2,40 +2,31 @@ public import Wire
 
 /// The wall clock of a client: the machine's own, unless several operators' nodes agree that it is wrong.
 ///
-/// A node's time is an *opinion*. One operator has one opinion, its newest; the last seven count. Opinions within a minute of
-/// each other are a *group*. A group puts its time in place of the own clock's when all of this holds:
-///
-/// - it has the opinions of at least three operators,
-/// - it has more of them than all others and the own clock together,
-/// - it differs from the own clock by a day at most, or, with five operators or all of a small network, by a year at most.
-///
-/// An own clock that is within five minutes of the group stands. Nothing here is kept across restarts.
-///
-/// Opinions are kept against a clock that runs on while the machine sleeps and that nobody can set. So they hold after the own
-/// clock has jumped, and an agreement that was found before goes on.
+/// A node's time is an *opinion*. Only the newest opinion of each operator counts, and only the last seven. Opinions
+/// within a minute of each other are a *group*. A group's time replaces the own clock's if all of this holds:
 public struct ClockEstimate: Sendable {
     /// How many opinions count.
     public static let kept = 7
-    /// How many operators it takes to move the clock.
+    /// How many operators' opinions can move the clock.
     public static let agreeing = 3
-    /// How many it takes to move it by more than ``nearStep``, unless the network has fewer.
+    /// How many can move it by more than ``nearStep``, unless the network has fewer.
     public static let agreeingFar = 5
-    /// How far opinions of one group lie apart at most, in seconds.
+    /// The largest distance between opinions of one group, in seconds.
     public static let spread: Int64 = 60
-    /// By how much the own clock may be wrong without being moved, in seconds.
+    /// An own clock that is wrong by at most this many seconds is not corrected.
     public static let leeway: Int64 = 300
-    /// By how much three operators may move the clock, in seconds.
+    /// The largest correction by three operators, in seconds.
     public static let nearStep: Int64 = 86_400
-    /// By how much anyone may, in seconds; an opinion beyond that is refused.
+    /// The largest correction by any number of operators, in seconds; an opinion beyond it is refused.
     public static let farStep: Int64 = 366 * 86_400
 
-    /// Seconds since 1970 at the zero of the clock that runs on, as each operator had it; may be negative.
+    /// The opinions, as seconds since 1970 at the zero of the clock that runs on; may be negative.
     private var opinions: [(from: Bytes32, offset: Int64)] = []
     /// The operators whose last opinion was more than a year off.
     private var refused: [Bytes32] = []
-    /// What the last group said that had enough opinions, as in `opinions`.
+    /// The time of the last group with enough opinions, as in `opinions`.
     private var agreed: Int64?
-    /// How many operators the network has; less than ``agreeingFar`` of them suffice where it has no more.
+    /// The number of operators of the network; below ``agreeingFar`` it takes the place of that number.
     public var operators = Int.max
 
     /// No opinions yet.
@@ -46,10 +37,11 @@ public struct ClockEstimate: Sendable {
     /// How many operators' last opinion was more than a year off.
     public var refusals: Int { refused.count }
 
-    /// Notes what a node of the operator `from` said at the moment `elapsed`, when the own clock said `own`.
+    /// Adds the time that a node of the operator `from` reported at the moment `elapsed`, when the own clock showed
+    /// `own`.
     ///
-    /// A time that is more than a year from the present one is refused, unless it is that near to the own clock: who has moved the
-    /// present one by a year could have the others refused.
+    /// A time more than a year from the present one is refused, unless it is within a year of the own clock. Otherwise
+    /// operators that have moved the present time by a year could have correct opinions refused.
     public mutating func add(_ time: UnixTime, from: Bytes32, own: UnixTime, at elapsed: Instant) {
         opinions.removeAll { $0.from == from }
         refused.removeAll { $0 == from }
@@ -65,7 +57,7 @@ public struct ClockEstimate: Sendable {
         settle(Self.bounded(own) - Self.seconds(elapsed))
     }
 
-    /// The time at the moment `elapsed`, when the own clock says `own`.
+    /// The time at the moment `elapsed`, when the own clock shows `own`.
     public func time(own: UnixTime, at elapsed: Instant) -> UnixTime {
         guard let agreed else { return own }
         let network = max(0, agreed + Self.seconds(elapsed))
@@ -73,16 +65,16 @@ public struct ClockEstimate: Sendable {
         return isRight ? own : UnixTime(seconds: UInt64(network))
     }
 
-    /// What the opinions say at the moment `elapsed`: their median, of two the earlier; nil without any.
+    /// The median of the opinions at the moment `elapsed`, the earlier of two; nil without any.
     ///
-    /// For messages to people, and for what may only come later than it should; one liar can move it.
+    /// One liar can move it. Use it for messages to people, and for decisions that an error only delays.
     public func opinion(at elapsed: Instant) -> UnixTime? {
         guard !opinions.isEmpty else { return nil }
         let median = opinions.map(\.offset).sorted()[(opinions.count - 1) / 2]
         return UnixTime(seconds: UInt64(max(0, median + Self.seconds(elapsed))))
     }
 
-    /// Whether an operator's opinion differs from what ``time(own:at:)`` says, so that more are worth asking for.
+    /// Whether an operator's opinion differs from ``time(own:at:)``, so that more opinions are needed.
     public func isDisputed(own: UnixTime, at elapsed: Instant) -> Bool {
         let present = Self.bounded(time(own: own, at: elapsed))
         return !refused.isEmpty
@@ -103,7 +95,8 @@ public struct ClockEstimate: Sendable {
             if votes > best.count + (best.hasOwn ? 1 : 0) { best = (group.count, middle, hasOwn) }
         }
         if best.hasOwn {
-            // What contradicts the own clock is outvoted. Three who bear it out are kept, for when it jumps.
+            // Opinions that contradict the own clock must outvote it. Three that confirm it are kept, for when it
+            // jumps.
             if best.count >= Self.agreeing {
                 agreed = best.middle
             } else if best.count > 0, (best.count + 1) * 2 > sorted.count + 1 {
@@ -120,7 +113,7 @@ public struct ClockEstimate: Sendable {
 
     private static func seconds(_ elapsed: Instant) -> Int64 { Int64(elapsed.nanoseconds / 1_000_000_000) }
 
-    /// The seconds of a time, at most those of the year 9999, so that sums and differences do not overflow.
+    /// A time in seconds, limited to the year 9999 so that sums and differences do not overflow.
     private static func bounded(_ time: UnixTime) -> Int64 { Int64(min(time.seconds, 253_402_300_800)) }
 
     private static func distance(_ a: Int64, _ b: Int64) -> Int64 { abs(a - b) }

@@ -1,16 +1,17 @@
 public import Wire
 
-/// Links whose initiator has not yet shown that it has the keys, oldest first, in bounded number (protocol.md, section 3.6).
+/// Links whose initiator has not yet shown that it has the keys, oldest first, in bounded number (protocol.md, section
+/// 3.6).
 ///
-/// Their places have shares. When there are too many, the oldest of the source that has most gives way, and where all sources
-/// have one, the oldest: an honest initiator needs one round trip.
+/// When there are too many, the oldest of the source with the most is removed; if each source has one, the oldest of
+/// all. An honest initiator needs only one round trip.
 public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendable>: Sendable {
     private struct Entry: Sendable {
         let link: Link
         let endsAt: Instant
     }
 
-    /// The most of one source once half of the places are taken.
+    /// The most links of one source while half of the places or more are taken.
     public static var mostOfSource: Int { 64 }
 
     private let limit: Int
@@ -30,7 +31,7 @@ public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendab
     /// How many there are.
     public var count: Int { waiting.count }
 
-    /// Adds a link of `source`; returns the one that must close to make room, if any.
+    /// Adds a link of `source`; returns the link to close in its place, if any.
     public mutating func insert(_ link: Link, of source: Source, now: Instant) -> Link? {
         var victim: Link?
         switch shares.admission(for: source) {
@@ -51,14 +52,14 @@ public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendab
         dropStale()
     }
 
-    /// The next link whose time is over; call it until it is nil.
+    /// Removes and returns the next expired link; call it until it returns nil.
     public mutating func popExpired(now: Instant) -> Link? {
         dropStale()
         guard head < queue.count, now >= queue[head].endsAt else { return nil }
         return popOldest()
     }
 
-    /// When `popExpired` has something.
+    /// When `popExpired` will return a link.
     public var nextDeadline: Instant? { head < queue.count ? queue[head].endsAt : nil }
 
     private mutating func popOldest() -> Link? {
@@ -80,14 +81,14 @@ public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendab
         shares.release(source)
     }
 
-    /// Passes over entries that are no longer waiting, and gives their memory back now and then.
+    /// Passes entries that are no longer waiting, and frees their memory from time to time.
     private mutating func dropStale() {
         while head < queue.count, waiting[queue[head].link] == nil { head += 1 }
         if head > limit || head == queue.count {
             queue.removeFirst(head)
             head = 0
         }
-        // Confirmed links behind a waiting one stay in the queue until it ends; bound that too.
+        // Confirmed links after a waiting one stay in the queue until that one ends; this bounds them too.
         if queue.count > 4 * limit {
             queue.removeAll { waiting[$0.link] == nil }
             head = 0

@@ -1,6 +1,6 @@
 public import Wire
 
-/// Ends a link that carries no paths (protocol.md, section 3.8): after 60 s for a client's, 5 minutes between nodes.
+/// Closes a link that carries no paths (protocol.md, section 3.8): after 60 s for a client's, 5 minutes between nodes.
 public struct IdleTimer: Sendable {
     /// The time without paths after which a client's link closes.
     public static let clientLimit = TimeSpan.seconds(60)
@@ -20,7 +20,7 @@ public struct IdleTimer: Sendable {
     /// A path uses the link.
     public mutating func addPath() { pathCount += 1 }
 
-    /// A path uses the link no more.
+    /// A path no longer uses the link.
     public mutating func removePath(now: Instant) {
         pathCount = max(0, pathCount - 1)
         idleSince = max(idleSince, now)
@@ -32,7 +32,8 @@ public struct IdleTimer: Sendable {
     /// How many paths use the link.
     public var paths: Int { pathCount }
 
-    /// Since when there has been no path and no control message; while paths use the link, since one ended or a message went.
+    /// Since when there has been no path and no control message; while paths use the link, the last end of a path or
+    /// message.
     public var quietSince: Instant { idleSince }
 
     /// When the link closes if nothing happens; nil while paths use it.

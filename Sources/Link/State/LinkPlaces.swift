@@ -1,23 +1,25 @@
 public import Wire
 
-/// Whom a link counts for.
+/// The client or node that a link is counted for.
 public enum LinkSource: Hashable, Sendable {
-    /// A client, which has nothing but an address.
+    /// A client, identified by its address.
     case client(AddressShare)
     /// A node, whichever end began the link.
     case node(Bytes32)
 }
 
-/// Who holds the places of the table of links, and which link gives way to another (docs/architecture/state.md, "Shares").
+/// The shares of the table of links, and the choice of the link that a new one replaces (docs/architecture/state.md,
+/// "Shares").
 ///
-/// Clients' links have three quarters of the table at the most, and so have nodes' links, whoever began them: a quarter is left
-/// to either. An address, and a network of addresses, may have as many as are free, so that none fills the table; and 64, or an
-/// eighth of the clients' part, however few are free. In a full table the network with the most gives way first.
+/// Clients' links take at most three quarters of the table, and so do nodes' links, whoever began them: each kind
+/// always has a quarter. An address, and a network of addresses, may have as many links as places are free, so that
+/// none fills the table. An address may always have 64, and a network an eighth of the clients' part. In a full table
+/// the network with the most links loses one first.
 ///
-/// The links are named by the owner, which tells of their state when it is asked for. Of a large table it is asked for a part
-/// that changes from link to link (``mostAsked``).
+/// The owner names the links and passes a closure for their state. In a large table only some links are examined at a
+/// time, other ones each time (``mostAsked``).
 public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
-    /// What decides which link gives way.
+    /// The state of a link that decides whether it is replaced.
     public struct State: Sendable {
         /// How many paths use the link.
         public var paths: Int
@@ -25,7 +27,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         public var quietSince: Instant
         /// When it was made.
         public var since: Instant
-        /// Whether its initiator has shown its keys.
+        /// Whether the link's initiator has proved that it holds the keys.
         public var isUp: Bool
 
         /// The state of a link.
@@ -37,34 +39,34 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Where a new link may go.
+    /// The place for a new link.
     public enum Room: Equatable, Sendable {
-        /// To a place that is free.
+        /// A free place.
         case free
-        /// To the place of this link, which gives way: remove it, then insert.
+        /// The place of this link, which must be removed before the insertion.
         case after(Link)
-        /// Nowhere.
+        /// No place: the new link must be refused.
         case none
     }
 
-    /// The links that one address may have however few places are free.
+    /// The links that one address may always have.
     public static var mostOfAddress: Int { 64 }
     /// The links that are up, and those that are half-open, that one node may have.
     public static var mostOfNode: Int { 2 }
-    /// How long a new link is spared where a source gives way that has no more than others.
+    /// How long a new link is protected when the source to lose one has no more than others.
     public static var grace: TimeSpan { .seconds(2) }
-    /// Of how many links of a kind the state is asked for, where one of all is to give way.
+    /// How many links of a kind are examined when one of all must be replaced.
     static var mostAsked: Int { 256 }
 
     private struct Entry: Sendable {
         let source: LinkSource
-        /// Where it stands among those of its kind.
+        /// Its index among the links of its kind.
         var number: Int
     }
 
-    /// How many links there may be.
+    /// The largest number of links.
     public let capacity: Int
-    /// The links that one network of addresses may have however few places are free.
+    /// The links that one network of addresses may always have.
     public let mostOfNetwork: Int
     private let part: Int
     private var clients: GroupedShares<NetworkShare, AddressShare>
@@ -74,7 +76,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
     /// All links of clients, and all of nodes, in no order.
     private var clientLinks: [Link] = []
     private var nodeLinks: [Link] = []
-    /// Where the next look at all links begins.
+    /// Where the next examination of all links begins.
     private var nextLook = 0
 
     /// A table of `capacity` links.
@@ -90,7 +92,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
     /// How many of them are clients'.
     public var clientCount: Int { clientLinks.count }
 
-    /// Whom `link` counts for.
+    /// The source that `link` is counted for.
     public func source(of link: Link) -> LinkSource? { entries[link]?.source }
 
     /// The links of `source`, oldest first.
@@ -98,7 +100,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
 
     // MARK: Asking
 
-    /// Where a new link of `source`, which began it, may go.
+    /// The place for a new link that `source` began.
     public func room(for source: LinkSource, now: Instant, state: (Link) -> State) -> Room {
         switch source {
         case .client(let address): roomForClient(address, now, state)
@@ -106,9 +108,10 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// Where a link that this end begins may go: as long as nodes' links are within their part, a client's gives way to it.
+    /// The place for a link that this end begins: it replaces a client's, as long as nodes' links are within their
+    /// part.
     ///
-    /// Strangers choose which nodes a relay links to, so own links take no more than that part.
+    /// Other parties choose which nodes a relay links to, so own links take no more than that part.
     public func roomForOwn(state: (Link) -> State) -> Room {
         guard nodeLinks.count < part else {
             return quietest(aPart(of: nodeLinks), state).map { .after($0) } ?? .none
@@ -166,16 +169,16 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         return link.map { .after($0) } ?? .none
     }
 
-    /// The link to close when `source`, a node, has more links up than it may: one without paths, or else the oldest.
+    /// The link to close if `source`, a node, has too many links up: one without paths, or else the oldest.
     public func surplus(of source: LinkSource, state: (Link) -> State) -> Link? {
         let up = links(of: source).filter { state($0).isUp }
         guard case .node = source, up.count > Self.mostOfNode else { return nil }
-        // The newest is the one that has just shown that the node is there.
+        // The newest is the one that has just proved that the node is there.
         let others = up.dropLast()
         return quietest(others, state) ?? others.first
     }
 
-    /// Of the address with the most links in `network`, the link that has been without a path for longest.
+    /// The link of the address with the most links in `network` that has been without a path for longest.
     private func pathlessOfLargest(in network: NetworkShare, _ state: (Link) -> State) -> Link? {
         clients.largest(in: network).flatMap { quietest(members[.client($0)]?.prefix(Self.mostAsked) ?? [], state) }
     }
@@ -184,13 +187,14 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         clients.largest(in: network).flatMap { members[.client($0)]?.last }
     }
 
-    /// As many of `links` as are asked for their state, others each time that a link was made.
+    /// The part of `links` to examine; it changes with each new link.
     private func aPart(of links: [Link]) -> some Sequence<Link> {
         let start = links.isEmpty ? 0 : nextLook % links.count
         return (0..<min(links.count, Self.mostAsked)).lazy.map { links[(start + $0) % links.count] }
     }
 
-    /// The link that has been quiet for longest, of those without a path and, where it counts, not spared as new.
+    /// The link that has been quiet for longest, among those without a path and, where new links are protected, not
+    /// new.
     private func quietest(
         _ links: some Sequence<Link>, _ state: (Link) -> State, madeBefore now: Instant? = nil
     ) -> Link? {
@@ -207,7 +211,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
 
     // MARK: Counting
 
-    /// Counts a link, which got its place by `room`.
+    /// Adds a link at the place that `room` returned.
     public mutating func insert(_ link: Link, for source: LinkSource) {
         precondition(entries[link] == nil, "a link has one place")
         nextLook = (nextLook + Self.mostAsked) % capacity
@@ -223,12 +227,12 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         }
     }
 
-    /// The link is gone.
+    /// Removes a link.
     public mutating func remove(_ link: Link) {
         guard let entry = entries.removeValue(forKey: link) else { return }
         members[entry.source]?.removeAll { $0 == link }
         if members[entry.source]?.isEmpty == true { members[entry.source] = nil }
-        // The last link of the kind gets the number of the one that is gone.
+        // The last link of the kind moves to the removed link's index.
         let last: Link
         switch entry.source {
         case .client(let address):
@@ -242,7 +246,7 @@ public struct LinkPlaces<Link: Hashable & Sendable>: Sendable {
         entries[last]?.number = entry.number
     }
 
-    /// A client's link has moved to another address; it stays, whatever that address has already.
+    /// Moves a client's link to another address; the link stays even if that address has its limit already.
     public mutating func move(_ link: Link, to address: AddressShare) {
         guard case .client = entries[link]?.source else { return }
         remove(link)

@@ -1,13 +1,13 @@
 public import Wire
 
-/// Finds out whether the other end of a link is still there (protocol.md, section 3.8).
+/// Detects whether the other end of a link is still there (protocol.md, section 3.8).
 ///
-/// While something that wants an answer was sent and nothing authentic has come since, it asks for pings and in the end reports
-/// the link dead. A tick that comes late shows that our own loop stood still, and then the peer gets more time.
+/// While a packet that needs an answer was sent and nothing authentic has come since, it asks for pings and finally
+/// reports the link dead. A late tick shows that the own loop was stopped, and then the peer gets more time.
 public struct Liveness: Sendable {
     /// The intervals.
     public struct Timing: Sendable {
-        /// How long a sent packet may stay alone before a ping.
+        /// How long a sent packet may stay unanswered before a ping.
         public var unanswered = TimeSpan.milliseconds(250)
         /// The wait for the answer to a ping.
         public var pingWait = TimeSpan.milliseconds(300)
@@ -15,18 +15,18 @@ public struct Liveness: Sendable {
         public var pings = 3
         /// How long a link may be silent before a ping.
         public var idle = TimeSpan.seconds(10)
-        /// How late a tick may come before it says more about us than about the peer.
+        /// A tick that is later than this is the own loop's fault, not the peer's.
         public var lateness = TimeSpan.milliseconds(100)
-        /// How many late ticks in a row are forgiven.
+        /// How many late ticks in a row are excused.
         public var forgiven = 10
 
         /// The protocol's values.
         public init() {}
     }
 
-    /// What a tick asks for.
+    /// The action that a tick requests.
     public enum Action: Equatable, Sendable {
-        /// Nothing.
+        /// No action.
         case none
         /// Send a packet that the peer answers at once.
         case ping
@@ -35,20 +35,20 @@ public struct Liveness: Sendable {
     }
 
     @usableFromInline enum State: Equatable, Sendable {
-        /// The last thing that happened was that something came.
+        /// The last event was a packet that came.
         case answered
-        /// Something was sent since, but no ping.
+        /// A packet was sent since then, but no ping.
         case waiting
-        /// Pings were sent since.
+        /// Pings were sent since then.
         case pinged
     }
 
     @usableFromInline let timing: Timing
     @usableFromInline var state = State.answered
-    /// How many pings were sent since something came.
+    /// How many pings were sent since a packet came.
     private var pings = 0
     @usableFromInline var lateTicks = 0
-    /// When `tick` has something to say.
+    /// When to call `tick`.
     public var nextDeadline: Instant { deadline }
     @usableFromInline var deadline: Instant
 
@@ -58,7 +58,7 @@ public struct Liveness: Sendable {
         deadline = now + timing.idle
     }
 
-    /// A packet that wants an answer, or data, was sent; true when that changed the deadline.
+    /// A packet that needs an answer, or data, was sent; returns true if that changed the deadline.
     @inlinable @discardableResult
     public mutating func sent(now: Instant) -> Bool {
         guard state == .answered else { return false }
@@ -67,7 +67,7 @@ public struct Liveness: Sendable {
         return true
     }
 
-    /// Something authentic came.
+    /// An authentic packet came.
     @inlinable
     public mutating func received(now: Instant) {
         state = .answered
@@ -75,7 +75,7 @@ public struct Liveness: Sendable {
         deadline = now + timing.idle
     }
 
-    /// To be called at `nextDeadline`, after all packets that wait at the socket have been read.
+    /// Call this at `nextDeadline`, after all packets that wait at the socket have been read.
     public mutating func tick(now: Instant) -> Action {
         guard now >= nextDeadline else { return .none }
         let isLate = now - nextDeadline > timing.lateness && lateTicks < timing.forgiven

@@ -1,11 +1,11 @@
 public import Wire
 
-/// Where the other end of a link is, and how it may move (protocol.md, section 3.9).
+/// The address of a link's other end, and how it may change (protocol.md, section 3.9).
 ///
-/// Links of clients move when a new address has answered a challenge that was sent to it; until then it gets no more bytes
+/// A client's link moves to a new address after that address has answered a challenge. Until then it gets no more bytes
 /// than came from it. Links between nodes do not move.
 public struct PeerAddress: Sendable {
-    /// An address from which authentic packets came and which has not proved yet that it receives.
+    /// An address that authentic packets came from, and that has not proved yet that it receives.
     private struct Candidate: Sendable {
         var endpoint: Endpoint
         var challenge: UInt64
@@ -17,26 +17,26 @@ public struct PeerAddress: Sendable {
     /// The wait before a challenge to the same address is repeated.
     public static let challengeInterval = TimeSpan.milliseconds(500)
 
-    /// Where packets go.
+    /// The address to which packets are sent.
     public private(set) var endpoint: Endpoint
-    /// Whether it may change at all.
+    /// Whether it may change.
     public let mayMove: Bool
     private var candidate: Candidate?
 
-    /// A link to `endpoint`; `mayMove` where the peer is a client.
+    /// A link to `endpoint`; `mayMove` is true for a client.
     public init(_ endpoint: Endpoint, mayMove: Bool) {
         self.endpoint = endpoint
         self.mayMove = mayMove
     }
 
-    /// Notes an authentic packet of `byteCount` bytes from `source`; returns the challenge to send there now, if any.
+    /// Handles an authentic packet of `byteCount` bytes from `source`; returns the challenge to send there now, if any.
     ///
-    /// `random` is eight unpredictable bytes, used when a new challenge begins. Call `challengeSent` when it was sent.
+    /// `random` is eight unpredictable bytes, used when a new challenge begins. Call `challengeSent` after sending it.
     public mutating func received(from source: Endpoint, byteCount: Int, random: UInt64, now: Instant) -> UInt64? {
         guard source != endpoint else { return nil }
         guard mayMove else { return nil }
         if candidate?.endpoint != source {
-            // One at a time; another address takes over only when this one has had its chance.
+            // One candidate at a time: another address replaces it only after this one has had its time.
             if let other = candidate, let at = other.challengedAt, now - at < Self.challengeInterval { return nil }
             candidate = Candidate(endpoint: source, challenge: random, received: 0, sent: 0, challengedAt: nil)
         }
@@ -46,16 +46,16 @@ public struct PeerAddress: Sendable {
         return candidate!.challenge
     }
 
-    /// Where the challenge goes.
+    /// The address to challenge.
     public var candidateEndpoint: Endpoint? { candidate?.endpoint }
 
-    /// Notes that a packet of `byteCount` bytes with the challenge went to the candidate.
+    /// Records that a packet of `byteCount` bytes with the challenge was sent to the candidate.
     public mutating func challengeSent(byteCount: Int, now: Instant) {
         candidate?.sent += byteCount
         candidate?.challengedAt = now
     }
 
-    /// Notes the echo `data` in a packet from `source`; true when the link has moved there.
+    /// Handles the echo `data` in a packet from `source`; true if the link has moved there.
     public mutating func answered(_ data: UInt64, from source: Endpoint) -> Bool {
         guard let candidate, candidate.challenge == data, candidate.endpoint == source, candidate.sent > 0 else {
             return false

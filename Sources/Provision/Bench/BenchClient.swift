@@ -4,7 +4,7 @@ internal import EventLoop
 internal import Glibc
 internal import Process
 
-/// A client process of the benchmark's own, in a temporary folder.
+/// The benchmark's own client process, in a temporary folder.
 final class BenchClient {
     private static let readyLimit: UInt64 = 30_000_000_000
     private static let killLimit: UInt64 = 2_000_000_000
@@ -19,7 +19,7 @@ final class BenchClient {
 
     init(on loop: Loop) { self.loop = loop }
 
-    /// Starts a client of the network of `file`; `completion` follows once, when a path is ready or it cannot become so.
+    /// Starts a client of the network of `file`; calls `completion` once, when a path is ready or the start has failed.
     func start(network file: String, hops: Int, _ completion: @escaping (Result<BenchMembers, Failure>) -> Void) {
         whenReady = completion
         deadline = loop.now + Self.readyLimit
@@ -42,7 +42,7 @@ final class BenchClient {
         }
     }
 
-    /// Ends the client, by force when it takes too long, and then calls back.
+    /// Stops the client, by force if it takes too long, and then calls back.
     func end(_ completion: @escaping () -> Void) {
         whenReady = nil
         guard let member, member.isRunning else { return completion() }

@@ -2,10 +2,10 @@ internal import Bench
 internal import Control
 internal import EventLoop
 
-/// The processes of a network that is measured, and the client's control socket.
+/// The processes of a measured network, and the client's control socket.
 final class BenchMembers: Subject {
     let processes: [SubjectProcess]
-    /// Where the client's SOCKS5 port is, where it has said so.
+    /// The client's SOCKS5 address; nil if it has not reported one.
     let socks: SocketAddress?
     private let loop: Loop
     private let control: String

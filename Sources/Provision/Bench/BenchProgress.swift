@@ -2,16 +2,16 @@ internal import Bench
 internal import Glibc
 internal import Process
 
-/// What people see on standard error while a run goes on: on a terminal a line that changes, else only what stays.
+/// The progress of a run on standard error: on a terminal a line that changes, otherwise only permanent lines.
 final class BenchProgress: BenchmarkWatcher {
     private let isTerminal = isatty(STDERR_FILENO) == 1
 
-    /// Shows a line in place of the one before.
+    /// Shows a line in place of the last one.
     func show(_ text: String) {
         if isTerminal { writeAll("\r\u{1b}[K\(text)", to: STDERR_FILENO) }
     }
 
-    /// Shows a line that stays.
+    /// Shows a permanent line.
     func keep(_ text: String) {
         clear()
         writeAll("\(text)\n", to: STDERR_FILENO)

@@ -8,13 +8,13 @@ internal import Links
 package import Process
 package import Wire
 
-/// One run of the benchmark: starts what is measured, measures, and ends it.
+/// One run of the benchmark: starts the subject, measures it, and stops it.
 package final class BenchRun {
-    /// What is measured.
+    /// The subject of a measurement.
     package enum Subject {
-        /// A network of its own.
+        /// A network of the benchmark's own.
         case devnet(hops: Int)
-        /// The network of a file, through a client of its own.
+        /// The network of a file, through a client of the benchmark's own.
         case network(String, Target, hops: Int)
         /// Any SOCKS5 proxy.
         case proxy(Endpoint, Target?)
@@ -28,15 +28,15 @@ package final class BenchRun {
     private var benchmark: Benchmark?
     private var client: BenchClient?
     private var report: BenchReport?
-    /// The machine, as it was before the run.
+    /// The machine's state before the run.
     private let host = BenchReport.Host.current()
 
-    /// A run whose report is to be written to the files of `outputs`, which are looked at now; `-` is standard output.
+    /// A run whose report is written to the files of `outputs`, which are checked now; `-` is standard output.
     package init(_ plan: Benchmark.Plan, _ subject: Subject, outputs: [String]) throws(Failure) {
         self.plan = plan
         self.subject = subject
         for path in outputs where path != "-" { try Files.checkWritable(path) }
-        // Both ends of each stream are ours, and the loop keeps a reserve.
+        // Both ends of each stream are in this process, and the loop keeps a reserve.
         let needed = 2 * ((plan.streams.max() ?? 1) + plan.besides + plan.inFlight) + 200
         guard needed <= ProcessLimits.descriptors else {
             throw Failure(
@@ -46,19 +46,19 @@ package final class BenchRun {
         }
     }
 
-    /// The largest report of an older run.
+    /// The largest report file of an older run, in bytes.
     private static let largestReport = 16 << 20
 
     /// Reads the report of an older run.
     package static func report(in file: String) throws(Failure) -> BenchReport {
         let text = try Files.read(file, limit: largestReport)
         guard let report = Control.decoded(text, as: BenchReport.self) else {
-            throw Failure(.data, "\(file) is no report of 'tunic bench --json'")
+            throw Failure(.data, "\(file) is not a report of 'tunic bench --json'")
         }
         return report
     }
 
-    /// Measures until the end, a failure or a signal; the report, nil where a signal came first, and the status for the process.
+    /// Measures until the end, a failure or a signal; returns the report, nil after a signal, and the exit status.
     package func run() throws(Failure) -> (report: BenchReport?, status: Int32) {
         defer { progress.clear() }
         if let warning = host.warning { progress.keep("note: \(warning)") }
@@ -73,7 +73,7 @@ package final class BenchRun {
 
     // MARK: - A network of its own
 
-    /// New connections and new paths a second are to be what the program can do, not what the default limits allow.
+    /// New connections and paths a second must be limited by the program's speed, not by the default limits.
     private static var limits: NetworkLimits {
         var limits = NetworkLimits()
         (limits.clientBuildsPerSecond, limits.clientBuildBurst, limits.buildsPerSecond) = (2_000, 2_000, 5_000)
@@ -111,7 +111,7 @@ package final class BenchRun {
         } catch {
             throw Failure(.system, "cannot watch for signals: \(error)")
         }
-        // Begins in the loop's first turn: what ends it at once must find it running.
+        // Begins in the loop's first turn, because a failure that ends the run at once must find the loop running.
         let start = LoopTimer(on: loop) { [unowned self] in
             switch subject {
             case .proxy(let socks, let target):

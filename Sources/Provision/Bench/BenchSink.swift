@@ -4,9 +4,9 @@ internal import Links
 package import Process
 package import Wire
 
-/// Serves as the far end of others' benchmarks.
+/// The far end of other machines' benchmarks.
 package enum BenchSink {
-    /// Listens at `address` until a signal; `opened` gets the address where it listens.
+    /// Listens at `address` until a signal; calls `opened` with the address on which it listens.
     package static func run(at address: Endpoint, opened: (String) -> Void) throws(Failure) {
         let loop = try makeLoop()
         let farEnd: FarEnd

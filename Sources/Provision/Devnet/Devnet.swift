@@ -6,11 +6,11 @@ internal import OnionCrypto
 package import Process
 package import Wire
 
-/// A network on this machine: each node and one client as a process of its own, which all end with this one.
+/// A network on this machine: each node and one client is a separate process; all end with this one.
 ///
-/// The processes hold a pipe from this one (`--parent-fd`), so they end even when it is killed.
+/// The processes inherit a pipe from this one (`--parent-fd`), so they end even if it is killed.
 package final class Devnet {
-    /// What was asked for.
+    /// The options of a network.
     package struct Options {
         package var nodes = 6
         package var exits = 2
@@ -20,14 +20,14 @@ package final class Devnet {
         package var hops = 3
         package var pathUse = 900
         package var packetSize = NetworkFile.defaultPacketSize
-        /// What its nodes take of a client.
+        /// The limits that its nodes have for clients.
         package var limits = NetworkLimits()
-        /// Seconds of an epoch, of a block, and of a node's first credit.
+        /// The lengths of an epoch, of a block, and of a node's first credit, in seconds.
         package var registry = RegistryPlan(epoch: 5, block: 1, testCredit: 60)
         package var logLevel = "notice"
-        /// What runs when a path is ready, and ends the network; nothing where it is empty.
+        /// The command that runs when a path is ready, and whose end stops the network; empty: none.
         package var command: [String] = []
-        /// Whether a signal is the ordinary end of the network once it is ready.
+        /// Whether a signal is the normal way to stop the network once it is ready.
         package var endsBySignal = true
 
         /// The defaults, with a proxy at `socks`.
@@ -41,13 +41,13 @@ package final class Devnet {
         case client
         /// A path is ready.
         case running
-        /// Everything is being ended.
+        /// All processes are being stopped.
         case ending
     }
 
     private let options: Options
     private let watcher: any DevnetWatcher
-    /// The loop that it runs on.
+    /// The loop on which it runs.
     package let loop: Loop
     private let signals: Signals
     private let folder: String
@@ -61,25 +61,25 @@ package final class Devnet {
     private var startTime: UInt64
     private var endTime: UInt64 = 0
 
-    /// How long a network may take until a path is ready, in nanoseconds.
+    /// The longest time until a path is ready, in nanoseconds.
     private static let readyLimit: UInt64 = 30_000_000_000
-    /// How long nodes may take before the client starts without them, in nanoseconds.
+    /// The longest time for nodes before the client starts without them, in nanoseconds.
     private static let nodeLimit: UInt64 = 5_000_000_000
-    /// How often processes are asked whether they are ready, in nanoseconds.
+    /// How often processes are asked for their status, in nanoseconds.
     private static let tick: UInt64 = 50_000_000
-    /// When to ask again, and when to kill, those that have been asked to end, in nanoseconds.
+    /// When processes that were asked to end are asked again, and when they are killed, in nanoseconds.
     private static let endSteps: (again: UInt64, kill: UInt64) = (500_000_000, 2_000_000_000)
 
     /// Writes the network to its folder; starts nothing yet.
     ///
-    /// `watcher` is kept.
+    /// It retains `watcher`.
     package init(_ options: Options, watcher: any DevnetWatcher) throws(Failure) {
         self.options = options
         self.watcher = watcher
         Sodium.initialize()
         loop = try makeLoop()
         startTime = loop.now
-        // Before there is anything to remove.
+        // Checked before there is anything to remove.
         do {
             signals = try Signals(on: loop)
         } catch {
@@ -109,7 +109,7 @@ package final class Devnet {
         client = Member(name: "the client", folder: "\(folder)/client")
     }
 
-    /// Runs the network until a signal, the command's end, or a failure to become ready; the status for the process.
+    /// Runs the network until a signal, the command's end, or a failed start; returns the exit status.
     package func run() throws(Failure) -> Int32 {
         signals.handler = { [unowned self] in received($0) }
         watcher.starting("Starting \(nodes.count) nodes in \(folder)")
@@ -228,7 +228,7 @@ package final class Devnet {
         case .ending: return
         case .running:
             if let command {
-                // Its status becomes ours; what does not end by itself is killed with the rest.
+                // Its status becomes this process's; a command that does not end is killed with the other processes.
                 command.send(signal: SIGTERM)
                 end(.success(128 + (signal == .interrupt ? SIGINT : SIGTERM)))
             } else {
@@ -248,7 +248,7 @@ package final class Devnet {
         }
     }
 
-    /// Ends everything, so that ``run()`` gives `result`; a second call does nothing.
+    /// Stops everything, so that ``run()`` returns `result`; has no effect the second time.
     package func end(_ result: Result<Int32, Failure>) {
         if phase == .ending { return }
         self.result = result

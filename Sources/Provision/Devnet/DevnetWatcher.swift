@@ -1,16 +1,16 @@
-/// Who is told what a network of this machine does.
+/// Receives the events of a network on this machine.
 package protocol DevnetWatcher: AnyObject {
-    /// It goes on with its start, in words.
+    /// The start has reached a new step, described by the text.
     func starting(_ text: String)
     /// A path is ready.
     func ready(_ devnet: Devnet, _ announcement: DevnetAnnouncement)
-    /// A process has ended that was to run, in words.
+    /// A process that should run has ended, as the text says.
     func memberEnded(_ text: String)
-    /// It begins to end.
+    /// The network begins to stop.
     func ending()
 }
 
-/// What `tunic devnet --json` prints.
+/// The output of `tunic devnet --json`.
 package struct DevnetAnnouncement: Codable {
     /// The client's process.
     package struct Client: Codable {
@@ -29,7 +29,7 @@ package struct DevnetAnnouncement: Codable {
     package var socks: String
     package var control: String
     package var client: Client
-    /// Where the keys are: `wallets/bank.key`, `wallets/operator-1.key`, `node-1/identity.key`.
+    /// The folder of the keys: `wallets/bank.key`, `wallets/operator-1.key`, `node-1/identity.key`.
     package var folder: String
     /// The network file.
     package var network: String

@@ -4,7 +4,7 @@ internal import Wire
 
 /// Free ports of 127.0.0.1.
 enum LoopbackPorts {
-    /// UDP addresses that nobody uses at the moment, all different.
+    /// Different UDP addresses that are not in use at the moment.
     static func free(_ count: Int, on loop: Loop) throws(Failure) -> [Endpoint] {
         var sockets: [DatagramSocket] = []
         defer { for socket in sockets { socket.close() } }
@@ -20,7 +20,7 @@ enum LoopbackPorts {
         return sockets.map { Endpoint(address: IPAddress(v4: 0x7f00_0001), port: $0.localAddress.port) }
     }
 
-    /// Throws unless TCP can listen at `address`.
+    /// Throws unless a TCP listener can be opened at `address`.
     static func check(_ address: Endpoint, on loop: Loop) throws(Failure) {
         let socket = SocketAddress(high: address.address.high, low: address.address.low, port: address.port)
         do throws(UVError) {

@@ -12,7 +12,7 @@ final class Member {
     private var process: ChildProcess?
     private var exit: ChildProcess.Exit?
     private var isAsking = false
-    /// The last status that it reported.
+    /// Its last status report.
     private(set) var status: StatusReport?
 
     init(name: String, folder: String) {
@@ -20,20 +20,20 @@ final class Member {
         self.folder = folder
     }
 
-    /// Where it answers.
+    /// The path of its control socket.
     var control: String { "\(folder)/\(ClientFolder.socketName)" }
     private var log: String { "\(folder)/log" }
     /// Whether it was started and has not ended.
     var isRunning: Bool { process != nil }
-    /// Whether its last status said so.
+    /// Whether its last status report said that it is ready.
     var isReady: Bool { status?.ready ?? false }
 
-    /// What it is doing, for people.
+    /// Its present state, for people.
     var condition: String {
         let last = Files.lastLine(log).map { ": \($0)" } ?? ""
         switch exit {
         case .status(let status): return "has ended with status \(status)\(last)"
-        // It had no time to say why.
+        // It could not report a reason.
         case .signal(SIGKILL): return "was killed"
         case .signal(let signal): return "was ended by signal \(signal)\(last)"
         case nil: break
@@ -42,14 +42,14 @@ final class Member {
         return status.map { sentence($0.problem) ?? "not ready" } ?? "does not answer\(last)"
     }
 
-    /// A sentence without its full stop, to stand in a list.
+    /// A sentence without its full stop, for use in a list.
     private func sentence(_ text: String?) -> String? {
         text.map { $0.hasSuffix(".") ? String($0.dropLast()) : $0 }
     }
 
-    /// This program's own path, as `/proc/self/exe` names it; that name itself where the file was replaced.
+    /// The path of this program, as `/proc/self/exe` links to it; `/proc/self/exe` itself if the file was replaced.
     ///
-    /// Without `/proc` it is the path by which the kernel was asked to start this program.
+    /// Without `/proc` it is the path that was passed to the kernel to start this program.
     static let program: String = {
         let name = "/proc/self/exe"
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -62,7 +62,7 @@ final class Member {
         return Files.exists(path) ? path : name
     }()
 
-    /// Starts this program with `arguments`, its log in its folder; `onEnd` is called when it has ended.
+    /// Starts this program with `arguments`, its log in its folder; calls `onEnd` after it has ended.
     func start(on loop: Loop, _ arguments: [String], onEnd: @escaping () -> Void) throws(Failure) {
         var command = ChildProcess.Command(
             Self.program, arguments + ["--parent-fd", "\(ParentWatch.inheritedDescriptor)"])
@@ -83,7 +83,7 @@ final class Member {
         pid = process?.processIdentifier ?? 0
     }
 
-    /// Asks for its status, unless a question is under way.
+    /// Asks for its status, unless a request is under way.
     func ask(on loop: Loop) {
         guard isRunning, !isAsking else { return }
         isAsking = true
@@ -93,6 +93,6 @@ final class Member {
         }
     }
 
-    /// Sends a signal, if it runs.
+    /// Sends a signal if it runs.
     func kill(_ signal: Int32) { process?.send(signal: signal) }
 }

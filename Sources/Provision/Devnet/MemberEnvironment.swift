@@ -1,14 +1,14 @@
 internal import Process
 
-/// The environment of a node or client that stands for nobody's configuration.
+/// The environment of a node or client, free of the user's own configuration.
 enum MemberEnvironment {
-    /// The variables in which a service manager hands something to this process.
+    /// The variables by which a service manager passes resources to this process.
     private static let handed: Set<String> = [
         "CONFIGURATION_DIRECTORY", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "NOTIFY_SOCKET",
         "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES",
     ]
 
-    /// This process' environment as `NAME=value`, without settings and with an empty configuration file.
+    /// This process's environment as `NAME=value`, without settings and with an empty configuration file.
     static var variables: [String] {
         var variables = ProcessEnvironment.all.filter { name, _ in !name.hasPrefix("TUNIC_") && !handed.contains(name) }
         variables["TUNIC_CONFIG"] = "/dev/null"

@@ -5,26 +5,26 @@ package import Process
 internal import Texts
 internal import Wire
 
-/// Keeps a network file as the one that a client takes when none is named.
+/// Stores a network file as the one that a client uses when none is named.
 package struct Joining {
-    /// Where the network file comes from.
+    /// The source of the network file.
     package let source: NetworkSource
-    /// What the user calls the file.
+    /// The user's name for the file.
     private let name: String
-    /// The fingerprint that the file must have, 64 hexadecimal digits; nil takes any.
+    /// The fingerprint that the file must have, 64 hexadecimal digits; nil accepts any.
     private let fingerprint: String?
-    /// Whether a file of another network, a newer one, or one that does not lead to the new one may be replaced.
+    /// Whether it may replace a file of another network, a newer one, or one that does not lead to the new one.
     private let replaces: Bool
 
-    /// What was kept.
+    /// The stored file.
     package struct Kept {
-        /// The file, read.
+        /// The decoded file.
         package let network: NetworkFile
         /// BLAKE2b-256 over the file, in hexadecimal digits.
         package let fingerprint: String
-        /// Where it is now.
+        /// Its path.
         package let place: String
-        /// Since when the file is, in seconds.
+        /// The age of the file's snapshot, in seconds.
         package let age: Double
     }
 
@@ -36,12 +36,12 @@ package struct Joining {
         self.replaces = replaces
     }
 
-    /// Reads, checks and keeps the file at the user's place; `note` gets what is to be said before it is fetched.
+    /// Reads, checks and stores the file at the user's place; calls `note` with a message before a fetch.
     package func run(_ note: (String) -> Void) throws(Failure) -> Kept {
         try keep(try source.read(note), at: try NetworkFile.standardPath(), now: currentTime())
     }
 
-    /// Checks `bytes`, and keeps them at `place`; the folder is made where it is missing.
+    /// Checks `bytes` and stores them at `place`; creates the folder if it is missing.
     func keep(_ bytes: [UInt8], at place: String, now: UnixTime) throws(Failure) -> Kept {
         Sodium.initialize()
         let found = hexadecimal(Blake2b.digest(bytes.rawSpan).array)
@@ -50,7 +50,7 @@ package struct Joining {
         }
         let network = try NetworkFile.read(bytes, from: name)
         let age = Double(now.seconds) - Double(network.snapshot.snapshot.time.seconds)
-        // Its nodes are such as no client trusts any more.
+        // No client trusts the nodes of such an old file any more.
         if network.snapshotMaximumAge > 0, age > Double(network.snapshotMaximumAge) {
             throw Failure(
                 .data,
@@ -61,23 +61,24 @@ package struct Joining {
         let folder = String(place[..<(place.lastIndex(of: "/") ?? place.startIndex)])
         let isNew = !Files.isFolder(folder)
         try Files.makeFolders(folder)
-        // The service's user reads what root keeps.
+        // The service's user must be able to read a file stored by root.
         if isNew, geteuid() == 0 { unsafe chmod(folder, 0o755) }
         try Files.replace(place, bytes, mode: 0o644, isExact: geteuid() == 0)
         return Kept(network: network, fingerprint: found, place: place, age: age)
     }
 
-    /// Refuses to put `network` in the place of another one, or of a newer file of the same.
+    /// Refuses to replace a file of another network, or a newer file of the same network, with `network`.
     private func check(_ network: NetworkFile, against place: String, now: UnixTime) throws(Failure) {
         guard !replaces, let kept = try? NetworkFile(json: try Files.read(place, limit: NetworkFile.maximumFileSize))
-        else { return }  // One that cannot be read any more is no loss.
+        else { return }  // A file that can no longer be read may be replaced.
         guard kept.id == network.id else {
-            throw Failure(.cannotCreate, "\(place) is of another network, '\(kept.name)'; replace it with --replace")
+            throw Failure(
+                .cannotCreate, "\(place) belongs to another network, '\(kept.name)'; replace it with --replace")
         }
         guard kept.snapshot.snapshot.height <= network.snapshot.snapshot.height else {
             throw Failure(.cannotCreate, "\(place) is newer than \(name); replace it with --replace")
         }
-        // Anybody can make a file with the network's id and nodes of his own, which have signed it.
+        // Anyone can make a file with the network's id and other nodes, which have signed it.
         let obstacles = kept.obstacles(to: network, at: now)
         guard obstacles.isEmpty else {
             let reason =
@@ -85,7 +86,7 @@ package struct Joining {
             throw Failure(
                 .cannotCreate,
                 "\(name) differs from \(place) in \(obstacles.joined(separator: ", "))\(reason); compare its fingerprint with one "
-                    + "that you got by another way, then replace it with --replace")
+                    + "from another source, then replace it with --replace")
         }
     }
 }

@@ -1,17 +1,17 @@
 internal import Directory
 package import Process
 
-/// Where a network file comes from.
+/// The source of a network file.
 package enum NetworkSource: Equatable {
     case file(String)
     case address(String)
 
-    /// More than a network file may have, so that one which is too large is told from one that has no end.
+    /// More than a network file may have, so that a file that is too large differs from an endless one.
     private static let fetchLimit = NetworkFile.maximumFileSize + 64 << 10
 
-    /// The source that `text` names: a path, file: and a path, an https:// address, or - for standard input.
+    /// The source named by `text`: a path, file: and a path, an https:// address, or - for standard input.
     ///
-    /// Throws for an address that is not fetched.
+    /// Throws for an address that cannot be fetched.
     package init(_ text: String) throws(Failure) {
         guard text != "-" else {
             self = .file("/dev/stdin")
@@ -29,12 +29,12 @@ package enum NetworkSource: Equatable {
         case let scheme:
             throw Failure(
                 .usage,
-                "\(text): only https:// is fetched, for over \(scheme) anybody on the way could put another network's "
-                    + "file in its place")
+                "\(text): only https:// is fetched, because over \(scheme) anyone on the route could replace the file with "
+                    + "another network's")
         }
     }
 
-    /// The bytes, as many as a network file may have; `note` gets what is to be said before they are fetched.
+    /// The bytes, up to the largest network file; calls `note` with a message before a fetch.
     func read(_ note: (String) -> Void) throws(Failure) -> [UInt8] {
         switch self {
         case .file(let path): return try Files.read(path, limit: NetworkFile.maximumFileSize)

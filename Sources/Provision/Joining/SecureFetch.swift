@@ -2,15 +2,16 @@ internal import CCurl
 internal import Directory
 internal import Process
 
-/// One file by HTTPS from a server whose certificate is verified.
+/// Fetches one file by HTTPS from a server whose certificate it verifies.
 enum SecureFetch {
-    /// How long all of it may take, redirects included, in milliseconds.
+    /// The longest time for the whole fetch, including redirects, in milliseconds.
     private static let timeout = 30_000
     private static let redirects = 3
 
-    /// What is at `url`, an https address, at most `limit` bytes; `SSL_CERT_FILE` names authorities in place of the system's.
+    /// The contents at `url`, an https address, at most `limit` bytes; `SSL_CERT_FILE` replaces the system's
+    /// authorities.
     ///
-    /// It waits on the caller's thread, and goes through no proxy.
+    /// It blocks the caller's thread and uses no proxy.
     static func get(_ url: String, limit: Int) throws(Failure) -> [UInt8] {
         guard shim_http_load() == 0, let http = unsafe shim_http_new() else {
             throw Failure(
@@ -35,7 +36,7 @@ enum SecureFetch {
             defer { unsafe shim_http_release(http, exchange) }
             if unsafe shim_http_is_over_limit(exchange) != 0 { throw tooLarge(url) }
             if unsafe shim_http_is_refused_scheme(exchange) != 0 {
-                throw Failure(.unavailable, "\(url) leads to an address that is not https://, which is not fetched")
+                throw Failure(.unavailable, "\(url) redirects to an address that is not https://, which is not fetched")
             }
             if let failure = unsafe shim_http_failure(exchange) {
                 let reason = unsafe String(cString: failure)
@@ -43,7 +44,7 @@ enum SecureFetch {
             }
             let status = unsafe shim_http_status(exchange)
             guard status == 200 else {
-                throw Failure(.unavailable, "\(url): the server has no file there for us (HTTP status \(status))")
+                throw Failure(.unavailable, "\(url): the server does not return the file (HTTP status \(status))")
             }
             var length = 0
             guard let body = unsafe shim_http_body(exchange, &length) else { return [] }
@@ -51,7 +52,7 @@ enum SecureFetch {
         }
     }
 
-    /// The failure of what is more than a network file.
+    /// The failure for contents larger than a network file.
     static func tooLarge(_ url: String) -> Failure {
         Failure(.data, "\(url) is too large: a network file has at most \(NetworkFile.maximumFileSize) bytes")
     }

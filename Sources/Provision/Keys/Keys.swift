@@ -4,7 +4,7 @@ package import Wire
 
 /// Keys of nodes and accounts on disk.
 package enum Keys {
-    /// Makes a node's data folder and the key in it; the node's id.
+    /// Makes a node's data folder with its key; returns the node's id.
     package static func makeNode(in folder: String, passphrase: borrowing Passphrase?) throws(Failure) -> NodeID {
         Sodium.initialize()
         try Files.makeFolders(folder)
@@ -13,7 +13,7 @@ package enum Keys {
         return NodeID(key.publicKey)
     }
 
-    /// Makes the key of an account at `path`, where nothing may be; the account, 64 hexadecimal digits.
+    /// Makes the key of an account at `path`, which must not exist; returns the account, 64 hexadecimal digits.
     package static func makeAccount(at path: String, passphrase: borrowing Passphrase?) throws(Failure) -> String {
         Sodium.initialize()
         let key = SigningKey()
@@ -27,7 +27,7 @@ package enum Keys {
         return hexadecimal(try RoleFolder.read(path, passphrase: passphrase).publicKey.array)
     }
 
-    /// Seals the key at `path` by the passphrase of the file `new`, or by none.
+    /// Seals the key at `path` with the passphrase of the file `new`, or with none.
     package static func reseal(_ path: String, passphrase: borrowing Passphrase?, newFile: String?) throws(Failure) {
         Sodium.initialize()
         let key = try RoleFolder.read(path, passphrase: passphrase)

@@ -4,11 +4,12 @@ internal import Process
 internal import Registry
 internal import Wire
 
-/// The beginning of a network's ledger: its authorities, its first accounts, and the block that registers the first nodes.
+/// The beginning of a network's ledger: its authorities, its first accounts, and the block that registers the first
+/// nodes.
 ///
-/// Each first node is registered by an operation of its own operator, as later ones are.
+/// Each first node is registered by an operation of its own operator, like later ones.
 struct FirstLedger {
-    /// A key that several have, and that is wiped with the last.
+    /// A key with several owners, wiped when the last one releases it.
     final class Holder {
         let key: SigningKey
         init() { key = SigningKey() }
@@ -21,14 +22,14 @@ struct FirstLedger {
     private static let operatorMoney = 1_000 * sesh
     private static let bankMoney = 50_000_000 * sesh
     private static let pool = 40_000_000 * sesh
-    /// The part of each reward that the first operators take before it is shared, in 1/10,000.
+    /// The operator's fee of the first nodes, in 1/10,000.
     private static let fee: UInt16 = 1_000
 
-    /// The authorities, which stand at the first nodes.
+    /// The authorities' keys; they run at the first nodes.
     let authorities: [Holder]
-    /// The operator of each node.
+    /// The key of each node's operator.
     let operators: [Holder]
-    /// Who holds the rest, and is the treasury.
+    /// The key of the account that holds the rest and is the treasury.
     let bank = Holder()
 
     /// Makes the ledger and the first snapshot of the network in `creation`.

@@ -5,22 +5,22 @@ package import Wire
 
 /// A new network on disk: `network.json`, and a folder with a key for each node.
 package struct NetworkFolder {
-    /// What is decided about the network.
+    /// The properties of the network.
     package struct Plan {
         package var name: String
-        /// Where each node listens, one address of each family at most.
+        /// The addresses on which each node listens, at most one of each family.
         package var addresses: [[Endpoint]]
-        /// How many nodes, the last ones, are meant to be exits.
+        /// How many nodes, the last ones, are to be exits.
         package var exits: Int
         package var packetSize: Int
         /// Whether nodes may have private and loopback addresses.
         package var isLocal: Bool
-        /// What its nodes take.
+        /// The limits of its nodes.
         package var limits = NetworkLimits()
-        /// How the registry goes on.
+        /// The parameters of the registry.
         package var registry = RegistryPlan()
 
-        /// A network of nodes at these addresses; its nodes take what is the default.
+        /// A network of nodes at these addresses, with default limits.
         package init(name: String, addresses: [[Endpoint]], exits: Int, packetSize: Int, isLocal: Bool) {
             self.name = name
             self.addresses = addresses
@@ -37,18 +37,18 @@ package struct NetworkFolder {
         package var isExit: Bool
         /// The data folder, with the key.
         package var folder: String
-        /// The file of the authority's key, where the node is one.
+        /// The path of the authority's key file; nil if the node is not an authority.
         package var authority: String?
     }
 
     /// The network file.
     package let file: String
-    /// The nodes in the plan's order.
+    /// The nodes, in the plan's order.
     package let nodes: [Node]
 
-    /// Makes the network in `folder`, which is made if it is missing, and must be empty of what is to be written.
+    /// Makes the network in `folder`, which is created if it is missing and must not have any of the files.
     ///
-    /// Checks first, and removes what it made when something fails.
+    /// It checks first, and removes its files if it fails.
     package init(in folder: String, _ plan: Plan) throws(Failure) {
         var creation = NetworkCreation(
             name: plan.name, nodes: plan.addresses.map { NetworkCreation.Plan(addresses: $0) }, at: currentTime())

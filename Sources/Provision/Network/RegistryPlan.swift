@@ -1,18 +1,19 @@
 internal import Registry
 internal import Wire
 
-/// What is decided about the registry of a new network.
+/// The parameters of a new network's registry.
 package struct RegistryPlan {
-    /// How many authorities, the first nodes; nil: three, or one where there are fewer nodes.
+    /// The number of authorities, at the first nodes; nil: three, or one if there are fewer nodes.
     package var authorities: Int?
     /// Seconds from one snapshot to the next.
     package var epoch: UInt64
     /// Seconds from one block to the next.
     package var block: UInt64
-    /// The credit that a node begins with, in seconds, where all times are a test's; nil: the Session Network's times.
+    /// The credit with which a node begins, in seconds, with all times shortened for tests; nil: the Session Network's
+    /// times.
     package var testCredit: UInt32?
 
-    /// A plan; what is not given is as in a network of the Session Network's times, with three authorities.
+    /// A plan; by default it has the Session Network's times and three authorities.
     package init(
         authorities: Int? = nil, epoch: UInt64 = 3600, block: UInt64 = 120, testCredit: UInt32? = nil
     ) {
@@ -22,16 +23,16 @@ package struct RegistryPlan {
         self.testCredit = testCredit
     }
 
-    /// How long one authority leads.
+    /// The time in seconds for which one authority leads.
     var slot: UInt64 { min(10, block) }
 
-    /// The numbers of the rules, with `treasury` for what the pool does not get of the fees.
+    /// The parameters; `treasury` gets the part of the fees that the pool does not get.
     func parameters(treasury: Account) -> RegistryParameters {
         var parameters = RegistryParameters(treasury: treasury)
-        // A node that is back within its credit has the time of an epoch to be found so.
+        // A node that is back within its credit has the time of an epoch in which others notice it.
         parameters.creditGrace = max(parameters.creditGrace, UInt32(clamping: epoch))
         guard let testCredit else { return parameters }
-        // Everything that takes days takes seconds, so that a test sees it.
+        // Times of days become seconds, so that a test sees them pass.
         let second = UInt32(clamping: max(1, block))
         parameters.creditAtStart = testCredit
         parameters.creditGrace = UInt32(clamping: epoch)

@@ -4,9 +4,9 @@ internal import EventLoop
 package import Process
 internal import SocksProtocol
 
-/// A page, fetched through a client that runs.
+/// Fetches a page through a running client.
 package enum ClientCheck {
-    /// Fetches the page at `url` through the client at `target`, and says which exit it came by.
+    /// Fetches the page at `url` through the client at `target`, and returns the exit that it used.
     package static func run(_ url: String, through target: ControlTarget) throws(Failure) -> PageReport {
         let page: PageCheck
         do { page = try PageCheck(url) } catch { throw Failure(error) }
@@ -21,14 +21,14 @@ package enum ClientCheck {
         }
         var report: PageReport
         do throws(CheckFault) {
-            // Credentials of its own: the check shares no path with an app.
+            // Separate credentials: the check shares no path with an app.
             report = try page.run(
                 on: loop, through: door, user: SocksCredentials.checkUser,
                 password: String(UInt64.random(in: 0 ... .max), radix: 36))
         } catch {
             throw Failure(error)
         }
-        // The one key with streams that there was not before is that of the check, whose connection is still open.
+        // The only new isolation key with streams is the check's, whose connection is still open.
         let exits = try? keys(target).filter { key in
             key.streams > 0 && !before.contains { $0.label == key.label }
         }.map(\.exit)
@@ -36,14 +36,14 @@ package enum ClientCheck {
         return report
     }
 
-    /// What apps have open.
+    /// The isolation keys of apps.
     private static func keys(_ target: ControlTarget) throws(Failure) -> [StreamsReport.Key] {
         try target.ask(.streams, as: StreamsReport.self).keys
     }
 }
 
 extension Failure {
-    /// Why a check got no answer.
+    /// The failure of a check without an answer.
     init(_ fault: CheckFault) {
         switch fault.kind {
         case .usage: self.init(.usage, fault.message)

@@ -2,9 +2,9 @@ internal import CShims
 internal import Glibc
 package import Process
 
-/// Turns this process into another program.
+/// Replaces this process with another program.
 package enum CommandReplacement {
-    /// Runs `command` in this process' place, to be killed when `parent` ends; returns only by throwing.
+    /// Runs `command` in place of this process, to be killed when `parent` ends; returns only by throwing.
     package static func run(_ command: [String], parent: Int32) throws(Failure) -> Never {
         let arguments = command.first == "--" ? Array(command.dropFirst()) : command
         guard let program = arguments.first else { throw Failure(.usage, "no command to run") }
@@ -14,7 +14,8 @@ package enum CommandReplacement {
         replace(by: program, arguments)
     }
 
-    /// Runs `command` in this process' place with the variables of `environment`, as `NAME=value`; returns only by throwing.
+    /// Runs `command` in place of this process with the variables of `environment`, as `NAME=value`; returns only by
+    /// throwing.
     static func run(_ command: [String], environment: [String]) throws(Failure) -> Never {
         guard let program = command.first else { throw Failure(.usage, "no program to run") }
         clearenv()
@@ -25,14 +26,14 @@ package enum CommandReplacement {
         replace(by: program, command)
     }
 
-    /// Runs `command` in this process' place; returns only by throwing.
+    /// Runs `command` in place of this process; returns only by throwing.
     static func run(_ command: [String]) throws(Failure) -> Never {
         guard let program = command.first else { throw Failure(.usage, "no program to run") }
         replace(by: program, command)
     }
 
     private static func replace(by program: String, _ arguments: [String]) -> Never {
-        // What was ignored stays ignored in the program that follows.
+        // An ignored signal would stay ignored in the new program.
         signal(SIGPIPE, SIG_DFL)
         var strings = unsafe arguments.map { unsafe strdup($0) } + [nil]
         unsafe execvp(program, &strings)

@@ -2,7 +2,7 @@ package import Process
 
 /// Opens the status page in the user's browser.
 package enum PageOpening {
-    /// Runs xdg-open in this process' place with a file that leads to `url` and that only this user can read.
+    /// Runs xdg-open in place of this process, with a file that leads to `url` and that only this user can read.
     ///
     /// The address holds a secret, and every user can read the command line of every program. Returns only by throwing.
     package static func open(_ url: String) throws(Failure) -> Never {
@@ -14,7 +14,7 @@ package enum PageOpening {
         try CommandReplacement.run(["xdg-open", path])
     }
 
-    /// A page that leads to `url`, which holds only digits, letters and `:/?=.[]`.
+    /// A page that redirects to `url`, which has only digits, letters and `:/?=.[]`.
     private static func redirect(to url: String) -> String {
         """
         <!doctype html><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Tunic</title>

@@ -1,19 +1,19 @@
 internal import Control
 package import Process
 
-/// A program that finds a running client as its proxy.
+/// Runs a program that uses a running client as its proxy.
 package enum ProxiedProgram {
-    /// Runs `command` in this process' place, with the client at `target` as its proxy; returns only by throwing.
+    /// Runs `command` in place of this process, with the client at `target` as its proxy; returns only by throwing.
     package static func run(_ command: [String], through target: ControlTarget) throws(Failure) -> Never {
         let socks = try proxy(of: try target.ask(.status, as: StatusReport.self), at: target.path)
         try CommandReplacement.run(
             command, environment: ProxyEnvironment.variables(socks: socks, control: target.path))
     }
 
-    /// The TCP address of the client that `report` is of; throws where there is none that serves.
+    /// The TCP address of the client in `report`; throws if it has none that is usable.
     static func proxy(of report: StatusReport, at path: String) throws(Failure) -> String {
         let client = ([report] + (report.others ?? [])).first { $0.role == .client }
-        guard let client else { throw Failure(.unavailable, "\(path): the process there is no client") }
+        guard let client else { throw Failure(.unavailable, "\(path): the process there is not a client") }
         guard let socks = client.socks.first(where: { !$0.hasPrefix("unix:") && !$0.hasPrefix("systemd:") }) else {
             throw Failure(.unavailable, "the client has no TCP address for apps; give it one with 'client.socks'")
         }

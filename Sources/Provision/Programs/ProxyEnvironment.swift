@@ -1,13 +1,14 @@
 internal import FoundationEssentials
 
-/// The environment of a command that is to reach everything through the proxy.
+/// The environment of a command that must reach everything through the proxy.
 enum ProxyEnvironment {
-    /// The names that programs look for, and what they are to speak: every program that looks for the last two speaks HTTP to a
-    /// proxy, and few of them SOCKS5.
+    /// The variables that programs read, with their protocols: programs that read the last two use HTTP with a proxy,
+    /// and few of them SOCKS5.
     private static let names = [("ALL_PROXY", "socks5h"), ("HTTP_PROXY", "http"), ("HTTPS_PROXY", "http")]
-    /// Our own environment as `NAME=value`, with the proxy at `socks` and the client's control socket.
+    /// This process's environment as `NAME=value`, with the proxy at `socks` and the client's control socket.
     static func variables(socks: String, control: String) -> [String] {
-        // Other proxies, for one scheme, and exceptions (npm_config_noproxy among them) would let connections past this one.
+        // Other proxies, for one scheme, and exceptions (such as npm_config_noproxy) would let connections bypass this
+        // one.
         var variables = ProcessInfo.processInfo.environment.filter { variable in
             let name = variable.key.lowercased()
             return !name.hasSuffix("_proxy") && !name.hasSuffix("noproxy")

@@ -3,28 +3,28 @@ package import OnionCrypto
 package import Process
 internal import Wire
 
-/// The draft of a new network file, to be signed by the node of a data folder, which must not run meanwhile.
+/// The draft of a new network file and its signature by the node of a data folder; the node must not run meanwhile.
 package struct DraftSigning: ~Copyable {
-    /// How many nodes have signed, must sign and can sign.
+    /// The numbers of nodes that have signed, must sign and can sign.
     package struct Progress {
         package let signed: Int, needed: Int, nodes: Int
         /// Whether nodes and clients can start with the file.
         package var isComplete: Bool { signed >= needed }
     }
 
-    /// The most nodes of a kind that are named.
+    /// The most nodes of a kind that a message names.
     private static let namedNodes = 20
 
     private let file: String
     private var draft: NetworkFile
     private let key: SigningKey
     private let known: KnownNetwork
-    /// The keys of which the draft has another value than the network file.
+    /// The keys whose values differ between the draft and the network file.
     package let changed: [String]
 
-    /// Reads the draft, the first of `files`, with the signatures of its copies, the others.
+    /// Reads the draft, the first of `files`, and the signatures of its copies, the others.
     ///
-    /// `network` is the file that the node runs with, `data` its data folder.
+    /// `network` is the file with which the node runs, `data` its data folder.
     package init(
         _ files: [String], network: String, data: String, passphrase: borrowing Passphrase?
     ) throws(Failure) {
@@ -40,9 +40,9 @@ package struct DraftSigning: ~Copyable {
         }
         let own = try NetworkFile.read(network)
         guard draft.id == own.id else {
-            throw Failure(.data, "\(files[0]) is of another network than \(network)")
+            throw Failure(.data, "\(files[0]) belongs to another network than \(network)")
         }
-        // A service's data folder is a link to the folder of its user.
+        // A service's data folder is a link to its user's folder.
         let folder = Files.resolved(data)
         let key = try RoleFolder.readKey(in: folder, passphrase: passphrase)
         guard draft.snapshot.snapshot.isStaked(NodeID(key.publicKey)) else {
@@ -58,7 +58,7 @@ package struct DraftSigning: ~Copyable {
     /// BLAKE2b-256 over the draft without signatures, in hexadecimal digits.
     package var fingerprint: String { draft.unsignedFingerprint }
 
-    /// Signs the draft and writes it in place of its file; refuses where it changes what is not in `accepted`.
+    /// Signs the draft and replaces its file; refuses if the draft has a change that is not in `accepted`.
     package mutating func sign(accepting accepted: [String]) throws(Failure) -> Progress {
         let refused = changed.filter { !accepted.contains($0) }
         guard refused.isEmpty else {
@@ -85,7 +85,7 @@ package struct DraftSigning: ~Copyable {
         }
     }
 
-    /// What becomes of the nodes that this node knows, a line for each kind of difference.
+    /// The differences for nodes that this node knows, one line for each kind.
     package var differences: [String] {
         let (draft, known) = (draft.snapshot.snapshot, known.newest)
         let kinds: [(String, [Snapshot.Entry])] = [

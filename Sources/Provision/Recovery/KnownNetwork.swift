@@ -4,15 +4,15 @@ internal import Process
 internal import Store
 internal import Wire
 
-/// What the node or client of a data folder knows of its network.
+/// The state of the network in the data folder of a node or client.
 struct KnownNetwork {
     let store: Store
-    /// The newest snapshot that it trusts.
+    /// The newest trusted snapshot.
     let newest: Snapshot
-    /// A height above all that it trusts and has signed; nil where that is the next one.
+    /// A height above all trusted and signed ones; nil if that is the next one.
     let next: UInt64?
 
-    /// Opens the store of `folder`, which keeps the node from running meanwhile.
+    /// Opens the store of `folder`, whose lock keeps the node from running meanwhile.
     init(in folder: String, _ file: NetworkFile) throws(Failure) {
         store = try RoleFolder.openStore(in: folder)
         do {
@@ -34,7 +34,7 @@ struct KnownNetwork {
         }
     }
 
-    /// Keeps what is signed, so that this node signs no other snapshot of that height; refuses where it has signed one.
+    /// Stores the signed draft, so that this node signs no other snapshot of that height; refuses if it has signed one.
     func keep(_ draft: NetworkFile) throws(Failure) {
         let snapshot = draft.snapshot.snapshot
         do {

@@ -3,21 +3,22 @@ internal import OnionCrypto
 package import Process
 package import Wire
 
-/// The draft of a new network file for the nodes that are left.
+/// Makes the draft of a new network file for the remaining nodes.
 package struct Recovery {
-    /// How many nodes the draft's snapshot has.
+    /// The number of nodes in the draft's snapshot.
     package let nodes: Int
-    /// The draft's height, and that of the newest snapshot before it.
+    /// The draft's height, and the height of the newest snapshot before it.
     package let height: UInt64, newest: UInt64
-    /// How many of the nodes must sign it.
+    /// The number of nodes that must sign it.
     package let needed: Int
     /// BLAKE2b-256 over the draft without signatures, in hexadecimal digits.
     package let fingerprint: String
 
-    /// Writes the draft to `output`, where nothing may be: the network of the file `network` without the nodes of `gone`.
+    /// Writes the draft to `output`, which must not exist: the network of the file `network` without the nodes of
+    /// `gone`.
     ///
-    /// With a data folder its nodes are those of the newest snapshot that the folder's node trusts, and the height is by default
-    /// above all that this node knows; the node must not run.
+    /// With a data folder, the nodes are those of the newest snapshot that the folder's node trusts, and the default
+    /// height is above all that this node knows; the node must not run.
     package init(
         of network: String, data: String?, without gone: Set<NodeID>, height: UInt64?, output: String
     ) throws(Failure) {
@@ -26,7 +27,7 @@ package struct Recovery {
         var newest = file.snapshot.snapshot
         var next = height
         if let data {
-            // A service's data folder is a link to the folder of its user.
+            // A service's data folder is a link to its user's folder.
             let known = try KnownNetwork(in: Files.resolved(data), file)
             newest = known.newest
             next = next ?? known.next
@@ -53,15 +54,16 @@ extension NetworkFile {
 }
 
 extension RecoveryRefusal {
-    /// What is wrong, in one sentence.
+    /// The problem in one sentence.
     var text: String {
         switch self {
-        case .unknownNode(let node): "\(node) is not in the newest snapshot; 'tunic nodes' shows who is"
+        case .unknownNode(let node): "\(node) is not in the newest snapshot; 'tunic nodes' shows its nodes"
         case .heightNotAbove(let height): "use a --height above \(height), that of the newest snapshot"
         case .noNodes: "no node is left"
         case .noBootstrap:
-            "no node of the network file's bootstrap list is left; add one that is, with its address, first"
-        case .differs(let keys): "it is no copy of the draft: it has another value of \(keys.joined(separator: ", "))"
+            "no node of the network file's bootstrap list remains; first add one that does, with its address"
+        case .differs(let keys):
+            "it is not a copy of the draft: it has another value of \(keys.joined(separator: ", "))"
         case .badSignature(let node): "the signature of \(node) is wrong"
         case .heightNotNear(let height, let trusted):
             "the draft's height is \(height), and this node trusts a snapshot at \(trusted)"

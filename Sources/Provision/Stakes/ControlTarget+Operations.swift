@@ -5,34 +5,34 @@ package import Registry
 internal import Wire
 
 extension ControlTarget {
-    /// What the relay knows of an account, 64 hexadecimal digits.
+    /// The relay's report of an account, 64 hexadecimal digits.
     package func account(_ account: String) throws(Failure) -> AccountReport {
         try ask(.account, account, as: AccountReport.self)
     }
 
-    /// Hands an operation in and waits until it is in a block.
+    /// Submits an operation and waits until it is in a block.
     package func handIn(_ operation: RegistryOperation) throws(Failure) -> OperationReport {
         try follow(try ask(.submit, hexadecimal(operation.encoded()), as: OperationReport.self))
     }
 
-    /// Has the relay say that the rules would take an operation; throws where one stands against it.
+    /// Asks the relay whether the rules would accept an operation; throws if one refuses it.
     package func dryRun(_ operation: RegistryOperation) throws(Failure) -> OperationReport {
         let report = try ask(.dryrun, hexadecimal(operation.encoded()), as: OperationReport.self)
         guard report.state != .refused else { throw Failure.refused(report) }
         return report
     }
 
-    /// Asks for a maintenance of the relay's node for so many seconds, or with 0 ends it, and waits for the block.
+    /// Requests a maintenance of the relay's node for so many seconds, or ends it with 0, and waits for the block.
     package func maintain(seconds: UInt32) throws(Failure) -> OperationReport {
         try follow(try ask(.maintenance, "\(seconds)", as: OperationReport.self))
     }
 
-    /// How often it is asked what became of an operation, in nanoseconds.
+    /// How often the state of an operation is requested, in nanoseconds.
     private static let interval: UInt64 = 100_000_000
-    /// How long an operation may take in all, in nanoseconds: longer than a relay gives it with blocks of two minutes.
+    /// The longest time for an operation, in nanoseconds: longer than a relay's own limit with blocks of two minutes.
     private static let limit: UInt64 = 400_000_000_000
 
-    /// Waits until an operation is in a block; throws where a rule stands against it or no block has it in time.
+    /// Waits until an operation is in a block; throws if a rule refuses it or no block has it in time.
     func follow(_ first: OperationReport) throws(Failure) -> OperationReport {
         var report = first
         let loop = try makeLoop()
@@ -51,13 +51,13 @@ extension ControlTarget {
         case .waiting, .timedOut:
             throw Failure(
                 .unavailable,
-                "no block had the operation in time; it may still come: see 'tunic stake show' before you try again")
+                "no block had the operation in time; a later one may: check 'tunic stake show' before you try again")
         }
     }
 }
 
 extension Failure {
-    /// What a rule that stands against an operation means.
+    /// The failure for a rule that refuses an operation.
     static func refused(_ report: OperationReport) -> Failure {
         let rule = report.rule ?? "-"
         return Failure(.data, "refused by the rule \(rule)\(RefusalText.meaning(of: rule).map { "; \($0)" } ?? "")")

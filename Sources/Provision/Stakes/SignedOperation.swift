@@ -3,36 +3,37 @@ package import Process
 package import Registry
 internal import Wire
 
-/// A signed operation, to be handed in by anyone.
+/// A signed operation, which anyone may submit.
 package struct SignedOperation: Codable {
-    /// What it does, in words; what counts are the bytes.
+    /// A description for people; only the bytes count.
     package var what: String
-    /// Its bytes in hexadecimal.
+    /// The encoding in hexadecimal.
     package var operation: String
 
-    /// `operation`, which does `what`.
+    /// `operation`, described by `what`.
     package init(what: String, _ operation: RegistryOperation) {
         self.what = what
         self.operation = hexadecimal(operation.encoded())
     }
 
-    /// Reads the file `path`; its operation.
+    /// Reads the file `path` and returns its operation.
     package static func read(_ path: String) throws(Failure) -> RegistryOperation {
         let contents = try Files.read(path, limit: 65_536)
         guard let file = decoded(contents, as: SignedOperation.self),
             let operation = bytes(hexadecimal: file.operation).flatMap({ try? RegistryOperation(decoding: $0.rawSpan) })
         else {
-            throw Failure(.data, "\(path) holds no signed operation, as 'tunic stake … --offline' prints it")
+            throw Failure(.data, "\(path) is not a signed operation as printed by 'tunic stake … --offline'")
         }
         return operation
     }
 }
 
 extension RegistryOperation {
-    /// Throws where the relay that reports of the operation's account cannot hand it in; `file` is where the operation is from.
+    /// Throws if the relay that made the report of the operation's account cannot submit it; `file` is the operation's
+    /// file.
     package func check(against account: AccountReport, _ file: String) throws(Failure) {
         guard account.network == hexadecimal(network.array) else {
-            throw Failure(.data, "\(file) is signed for another network than the one that the relay follows")
+            throw Failure(.data, "\(file) is signed for another network than the relay's")
         }
         guard account.height < until else {
             throw Failure(
@@ -42,7 +43,7 @@ extension RegistryOperation {
             throw Failure(
                 .data,
                 "\(file) is signed as operation \(nonce) of its account, whose next is \(account.nonce): sign it "
-                    + "again with what 'tunic stake state' prints now")
+                    + "again with the present output of 'tunic stake state'")
         }
     }
 }

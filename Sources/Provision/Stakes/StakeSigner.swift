@@ -3,11 +3,11 @@ package import Process
 package import Registry
 internal import Wire
 
-/// A wallet that signs operations: by what a relay says of its account, or by a file that a relay's owner made.
+/// A wallet that signs operations with the account's state, from a relay or from a file made by a relay's owner.
 package struct StakeSigner: ~Copyable {
-    /// What the wallet signs by.
+    /// The source of the account's state.
     package enum Source {
-        /// A relay is asked.
+        /// A running relay.
         case relay(ControlTarget)
         /// The file of a ``StakeTicket``.
         case file(String)
@@ -16,10 +16,10 @@ package struct StakeSigner: ~Copyable {
     private let key: SigningKey
     private let ticket: StakeTicket
     private let network: Bytes32
-    /// The height of the last block that may have the operation.
+    /// The height of the last block that may contain the operation.
     package let until: UInt64
 
-    /// Reads the key at `wallet`; operations may be handed in for so many blocks.
+    /// Reads the key at `wallet`; operations may be submitted for so many blocks.
     package init(
         wallet: String, passphrase: borrowing Passphrase?, by source: Source, valid blocks: UInt64
     ) throws(Failure) {
@@ -35,7 +35,7 @@ package struct StakeSigner: ~Copyable {
         self.key = key
     }
 
-    /// What the wallet of `account` signs by.
+    /// The state of `account` for signing.
     private static func ticket(
         of account: String, wallet: String, by source: Source
     ) throws(Failure) -> StakeTicket {
@@ -51,7 +51,7 @@ package struct StakeSigner: ~Copyable {
         }
     }
 
-    /// The operation for an action that the account alone signs.
+    /// The operation for an action that needs only the account's signature.
     package func sign(_ action: RegistryOperation.Action) -> RegistryOperation {
         RegistryOperation(network: network, nonce: ticket.nonce, until: until, action: action, key: key)
     }
@@ -62,7 +62,7 @@ package struct StakeSigner: ~Copyable {
             registering: nodeKey, fee: fee, stake: stake, network: network, nonce: ticket.nonce, until: until, key: key)
     }
 
-    /// What the operation costs, in atomic units; leaving is free.
+    /// The fee of the operation in atomic units; leaving is free.
     package func cost(of operation: RegistryOperation) -> UInt64 {
         if case .leave = operation.action { return 0 }
         return ticket.operationFee

@@ -4,7 +4,7 @@ package import Process
 package import Registry
 package import Wire
 
-/// What a wallet without a network signs by: `tunic stake state` and `tunic stake proof` print it.
+/// The account's state for a wallet without a network, as printed by `tunic stake state` and `tunic stake proof`.
 package struct StakeTicket: Codable {
     /// The account, 64 hexadecimal digits.
     package var account: String
@@ -12,11 +12,11 @@ package struct StakeTicket: Codable {
     package var network: String
     /// The height of the last block.
     package var height: UInt64
-    /// How many operations of the account were applied.
+    /// The number of applied operations of the account.
     package var nonce: UInt64
-    /// What an operation costs, in atomic units.
+    /// The fee of an operation in atomic units.
     package var operationFee: UInt64
-    /// Of a registration: the node, its fee in 1/10,000, the operator's stake in atomic units, and the node's proof.
+    /// For a registration: the node, its fee in 1/10,000, the operator's stake in atomic units, and the node's proof.
     package var registration: Registration?
 
     package struct Registration: Codable {
@@ -45,7 +45,8 @@ package struct StakeTicket: Codable {
         let contents = try Files.read(path, limit: 65_536)
         guard let ticket = decoded(contents, as: StakeTicket.self) else {
             throw Failure(
-                .data, "\(path) is not what 'tunic stake state' or 'tunic stake proof' prints; make it anew on the node"
+                .data,
+                "\(path) is not an output of 'tunic stake state' or 'tunic stake proof'; make it again on the node"
             )
         }
         return ticket
@@ -53,7 +54,7 @@ package struct StakeTicket: Codable {
 
     /// The same with the node's agreement: `key` is the node's, and the account registers it with this fee and stake.
     ///
-    /// The proof counts for the account's next operation alone.
+    /// The proof is valid only for the account's next operation.
     package func agreed(by key: borrowing SigningKey, fee: UInt16, stake: UInt64) throws(Failure) -> StakeTicket {
         guard let network = bytes32(hexadecimal: network), let own = bytes32(hexadecimal: account) else {
             throw Failure(.software, "the relay names no network")
@@ -66,7 +67,8 @@ package struct StakeTicket: Codable {
         return ticket
     }
 
-    /// The registration that the node has agreed to in `file`; throws where there is none, or another than was given.
+    /// The registration that the node has agreed to in `file`; throws if there is none, or its terms differ from the
+    /// given ones.
     package func registered(
         fee: UInt16?, stake: UInt64?, _ file: String
     ) throws(Failure) -> (node: NodeID, fee: UInt16, stake: UInt64, action: RegistryOperation.Action) {
@@ -76,7 +78,7 @@ package struct StakeTicket: Codable {
             throw Failure(.data, "\(file) has no proof of a node; make it with 'tunic stake proof' on the node")
         }
         guard fee.map({ $0 == registration.fee }) ?? true, stake.map({ $0 == registration.stake }) ?? true else {
-            throw Failure(.data, "\(file) agrees to another fee or stake than those given")
+            throw Failure(.data, "\(file) has another fee or stake than the given ones")
         }
         let action = RegistryOperation.Action.register(
             node: id, fee: registration.fee, stake: registration.stake, proof: proof)

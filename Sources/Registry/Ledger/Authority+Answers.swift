@@ -3,7 +3,7 @@ internal import Wire
 // An authority's part in the slots of others.
 
 extension Authority {
-    /// Answers what the authority at `other` asks; a vote that is returned must be on disk before the answer leaves.
+    /// Answers a request of the authority at `other`; a returned vote must be on disk before the answer is sent.
     public mutating func answer(
         _ request: AuthorityRequest, from other: Int, _ chain: inout LedgerChain, now: UInt64
     ) -> (keep: AuthorityVote?, answer: AuthorityAnswer) {
@@ -18,7 +18,7 @@ extension Authority {
         let present = rules.slot(at: now)
         guard slot <= present + 1 else { return (nil, .refused(.wrongTime, height: chain.height)) }
         guard slot >= vote.promised else {
-            // Rounds begin in the present slot. One that is long over is so by another clock.
+            // Rounds begin in the present slot. If a request's slot is long over, the other clock is wrong.
             let isOver = if case .prepare = request { slot + 1 < present } else { false }
             return (nil, .refused(isOver ? .wrongTime : .wrongSlot, height: chain.height))
         }
@@ -39,7 +39,7 @@ extension Authority {
         return .promise(vote.lock)
     }
 
-    /// Accepts a block in a slot, one at most.
+    /// Accepts a block in a slot, at most one.
     private mutating func accept(
         _ block: Block, _ certificate: Certificate?, _ slot: UInt64, from other: Int, _ chain: inout LedgerChain,
         now: UInt64
@@ -47,7 +47,7 @@ extension Authority {
         let acceptance = rules.acceptance(height: block.height, slot: slot, hash: block.hash)
         if slot == vote.acceptedSlot, block.hash == vote.accepted?.hash { return .signature(sign(acceptance).bytes) }
         guard slot > vote.acceptedSlot else { return .refused(.wrongSlot, height: chain.height) }
-        // What is certified in a slot above the lock's frees from the lock.
+        // A certificate of a slot above the lock's releases the lock.
         if let lock = vote.lock, block.hash != lock.block.hash, certificate?.slot ?? 0 <= lock.slot {
             return .refused(.locked, height: chain.height)
         }

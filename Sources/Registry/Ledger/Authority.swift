@@ -1,18 +1,20 @@
 public import OnionCrypto
 internal import Wire
 
-/// One authority's part in making blocks: a state machine over a chain that its owner keeps (docs/registry.md, "Making blocks").
+/// One authority's part in making blocks: a state machine over a chain that its owner keeps (docs/registry.md, "Making
+/// blocks").
 ///
-/// For each height the authorities agree on one block, slot by slot, by acceptances, certificates of them, and locks. Every vote that
-/// is returned must be on disk before what comes after it goes out. See `Authority+Answers.swift` for its part in others' slots.
+/// For each height the authorities agree on one block, slot by slot, with acceptances, certificates of acceptances, and
+/// locks. A returned vote must be on disk before anything after it in the list is sent. `Authority+Answers.swift` has
+/// this authority's part in others' slots.
 public struct Authority {
-    /// What is to be done, in this order.
+    /// A step for the owner; steps must be done in order.
     public enum Action: Hashable, Sendable {
-        /// To put the vote on disk.
+        /// Write the vote to disk.
         case keep(AuthorityVote)
-        /// To ask these authorities.
+        /// Send the request to these authorities.
         case ask(AuthorityRequest, [Int])
-        /// To append a block that is final.
+        /// Append a final block.
         case finish(FinalBlock)
     }
 
@@ -25,7 +27,8 @@ public struct Authority {
         var phase: Phase
 
         enum Phase {
-            /// Who has answered, who of them has promised, and the lock of the highest slot among the promises.
+            /// The authorities that have answered, those of them that have promised, and the lock of the highest slot
+            /// among the promises.
             case preparing(answered: Set<Int>, promised: Set<Int>, best: Lock?)
             case proposing(Block, [AuthoritySignature])
             case committing(Block, [AuthoritySignature])
@@ -39,17 +42,19 @@ public struct Authority {
 
     let rules: LedgerRules
     private let key: Key
-    /// This authority's place among all.
+    /// This authority's place in the network file.
     public let index: Int
-    /// What it has promised for the height after the chain's.
+    /// Its votes for the height after the chain's.
     public internal(set) var vote: AuthorityVote
-    /// The last slot whose leader has shown something wrong: it gets no second try, for each costs a check of a block.
+    /// The last slot whose leader has sent something invalid.
+    ///
+    /// It gets no second try, because each costs a check of a block.
     var spoiltSlot: UInt64 = 0
     private var round: Round?
-    /// The slot in which this authority began a round last.
+    /// The last slot in which this authority began a round.
     private var begun: UInt64 = 0
 
-    /// The authority of `key`, with the vote that it kept last; `nil` when the key is none of the network's.
+    /// The authority of `key`, with its last stored vote; nil if the network has no authority with this key.
     public init?(_ rules: LedgerRules, key: consuming SigningKey, kept: AuthorityVote?) {
         let publicKey = key.publicKey
         guard let index = rules.authorities.firstIndex(where: { $0.key == publicKey }) else { return nil }
@@ -59,7 +64,7 @@ public struct Authority {
         vote = kept ?? AuthorityVote(height: 1)
     }
 
-    /// Goes back to the vote that was kept last, as a new process would: what came after it has not left this machine.
+    /// Returns to the last stored vote, like a new process: later votes have not left this machine.
     mutating func restart(kept: AuthorityVote?) {
         vote = kept ?? AuthorityVote(height: 1)
         spoiltSlot = 0
@@ -81,36 +86,36 @@ public struct Authority {
 
     // MARK: The leader
 
-    /// Begins a block when it is due and this authority's turn; to be called often, `now` in milliseconds since 1970.
+    /// Begins a block if it is due and this authority leads; call it often, with `now` in milliseconds since 1970.
     public mutating func tick(_ chain: LedgerChain, now: UInt64) -> [Action] {
         follow(chain)
         let slot = rules.slot(at: now)
-        // A vote for a height beyond the next is one whose blocks were lost: they must be fetched again first. In the second half of
-        // a slot there is not enough time left before the next leader begins.
+        // A vote for a height beyond the next means that blocks were lost and must be fetched first. In the second half
+        // of a slot the time before the next leader begins is too short.
         guard vote.height == chain.height + 1, chain.leader(of: slot) == index, slot > vote.promised, slot != begun,
             now % rules.slotLength < (rules.slotLength + 1) / 2, now / 1_000 >= chain.state.time + rules.blockSeconds
         else { return [] }
         begun = slot
-        // Its own promise follows when the others have given theirs: where its clock is wrong nobody does, and a promise of a
-        // slot far ahead would keep it from this height until then.
+        // Its own promise follows the others'. If its clock is wrong, none of them promises; a promise of a slot far
+        // ahead would exclude this authority from the height until then.
         round = Round(
             height: vote.height, slot: slot, began: now,
             phase: .preparing(answered: [], promised: [index], best: vote.lock))
         return [.ask(.prepare(height: vote.height, slot: slot), others)]
     }
 
-    /// Goes on where enough have answered, even if that is this authority alone; to be called after each tick and answer.
+    /// Continues if enough have answered, even if that is this authority alone; call it after each tick and answer.
     public mutating func advance(
         _ chain: inout LedgerChain, pool: OperationPool, now: UInt64
     ) -> [Action] {
         guard let round, round.height == chain.height + 1, vote.height == round.height else { return [] }
         switch round.phase {
         case .preparing(let answered, let promised, var best):
-            // Each lock that is not seen here may refuse the block: all have a moment to show theirs.
+            // A lock that is missing here may make its holder refuse the block, so all get a moment to send theirs.
             guard promised.count >= rules.threshold, vote.promised < round.slot,
                 answered.count == others.count || now >= round.began + rules.slotLength / 4
             else { return [] }
-            // Its own lock may have moved since, in a lower slot.
+            // Its own lock may have changed since, in a lower slot.
             if let lock = vote.lock, lock.slot > best?.slot ?? 0 { best = lock }
             let block: Block
             if let best {
@@ -158,7 +163,8 @@ public struct Authority {
         }
     }
 
-    /// Takes what the authority at `other` answered to `request`, nil where nothing came; ``advance(_:pool:now:)`` says what follows.
+    /// Handles the answer of the authority at `other` to `request`, nil if there was none; ``advance(_:pool:now:)``
+    /// returns the next steps.
     public mutating func received(_ answer: AuthorityAnswer?, to request: AuthorityRequest, from other: Int) {
         guard rules.authorities.indices.contains(other), other != index, var round, request.height == round.height,
             request.slot == round.slot
@@ -184,14 +190,14 @@ public struct Authority {
         self.round = round
     }
 
-    /// Whether a lock that is shown with a promise is none, no higher than `slot`, or what its certificate says.
+    /// Whether a promise's lock is none, is not above `slot`, or is a certified one of the round's height and an earlier slot.
     private func isGood(_ lock: Lock?, above slot: UInt64, _ round: Round) -> Bool {
         guard let lock, lock.slot > slot else { return true }
         return lock.slot < round.slot && lock.block.height == round.height
             && rules.isGood(lock.certificate, height: round.height, hash: lock.block.hash)
     }
 
-    /// Adds the signature that is the answer, where it is one, good, and the first of `other`.
+    /// Adds an answer's signature, if it has one that is valid and the first of `other`.
     private func add(
         _ answer: AuthorityAnswer?, of other: Int, over message: [UInt8], to list: inout [AuthoritySignature]
     ) -> Bool {

@@ -1,18 +1,18 @@
 public import Wire
 
-/// What one authority asks of another to make the next block (docs/registry.md, "Making blocks").
+/// A request from one authority to another to make the next block (docs/registry.md, "Making blocks").
 public enum AuthorityRequest: Hashable, Sendable {
-    /// To accept nothing of a lower slot any more, and to show its lock.
+    /// Accept nothing of a lower slot any more, and send the lock.
     case prepare(height: UInt64, slot: UInt64)
-    /// To accept a block: a new one of the asker's, or one that a certificate shows to have been accepted.
+    /// Accept a block: a new one by the sender, or one that was accepted, as a certificate proves.
     case propose(slot: UInt64, Certificate?, Block)
-    /// To lock and sign the block that enough authorities have accepted in a slot.
+    /// Lock on the block that enough authorities have accepted in a slot, and sign it.
     case commit(height: UInt64, hash: Bytes32, Certificate)
 
     /// The longest encoding in bytes.
     public static let maximumSize = 8 + Certificate.maximumSize + Block.maximumSize
 
-    /// The height that it is about.
+    /// The height of the block.
     public var height: UInt64 {
         switch self {
         case .prepare(let height, _), .commit(let height, _, _): height
@@ -20,7 +20,7 @@ public enum AuthorityRequest: Hashable, Sendable {
         }
     }
 
-    /// The slot that it is about.
+    /// The slot of the round.
     public var slot: UInt64 {
         switch self {
         case .prepare(_, let slot), .propose(let slot, _, _): slot
@@ -28,7 +28,7 @@ public enum AuthorityRequest: Hashable, Sendable {
         }
     }
 
-    /// The encoding; which of the three it is stands outside.
+    /// The encoding; the message type, which is not part of it, tells the three apart.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 512)
         switch self {
@@ -74,28 +74,28 @@ public enum AuthorityRequest: Hashable, Sendable {
     }
 }
 
-/// What an authority answers to another.
+/// An authority's answer to another.
 public enum AuthorityAnswer: Hashable, Sendable {
-    /// Nothing of a lower slot is accepted or signed any more; the lock is what it was before.
+    /// Nothing of a lower slot is accepted or signed any more; the lock is unchanged.
     case promise(Lock?)
-    /// The signature of the acceptance, or of the block where it was to be signed.
+    /// The signature of the acceptance, or of the block for `commit`.
     case signature([UInt8])
-    /// Not done; the answerer's chain has this height.
+    /// The request is refused; the answerer's chain has this height.
     case refused(Reason, height: UInt64)
 
-    /// Why an authority does not do what it is asked.
+    /// Why an authority refuses a request.
     public enum Reason: UInt8, Hashable, Sendable {
         /// Its chain has that height already, or lacks blocks before it.
         case otherHeight = 1
-        /// It has promised a later slot, or the slot is not the asker's.
+        /// It has promised a later slot, or the sender does not lead in the slot.
         case wrongSlot = 2
-        /// The block breaks a rule, or is neither the asker's nor certified.
+        /// The block breaks a rule, or is neither the sender's nor certified.
         case badBlock = 3
-        /// It has not accepted the block in that slot, or the acceptances do not suffice.
+        /// It has not accepted the block in that slot, or there are too few acceptances.
         case notAccepted = 4
         /// It is locked on another block, and there is no certificate of a higher slot.
         case locked = 5
-        /// The slot or the block's time is further from its clock than clocks may differ.
+        /// The slot or the block's time differs from its clock by more than clocks may differ.
         case wrongTime = 6
     }
 

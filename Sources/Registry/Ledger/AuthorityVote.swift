@@ -1,22 +1,22 @@
 public import Wire
 
-/// What an authority has promised for one height; it must be on disk before anything that follows from it leaves the machine.
+/// An authority's votes for one height; they must be on disk before any message that depends on them is sent.
 public struct AuthorityVote: Hashable, Sendable {
     /// The version of the format.
     static let version: UInt8 = 2
 
-    /// The height of the block that it is about.
+    /// The height of the block.
     public let height: UInt64
     /// Nothing of a lower slot is accepted or signed any more.
     public internal(set) var promised: UInt64 = 0
-    /// The slot in which a block was accepted last; 0: none was.
+    /// The last slot in which a block was accepted; 0: none.
     public internal(set) var acceptedSlot: UInt64 = 0
-    /// The block that was accepted last; where there is a lock, it is the block of the lock.
+    /// The last accepted block; if there is a lock, it is the lock's block.
     public internal(set) var accepted: Block?
-    /// The certificate of the highest slot that was seen for a block: only a higher one makes another block acceptable.
+    /// The certificate of the highest slot seen for a block; only one of a higher slot makes another block acceptable.
     public internal(set) var certificate: Certificate?
 
-    /// Nothing promised for `height`.
+    /// No votes for `height`.
     public init(height: UInt64) { self.height = height }
 
     /// The block that the authority is locked on, with its certificate.
@@ -37,7 +37,7 @@ public struct AuthorityVote: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads what ``encoded()`` wrote; anything else throws.
+    /// Reads the output of ``encoded()``; throws for anything else.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let version = try reader.u8()

@@ -1,11 +1,11 @@
 internal import OnionCrypto
 public import Wire
 
-/// One step of the ledger: operations at a time, and the digest of the state that they lead to (docs/registry.md, "Ledger").
+/// One step of the ledger: a time, operations, and the digest of the state after them (docs/registry.md, "Ledger").
 public struct Block: Hashable, Sendable {
     /// The version of the format.
     public static let version: UInt8 = 2
-    /// The most bytes that a block's operations take, each with its length.
+    /// The largest size of a block's operations in bytes, each with its length.
     public static let operationBytes = 200_000
     /// The longest encoding in bytes.
     public static let maximumSize = headSize + 2 + operationBytes
@@ -13,15 +13,15 @@ public struct Block: Hashable, Sendable {
 
     /// The network's id.
     public let network: Bytes32
-    /// One more than that of the block before; the first block's is 1.
+    /// The previous block's height plus 1; the first block's is 1.
     public let height: UInt64
     /// When it was made, in seconds since 1970.
     public let time: UInt64
-    /// The hash of the block before, for the first block the hash of the beginning.
+    /// The hash of the previous block; for the first block, the genesis hash.
     public let previous: Bytes32
-    /// The place of the authority that made it.
+    /// The place of the authority that made the block.
     public let maker: UInt8
-    /// The maker's proof, 80 bytes, of the value that the seed follows from.
+    /// The maker's proof, 80 bytes, of the random value from which the seed is derived.
     public let proof: [UInt8]
     /// The operations in their order.
     public let operations: [RegistryOperation]
@@ -29,12 +29,13 @@ public struct Block: Hashable, Sendable {
     public let stateDigest: Bytes32
     /// The digest of the operations.
     public let operationsDigest: Bytes32
-    /// What the block is called within the state, which its hash depends on: everything but the state's digest.
+    /// The block's name within the state, which the block's hash depends on: a digest of everything except the state's
+    /// digest.
     public let contentHash: Bytes32
-    /// The block's name, which is signed and which the next block names.
+    /// The block's name, which authorities sign and the next block contains.
     public let hash: Bytes32
 
-    /// The block of these operations, which `state` tells the state's digest after, given the block's content hash.
+    /// The block of these operations; `state` returns the digest of the state after them for the block's content hash.
     init(
         network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, maker: UInt8, proof: [UInt8],
         operations: [RegistryOperation], stateDigest: Bytes32
@@ -121,14 +122,14 @@ public struct Block: Hashable, Sendable {
             + stateDigest.array + Self.encode(operations)
     }
 
-    /// Reads a whole block; what is not exactly the encoding of one throws.
+    /// Reads a whole block; throws for anything else than its exact encoding.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         self = try Self.decode(from: &reader)
         try reader.end()
     }
 
-    /// Reads a block from the front of what `reader` holds.
+    /// Reads a block from the front of `reader`.
     static func decode(from reader: inout ByteReader) throws(WireError) -> Block {
         let version = try reader.u8()
         guard version == Self.version else { throw .unknownKind(UInt64(version)) }
@@ -168,7 +169,7 @@ public struct AuthoritySignature: Hashable, Sendable {
     /// The signature, 64 bytes.
     public let bytes: [UInt8]
 
-    /// The signature `bytes`, 64 of them, of the authority at `authority`.
+    /// A signature of the authority at `authority`; `bytes` are 64.
     public init(authority: UInt8, bytes: [UInt8]) {
         precondition(bytes.count == SigningKey.signatureSize, "a signature is 64 bytes long")
         self.authority = authority
@@ -226,7 +227,7 @@ public struct FinalBlock: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a whole block with its signatures; what is not exactly an encoding throws.
+    /// Reads a whole block with its signatures; throws for anything else than its exact encoding.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         block = try Block.decode(from: &reader)
@@ -235,7 +236,7 @@ public struct FinalBlock: Hashable, Sendable {
         try reader.end()
     }
 
-    /// The encoding of several blocks, each behind its length in 4 bytes.
+    /// The encoding of several blocks, each after its length in 4 bytes.
     public static func encodeList(_ blocks: [[UInt8]]) -> [UInt8] {
         var writer = ByteWriter(capacity: blocks.reduce(0) { $0 + $1.count + 4 })
         for block in blocks {
@@ -245,7 +246,7 @@ public struct FinalBlock: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads what ``encodeList(_:)`` wrote, whole.
+    /// Reads the output of ``encodeList(_:)``, whole.
     public static func decodeList(_ span: RawSpan) throws(WireError) -> [FinalBlock] {
         var reader = ByteReader(span)
         var list: [FinalBlock] = []

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// What shows that k authorities accepted one block of a height in one slot; it is not checked here.
+/// A proof that k authorities accepted one block of a height in one slot; the type does not verify it.
 public struct Certificate: Hashable, Sendable {
     /// The longest encoding in bytes.
     static let maximumSize = 8 + AuthoritySignature.longestList
@@ -10,20 +10,20 @@ public struct Certificate: Hashable, Sendable {
     /// The acceptances, by ascending authority.
     public let acceptances: [AuthoritySignature]
 
-    /// Acceptances of `slot`, which are sorted.
+    /// A certificate of `slot`; sorts the acceptances.
     public init(slot: UInt64, acceptances: [AuthoritySignature]) {
         precondition(slot > 0, "a slot is above 0")
         self.slot = slot
         self.acceptances = acceptances.sorted { $0.authority < $1.authority }
     }
 
-    /// Writes one, or that there is none: slot 0.
+    /// Writes a certificate, or slot 0 for nil.
     static func encode(_ certificate: Certificate?, to writer: inout ByteWriter) {
         writer.u64(certificate?.slot ?? 0)
         if let certificate { AuthoritySignature.encode(certificate.acceptances, to: &writer) }
     }
 
-    /// Reads what ``encode(_:to:)`` wrote.
+    /// Reads the output of ``encode(_:to:)``.
     static func decode(from reader: inout ByteReader) throws(WireError) -> Certificate? {
         let slot = try reader.u64()
         guard slot > 0 else { return nil }
@@ -31,7 +31,7 @@ public struct Certificate: Hashable, Sendable {
     }
 }
 
-/// A block with the certificate that locks an authority on it.
+/// A block with the certificate by which an authority is locked on it.
 public struct Lock: Hashable, Sendable {
     /// The certificate, which names the slot.
     public let certificate: Certificate

@@ -1,28 +1,28 @@
 public import Wire
 
-/// The snapshots with which epochs begin: each follows the first block whose time lies in another epoch than that of the block before.
+/// The snapshots at the beginnings of epochs: each is of the first block in another epoch than the block before.
 ///
-/// An epoch is a whole number of times `seconds` since 1970, so every node makes the same ones.
+/// Epochs are multiples of `seconds` since 1970, so every node makes the same ones.
 public struct EpochSnapshots: Sendable {
-    /// How many are kept.
+    /// How many snapshots are kept.
     public static let limit = 4
 
     /// The length of an epoch in seconds.
     private let seconds: UInt64
     private var epoch: UInt64?
-    /// The last ones, oldest first; they have no signatures.
+    /// The newest snapshots, oldest first, without signatures.
     public private(set) var snapshots: [Snapshot] = []
 
-    /// None yet, of epochs of `seconds`.
+    /// No snapshots yet; epochs last `seconds`.
     public init(seconds: UInt64) { self.seconds = max(1, seconds) }
 
-    /// Takes the state after a block, and makes a snapshot of it where an epoch begins; whether it does.
+    /// Handles the state after a block: makes a snapshot and returns true if an epoch begins with the block.
     @discardableResult
     public mutating func follow(_ state: RegistryState) -> Bool {
         let next = state.time / seconds
         defer { epoch = next }
         guard next != epoch, state.height > 0, let snapshot = state.snapshot() else { return false }
-        // Where a process begins in the midst of an epoch it cannot tell; others' snapshots are what it follows then.
+        // A process that starts within an epoch cannot tell whether one begins; it then follows others' snapshots.
         guard epoch != nil || state.height == 1 else { return false }
         snapshots.append(snapshot)
         if snapshots.count > Self.limit { snapshots.removeFirst() }

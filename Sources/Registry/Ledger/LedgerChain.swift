@@ -1,16 +1,16 @@
 public import Wire
 
-/// The ledger as far as one node has it: the state after the last block, and that block's hash.
+/// One node's copy of the ledger: the state after the last block, and that block's hash.
 ///
-/// A value: what throws leaves it as it was.
+/// A value type: a method that throws leaves it unchanged.
 public struct LedgerChain: Sendable {
-    /// How it began, and who signs.
+    /// The beginning of the ledger, and its authorities.
     public let rules: LedgerRules
     /// The registry after the last block.
     public private(set) var state: RegistryState
-    /// The hash of the last block, or of the beginning.
+    /// The hash of the last block, or the genesis hash.
     public private(set) var head: Bytes32
-    /// The block that was checked last and what it leads to, so that nothing is done twice.
+    /// The last checked block and the state after it, so that a block is not checked twice.
     private var checked: (hash: Bytes32, state: RegistryState)?
 
     /// The chain without any block.
@@ -20,7 +20,7 @@ public struct LedgerChain: Sendable {
         head = rules.genesisHash
     }
 
-    /// The chain that ends with `block` and the state after it, as they were kept; the signatures and the digest are checked.
+    /// The chain that ends with a stored block and the stored state after it; checks the signatures and the digest.
     public init(_ rules: LedgerRules, block: FinalBlock, state: RegistryState) throws(LedgerRefusal) {
         guard block.block.network == rules.network, state.network == rules.network,
             state.parameters == rules.genesis.parameters
@@ -36,13 +36,13 @@ public struct LedgerChain: Sendable {
     /// The height of the last block.
     public var height: UInt64 { state.height }
 
-    /// Takes the next block; `now` is in seconds since 1970.
+    /// Appends the next block; `now` is in seconds since 1970.
     public mutating func append(_ final: FinalBlock, now: UInt64) throws(LedgerRefusal) {
         let block = final.block
         guard block.network == rules.network else { throw .otherNetwork }
         guard block.hash != head else { throw .alreadyThere }
         guard block.height <= height + 1 else { throw .gap(expected: height + 1) }
-        // Before anything is said about forks: who signs nothing contradicts nothing.
+        // Signatures come before forks: a block without valid signatures contradicts nothing.
         try rules.check(final.signatures, over: rules.seal(height: block.height, slot: final.slot, hash: block.hash))
         guard block.height >= height else { throw .rollback(to: block.height) }
         guard block.height > height else { throw .fork(height: block.height) }
@@ -51,7 +51,7 @@ public struct LedgerChain: Sendable {
         checked = nil
     }
 
-    /// Checks a block that nobody has signed yet as the next one, and remembers what it leads to.
+    /// Checks an unsigned block as the next one, and remembers the state after it.
     mutating func check(_ block: Block, now: UInt64) throws(LedgerRefusal) {
         guard block.network == rules.network else { throw .otherNetwork }
         guard block.height == height + 1 else { throw .gap(expected: height + 1) }
@@ -84,14 +84,16 @@ public struct LedgerChain: Sendable {
         return next
     }
 
-    /// What the maker of the next block proves its random value for.
+    /// The message for which the maker of the next block proves its random value.
     public var turn: [UInt8] { rules.turn(height: height + 1, after: state.seed) }
 
-    /// Which authority leads in a slot of the next height.
+    /// The place of the authority that leads in a slot of the next height.
     func leader(of slot: UInt64) -> Int { rules.leader(of: slot, after: state.seed) }
 
-    /// Makes the next block of those of `operations` that the rules allow, and of the distributions that are due, at `time` in
-    /// seconds since 1970 or that of the block before; `proof` is the maker's for ``turn``.
+    /// Makes the next block.
+    ///
+    /// It contains those of `operations` that the rules allow, and the distributions that are due. Its time is `time`
+    /// in seconds since 1970, or the previous block's if that is later. `proof` is the maker's for ``turn``.
     public mutating func draft(
         _ operations: [RegistryOperation], time: UInt64, maker: UInt8, proof: [UInt8]
     ) -> Block {
@@ -110,11 +112,12 @@ public struct LedgerChain: Sendable {
                 try next.begin(height: height + 1, time: time, block: content, seed: seed)
                 for (place, operation) in included.enumerated() {
                     refused = place
-                    // What was allowed without a quorum of this height is refused here only for a wrong signature.
+                    // An operation that was allowed without a quorum of this height can only be refused here for a
+                    // wrong signature.
                     try next.apply(operation)
                 }
             } catch {
-                // What is refused goes, and the content hash is another one.
+                // A refused operation is removed, and the content hash changes.
                 precondition(refused != nil, "time was held back to what a block may have")
                 included.remove(at: refused!)
                 continue
@@ -127,7 +130,7 @@ public struct LedgerChain: Sendable {
         }
     }
 
-    /// Those of `operations` that can be applied one after the other, within a block's bounds.
+    /// Those of `operations` that can be applied in order, within a block's limits.
     private func allowed(_ operations: [RegistryOperation], time: UInt64) -> [RegistryOperation] {
         guard var trial = opened(at: time) else { return [] }
         var list: [RegistryOperation] = []
@@ -152,8 +155,8 @@ public struct LedgerChain: Sendable {
 
     /// The state in which a block at `time` in seconds since 1970 is open, whatever its hash.
     ///
-    /// It has no quorum of its own height: who judges then follows from a seed that is not known yet, so an operation
-    /// that names this height would be allowed here and refused in the block.
+    /// It has no quorum of its own height, because the quorum follows from a seed that is not known yet. An operation
+    /// that names this height would otherwise be allowed here and refused in the block.
     func opened(at time: UInt64) -> RegistryState? {
         var trial = state
         let zero = Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan)
@@ -169,6 +172,6 @@ public struct LedgerChain: Sendable {
 }
 
 extension RegistryState {
-    /// Whether the rewards of an interval can be paid out now.
+    /// Whether the rewards of an interval are due.
     var isDistributionDue: Bool { time >= distributedUntil + UInt64(parameters.rewardInterval) }
 }

@@ -4,24 +4,24 @@ public import Wire
 public enum LedgerMessage: UInt8, MessageFamily {
     /// Asks for the ledger's blocks above a height.
     case getBlocks = 16
-    /// Tells of the ledger's height.
+    /// Announces the height of the sender's ledger.
     case announce = 17
-    /// Hands an operation to an authority.
+    /// Submits an operation to an authority.
     case submit = 18
     /// Asks an authority to promise a slot.
     case prepare = 19
     /// Asks an authority to accept a block.
     case propose = 20
-    /// Asks an authority to sign a block for good.
+    /// Asks an authority to sign a block as final.
     case commit = 21
-    /// Brings an authority a block that is final.
+    /// Sends a final block to an authority.
     case final = 22
 
     /// The most bytes of blocks in one answer to `getBlocks`.
     public static let blocksSize = 256 << 10
-    /// Room for a block with the signatures or the certificate that go with it.
+    /// The room for a block with its signatures or certificate.
     static let blockRoom = 202_400
-    /// Room for a certificate with the height and hash of its block.
+    /// The room for a certificate with the height and hash of its block.
     static let certificateRoom = 2_200
 
     /// The longest body in bytes.

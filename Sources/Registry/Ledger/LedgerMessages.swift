@@ -1,28 +1,28 @@
 public import Wire
 
-/// What a node asks another about the ledger (protocol.md, section 8).
+/// A request of one node to another about the ledger (protocol.md, section 8).
 public enum LedgerRequest: Hashable, Sendable {
     /// The blocks above a height.
     case blocks(above: UInt64)
-    /// To take an operation for a block.
+    /// Submits an operation for a block.
     case submit(RegistryOperation)
-    /// What authorities ask of one another.
+    /// A request between authorities.
     case authority(AuthorityRequest)
-    /// To take a block that is final; what an authority sends the others, and nobody answers with more than nothing.
+    /// A final block, which an authority sends to the others; the answer is always empty.
     case final(FinalBlock)
 }
 
-/// What an authority answers to an operation.
+/// An authority's answer to a submitted operation.
 public struct SubmitAnswer: Hashable, Sendable {
     /// The longest encoding in bytes.
     public static let maximumSize = 9 + 64
 
-    /// The rule against the operation; nil when it waits for a block.
+    /// The name of the rule that refuses the operation; nil if it waits for a block.
     public let refusal: String?
     /// The height of the authority's chain.
     public let height: UInt64
 
-    /// The operation waits, or `refusal` is the rule against it.
+    /// `refusal` is nil if the operation waits.
     public init(refusal: String?, height: UInt64) {
         self.refusal = refusal
         self.height = height
@@ -54,12 +54,12 @@ public struct SubmitAnswer: Hashable, Sendable {
     }
 }
 
-/// What became of an operation that was submitted here.
+/// The result of an operation that was submitted here.
 public enum SubmitResult: Hashable, Sendable {
     /// It is in the block at this height.
     case applied(height: UInt64)
-    /// The rule of this name stands against it (docs/registry.md, "Refusals").
+    /// The rule of this name refuses it (docs/registry.md, "Refusals").
     case refused(String)
-    /// No block had it in time; it may still come.
+    /// No block contained it in time; a later one still may.
     case timedOut
 }

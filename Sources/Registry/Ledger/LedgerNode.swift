@@ -1,47 +1,47 @@
 internal import OnionCrypto
 public import Wire
 
-/// A node's part in the ledger: it follows the chain, hands in operations, and is an authority where it has the key of one.
+/// A node's part in the ledger: it follows the chain, submits operations, and is an authority if it has the key of one.
 ///
-/// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. They are to be done in their
-/// order; one that cannot be done ends the list, so that nothing goes out that is not on disk.
+/// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. Actions must be
+/// done in order; one that fails ends the list, so that nothing is sent that is not on disk.
 public struct LedgerNode {
-    /// What is to be done.
+    /// A step for the owner.
     public enum Action: Hashable, Sendable {
-        /// To put an authority's vote on disk.
+        /// Write an authority's vote to disk.
         case keepVote(AuthorityVote)
-        /// To put a block on disk, and now and then the state after it; the chain has it already.
+        /// Write a block to disk, and sometimes the state after it; the chain has it already.
         case keepBlock(FinalBlock, RegistryState?)
-        /// To ask; the answer, or nil, goes to ``answered(_:_:from:now:)`` with this number.
+        /// Send a request; pass the answer, or nil, to ``answered(_:_:from:now:)`` with this number.
         case ask(Target, LedgerRequest, UInt64)
-        /// To tell neighbours of the chain's height.
+        /// Announce the chain's height to neighbours.
         case announce(height: UInt64)
-        /// What became of the operation that was submitted with this number.
+        /// The result of the operation that was submitted with this number.
         case submitted(UInt64, SubmitResult)
-        /// To say to the operator that a source of blocks is not to be trusted, or that the authorities are at odds.
+        /// Warn the operator: a source of blocks sends invalid data, or the authorities contradict each other.
         case warn(String)
     }
 
-    /// Whom to ask.
+    /// The receiver of a request.
     public enum Target: Hashable, Sendable {
         /// This node.
         case node(NodeID)
-        /// A random neighbour, none of these as long as there are others.
+        /// A random neighbour, and none of these as long as there are others.
         case anyone(but: Set<NodeID>)
     }
 
-    /// How long an operation may wait for a block, in milliseconds, beside two blocks.
+    /// How long an operation may wait for a block, in milliseconds, in addition to the time of two blocks.
     static let submitTime: UInt64 = 30_000
     /// How many operations of this node may wait for a block.
     static let submitLimit = 256
 
-    /// How often, between two polls that are due, another neighbour is asked at once after a failure.
+    /// How many other neighbours are asked after failures, between two regular polls.
     static let repollLimit = 4
 
-    /// How often the log says that the clock of one authority is off, in milliseconds.
+    /// How often the log may report the wrong clock of one authority, in milliseconds.
     static let clockInterval: UInt64 = 600_000
 
-    /// After how many blocks the whole state goes to disk.
+    /// The number of blocks after which the whole state is written to disk.
     static let stateInterval: UInt64 = 32
 
     private struct Submission {
@@ -59,7 +59,7 @@ public struct LedgerNode {
         case blocks
         case submit(UInt64)
         case authority(AuthorityRequest, Int)
-        /// What is answered does not matter.
+        /// The answer is ignored.
         case final
     }
 
@@ -76,19 +76,21 @@ public struct LedgerNode {
     private var nextQuestion: UInt64 = 1
     private var submissions: [UInt64: Submission] = [:]
     private var fetches = FetchTable()
-    /// Authorities that sent a wrong final block at this height: their next ones are not checked.
+    /// Authorities that sent an invalid final block at this height: their next ones are not checked.
     private var forgers: Set<NodeID> = []
     private var nextPoll: UInt64 = 0
-    /// How many polls after a failure are left until a time, so that who fails at once is not asked without end.
+    /// How many polls after a failure are left until a time, so that a neighbour that fails at once does not cause a
+    /// loop.
     private var repolls = (left: Self.repollLimit, until: UInt64(0))
-    /// How many requests of authorities, and of this one to others, were refused since clocks differ.
+    /// How many requests of authorities, and of this one to others, were refused because clocks differ.
     public private(set) var clockRefusals: UInt64 = 0
-    /// When the log said last that the clock of an authority is off: by its requests, and by its answers at places from 32 on.
+    /// When the log last reported an authority's wrong clock: by its requests, and at indices from 32 on by its
+    /// answers.
     private var clockWarnings: [Int: UInt64] = [:]
-    /// The newest warning that still holds; a block that is taken ends it.
+    /// The newest warning that still applies; an appended block ends it.
     public private(set) var problem: String?
 
-    /// The node `node` with its chain and the epochs on it, as they were kept, and its part as an authority, if it is one.
+    /// The node `node` with its stored chain and epochs, and its part as an authority, if it is one.
     public init(node: NodeID, chain: LedgerChain, epochs: EpochSnapshots, authority: Authority?) {
         self.epochs = epochs
         rules = chain.rules
@@ -97,9 +99,9 @@ public struct LedgerNode {
         self.authority = authority
     }
 
-    /// Goes back to what is on disk, after something could not be written there; what waits for an answer is forgotten.
+    /// Returns to the state on disk, after a write has failed; pending requests are dropped.
     ///
-    /// The numbers of questions go on, so that a late answer is not taken for another.
+    /// The numbers of requests continue, so that a late answer is not taken for another.
     public mutating func restart(chain: LedgerChain, epochs: EpochSnapshots, vote: AuthorityVote?) {
         self.chain = chain
         self.epochs = epochs
@@ -114,19 +116,19 @@ public struct LedgerNode {
 
     /// Whether this node is an authority.
     public var isAuthority: Bool { authority != nil }
-    /// What this authority has promised.
+    /// This authority's votes.
     var currentVote: AuthorityVote? { authority?.vote }
     /// How many operations wait at this authority.
     public var waitingCount: Int { pool.count }
 
     // MARK: Time
 
-    /// Does what is due; to be called at least once a second, by an authority several times.
+    /// Does the work that is due; call it at least once a second, for an authority several times.
     public mutating func tick(now: UInt64) -> [Action] {
         var actions: [Action] = []
         if let steps = authority?.tick(chain, now: now) { carryOut(steps, &actions, now: now) }
         if now >= nextPoll {
-            // Also where every neighbour's word of a new block was lost.
+            // Polls even if every neighbour's announcement of a new block was lost.
             nextPoll = now + pollInterval
             poll(&actions, now: now)
         }
@@ -139,13 +141,13 @@ public struct LedgerNode {
     /// How often a random neighbour is asked while a block is overdue, in milliseconds.
     private var pollInterval: UInt64 { min(max(rules.blockSeconds * 125, 1_000), 15_000) }
 
-    /// Asks a random neighbour, where a block is overdue.
+    /// Asks a random neighbour if a block is overdue.
     private mutating func poll(_ actions: inout [Action], now: UInt64) {
         guard now / 1_000 >= chain.state.time + rules.blockSeconds, fetches.hasRoom else { return }
         fetch(.init(), &actions, now: now)
     }
 
-    /// Asks another random neighbour after a failure, a few times within the time from one poll to the next.
+    /// Asks another random neighbour after a failure, a few times between two regular polls.
     private mutating func pollAgain(_ actions: inout [Action], now: UInt64) {
         if now >= repolls.until { repolls = (Self.repollLimit, now + pollInterval) }
         guard repolls.left > 0 else { return }
@@ -153,7 +155,7 @@ public struct LedgerNode {
         poll(&actions, now: now)
     }
 
-    /// A neighbour says that its chain has this height.
+    /// Handles a neighbour's announcement of its chain's height.
     public mutating func announced(_ height: UInt64, by other: NodeID, now: UInt64) -> [Action] {
         var actions: [Action] = []
         heard(of: height, from: other, &actions, now: now)
@@ -183,7 +185,7 @@ public struct LedgerNode {
         nextQuestion += 1
     }
 
-    /// Takes the answer to a fetch, and goes on with its source as long as that brings something.
+    /// Handles the answer to a fetch, and asks the source for more as long as it delivers blocks.
     private mutating func take(
         _ body: [UInt8]?, _ fetch: FetchTable.Fetch, _ actions: inout [Action], now: UInt64
     ) {
@@ -203,7 +205,7 @@ public struct LedgerNode {
         }
     }
 
-    /// Takes blocks that follow `above`; whether nothing was wrong with them.
+    /// Appends the blocks after `above` in an answer; returns whether all were valid.
     private mutating func take(_ body: [UInt8], above: UInt64, _ actions: inout [Action], now: UInt64) -> Bool {
         let blocks: [FinalBlock]
         do throws(WireError) {
@@ -213,7 +215,7 @@ public struct LedgerNode {
             return false
         }
         for block in blocks {
-            // Between question and answer the block may have come from elsewhere.
+            // The block may have come from another node since the request.
             if block.block.hash == chain.head || (above + 1..<max(above + 1, chain.height)).contains(block.block.height)
             {
                 continue
@@ -223,7 +225,7 @@ public struct LedgerNode {
         return true
     }
 
-    /// Appends a block and follows it; whether it was taken.
+    /// Appends a block and follows it; returns whether it was valid.
     private mutating func append(_ block: FinalBlock, _ actions: inout [Action], now: UInt64) -> Bool {
         do throws(LedgerRefusal) {
             try chain.append(block, now: now / 1_000)
@@ -252,7 +254,7 @@ public struct LedgerNode {
         problem = text
     }
 
-    /// Tells that an authority's clock and this one's differ: by `seconds`, where its request was refused here.
+    /// Warns that an authority's clock differs from this one: by `seconds`, if its request was refused here.
     private mutating func tellClock(of index: Int, ahead seconds: Int64?, _ actions: inout [Action], now: UInt64) {
         clockRefusals &+= 1
         let text =
@@ -263,7 +265,7 @@ public struct LedgerNode {
                 "Authority \(index) refused a block of this node for its date: their clocks differ by more than "
                     + "\(rules.slotSeconds) s. Set the clock that is wrong."
             }
-        // Also where this clock was set back.
+        // Applies also if this clock was set back.
         let place = seconds == nil ? LedgerRules.maximumAuthorities + index : index
         if let last = clockWarnings[place], last <= now, now - last < Self.clockInterval { return }
         clockWarnings[place] = now
@@ -273,7 +275,7 @@ public struct LedgerNode {
 
     // MARK: Operations
 
-    /// Hands in an operation; `id`, which is not used twice, comes back with what became of it.
+    /// Submits an operation; `id`, which must not be reused, comes back with the result.
     public mutating func submit(_ operation: RegistryOperation, id: UInt64, now: UInt64) -> [Action] {
         guard submissions.count < Self.submitLimit else { return [.submitted(id, .refused("blockFull"))] }
         submissions[id] = Submission(
@@ -286,7 +288,7 @@ public struct LedgerNode {
 
     private mutating func check(_ id: UInt64, _ actions: inout [Action], now: UInt64) {
         guard var submission = submissions[id] else { return }
-        // A refusal may come of the operation being in a block that is not here yet.
+        // The refusal may be due to the operation already being in a block that is missing here.
         if submission.asked == 0, !submission.isWaiting, let refusal = submission.refusal,
             chain.height >= refusal.height
         {
@@ -325,13 +327,13 @@ public struct LedgerNode {
                 submission.isWaiting = true
             }
         }
-        // Nobody could be asked: soon again.
+        // No authority could be asked: try again soon.
         if submission.asked == 0, !submission.isWaiting, submission.refusal == nil { submission.nextTry = now + 1_000 }
         submissions[id] = submission
         if submission.asked == 0, submission.refusal != nil { check(id, &actions, now: now) }
     }
 
-    /// Takes an operation for a block, where this node is an authority.
+    /// Queues an operation for a block, if this node is an authority.
     private mutating func take(_ operation: RegistryOperation, now: UInt64) -> SubmitAnswer {
         do throws(RegistryRefusal) {
             try pool.add(operation, to: chain, now: now / 1_000)
@@ -343,14 +345,14 @@ public struct LedgerNode {
 
     // MARK: Questions and answers
 
-    /// Answers an operation that another node hands in; nil where this node is no authority.
+    /// Answers an operation submitted by another node; nil if this node is not an authority.
     public mutating func received(_ operation: RegistryOperation, now: UInt64) -> SubmitAnswer? {
         isAuthority ? take(operation, now: now) : nil
     }
 
-    /// Answers another authority; nil where one of both is none.
+    /// Answers another authority; nil if one of the two is not an authority.
     ///
-    /// The actions come before the answer.
+    /// The actions must be done before the answer is sent.
     public mutating func received(
         _ request: AuthorityRequest, from other: NodeID, now: UInt64
     ) -> (actions: [Action], answer: AuthorityAnswer)? {
@@ -364,7 +366,7 @@ public struct LedgerNode {
         return (actions, answer)
     }
 
-    /// Takes a block that an authority has made final; nothing where the sender is none.
+    /// Handles a final block from an authority; does nothing if the sender is not one.
     public mutating func received(_ final: FinalBlock, from other: NodeID, now: UInt64) -> [Action] {
         guard rules.authority(at: other) != nil, other != node else { return [] }
         var actions: [Action] = []
@@ -381,7 +383,8 @@ public struct LedgerNode {
         return actions
     }
 
-    /// Takes the answer to a question, nil where there was none, from whom it was expected; nil where nobody could be asked.
+    /// Handles the answer to a request, from the node that was asked; `body` is nil if there was none, and the node is
+    /// nil if none could be asked.
     public mutating func answered(_ id: UInt64, _ body: [UInt8]?, from source: NodeID?, now: UInt64) -> [Action] {
         var actions: [Action] = []
         switch questions.removeValue(forKey: id) {
@@ -405,7 +408,7 @@ public struct LedgerNode {
         return actions
     }
 
-    /// Turns an authority's steps to actions, and goes on as long as there are more.
+    /// Turns an authority's steps into actions, as long as there are more.
     private mutating func carryOut(_ steps: [Authority.Action], _ actions: inout [Action], now: UInt64) {
         var steps = steps
         while true {

@@ -1,34 +1,35 @@
-/// Why a block is not taken; the chain is as it was (docs/registry.md, "Ledger").
+/// Why a block is refused; the chain is unchanged (docs/registry.md, "Ledger").
 public enum LedgerRefusal: Error, Hashable, Sendable {
-    /// The bytes are no block.
+    /// The bytes do not encode a block.
     case unreadable
     /// It is for another network.
     case otherNetwork
-    /// It is the block that the chain ends with.
+    /// It is the chain's last block.
     case alreadyThere
-    /// It lies below the block that the chain ends with, at this height.
+    /// Its height, `to`, is below that of the chain's last block.
     case rollback(to: UInt64)
-    /// Blocks are missing before it; `expected` is next.
+    /// Blocks before it are missing; `expected` is the next height.
     case gap(expected: UInt64)
-    /// It contradicts the chain at this height: the authorities have signed two blocks, or the chain is another one.
+    /// It contradicts the chain at this height: the authorities have signed two blocks, or the chain is of another
+    /// network.
     case fork(height: UInt64)
-    /// A signature is by an authority that the network does not have, or names one twice.
+    /// A signature names an authority that the network does not have, or one a second time.
     case unknownAuthority(Int)
     /// The signature of this authority is wrong.
     case wrongSignature(authority: Int)
-    /// Only `found` authorities signed where `needed` must.
+    /// Only `found` authorities have signed, and `needed` must.
     case tooFewSignatures(found: Int, needed: Int)
-    /// The network has no authority at the maker's place, or the proof is not the maker's.
+    /// The network has no authority at the maker's place, or the proof does not verify.
     case wrongMaker(Int)
-    /// Its time lies before that of the block before.
+    /// Its time is before that of the previous block.
     case timeWentBack
-    /// Its time lies ahead of the clock.
+    /// Its time is ahead of the clock.
     case fromTheFuture
-    /// The operation at this place is refused by the rules of the registry.
+    /// A rule of the registry refuses the operation at this place.
     case operation(Int, RegistryRefusal)
-    /// The registry cannot begin the block.
+    /// A rule of the registry refuses the block's height or time.
     case begin(RegistryRefusal)
-    /// The state after it has another digest.
+    /// The state after it has a digest other than the block's.
     case wrongState
 
     /// The rule's name, as docs/registry.md lists it.

@@ -1,14 +1,14 @@
 internal import OnionCrypto
 public import Wire
 
-/// What all members of a network know about its ledger: how it begins, who signs it, and how often.
+/// The parameters of a network's ledger: its genesis, its authorities, and the times of blocks.
 public struct LedgerRules: Sendable {
-    /// The most authorities.
+    /// The largest number of authorities.
     public static let maximumAuthorities = 32
-    /// How far a block's time may be ahead of the clock of whoever checks it, in seconds.
+    /// How far a block's time may be ahead of the checking node's clock, in seconds.
     public static let clockTolerance: UInt64 = 60
 
-    /// Who signs blocks.
+    /// An authority, which signs blocks.
     public struct Authority: Hashable, Sendable {
         /// The public key.
         public let key: Bytes32
@@ -34,11 +34,11 @@ public struct LedgerRules: Sendable {
     public let slotSeconds: UInt64
     /// The state before the first block.
     public let genesis: RegistryState
-    /// What the first block names as the one before.
+    /// The hash that the first block has as that of the previous one.
     public let genesisHash: Bytes32
 
-    /// The rules of a ledger; `nil` unless more than half of 1 to 32 different authorities must sign, the times are not zero, and
-    /// `genesis` is a beginning of this network.
+    /// The rules of a ledger; nil unless there are 1 to 32 different authorities, more than half of them must sign, the
+    /// times are not zero, and `genesis` is a valid beginning of this network.
     public init?(
         authorities: [Authority], threshold: Int, blockSeconds: UInt64, slotSeconds: UInt64, genesis: RegistryState
     ) {
@@ -62,16 +62,15 @@ public struct LedgerRules: Sendable {
         genesisHash = Block.hash("tunic ledger genesis", writer.bytes)
     }
 
-    /// The place of the authority that is reached at `node`.
+    /// The place of the authority that is reached at `node`; nil if there is none.
     public func authority(at node: NodeID) -> Int? { authorities.firstIndex { $0.node == node } }
 
     /// The slot of a moment in milliseconds since 1970.
     public func slot(at now: UInt64) -> UInt64 { now / 1_000 / slotSeconds }
 
-    /// By how many seconds the clock of the leader that asks this is ahead of a clock that shows `now` milliseconds; negative where
-    /// it is behind.
+    /// How many seconds the clock of the leader that sends `request` is ahead of a clock that shows `now` milliseconds.
     ///
-    /// A block tells it; a slot tells the least that it can be.
+    /// Negative if it is behind. A block's time gives the value; a slot gives its lower limit.
     func clockDifference(of request: AuthorityRequest, now: UInt64) -> Int64 {
         let seconds = now / 1_000
         let present = slot(at: now)
@@ -79,7 +78,7 @@ public struct LedgerRules: Sendable {
         if case .propose(_, nil, let block) = request {
             theirs = block.time
         } else {
-            // The beginning of a slot that is to come, the end of one that is over.
+            // The begin of a slot in the future, the end of one in the past.
             let edge = request.slot > present ? request.slot : request.slot + 1
             let (time, isTooLarge) = edge.multipliedReportingOverflow(by: slotSeconds)
             theirs = isTooLarge ? .max : time
@@ -90,14 +89,15 @@ public struct LedgerRules: Sendable {
     /// The length of a slot in milliseconds.
     var slotLength: UInt64 { slotSeconds * 1_000 }
 
-    /// Which authority leads in a slot of the height after the state with `seed`: one after the other, from one that the seed names.
+    /// The place of the authority that leads in a slot of the height after the state with `seed`: in turns, from one
+    /// that the seed selects.
     public func leader(of slot: UInt64, after seed: Bytes32) -> Int {
         let count = UInt64(authorities.count)
         let first = seed.array.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) } % count
         return Int((slot % count + first) % count)
     }
 
-    /// What the maker of the block at `height` proves its random value for, after the state with `seed`.
+    /// The message for which the maker of the block at `height` proves its random value, after the state with `seed`.
     public func turn(height: UInt64, after seed: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
         writer.raw("tunic ledger turn".utf8)
@@ -108,7 +108,7 @@ public struct LedgerRules: Sendable {
         return writer.bytes
     }
 
-    /// The seed of the state after a block of `maker`; nil where the proof is not the maker's.
+    /// The seed of the state after a block of `maker`; nil if the proof does not verify.
     func seed(of proof: [UInt8], maker: UInt8, height: UInt64, after seed: Bytes32) -> Bytes32? {
         let place = Int(maker)
         guard place < authorities.count else { return nil }
@@ -117,7 +117,7 @@ public struct LedgerRules: Sendable {
         return value.map { Block.hash("tunic ledger seed", $0) }
     }
 
-    /// What an authority signs when it accepts a block in a slot, which does not make it final.
+    /// The message that an authority signs to accept a block in a slot; this does not make the block final.
     public func acceptance(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
         writer.raw("tunic ledger accept".utf8)
@@ -129,7 +129,7 @@ public struct LedgerRules: Sendable {
         return writer.bytes
     }
 
-    /// What an authority signs in a slot to make a block final.
+    /// The message that an authority signs in a slot to make a block final.
     public func seal(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
         writer.raw("tunic ledger seal".utf8)
@@ -141,7 +141,7 @@ public struct LedgerRules: Sendable {
         return writer.bytes
     }
 
-    /// Whether `certificate` shows that enough authorities accepted the block of this hash in its slot.
+    /// Whether `certificate` proves that enough authorities accepted the block of this hash in its slot.
     func isGood(_ certificate: Certificate, height: UInt64, hash: Bytes32) -> Bool {
         do throws(LedgerRefusal) {
             let message = acceptance(height: height, slot: certificate.slot, hash: hash)
@@ -152,7 +152,7 @@ public struct LedgerRules: Sendable {
         }
     }
 
-    /// Throws unless `signatures` are of enough different authorities over `message`, every one of them good.
+    /// Throws unless `signatures` are of enough different authorities over `message`, and all of them verify.
     func check(_ signatures: [AuthoritySignature], over message: [UInt8]) throws(LedgerRefusal) {
         var next = 0
         for signature in signatures {

@@ -1,17 +1,17 @@
 internal import OnionCrypto
 public import Wire
 
-/// Operations that wait for a block, each of which can be applied after those before it.
+/// Operations that wait for a block; each can be applied after those before it.
 ///
-/// Verdicts, reports, stakes and transfers have places of their own (``OperationShare``). Where those of a share are
-/// taken, the account that holds the most gives one up to an account that holds at least two fewer.
+/// Verdicts, reports, stakes and transfers have separate places (``OperationShare``). When a share's places are full,
+/// the account with the most gives up one to an account that has at least two fewer.
 public struct OperationPool: Sendable {
-    /// The most operations.
+    /// The largest number of operations.
     public static let maximumOperations = OperationShare.allCases.reduce(0) { $0 + $1.places }
     /// The most operations of one account, of verdicts on one node, and of reports by one node.
     public static let maximumPerSource = 64
 
-    /// After how many operations that have given way all others are applied anew, so that a flood costs few passes.
+    /// The number of removals after which all other operations are applied again, so that a flood causes few passes.
     static let replayInterval = 64
 
     private struct Entry {
@@ -22,21 +22,21 @@ public struct OperationPool: Sendable {
         let source: OperationShare.Source
     }
 
-    /// In the order in which they came.
+    /// The operations, in order of arrival.
     private var operations: [Entry] = []
-    /// Of all that wait.
+    /// The hashes of all of them.
     private var hashes: Set<Bytes32> = []
-    /// By the number of the share.
+    /// The places of each share, by the share's number.
     private var shares = Self.emptyShares
     /// The state in which the next block is open.
     private var base: RegistryState?
     /// The state after the operations of the pool.
     ///
-    /// Those that have given way since the last pass are in it as well.
+    /// It includes operations removed since the last pass.
     private var trial: RegistryState?
-    /// The accounts of those: their next number follows only from the next pass, or block.
+    /// The accounts of the removed operations: until the next pass or block they may add no operation.
     private var gaps: Set<Account> = []
-    /// How many have given way since the last pass.
+    /// How many were removed since the last pass.
     private var displaced = 0
     /// How many passes there were.
     private(set) var replays = 0
@@ -53,8 +53,9 @@ public struct OperationPool: Sendable {
 
     /// The operations in the order in which a leader tries them.
     ///
-    /// A quarter of the next block is each share's, and what one share does not use goes to the others. Verdicts within
-    /// their quarter come first, then all else that the block has room for, then the rest; each part in the order of arrival.
+    /// Each share has a quarter of the next block, and its unused part goes to the others. Verdicts within their
+    /// quarter come first, then everything else that the block has room for, then the rest; each part in order of
+    /// arrival.
     public var waiting: [RegistryOperation] {
         let places = Int(clamping: base?.parameters.operationsPerBlock ?? 0)
         let count = OperationShare.allCases.count
@@ -79,15 +80,15 @@ public struct OperationPool: Sendable {
         return order.map { operations[$0].operation }
     }
 
-    /// What tells operations apart.
+    /// The key of an operation in the pool: the hash of its encoding.
     public static func hash(of operation: RegistryOperation) -> Bytes32 {
         let bytes = operation.encoded()
         return Blake2b.digest(bytes.rawSpan)
     }
 
-    /// Takes an operation that follows those that wait; throws the rule against it, `blockFull` where there is no room.
+    /// Adds an operation after the waiting ones; throws the rule that refuses it, or `blockFull` if there is no place.
     ///
-    /// One that waits already is taken again without effect.
+    /// Adding one that already waits has no effect.
     public mutating func add(
         _ operation: RegistryOperation, to chain: LedgerChain, now: UInt64
     ) throws(RegistryRefusal) {
@@ -115,7 +116,7 @@ public struct OperationPool: Sendable {
             operations.append(entry)
             hashes.insert(hash)
         case .makeRoom(let largest):
-            // Only an operation that the rules allow costs another its place.
+            // Only an operation that the rules allow may replace another.
             try Self.apply(operation, to: &trial!)
             let last = operations.lastIndex { $0.share == entry.share && $0.source == largest }
             guard let last else { preconditionFailure("a source that holds places has operations") }
@@ -127,9 +128,9 @@ public struct OperationPool: Sendable {
         }
     }
 
-    /// Takes the operation at `index` out, without the cost of applying those behind it anew.
+    /// Removes the operation at `index`, without applying the later ones again.
     ///
-    /// What follows it of the same account in other shares stays until the next pass; a leader leaves it out of its block.
+    /// Later operations of its account in other shares stay until the next pass; a leader leaves them out of its block.
     private mutating func displace(_ index: Int) {
         let entry = operations.remove(at: index)
         shares[entry.share.rawValue].release(entry.source)
@@ -138,7 +139,7 @@ public struct OperationPool: Sendable {
         displaced += 1
     }
 
-    /// Applies an operation with every signature checked, whatever the number of those before it.
+    /// Applies an operation with all signatures checked, whatever its number.
     private static func apply(
         _ operation: RegistryOperation, to state: inout RegistryState
     ) throws(RegistryRefusal) {
@@ -146,7 +147,7 @@ public struct OperationPool: Sendable {
         try state.apply(operation)
     }
 
-    /// Follows the chain after a block: what cannot be applied any more goes.
+    /// Follows the chain after a block and removes operations that can no longer be applied.
     public mutating func follow(_ chain: LedgerChain, now: UInt64) {
         if operations.isEmpty {
             base = nil
@@ -161,14 +162,14 @@ public struct OperationPool: Sendable {
         replay()
     }
 
-    /// Applies the operations anew to the open block; what cannot be applied goes.
+    /// Applies the operations again to the open block and removes those that fail.
     private mutating func replay() {
         replays += 1
         displaced = 0
         gaps = []
         trial = base
         guard var state = base else { return }
-        // One owner, so that nothing is copied for each operation.
+        // The state must have one owner, or each operation would copy it.
         trial = nil
         shares = Self.emptyShares
         operations = operations.filter { entry in

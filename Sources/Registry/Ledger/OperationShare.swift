@@ -1,27 +1,27 @@
 internal import Wire
 
-/// The kinds of operations that have a share of each block of their own, so that none keeps another out.
+/// The kinds of operations that have separate shares of each block, so that none excludes another.
 enum OperationShare: Int, CaseIterable, Sendable {
     /// Verdicts and distributions.
     case verdicts
-    /// Reports, and what nodes ask of their maintenance.
+    /// Reports, and nodes' requests for maintenance.
     case reports
     /// Operations on nodes' stakes, and claims.
     case stakes
     /// Transfers and payments.
     case transfers
 
-    /// Whom an operation counts for within its share.
+    /// The account or node that an operation is counted for within its share.
     enum Source: Hashable, Sendable {
         /// Its account.
         case account(Account)
-        /// The node that a verdict judges, that reports, or that asks for a maintenance.
+        /// The node that is judged, that reports, or that requests maintenance.
         case node(NodeID)
     }
 
     /// How many operations of the share a pool holds.
     ///
-    /// Their longest encodings come to less than 256 KiB.
+    /// Their longest encodings are less than 256 KiB together.
     var places: Int {
         switch self {
         case .verdicts: 100
@@ -32,7 +32,7 @@ enum OperationShare: Int, CaseIterable, Sendable {
 }
 
 extension RegistryOperation {
-    /// The share that the operation is counted in.
+    /// The share that an operation belongs to.
     var share: OperationShare {
         switch action {
         case .judge, .distribute: .verdicts
@@ -42,7 +42,7 @@ extension RegistryOperation {
         }
     }
 
-    /// Whom it counts for there.
+    /// The account or node that the operation is counted for.
     var source: OperationShare.Source {
         switch action {
         case .judge(_, let node, _, _): .node(node)

@@ -1,4 +1,4 @@
-/// Keeps released buffers for the next stream that needs one, so that a stream whose buffer runs empty may give it back.
+/// Keeps released buffers for the next stream that needs one, so that a stream can return an empty buffer.
 @safe
 struct BytePool: ~Copyable {
     private static let smallestShift = 11
@@ -29,7 +29,7 @@ struct BytePool: ~Copyable {
 
     private static func index(_ capacity: Int) -> Int { capacity.trailingZeroBitCount - smallestShift }
 
-    /// Whether `take` would find a buffer of this size.
+    /// Whether `take` would find a kept buffer of `capacity` bytes.
     func keeps(_ capacity: Int) -> Bool {
         let index = Self.index(capacity)
         return unsafe index < Self.classes && !free[index].isEmpty
@@ -57,36 +57,37 @@ struct BytePool: ~Copyable {
     }
 }
 
-/// Bytes of a stream, found by their offset in it; holds no memory while it is empty.
+/// Bytes of a stream, addressed by stream offset; holds no memory while it is empty.
 ///
-/// The ring itself knows which offsets it keeps and which were written. Whatever a caller passes, nothing outside of its memory
-/// is read or written: every function that copies checks its lengths against that memory, and traps.
+/// The ring tracks which offsets it keeps and which were written. Every function that copies checks its lengths against
+/// the ring's memory and traps, so no argument causes an access outside of it.
 @safe
 struct ByteRing: ~Copyable {
-    /// More than this is never kept.
+    /// The ring never keeps more bytes than this.
     private static let maximum: UInt64 = 1 << 40
 
     private var buffer: UnsafeMutableRawPointer?
     private(set) var capacity = 0
-    /// The offset whose byte stands first: what comes into an empty ring lies in one piece, and is shown in one.
+    /// The offset at the start of the memory: bytes that come into an empty ring are contiguous.
     private var origin: UInt64 = 0
     /// The first byte that is kept, as of the last write.
     private var low: UInt64 = 0
     /// The end of the highest byte written; `high - low` is at most `capacity`.
     private var high: UInt64 = 0
-    /// What the ring had when it was released.
+    /// The capacity at the last release.
     ///
-    /// The next burst will be like the last, and a ring that has grown once need not copy its way up again. Only what the pool keeps
-    /// anyway is taken for that.
+    /// The next burst is likely to be as large, so the ring asks for this size at once and need not copy while it
+    /// grows. It does so only if the pool keeps such a buffer.
     private var expected: Int32 = 0
 
     init() { unsafe buffer = nil }
 
     deinit { unsafe buffer?.deallocate() }
 
-    /// Copies bytes in at `offset`, and makes the room that they need behind the bytes from `first` on, which are kept.
+    /// Copies bytes in at `offset`, and makes room for them while keeping the bytes from `first` on.
     ///
-    /// `offset` is not before `first`, and `first` never goes back. Bytes between the highest written and `offset` are undefined.
+    /// `offset` must not be before `first`, and `first` never decreases. Bytes between the highest written one and
+    /// `offset` are undefined.
     mutating func write(_ bytes: RawSpan, at offset: UInt64, keeping first: UInt64, pool: inout BytePool) {
         let count = bytes.byteCount
         guard count > 0 else { return }
@@ -106,7 +107,7 @@ struct ByteRing: ~Copyable {
         }
     }
 
-    /// Takes larger memory for `size` bytes from `first` on, and copies those that were written.
+    /// Moves to a larger buffer for `size` bytes from `first` on, and copies the bytes that were written.
     private mutating func grow(to size: Int, keeping first: UInt64, pool: inout BytePool) {
         var larger = BytePool.capacity(for: size)
         if capacity == 0, larger < Int(expected), pool.keeps(Int(expected)) { larger = Int(expected) }
@@ -129,7 +130,7 @@ struct ByteRing: ~Copyable {
         capacity = larger
     }
 
-    /// Gives the memory back.
+    /// Returns the memory to the pool.
     mutating func release(to pool: inout BytePool) {
         guard let old = unsafe buffer else { return }
         unsafe pool.give(old, capacity)
@@ -143,12 +144,12 @@ struct ByteRing: ~Copyable {
 
     private func isInside(_ place: Int, _ count: Int) -> Bool { place >= 0 && count >= 0 && count <= capacity - place }
 
-    /// Whether the ring holds these bytes; then they are no more than `capacity`.
+    /// Whether the ring holds these bytes; if so, `count` is at most `capacity`.
     private func holds(_ offset: UInt64, _ count: Int) -> Bool {
         offset >= low && offset <= high && UInt64(count) <= high - offset
     }
 
-    /// Copies `count` bytes at `offset` out to `target`, from its byte `position` on.
+    /// Copies `count` bytes at `offset` to `target`, starting at its byte `position`.
     func read(at offset: UInt64, count: Int, into target: inout MutableRawSpan, at position: Int) {
         guard count > 0 else { return }
         precondition(
@@ -166,7 +167,7 @@ struct ByteRing: ~Copyable {
         }
     }
 
-    /// Shows the bytes from `offset` on that lie in one piece, at most `count`.
+    /// Calls `body` with the contiguous bytes from `offset` on, at most `count`.
     func withBytes<Result>(at offset: UInt64, count: Int, _ body: (RawSpan) -> Result) -> Result {
         guard count > 0, let buffer = unsafe buffer else { return body(RawSpan()) }
         precondition(holds(offset, count), "a ring is read inside its bounds")

@@ -1,4 +1,4 @@
-/// Ranges of offsets, apart from each other and in order; empty ones cost nothing.
+/// Disjoint ranges of offsets in ascending order; an empty set allocates nothing.
 struct RangeSet {
     struct Run: BitwiseCopyable, Equatable {
         var low: UInt64
@@ -35,9 +35,9 @@ struct RangeSet {
 
     func contains(_ offset: UInt64) -> Bool { !overlapping(offset, offset + 1).isEmpty }
 
-    /// The runs that have something in common with `low..<high`, found without a look at the others.
+    /// The runs that overlap `low..<high`, found by binary search.
     func overlapping(_ low: UInt64, _ high: UInt64) -> ArraySlice<Run> {
-        // One that ends where the range begins has nothing in common with it.
+        // A run that ends where the range begins does not overlap it.
         var start = position(low)
         if start < runs.count, runs[start].high == low { start += 1 }
         var end = start
@@ -45,7 +45,7 @@ struct RangeSet {
         return runs[start..<end]
     }
 
-    /// Adds `low..<high`, joining what it touches; returns how much of it was not there.
+    /// Adds `low..<high` and merges it with its neighbours; returns how many offsets are new.
     @discardableResult
     mutating func insert(_ low: UInt64, _ high: UInt64) -> UInt64 {
         guard low < high else { return 0 }
@@ -66,7 +66,7 @@ struct RangeSet {
         return joined.high - joined.low - before
     }
 
-    /// Takes `low..<high` out.
+    /// Removes `low..<high`.
     mutating func remove(_ low: UInt64, _ high: UInt64) {
         guard low < high else { return }
         var start = position(low)
@@ -84,6 +84,6 @@ struct RangeSet {
         if end > start { runs.removeSubrange(start..<end) }
     }
 
-    /// Takes out everything, and the storage too.
+    /// Removes everything and frees the storage.
     mutating func removeAll() { runs = [] }
 }

@@ -1,6 +1,6 @@
-/// A queue of plain values that are found by a running index: the first ever appended has index 0.
+/// A queue of plain values, each with a running index: the first one ever appended has index 0.
 ///
-/// Grows by doubling and keeps its storage; between growths nothing is allocated.
+/// It grows by doubling and keeps its storage; between growths it does not allocate.
 struct Ring<Element> {
     private var storage: [Element] = []
     /// The index of the first element.
@@ -43,10 +43,10 @@ struct Ring<Element> {
         tail -= 1
     }
 
-    /// Puts an element before the first; its index is `head` afterwards.
+    /// Inserts an element before the first; its index is `head` afterwards.
     mutating func prepend(_ element: Element) {
         if tail - head == storage.count { grow(filler: element) }
-        // Indices stay above 0 by shifting both ends by a whole turn of the storage.
+        // Shifting both ends by the storage's size keeps indices above 0.
         if head == 0 {
             head += storage.count
             tail += storage.count
@@ -55,7 +55,7 @@ struct Ring<Element> {
         storage[head & (storage.count - 1)] = element
     }
 
-    /// Forgets the elements before `index`.
+    /// Removes the elements before `index`.
     mutating func removeAll(before index: Int) {
         precondition(index <= tail, "a ring forgets only what it holds")
         if index > head { head = index }

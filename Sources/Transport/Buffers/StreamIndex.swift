@@ -1,4 +1,4 @@
-/// Finds a stream's slot by its number: open addressing, with numbers mixed by a secret because a peer chooses some.
+/// Finds a stream's slot by its number: open addressing, with numbers mixed with a secret because a peer chooses some.
 struct StreamIndex {
     private static let empty = UInt64.max
 
@@ -48,7 +48,7 @@ struct StreamIndex {
             index = (index + 1) & (keys.count - 1)
             let other = keys[index]
             if other == Self.empty { break }
-            // Moves back whatever would not be found any more across the hole.
+            // Moves back each entry that a look-up would no longer find across the hole.
             let distance = (index - start(other)) & (keys.count - 1)
             if distance >= (index - hole) & (keys.count - 1) {
                 keys[hole] = other

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// What an acknowledgement says about the path.
+/// The information in one acknowledgement.
 struct AckSample {
     var now: Instant
     /// Bytes newly acknowledged.
@@ -10,24 +10,24 @@ struct AckSample {
     var inFlight: Int
     /// Bytes declared lost at the same time.
     var lost: Int
-    /// The newest round-trip sample less the peer's delay; nil if there was none.
+    /// The newest round-trip sample minus the peer's delay; nil if there was none.
     var roundTrip: TimeSpan?
-    /// Bytes per second; nil if the sample does not tell.
+    /// The delivery rate in bytes per second; nil if the sample is not usable.
     var rate: Double?
-    /// Whether the newest packet acknowledged was sent while there was nothing more to send.
+    /// Whether the sender had no more data when it sent the newest acknowledged packet.
     var isAppLimited: Bool
-    /// All bytes delivered on the leg, and how many of them when the newest packet acknowledged was sent.
+    /// All bytes delivered on the leg, and the count when the newest acknowledged packet was sent.
     var delivered: UInt64
     var priorDelivered: UInt64
     var largestAcknowledged: UInt64
     var nextNumber: UInt64
 }
 
-/// A congestion controller of a leg: how much may be in flight and how fast it goes out.
+/// The congestion controller of a leg: the window and the pacing rate.
 ///
-/// One of the two is there. They stand side by side, not in an enum, so that each changes in place.
+/// Exactly one of the two members is set. They are separate members, not enum cases, so that each is mutated in place.
 struct CongestionController {
-    /// No window is larger, in bytes: what a peer makes of the round trip and the rate stays a number that is safe to add to.
+    /// The largest window in bytes: values derived from the peer's acknowledgements stay small enough to add.
     static let largestWindow = 1e12
 
     private var cubic: Cubic?

@@ -40,7 +40,7 @@ struct Cubic {
 
     mutating func acknowledged(_ sample: AckSample) {
         if isSlowStart { hyStart(sample) }
-        // What the application did not fill says nothing about a larger window.
+        // An acknowledgement of traffic that did not fill the window is no reason to enlarge it.
         guard !sample.isAppLimited else { return }
         if isSlowStart {
             let growth = Double(sample.acknowledged)
@@ -102,7 +102,7 @@ struct Cubic {
         epoch = nil
     }
 
-    /// Takes the last reduction back.
+    /// Undoes the last reduction.
     mutating func undo() {
         guard let before else { return }
         size = max(size, before.size)

@@ -2,17 +2,17 @@ internal import Wire
 
 /// Spreads packets over time at a rate, in bursts of about a millisecond so that timers stay cheap.
 struct Pacer {
-    /// A packet may go this long before its time: the burst that one timer release sends.
+    /// A packet may be sent this long before it is due: the burst of one timer release.
     private static let horizon = TimeSpan.milliseconds(1)
-    /// How many packets may go at once after a pause.
+    /// How many packets may be sent at once after a pause.
     private static let burst: Int64 = 10
 
-    /// When the next packet is due by the rate.
+    /// When the next packet is due at the current rate.
     private var due = Instant(nanoseconds: 0)
 
     init() {}
 
-    /// When the next packet may go.
+    /// When the next packet may be sent.
     func release(isPaced: Bool) -> Instant { isPaced ? due + (.zero - Self.horizon) : Instant(nanoseconds: 0) }
 
     func allows(_ now: Instant, isPaced: Bool) -> Bool { !isPaced || due <= now + Self.horizon }

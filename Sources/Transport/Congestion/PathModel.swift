@@ -1,11 +1,12 @@
 internal import Wire
 
-/// A model of the path in the manner of BBR: the largest delivery rate and the smallest round trip of late decide how much is in
-/// flight; delay noise and loss by themselves do not.
+/// A model of the path, similar to BBR: the largest delivery rate and the smallest round trip of recent time set the
+/// window.
 ///
-/// Differences from BBR's first version: heavy loss (more than `lossLimit` of a round) caps what is in flight, as in its
-/// second; a delivery rate lives for a second at least, and the round trip counts as 2 ms at least, so that a busy CPU on a
-/// fast network does not read as a slow path.
+/// Delay noise and loss by themselves do not reduce it. It differs from BBR's first version in three ways. Heavy loss
+/// (more than `lossLimit` of a round) caps the bytes in flight, as in BBR's second version. A delivery rate counts for
+/// at least a second. The round trip counts as at least 2 ms, so that a busy CPU on a fast network is not taken for a
+/// slow path.
 struct PathModel {
     private enum Phase { case startup, drain, probe, probeRoundTrip }
 
@@ -26,7 +27,7 @@ struct PathModel {
     private(set) var window: Int
     private(set) var pacingRate: Double
 
-    /// The largest rates: newest last, falling from first to last.
+    /// The largest rates, newest last, in descending order.
     private var rates = Ring<RateSample>()
     private var rate = 0.0
     private var roundTrip: TimeSpan?
@@ -49,7 +50,7 @@ struct PathModel {
 
     private var probeEnd: Instant?
     private var windowBefore = 0
-    /// The cap that heavy loss has set.
+    /// The cap set by heavy loss.
     private var cap = Double.infinity
 
     private struct RateSample {
@@ -76,7 +77,8 @@ struct PathModel {
         return rate * max(roundTrip, Self.smallestRoundTrip).inSeconds
     }
 
-    /// A number of bytes that follows from what the peer has acknowledged and when.
+    /// Converts to `Int` a number of bytes that depends on the peer's acknowledgements, within 0 and the largest
+    /// window.
     private func bytes(_ count: Double) -> Int { Int(min(max(count, 0), CongestionController.largestWindow)) }
 
     mutating func lost(bytes: Int) { roundLost += bytes }
@@ -104,7 +106,7 @@ struct PathModel {
         let share = total > 0 ? Double(roundLost) / Double(total) : 0
         if roundLost >= 8 * packet, share > Self.lossLimit {
             if phase == .startup { isFull = true }
-            // No lower than what the path has been seen to carry.
+            // Not below the bytes that the path has been seen to carry.
             cap = max(min(cap, Double(window)) * 0.85, product * 0.85, Double(packet * 16))
         } else if cap.isFinite {
             cap += max(cap / 32, Double(packet))
@@ -124,7 +126,7 @@ struct PathModel {
             guard oldest.round + Self.rateRounds < round, sample.now - oldest.time > Self.rateLifetime else { break }
             _ = rates.popFirst()
         }
-        // A fast path makes many samples in a second; the smallest of them may go.
+        // A fast path gives many samples in a second; the smallest of them can be dropped.
         if rates.count > 64 { rates.removeLast() }
         rate = rates[rates.head].rate
     }
@@ -150,7 +152,7 @@ struct PathModel {
         random ^= random << 13
         random ^= random >> 7
         random ^= random << 17
-        // Anywhere but in the phase that drains.
+        // Start in any phase except the one that drains.
         gainIndex = Int(random % 7)
         if gainIndex >= 1 { gainIndex += 1 }
         gain = Self.gains[gainIndex]
@@ -209,7 +211,7 @@ struct PathModel {
 
     private mutating func updateWindow(_ sample: AckSample) {
         let windowGain = phase == .startup || phase == .drain ? Self.startupGain : Self.windowGain
-        // Sparse acknowledgements come in lumps: some packets more keep the sender busy between them.
+        // Sparse acknowledgements arrive in lumps: a few more packets keep the sender busy between them.
         let target = bytes(min(windowGain * product, cap)) + 8 * packet
         if isFull {
             window = min(window + sample.acknowledged, target)

@@ -1,24 +1,24 @@
 internal import Wire
 
-/// Which packets of a leg have come, as ranges to be acknowledged, and when the acknowledgement is due.
+/// The packets of a leg that have come, as ranges to acknowledge, and when the acknowledgement is due.
 struct ReceivedPackets {
     struct Run: BitwiseCopyable {
         var low: UInt64
         var high: UInt64
     }
 
-    /// The largest packet number: an ACK has to name it.
+    /// The largest packet number that an ACK can name.
     static let largestNumber: UInt64 = 1 << 62 - 1
 
-    /// From the highest down; never more than an ACK may carry.
+    /// In descending order; never more than one ACK can carry.
     private(set) var runs: [Run] = []
-    /// Numbers below are not told apart any more.
+    /// Packet numbers below this are not distinguished any more.
     private var floor: UInt64 = 0
     private(set) var largestTime = Instant(nanoseconds: 0)
     private(set) var count: UInt64 = 0
     /// Packets that ask for an acknowledgement since the last one was sent.
     private(set) var unacknowledged = 0
-    /// Whether an acknowledgement would tell the peer something new.
+    /// Whether an acknowledgement would tell the peer anything new.
     private(set) var hasNews = false
     private(set) var isUrgent = false
     private(set) var deadline: Instant?
@@ -53,7 +53,8 @@ struct ReceivedPackets {
         record(number)
         guard isEliciting else { return }
         unacknowledged += 1
-        // After a hole one more comes when the sender's threshold is passed, so that it need not wait for its timer.
+        // After a hole one more acknowledgement is sent when the sender's threshold is passed, so the sender need not
+        // wait for its timer.
         if !isInOrder { afterGap = 4 } else if afterGap > 0 { afterGap -= 1 }
         let threshold = count <= 32 ? 2 : count <= 256 ? 8 : count <= 2_048 ? 16 : 32
         if !isInOrder || wantsAnswer || unacknowledged >= threshold || afterGap == 1 { isUrgent = true }
@@ -82,7 +83,7 @@ struct ReceivedPackets {
         }
     }
 
-    /// The peer knows all that was acknowledged up to `largest`: there is no need to repeat it.
+    /// The peer has our acknowledgements up to `largest`, so they need not be repeated.
     mutating func forget(upTo largest: UInt64) {
         guard let first = runs.first, largest < first.high else { return }
         while let last = runs.last, last.high <= largest, runs.count > 1 {

@@ -9,7 +9,7 @@ struct RoundTrip {
     private(set) var latest: TimeSpan
     /// The smallest sample ever; nil before the first.
     private(set) var smallest: TimeSpan?
-    /// The latest sample less the peer's delay.
+    /// The latest sample minus the peer's delay.
     private(set) var adjusted: TimeSpan
 
     init(initial: TimeSpan?) {
@@ -41,6 +41,6 @@ struct RoundTrip {
     /// The probe timeout without backoff.
     var probeTimeout: TimeSpan { smoothed + max(variation * 4, Self.granularity) + ackDelay }
 
-    /// How long the peer may hold an acknowledgement back: a quarter of the round trip, within 1 to 25 ms.
+    /// How long the peer may delay an acknowledgement: a quarter of the round trip, within 1 and 25 ms.
     var ackDelay: TimeSpan { min(max(smoothed / 4, .milliseconds(1)), .milliseconds(25)) }
 }

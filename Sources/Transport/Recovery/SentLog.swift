@@ -1,6 +1,6 @@
 internal import Wire
 
-/// What a packet carried that must come again if it is lost.
+/// A frame of a sent packet that must be sent again if the packet is lost.
 struct SentFrame: BitwiseCopyable {
     enum Kind: UInt8 {
         case stream, streamFin, maxData, maxStreamData, maxStreams, reset, stopSending, legActive, legClose, ack
@@ -20,13 +20,13 @@ struct SentFrame: BitwiseCopyable {
     }
 }
 
-/// A packet that was sent, until it is resolved and no older one is open.
+/// A sent packet, kept until it is resolved and no older one is open.
 struct SentPacket {
     enum State: UInt8 { case outstanding, acknowledged, lost }
 
     var number: UInt64
     var time: Instant
-    /// What had been delivered when it was sent, and when; for samples of the delivery rate.
+    /// The delivered bytes when it was sent, and their time; for samples of the delivery rate.
     var delivered: UInt64
     var deliveredTime: Instant
     var firstSentTime: Instant
@@ -36,9 +36,9 @@ struct SentPacket {
     var state: State
     /// Whether it asks for an acknowledgement and counts as in flight.
     var isEliciting: Bool
-    /// Whether there was nothing more to send then.
+    /// Whether the sender had no more data then.
     var isAppLimited: Bool
-    /// Whether it has been declared lost for the controller too.
+    /// Whether the congestion controller has been told that it is lost.
     var isCounted: Bool
 }
 
@@ -48,12 +48,12 @@ struct SentLog {
     private(set) var frames = Ring<SentFrame>()
     /// The first packet that may be outstanding.
     private(set) var firstOpen = 0
-    /// The number after the last one sent.
+    /// One more than the last number sent.
     private(set) var nextNumber: UInt64 = 0
-    /// The indices of packets that are acknowledged, as runs, so that what says it again passes a run in one step.
+    /// The indices of acknowledged packets, as runs, so that a repeated acknowledgement passes a run in one step.
     private var acknowledged = RangeSet()
     #if DEBUG
-        /// Packets and runs that acknowledgements have looked at, for tests.
+        /// How many packets and runs acknowledgements have examined, for tests.
         private(set) var steps = 0
     #endif
 
@@ -71,7 +71,7 @@ struct SentLog {
     /// Logs a packet whose frames were appended since `firstFrame`.
     mutating func append(_ packet: SentPacket) {
         nextNumber = packet.number + 1
-        // Nobody needs to hear of an acknowledgement if nothing before it is open.
+        // An acknowledgement-only packet needs no entry if none before it is open.
         if !packet.isEliciting && packets.isEmpty {
             frames.removeAll(before: frames.tail)
             return
@@ -88,7 +88,7 @@ struct SentLog {
     func lastIndex(atMost number: UInt64) -> Int {
         var low = packets.head
         var high = packets.tail
-        // Numbers are nearly dense: a guess from the end is mostly right.
+        // Numbers are nearly dense, so a guess from the end is mostly right.
         if low < high {
             let last = packets[high - 1].number
             if number >= last { return high - 1 }
@@ -102,25 +102,25 @@ struct SentLog {
         return low - 1
     }
 
-    /// Notes that all packets from `first` to `last` are acknowledged.
+    /// Records that all packets from `first` to `last` are acknowledged.
     mutating func acknowledgedAll(from first: Int, to last: Int) {
         acknowledged.insert(UInt64(first), UInt64(last) + 1)
     }
 
-    /// The index behind the acknowledged packets that follow each other from `index` on, which is one of them.
+    /// The index after the run of acknowledged packets that contains `index`.
     func endOfAcknowledged(from index: Int) -> Int {
         guard let run = acknowledged.overlapping(UInt64(index), UInt64(index) + 1).first else { return index + 1 }
         return Int(run.high)
     }
 
-    /// Counts a step of an acknowledgement, in builds for tests.
+    /// Counts a step of an acknowledgement, in test builds.
     mutating func countStep() {
         #if DEBUG
             steps += 1
         #endif
     }
 
-    /// Moves `firstOpen` over what is resolved.
+    /// Moves `firstOpen` past the resolved packets.
     mutating func advanceOpen() {
         if firstOpen < packets.head { firstOpen = packets.head }
         while firstOpen < packets.tail {
@@ -130,7 +130,8 @@ struct SentLog {
         }
     }
 
-    /// Forgets what is resolved at the front; lost packets stay until they were sent before `horizon`, in case they come after all.
+    /// Removes resolved packets from the front; a lost one stays until it is older than `horizon`, in case it arrives
+    /// after all.
     mutating func trim(horizon: Instant) {
         var index = packets.head
         while index < packets.tail {

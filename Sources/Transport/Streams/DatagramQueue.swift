@@ -7,14 +7,14 @@ struct DatagramQueue: ~Copyable {
         var length: Int
     }
 
-    /// What each datagram costs of the budget beside its bytes.
+    /// The cost of each datagram in the budget in addition to its bytes.
     private static let overhead = 32
 
     private var entries = Ring<Entry>()
     private var ring = ByteRing()
     private var low: UInt64 = 0
     private var high: UInt64 = 0
-    /// How much of the first datagram has been sent in fragments.
+    /// How many bytes of the first datagram have been sent in fragments.
     private(set) var sentOfFirst = 0
     private(set) var message: UInt64 = 0
 
@@ -33,7 +33,7 @@ struct DatagramQueue: ~Copyable {
         return true
     }
 
-    /// Copies the next `count` bytes of the first datagram into the packet and moves on.
+    /// Copies the next `count` bytes of the first datagram into the packet and advances.
     mutating func take(_ count: Int, into payload: inout MutableRawSpan, at position: Int, pool: inout BytePool) {
         ring.read(at: low, count: count, into: &payload, at: position)
         low += UInt64(count)

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// Puts datagrams together from fragments, within a budget of bytes, messages and time.
+/// Reassembles datagrams from fragments, within a budget of bytes, messages and time.
 struct Reassembly {
     private struct Message {
         var flow: UInt64
@@ -14,21 +14,21 @@ struct Reassembly {
     private static let maxMessages = 32
     private static let maxRuns = 64
     private static let lifetime = TimeSpan.seconds(5)
-    /// Messages that one packet may begin: a sender's packet holds the end of one and the start of the next.
+    /// How many messages one packet may begin: a sender's packet holds the end of one and the start of the next.
     static let maxBegunByPacket = 2
 
     private var messages: [Message] = []
     private(set) var held = 0
     private let budget: Int
-    /// The packet that began a message last, and how many that one has begun.
+    /// The packet that last began a message, and how many it has begun.
     private var packet: UInt64 = 0
     private var begun = 0
 
     init(budget: Int) { self.budget = budget }
 
-    /// Takes a fragment; gives the datagram if it was the last one missing.
+    /// Adds a fragment; returns the datagram if this was the last missing one.
     ///
-    /// The oldest messages make room for new ones. `packet` tells the fragments of one packet from those of others.
+    /// The oldest messages are dropped for new ones. `packet` identifies the fragments of one packet.
     mutating func receive(_ frame: borrowing DatagramFrame, packet: UInt64, now: Instant) -> [UInt8]? {
         guard let number = frame.message, frame.total <= budget else { return nil }
         while let oldest = messages.first, now - oldest.started > Self.lifetime { drop(0) }
@@ -58,7 +58,7 @@ struct Reassembly {
         return whole
     }
 
-    /// Whether this packet may begin one more message, which makes memory; counts it.
+    /// Whether this packet may begin one more message, which allocates memory; counts it.
     private mutating func mayBegin(_ packet: UInt64) -> Bool {
         if packet != self.packet {
             self.packet = packet
@@ -68,7 +68,7 @@ struct Reassembly {
         return begun <= Self.maxBegunByPacket
     }
 
-    /// Copies `data` to `offset`; false, and nothing is copied, if it does not fit there.
+    /// Copies `data` to `offset`; if it does not fit there, copies nothing and returns false.
     private static func copy(_ data: RawSpan, into bytes: inout [UInt8], at offset: Int) -> Bool {
         let count = data.byteCount
         guard offset >= 0, offset <= bytes.count - count else { return false }

@@ -3,32 +3,32 @@ internal import Wire
 /// The receiving half of a stream: bytes from the peer until the application has consumed them.
 struct ReceiveHalf: ~Copyable {
     enum Outcome: Equatable {
-        /// `grown` bytes of credit were used up; `readable` if there is something new at the front.
+        /// `grown` is the credit used up; `readable` is true if new bytes can be read.
         case accepted(grown: UInt64, readable: Bool)
         case tooManyGaps
         case violation(ConnectionError)
     }
 
-    /// More holes than this in one stream are not kept.
+    /// The most holes that are kept in one stream.
     static let maxRuns = 512
 
     /// The first byte not consumed.
     private(set) var consumed: UInt64 = 0
-    /// The end of what can be read in order.
+    /// The end of the bytes that can be read in order.
     private(set) var ready: UInt64 = 0
     /// The end of the highest byte received.
     private(set) var highest: UInt64 = 0
     /// The end of the stream, once known; `.max` before.
     private(set) var finalSize = UInt64.max
-    /// What was granted to the peer.
+    /// The limit granted to the peer.
     private(set) var limit: UInt64
     private(set) var window: UInt64
     private(set) var resetCode: UInt64?
     /// The application does not want the rest.
     private(set) var stopped = false
-    /// This end gave up because nobody read.
+    /// This end abandoned the half because the application did not read it.
     private(set) var isAbandoned = false
-    /// Since when what is held has waited without any of it being consumed.
+    /// Since when the held bytes have waited without any being consumed.
     private(set) var waitingSince = Instant(nanoseconds: 0)
     private var lastGrant: Instant?
     private var ahead = RangeSet()
@@ -43,7 +43,7 @@ struct ReceiveHalf: ~Copyable {
     var readable: Int { stopped || resetCode != nil ? 0 : Int(ready - consumed) }
     /// Bytes of credit used up and not consumed, holes included.
     var held: Int { Int(highest - consumed) }
-    /// What the application is told of a half that ended early.
+    /// The code reported to the application for a half that ended early.
     var endCode: UInt64? { isAbandoned ? StreamCode.unread : resetCode }
     /// Whether every byte up to the end has come and been consumed, or the rest is not wanted.
     var isDone: Bool { resetCode != nil || (finalSize != .max && (stopped || consumed == finalSize)) }
@@ -91,7 +91,7 @@ struct ReceiveHalf: ~Copyable {
         return .accepted(grown: grown, readable: ready > before || (ended && ready == finalSize))
     }
 
-    /// Takes the peer's reset; `grown` is the credit that its final size uses up.
+    /// Handles the peer's reset; `grown` is the credit that its final size uses up.
     mutating func reset(code: UInt64, finalSize size: UInt64, pool: inout BytePool) -> Outcome {
         if finalSize != .max && size != finalSize || size < highest { return .violation(.finalSize) }
         guard size <= limit else { return .violation(.flowControl) }
@@ -99,7 +99,8 @@ struct ReceiveHalf: ~Copyable {
         let isWhole = finalSize != .max && ready == size
         highest = size
         finalSize = size
-        // A stream that has come with its end is told as finished. Without it every byte may be there, and yet not all that was meant.
+        // A stream that is complete with its end is reported as finished. Without the end, more bytes may have been
+        // intended.
         if resetCode == nil, !isWhole || stopped {
             resetCode = code
             ahead.removeAll()
@@ -108,14 +109,14 @@ struct ReceiveHalf: ~Copyable {
         return .accepted(grown: grown, readable: false)
     }
 
-    /// Drops what is held and will come.
+    /// Drops held and coming bytes.
     mutating func stop(pool: inout BytePool) {
         stopped = true
         ahead.removeAll()
         ring.release(to: &pool)
     }
 
-    /// Drops what is held and will come, as something that the application does not know of yet.
+    /// Drops held and coming bytes; the application has yet to be told.
     mutating func abandon(pool: inout BytePool) {
         isAbandoned = true
         stop(pool: &pool)
@@ -129,7 +130,7 @@ struct ReceiveHalf: ~Copyable {
         return dropped
     }
 
-    /// Shows the first contiguous bytes.
+    /// Passes the first contiguous bytes to `body`.
     mutating func read(pool: inout BytePool, now: Instant, _ body: (RawSpan) -> Int) -> Int {
         let available = readable
         guard available > 0 else { return 0 }
@@ -147,7 +148,7 @@ struct ReceiveHalf: ~Copyable {
 
     /// The new limit to grant after consumption, if it is time to tell the peer: when half the window is used up.
     ///
-    /// The window doubles when that took less than two round trips, and halves when it took very long.
+    /// The window doubles if that took less than two round trips, and halves if it took very long.
     mutating func grant(now: Instant, roundTrip: TimeSpan, maxWindow: UInt64) -> Bool {
         guard finalSize == .max, !stopped, resetCode == nil, limit - consumed <= window / 2 else { return false }
         if let lastGrant {

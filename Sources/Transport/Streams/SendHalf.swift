@@ -3,11 +3,11 @@ internal import Wire
 /// The sending half of a stream: bytes from the application until the peer has acknowledged them.
 struct SendHalf: ~Copyable {
     enum Phase: UInt8 {
-        /// Takes bytes.
+        /// The half accepts bytes.
         case open
         /// The application has finished.
         case finished
-        /// Reset, not yet acknowledged.
+        /// The half is reset; the reset is not acknowledged yet.
         case reset
         /// Every byte and the end, or the reset, is acknowledged.
         case done
@@ -17,32 +17,32 @@ struct SendHalf: ~Copyable {
 
     private(set) var phase = Phase.open
     private(set) var fin = Fin.none
-    /// Every byte below is acknowledged.
+    /// The end of the acknowledged bytes in order.
     private(set) var base: UInt64 = 0
     /// The first byte never sent.
     private(set) var next: UInt64 = 0
-    /// The end of what was written.
+    /// The end of the written bytes.
     private(set) var end: UInt64 = 0
-    /// The peer's grant.
+    /// The limit granted by the peer.
     private(set) var limit: UInt64
     private(set) var resetCode: UInt64 = 0
-    /// Sent, taken for lost, not sent again yet.
+    /// Bytes declared lost and not sent again yet.
     private var lost = RangeSet()
-    /// Acknowledged above `base`.
+    /// Acknowledged bytes above `base`.
     private var acknowledged = RangeSet()
     private var ring = ByteRing()
 
     init(limit: UInt64) { self.limit = limit }
 
-    /// Bytes held.
+    /// How many bytes the half holds.
     var held: Int { Int(end - base) }
     var memory: Int { ring.capacity + (lost.count + acknowledged.count) * 16 }
     var isOpen: Bool { phase == .open }
     var isDone: Bool { phase == .done }
 
-    /// How far the peer's grant reaches beyond what was written.
+    /// How far the peer's limit is beyond the written bytes.
     var limitAhead: Int { limit > end ? Int(clamping: limit - end) : 0 }
-    /// Whether there is something to send regardless of the connection's credit.
+    /// Whether there is something to send that needs no credit of the connection.
     var hasUrgent: Bool { !lost.isEmpty || (fin == .wanted && next == end && isLive) }
     var hasNew: Bool { next < end && next < limit && isLive }
     var canSend: Bool { hasUrgent || hasNew }
@@ -59,12 +59,12 @@ struct SendHalf: ~Copyable {
         fin = .wanted
     }
 
-    /// Drops everything; false if there is nothing left to reset.
+    /// Drops everything; false if there is nothing to reset.
     mutating func reset(code: UInt64, pool: inout BytePool) -> Bool {
         guard isLive else { return false }
         phase = .reset
         resetCode = code
-        // The final size is what was sent: nothing more will be.
+        // The final size is the number of bytes sent so far: no more follow.
         lost.removeAll()
         acknowledged.removeAll()
         ring.release(to: &pool)
@@ -83,7 +83,7 @@ struct SendHalf: ~Copyable {
         return true
     }
 
-    /// The next run to send, at most `room` bytes, new bytes within `credit`.
+    /// The next run to send, at most `room` bytes, with new bytes within `credit`.
     func nextRun(room: Int, credit: UInt64) -> (offset: UInt64, count: Int, isNew: Bool, fin: Bool)? {
         if let run = lost.first {
             let count = min(room, Int(run.high - run.low))
@@ -141,7 +141,7 @@ struct SendHalf: ~Copyable {
         var low = max(offset, base)
         let high = offset + UInt64(count)
         if low < high {
-            // What another copy has brought already need not go again.
+            // Bytes that another packet has delivered need not be sent again.
             for run in acknowledged.overlapping(low, high) {
                 if run.low > low { lost.insert(low, run.low) }
                 low = max(low, run.high)

@@ -1,6 +1,6 @@
 internal import Wire
 
-/// A stream's place in the table together with the count of its uses, so that what names a stream outlives it harmlessly.
+/// A stream's place in the table and the generation of that place, so that a stale reference has no effect.
 struct StreamRef: BitwiseCopyable, Equatable {
     var slot: UInt32
     var generation: UInt32
@@ -8,15 +8,15 @@ struct StreamRef: BitwiseCopyable, Equatable {
 
 /// Where in the queue a stream waits for its turn to send.
 enum SendPlace {
-    /// Behind the others.
+    /// After the others.
     case last
-    /// Before the others: it goes on, or repeats what was lost.
+    /// Before the others: it continues, or repeats lost data.
     case first
-    /// Among those that have little to send.
+    /// Among the streams that have little to send.
     case short
 }
 
-/// One stream: both halves, and what is to be told about it to the peer and to the application.
+/// One stream: both halves, and the pending signals to the peer and the application.
 struct Stream: ~Copyable {
     struct Signals: OptionSet {
         let rawValue: UInt16
@@ -46,19 +46,19 @@ struct Stream: ~Copyable {
     /// Control frames to be sent.
     var control: Control = []
     var isInSendQueue = false
-    /// Bytes that it may send before it goes behind the others.
+    /// The bytes that it may send before it goes to the end of the queue.
     var turnLeft = 0
     /// Whether it waits for the connection's credit.
     var isBlocked = false
     var isInEventQueue = false
     var isInControlQueue = false
-    /// The application waits for room that the stream's own limits do not leave it.
+    /// Whether the application waits for room within the stream's own limits.
     var wantsRoom = false
-    /// It waits for room that others have.
+    /// Whether it waits for room that other streams hold.
     var isInRoomQueue = false
     /// Whether the last write was a large one.
     var isBulk = false
-    /// What it may take of the room of all together.
+    /// The room promised to it.
     var promisedRoom = 0
     var isFinishTold = false
     /// The code of our STOP_SENDING.

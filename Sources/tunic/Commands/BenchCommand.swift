@@ -6,7 +6,7 @@ internal import Process
 internal import Provision
 internal import Wire
 
-/// Measures a network of its own, a real one, or any SOCKS5 proxy.
+/// Measures a network of its own, a real network, or any SOCKS5 proxy.
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure a network of its own, a real one, or any SOCKS5 proxy.",
@@ -20,18 +20,18 @@ struct BenchCommand: ParsableCommand {
               tunic bench --network network.json --target 203.0.113.7:7000
 
             It measures throughput for each number of streams, the latency of one byte there and back, new connections per \
-            second, path builds, and the CPU time and memory of the processes that it knows. Every byte is checked. Where a \
-            stream is refused, closed, stalled or corrupt there is no figure but that, and the status is 69. The table goes \
+            second, path builds, and the CPU time and memory of the processes that it knows. Every byte is checked. If a stream \
+            is refused, closed, stalled or corrupt, that is reported in place of a figure, and the status is 69. The table goes \
             to standard output, progress to standard error. Ctrl-C ends everything it started. Each figure is the median of \
-            several windows, with the least and the most in brackets; CPU seconds per GiB is the steadiest of them. A comparison \
-            changes no status.
+            several windows, with the smallest and the largest in brackets; CPU seconds per GiB varies least. A comparison does \
+            not change the status.
             """)
 
     @Option(help: "How many nodes a path has, 1 to 4 (default: 3).")
     var hops: Int?
 
     @Option(
-        help: ArgumentHelp("Numbers of streams, with commas (default: 1,8,64).", valueName: "list"),
+        help: ArgumentHelp("Numbers of streams, separated by commas (default: 1,8,64).", valueName: "list"),
         transform: streamCounts)
     var streams: [Int]?
 
@@ -51,14 +51,15 @@ struct BenchCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "What to measure, with commas: throughput, latency, connections, builds (default: all).", valueName: "list"),
+            "What to measure, separated by commas: throughput, latency, connections, builds (default: all).",
+            valueName: "list"),
         transform: measurements)
     var measure: [Benchmark.Measurement]?
 
     @Flag(help: "Give each stream a SOCKS user name, and so a path, of its own.")
     var isolate = false
 
-    @Option(help: "After how many seconds without a byte something is stalled, 0.1 to 600 (default: 20).")
+    @Option(help: "After how many seconds without a byte a stream counts as stalled, 0.1 to 600 (default: 20).")
     var patience: Double?
 
     @Option(
@@ -70,7 +71,7 @@ struct BenchCommand: ParsableCommand {
         help: ArgumentHelp("Measure the network of this file instead, with a client of its own.", valueName: "file"))
     var network: String?
 
-    @Flag(help: "Measure a direct connection instead: what the benchmark itself can do.")
+    @Flag(help: "Measure a direct connection instead: the limit of the benchmark itself.")
     var direct = false
 
     @Option(
@@ -102,7 +103,7 @@ struct BenchCommand: ParsableCommand {
     mutating func validate() throws {
         if let repeats, !(1...20 ~= repeats) { throw ValidationError("--repeat \(repeats): use 1 to 20 windows") }
         if compare != nil, json == "-" || html == "-" {
-            throw ValidationError("--compare prints a table, which does not fit together with --json - or --html -")
+            throw ValidationError("--compare prints a table and cannot be combined with --json - or --html -")
         }
         if let hops, !(1...4 ~= hops) { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
         if let seconds, !(0.2...3600 ~= seconds) {
@@ -111,11 +112,11 @@ struct BenchCommand: ParsableCommand {
         if let patience, !(0.1...600 ~= patience) {
             throw ValidationError("--patience \(patience): use 0.1 to 600 seconds")
         }
-        guard sink || listen == nil else { throw ValidationError("--listen is for --sink") }
+        guard sink || listen == nil else { throw ValidationError("--listen needs --sink") }
         let chosen = [socks != nil ? "--socks" : nil, network != nil ? "--network" : nil, direct ? "--direct" : nil]
             .compactMap { $0 }
         guard chosen.count <= 1 else {
-            throw ValidationError("\(chosen.joined(separator: " and ")) do not fit together; give one of them")
+            throw ValidationError("\(chosen.joined(separator: " and ")) cannot be combined; give one of them")
         }
         if sink {
             let others: [Any?] = [
@@ -130,19 +131,20 @@ struct BenchCommand: ParsableCommand {
                 "--network needs --target HOST:PORT, where 'tunic bench --sink' listens behind the exits")
         }
         if chosen.isEmpty, target != nil {
-            throw ValidationError("--target goes with --network, --socks or --direct; a network of its own has its own")
+            throw ValidationError(
+                "--target needs --network, --socks or --direct; the benchmark's own network has its own")
         }
         if let first = chosen.first, first != "--network", hops != nil {
-            throw ValidationError("--hops does not go with \(first), whose paths are not the benchmark's to choose")
+            throw ValidationError("--hops cannot be combined with \(first), for which the benchmark builds no paths")
         }
         if direct, let target, target.address == nil {
             throw ValidationError("--target \(target): --direct needs a numeric address")
         }
         if let first = chosen.first, first != "--network", measure?.contains(.builds) == true {
             throw ValidationError(
-                "--measure builds does not go with \(first), which builds no paths that could be asked for")
+                "--measure builds cannot be combined with \(first), for which no builds are known")
         }
-        if json == "-", html == "-" { throw ValidationError("--json - and --html - do not fit together") }
+        if json == "-", html == "-" { throw ValidationError("--json - and --html - cannot be combined") }
     }
 
     func run() throws {
@@ -159,7 +161,7 @@ struct BenchCommand: ParsableCommand {
         throw ExitCode(status)
     }
 
-    /// What is measured, and how.
+    /// The measurements to make.
     private var plan: Benchmark.Plan {
         var plan = Benchmark.Plan()
         if let streams { plan.streams = streams }
@@ -172,7 +174,7 @@ struct BenchCommand: ParsableCommand {
         return plan
     }
 
-    /// What is measured.
+    /// The subject of the measurements.
     private var subject: BenchRun.Subject {
         if let socks {
             .proxy(socks, target)
@@ -205,7 +207,7 @@ struct BenchCommand: ParsableCommand {
         lines.append("then: \(compare ?? "-"), tunic \(old.version), \(old.date); now: tunic \(report.version)")
         let differences = report.differences(from: old)
         if !differences.isEmpty {
-            lines.append("the two runs differ, so the ratios say less: " + differences.joined(separator: "; "))
+            lines.append("the two runs differ, so the ratios mean less: " + differences.joined(separator: "; "))
         }
         return lines
     }
@@ -216,17 +218,17 @@ private func streamCounts(_ text: String) throws -> [Int] {
     let counts = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
     guard counts.count <= 16, counts.allSatisfy({ 1...Benchmark.streamLimit ~= $0 }) else {
         throw ValidationError(
-            "'\(text)' is no list of at most 16 numbers from 1 to \(Benchmark.streamLimit), such as 1,8,64")
+            "'\(text)' is not a list of at most 16 numbers from 1 to \(Benchmark.streamLimit), such as 1,8,64")
     }
     guard Set(counts).count == counts.count else { throw ValidationError("'\(text)' names a number twice") }
     return counts
 }
 
-/// One direction or both on the command line.
+/// One or both directions on the command line.
 private func directions(_ text: String) throws -> [Direction] {
     if text == "both" { return Direction.allCases }
     if let direction = Direction(rawValue: text) { return [direction] }
-    throw ValidationError("'\(text)' is no direction; use down, up or both")
+    throw ValidationError("'\(text)' is not a direction; use down, up or both")
 }
 
 /// Kinds of measurements on the command line.
@@ -234,12 +236,12 @@ private func measurements(_ text: String) throws -> [Benchmark.Measurement] {
     try text.split(separator: ",", omittingEmptySubsequences: false).map { name in
         if let measurement = Benchmark.Measurement(rawValue: String(name)) { return measurement }
         let known = Benchmark.Measurement.allCases.map(\.rawValue).joined(separator: ", ")
-        throw ValidationError("'\(name)' is no measurement; they are: \(known)")
+        throw ValidationError("'\(name)' is not a measurement; use one of: \(known)")
     }
 }
 
 /// A host and a port on the command line.
 private func benchTarget(_ text: String) throws -> Target {
     if let target = Target(text) { return target }
-    throw ValidationError("'\(text)' is no host with a port, such as 203.0.113.7:7000 or sink.example:7000")
+    throw ValidationError("'\(text)' is not a host with a port, such as 203.0.113.7:7000 or sink.example:7000")
 }

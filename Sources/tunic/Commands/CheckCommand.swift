@@ -5,7 +5,7 @@ internal import Process
 internal import Provision
 internal import Texts
 
-/// Fetches a page through a running client, and says how long each part took.
+/// Fetches a page through a running client and prints the time of each step.
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
@@ -15,9 +15,9 @@ struct CheckCommand: ParsableCommand {
               tunic check http://checkip.amazonaws.com/
               tunic check https://example.org/ --json
 
-            The name is resolved at the exit. Where the page is nothing but an IP address, that is the exit's as the world \
-            sees it. Of an https address the first step of TLS is taken, to see that the server speaks it: its certificate is \
-            not checked, and no page is fetched. What is not answered is a failure (69).
+            The exit resolves the name. If the page is only an IP address, it is shown as the exit's public address. For an \
+            https address only the first step of TLS is made, to see that the server supports it: its certificate is not \
+            checked, and no page is fetched. No answer is a failure (69).
             """)
 
     @Argument(help: "An http or https address.")

@@ -14,7 +14,7 @@ struct ClientCommand: ParsableCommand {
               tunic client --network network.json --socks 127.0.0.1:9050 --socks '[::1]:9050' --hops 4
               tunic client --network network.json --socks unix:/run/user/1000/tunic.sock
 
-            Apps that use different addresses of the client never share a path. A unix socket is the user's alone (mode 0600). \
+            Apps that use different addresses of the client never share a path. Only the user can open a unix socket (mode 0600). \
             Without a path, apps get an error, never a direct connection. SIGINT and SIGTERM end it; at SIGHUP it reads its \
             configuration again.
             """)
@@ -24,10 +24,10 @@ struct ClientCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Where SOCKS and HTTP listen: a loopback address, with port 0 for a free one, or unix: and a path; may be \
-            repeated (default: 127.0.0.1:1080). Behind it, with commas between: destination-host, destination-port and \
-            client-address keep apart by these, too; no-credentials, no-listener and no-protocol do not keep apart by those; \
-            names-only refuses addresses.
+            The address for SOCKS and HTTP: a loopback address, with port 0 for a free one, or unix: and a path; may be \
+            repeated (default: 127.0.0.1:1080). After it, separated by commas: destination-host, destination-port and \
+            client-address separate streams by these, too; no-credentials, no-listener and no-protocol do not separate them \
+            by those; names-only refuses addresses.
             """,
             valueName: "address[,flag]"))
     var socks: [String] = []
@@ -35,8 +35,8 @@ struct ClientCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Where DNS is answered through the exit, over UDP and TCP: a loopback address, with port 0 for a free one; may be \
-            repeated (default: nowhere).
+            The address at which DNS is answered through the exit, over UDP and TCP: a loopback address, with port 0 for a \
+            free one; may be repeated (default: none).
             """,
             valueName: "address"))
     var dns: [String] = []
@@ -62,7 +62,7 @@ struct ClientCommand: ParsableCommand {
             "How long a path is used before another takes its place, 2 to 900 (default: 900).", valueName: "seconds"))
     var pathUse: String?
 
-    @Flag(name: .customLong("allow-remote"), help: "Let --socks name addresses that other machines reach.")
+    @Flag(name: .customLong("allow-remote"), help: "Allow addresses in --socks that other machines can reach.")
     var allowRemote = false
 
     func run() throws {

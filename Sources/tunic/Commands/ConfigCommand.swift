@@ -4,7 +4,7 @@ internal import Daemon
 internal import Process
 internal import Settings
 
-/// The commands about the configuration file.
+/// The commands for the configuration file.
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "Print the default configuration, or check one.",
@@ -19,15 +19,15 @@ struct ConfigCommand: ParsableCommand {
         func run() { print(SettingsCatalog.defaultFile, terminator: "") }
     }
 
-    /// Looks for mistakes.
+    /// Checks the configuration for mistakes.
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Say what is wrong with a configuration file: file, line, key and remedy.",
+            abstract: "Report the mistakes in a configuration file: file, line, key and remedy.",
             discussion: """
                 Example:
                   tunic config check /etc/tunic/tunic.toml
 
-                The environment (TUNIC_...) is looked at too. Nothing is opened or started.
+                The environment (TUNIC_...) is checked too. Nothing is opened or started.
                 """)
 
         @Argument(help: ArgumentHelp("The file, as with --config.", valueName: "file"))
@@ -38,7 +38,7 @@ struct ConfigCommand: ParsableCommand {
         @Flag(help: "Print the result as one line of JSON.")
         var json = false
 
-        /// What is found.
+        /// The result of the check.
         private struct Report: Encodable {
             struct Problem: Encodable {
                 var place: String
@@ -69,7 +69,7 @@ struct ConfigCommand: ParsableCommand {
                 print(Control.json(report))
             } else {
                 for problem in problems {
-                    // A file that cannot be read is named by what is said of it.
+                    // If a file cannot be read, the message names it.
                     let isFile = problem.key.isEmpty && problem.origin == .option("--config")
                     complain(isFile ? problem.message : problem.description)
                 }

@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Control
 internal import Process
 
-/// The options of the commands that ask a running process.
+/// The options of the commands that use a running process.
 struct ControlOptions: ParsableArguments {
     @Option(
         help: "The process' control socket (default: $TUNIC_CONTROL, else this user's client's or the service's).")
@@ -11,10 +11,10 @@ struct ControlOptions: ParsableArguments {
     @Flag(help: "Print the report as one line of JSON.")
     var json = false
 
-    /// The process that is asked.
+    /// The running process.
     func process() throws(Failure) -> ControlTarget { try ControlTarget(control) }
 
-    /// Asks and waits for the answer, for five seconds at most.
+    /// Sends a request and waits at most five seconds for the answer.
     func ask<Report: Decodable>(
         _ command: ControlCommand, _ argument: String? = nil, as type: Report.Type
     ) throws(Failure) -> Report {

@@ -17,7 +17,7 @@ struct DevnetCommand: ParsableCommand {
               tunic devnet --nodes 8 --exits 3 --socks 127.0.0.1:0 --json
               tunic devnet -- curl http://127.0.0.1:8000/
 
-            A command after -- runs when a path is ready, and the network ends with it and its status. It finds the proxy \
+            A command after -- runs when a path is ready; when it ends, the network ends with its status. It finds the proxy \
             in ALL_PROXY, HTTP_PROXY and HTTPS_PROXY (also in lower case) and in TUNIC_SOCKS, the client's control socket \
             in TUNIC_CONTROL, and no NO_PROXY.
 
@@ -47,7 +47,7 @@ struct DevnetCommand: ParsableCommand {
     var epoch: UInt64 = 5
 
     @Option(
-        help: ArgumentHelp("For how long a new node may fail to serve before it is put out.", valueName: "seconds"))
+        help: ArgumentHelp("How long a new node may fail to serve before it is removed.", valueName: "seconds"))
     var credit: UInt32 = 60
 
     @OptionGroup var path: PathOptions
@@ -67,7 +67,7 @@ struct DevnetCommand: ParsableCommand {
         guard 1...604_800 ~= epoch else { throw ValidationError("--epoch \(epoch): use 1 to 604800 seconds") }
         guard 1...86_400 ~= credit else { throw ValidationError("--credit \(credit): use 1 to 86400 seconds") }
         guard path.hops <= nodes else {
-            throw ValidationError("--hops \(path.hops) takes as many nodes, but --nodes is \(nodes)")
+            throw ValidationError("--hops \(path.hops) needs as many nodes, but --nodes is \(nodes)")
         }
         guard 1...nodes ~= exits else {
             throw ValidationError("--exits \(exits): use 1 to \(nodes), the number of nodes")
@@ -87,7 +87,7 @@ struct DevnetCommand: ParsableCommand {
     }
 }
 
-/// Prints what people, or with `isJSON` a program, are to know of a network.
+/// Prints the events of a network for people, or with `isJSON` for a program.
 private final class DevnetPrinter: DevnetWatcher {
     private let isJSON: Bool
     private let hasCommand: Bool
@@ -119,14 +119,14 @@ private final class DevnetPrinter: DevnetWatcher {
         """ + (hasCommand ? "" : "\nCtrl-C ends it.")
     }
 
-    /// Progress for people; where a command runs, standard output is the command's.
+    /// Prints progress for people; if a command runs, standard output belongs to it.
     private func say(_ text: String) {
         guard !isJSON else { return }
         if hasCommand { writeAll(text + "\n", to: STDERR_FILENO) } else { printNow(text) }
     }
 }
 
-/// Runs a command that ends with its parent, even one that is killed.
+/// Runs a command that ends with its parent, even if the parent is killed.
 struct RunWithParentCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run-with-parent", abstract: "Run a command that is killed when this command's parent ends.",

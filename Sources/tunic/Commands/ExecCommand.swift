@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Process
 internal import Provision
 
-/// Runs a program that goes through a running client.
+/// Runs a program that uses a running client as its proxy.
 struct ExecCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exec", abstract: "Run a program with a running client as its proxy.",
@@ -12,7 +12,7 @@ struct ExecCommand: ParsableCommand {
               tunic exec -- firefox --no-remote -P tunic
 
             The program finds the proxy in ALL_PROXY, HTTP_PROXY and HTTPS_PROXY (also in lower case) and in TUNIC_SOCKS, and no \
-            NO_PROXY. Programs that do not look there go past it: nothing holds them back.
+            NO_PROXY. Programs that ignore these bypass the proxy: nothing stops them.
             """)
 
     @Option(

@@ -4,10 +4,10 @@ internal import Process
 internal import Provision
 internal import Texts
 
-/// New paths for new streams.
+/// Makes new paths for new streams.
 struct NewPathCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "newpath", abstract: "Begin new streams on new paths; what is open goes on as it is.",
+        commandName: "newpath", abstract: "Begin new streams on new paths; open streams are not affected.",
         discussion: """
             Examples:
               tunic newpath
@@ -24,10 +24,11 @@ struct NewPathCommand: ParsableCommand {
     }
 }
 
-/// Reads the configuration again.
+/// Makes a process read its configuration again.
 struct ReloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "reload", abstract: "Have a running process read its configuration again, wholly or not at all.",
+        commandName: "reload",
+        abstract: "Make a running process apply its configuration again, completely or not at all.",
         discussion: "Example:\n  tunic reload")
 
     @OptionGroup var target: ControlOptions
@@ -38,7 +39,7 @@ struct ReloadCommand: ParsableCommand {
     }
 }
 
-/// The exits that a client may use.
+/// Lists the exits that a client may use.
 struct ExitsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exits", abstract: "Show the exits that a running client may use, those in use first.",
@@ -49,7 +50,7 @@ struct ExitsCommand: ParsableCommand {
     func run() throws {
         let report = try target.ask(.exits, as: ExitsReport.self)
         if target.json { return print(json(report)) }
-        guard !report.exits.isEmpty else { return print("no exit is known that may be used") }
+        guard !report.exits.isEmpty else { return print("no usable exit is known") }
         var table = Table()
         table.add("exit", "country", "works", "build", "sessions")
         for exit in report.exits {
@@ -61,10 +62,10 @@ struct ExitsCommand: ParsableCommand {
     }
 }
 
-/// What apps have open.
+/// Lists the open streams of apps.
 struct StreamsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "streams", abstract: "Show what apps have open, by isolation key under a random label.",
+        commandName: "streams", abstract: "Show the open streams of apps, by isolation key under a random label.",
         discussion: "Examples:\n  tunic streams\n  tunic streams --json")
 
     @OptionGroup var target: ControlOptions
@@ -76,7 +77,7 @@ struct StreamsCommand: ParsableCommand {
 
     /// The lines of the table.
     static func table(_ report: StreamsReport) -> [String] {
-        guard !report.keys.isEmpty else { return ["no app has anything open"] }
+        guard !report.keys.isEmpty else { return ["no app has open streams"] }
         var table = Table()
         table.add("key", "streams", "exit", "round trip", "received", "sent")
         for key in report.keys {
@@ -89,7 +90,7 @@ struct StreamsCommand: ParsableCommand {
     }
 }
 
-/// Where the status page is.
+/// Prints the address of the status page.
 struct WebCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "web", abstract: "Print the address of a running process' status page, or open the page.",
@@ -98,8 +99,8 @@ struct WebCommand: ParsableCommand {
               tunic web --open
               tunic web
 
-            The address holds a secret. Every user of this machine can read the command line of every program: give no program \
-            the address there. --open gives xdg-open a file that leads the browser to the page and that only this user can \
+            The address holds a secret, and every user of this machine can read the command line of every program: do not \
+            pass the address to a program there. --open gives xdg-open a file that leads the browser to the page and that only this user can \
             read, web.html in $XDG_RUNTIME_DIR/tunic or else in $XDG_STATE_HOME/tunic or ~/.local/state/tunic.
             """)
 
@@ -114,17 +115,17 @@ struct WebCommand: ParsableCommand {
     }
 }
 
-/// The figures for Prometheus.
+/// Prints the metrics for Prometheus.
 struct MetricsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "metrics", abstract: "Print a running process' figures in the text format of OpenMetrics.",
+        commandName: "metrics", abstract: "Print a running process' metrics in the text format of OpenMetrics.",
         discussion: """
             Examples:
               tunic metrics
               tunic metrics --textfile > new.prom && mv new.prom /var/lib/prometheus/node-exporter/tunic.prom
             """)
 
-    @Flag(help: "Print them as node_exporter's textfile collector reads them (Prometheus' text format 0.0.4).")
+    @Flag(help: "Print them for node_exporter's textfile collector (Prometheus' text format 0.0.4).")
     var textfile = false
     @OptionGroup var target: ControlOptions
 

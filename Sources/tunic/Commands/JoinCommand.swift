@@ -5,10 +5,10 @@ internal import Provision
 internal import Texts
 internal import Wire
 
-/// Keeps a network file as the one that a client takes when none is named.
+/// Stores a network file as the one that a client uses when none is named.
 struct JoinCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "join", abstract: "Check a network file and keep it, so that 'tunic client' needs no other.",
+        commandName: "join", abstract: "Check a network file and store it for 'tunic client'.",
         discussion: """
             Examples:
               tunic join network.json
@@ -16,12 +16,12 @@ struct JoinCommand: ParsableCommand {
               curl -fsSL https://example.org/network.json | tunic join -
               tunic join network.json --fingerprint 0f3c…
 
-            An address is fetched over the ordinary internet, not through Tunic and through no other proxy: by HTTPS alone, \
-            within 30 s, with at most three redirects. SSL_CERT_FILE names authorities in place of the system's.
+            An address is fetched over the ordinary internet, not through Tunic or another proxy: only by HTTPS, within \
+            30 s, with at most three redirects. SSL_CERT_FILE replaces the system's certificate authorities.
 
-            A network file says whom the client trusts at first: compare its fingerprint with one that you got by another way \
-            ('b2sum -l 256 network.json' prints the same). It is kept as network.json in $XDG_CONFIG_HOME/tunic or \
-            ~/.config/tunic, of root in /etc/tunic.
+            A network file decides which nodes the client trusts at first: compare its fingerprint with one from another source \
+            ('b2sum -l 256 network.json' prints the same). It is stored as network.json in $XDG_CONFIG_HOME/tunic or \
+            ~/.config/tunic, for root in /etc/tunic.
             """)
 
     @Argument(help: ArgumentHelp("The network file, its https:// address, or - for standard input.", valueName: "file"))
@@ -47,6 +47,6 @@ struct JoinCommand: ParsableCommand {
         print(table.lines.joined(separator: "\n"))
         guard fingerprint == nil else { return }
         let caution = if case .address = joining.source { ", not from the same address" } else { "" }
-        print("Compare the fingerprint with one that you got by another way\(caution), then: tunic client")
+        print("Compare the fingerprint with one from another source\(caution), then: tunic client")
     }
 }

@@ -9,7 +9,9 @@ struct LogOptions: ParsableArguments {
             "What to log to standard error: trace, debug, info, notice, warning, error or critical (default: notice).",
             valueName: "level"),
         transform: { text in
-            guard let level = Logger.Level(rawValue: text) else { throw ValidationError("'\(text)' is no log level") }
+            guard let level = Logger.Level(rawValue: text) else {
+                throw ValidationError("'\(text)' is not a log level")
+            }
             return level
         })
     var level: Logger.Level?

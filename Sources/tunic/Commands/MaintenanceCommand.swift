@@ -4,17 +4,17 @@ internal import Process
 internal import Provision
 internal import Texts
 
-/// Takes a node out for a time.
+/// Takes a node out of service for a time.
 struct MaintenanceCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "maintenance", abstract: "Take this machine's node out for a stated time, without a penalty.",
+        commandName: "maintenance", abstract: "Take this machine's node out of service for a time, without a penalty.",
         discussion: """
             Examples:
               tunic maintenance 2h --control /var/lib/tunic/control.sock
               tunic maintenance end --control /var/lib/tunic/control.sock
 
             The running relay signs the request. The node earns nothing meanwhile, its credit pays for the time, and it is active again when the time is over. Clients stop choosing it \
-            with the next epoch: stop the relay when 'tunic status' shows no streams. A node may do so once in three days, for 12 h and for its credit at most (defaults).
+            with the next epoch: stop the relay when 'tunic status' shows no streams. A node may do so once in three days, for at most 12 h and at most its credit (defaults).
             """)
 
     @OptionGroup var target: ControlOptions
@@ -35,7 +35,7 @@ struct MaintenanceCommand: ParsableCommand {
     }
 }
 
-/// A time on the command line: numbers with h, m or s behind them; `end` is 0.
+/// A time on the command line: numbers followed by h, m or s; `end` is 0.
 func maintenanceTime(_ text: String) throws -> UInt32 {
     if text == "end" { return 0 }
     var total: UInt64 = 0
@@ -51,7 +51,7 @@ func maintenanceTime(_ text: String) throws -> UInt32 {
         }
     }
     guard number.isEmpty, let seconds = UInt32(exactly: total), seconds > 0 else {
-        throw ValidationError("'\(text)' is no time; write it such as 90m, 2h or 1h30m, or 'end'")
+        throw ValidationError("'\(text)' is not a time; write it like 90m, 2h or 1h30m, or 'end'")
     }
     return seconds
 }

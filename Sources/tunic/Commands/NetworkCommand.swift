@@ -5,10 +5,10 @@ internal import Process
 internal import Provision
 internal import Wire
 
-/// Commands about networks.
+/// The commands for networks.
 struct NetworkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "network", abstract: "Make a network, and make it anew for the nodes that are left.",
+        commandName: "network", abstract: "Make a network, or a new network file for the remaining nodes.",
         discussion: "Example:\n  tunic network create --dir testnet --nodes 5 --exits 2 --local",
         subcommands: [
             NetworkCreateCommand.self, NetworkKeyCommand.self, NetworkRecoverCommand.self, NetworkSignCommand.self,
@@ -62,7 +62,7 @@ struct NetworkCreateCommand: ParsableCommand {
 
     @Option(
         name: .customLong("base-address"),
-        help: ArgumentHelp("The address of all nodes, which get ports one after the other.", valueName: "address"))
+        help: ArgumentHelp("The address of all nodes, which get consecutive ports.", valueName: "address"))
     var baseAddress = "127.0.0.1"
 
     @Option(name: .customLong("base-port"), help: ArgumentHelp("The first node's port.", valueName: "port"))
@@ -70,7 +70,7 @@ struct NetworkCreateCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The address of one node, repeated for each, instead of base address and port; IPv4 and IPv6 with a comma between.",
+            "The address of one node, repeated for each, instead of base address and port; IPv4 and IPv6 separated by a comma.",
             valueName: "address"),
         transform: option(SettingText.announcedEndpoints))
     var address: [[Endpoint]] = []
@@ -95,7 +95,7 @@ struct NetworkCreateCommand: ParsableCommand {
             throw ValidationError("--name: use 1 to 64 printable ASCII characters")
         }
         if !address.isEmpty, let nodes, nodes != address.count {
-            throw ValidationError("--nodes \(nodes) and \(address.count) times --address do not fit together")
+            throw ValidationError("--nodes \(nodes) and \(address.count) times --address do not match")
         }
         let count = address.isEmpty ? nodes ?? 5 : address.count
         guard 1...256 ~= count else { throw ValidationError("--nodes \(count): use 1 to 256") }
@@ -110,7 +110,7 @@ struct NetworkCreateCommand: ParsableCommand {
             throw ValidationError("--block-time \(blockTime): use 1 to \(min(86_400, epoch)) seconds")
         }
         guard let first = IPAddress(baseAddress) else {
-            throw ValidationError("--base-address '\(baseAddress)' is no address such as 127.0.0.1")
+            throw ValidationError("--base-address '\(baseAddress)' is not an address such as 127.0.0.1")
         }
         if address.isEmpty {
             address = (0..<count).map { [Endpoint(address: first, port: basePort + UInt16($0))] }
@@ -118,12 +118,12 @@ struct NetworkCreateCommand: ParsableCommand {
         let all = address.flatMap { $0 }
         guard Set(all).count == all.count else { throw ValidationError("--address: an address occurs twice") }
         for endpoint in all where endpoint.address.isUnspecified {
-            throw ValidationError("'\(endpoint)' is no address that others could send to")
+            throw ValidationError("'\(endpoint)' is not an address to which others can send")
         }
         if all.allSatisfy({ $0.address.isLoopback }) { local = true }
         if !local, let special = all.first(where: { !$0.address.isPublic && !$0.address.isDocumentation }) {
             throw ValidationError(
-                "\(special.address) is no public address; use --local for a network of private addresses")
+                "\(special.address) is not a public address; use --local for a network of private addresses")
         }
     }
 

@@ -17,7 +17,7 @@ struct NodesCommand: ParsableCommand {
 
     @OptionGroup var target: ControlOptions
 
-    @Argument(help: ArgumentHelp("Only this node, with what each account has in it.", valueName: "node"))
+    @Argument(help: ArgumentHelp("Only this node, with the stake of each account in it.", valueName: "node"))
     var node: String?
 
     func run() throws {
@@ -28,7 +28,7 @@ struct NodesCommand: ParsableCommand {
     /// The report as a table.
     static func text(_ report: NodesReport) -> String {
         var table = Table()
-        // Without a ledger the registry says who is staked, and no more.
+        // Without a ledger the registry has only the staked nodes.
         let hasLedger = report.fullStake > 0
         let stakes = ["stake", "fee", "uptime", "credit"]
         table.add(["node", "state"] + (hasLedger ? stakes : []) + ["last test", "kB/s", "operator"])
@@ -55,11 +55,12 @@ struct NodesCommand: ParsableCommand {
         return lines.joined(separator: "\n")
     }
 
-    /// What the state of one node means, until when it lasts and what to do; nil where there is nothing to do.
+    /// The meaning of a node's state, its end and the remedy; nil if there is nothing to do.
     private static func standing(of node: NodesReport.Node) -> String? {
         func date(_ time: UInt64?) -> String { time.map { UnixTime(seconds: $0).dateText } ?? "-" }
         return switch node.state {
-        case "maintenance": "in maintenance, as it asked, until \(date(node.maintenanceUntil)); then active again"
+        case "maintenance":
+            "in maintenance, at its own request, until \(date(node.maintenanceUntil)); then active again"
         case "decommissioned" where node.deregistersAt != nil:
             "others found that it did not serve; active again when it passes their tests, else deregistered at "
                 + "\(date(node.deregistersAt)) and its stake locked; run 'tunic relay --check' there"
@@ -70,7 +71,7 @@ struct NodesCommand: ParsableCommand {
         }
     }
 
-    /// When the node was tested last, and whether it failed then.
+    /// When the node was last tested, and whether it failed.
     private static func test(of node: NodesReport.Node) -> String {
         guard let age = node.lastTest else { return "-" }
         let text = "\(durationText(Double(age))) ago"

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import Settings
 
-/// Reads an option as the setting of the same meaning is read.
+/// Parses an option like the setting of the same meaning.
 func option<Value>(
     _ read: @escaping @Sendable (String) throws(SettingFault) -> Value
 ) -> @Sendable (String) throws -> Value {

@@ -6,7 +6,7 @@ internal import Process
 internal import Texts
 internal import Wire
 
-/// Asks an oxend daemon what a node beside it would be told.
+/// Shows what an oxend daemon would tell a node beside it.
 struct OxendCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "oxend", abstract: "Ask an oxend daemon for its nodes or for a name.",
@@ -21,7 +21,7 @@ struct OxendOptions: ParsableArguments {
         transform: option(SettingText.oxendAddress))
     var oxend: OxendAddress?
 
-    /// The address that was given, or a daemon's own.
+    /// The given address, or the standard one.
     func address() throws(OxendError) -> OxendAddress {
         if let oxend { return oxend }
         return try OxendAddress(OxendAddress.standard)
@@ -87,9 +87,9 @@ struct OxendNodesReport: Encodable {
         var node: String
         var state: String
         var operatorAddress: String
-        /// In millionths.
+        /// The operator's fee in millionths.
         var fee: UInt64
-        /// In atomic units.
+        /// The stake in atomic units.
         var stake: UInt64
         var credit: Int64
         var contributors: Int

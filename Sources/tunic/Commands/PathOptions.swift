@@ -25,11 +25,11 @@ struct NetworkOptions: ParsableArguments {
     @Option(
         name: .customLong("limit"),
         help: ArgumentHelp(
-            "Another limit for what nodes take, such as streamsPerSecond=1000; may be repeated.",
+            "Another limit of the nodes, such as streamsPerSecond=1000; may be repeated.",
             valueName: "name=number"))
     var limit: [String] = []
 
-    /// What nodes take.
+    /// The limits of nodes.
     private(set) var limits = NetworkLimits()
 
     private enum CodingKeys: String, CodingKey { case packetSize, limit }

@@ -20,7 +20,7 @@ struct PathsCommand: ParsableCommand {
         print(target.json ? json(report) : Self.text(report))
     }
 
-    /// The report as a table, nodes by the first letters of their addresses; a narrow one says less.
+    /// The report as a table, with the first letters of nodes' addresses; a narrow table has fewer columns.
     static func text(_ report: PathsReport, isNarrow: Bool = false) -> String {
         guard !report.paths.isEmpty else { return "no paths yet" }
         var table = Table()

@@ -3,17 +3,17 @@ internal import OnionCrypto
 internal import Provision
 internal import Wire
 
-/// Makes the draft of a new network file for the nodes that are left.
+/// Makes the draft of a new network file for the remaining nodes.
 struct NetworkRecoverCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "recover", abstract: "Make the draft of a new network file for the nodes that are left.",
+        commandName: "recover", abstract: "Make the draft of a new network file for the remaining nodes.",
         discussion: """
             Example:
               tunic network recover --network network.json --data /var/lib/tunic --without 7zc…q8.snode --output recovery.json
 
-            For a network of which a third of the nodes is gone, so that no newer snapshot becomes trusted. The draft has the \
+            For a network that has lost a third of its nodes, so that no newer snapshot can become trusted. The draft has the \
             network's id, and the nodes of the newest snapshot that the node of this data folder trusts; the node must not run. \
-            More than two thirds of the nodes that are left sign it with 'tunic network sign'.
+            More than two thirds of the remaining nodes must sign it with 'tunic network sign'.
             """)
 
     @Option(help: ArgumentHelp("The network file.", valueName: "file"))
@@ -52,9 +52,9 @@ struct NetworkSignCommand: ParsableCommand {
               tunic network sign --network network.json --data /var/lib/tunic recovery.json
               tunic network sign --network network.json --data /var/lib/tunic recovery.json copy-of-another.json
 
-            Whoever starts with the new file trusts it in all: compare the fingerprint that is printed with the other operators, \
-            and look at what changes. The draft of 'tunic network recover' differs from the network file in the snapshot, and in \
-            the bootstrap list by the nodes that are gone. Any other difference is refused but for the keys of --accept. The \
+            A node that starts with the new file trusts it completely: compare the printed fingerprint with the other operators, \
+            and check the changes. The draft of 'tunic network recover' differs from the network file in the snapshot, and in \
+            the bootstrap list by the nodes that are gone. Any other difference is refused, except for the keys of --accept. The \
             signature is written to the first file, with those of the other copies. The node must not run meanwhile.
             """)
 
@@ -67,7 +67,7 @@ struct NetworkSignCommand: ParsableCommand {
     @OptionGroup var passphrase: PassphraseOption
 
     @Option(
-        help: ArgumentHelp("A key of which the draft may have another value, repeated for each.", valueName: "key"))
+        help: ArgumentHelp("A key whose value may differ in the draft, repeated for each.", valueName: "key"))
     var accept: [String] = []
 
     @Argument(help: ArgumentHelp("The draft, and copies of it with other nodes' signatures.", valueName: "file"))

@@ -15,20 +15,20 @@ struct RelayCommand: ParsableCommand {
               tunic relay --network network.json --listen 0.0.0.0:7100 --public 198.51.100.7:7100 --data /var/lib/tunic --exit
               tunic relay --network network.json --listen '198.51.100.7:7100,[2001:db8::7]:7100' --data /var/lib/tunic
 
-            SIGINT and SIGTERM end it when nothing goes over it any more; a second one ends it at once.
+            SIGINT and SIGTERM end it when it carries no more traffic; a second one ends it at once.
             """)
 
     @OptionGroup var options: RoleOptions
 
     @Option(
         help: ArgumentHelp(
-            "The UDP address to listen at; IPv4 and IPv6 with a comma between, or repeated.", valueName: "address"))
+            "The UDP address to listen on; IPv4 and IPv6 separated by a comma, or repeated.", valueName: "address"))
     var listen: [String] = []
 
     @Option(
         name: .customLong("public"),
         help: ArgumentHelp(
-            "The address that others send to, where it is another one; IPv4 and IPv6 with a comma between.",
+            "The address to which others send, if it differs; IPv4 and IPv6 separated by a comma.",
             valueName: "address"))
     var announced: [String] = []
 
@@ -44,7 +44,7 @@ struct RelayCommand: ParsableCommand {
 
     @Option(
         name: .customLong("authority-passphrase-file"),
-        help: ArgumentHelp("What holds the passphrase that seals the authority's key.", valueName: "file"))
+        help: ArgumentHelp("The source of the passphrase of the authority's key.", valueName: "file"))
     var authorityPassphraseFile: String?
 
     @Flag(help: "Open connections to the outside for clients.")
@@ -77,7 +77,7 @@ struct RelayCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "A file that the network's authorities sign and that says which nodes are staked.", valueName: "file"))
+            "A file with the staked nodes, signed by the network's authorities.", valueName: "file"))
     var registry: String?
 
     @Flag(
@@ -90,7 +90,7 @@ struct RelayCommand: ParsableCommand {
     var json = false
 
     mutating func validate() throws {
-        guard check || !json else { throw ValidationError("--json has a meaning with --check only") }
+        guard check || !json else { throw ValidationError("--json only takes effect with --check") }
     }
 
     func run() throws {
@@ -115,12 +115,12 @@ struct RelayCommand: ParsableCommand {
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))
     }
 
-    /// What stands between commas.
+    /// The parts of a text that are separated by commas.
     private func parts(_ text: String) -> [String] {
         text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
     }
 
-    /// The report as a table with a last line that says it all.
+    /// The report as a table with a summary in the last line.
     private static func text(_ report: CheckReport) -> String {
         var table = Table()
         for item in report.items { table.add(item.verdict, item.name, item.text) }

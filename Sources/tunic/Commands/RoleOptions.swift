@@ -3,7 +3,7 @@ internal import Daemon
 internal import Glibc
 internal import Logging
 
-/// The options that a client and a relay share; each stands for a setting.
+/// The options common to clients and relays; each sets a setting.
 struct RoleOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The network file.", valueName: "file"))
     var network: String?
@@ -15,7 +15,7 @@ struct RoleOptions: ParsableArguments {
     @OptionGroup var logging: LogOptions
     @OptionGroup var settings: SettingsOptions
 
-    /// Where settings come from, with these options.
+    /// The sources of settings, with these options.
     var source: SettingsSource {
         var source = settings.source
         source.add("--network", "network", network)
@@ -25,7 +25,7 @@ struct RoleOptions: ParsableArguments {
     }
 }
 
-/// The option of every process that another one starts.
+/// The option of every process that is started by another one.
 struct ProcessOptions: ParsableArguments {
     @Option(
         name: .customLong("parent-fd"),
@@ -34,25 +34,25 @@ struct ProcessOptions: ParsableArguments {
 
     mutating func validate() throws {
         if let parent, parent < 3 || fcntl(parent, F_GETFD) < 0 {
-            throw ValidationError("--parent-fd \(parent) is no open descriptor")
+            throw ValidationError("--parent-fd \(parent) is not an open descriptor")
         }
     }
 }
 
 extension SettingsSource {
-    /// Takes an option with one value, where it was given.
+    /// Adds an option with one value, if it was given.
     mutating func add(_ option: String, _ key: String, _ text: String?) {
         guard let text else { return }
         given.append(.text(option: "\(option) \(text)", key: key, text: text))
     }
 
-    /// Takes an option that may be repeated, where it was given.
+    /// Adds an option that may be repeated, if it was given.
     mutating func add(_ option: String, _ key: String, _ list: [String]) {
         guard !list.isEmpty else { return }
         given.append(.list(option: option, key: key, list: list))
     }
 
-    /// Takes a flag, where it was given.
+    /// Adds a flag, if it was given.
     mutating func add(_ option: String, _ key: String, _ isGiven: Bool) {
         if isGiven { given.append(.text(option: option, key: key, text: "true")) }
     }

@@ -3,7 +3,7 @@ internal import Daemon
 internal import Logging
 internal import Process
 
-/// Runs what the configuration file says.
+/// Runs the roles in the configuration file.
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Run a client, a relay, or both in one process, as a configuration file says.",

@@ -11,17 +11,17 @@ internal import Wire
 /// Operations on the registry.
 struct StakeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "stake", abstract: "Register a node, stake for one, and what follows from it.",
+        commandName: "stake", abstract: "Register a node, contribute to a node's stake, and manage them.",
         discussion: """
             Examples:
               tunic stake register --wallet wallet.key --control relay/control.sock --node-key relay/identity.key --fee 10 --stake 6250
               tunic stake contribute --wallet friend.key --control relay/control.sock --node NODE --amount 6250
               tunic stake show --wallet wallet.key --control relay/control.sock
 
-            Amounts are in SESH, fees in percent. Each operation but 'leave' costs the fee that 'tunic stake show' names. A running relay hands the operation in; the command ends when it is in a \
-            block, or names the rule that stands against it. The relay's user and root may write to its control socket.
+            Amounts are in SESH, fees in percent. Each operation except 'leave' costs the fee shown by 'tunic stake show'. A running relay submits the operation; the command ends when it is in a \
+            block, or prints the rule that refuses it. The relay's user and root may write to its control socket.
 
-            A wallet that is kept offline signs with --offline: 'tunic stake state' and 'tunic stake proof' print what it signs by, 'tunic stake submit' hands in what it prints.
+            An offline wallet signs with --offline: 'tunic stake state' and 'tunic stake proof' print its input, 'tunic stake submit' submits its output.
             """,
         subcommands: [
             StakeRegister.self, StakeContribute.self, StakeCancel.self, StakeFee.self, StakeLeave.self,
@@ -29,21 +29,22 @@ struct StakeCommand: ParsableCommand {
         ])
 }
 
-/// A wallet, and the relay that hands its operations in; or what the wallet signs by where there is none.
+/// A wallet, and the relay that submits its operations, or a file with the account's state.
 struct StakeOptions: ParsableArguments {
     @OptionGroup var wallet: WalletOptions
     @OptionGroup var target: ControlOptions
 
     @Option(
         help: ArgumentHelp(
-            "Sign without a relay, by what 'tunic stake state' printed, and print the operation for 'tunic stake submit'.",
+            "Sign without a relay, with the output of 'tunic stake state', and print the operation for 'tunic stake submit'.",
             valueName: "file"))
     var offline: String?
 
-    @Option(help: ArgumentHelp("For how many blocks the operation may be handed in.", valueName: "blocks"))
+    @Option(help: ArgumentHelp("For how many blocks the operation may be submitted.", valueName: "blocks"))
     var valid: UInt64 = 720
 
-    @Flag(name: .customLong("dry-run"), help: "Say whether the rules would take the operation, and do nothing.")
+    @Flag(
+        name: .customLong("dry-run"), help: "Print whether the rules would accept the operation, and do nothing else.")
     var dryRun = false
 
     @Flag(help: "Ask nothing.")
@@ -51,21 +52,23 @@ struct StakeOptions: ParsableArguments {
 
     func validate() throws {
         guard offline == nil || !dryRun else {
-            throw ValidationError("--dry-run asks a relay, and --offline is without one; give one of the two")
+            throw ValidationError("--dry-run needs a relay, and --offline uses none; give one of the two")
         }
         guard (1...1_000_000).contains(valid) else { throw ValidationError("--valid is 1 to 1000000 blocks") }
     }
 
-    /// The wallet, ready to sign by the file or by what the relay says of its account.
+    /// The wallet, ready to sign with the account's state from the file or the relay.
     private func signer() throws(Failure) -> StakeSigner {
         let source: StakeSigner.Source = if let offline { .file(offline) } else { .relay(try target.process()) }
         return try StakeSigner(
             wallet: wallet.wallet, passphrase: wallet.passphrase.read(), by: source, valid: valid)
     }
 
-    /// Signs the operation that `make` gives, and hands it in and waits, or prints it; what it is, for people: `what`.
+    /// Signs the operation that `make` returns; submits it and waits, or prints it.
     ///
-    /// Returns the height of its block; nil where nothing was handed in. `asks`: on a terminal the user must say yes.
+    /// `what` describes it for people.
+    ///
+    /// Returns the height of its block; nil if it was not submitted. With `asks`, the user must confirm on a terminal.
     @discardableResult
     func run(
         _ what: String, asks: Bool = false, _ make: (borrowing StakeSigner) -> RegistryOperation
@@ -75,7 +78,7 @@ struct StakeOptions: ParsableArguments {
         let cost = Self.text(cost: signer.cost(of: operation))
         if dryRun {
             let report = try target.process().dryRun(operation)
-            print(target.json ? json(report) : "the rules take it: \(what)\(cost); nothing was done")
+            print(target.json ? json(report) : "the rules accept it: \(what)\(cost); nothing was done")
             return nil
         }
         if asks { try confirm("\(what)\(cost).", isSure: yes) }
@@ -88,10 +91,10 @@ struct StakeOptions: ParsableArguments {
         return report.height
     }
 
-    /// What an operation costs, as the end of a sentence.
+    /// The fee of an operation, as the end of a sentence.
     private static func text(cost: UInt64) -> String { cost == 0 ? "" : ", for a fee of \(Amount.text(cost)) SESH" }
 
-    /// The same for an action that the account alone signs.
+    /// The same for an action that needs only the account's signature.
     @discardableResult
     func run(_ what: String, asks: Bool = false, _ action: RegistryOperation.Action) throws -> UInt64? {
         try run(what, asks: asks) { $0.sign(action) }
@@ -101,7 +104,7 @@ struct StakeOptions: ParsableArguments {
 /// An amount on the command line.
 func seshAmount(_ text: String) throws -> UInt64 {
     guard let units = Amount.units(text) else {
-        throw ValidationError("'\(text)' is no amount; write SESH, such as 25000 or 0.5")
+        throw ValidationError("'\(text)' is not an amount; write SESH, such as 25000 or 0.5")
     }
     return units
 }
@@ -109,7 +112,7 @@ func seshAmount(_ text: String) throws -> UInt64 {
 /// A fee on the command line.
 func percentFee(_ text: String) throws -> UInt16 {
     guard let fee = Amount.fee(text) else {
-        throw ValidationError("'\(text)' is no fee; write percent with up to two decimals, such as 12.5")
+        throw ValidationError("'\(text)' is not a fee; write percent with up to two decimals, such as 12.5")
     }
     return fee
 }
@@ -123,7 +126,7 @@ struct NodeOption: ParsableArguments {
 /// A node's id on the command line.
 func nodeName(_ text: String) throws -> NodeID {
     guard let id = NodeID(text) else {
-        throw ValidationError("'\(text)' is no node's id: 52 characters and .snode")
+        throw ValidationError("'\(text)' is not a node's id: 52 characters and .snode")
     }
     return id
 }
@@ -137,7 +140,7 @@ struct NodeKeyOption: ParsableArguments {
 
     @Option(
         name: .customLong("node-passphrase-file"),
-        help: ArgumentHelp("What holds the passphrase that seals the node's key.", valueName: "file"))
+        help: ArgumentHelp("The source of the passphrase of the node's key.", valueName: "file"))
     var nodePassphraseFile: String?
 
     /// The node's key.
@@ -149,7 +152,7 @@ struct NodeKeyOption: ParsableArguments {
     }
 }
 
-/// What a node is registered with.
+/// The terms of a node's registration.
 struct RegistrationTerms: ParsableArguments {
     @Option(
         help: ArgumentHelp("The operator's part of each reward, in percent.", valueName: "percent"),
@@ -159,7 +162,7 @@ struct RegistrationTerms: ParsableArguments {
     @Option(help: ArgumentHelp("The operator's own stake.", valueName: "SESH"), transform: seshAmount)
     var stake: UInt64?
 
-    /// Both.
+    /// Both terms.
     func read() throws(Failure) -> (fee: UInt16, stake: UInt64) {
         guard let fee, let stake else {
             throw Failure(.usage, "--\(fee == nil ? "fee" : "stake") is missing (see 'tunic stake register --help')")
@@ -215,7 +218,7 @@ struct StakeContribute: ParsableCommand {
     }
 }
 
-/// Takes a contribution back.
+/// Takes back a contribution.
 struct StakeCancel: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cancel", abstract: "Take back a contribution to a node that is not full yet.")
@@ -223,7 +226,7 @@ struct StakeCancel: ParsableCommand {
     @OptionGroup var options: StakeOptions
     @OptionGroup var node: NodeOption
 
-    func run() throws { try options.run("take back the part in \(node.node)", .cancel(node: node.node)) }
+    func run() throws { try options.run("take back the contribution to \(node.node)", .cancel(node: node.node)) }
 }
 
 /// Changes a node's fee.
@@ -243,7 +246,7 @@ struct StakeFee: ParsableCommand {
     }
 }
 
-/// Asks for a node to leave.
+/// Requests that a node leave.
 struct StakeLeave: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "leave", abstract: "Ask for a node to leave; its stake is free when the delay is over.")
@@ -285,7 +288,7 @@ struct StakeTransfer: ParsableCommand {
 
     func run() throws {
         guard let key = bytes32(hexadecimal: to) else {
-            throw Failure(.usage, "--to '\(to)' is no account: 64 hexadecimal digits")
+            throw Failure(.usage, "--to '\(to)' is not an account: 64 hexadecimal digits")
         }
         try options.run(
             "transfer \(Amount.text(amount)) SESH to \(to)", asks: true, .transfer(to: Account(key), amount: amount))
@@ -295,7 +298,7 @@ struct StakeTransfer: ParsableCommand {
 /// Shows an account.
 struct StakeShow: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show what the account holds: balance, rewards, stakes and locked stakes.")
+        commandName: "show", abstract: "Show the account: balance, rewards, stakes and locked stakes.")
 
     @OptionGroup var target: ControlOptions
 
@@ -326,7 +329,7 @@ struct StakeShow: ParsableCommand {
         table.add("account", report.account)
         table.add("balance", "\(Amount.text(report.balance)) SESH")
         table.add("rewards", "\(Amount.text(report.rewards)) SESH")
-        table.add("fee", "\(Amount.text(report.operationFee)) SESH for each operation but 'leave'")
+        table.add("fee", "\(Amount.text(report.operationFee)) SESH for each operation except 'leave'")
         for stake in report.stakes {
             var state = stake.state
             if let time = stake.leavesAt { state += ", leaves at \(UnixTime(seconds: time).dateText)" }

@@ -7,10 +7,10 @@ internal import Provision
 internal import Registry
 internal import Wire
 
-/// Prints what a wallet needs to sign without a network.
+/// Prints the account's state for a wallet without a network.
 struct StakeState: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "state", abstract: "Print what a wallet that is kept offline needs to sign an operation.",
+        commandName: "state", abstract: "Print the account's state, with which an offline wallet signs an operation.",
         discussion: "Example:\n  tunic stake state --account ACCOUNT --control relay/control.sock > state.json")
 
     @OptionGroup var target: ControlOptions
@@ -28,12 +28,12 @@ struct AccountOption: ParsableArguments {
 
     func validate() throws {
         guard bytes32(hexadecimal: account) != nil else {
-            throw ValidationError("--account '\(account)' is no account: 64 hexadecimal digits")
+            throw ValidationError("--account '\(account)' is not an account: 64 hexadecimal digits")
         }
     }
 }
 
-/// Has a node agree to be registered.
+/// Signs a node's agreement to be registered.
 struct StakeProof: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "proof",
@@ -44,7 +44,7 @@ struct StakeProof: ParsableCommand {
               tunic stake register --wallet wallet.key --offline proof.json > register.json      (where the wallet is)
               tunic stake submit register.json --control relay/control.sock
 
-            The proof counts for the account's next operation, and for this fee and stake alone.
+            The proof is valid only for the account's next operation, and for this fee and stake.
             """)
 
     @OptionGroup var target: ControlOptions
@@ -61,10 +61,10 @@ struct StakeProof: ParsableCommand {
     }
 }
 
-/// Hands in an operation that was signed elsewhere.
+/// Submits an operation that was signed elsewhere.
 struct StakeSubmit: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "submit", abstract: "Hand in an operation that a wallet signed elsewhere, and wait for its block.",
+        commandName: "submit", abstract: "Submit an operation that a wallet signed elsewhere, and wait for its block.",
         discussion: "Example:\n  tunic stake submit leave.json --control relay/control.sock")
 
     @OptionGroup var target: ControlOptions
@@ -81,10 +81,10 @@ struct StakeSubmit: ParsableCommand {
     }
 }
 
-/// Asks on a terminal whether to go on; yes where there is none, or `isSure`.
+/// Asks on a terminal whether to continue; returns without asking if there is no terminal, or with `isSure`.
 func confirm(_ what: String, isSure: Bool) throws(Failure) {
     guard !isSure, isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else { return }
-    writeAll("\(what)\nGo on? [y/N] ", to: STDERR_FILENO)
+    writeAll("\(what)\nContinue? [y/N] ", to: STDERR_FILENO)
     guard let answer = readLine()?.lowercased(), ["y", "yes"].contains(answer) else {
         throw Failure(.usage, "nothing was done")
     }

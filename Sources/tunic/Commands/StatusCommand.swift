@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Control
 internal import Process
 
-/// Asks a running client or relay what it is doing.
+/// Prints the state of a running client or relay.
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show what a running client or relay is doing.",
@@ -11,7 +11,7 @@ struct StatusCommand: ParsableCommand {
               tunic status
               tunic status --control /var/lib/tunic/control.sock --json
 
-            It ends with 0 when the process is ready, with 1 when it is not.
+            The exit status is 0 if the process is ready, and 1 if it is not.
             """)
 
     @OptionGroup var target: ControlOptions

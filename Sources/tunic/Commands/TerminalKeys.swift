@@ -1,19 +1,20 @@
 internal import CShims
 internal import Glibc
 
-/// The keys of standard input, one by one and unseen, as long as this lives; where it is no terminal nothing is read.
+/// Reads keys of standard input one by one and without echo, as long as this lives; without a terminal it reads
+/// nothing.
 final class TerminalKeys {
     private let isTerminal = shim_take_keys(STDIN_FILENO) == 0
 
     init() {
-        // Ctrl-C is a key like others, and a signal ends the wait, so that the terminal is left as it was found.
+        // Ctrl-C is a normal key, and a signal ends the wait, so that the terminal's mode can be restored.
         guard isTerminal else { return }
         for number in [SIGTERM, SIGHUP, SIGINT] { signal(number) { _ in } }
     }
 
     deinit { if isTerminal { shim_give_keys_back(STDIN_FILENO) } }
 
-    /// Whether to go on after so many milliseconds: false as soon as q or Ctrl-C was typed, the input has ended or a signal came.
+    /// Whether to continue after so many milliseconds: false after q or Ctrl-C, at the end of input, or after a signal.
     func wait(milliseconds: Int32) -> Bool {
         guard isTerminal else {
             usleep(UInt32(milliseconds) * 1_000)

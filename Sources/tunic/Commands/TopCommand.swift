@@ -19,19 +19,19 @@ struct TopCommand: ParsableCommand {
             return print(json(try target.ask(.status, as: StatusReport.self)))
         }
         if once || !isTerminal { return print(try view(bold: isTerminal, size: nil)) }
-        // Such a terminal can only be written on, line by line.
+        // Such a terminal can only print lines.
         let isPlain = ["", "dumb"].contains(Files.environment("TERM") ?? "")
-        // One that never answered is a mistake; one that does not answer any more may be about to start again.
+        // A process that never answered is a mistake; one that has stopped answering may be restarting.
         _ = try target.ask(.status, as: StatusReport.self)
         let keys = TerminalKeys()
         repeat {
             let text = try viewOrReason(bold: !isPlain, size: isPlain ? nil : Self.terminalSize)
-            // What is wider than the terminal is cut there.
+            // Lines wider than the terminal are cut there.
             guard printNow(isPlain ? text + "\n" : "\u{1b}[?7l\u{1b}[H\u{1b}[2J\(text)\u{1b}[?7h") else { return }
         } while keys.wait(milliseconds: 1_000)
     }
 
-    /// How many lines and columns the terminal has.
+    /// The number of lines and columns of the terminal.
     private static var terminalSize: (lines: Int, columns: Int)? {
         var size = winsize()
         guard unsafe ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0, size.ws_col > 0 else {
@@ -40,7 +40,7 @@ struct TopCommand: ParsableCommand {
         return (Int(size.ws_row), Int(size.ws_col))
     }
 
-    /// The view, or why there is none while the process does not answer.
+    /// The view, or the reason why the process does not answer.
     private func viewOrReason(bold: Bool, size: (lines: Int, columns: Int)?) throws -> String {
         do {
             return try view(bold: bold, size: size)
@@ -51,7 +51,7 @@ struct TopCommand: ParsableCommand {
         }
     }
 
-    /// `lines` with what is beyond `columns` cut off, and a mark for it; codes for the terminal take no room.
+    /// `lines` cut after `columns`, with a mark; control codes take no room.
     private static func cut(lines: [String], to columns: Int) -> [String] {
         lines.map { line in
             var shown = ""
@@ -70,13 +70,13 @@ struct TopCommand: ParsableCommand {
         }
     }
 
-    /// As many of `lines` as `limit` has room for, the last of them the number of the rest.
+    /// As many of `lines` as fit in `limit`; the last one then has the number of the rest.
     private static func fit(_ lines: [String], _ limit: Int) -> [String] {
         guard lines.count > limit else { return lines }
         return lines.prefix(max(0, limit - 1)) + ["… \(lines.count - max(0, limit - 1)) more"]
     }
 
-    /// The lines, as many and as long as a terminal of this size has room for.
+    /// The lines, limited to a terminal of this size.
     private func view(bold: Bool, size: (lines: Int, columns: Int)?) throws -> String {
         let isNarrow = size.map { $0.columns < 100 } ?? false
         let status = try target.ask(.status, as: StatusReport.self)

@@ -7,7 +7,7 @@ internal import Provision
 struct WalletCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "wallet",
-        abstract: "Make an account's key, show which account a key is of, or seal a key by a passphrase.",
+        abstract: "Make an account's key, show a key's account, or seal a key with a passphrase.",
         discussion: "Example:\n  tunic wallet new --wallet wallet.key --passphrase-file passphrase",
         subcommands: [WalletNewCommand.self, WalletShowCommand.self, WalletPassphraseCommand.self])
 }
@@ -25,11 +25,11 @@ struct PassphraseOption: ParsableArguments {
     @Option(
         name: .customLong("passphrase-file"),
         help: ArgumentHelp(
-            "What holds the passphrase that seals the key: a file, or fd: and the number of an open descriptor.",
+            "The source of the key's passphrase: a file, or fd: and the number of an open descriptor.",
             valueName: "file"))
     var file: String?
 
-    /// The passphrase, where one is named.
+    /// The passphrase; nil if none is given.
     func read() throws(Failure) -> Passphrase? { try PassphraseFile.read(file) }
 }
 
@@ -42,8 +42,8 @@ struct WalletNewCommand: ParsableCommand {
               tunic wallet new --wallet wallet.key
               tunic wallet new --wallet wallet.key --passphrase-file passphrase
 
-            Whoever has the file has what the account holds, unless a passphrase seals it; keep a copy where nobody else gets at it. An account is in the \
-            registry from the first transfer to it.
+            Anyone with the file controls the account, unless a passphrase seals it; keep a copy in a safe place. An account is in the registry after \
+            the first transfer to it.
             """)
 
     @OptionGroup var options: WalletOptions
@@ -66,10 +66,10 @@ struct WalletShowCommand: ParsableCommand {
     }
 }
 
-/// Seals a key by another passphrase, or by none.
+/// Seals a key with another passphrase, or with none.
 struct WalletPassphraseCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "passphrase", abstract: "Seal a key by a passphrase, by another one, or by none any more.",
+        commandName: "passphrase", abstract: "Seal a key with a passphrase, change the passphrase, or remove it.",
         discussion: """
             Examples:
               tunic wallet passphrase --wallet wallet.key --new-passphrase-file passphrase
@@ -77,15 +77,16 @@ struct WalletPassphraseCommand: ParsableCommand {
               tunic wallet passphrase --wallet wallet.key --passphrase-file old --new-passphrase-file new
               tunic wallet passphrase --wallet wallet.key --passphrase-file old
 
-            It works for every key: a node's and an authority's too. The new file takes the place of the old one at once; \
-            what a disk or a backup still has of the old one is as it was.
+            It works for every key: a node's and an authority's too. The new file replaces the old one at once; \
+            copies of the old one on a disk or in a backup remain.
             """)
 
     @OptionGroup var options: WalletOptions
 
     @Option(
         name: .customLong("new-passphrase-file"),
-        help: ArgumentHelp("What holds the new passphrase; without it the key is sealed no more.", valueName: "file"))
+        help: ArgumentHelp(
+            "The source of the new passphrase; without it the key is no longer sealed.", valueName: "file"))
     var newFile: String?
 
     mutating func validate() throws {
@@ -96,6 +97,6 @@ struct WalletPassphraseCommand: ParsableCommand {
 
     func run() throws {
         try Keys.reseal(options.wallet, passphrase: options.passphrase.read(), newFile: newFile)
-        print(newFile == nil ? "sealed no more" : "sealed")
+        print(newFile == nil ? "no longer sealed" : "sealed")
     }
 }
