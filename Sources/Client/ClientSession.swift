@@ -11,10 +11,6 @@ internal import Wire
 final class ClientSession: SessionOwner {
     /// After how long a session that holds memory and moves nothing of it counts as stalled.
     static let stalledAfter = TimeSpan.seconds(5)
-    /// How long it goes on without a leg before its exit counts as dead.
-    static let leglessLimit = TimeSpan.seconds(6)
-    /// How long it goes on without a leg while other hops are in the way: as long as the exit keeps it.
-    static let exitKeepsFor = TimeSpan.seconds(60)
     /// The wait before another leg is tried while all go through one guard, and the longest; it doubles.
     static let apartPause = (first: TimeSpan.seconds(15), longest: TimeSpan.seconds(600))
     /// How long it keeps a standby leg without streams; older ones are not replaced.
@@ -23,9 +19,6 @@ final class ClientSession: SessionOwner {
     static let standbyPause = TimeSpan.seconds(1)
     /// How many pauses for refused streams, one after the other, make new ones go to another exit.
     static let refusalLimit = 3
-    /// How many builds to the exit may fail one after the other, the exit itself named or the new leg never answered, while
-    /// no leg is left.
-    static let exitFailureLimit = 2
 
     let exit: NodeID
     /// When it began.
@@ -43,10 +36,8 @@ final class ClientSession: SessionOwner {
     private var nextLeg: UInt8 = 0
     private var building = 0
     private var failures = 0
-    private var exitFailures = 0
     private var nextBuild = Instant(nanoseconds: 0)
-    /// When the last leg went, and when the session ends if no other comes.
-    private var legless: (since: Instant, until: Instant)?
+    private var legless = LeglessTime()
     private var nextApart = Instant(nanoseconds: 0)
     private var apartPause = ClientSession.apartPause.first
     private var use = SessionUse()
@@ -160,7 +151,7 @@ final class ClientSession: SessionOwner {
         leaveSuspect(now)
         // The exit learns of a standby leg by its first packet.
         session.connection.ping(leg)
-        legless = nil
+        legless.ended()
         session.touch()
     }
 
@@ -180,11 +171,7 @@ final class ClientSession: SessionOwner {
         }
         if wasActive, let other = legs.keys.first { session.connection.activate(other, now: now) }
         leaveSuspect(now)
-        if legs.isEmpty {
-            legless = (now, now + Self.leglessLimit)
-            // An exit that was started anew knows nothing of the session, and ends the paths that are to join it.
-            exitFailures = wasAnswered ? 0 : exitFailures + 1
-        }
+        if legs.isEmpty { legless.began(wasAnswered: wasAnswered, at: now) }
         session.touch()
         keep(now)
     }
@@ -197,7 +184,7 @@ final class ClientSession: SessionOwner {
         use.look(
             users: session.streamCount, open: session.connection.openStreamCount, hasRoom: hasRoom, at: now)
         if use.isOver(isRetired: isRetired) { return end() }
-        if let legless, now > legless.until || exitFailures >= Self.exitFailureLimit { return end() }
+        if legless.isOver(at: now) { return end() }
         if losses.isOver(at: now) {
             if losses.isExitsDoing(at: now) { pool.trust.distrust(exit, at: now) }
             return end()
@@ -296,10 +283,9 @@ final class ClientSession: SessionOwner {
                     losses.lost(middle: hops.dropLast().last, over: failure.isSaid ? nil : hops.first, at: now)
                 }
                 if isExitsFault(failure) {
-                    exitFailures += 1
-                } else if isAnothersFault(failure), let legless {
-                    let until = min(now + Self.leglessLimit, legless.since + Self.exitKeepsFor)
-                    self.legless = (legless.since, max(legless.until, until))
+                    legless.exitFailed()
+                } else if isAnothersFault(failure) {
+                    legless.othersFailed(at: now)
                 }
                 nextBuild = now + PathPool.pause(after: failures)
                 keep(now)
@@ -316,9 +302,8 @@ final class ClientSession: SessionOwner {
     /// No guard takes a build now: it is tried again soon, and the session ends no earlier for that.
     private func waitForGuards(_ now: Instant) {
         building -= 1
-        guard let legless else { return nextBuild = now + Self.standbyPause }
-        let until = min(now + Self.leglessLimit, legless.since + Self.exitKeepsFor)
-        self.legless = (legless.since, max(legless.until, until))
+        guard legless.isNow else { return nextBuild = now + Self.standbyPause }
+        legless.othersFailed(at: now)
     }
 
     /// Whether a failed build says that the exit cannot be reached or does not know us.
@@ -368,7 +353,7 @@ final class ClientSession: SessionOwner {
             session.connection.reset(id, code: SessionError.cancelled)
             session.connection.stopSending(id, code: SessionError.cancelled)
         case .streamsAvailable: streamsAvailable()
-        case .legValidated: exitFailures = 0
+        case .legValidated: legless.answered()
         case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .legActivated,
             .pathChallenge, .pathResponse:
             break

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 static _Thread_local uint64_t state;
@@ -48,9 +49,11 @@ struct hashing_parameters {
 
 static struct hashing_parameters *hashing(void) { return dlsym(RTLD_DEFAULT, "_swift_stdlib_Hashing_parameters"); }
 
-// Before any table is made: a table keeps the seed that it began with.
+// Before any table is made: a table keeps the seed that it began with. libsodium draws a canary when it begins, which must
+// not come from the first simulation of the process.
 __attribute__((constructor)) static void prepare(void) {
     randombytes_set_implementation(&implementation);
+    if (sodium_init() < 0) abort();
     struct hashing_parameters *parameters = hashing();
     if (parameters) *parameters = (struct hashing_parameters){.is_deterministic = 1};
 }

@@ -6,7 +6,7 @@ import Wire
 
 /// A session's life over a client, two guards, three middles and an exit, each of which is paused, killed or slow, by seed.
 ///
-/// The connections, `LegWatch`, `LegLosses` and `Liveness` are the real ones. The rest models `ClientSession`, `Exit` and the
+/// The connections, `LegWatch`, `LegLosses`, `LeglessTime` and `Liveness` are the real ones. The rest models `ClientSession`, `Exit` and the
 /// control messages of links: a path ends at a node with its link, and the node tells the neighbour on the other side.
 final class SessionLife {
     /// What did not hold.
@@ -94,11 +94,11 @@ final class SessionLife {
     private var losses = LegLosses()
     private var nextLeg: UInt8 = 0
     private var builds: [Int: Instant] = [:]
-    private var failures = 0, exitFailures = 0
+    private var failures = 0
     /// Hops that did not answer, which are tried last.
     private var suspects: Set<Int> = []
     private var nextBuild = Instant(nanoseconds: 0), nextKeep = Instant(nanoseconds: 0)
-    private var legless: (since: Instant, until: Instant)?
+    private var legless = LeglessTime()
     private(set) var sessions = 0
 
     // The exit's sessions.
@@ -373,7 +373,7 @@ final class SessionLife {
             sessions += 1
             session = sessions
             near = End(.initiator, seed: random)
-            (legs, watch, losses, nextLeg, exitFailures, legless) = ([:], LegWatch(), LegLosses(), 0, 0, nil)
+            (legs, watch, losses, nextLeg, legless) = ([:], LegWatch(), LegLosses(), 0, LeglessTime())
         }
         let leg = LegID(nextLeg)
         let id = [UInt8](repeating: UInt8(session & 255), count: 16)
@@ -386,7 +386,7 @@ final class SessionLife {
         if near?.connection.activeLeg == nil { near?.connection.activate(leg, now: now) }
         leaveSuspect()
         near?.connection.ping(leg)
-        legless = nil
+        legless.ended()
     }
 
     /// A build came to nothing: after the hop with this number (-1 is the client), or without an answer.
@@ -397,10 +397,9 @@ final class SessionLife {
         nextBuild = now + PathPool.pause(after: failures)
         guard near != nil, let hop else { return }
         if hop == 1 {
-            exitFailures += 1
-        } else if let legless {
-            let until = min(now + ClientSession.leglessLimit, legless.since + ClientSession.exitKeepsFor)
-            self.legless = (legless.since, max(legless.until, until))
+            legless.exitFailed()
+        } else {
+            legless.othersFailed(at: now)
         }
     }
 
@@ -415,10 +414,7 @@ final class SessionLife {
         if !isLinkLost { losses.lost(middle: nil, over: Self.id(hops[path][0]), at: now) }
         if wasActive, let other = legIDs.first { near?.connection.activate(other, now: now) }
         leaveSuspect()
-        if legs.isEmpty {
-            legless = (now, now + ClientSession.leglessLimit)
-            exitFailures = wasAnswered ? 0 : exitFailures + 1
-        }
+        if legs.isEmpty { legless.began(wasAnswered: wasAnswered, at: now) }
     }
 
     private static func id(_ number: Int) -> NodeID {
@@ -447,7 +443,7 @@ final class SessionLife {
             if builds.isEmpty, now >= nextBuild { build(avoiding: []) }
             return
         }
-        if let legless, now > legless.until || exitFailures >= ClientSession.exitFailureLimit { return endSession() }
+        if legless.isOver(at: now) { return endSession() }
         if losses.isOver(at: now) { return endSession() }
         let overdue = watch.overdue(at: now, among: legIDs) {
             near?.connection.legStatus($0)?.everAcknowledged ?? false
@@ -478,7 +474,7 @@ final class SessionLife {
         while let event = end.connection.nextEvent() {
             switch event {
             case .legSuspect(let leg): suspects.append(leg)
-            case .legValidated: exitFailures = 0
+            case .legValidated: legless.answered()
             case .readable(let id): end.read += end.connection.withReadable(id) { $0.byteCount }
             default: break
             }
