@@ -32,7 +32,7 @@ let package = Package(
             name: "TunicCore",
             targets: [
                 "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "Watch", "SocksProtocol",
-                "DNSProtocol", "EventLoop", "Links", "Messages", "Store",
+                "DNSProtocol", "EventLoop", "Links", "Messages", "Store", "Swarm",
             ]),
     ],
     dependencies: [
@@ -70,6 +70,7 @@ let package = Package(
         module("Registry", ["OnionCrypto", "Wire"]),
         module("Watch", ["Registry", "OnionCrypto", "Wire"]),
         module("Messages", ["Link", "Transport", "Wire"]),
+        module("Swarm", ["OnionCrypto", "Wire"]),
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
         module("DNSProtocol", ["Wire"]),
@@ -207,6 +208,11 @@ let package = Package(
             ]),
         tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
         tests("RegistryTests", ["Registry", "OnionCrypto", "VectorFiles", "Wire"]),
+        // Boxes, items and a seeded generator, for the tests of the swarm and its fuzz target.
+        .target(
+            name: "SwarmModel", dependencies: ["Swarm", "OnionCrypto", "Wire"], path: "Tests/SwarmModel",
+            swiftSettings: settings),
+        tests("SwarmTests", ["Swarm", "SwarmModel", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("OxenTests", ["Oxen", "OnionCrypto", "Wire"]),
         tests("WatchTests", ["Watch", "Registry", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),

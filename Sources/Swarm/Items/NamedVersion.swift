@@ -1,0 +1,108 @@
+internal import OnionCrypto
+public import Wire
+
+/// What the body of kinds 1 to 3 begins with: of which name it is a version, and who signs it.
+public struct NamedVersion: Hashable, Sendable {
+    /// The name of grants.
+    public static let grantName = Bytes16(text: "grant")
+    /// The name of purges.
+    public static let purgeName = Bytes16(text: "purge")
+
+    /// What it is a version of.
+    public let name: Bytes16
+    /// Decides between versions of the same ten minutes.
+    public let counter: UInt8
+    /// Whose key signs the item; nil: the box key.
+    public let certificate: Certificate?
+    /// What the name `grant` says.
+    public let grant: Grant?
+    /// What the name `purge` says.
+    public let purge: Purge?
+
+    /// A key that a box key lets sign a name.
+    public struct Certificate: Hashable, Sendable {
+        /// The key that signs the item.
+        public let key: Bytes32
+        /// The box key's signature.
+        public let signature: [UInt8]
+
+        /// A certificate for `key`.
+        public init(key: Bytes32, signature: [UInt8]) {
+            precondition(signature.count == SigningKey.signatureSize, "a signature has 64 bytes")
+            self.key = key
+            self.signature = signature
+        }
+
+        /// What the box key signs; the key epoch is 0.
+        public static func message(box: Bytes32, name: Bytes16, key: Bytes32, network: Bytes32) -> [UInt8] {
+            Prefix.certificate.message(capacity: 114) { writer in
+                writer.bytes32(network)
+                writer.bytes32(box)
+                writer.u16(0)
+                writer.bytes16(name)
+                writer.bytes32(key)
+            }
+        }
+
+        /// Whether the box key has signed it for `name`.
+        func isGood(box: Bytes32, name: Bytes16, network: Bytes32) -> Bool {
+            SigningKey.verify(
+                signature, of: Self.message(box: box, name: name, key: key, network: network), by: box)
+        }
+    }
+
+    /// The body of a version with `content`, filled with zeros to the smallest size that an item of `kind` may have.
+    ///
+    /// Nil when the content is too long.
+    public static func body(
+        kind: ItemKind, name: Bytes16, counter: UInt8, certificate: Certificate? = nil, content: [UInt8]
+    ) -> [UInt8]? {
+        var writer = ByteWriter(capacity: 4_096)
+        writer.bytes16(name)
+        writer.u8(counter)
+        writer.u8(certificate == nil ? 0 : 1)
+        if let certificate {
+            writer.u16(0)
+            writer.bytes32(certificate.key)
+            writer.raw(certificate.signature)
+        }
+        writer.raw(content)
+        return ItemBody.filled(writer.bytes, kind: kind)
+    }
+
+    /// Reads the body of an item of `kind` made at `created`.
+    init(decoding body: RawSpan, kind: ItemKind, _ created: UInt32) throws(WireError) {
+        var reader = ByteReader(body)
+        name = try reader.bytes16()
+        counter = try reader.u8()
+        let flag = try reader.u8()
+        switch (flag, kind) {
+        case (0, .account), (0, .record): certificate = nil
+        case (1, .account), (1, .descriptor):
+            guard try reader.u16() == 0 else { throw .outOfRange }
+            certificate = Certificate(key: try reader.bytes32(), signature: try reader.array(SigningKey.signatureSize))
+        default: throw .unknownKind(UInt64(flag))
+        }
+        grant = kind == .record && name == Self.grantName ? try Grant(rest: &reader) : nil
+        purge = kind == .record && name == Self.purgeName ? try Purge(rest: &reader, created: created) : nil
+    }
+}
+
+extension StoredItem {
+    /// What the name `grant` says.
+    var grant: Grant? { version?.grant }
+    /// What the name `purge` says.
+    var purge: Purge? { version?.purge }
+}
+
+/// Bodies of items, whose sizes are few.
+public enum ItemBody {
+    /// `content` with zeros behind it, so that an item of `kind` has the smallest size; nil when it is too long.
+    public static func filled(_ content: [UInt8], kind: ItemKind) -> [UInt8]? {
+        let needed = content.count + StoredItem.overhead
+        guard let size = SwarmLimits.itemSizes.first(where: { $0 >= needed && kind.sizes.contains($0) }) else {
+            return nil
+        }
+        return content + [UInt8](repeating: 0, count: size - needed)
+    }
+}

@@ -1,0 +1,122 @@
+internal import OnionCrypto
+public import Wire
+
+/// Shows that an item was admitted, and that somebody deleted it who may; it proves itself without the item.
+public struct Tombstone: Hashable, Sendable {
+    /// The length in bytes.
+    public static let size = ItemHeader.size + 32 + SigningKey.signatureSize + DeleteProof.size
+
+    /// The item's header.
+    public let header: ItemHeader
+    /// The hash of the item's body.
+    public let bodyDigest: Bytes32
+    /// The item's own signature.
+    public let signature: [UInt8]
+    /// Why the item may be deleted.
+    public let proof: DeleteProof
+    /// The item's name.
+    public let id: ItemID
+
+    /// The tombstone of `item`.
+    public init(of item: StoredItem, proof: DeleteProof) {
+        precondition(item.header.kind.isDeletable, "versions are replaced, not deleted")
+        header = item.header
+        bodyDigest = item.bodyDigest
+        signature = item.signature
+        self.proof = proof
+        id = item.id
+    }
+
+    /// Reads a whole tombstone of `network`.
+    public init(decoding span: RawSpan, network: Bytes32) throws(WireError) {
+        var reader = ByteReader(span)
+        header = try ItemHeader(from: &reader)
+        guard header.kind.isDeletable else { throw .outOfRange }
+        bodyDigest = try reader.bytes32()
+        signature = try reader.array(SigningKey.signatureSize)
+        if header.kind == .contact, signature.contains(where: { $0 != 0 }) { throw .outOfRange }
+        proof = try DeleteProof(from: &reader)
+        try reader.end()
+        id = header.id(bodyDigest: bodyDigest, network: network)
+    }
+
+    /// The encoding.
+    public func encoded() -> [UInt8] {
+        var writer = ByteWriter(capacity: Self.size)
+        header.encode(to: &writer)
+        writer.bytes32(bodyDigest)
+        writer.raw(signature)
+        proof.encode(to: &writer)
+        return writer.bytes
+    }
+
+    /// How many leading zero bits the item's effort has.
+    public var effort: UInt8 { header.effort(bodyDigest: bodyDigest) }
+
+    /// Whether the item was admitted and the proof is good; `writers` are those of the box's grant.
+    public func isAuthentic(network: Bytes32, writers: WriteKeys) -> Bool {
+        guard proof.isGood(for: header, id: id, network: network) else { return false }
+        guard header.kind == .message else { return true }
+        guard let author = writers.author(of: header) else { return false }
+        return SigningKey.verify(signature, of: StoredItem.signedMessage(id, network: network), by: author)
+    }
+}
+
+/// Why an item may be deleted.
+public enum DeleteProof: Hashable, Sendable {
+    /// A token whose hash is the item's lock.
+    case token(Bytes16)
+    /// The box key's signature, 64 bytes.
+    case signature([UInt8])
+
+    /// The length of `how` and proof.
+    static let size = 65
+
+    /// Reads `how` and proof.
+    init(from reader: inout ByteReader) throws(WireError) {
+        let how = try reader.u8()
+        switch how {
+        case 1:
+            self = .token(try reader.bytes16())
+            try reader.zeros(48)
+        case 2: self = .signature(try reader.array(SigningKey.signatureSize))
+        default: throw .unknownKind(UInt64(how))
+        }
+    }
+
+    /// Writes `how` and proof.
+    func encode(to writer: inout ByteWriter) {
+        switch self {
+        case .token(let token):
+            writer.u8(1)
+            writer.bytes16(token)
+            writer.zeros(48)
+        case .signature(let signature):
+            writer.u8(2)
+            writer.raw(signature)
+        }
+    }
+
+    /// The lock that `token` opens.
+    public static func lock(of token: Bytes16) -> Bytes16 {
+        let digest = Prefix.deleteLock.digest(capacity: 16) { $0.bytes16(token) }
+        return Bytes16(Array(digest.array[..<16])) ?? .zeros
+    }
+
+    /// What the box key signs.
+    public static func message(id: ItemID, network: Bytes32) -> [UInt8] {
+        Prefix.delete.message(capacity: 64) { writer in
+            writer.bytes32(network)
+            writer.bytes32(id)
+        }
+    }
+
+    /// Whether it deletes the item of `header`.
+    func isGood(for header: ItemHeader, id: ItemID, network: Bytes32) -> Bool {
+        switch self {
+        case .token(let token): !header.lock.isZero && Self.lock(of: token) == header.lock
+        case .signature(let signature):
+            SigningKey.verify(signature, of: Self.message(id: id, network: network), by: header.box)
+        }
+    }
+}

@@ -1,0 +1,29 @@
+public import Wire
+
+/// The digests by which two replicas find what differs.
+public enum RangeDigests {
+    /// The digest of a range from its ids, ascending, each with whether it was deleted; zeros for none.
+    public static func range(_ entries: [(id: ItemID, isDeleted: Bool)]) -> Bytes32 {
+        guard !entries.isEmpty else { return Bytes32() }
+        return Prefix.range.digest(capacity: 4 + entries.count * 33) { writer in
+            writer.u32(UInt32(clamping: entries.count))
+            for entry in entries {
+                writer.bytes32(entry.id)
+                writer.u8(entry.isDeleted ? 2 : 1)
+            }
+        }
+    }
+
+    /// The digest of a day from those of its 144 ranges.
+    static func day(_ ranges: [Bytes32]) -> Bytes32 {
+        Prefix.day.digest(capacity: ranges.count * 32) { writer in
+            for digest in ranges { writer.bytes32(digest) }
+        }
+    }
+
+    /// The digest of a shard from the days that have something.
+    static func shard(_ days: [CompareAnswer.DayDigest]) -> Bytes32 {
+        let answer = CompareAnswer.days(days).encoded()
+        return Prefix.shardDigest.digest(capacity: answer.count) { $0.raw(answer) }
+    }
+}

@@ -1,0 +1,97 @@
+/// Every number of the swarm store that is a rule of the protocol: sizes, times and shares (protocol.md, section 12).
+///
+/// Times are minutes unless the name says otherwise; sizes are bytes.
+public enum SwarmLimits {
+    /// The sizes that a whole item may have; an item's *size class* is the index.
+    public static let itemSizes = [2_048, 4_096, 8_192, 16_384, 32_768, 65_536]
+    /// The longest item.
+    public static let longestItem = 65_536
+    /// The unit of `created`, and the length of a range.
+    public static let rangeMinutes: UInt32 = 10
+    /// How many ranges a day has.
+    public static let rangesPerDay: UInt32 = 144
+    /// Minutes of a day.
+    public static let dayMinutes: UInt32 = 1_440
+
+    /// How far `created` may be from a coordinator's clock.
+    public static let storeWindow: UInt32 = 30
+    /// How far ahead of a replica's clock `created` may be.
+    public static let copyAhead: UInt32 = 40
+    /// How long before its item's `created` the end of a purge lies at least.
+    public static let purgeDistance: UInt32 = 60
+    /// How long ago a range ended at least when it is compared.
+    public static let settleMinutes: UInt32 = 10
+    /// How long items live on at least when they are compared.
+    public static let compareLife: UInt32 = 20
+    /// How far the cut of a comparison may be from the answerer's clock.
+    public static let cutWindow: UInt32 = 20
+    /// How long a former replica may take part, and keeps a shard at most.
+    public static let leaveMinutes: UInt32 = 72 * 60
+    /// After what time a stand-in pulls history.
+    public static let standInMinutes: UInt32 = 180
+    /// How old a box is that may use the whole admission.
+    public static let knownBoxMinutes: UInt32 = 7 * 1_440
+
+    /// The most write keys of a grant.
+    public static let grantKeys = 8
+    /// The most items of kind 4 in a box, tombstones included.
+    public static let boxMessages = 8_192
+    /// What a tombstone counts of a box's quota.
+    public static let tombstoneShare = 256
+    /// The most items of kind 5 in a box.
+    public static let boxContacts = 256
+    /// The most tombstones of kind 5 in a box.
+    public static let boxContactTombstones = 1_024
+    /// The most names of kind 1 in a box.
+    public static let boxDescriptors = 8
+    /// The most items of kind 1 that a node holds.
+    public static let descriptors = 16_384
+    /// A coordinator admits this part of its quota in a day.
+    public static let admissionShare = 196
+    /// Copies are taken until this many hundredths of the quota are used.
+    public static let copyFill = 98
+
+    /// How many snapshots' maps are kept.
+    public static let maps = 3
+    /// The most shards of a network.
+    public static let shards = 65_536
+    /// The largest swarm.
+    public static let swarmSize = 15
+
+    /// The most ids in one DELETE.
+    public static let deletions = 64
+    /// The most offsets in one FETCH.
+    public static let fetchOffsets = 16
+    /// The most items of one LOOKUP.
+    public static let lookups = 8
+    /// The most entries of one LIST.
+    public static let listEntries = 3_500
+    /// The longest result of a request: what the largest class of a sealed answer holds.
+    public static let longestResult = 65_787
+    /// The most subscriptions of a node.
+    public static let subscriptions = 20_000
+    /// How many pushes of a subscription may be under way.
+    public static let pushWindow = 4
+
+    /// The most copies in one REPLICATE.
+    public static let replicateCopies = 64
+    /// The longest REPLICATE.
+    public static let replicateBytes = 139_264
+    /// The most shards in a comparison.
+    public static let compareShards = 1_800
+    /// The most ids in one answer of a comparison, and in one FETCH_COPIES.
+    public static let compareIDs = 4_096
+    /// The longest answer to FETCH_COPIES.
+    public static let fetchBytes = 262_144
+
+    /// Bytes of ids that a peer may have, and is asked for, in ten minutes.
+    public static let idBytes: UInt64 = 262_144
+    /// Bytes of copies that a peer may bring at once; they return within 64 s.
+    public static let copyBurst: UInt64 = 64 << 20
+    /// The most comparisons that a node drives at once.
+    public static let exchanges = 16
+    /// The most stores and deletions under way at a coordinator.
+    public static let puts = 1_024
+    /// The most bytes of stores and deletions under way at a coordinator.
+    public static let putBytes = 16 << 20
+}
