@@ -1,6 +1,11 @@
 import Testing
 import Wire
 
+/// `#expect`, for what changes a value.
+private func check(_ holds: Bool, _ location: SourceLocation = #_sourceLocation) {
+    #expect(holds, sourceLocation: location)
+}
+
 @Suite struct TokenBucketTests {
     private let start = Instant(nanoseconds: 50_000_000_000)
 
@@ -10,29 +15,29 @@ import Wire
     func burstThenRate(_ begin: UInt64) {
         let start = Instant(nanoseconds: begin)
         var bucket = TokenBucket(perSecond: 10, burst: 3, now: start)
-        #expect((0..<5).map { _ in bucket.take(now: start) } == [true, true, true, false, false])
-        #expect(!bucket.take(now: start + .milliseconds(99)))
-        #expect(bucket.take(now: start + .milliseconds(100)))
-        #expect(!bucket.take(now: start + .milliseconds(100)))
+        check((0..<5).map { _ in bucket.take(now: start) } == [true, true, true, false, false])
+        check(!bucket.take(now: start + .milliseconds(99)))
+        check(bucket.take(now: start + .milliseconds(100)))
+        check(!bucket.take(now: start + .milliseconds(100)))
         let later = start + .seconds(100)
-        #expect((0..<5).map { _ in bucket.take(now: later) } == [true, true, true, false, false])
+        check((0..<5).map { _ in bucket.take(now: later) } == [true, true, true, false, false])
     }
 
     @Test("several tokens are taken together or not at all")
     func several() {
         var bucket = TokenBucket(perSecond: 1_000, burst: 100, now: start)
-        #expect(!bucket.take(101, now: start))
-        #expect(bucket.take(60, now: start) && !bucket.take(41, now: start) && bucket.take(40, now: start))
-        #expect(!bucket.take(20, now: start + .milliseconds(19)) && bucket.take(20, now: start + .milliseconds(20)))
-        #expect(bucket.take(0, now: start + .milliseconds(20)) && bucket.take(-5, now: start + .milliseconds(20)))
+        check(!bucket.take(101, now: start))
+        check(bucket.take(60, now: start) && !bucket.take(41, now: start) && bucket.take(40, now: start))
+        check(!bucket.take(20, now: start + .milliseconds(19)) && bucket.take(20, now: start + .milliseconds(20)))
+        check(bucket.take(0, now: start + .milliseconds(20)) && bucket.take(-5, now: start + .milliseconds(20)))
     }
 
     @Test("it is below half while it holds less than half of its burst")
     func half() {
         var bucket = TokenBucket(perSecond: 10, burst: 4, now: start)
-        #expect(bucket.take(2, now: start) && !bucket.isBelowHalf(start))
-        #expect(bucket.take(now: start) && bucket.isBelowHalf(start))
-        #expect(bucket.isBelowHalf(start + .milliseconds(99)) && !bucket.isBelowHalf(start + .milliseconds(100)))
+        check(bucket.take(2, now: start) && !bucket.isBelowHalf(start))
+        check(bucket.take(now: start) && bucket.isBelowHalf(start))
+        check(bucket.isBelowHalf(start + .milliseconds(99)) && !bucket.isBelowHalf(start + .milliseconds(100)))
     }
 
     @Test("another rate keeps the tokens that it has room for")
@@ -40,17 +45,17 @@ import Wire
         let (slow, fast) = (TokenBucket.Rate(perSecond: 10, burst: 20), TokenBucket.Rate(perSecond: 1_000, burst: 50))
         var bucket = TokenBucket(slow, now: start)
         bucket.change(to: fast, now: start)
-        #expect(bucket.take(20, now: start) && !bucket.take(now: start))
+        check(bucket.take(20, now: start) && !bucket.take(now: start))
         let later = start + .seconds(1)
         bucket.change(to: slow, now: later)
-        #expect(bucket.take(20, now: later) && !bucket.take(now: later))
+        check(bucket.take(20, now: later) && !bucket.take(now: later))
     }
 
     @Test("a clock that stands or goes back gives nothing and takes nothing")
     func clockGoesBack() {
         var bucket = TokenBucket(perSecond: 10, burst: 2, now: start)
-        #expect(bucket.take(2, now: start) && !bucket.take(now: start + .seconds(-5)) && !bucket.take(now: start))
-        #expect(bucket.take(now: start + .milliseconds(100)))
+        check(bucket.take(2, now: start) && !bucket.take(now: start + .seconds(-5)) && !bucket.take(now: start))
+        check(bucket.take(now: start + .milliseconds(100)))
     }
 
     @Test("numbers of any size saturate", arguments: [Int.min, -1, 0, 1, 3, 1_000_000_007, .max])
@@ -65,7 +70,7 @@ import Wire
                 _ = bucket.take(now: Instant(nanoseconds: 0))
                 _ = bucket.isBelowHalf(now)
                 var emptyAt = UInt64.max
-                #expect(
+                check(
                     !TokenBucket.Rate(perSecond: 1, burst: other).take(from: &emptyAt, now: Instant(nanoseconds: 0)))
             }
         }
