@@ -238,6 +238,10 @@ class World:
         """Everything that the emulator counts."""
         return json.loads(self.tell("counts"))
 
+    def device_drops(self):
+        """Packets that never reached the emulator, of all hosts."""
+        return sum(host.device_drops() for host in self.hosts.values())
+
     def move(self, name, old, new):
         """The host's address changes: the old one is gone at once, and the new one is there."""
         host = self.hosts[name]
