@@ -5,6 +5,7 @@ Nothing in it leads outside: it has its loopback and the device, which the emula
 """
 
 import concurrent.futures
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -227,7 +228,10 @@ class World:
     def tell(self, *commands):
         """Gives the emulator commands; the last one's answer."""
         answer = ""
-        self._process.stdin.write("".join(f"{command}\n" for command in commands).encode())
+        try:
+            self._process.stdin.write("".join(f"{command}\n" for command in commands).encode())
+        except BrokenPipeError as error:
+            raise Failed("the emulator has ended") from error
         for command in commands:
             answer = self._line()
             if answer.startswith("error"):
@@ -257,7 +261,8 @@ class World:
     def close(self):
         """Ends everything."""
         if self._process is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
             try:
                 self._process.wait(2)
             except subprocess.TimeoutExpired:
