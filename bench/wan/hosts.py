@@ -5,6 +5,7 @@ Nothing in it leads outside: it has its loopback and the device, which the emula
 """
 
 import concurrent.futures
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -227,7 +228,10 @@ class World:
     def tell(self, *commands):
         """Gives the emulator commands; the last one's answer."""
         answer = ""
-        self._process.stdin.write("".join(f"{command}\n" for command in commands).encode())
+        try:
+            self._process.stdin.write("".join(f"{command}\n" for command in commands).encode())
+        except BrokenPipeError as error:
+            raise Failed("the emulator has ended") from error
         for command in commands:
             answer = self._line()
             if answer.startswith("error"):
@@ -237,6 +241,10 @@ class World:
     def counts(self):
         """Everything that the emulator counts."""
         return json.loads(self.tell("counts"))
+
+    def device_drops(self):
+        """Packets that never reached the emulator, of all hosts."""
+        return sum(host.device_drops() for host in self.hosts.values())
 
     def move(self, name, old, new):
         """The host's address changes: the old one is gone at once, and the new one is there."""
@@ -253,7 +261,8 @@ class World:
     def close(self):
         """Ends everything."""
         if self._process is not None:
-            self._process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
             try:
                 self._process.wait(2)
             except subprocess.TimeoutExpired:

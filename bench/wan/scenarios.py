@@ -18,6 +18,7 @@ import processes
 import shape
 
 GIB = 1 << 30
+FILLING = 60  # seconds that others may take to fill a queue
 LOSSLESS, LOSS_TENTH, LOSS_ONE = "loss=0", "loss=0.1%", "loss=1%"
 
 
@@ -236,7 +237,11 @@ def filled(lab):
         way = lab.cubic()
         lab.transfers(4, False, way)
         lab.transfers(4, True, way)
-        time.sleep(5)
+        deadline = time.monotonic() + FILLING
+        while any(line["waiting"] < 0.8 * queue * 20e6 / 8 for line in lab.world.counts()["lines"].values()):
+            if time.monotonic() > deadline:
+                raise flows.Broken(f"the queues were not full after {FILLING} s")
+            time.sleep(0.2)
         name = f"{queue} s of queue"
         pings = attempt(lab.pings)
         if pings:
