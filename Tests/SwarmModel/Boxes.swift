@@ -1,4 +1,4 @@
-internal import OnionCrypto
+public import OnionCrypto
 public import Swarm
 public import Wire
 
@@ -30,6 +30,7 @@ public struct Seeded: RandomNumberGenerator, Sendable {
 /// A signing key by number.
 public final class Key {
     private let key: SigningKey
+    private let seed: [UInt8]
     /// The public half.
     public let publicKey: Bytes32
 
@@ -45,6 +46,13 @@ public final class Key {
     public init(seed: [UInt8]) {
         key = SigningKey(seed: Secret(copying: seed.rawSpan))
         publicKey = key.publicKey
+        self.seed = seed
+    }
+
+    /// The key itself, once more.
+    public func copy() -> SigningKey {
+        let bytes = seed
+        return SigningKey(seed: Secret(copying: bytes.rawSpan))
     }
 
     /// The node with this key.

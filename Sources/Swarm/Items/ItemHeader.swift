@@ -18,7 +18,9 @@ public struct ItemHeader: Hashable, Sendable {
     public let created: UInt32
     /// What a token must hash to that deletes it; zeros: no token does.
     public let lock: Bytes16
-    /// Kind 4: the first eight bytes of the author's key; kind 5: a nonce; both by the order of their bytes. Else 0.
+    /// Kind 4: the first eight bytes of the author's key; kind 5: a nonce; else 0.
+    ///
+    /// The order of the numbers is that of the bytes.
     public let hint: UInt64
 
     /// A header; `created` is rounded down to a multiple of 10.

@@ -43,9 +43,9 @@ public struct SwarmMap: Sendable {
     private let members: [UInt16]
     private let positions: [NodeID: UInt16]
 
-    /// The map of `nodes`, in any order; of equal ids the first counts. Nil where a number is not allowed.
+    /// The map of `nodes`, in any order; nil where a number is not allowed.
     ///
-    /// It takes `shards` × nodes mixes: tens of milliseconds for a network of thousands.
+    /// Of equal ids the first counts. It takes `shards` × nodes mixes: tens of milliseconds for a network of thousands.
     public init?(network: Bytes32, shards: Int, swarmSize: Int, nodes: [PlacedNode]) {
         guard (64...SwarmLimits.shards).contains(shards), shards & (shards - 1) == 0,
             (3...SwarmLimits.swarmSize).contains(swarmSize), swarmSize % 2 == 1, nodes.count <= Int(UInt16.max)

@@ -147,6 +147,14 @@ public enum CompareAnswer: Hashable, Sendable {
         public let isNotShared: Bool
         /// The digest of its days; zeros where it is not shared.
         public let digest: Bytes32
+
+        /// What is said of `shard`.
+        public init(shard: UInt16, isOutOfDate: Bool, isNotShared: Bool, digest: Bytes32) {
+            self.shard = shard
+            self.isOutOfDate = isOutOfDate
+            self.isNotShared = isNotShared
+            self.digest = digest
+        }
     }
 
     /// A day of a kind that has something.
@@ -158,6 +166,13 @@ public enum CompareAnswer: Hashable, Sendable {
         /// The digest of its ranges.
         public let digest: Bytes32
 
+        /// A day of `kind`.
+        public init(kind: ItemKind, day: UInt16, digest: Bytes32) {
+            self.kind = kind
+            self.day = day
+            self.digest = digest
+        }
+
         /// Position in an answer.
         var position: UInt32 { UInt32(kind.rawValue) << 16 | UInt32(day) }
     }
@@ -168,6 +183,12 @@ public enum CompareAnswer: Hashable, Sendable {
         public let shortID: UInt64
         /// Whether the item was deleted.
         public let isDeleted: Bool
+
+        /// The state of an item.
+        public init(shortID: UInt64, isDeleted: Bool) {
+            self.shortID = shortID
+            self.isDeleted = isDeleted
+        }
     }
 
     /// The encoding.

@@ -1,0 +1,244 @@
+public import OnionCrypto
+public import Wire
+
+/// A node's part in the store: replica of its shards, coordinator of what clients bring, and one end of comparisons.
+///
+/// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. It works on an
+/// ``ItemStorage`` whose transaction ends with each call of ``handle(_:now:)``: what follows from a write comes out after it.
+public struct Replica<Storage: ItemStorage> {
+    /// What happens to a replica.
+    public enum Event: Sendable {
+        /// A newer snapshot.
+        case snapshot(SwarmView)
+        /// A client asks; the answer comes with this number. `binding` belongs to its request or session.
+        case request(ask: UInt64, StoreRequest, binding: Bytes32)
+        /// A client follows a box on the stream with this number.
+        case subscribe(id: UInt64, SubscriptionOpen, binding: Bytes32)
+        /// A stream of a subscription has ended.
+        case unsubscribe(id: UInt64)
+        /// A push has left.
+        case pushed(id: UInt64)
+        /// A node sends a message; the reply comes with this number.
+        case message(ask: UInt64, from: NodeID, SwarmMessage, [UInt8])
+        /// The answer to a question, or nil after a failure.
+        case answer(question: UInt64, [UInt8]?)
+        /// Time has passed: at least every second.
+        case tick
+    }
+
+    /// What is to be done.
+    public enum Action: Hashable, Sendable {
+        /// To answer a client.
+        case answer(ask: UInt64, StoreAnswer)
+        /// To answer a node's message, or to refuse it.
+        case reply(ask: UInt64, [UInt8]?)
+        /// To send a message; its answer, or nil, comes back with this number.
+        case ask(NodeID, SwarmMessage, [UInt8], question: UInt64)
+        /// To send status 0 on the stream of a subscription; or the refusal, and its end.
+        case opened(id: UInt64, StoreRefusal?)
+        /// To send an event on the stream of a subscription.
+        case push(id: UInt64, SubscriptionEvent)
+        /// To end the stream of a subscription after what was pushed.
+        case close(id: UInt64)
+    }
+
+    /// What a node's operator sets.
+    public struct Settings: Sendable {
+        /// The bytes that the node offers.
+        public var quota: UInt64
+        /// Bytes a second at which shards are pulled that the node joins.
+        public var recoveryRate: UInt64
+
+        /// The settings.
+        public init(quota: UInt64, recoveryRate: UInt64) {
+            self.quota = quota
+            self.recoveryRate = recoveryRate
+        }
+    }
+
+    /// What is done when the transaction is on the disk, or has failed.
+    enum Durable {
+        /// To answer REPLICATE: for each copy the id to sign, or the status.
+        case reply(ask: UInt64, height: UInt64, [Result<ItemID, StoreRefusal>])
+        /// A coordinator's own copy.
+        case put(UInt64)
+    }
+
+    final class Signer {
+        let key: SigningKey
+        init(_ key: consuming SigningKey) { self.key = key }
+    }
+
+    let node: NodeID
+    let signer: Signer
+    let settings: Settings
+    var holdings: Holdings<Storage>
+    var descriptors = DescriptorTable()
+    /// The views of the newest snapshots, the newest first.
+    var views: [SwarmView] = []
+    var roles: [UInt16: ShardRole] = [:]
+    var peers: [NodeID: ReplicaPeer] = [:]
+    var coordinator: Coordinator
+    var subscriptions = Subscriptions()
+    var questions = Questions()
+    var recovery: ByteBudget
+    var now: UInt64
+    var actions: [Action] = []
+    var durable: [Durable] = []
+
+    /// The replica `node` of `network` with what is in `storage`; `hasEndedCleanly` is false for a new and a restored storage too.
+    public init(
+        network: Bytes32, key: consuming SigningKey, storage: Storage, settings: Settings,
+        random: any RandomNumberGenerator & Sendable, hasEndedCleanly: Bool, now: UInt64
+    ) {
+        node = NodeID(key.publicKey)
+        signer = Signer(key)
+        self.settings = settings
+        self.now = now
+        holdings = Holdings(network: network, storage: storage, random: random)
+        if !hasEndedCleanly { holdings.storage.logSalt = holdings.random.next() }
+        coordinator = Coordinator(quota: settings.quota, now: now)
+        recovery = ByteBudget(
+            capacity: max(settings.recoveryRate, UInt64(SwarmLimits.fetchBytes)) &* 2, window: 2_000, now: now)
+        for (shard, record) in holdings.storage.shards() { roles[shard] = ShardRole(record, since: minute) }
+    }
+
+    /// What the replica keeps.
+    public var storage: Storage { holdings.storage }
+    /// The height of the newest snapshot; 0 before the first.
+    public var height: UInt64 { views.first?.height ?? 0 }
+    /// The minute that it is; a clock that is absurdly far ahead stands still.
+    var minute: UInt32 { UInt32(min(now / 60_000, 1 << 31)) }
+    /// The network's id.
+    var network: Bytes32 { holdings.network }
+
+    /// Handles events in their order, in one transaction.
+    public mutating func handle(_ events: [Event], now: UInt64) -> [Action] {
+        self.now = now
+        actions = []
+        for event in events { handle(event) }
+        flushOutbox()
+        finish(isOnDisk: holdings.storage.commit())
+        answerPuts()
+        pumpChanged()
+        defer { actions = [] }
+        return actions
+    }
+
+    private mutating func handle(_ event: Event) {
+        switch event {
+        case .snapshot(let view): follow(view)
+        case .request(let ask, let request, let binding): handle(request, ask: ask, binding: binding)
+        case .subscribe(let id, let open, let binding): subscribe(id, open, binding: binding)
+        case .unsubscribe(let id): subscriptions.remove(id)
+        case .pushed(let id):
+            subscriptions.pushed(id)
+            pump(id)
+        case .message(let ask, let peer, let kind, let body): handle(kind, body, from: peer, ask: ask)
+        case .answer(let question, let body): answered(question, body)
+        case .tick: tick()
+        }
+    }
+
+    private mutating func handle(_ request: StoreRequest, ask: UInt64, binding: Bytes32) {
+        do throws(StoreRefusal) {
+            switch request {
+            case .store(let height, let item): try store(item, height: height, ask: ask)
+            case .delete(let box, let deletions): try delete(deletions, in: box, ask: ask)
+            case .list(let read, let kinds):
+                actions.append(.answer(ask: ask, try list(read, kinds, binding: binding)))
+            case .fetch(let read, let offsets):
+                actions.append(.answer(ask: ask, try fetch(read, offsets, binding: binding)))
+            case .lookup(let box, let kind, let most, let name):
+                actions.append(.answer(ask: ask, try lookUp(box, kind, most: most, name: name)))
+            }
+        } catch {
+            actions.append(.answer(ask: ask, .refused(error)))
+        }
+    }
+
+    private mutating func tick() {
+        holdings.expire(minute: minute, limit: 100)
+        descriptors.expire(minute: minute)
+        checkRoles()
+        retryPuts()
+        startExchanges()
+    }
+
+    /// Signs what is on the disk; what is not is refused, and no receipt leaves.
+    private mutating func finish(isOnDisk: Bool) {
+        for outcome in durable {
+            switch outcome {
+            case .reply(let ask, let height, let results):
+                let outcomes = results.map { result -> Replicate.Outcome in
+                    switch result {
+                    case .success(let id): isOnDisk ? .held(receipt(height: height, id)) : .refused(4)
+                    case .failure(let refusal): .refused(refusal.status)
+                    }
+                }
+                actions.append(.reply(ask: ask, Replicate.encode(outcomes)))
+            case .put(let number): ownCopy(number, isOnDisk: isOnDisk)
+            }
+        }
+        durable = []
+        if !isOnDisk { holdings.changedBoxes = [] }
+    }
+
+    /// This node's receipt.
+    func receipt(height: UInt64, _ id: ItemID) -> [UInt8] {
+        signer.key.sign(StoreReceipt.message(height: height, id: id, network: network).rawSpan)
+    }
+
+    /// Sends a message; its answer will be `question`'s.
+    mutating func ask(_ peer: NodeID, _ kind: SwarmMessage, _ body: [UInt8], _ question: Questions.Question) {
+        actions.append(.ask(peer, kind, body, question: questions.open(question)))
+    }
+
+    private mutating func answered(_ number: UInt64, _ body: [UInt8]?) {
+        switch questions.close(number) {
+        case nil: break
+        case .replicate(let peer, let puts): replicated(puts, by: peer, body)
+        case .exchange(let peer): exchangeAnswered(by: peer, body)
+        }
+    }
+}
+
+/// Who holds which shard by one snapshot.
+public struct SwarmView: Sendable {
+    /// The snapshot's height.
+    public let height: UInt64
+    /// The map of the staked nodes.
+    public let map: SwarmMap
+    /// The map of staked and suspended nodes together; nil while none is suspended.
+    public let withSuspended: SwarmMap?
+
+    /// The maps of the snapshot at `height`.
+    public init(height: UInt64, map: SwarmMap, withSuspended: SwarmMap? = nil) {
+        self.height = height
+        self.map = map
+        self.withSuspended = withSuspended
+    }
+}
+
+/// Questions that wait for an answer, by number; each is answered once.
+struct Questions {
+    enum Question {
+        /// REPLICATE with the copies of these puts; nil for a copy that goes along.
+        case replicate(NodeID, [UInt64?])
+        /// The step of the exchange with a peer.
+        case exchange(NodeID)
+    }
+
+    private var open: [UInt64: Question] = [:]
+    private var next: UInt64 = 1
+
+    /// Remembers a question and numbers it.
+    mutating func open(_ question: Question) -> UInt64 {
+        defer { next += 1 }
+        open[next] = question
+        return next
+    }
+
+    /// The question of a number, once.
+    mutating func close(_ number: UInt64) -> Question? { open.removeValue(forKey: number) }
+}

@@ -1,0 +1,108 @@
+internal import OnionCrypto
+internal import Swarm
+internal import Wire
+
+/// A hostile replica: it has the key of a listed node, and answers as it likes.
+public struct Liar {
+    /// How it lies.
+    public enum Kind: CaseIterable, Sendable {
+        /// Signs for everything, keeps nothing, and says that it has nothing.
+        case signsOnly
+        /// Never answers.
+        case stalls
+        /// Answers with noise.
+        case noise
+        /// Always says that all differs, with invented days, ranges and ids.
+        case differs
+        /// Takes part as an honest one does, and brings every item back that it ever saw.
+        case bringsBack
+        /// Takes part, and hands what it has to nobody.
+        case hides
+
+        /// Whether it answers in place of a replica.
+        var answersItself: Bool { self != .bringsBack }
+    }
+
+    /// How it lies.
+    public let kind: Kind
+    /// The copies that it has seen.
+    var seen: [[UInt8]] = []
+
+    init(_ kind: Kind) { self.kind = kind }
+
+    /// Keeps what is brought.
+    mutating func sees(_ kind: SwarmMessage, _ body: [UInt8]) {
+        if kind == .replicate, seen.count < 400 { seen.append(body) }
+    }
+}
+
+extension SwarmNetwork {
+    /// What a liar answers.
+    func lie(_ index: Int, _ kind: SwarmMessage, _ body: [UInt8], to peer: Int) -> [UInt8]? {
+        switch nodes[index].liar?.kind {
+        case nil, .stalls, .bringsBack: return nil
+        case .noise:
+            return (0..<Int.random(in: 0...200, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+        case .signsOnly, .hides, .differs:
+            switch kind {
+            case .replicate:
+                guard let message = try? Replicate(decoding: body.rawSpan, network: network) else { return nil }
+                return Replicate.encode(
+                    message.copies.map {
+                        .held(
+                            nodes[index].key.sign(
+                                StoreReceipt.message(height: message.height, id: $0.id, network: network)))
+                    })
+            case .compare:
+                guard let message = try? Compare(decoding: body.rawSpan) else { return nil }
+                return nodes[index].liar?.kind == .differs ? invent(message) : deny(message)
+            case .fetchCopies: return []
+            }
+        }
+    }
+
+    /// Says that there is nothing.
+    private func deny(_ message: Compare) -> [UInt8] {
+        let answer: CompareAnswer =
+            switch message.question {
+            case .shards(let shards):
+                .shards(
+                    shards.map { .init(shard: $0.shard, isOutOfDate: false, isNotShared: false, digest: Bytes32()) })
+            case .days: .days([])
+            case .ranges: .ranges([Bytes32](repeating: Bytes32(), count: 144))
+            case .ids: .ids([])
+            }
+        return answer.encoded()
+    }
+
+    /// Says that all is otherwise.
+    private func invent(_ message: Compare) -> [UInt8] {
+        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &random) }
+        let noise = Bytes32(copying: bytes.rawSpan)
+        let day = UInt16(truncatingIfNeeded: message.cut / 1_440)
+        let answer: CompareAnswer =
+            switch message.question {
+            case .shards(let shards):
+                .shards(shards.map { .init(shard: $0.shard, isOutOfDate: false, isNotShared: false, digest: noise) })
+            case .days:
+                .days([
+                    .init(kind: .message, day: day - 1, digest: noise), .init(kind: .message, day: day, digest: noise),
+                ])
+            case .ranges: .ranges([Bytes32](repeating: noise, count: 144))
+            case .ids(_, let after):
+                .ids((1...40 as ClosedRange<UInt64>).map { .init(shortID: after + $0 << 20, isDeleted: $0 % 2 == 0) })
+            }
+        return answer.encoded()
+    }
+
+    /// Liars that bring things back do so now.
+    public func bringBack() {
+        for index in nodes.indices where nodes[index].liar?.kind == .bringsBack {
+            for body in nodes[index].liar?.seen ?? [] {
+                for peer in nodes.indices where peer != index && random.happens(30) {
+                    deliver(.replicate, body, from: index, to: peer) { _ in }
+                }
+            }
+        }
+    }
+}
