@@ -7,6 +7,11 @@ package enum AtomicFile {
     package struct Fault: Error, Equatable {
         package let call: String
         package let errno: Int32
+
+        package init(call: String, errno: Int32) {
+            self.call = call
+            self.errno = errno
+        }
     }
 
     /// What becomes of a file that has the name already.

@@ -31,7 +31,7 @@ struct AtomicFileTests {
         try AtomicFile.write(Array("two".utf8), to: path, .replaced, .init(mode: 0o664, isExact: true, isForced: false))
         #expect(text("a") == "two" && folder.mode("a") == 0o664)
         // A folder cannot be replaced by a file.
-        mkdir("\(folder.path)/b", 0o700)
+        unsafe mkdir("\(folder.path)/b", 0o700)
         #expect(throws: AtomicFile.Fault(call: "rename", errno: EISDIR)) {
             try AtomicFile.write([1], to: "\(folder.path)/b", .replaced, .secret)
         }
