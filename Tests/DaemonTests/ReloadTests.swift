@@ -87,7 +87,7 @@ private let reloadable: [String: Applied] = [
     "relay.rate": Applied(["relay.rate": "200000"]) { $0.relay?.relay.configuration.rate == 200_000 },
     "relay.burst": Applied(["relay.burst": "9000"]) { $0.relay?.relay.configuration.burst == 9_000 },
     "relay.monthly_limit": Applied(["relay.monthly_limit": "\"2 TB\""]) {
-        $0.relay?.account.report.limit == 2_000_000_000_000
+        $0.relay?.account.limit == 2_000_000_000_000
     },
     "relay.month_start": Applied(["relay.month_start": "15"]) { $0.relay?.account.firstDay == 15 },
     "relay.drain": Applied(["relay.drain": "5"]) { $0.relay?.relay.configuration.drainLimit == .seconds(5) },

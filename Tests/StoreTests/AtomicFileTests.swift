@@ -1,6 +1,7 @@
 import Glibc
-import Store
 import Testing
+
+@testable import Store
 
 struct AtomicFileTests {
     private let folder = Folder()
