@@ -13,6 +13,7 @@ struct TransmitList {
 /// Lives at one address, outside of any class, so that the packet path pays for no exclusivity checks. A group becomes one
 /// message: with UDP_SEGMENT, one skeleton of headers in the kernel for up to 64 packets of equal length (the last may be shorter).
 /// Packets to one destination leave in the order of their queueing; different destinations may overtake one another.
+/// It stays one file: queueing and flushing share raw memory, which is private to the type.
 @safe @usableFromInline
 struct TransmitQueue: ~Copyable {
     /// Consecutive packets to one destination; group g's vectors are the 64 from 64 g on.

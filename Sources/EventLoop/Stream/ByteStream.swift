@@ -1,35 +1,5 @@
 import CLibUV
-import CShims
 import Glibc
-
-/// What a stream tells its owner; only ``stream(_:received:)``, ``streamReachedEnd(_:)`` and ``stream(_:failed:)`` must be there.
-public protocol ByteStreamDelegate: AnyObject {
-    /// The connection that ``ByteStream/connect(on:to:from:delegate:)`` asked for is there.
-    func streamConnected(_ stream: ByteStream)
-    /// How many bytes one read may bring now, asked before each; 0 stops the reading, and any number unless said otherwise.
-    func streamReadLimit(_ stream: ByteStream) -> Int
-    /// Bytes arrived; they are valid during the call.
-    func stream(_ stream: ByteStream, received bytes: RawSpan)
-    /// The peer will send no more; the stream can still be written to, and stays open until ``ByteStream/close()``.
-    func streamReachedEnd(_ stream: ByteStream)
-    /// All bytes that ``ByteStream/write(_:)`` had to queue have been handed to the kernel.
-    func streamDrained(_ stream: ByteStream)
-    /// All bytes and the end that ``ByteStream/shutdown()`` asked for have been handed to the kernel.
-    func streamFinishedWriting(_ stream: ByteStream)
-    /// The stream broke; it is closed when this returns.
-    func stream(_ stream: ByteStream, failed error: UVError)
-}
-
-extension ByteStreamDelegate {
-    /// As many as there are.
-    public func streamReadLimit(_ stream: ByteStream) -> Int { .max }
-    /// Does nothing.
-    public func streamConnected(_ stream: ByteStream) {}
-    /// Does nothing.
-    public func streamDrained(_ stream: ByteStream) {}
-    /// Does nothing.
-    public func streamFinishedWriting(_ stream: ByteStream) {}
-}
 
 /// A TCP connection or a connection of a unix socket.
 ///
@@ -46,7 +16,7 @@ public final class ByteStream: HandleOwner {
         case unix
     }
 
-    private enum State { case connecting, open, closed }
+    enum State { case connecting, open, closed }
 
     /// The loop that the stream belongs to.
     public let loop: Loop
@@ -55,10 +25,10 @@ public final class ByteStream: HandleOwner {
     /// Who is told what happens; kept while the stream is open.
     public var delegate: (any ByteStreamDelegate)?
 
-    private let memory: UnsafeMutableRawPointer
+    let memory: UnsafeMutableRawPointer
     /// This end of a connection of a simulated network, in place of libuv's handle.
-    private let end: SimulatedEnd?
-    private var state: State
+    let end: SimulatedEnd?
+    private(set) var state: State
     /// Whether the stream is being read; one that is not tells of no broken connection.
     public private(set) var isReading = false
     private var hasEnded = false
@@ -70,7 +40,7 @@ public final class ByteStream: HandleOwner {
     private static let handleSize = unsafe max(MemoryLayout<uv_tcp_t>.size, MemoryLayout<uv_pipe_t>.size)
 
     var handle: UnsafeMutablePointer<uv_stream_t> { unsafe memory.assumingMemoryBound(to: uv_stream_t.self) }
-    private var tcp: UnsafeMutablePointer<uv_tcp_t> { unsafe memory.assumingMemoryBound(to: uv_tcp_t.self) }
+    var tcp: UnsafeMutablePointer<uv_tcp_t> { unsafe memory.assumingMemoryBound(to: uv_tcp_t.self) }
     private var pipe: UnsafeMutablePointer<uv_pipe_t> { unsafe memory.assumingMemoryBound(to: uv_pipe_t.self) }
 
     /// A stream without a connection, for a listener or ``connect(on:to:from:delegate:)`` to fill.
@@ -199,22 +169,6 @@ public final class ByteStream: HandleOwner {
     /// A stream over the accepted end of a simulated connection.
     static func accept(on loop: Loop, _ end: SimulatedEnd) -> ByteStream {
         ByteStream(on: loop, kind: .tcp, state: .open, end: end)
-    }
-
-    // MARK: - Addresses
-
-    /// Our end of a TCP connection.
-    public var localAddress: SocketAddress? {
-        guard kind == .tcp, state != .closed else { return nil }
-        if let end { return end.local }
-        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
-    }
-
-    /// The peer's end of a TCP connection.
-    public var remoteAddress: SocketAddress? {
-        guard kind == .tcp, state != .closed else { return nil }
-        if let end { return end.remote }
-        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
     }
 
     // MARK: - Reading
@@ -355,51 +309,6 @@ public final class ByteStream: HandleOwner {
         unsafe Unmanaged.passUnretained(self).release()
     }
 
-    /// Whether bytes wait to be read; not whether the peer's end does.
-    public var hasBytesToRead: Bool {
-        if let end { return end.arrivedBytes > 0 }
-        guard let descriptor else { return false }
-        var byte: UInt8 = 0
-        return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
-    }
-
-    /// Whether the connection has ended both ways: the peer has reset it, or is gone.
-    ///
-    /// After ``shutdown()`` the peer's ordinary end counts, too. The loop tells of none of these while nothing is read or written.
-    public var isGone: Bool {
-        if let end { return end.isGone }
-        guard let descriptor else { return false }
-        var question = pollfd(fd: descriptor, events: 0, revents: 0)
-        return unsafe poll(&question, 1, 0) > 0 && question.revents & Int16(POLLERR | POLLHUP) != 0
-    }
-
-    /// The user who connected a unix socket that we listen on; nil when the system does not tell.
-    public var peerUser: UInt32? {
-        guard kind == .unix, let descriptor else { return nil }
-        var user: UInt32 = 0
-        return unsafe shim_peer_user(descriptor, &user) == 0 ? user : nil
-    }
-
-    /// The user whom the system asks for when this process opens something, to compare ``peerUser`` with.
-    public static var ownUser: UInt32 { geteuid() }
-
-    /// Whether the process that connected a unix socket that we listen on was in the group `group` when it did.
-    public func isPeer(inGroup group: UInt32) -> Bool {
-        guard kind == .unix, let descriptor else { return false }
-        return shim_peer_is_member(descriptor, group) == 1
-    }
-
-    /// The descriptor of an open stream.
-    private var descriptor: Int32? {
-        var found: uv_os_fd_t = -1
-        guard end == nil, state == .open,
-            unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0
-        else {
-            return nil
-        }
-        return found
-    }
-
     // MARK: - Events
 
     private func fail(_ code: Int32, _ call: String) {
@@ -449,48 +358,4 @@ public final class ByteStream: HandleOwner {
         guard state == .open else { return }
         if status == 0 { delegate?.streamFinishedWriting(self) }
     }
-}
-
-// MARK: - Callbacks
-
-private func provideReadBuffer(
-    _ handle: UnsafeMutablePointer<uv_handle_t>?, _ size: Int, _ buffer: UnsafeMutablePointer<uv_buf_t>?
-) {
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { stream in
-        let shared = unsafe stream.loop.readBuffer
-        let size = min(shared.count, max(stream.delegate?.streamReadLimit(stream) ?? .max, 0))
-        unsafe buffer!.pointee = uv_buf_init(
-            shared.baseAddress!.assumingMemoryBound(to: CChar.self), UInt32(truncatingIfNeeded: size))
-    }
-}
-
-private func streamRead(
-    _ handle: UnsafeMutablePointer<uv_stream_t>?, _ count: Int, _ buffer: UnsafePointer<uv_buf_t>?
-) {
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef {
-        unsafe $0.read(count, buffer?.pointee.base)
-    }
-}
-
-private func streamConnected(_ request: UnsafeMutablePointer<uv_connect_t>?, _ status: Int32) {
-    let handle = unsafe request!.pointee.handle!
-    unsafe request!.deallocate()
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef { $0.connected(status) }
-}
-
-private func streamWritten(_ request: UnsafeMutablePointer<uv_write_t>?, _ status: Int32) {
-    let handle = unsafe request!.pointee.handle!
-    unsafe UnsafeMutableRawPointer(request!).deallocate()
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef { $0.wrote(status) }
-}
-
-private func streamShutDown(_ request: UnsafeMutablePointer<uv_shutdown_t>?, _ status: Int32) {
-    let handle = unsafe request!.pointee.handle!
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef {
-        $0.finishedShutdown(status)
-    }
-}
-
-private func streamClosed(_ handle: UnsafeMutablePointer<uv_handle_t>?) {
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data).release()
 }
