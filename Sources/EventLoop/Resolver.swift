@@ -41,7 +41,7 @@ public final class Resolver {
 
     /// Identifies a query under way, to cancel it.
     public struct Query: Hashable, Sendable {
-        fileprivate let number: UInt64
+        let number: UInt64
     }
 
     /// The result of a query: at least one address and at most ``maximumAddresses``, or the error.
@@ -56,28 +56,21 @@ public final class Resolver {
     /// The most addresses in an answer.
     public static let maximumAddresses = 16
 
-    fileprivate struct Pending {
+    struct Pending {
         let wanted: Wanted
         let question: Question
         let deadline: UInt64
     }
 
-    /// The question of a query.
-    fileprivate enum Question {
+    /// What is asked.
+    enum Question {
         case addresses(name: String, Family)
         case name(SocketAddress)
         case records(name: String, type: UInt16)
     }
 
-    /// Identifies a version of the system's list of name servers.
-    private struct FileVersion: Equatable {
-        var device: UInt64 = 0, file: UInt64 = 0
-        var size: Int64 = 0
-        var seconds: Int = 0, nanoseconds: Int = 0
-    }
-
-    /// The kind of a query and its callback.
-    fileprivate enum Wanted {
+    /// What a query is for, and whom to tell.
+    enum Wanted {
         case addresses(port: UInt16, family: Family, callback: (Answer) -> Void)
         case name(callback: (NameAnswer) -> Void)
         case message(callback: (MessageAnswer) -> Void)
@@ -95,36 +88,36 @@ public final class Resolver {
         }
     }
 
-    /// The result of a query, before it is delivered.
-    fileprivate enum Found {
+    /// What a query has found.
+    enum Found {
         case addresses([SocketAddress])
         case name(String)
         case message([UInt8])
         case none(ResolverError)
     }
 
-    private let loop: Loop
-    private let configuration: Configuration
-    private var channel: ares_channel?
-    private var timer: LoopTimer?
-    private var sockets: [Int32: ResolverSocket] = [:]
-    /// Queries whose callback was not called yet.
-    private var pending: [UInt64: Pending] = [:]
-    /// Results of finished queries, delivered outside of c-ares.
-    private var answered: [(number: UInt64, found: Found)] = []
-    /// Queries that c-ares still processes, including cancelled and late ones.
-    private var running = 0
+    let loop: Loop
+    let configuration: Configuration
+    var channel: ares_channel?
+    var timer: LoopTimer?
+    var sockets: [Int32: ResolverSocket] = [:]
+    /// Queries whose callback is still to be called.
+    var pending: [UInt64: Pending] = [:]
+    /// Answers that c-ares or we have found, called back outside of c-ares.
+    var answered: [(number: UInt64, found: Found)] = []
+    /// Queries that c-ares still works on, cancelled and late ones included.
+    var running = 0
     private var nextNumber = UInt64(0)
     /// No pending query has a lower number.
     private var oldest: UInt64 = 0
-    /// Whether a call into c-ares is running; callbacks then wait.
-    private var isProcessing = false
-    /// Whether the channel is being replaced: the queries that it cancels are asked again.
-    private var isReopening = false
-    private var fileVersion: FileVersion?
-    private var nextLook: UInt64 = 0
-    /// How many queries in a row got no answer from any name server.
-    private var unanswered = 0
+    /// Inside of c-ares, callbacks wait.
+    var isProcessing = false
+    /// Whether the channel is being replaced: what it gives up is asked anew.
+    var isReopening = false
+    var fileVersion: FileVersion?
+    var nextLook: UInt64 = 0
+    /// How many queries in a row have found no name server that answers.
+    var unanswered = 0
 
     /// A resolver with the system's or the given servers.
     public init(on loop: Loop, configuration: Configuration = Configuration()) throws(UVError) {
@@ -141,42 +134,6 @@ public final class Resolver {
 
     /// For tests only: opening a channel fails for lack of memory.
     var cannotOpen = false
-
-    /// Makes the channel, with the present servers.
-    private func open() throws(UVError) {
-        guard loop.host == nil else { return }
-        guard !cannotOpen else { throw UVError(code: UV_ENOMEM.rawValue, call: "ares_init") }
-        var options = unsafe ares_options()
-        unsafe options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOALIASES
-        // Two rounds, the second twice as long, within the query's time limit.
-        unsafe options.timeout = Int32(clamping: max(configuration.timeout / 4_000_000, 1))
-        unsafe options.tries = 2
-        unsafe options.udp_port = configuration.port
-        unsafe options.tcp_port = configuration.port
-        unsafe options.sock_state_cb = resolverSocketChanged
-        unsafe options.sock_state_cb_data = Unmanaged.passUnretained(self).toOpaque()
-        let mask =
-            ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB | ARES_OPT_LOOKUPS
-            | ARES_OPT_RESOLVCONF | ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT
-        // The files first, then the name servers.
-        let made = unsafe "fb".withCString { lookups in
-            unsafe configuration.file.withCString { file in
-                unsafe options.lookups = UnsafeMutablePointer(mutating: lookups)
-                unsafe options.resolvconf_path = UnsafeMutablePointer(mutating: file)
-                return unsafe ares_init_options(&channel, &options, mask)
-            }
-        }
-        guard made == ARES_SUCCESS else {
-            throw UVError(code: made == ARES_ENOMEM ? UV_ENOMEM.rawValue : UV_EIO.rawValue, call: "ares_init")
-        }
-        if let servers = configuration.servers {
-            let set = unsafe ares_set_servers_ports_csv(channel, servers.joined(separator: ","))
-            guard set == ARES_SUCCESS else {
-                close()
-                throw UVError(code: UV_EINVAL.rawValue, call: "ares_set_servers")
-            }
-        }
-    }
 
     deinit { close() }
 
@@ -231,9 +188,6 @@ public final class Resolver {
         return Query(number: number)
     }
 
-    /// The class of the Internet's records.
-    private static let internetClass = Int32(1)
-
     private func begin(_ wanted: Wanted, _ question: Question) -> UInt64 {
         loop.assertOnThread()
         lookAtFile()
@@ -244,118 +198,10 @@ public final class Resolver {
         return number
     }
 
-    /// Passes a question to c-ares.
-    private func ask(_ question: Question, _ number: UInt64) {
-        if let host = loop.host { return ask(question, number, of: host) }
-        guard let channel = unsafe channelForQuery(number) else { return }
-        isProcessing = true
-        defer { isProcessing = false }
-        switch question {
-        case .addresses(let name, let family):
-            var hints = ares_addrinfo_hints()
-            hints.ai_flags = Int32(ARES_AI_NOSORT)
-            hints.ai_family =
-                switch family {
-                case .ipv4Only: AF_INET
-                case .ipv6Only: AF_INET6
-                case .ipv4First, .ipv6First: AF_UNSPEC
-                }
-            unsafe ares_getaddrinfo(channel, name, nil, &hints, resolverAnswered, ticket(number))
-        case .name(let address) where address.isIPv4:
-            var bytes = UInt32(truncatingIfNeeded: address.low).bigEndian
-            unsafe ares_gethostbyaddr(channel, &bytes, 4, AF_INET, resolverNamed, ticket(number))
-        case .name(let address):
-            var bytes = (address.high.bigEndian, address.low.bigEndian)
-            unsafe ares_gethostbyaddr(channel, &bytes, 16, AF_INET6, resolverNamed, ticket(number))
-        case .records(let name, let type):
-            unsafe ares_query(channel, name, Self.internetClass, Int32(type), resolverAsked, ticket(number))
-        }
-    }
-
-    /// Asks the name server of a simulated network.
-    private func ask(_ question: Question, _ number: UInt64, of host: SimulatedHost) {
-        switch question {
-        case .addresses(let name, let family):
-            host.ask(name) { [weak self] addresses in
-                guard let self, case .addresses(let port, _, _)? = pending[number]?.wanted else { return }
-                let found = Self.inOrder(addresses.map { $0.with(port: port) }, family)
-                unanswered = 0
-                answered.append((number, found.isEmpty ? .none(.notFound) : .addresses(found)))
-                process(reading: -1, writing: -1)
-            }
-        case .name, .records:
-            // A simulated name server has only addresses.
-            answered.append((number, .none(.notFound)))
-        }
-    }
-
-    // MARK: - The system's list
-
-    /// Whether no name server has answered recently: the last queries, three or more, all timed out.
+    /// Whether no name server has answered of late: the last queries, three or more, all waited in vain.
     public var isUnanswered: Bool { unanswered >= 3 }
 
-    /// Whether the name servers are those of the system's list.
-    private var followsFile: Bool { configuration.servers == nil && loop.host == nil }
-
-    private func version() -> FileVersion? {
-        var found = stat()
-        guard unsafe stat(configuration.file, &found) == 0 else { return nil }
-        return FileVersion(
-            device: UInt64(found.st_dev), file: UInt64(found.st_ino), size: Int64(found.st_size),
-            seconds: found.st_mtim.tv_sec, nanoseconds: found.st_mtim.tv_nsec)
-    }
-
-    /// Switches to other name servers if the system's list has changed.
-    private func lookAtFile() {
-        guard followsFile, timer != nil, loop.now >= nextLook, !isProcessing else { return }
-        nextLook = loop.now &+ configuration.fileInterval
-        let present = version()
-        guard present != fileVersion else { return }
-        fileVersion = present
-        reopen()
-    }
-
-    /// Makes a new channel, and asks pending queries again there, each within its remaining time.
-    private func reopen() {
-        let waiting = Set(answered.map(\.number))
-        if let old = unsafe channel {
-            unsafe channel = nil
-            isReopening = true
-            isProcessing = true
-            unsafe ares_destroy(old)
-            isProcessing = false
-            isReopening = false
-        }
-        unanswered = 0
-        // Without a channel every query fails until the file changes again.
-        guard (try? open()) != nil else { return }
-        for number in pending.keys.sorted() where !waiting.contains(number) {
-            if let question = pending[number]?.question { ask(question, number) }
-        }
-    }
-
-    /// The channel for one more query, which must then be passed to c-ares; nil if the query is answered without it.
-    private func channelForQuery(_ number: UInt64) -> ares_channel? {
-        guard let channel = unsafe channel else {
-            answered.append((number, .none(.failed(ARES_EDESTRUCTION))))
-            return nil
-        }
-        guard running < configuration.maximumQueries else {
-            answered.append((number, .none(.tooManyQueries)))
-            return nil
-        }
-        running += 1
-        return unsafe channel
-    }
-
-    /// The pointer that c-ares returns with the answer; freed by the callback, which c-ares calls exactly once.
-    private func ticket(_ number: UInt64) -> UnsafeMutablePointer<ResolverTicket> {
-        let ticket = UnsafeMutablePointer<ResolverTicket>.allocate(capacity: 1)
-        unsafe ticket.initialize(to: ResolverTicket(resolver: Unmanaged.passUnretained(self), number: number))
-        return unsafe ticket
-    }
-
-    /// Cancels a query: its callback is released and not called.
+    /// Forgets a query: its callback is let go of and not called.
     public func cancel(_ query: Query) {
         loop.assertOnThread()
         pending[query.number] = nil
@@ -378,29 +224,10 @@ public final class Resolver {
         sockets = [:]
     }
 
-    /// Whether the name is valid: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
-    private static func isValid(_ name: String) -> Bool {
-        !name.isEmpty && name.utf8.count <= 255 && name.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x5c }
-    }
-
-    private static func isLoopback(_ name: String) -> Bool {
-        let name = (name.hasSuffix(".") ? String(name.dropLast()) : name).lowercased()
-        return name == "localhost" || name.hasSuffix(".localhost")
-    }
-
-    private static func loopback(port: UInt16, _ family: Family) -> [SocketAddress] {
-        switch family {
-        case .ipv4Only: [.loopbackIPv4(port: port)]
-        case .ipv6Only: [.loopbackIPv6(port: port)]
-        case .ipv4First: [.loopbackIPv4(port: port), .loopbackIPv6(port: port)]
-        case .ipv6First: [.loopbackIPv6(port: port), .loopbackIPv4(port: port)]
-        }
-    }
-
     // MARK: - Events
 
-    /// Lets c-ares read and write, or only check its timeouts.
-    fileprivate func process(reading: Int32, writing: Int32) {
+    /// Lets c-ares read and write, or just look at the time.
+    func process(reading: Int32, writing: Int32) {
         guard !isProcessing else { return }
         if let channel = unsafe channel {
             isProcessing = true
@@ -452,200 +279,4 @@ public final class Resolver {
         if followsFile, !pending.isEmpty { deadline = min(deadline, nextLook) }
         if deadline == .max { timer?.cancel() } else { timer?.schedule(at: deadline) }
     }
-
-    /// Records that c-ares is done with a query.
-    private func noteEnd(_ status: Int32) {
-        running -= 1
-        switch status {
-        case ARES_ETIMEOUT, ARES_ECONNREFUSED: unanswered += 1
-        case ARES_EDESTRUCTION, ARES_ECANCELLED: break
-        default: unanswered = 0
-        }
-    }
-
-    /// Records c-ares' answer.
-    fileprivate func answered(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<ares_addrinfo>?) {
-        defer { if let result = unsafe result { unsafe ares_freeaddrinfo(result) } }
-        noteEnd(status)
-        guard !isReopening, case .addresses(let port, let family, _)? = pending[number]?.wanted else { return }
-        guard status == ARES_SUCCESS else {
-            answered.append((number, .none(Self.error(status))))
-            return
-        }
-        let addresses = unsafe Self.addresses(result, port, family)
-        answered.append((number, addresses.isEmpty ? .none(.notFound) : .addresses(addresses)))
-    }
-
-    /// Records c-ares' answer to a query for a name.
-    fileprivate func named(_ number: UInt64, _ status: Int32, _ result: UnsafeMutablePointer<hostent>?) {
-        noteEnd(status)
-        guard !isReopening, case .name? = pending[number]?.wanted else { return }
-        if status == ARES_SUCCESS, let name = unsafe result?.pointee.h_name {
-            answered.append((number, .name(unsafe String(cString: name))))
-        } else {
-            answered.append((number, .none(status == ARES_SUCCESS ? .notFound : Self.error(status))))
-        }
-    }
-
-    /// Records c-ares' answer to a query for records.
-    fileprivate func asked(_ number: UInt64, _ status: Int32, _ message: [UInt8]) {
-        noteEnd(status)
-        guard !isReopening, case .message? = pending[number]?.wanted else { return }
-        if status == ARES_SUCCESS || status == ARES_ENODATA, !message.isEmpty {
-            answered.append((number, .message(message)))
-        } else {
-            answered.append((number, .none(Self.error(status))))
-        }
-    }
-
-    private static func error(_ status: Int32) -> ResolverError {
-        switch status {
-        case ARES_ENOTFOUND, ARES_ENODATA: .notFound
-        case ARES_ETIMEOUT: .timedOut
-        case ARES_EBADNAME: .invalidName
-        default: .failed(status)
-        }
-    }
-
-    private static func addresses(
-        _ result: UnsafeMutablePointer<ares_addrinfo>?, _ port: UInt16, _ family: Family
-    ) -> [SocketAddress] {
-        var addresses: [SocketAddress] = []
-        var node = unsafe result?.pointee.nodes
-        while let current = unsafe node {
-            unsafe node = current.pointee.ai_next
-            guard let name = unsafe current.pointee.ai_addr,
-                let address = unsafe SocketAddress(sockaddr: name, length: Int(current.pointee.ai_addrlen))
-            else { continue }
-            addresses.append(address.with(port: port))
-        }
-        return inOrder(addresses, family)
-    }
-
-    /// Those of `addresses` that `family` asks for, in its order.
-    private static func inOrder(_ addresses: [SocketAddress], _ family: Family) -> [SocketAddress] {
-        let wantsIPv4First =
-            switch family {
-            case .ipv4Only, .ipv4First: true
-            case .ipv6Only, .ipv6First: false
-            }
-        // A mapped IPv4 address in an AAAA record counts as an IPv4 address.
-        let first = addresses.filter { $0.isIPv4 == wantsIPv4First }
-        let second = addresses.filter { $0.isIPv4 != wantsIPv4First }
-        switch family {
-        case .ipv4Only, .ipv6Only: return Array(first.prefix(maximumAddresses))
-        case .ipv4First, .ipv6First:
-            // Some addresses of the second family are kept, if only to be tried last.
-            let kept = first.prefix(maximumAddresses - min(second.count, maximumAddresses / 4))
-            return Array(kept) + second.prefix(maximumAddresses - kept.count)
-        }
-    }
-
-    /// Polls one of c-ares' sockets for the requested events, or stops.
-    fileprivate func socketChanged(_ descriptor: Int32, reads: Bool, writes: Bool) {
-        let events = (reads ? UV_READABLE.rawValue : 0) | (writes ? UV_WRITABLE.rawValue : 0)
-        if events == 0 {
-            sockets.removeValue(forKey: descriptor)?.close()
-        } else if let socket = sockets[descriptor] {
-            socket.poll(events)
-        } else if unsafe channel != nil, !loop.isClosed, let socket = ResolverSocket(self, loop, descriptor) {
-            sockets[descriptor] = socket
-            socket.poll(events)
-        }
-    }
-}
-
-/// The pointer that c-ares returns with an answer; the resolver destroys the channel, and so all tickets, in its
-/// deinitializer.
-@safe
-private struct ResolverTicket {
-    let resolver: Unmanaged<Resolver>
-    let number: UInt64
-}
-
-/// The poll handle of one of c-ares' sockets; c-ares owns the descriptor.
-@safe
-private final class ResolverSocket: HandleOwner {
-    private weak var resolver: Resolver?
-    private let descriptor: Int32
-    private let handle: UnsafeMutablePointer<uv_poll_t>
-    private var isClosed = false
-
-    init?(_ resolver: Resolver, _ loop: Loop, _ descriptor: Int32) {
-        self.resolver = resolver
-        self.descriptor = descriptor
-        unsafe handle = .allocate(capacity: 1)
-        // Without polling the query times out.
-        guard unsafe uv_poll_init(loop.uv, handle, descriptor) == 0 else { return nil }
-        unsafe handle.pointee.data = Unmanaged.passRetained(self).toOpaque()
-    }
-
-    deinit { unsafe handle.deallocate() }
-
-    func poll(_ events: UInt32) {
-        guard !isClosed else { return }
-        unsafe uv_poll_start(handle, Int32(events), resolverSocketReady)
-    }
-
-    func close() {
-        guard !isClosed else { return }
-        isClosed = true
-        unsafe uv_close(UnsafeMutableRawPointer(handle).assumingMemoryBound(to: uv_handle_t.self), resolverSocketClosed)
-    }
-
-    func ready(_ status: Int32, _ events: Int32) {
-        guard !isClosed, let resolver else { return }
-        // After an error c-ares tries both and finds the reason.
-        let reads = status < 0 || events & Int32(UV_READABLE.rawValue) != 0
-        let writes = status < 0 || events & Int32(UV_WRITABLE.rawValue) != 0
-        resolver.process(reading: reads ? descriptor : -1, writing: writes ? descriptor : -1)
-    }
-}
-
-private func resolverSocketChanged(
-    _ data: UnsafeMutableRawPointer?, _ descriptor: Int32, _ reads: Int32, _ writes: Int32
-) {
-    unsafe Unmanaged<Resolver>.fromOpaque(data!)._withUnsafeGuaranteedRef {
-        $0.socketChanged(descriptor, reads: reads != 0, writes: writes != 0)
-    }
-}
-
-private func resolverAnswered(
-    _ argument: UnsafeMutableRawPointer?, _ status: Int32, _ timeouts: Int32,
-    _ result: UnsafeMutablePointer<ares_addrinfo>?
-) {
-    let ticket = unsafe argument!.assumingMemoryBound(to: ResolverTicket.self)
-    let (resolver, number) = unsafe (ticket.pointee.resolver, ticket.pointee.number)
-    unsafe ticket.deallocate()
-    unsafe resolver._withUnsafeGuaranteedRef { unsafe $0.answered(number, status, result) }
-}
-
-private func resolverNamed(
-    _ argument: UnsafeMutableRawPointer?, _ status: Int32, _ timeouts: Int32, _ result: UnsafeMutablePointer<hostent>?
-) {
-    let ticket = unsafe argument!.assumingMemoryBound(to: ResolverTicket.self)
-    let (resolver, number) = unsafe (ticket.pointee.resolver, ticket.pointee.number)
-    unsafe ticket.deallocate()
-    unsafe resolver._withUnsafeGuaranteedRef { unsafe $0.named(number, status, result) }
-}
-
-private func resolverAsked(
-    _ argument: UnsafeMutableRawPointer?, _ status: Int32, _ timeouts: Int32, _ bytes: UnsafeMutablePointer<UInt8>?,
-    _ count: Int32
-) {
-    let ticket = unsafe argument!.assumingMemoryBound(to: ResolverTicket.self)
-    let (resolver, number) = unsafe (ticket.pointee.resolver, ticket.pointee.number)
-    unsafe ticket.deallocate()
-    let message = unsafe Array(UnsafeBufferPointer(start: bytes, count: bytes == nil ? 0 : Int(max(count, 0))))
-    unsafe resolver._withUnsafeGuaranteedRef { $0.asked(number, status, message) }
-}
-
-private func resolverSocketReady(_ handle: UnsafeMutablePointer<uv_poll_t>?, _ status: Int32, _ events: Int32) {
-    unsafe Unmanaged<ResolverSocket>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef {
-        $0.ready(status, events)
-    }
-}
-
-private func resolverSocketClosed(_ handle: UnsafeMutablePointer<uv_handle_t>?) {
-    unsafe Unmanaged<ResolverSocket>.fromOpaque(handle!.pointee.data).release()
 }

@@ -17,14 +17,13 @@ extension Links {
         to node: NodeID, at endpoints: [Endpoint], for source: LinkSource? = nil,
         completion: @escaping (Result<LinkID, LinkFailure>) -> Void
     ) {
-        wanted.append(WantedLink(node: node, endpoints: endpoints, source: source, completion: completion))
-        turnTimer?.schedule(at: 0)
+        handshakes.want(WantedLink(node: node, endpoints: endpoints, source: source, completion: completion))
+        schedule.wake()
     }
 
     /// The link to `node` that is up, if any.
     public func existingLink(to node: NodeID) -> LinkID? {
-        guard let id = nodes[node], let link = find(id), link.isOpen else { return nil }
-        return id
+        list.used(for: node)?.id
     }
 
     /// Who is at the other end of a link that is up; nil when it is gone.
@@ -43,25 +42,18 @@ extension Links {
 
     /// Begins what was asked for in this turn.
     func startWanted() {
-        let requests = wanted
-        wanted = []
-        for request in requests {
+        for request in handshakes.takeWanted() {
             if isClosing {
                 request.completion(.failure(.closing))
             } else if let link = existingLink(to: request.node) {
                 request.completion(.success(link))
-            } else if let pending = handshakesByNode[request.node] {
+            } else if let pending = handshakes.find(request.node) {
                 pending.completions.append(request.completion)
-                if request.source == nil { release(pending) }
+                if request.source == nil { handshakes.disown(pending) }
             } else if let failure = start(request) {
                 request.completion(.failure(failure))
             }
         }
-    }
-
-    /// The identity to begin links with: none as long as this node is not staked, for nobody would answer it.
-    private var shownIdentity: LinkIdentity? {
-        identity.flatMap { !hidesIdentity && isStaked(NodeID($0.nodeID)) ? $0 : nil }
     }
 
     private func start(_ request: WantedLink) -> LinkFailure? {
@@ -69,32 +61,29 @@ extension Links {
         guard !usable.isEmpty else { return .noAddress }
         // Of two families one may have no route. Where neither has, that may change before the handshake gives up.
         let reached = usable.count > 1 ? usable.filter { reaches($0) } : usable
-        guard request.node.key != identity?.nodeID else { return .badIdentity }
+        guard request.node.key != node?.identity.nodeID else { return .badIdentity }
         guard takePart(for: request.source) else { return .limit }
-        guard handshakes.count < configuration.maximumHandshakes,
-            let index = table.indices.take(for: IndexTable.reserved)
-        else {
-            if let source = request.source { handshakeShares.release(source) }
+        guard handshakes.hasRoom, let index = table.indices.take(for: IndexTable.reserved) else {
+            if let source = request.source { handshakes.release(source) }
             return .limit
         }
-        let shown = shownIdentity
+        let shown = node?.shownIdentity
         guard
             let initiator = try? LinkInitiator(
                 network: configuration.network, responder: request.node.key, identity: shown, localIndex: index,
                 timing: configuration.initiator, now: now)
         else {
             table.indices.free(index)
-            if let source = request.source { handshakeShares.release(source) }
+            if let source = request.source { handshakes.release(source) }
             return .badIdentity
         }
         let pending = PendingHandshake(
             node: request.node, endpoints: reached.isEmpty ? usable : reached, initiator: initiator)
         pending.completions = [request.completion]
         pending.source = request.source
-        pending.isAnonymous = identity != nil && shown == nil
+        pending.isAnonymous = node != nil && shown == nil
         pending.timer = LoopTimer(on: loop) { [weak self] in self?.poll(index) }
-        handshakes[index] = pending
-        handshakesByNode[request.node] = pending
+        handshakes.insert(pending)
         poll(index)
         return nil
     }
@@ -102,23 +91,15 @@ extension Links {
     /// Counts a handshake that strangers ask for; false when there is none for `source`.
     private func takePart(for source: LinkSource?) -> Bool {
         guard let source else { return true }
-        if case .makeRoom(let largest) = handshakeShares.admission(for: source) {
-            // Others that wait for the same node lose it too: they ask again.
-            if let loser = handshakes.values.first(where: { $0.source == largest }) { end(loser, .failure(.limit)) }
-        }
-        return handshakeShares.take(for: source) == .granted
-    }
-
-    /// The handshake no longer counts for a stranger.
-    private func release(_ pending: PendingHandshake) {
-        if let source = pending.source { handshakeShares.release(source) }
-        pending.source = nil
+        // Others that wait for the same node lose it too: they ask again.
+        if let loser = handshakes.loser(to: source) { end(loser, .failure(.limit)) }
+        return handshakes.take(for: source)
     }
 
     /// Sends what a handshake of ours has to send, or gives it up.
     private func poll(_ index: UInt32) {
-        guard let pending = handshakes[index] else { return }
-        switch pending.initiator.poll(now: now, wallClock: wallClock()) {
+        guard let pending = handshakes.find(index) else { return }
+        switch pending.initiator.poll(now: now, wallClock: clocks.wallClock()) {
         case .send(let datagram): transmit(datagram, to: SocketAddress(pending.nextEndpoint()))
         case .wait: break
         case .failed:
@@ -129,16 +110,21 @@ extension Links {
     }
 
     /// Forgets a handshake of ours; its receiver index is freed unless a link has it now.
-    private func end(_ pending: PendingHandshake, _ result: Result<LinkID, LinkFailure>) {
+    func end(_ pending: PendingHandshake, _ result: Result<LinkID, LinkFailure>) {
         let index = pending.initiator.localIndex
-        release(pending)
         pending.timer?.close()
-        handshakes[index] = nil
-        handshakesByNode[pending.node] = nil
+        handshakes.remove(pending)
         if table.indices.find(index) == IndexTable.reserved { table.indices.free(index) }
         let completions = pending.completions
         pending.completions = []
         for completion in completions { completion(result) }
+    }
+
+    /// Ends the handshakes of ours that show the identity where it is to be hidden, and the other way round.
+    func endHandshakes() {
+        for pending in handshakes.all where pending.isAnonymous != hidesIdentity {
+            end(pending, .failure(.noAnswer))
+        }
     }
 
     /// Copies a datagram of ours to the queue.
@@ -167,12 +153,8 @@ extension Links {
     }
 
     private func takeInitiation(_ datagram: RawSpan, from source: SocketAddress) {
-        guard let responder else { return table.drop(.unknownType) }
-        let (isStaked, isKnown, isKnownAddress) = (isStaked, isNodeEndpoint, isNodeAddress)
-        switch responder.responder.receive(
-            datagram, from: Endpoint(source), now: now, wallClock: wallClock(), isStaked: { isStaked(NodeID($0)) },
-            isKnown: isKnown, isKnownAddress: isKnownAddress)
-        {
+        guard let node else { return table.drop(.unknownType) }
+        switch node.receive(datagram, from: Endpoint(source), now: now, wallClock: clocks.wallClock()) {
         case .drop(let reason): table.drop(reason)
         case .cookie(let bytes):
             table.counters.cookiesSent += 1
@@ -183,7 +165,7 @@ extension Links {
 
     private func accept(_ initiation: consuming AcceptedInitiation, from source: SocketAddress) {
         let holder = initiation.peer.map { LinkSource.node($0) } ?? .client(AddressShare(Endpoint(source).address))
-        let room = places.room(for: holder, now: now) { placeState($0) }
+        let room = list.room(for: holder, now: now)
         guard clear(room), let index = table.indices.take(for: IndexTable.reserved) else {
             return table.drop(.linkLimit)
         }
@@ -197,14 +179,13 @@ extension Links {
         }
         transmit(bytes, to: source)
         table.counters.linksAccepted += 1
-        if let victim = halfOpen.insert(link.id, of: holder, now: now) { removeSilently(victim) }
+        if let victim = list.wait(for: link, of: holder, now: now) { removeSilently(victim) }
     }
 
     private func takeAnswer(_ datagram: RawSpan, indexAt offset: Int, from source: SocketAddress) {
         var reader = ByteReader(datagram)
-        guard (try? reader.skip(offset)) != nil, let index = try? reader.u32(), let pending = handshakes[index] else {
-            return table.drop(.unexpectedAnswer)
-        }
+        guard (try? reader.skip(offset)) != nil, let index = try? reader.u32(), let pending = handshakes.find(index)
+        else { return table.drop(.unexpectedAnswer) }
         switch pending.initiator.receive(datagram, now: now) {
         case .drop(let reason): table.drop(reason)
         case .cookie:
@@ -213,8 +194,9 @@ extension Links {
             poll(index)
         case .established(let newLink):
             let address = SocketAddress(pending.endpoint(answeredFrom: Endpoint(source)))
-            guard clear(places.roomForOwn { placeState($0) }), let link = register(newLink, at: address, index: index)
-            else { return end(pending, .failure(.limit)) }
+            guard clear(list.roomForOwn()), let link = register(newLink, at: address, index: index) else {
+                return end(pending, .failure(.limit))
+            }
             table.counters.linksOpened += 1
             link.isAnonymous = pending.isAnonymous
             announce(link)
@@ -241,181 +223,13 @@ extension Links {
         }
         let timer = LoopTimer(on: loop) { [weak self] in self?.deadlineReached(id) }
         let link = ControlLink(
-            id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: identity == nil, address: Endpoint(address),
-            configuration: configuration, kinds: messages, peerTime: peerTime, timer: timer, now: moment)
-        places.insert(id, for: newLinkSource(peer, at: address))
-        while links.count <= id.place { links.append(nil) }
-        links[id.place] = link
+            id: id, peer: peer, isInitiator: isInitiator, ownerIsClient: node == nil, address: Endpoint(address),
+            configuration: configuration, kinds: messages.kinds, peerTime: peerTime, timer: timer, now: moment)
+        list.insert(link, for: newLinkSource(peer, at: address))
         return link
     }
 
     private func newLinkSource(_ peer: LinkPeer, at address: SocketAddress) -> LinkSource {
         peer.node.map { .node($0.key) } ?? .client(AddressShare(Endpoint(address).address))
-    }
-
-    // MARK: Places
-
-    /// Whom a link counts for in tables that peers fill; nil when it is gone.
-    public func source(of link: LinkID) -> LinkSource? { places.source(of: link) }
-
-    /// Whom a client's link counts for; nil for a node's link, and for one that is gone.
-    public func addressShare(of link: LinkID) -> AddressShare? {
-        guard case .client(let address) = places.source(of: link) else { return nil }
-        return address
-    }
-
-    /// What decides whether a link gives way; one that closes is the first.
-    func placeState(_ id: LinkID) -> LinkPlaces<LinkID>.State {
-        guard let link = find(id), link.isOpen else {
-            let never = Instant(nanoseconds: 0)
-            return LinkPlaces.State(paths: 0, quietSince: never, since: never, isUp: false)
-        }
-        return LinkPlaces.State(
-            paths: link.idle.paths, quietSince: link.idle.quietSince, since: link.since, isUp: link.isUp)
-    }
-
-    /// Takes out the link that gives way to another, if one must; false when there is no room.
-    private func clear(_ room: LinkPlaces<LinkID>.Room) -> Bool {
-        switch room {
-        case .free: return true
-        case .none: return false
-        case .after(let id):
-            giveWay(id)
-            return true
-        }
-    }
-
-    private func giveWay(_ id: LinkID) {
-        guard let link = find(id) else { return }
-        guard link.isUp else { return removeSilently(id) }
-        table.counters.linksGaveWay += 1
-        if link.isOpen {
-            table.now = now
-            link.exchange.close(now: now, timeout: .seconds(1))
-            pumpLast(link)
-        }
-        remove(link, reason: .gaveWay)
-    }
-
-    // MARK: Up and down
-
-    /// The initiator of a link that we accepted has shown its keys.
-    func confirmed(_ id: LinkID) {
-        guard let link = find(id), !link.isUp else { return }
-        halfOpen.remove(id)
-        announce(link)
-    }
-
-    private func announce(_ link: ControlLink) {
-        link.isUp = true
-        if let node = link.peer.node, let time = link.peerTime, let source = operatorOf(node) {
-            clock.add(time, from: source, own: ownTime, at: running)
-        }
-        if let node = link.peer.node {
-            if isPreferred(link, for: node) { nodes[node] = link.id }
-            if let other = places.surplus(of: .node(node.key), state: { placeState($0) }) { giveWay(other) }
-        }
-        control?.linkUp(link.id, peer: link.peer)
-        if let node = link.peer.node, let pending = handshakesByNode[node] {
-            end(pending, link.isGone ? .failure(.noAnswer) : .success(link.id))
-        }
-    }
-
-    /// Which of two links between one pair of nodes is used: the newer, unless both came at once from both sides.
-    ///
-    /// Then it is the one that the node with the smaller id began, so that both ends choose alike (protocol.md, section 3.8).
-    private func isPreferred(_ link: ControlLink, for node: NodeID) -> Bool {
-        guard let id = nodes[node], let other = find(id), other.isOpen, let identity else { return true }
-        guard link.isInitiator != other.isInitiator, link.since - other.since < .seconds(10) else { return true }
-        let isOursSmaller = identity.nodeID.array.lexicographicallyPrecedes(node.key.array)
-        return link.isInitiator == isOursSmaller
-    }
-
-    /// Tells the peer, and forgets the link; `linkDown` follows later in the turn.
-    public func close(_ link: LinkID) { close(link, reason: .closedHere) }
-
-    func close(_ id: LinkID, reason: LinkDownReason) {
-        guard let link = find(id), link.isOpen else { return }
-        link.exchange.close(now: now, timeout: .seconds(1))
-        link.closingUntil = now + .seconds(1)
-        markDirty(link)
-        tellDown(link, reason)
-        sweepBefore(now + .milliseconds(100))
-    }
-
-    /// Ends the handshakes of ours that show the identity where it is to be hidden, and the other way round.
-    func endHandshakes() {
-        for pending in handshakes.values where pending.isAnonymous != hidesIdentity {
-            end(pending, .failure(.noAnswer))
-        }
-    }
-
-    /// Ends the links that this node has begun without its identity, which are a client's to the peer; whether there were any.
-    public func closeAnonymous() -> Bool {
-        var found = false
-        for case .some(let link) in links where link.isAnonymous && link.isOpen {
-            close(link.id)
-            found = true
-        }
-        return found
-    }
-
-    /// Takes a link out at once.
-    func remove(_ link: ControlLink, reason: LinkDownReason) {
-        guard !link.isGone else { return }
-        takeOut(link)
-        if link.closingUntil == nil { tellDown(link, reason) }
-    }
-
-    /// Takes out a link that nobody has heard of.
-    func removeSilently(_ id: LinkID) {
-        guard let link = find(id) else { return }
-        halfOpen.remove(id)
-        takeOut(link)
-    }
-
-    private func takeOut(_ link: ControlLink) {
-        link.isGone = true
-        link.timer.close()
-        table.remove(link.id)
-        places.remove(link.id)
-        for stream in link.exchange.end() { answers.release(ControlResponder(link: link.id, stream: stream.value)) }
-        links[link.id.place] = nil
-        table.counters.linksClosed += 1
-    }
-
-    private func tellDown(_ link: ControlLink, _ reason: LinkDownReason) {
-        if reason == .dead { table.counters.linksDead += 1 }
-        if let node = link.peer.node, nodes[node] == link.id {
-            nodes[node] = nil
-            // Another link to the same node may stand by.
-            let other = links.first { $0.map { $0.isUp && $0.isOpen && $0.peer == link.peer && $0 !== link } ?? false }
-            if case .some(.some(let other)) = other { nodes[node] = other.id }
-        }
-        let replies = link.takeReplies()
-        let wasUp = link.isUp
-        later { [weak self] in
-            for reply in replies { reply(.failure(.linkDown)) }
-            if wasUp { self?.control?.linkDown(link.id, reason: reason) }
-        }
-    }
-
-    /// Closes all links and sockets, telling the peers; nothing calls back after it but `completion` and what was due.
-    ///
-    /// Not to be called from a packet handler.
-    public func closeAll(completion: @escaping () -> Void = {}) {
-        guard !isClosing else { return later(completion) }
-        isClosing = true
-        for pending in Array(handshakes.values) { end(pending, .failure(.closing)) }
-        for case .some(let link) in links {
-            close(link.id, reason: .closedHere)
-            pump(link)
-        }
-        closeSockets()
-        for case .some(let link) in links { takeOut(link) }
-        later { [weak self] in
-            completion()
-            self?.sweepTimer?.close()
-        }
     }
 }

@@ -59,13 +59,13 @@ extension Links {
 
     /// Counts an answer of `count` bytes, for which those that stand still make room; false when there is none.
     private func takeMemory(_ count: Int, for responder: ControlResponder) -> Bool {
-        guard let source = places.source(of: responder.link) else { return false }
+        guard let source = list.source(of: responder.link) else { return false }
         while true {
-            switch answers.take(count, for: responder, of: source, now: now) {
+            switch messages.answers.take(count, for: responder, of: source, now: now) {
             case .granted: return true
             case .refused: return false
             case .after(let other):
-                answers.release(other)
+                messages.answers.release(other)
                 guard let link = find(other.link) else { continue }
                 table.counters.messagesRefused += 1
                 link.exchange.abandon(StreamID(other.stream))
@@ -157,9 +157,10 @@ extension Links {
             case .rekey(let body, let stream): answerRekey(link, stream, body)
             case .answered(let stream, let result): link.takeReply(stream)?(result)
             case .answerMoved(let stream, let sent):
-                answers.moved(ControlResponder(link: link.id, stream: stream.value), sent: sent, now: table.now)
+                messages.answers.moved(
+                    ControlResponder(link: link.id, stream: stream.value), sent: sent, now: table.now)
             case .answerEnded(let stream):
-                answers.release(ControlResponder(link: link.id, stream: stream.value))
+                messages.answers.release(ControlResponder(link: link.id, stream: stream.value))
             case .refused: table.counters.messagesRefused += 1
             case .pathResponse(let data): if let source { challengeAnswered(link, data, from: source) }
             case .closed:
@@ -178,7 +179,7 @@ extension Links {
     private func nextAction(_ link: ControlLink) -> MessageExchange.Action? {
         link.exchange.nextAction(now: table.now) {
             // Links of one address have a rate together.
-            link.isUp && (addressShare(of: link.id).map { messageRates.take($0, now: table.now) } ?? true)
+            link.isUp && (addressShare(of: link.id).map { messages.admits($0, now: table.now) } ?? true)
         }
     }
 

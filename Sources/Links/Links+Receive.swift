@@ -14,7 +14,7 @@ extension Links {
             if !sorted.strangers.isEmpty { noteStrangers(&batch) }
             for number in 0..<sorted.handshakes.count { takeHandshake(sorted.handshakes[number], &batch) }
         }
-        if !maySend { isReceivePaused = true }
+        if !maySend { sockets.isReceivePaused = true }
         armSweep()
     }
 
@@ -53,10 +53,7 @@ extension Links {
     }
 
     /// The link with this name, if it has not gone.
-    func find(_ id: LinkID) -> ControlLink? {
-        guard id.place < links.count, let link = links[id.place], link.id == id, !link.isGone else { return nil }
-        return link
-    }
+    func find(_ id: LinkID) -> ControlLink? { list.find(id) }
 
     private func takeControl(_ number: Int, _ batch: inout ReceivedBatch) {
         let arrival = sorted.control[number]
@@ -97,7 +94,7 @@ extension Links {
         let endpoint = Endpoint(source)
         guard link.address.answered(data, from: endpoint), table.isLive(link.id) else { return }
         table.setAddress(source, of: link.id)
-        places.move(link.id, to: AddressShare(endpoint.address))
+        list.move(link.id, to: AddressShare(endpoint.address))
         table.counters.moves += 1
     }
 }

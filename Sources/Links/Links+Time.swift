@@ -5,41 +5,34 @@ internal import Wire
 
 /// What happens on links because time passes.
 extension Links {
-    /// Two sweeps are at least this far apart.
-    private static let shortestSweep = TimeSpan.milliseconds(20)
     /// Keys, idleness and messages are looked at at least this often while there are links.
     private var housekeeping: TimeSpan {
         let keys = configuration.keys
         return max(
-            Self.shortestSweep,
+            LinkSchedule.shortestSweep,
             min(.seconds(1), keys.rekeyAfter / 8, keys.overlap / 4, configuration.clientIdle / 8))
     }
 
     /// Sets the timer for the next look at the links, where it is not set for an earlier one.
     func armSweep() {
         guard table.count > 0 else { return }
-        sweepBefore(min(table.earliestTick, lastSweep + housekeeping))
+        sweepBefore(min(table.earliestTick, schedule.lastSweep + housekeeping))
     }
 
     /// Lets the links be looked at at `moment` at the latest.
-    func sweepBefore(_ moment: Instant) {
-        guard let sweepTimer else { return }
-        let deadline = max(moment, lastSweep + Self.shortestSweep).nanoseconds
-        if sweepTimer.deadline.map({ deadline < $0 }) ?? true { sweepTimer.schedule(at: deadline) }
-    }
+    func sweepBefore(_ moment: Instant) { schedule.sweepBefore(moment) }
 
     /// Looks at every link.
     func sweep() {
         guard !isClosing else { return }
         let moment = now
         table.now = moment
-        lastSweep = moment
-        while let id = halfOpen.popExpired(now: moment) { removeSilently(id) }
+        schedule.swept(at: moment)
+        while let id = list.nextExpired(now: moment) { removeSilently(id) }
         var next = moment + housekeeping
         table.earliestTick = Instant(nanoseconds: .max)
         var held = 0
-        for place in 0..<links.count {
-            guard let link = links[place] else { continue }
+        for link in list.all {
             look(at: link, moment)
             guard !link.isGone else { continue }
             if link.peer == .client { held += link.exchange.memoryUse }
@@ -54,7 +47,7 @@ extension Links {
     private func makeRoom() {
         var clients: [ControlLink] = []
         var holders: [MemoryHolder<AddressShare>] = []
-        for case .some(let link) in links {
+        for link in list.all {
             guard let address = addressShare(of: link.id) else { continue }
             clients.append(link)
             holders.append(MemoryHolder(source: address, bytes: link.exchange.memoryUse))

@@ -19,64 +19,17 @@ public final class Links {
     /// Takes control messages and hears of links.
     public weak var control: (any ControlHandler)?
 
-    let identity: LinkIdentity?
-    let isStaked: (NodeID) -> Bool
-    let wallClock: () -> UInt64
-    /// A clock that runs on while the machine sleeps and that nobody sets, in nanoseconds.
-    let runningClock: () -> UInt64
-    /// Whose opinion a node's time is, by its operator; nil for a node whose time counts for nothing.
-    ///
-    /// It must not call back.
-    public var operatorOf: (NodeID) -> Bytes32? = { $0.key }
-    /// Whether a node begins links as a client does, without its identity.
-    ///
-    /// Handshakes under way that do otherwise end when it changes.
-    public var hidesIdentity = false {
-        didSet { if hidesIdentity != oldValue { endHandshakes() } }
-    }
-    /// Whether the descriptor of a staked node names an endpoint, so that initiations from there need no cookie under load.
-    ///
-    /// It must not call back.
-    public var isNodeEndpoint: (Endpoint) -> Bool = { _ in false }
-    /// The same of an address with any port: a node tests others from ports of its own.
-    ///
-    /// It must not call back.
-    public var isNodeAddress: (IPAddress) -> Bool = { _ in false }
+    /// What this end has as a node; nil for a client's.
+    let node: NodeSide?
+    var clocks: LinkClocks
     /// The state that packets touch; nothing keeps an access to it while handlers other than `PacketHandler` run.
     var table: LinkTable
     var sorted: SortedBatch
-    var sockets: [DatagramSocket] = []
-    let responder: ResponderState?
-    var halfOpen: HalfOpenLinks<LinkID, LinkSource>
-    /// Who holds the places of the table.
-    var places: LinkPlaces<LinkID>
-    /// The control messages that peers may send.
-    let messages: MessageTable
-    /// What long answers hold.
-    var answers: AnswerMemory<ControlResponder>
-    /// Control messages of all links of one address.
-    var messageRates: SourceRates
-    var clock: ClockEstimate
-    /// By place in the table.
-    var links: [ControlLink?] = []
-    /// The link that is used for each node.
-    var nodes: [NodeID: LinkID] = [:]
-    /// Handshakes of ours, by receiver index.
-    var handshakes: [UInt32: PendingHandshake] = [:]
-    /// The same, by node.
-    var handshakesByNode: [NodeID: PendingHandshake] = [:]
-    /// Those that strangers had begun, by whom: a quarter is left to this end's own.
-    var handshakeShares: Shares<LinkSource>
-    var wanted: [WantedLink] = []
-    /// What runs at the end of the turn, outside of any call to this object.
-    var deferred: [() -> Void] = []
-    /// Links with something to send.
-    var dirty: [ControlLink] = []
-    /// Fires at the end of a turn in which something was left to do.
-    var turnTimer: LoopTimer?
-    /// Fires when some link wants a look.
-    var sweepTimer: LoopTimer?
-    var lastSweep: Instant
+    var sockets = LinkSockets()
+    var list: LinkList
+    var handshakes: Handshakes
+    var messages: MessageShares
+    var schedule: LinkSchedule
     var isClosing = false
 
     /// Opens the sockets.
@@ -91,63 +44,32 @@ public final class Links {
     ) throws(UVError) {
         self.loop = loop
         self.configuration = configuration
-        self.identity = identity
-        self.isStaked = isStaked
-        self.wallClock = wallClock ?? { loop.wallClock }
-        self.runningClock = runningClock ?? { loop.runningClock }
         let now = Instant(nanoseconds: loop.now)
+        node = identity.map { NodeSide($0, configuration: configuration, isStaked: isStaked, now: now) }
+        clocks = LinkClocks(
+            wallClock: wallClock ?? { loop.wallClock }, runningClock: runningClock ?? { loop.runningClock },
+            trustsOwn: identity != nil)
         table = LinkTable(
             capacity: configuration.maximumLinks, packetSize: configuration.network.packetSize,
             worker: configuration.worker, now: now)
         sorted = SortedBatch(packetSize: configuration.network.packetSize)
-        halfOpen = HalfOpenLinks(limit: configuration.maximumHalfOpen, lifetime: configuration.halfOpenTime)
-        messages = MessageTable(configuration.messages)
-        answers = AnswerMemory(bytes: configuration.answerMemory, longest: messages.longestAnswer)
-        places = LinkPlaces(capacity: configuration.maximumLinks)
-        let messages = configuration.clientMessages
-        let factor = configuration.addressRateFactor
-        messageRates = SourceRates(
-            rate: messages.rate * factor, burst: messages.burst * factor, capacity: configuration.maximumLinks)
-        let ofStrangers = max(1, configuration.maximumHandshakes - configuration.maximumHandshakes / 4)
-        handshakeShares = Shares(capacity: ofStrangers, most: ofStrangers)
-        clock = ClockEstimate()
-        lastSweep = now
-        if let identity {
-            responder = ResponderState(
-                LinkResponder(
-                    network: configuration.network, identity: identity, limits: configuration.responder, now: now))
-        } else {
-            responder = nil
-        }
+        list = LinkList(configuration)
+        handshakes = Handshakes(limit: configuration.maximumHandshakes)
+        messages = MessageShares(configuration)
+        schedule = LinkSchedule(now: now)
         try openSockets()
-        turnTimer = LoopTimer(on: loop) { [weak self] in self?.turn() }
-        sweepTimer = LoopTimer(on: loop) { [weak self] in self?.sweep() }
+        schedule.start(on: loop, turn: { [weak self] in self?.turn() }, sweep: { [weak self] in self?.sweep() })
     }
 
-    deinit { for socket in sockets { socket.close() } }
+    deinit { sockets.close() }
 
     /// The loop's present moment.
     public var now: Instant { Instant(nanoseconds: loop.now) }
 
     // MARK: Sockets
 
-    func openSockets() throws(UVError) {
-        let inlet = Inlet(self)
-        var failure: UVError?
-        for address in configuration.listen {
-            do throws(UVError) {
-                var options = configuration.socket
-                options.answersWhereAsked = identity != nil
-                let socket = try DatagramSocket(on: loop, bindTo: address, configuration: options, receiver: inlet)
-                sockets.append(socket)
-                let unretained = unsafe Unmanaged.passUnretained(socket)
-                if address.isIPv4 { unsafe table.socketV4 = unretained } else { unsafe table.socketV6 = unretained }
-            } catch {
-                guard configuration.mayLackFamily else { throw error.at(address.description) }
-                failure = error
-            }
-        }
-        if sockets.isEmpty, let failure { throw failure }
+    private func openSockets() throws(UVError) {
+        try sockets.open(on: loop, configuration, isNode: node != nil, receiver: Inlet(self), for: &table)
     }
 
     /// Whether there is a socket for the address and this machine has a route to it now.
@@ -162,43 +84,32 @@ public final class Links {
     public func rebind() throws(UVError) {
         closeSockets()
         try openSockets()
-        for case .some(let link) in links where link.isOpen {
+        for link in list.all where link.isOpen {
             link.exchange.ping()
             markDirty(link)
         }
     }
 
-    func closeSockets() {
-        for socket in sockets { socket.close() }
-        sockets = []
-        unsafe table.socketV4 = nil
-        unsafe table.socketV6 = nil
-    }
+    func closeSockets() { sockets.close(for: &table) }
 
     /// The addresses that the sockets are bound to.
-    public var localAddresses: [SocketAddress] { sockets.map(\.localAddress) }
+    public var localAddresses: [SocketAddress] { sockets.localAddresses }
 
     /// How many packets may have been sent in all (``LinkCounters/packetsSent``) until those that arrive are left to wait, for a limit of
     /// the rate: looked at after each batch.
-    public var sendCeiling = UInt64.max {
-        didSet { isReceivePaused = !maySend }
-    }
-
-    /// Whether ``sendCeiling`` is not reached.
-    public var maySend: Bool { table.counters.packetsSent < sendCeiling }
-
-    /// Whether packets that arrive are left to wait in the kernel.
-    var isReceivePaused = false {
-        didSet {
-            guard isReceivePaused != oldValue else { return }
-            for socket in sockets { socket.isReceivePaused = isReceivePaused }
+    public var sendCeiling: UInt64 {
+        get { sockets.sendCeiling }
+        set {
+            sockets.sendCeiling = newValue
+            sockets.isReceivePaused = !maySend
         }
     }
 
+    /// Whether ``sendCeiling`` is not reached.
+    public var maySend: Bool { table.counters.packetsSent < sockets.sendCeiling }
+
     /// Lets about `size` bytes of packets wait in the kernel of each socket that there is now, 0: as many as they were opened with.
-    public func limitReceiveBuffer(to size: Int) {
-        for socket in sockets { socket.limitReceiveBuffer(to: size) }
-    }
+    public func limitReceiveBuffer(to size: Int) { sockets.limitReceiveBuffer(to: size) }
 
     // MARK: Packets
 
@@ -209,21 +120,54 @@ public final class Links {
         return body(&table)
     }
 
+    // MARK: What directory and operator say
+
+    /// Whose opinion a node's time is, by its operator; nil for a node whose time counts for nothing.
+    ///
+    /// It must not call back.
+    public var operatorOf: (NodeID) -> Bytes32? {
+        get { clocks.operatorOf }
+        set { clocks.operatorOf = newValue }
+    }
+
+    /// How many operators the network has: of a small one all are enough to say that the own clock is wrong by months.
+    public func setOperators(_ count: Int) { clocks.operators = count }
+
+    /// Tells a node which endpoints, and which addresses with any port, staked nodes have.
+    ///
+    /// Initiations from there need no cookie under load. Neither closure may call back. It has no effect on a client.
+    public func setNodeAddresses(endpoints: @escaping (Endpoint) -> Bool, addresses: @escaping (IPAddress) -> Bool) {
+        node?.isNodeEndpoint = endpoints
+        node?.isNodeAddress = addresses
+    }
+
+    /// Whether a node begins links as a client does, without its identity.
+    ///
+    /// Handshakes under way that do otherwise end when it changes. It has no effect on a client.
+    public var hidesIdentity: Bool {
+        get { node?.hidesIdentity ?? false }
+        set {
+            guard let node, node.hidesIdentity != newValue else { return }
+            node.hidesIdentity = newValue
+            endHandshakes()
+        }
+    }
+
     // MARK: State
 
     /// The wall clock: a node's own; a client's own unless several operators' nodes agree that it is wrong.
-    public var time: UnixTime { identity == nil ? clock.time(own: ownTime, at: running) : ownTime }
+    public var time: UnixTime { clocks.time }
 
     /// What the machine's own wall clock says.
-    public var ownTime: UnixTime { UnixTime(seconds: wallClock() / 1_000_000_000) }
+    public var ownTime: UnixTime { clocks.own }
 
     /// The moment on the clock that runs on while the machine sleeps.
-    public var running: Instant { Instant(nanoseconds: runningClock()) }
+    public var running: Instant { clocks.running }
 
     /// What the nodes that were linked to say that the time is; nil before any has told it.
     ///
     /// For messages to people, and for what may only come later than it should: a single node can lie.
-    public var toldTime: UnixTime? { clock.opinion(at: running) }
+    public var toldTime: UnixTime? { clocks.told }
 
     /// How far the system's clock is ahead of the nodes' that were linked to; nil before any has told its time.
     public var clockError: TimeSpan? {
@@ -232,13 +176,10 @@ public final class Links {
     }
 
     /// Whether a node's time differs from the present one, so that more should be asked.
-    public var isTimeDisputed: Bool { clock.isDisputed(own: ownTime, at: running) }
+    public var isTimeDisputed: Bool { clocks.isDisputed }
 
     /// Of how many operators nodes have told their time.
-    public var timeSources: Int { clock.sources }
-
-    /// How many operators the network has: of a small one all are enough to say that the own clock is wrong by months.
-    public func setOperators(_ count: Int) { clock.operators = count }
+    public var timeSources: Int { clocks.sources }
 
     /// What happened so far.
     public var counters: LinkCounters { table.counters }
@@ -246,16 +187,16 @@ public final class Links {
     /// How many links there are.
     public var status: LinkStatus {
         var status = LinkStatus()
-        for case .some(let link) in links where link.isUp && link.isOpen {
+        for link in list.all where link.isUp && link.isOpen {
             if link.peer == .client { status.clients += 1 } else { status.nodes += 1 }
         }
-        status.halfOpen = halfOpen.count
-        status.handshakes = handshakes.count + wanted.count
+        status.halfOpen = list.halfOpenCount
+        status.handshakes = handshakes.count
         return status
     }
 
     /// What the sockets did so far, in the order of the configuration's addresses.
-    public var socketCounters: [DatagramCounters] { sockets.map(\.counters) }
+    public var socketCounters: [DatagramCounters] { sockets.counters }
 
     /// How many packets the sockets have dropped, by reason, of which there are some.
     public var socketDrops: [String: UInt64] {
@@ -267,28 +208,16 @@ public final class Links {
     // MARK: The turn
 
     /// Lets `work` run at the end of the turn.
-    func later(_ work: @escaping () -> Void) {
-        deferred.append(work)
-        turnTimer?.schedule(at: 0)
-    }
+    func later(_ work: @escaping () -> Void) { schedule.later(work) }
 
-    func markDirty(_ link: ControlLink) {
-        guard !link.isDirty, !link.isGone else { return }
-        link.isDirty = true
-        dirty.append(link)
-        turnTimer?.schedule(at: 0)
-    }
+    func markDirty(_ link: ControlLink) { schedule.markDirty(link) }
 
     /// The end of a turn in which something was left to do.
     private func turn() {
         table.now = now
         startWanted()
-        let work = deferred
-        deferred = []
-        for item in work { item() }
-        let links = dirty
-        dirty = []
-        for link in links {
+        for work in schedule.takeDeferred() { work() }
+        for link in schedule.takeDirty() {
             link.isDirty = false
             pump(link)
         }

@@ -45,10 +45,3 @@ struct WantedLink {
     let source: LinkSource?
     let completion: (Result<LinkID, LinkFailure>) -> Void
 }
-
-/// The responder's state at one place, so that it is changed there.
-final class ResponderState {
-    var responder: LinkResponder
-
-    init(_ responder: consuming LinkResponder) { self.responder = responder }
-}

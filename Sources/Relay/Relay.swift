@@ -134,8 +134,9 @@ public final class Relay {
         staked.snapshot = epochs.snapshot
         gossip = try Gossip(
             links: links, loop: loop, network: network, node: node, snapshot: epochs.snapshot, store: store)
-        links.isNodeEndpoint = { [weak gossip] in gossip?.endpoints.contains($0) ?? false }
-        links.isNodeAddress = { [weak gossip] in gossip?.addresses.contains($0) ?? false }
+        links.setNodeAddresses(
+            endpoints: { [weak gossip] in gossip?.endpoints.contains($0) ?? false },
+            addresses: { [weak gossip] in gossip?.addresses.contains($0) ?? false })
         lists = try Lists(
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
             digest: epochs.digest, store: store, log: log)

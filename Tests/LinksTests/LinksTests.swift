@@ -116,7 +116,7 @@ import Wire
 
         middle.links.sendCeiling = middle.links.counters.packetsSent + 3
         #expect(harness.run { last.packets.map(\.first) == [0, 1, 2] })
-        #expect(!middle.links.maySend && middle.links.isReceivePaused)
+        #expect(!middle.links.maySend && middle.links.sockets.isReceivePaused)
         #expect(first.send(on: near, pathID: 5, first: 3))
         harness.run(for: .milliseconds(100)) { middle.packets.count > 3 }
         #expect(middle.packets.count == 3)

@@ -169,8 +169,7 @@ import Wire
         for _ in 0..<4 {
             _ = try harness.connect(peer, node)
             // Forgets everything without a word, as a process that is killed.
-            for case .some(let link) in peer.links.links { peer.links.removeSilently(link.id) }
-            peer.links.nodes.removeAll()
+            for link in peer.links.list.all { peer.links.removeSilently(link.id) }
         }
         #expect(node.links.status.nodes == 2)
         #expect(node.downs.map(\.reason) == [.gaveWay, .gaveWay])
@@ -206,7 +205,7 @@ import Wire
             #expect(harness.run { lengths.count == number + 1 && long.count == min(3, number + 1) })
         }
         #expect(lengths == [1, 1 << 17, 2 << 17, 3 << 17])
-        #expect(node.links.answers.bytes == 0)
+        #expect(node.links.messages.answers.bytes == 0)
     }
 
     @Test("s24: links that do not read give way to one that does", arguments: [1, 20])
@@ -227,7 +226,7 @@ import Wire
             #expect(harness.run { node.messages.count > before })
             side.links.closeSockets()
         }
-        #expect(node.links.answers.bytes > 8 << 20 && node.links.answers.bytes <= 16 << 20)
+        #expect(node.links.messages.answers.bytes > 8 << 20 && node.links.messages.answers.bytes <= 16 << 20)
         let reader = try client(harness, 99)
         let link = try harness.connect(reader, node)
         var answer: [UInt8]?

@@ -67,8 +67,7 @@ import Wire
                 links.append(try #require(up))
                 guard restarting else { continue }
                 // As a process that is killed and started again.
-                for case .some(let link) in other.links { other.removeSilently(link.id) }
-                other.nodes.removeAll()
+                for link in other.list.all { other.removeSilently(link.id) }
                 other.link(to: ids[0], at: node.localAddresses.map { Endpoint($0) }) { _ in }
                 loop.run { allUp.count == 2 * number }
             }

@@ -1,37 +1,5 @@
 import CLibUV
-import CShims
 import Glibc
-
-/// Receives a stream's events; only ``stream(_:received:)``, ``streamReachedEnd(_:)`` and ``stream(_:failed:)`` are
-/// required.
-public protocol ByteStreamDelegate: AnyObject {
-    /// The connection requested by ``ByteStream/connect(on:to:from:delegate:)`` is established.
-    func streamConnected(_ stream: ByteStream)
-    /// The most bytes of the next read, asked before each; 0 stops reading, and the default is unlimited.
-    func streamReadLimit(_ stream: ByteStream) -> Int
-    /// Bytes arrived; they are valid during the call.
-    func stream(_ stream: ByteStream, received bytes: RawSpan)
-    /// The peer has ended its direction; the stream can still be written to, and stays open until
-    /// ``ByteStream/close()``.
-    func streamReachedEnd(_ stream: ByteStream)
-    /// All bytes that ``ByteStream/write(_:)`` had to queue have been passed to the kernel.
-    func streamDrained(_ stream: ByteStream)
-    /// All bytes, and the end requested by ``ByteStream/shutdown()``, have been passed to the kernel.
-    func streamFinishedWriting(_ stream: ByteStream)
-    /// The stream has failed; it is closed after this call.
-    func stream(_ stream: ByteStream, failed error: UVError)
-}
-
-extension ByteStreamDelegate {
-    /// Unlimited.
-    public func streamReadLimit(_ stream: ByteStream) -> Int { .max }
-    /// Does nothing by default.
-    public func streamConnected(_ stream: ByteStream) {}
-    /// Does nothing by default.
-    public func streamDrained(_ stream: ByteStream) {}
-    /// Does nothing by default.
-    public func streamFinishedWriting(_ stream: ByteStream) {}
-}
 
 /// A TCP connection or a connection of a unix socket.
 ///
@@ -48,7 +16,7 @@ public final class ByteStream: HandleOwner {
         case unix
     }
 
-    private enum State { case connecting, open, closed }
+    enum State { case connecting, open, closed }
 
     /// The loop that the stream belongs to.
     public let loop: Loop
@@ -57,11 +25,11 @@ public final class ByteStream: HandleOwner {
     /// The receiver of events; retained while the stream is open.
     public var delegate: (any ByteStreamDelegate)?
 
-    private let memory: UnsafeMutableRawPointer
-    /// This end of a connection of a simulated network; nil if the stream has a libuv handle.
-    private let end: SimulatedEnd?
-    private var state: State
-    /// Whether the stream is being read; a stream that is not read does not report a broken connection.
+    let memory: UnsafeMutableRawPointer
+    /// This end of a connection of a simulated network, in place of libuv's handle.
+    let end: SimulatedEnd?
+    private(set) var state: State
+    /// Whether the stream is being read; one that is not tells of no broken connection.
     public private(set) var isReading = false
     private var hasEnded = false
     private var isShutDown = false
@@ -72,7 +40,7 @@ public final class ByteStream: HandleOwner {
     private static let handleSize = unsafe max(MemoryLayout<uv_tcp_t>.size, MemoryLayout<uv_pipe_t>.size)
 
     var handle: UnsafeMutablePointer<uv_stream_t> { unsafe memory.assumingMemoryBound(to: uv_stream_t.self) }
-    private var tcp: UnsafeMutablePointer<uv_tcp_t> { unsafe memory.assumingMemoryBound(to: uv_tcp_t.self) }
+    var tcp: UnsafeMutablePointer<uv_tcp_t> { unsafe memory.assumingMemoryBound(to: uv_tcp_t.self) }
     private var pipe: UnsafeMutablePointer<uv_pipe_t> { unsafe memory.assumingMemoryBound(to: uv_pipe_t.self) }
 
     /// A stream without a connection, which a listener or ``connect(on:to:from:delegate:)`` establishes.
@@ -202,22 +170,6 @@ public final class ByteStream: HandleOwner {
     /// A stream for the accepted end of a simulated connection.
     static func accept(on loop: Loop, _ end: SimulatedEnd) -> ByteStream {
         ByteStream(on: loop, kind: .tcp, state: .open, end: end)
-    }
-
-    // MARK: - Addresses
-
-    /// The local end of a TCP connection.
-    public var localAddress: SocketAddress? {
-        guard kind == .tcp, state != .closed else { return nil }
-        if let end { return end.local }
-        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
-    }
-
-    /// The peer's end of a TCP connection.
-    public var remoteAddress: SocketAddress? {
-        guard kind == .tcp, state != .closed else { return nil }
-        if let end { return end.remote }
-        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
     }
 
     // MARK: - Reading
@@ -358,52 +310,6 @@ public final class ByteStream: HandleOwner {
         unsafe Unmanaged.passUnretained(self).release()
     }
 
-    /// Whether bytes wait to be read; the peer's end does not count.
-    public var hasBytesToRead: Bool {
-        if let end { return end.arrivedBytes > 0 }
-        guard let descriptor else { return false }
-        var byte: UInt8 = 0
-        return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
-    }
-
-    /// Whether the connection has ended both ways: the peer has reset it, or is gone.
-    ///
-    /// After ``shutdown()`` the peer's normal end counts too. The loop reports none of these while the stream is
-    /// neither read nor written.
-    public var isGone: Bool {
-        if let end { return end.isGone }
-        guard let descriptor else { return false }
-        var question = pollfd(fd: descriptor, events: 0, revents: 0)
-        return unsafe poll(&question, 1, 0) > 0 && question.revents & Int16(POLLERR | POLLHUP) != 0
-    }
-
-    /// The user who connected to a unix socket of this process; nil if the system does not report it.
-    public var peerUser: UInt32? {
-        guard kind == .unix, let descriptor else { return nil }
-        var user: UInt32 = 0
-        return unsafe shim_peer_user(descriptor, &user) == 0 ? user : nil
-    }
-
-    /// The user id that the system uses when this process opens something, to compare with ``peerUser``.
-    public static var ownUser: UInt32 { geteuid() }
-
-    /// Whether the process that connected to a unix socket of this process was in the group `group` then.
-    public func isPeer(inGroup group: UInt32) -> Bool {
-        guard kind == .unix, let descriptor else { return false }
-        return shim_peer_is_member(descriptor, group) == 1
-    }
-
-    /// The descriptor of an open stream.
-    private var descriptor: Int32? {
-        var found: uv_os_fd_t = -1
-        guard end == nil, state == .open,
-            unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0
-        else {
-            return nil
-        }
-        return found
-    }
-
     // MARK: - Events
 
     private func fail(_ code: Int32, _ call: String) {
@@ -453,48 +359,4 @@ public final class ByteStream: HandleOwner {
         guard state == .open else { return }
         if status == 0 { delegate?.streamFinishedWriting(self) }
     }
-}
-
-// MARK: - Callbacks
-
-private func provideReadBuffer(
-    _ handle: UnsafeMutablePointer<uv_handle_t>?, _ size: Int, _ buffer: UnsafeMutablePointer<uv_buf_t>?
-) {
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { stream in
-        let shared = unsafe stream.loop.readBuffer
-        let size = min(shared.count, max(stream.delegate?.streamReadLimit(stream) ?? .max, 0))
-        unsafe buffer!.pointee = uv_buf_init(
-            shared.baseAddress!.assumingMemoryBound(to: CChar.self), UInt32(truncatingIfNeeded: size))
-    }
-}
-
-private func streamRead(
-    _ handle: UnsafeMutablePointer<uv_stream_t>?, _ count: Int, _ buffer: UnsafePointer<uv_buf_t>?
-) {
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef {
-        unsafe $0.read(count, buffer?.pointee.base)
-    }
-}
-
-private func streamConnected(_ request: UnsafeMutablePointer<uv_connect_t>?, _ status: Int32) {
-    let handle = unsafe request!.pointee.handle!
-    unsafe request!.deallocate()
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef { $0.connected(status) }
-}
-
-private func streamWritten(_ request: UnsafeMutablePointer<uv_write_t>?, _ status: Int32) {
-    let handle = unsafe request!.pointee.handle!
-    unsafe UnsafeMutableRawPointer(request!).deallocate()
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef { $0.wrote(status) }
-}
-
-private func streamShutDown(_ request: UnsafeMutablePointer<uv_shutdown_t>?, _ status: Int32) {
-    let handle = unsafe request!.pointee.handle!
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle.pointee.data)._withUnsafeGuaranteedRef {
-        $0.finishedShutdown(status)
-    }
-}
-
-private func streamClosed(_ handle: UnsafeMutablePointer<uv_handle_t>?) {
-    unsafe Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data).release()
 }

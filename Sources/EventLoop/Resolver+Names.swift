@@ -1,0 +1,57 @@
+/// Which names are asked for, which of the addresses are told, and the answers without c-ares.
+extension Resolver {
+    /// Whether the name can be one: 1 to 255 bytes, without control characters, spaces, bytes above ASCII, or escapes.
+    static func isValid(_ name: String) -> Bool {
+        !name.isEmpty && name.utf8.count <= 255 && name.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x5c }
+    }
+
+    static func isLoopback(_ name: String) -> Bool {
+        let name = (name.hasSuffix(".") ? String(name.dropLast()) : name).lowercased()
+        return name == "localhost" || name.hasSuffix(".localhost")
+    }
+
+    static func loopback(port: UInt16, _ family: Family) -> [SocketAddress] {
+        switch family {
+        case .ipv4Only: [.loopbackIPv4(port: port)]
+        case .ipv6Only: [.loopbackIPv6(port: port)]
+        case .ipv4First: [.loopbackIPv4(port: port), .loopbackIPv6(port: port)]
+        case .ipv6First: [.loopbackIPv6(port: port), .loopbackIPv4(port: port)]
+        }
+    }
+
+    /// Asks the name server of a simulated network.
+    func ask(_ question: Question, _ number: UInt64, of host: SimulatedHost) {
+        switch question {
+        case .addresses(let name, let family):
+            host.ask(name) { [weak self] addresses in
+                guard let self, case .addresses(let port, _, _)? = pending[number]?.wanted else { return }
+                let found = Self.inOrder(addresses.map { $0.with(port: port) }, family)
+                unanswered = 0
+                answered.append((number, found.isEmpty ? .none(.notFound) : .addresses(found)))
+                process(reading: -1, writing: -1)
+            }
+        case .name, .records:
+            // A simulated name server has addresses alone.
+            answered.append((number, .none(.notFound)))
+        }
+    }
+
+    /// Those of `addresses` that a query of `family` asks for, in its order.
+    static func inOrder(_ addresses: [SocketAddress], _ family: Family) -> [SocketAddress] {
+        let wantsIPv4First =
+            switch family {
+            case .ipv4Only, .ipv4First: true
+            case .ipv6Only, .ipv6First: false
+            }
+        // A mapped IPv4 address in an AAAA record counts as what it is.
+        let first = addresses.filter { $0.isIPv4 == wantsIPv4First }
+        let second = addresses.filter { $0.isIPv4 != wantsIPv4First }
+        switch family {
+        case .ipv4Only, .ipv6Only: return Array(first.prefix(maximumAddresses))
+        case .ipv4First, .ipv6First:
+            // Some of the second family stay, if only to be tried last.
+            let kept = first.prefix(maximumAddresses - min(second.count, maximumAddresses / 4))
+            return Array(kept) + second.prefix(maximumAddresses - kept.count)
+        }
+    }
+}

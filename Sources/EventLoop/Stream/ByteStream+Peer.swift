@@ -1,0 +1,65 @@
+import CLibUV
+import CShims
+import Glibc
+
+/// The two ends of a connection: their addresses, who is at the other one, and whether it is still there.
+extension ByteStream {
+    /// Our end of a TCP connection.
+    public var localAddress: SocketAddress? {
+        guard kind == .tcp, state != .closed else { return nil }
+        if let end { return end.local }
+        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getsockname(tcp, name, length) }
+    }
+
+    /// The peer's end of a TCP connection.
+    public var remoteAddress: SocketAddress? {
+        guard kind == .tcp, state != .closed else { return nil }
+        if let end { return end.remote }
+        return unsafe SocketAddress.filled { name, length in unsafe uv_tcp_getpeername(tcp, name, length) }
+    }
+
+    /// Whether bytes wait to be read; not whether the peer's end does.
+    public var hasBytesToRead: Bool {
+        if let end { return end.arrivedBytes > 0 }
+        guard let descriptor else { return false }
+        var byte: UInt8 = 0
+        return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
+    }
+
+    /// Whether the connection has ended both ways: the peer has reset it, or is gone.
+    ///
+    /// After ``shutdown()`` the peer's ordinary end counts, too. The loop tells of none of these while nothing is read or written.
+    public var isGone: Bool {
+        if let end { return end.isGone }
+        guard let descriptor else { return false }
+        var question = pollfd(fd: descriptor, events: 0, revents: 0)
+        return unsafe poll(&question, 1, 0) > 0 && question.revents & Int16(POLLERR | POLLHUP) != 0
+    }
+
+    /// The user who connected a unix socket that we listen on; nil when the system does not tell.
+    public var peerUser: UInt32? {
+        guard kind == .unix, let descriptor else { return nil }
+        var user: UInt32 = 0
+        return unsafe shim_peer_user(descriptor, &user) == 0 ? user : nil
+    }
+
+    /// The user whom the system asks for when this process opens something, to compare ``peerUser`` with.
+    public static var ownUser: UInt32 { geteuid() }
+
+    /// Whether the process that connected a unix socket that we listen on was in the group `group` when it did.
+    public func isPeer(inGroup group: UInt32) -> Bool {
+        guard kind == .unix, let descriptor else { return false }
+        return shim_peer_is_member(descriptor, group) == 1
+    }
+
+    /// The descriptor of an open stream.
+    private var descriptor: Int32? {
+        var found: uv_os_fd_t = -1
+        guard end == nil, state == .open,
+            unsafe uv_fileno(memory.assumingMemoryBound(to: uv_handle_t.self), &found) == 0
+        else {
+            return nil
+        }
+        return found
+    }
+}

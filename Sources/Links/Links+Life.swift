@@ -1,0 +1,150 @@
+internal import EventLoop
+public import Link
+internal import Messages
+internal import Transport
+public import Wire
+
+/// Links that come up, give way and end.
+extension Links {
+    // MARK: Places
+
+    /// Whom a link counts for in tables that peers fill; nil when it is gone.
+    public func source(of link: LinkID) -> LinkSource? { list.source(of: link) }
+
+    /// Whom a client's link counts for; nil for a node's link, and for one that is gone.
+    public func addressShare(of link: LinkID) -> AddressShare? {
+        guard case .client(let address) = list.source(of: link) else { return nil }
+        return address
+    }
+
+    /// Takes out the link that gives way to another, if one must; false when there is no room.
+    func clear(_ room: LinkPlaces<LinkID>.Room) -> Bool {
+        switch room {
+        case .free: return true
+        case .none: return false
+        case .after(let id):
+            giveWay(id)
+            return true
+        }
+    }
+
+    private func giveWay(_ id: LinkID) {
+        guard let link = find(id) else { return }
+        guard link.isUp else { return removeSilently(id) }
+        table.counters.linksGaveWay += 1
+        if link.isOpen {
+            table.now = now
+            link.exchange.close(now: now, timeout: .seconds(1))
+            pumpLast(link)
+        }
+        remove(link, reason: .gaveWay)
+    }
+
+    // MARK: Up and down
+
+    /// The initiator of a link that we accepted has shown its keys.
+    func confirmed(_ id: LinkID) {
+        guard let link = find(id), !link.isUp else { return }
+        list.confirm(link)
+        announce(link)
+    }
+
+    func announce(_ link: ControlLink) {
+        link.isUp = true
+        if let node = link.peer.node, let time = link.peerTime { clocks.add(time, of: node) }
+        if let node = link.peer.node {
+            if isPreferred(link, for: node) { list.use(link, for: node) }
+            if let other = list.surplus(of: node) { giveWay(other) }
+        }
+        control?.linkUp(link.id, peer: link.peer)
+        if let node = link.peer.node, let pending = handshakes.find(node) {
+            end(pending, link.isGone ? .failure(.noAnswer) : .success(link.id))
+        }
+    }
+
+    /// Which of two links between one pair of nodes is used: the newer, unless both came at once from both sides.
+    ///
+    /// Then it is the one that the node with the smaller id began, so that both ends choose alike (protocol.md, section 3.8).
+    private func isPreferred(_ link: ControlLink, for node: NodeID) -> Bool {
+        guard let other = list.used(for: node), let own = self.node?.identity.nodeID else { return true }
+        guard link.isInitiator != other.isInitiator, link.since - other.since < .seconds(10) else { return true }
+        let isOursSmaller = own.array.lexicographicallyPrecedes(node.key.array)
+        return link.isInitiator == isOursSmaller
+    }
+
+    /// Tells the peer, and forgets the link; `linkDown` follows later in the turn.
+    public func close(_ link: LinkID) { close(link, reason: .closedHere) }
+
+    func close(_ id: LinkID, reason: LinkDownReason) {
+        guard let link = find(id), link.isOpen else { return }
+        link.exchange.close(now: now, timeout: .seconds(1))
+        link.closingUntil = now + .seconds(1)
+        markDirty(link)
+        tellDown(link, reason)
+        sweepBefore(now + .milliseconds(100))
+    }
+
+    /// Ends the links that this node has begun without its identity, which are a client's to the peer; whether there were any.
+    public func closeAnonymous() -> Bool {
+        var found = false
+        for link in list.all where link.isAnonymous && link.isOpen {
+            close(link.id)
+            found = true
+        }
+        return found
+    }
+
+    /// Takes a link out at once.
+    func remove(_ link: ControlLink, reason: LinkDownReason) {
+        guard !link.isGone else { return }
+        takeOut(link)
+        if link.closingUntil == nil { tellDown(link, reason) }
+    }
+
+    /// Takes out a link that nobody has heard of.
+    func removeSilently(_ id: LinkID) {
+        guard let link = find(id) else { return }
+        takeOut(link)
+    }
+
+    private func takeOut(_ link: ControlLink) {
+        link.isGone = true
+        link.timer.close()
+        table.remove(link.id)
+        list.remove(link)
+        for stream in link.exchange.end() {
+            messages.answers.release(ControlResponder(link: link.id, stream: stream.value))
+        }
+        table.counters.linksClosed += 1
+    }
+
+    private func tellDown(_ link: ControlLink, _ reason: LinkDownReason) {
+        if reason == .dead { table.counters.linksDead += 1 }
+        list.leave(link)
+        let replies = link.takeReplies()
+        let wasUp = link.isUp
+        later { [weak self] in
+            for reply in replies { reply(.failure(.linkDown)) }
+            if wasUp { self?.control?.linkDown(link.id, reason: reason) }
+        }
+    }
+
+    /// Closes all links and sockets, telling the peers; nothing calls back after it but `completion` and what was due.
+    ///
+    /// Not to be called from a packet handler.
+    public func closeAll(completion: @escaping () -> Void = {}) {
+        guard !isClosing else { return later(completion) }
+        isClosing = true
+        for pending in handshakes.all { end(pending, .failure(.closing)) }
+        for link in list.all {
+            close(link.id, reason: .closedHere)
+            pump(link)
+        }
+        closeSockets()
+        for link in list.all { takeOut(link) }
+        later { [weak self] in
+            completion()
+            self?.schedule.close()
+        }
+    }
+}

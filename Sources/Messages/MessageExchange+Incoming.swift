@@ -1,0 +1,218 @@
+internal import Link
+public import Transport
+public import Wire
+
+/// The messages of the peer.
+extension MessageExchange {
+    /// A message of the peer's.
+    struct Incoming {
+        enum Phase {
+            /// Its bytes come in; the kind is known from the first one on.
+            case arriving(MessageKind?)
+            /// Waits for the link's large message before it.
+            case queued(MessageKind)
+            /// Waits for the answer.
+            case waiting
+            /// A part of its bytes is written as the answer, as far as `sent`.
+            case answering(part: Range<Int>, sent: Int)
+        }
+        var phase = Phase.arriving(nil)
+        /// The body until it is handed over, then the bytes that the answer is part of.
+        var bytes: [UInt8] = []
+        var deadline: Instant
+    }
+
+    /// Whether a message waits for its answer.
+    public func isWaiting(_ stream: StreamID) -> Bool {
+        switch incoming[stream]?.phase {
+        case .waiting: true
+        case .arriving, .queued, .answering, nil: false
+        }
+    }
+
+    /// Whether a message is under way, or the peer has not acknowledged all of the answer.
+    public func isAnswering(_ stream: StreamID) -> Bool {
+        switch state {
+        case .open: incoming[stream] != nil || connection.unacknowledgedCount(stream) > 0
+        case .closing, .over: false
+        }
+    }
+
+    /// Answers a message that waits with a part of `bytes`, which is not copied; does nothing for any other.
+    ///
+    /// An answer of more than `uncountedAnswer` bytes ends with the action `answerEnded`.
+    public mutating func answer(_ stream: StreamID, _ bytes: [UInt8], part: Range<Int>, now: Instant) {
+        guard var message = incoming[stream] else { return }
+        switch message.phase {
+        case .waiting:
+            message.phase = .answering(part: part, sent: part.lowerBound)
+            message.bytes = bytes
+            message.deadline = now + limits.arrivalTime
+            incoming[stream] = message
+            expires(at: message.deadline)
+            writeAnswer(stream, now: now)
+        case .arriving, .queued, .answering: break
+        }
+    }
+
+    /// Refuses a message that waits; does nothing for any other.
+    public mutating func refuse(_ stream: StreamID) { if isWaiting(stream) { drop(stream) } }
+
+    /// Ends a message wherever it stands, and what the peer has not acknowledged of its answer.
+    public mutating func abandon(_ stream: StreamID) { drop(stream) }
+
+    /// Writes what the connection takes of an answer.
+    mutating func writeAnswer(_ stream: StreamID, now: Instant) {
+        guard var message = incoming[stream] else { return }
+        switch message.phase {
+        case .arriving, .queued, .waiting: break
+        case .answering(let part, let before):
+            var sent = before
+            if sent < part.upperBound {
+                sent += connection.write(stream, message.bytes.rawSpan.extracting(sent..<part.upperBound))
+            }
+            if sent == part.upperBound {
+                connection.finish(stream)
+                return forget(stream)
+            }
+            guard sent > before else { return }
+            message.phase = .answering(part: part, sent: sent)
+            message.deadline = now + limits.arrivalTime
+            incoming[stream] = message
+            if part.count > Self.uncountedAnswer {
+                actions.append(.answerMoved(stream, sent: sent - part.lowerBound))
+            }
+        }
+    }
+
+    /// Forgets a message of the peer's.
+    mutating func forget(_ stream: StreamID) {
+        guard let message = incoming.removeValue(forKey: stream) else { return }
+        if large == stream { large = nil }
+        switch message.phase {
+        case .answering(let part, _): if part.count > Self.uncountedAnswer { actions.append(.answerEnded(stream)) }
+        case .arriving, .queued, .waiting: break
+        }
+    }
+
+    /// Forgets a message and resets its stream.
+    mutating func drop(_ stream: StreamID) {
+        forget(stream)
+        connection.reset(stream, code: 0)
+        connection.stopSending(stream, code: 0)
+    }
+
+    /// Drops a message that is against the rules, which counts.
+    mutating func dropRefused(_ stream: StreamID) {
+        drop(stream)
+        actions.append(.refused)
+    }
+
+    mutating func opened(_ stream: StreamID, _ now: Instant, _ admits: () -> Bool) {
+        switch state {
+        case .open:
+            guard incoming.count < limits.incoming, bucket.take(now: now), admits() else { return dropRefused(stream) }
+            incoming[stream] = Incoming(deadline: now + limits.arrivalTime)
+            expires(at: now + limits.arrivalTime)
+        case .closing, .over: dropRefused(stream)
+        }
+    }
+
+    mutating func readMessage(_ stream: StreamID, now: Instant) {
+        guard var message = incoming[stream] else { return }
+        switch message.phase {
+        case .queued, .waiting, .answering:
+            // Nothing may follow what is whole.
+            connection.stopSending(stream, code: 0)
+        case .arriving(var kind):
+            // Taken out of the table meanwhile, so that the bytes grow where they are.
+            incoming[stream] = nil
+            var bytes = message.bytes
+            message.bytes = []
+            guard readMessage(stream, &kind, into: &bytes) else { return dropRefused(stream) }
+            message.bytes = bytes
+            message.phase = .arriving(kind)
+            incoming[stream] = message
+            guard unfinishedBytes <= limits.unfinishedBytes else { return dropRefused(stream) }
+            switch connection.readState(stream) {
+            case .open: break
+            case .finished, .unknown:
+                guard let kind else { return dropRefused(stream) }
+                arrived(stream, kind, bytes, now)
+            case .reset: dropRefused(stream)
+            }
+        }
+    }
+
+    /// Appends what can be read of a message's body; false when the kind is not known, or does not allow for so much.
+    private mutating func readMessage(
+        _ stream: StreamID, _ kind: inout MessageKind?, into bytes: inout [UInt8]
+    ) -> Bool {
+        let kinds = kinds
+        var known = kind
+        if known == nil {
+            let taken = connection.withReadable(stream) { span in
+                var reader = ByteReader(span)
+                guard let raw = try? reader.u8() else { return 0 }
+                known = kinds[raw]
+                return 1
+            }
+            guard let known else { return taken == 0 }
+            kind = known
+        }
+        guard let known else { return true }
+        return read(stream, into: &bytes, limit: known.longestBody)
+    }
+
+    /// Bytes that messages hold until they are handed over.
+    private var unfinishedBytes: Int {
+        incoming.values.reduce(0) { sum, message in
+            switch message.phase {
+            case .arriving, .queued: sum + message.bytes.count
+            case .waiting, .answering: sum
+            }
+        }
+    }
+
+    /// A message has come whole: hands it over, or lets it wait for the large one before it.
+    private mutating func arrived(_ stream: StreamID, _ kind: MessageKind, _ body: [UInt8], _ now: Instant) {
+        guard var message = incoming[stream] else { return }
+        message.deadline = now + limits.answerTime
+        expires(at: message.deadline)
+        let isLarge = kind.longestAnswer >= Self.largeAnswer
+        if isLarge, large != nil {
+            message.phase = .queued(kind)
+            incoming[stream] = message
+            return
+        }
+        if isLarge { large = stream }
+        message.phase = .waiting
+        message.bytes = []
+        incoming[stream] = message
+        switch LinkMessage(rawValue: kind.raw) {
+        case .rekey: actions.append(.rekey(body: body, stream))
+        case .close:
+            // Acknowledged, so that the peer does not repeat it to an end that has forgotten the link.
+            answer(stream, [], part: 0..<0, now: now)
+            actions.append(.closed)
+            state = .over
+        case nil: actions.append(.received(kind, body: body, stream))
+        }
+    }
+
+    /// Hands over the first message that waited for a large one and need not any more; false where there is none.
+    mutating func handQueued(_ now: Instant) -> Bool {
+        guard large == nil else { return false }
+        var next: (stream: StreamID, kind: MessageKind, body: [UInt8])?
+        for (stream, message) in incoming {
+            switch message.phase {
+            case .queued(let kind):
+                if next.map({ stream.value < $0.stream.value }) ?? true { next = (stream, kind, message.bytes) }
+            case .arriving, .waiting, .answering: break
+            }
+        }
+        guard let next else { return false }
+        arrived(next.stream, next.kind, next.body, now)
+        return true
+    }
+}
