@@ -18,8 +18,7 @@ final class ClientMessages: ControlHandler {
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
         switch PathMessage(rawValue: message.raw) {
         case .destroy:
-            var reader = ByteReader(body.rawSpan)
-            if let pathID = try? reader.u64(), reader.remaining == 0 { pool.destroy(pathID, from: link) }
+            if let message = DestroyMessage(body) { pool.destroy(message.pathID, from: link) }
             links.answer(responder, [])
         case .build, nil: links.refuse(responder)
         }

@@ -3,6 +3,7 @@ internal import EventLoop
 internal import Links
 internal import Onion
 internal import OnionCrypto
+internal import Paths
 internal import Sessions
 internal import Transport
 internal import Wire
@@ -70,7 +71,7 @@ final class ClientSession: SessionOwner {
         since = now
         movedAt = now
         exit = path.exit
-        guard let id = path.layers?.secrets.sessionID, let secret = path.layers?.secrets.session.clone() else {
+        guard let id = path.built?.layers.secrets.sessionID, let secret = path.built?.layers.secrets.session.clone() else {
             preconditionFailure("a session begins on a ready path")
         }
         self.id = id
@@ -144,7 +145,7 @@ final class ClientSession: SessionOwner {
     private func add(_ path: Path, hello kind: LegHello.Kind?, _ now: Instant) {
         let leg = LegID(nextLeg)
         nextLeg &+= 1
-        let mac = path.layers?.secrets.joinMAC(session: secret, leg: leg.value) ?? []
+        let mac = path.built?.layers.secrets.joinMAC(session: secret, leg: leg.value) ?? []
         let hello = LegHello(leg: leg.value, kind: kind ?? .join(session: id, mac: mac))
         path.session = self
         path.leg = leg
@@ -349,7 +350,7 @@ final class ClientSession: SessionOwner {
                     session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
                 }
                 if !isSent { break }
-                for _ in 0..<session.connection.numbersToSkip() { path.layers?.skipNumber() }
+                for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
             }
         }
         return true

@@ -154,7 +154,7 @@ final class DirectoryClient {
             return selector
         }
         var rules = PathSelector.Rules(network)
-        rules.suites = Suite.aes256gcm.isAvailable ? 3 : 2
+        rules.suites = .available
         rules.hasIPv4 = families.hasIPv4
         rules.hasIPv6 = families.hasIPv6
         rules.exits = exits
@@ -295,11 +295,6 @@ final class DirectoryClient {
         guard isFirst, let word = guardWords[node], unixTime < word.expires, let used, word.published > used.published
         else { return used }
         return word
-    }
-
-    /// The AEAD for a hop: the fastest that both ends have.
-    func suite(for descriptor: Descriptor) -> Suite {
-        Suite.aes256gcm.isAvailable && descriptor.suites & 1 != 0 ? .aes256gcm : .chacha20poly1305
     }
 
     /// Where a node can be reached.

@@ -3,6 +3,7 @@ internal import EventLoop
 internal import Links
 internal import Onion
 internal import OnionCrypto
+internal import Paths
 internal import Transport
 internal import Wire
 
@@ -30,12 +31,11 @@ final class PathPool: PacketHandler {
     let hops: Int
     private let packetSize: Int
     private let useLimit: TimeSpan
-    private let network: Bytes32
+    private let maker: PathMaker
     /// By place.
     private var paths = [Path?](repeating: nil, count: PathPool.places)
     /// All paths that are building or ready.
     private(set) var all: [Path] = []
-    private var randoms = PathIDSequence()
     /// Ready paths that no session uses.
     private var spare: [Path] = []
     private var sparesWanted: Int
@@ -89,7 +89,7 @@ final class PathPool: PacketHandler {
         self.links = links
         self.loop = loop
         self.directory = directory
-        self.network = network.id
+        maker = PathMaker(links: links, network: network.id, clock: { [directory] in directory.time })
         packetSize = network.packetSize
         hops = hopCount
         sparesWanted = spares
@@ -124,7 +124,7 @@ final class PathPool: PacketHandler {
                 continue
             }
             var packet = packets.packet(index)
-            switch path.layers?.open(&packet, now: now) {
+            switch path.built?.layers.open(&packet, now: now) {
             case .packet(let number):
                 guard table.commit(arrival) else { continue }
                 path.bytesIn += UInt64(packetSize)
@@ -138,19 +138,9 @@ final class PathPool: PacketHandler {
 
     /// Makes a packet for the terminal: `fill` gets its number and payload and says whether there is something to send.
     func send(on path: Path, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool) -> Bool {
-        guard path.state == .ready, let link = path.link, let number = path.layers?.nextNumber else { return false }
-        let isSent = links.withTable { links in
-            links.send(on: link) { packet in
-                do {
-                    var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
-                    guard fill(number, &payload) else { return false }
-                }
-                packet.pathID = path.guardPathID
-                return path.layers?.seal(&packet, now: now) == number
-            }
-        }
-        if isSent { path.bytesOut += UInt64(packetSize) }
-        return isSent
+        guard path.built?.send(over: links, now: now, fill: fill) == true else { return false }
+        path.bytesOut += UInt64(packetSize)
+        return true
     }
 
     // MARK: Building
@@ -179,19 +169,17 @@ final class PathPool: PacketHandler {
                 completion(.failure(failed(.noDescriptor(hop), nil)))
                 return []
             }
-            targets.append(
-                HopTarget(node: hop.key, onionKey: descriptor.onionKey, suite: directory.suite(for: descriptor)))
+            targets.append(HopTarget(descriptor))
         }
         let path = makePath(hops)
-        links.link(to: path.entry, at: directory.addresses(of: path.entry), limit: Self.linkLimit) { [weak self] link in
-            guard let self, path.state == .building else { return }
-            guard let link else {
-                directory.guardFailed(path.entry)
-                return completion(.failure(failed(.guardUnreachable(path.entry), path)))
-            }
-            path.link = link
-            sendBuild(path, targets, link, completion)
-        }
+        maker.build(
+            targets, at: directory.addresses(of: path.entry), as: path.pathID, limits: (Self.linkLimit, Self.buildLimit),
+            isWanted: { path.state == .building }, linked: { path.link = $0 },
+            completion: { [weak self] outcome in
+                guard let result = self?.finish(path, outcome) else { return }
+                completion(result)
+                if case .success = result { self?.pathReady() }
+            })
         return hops
     }
 
@@ -242,71 +230,45 @@ final class PathPool: PacketHandler {
         turnBuilds.count += 1
         var place = 0
         repeat { place = Int(SecureRandom.u32() % UInt32(Self.places)) } while paths[place] != nil
-        let index = UInt32(place) | PathID.clientBit
-        let id = PathID.make(worker: 0, index: index, random: randoms.next())
-        let path = Path(hops: hops, index: UInt32(place), pathID: id, now: now)
+        let index = UInt32(place)
+        let path = Path(hops: hops, index: index, pathID: maker.pathID(at: index), now: now)
         paths[place] = path
         all.append(path)
         return path
     }
 
-    private func sendBuild(
-        _ path: Path, _ targets: [HopTarget], _ link: LinkID,
-        _ completion: @escaping (Result<Path, PathFailure>) -> Void
-    ) {
-        let builder: PathBuilder
-        do throws(PathBuildError) {
-            builder = try PathBuilder(hops: targets, network: network, time: directory.time)
-        } catch {
-            return completion(.failure(failed(PathFailure(error, hops: path.hops), path)))
-        }
-        let began = now
-        let message = builder.message(pathID: path.pathID)
-        let pending = PendingBuild(builder)
-        links.request(on: link, PathMessage.build, body: message, timeout: Self.buildLimit) { [weak self] result in
-            guard let self, path.state == .building, let builder = pending.take() else { return }
-            switch result {
-            case .failure(.refused):
-                room.refused(path.entry, now)
-                directory.reset(path.hops)
-                completion(.failure(failed(.refused(hop: 0, nil), path)))
-            case .failure:
-                directory.timedOut(path.hops)
-                completion(.failure(failed(.timedOut, path)))
-            case .success(let body):
-                finish(path, builder.receive(body.rawSpan, now: now), began, completion)
-            }
-        }
-    }
-
-    private func finish(
-        _ path: Path, _ result: consuming PathBuildResult, _ began: Instant,
-        _ completion: (Result<Path, PathFailure>) -> Void
-    ) {
-        switch consume result {
-        case .built(let layers, let pathID):
-            path.layers = consume layers
-            path.guardPathID = pathID
+    private func finish(_ path: Path, _ outcome: consuming PathOutcome) -> Result<Path, PathFailure> {
+        switch consume outcome {
+        case .built(let built):
+            path.built = consume built
             path.state = .ready
             path.since = now
-            if let link = path.link { links.addPath(on: link) }
-            path.buildTime = now - began
             builds += 1
             lastFailure = nil
             lastBuilt = now
             if buildTimes.count >= 100 { buildTimes.removeFirst() }
-            buildTimes.append(now - began)
+            if let time = path.buildTime { buildTimes.append(time) }
             path.number = directory.succeeded(path.hops)
             room.succeeded(path.entry)
-            completion(.success(path))
-            pathReady()
+            return .success(path)
+        case .noLink:
+            directory.guardFailed(path.entry)
+            return .failure(failed(.guardUnreachable(path.entry), path))
+        case .unbuildable(let error): return .failure(failed(PathFailure(error, hops: path.hops), path))
+        case .reset:
+            room.refused(path.entry, now)
+            directory.reset(path.hops)
+            return .failure(failed(.refused(hop: 0, nil), path))
+        case .unanswered:
+            directory.timedOut(path.hops)
+            return .failure(failed(.timedOut, path))
         case .refused(let hop, let status):
             if hop == 0, status == .overloaded { room.refused(path.entry, now) }
             directory.refused(path.hops, hop: hop, status: status)
-            completion(.failure(failed(.refused(hop: hop, status), path)))
+            return .failure(failed(.refused(hop: hop, status), path))
         case .broken(let hop):
             directory.refused(path.hops, hop: hop, status: nil)
-            completion(.failure(failed(.refused(hop: hop, nil), path)))
+            return .failure(failed(.refused(hop: hop, nil), path))
         }
     }
 
@@ -484,17 +446,15 @@ final class PathPool: PacketHandler {
 
     /// Ends a path and tells its guard; `end` says at whose wish.
     func end(_ path: Path, _ end: Path.End = .ours) {
-        if path.state == .ready, let link = path.link { links.destroy(path.guardPathID, on: link) }
-        forget(path, end)
+        forget(path, end, tellsGuard: true)
     }
 
-    private func forget(_ path: Path, _ end: Path.End) {
+    private func forget(_ path: Path, _ end: Path.End, tellsGuard tells: Bool = false) {
         guard path.state != .dead else { return }
         let isYoung = path.state == .ready && now - path.since < ExitTrust.youth
         if path.state == .ready { tellGuard(path, end, isYoung: isYoung) }
-        if path.state == .ready, let link = path.link { links.removePath(on: link) }
         path.state = .dead
-        path.layers = nil
+        if let built = path.built.take() { built.end(on: links, tellsGuard: tells) }
         paths[Int(path.index)] = nil
         room.ended(path.entry)
         all.removeAll { $0 === path }
@@ -541,7 +501,7 @@ final class PathPool: PacketHandler {
     /// Replaces spare paths that are old; to be called every second.
     func sweep() {
         for path in spare where isOld(path, now) { end(path) }
-        for path in all { path.layers?.forgetPreviousKeys(now) }
+        for path in all { path.built?.layers.forgetPreviousKeys(now) }
         fillSpares()
     }
 
@@ -552,13 +512,4 @@ final class PathPool: PacketHandler {
         sparesWanted = 0
         for path in all { end(path) }
     }
-}
-
-/// A builder that waits for its answer, used once.
-private final class PendingBuild {
-    private var builder: PathBuilder?
-
-    init(_ builder: consuming PathBuilder) { self.builder = consume builder }
-
-    func take() -> PathBuilder? { builder.take() }
 }
