@@ -8,6 +8,16 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
+/// Whose a client's session is, and who decides what it may have.
+protocol ClientSessionOwner: AnyObject {
+    /// Streams can be opened again after there were as many as the exit allows.
+    func streamsAvailable(in session: ClientSession)
+    /// The session has ended; called once.
+    func sessionEnded(_ session: ClientSession)
+    /// Whether other identities lack paths, so that this one does with fewer.
+    var isTight: Bool { get }
+}
+
 /// One isolation key's session: an active leg, a standby leg to the same exit, and the streams that go over them.
 final class ClientSession: SessionOwner {
     /// After how long a session that holds memory and moves nothing of it counts as stalled.
@@ -28,12 +38,13 @@ final class ClientSession: SessionOwner {
     /// no leg is left.
     static let exitFailureLimit = 2
 
+    let key: IsolationKey
     let exit: NodeID
     /// When it began.
     let since: Instant
     let session: Session
     private let pool: PathPool
-    private let payloadSize: Int
+    private weak var owner: (any ClientSessionOwner)?
     private let streamLimit: Int
     private var newStreams: Pace
     private let id: [UInt8]
@@ -55,17 +66,15 @@ final class ClientSession: SessionOwner {
     private var moved: UInt64 = 0
     private var movedAt: Instant
     private(set) var isOver = false
-    /// Called when streams can be opened again after there were as many as the exit allows.
-    var streamsAvailable: () -> Void = {}
-    /// Called once, when the session has ended.
-    var ended: () -> Void = {}
 
-    /// A session over `path`, which is ready, as its first leg.
-    ///
-    /// Its exit keeps to `limits`.
-    init(turn: SessionTurn, pool: PathPool, path: Path, payloadSize: Int, limits: NetworkLimits, now: Instant) {
+    /// The session of `key` over `path`, which is ready, as its first leg.
+    init(
+        turn: SessionTurn, pool: PathPool, path: Path, key: IsolationKey, owner: any ClientSessionOwner, now: Instant
+    ) {
         self.pool = pool
-        self.payloadSize = payloadSize
+        self.key = key
+        self.owner = owner
+        let limits = pool.limits
         streamLimit = max(limits.streamsPerSession, InitialLimits.streams)
         newStreams = Pace(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now)
         since = now
@@ -151,7 +160,7 @@ final class ClientSession: SessionOwner {
         path.leg = leg
         guard
             session.connection.addLeg(
-                leg, payloadSize: payloadSize, preamble: hello.encoded, initialRTT: path.buildTime, now: now)
+                leg, payloadSize: pool.payloadSize, preamble: hello.encoded, initialRTT: path.buildTime, now: now)
         else {
             path.session = nil
             return pool.end(path)
@@ -228,7 +237,7 @@ final class ClientSession: SessionOwner {
     /// Whether it is to have a second leg: with streams, and for a while behind them unless other identities lack paths.
     private func wantsStandby(_ now: Instant) -> Bool {
         guard let idleSince else { return true }
-        return now - idleSince < Self.standbyLimit && !pool.isTight
+        return now - idleSince < Self.standbyLimit && owner?.isTight != true
     }
 
     /// Ends a leg beside the one in use; false when there is none.
@@ -279,39 +288,45 @@ final class ClientSession: SessionOwner {
         let avoiding = others.flatMap { $0.hops.dropLast() } + losses.middlesToAvoid(at: now)
         var hops: [NodeID] = []
         let urgency: GuardRoom.Urgency = !legs.isEmpty ? .standby : streamCount > 0 ? .lost : .identity
-        let chosen = pool.build(to: .node(exit), avoiding: avoiding, for: urgency) { [weak self] result in
-            guard let self else {
-                if case .success(let path) = result { path.session?.pathDied(path, .ours, isYoung: false) }
-                return
+        do throws(PathFailure) {
+            let chosen = try pool.build(to: .node(exit), avoiding: avoiding, for: urgency) { [weak self, pool] result in
+                if let self { return built(result, hops) }
+                if case .success(let path) = result { pool.end(path) }
             }
-            building -= 1
-            let now = self.now
-            switch result {
-            case .success(let path):
-                failures = 0
-                if isOver { pool.end(path) } else { add(path, hello: nil, now) }
-            case .failure(let failure):
-                failures += 1
-                if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
-                if failure.isRefusal(of: exit, hops: pool.hops) {
-                    losses.lost(middle: hops.dropLast().last, over: failure.isSaid ? nil : hops.first, at: now)
-                }
-                if isExitsFault(failure) {
-                    exitFailures += 1
-                } else if isAnothersFault(failure), let legless {
-                    let until = min(now + Self.leglessLimit, legless.since + Self.exitKeepsFor)
-                    self.legless = (legless.since, max(legless.until, until))
-                }
-                nextBuild = now + PathPool.pause(after: failures)
-                keep(now)
+            guard let chosen else {
+                // Nothing has begun: it does not count as a leg that was built.
+                losses = before
+                return waitForGuards(now)
             }
+            hops = chosen
+        } catch {
+            built(.failure(error), [])
         }
-        guard let chosen else {
-            // Nothing has begun: it does not count as a leg that was built.
-            losses = before
-            return waitForGuards(now)
+    }
+
+    /// The build of a leg over `hops` has ended, or could not begin.
+    private func built(_ result: Result<Path, PathFailure>, _ hops: [NodeID]) {
+        building -= 1
+        let now = now
+        switch result {
+        case .success(let path):
+            failures = 0
+            if isOver { pool.end(path) } else { add(path, hello: nil, now) }
+        case .failure(let failure):
+            failures += 1
+            if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
+            if failure.isRefusal(of: exit, hops: pool.hops) {
+                losses.lost(middle: hops.dropLast().last, over: failure.isSaid ? nil : hops.first, at: now)
+            }
+            if isExitsFault(failure) {
+                exitFailures += 1
+            } else if isAnothersFault(failure), let legless {
+                let until = min(now + Self.leglessLimit, legless.since + Self.exitKeepsFor)
+                self.legless = (legless.since, max(legless.until, until))
+            }
+            nextBuild = now + PathPool.pause(after: failures)
+            keep(now)
         }
-        hops = chosen
     }
 
     /// No guard takes a build now: it is tried again soon, and the session ends no earlier for that.
@@ -368,7 +383,7 @@ final class ClientSession: SessionOwner {
             // An exit opens no streams.
             session.connection.reset(id, code: SessionError.cancelled)
             session.connection.stopSending(id, code: SessionError.cancelled)
-        case .streamsAvailable: streamsAvailable()
+        case .streamsAvailable: owner?.streamsAvailable(in: self)
         case .legValidated: exitFailures = 0
         case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .legActivated,
             .pathChallenge, .pathResponse:
@@ -383,6 +398,6 @@ final class ClientSession: SessionOwner {
         session.end()
         for path in legs.values { pool.end(path, cause) }
         legs = [:]
-        ended()
+        owner?.sessionEnded(self)
     }
 }

@@ -53,6 +53,8 @@ final class Path {
     var number: UInt64 = 0
     /// The link to the guard, once it stands.
     var link: LinkID?
+    /// The spare paths among which it is, while no session has it.
+    weak var spares: SparePaths?
     /// Which leg of which session it is.
     weak var session: ClientSession?
     var leg = LegID(0)
