@@ -281,7 +281,8 @@ extension Client {
         } else {
             socket.begin(
                 StreamRequest(
-                    .tcp, destination, isolation: IsolationKey(ownStreams: isolation), on: loop, from: sessions, for: socket
+                    .tcp, destination, isolation: IsolationKey(ownStreams: isolation), on: loop, from: sessions,
+                    for: socket
                 ))
         }
         return { [weak socket] in socket?.giveUp() }

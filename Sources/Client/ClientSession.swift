@@ -8,16 +8,6 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// Whose a client's session is, and who decides what it may have.
-protocol ClientSessionOwner: AnyObject {
-    /// Streams can be opened again after there were as many as the exit allows.
-    func streamsAvailable(in session: ClientSession)
-    /// The session has ended; called once.
-    func sessionEnded(_ session: ClientSession)
-    /// Whether other identities lack paths, so that this one does with fewer.
-    var isTight: Bool { get }
-}
-
 /// One isolation key's session: an active leg, a standby leg to the same exit, and the streams that go over them.
 final class ClientSession: SessionOwner {
     /// After how long a session that holds memory and moves nothing of it counts as stalled.
@@ -80,7 +70,8 @@ final class ClientSession: SessionOwner {
         since = now
         movedAt = now
         exit = path.exit
-        guard let id = path.built?.layers.secrets.sessionID, let secret = path.built?.layers.secrets.session.clone() else {
+        guard let id = path.built?.layers.secrets.sessionID, let secret = path.built?.layers.secrets.session.clone()
+        else {
             preconditionFailure("a session begins on a ready path")
         }
         self.id = id

@@ -101,7 +101,8 @@ import Wire
         let (loop, client) = (network.loop, network.client)
         let app = try network.app(saying: network.request)
         #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
-        let (key, session) = try #require(client.sessions.current.first { $0.value.paths.contains(where: $0.value.isActive) })
+        let (key, session) = try #require(
+            client.sessions.current.first { $0.value.paths.contains(where: $0.value.isActive) })
         let active = try #require(session.paths.first(where: session.isActive))
         let other = try #require(client.directory.guards.primaries.first { $0.node != active.entry })
         let hostile = try #require(network.relays.first { $0.node == other.node })

@@ -217,7 +217,9 @@ final class TestClient: PacketHandler, ControlHandler {
         for index in 0..<packets.count {
             let arrival = packets[index]
             var packet = packets.packet(index)
-            guard case .packet(let number) = path?.layers.open(&packet, now: now), table.commit(arrival) else { continue }
+            guard case .packet(let number) = path?.layers.open(&packet, now: now), table.commit(arrival) else {
+                continue
+            }
             let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
             _ = connection.receive(leg: LegID(0), packetNumber: number, payload: payload, now: now)
         }

@@ -261,7 +261,9 @@ import Wire
 
         func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
             if message == PathMessage.build.kind { return builds.append(responder) }
-            if message == PathMessage.destroy.kind, let message = DestroyMessage(body) { destroyed.append(message.pathID) }
+            if message == PathMessage.destroy.kind, let message = DestroyMessage(body) {
+                destroyed.append(message.pathID)
+            }
             links.answer(responder, [])
         }
 

@@ -138,7 +138,8 @@ final class PathPool: PacketHandler {
         }
         let path = makePath(hops)
         maker.build(
-            targets, at: directory.addresses(of: path.entry), as: path.pathID, limits: (Self.linkLimit, Self.buildLimit),
+            targets, at: directory.addresses(of: path.entry), as: path.pathID,
+            limits: (Self.linkLimit, Self.buildLimit),
             isWanted: { path.state == .building }, linked: { path.link = $0 },
             completion: { [weak self] in
                 if let result = self?.finish(path, $0) { completion(result) }

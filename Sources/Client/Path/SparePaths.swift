@@ -83,7 +83,8 @@ final class SparePaths {
         // Who needs something of the exit comes first. With enough spares to an exit that all who wait would avoid, there is
         // none to be had but that.
         let index =
-            willing.first { !waiting[$0].needs.isEmpty } ?? willing.first ?? (ready.count >= wanted ? fitting.first : nil)
+            willing.first { !waiting[$0].needs.isEmpty } ?? willing.first
+            ?? (ready.count >= wanted ? fitting.first : nil)
         if let index {
             let entry = waiting.remove(at: index)
             if let taker = entry.taker { return taker.take(path, for: entry.key) }

@@ -209,7 +209,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     func streamFound(_ result: LookupResult) {
         guard case .requested(let found, _) = state else { return }
         switch result {
-        case .host(.address(let address)) where ports?.answers.mayTell(address) != true: reply(found.answer(.notAllowed))
+        case .host(.address(let address)) where ports?.answers.mayTell(address) != true:
+            reply(found.answer(.notAllowed))
         case .host(let host): reply(SocksReply.encoded(found: host, via: found.via))
         case .records: reply(found.answer(.generalFailure))
         }
