@@ -2,6 +2,7 @@ import Directory
 import EventLoop
 import Onion
 import OnionCrypto
+import Paths
 import Testing
 import Transport
 import Watch
