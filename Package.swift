@@ -83,17 +83,19 @@ let package = Package(
             "Oxen",
             ["CCurl", "Directory", "EventLoop", "OnionCrypto", "Wire", .product(name: "Logging", package: "swift-log")]),
         module("Links", ["Messages", "Link", "Transport", "EventLoop", "OnionCrypto", "Wire"]),
+        module("Paths", ["Links", "Onion", "OnionCrypto", "Wire"]),
         module("Sessions", ["Onion", "OnionCrypto", "Transport", "EventLoop", "Wire"]),
         module(
             "Relay",
             [
-                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol", "Registry", "Watch",
+                "Paths", "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol", "Registry",
+                "Watch",
                 "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module(
             "Client",
             [
-                "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "DNSProtocol",
+                "Paths", "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "DNSProtocol",
                 "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
             ]),
         module(
@@ -187,8 +189,8 @@ let package = Package(
         tests(
             "RelayTests",
             [
-                "Relay", "Client", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport", "Directory",
-                "EventLoop", "OnionCrypto", "Registry", "Store", "Watch", "Wire",
+                "Relay", "Client", "Paths", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport",
+                "Directory", "EventLoop", "OnionCrypto", "Registry", "Store", "Watch", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(

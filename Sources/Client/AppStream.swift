@@ -136,7 +136,7 @@ public final class AppStream: StreamRequestOwner, StreamUser {
 
     /// Sends a datagram to `peer`; false when there is no room for it, it is longer than one may be, or no exit is asked for the name.
     public func send(_ data: RawSpan, to peer: Destination) -> Bool {
-        if case .name(let name) = peer.host, Client.isNowhere(name) { return false }
+        if case .name(let name) = peer.host, LocalName.isNowhere(name) { return false }
         guard let open, open.kind == .datagrams, let session = open.session,
             let bytes = FlowDatagram.encoded(peer, data)
         else { return false }
@@ -247,20 +247,20 @@ extension Client {
         _ kind: AppStream.Kind, to destination: Destination, isolation: String, user: any AppStreamUser
     ) -> AppStream {
         if kind == .datagrams {
-            guard beginAssociation() != nil else {
+            guard associations.begin() != nil else {
                 let stream = AppStream(on: loop, user: user)
                 stream.fail(.tooManyAssociations)
                 return stream
             }
-            let stream = AppStream(on: loop, user: user) { [weak self] in self?.endedAssociation() }
-            stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: self)
+            let stream = AppStream(on: loop, user: user) { [associations] in associations.end() }
+            stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: sessions)
             return stream
         }
         let stream = AppStream(on: loop, user: user)
-        if case .name(let name) = destination.host, Self.isNowhere(name) {
+        if case .name(let name) = destination.host, LocalName.isNowhere(name) {
             stream.streamFailed(.refused(.hostNotFound))
         } else {
-            stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: self)
+            stream.begin(kind, destination, isolation: IsolationKey(ownStreams: isolation), from: sessions)
         }
         return stream
     }
@@ -276,17 +276,15 @@ extension Client {
         let stream = try ByteStream.adopt(descriptor, on: loop)
         let socket = AppSocket(stream, told: told) { [weak self] in self?.ended($0) }
         sockets[ObjectIdentifier(socket)] = socket
-        if case .name(let name) = destination.host, Self.isNowhere(name) {
+        if case .name(let name) = destination.host, LocalName.isNowhere(name) {
             socket.streamFailed(.refused(.hostNotFound))
         } else {
             socket.begin(
                 StreamRequest(
-                    .tcp, destination, isolation: IsolationKey(ownStreams: isolation), on: loop, from: self, for: socket
+                    .tcp, destination, isolation: IsolationKey(ownStreams: isolation), on: loop, from: sessions,
+                    for: socket
                 ))
         }
         return { [weak socket] in socket?.giveUp() }
     }
-
-    /// How many streams of the process's own go by sockets.
-    public var socketCount: Int { sockets.count }
 }

@@ -3,6 +3,7 @@ internal import EventLoop
 internal import Links
 internal import Onion
 internal import OnionCrypto
+internal import Paths
 internal import Sessions
 internal import Transport
 internal import Wire
@@ -20,12 +21,13 @@ final class ClientSession: SessionOwner {
     /// How many pauses for refused streams, one after the other, make new ones go to another exit.
     static let refusalLimit = 3
 
+    let key: IsolationKey
     let exit: NodeID
     /// When it began.
     let since: Instant
     let session: Session
     private let pool: PathPool
-    private let payloadSize: Int
+    private weak var owner: (any ClientSessionOwner)?
     private let streamLimit: Int
     private var newStreams: Pace
     private let id: [UInt8]
@@ -45,23 +47,22 @@ final class ClientSession: SessionOwner {
     private var moved: UInt64 = 0
     private var movedAt: Instant
     private(set) var isOver = false
-    /// Called when streams can be opened again after there were as many as the exit allows.
-    var streamsAvailable: () -> Void = {}
-    /// Called once, when the session has ended.
-    var ended: () -> Void = {}
 
-    /// A session over `path`, which is ready, as its first leg.
-    ///
-    /// Its exit keeps to `limits`.
-    init(turn: SessionTurn, pool: PathPool, path: Path, payloadSize: Int, limits: NetworkLimits, now: Instant) {
+    /// The session of `key` over `path`, which is ready, as its first leg.
+    init(
+        turn: SessionTurn, pool: PathPool, path: Path, key: IsolationKey, owner: any ClientSessionOwner, now: Instant
+    ) {
         self.pool = pool
-        self.payloadSize = payloadSize
+        self.key = key
+        self.owner = owner
+        let limits = pool.limits
         streamLimit = max(limits.streamsPerSession, InitialLimits.streams)
         newStreams = Pace(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now)
         since = now
         movedAt = now
         exit = path.exit
-        guard let id = path.layers?.secrets.sessionID, let secret = path.layers?.secrets.session.clone() else {
+        guard let id = path.built?.layers.secrets.sessionID, let secret = path.built?.layers.secrets.session.clone()
+        else {
             preconditionFailure("a session begins on a ready path")
         }
         self.id = id
@@ -135,13 +136,13 @@ final class ClientSession: SessionOwner {
     private func add(_ path: Path, hello kind: LegHello.Kind?, _ now: Instant) {
         let leg = LegID(nextLeg)
         nextLeg &+= 1
-        let mac = path.layers?.secrets.joinMAC(session: secret, leg: leg.value) ?? []
+        let mac = path.built?.layers.secrets.joinMAC(session: secret, leg: leg.value) ?? []
         let hello = LegHello(leg: leg.value, kind: kind ?? .join(session: id, mac: mac))
         path.session = self
         path.leg = leg
         guard
             session.connection.addLeg(
-                leg, payloadSize: payloadSize, preamble: hello.encoded, initialRTT: path.buildTime, now: now)
+                leg, payloadSize: pool.payloadSize, preamble: hello.encoded, initialRTT: path.buildTime, now: now)
         else {
             path.session = nil
             return pool.end(path)
@@ -214,7 +215,7 @@ final class ClientSession: SessionOwner {
     /// Whether it is to have a second leg: with streams, and for a while behind them unless other identities lack paths.
     private func wantsStandby(_ now: Instant) -> Bool {
         guard let idleSince else { return true }
-        return now - idleSince < Self.standbyLimit && !pool.isTight
+        return now - idleSince < Self.standbyLimit && owner?.isTight != true
     }
 
     /// Ends a leg beside the one in use; false when there is none.
@@ -265,38 +266,44 @@ final class ClientSession: SessionOwner {
         let avoiding = others.flatMap { $0.hops.dropLast() } + losses.middlesToAvoid(at: now)
         var hops: [NodeID] = []
         let urgency: GuardRoom.Urgency = !legs.isEmpty ? .standby : streamCount > 0 ? .lost : .identity
-        let chosen = pool.build(to: .node(exit), avoiding: avoiding, for: urgency) { [weak self] result in
-            guard let self else {
-                if case .success(let path) = result { path.session?.pathDied(path, .ours, isYoung: false) }
-                return
+        do throws(PathFailure) {
+            let chosen = try pool.build(to: .node(exit), avoiding: avoiding, for: urgency) { [weak self, pool] result in
+                if let self { return built(result, hops) }
+                if case .success(let path) = result { pool.end(path) }
             }
-            building -= 1
-            let now = self.now
-            switch result {
-            case .success(let path):
-                failures = 0
-                if isOver { pool.end(path) } else { add(path, hello: nil, now) }
-            case .failure(let failure):
-                failures += 1
-                if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
-                if failure.isRefusal(of: exit, hops: pool.hops) {
-                    losses.lost(middle: hops.dropLast().last, over: failure.isSaid ? nil : hops.first, at: now)
-                }
-                if isExitsFault(failure) {
-                    legless.exitFailed()
-                } else if isAnothersFault(failure) {
-                    legless.othersFailed(at: now)
-                }
-                nextBuild = now + PathPool.pause(after: failures)
-                keep(now)
+            guard let chosen else {
+                // Nothing has begun: it does not count as a leg that was built.
+                losses = before
+                return waitForGuards(now)
             }
+            hops = chosen
+        } catch {
+            built(.failure(error), [])
         }
-        guard let chosen else {
-            // Nothing has begun: it does not count as a leg that was built.
-            losses = before
-            return waitForGuards(now)
+    }
+
+    /// The build of a leg over `hops` has ended, or could not begin.
+    private func built(_ result: Result<Path, PathFailure>, _ hops: [NodeID]) {
+        building -= 1
+        let now = now
+        switch result {
+        case .success(let path):
+            failures = 0
+            if isOver { pool.end(path) } else { add(path, hello: nil, now) }
+        case .failure(let failure):
+            failures += 1
+            if case .refused(pool.hops - 1, .draining) = failure { exitDrains = true }
+            if failure.isRefusal(of: exit, hops: pool.hops) {
+                losses.lost(middle: hops.dropLast().last, over: failure.isSaid ? nil : hops.first, at: now)
+            }
+            if isExitsFault(failure) {
+                legless.exitFailed()
+            } else if isAnothersFault(failure) {
+                legless.othersFailed(at: now)
+            }
+            nextBuild = now + PathPool.pause(after: failures)
+            keep(now)
         }
-        hops = chosen
     }
 
     /// No guard takes a build now: it is tried again soon, and the session ends no earlier for that.
@@ -334,7 +341,7 @@ final class ClientSession: SessionOwner {
                     session.connection.writePacket(leg: leg, packetNumber: number, into: &payload, now: now)
                 }
                 if !isSent { break }
-                for _ in 0..<session.connection.numbersToSkip() { path.layers?.skipNumber() }
+                for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
             }
         }
         return true
@@ -352,7 +359,7 @@ final class ClientSession: SessionOwner {
             // An exit opens no streams.
             session.connection.reset(id, code: SessionError.cancelled)
             session.connection.stopSending(id, code: SessionError.cancelled)
-        case .streamsAvailable: streamsAvailable()
+        case .streamsAvailable: owner?.streamsAvailable(in: self)
         case .legValidated: legless.answered()
         case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .legActivated,
             .pathChallenge, .pathResponse:
@@ -367,6 +374,6 @@ final class ClientSession: SessionOwner {
         session.end()
         for path in legs.values { pool.end(path, cause) }
         legs = [:]
-        ended()
+        owner?.sessionEnded(self)
     }
 }

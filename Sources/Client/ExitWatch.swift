@@ -1,5 +1,4 @@
 internal import Directory
-internal import EventLoop
 internal import Wire
 
 /// Tries the exits that were chosen, one path to each, so that new streams go to one that works.
@@ -22,16 +21,13 @@ final class ExitWatch {
     }
 
     private let pool: PathPool
-    private let loop: Loop
     private(set) var states: [NodeID: State] = [:]
     /// How often each exit is tried; zero: never.
-    var interval = TimeSpan.zero
-    /// Called when an exit is found to be down, or up again.
-    var changed: () -> Void = {}
+    var interval: TimeSpan
 
-    init(pool: PathPool, loop: Loop) {
+    init(pool: PathPool, interval: TimeSpan) {
         self.pool = pool
-        self.loop = loop
+        self.interval = interval
     }
 
     /// Whether an exit is known not to work.
@@ -41,43 +37,49 @@ final class ExitWatch {
     var down: [NodeID] { states.filter(\.value.isDown).map(\.key) }
 
     /// Tries those of `exits` whose time has come, a few at once; the rest is forgotten.
-    func tick(_ exits: [NodeID]) {
+    ///
+    /// `changed` is called later when one of them is found to be down, or up again.
+    func tick(_ exits: [NodeID], changed: @escaping () -> Void) {
         let exits = interval > .zero ? Array(exits.prefix(Self.limit)) : []
         for exit in states.keys where !exits.contains(exit) { states[exit] = nil }
-        let now = Instant(nanoseconds: loop.now)
+        let now = pool.now
         for exit in exits where states.values.count(where: \.isTrying) < 2 {
             var state = states[exit] ?? State()
             guard !state.isTrying, now >= state.next else { continue }
             state.isTrying = true
             states[exit] = state
-            attempt(exit)
+            attempt(exit, changed)
         }
     }
 
-    private func attempt(_ exit: NodeID) {
-        let hops = pool.build(to: .node(exit), avoiding: [], for: .spare) { [weak self] result in
-            guard let self else { return }
-            let now = Instant(nanoseconds: loop.now)
-            guard var state = states[exit] else {
+    private func attempt(_ exit: NodeID, _ changed: @escaping () -> Void) {
+        do throws(PathFailure) {
+            let hops = try pool.build(to: .node(exit), avoiding: [], for: .spare) { [weak self, pool] result in
+                if let self, states[exit] != nil { return tried(exit, result, changed) }
                 if case .success(let path) = result { pool.end(path) }
-                return
             }
-            let wasDown = state.isDown
-            state.isTrying = false
-            switch result {
-            case .success(let path):
-                state.failures = 0
-                state.buildTime = path.buildTime
-                state.next = now + interval
-                pool.end(path)
-            case .failure(let failure):
-                // A failure before the exit says nothing of it.
-                if failure.isFault(of: exit, hops: pool.hops) || failure.isTimeout { state.failures += 1 }
-                state.next = now + min(interval, Self.retry)
-            }
-            states[exit] = state
-            if state.isDown != wasDown { changed() }
+            if hops == nil { states[exit]?.isTrying = false }
+        } catch {
+            tried(exit, .failure(error), changed)
         }
-        if hops == nil { states[exit]?.isTrying = false }
+    }
+
+    private func tried(_ exit: NodeID, _ result: Result<Path, PathFailure>, _ changed: () -> Void) {
+        guard var state = states[exit] else { return }
+        let wasDown = state.isDown
+        state.isTrying = false
+        switch result {
+        case .success(let path):
+            state.failures = 0
+            state.buildTime = path.buildTime
+            state.next = pool.now + interval
+            pool.end(path)
+        case .failure(let failure):
+            // A failure before the exit says nothing of it.
+            if failure.isFault(of: exit, hops: pool.hops) || failure.isTimeout { state.failures += 1 }
+            state.next = pool.now + min(interval, Self.retry)
+        }
+        states[exit] = state
+        if state.isDown != wasDown { changed() }
     }
 }

@@ -18,4 +18,12 @@ enum LocalName {
         default: return nil
         }
     }
+
+    /// Whether `name` is one that no exit is asked for; `localhost` is the exit's, as its policy says.
+    static func isNowhere(_ name: HostName) -> Bool {
+        switch LocalName(name) {
+        case .nowhere, .node: true
+        case .localhost, nil: false
+        }
+    }
 }

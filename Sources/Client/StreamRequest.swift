@@ -3,7 +3,7 @@ internal import Sessions
 internal import Transport
 internal import Wire
 
-/// Gives requests a turn at the session of their isolation key: the client.
+/// Gives requests a turn at the session of their isolation key.
 protocol SessionSource: AnyObject {
     /// Has `app` open a stream on the key's session, to an exit with `needs`, inside this call or when there is room.
     func connect(_ app: some SessionApp, isolation: IsolationKey, needs: Descriptor.ExitSummary)

@@ -91,10 +91,9 @@ extension MessageExchange {
         case .closing, .over: return
         }
         while let next = line.next(at: now, limit: limits.requests / 2) {
-            var writer = ByteWriter(capacity: 8)
-            writer.u64(next.pathID)
             let stream = start(
-                PathMessage.destroy.kind, writer.bytes, .destroys(next), deadline: now + Self.destroyTime)
+                PathMessage.destroy.kind, DestroyMessage(pathID: next.pathID).encoded, .destroys(next),
+                deadline: now + Self.destroyTime)
             guard stream != nil else { return line.ended(next, wasSent: false) }
         }
     }

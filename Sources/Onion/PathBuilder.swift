@@ -17,6 +17,15 @@ public struct HopTarget: Sendable {
         self.onionKey = onionKey
         self.suite = suite
     }
+
+    /// The hop that `descriptor` describes, with the fastest suite that both ends have.
+    ///
+    /// Where they share none, the build fails with ``PathBuildError/suiteUnavailable(_:)`` or at the hop.
+    public init(_ descriptor: Descriptor) {
+        self.init(
+            node: descriptor.node.key, onionKey: descriptor.onionKey,
+            suite: descriptor.suites.intersection(.available).preferred ?? .chacha20poly1305)
+    }
 }
 
 /// Why a build could not begin.

@@ -212,7 +212,7 @@ public final class Relay {
             node: node, published: published,
             expires: UnixTime(
                 seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
-            versions: 2...2, suites: Suite.aes256gcm.isAvailable ? 3 : 2, roles: configuration.isExit ? .exit : [],
+            versions: 2...2, suites: .available, roles: configuration.isExit ? .exit : [],
             exit: publishedExit, bandwidth: 0,
             ipv4: announced.first { $0.address.v4 != nil },
             ipv6: announced.first { $0.address.v4 == nil }, onionKey: paths.onionKey, software: "tunic")

@@ -48,7 +48,7 @@ final class RelayMessages: ControlHandler {
         switch message {
         case .build: paths.build(body, from: link, isNode: peers[link]?.node != nil, responder)
         case .destroy:
-            if let pathID = number(body) { paths.destroy(pathID, from: link) }
+            if let message = DestroyMessage(body) { paths.destroy(message.pathID, from: link) }
             links.answer(responder, [])
         }
     }

@@ -106,16 +106,15 @@ final class Engine {
             if let error = error as? StoreError { throw .dataFolder(error.description) }
             throw .system("\(error)")
         }
-        client.onReady = { [unowned self] in
-            isReady = true
-            for reply in waiting.values { reply(.success(())) }
-            waiting = [:]
-        }
     }
 
     /// Runs until the client was shut down; who is told then, when the engine is gone.
     private func run() -> [Reply<Void>] {
-        client.start()
+        client.start { [unowned self] in
+            isReady = true
+            for reply in waiting.values { reply(.success(())) }
+            waiting = [:]
+        }
         loop.run()
         for stream in streams.values { stream.end(.closed) }
         streams = [:]

@@ -50,8 +50,8 @@ public struct Descriptor: Hashable, Sendable {
     public var expires: UnixTime
     /// The protocol versions that the node speaks.
     public var versions: ClosedRange<UInt8>
-    /// The AEAD suites that the node supports: bit 0 is suite 1, bit 1 is suite 2.
-    public var suites: UInt8
+    /// The AEAD suites that the node supports.
+    public var suites: SuiteSet
     /// The node's roles in addition to forwarding.
     public var roles: Roles
     /// The summary of the exit's policy; empty without the exit role.
@@ -73,7 +73,7 @@ public struct Descriptor: Hashable, Sendable {
 
     /// A descriptor of these values.
     public init(
-        node: NodeID, published: UnixTime, expires: UnixTime, versions: ClosedRange<UInt8> = 2...2, suites: UInt8,
+        node: NodeID, published: UnixTime, expires: UnixTime, versions: ClosedRange<UInt8> = 2...2, suites: SuiteSet,
         roles: Roles = [], exit: ExitSummary = [], bandwidth: UInt32 = 0, ipv4: Endpoint?, ipv6: Endpoint?,
         onionKey: [UInt8], software: String = "", extensions: [UInt8] = []
     ) {
@@ -97,7 +97,7 @@ public struct Descriptor: Hashable, Sendable {
 
     /// Whether the format can represent every value.
     public var isValid: Bool {
-        guard published < expires, versions.lowerBound > 0, suites & 3 != 0, suites & ~3 == 0,
+        guard published < expires, versions.lowerBound > 0, !suites.isEmpty, SuiteSet.known.isSuperset(of: suites),
             Roles.known.isSuperset(of: roles), ExitSummary.known.isSuperset(of: exit),
             roles.contains(.exit) || exit.isEmpty, ipv4 != nil || ipv6 != nil,
             onionKey.count == Self.onionKeySize, software.utf8.count <= Self.maximumSoftware,
@@ -115,7 +115,7 @@ public struct Descriptor: Hashable, Sendable {
         writer.u8(Self.version)
         writer.u8(versions.lowerBound)
         writer.u8(versions.upperBound)
-        writer.u8(suites)
+        writer.u8(suites.rawValue)
         writer.u8(roles.rawValue)
         writer.u8(exit.rawValue)
         writer.u8((ipv4 == nil ? 0 : 1) | (ipv6 == nil ? 0 : 2))
@@ -149,12 +149,12 @@ public struct Descriptor: Hashable, Sendable {
         let lowest = try reader.u8()
         let highest = try reader.u8()
         guard lowest > 0, lowest <= highest else { throw .outOfRange }
-        let suites = try reader.u8()
+        let suites = SuiteSet(rawValue: try reader.u8())
         let roles = Roles(rawValue: try reader.u8())
         let exit = ExitSummary(rawValue: try reader.u8())
         let families = try reader.u8()
         let softwareLength = Int(try reader.u8())
-        guard suites & ~3 == 0 else { throw .unknownKind(UInt64(suites)) }
+        guard SuiteSet.known.isSuperset(of: suites) else { throw .unknownKind(UInt64(suites.rawValue)) }
         guard Roles.known.isSuperset(of: roles) else { throw .unknownKind(UInt64(roles.rawValue)) }
         guard ExitSummary.known.isSuperset(of: exit) else { throw .unknownKind(UInt64(exit.rawValue)) }
         guard families & ~3 == 0 else { throw .unknownKind(UInt64(families)) }

@@ -9,7 +9,7 @@ public enum PathMessage: UInt8, MessageFamily {
     public var longestBody: Int {
         switch self {
         case .build: BuildMessage.size
-        case .destroy: 8
+        case .destroy: DestroyMessage.size
         }
     }
 

@@ -165,7 +165,7 @@ import Wire
             loop.close()
         }
         var streams: [ByteStream] = []
-        let apps = (0..<Client.sessionLimit).map { _ in App() }
+        let apps = (0..<ClientSessions.limit).map { _ in App() }
         // All wait for a first path, so none is idle.
         for (number, app) in apps.enumerated() {
             let stream = try ByteStream.connect(on: loop, to: port, delegate: app)
@@ -217,11 +217,11 @@ import Wire
             try client.prepare([wanted]).commit()
             try client.prepare([ProxyListener(.tcp(Endpoint("127.0.2.\(number):0")!))]).abandon()
         }
-        #expect(client.listenerRules.count == 2)
+        #expect(client.ports.rules.count == 2)
         stream.close()
-        #expect(loop.run { client.connectionCount == 0 })
+        #expect(loop.run { client.ports.apps.all.count == 0 })
         try client.prepare([ProxyListener(.tcp(Endpoint("127.0.3.1:0")!))]).commit()
-        #expect(client.listenerRules.count == 1)
+        #expect(client.ports.rules.count == 1)
     }
 
     @Test("R3: the exits that keys are to avoid are kept for 1,024 keys, the newest among them")
@@ -232,11 +232,11 @@ import Wire
             client.close {}
             loop.close()
         }
-        for number in 0..<3 * Client.lastExitLimit {
+        for number in 0..<3 * ClientSessions.lastExitLimit {
             let exit = NodeID(Bytes32(copying: [UInt8](repeating: UInt8(number & 255), count: 32).rawSpan))
-            client.noteExit(exit, of: IsolationKey(dns: number))
-            #expect(client.lastExit[IsolationKey(dns: number)] == exit)
+            client.sessions.noteExit(exit, of: IsolationKey(dns: number))
+            #expect(client.sessions.lastExit[IsolationKey(dns: number)] == exit)
         }
-        #expect(client.lastExit.count == Client.lastExitLimit)
+        #expect(client.sessions.lastExit.count == ClientSessions.lastExitLimit)
     }
 }

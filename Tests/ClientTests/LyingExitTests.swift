@@ -49,16 +49,16 @@ import Wire
             let loop = loop
             loop.run { accepted != nil }
             listener.close()
-            connection = SocksConnection(socket: try #require(accepted), listener: 0, client: client)
+            connection = SocksConnection(socket: try #require(accepted), listener: 0, ports: client.ports)
             let client = client
-            #expect(loop.run { client.waiting.values.first?.count == 1 })
+            #expect(loop.run { client.sessions.waiting.values.first?.count == 1 })
             try #require(connection.request).open(on: sessions.session)
             let sessions = sessions
             #expect(loop.run { holds(sessions.peer.readableCount(StreamID(0)) > 0) })
         }
 
         /// How often the app has asked for a session.
-        var asked: Int { client.waiting.values.reduce(0) { $0 + $1.count } }
+        var asked: Int { client.sessions.waiting.values.reduce(0) { $0 + $1.count } }
         /// Our half as the exit sees it.
         var half: ReadState {
             sessions.peer.withReadable(id) { $0.byteCount }

@@ -30,7 +30,8 @@ import Wire
         let address = Endpoint(address: IPAddress(v4: UInt32(9 + number) << 24 | 1), port: 1_090)
         let value = Descriptor(
             node: Self.nodes[number], published: UnixTime(seconds: time), expires: UnixTime(seconds: time + 86_400),
-            suites: 3, roles: number % 2 == 0 ? [.exit] : [], exit: number % 2 == 0 ? [.tcp, .ipv4] : [], bandwidth: 0,
+            suites: .known, roles: number % 2 == 0 ? [.exit] : [], exit: number % 2 == 0 ? [.tcp, .ipv4] : [],
+            bandwidth: 0,
             ipv4: address, ipv6: nil, onionKey: [UInt8](repeating: 5, count: Descriptor.onionKeySize), software: "t")
         return SignedDescriptor(value, signature: [UInt8](repeating: 0, count: 64))
     }

@@ -36,7 +36,7 @@ func descriptor(
     exit: Bool = true, lifetime: UInt64 = 86_400, bandwidth: UInt32 = 0, software: String = "tunic/1.0"
 ) -> Descriptor {
     Descriptor(
-        node: node, published: time, expires: UnixTime(seconds: time.seconds + lifetime), suites: 3,
+        node: node, published: time, expires: UnixTime(seconds: time.seconds + lifetime), suites: .known,
         roles: exit ? [.exit] : [], exit: exit ? [.tcp, .ipv4] : [], bandwidth: bandwidth, ipv4: ipv4, ipv6: ipv6,
         onionKey: [UInt8](repeating: 5, count: Descriptor.onionKeySize), software: software)
 }

@@ -20,23 +20,23 @@ import Wire
         }
         func halfClose(_ app: App) {
             app.stream?.shutdown()
-            #expect(loop.run { client.connections.values.contains { $0.deafSince != nil } })
+            #expect(loop.run { client.ports.apps.all.values.contains { $0.deafSince != nil } })
         }
         let (first, second) = (try greeted(), try greeted())
         halfClose(second)
         let third = try greeted()
         #expect(third.received == LoopNetwork.greetedCount)
         #expect(loop.run { second.isOver })
-        #expect(!first.isOver && !third.isOver && client.connectionCount == 2)
+        #expect(!first.isOver && !third.isOver && client.ports.apps.all.count == 2)
 
         // An unfinished handshake is younger than the silence: the silent app goes first.
         first.stream?.reset()
-        #expect(loop.run { client.connectionCount == 1 })
+        #expect(loop.run { client.ports.apps.all.count == 1 })
         halfClose(third)
         let unfinished = try network.app(saying: [5, 1, 0])
         #expect(loop.run { unfinished.received == 2 })
-        client.silence = .zero
-        client.forgetSilentApps()
+        client.ports.apps.silence = .zero
+        client.ports.apps.forgetSilent()
         let last = try network.app(saying: [5, 1, 0])
         #expect(loop.run { last.received == 2 || last.isOver })
         #expect(loop.run { third.isOver })
@@ -51,9 +51,9 @@ import Wire
         let (loop, client) = (network.loop, network.client)
         let app = try network.app(saying: network.request)
         #expect(loop.run { app.received == LoopNetwork.greetedCount })
-        #expect(client.sessions.count == 1)
-        client.memoryLimit = 0
-        #expect(loop.run { app.isOver && client.sessions.isEmpty })
+        #expect(client.sessions.current.count == 1)
+        client.sessions.memoryLimit = 0
+        #expect(loop.run { app.isOver && client.sessions.current.isEmpty })
         app.stream?.close()
     }
 }

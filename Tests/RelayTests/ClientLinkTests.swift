@@ -85,8 +85,7 @@ import Wire
             log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         defer { client.close {} }
         var isReady = false
-        client.onReady = { isReady = true }
-        client.start()
+        client.start { isReady = true }
         #expect(run { isReady })
 
         middle.spoils = true

@@ -73,21 +73,21 @@ import Wire
         defer { network.close() }
         let (loop, client) = (network.loop, network.client)
         let app = try open(network)
-        let exit = try #require(client.sessions.values.first?.exit)
+        let exit = try #require(client.sessions.current.values.first?.exit)
         let relay = try #require(network.relays.first { $0.status.nodeID == exit })
         // Its client has both legs, of which the one not in use is ended first.
-        #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.legs.count == 2 })
+        #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.legs.count == 2 })
         var isEnded = false
         relay.drain { isEnded = true }
-        #expect(loop.run(for: .seconds(60)) { client.retired.count == 1 })
+        #expect(loop.run(for: .seconds(60)) { client.sessions.retired.count == 1 })
         let later = try open(network)
-        #expect(client.sessions.values.first?.exit != exit)
+        #expect(client.sessions.current.values.first?.exit != exit)
         try network.accepted.first?.write([1])
         #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount + 1 || app.isOver })
         #expect(!isEnded && !app.isOver)
         app.stream?.close()
         network.accepted.first?.close()
-        #expect(loop.run(for: .seconds(60)) { isEnded && client.retired.isEmpty })
+        #expect(loop.run(for: .seconds(60)) { isEnded && client.sessions.retired.isEmpty })
         #expect(!later.isOver)
         later.stream?.close()
     }

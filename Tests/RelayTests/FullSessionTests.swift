@@ -26,17 +26,17 @@ import Wire
         }
 
         let first = try open(InitialLimits.streams)
-        #expect(client.sessions.count == 1 && client.retired.isEmpty)
+        #expect(client.sessions.current.count == 1 && client.sessions.retired.isEmpty)
         // One after the other and many at once.
         let second = try open(1) + open(InitialLimits.streams / 2)
-        #expect(client.sessions.count == 1 && client.retired.count == 1)
-        #expect(client.sessions.values.first?.streamCount == second.count)
-        #expect(client.retired.first?.session.streamCount == first.count)
+        #expect(client.sessions.current.count == 1 && client.sessions.retired.count == 1)
+        #expect(client.sessions.current.values.first?.streamCount == second.count)
+        #expect(client.sessions.retired.first?.streamCount == first.count)
         #expect(first.allSatisfy { !$0.isOver })
         // The full one goes with its last stream.
         for app in first { app.stream?.close() }
         for stream in network.accepted.prefix(first.count) { stream.close() }
-        #expect(loop.run(for: .seconds(30)) { client.retired.isEmpty })
+        #expect(loop.run(for: .seconds(30)) { client.sessions.retired.isEmpty })
         #expect(second.allSatisfy { !$0.isOver })
         for app in second { app.stream?.close() }
     }
@@ -48,29 +48,29 @@ import Wire
         let (loop, client) = (network.loop, network.client)
         func appInMidRequest(_ bytes: [UInt8]) throws -> App {
             let app = try network.app(saying: bytes)
-            #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 1 })
+            #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.streamCount == 1 })
             #expect(app.received < LoopNetwork.greetedCount)
-            client.sessions.values.first?.end()
+            client.sessions.current.values.first?.end()
             return app
         }
         let silent = try appInMidRequest(network.request)
         #expect(loop.run(for: .seconds(30)) { silent.received == LoopNetwork.greetedCount || silent.isOver })
-        #expect(!silent.isOver && client.sessions.count == 1)
+        #expect(!silent.isOver && client.sessions.current.count == 1)
         silent.stream?.close()
         for stream in network.accepted { stream.close() }
-        #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 0 })
+        #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.streamCount == 0 })
 
         // One whose key has a newer session already goes there.
         let older = try network.app(saying: network.request)
-        #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 1 })
+        #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.streamCount == 1 })
         #expect(older.received < LoopNetwork.greetedCount)
         _ = client.renewPaths(label: nil)
         let newer = try network.app(saying: network.request)
-        client.retired.first?.session.end()
+        client.sessions.retired.first?.end()
         #expect(loop.run(for: .seconds(30)) { [older, newer].allSatisfy { $0.received == LoopNetwork.greetedCount } })
         for app in [older, newer] { app.stream?.close() }
         for stream in network.accepted { stream.close() }
-        #expect(loop.run(for: .seconds(30)) { client.sessions.values.first?.streamCount == 0 })
+        #expect(loop.run(for: .seconds(30)) { client.sessions.current.values.first?.streamCount == 0 })
 
         // What it sent may have been done: that is not for us to repeat.
         let hasty = try appInMidRequest(network.request + [1])
@@ -91,15 +91,15 @@ import Wire
         let (loop, client) = (network.loop, network.client)
         let app = try network.app(saying: network.request)
         #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
-        let (key, session) = try #require(client.sessions.first)
+        let (key, session) = try #require(client.sessions.current.first)
         app.stream?.close()
         for stream in network.accepted { stream.close() }
         #expect(loop.run(for: .seconds(30)) { session.streamCount == 0 })
         session.end()
-        #expect(client.sessions.isEmpty && client.lastExit[key] == session.exit)
+        #expect(client.sessions.current.isEmpty && client.sessions.lastExit[key] == session.exit)
         let later = try network.app(saying: network.request)
         #expect(loop.run(for: .seconds(30)) { later.received == LoopNetwork.greetedCount })
-        #expect(client.sessions[key]?.exit != session.exit)
+        #expect(client.sessions.current[key]?.exit != session.exit)
         later.stream?.close()
     }
 }

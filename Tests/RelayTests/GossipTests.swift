@@ -89,7 +89,8 @@ import Wire
             let key = Self.key(seeds[number])
             let value = Descriptor(
                 node: NodeID(key.publicKey), published: published,
-                expires: UnixTime(seconds: published.seconds + 3_600), suites: 3, roles: [], exit: [], bandwidth: 0,
+                expires: UnixTime(seconds: published.seconds + 3_600), suites: .known, roles: [], exit: [],
+                bandwidth: 0,
                 ipv4: endpoint, ipv6: nil, onionKey: try KEM.PrivateKey().publicKey,
                 software: "tunic/test")
             if isForged { return SignedDescriptor(value, signature: [UInt8](repeating: 1, count: 64)) }

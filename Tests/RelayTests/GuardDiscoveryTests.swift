@@ -19,9 +19,9 @@ import Wire
         let (loop, client) = (network.loop, network.client)
         let app = try network.app(saying: network.request)
         #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
-        let session = try #require(client.sessions.values.first)
+        let session = try #require(client.sessions.current.values.first)
         let hostile = try #require(network.relays.first { $0.node == session.exit })
-        let key = try #require(client.sessions.keys.first)
+        let key = try #require(client.sessions.current.keys.first)
 
         var seen: Set<UInt64> = []
         var middles: Set<NodeID> = []
@@ -31,7 +31,7 @@ import Wire
                 middles.insert(path.hops[1])
             }
             for leg in hostile.exit.legPaths where !hostile.exit.needs(leg) { hostile.paths.end(leg) }
-            return client.sessions[key] !== session || seen.count > Self.mostPaths + 5
+            return client.sessions.current[key] !== session || seen.count > Self.mostPaths + 5
         }
         #expect(isLost && seen.count <= Self.mostPaths, "\(seen.count) paths")
         #expect(middles.count <= 4, "\(middles.count) middles")
@@ -42,7 +42,7 @@ import Wire
         #expect(!app.isOver)
         let later = try network.app(saying: network.request)
         #expect(loop.run(for: .seconds(30)) { later.received == LoopNetwork.greetedCount || later.isOver })
-        #expect(client.sessions[key]?.exit != session.exit)
+        #expect(client.sessions.current[key]?.exit != session.exit)
         for app in [app, later] { app.stream?.close() }
     }
 
@@ -56,12 +56,12 @@ import Wire
             #expect(network.loop.run(for: .seconds(30)) { building() == 0 && pool.hasReadyPath })
             let path = try #require(pool.all.first)
             pool.destroy(path.pathID, from: try #require(path.link))
-            pool.fillSpares()
+            network.client.spares.fill()
             #expect(building() == 0)
         }
         #expect(network.loop.run(for: .seconds(30)) { building() == 0 && pool.hasReadyPath })
         pool.end(try #require(pool.all.first))
-        pool.fillSpares()
+        network.client.spares.fill()
         #expect(building() == 1)
     }
 
@@ -77,10 +77,10 @@ import Wire
         let (loop, pool) = (network.loop, network.client.pool)
         let app = try network.app(saying: network.request)
         #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
-        let session = try #require(network.client.sessions.values.first)
+        let session = try #require(network.client.sessions.current.values.first)
         #expect(loop.run(for: .seconds(30)) { session.paths.count == 2 })
         // Legs of open streams take the places that are kept from standby legs too.
-        for _ in 0..<16 { _ = pool.build(to: .node(session.exit), avoiding: [], for: .lost) { _ in } }
+        for _ in 0..<16 { _ = try pool.build(to: .node(session.exit), avoiding: [], for: .lost) { _ in } }
         let others = pool.all.filter { $0.state == .building }
         #expect(!pool.room.hasPlace(session.exit, for: .lost))
         pool.end(try #require(session.paths.first { !session.isActive($0) }), .byOthers)
@@ -101,7 +101,8 @@ import Wire
         let (loop, client) = (network.loop, network.client)
         let app = try network.app(saying: network.request)
         #expect(loop.run(for: .seconds(30)) { app.received == LoopNetwork.greetedCount })
-        let (key, session) = try #require(client.sessions.first { $0.value.paths.contains(where: $0.value.isActive) })
+        let (key, session) = try #require(
+            client.sessions.current.first { $0.value.paths.contains(where: $0.value.isActive) })
         let active = try #require(session.paths.first(where: session.isActive))
         let other = try #require(client.directory.guards.primaries.first { $0.node != active.entry })
         let hostile = try #require(network.relays.first { $0.node == other.node })
@@ -114,10 +115,10 @@ import Wire
                 ended.formUnion(reached.map(\.pathID))
                 hostile.paths.endAll()
             }
-            return client.sessions[key] !== session || ended.count > 3
+            return client.sessions.current[key] !== session || ended.count > 3
                 || !ended.isEmpty && standby.contains { $0.entry == active.entry }
         }
-        #expect(isSettled && ended.count == 1 && client.sessions[key] === session, "\(ended.count) legs ended")
+        #expect(isSettled && ended.count == 1 && client.sessions.current[key] === session, "\(ended.count) legs ended")
         #expect(client.pool.passedOver == other.node && client.pool.trust.distrusted(at: session.since).isEmpty)
         #expect(session.paths.contains { $0 === active } && session.exit == active.exit)
         app.stream?.close()

@@ -38,7 +38,7 @@ import Wire
         var owners: [UInt64: IsolationKey] = [:]
         var apps: [[App]] = []
         func look() {
-            for (key, session) in client.sessions {
+            for (key, session) in client.sessions.current {
                 for path in session.legs.values {
                     if let owner = owners.updateValue(key, forKey: path.pathID), owner != key {
                         Issue.record("a path with two owners")
@@ -57,15 +57,15 @@ import Wire
             }
             #expect(wereServed && round.allSatisfy { !$0.isOver })
             // All that is open of one key, and nothing else, is in its session.
-            #expect(client.sessions.count == Self.credentials)
-            #expect(client.sessions.values.allSatisfy { $0.streamCount == apps.count })
+            #expect(client.sessions.current.count == Self.credentials)
+            #expect(client.sessions.current.values.allSatisfy { $0.streamCount == apps.count })
             if apps.count == Self.roundsOpen {
                 for app in apps.removeFirst() { app.stream?.close() }
                 for stream in network.accepted.prefix(Self.credentials) { stream.close() }
                 network.accepted.removeFirst(min(network.accepted.count, Self.credentials))
                 let wereEnded = loop.run(for: .seconds(30)) {
                     look()
-                    return client.sessions.values.allSatisfy { $0.streamCount == apps.count }
+                    return client.sessions.current.values.allSatisfy { $0.streamCount == apps.count }
                 }
                 #expect(wereEnded)
             }

@@ -93,8 +93,7 @@ final class LoopNetwork {
         changeForClient(&file)
         client = try Client(loop: loop, network: file, configuration: configuration, store: nil, log: log)
         var isReady = false
-        client.onReady = { isReady = true }
-        client.start()
+        client.start { isReady = true }
         port = try #require(server.localAddress).port
         proxy = SocketAddress(try #require(client.socksAddresses.first?.endpoint))
         #expect(loop.run(for: .seconds(30)) { isReady })

@@ -28,7 +28,7 @@ import Wire
         let replies = 2 + 2 + 10 + 1
         let apps = try [1, 2].map { try network.app(saying: hello(to: network.port, user: $0)) }
         #expect(loop.run(for: .seconds(60)) { apps.allSatisfy { $0.received == replies } })
-        #expect(network.client.sessions.count == 2)
+        #expect(network.client.sessions.current.count == 2)
 
         let size = 400_000
         let start = loop.now

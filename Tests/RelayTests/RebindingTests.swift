@@ -113,7 +113,7 @@ import Wire
         #expect(holds(try ask("private", 1).message, Server.own))
         #expect(try resolve("private")[..<8] == [5, 0, 0, 1] + Server.own)
 
-        network.client.allowsPrivateAnswers = false
+        network.client.answers.allowsPrivate = false
         _ = network.client.renewPaths(label: nil)
         let refused = try ask("private", 1)
         #expect(refused.code == 5 && !holds(refused.message, Server.own))

@@ -6,6 +6,7 @@ import Logging
 import LoopTesting
 import Onion
 import OnionCrypto
+import Paths
 import Testing
 import Transport
 import Wire
@@ -109,14 +110,13 @@ final class TestClient: PacketHandler, ControlHandler {
     private unowned let harness: RelayHarness
     private(set) var link: LinkID
     private(set) var onionKey: [UInt8] = []
-    private var path: ClientPath?
-    private var guardID: UInt64 = 0
+    let maker: PathMaker
+    private var path: BuiltPath?
     var connection = Connection(role: .initiator, seed: 5)
     /// Path ids of DESTROY messages.
     private(set) var destroyed: [UInt64] = []
-    private var number: UInt32 = 1
     /// Under what id packets of the last path come here.
-    var pathID: UInt64 { PathID.make(worker: 0, index: PathID.clientBit, random: number) }
+    private(set) var pathID: UInt64 = 0
 
     init(_ harness: RelayHarness, at address: SocketAddress) throws {
         self.harness = harness
@@ -125,6 +125,7 @@ final class TestClient: PacketHandler, ControlHandler {
             configuration: LinksConfiguration(
                 network: LinkNetwork(id: harness.network.id), listen: [address], messages: PathMessage.kinds),
             identity: nil)
+        maker = PathMaker(links: links, network: harness.network.id, clock: { [links] in links.time })
         link = LinkID(rawValue: 0)
         links.client = self
         links.control = self
@@ -139,29 +140,24 @@ final class TestClient: PacketHandler, ControlHandler {
         onionKey = try SignedDescriptor(decoding: bytes.rawSpan).descriptor.onionKey
     }
 
-    /// The body of a BUILD over these nodes, all with the relay's onion key.
-    private func builder(_ hops: [NodeID]) throws -> PathBuilder {
-        try PathBuilder(
-            hops: hops.map { HopTarget(node: $0.key, onionKey: onionKey, suite: .chacha20poly1305) },
-            network: harness.network.id, time: links.time)
+    /// Sends a BUILD over these nodes, all with the relay's onion key.
+    private func build(_ hops: [NodeID], then: @escaping (consuming PathOutcome) -> Void) {
+        let targets = hops.map { HopTarget(node: $0.key, onionKey: onionKey, suite: .chacha20poly1305) }
+        pathID = maker.pathID(at: 0)
+        maker.build(targets, over: link, as: pathID, limit: .seconds(10), completion: then)
     }
 
     /// Builds a path of one hop and keeps it; `then` gets what came of it.
-    func build(then: @escaping (Built) -> Void) throws {
-        let builder = try builder([harness.node])
-        let waiting = Waiting(consume builder)
-        number += 1
-        let body = waiting.message(pathID)
-        links.request(on: link, PathMessage.build, body: body) { [self] result in
-            guard case .success(let answer) = result, let builder = waiting.take() else { return then(.reset) }
-            let built = builder.receive(answer.rawSpan, now: links.now)
-            switch consume built {
-            case .built(let layers, let id):
-                path = consume layers
-                guardID = id
+    func build(then: @escaping (Built) -> Void) {
+        build([harness.node]) { [self] outcome in
+            switch consume outcome {
+            case .built(let built):
+                let id = built.guardPathID
+                path = consume built
                 then(.path(id))
             case .refused(let hop, let status): then(.refused(hop, status))
             case .broken: then(.broken)
+            default: then(.reset)
             }
         }
     }
@@ -169,23 +165,16 @@ final class TestClient: PacketHandler, ControlHandler {
     /// Builds and waits.
     func build() throws -> Built {
         var result: Built?
-        try build { result = $0 }
+        build { result = $0 }
         harness.run { result != nil }
         return try #require(result)
     }
 
     /// Asks for a path on to `next` and does not wait.
-    func beginBuild(to next: NodeID) throws {
-        let builder = try builder([harness.node, next])
-        number += 1
-        let body = builder.message(pathID: pathID)
-        links.request(on: link, PathMessage.build, body: body) { _ in }
-    }
+    func beginBuild(to next: NodeID) { build([harness.node, next]) { _ in } }
 
     func destroy(_ pathID: UInt64) {
-        var writer = ByteWriter()
-        writer.u64(pathID)
-        links.send(on: link, PathMessage.destroy, body: writer.bytes)
+        links.send(on: link, PathMessage.destroy, body: DestroyMessage(pathID: pathID).encoded)
     }
 
     // MARK: Session
@@ -217,21 +206,10 @@ final class TestClient: PacketHandler, ControlHandler {
     }
 
     private func sendPacket(_ fill: (UInt64, inout MutableRawSpan) -> Bool) -> Bool {
-        guard let number = path?.nextNumber else { return false }
-        let now = links.now
-        return links.withTable { table in
-            table.send(on: link) { packet in
-                do {
-                    var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
-                    for offset in 0..<payload.byteCount {
-                        payload.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
-                    }
-                    guard fill(number, &payload) else { return false }
-                }
-                packet.pathID = guardID
-                return path?.seal(&packet, now: now) == number
-            }
-        }
+        path?.send(over: links, now: links.now) { number, payload in
+            for offset in 0..<payload.byteCount { payload.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self) }
+            return fill(number, &payload)
+        } ?? false
     }
 
     func receive(_ packets: inout ReceivedPackets, table: inout LinkTable) {
@@ -239,7 +217,9 @@ final class TestClient: PacketHandler, ControlHandler {
         for index in 0..<packets.count {
             let arrival = packets[index]
             var packet = packets.packet(index)
-            guard case .packet(let number) = path?.open(&packet, now: now), table.commit(arrival) else { continue }
+            guard case .packet(let number) = path?.layers.open(&packet, now: now), table.commit(arrival) else {
+                continue
+            }
             let payload = packet.bytes.extracting(droppingFirst: Packet.payloadOffset)
             _ = connection.receive(leg: LegID(0), packetNumber: number, payload: payload, now: now)
         }
@@ -270,27 +250,10 @@ final class TestClient: PacketHandler, ControlHandler {
     // MARK: Control
 
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
-        var reader = ByteReader(body.rawSpan)
-        if message == PathMessage.destroy.kind, let id = try? reader.u64() { destroyed.append(id) }
+        if message == PathMessage.destroy.kind, let message = DestroyMessage(body) { destroyed.append(message.pathID) }
         links.answer(responder, [])
     }
 
     func linkUp(_ link: LinkID, peer: LinkPeer) {}
     func linkDown(_ link: LinkID, reason: LinkDownReason) {}
-}
-
-/// A builder that waits for its answer.
-private final class Waiting {
-    private var builder: PathBuilder?
-
-    init(_ builder: consuming PathBuilder) { self.builder = consume builder }
-
-    func message(_ pathID: UInt64) -> [UInt8] {
-        guard let builder = builder.take() else { return [] }
-        let message = builder.message(pathID: pathID)
-        self.builder = consume builder
-        return message
-    }
-
-    func take() -> PathBuilder? { builder.take() }
 }

@@ -2,6 +2,7 @@ import Directory
 import EventLoop
 import Onion
 import OnionCrypto
+import Paths
 import Testing
 import Transport
 import Watch
@@ -15,7 +16,7 @@ import Wire
     /// Builds `count` paths at once over `client`, and waits for all answers.
     private func results(_ harness: RelayHarness, _ clients: [TestClient], _ count: Int) throws -> [Built] {
         var results: [Built] = []
-        for _ in 0..<count { for client in clients { try client.build { results.append($0) } } }
+        for _ in 0..<count { for client in clients { client.build { results.append($0) } } }
         #expect(harness.run { results.count == count * clients.count })
         return results
     }
@@ -102,7 +103,7 @@ import Wire
         let harness = try RelayHarness()
         let clients = try (0..<12).map { _ in try harness.client() }
         var results: [Built] = []
-        for client in clients { for _ in 0..<4 { try client.build { results.append($0) } } }
+        for client in clients { for _ in 0..<4 { client.build { results.append($0) } } }
         var (before, most) = (0, 0)
         let isOver = harness.run {
             let paths = harness.relay.status.paths
@@ -261,8 +262,9 @@ import Wire
 
         func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
             if message == PathMessage.build.kind { return builds.append(responder) }
-            var reader = ByteReader(body.rawSpan)
-            if message == PathMessage.destroy.kind, let id = try? reader.u64() { destroyed.append(id) }
+            if message == PathMessage.destroy.kind, let message = DestroyMessage(body) {
+                destroyed.append(message.pathID)
+            }
             links.answer(responder, [])
         }
 
@@ -282,7 +284,7 @@ import Wire
         let next = NextHop(harness.silent)
         harness.silent.control = next
         let client = try harness.client()
-        try client.beginBuild(to: harness.silentID)
+        client.beginBuild(to: harness.silentID)
         #expect(harness.run { next.builds.count == 1 && harness.relay.status.paths == 1 })
         client.links.close(client.link)
         #expect(harness.run { harness.relay.status.paths == 0 })
@@ -305,8 +307,8 @@ import Wire
             }
             var outcome: TestOutcome?
             let test = TestPath(
-                links: client.links, network: harness.network.id, packetSize: harness.network.packetSize, hops: hops,
-                place: place, wantsCapacity: false, pathID: client.pathID + UInt64(place) << 32
+                maker: client.maker, packetSize: harness.network.packetSize, hops: hops, place: place,
+                wantsCapacity: false, pathID: client.maker.pathID(at: UInt32(place))
             ) { found, _ in outcome = found }
             test.start()
             #expect(
@@ -321,7 +323,7 @@ import Wire
     @Test("R3: a path that the next hop never answers is forgotten when its time is over") func halfOpenPath() throws {
         let harness = try RelayHarness { $0.limits.halfOpenSeconds = 1 }
         let client = try harness.client()
-        try client.beginBuild(to: harness.silentID)
+        client.beginBuild(to: harness.silentID)
         #expect(harness.run { harness.relay.status.paths == 1 })
         // Sooner than the build itself times out.
         #expect(harness.run(for: .seconds(6)) { harness.relay.status.paths == 0 })

@@ -116,7 +116,7 @@ import Wire
         #expect(open.count == 28)
         #expect(client.directory.guards.sample.count == Guards.primaryCount)
         #expect(client.directory.guards.sample.allSatisfy { $0.bias.attempts == $0.bias.successes && $0.failures == 0 })
-        #expect(client.pool.failedBuilds == 0)
+        #expect(client.pool.counts.failed == 0)
         #expect(network.relays.allSatisfy { $0.status.refusals.isEmpty })
     }
 }

@@ -92,7 +92,8 @@ struct StoreTests {
         func made(_ number: UInt8, expires: UInt64) -> SignedDescriptor {
             SignedDescriptor(
                 Descriptor(
-                    node: node(number), published: UnixTime(seconds: 1), expires: UnixTime(seconds: expires), suites: 3,
+                    node: node(number), published: UnixTime(seconds: 1), expires: UnixTime(seconds: expires),
+                    suites: .known,
                     ipv4: Endpoint("9.9.9.9:1")!, ipv6: nil, onionKey: [UInt8](repeating: 1, count: 1216)),
                 signature: [UInt8](repeating: 0, count: 64))
         }

@@ -17,7 +17,8 @@ final class DNSPort: DatagramReceiver {
     private let loop: Loop
     /// Whose streams its questions share a path with.
     let isolation: IsolationKey
-    private weak var client: Client?
+    private let sessions: any SessionSource
+    private let answers: AnswerRule
     private var socket: DatagramSocket?
     private var listener: StreamListener?
     private var connections: [DNSConnection] = []
@@ -29,12 +30,31 @@ final class DNSPort: DatagramReceiver {
     /// Where it listens.
     let address: Endpoint
 
+    /// Listens at all of `addresses`, or at none where one cannot be had.
+    static func open(
+        _ addresses: [Endpoint], on loop: Loop, sessions: any SessionSource, answers: AnswerRule
+    ) throws(UVError) -> [DNSPort] {
+        var ports: [DNSPort] = []
+        for (number, address) in addresses.enumerated() {
+            do throws(UVError) {
+                ports.append(try DNSPort(on: loop, at: address, number: number, sessions: sessions, answers: answers))
+            } catch {
+                for port in ports { port.close() }
+                throw error.at(address.description)
+            }
+        }
+        return ports
+    }
+
     /// Listens at `address`, the client's number `number`, over both.
     ///
     /// Port 0 picks one that is free for both.
-    init(on loop: Loop, at address: Endpoint, number: Int, client: Client) throws(UVError) {
+    init(
+        on loop: Loop, at address: Endpoint, number: Int, sessions: any SessionSource, answers: AnswerRule
+    ) throws(UVError) {
         self.loop = loop
-        self.client = client
+        self.sessions = sessions
+        self.answers = answers
         isolation = IsolationKey(dns: number)
         var attempts = address.port == 0 ? 16 : 1
         while true {
@@ -125,12 +145,10 @@ final class DNSPort: DatagramReceiver {
             lookups[question]?.askers.append(tell)
             return
         }
-        guard lookups.count < Self.questionLimit, let client else { return tell(.none) }
-        let lookup = RecordsLookup(question, mayTell: { [weak client] in client?.mayTell($0) ?? false }) {
-            [weak self] in self?.found($0, for: question)
-        }
+        guard lookups.count < Self.questionLimit else { return tell(.none) }
+        let lookup = RecordsLookup(question, mayTell: answers.mayTell) { [weak self] in self?.found($0, for: question) }
         lookups[question] = (lookup, [tell], timesForgotten)
-        lookup.begin(isolation: isolation, on: loop, from: client)
+        lookup.begin(isolation: isolation, on: loop, from: sessions)
     }
 
     private func found(_ outcome: RecordsLookup.Outcome, for question: DNSQuestion) {

@@ -1,6 +1,7 @@
 internal import Directory
 internal import Links
 internal import Onion
+internal import Paths
 internal import Transport
 internal import Wire
 
@@ -47,14 +48,13 @@ final class Path {
     /// The same, and later when it was built.
     var since: Instant
     var state = State.building
-    /// The layers, once it is built, and its number among the guard's ready paths.
-    var layers: ClientPath?
+    /// What the guard and the hops behind it have built, as long as it is ready, and its number among the guard's ready paths.
+    var built: BuiltPath?
     var number: UInt64 = 0
-    /// The link to the guard, and the id that the guard wants.
+    /// The link to the guard, once it stands.
     var link: LinkID?
-    var guardPathID: UInt64 = 0
-    /// How long the build took.
-    var buildTime: TimeSpan?
+    /// The spare paths among which it is, while no session has it.
+    weak var spares: SparePaths?
     /// Which leg of which session it is.
     weak var session: ClientSession?
     var leg = LegID(0)
@@ -68,6 +68,9 @@ final class Path {
         began = now
         since = now
     }
+
+    /// How long the build took; nil unless it is ready.
+    var buildTime: TimeSpan? { built?.buildTime }
 
     var entry: NodeID { hops[0] }
     /// The hop before the exit; the exit itself where there is none.

@@ -3,10 +3,11 @@ internal import EventLoop
 internal import Links
 internal import Onion
 internal import OnionCrypto
+internal import Paths
 internal import Transport
 internal import Wire
 
-/// All paths of the client: building them, keeping ready ones, and their packets.
+/// All paths of the client: building them, their packets, and their ends.
 final class PathPool: PacketHandler {
     /// How long a guard's link may take to come up.
     static let linkLimit = TimeSpan.seconds(3)
@@ -16,87 +17,55 @@ final class PathPool: PacketHandler {
     static let slowLink = TimeSpan.milliseconds(700)
     /// How many paths there may be at once.
     static let limit = 1_024
-    /// How many paths may be in building for identities that wait and to become spare.
-    static let buildsAtOnce = 32
     /// How many builds begin in one turn of this length: each costs a millisecond, in which nothing else is done.
     static let turn = (length: TimeSpan.milliseconds(10), builds: 8)
     /// How many places they are drawn from: many more, so that a path's place does not tell how many paths there are.
     static let places = 4_096
 
-    private let links: Links
-    private let loop: Loop
-    private let directory: DirectoryClient
+    private let maker: PathMaker
+    let directory: DirectoryClient
+    private let ticker: Ticker
     /// How many hops a path has.
     let hops: Int
+    /// What nodes take of a client.
+    let limits: NetworkLimits
     private let packetSize: Int
     private let useLimit: TimeSpan
-    private let network: Bytes32
     /// By place.
     private var paths = [Path?](repeating: nil, count: PathPool.places)
     /// All paths that are building or ready.
     private(set) var all: [Path] = []
-    private var randoms = PathIDSequence()
-    /// Ready paths that no session uses.
-    private var spare: [Path] = []
-    private var sparesWanted: Int
-    /// How many are being built to become spare, and to exits that have what a session needs.
-    private var sparesBuilding = 0, apartBuilding = 0
-    private var spareFailures = 0
     /// Since when builds are counted for the turn, and how many there were.
     private var turnBuilds = (since: Instant(nanoseconds: 0), count: 0)
-    /// Goes on with builds for identities that wait.
-    private var fillTimer: LoopTimer?
-    /// When a path was built last.
-    private var lastBuilt = Instant(nanoseconds: 0)
-    /// Spare paths that others ended young, one after the other, and when the last one was.
-    private var spareLosses = (count: 0, at: Instant(nanoseconds: 0))
-    private var nextSpare = Instant(nanoseconds: 0)
-    /// An identity that waits for a path.
-    private struct Waiting {
-        let avoiding: NodeID?
-        let needs: Descriptor.ExitSummary
-        let isWanted: () -> Bool
-        /// Gets the path, or nothing when it is not wanted any more.
-        let take: (Path?) -> Void
-    }
-
-    /// The identities that wait, each once, in the order in which they came.
-    private var waiting: [Waiting] = []
     /// What the guards still take.
     private(set) var room: GuardRoom
-    /// Ends a path that an identity can do without; false when there is none.
-    var giveWay: () -> Bool = { false }
     private(set) var drops = [UInt64](repeating: 0, count: DropReason.allCases.count)
-    private(set) var builds: UInt64 = 0
-    private(set) var failedBuilds: UInt64 = 0
-    private(set) var buildTimes: [TimeSpan] = []
-    /// Why the last build failed, as long as none has succeeded since.
-    private(set) var lastFailure: PathFailure?
+    /// How the builds have gone.
+    private(set) var counts = BuildCounts()
     /// Which exits end paths too soon, and over which guards paths end too soon.
     var trust = ExitTrust()
     private var pauses = GuardPauses()
-    /// Exits that are not to be chosen while another can be.
-    var exitsToAvoid: () -> [NodeID] = { [] }
-    /// Called when a path has become ready.
-    var pathReady: () -> Void = {}
 
+    /// Paths of `hopCount` hops over `links`, each used for `useLimit`; `ticker` runs when the first of them is ready.
     init(
-        links: Links, loop: Loop, directory: DirectoryClient, network: NetworkFile, hopCount: Int, useLimit: TimeSpan,
-        spares: Int
+        links: Links, directory: DirectoryClient, network: NetworkFile, hopCount: Int, useLimit: TimeSpan,
+        ticker: Ticker
     ) {
+        maker = PathMaker(links: links, network: network.id, clock: { [directory] in directory.time })
+        self.directory = directory
+        self.ticker = ticker
+        hops = hopCount
+        limits = network.limits
+        packetSize = network.packetSize
         self.useLimit = useLimit
         room = GuardRoom(network.limits)
-        self.links = links
-        self.loop = loop
-        self.directory = directory
-        self.network = network.id
-        packetSize = network.packetSize
-        hops = hopCount
-        sparesWanted = spares
-        fillTimer = LoopTimer(on: loop) { [weak self] in self?.fillSpares() }
     }
 
-    private var now: Instant { Instant(nanoseconds: loop.now) }
+    /// The client's links.
+    var links: Links { maker.links }
+    /// How long the payload of a packet is.
+    var payloadSize: Int { packetSize - Packet.payloadOffset }
+    var now: Instant { links.now }
 
     /// Whether a path is to be replaced: well before its hops forget it.
     func isOld(_ path: Path, _ now: Instant) -> Bool { now - path.since >= useLimit }
@@ -124,7 +93,7 @@ final class PathPool: PacketHandler {
                 continue
             }
             var packet = packets.packet(index)
-            switch path.layers?.open(&packet, now: now) {
+            switch path.built?.layers.open(&packet, now: now) {
             case .packet(let number):
                 guard table.commit(arrival) else { continue }
                 path.bytesIn += UInt64(packetSize)
@@ -138,60 +107,43 @@ final class PathPool: PacketHandler {
 
     /// Makes a packet for the terminal: `fill` gets its number and payload and says whether there is something to send.
     func send(on path: Path, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool) -> Bool {
-        guard path.state == .ready, let link = path.link, let number = path.layers?.nextNumber else { return false }
-        let isSent = links.withTable { links in
-            links.send(on: link) { packet in
-                do {
-                    var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
-                    guard fill(number, &payload) else { return false }
-                }
-                packet.pathID = path.guardPathID
-                return path.layers?.seal(&packet, now: now) == number
-            }
-        }
-        if isSent { path.bytesOut += UInt64(packetSize) }
-        return isSent
+        guard path.built?.send(over: links, now: now, fill: fill) == true else { return false }
+        path.bytesOut += UInt64(packetSize)
+        return true
     }
 
     // MARK: Building
 
-    /// Builds a path.
+    /// Builds a path, and returns its hops; `completion` gets the result later, never inside this call.
     ///
-    /// The result comes later, or inside this call where the build cannot begin: no hops can be chosen, or one has no descriptor.
-    ///
-    /// Returns the hops; none where it could not begin. Nil where no guard takes a build of this urgency now: then nothing has
-    /// happened, `completion` is not called, and it is for the caller to try again later.
+    /// Nil where no guard takes a build of this urgency now: then nothing has happened, and it is for the caller to try again later.
+    /// Throws where no hops can be chosen, or one has no descriptor.
     func build(
         to terminal: Terminal, avoiding: [NodeID], for urgency: GuardRoom.Urgency,
         completion: @escaping (Result<Path, PathFailure>) -> Void
-    ) -> [NodeID]? {
+    ) throws(PathFailure) -> [NodeID]? {
         let hops: [NodeID]
         do throws(PathRefusal) {
             guard let chosen = try choose(terminal, directed(avoiding), urgency) else { return nil }
             hops = chosen
         } catch {
-            completion(.failure(failed(.noChoice(error), nil)))
-            return []
+            throw failed(.noChoice(error), nil)
         }
         var targets: [HopTarget] = []
         for hop in hops {
             guard let descriptor = directory.descriptor(of: hop, isFirst: targets.isEmpty) else {
-                completion(.failure(failed(.noDescriptor(hop), nil)))
-                return []
+                throw failed(.noDescriptor(hop), nil)
             }
-            targets.append(
-                HopTarget(node: hop.key, onionKey: descriptor.onionKey, suite: directory.suite(for: descriptor)))
+            targets.append(HopTarget(descriptor))
         }
         let path = makePath(hops)
-        links.link(to: path.entry, at: directory.addresses(of: path.entry), limit: Self.linkLimit) { [weak self] link in
-            guard let self, path.state == .building else { return }
-            guard let link else {
-                directory.guardFailed(path.entry)
-                return completion(.failure(failed(.guardUnreachable(path.entry), path)))
-            }
-            path.link = link
-            sendBuild(path, targets, link, completion)
-        }
+        maker.build(
+            targets, at: directory.addresses(of: path.entry), as: path.pathID,
+            limits: (Self.linkLimit, Self.buildLimit),
+            isWanted: { path.state == .building }, linked: { path.link = $0 },
+            completion: { [weak self] in
+                if let result = self?.finish(path, $0) { completion(result) }
+            })
         return hops
     }
 
@@ -242,89 +194,52 @@ final class PathPool: PacketHandler {
         turnBuilds.count += 1
         var place = 0
         repeat { place = Int(SecureRandom.u32() % UInt32(Self.places)) } while paths[place] != nil
-        let index = UInt32(place) | PathID.clientBit
-        let id = PathID.make(worker: 0, index: index, random: randoms.next())
-        let path = Path(hops: hops, index: UInt32(place), pathID: id, now: now)
+        let index = UInt32(place)
+        let path = Path(hops: hops, index: index, pathID: maker.pathID(at: index), now: now)
         paths[place] = path
         all.append(path)
         return path
     }
 
-    private func sendBuild(
-        _ path: Path, _ targets: [HopTarget], _ link: LinkID,
-        _ completion: @escaping (Result<Path, PathFailure>) -> Void
-    ) {
-        let builder: PathBuilder
-        do throws(PathBuildError) {
-            builder = try PathBuilder(hops: targets, network: network, time: directory.time)
-        } catch {
-            return completion(.failure(failed(PathFailure(error, hops: path.hops), path)))
-        }
-        let began = now
-        let message = builder.message(pathID: path.pathID)
-        let pending = PendingBuild(builder)
-        links.request(on: link, PathMessage.build, body: message, timeout: Self.buildLimit) { [weak self] result in
-            guard let self, path.state == .building, let builder = pending.take() else { return }
-            switch result {
-            case .failure(.refused):
-                room.refused(path.entry, now)
-                directory.reset(path.hops)
-                completion(.failure(failed(.refused(hop: 0, nil), path)))
-            case .failure:
-                directory.timedOut(path.hops)
-                completion(.failure(failed(.timedOut, path)))
-            case .success(let body):
-                finish(path, builder.receive(body.rawSpan, now: now), began, completion)
-            }
-        }
-    }
-
-    private func finish(
-        _ path: Path, _ result: consuming PathBuildResult, _ began: Instant,
-        _ completion: (Result<Path, PathFailure>) -> Void
-    ) {
-        switch consume result {
-        case .built(let layers, let pathID):
-            path.layers = consume layers
-            path.guardPathID = pathID
+    private func finish(_ path: Path, _ outcome: consuming PathOutcome) -> Result<Path, PathFailure> {
+        switch consume outcome {
+        case .built(let built):
+            if !hasReadyPath { ticker.soon() }
+            counts.succeeded(in: built.buildTime, at: now)
+            path.built = consume built
             path.state = .ready
             path.since = now
-            if let link = path.link { links.addPath(on: link) }
-            path.buildTime = now - began
-            builds += 1
-            lastFailure = nil
-            lastBuilt = now
-            if buildTimes.count >= 100 { buildTimes.removeFirst() }
-            buildTimes.append(now - began)
             path.number = directory.succeeded(path.hops)
             room.succeeded(path.entry)
-            completion(.success(path))
-            pathReady()
+            return .success(path)
+        case .noLink:
+            directory.guardFailed(path.entry)
+            return .failure(failed(.guardUnreachable(path.entry), path))
+        case .unbuildable(let error): return .failure(failed(PathFailure(error, hops: path.hops), path))
+        case .reset:
+            room.refused(path.entry, now)
+            directory.reset(path.hops)
+            return .failure(failed(.refused(hop: 0, nil), path))
+        case .unanswered:
+            directory.timedOut(path.hops)
+            return .failure(failed(.timedOut, path))
         case .refused(let hop, let status):
             if hop == 0, status == .overloaded { room.refused(path.entry, now) }
             directory.refused(path.hops, hop: hop, status: status)
-            completion(.failure(failed(.refused(hop: hop, status), path)))
+            return .failure(failed(.refused(hop: hop, status), path))
         case .broken(let hop):
             directory.refused(path.hops, hop: hop, status: nil)
-            completion(.failure(failed(.refused(hop: hop, nil), path)))
+            return .failure(failed(.refused(hop: hop, nil), path))
         }
     }
 
     private func failed(_ failure: PathFailure, _ path: Path?) -> PathFailure {
-        failedBuilds += 1
-        lastFailure = failure
+        counts.failed(failure)
         if let path {
             if failure.isRefusal(of: path.exit, hops: hops) { noteLoss(path, isExits: failure.isSaid) }
             forget(path, .byOthers)
         }
         return failure
-    }
-
-    /// A hop that ends spare paths does not decide how many are built: the next follows later each time.
-    private func lostSpare() {
-        let isSoon = now - spareLosses.at < ExitTrust.window
-        spareLosses = (isSoon ? spareLosses.count + 1 : 1, now)
-        nextSpare = max(nextSpare, now + Self.pause(after: min(spareLosses.count, 64)))
     }
 
     private func noteLoss(_ path: Path, isExits: Bool) {
@@ -344,162 +259,41 @@ final class PathPool: PacketHandler {
         return standing >= 2 ? nil : path.entry
     }
 
-    // MARK: Spare paths
+    // MARK: Room
 
-    /// Gives a ready path to `take`, at once or when there is one: to an exit with `needs`, other than `avoiding` where that
-    /// can be had.
-    ///
-    /// It gives nothing when `isWanted` has become false meanwhile.
-    func takeSpare(
-        avoiding: NodeID?, needs: Descriptor.ExitSummary, isWanted: @escaping () -> Bool,
-        _ take: @escaping (Path?) -> Void
-    ) {
-        let fitting = spare.indices.filter { directory.fits(spare[$0].exit, needs) }
-        let index =
-            fitting.first { spare[$0].exit != avoiding } ?? (spare.count > sparesWanted ? fitting.first : nil)
-        if let index {
-            let path = spare.remove(at: index)
-            fillSpares()
-            return take(path)
-        }
-        waiting.append(Waiting(avoiding: avoiding, needs: needs, isWanted: isWanted, take: take))
-        fillSpares()
-    }
-
-    /// Has so many spare paths from now on.
-    func keepSpares(_ count: Int) {
-        sparesWanted = count
-        while spare.count > count, let path = spare.last { end(path) }
-        fillSpares()
-    }
-
-    /// Ends the spare paths for which `isUnwanted` holds, and builds others.
-    func renewSpares(where isUnwanted: (Path) -> Bool) {
-        endSpares(where: isUnwanted)
-        // What is being built was chosen before.
-        nextSpare = now
-        fillSpares()
-    }
-
-    /// Ends the spare paths for which `isUnwanted` holds; others are built when the time has come.
-    func endSpares(where isUnwanted: (Path) -> Bool) {
-        for path in spare where isUnwanted(path) { end(path) }
-    }
-
-    /// Starts builds for spare paths that are missing.
-    func fillSpares() {
-        forgetUnwanted()
-        let apart = waiting.filter { !$0.needs.isEmpty }
-        while now >= nextSpare, apartBuilding < min(apart.count, Self.buildsAtOnce) {
-            let needs = apart[apartBuilding].needs
-            apartBuilding += 1
-            guard buildSpare(to: directory.exit(for: needs), for: .identity, { $0.apartBuilding -= 1 }) else { break }
-        }
-        let plain = waiting.count - apart.count
-        while now >= nextSpare, spare.count + sparesBuilding < min(sparesWanted + plain, Self.buildsAtOnce) {
-            let urgency = sparesBuilding < plain ? GuardRoom.Urgency.identity : .spare
-            sparesBuilding += 1
-            guard buildSpare(to: directory.exit, for: urgency, { $0.sparesBuilding -= 1 }) else { break }
-        }
-        if waiting.count > apartBuilding + sparesBuilding {
-            fillTimer?.schedule(at: (now + Self.turn.length * 2).nanoseconds)
-        }
-    }
-
-    /// Identities for which no app waits any more leave the line.
-    private func forgetUnwanted() {
-        guard waiting.contains(where: { !$0.isWanted() }) else { return }
-        let unwanted = waiting.filter { !$0.isWanted() }
-        waiting.removeAll { !$0.isWanted() }
-        for entry in unwanted { entry.take(nil) }
-    }
-
-    /// Whether identities wait for a path, or the guards have few places left: then others do with less.
-    var isTight: Bool {
-        !waiting.isEmpty || all.count > Self.limit / 4 * 3
-            || directory.guards.primaries.contains { room.paths(of: $0.node) > room.most(.spare) }
-    }
-
-    /// Whether paths are built for identities that wait.
-    var isAdvancing: Bool { !waiting.isEmpty && now - lastBuilt < Self.buildLimit }
-
-    /// Ends a path that is less needed than that of an identity that waits, where all guards in use are full; false when none
-    /// was ended.
-    private func makeRoom() -> Bool {
+    /// Whether a path must end before an identity that waits gets one: of all paths, or of those of each guard in use.
+    var isFull: Bool {
         let guards = directory.guards.primaries
-        let isFull =
-            all.count >= Self.limit
+        return all.count >= Self.limit
             || !guards.isEmpty && guards.allSatisfy { !room.hasPlace($0.node, for: .identity) }
-        guard isFull else { return false }
-        guard let path = spare.last else { return giveWay() }
-        end(path)
-        return true
     }
 
-    /// Whether a build has begun, or need not; `isOver` is called when it has ended or none has begun.
-    private func buildSpare(
-        to terminal: Terminal, for urgency: GuardRoom.Urgency, _ isOver: @escaping (PathPool) -> Void
-    ) -> Bool {
-        if beginSpare(to: terminal, for: urgency, isOver) { return true }
-        if urgency == .identity, makeRoom(), beginSpare(to: terminal, for: urgency, isOver) { return true }
-        isOver(self)
-        return false
-    }
-
-    private func beginSpare(
-        to terminal: Terminal, for urgency: GuardRoom.Urgency, _ isOver: @escaping (PathPool) -> Void
-    ) -> Bool {
-        let avoiding =
-            spare.map(\.exit) + waiting.compactMap(\.avoiding) + exitsToAvoid() + trust.distrusted(at: now)
-        let hops = build(to: terminal, avoiding: avoiding, for: urgency) { [weak self] result in
-            guard let self else { return }
-            isOver(self)
-            switch result {
-            case .success(let path):
-                spareFailures = 0
-                addSpare(path)
-            case .failure:
-                spareFailures += 1
-                nextSpare = now + Self.pause(after: spareFailures)
-            }
-        }
-        return hops != nil
+    /// Whether few places are left.
+    var isTight: Bool {
+        all.count > Self.limit / 4 * 3
+            || directory.guards.primaries.contains { room.paths(of: $0.node) > room.most(.spare) }
     }
 
     /// How long to wait after so many failed builds in a row: from 100 ms to 3 s.
     static func pause(after failures: Int) -> TimeSpan { .milliseconds(min(3_000, 50 << Int64(min(failures, 6)))) }
 
-    private func addSpare(_ path: Path) {
-        let fitting = waiting.indices.filter { directory.fits(path.exit, waiting[$0].needs) }
-        let willing = fitting.filter { waiting[$0].avoiding != path.exit }
-        // Who needs something of the exit comes first. With enough spares to an exit that all who wait would avoid, there is
-        // none to be had but that.
-        let index =
-            willing.first { !waiting[$0].needs.isEmpty } ?? willing.first
-            ?? (spare.count >= sparesWanted ? fitting.first : nil)
-        if let index { waiting.remove(at: index).take(path) } else { spare.append(path) }
-    }
-
     // MARK: Ending
 
     /// Ends a path and tells its guard; `end` says at whose wish.
     func end(_ path: Path, _ end: Path.End = .ours) {
-        if path.state == .ready, let link = path.link { links.destroy(path.guardPathID, on: link) }
-        forget(path, end)
+        forget(path, end, tellsGuard: true)
     }
 
-    private func forget(_ path: Path, _ end: Path.End) {
+    private func forget(_ path: Path, _ end: Path.End, tellsGuard tells: Bool = false) {
         guard path.state != .dead else { return }
         let isYoung = path.state == .ready && now - path.since < ExitTrust.youth
         if path.state == .ready { tellGuard(path, end, isYoung: isYoung) }
-        if path.state == .ready, let link = path.link { links.removePath(on: link) }
         path.state = .dead
-        path.layers = nil
+        if let built = path.built.take() { built.end(on: links, tellsGuard: tells) }
         paths[Int(path.index)] = nil
         room.ended(path.entry)
         all.removeAll { $0 === path }
-        if end.isLoss, isYoung, spare.contains(where: { $0 === path }) { lostSpare() }
-        spare.removeAll { $0 === path }
+        path.spares?.pathDied(path, end, isYoung: isYoung)
         if end.isLoss, isYoung { noteLoss(path, isExits: end == .byExit) }
         path.session?.pathDied(path, end, isYoung: isYoung)
     }
@@ -538,27 +332,32 @@ final class PathPool: PacketHandler {
         for path in ended { forget(path, .linkLost) }
     }
 
-    /// Replaces spare paths that are old; to be called every second.
+    /// Wipes keys whose time is over; to be called several times a second.
     func sweep() {
-        for path in spare where isOld(path, now) { end(path) }
-        for path in all { path.layers?.forgetPreviousKeys(now) }
-        fillSpares()
+        let now = now
+        for path in all { path.built?.layers.forgetPreviousKeys(now) }
     }
 
     /// Ends all paths.
-    func close() {
-        waiting = []
-        fillTimer?.close()
-        sparesWanted = 0
-        for path in all { end(path) }
-    }
+    func close() { for path in all { end(path) } }
 }
 
-/// A builder that waits for its answer, used once.
-private final class PendingBuild {
-    private var builder: PathBuilder?
+// MARK: Control messages
 
-    init(_ builder: consuming PathBuilder) { self.builder = consume builder }
+/// What a client does with control messages and when links go: it serves nobody.
+extension PathPool: ControlHandler {
+    /// The control messages that a client takes.
+    static let messages = [PathMessage.destroy.kind]
 
-    func take() -> PathBuilder? { builder.take() }
+    func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        switch PathMessage(rawValue: message.raw) {
+        case .destroy:
+            if let message = DestroyMessage(body) { destroy(message.pathID, from: link) }
+            links.answer(responder, [])
+        case .build, nil: links.refuse(responder)
+        }
+    }
+
+    func linkUp(_ link: LinkID, peer: LinkPeer) {}
+    func linkDown(_ link: LinkID, reason: LinkDownReason) { linkEnded(link) }
 }

@@ -28,7 +28,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     private let socket: ByteStream
     let listener: Int
-    private weak var client: Client?
+    private weak var ports: ProxyPorts?
     private var state = State.handshake
     /// The session of an association.
     private weak var session: Session?
@@ -37,16 +37,16 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     private var body: HTTPBody?
     /// Ends a handshake, and a connection that is closing.
     private var deadline: LoopTimer?
-    /// Whether it counts as one of the client's associations.
+    /// Whether it counts as one of the associations.
     private var hasAssociation = false
     private var hasEnded = false
 
-    /// Serves `socket`, which came to the client's address number `listener`; the caller keeps it until ``Client/ended(_:)``.
-    init(socket: ByteStream, listener: Int, client: Client) {
+    /// Serves `socket`, which came to the address number `listener` of `ports`; they keep it until it is over.
+    init(socket: ByteStream, listener: Int, ports: ProxyPorts) {
         self.socket = socket
         self.listener = listener
-        self.client = client
-        setDeadline(client.handshakeLimit)
+        self.ports = ports
+        setDeadline(ports.handshakeLimit)
         socket.delegate = self
         socket.startReading()
     }
@@ -98,17 +98,17 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     /// Answers what needs no exit, and has an exit asked for the rest.
     private func requested(_ found: SocksRequest) {
-        guard let client else { return close() }
+        guard let ports else { return close() }
         let kind: OpenRequest.Kind
         switch (found.command, found.destination.host) {
         case (.connect, .address), (.resolvePointer, .address):
             let isCheck = found.credentials?.user.elementsEqual(SocksCredentials.checkUser.utf8) ?? false
-            guard client.admits(found.destination.host, at: listener, isCheck: isCheck) else {
+            guard ports.admits(found.destination.host, at: listener, isCheck: isCheck) else {
                 return reply(found.answer(.notAllowed))
             }
             kind = found.command == .connect ? .tcp : .resolvePointer
         case (.connect, .name(let name)), (.resolve, .name(let name)):
-            guard !Client.isNowhere(name) else { return reply(found.answer(SocksReply(.hostNotFound))) }
+            guard !LocalName.isNowhere(name) else { return reply(found.answer(SocksReply(.hostNotFound))) }
             kind = found.command == .connect ? .tcp : .resolve
         case (.resolvePointer, .name): return reply(found.answer(.addressTypeNotSupported))
         // An address is its own answer.
@@ -121,13 +121,13 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
         }
         var association = UInt64(0)
         if kind == .udp {
-            guard let number = client.beginAssociation() else { return reply(found.answer(.generalFailure)) }
+            guard let number = ports.associations.begin() else { return reply(found.answer(.generalFailure)) }
             association = number
             hasAssociation = true
         }
         let isolation = IsolationKey(
             found, listener: listener, client: socket.remoteAddress.map { Endpoint($0).address },
-            isolation: client.rules(of: listener).isolation, association: association)
+            isolation: ports.rules(of: listener).isolation, association: association)
         let destination =
             switch kind {
             case .tcp: found.destination
@@ -135,7 +135,7 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
             case .udp: OpenRequest.nowhere
             }
         let request = StreamRequest(
-            kind, destination, isolation: isolation, on: socket.loop, from: client, for: self)
+            kind, destination, isolation: isolation, on: socket.loop, from: ports.sessions, for: self)
         state = .requested(found, request)
         body = found.forward?.body
         setDeadline(nil)
@@ -209,7 +209,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     func streamFound(_ result: LookupResult) {
         guard case .requested(let found, _) = state else { return }
         switch result {
-        case .host(.address(let address)) where client?.mayTell(address) != true: reply(found.answer(.notAllowed))
+        case .host(.address(let address)) where ports?.answers.mayTell(address) != true:
+            reply(found.answer(.notAllowed))
         case .host(let host): reply(SocksReply.encoded(found: host, via: found.via))
         case .records: reply(found.answer(.generalFailure))
         }
@@ -255,12 +256,12 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
     /// The exit has its sockets: opens the app's port and tells it.
     private func associate(_ found: SocksRequest, _ stream: StreamID, _ session: Session) {
         var bound: Endpoint?
-        if let client, let local = socket.localAddress, let remote = socket.remoteAddress {
+        if let ports, let local = socket.localAddress, let remote = socket.remoteAddress {
             let association = AppAssociation(
                 session: session, flow: stream, expected: AppAssociation.expected(found.destination, from: remote),
-                idleLimit: client.udpIdle,
-                admits: { [weak client, listener] in client?.admits($0, at: listener) ?? false },
-                dropped: { [weak client] in client?.datagramDrops.add($0) }
+                idleLimit: ports.associations.idleLimit,
+                admits: { [weak ports, listener] in ports?.admits($0, at: listener) ?? false },
+                dropped: { [associations = ports.associations] in associations.drops.add($0) }
             ) { [weak self] in self?.close() }
             if !hasEnded { bound = association.open(at: local) }
             if bound != nil {
@@ -322,8 +323,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
             association.close()
             session?.abandon(stream, code: SessionError.cancelled)
         }
-        if hasAssociation { client?.endedAssociation() }
-        client?.ended(self)
+        if hasAssociation { ports?.associations.end() }
+        ports?.apps.remove(self)
     }
 
     /// Ends a connection whose app is gone without a word; to be called once a minute.

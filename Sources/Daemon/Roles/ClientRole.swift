@@ -55,11 +55,10 @@ final class ClientRole: Role {
     }
 
     func start(onReady: @escaping () -> Void) {
-        client.onReady = { [unowned self] in
+        client.start { [unowned self] in
             onReady()
             log.notice("\(Self.readyText(client.socksAddresses, dns: client.dnsAddresses))")
         }
-        client.start()
     }
 
     func finish(_ completion: @escaping () -> Void) { client.close(completion: completion) }

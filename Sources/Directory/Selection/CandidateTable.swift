@@ -56,7 +56,7 @@ struct CandidateTable: Sendable {
         var weights: [Double] = []
         for descriptor in descriptors.lazy.map(\.descriptor) {
             guard now < descriptor.expires, descriptor.versions.overlaps(rules.versions),
-                descriptor.suites & rules.suites != 0, !rules.own.contains(descriptor.node),
+                !descriptor.suites.isDisjoint(with: rules.suites), !rules.own.contains(descriptor.node),
                 !rules.avoided.contains(descriptor),
                 index[descriptor.node] == nil, let entry = snapshot.entry(of: descriptor.node), entry.isStaked
             else { continue }

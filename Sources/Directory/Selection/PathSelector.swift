@@ -73,8 +73,8 @@ public struct PathSelector: Sendable {
         public var hasIPv6 = false
         /// The protocol versions that this machine speaks.
         public var versions: ClosedRange<UInt8> = 2...2
-        /// The suites that this machine has, as in a descriptor.
-        public var suites: UInt8 = 3
+        /// The suites that this machine has.
+        public var suites = SuiteSet.known
 
         /// The rules of a network.
         public init(_ file: NetworkFile) {

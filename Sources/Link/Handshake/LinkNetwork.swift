@@ -79,31 +79,3 @@ enum HandshakeLayout {
     static let cookieSealed = 32
     static let cookieRandom = 64
 }
-
-/// A set of suites as an initiation offers them: bit 0 is suite 1, bit 1 suite 2.
-public struct SuiteSet: OptionSet, Sendable {
-    /// The bits on the wire.
-    public let rawValue: UInt8
-
-    /// The set with the bits `rawValue`.
-    public init(rawValue: UInt8) { self.rawValue = rawValue }
-
-    /// AES-256-GCM.
-    public static let aes256gcm = SuiteSet(rawValue: 1)
-    /// ChaCha20-Poly1305.
-    public static let chacha20poly1305 = SuiteSet(rawValue: 2)
-
-    /// The suites that this machine can run.
-    public static var available: SuiteSet {
-        Suite.aes256gcm.isAvailable ? [.aes256gcm, .chacha20poly1305] : .chacha20poly1305
-    }
-
-    /// The suite to use from a set that both sides support, suite 1 first; nil for an empty set.
-    var preferred: Suite? {
-        if contains(.aes256gcm) { return .aes256gcm }
-        return contains(.chacha20poly1305) ? .chacha20poly1305 : nil
-    }
-
-    /// Whether `suite` is in the set.
-    func holds(_ suite: Suite) -> Bool { contains(SuiteSet(rawValue: 1 << (suite.rawValue - 1))) }
-}

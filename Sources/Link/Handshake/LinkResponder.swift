@@ -1,4 +1,4 @@
-internal import OnionCrypto
+public import OnionCrypto
 public import Wire
 
 /// The responder's side of link handshakes (protocol.md, sections 3.2 to 3.4 and 3.6).

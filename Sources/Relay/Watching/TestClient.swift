@@ -4,6 +4,7 @@ internal import Link
 internal import Links
 internal import Onion
 internal import OnionCrypto
+internal import Paths
 internal import Watch
 internal import Wire
 
@@ -15,7 +16,7 @@ final class TestClient: PacketHandler, ControlHandler {
     private let links: Links
     private let network: NetworkFile
     private var tests: [UInt64: TestPath] = [:]
-    private var randoms = PathIDSequence()
+    private let maker: PathMaker
 
     init(on loop: Loop, network: NetworkFile) throws {
         self.network = network
@@ -25,6 +26,8 @@ final class TestClient: PacketHandler, ControlHandler {
         setup.mayLackFamily = true
         setup.maximumLinks = 256
         links = try Links(on: loop, configuration: setup, identity: nil)
+        // The node's own clock: a client's would be that of the nodes tested last, whose operators nobody tells apart here.
+        maker = PathMaker(links: links, network: network.id, clock: { [links] in links.ownTime })
         links.client = self
         links.control = self
     }
@@ -46,16 +49,15 @@ final class TestClient: PacketHandler, ControlHandler {
     func test(
         _ hops: [TestHop], place: Int, wantsCapacity: Bool, completion: @escaping (TestOutcome, TimeSpan) -> Void
     ) {
-        let index = SecureRandom.u32() % Self.indices
-        let pathID = PathID.make(worker: 0, index: index | PathID.clientBit, random: randoms.next())
+        let pathID = maker.pathID(at: SecureRandom.u32() % Self.indices)
         let first = NodeID(hops[0].target.node)
         // A link that is there from an earlier test says nothing of whether a new one could be made.
         if let link = links.existingLink(to: first), !tests.values.contains(where: { $0.link == link }) {
             links.close(link)
         }
         let test = TestPath(
-            links: links, network: network.id, packetSize: network.packetSize, hops: hops, place: place,
-            wantsCapacity: wantsCapacity, pathID: pathID
+            maker: maker, packetSize: network.packetSize, hops: hops, place: place, wantsCapacity: wantsCapacity,
+            pathID: pathID
         ) { [weak self] outcome, duration in
             self?.tests[pathID] = nil
             completion(outcome, duration)
@@ -97,8 +99,7 @@ final class TestClient: PacketHandler, ControlHandler {
 
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
         guard message == PathMessage.destroy.kind else { return links.refuse(responder) }
-        var reader = ByteReader(body.rawSpan)
-        if let pathID = try? reader.u64(), let test = tests[pathID], test.link == link { test.lost() }
+        if let message = DestroyMessage(body), let test = tests[message.pathID], test.link == link { test.lost() }
         links.answer(responder, [])
     }
 

@@ -1,7 +1,7 @@
 internal import EventLoop
 internal import Links
 internal import Onion
-internal import OnionCrypto
+internal import Paths
 internal import Watch
 internal import Wire
 
@@ -30,8 +30,8 @@ final class TestPath {
         case linking, building, echo, burst, over
     }
 
-    private let links: Links
-    private let network: Bytes32
+    private let maker: PathMaker
+    private var links: Links { maker.links }
     private let packetSize: Int
     private let hops: [TestHop]
     /// Which of the hops is tested.
@@ -44,8 +44,7 @@ final class TestPath {
     private(set) var link: LinkID?
     /// The node to which its link leads.
     var first: NodeID { NodeID(hops[0].target.node) }
-    private var layers: ClientPath?
-    private var guardPathID: UInt64 = 0
+    private var path: BuiltPath?
     private var timer: LoopTimer?
     /// When each packet that asks for an answer was sent, the first by the leg's number 0.
     private var echoes: [Instant] = []
@@ -56,60 +55,43 @@ final class TestPath {
 
     /// A test of the hop at `place`; `completion` gets what came of it and how long the answer took.
     init(
-        links: Links, network: Bytes32, packetSize: Int, hops: [TestHop], place: Int, wantsCapacity: Bool,
-        pathID: UInt64, completion: @escaping (TestOutcome, TimeSpan) -> Void
+        maker: PathMaker, packetSize: Int, hops: [TestHop], place: Int, wantsCapacity: Bool, pathID: UInt64,
+        completion: @escaping (TestOutcome, TimeSpan) -> Void
     ) {
-        self.links = links
-        self.network = network
+        self.maker = maker
         self.packetSize = packetSize
         self.hops = hops
         self.place = place
         self.wantsCapacity = wantsCapacity
         self.pathID = pathID
         self.completion = completion
-        began = links.now
+        began = maker.links.now
     }
 
     /// Begins with the link.
     func start() {
         timer = LoopTimer(on: links.loop) { [weak self] in self?.timeIsUp() }
-        links.link(to: NodeID(hops[0].target.node), at: hops[0].addresses, limit: Self.linkLimit) { [weak self] link in
-            guard let self, state == .linking else { return }
-            guard let link else { return end(place == 0 ? .failed : .unclear) }
-            self.link = link
-            build(link)
-        }
+        maker.build(
+            hops.map(\.target), at: hops[0].addresses, as: pathID, limits: (Self.linkLimit, Self.buildLimit),
+            isWanted: { [weak self] in self.map { $0.state != .over } ?? false },
+            linked: { [weak self] link in
+                self?.link = link
+                self?.state = .building
+            },
+            completion: { [weak self] in self?.built($0) })
     }
 
-    // MARK: Building
-
-    private func build(_ link: LinkID) {
-        // The node's own clock: a client's would be that of the nodes tested last, whose operators nobody tells apart here.
-        guard let builder = try? PathBuilder(hops: hops.map(\.target), network: network, time: links.ownTime) else {
-            return end(.unclear)
-        }
-        state = .building
-        let pending = Builder(builder)
-        links.request(on: link, PathMessage.build, body: pending.message(pathID), timeout: Self.buildLimit) {
-            [weak self] result in
-            guard let self, state == .building, let builder = pending.take() else { return }
-            switch result {
-            case .success(let body): built(builder.receive(body.rawSpan, now: links.now))
-            // A node resets the builds beyond its rate.
-            case .failure(.refused): end(place == 0 ? .refused : .unclear)
-            case .failure: end(place == 0 ? .failed : .unclear)
-            }
-        }
-    }
-
-    private func built(_ result: consuming PathBuildResult) {
-        switch consume result {
-        case .built(let layers, let guardPathID):
-            self.layers = consume layers
-            self.guardPathID = guardPathID
-            if let link { links.addPath(on: link) }
+    private func built(_ outcome: consuming PathOutcome) {
+        switch consume outcome {
+        case .built(let path):
+            self.path = consume path
             state = .echo
             sendEcho()
+        case .noLink: end(place == 0 ? .failed : .unclear)
+        case .unanswered: end(place == 0 ? .failed : .unclear)
+        case .unbuildable: end(.unclear)
+        // A node resets the builds beyond its rate.
+        case .reset: end(place == 0 ? .refused : .unclear)
         case .refused(let hop, let status):
             if hop > place { return end(.passedOn) }
             guard hop == place else { return end(.unclear) }
@@ -130,7 +112,7 @@ final class TestPath {
     /// Sends a packet that asks for an answer, and sets when the next follows or the wait is over.
     private func sendEcho() {
         let now = links.now
-        guard send() != nil else { return end(.unclear) }
+        guard send() else { return end(.unclear) }
         let wait = Self.firstRepeat * (1 << Int64(echoes.count))
         echoes.append(now)
         timer?.schedule(at: min(now + wait, echoes[0] + Self.echoLimit).nanoseconds)
@@ -150,31 +132,22 @@ final class TestPath {
         }
     }
 
-    /// Sends one packet to the terminal: a hello, a ping, and padding.
-    private func send() -> UInt64? {
-        guard let link, let number = layers?.nextNumber else { return nil }
-        let now = links.now
-        let size = packetSize
-        let isSent = links.withTable { table in
-            table.send(on: link) { packet in
-                do {
-                    var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
-                    var writer = FrameWriter(size: size - Packet.payloadOffset)
-                    let hello = LegHello(leg: 0, kind: .newSession).encoded
-                    writer.raw(hello.rawSpan, into: &payload)
-                    writer.u8(FrameType.ping, into: &payload)
-                    writer.pad(&payload)
-                }
-                packet.pathID = guardPathID
-                return layers?.seal(&packet, now: now) == number
-            }
-        }
-        return isSent ? number : nil
+    /// Sends one packet to the terminal, a hello, a ping, and padding; false when it could not be sent.
+    private func send() -> Bool {
+        let size = packetSize - Packet.payloadOffset
+        return path?.send(over: links, now: links.now) { _, payload in
+            var writer = FrameWriter(size: size)
+            let hello = LegHello(leg: 0, kind: .newSession).encoded
+            writer.raw(hello.rawSpan, into: &payload)
+            writer.u8(FrameType.ping, into: &payload)
+            writer.pad(&payload)
+            return true
+        } ?? false
     }
 
     /// A packet came back; false when its layers do not verify.
     func received(_ packet: inout MutableRawSpan) -> Bool {
-        guard state != .over, case .packet = layers?.open(&packet, now: links.now) else { return false }
+        guard state != .over, case .packet = path?.layers.open(&packet, now: links.now) else { return false }
         var reader = FrameReader(packet.bytes.extracting(droppingFirst: Packet.payloadOffset))
         // What cannot be read is not there: the packet counts as one without an acknowledgement.
         while let frame = try? reader.next() {
@@ -221,7 +194,7 @@ final class TestPath {
         while let due = burst?.nextGroup {
             guard due <= links.now else { return timer?.schedule(at: due.nanoseconds) ?? () }
             repeat {
-                guard send() != nil else { return end(.passed(capacity: nil)) }
+                guard send() else { return end(.passed(capacity: nil)) }
                 burst?.packetSent(links.now)
             } while burst?.isGroupComplete == false
         }
@@ -253,31 +226,9 @@ final class TestPath {
         guard state != .over else { return }
         state = .over
         timer?.close()
-        if let link {
-            if guardPathID != 0 {
-                links.destroy(guardPathID, on: link)
-                links.removePath(on: link)
-            }
-        }
-        layers = nil
+        if let path = path.take() { path.end(on: links) }
         let told = completion
         completion = nil
         told?(outcome, duration)
     }
-}
-
-/// A builder that waits for its answer, used once.
-private final class Builder {
-    private var builder: PathBuilder?
-
-    init(_ builder: consuming PathBuilder) { self.builder = consume builder }
-
-    func message(_ pathID: UInt64) -> [UInt8] {
-        switch builder {
-        case .some(let builder): builder.message(pathID: pathID)
-        case .none: []
-        }
-    }
-
-    func take() -> PathBuilder? { builder.take() }
 }

@@ -204,11 +204,7 @@ final class Watching {
 
     private func hop(_ node: NodeID) -> TestHop? {
         guard let descriptor = gossip.descriptors.descriptor(of: node, at: links.time)?.descriptor else { return nil }
-        let offered = descriptor.suites
-        let suite: Suite = offered & 1 != 0 && Suite.aes256gcm.isAvailable ? .aes256gcm : .chacha20poly1305
-        return TestHop(
-            target: HopTarget(node: node.key, onionKey: descriptor.onionKey, suite: suite),
-            addresses: descriptor.addresses)
+        return TestHop(target: HopTarget(descriptor), addresses: descriptor.addresses)
     }
 
     private func finished(

@@ -1,0 +1,138 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Onion
+public import Wire
+
+/// What the user of a client can see of it.
+extension Client {
+    /// Where apps are awaited.
+    public var socksAddresses: [ProxyAddress] { ports.addresses }
+
+    /// Where DNS is answered.
+    public var dnsAddresses: [Endpoint] { dnsPorts.map(\.address) }
+
+    /// How many streams of the process's own go by sockets.
+    public var socketCount: Int { sockets.count }
+
+    /// What the client is doing.
+    public var status: ClientStatus {
+        let counters = pool.links.counters
+        let packetSize = UInt64(directory.network.packetSize)
+        var drops = counters.drops.byName
+        drops.merge(pool.links.socketDrops, uniquingKeysWith: &+)
+        for reason in DropReason.allCases where pool.drops[Int(reason.rawValue)] > 0 {
+            drops[reason.name, default: 0] += pool.drops[Int(reason.rawValue)]
+        }
+        drops.merge(associations.drops.byName) { $0 + $1 }
+        return ClientStatus(
+            socks: socksAddresses, socksFlags: ports.flags, dns: dnsAddresses,
+            isReady: sessions.readiness.isReady, problem: problem,
+            links: pool.links.status.nodes,
+            sessions: sessions.all.count, streams: sessions.all.reduce(0) { $0 + $1.streamCount },
+            associations: associations.count,
+            descriptors: directory.descriptorCount, snapshot: directory.snapshotStatus,
+            witnesses: directory.witnesses.count, isContradicted: directory.isContradicted,
+            packetsIn: counters.packetsReceived,
+            packetsOut: counters.packetsSent, bytesIn: counters.packetsReceived * packetSize,
+            bytesOut: counters.packetsSent * packetSize, drops: drops, builds: pool.counts.built,
+            failedBuilds: pool.counts.failed, buildTimes: pool.counts.times)
+    }
+
+    /// What is missing or wrong, in one sentence.
+    var problem: String? {
+        let hops = pool.hops
+        guard !sessions.readiness.isReady else {
+            return directory.storeError.map { "What is learnt cannot be kept: \($0)." } ?? directory.clockProblem
+        }
+        if let problem = directory.staleness { return problem }
+        if let problem = directory.clockProblem, !directory.canChoose(hops: hops) { return problem }
+        if let lack = directory.lack, directory.hasFetched || directory.guards.sample.isEmpty { return lack }
+        if let choice = directory.choice, choice.nodes >= hops {
+            if choice.exits == 0 { return "None of the \(choice.nodes) nodes that are known is an exit." }
+            if choice.usableExits == 0 {
+                return "None of the exits known (\(choice.exits)) may be used; look at client.exits and client.avoid."
+            }
+            if choice.hops < hops {
+                return "\(choice.hops) of the \(choice.nodes) nodes that are known may be used, too few for a path of "
+                    + "\(hops) hops; look at client.avoid."
+            }
+        }
+        if !directory.canChoose(hops: hops) {
+            return "\(directory.descriptorCount) of \(directory.nodeCount) nodes are known, too few for a path of "
+                + "\(hops) hops; no node of the network file may be reachable."
+        }
+        return switch pool.counts.lastFailure {
+        case .noChoice(let refusal): "No hops can be chosen: \(refusal)."
+        case .noDescriptor: "The descriptor of a chosen hop is not known yet."
+        case .guardUnreachable: "No guard can be reached; check the network connection."
+        case .refused(let hop, let status):
+            "Hop \(hop + 1) did not build a path (\(status.map { "\($0)" } ?? "no reason given"))."
+        case .timedOut: "Builds of paths are not answered in time."
+        case .unbuildable: "A chosen hop names keys that this client cannot use."
+        case nil: "The first path is being built."
+        }
+    }
+
+    /// How far the start has come: each step, and whether it is reached.
+    public var progress: [(step: String, isDone: Bool)] {
+        let isReady = sessions.readiness.isReady
+        let isFound = isReady || directory.hasFetched
+        // A choice that leaves nothing is none of the snapshot's faults.
+        let canChoose =
+            directory.choiceLeavesNothing(hops: pool.hops) || directory.canChoose(hops: pool.hops)
+        let isVerified = isFound && !directory.isStale && canChoose
+        return [
+            ("network found", isFound),
+            ("snapshot verified", isReady || isVerified),
+            ("guards linked", isReady || isVerified && pool.all.contains { $0.link != nil }),
+            ("paths ready", isReady),
+        ]
+    }
+
+    /// All paths, those with traffic first.
+    public var paths: [PathStatus] {
+        let now = pool.now
+        return pool.all.map { path in
+            PathStatus(
+                hops: path.hops, state: path.state == .ready ? .ready : path.state == .building ? .building : .dead,
+                isActive: path.session?.isActive(path) ?? false, age: now - path.since,
+                guardRoundTrip: path.link.flatMap { pool.links.roundTrip(of: $0) },
+                roundTrip: path.session?.roundTrip(of: path), buildTime: path.buildTime, bytesIn: path.bytesIn,
+                bytesOut: path.bytesOut)
+        }.sorted { $0.isActive && !$1.isActive }
+    }
+
+    /// The exits that may be used, those in use first.
+    public var exits: [ExitStatus] {
+        let inUse = sessions.all.map(\.exit)
+        return directory.usableExits.map { descriptor in
+            let state = exitWatch.states[descriptor.node]
+            // One that was not tried is known by a path that stands.
+            let path = pool.all.filter { $0.state == .ready && $0.exit == descriptor.node }.max { $0.since < $1.since }
+            let buildTime = state?.buildTime ?? path?.buildTime
+            let isUp: Bool? = state?.isDown ?? false ? false : buildTime == nil ? nil : true
+            return ExitStatus(
+                node: descriptor.node, country: descriptor.country, isUp: isUp, buildTime: buildTime,
+                sessions: inUse.count { $0 == descriptor.node })
+        }.sorted { ($1.sessions, $0.node) < ($0.sessions, $1.node) }
+    }
+
+    /// What each isolation key's apps have open, most streams first.
+    public var keys: [KeyStatus] {
+        let now = pool.now
+        return Set(sessions.all.map(\.key)).compactMap { key in
+            let older = sessions.retired.filter { $0.key == key }
+            // The exit and the path are those of new streams, or, where none has begun since, of the last ones.
+            guard let session = sessions.current[key] ?? older.last else { return nil }
+            let all = older.filter { $0 !== session } + [session]
+            let active = session.paths.first { session.isActive($0) }
+            return KeyStatus(
+                label: label(of: key), streams: all.reduce(0) { $0 + $1.streamCount },
+                exit: session.exit, age: now - session.since, roundTrip: active.flatMap { session.roundTrip(of: $0) },
+                sessions: all.count, bytesIn: session.paths.reduce(0) { $0 + $1.bytesIn },
+                bytesOut: session.paths.reduce(0) { $0 + $1.bytesOut })
+        }.sorted { ($1.streams, $0.label) < ($0.streams, $1.label) }
+    }
+}

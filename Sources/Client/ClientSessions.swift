@@ -1,0 +1,281 @@
+internal import Directory
+internal import EventLoop
+internal import Logging
+internal import OnionCrypto
+internal import Sessions
+internal import Wire
+
+/// The sessions of a client by isolation key, and the apps that wait for one.
+final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
+    /// How many isolation keys may have a session at once.
+    static let limit = 256
+    /// Of how many keys the last exit is remembered.
+    static let lastExitLimit = 1_024
+    /// How often apps that wait are let go on as soon as their exits take more streams.
+    private static let linePause = TimeSpan.milliseconds(20)
+
+    private let turn: SessionTurn
+    private let pool: PathPool
+    private let spares: SparePaths
+    /// Whether sessions can begin.
+    let readiness: Readiness
+    private let log: Logger
+    /// How many apps of one key may wait.
+    private let appLimit: Int
+    /// The session in which each isolation key's new streams begin.
+    private(set) var current: [IsolationKey: ClientSession] = [:]
+    /// Sessions in which none begin any more, until their streams have ended.
+    private(set) var retired: [ClientSession] = []
+    /// The keys whose sessions are being begun, with what their exits must have.
+    private var beginning: [IsolationKey: Descriptor.ExitSummary] = [:]
+    /// The apps that wait for a stream.
+    private(set) var waiting: [IsolationKey: AppLine] = [:]
+    /// The exits that keys without a session had, which their next ones avoid.
+    private(set) var lastExit: [IsolationKey: NodeID] = [:]
+    private var lineTimer: LoopTimer?
+    /// Until when nothing more is said of identities that were turned away.
+    private var identitiesSaidUntil = Instant(nanoseconds: 0)
+    /// What all sessions together may hold in memory, in bytes; beyond it sessions end, of the key that holds most first.
+    var memoryLimit = 512 << 20
+    private var nextSweep = Instant(nanoseconds: 0)
+    private(set) var isClosed = false
+
+    init(pool: PathPool, spares: SparePaths, appLimit: Int, log: Logger, loop: Loop) {
+        turn = SessionTurn(loop: loop)
+        self.pool = pool
+        self.spares = spares
+        readiness = Readiness(pool: pool, loop: loop)
+        self.appLimit = appLimit
+        self.log = log
+        loop.addAtTurnEnd { [turn] in turn.run() }
+        lineTimer = LoopTimer(on: loop) { [weak self] in self?.advanceLines() }
+    }
+
+    private var now: Instant { pool.now }
+    private var directory: DirectoryClient { pool.directory }
+
+    /// All sessions, those in which streams begin first.
+    var all: [ClientSession] { Array(current.values) + retired }
+
+    // MARK: Apps
+
+    /// Gives the app a stream of its isolation key's session, now or when there is one; its own deadline bounds the wait.
+    ///
+    /// Where that session's exit lacks what the app needs, the key has a second one to an exit that has it.
+    func connect(_ app: some SessionApp, isolation: IsolationKey, needs: Descriptor.ExitSummary = []) {
+        guard !isClosed else { return app.fail(.noPath) }
+        var (isolation, needs) = (isolation, needs)
+        if !needs.isEmpty {
+            // An exit that all of the key's streams can use, where there is one.
+            let forAll = needs.union(.ipv4)
+            let isFitting =
+                current[isolation].map { directory.fits($0.exit, needs) }
+                ?? beginning[isolation]?.isSuperset(of: needs) ?? directory.hasExit(with: forAll)
+            if isFitting { needs = forAll } else { isolation.needs = needs }
+        }
+        if let session = current[isolation] {
+            // Those that came before go first.
+            if !wantsPath(isolation), session.takesStream(now) { return app.open(on: session.session) }
+            if session.isFull { retire(isolation) }
+        }
+        // It would wait in vain.
+        guard !directory.choiceLeavesNothing(hops: pool.hops), current[isolation] != nil || !readiness.isWithoutPaths
+        else {
+            return app.fail(.noPath)
+        }
+        if waiting[isolation] == nil, current[isolation] == nil, current.count + beginning.count >= Self.limit {
+            guard let idle = longestIdle else {
+                noteIdentities()
+                return app.fail(.tooManyIdentities(Self.limit))
+            }
+            idle.end()
+        }
+        guard waiting[isolation]?.count ?? 0 < appLimit else { return app.fail(.noPath) }
+        waiting[isolation, default: AppLine()].append(app)
+        if current[isolation] == nil { begin(isolation, needs: needs) } else { advanceSoon() }
+    }
+
+    /// Whether an app of this key that has waited for long may wait on: there is a session whose exit takes a few streams at a
+    /// time, or paths are built one after the other.
+    func mayWaitOn(_ key: IsolationKey) -> Bool {
+        current.keys.contains { $0.shown == key.shown } || spares.isAdvancing
+    }
+
+    /// Tells the apps that wait for a session that there is no path.
+    func failWaiting() {
+        for key in Array(waiting.keys) where current[key] == nil {
+            var line = waiting.removeValue(forKey: key)
+            while let app = line?.next() { app.fail(.noPath) }
+        }
+    }
+
+    /// Says that identities were turned away, once a minute at most.
+    private func noteIdentities() {
+        guard now >= identitiesSaidUntil else { return }
+        identitiesSaidUntil = now + .seconds(60)
+        log.warning(
+            "too many identities (\(Self.limit)) are in use; an app with one more user name, password or address was turned away"
+        )
+    }
+
+    private func advanceSoon() {
+        // One that is set stays: those who come must not put off those who wait.
+        guard lineTimer?.deadline == nil else { return }
+        lineTimer?.schedule(at: (now + Self.linePause).nanoseconds)
+    }
+
+    /// Opens streams for the apps that wait, of every key that has a session.
+    private func advanceLines() {
+        guard !isClosed else { return }
+        for key in waiting.keys { if let session = current[key] { openWaiting(on: session) } }
+        if waiting.keys.contains(where: { current[$0] != nil }) { advanceSoon() }
+    }
+
+    /// Opens streams for the apps that wait, as far as the session has room.
+    private func openWaiting(on session: ClientSession) {
+        let (key, now) = (session.key, now)
+        while wantsPath(key), session.takesStream(now), let app = waiting[key]?.next() { app.open(on: session.session) }
+        guard wantsPath(key) else {
+            waiting[key] = nil
+            return
+        }
+        guard session.isFull else { return advanceSoon() }
+        retire(key)
+        begin(key)
+    }
+
+    // MARK: Beginning
+
+    /// Whether apps of the key wait.
+    func wantsPath(_ key: IsolationKey) -> Bool { waiting[key]?.isWaiting ?? false }
+
+    /// Begins a session for `key` as soon as there is a path, to an exit with `needs`.
+    private func begin(_ key: IsolationKey, needs: Descriptor.ExitSummary = []) {
+        guard current[key] == nil, beginning[key] == nil else { return }
+        let needs = needs.union(key.needs)
+        beginning[key] = needs
+        if let path = spares.take(for: key, avoiding: lastExit[key], needs: needs, by: self) { take(path, for: key) }
+    }
+
+    func take(_ path: Path?, for key: IsolationKey) {
+        beginning[key] = nil
+        guard let path else {
+            waiting[key] = nil
+            return
+        }
+        let session = ClientSession(turn: turn, pool: pool, path: path, key: key, owner: self, now: now)
+        current[key] = session
+        lastExit[key] = nil
+        openWaiting(on: session)
+    }
+
+    // MARK: Ending
+
+    func sessionEnded(_ session: ClientSession) {
+        let key = session.key
+        guard current[key] === session else { return }
+        current[key] = nil
+        noteExit(session.exit, of: key)
+        if wantsPath(key) { begin(key) }
+    }
+
+    func streamsAvailable(in session: ClientSession) {
+        if let current = current[session.key] { openWaiting(on: current) }
+    }
+
+    var isTight: Bool { spares.isTight }
+
+    /// By preference one that nobody uses.
+    func giveWay() -> Bool {
+        let now = now
+        let idle = current.values.filter { $0.idleSince != nil && $0.isIdle }
+            .sorted { ($0.idleSince ?? now) < ($1.idleSince ?? now) }
+        if idle.contains(where: { $0.giveStandby() }) { return true }
+        if let first = idle.first, now - (first.idleSince ?? now) >= ClientSession.standbyLimit {
+            first.end()
+            return true
+        }
+        if current.values.contains(where: { $0.giveStandby() }) { return true }
+        idle.first?.end()
+        return !idle.isEmpty
+    }
+
+    /// The session that has been without streams for the longest time.
+    private var longestIdle: ClientSession? {
+        current.values.filter(\.isIdle).min {
+            ($0.idleSince ?? Instant(nanoseconds: .max)) < ($1.idleSince ?? Instant(nanoseconds: .max))
+        }
+    }
+
+    /// Lets the key's streams go on as they are, and begins new ones on another path.
+    private func retire(_ key: IsolationKey) {
+        guard let session = current.removeValue(forKey: key) else { return }
+        session.isRetired = true
+        noteExit(session.exit, of: key)
+        if retired.count >= Self.limit {
+            let place = retired.firstIndex { $0.streamCount == 0 } ?? 0
+            retired.remove(at: place).end()
+        }
+        retired.append(session)
+        session.keep(now)
+    }
+
+    /// Has the key's next session go to another exit than `exit`.
+    func noteExit(_ exit: NodeID, of key: IsolationKey) {
+        if lastExit.count >= Self.lastExitLimit, lastExit[key] == nil, let other = lastExit.keys.first {
+            lastExit[other] = nil
+        }
+        lastExit[key] = exit
+    }
+
+    /// Retires the key's session, and begins another where apps wait for it.
+    func replace(_ key: IsolationKey) {
+        retire(key)
+        if wantsPath(key) { begin(key) }
+    }
+
+    /// Retires the sessions for which `isUnwanted` holds, and begins others where apps wait for them.
+    func replace(where isUnwanted: (ClientSession) -> Bool) {
+        for (key, session) in current where isUnwanted(session) { replace(key) }
+    }
+
+    // MARK: Time
+
+    /// Keeps legs, and takes new streams away from exits that drain, that are distrusted, or that refuse them.
+    func tick() {
+        let now = now
+        for (key, session) in current {
+            session.keep(now)
+            // Another may have begun in its place.
+            guard !session.isOver else { continue }
+            let isDistrusted = pool.trust.isDistrusted(session.exit, at: now, since: session.since)
+            if isDistrusted { log.notice("an exit ended several paths too soon; new streams go elsewhere") }
+            if session.isRefused { log.notice("an exit takes no more streams of one key; new ones go elsewhere") }
+            if session.exitDrains || isDistrusted || session.isRefused { replace(key) }
+        }
+        spares.end { pool.trust.isDistrusted($0.exit, at: now, since: $0.since) }
+        for session in retired { session.keep(now) }
+        retired.removeAll { $0.isOver }
+        if now >= nextSweep {
+            nextSweep = now + .seconds(1)
+            sweepMemory(now)
+        }
+    }
+
+    /// Ends some sessions where all together hold too much.
+    private func sweepMemory(_ now: Instant) {
+        let all = all
+        let holders = all.map { $0.holder(for: $0.key.shown, now) }
+        for number in MemoryHolder.losers(of: holders, limit: memoryLimit) {
+            log.notice("sessions hold too much memory; one whose apps do not read was ended")
+            all[number].end()
+        }
+    }
+
+    /// Ends all sessions; apps that ask for one are turned away from now on.
+    func close() {
+        isClosed = true
+        lineTimer?.close()
+        for session in all { session.end() }
+    }
+}

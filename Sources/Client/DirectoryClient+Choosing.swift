@@ -1,0 +1,175 @@
+internal import Directory
+internal import EventLoop
+internal import Links
+internal import OnionCrypto
+internal import Wire
+
+/// Choosing the hops of paths from what is known of the network, and what is lacking where none can be chosen.
+extension DirectoryClient {
+    /// How many nodes are known, how many of them may be hops, how many are exits, and how many of these may be used.
+    typealias Choice = (nodes: Int, hops: Int, exits: Int, usableExits: Int)
+
+    /// What is chosen by, made from one state of the descriptors.
+    struct Selection {
+        let value: PathSelector
+        let exit: Terminal
+        let choice: Choice
+        /// What is known of the nodes that are not down, and of all.
+        let known: Coverage, raw: Coverage
+        let generation: UInt64
+        let made: Instant
+    }
+
+    private func current() -> Selection {
+        if let selector, selector.generation == descriptors.generation, now - selector.made < .seconds(3_600) {
+            return selector
+        }
+        var rules = PathSelector.Rules(network)
+        rules.suites = .available
+        rules.hasIPv4 = families.hasIPv4
+        rules.hasIPv6 = families.hasIPv6
+        rules.exits = wanted.exits
+        rules.avoided = wanted.avoided
+        rules.own = wanted.own
+        let time = unixTime
+        let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: time)
+        // Most destinations have an IPv4 address, and many no other.
+        let wanted = Terminal.exit([.tcp, .ipv4])
+        let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
+        let known = descriptors.all
+        let choice = (
+            known.count, value.count, known.count { $0.descriptor.roles.contains(.exit) }, value.count(for: exit)
+        )
+        func coverage(_ down: Set<NodeID>) -> Coverage {
+            Coverage(
+                of: chain.snapshot, descriptors: descriptors, down: down,
+                operatorSharePercent: network.operatorSharePercent, at: time)
+        }
+        let raw = coverage([])
+        let made = Selection(
+            value: value, exit: exit, choice: choice, known: down.isEmpty ? raw : coverage(down), raw: raw,
+            generation: descriptors.generation, made: now)
+        selector = made
+        return made
+    }
+
+    /// What is known of the nodes that are not down, and of all.
+    var coverage: (known: Coverage, raw: Coverage) {
+        let now = current()
+        return (now.known, now.raw)
+    }
+
+    /// Why no guard and no path is chosen yet, in one sentence; nil when enough of the network is known.
+    var lack: String? {
+        let known = current().known
+        guard !mayChoose else { return nil }
+        let asked = round.map { ", and \($0.inquiry.answers) of \($0.inquiry.asked) nodes asked have answered" } ?? ""
+        guard !known.isEnough else {
+            let count = min(Inquiry.few, operatorCount)
+            let place = guards.sample.isEmpty ? "the first" : "another"
+            return "Before \(place) guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
+        }
+        let (nodes, exits) = (Int(known.nodes), Int(known.exits))
+        return "The descriptors of \(known.lacking) of \(nodeCount) nodes are lacking (known: \(nodes) % of the weight "
+            + "of the nodes, needed: \(Int(Coverage.leastNodes)) %; of the exits: \(exits) %, needed: "
+            + "\(Int(Coverage.leastExits)) %)\(asked); look whether nodes of the network file can be reached."
+    }
+
+    /// Chooses among `exits` (empty: all), never `avoided` and never the machine's `own` nodes, from now on.
+    func choose(exits: NodeChoice, avoided: NodeChoice, own: Set<NodeID>) {
+        wanted = (exits, avoided, own)
+        selector = nil
+    }
+
+    /// The exits that may be used, as far as they are known.
+    var usableExits: [Descriptor] {
+        let now = current()
+        return descriptors.all.map(\.descriptor).filter { now.value.fits($0.node, now.exit) }
+    }
+
+    /// Whether a path may go by these hops as things are chosen now.
+    func mayUse(_ hops: [NodeID]) -> Bool {
+        guard let last = hops.last else { return false }
+        let selector = current().value
+        return hops.allSatisfy(selector.knows) && selector.fits(last, .exit(.tcp))
+    }
+
+    /// What an exit must be able to do: TCP, and to IPv4 addresses unless no exit is.
+    var exit: Terminal { current().exit }
+
+    /// Whether an exit is known that has `needs`.
+    func hasExit(with needs: Descriptor.ExitSummary) -> Bool {
+        current().value.count(for: .exit(needs.union(.tcp))) > 0
+    }
+
+    /// What an exit must be able to do for streams that need `needs` of it; what no exit has is not asked for.
+    func exit(for needs: Descriptor.ExitSummary) -> Terminal {
+        guard !needs.isEmpty else { return exit }
+        return hasExit(with: needs) ? .exit(needs.union(.tcp)) : exit
+    }
+
+    /// Whether `node` will do where an exit with `needs` is wanted: it has that, or no exit has.
+    func fits(_ node: NodeID, _ needs: Descriptor.ExitSummary) -> Bool {
+        needs.isEmpty || current().value.fits(node, exit(for: needs))
+    }
+
+    /// Whether enough descriptors are known for a path of `hops` hops to an exit.
+    func canChoose(hops: Int) -> Bool {
+        guard !isStale else { return false }
+        let now = current()
+        guard hasFetched || now.value.missingGuards(of: guards).isEmpty else { return false }
+        return mayChoose && now.choice.hops >= hops && now.choice.usableExits > 0
+    }
+
+    /// Whether enough of the network is known to choose by: a source that has left out the rest would choose for this client.
+    var mayChoose: Bool { current().known.isEnough && (settled != nil || !drawsGuards) }
+
+    /// Whether a choice would draw a guard: there is none, or one in use has no descriptor here, which a single source can leave out.
+    var drawsGuards: Bool { guards.sample.isEmpty || !current().value.missingGuards(of: guards).isEmpty }
+
+    /// What there is to choose from; nil as long as no node has been asked.
+    var choice: Choice? { hasFetched && !isStale ? current().choice : nil }
+
+    /// Whether the choice of exits and of nodes to avoid leaves no path, of those that there are.
+    func choiceLeavesNothing(hops: Int) -> Bool {
+        guard !wanted.exits.isEmpty || !wanted.avoided.isEmpty, let choice else { return false }
+        return choice.usableExits == 0 && choice.exits > 0 || choice.hops < hops && choice.nodes >= hops
+    }
+
+    /// Whether the snapshot is too old to be relied on.
+    var isStale: Bool { chain.isStale(at: unixTime, maximumAge: network.snapshotMaximumAge) }
+
+    /// What to do about a snapshot that is too old, in one sentence.
+    var staleness: String? {
+        guard isStale else { return nil }
+        let age = (unixTime.seconds - min(unixTime.seconds, chain.snapshot.time.seconds)) / 3_600
+        return "The newest snapshot of the network is \(age) hours old, and it is trusted for "
+            + "\(network.snapshotMaximumAge / 3_600) hours; look whether this machine's clock is right and its network "
+            + "works, or get the network's newest network file and start again."
+    }
+
+    /// Chooses the hops of a path, guard first.
+    func select(hops: Int, terminal: Terminal, avoiding: [NodeID]) throws(PathRefusal) -> [NodeID] {
+        guard !isStale, mayChoose else { throw .tooLittleKnown }
+        return try current().value.select(
+            hops: hops, terminal: terminal, avoiding: avoiding, guards: &guards, health: health, at: unixTime,
+            using: &random
+        ).hops
+    }
+
+    /// A node's descriptor that holds now.
+    func descriptor(of node: NodeID) -> Descriptor? { descriptors.descriptor(of: node, at: unixTime)?.descriptor }
+
+    /// The descriptor by which a path is built over `node`: as first hop perhaps the guard's own newer one.
+    func descriptor(of node: NodeID, isFirst: Bool) -> Descriptor? {
+        let used = descriptor(of: node)
+        guard isFirst, let word = guardWords[node], unixTime < word.expires, let used, word.published > used.published
+        else { return used }
+        return word
+    }
+
+    /// Where a node can be reached.
+    func addresses(of node: NodeID) -> [Endpoint] {
+        descriptor(of: node)?.addresses ?? network.bootstrap.first { $0.node == node }?.addresses ?? []
+    }
+}

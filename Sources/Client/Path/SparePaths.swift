@@ -1,0 +1,220 @@
+internal import Directory
+internal import EventLoop
+internal import Wire
+
+/// Who waits for ready paths, by isolation key.
+protocol PathTaker: AnyObject {
+    /// Whether the key still waits for one.
+    func wantsPath(_ key: IsolationKey) -> Bool
+    /// Gets the path that the key waited for; nil when the key was found not to want it any more.
+    func take(_ path: Path?, for key: IsolationKey)
+    /// Ends a path that a key can do without; false when there is none.
+    func giveWay() -> Bool
+}
+
+/// The ready paths that no session uses, and the isolation keys that wait for one.
+///
+/// It alone says when a build for either is tried again: at each of ``fill()``'s calls, behind a pause when one has failed.
+final class SparePaths {
+    /// How many paths may be in building for identities that wait and to become spare.
+    static let buildsAtOnce = 32
+
+    private struct Waiting {
+        let key: IsolationKey
+        let avoiding: NodeID?
+        let needs: Descriptor.ExitSummary
+        weak var taker: (any PathTaker)?
+
+        var isWanted: Bool { taker?.wantsPath(key) ?? false }
+    }
+
+    /// How many paths are being built to any exit, and to exits that have what a key needs.
+    private struct Builds {
+        var plain = 0
+        var apart = 0
+    }
+
+    private let pool: PathPool
+    private let exitWatch: ExitWatch
+    /// How many are kept ready.
+    private var wanted: Int
+    private var ready: [Path] = []
+    /// The keys that wait, each once, in the order in which they came.
+    private var waiting: [Waiting] = []
+    private var building = Builds()
+    /// How many builds have failed, one after the other.
+    private var failures = 0
+    /// Ready ones that others ended young, one after the other, and when the last one was.
+    private var losses = (count: 0, at: Instant(nanoseconds: 0))
+    /// No build begins before this.
+    private var nextBuild = Instant(nanoseconds: 0)
+    /// Goes on with builds for keys that wait.
+    private var timer: LoopTimer?
+
+    /// Keeps `wanted` paths ready, whose exits are not known to be down by `exitWatch` while there are others.
+    init(pool: PathPool, exitWatch: ExitWatch, wanted: Int, loop: Loop) {
+        self.pool = pool
+        self.exitWatch = exitWatch
+        self.wanted = wanted
+        timer = LoopTimer(on: loop) { [weak self] in self?.fill() }
+    }
+
+    private var directory: DirectoryClient { pool.directory }
+
+    // MARK: Taking
+
+    /// A ready path to an exit with `needs`, other than `avoiding` where that can be had.
+    ///
+    /// Nil where there is none now: then `taker` gets one as soon as it is built, never inside this call.
+    func take(for key: IsolationKey, avoiding: NodeID?, needs: Descriptor.ExitSummary, by taker: any PathTaker) -> Path?
+    {
+        let fitting = ready.indices.filter { directory.fits(ready[$0].exit, needs) }
+        let index = fitting.first { ready[$0].exit != avoiding } ?? (ready.count > wanted ? fitting.first : nil)
+        let path = index.map { ready.remove(at: $0) }
+        path?.spares = nil
+        if path == nil { waiting.append(Waiting(key: key, avoiding: avoiding, needs: needs, taker: taker)) }
+        fill()
+        return path
+    }
+
+    private func add(_ path: Path) {
+        let fitting = waiting.indices.filter { directory.fits(path.exit, waiting[$0].needs) }
+        let willing = fitting.filter { waiting[$0].avoiding != path.exit }
+        // Who needs something of the exit comes first. With enough spares to an exit that all who wait would avoid, there is
+        // none to be had but that.
+        let index =
+            willing.first { !waiting[$0].needs.isEmpty } ?? willing.first
+            ?? (ready.count >= wanted ? fitting.first : nil)
+        if let index {
+            let entry = waiting.remove(at: index)
+            if let taker = entry.taker { return taker.take(path, for: entry.key) }
+        }
+        path.spares = self
+        ready.append(path)
+    }
+
+    /// Keys for which no app waits any more leave the line.
+    private func forgetUnwanted() {
+        guard waiting.contains(where: { !$0.isWanted }) else { return }
+        let unwanted = waiting.filter { !$0.isWanted }
+        waiting.removeAll { !$0.isWanted }
+        for entry in unwanted { entry.taker?.take(nil, for: entry.key) }
+    }
+
+    /// Whether keys wait for a path, or the guards have few places left: then others do with less.
+    var isTight: Bool { !waiting.isEmpty || pool.isTight }
+
+    /// Whether paths are built for keys that wait.
+    var isAdvancing: Bool { !waiting.isEmpty && pool.now - pool.counts.lastBuilt < PathPool.buildLimit }
+
+    // MARK: Building
+
+    /// Starts the builds that are missing.
+    func fill() {
+        forgetUnwanted()
+        let apart = waiting.filter { !$0.needs.isEmpty }
+        while pool.now >= nextBuild, building.apart < min(apart.count, Self.buildsAtOnce) {
+            let terminal = directory.exit(for: apart[building.apart].needs)
+            guard build(to: terminal, for: .identity, \.apart) else { break }
+        }
+        let plain = waiting.count - apart.count
+        while pool.now >= nextBuild, ready.count + building.plain < min(wanted + plain, Self.buildsAtOnce) {
+            guard build(to: directory.exit, for: building.plain < plain ? .identity : .spare, \.plain) else { break }
+        }
+        if waiting.count > building.apart + building.plain {
+            timer?.schedule(at: (pool.now + PathPool.turn.length * 2).nanoseconds)
+        }
+    }
+
+    /// Counts a build among those that are under way in `count`; false where no guard takes it now.
+    private func build(
+        to terminal: Terminal, for urgency: GuardRoom.Urgency, _ count: WritableKeyPath<Builds, Int>
+    ) -> Bool {
+        building[keyPath: count] += 1
+        if begin(to: terminal, for: urgency, count) { return true }
+        if urgency == .identity, makeRoom(), begin(to: terminal, for: urgency, count) { return true }
+        building[keyPath: count] -= 1
+        return false
+    }
+
+    private func begin(
+        to terminal: Terminal, for urgency: GuardRoom.Urgency, _ count: WritableKeyPath<Builds, Int>
+    ) -> Bool {
+        let avoiding =
+            ready.map(\.exit) + waiting.compactMap(\.avoiding) + exitWatch.down + pool.trust.distrusted(at: pool.now)
+        let ended = { [weak self] (result: Result<Path, PathFailure>) in
+            guard let self else { return }
+            building[keyPath: count] -= 1
+            switch result {
+            case .success(let path):
+                failures = 0
+                add(path)
+            case .failure:
+                failures += 1
+                nextBuild = pool.now + PathPool.pause(after: failures)
+            }
+        }
+        do throws(PathFailure) {
+            return try pool.build(to: terminal, avoiding: avoiding, for: urgency, completion: ended) != nil
+        } catch {
+            ended(.failure(error))
+            return true
+        }
+    }
+
+    /// Ends a path that is less needed than that of a key that waits, where all guards in use are full; false when none was ended.
+    private func makeRoom() -> Bool {
+        guard pool.isFull else { return false }
+        guard let path = ready.last else { return waiting.first?.taker?.giveWay() ?? false }
+        pool.end(path)
+        return true
+    }
+
+    // MARK: Ending
+
+    /// Has so many ready paths from now on.
+    func keep(_ count: Int) {
+        wanted = count
+        while ready.count > count, let path = ready.last { pool.end(path) }
+        fill()
+    }
+
+    /// Ends the ready paths for which `isUnwanted` holds, and builds others.
+    func renew(where isUnwanted: (Path) -> Bool) {
+        end(where: isUnwanted)
+        // What is being built was chosen before.
+        nextBuild = pool.now
+        fill()
+    }
+
+    /// Ends the ready paths for which `isUnwanted` holds; others are built when the time has come.
+    func end(where isUnwanted: (Path) -> Bool) {
+        for path in ready where isUnwanted(path) { pool.end(path) }
+    }
+
+    /// Replaces those that are old; to be called several times a second.
+    func sweep() {
+        let now = pool.now
+        end { pool.isOld($0, now) }
+        fill()
+    }
+
+    /// A ready path is over.
+    ///
+    /// A hop that ends spare paths does not decide how many are built: the next follows later each time.
+    func pathDied(_ path: Path, _ end: Path.End, isYoung: Bool) {
+        if end.isLoss, isYoung {
+            let now = pool.now
+            losses = (now - losses.at < ExitTrust.window ? losses.count + 1 : 1, now)
+            nextBuild = max(nextBuild, now + PathPool.pause(after: min(losses.count, 64)))
+        }
+        ready.removeAll { $0 === path }
+    }
+
+    /// Builds no more, and forgets who waits.
+    func close() {
+        waiting = []
+        wanted = 0
+        timer?.close()
+    }
+}

@@ -1,0 +1,49 @@
+public import Links
+public import Onion
+public import Wire
+
+/// A path that stands, as its client holds it: the link to the guard, the guard's id for it, and the layers.
+///
+/// Whoever holds it ends it, by ``end(on:tellsGuard:)``; one that is only dropped stays at its hops until their time is over.
+public struct BuiltPath: ~Copyable {
+    /// The link to the guard.
+    public let link: LinkID
+    /// The path's id in packets to the guard.
+    public let guardPathID: UInt64
+    /// How long the answer to BUILD took.
+    public let buildTime: TimeSpan
+    /// The layers, which open what comes back in place.
+    public var layers: ClientPath
+
+    init(_ layers: consuming ClientPath, link: LinkID, guardPathID: UInt64, buildTime: TimeSpan) {
+        self.link = link
+        self.guardPathID = guardPathID
+        self.buildTime = buildTime
+        self.layers = layers
+    }
+
+    /// Makes a packet for the terminal: `fill` gets its number and payload and says whether there is something to send.
+    ///
+    /// The payload holds old bytes at first. False when nothing was sent. Not to be called while packets are received.
+    public mutating func send(
+        over links: Links, now: Instant, fill: (UInt64, inout MutableRawSpan) -> Bool
+    ) -> Bool {
+        let number = layers.nextNumber
+        return links.withTable { table in
+            table.send(on: link) { packet in
+                do {
+                    var payload = packet._mutatingExtracting(droppingFirst: Packet.payloadOffset)
+                    guard fill(number, &payload) else { return false }
+                }
+                packet.pathID = guardPathID
+                return layers.seal(&packet, now: now) == number
+            }
+        }
+    }
+
+    /// Ends the path here; `tellsGuard` is false where the guard has said so or its link is gone.
+    public consuming func end(on links: Links, tellsGuard: Bool = true) {
+        if tellsGuard { links.destroy(guardPathID, on: link) }
+        links.removePath(on: link)
+    }
+}
