@@ -30,10 +30,13 @@ private func metrics(_ report: StatusReport) -> String {
     return metrics.text
 }
 
+/// A file of the repository is not there.
+private struct Missing: Error { let file: String }
+
 /// The text of a file of the repository.
 private func file(_ name: String) throws -> String {
     let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let stream = try #require(unsafe fopen("/\(root)/\(name)", "r"))
+    guard let stream = unsafe fopen("/\(root)/\(name)", "r") else { throw Missing(file: name) }
     defer { unsafe fclose(stream) }
     var text: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 65_536)
