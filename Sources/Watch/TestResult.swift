@@ -31,7 +31,7 @@ public enum TestPlace: Hashable, Sendable {
 ///
 /// Exits can drop the builds that come from one middle, and it cannot be told from the middle's doing. So a middle must also have
 /// failed with the exits of four operators, or half of all, and of more than it has served with: exits of fewer operators,
-/// however much weight they have, put out none.
+/// however much weight they have, put out none. Nor do any two nodes of a small network (``TestPairs``).
 struct Trouble: Hashable, Sendable {
     /// From where on it counts, and the most that it comes to.
     private static let grave = 24, most = 48
@@ -48,10 +48,19 @@ struct Trouble: Hashable, Sendable {
     private static let maximumOperators = 256, operators = 4
     /// Since when the score has been above zero.
     private var since: Instant?
+    /// The last tests by the nodes that they went over, in a small network.
+    private var pairs = TestPairs()
 
-    /// Notes what came of a test over `nodes`, as a middle before an exit of `owner`.
-    mutating func note(_ outcome: TestOutcome, over nodes: [NodeID], before owner: Bytes32? = nil, now: Instant) {
+    /// Notes what came of a test over `nodes`, as a middle before an exit of `owner`; `isSmall` says that the network has few nodes.
+    mutating func note(
+        _ outcome: TestOutcome, over nodes: [NodeID], before owner: Bytes32? = nil, isSmall: Bool = false, now: Instant
+    ) {
         guard outcome != .failed, outcome != .passedOn else { return }
+        if !isSmall {
+            pairs.clear()
+        } else if outcome != .refused {
+            pairs.note(outcome == .unclear, over: nodes)
+        }
         if let owner, served[owner] != nil || served.count < Self.maximumOperators {
             if case .passed = outcome { served[owner] = true } else { served[owner] = false }
         }
@@ -78,7 +87,8 @@ struct Trouble: Hashable, Sendable {
     ) -> Bool {
         let good = served.count { $0.value }
         let bad = served.count - good
-        return score >= Self.grave && (refusals >= Self.grave || others.count >= leastOthers())
+        return score >= Self.grave
+            && (refusals >= Self.grave || others.count >= leastOthers() && !pairs.areTwoOthersSuspect)
             && (served.isEmpty || bad > good) && bad >= min(Self.operators, (operators + 1) / 2)
             && since.map { now - $0 >= time } ?? false
     }

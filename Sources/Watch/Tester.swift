@@ -194,11 +194,13 @@ public struct Tester: Sendable {
         }
         let isGrave: Bool
         if place == .middle {
-            if !isPartial { record.hidden.note(outcome, over: others, before: owner, now: now) }
+            if !isPartial {
+                record.hidden.note(outcome, over: others, before: owner, isSmall: isSmall, now: now)
+            }
             isGrave = record.hidden.isGrave(
                 for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now)
         } else {
-            if !isPartial { record.shown.note(outcome, over: others, now: now) }
+            if !isPartial { record.shown.note(outcome, over: others, isSmall: isSmall, now: now) }
             isGrave = record.shown.isGrave(for: timing.freshness, leastOthers: leastOthers(for: node), now: now)
         }
         switch outcome {
@@ -252,6 +254,9 @@ public struct Tester: Sendable {
     /// A node that is cut off from most others has tested few of them since. Those that it has not tested hide from
     /// ``isBlind(among:now:)`` how many are out of its reach.
     private var isShortSighted: Bool { sight.nonzeroBitCount > Self.mostFailures }
+
+    /// Whether two nodes can be on most paths.
+    private var isSmall: Bool { nodes.count <= TestPairs.maximumOthers }
 
     /// Over how many others unclear tests of `node` must have gone: four, or all three that serve where one of four is away.
     private func leastOthers(for node: NodeID) -> Int {
