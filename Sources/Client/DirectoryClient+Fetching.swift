@@ -33,7 +33,7 @@ extension DirectoryClient {
                 return number == roundNumber ? fetched(false) : ()
             }
             fetchSnapshot(link) { [weak self] in
-                self?.fetchList(link) { [weak self] in
+                self?.fetchList(link, from: source) { [weak self] in
                     self?.fetchDescriptors(link, from: source) { [weak self] isGood in
                         guard let self, number == roundNumber else { return }
                         fetched(isGood)
@@ -159,28 +159,27 @@ extension DirectoryClient {
         writer.u64(height)
         links.request(on: link, DirectoryMessage.getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) {
             [weak self] result in
-            guard let self, case .success(let body) = result, chain.digest == digest else { return }
-            var reader = ByteReader(body.rawSpan)
-            guard let newest = try? reader.u64(), (try? reader.bytes32()) != nil, let same = try? reader.bytes32(),
-                let listRound = try? reader.u64(), let listDigest = try? reader.bytes32(), reader.remaining == 0
+            guard let self, case .success(let body) = result, chain.digest == digest,
+                let answer = SnapshotIDAnswer(body)
             else { return }
-            if same == digest {
+            if answer.same == digest {
                 witnesses.insert(node)
-            } else if !same.isZero {
+            } else if !answer.same.isZero {
                 isContradicted = true
                 log.warning("nodes have different snapshots of one height", metadata: ["height": "\(height)"])
                 // Whoever has the true one can lead there from the network file's.
                 fetchSnapshot(link, fromFirst: true) {}
             }
             let used = usedList
-            if let used, listRound == used.list.round, listDigest != used.digest {
+            if let used, answer.listRound == used.list.round, answer.listDigest != used.digest {
                 isContradicted = true
                 log.warning(
-                    "nodes have different lists of descriptors of one round", metadata: ["round": "\(listRound)"])
+                    "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])
             }
-            let hasList = listRound > used?.list.round ?? 0
-            guard newest > height || hasList else { return }
-            fetchSnapshot(link) { [weak self] in self?.fetchList(link) { [weak self] in self?.changed() } }
+            guard answer.newest > height || answer.listRound > used?.list.round ?? 0 else { return }
+            fetchSnapshot(link) { [weak self] in
+                self?.fetchList(link, from: node) { [weak self] in self?.changed() }
+            }
         }
     }
 
@@ -297,5 +296,21 @@ extension DirectoryClient {
             return
         }
         changed()
+    }
+}
+
+/// The answer to GET_SNAPSHOT_ID.
+struct SnapshotIDAnswer {
+    /// The height of the newest snapshot, and the digest of the one at the height that was asked for, or zeros.
+    let newest: UInt64, same: Bytes32
+    /// The certified list, or zeros.
+    let listRound: UInt64, listDigest: Bytes32
+
+    init?(_ body: [UInt8]) {
+        var reader = ByteReader(body.rawSpan)
+        guard let newest = try? reader.u64(), (try? reader.bytes32()) != nil, let same = try? reader.bytes32(),
+            let listRound = try? reader.u64(), let listDigest = try? reader.bytes32(), reader.remaining == 0
+        else { return nil }
+        (self.newest, self.same, self.listRound, self.listDigest) = (newest, same, listRound, listDigest)
     }
 }

@@ -92,7 +92,7 @@ extension DirectoryClient {
         round?.waiting.removeFirst()
         round?.listSince = now
         let number = roundNumber
-        fetchList(link) { [weak self] in
+        fetchList(link, from: node) { [weak self] in
             self?.fetchDescriptors(link, from: node, fromFirst: true) { [weak self] isGood in
                 guard let self, number == roundNumber, round != nil else { return }
                 round?.listSince = nil

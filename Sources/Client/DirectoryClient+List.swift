@@ -9,6 +9,9 @@ internal import Wire
 /// The list of descriptors that all clients use (protocol.md, section 10.9): where one is known, a node that gives this client an
 /// onion key of its own, and a guard that hands that on, do not get it used.
 ///
+/// A newer list is used when nodes of two operators have it (`ListOffers`): a list whose signatures are held back from all others
+/// would mark this client.
+///
 /// A version that the list does not name, as of a node that has restarted, is used when several operators had the very same one.
 extension DirectoryClient {
     /// The list that is used.
@@ -48,6 +51,7 @@ extension DirectoryClient {
     private func use(_ list: DescriptorList, digest: Bytes32) {
         descriptors.use(list)
         usedList = UsedList(list: list, digest: digest, lacking: descriptors.lacking(list))
+        offers.use(list.round)
         selector = nil
     }
 
@@ -58,7 +62,33 @@ extension DirectoryClient {
     }
 
     /// Asks for a newer list and its descriptors; `then` follows in any case.
-    func fetchList(_ link: LinkID, then: @escaping () -> Void) {
+    ///
+    /// Where another operator's list waits, the node is first asked which one it has.
+    func fetchList(_ link: LinkID, from node: NodeID, then: @escaping () -> Void) {
+        let owner = owner(of: node)
+        guard offers.concern(owner), chain.snapshot.isStaked(node) else {
+            return fetchNewList(link, from: node, then: then)
+        }
+        var writer = ByteWriter(capacity: 8)
+        writer.u64(chain.snapshot.height)
+        links.request(on: link, DirectoryMessage.getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) {
+            [weak self] result in
+            guard let self else { return }
+            guard case .success(let body) = result, let answer = SnapshotIDAnswer(body) else {
+                return fetchLacking(link, then: then)
+            }
+            if let offer = offers.named(answer.listDigest, by: owner) {
+                adopt(offer.list, digest: offer.digest, from: link, then: then)
+            } else if answer.listRound > usedList?.list.round ?? 0, !offers.has(answer.listDigest, of: owner) {
+                fetchNewList(link, from: node, then: then)
+            } else {
+                fetchLacking(link, then: then)
+            }
+        }
+    }
+
+    /// Asks for a newer list than the one in use, which is used when a node of another operator has it too.
+    private func fetchNewList(_ link: LinkID, from node: NodeID, then: @escaping () -> Void) {
         var writer = ByteWriter(capacity: 8)
         writer.u64(usedList?.list.round ?? 0)
         links.request(on: link, DirectoryMessage.getList, body: writer.bytes, timeout: Self.longAnswerLimit) {
@@ -71,7 +101,14 @@ extension DirectoryClient {
             } completion: { [weak self] result in
                 guard let self else { return }
                 switch result {
-                case .success(let (list, digest)): adopt(list, digest: digest, from: link, then: then)
+                case .success(let (list, digest)):
+                    if isConfirmed(digest, by: node) {
+                        return adopt(list, digest: digest, from: link, then: then)
+                    }
+                    if list.round > usedList?.list.round ?? 0, chain.snapshot.isStaked(node) {
+                        offers.add(.init(list: list, digest: digest, node: node, owner: owner(of: node)), at: now)
+                    }
+                    then()
                 case .failure(.otherSnapshot):
                     // It names a newer snapshot than this client has come to.
                     then()
@@ -82,6 +119,12 @@ extension DirectoryClient {
                 }
             }
         }
+    }
+
+    /// Whether another operator's node has brought the list that this node brings, or nobody else can be asked.
+    private func isConfirmed(_ digest: Bytes32, by node: NodeID) -> Bool {
+        guard operatorCount > 1 else { return true }
+        return chain.snapshot.isStaked(node) && offers.named(digest, by: owner(of: node)) != nil
     }
 
     private static func checkedList(
@@ -157,6 +200,39 @@ extension DirectoryClient {
                 then($0)
             }
         }
+    }
+
+    /// Asks nodes of other operators which list they have, while one waits: the guards, and after a while also one node of the
+    /// network file each time, which learns this machine's address.
+    func confirmList() {
+        guard offers.asksNow(now) else { return }
+        if let lone = offers.ofLoneSource(now) {
+            log.notice("a list of descriptors is used that one operator's node alone has shown; no other node answers")
+            let addresses = addresses(of: lone.node)
+            return links.link(to: lone.node, at: addresses, limit: PathPool.linkLimit) { [weak self] link in
+                guard let self, let link else { return }
+                adopt(lone.list, digest: lone.digest, from: link) { [weak self] in self?.changed() }
+            }
+        }
+        var nodes = guards.primaries.map(\.node)
+        if offers.wantsStrangers(now) {
+            let reachable = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+            let known = reachable + descriptors.all.map(\.descriptor.node)
+            let strangers = known.filter { mayConfirm($0) && !nodes.contains($0) }
+            let ofFile = strangers.filter(reachable.contains)
+            if let other = (ofFile.isEmpty ? strangers : ofFile).randomElement(using: &random) { nodes.append(other) }
+        }
+        for node in nodes where mayConfirm(node) {
+            links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
+                guard let self, let link else { return }
+                fetchList(link, from: node) { [weak self] in self?.changed() }
+            }
+        }
+    }
+
+    /// Whether the node's word could confirm a list that waits.
+    private func mayConfirm(_ node: NodeID) -> Bool {
+        chain.snapshot.isStaked(node) && offers.concern(owner(of: node))
     }
 
     // MARK: Versions that no list names

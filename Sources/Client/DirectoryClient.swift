@@ -43,6 +43,8 @@ final class DirectoryClient {
     var refetched: [NodeID: Instant] = [:]
     /// The list of descriptors that is used; nil while no node has had one.
     var usedList: UsedList?
+    /// Newer ones that wait for the word of a second operator.
+    var offers = ListOffers()
     /// Hops that could not be used, perhaps for want of a version that no list names, and when others are asked about it.
     var suspects: Set<NodeID> = []
     var nextVouch = Instant(nanoseconds: 0)
@@ -399,6 +401,7 @@ final class DirectoryClient {
             fetched(false)
         }
         if now >= nextFetch { fetch() }
+        confirmList()
         if now >= nextSave { save() }
         if !canChoose(hops: hops) { refreshSoon() }
         tellLack()

@@ -38,7 +38,7 @@ final class DirectoryNode: ControlHandler {
         links = try Links(
             on: loop, configuration: configuration,
             identity: LinkIdentity(SigningKey(seed: Secret(copying: seed.rawSpan))),
-            wallClock: { UInt64(Int64(Loop.systemClock()) + ahead * 1_000_000_000) })
+            wallClock: { UInt64(Int64(loop.wallClock) + ahead * 1_000_000_000) })
         links.control = self
     }
 
@@ -93,19 +93,19 @@ final class DirectoryWorld {
 
     /// `count` nodes, each of an operator of its own; the friends' clocks, and their descriptors, are `ahead` seconds ahead.
     ///
-    /// The last `strangers` of them stand in the network file and are staked no more.
+    /// The last `strangers` of them stand in the network file and are staked no more. `isSimulated`: on simulated time.
     init(
         _ count: Int, friends: Int = 0, strangers: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
         descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
-        hides: Bool = false, ageOfSnapshot: UInt64 = 0, store: Store? = nil,
+        hides: Bool = false, ageOfSnapshot: UInt64 = 0, isSimulated: Bool = false, store: Store? = nil,
         log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         change: (inout NetworkFile) -> Void = { _ in }
     ) throws {
-        let loop = try Loop()
+        let loop = isSimulated ? Loop.simulated() : try Loop()
         self.loop = loop
         self.friends = friends
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
-        let time = Loop.systemClock() / 1_000_000_000
+        let time = loop.wallClock / 1_000_000_000
         nodes = try (0..<count).map { try DirectoryNode(loop, network: id, ahead: $0 < friends ? ahead : 0) }
         let list = try nodes.enumerated().map { number, node in
             let published = UInt64(Int64(time) + descriptorTimeOf(number) + (number < friends ? ahead : 0) - 60)
@@ -152,7 +152,7 @@ final class DirectoryWorld {
 
     /// Has the client come back with these nodes for guards, each for 50 more days, counted `days` ago.
     func restoreGuards(_ numbers: [Int], days: UInt64 = 0) {
-        let counted = Loop.systemClock() / 1_000_000_000 - days * 86_400
+        let counted = loop.wallClock / 1_000_000_000 - days * 86_400
         directory.guards = Guards(
             rows: numbers.enumerated().map { place, number in
                 var writer = ByteWriter()

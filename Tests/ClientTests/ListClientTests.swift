@@ -11,10 +11,10 @@ import Wire
 
 /// What a node that gives one client an onion key of its own, and its friends, can do where lists of descriptors are signed.
 @Suite struct ListClientTests {
+    private typealias List = (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])
+
     /// A list of the descriptors of all nodes, signed by the nodes `signers`.
-    private func list(_ world: DirectoryWorld, round: UInt64, by signers: Range<Int>) throws -> (
-        signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor]
-    ) {
+    private func list(_ world: DirectoryWorld, round: UInt64, by signers: Range<Int>) throws -> List {
         let descriptors = try #require(world.nodes.last).descriptors
         let list = try #require(
             DescriptorList(
@@ -44,7 +44,7 @@ import Wire
         let directory = world.directory
         directory.links.link(to: node.id, at: [node.address]) { result in
             guard case .success(let link) = result else { return }
-            directory.fetchList(link) {
+            directory.fetchList(link, from: node.id) {
                 directory.fetchDescriptors(link, from: node.id) { _ in isOver = true }
             }
         }
@@ -92,8 +92,10 @@ import Wire
         world.nodes[6].descriptors = try world.nodes.map { try version(of: $0, world) }.dropLast() + [other]
         var kept = try self.list(world, round: 7, by: 0..<7)
         kept.descriptors = []
-        world.nodes[1].list = kept
-        ask(world.nodes[1], world)
+        for node in world.nodes[1...2] {
+            node.list = kept
+            ask(node, world)
+        }
         #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
     }
 
@@ -104,16 +106,18 @@ import Wire
         for node in world.nodes { node.list = list }
         #expect(world.start())
         #expect(world.directory.usedList?.digest == list.digest)
-        let source = world.nodes[6]
-        source.descriptors = source.descriptors.enumerated().map { number, signed in
+        world.nodes[6].descriptors = world.nodes[6].descriptors.enumerated().map { number, signed in
             var value = signed.descriptor
             value.published.seconds -= 200_000
             value.expires.seconds -= 200_000
             return value.signed(with: world.nodes[number].key, network: world.network.id)
         }
-        // Certified, newer than the one in use, and all that it names is handed out.
-        source.list = try self.list(world, round: 7, by: 0..<7)
-        ask(source, world)
+        // Certified, newer than the one in use, two operators have it, and all that it names is handed out.
+        let old = try self.list(world, round: 7, by: 0..<7)
+        for node in world.nodes[5...6] {
+            node.list = old
+            ask(node, world)
+        }
         #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
         #expect(world.directory.canChoose(hops: 3))
     }
@@ -127,11 +131,63 @@ import Wire
         let restarted = try version(of: world.nodes[1], world)
         let source = world.nodes[3]
         source.descriptors = source.descriptors.filter { $0.descriptor.node != world.nodes[1].id } + [restarted]
-        source.list = try list(world, round: 6, by: 0..<4)
-        ask(source, world)
+        let second = try list(world, round: 6, by: 0..<4)
+        for node in world.nodes[2...3] {
+            node.list = second
+            ask(node, world)
+        }
         #expect(world.directory.usedList?.list.round == 6)
         #expect(world.directory.descriptor(of: world.nodes[1].id)?.onionKey == restarted.descriptor.onionKey)
         #expect(world.directory.descriptorCount == 4)
+    }
+
+    /// A client on simulated time that uses the list of round 5, and a certified list of round 6 with another version of a node.
+    ///
+    /// The nodes with the numbers 6 and 0 are its guards.
+    private func worldWithNews() throws -> (DirectoryWorld, old: Bytes32, news: List) {
+        let world = try DirectoryWorld(7, isSimulated: true)
+        let old = try list(world, round: 5, by: 0..<7)
+        for node in world.nodes { node.list = old }
+        #expect(world.start())
+        #expect(world.loop.run { world.directory.usedList?.digest == old.digest })
+        world.restoreGuards([6, 0])
+        let marked = try version(of: world.nodes[3], world)
+        let usual = try #require(world.nodes.last).descriptors
+        world.nodes[6].descriptors = usual.filter { $0.descriptor.node != world.nodes[3].id } + [marked]
+        return (world, old.digest, try list(world, round: 6, by: 0..<7))
+    }
+
+    @Test("s11: a certified list that one operator's node shows and nobody else has is not used")
+    func heldBack() throws {
+        let (world, old, hidden) = try worldWithNews()
+        world.nodes[6].list = hidden
+        ask(world.nodes[6], world)
+        #expect(world.directory.offers.all.map(\.digest) == [hidden.digest])
+        #expect(!world.loop.run(for: .seconds(1_000)) { world.directory.usedList?.digest != old })
+        // The next list that all have takes its place.
+        let next = try list(world, round: 9, by: 0..<7)
+        for node in world.nodes { node.list = next }
+        #expect(world.loop.run(for: .seconds(120)) { world.directory.usedList?.digest == next.digest })
+        #expect(world.directory.offers.all.isEmpty)
+    }
+
+    @Test("s11: an honest list is used within two minutes, also where a guard lies or is mute", arguments: [0, 1, 2])
+    func honestNews(guardIs: Int) throws {
+        let (world, _, news) = try worldWithNews()
+        for node in world.nodes where guardIs == 0 || node !== world.nodes[0] { node.list = news }
+        world.nodes[0].isSilent = guardIs == 2
+        ask(world.nodes[6], world)
+        #expect(world.loop.run(for: .seconds(120)) { world.directory.usedList?.digest == news.digest })
+    }
+
+    @Test("s11: where no other operator's node answers, a list is used on the word of one after ten minutes")
+    func loneSource() throws {
+        let (world, old, news) = try worldWithNews()
+        for node in world.nodes.dropLast() { node.isSilent = true }
+        world.nodes[6].list = news
+        ask(world.nodes[6], world)
+        #expect(!world.loop.run(for: .seconds(590)) { world.directory.usedList?.digest != old })
+        #expect(world.loop.run(for: .seconds(60)) { world.directory.usedList?.digest == news.digest })
     }
 
     @Test("s11: a guard's own word about its onion key counts for its own hop alone")

@@ -1,0 +1,59 @@
+import Testing
+import Wire
+
+@testable import Client
+
+/// Which lists wait for the word of a second operator.
+@Suite struct ListOffersTests {
+    private func at(_ seconds: UInt64) -> Instant { Instant(nanoseconds: seconds * 1_000_000_000) }
+    private func bytes(_ value: UInt8) -> Bytes32 { Bytes32(copying: [UInt8](repeating: value, count: 32).rawSpan) }
+
+    private func offer(_ round: UInt64, by owner: UInt8) throws -> ListOffers.Offer {
+        let list = try #require(DescriptorList(round: round, height: 1, snapshot: bytes(0), hashes: []))
+        return ListOffers.Offer(
+            list: list, digest: bytes(UInt8(round)), node: NodeID(bytes(100 + owner)), owner: bytes(owner))
+    }
+
+    @Test("s11: another operator's word confirms a list, and a second node of the same operator does not")
+    func confirms() throws {
+        var offers = ListOffers()
+        offers.add(try offer(6, by: 1), at: at(0))
+        #expect(offers.named(bytes(6), by: bytes(1)) == nil)
+        #expect(offers.named(bytes(7), by: bytes(2)) == nil)
+        #expect(offers.named(bytes(6), by: bytes(2))?.list.round == 6)
+        // Nor does it where another operator's list waits too.
+        offers.add(try offer(7, by: 3), at: at(0))
+        #expect(offers.named(bytes(6), by: bytes(1)) == nil)
+        #expect(offers.named(bytes(6), by: bytes(3))?.list.round == 6)
+        #expect(offers.named(bytes(7), by: bytes(1))?.list.round == 7)
+        offers.use(7)
+        #expect(offers.all.isEmpty && !offers.concern(bytes(2)))
+    }
+
+    @Test("s11: of each operator the last list waits, and four in all")
+    func bounded() throws {
+        var offers = ListOffers()
+        for owner in 1...6 as ClosedRange<UInt8> {
+            offers.add(try offer(6, by: owner), at: at(0))
+            offers.add(try offer(7, by: owner), at: at(0))
+        }
+        #expect(offers.all.map(\.owner) == [3, 4, 5, 6].map(bytes))
+        #expect(offers.all.allSatisfy { $0.list.round == 7 })
+    }
+
+    @Test("s11: others are asked every 20 s, strangers after a minute, and one is believed when for ten nobody answers")
+    func times() throws {
+        var offers = ListOffers()
+        #expect(!offers.asksNow(at(100)))
+        offers.add(try offer(6, by: 1), at: at(100))
+        let asked = (100...160 as ClosedRange<UInt64>).filter { offers.asksNow(at($0)) }
+        #expect(asked == [120, 140, 160])
+        #expect(!offers.wantsStrangers(at(159)) && offers.wantsStrangers(at(160)))
+        // Another list of the same operator does not begin the time anew.
+        offers.add(try offer(7, by: 1), at: at(600))
+        #expect(offers.ofLoneSource(at(699)) == nil)
+        #expect(offers.ofLoneSource(at(700))?.list.round == 7)
+        _ = offers.named(bytes(5), by: bytes(2))
+        #expect(offers.ofLoneSource(at(5_000)) == nil)
+    }
+}
