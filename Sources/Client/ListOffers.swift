@@ -1,4 +1,3 @@
-internal import Directory
 internal import Wire
 
 /// Newer lists of descriptors that wait until a node of a second operator names them.
