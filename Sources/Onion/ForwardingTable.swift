@@ -13,14 +13,14 @@ public struct PathHandle: Hashable, Sendable {
     }
 }
 
-/// One side of a path: the link, and the id that the neighbour there wants packets under.
-public struct PathEnd: Hashable, Sendable {
+/// A neighbour on a path: the link to it, and the id that it wants packets under.
+public struct PathNeighbour: Hashable, Sendable {
     /// The link; what it means is the caller's.
     public var link: UInt32
     /// The neighbour's path id; 0 when it has not told one.
     public var pathID: UInt64
 
-    /// The end at `link` with the neighbour's `pathID`.
+    /// The neighbour at `link`, which told `pathID`.
     public init(link: UInt32, pathID: UInt64) {
         self.link = link
         self.pathID = pathID
@@ -32,9 +32,9 @@ public struct RemovedPath: Hashable, Sendable {
     /// The name it had.
     public let path: PathHandle
     /// Towards the client.
-    public let previous: PathEnd
+    public let previous: PathNeighbour
     /// Towards the exit; nil at the terminal.
-    public let next: PathEnd?
+    public let next: PathNeighbour?
 }
 
 /// Why the table takes no further path.
@@ -60,8 +60,8 @@ public enum Passage: Equatable, Sendable {
 struct HopState: ~Copyable {
     @usableFromInline let slot: Int
     @usableFromInline var layers: HopLayers
-    @usableFromInline let previous: PathEnd
-    @usableFromInline var next: PathEnd
+    @usableFromInline let previous: PathNeighbour
+    @usableFromInline var next: PathNeighbour
     /// Places in the id table: what the previous neighbour sends to, and the next one (none at the terminal).
     let forwardPlace: UInt32
     let backwardPlace: UInt32
@@ -165,7 +165,7 @@ struct HopState: ~Copyable {
     ///   - source: whom the path counts for when the table is full, as the caller numbers them: several links may be of one
     ///     source; nil for the previous link by itself.
     public mutating func insert(
-        _ keys: consuming HopKeys, previous: PathEnd, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
+        _ keys: consuming HopKeys, previous: PathNeighbour, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
         now: Instant
     ) throws(ForwardingTableError) -> PathHandle {
         precondition((keys.slot == Packet.slotCount) == (nextLink == nil), "the terminal alone has no next hop")
@@ -179,8 +179,9 @@ struct HopState: ~Copyable {
         let source = source ?? UInt64(previous.link)
         let state = HopState(
             slot: slot, layers: keys.hopEnds(now: now), previous: previous,
-            next: PathEnd(link: nextLink ?? 0, pathID: 0), forwardPlace: forwardPlace, backwardPlace: backwardPlace,
-            expires: now + Self.lifetime, mustAnswerBy: now + answerTime, source: source, quietSince: now)
+            next: PathNeighbour(link: nextLink ?? 0, pathID: 0), forwardPlace: forwardPlace,
+            backwardPlace: backwardPlace, expires: now + Self.lifetime, mustAnswerBy: now + answerTime, source: source,
+            quietSince: now)
         let pointer = unsafe pathPointer(index)
         unsafe pointer.initialize(to: state)
         let generation = enterNextGeneration(index)

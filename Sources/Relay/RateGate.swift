@@ -18,9 +18,6 @@ final class RateGate {
     private static let quantum = 0.025
     private static let leastPackets = 8.0
 
-    /// Told when sessions that were not admitted may send.
-    var onOpen: (() -> Void)?
-
     private let links: Links
     private let loop: Loop
     private let packetSize: Int
@@ -30,6 +27,9 @@ final class RateGate {
     private var last: UInt64 = 0
     private var sent: UInt64 = 0
     private var timer: LoopTimer?
+    /// The sessions that are kept from sending: those that had no turn since sessions were let go on last, and those that had one.
+    private var withoutTurn: [HostedSession] = []
+    private var withTurn: [HostedSession] = []
 
     init(links: Links, loop: Loop, packetSize: Int) {
         self.links = links
@@ -37,8 +37,22 @@ final class RateGate {
         self.packetSize = packetSize
     }
 
-    /// Whether a session may send a packet now; if not, ``onOpen`` tells when to ask again.
+    /// Whether a session may send a packet now; if not, it waits in line (``hold(_:hasSent:)``).
     var admits: Bool { links.maySend }
+
+    /// Puts a session that is not in line there; it goes on at the next look that lets it.
+    ///
+    /// Those that have sent since the last time go on after the others.
+    func hold(_ session: HostedSession, hasSent: Bool) {
+        if hasSent { withTurn.append(session) } else { withoutTurn.append(session) }
+    }
+
+    /// Lets the sessions in line go on.
+    private func open() {
+        for session in withoutTurn + withTurn { session.goOn() }
+        withoutTurn.removeAll(keepingCapacity: true)
+        withTurn.removeAll(keepingCapacity: true)
+    }
 
     /// Keeps to `rate` bytes a second, with bursts of `burst` bytes after a pause, from now on; a rate of 0 is no limit.
     func limit(rate: Int64, burst: Int64) {
@@ -65,7 +79,7 @@ final class RateGate {
         timer?.close()
         timer = nil
         links.sendCeiling = .max
-        onOpen?()
+        open()
     }
 
     private func look() {
@@ -79,7 +93,7 @@ final class RateGate {
         } else {
             let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
             links.sendCeiling = count + UInt64(max(level / Double(packetSize), quantum))
-            onOpen?()
+            open()
         }
         timer?.schedule(at: now + Self.interval)
     }

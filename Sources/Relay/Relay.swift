@@ -39,7 +39,7 @@ public final class Relay {
     public var isResting = false {
         didSet {
             guard drained == nil, !isClosing else { return }
-            paths.isDraining = isResting
+            builds.takesPaths = !isResting
             restEnd = isResting ? Instant(nanoseconds: loop.now) + configuration.drainLimit : nil
         }
     }
@@ -58,8 +58,10 @@ public final class Relay {
     let selfCheck: SelfCheck
     private let registryFile: RegistryFile?
     let paths: PathService
-    let exit: Exit
-    private let turn: SessionTurn
+    private let builds: BuildService
+    let sessions: SessionHost
+    /// Where the node is one.
+    let exit: Exit?
     /// Where it listens, IPv4 first.
     public let listenAddresses: [Endpoint]
     let announced: [Endpoint]
@@ -103,7 +105,6 @@ public final class Relay {
         guard network.ledger != nil || network.snapshot.snapshot.isStaked(node) else {
             throw RelayError.notStaked(node)
         }
-        turn = SessionTurn(loop: loop)
         let staked = StakedNodes()
         self.staked = staked
         let authorities = Set(network.authorities.map(\.node))
@@ -139,25 +140,29 @@ public final class Relay {
         lists = try Lists(
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
             digest: epochs.digest, store: store, log: log)
+        let own = Set((announced + listenAddresses).map(\.address))
+        let exit =
+            configuration.isExit
+            ? try Exit(
+                on: loop,
+                policy: ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules),
+                resolvers: configuration.exitResolvers) : nil
+        self.exit = exit
+        rateGate = RateGate(links: links, loop: loop, packetSize: network.packetSize)
+        sessions = SessionHost(
+            on: loop, network: network, services: exit?.services ?? [:], rateGate: rateGate,
+            sessionLimit: configuration.exitSessions)
+        paths = PathService(links: links, network: network, listener: sessions)
         let now = Instant(nanoseconds: loop.now)
         var random = SecureRandom()
-        paths = PathService(
-            links: links, loop: loop, network: network, node: node,
+        builds = BuildService(
+            links: links, paths: paths, nodes: gossip, network: network, node: node,
             keys: try OnionKeys(now: now, firstLife: .seconds(.random(in: 43_200...86_400, using: &random))))
-        let own = Set((announced + listenAddresses).map(\.address))
-        let gate = try ExitGate(
-            loop: loop, isExit: configuration.isExit,
-            policy: ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules),
-            resolvers: configuration.exitResolvers)
-        rateGate = RateGate(links: links, loop: loop, packetSize: network.packetSize)
-        exit = Exit(
-            turn: turn, gate: gate, network: network, paths: paths, rateGate: rateGate,
-            sessionLimit: configuration.exitSessions)
         watching = try Watching(
             links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
             log: log)
         messages = RelayMessages(
-            links: links, paths: paths, gossip: gossip, epochs: epochs, lists: lists, ledger: ledger,
+            links: links, paths: paths, builds: builds, gossip: gossip, epochs: epochs, lists: lists, ledger: ledger,
             watching: watching)
         selfCheck = SelfCheck(links: links, loop: loop, node: node)
         selfCheck.neighbours = { [gossip] in gossip.linksToNeighbours }
@@ -179,12 +184,8 @@ public final class Relay {
             }
         }
         ledger?.addresses = { [gossip] in gossip.addresses(of: $0) }
-        paths.exit = exit
-        paths.findNode = { [gossip] in gossip.addresses(of: $0) }
-        paths.clock = { [links] in links.time }
         links.relay = paths
         links.control = messages
-        loop.addAtTurnEnd { [turn] in turn.run() }
     }
 
     /// Publishes the node and begins to serve.
@@ -214,7 +215,7 @@ public final class Relay {
             versions: 2...2, suites: Suite.aes256gcm.isAvailable ? 3 : 2, roles: configuration.isExit ? .exit : [],
             exit: publishedExit, bandwidth: 0,
             ipv4: announced.first { $0.address.v4 != nil },
-            ipv6: announced.first { $0.address.v4 == nil }, onionKey: paths.onionKey, software: "tunic")
+            ipv6: announced.first { $0.address.v4 == nil }, onionKey: builds.onionKey, software: "tunic")
         descriptor.country = configuration.country
         gossip.publish(descriptor.signed(with: identity.signingKey, network: network.id))
     }
@@ -233,17 +234,17 @@ public final class Relay {
         guard !isClosing else { return }
         let now = Instant(nanoseconds: loop.now)
         paths.sweep()
-        exit.sweep(now: now)
+        sessions.sweep(now: now)
         gossip.tick()
         epochs.tick()
         lists.tick()
         followStake()
         followSolitude(now)
-        if !paths.isDraining { watching.tick() }
+        if builds.takesPaths { watching.tick() }
         let age = links.time.seconds - min(links.time.seconds, published.seconds)
         // A route may come and go: at most one descriptor a minute tells of it.
         let isDue = age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
-        if paths.advanceKeys() || isDue { publish() }
+        if builds.advanceKeys() || isDue { publish() }
         onProblem?(cannotServe)
         noteStore()
         noteResolver()
@@ -256,13 +257,13 @@ public final class Relay {
             paths.endQuiet()
         }
         if let restEnd, drained == nil, now >= restEnd {
-            exit.endSessions()
+            sessions.endSessions()
             paths.endAll()
         }
         if let drained {
-            if exit.streamCount > 0 || exit.associationCount > 0 { drainBusy = now }
+            if sessions.streamCount > 0 { drainBusy = now }
             // Paths that lead on are others' to use; what ends here without a stream is not.
-            let isQuiet = paths.pathCount <= exit.pathCount && now - drainBusy >= Self.drainRest
+            let isQuiet = paths.pathCount <= paths.endCount && now - drainBusy >= Self.drainRest
             if paths.pathCount == 0 || isQuiet || now >= drainEnd {
                 self.drained = nil
                 close(completion: drained)
@@ -277,7 +278,7 @@ public final class Relay {
 
     /// Says once that the name servers do not answer, and that they do again.
     private func noteResolver() {
-        guard configuration.isExit, exit.gate.resolver.isUnanswered != hasWarnedOfResolver else { return }
+        guard let exit, exit.resolver.isUnanswered != hasWarnedOfResolver else { return }
         hasWarnedOfResolver.toggle()
         if hasWarnedOfResolver {
             log.warning("\(Self.noNameServer)")
@@ -346,32 +347,32 @@ public final class Relay {
         for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
             drops[reason.name, default: 0] += paths.drops[Int(reason.rawValue)]
         }
-        drops.merge(exit.gate.datagramDrops.byName) { $0 + $1 }
+        if let exit { drops.merge(exit.datagramDrops.byName) { $0 + $1 } }
         return RelayStatus(
             nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,
-            isReady: cannotServe == nil && ledger?.failure == nil && isActive && !paths.isDraining,
+            isReady: cannotServe == nil && ledger?.failure == nil && isActive && builds.takesPaths,
             problem: problem,
-            isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
-            sessions: exit.sessionCount, streams: exit.streamCount,
-            associations: exit.associationCount, descriptors: gossip.descriptors.count,
+            isDraining: !builds.takesPaths, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
+            sessions: sessions.sessionCount, streams: sessions.streamCount,
+            associations: exit?.associations.count ?? 0, descriptors: gossip.descriptors.count,
             snapshot: SnapshotStatus(epochs.snapshot, digest: epochs.digest, list: lists.certified?.round),
             registryProblem: epochs.problem,
             packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
             bytesIn: counters.packetsReceived * UInt64(network.packetSize),
-            bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: paths.builds,
-            refusals: paths.refusals, watching: watching.status)
+            bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: builds.builds,
+            refusals: builds.refusals, watching: watching.status)
     }
 
     /// What the operator must know, in one sentence.
     private var problem: String? {
         if isResting, drained == nil { return "It rests: the month's bytes are used up; no new paths are taken." }
-        if paths.isDraining { return "It drains: no new paths are taken." }
+        if !builds.takesPaths { return "It drains: no new paths are taken." }
         if let error = cannotServe { return error }
         if let failure = ledger?.failure { return failure }
         if !isActive { return standingProblem }
         if let problem = epochs.problem { return "The registry: \(problem)\(problem.hasSuffix(".") ? "" : ".")" }
         if let error = gossip.storeError { return "What is learnt cannot be kept: \(error)." }
-        if configuration.isExit, exit.gate.resolver.isUnanswered { return Self.noNameServer }
+        if let exit, exit.resolver.isUnanswered { return Self.noNameServer }
         return watching.status.warning
     }
 
@@ -465,7 +466,7 @@ public final class Relay {
         configuration.exitRules = new.exitRules
         (configuration.rate, configuration.burst) = (new.rate, new.burst)
         rateGate.limit(rate: new.rate, burst: new.burst)
-        exit.gate.policy.rules = new.exitRules
+        exit?.policy.rules = new.exitRules
     }
 
     // MARK: End
@@ -474,7 +475,7 @@ public final class Relay {
     /// the configured limit, then closes.
     public func drain(completion: @escaping () -> Void) {
         guard drained == nil, !isClosing else { return }
-        paths.isDraining = true
+        builds.takesPaths = false
         log.info("draining", metadata: ["paths": "\(paths.pathCount)"])
         drained = completion
         drainBusy = Instant(nanoseconds: loop.now)
@@ -488,7 +489,8 @@ public final class Relay {
         isClosing = true
         timer?.close()
         rateGate.close()
-        exit.close()
+        sessions.endSessions()
+        exit?.close()
         gossip.save(all: true)
         epochs.close()
         lists.close()

@@ -9,6 +9,7 @@ internal import Wire
 final class RelayMessages: ControlHandler {
     private let links: Links
     private let paths: PathService
+    private let builds: BuildService
     private let gossip: Gossip
     private let epochs: Epochs
     private let lists: Lists
@@ -17,11 +18,12 @@ final class RelayMessages: ControlHandler {
     private var peers: [LinkID: LinkPeer] = [:]
 
     init(
-        links: Links, paths: PathService, gossip: Gossip, epochs: Epochs, lists: Lists, ledger: LedgerService?,
-        watching: Watching
+        links: Links, paths: PathService, builds: BuildService, gossip: Gossip, epochs: Epochs, lists: Lists,
+        ledger: LedgerService?, watching: Watching
     ) {
         self.links = links
         self.paths = paths
+        self.builds = builds
         self.gossip = gossip
         self.epochs = epochs
         self.lists = lists
@@ -46,7 +48,7 @@ final class RelayMessages: ControlHandler {
 
     private func path(_ message: PathMessage, _ body: [UInt8], _ link: LinkID, _ responder: ControlResponder) {
         switch message {
-        case .build: paths.build(body, from: link, isNode: peers[link]?.node != nil, responder)
+        case .build: builds.build(body, from: link, isNode: peers[link]?.node != nil, responder)
         case .destroy:
             if let pathID = number(body) { paths.destroy(pathID, from: link) }
             links.answer(responder, [])
@@ -122,6 +124,7 @@ final class RelayMessages: ControlHandler {
         let node = peers.removeValue(forKey: link)?.node
         if let node { gossip.linkDown(link, node) }
         ledger?.linkDown(link, node)
+        builds.linkEnded(link)
         paths.linkEnded(link)
     }
 }
