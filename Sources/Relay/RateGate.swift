@@ -19,7 +19,6 @@ final class RateGate {
     private static let leastPackets = 8.0
 
     private let links: Links
-    private let loop: Loop
     private let packetSize: Int
     private var rate: Double = 0
     private var burst: Double = 0
@@ -31,9 +30,8 @@ final class RateGate {
     private var withoutTurn: [HostedSession] = []
     private var withTurn: [HostedSession] = []
 
-    init(links: Links, loop: Loop, packetSize: Int) {
+    init(links: Links, packetSize: Int) {
         self.links = links
-        self.loop = loop
         self.packetSize = packetSize
     }
 
@@ -68,8 +66,8 @@ final class RateGate {
         level = min(level, self.burst)
         if timer == nil {
             level = self.burst
-            (last, sent) = (loop.now, links.counters.packetsSent)
-            timer = LoopTimer(on: loop) { [unowned self] in look() }
+            (last, sent) = (links.loop.now, links.counters.packetsSent)
+            timer = LoopTimer(on: links.loop) { [unowned self] in look() }
         }
         look()
     }
@@ -83,7 +81,7 @@ final class RateGate {
     }
 
     private func look() {
-        let now = loop.now
+        let now = links.loop.now
         let count = links.counters.packetsSent
         level += Double(now - last) / 1e9 * rate - Double(count - sent) * Double(packetSize)
         level = min(level, burst)

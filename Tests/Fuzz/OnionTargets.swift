@@ -80,7 +80,8 @@ private final class StandingPath: @unchecked Sendable {
                 guardKeys, previous: PathNeighbour(link: 1, pathID: 5), nextLink: 2, linkLimit: 100, now: start),
             let backwardID = first.table.backwardID(of: guardPath),
             let terminal = try? last.table.insert(
-                lastKeys, previous: PathNeighbour(link: 2, pathID: backwardID), nextLink: nil, linkLimit: 100, now: start),
+                lastKeys, previous: PathNeighbour(link: 2, pathID: backwardID), nextLink: nil, linkLimit: 100,
+                now: start),
             let terminalID = last.table.forwardID(of: terminal), first.table.connect(guardPath, nextPathID: terminalID),
             let guardID = first.table.forwardID(of: guardPath),
             let answer = guardReply.wrap(lastReply.answer(.ready).rawSpan),

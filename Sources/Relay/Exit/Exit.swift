@@ -21,13 +21,13 @@ final class Exit {
     /// Datagrams of all associations that went no further.
     var datagramDrops = DatagramDrops()
 
-    /// An exit to what `policy` allows; `resolvers` are its name servers, nil for the system's.
-    init(on loop: Loop, policy: ExitPolicy, resolvers: [String]? = nil) throws(UVError) {
+    /// An exit by the `configuration` of its relay, which opens nothing at its `own` addresses.
+    init(on loop: Loop, own: Set<IPAddress>, _ configuration: RelayConfiguration) throws(UVError) {
         self.loop = loop
-        self.policy = policy
-        var configuration = Resolver.Configuration()
-        configuration.servers = resolvers
-        resolver = ExitResolver(try Resolver(on: loop, configuration: configuration))
+        policy = ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules)
+        var setup = Resolver.Configuration()
+        setup.servers = configuration.exitResolvers
+        resolver = ExitResolver(try Resolver(on: loop, configuration: setup))
         // More than a process can have descriptors: those are what is bounded.
         sockets = StreamPlaces(limit: 1 << 30) { loop.hasDescriptorsToSpare }
     }

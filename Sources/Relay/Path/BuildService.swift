@@ -15,7 +15,7 @@ final class BuildService {
 
     private let links: Links
     private let paths: PathService
-    private let nodes: Gossip
+    private let nodes: KnownNodes
     private var responder: BuildResponder
     private var rates: BuildRates
     /// Builds that the rates have let in, until their turn.
@@ -29,7 +29,7 @@ final class BuildService {
     var takesPaths = true
 
     /// Builds for `node`, whose onion keys are `keys`; they become paths of `paths`.
-    init(links: Links, paths: PathService, nodes: Gossip, network: NetworkFile, node: NodeID, keys: OnionKeys) {
+    init(links: Links, paths: PathService, nodes: KnownNodes, network: NetworkFile, node: NodeID, keys: OnionKeys) {
         self.links = links
         self.paths = paths
         self.nodes = nodes

@@ -134,4 +134,10 @@ final class SessionHost: PathListener {
     func endSessions() {
         for session in sessions.values { end(session) }
     }
+
+    /// Ends all sessions, and lets go of the rate.
+    func close() {
+        rateGate.close()
+        endSessions()
+    }
 }
