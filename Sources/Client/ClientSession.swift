@@ -354,7 +354,6 @@ final class ClientSession: SessionOwner {
             session.connection.ping(leg)
             leaveSuspect(now)
         case .legClosed(let leg): if let path = legs[leg] { pool.end(path, .byExit) }
-        case .closed: end(.byExit)
         case .streamOpened(let id):
             // An exit opens no streams.
             session.connection.reset(id, code: SessionError.cancelled)
@@ -362,10 +361,12 @@ final class ClientSession: SessionOwner {
         case .streamsAvailable: owner?.streamsAvailable(in: self)
         case .legValidated: legless.answered()
         case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .legActivated,
-            .pathChallenge, .pathResponse:
+            .pathChallenge, .pathResponse, .closed:
             break
         }
     }
+
+    func closed(_ session: Session) { end(.byExit) }
 
     /// Ends all streams with an error, and the paths; `cause` says at whose wish.
     func end(_ cause: Path.End = .ours) {

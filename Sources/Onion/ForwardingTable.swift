@@ -13,14 +13,14 @@ public struct PathHandle: Hashable, Sendable {
     }
 }
 
-/// One side of a path: the link, and the path id that the neighbour there has chosen for its packets.
-public struct PathEnd: Hashable, Sendable {
-    /// The link, as the caller numbers it.
+/// A neighbour on a path: the link to it, and the id that it wants packets under.
+public struct PathNeighbour: Hashable, Sendable {
+    /// The link; what it means is the caller's.
     public var link: UInt32
     /// The neighbour's path id; 0 if it has not sent one.
     public var pathID: UInt64
 
-    /// The end at `link` with the neighbour's `pathID`.
+    /// The neighbour at `link`, which told `pathID`.
     public init(link: UInt32, pathID: UInt64) {
         self.link = link
         self.pathID = pathID
@@ -32,9 +32,9 @@ public struct RemovedPath: Hashable, Sendable {
     /// Its handle before the removal.
     public let path: PathHandle
     /// Towards the client.
-    public let previous: PathEnd
+    public let previous: PathNeighbour
     /// Towards the exit; nil at the terminal.
-    public let next: PathEnd?
+    public let next: PathNeighbour?
 }
 
 /// Why the table refuses a path.
@@ -60,10 +60,9 @@ public enum Passage: Equatable, Sendable {
 struct HopState: ~Copyable {
     @usableFromInline let slot: Int
     @usableFromInline var layers: HopLayers
-    @usableFromInline let previous: PathEnd
-    @usableFromInline var next: PathEnd
-    /// Places in the id table: the id that the previous neighbour uses, and the one that the next uses (none at the
-    /// terminal).
+    @usableFromInline let previous: PathNeighbour
+    @usableFromInline var next: PathNeighbour
+    /// Places in the id table: what the previous neighbour sends to, and the next one (none at the terminal).
     let forwardPlace: UInt32
     let backwardPlace: UInt32
     let expires: Instant
@@ -166,7 +165,7 @@ struct HopState: ~Copyable {
     ///   - source: the source that the path counts for when the table is full, as the caller numbers them; several links may
     ///     share one. Nil: the previous link is its own source.
     public mutating func insert(
-        _ keys: consuming HopKeys, previous: PathEnd, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
+        _ keys: consuming HopKeys, previous: PathNeighbour, nextLink: UInt32?, linkLimit: Int, source: UInt64? = nil,
         now: Instant
     ) throws(ForwardingTableError) -> PathHandle {
         precondition((keys.slot == Packet.slotCount) == (nextLink == nil), "the terminal alone has no next hop")
@@ -180,8 +179,9 @@ struct HopState: ~Copyable {
         let source = source ?? UInt64(previous.link)
         let state = HopState(
             slot: slot, layers: keys.hopEnds(now: now), previous: previous,
-            next: PathEnd(link: nextLink ?? 0, pathID: 0), forwardPlace: forwardPlace, backwardPlace: backwardPlace,
-            expires: now + Self.lifetime, mustAnswerBy: now + answerTime, source: source, quietSince: now)
+            next: PathNeighbour(link: nextLink ?? 0, pathID: 0), forwardPlace: forwardPlace,
+            backwardPlace: backwardPlace, expires: now + Self.lifetime, mustAnswerBy: now + answerTime, source: source,
+            quietSince: now)
         let pointer = unsafe pathPointer(index)
         unsafe pointer.initialize(to: state)
         let generation = enterNextGeneration(index)

@@ -18,11 +18,7 @@ final class RateGate {
     private static let quantum = 0.025
     private static let leastPackets = 8.0
 
-    /// Told when sessions that were not admitted may send.
-    var onOpen: (() -> Void)?
-
     private let links: Links
-    private let loop: Loop
     private let packetSize: Int
     private var rate: Double = 0
     private var burst: Double = 0
@@ -30,15 +26,31 @@ final class RateGate {
     private var last: UInt64 = 0
     private var sent: UInt64 = 0
     private var timer: LoopTimer?
+    /// The sessions that are kept from sending: those that had no turn since sessions were let go on last, and those that had one.
+    private var withoutTurn: [HostedSession] = []
+    private var withTurn: [HostedSession] = []
 
-    init(links: Links, loop: Loop, packetSize: Int) {
+    init(links: Links, packetSize: Int) {
         self.links = links
-        self.loop = loop
         self.packetSize = packetSize
     }
 
-    /// Whether a session may send a packet now; if not, ``onOpen`` tells when to ask again.
+    /// Whether a session may send a packet now; if not, it waits in line (``hold(_:hasSent:)``).
     var admits: Bool { links.maySend }
+
+    /// Puts a session that is not in line there; it goes on at the next look that lets it.
+    ///
+    /// Those that have sent since the last time go on after the others.
+    func hold(_ session: HostedSession, hasSent: Bool) {
+        if hasSent { withTurn.append(session) } else { withoutTurn.append(session) }
+    }
+
+    /// Lets the sessions in line go on.
+    private func open() {
+        for session in withoutTurn + withTurn { session.goOn() }
+        withoutTurn.removeAll(keepingCapacity: true)
+        withTurn.removeAll(keepingCapacity: true)
+    }
 
     /// Keeps to `rate` bytes a second, with bursts of `burst` bytes after a pause, from now on; a rate of 0 is no limit.
     func limit(rate: Int64, burst: Int64) {
@@ -54,8 +66,8 @@ final class RateGate {
         level = min(level, self.burst)
         if timer == nil {
             level = self.burst
-            (last, sent) = (loop.now, links.counters.packetsSent)
-            timer = LoopTimer(on: loop) { [unowned self] in look() }
+            (last, sent) = (links.loop.now, links.counters.packetsSent)
+            timer = LoopTimer(on: links.loop) { [unowned self] in look() }
         }
         look()
     }
@@ -65,11 +77,11 @@ final class RateGate {
         timer?.close()
         timer = nil
         links.sendCeiling = .max
-        onOpen?()
+        open()
     }
 
     private func look() {
-        let now = loop.now
+        let now = links.loop.now
         let count = links.counters.packetsSent
         level += Double(now - last) / 1e9 * rate - Double(count - sent) * Double(packetSize)
         level = min(level, burst)
@@ -79,7 +91,7 @@ final class RateGate {
         } else {
             let quantum = max(rate * Self.quantum / Double(packetSize), Self.leastPackets)
             links.sendCeiling = count + UInt64(max(level / Double(packetSize), quantum))
-            onOpen?()
+            open()
         }
         timer?.schedule(at: now + Self.interval)
     }

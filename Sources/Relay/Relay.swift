@@ -5,7 +5,7 @@ internal import Links
 public import Logging
 internal import Onion
 public import OnionCrypto
-public import Registry
+internal import Registry
 internal import Sessions
 public import Store
 internal import Transport
@@ -31,80 +31,51 @@ public enum RelayError: Error, Equatable, CustomStringConvertible {
 
 /// The node role: links with clients and nodes, paths through here and to here, and the exit.
 public final class Relay {
-    private let loop: Loop
-    private let network: NetworkFile
+    let network: NetworkFile
     private(set) var configuration: RelayConfiguration
-    private let rateGate: RateGate
-    /// Whether it takes no new paths for now, by its operator's wish; drains, and serves again when this is false.
-    public var isResting = false {
-        didSet {
-            guard drained == nil, !isClosing else { return }
-            paths.isDraining = isResting
-            restEnd = isResting ? Instant(nanoseconds: loop.now) + configuration.drainLimit : nil
-        }
-    }
-    let node: NodeID
-    private let identity: LinkIdentity
-    private let log: Logger
-    private let links: Links
-    private let gossip: Gossip
-    private let epochs: Epochs
-    private let lists: Lists
+    let log: Logger
+    let links: Links
+    let publication: Publication
+    let directory: RelayDirectory
+    private let staked: StakedNodes
     /// The ledger of the network, where it has one.
     public let ledger: LedgerService?
-    private let staked: StakedNodes
-    private var wasStaked: Bool
-    private let watching: Watching
+    let watching: Watching
     let selfCheck: SelfCheck
-    private let registryFile: RegistryFile?
     let paths: PathService
-    let exit: Exit
-    private let turn: SessionTurn
-    /// Where it listens, IPv4 first.
-    public let listenAddresses: [Endpoint]
-    let announced: [Endpoint]
+    let builds: BuildService
+    let sessions: SessionHost
+    /// Where the node is one.
+    let exit: Exit?
     private let messages: RelayMessages
-    /// Called each second with what makes the relay useless to others, or nil.
-    public var onProblem: ((String?) -> Void)?
-    private var timer: LoopTimer?
-    private var published = UnixTime(seconds: 0)
-    private var publishedExit: Descriptor.ExitSummary = []
-    private var hasWarnedOfClock = false
+    private let observer: (any RelayObserver)?
+    private(set) var life = RelayLife() {
+        didSet { builds.takesPaths = life.takesPaths }
+    }
     var solitude = Solitude()
-    private var hasWarnedOfStore = false
-    private var hasWarnedOfResolver = false
-    private var drained: (() -> Void)?
-    private var drainEnd = Instant(nanoseconds: 0)
-    /// When a relay that rests ends the paths that it still has.
-    private var restEnd: Instant?
-    /// When a stream or association to the outside was last open here while it drains, and when its paths are looked at next.
-    private var drainBusy = Instant(nanoseconds: 0), nextQuiet = Instant(nanoseconds: 0)
-    /// How long nothing goes on before a drain is over: what streams that have ended sent last arrives meanwhile.
-    ///
-    /// A path over which nothing passes for as long ends.
-    private static let drainRest = TimeSpan.seconds(2)
-    private var isClosing = false
+    private var notices: RelayNotices
+    private var timer: LoopTimer?
 
     /// A relay on `loop` with the identity `identity`; its sockets are open when this returns, nothing is sent before ``start()``.
     ///
     /// `registry` is where it learns of stakes; the network's ledger or the network file's snapshot unless something else is given.
-    /// `authority` is the key of an authority of the ledger. In a network with a ledger it need not be staked yet.
+    /// `authority` is the key of an authority of the ledger. In a network with a ledger it need not be staked yet. It must be closed
+    /// before it is let go.
     public init(
         loop: Loop, network: NetworkFile, configuration: RelayConfiguration, identity: consuming SigningKey,
-        authority: consuming SigningKey? = nil, registry: (any RegistrySource)? = nil, store: Store?, log: Logger
+        authority: consuming SigningKey? = nil, registry: (any RegistrySource)? = nil,
+        observer: (any RelayObserver)? = nil, store: Store?, log: Logger
     ) throws {
-        self.loop = loop
         self.network = network
         self.configuration = configuration
         self.log = log
+        self.observer = observer
         let identity = LinkIdentity(identity)
-        self.identity = identity
-        node = NodeID(identity.nodeID)
+        let node = NodeID(identity.nodeID)
         guard network.ledger != nil || network.snapshot.snapshot.isStaked(node) else {
             throw RelayError.notStaked(node)
         }
-        turn = SessionTurn(loop: loop)
-        let staked = StakedNodes()
+        let staked = StakedNodes(network.snapshot.snapshot)
         self.staked = staked
         let authorities = Set(network.authorities.map(\.node))
         let setup = LinksConfiguration(
@@ -113,87 +84,58 @@ public final class Relay {
         links = try Links(
             on: loop, configuration: setup, identity: identity,
             isStaked: { staked.contains($0) || authorities.contains($0) })
-        let addresses = links.localAddresses.map { Endpoint($0) }
-        listenAddresses = addresses.filter { $0.address.v4 != nil } + addresses.filter { $0.address.v4 == nil }
-        announced = configuration.announced.isEmpty ? listenAddresses : configuration.announced
-        guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) })
-        else { throw RelayError.noAddress }
+        publication = try Publication(
+            links: links, network: network, identity: identity, configuration: configuration)
+
+        let signing = try Epochs.kept(of: network, in: store, at: links.time)
+        staked.follow(signing.snapshot, digest: signing.chain.digest)
+        notices = RelayNotices(isStaked: staked.contains(node))
+        let nodes = try KnownNodes(links: links, network: network, snapshot: signing.snapshot, store: store)
+        links.setNodeAddresses(
+            endpoints: { [weak nodes] in nodes?.endpoints.contains($0) ?? false },
+            addresses: { [weak nodes] in nodes?.addresses.contains($0) ?? false })
+        let neighbours = Neighbours(links: links, node: node, nodes: nodes)
         ledger =
             network.ledger == nil || registry != nil
             ? nil
             : try LedgerService(
-                links: links, loop: loop, network: network, node: node, key: authority, store: store, log: log)
-        let clock = links
-        let file = configuration.registryFile.map { path in
-            RegistryFile(network, path: path, loop: loop) { clock.time }
-        }
-        registryFile = file
-        epochs = try Epochs(
-            links: links, loop: loop, network: network, identity: identity,
-            registry: registry ?? file ?? ledger?.source ?? NetworkFileRegistry(network), store: store, log: log)
-        staked.snapshot = epochs.snapshot
-        gossip = try Gossip(
-            links: links, loop: loop, network: network, node: node, snapshot: epochs.snapshot, store: store)
-        links.setNodeAddresses(
-            endpoints: { [weak gossip] in gossip?.endpoints.contains($0) ?? false },
-            addresses: { [weak gossip] in gossip?.addresses.contains($0) ?? false })
-        lists = try Lists(
-            links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
-            digest: epochs.digest, store: store, log: log)
-        let now = Instant(nanoseconds: loop.now)
-        var random = SecureRandom()
-        paths = PathService(
-            links: links, loop: loop, network: network, node: node,
-            keys: try OnionKeys(now: now, firstLife: .seconds(.random(in: 43_200...86_400, using: &random))))
-        let own = Set((announced + listenAddresses).map(\.address))
-        let gate = try ExitGate(
-            loop: loop, isExit: configuration.isExit,
-            policy: ExitPolicy(allowed: configuration.exitAllowed, own: own, rules: configuration.exitRules),
-            resolvers: configuration.exitResolvers)
-        rateGate = RateGate(links: links, loop: loop, packetSize: network.packetSize)
-        exit = Exit(
-            turn: turn, gate: gate, network: network, paths: paths, rateGate: rateGate,
-            sessionLimit: configuration.exitSessions)
+                links: links, neighbours: neighbours, network: network, node: node, key: authority, store: store,
+                log: log)
         watching = try Watching(
-            links: links, loop: loop, network: network, identity: identity, gossip: gossip, snapshot: epochs.snapshot,
+            links: links, network: network, identity: identity, nodes: nodes, ledger: ledger, observer: observer,
             log: log)
+        directory = try RelayDirectory(
+            signing, links: links, neighbours: neighbours, network: network, identity: identity, registry: registry,
+            file: configuration.registryFile, ledger: ledger?.source, staked: staked, watching: watching,
+            store: store, log: log)
+        selfCheck = SelfCheck(links: links, node: node, neighbours: neighbours)
+
+        let exit = configuration.isExit ? try Exit(on: loop, own: publication.own, configuration) : nil
+        self.exit = exit
+        sessions = SessionHost(
+            on: loop, network: network, services: exit?.services ?? [:],
+            rateGate: RateGate(links: links, packetSize: network.packetSize), sessionLimit: configuration.exitSessions)
+        paths = PathService(links: links, network: network, listener: sessions)
+        var random = SecureRandom()
+        let keys = try OnionKeys(now: links.now, firstLife: .seconds(.random(in: 43_200...86_400, using: &random)))
+        builds = BuildService(links: links, paths: paths, nodes: nodes, network: network, node: node, keys: keys)
         messages = RelayMessages(
-            links: links, paths: paths, gossip: gossip, epochs: epochs, lists: lists, ledger: ledger,
-            watching: watching)
-        selfCheck = SelfCheck(links: links, loop: loop, node: node)
-        selfCheck.neighbours = { [gossip] in gossip.linksToNeighbours }
-        selfCheck.descriptor = { [gossip, node] in gossip.descriptor(of: node) }
-        epochs.neighbours = { [gossip] in gossip.neighbours }
-        epochs.seek = { [gossip] in gossip.seek() }
-        epochs.onSnapshot.append { [gossip, staked, watching, lists, weak epochs] snapshot in
-            staked.snapshot = snapshot
-            gossip.follow(snapshot)
-            if let epochs { lists.follow(snapshot, digest: epochs.digest) }
-            watching.follow(snapshot)
-        }
-        wasStaked = staked.contains(node)
-        if let ledger {
-            watching.follow(ledger.state)
-            ledger.onBlock.append { [watching] in watching.follow($0) }
-            watching.submit = { [ledger, log] operation in
-                ledger.submit(operation) { log.info("an operation of this node: \($0)") }
-            }
-        }
-        ledger?.addresses = { [gossip] in gossip.addresses(of: $0) }
-        paths.exit = exit
-        paths.findNode = { [gossip] in gossip.addresses(of: $0) }
-        paths.clock = { [links] in links.time }
+            links: links, paths: paths, builds: builds, directory: directory, ledger: ledger, watching: watching)
         links.relay = paths
         links.control = messages
-        loop.addAtTurnEnd { [turn] in turn.run() }
     }
+
+    /// The node's id.
+    var node: NodeID { publication.node }
+    /// Where it listens, IPv4 first.
+    public var listenAddresses: [Endpoint] { publication.listenAddresses }
 
     /// Publishes the node and begins to serve.
     public func start() {
         publish()
-        ledger?.begin()
-        rateGate.limit(rate: configuration.rate, burst: configuration.burst)
-        timer = LoopTimer(on: loop) { [weak self] in self?.tick() }
+        ledger?.begin(telling: [watching])
+        sessions.rateGate.limit(rate: configuration.rate, burst: configuration.burst)
+        timer = LoopTimer(on: links.loop) { [weak self] in self?.tick() }
         tick()
         log.notice(
             "the relay listens",
@@ -204,109 +146,62 @@ public final class Relay {
     }
 
     /// Makes and spreads a new descriptor.
-    private func publish() {
-        // Never the same second twice, so that a new one is newer.
-        published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
-        publishedExit = exitSummary
-        var descriptor = Descriptor(
-            node: node, published: published,
-            expires: UnixTime(
-                seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
-            versions: 2...2, suites: .available, roles: configuration.isExit ? .exit : [],
-            exit: publishedExit, bandwidth: 0,
-            ipv4: announced.first { $0.address.v4 != nil },
-            ipv6: announced.first { $0.address.v4 == nil }, onionKey: paths.onionKey, software: "tunic")
-        descriptor.country = configuration.country
-        gossip.publish(descriptor.signed(with: identity.signingKey, network: network.id))
-    }
+    private func publish() { directory.gossip.publish(publication.renew(onionKey: builds.onionKey)) }
 
-    /// What the exit lets out to: the families to which this machine has a route, or a range of which it opens.
-    private var exitSummary: Descriptor.ExitSummary {
-        guard configuration.isExit else { return [] }
-        var summary: Descriptor.ExitSummary = [.tcp, .udp]
-        let opened = configuration.exitAllowed.map { $0.address.v4 != nil }
-        if opened.contains(true) || loop.hasRoute(to: .globalIPv4) { summary.insert(.ipv4) }
-        if opened.contains(false) || loop.hasRoute(to: .globalIPv6) { summary.insert(.ipv6) }
-        return summary
-    }
+    // MARK: Once a second
 
     private func tick() {
-        guard !isClosing else { return }
-        let now = Instant(nanoseconds: loop.now)
+        guard !life.isClosed else { return }
+        let now = links.now
         paths.sweep()
-        exit.sweep(now: now)
-        gossip.tick()
-        epochs.tick()
-        lists.tick()
+        sessions.sweep(now: now)
+        directory.tick()
         followStake()
         followSolitude(now)
-        if !paths.isDraining { watching.tick() }
-        let age = links.time.seconds - min(links.time.seconds, published.seconds)
-        // A route may come and go: at most one descriptor a minute tells of it.
-        let isDue = age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
-        if paths.advanceKeys() || isDue { publish() }
-        onProblem?(cannotServe)
-        noteStore()
-        noteResolver()
-        if !hasWarnedOfClock, let wrongClock {
-            hasWarnedOfClock = true
-            log.error("\(wrongClock)")
-        }
-        if drained != nil || isResting, now >= nextQuiet {
-            nextQuiet = now + Self.drainRest
-            paths.endQuiet()
-        }
-        if let restEnd, drained == nil, now >= restEnd {
-            exit.endSessions()
+        if life.takesPaths { watching.tick() }
+        if builds.advanceKeys() || publication.isDue { publish() }
+        observer?.problem(cannotServe)
+        tellNotices()
+        if life.endsQuietPaths(now) { paths.endQuiet() }
+        if life.endsAllPaths(now) {
+            sessions.endSessions()
             paths.endAll()
         }
-        if let drained {
-            if exit.streamCount > 0 || exit.associationCount > 0 { drainBusy = now }
-            // Paths that lead on are others' to use; what ends here without a stream is not.
-            let isQuiet = paths.pathCount <= exit.pathCount && now - drainBusy >= Self.drainRest
-            if paths.pathCount == 0 || isQuiet || now >= drainEnd {
-                self.drained = nil
-                close(completion: drained)
+        let completion = life.note(
+            paths: paths.pathCount, ends: paths.endCount, streams: sessions.streamCount, now: now)
+        if let completion { close(completion: completion) }
+        timer?.schedule(at: (now + (life.isDraining ? .milliseconds(100) : .seconds(1))).nanoseconds)
+    }
+
+    /// Says once what the operator has to look after, and that it is over.
+    private func tellNotices() {
+        if let exit, notices.changeResolver(exit.resolver.isUnanswered) {
+            if notices.ofResolver {
+                log.warning("\(Self.noNameServer)")
+            } else {
+                log.notice("the name servers answer again")
             }
         }
-        timer?.schedule(at: (now + (drained == nil ? .seconds(1) : .milliseconds(100))).nanoseconds)
-    }
-
-    /// What is said when names cannot be looked up.
-    private static let noNameServer =
-        "The name servers do not answer: names cannot be looked up; see /etc/resolv.conf, or 'exit_resolver'."
-
-    /// Says once that the name servers do not answer, and that they do again.
-    private func noteResolver() {
-        guard configuration.isExit, exit.gate.resolver.isUnanswered != hasWarnedOfResolver else { return }
-        hasWarnedOfResolver.toggle()
-        if hasWarnedOfResolver {
-            log.warning("\(Self.noNameServer)")
-        } else {
-            log.notice("the name servers answer again")
+        if notices.changeStore(directory.keeper.error != nil) {
+            if let error = directory.keeper.error {
+                log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
+            } else {
+                log.notice("the data folder can be written to again")
+            }
         }
-    }
-
-    /// Says once that the data folder cannot be written to, and that it can be again.
-    private func noteStore() {
-        guard (gossip.storeError != nil) != hasWarnedOfStore else { return }
-        hasWarnedOfStore.toggle()
-        if let error = gossip.storeError {
-            log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
-        } else {
-            log.notice("the data folder can be written to again")
+        if !notices.ofClock, let wrongClock {
+            notices.ofClock = true
+            log.error("\(wrongClock)")
         }
     }
 
     /// Begins links anew when this node has become staked: those that it made before are a client's.
     private func followStake() {
-        guard staked.contains(node) != wasStaked else { return }
-        wasStaked.toggle()
-        if wasStaked { log.notice("this node is staked now") } else { log.warning("\(standingProblem)") }
-        if wasStaked {
-            _ = links.closeAnonymous()
-            publish()
-        }
+        guard notices.changeStaked(staked.contains(node)) else { return }
+        guard notices.isStaked else { return log.warning("\(standingProblem)") }
+        log.notice("this node is staked now")
+        _ = links.closeAnonymous()
+        publish()
     }
 
     /// Begins links without the identity for a time when no other node answers, for they may have it listed no more.
@@ -317,14 +212,14 @@ public final class Relay {
         let isBehind = ledger.map { links.time.seconds > $0.state.time + 3 * (network.ledger?.blockSeconds ?? 0) + 5 }
         solitude.note(
             isLinked: linkedNodes > 0, mayBeRefused: mayBeRefused,
-            isCurrentAt: isBehind == true ? nil : epochs.isCurrentAt, now: now)
+            isCurrentAt: isBehind == true ? nil : directory.epochs.isCurrentAt, now: now)
         if solitude.isHiding {
             if !links.hidesIdentity {
                 links.hidesIdentity = true
-                epochs.askSoon()
-                gossip.forgetFailures()
+                directory.epochs.askSoon()
+                directory.neighbours.forgetFailures()
             }
-            if linkedNodes == 0 { gossip.seek() }
+            if linkedNodes == 0 { directory.neighbours.seek() }
         } else if links.hidesIdentity {
             links.hidesIdentity = false
             // Where it is listed still, as far as it has heard, the links are made anew as a node's.
@@ -332,141 +227,23 @@ public final class Relay {
         }
     }
 
-    // MARK: Status
-
-    /// How many bytes it has received and sent in packets.
-    public var bytesPassed: UInt64 {
-        (links.counters.packetsReceived &+ links.counters.packetsSent) &* UInt64(network.packetSize)
-    }
-
-    /// What the relay is doing.
-    public var status: RelayStatus {
-        let counters = links.counters
-        var drops = counters.drops.byName
-        drops.merge(links.socketDrops, uniquingKeysWith: &+)
-        for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
-            drops[reason.name, default: 0] += paths.drops[Int(reason.rawValue)]
-        }
-        drops.merge(exit.gate.datagramDrops.byName) { $0 + $1 }
-        return RelayStatus(
-            nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,
-            isReady: cannotServe == nil && ledger?.failure == nil && isActive && !paths.isDraining,
-            problem: problem,
-            isDraining: paths.isDraining, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
-            sessions: exit.sessionCount, streams: exit.streamCount,
-            associations: exit.associationCount, descriptors: gossip.descriptors.count,
-            snapshot: SnapshotStatus(epochs.snapshot, digest: epochs.digest, list: lists.certified?.round),
-            registryProblem: epochs.problem,
-            packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
-            bytesIn: counters.packetsReceived * UInt64(network.packetSize),
-            bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: paths.builds,
-            refusals: paths.refusals, watching: watching.status)
-    }
-
-    /// What the operator must know, in one sentence.
-    private var problem: String? {
-        if isResting, drained == nil { return "It rests: the month's bytes are used up; no new paths are taken." }
-        if paths.isDraining { return "It drains: no new paths are taken." }
-        if let error = cannotServe { return error }
-        if let failure = ledger?.failure { return failure }
-        if !isActive { return standingProblem }
-        if let problem = epochs.problem { return "The registry: \(problem)\(problem.hasSuffix(".") ? "" : ".")" }
-        if let error = gossip.storeError { return "What is learnt cannot be kept: \(error)." }
-        if configuration.isExit, exit.gate.resolver.isUnanswered { return Self.noNameServer }
-        return watching.status.warning
-    }
-
-    /// Whether clients may choose this node: it is staked in the trusted snapshot, and active in the ledger.
-    var isActive: Bool {
-        epochs.snapshot.isStaked(node) && (ledger.map { $0.state.nodes[node]?.standing == .active } ?? true)
-    }
-
-    /// Why clients may not choose this node, in one or two sentences.
-    var standingProblem: String {
-        let listed = epochs.snapshot.entry(of: node)?.state
-        guard let state = ledger?.state else {
-            return listed == .suspended
-                ? watching.status.warning ?? "This node is decommissioned."
-                : "This node is not staked in the snapshot of height \(epochs.snapshot.height)."
-        }
-        guard let own = state.nodes[node] else {
-            guard let lock = state.locks.last(where: { $0.node == node }) else {
-                return "This node is not registered: no path leads over it until it is; see 'tunic stake register'."
-            }
-            return
-                "This node was deregistered: it did not serve for longer than its credit. Its stake is locked until "
-                + "\(UnixTime(seconds: lock.until).dateText); to serve again, register it with another stake "
-                + "('tunic stake register')."
-        }
-        switch own.standing {
-        case .open:
-            return "The stake of this node is not full: no path leads over it until it is; see 'tunic nodes'."
-        case .active: return "This node is active, and is used from the next epoch on."
-        case .decommissioned where own.isInMaintenance:
-            return
-                "This node is in maintenance until \(UnixTime(seconds: own.maintenanceEnd).dateText), as it asked; "
-                + "'tunic maintenance end' has it used again before."
-        case .decommissioned:
-            return
-                "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
-                + "tests, or else deregistered at \(UnixTime(seconds: own.deregistersAt).dateText) and its stake locked; "
-                + "see that its UDP port can be reached, and run 'tunic relay --check'."
-        }
-    }
-
-    /// This node's request for a maintenance of so many seconds, or with 0 to come back; nil where it is not registered.
-    public func maintenance(_ seconds: UInt32) -> RegistryOperation? {
-        guard let state = ledger?.state, state.nodes[node] != nil, state.height > 0 else { return nil }
-        return RegistryOperation(
-            maintaining: identity.signingKey, seconds: seconds, height: state.height, network: network.id)
-    }
-
-    /// What makes this node useless to others, in one sentence.
-    private var cannotServe: String? {
-        if let error = wrongClock { return error }
-        guard gossip.hasHeard else { return "No other node has answered yet." }
-        guard let quiet = solitude.lasts(Instant(nanoseconds: loop.now)),
-            network.bootstrap.contains(where: { $0.node != node })
-        else { return nil }
-        return "No other node answers any more, for \(Int(quiet.inSeconds)) s; see whether this machine is online."
-    }
-
-    /// How many links with other nodes are up.
-    var linkedNodes: Int { links.status.nodes }
-    /// How far this machine's clock is ahead of the other nodes'; nil before any has told its time.
-    var clockError: TimeSpan? { links.clockError }
-    /// The snapshot that is trusted.
-    public var trustedSnapshot: Snapshot { epochs.snapshot }
-    /// What is wrong with the registry.
-    var registryProblem: String? { ledger?.failure ?? epochs.problem }
-
-    /// What is known of other nodes by tests.
-    public var nodeTests: [NodeTest] { watching.nodeTests }
-
-    /// Hears of each test that a node has passed, and of each node that does not serve.
-    public var onTestResult: (NodeID, Bool) -> Void {
-        get { watching.onResult }
-        set { watching.onResult = newValue }
-    }
-
-    /// Says so when this machine's clock differs so much from the other nodes' that they refuse what this node signs.
-    var wrongClock: String? {
-        guard let error = links.clockError, abs(error.inSeconds) > Double(DescriptorStore.clockTolerance) else {
-            return nil
-        }
-        let minutes = Int(abs(error.inSeconds) / 60)
-        return
-            "The clock of this machine is \(minutes) minutes \(error > .zero ? "ahead of" : "behind") the other nodes'; "
-            + "set it, and keep it right with an NTP daemon."
-    }
+    // MARK: Wishes of the operator
 
     /// Goes by other limits, exit rules and time to drain from now on; the rest of `new` takes a restart.
     public func apply(_ new: RelayConfiguration) {
         configuration.drainLimit = new.drainLimit
         configuration.exitRules = new.exitRules
         (configuration.rate, configuration.burst) = (new.rate, new.burst)
-        rateGate.limit(rate: new.rate, burst: new.burst)
-        exit.gate.policy.rules = new.exitRules
+        sessions.rateGate.limit(rate: new.rate, burst: new.burst)
+        exit?.policy.rules = new.exitRules
+    }
+
+    /// Whether it takes no new paths for now, by its operator's wish; drains, and serves again when this is false.
+    ///
+    /// Setting it does nothing in a relay that drains or is closed.
+    public var isResting: Bool {
+        get { life.isResting }
+        set { life.rest(newValue, until: links.now + configuration.drainLimit) }
     }
 
     // MARK: End
@@ -474,27 +251,43 @@ public final class Relay {
     /// Takes no new paths, ends those over which nothing passes, waits for the others and for the streams to the outside until
     /// the configured limit, then closes.
     public func drain(completion: @escaping () -> Void) {
-        guard drained == nil, !isClosing else { return }
-        paths.isDraining = true
+        let now = links.now
+        guard life.drain(now: now, until: now + configuration.drainLimit, completion: completion) else { return }
         log.info("draining", metadata: ["paths": "\(paths.pathCount)"])
-        drained = completion
-        drainBusy = Instant(nanoseconds: loop.now)
-        drainEnd = drainBusy + configuration.drainLimit
         tick()
     }
 
     /// Ends everything and tells the neighbours; `completion` follows when nothing is open any more.
     public func close(completion: @escaping () -> Void) {
-        guard !isClosing else { return completion() }
-        isClosing = true
+        guard life.close() else { return completion() }
         timer?.close()
-        rateGate.close()
-        exit.close()
-        gossip.save(all: true)
-        epochs.close()
-        lists.close()
+        sessions.close()
+        exit?.close()
+        directory.close()
         ledger?.close()
-        registryFile?.close()
         watching.close { [links] in links.closeAll(completion: completion) }
+    }
+}
+
+/// What the operator has been told, and is told again when it has changed.
+struct RelayNotices {
+    private(set) var isStaked: Bool
+    var ofClock = false
+    private(set) var ofStore = false
+    private(set) var ofResolver = false
+
+    /// Nothing has been said; the node is staked, or not.
+    init(isStaked: Bool) { self.isStaked = isStaked }
+
+    /// True when this is news.
+    mutating func changeStaked(_ value: Bool) -> Bool { Self.change(&isStaked, to: value) }
+    /// True when this is news.
+    mutating func changeStore(_ value: Bool) -> Bool { Self.change(&ofStore, to: value) }
+    /// True when this is news.
+    mutating func changeResolver(_ value: Bool) -> Bool { Self.change(&ofResolver, to: value) }
+
+    private static func change(_ flag: inout Bool, to value: Bool) -> Bool {
+        defer { flag = value }
+        return flag != value
     }
 }

@@ -9,22 +9,21 @@ internal import Wire
 final class RelayMessages: ControlHandler {
     private let links: Links
     private let paths: PathService
-    private let gossip: Gossip
-    private let epochs: Epochs
-    private let lists: Lists
+    private let builds: BuildService
+    private let directory: RelayDirectory
     private let ledger: LedgerService?
     private let watching: Watching
     private var peers: [LinkID: LinkPeer] = [:]
 
+    /// Messages on `links` for these.
     init(
-        links: Links, paths: PathService, gossip: Gossip, epochs: Epochs, lists: Lists, ledger: LedgerService?,
+        links: Links, paths: PathService, builds: BuildService, directory: RelayDirectory, ledger: LedgerService?,
         watching: Watching
     ) {
         self.links = links
         self.paths = paths
-        self.gossip = gossip
-        self.epochs = epochs
-        self.lists = lists
+        self.builds = builds
+        self.directory = directory
         self.ledger = ledger
         self.watching = watching
     }
@@ -32,7 +31,7 @@ final class RelayMessages: ControlHandler {
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
         switch RelayMessage(raw: message.raw) {
         case .path(let message): path(message, body, link, responder)
-        case .directory(let message): directory(message, body, link, responder)
+        case .directory(let message): self.directory(message, body, link, responder)
         case .ledger(let message):
             guard let ledger else { return links.refuse(responder) }
             ledger.received(message, body, from: peers[link]?.node, responder)
@@ -46,7 +45,7 @@ final class RelayMessages: ControlHandler {
 
     private func path(_ message: PathMessage, _ body: [UInt8], _ link: LinkID, _ responder: ControlResponder) {
         switch message {
-        case .build: paths.build(body, from: link, isNode: peers[link]?.node != nil, responder)
+        case .build: builds.build(body, from: link, isNode: peers[link]?.node != nil, responder)
         case .destroy:
             if let message = DestroyMessage(body) { paths.destroy(message.pathID, from: link) }
             links.answer(responder, [])
@@ -56,17 +55,18 @@ final class RelayMessages: ControlHandler {
     private func directory(
         _ message: DirectoryMessage, _ body: [UInt8], _ link: LinkID, _ responder: ControlResponder
     ) {
+        let (gossip, epochs, lists) = (directory.gossip, directory.epochs, directory.lists)
         switch message {
         case .getSnapshot: epochs.answerSnapshot(body, responder)
         case .getSnapshotID: answer(responder, epochs.snapshotID(for: body, list: lists.certified))
         case .getSignatures: epochs.answerSignatures(body, responder)
         case .getDescriptors:
             guard let time = number(body) else { return links.refuse(responder) }
-            gossip.answer(since: UnixTime(seconds: time), responder)
-        case .getDescriptorChanges: gossip.answerChanges(body, responder)
+            directory.answers.answer(since: UnixTime(seconds: time), responder)
+        case .getDescriptorChanges: directory.answers.answerChanges(body, responder)
         case .getDescriptor:
             guard let id = Bytes32(body) else { return links.refuse(responder) }
-            links.answer(responder, gossip.descriptor(of: NodeID(id)))
+            links.answer(responder, directory.answers.descriptor(of: NodeID(id)))
         case .getList: answer(responder, lists.list(for: body))
         case .getListed: lists.answerListed(body, responder)
         // What nodes alone say to each other.
@@ -111,8 +111,8 @@ final class RelayMessages: ControlHandler {
     func linkUp(_ link: LinkID, peer: LinkPeer) {
         peers[link] = peer
         if let node = peer.node {
-            gossip.linkUp(link, node)
-            ledger?.linkUp(link, node)
+            directory.neighbours.linkUp(link, node)
+            directory.gossip.linkUp(link, node)
         } else {
             watching.clientCame()
         }
@@ -120,8 +120,9 @@ final class RelayMessages: ControlHandler {
 
     func linkDown(_ link: LinkID, reason: LinkDownReason) {
         let node = peers.removeValue(forKey: link)?.node
-        if let node { gossip.linkDown(link, node) }
-        ledger?.linkDown(link, node)
+        if let node { directory.neighbours.linkDown(link, node) }
+        ledger?.linkDown(link)
+        builds.linkEnded(link)
         paths.linkEnded(link)
     }
 }

@@ -25,7 +25,7 @@ public struct RelayConfiguration: Sendable {
     public var drainLimit = TimeSpan.seconds(30)
 
     /// How many sessions an exit serves at once.
-    var exitSessions = Exit.sessionLimit
+    var exitSessions = SessionHost.sessionLimit
 
     /// The defaults, listening on `listen`.
     public init(listen: [Endpoint]) { self.listen = listen }

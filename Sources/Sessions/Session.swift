@@ -10,6 +10,8 @@ public protocol SessionOwner: AnyObject {
     func transmit(_ session: Session, now: Instant) -> Bool
     /// Takes an event that concerns no single stream, or a stream that the peer has opened.
     func event(_ event: Event, in session: Session)
+    /// Ends the session, for its connection is closed, by either end, or it was to end soon.
+    func closed(_ session: Session)
 }
 
 /// The owner of one stream of a session.
@@ -54,6 +56,7 @@ public final class Session {
     private var timer: LoopTimer!
     fileprivate var isTouched = false
     private var isOver = false
+    private var endsSoon = false
 
     /// A session without legs; its maker sets ``owner``.
     public init(turn: SessionTurn, role: Role, configuration: Configuration, seed: UInt64) {
@@ -91,6 +94,12 @@ public final class Session {
         turn.add(self)
     }
 
+    /// Has the owner end the session at the end of the turn, where it cannot do so at once.
+    public func endSoon() {
+        endsSoon = true
+        touch()
+    }
+
     /// Tells every stream's user and lets go of all that the session holds; nothing is sent any more.
     public func end() {
         guard !isOver else { return }
@@ -106,14 +115,16 @@ public final class Session {
     /// What comes up meanwhile is part of it; events of the sending itself wait a turn.
     fileprivate func settle() {
         guard !isOver else { return }
-        let now = Instant(nanoseconds: turn.loop.now)
+        if endsSoon { owner?.closed(self) }
+        guard !isOver else { return }
+        let now = turn.now
         if let deadline = connection.nextDeadline, deadline <= now { connection.deadlineReached(now: now) }
         while !isOver, let event = connection.nextEvent() { handOut(event) }
         guard !isOver else { return }
         let isHeldBack = owner?.transmit(self, now: now) == false
         isTouched = false
-        // One that has closed itself, because the peer broke the protocol, has no event for it; its last packets are sent by now.
-        if connection.isClosed { owner?.event(.closed(code: 0), in: self) }
+        // What the other end hears of it is sent by now.
+        if connection.isClosed { owner?.closed(self) }
         guard !isOver else { return }
         while !isOver, let event = connection.nextEvent() { handOut(event) }
         guard !isOver else { return }
@@ -132,9 +143,9 @@ public final class Session {
         case .stopSending(let id, let code): users[id]?.streamStopped(code: code)
         case .streamClosed(let id): users.removeValue(forKey: id)?.streamClosed()
         case .datagram(let flow, let bytes): users[StreamID(flow)]?.streamDatagram(bytes)
-        case .finished: break
+        case .finished, .closed: break
         case .streamOpened, .streamsAvailable, .legValidated, .legSuspect, .legActivated, .legClosed,
-            .pathChallenge, .pathResponse, .closed:
+            .pathChallenge, .pathResponse:
             owner?.event(event, in: self)
         }
     }
@@ -157,6 +168,9 @@ public final class SessionTurn {
 
     /// An empty list for sessions on `loop`.
     public init(loop: Loop) { self.loop = loop }
+
+    /// The loop's time.
+    public var now: Instant { Instant(nanoseconds: loop.now) }
 
     fileprivate func add(_ session: Session) {
         touched.append(session)

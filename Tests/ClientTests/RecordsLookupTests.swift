@@ -38,6 +38,7 @@ import Wire
         }
 
         func event(_ event: Event, in session: Session) {}
+        func closed(_ session: Session) {}
 
         /// Answers what has come, and brings the session what there is for it.
         func answer(_ session: Session) {

@@ -82,7 +82,7 @@ private let reloadable: [String: Applied] = [
         $0.client?.client.configuration.exitCheck == .seconds(7) && $0.client?.client.exitWatch.interval == .seconds(7)
     },
     "relay.exit_policy": Applied(["relay.exit_policy": "[\"reject *:80\"]"]) {
-        $0.relay?.relay.exit.gate.policy.rules == [ExitRule("reject *:80")].compactMap(\.self)
+        $0.relay?.relay.exit?.policy.rules == [ExitRule("reject *:80")].compactMap(\.self)
     },
     "relay.rate": Applied(["relay.rate": "200000"]) { $0.relay?.relay.configuration.rate == 200_000 },
     "relay.burst": Applied(["relay.burst": "9000"]) { $0.relay?.relay.configuration.burst == 9_000 },

@@ -77,10 +77,11 @@ private final class StandingPath: @unchecked Sendable {
         guard case .onward(_, let onward, let guardKeys, let guardReply) = first.open(builder.records),
             case .terminal(let lastKeys, let lastReply, _) = last.open(onward),
             let guardPath = try? first.table.insert(
-                guardKeys, previous: PathEnd(link: 1, pathID: 5), nextLink: 2, linkLimit: 100, now: start),
+                guardKeys, previous: PathNeighbour(link: 1, pathID: 5), nextLink: 2, linkLimit: 100, now: start),
             let backwardID = first.table.backwardID(of: guardPath),
             let terminal = try? last.table.insert(
-                lastKeys, previous: PathEnd(link: 2, pathID: backwardID), nextLink: nil, linkLimit: 100, now: start),
+                lastKeys, previous: PathNeighbour(link: 2, pathID: backwardID), nextLink: nil, linkLimit: 100,
+                now: start),
             let terminalID = last.table.forwardID(of: terminal), first.table.connect(guardPath, nextPathID: terminalID),
             let guardID = first.table.forwardID(of: guardPath),
             let answer = guardReply.wrap(lastReply.answer(.ready).rawSpan),

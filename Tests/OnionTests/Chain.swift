@@ -97,7 +97,7 @@ final class Chain {
         let node = nodes[index]
         node.seenRecords = records
         let outcome = node.responder.open(records.rawSpan, from: 0, time: time, now: now)
-        let previous = PathEnd(link: UInt32(100 + index), pathID: pathID)
+        let previous = PathNeighbour(link: UInt32(100 + index), pathID: pathID)
         var reply: [UInt8]
         var answerID: UInt64 = 0
         switch consume outcome {

@@ -16,7 +16,7 @@ import Wire
         now: Instant = at(0)
     ) throws -> PathHandle {
         try table.insert(
-            keys(slot), previous: PathEnd(link: from, pathID: 77), nextLink: to, linkLimit: limit, now: now)
+            keys(slot), previous: PathNeighbour(link: from, pathID: 77), nextLink: to, linkLimit: limit, now: now)
     }
 
     @Test func r3_theTableIsBounded() throws {
@@ -68,7 +68,7 @@ import Wire
         for _ in 0..<40 { try add(&table, from: 1) }
         for link in 2..<62 as Range<UInt32> {
             _ = try table.insert(
-                keys(1), previous: PathEnd(link: link, pathID: 77), nextLink: 100, linkLimit: 2, source: 1 << 40,
+                keys(1), previous: PathNeighbour(link: link, pathID: 77), nextLink: 100, linkLimit: 2, source: 1 << 40,
                 now: at(0))
         }
         let candidate = table.pathToReplace(for: 1 << 40, now: at(10))
@@ -101,11 +101,11 @@ import Wire
         #expect(table.sweep(now: at(29.9), limit: 1_000) == [])
         let first = table.sweep(now: at(30), limit: 1_000)
         #expect(first.map(\.path) == [open])
-        #expect(first[0].next == PathEnd(link: 2, pathID: 0))
+        #expect(first[0].next == PathNeighbour(link: 2, pathID: 0))
         #expect(table.sweep(now: at(1_199), limit: 1_000) == [])
         let last = table.sweep(now: at(1_200), limit: 1_000)
         #expect(Set(last.map(\.path)) == [ready, terminal])
-        #expect(last.first { $0.path == ready }?.next == PathEnd(link: 2, pathID: 9))
+        #expect(last.first { $0.path == ready }?.next == PathNeighbour(link: 2, pathID: 9))
         #expect(last.first { $0.path == terminal }?.next == nil)
         #expect(table.count == 0)
     }

@@ -110,7 +110,8 @@ import Wire
         init(_ keys: consuming HopKeys) throws {
             let isTerminal = keys.slot == 4
             handle = try table.insert(
-                keys, previous: PathEnd(link: 1, pathID: 0), nextLink: isTerminal ? nil : 2, linkLimit: 1, now: at(0))
+                keys, previous: PathNeighbour(link: 1, pathID: 0), nextLink: isTerminal ? nil : 2, linkLimit: 1,
+                now: at(0))
             _ = table.connect(handle, nextPathID: 9)
         }
 

@@ -50,7 +50,7 @@ import Wire
                 network: network, listen: [.loopbackIPv4(port: 0)], messages: RelayMessage.kinds),
             identity: identity, isStaked: { $0 == node })
         let server = Server()
-        server.blocks = BlockServer(links: links, loop: loop, reader: try LedgerReader(beside: store))
+        server.blocks = BlockServer(links: links, reader: try LedgerReader(beside: store))
         links.control = server
         let client = try Links(
             on: loop,

@@ -17,6 +17,7 @@ import Wire
     private final class Town {
         let loop: Loop
         let gossip: Gossip
+        let neighbours: Neighbours
         let snapshot: Snapshot
         /// The links of the node to its neighbours.
         private(set) var links: [LinkID] = []
@@ -25,7 +26,7 @@ import Wire
         private let seeds: [[UInt8]]
         private let network: NetworkFile
         private let node: Links
-        private var neighbours: [Links] = []
+        private var others: [Links] = []
 
         private let quiet = Quiet()
         private let events = Events()
@@ -53,13 +54,14 @@ import Wire
                     identity: LinkIdentity(Self.key(seeds[number])), isStaked: { ids.contains($0) })
             }
             node = try side(0)
-            gossip = try Gossip(
-                links: node, loop: loop, network: file, node: ids[0], snapshot: snapshot, store: nil)
+            let nodes = try KnownNodes(links: node, network: file, snapshot: snapshot, store: nil)
+            neighbours = Neighbours(links: node, node: ids[0], nodes: nodes)
+            gossip = Gossip(links: node, network: file, node: ids[0], neighbours: neighbours)
             events.town = self
             node.control = events
             for number in 1...count {
                 let other = try side(number)
-                neighbours.append(other)
+                others.append(other)
                 other.control = quiet
                 var up: LinkID?
                 node.link(to: ids[number], at: other.localAddresses.map { Endpoint($0) }) { up = try? $0.get() }
@@ -75,7 +77,7 @@ import Wire
 
         deinit {
             node.closeAll()
-            for other in neighbours { other.closeAll() }
+            for other in others { other.closeAll() }
             loop.close()
         }
 
@@ -104,11 +106,11 @@ import Wire
         }
 
         func holds(_ signed: SignedDescriptor) -> Bool {
-            gossip.descriptors.descriptor(of: signed.descriptor.node, at: node.time) == signed
+            neighbours.nodes.descriptor(of: signed.descriptor.node) == signed
         }
 
         /// Where neighbour `number` listens.
-        func endpoint(of number: Int) -> Endpoint { Endpoint(neighbours[number - 1].localAddresses[0]) }
+        func endpoint(of number: Int) -> Endpoint { Endpoint(others[number - 1].localAddresses[0]) }
 
         /// How many links of clients the neighbours have had, and how many of them are gone.
         var clientLinks: (up: Int, down: Int) { (quiet.clients.count, quiet.gone) }
@@ -116,8 +118,8 @@ import Wire
         /// The node's tests of others.
         func watching() throws -> Watching {
             try Watching(
-                links: node, loop: loop, network: network, identity: LinkIdentity(Self.key(seeds[0])), gossip: gossip,
-                snapshot: snapshot, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+                links: node, network: network, identity: LinkIdentity(Self.key(seeds[0])), nodes: neighbours.nodes,
+                ledger: nil, observer: nil, log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         }
 
         /// Lets checks come to their end.
@@ -143,21 +145,23 @@ import Wire
             func linkUp(_ link: LinkID, peer: LinkPeer) {
                 town?.allUp.append(link)
                 peers[link] = peer.node
-                if let peer = peer.node { town?.gossip.linkUp(link, peer) }
+                guard let peer = peer.node else { return }
+                town?.neighbours.linkUp(link, peer)
+                town?.gossip.linkUp(link, peer)
             }
             func linkDown(_ link: LinkID, reason: LinkDownReason) {
-                if let peer = peers[link] { town?.gossip.linkDown(link, peer) }
+                if let peer = peers[link] { town?.neighbours.linkDown(link, peer) }
             }
         }
     }
 
     @Test("gossip goes over to the link that stands by when a neighbour's other link ends") func standbyLink() throws {
         let town = try Town(neighbours: 1, restarting: true)
-        let used = try #require(town.gossip.neighbours.values.first)
+        let used = try #require(town.neighbours.up.values.first)
         let other = try #require(town.allUp.first { $0 != used })
         town.close(used)
-        #expect(town.loop.run(for: .seconds(10)) { town.gossip.neighbours.values.first != used })
-        #expect(Array(town.gossip.neighbours.values) == [other])
+        #expect(town.loop.run(for: .seconds(10)) { town.neighbours.up.values.first != used })
+        #expect(Array(town.neighbours.up.values) == [other])
     }
 
     @Test("s22: forged descriptors of one node do not fill the queue of the check") func s22_forgedDescriptors() throws
@@ -176,7 +180,7 @@ import Wire
         town.publish([own], by: 1)
         town.settle()
         #expect(!town.holds(own))
-        town.gossip.follow(town.snapshot)
+        town.gossip.follow(town.snapshot, digest: Bytes32())
         town.publish([own], by: 1)
         #expect(town.loop.run(for: .seconds(10)) { town.holds(own) })
     }
@@ -185,7 +189,7 @@ import Wire
         throws
     {
         let town = try Town(neighbours: 3)
-        let before = town.gossip.descriptors.generation
+        let before = town.neighbours.nodes.descriptors.generation
         for age in 100..<150 as Range<UInt64> {
             town.publish([try town.descriptor(of: 3, age: 250 - age)], by: 1)
             town.loop.run(for: .milliseconds(2)) { false }
@@ -194,7 +198,7 @@ import Wire
         town.publish([good], by: 3)
         #expect(town.loop.run(for: .seconds(10)) { town.holds(good) })
         // That of the other node, and four of the first.
-        let taken = town.gossip.descriptors.generation - before
+        let taken = town.neighbours.nodes.descriptors.generation - before
         #expect((2...5).contains(taken))
     }
 

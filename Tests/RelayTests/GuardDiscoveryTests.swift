@@ -30,7 +30,7 @@ import Wire
                 seen.insert(path.pathID)
                 middles.insert(path.hops[1])
             }
-            for leg in hostile.exit.legPaths where !hostile.exit.needs(leg) { hostile.paths.end(leg) }
+            for leg in hostile.sessions.legs where !leg.isNeeded { leg.path.end() }
             return client.sessions.current[key] !== session || seen.count > Self.mostPaths + 5
         }
         #expect(isLost && seen.count <= Self.mostPaths, "\(seen.count) paths")

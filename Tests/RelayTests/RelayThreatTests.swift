@@ -181,7 +181,7 @@ import Wire
         let first = PathID.make(worker: 0, index: PathID.clientBit, random: PathID.random(of: flood.pathID) - 3)
         let honest = try harness.client(at: 2)
         try beginSession(honest)
-        #expect(harness.run { harness.relay.exit.sessionCount == 4 && flood.destroyed.count == 1 })
+        #expect(harness.run { harness.relay.sessions.sessionCount == 4 && flood.destroyed.count == 1 })
         #expect(flood.destroyed == [first])
         #expect(honest.destroyed.isEmpty)
         // The flood has no more than the others then: its next session gets no place, and it is told.
@@ -210,7 +210,7 @@ import Wire
             }
             #expect(isDone)
         }
-        #expect(harness.relay.exit.sessionCount == 4 && honest.destroyed.isEmpty)
+        #expect(harness.relay.sessions.sessionCount == 4 && honest.destroyed.isEmpty)
     }
 
     @Test("s14: an exit that is full of sessions with streams lets a new source in") func busySessions() throws {
@@ -231,7 +231,7 @@ import Wire
         honest.beginSession()
         #expect(try honest.open(destination) == .ok)
         #expect(harness.run { flood.destroyed.count == 1 })
-        #expect(harness.relay.exit.sessionCount == 2)
+        #expect(harness.relay.sessions.sessionCount == 2)
         for stream in accepted { stream.close() }
     }
 
@@ -243,11 +243,11 @@ import Wire
             leg: 0, kind: .join(session: [UInt8](repeating: 1, count: 16), mac: [UInt8](repeating: 2, count: 16)))
         for client in [noisy, other] { guard case .path = try client.build() else { return } }
         // One after the other, so that none is lost; they are ended with the next sweep.
-        let before = harness.relay.exit.orphanCount
+        let before = harness.relay.paths.endingCount
         for _ in 0..<20 { noisy.sendRaw(hello.encoded) }
-        #expect(harness.run { harness.relay.exit.orphanCount > before || !noisy.destroyed.isEmpty })
+        #expect(harness.run { harness.relay.paths.endingCount > before || !noisy.destroyed.isEmpty })
         harness.run(for: .milliseconds(20)) { false }
-        #expect(harness.relay.exit.orphanCount <= 1)
+        #expect(harness.relay.paths.endingCount <= 1)
         other.sendRaw(hello.encoded)
         #expect(harness.run { other.destroyed == [other.pathID] && noisy.destroyed == [noisy.pathID] })
     }
@@ -361,13 +361,13 @@ import Wire
                 if number % 50 == 49 { harness.run(for: .milliseconds(5)) { false } }
             }
         }
-        #expect(harness.run { harness.relay.status.sessions == 2 && harness.relay.exit.memoryUse > 400_000 })
-        harness.relay.exit.memoryLimit = 300_000
+        #expect(harness.run { harness.relay.status.sessions == 2 && harness.relay.sessions.memoryUse > 400_000 })
+        harness.relay.sessions.memoryLimit = 300_000
         #expect(harness.run { harness.relay.status.sessions == 1 })
         #expect(harness.run { large.destroyed == [large.pathID] })
         #expect(small.destroyed.isEmpty)
         #expect(harness.relay.status.paths == 1)
-        #expect(harness.relay.exit.memoryUse < 300_000)
+        #expect(harness.relay.sessions.memoryUse < 300_000)
     }
 
     @Test("s14: a session whose bytes stand still ends before a larger one that has none to move") func stalledSession()
@@ -394,7 +394,7 @@ import Wire
             client.sendRaw(writer.bytes)
         }
         // The bytes of the one cannot be read, for the first never comes; the other has streams without a byte.
-        let exit = harness.relay.exit
+        let exit = harness.relay.sessions
         for number in 0..<10 { send(stuck, stream: 0, at: 1 + UInt64(number) * 1_000, 1_000) }
         #expect(harness.run { exit.memoryUse > 10_000 })
         let before = exit.memoryUse
@@ -436,7 +436,7 @@ import Wire
         let listener = try StreamListener.tcp(on: harness.loop, address: .loopbackIPv4(port: 0)) { accepted.append($0) }
         defer { listener.close() }
         let destination = Endpoint(try #require(listener.localAddress))
-        let sockets = harness.relay.exit.gate.sockets
+        let sockets = try #require(harness.relay.exit).sockets
         sockets.hasRoom = { [unowned sockets] in sockets.count < 4 }
         let clients = try [harness.client(at: 1), harness.client(at: 2)]
         for client in clients {
@@ -448,7 +448,7 @@ import Wire
         for _ in 0..<2 { #expect(try clients[1].open(destination) == .ok) }
         #expect(try clients[1].open(destination) == .generalFailure)
         #expect(harness.run { accepted.count == 6 })
-        #expect(sockets.count == 4 && harness.relay.exit.streamCount == 4)
+        #expect(sockets.count == 4 && harness.relay.sessions.streamCount == 4)
         for stream in accepted { stream.close() }
     }
 

@@ -87,4 +87,6 @@ public final class PeerSession: SessionOwner {
 
     /// Takes nothing.
     public func event(_ event: Event, in session: Session) {}
+    /// Leaves the session as it is.
+    public func closed(_ session: Session) {}
 }

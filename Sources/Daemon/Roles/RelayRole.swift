@@ -44,7 +44,8 @@ final class RelayRole: Role {
         do {
             relay = try Relay(
                 loop: loop, network: network, configuration: configuration, identity: key,
-                authority: try Self.authority(settings, network), registry: daemon, store: store, log: log)
+                authority: try Self.authority(settings, network), registry: daemon,
+                observer: daemon.map { OxendObserver($0) }, store: store, log: log)
         } catch {
             throw Failure.starting(error, option: "--listen")
         }
@@ -53,11 +54,7 @@ final class RelayRole: Role {
         }
         account = MonthAccount(folder: folder)
         account.limit(settings)
-        if let daemon {
-            relay.onProblem = { daemon.setProblem($0) }
-            relay.onTestResult = { daemon.report($0, passed: $1) }
-            try OxendRegistry.start(daemon)
-        }
+        if let daemon { try OxendRegistry.start(daemon) }
     }
 
     deinit {
@@ -147,4 +144,14 @@ final class RelayRole: Role {
             // Nothing was opened.
         }
     }
+}
+
+/// Tells the daemon beside a relay what the relay finds.
+private final class OxendObserver: RelayObserver {
+    private let daemon: OxendDaemon
+
+    init(_ daemon: OxendDaemon) { self.daemon = daemon }
+
+    func problem(_ text: String?) { daemon.setProblem(text) }
+    func tested(_ node: NodeID, passed: Bool) { daemon.report(node, passed: passed) }
 }

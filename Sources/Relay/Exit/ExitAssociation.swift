@@ -6,7 +6,18 @@ internal import Wire
 /// A client's UDP association at the exit: sockets of its own, the hosts that it speaks to, and the names that stand for them.
 ///
 /// What cannot be sent is dropped and counted, as UDP has it. Only hosts that were sent something are heard.
-final class ExitAssociation: DatagramReceiver {
+final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
+    /// Opens UDP associations.
+    struct Service: StreamService {
+        let exit: Exit
+
+        func open(_ request: OpenRequest, on stream: HostedStream) -> (any StreamUser)? {
+            let association = ExitAssociation(stream, exit)
+            association.open()
+            return association
+        }
+    }
+
     /// How long it lives without a datagram in either direction.
     static let idleLimit = TimeSpan.seconds(300)
     /// The most names that are remembered; the one that was longest not used makes room.
@@ -26,10 +37,8 @@ final class ExitAssociation: DatagramReceiver {
         var query: ExitResolver.Query?
     }
 
-    private let gate: ExitGate
-    private weak var session: Session?
-    private let flow: StreamID
-    private let ended: () -> Void
+    private let exit: Exit
+    private let stream: HostedStream
     private var v4: DatagramSocket?
     private var v6: DatagramSocket?
     private var peers: FlowPeers
@@ -38,47 +47,47 @@ final class ExitAssociation: DatagramReceiver {
     private var waiting: [(name: HostName, port: UInt16, datagram: [UInt8], offset: Int)] = []
     private var waitingBytes = 0
     private var lastUsed: Instant
-    /// Called when a datagram comes from either side, at most once in `StreamPump.activityInterval`.
-    var onActivity: (() -> Void)?
+    /// From when on a datagram is told to be activity again.
     private var nextActivity = Instant(nanoseconds: 0)
     private var timer: LoopTimer?
     private var isOver = false
 
-    /// An association without sockets yet; `ended` is called once, when it has been idle for too long.
-    init(session: Session, flow: StreamID, gate: ExitGate, ended: @escaping () -> Void) {
-        let now = Instant(nanoseconds: gate.loop.now)
-        self.gate = gate
-        self.session = session
-        self.flow = flow
-        self.ended = ended
+    private init(_ stream: HostedStream, _ exit: Exit) {
+        let now = Instant(nanoseconds: exit.loop.now)
+        self.exit = exit
+        self.stream = stream
         peers = FlowPeers(now: now)
         budget = TokenBucket(Self.rate, now: now)
         lastUsed = now
-        timer = LoopTimer(on: gate.loop) { [weak self] in self?.timerFired() }
-        timer?.schedule(at: (now + Self.idleLimit).nanoseconds)
     }
 
-    /// Opens the socket for IPv4; false where none is to be had.
-    func open() -> Bool {
+    /// Takes a place, and opens the socket for IPv4.
+    private func open() {
+        guard exit.associations.enter(self, for: stream.share), exit.sockets.enter(self, for: stream.share) else {
+            return refuse()
+        }
         v4 = socket(at: .anyIPv4(port: 0))
-        return v4 != nil
+        guard v4 != nil else { return refuse() }
+        timer = LoopTimer(on: exit.loop) { [weak self] in self?.timerFired() }
+        timer?.schedule(at: (lastUsed + Self.idleLimit).nanoseconds)
+        stream.accept()
     }
 
     private func socket(at address: SocketAddress) -> DatagramSocket? {
-        guard gate.loop.hasDescriptorsToSpare else { return nil }
-        return try? DatagramSocket(on: gate.loop, bindTo: address, configuration: .small, receiver: self)
+        guard exit.loop.hasDescriptorsToSpare else { return nil }
+        return try? DatagramSocket(on: exit.loop, bindTo: address, configuration: .small, receiver: self)
     }
 
     private func timerFired() {
         let end = lastUsed + Self.idleLimit
-        if end.nanoseconds > gate.loop.now { timer?.schedule(at: end.nanoseconds) } else { ended() }
+        if end.nanoseconds > exit.loop.now { timer?.schedule(at: end.nanoseconds) } else { leave() }
     }
 
     private func noteUse(_ now: Instant) {
         lastUsed = now
         guard now >= nextActivity else { return }
         nextActivity = now + StreamPump.activityInterval
-        onActivity?()
+        exit.sockets.noteActivity(of: self)
     }
 
     /// Bytes that wait for names, and what the hosts' entries take.
@@ -90,9 +99,9 @@ final class ExitAssociation: DatagramReceiver {
     func send(_ datagram: [UInt8]) {
         guard !isOver else { return }
         guard let (peer, offset) = try? FlowDatagram.decode(from: datagram.rawSpan) else {
-            return gate.datagramDrops.add(.udpUnreadable)
+            return exit.datagramDrops.add(.udpUnreadable)
         }
-        let now = Instant(nanoseconds: gate.loop.now)
+        let now = Instant(nanoseconds: exit.loop.now)
         noteUse(now)
         switch peer.host {
         case .address(let address): send(datagram, offset, to: address, peer.port, as: peer.host, now)
@@ -111,8 +120,8 @@ final class ExitAssociation: DatagramReceiver {
         _ datagram: [UInt8], _ offset: Int, toFirstOf addresses: [IPAddress], _ port: UInt16,
         as host: Destination.Host, _ now: Instant
     ) {
-        guard let address = addresses.first(where: { gate.policy.allows($0, port: port, .udp) }) else {
-            return gate.datagramDrops.add(addresses.isEmpty ? .udpName : .udpNotAllowed)
+        guard let address = addresses.first(where: { exit.policy.allows($0, port: port, .udp) }) else {
+            return exit.datagramDrops.add(addresses.isEmpty ? .udpName : .udpNotAllowed)
         }
         send(datagram, offset, to: address, port, as: host, now)
     }
@@ -122,12 +131,12 @@ final class ExitAssociation: DatagramReceiver {
         _ now: Instant
     ) {
         let count = datagram.count - offset
-        guard gate.policy.allows(address, port: port, .udp), let socket = socket(for: address) else {
-            return gate.datagramDrops.add(.udpNotAllowed)
+        guard exit.policy.allows(address, port: port, .udp), let socket = socket(for: address) else {
+            return exit.datagramDrops.add(.udpNotAllowed)
         }
-        guard budget.take(count + FlowPeers.datagramOverhead, now: now) else { return gate.datagramDrops.add(.udpRate) }
+        guard budget.take(count + FlowPeers.datagramOverhead, now: now) else { return exit.datagramDrops.add(.udpRate) }
         if let reason = peers.send(count, to: address, port: port, as: host, now: now) {
-            return gate.datagramDrops.add(reason)
+            return exit.datagramDrops.add(reason)
         }
         let target = SocketAddress(high: address.high, low: address.low, port: port)
         socket.send(datagram.rawSpan.extracting(droppingFirst: offset), to: target)
@@ -149,27 +158,24 @@ final class ExitAssociation: DatagramReceiver {
             else { return }
             names[oldest.key] = nil
         }
-        guard let session,
-            let query = gate.resolver.resolve(
-                name, port: 0, for: session,
-                callback: { [weak self] answer in
-                    self?.found(name, answer)
-                })
-        else { return }
+        let query = exit.resolver.resolve(name, port: 0, for: stream.share) { [weak self] answer in
+            self?.found(name, answer)
+        }
+        guard let query else { return }
         names[name] = Name(addresses: nil, lastUsed: now, query: query)
     }
 
     private func wait(for name: HostName, _ port: UInt16, _ datagram: [UInt8], _ offset: Int) {
         guard names[name] != nil, waiting.count < Self.waitingLimit.count,
             waitingBytes + datagram.count <= Self.waitingLimit.bytes
-        else { return gate.datagramDrops.add(.udpName) }
+        else { return exit.datagramDrops.add(.udpName) }
         waitingBytes += datagram.count
         waiting.append((name, port, datagram, offset))
     }
 
     private func found(_ name: HostName, _ answer: Resolver.Answer) {
         guard !isOver, names[name] != nil else { return }
-        let now = Instant(nanoseconds: gate.loop.now)
+        let now = Instant(nanoseconds: exit.loop.now)
         names[name]?.query = nil
         switch answer {
         case .success(let addresses): names[name]?.addresses = addresses.map { IPAddress(high: $0.high, low: $0.low) }
@@ -190,30 +196,50 @@ final class ExitAssociation: DatagramReceiver {
     // MARK: From the outside
 
     func received(_ batch: inout ReceivedBatch, on socket: DatagramSocket) {
-        guard !isOver, let session, !session.connection.isClosed else { return }
+        guard !isOver, let session = stream.session, !session.connection.isClosed else { return }
         for index in 0..<batch.count {
             let source = batch.source(of: index)
             let address = IPAddress(high: source.high, low: source.low)
             guard let peer = peers.received(from: address, port: source.port) else { continue }
             let packet = batch.packet(index)
             guard let bytes = FlowDatagram.encoded(peer, packet.bytes) else { continue }
-            noteUse(Instant(nanoseconds: gate.loop.now))
-            if !session.connection.sendDatagram(flow: flow.value, bytes.rawSpan) {
-                gate.datagramDrops.add(.udpQueue)
+            noteUse(Instant(nanoseconds: exit.loop.now))
+            if !session.connection.sendDatagram(flow: stream.id.value, bytes.rawSpan) {
+                exit.datagramDrops.add(.udpQueue)
             }
         }
         session.touch()
     }
 
-    // MARK: End
+    // MARK: Ends
 
-    /// Closes the sockets and forgets everything; a second call does nothing.
-    func close() {
+    private func refuse() {
+        stream.refuse(.generalFailure)
+        close()
+    }
+
+    /// Ends it, of either side: the stream is done, and with it the sockets.
+    private func leave() {
+        guard !isOver else { return }
+        stream.end()
+        close()
+    }
+
+    /// Ends it, whose place another source needs.
+    func giveWay() { leave() }
+
+    private func abandon() {
+        guard !isOver else { return }
+        stream.abandon()
+        close()
+    }
+
+    private func close() {
         guard !isOver else { return }
         isOver = true
         timer?.close()
         timer = nil
-        for name in names.values { if let query = name.query { gate.resolver.cancel(query) } }
+        for name in names.values { if let query = name.query { exit.resolver.cancel(query) } }
         names = [:]
         waiting = []
         waitingBytes = 0
@@ -221,5 +247,24 @@ final class ExitAssociation: DatagramReceiver {
         v6?.close()
         v4 = nil
         v6 = nil
+        exit.associations.leave(self)
+        exit.sockets.leave(self)
+        stream.finish()
     }
+
+    // MARK: Events
+
+    /// Nothing comes on the stream but its end, which is the association's.
+    func streamReadable() {
+        guard let session = stream.session else { return }
+        session.connection.withReadable(stream.id) { $0.byteCount }
+        if session.connection.readState(stream.id) != .open { leave() }
+    }
+
+    func streamDatagram(_ bytes: [UInt8]) { send(bytes) }
+    func streamWritable() {}
+    func streamReset(code: UInt64) { abandon() }
+    func streamStopped(code: UInt64) { abandon() }
+    func streamClosed() { abandon() }
+    func sessionEnded() { abandon() }
 }

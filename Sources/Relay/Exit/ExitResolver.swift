@@ -1,5 +1,5 @@
 internal import EventLoop
-internal import Sessions
+internal import Link
 internal import Wire
 
 /// Looks names up for all sessions of an exit: each source has a share of the queries that may be under way, and in it each session.
@@ -18,15 +18,13 @@ final class ExitResolver {
     }
 
     private let resolver: Resolver
-    private let shares: ExitShares
-    private var places: SharedTable<ExitShares.Group, ObjectIdentifier, UInt64>
+    private var places: SharedTable<LinkSource, ObjectIdentifier, UInt64>
     private var running: [UInt64: Running] = [:]
     private var nextNumber: UInt64 = 0
 
     /// Asks `resolver`, which may have more queries under way than `queryLimit`: those that gave their places to others.
-    init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit, shares: ExitShares = ExitShares()) {
+    init(_ resolver: Resolver, queryLimit: Int = ExitResolver.queryLimit) {
         self.resolver = resolver
-        self.shares = shares
         places = SharedTable(capacity: queryLimit, most: min(Self.sessionLimit, queryLimit))
     }
 
@@ -36,36 +34,36 @@ final class ExitResolver {
     /// How many queries are under way, those that were given up among them.
     var count: Int { places.count }
 
-    /// Looks `name` up as `Resolver.resolve` does, for a stream or association of `session`; nil when it has no share left.
+    /// Looks `name` up as `Resolver.resolve` does, for a stream that counts for `share`; nil when that has none left.
     ///
-    /// The callback gets `tooManyQueries` when another session is given the place.
+    /// The callback gets `tooManyQueries` when another share is given the place.
     func resolve(
-        _ name: HostName, port: UInt16, for session: Session, callback: @escaping (Resolver.Answer) -> Void
+        _ name: HostName, port: UInt16, for share: StreamShare, callback: @escaping (Resolver.Answer) -> Void
     ) -> Query? {
-        begin(session, callback) { resolver.resolve(name.text, port: port, family: .ipv4First, callback: $0) }
+        begin(share, callback) { resolver.resolve(name.text, port: port, family: .ipv4First, callback: $0) }
     }
 
     /// Looks the name of `address` up, likewise.
     func name(
-        of address: SocketAddress, for session: Session, callback: @escaping (Resolver.NameAnswer) -> Void
+        of address: SocketAddress, for share: StreamShare, callback: @escaping (Resolver.NameAnswer) -> Void
     ) -> Query? {
-        begin(session, callback) { resolver.name(of: address, callback: $0) }
+        begin(share, callback) { resolver.name(of: address, callback: $0) }
     }
 
     /// Asks for records, likewise.
     func records(
-        of name: HostName, type: UInt16, for session: Session, callback: @escaping (Resolver.MessageAnswer) -> Void
+        of name: HostName, type: UInt16, for share: StreamShare, callback: @escaping (Resolver.MessageAnswer) -> Void
     ) -> Query? {
-        begin(session, callback) { resolver.records(of: name.text, type: type, callback: $0) }
+        begin(share, callback) { resolver.records(of: name.text, type: type, callback: $0) }
     }
 
     private func begin<Value>(
-        _ session: Session, _ callback: @escaping (Result<Value, ResolverError>) -> Void,
+        _ share: StreamShare, _ callback: @escaping (Result<Value, ResolverError>) -> Void,
         _ ask: (@escaping (Result<Value, ResolverError>) -> Void) -> Resolver.Query
     ) -> Query? {
         let number = nextNumber
         nextNumber += 1
-        let insertion = places.insert(number, for: ObjectIdentifier(session), in: shares.group(of: session))
+        let insertion = places.insert(number, for: share.session, in: share.source)
         if case .refused = insertion { return nil }
         let query = ask { [weak self] answer in
             guard let self else { return }

@@ -12,7 +12,6 @@ final class BlockServer {
     static let answerLimit = (bytes: LedgerMessage.blocksSize, blocks: 500)
 
     private let links: Links
-    private let loop: Loop
     /// Used by one job at a time, which `isReading` says is under way; nil where nothing is kept.
     private let reader: LedgerReader?
     private var isReading = false
@@ -20,13 +19,12 @@ final class BlockServer {
     private var strangers = BlockQuestions()
     private var isTurnOfNodes = true
 
-    init(links: Links, loop: Loop, reader: LedgerReader?) {
+    init(links: Links, reader: LedgerReader?) {
         self.links = links
-        self.loop = loop
         self.reader = reader
     }
 
-    private var now: Instant { Instant(nanoseconds: loop.now) }
+    private var now: Instant { links.now }
 
     /// Takes the question of `asker` for the blocks above a height.
     func received(_ height: UInt64, from asker: Asker, _ responder: ControlResponder) {
@@ -65,7 +63,7 @@ final class BlockServer {
         guard let reader else { return links.answer(question.responder, FinalBlock.encodeList([])) }
         isReading = true
         let height = question.height
-        loop.work({ () -> [UInt8]? in
+        links.loop.work({ () -> [UInt8]? in
             // A file that cannot be read is the worker's to report: it writes there.
             let blocks = try? reader.blocks(
                 above: height, limit: Self.answerLimit.blocks, byteLimit: Self.answerLimit.bytes)

@@ -7,6 +7,12 @@ public import Registry
 internal import Store
 internal import Wire
 
+/// Hears of the registry as it is after each new block, or after the last of several.
+protocol LedgerFollower: AnyObject {
+    /// Goes on with a newer state.
+    func follow(_ state: RegistryState)
+}
+
 /// The ledger of a running node: messages, time and operations go to a `LedgerWorker` beside the loop, one batch at a time.
 ///
 /// The loop does nothing that grows with the registry: what it gets is the state as a value.
@@ -18,22 +24,19 @@ public final class LedgerService {
     /// How long a question may take.
     private static let answerLimit = TimeSpan.seconds(5)
 
-    private let loop: Loop
     private let links: Links
+    private let neighbours: Neighbours
     private let network: NetworkFile
     private let node: NodeID
     private let log: Logger
     private let worker: LedgerWorker
-    /// Tells where a staked node can be reached.
-    var addresses: (NodeID) -> [Endpoint]? = { _ in nil }
     /// Whether this node is an authority.
     public let isAuthority: Bool
     /// The registry after the last block, as a source of snapshots.
     public let source = LedgerSource()
     /// The registry after the last block.
     public private(set) var state: RegistryState
-    /// Called with the registry after each new block, or after the last of several.
-    public var onBlock: [(RegistryState) -> Void] = []
+    private var followers: [any LedgerFollower] = []
     /// Why the ledger stands here, in one sentence; nil once it can be written again.
     public private(set) var failure: String?
     /// How many operations wait here for a block, where this node is an authority.
@@ -46,7 +49,6 @@ public final class LedgerService {
     private var isWorking = false
     private var isClosing = false
     private var timer: LoopTimer?
-    private var neighbours: [NodeID: LinkID] = [:]
     private var submissions: [UInt64: (SubmitResult) -> Void] = [:]
     private var nextSubmission: UInt64 = 1
 
@@ -54,11 +56,11 @@ public final class LedgerService {
     ///
     /// Reads what is kept in `store`'s folder and checks it.
     init(
-        links: Links, loop: Loop, network: NetworkFile, node: NodeID, key: consuming SigningKey?, store: Store?,
-        log: Logger
+        links: Links, neighbours: Neighbours, network: NetworkFile, node: NodeID, key: consuming SigningKey?,
+        store: Store?, log: Logger
     ) throws {
         self.links = links
-        self.loop = loop
+        self.neighbours = neighbours
         self.network = network
         self.node = node
         self.log = log
@@ -68,8 +70,8 @@ public final class LedgerService {
         worker = try LedgerWorker(
             rules: start.rules, first: start.blocks, epochSeconds: network.epochSeconds, node: node, key: key,
             store: file, now: links.time.seconds)
-        queue = LedgerQueue(now: Instant(nanoseconds: loop.now))
-        blocks = BlockServer(links: links, loop: loop, reader: try file.map { try LedgerReader(beside: $0) })
+        queue = LedgerQueue(now: links.now)
+        blocks = BlockServer(links: links, reader: try file.map { try LedgerReader(beside: $0) })
         state = worker.state
         source.set(worker.snapshots, problem: nil)
     }
@@ -90,9 +92,10 @@ public final class LedgerService {
         }
     }
 
-    /// Begins to follow the ledger.
-    func begin() {
-        timer = LoopTimer(on: loop) { [weak self] in self?.ticked() }
+    /// Begins to follow the ledger, and tells `followers`.
+    func begin(telling followers: [any LedgerFollower]) {
+        self.followers = followers
+        timer = LoopTimer(on: links.loop) { [weak self] in self?.ticked() }
         ticked()
     }
 
@@ -100,6 +103,7 @@ public final class LedgerService {
     func close() {
         isClosing = true
         timer?.close()
+        followers = []
         let waiting = submissions.values
         submissions = [:]
         for done in waiting { done(.timedOut) }
@@ -110,7 +114,7 @@ public final class LedgerService {
         work()
         blocks.tick()
         timer?.schedule(
-            at: (Instant(nanoseconds: loop.now) + (isAuthority ? Self.tick.authority : Self.tick.other)).nanoseconds)
+            at: (links.now + (isAuthority ? Self.tick.authority : Self.tick.other)).nanoseconds)
     }
 
     // MARK: Operations
@@ -125,13 +129,8 @@ public final class LedgerService {
 
     // MARK: Links
 
-    func linkUp(_ link: LinkID, _ peer: NodeID) { neighbours[peer] = link }
-
-    /// A link is gone, which led to `peer` or to a client.
-    func linkDown(_ link: LinkID, _ peer: NodeID?) {
-        if let peer, neighbours[peer] == link { neighbours[peer] = nil }
-        blocks.linkDown(link)
-    }
+    /// A link is gone, and what it asked for.
+    func linkDown(_ link: LinkID) { blocks.linkDown(link) }
 
     /// Takes a control message about the ledger; whoever sends it may be a client where it says so.
     func received(_ message: LedgerMessage, _ body: [UInt8], from peer: NodeID?, _ responder: ControlResponder) {
@@ -185,12 +184,12 @@ public final class LedgerService {
 
     private func work() {
         guard !isWorking, !isClosing else { return }
-        let batch = queue.next(now: Instant(nanoseconds: loop.now))
+        let batch = queue.next(now: links.now)
         // Operations that wait for their turn go on with the next tick.
         guard !batch.isEmpty else { return }
         isWorking = true
-        let (worker, time) = (worker, loop.wallClock / 1_000_000)
-        loop.work({ worker.handle(batch, now: time) }) { [weak self] effects in
+        let (worker, time) = (worker, links.loop.wallClock / 1_000_000)
+        links.loop.work({ worker.handle(batch, now: time) }) { [weak self] effects in
             guard let self else { return }
             isWorking = false
             for effect in effects { perform(effect) }
@@ -207,7 +206,7 @@ public final class LedgerService {
         case .announce(let height):
             var writer = ByteWriter(capacity: 8)
             writer.u64(height)
-            for (_, link) in SecureRandom.shuffled(neighbours).prefix(Self.fanout) {
+            for (_, link) in SecureRandom.shuffled(neighbours.up).prefix(Self.fanout) {
                 links.send(on: link, LedgerMessage.announce, body: writer.bytes)
             }
         case .submitted(let id, let result): submissions.removeValue(forKey: id)?(result)
@@ -224,17 +223,19 @@ public final class LedgerService {
             log.info("the ledger can be written again", metadata: ["height": "\(state.height)"])
             waitingCount = 0
             source.set(snapshots, problem: nil)
-            guard state.height > self.state.height else { return }
-            self.state = state
-            for handler in onBlock { handler(state) }
+            follow(state)
         case .clockRefusals(let count): clockRefusals = count
         case .grew(let state, let snapshots, let problem, let waiting):
             waitingCount = waiting
             source.set(snapshots, problem: problem)
-            guard state.height > self.state.height else { return }
-            self.state = state
-            for handler in onBlock { handler(state) }
+            follow(state)
         }
+    }
+
+    private func follow(_ state: RegistryState) {
+        guard state.height > self.state.height else { return }
+        self.state = state
+        for follower in followers { follower.follow(state) }
     }
 
     // MARK: Questions
@@ -249,9 +250,9 @@ public final class LedgerService {
             post(.answered(id, nil, from: nil))
             return
         }
-        if let link = neighbours[other] { return ask(other, link, message, body, id) }
-        guard let endpoints = addresses(other) ?? network.bootstrap.first(where: { $0.node == other })?.addresses
-        else {
+        if let link = neighbours.up[other] { return ask(other, link, message, body, id) }
+        let listed = network.bootstrap.first { $0.node == other }?.addresses
+        guard let endpoints = neighbours.nodes.addresses(of: other) ?? listed else {
             post(.answered(id, nil, from: other))
             return
         }
@@ -275,6 +276,6 @@ public final class LedgerService {
             let all = Array(nodes)
             return SecureRandom.element(of: all.filter { !avoided.contains($0) }) ?? SecureRandom.element(of: all)
         }
-        return draw(neighbours.keys) ?? draw(network.bootstrap.map(\.node).filter { $0 != node })
+        return draw(neighbours.up.keys) ?? draw(network.bootstrap.map(\.node).filter { $0 != node })
     }
 }

@@ -209,18 +209,9 @@ final class LedgerWorker: @unchecked Sendable {
         case .submit:
             guard let operation = try? RegistryOperation(decoding: span) else { return nil }
             return node.received(operation, now: now)?.encoded()
-        case .prepare, .propose, .commit:
-            let request: AuthorityRequest? =
-                switch message {
-                case .prepare: try? AuthorityRequest(decodingPrepare: span)
-                case .propose: try? AuthorityRequest(decodingPropose: span)
-                default: try? AuthorityRequest(decodingCommit: span)
-                }
-            guard let request, let other, let (actions, answer) = node.received(request, from: other, now: now) else {
-                return nil
-            }
-            try perform(actions, &effects)
-            return answer.encoded()
+        case .prepare: return try answer(try? AuthorityRequest(decodingPrepare: span), other, &effects, now: now)
+        case .propose: return try answer(try? AuthorityRequest(decodingPropose: span), other, &effects, now: now)
+        case .commit: return try answer(try? AuthorityRequest(decodingCommit: span), other, &effects, now: now)
         case .final:
             guard let final = try? FinalBlock(decoding: span), let other else { return nil }
             try perform(node.received(final, from: other, now: now), &effects)
@@ -228,6 +219,17 @@ final class LedgerWorker: @unchecked Sendable {
         // The loop answers these itself.
         case .getBlocks, .announce: return nil
         }
+    }
+
+    /// The answer to what an authority asks about the next block; nil refuses it.
+    private func answer(
+        _ request: AuthorityRequest?, _ other: NodeID?, _ effects: inout [Effect], now: UInt64
+    ) throws -> [UInt8]? {
+        guard let request, let other, let (actions, answer) = node.received(request, from: other, now: now) else {
+            return nil
+        }
+        try perform(actions, &effects)
+        return answer.encoded()
     }
 
     /// Does what concerns the disk, in order, and leaves the rest to the loop; what follows a failed write does not happen.

@@ -17,7 +17,7 @@ extension Relay {
                 : CheckItem(
                     "links", selfCheck.isDone ? .bad : .pending,
                     "linked with no other node; look whether UDP leaves this machine, and at the network file"))
-        return (items + selfCheck.items(announced), selfCheck.isDone)
+        return (items + selfCheck.items(publication.announced), selfCheck.isDone)
     }
 
     private var clockItem: CheckItem {

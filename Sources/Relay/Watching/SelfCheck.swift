@@ -46,11 +46,7 @@ final class SelfCheck {
 
     private let links: Links
     private let node: NodeID
-    private let loop: Loop
-    /// The links to other nodes.
-    var neighbours: () -> [LinkID] = { [] }
-    /// This node's own descriptor.
-    var descriptor: () -> [UInt8]? = { nil }
+    private let neighbours: Neighbours
     private var began: Instant?
     private var questions = 0
     private var answers = 0
@@ -59,13 +55,14 @@ final class SelfCheck {
     /// Who holds the present descriptor, and who another or none.
     private var accepted = 0, missing = 0
 
-    init(links: Links, loop: Loop, node: NodeID) {
+    /// A check of `node` by its neighbours.
+    init(links: Links, node: NodeID, neighbours: Neighbours) {
         self.links = links
-        self.loop = loop
         self.node = node
+        self.neighbours = neighbours
     }
 
-    private var now: Instant { Instant(nanoseconds: loop.now) }
+    private var now: Instant { links.now }
 
     /// Begins, unless what was found is fresh, and asks as soon as there is someone to ask.
     func advance() {
@@ -75,7 +72,7 @@ final class SelfCheck {
             (questions, answers, accepted, missing, reached) = (0, 0, 0, 0, [])
         }
         guard questions == 0, let began, now - began >= Self.settling else { return }
-        for link in SecureRandom.shuffled(neighbours()).prefix(Self.asked) { ask(link) }
+        for link in SecureRandom.shuffled(neighbours.up.values).prefix(Self.asked) { ask(link) }
     }
 
     private func ask(_ link: LinkID) {
@@ -91,7 +88,7 @@ final class SelfCheck {
             guard let self, self.began == began else { return }
             answers += 1
             guard case .success(let body) = result else { return }
-            if body == descriptor() { accepted += 1 } else { missing += 1 }
+            if body == neighbours.nodes.descriptor(of: node)?.bytes ?? [] { accepted += 1 } else { missing += 1 }
         }
     }
 

@@ -10,7 +10,7 @@ internal import Watch
 internal import Wire
 
 /// Watches other nodes: tests them as a client would, votes where the ledger asks, and warns its own operator.
-final class Watching {
+final class Watching: SnapshotFollower, LedgerFollower {
     /// How many intervals without a client are a reason to warn: that none comes by chance is less likely than one in a million.
     private static let quietIntervals: Int64 = 40
     /// How many reasons to warn by others are remembered, and for how long.
@@ -19,24 +19,20 @@ final class Watching {
     private static let stallTime = TimeSpan.seconds(5)
 
     private let links: Links
-    private let loop: Loop
     private let network: NetworkFile
     private let node: NodeID
     private let identity: LinkIdentity
-    private let gossip: Gossip
+    private let nodes: KnownNodes
+    private let ledger: LedgerService?
+    private let observer: (any RelayObserver)?
     private let log: Logger
     let client: TestClient
+    private let choice: TestChoice
+    private let linkBacks: LinkBacks
     private let timing: Tester.Timing
     private var tester: Tester
     private var jury: Jury
-    private var snapshot: Snapshot
     private var state: RegistryState?
-    /// What a client would know of the nodes by tests as these, and how it would choose.
-    private var health = NodeHealth()
-    /// The operators of the exits that tests can end at.
-    private var exitOperators: Set<Bytes32> = []
-    private var selector: (value: PathSelector, exit: Terminal, height: UInt64, generation: UInt64, made: Instant)?
-    private var random = SecureRandom()
     private var durations: [TimeSpan] = []
     private var reported: [NodeID: Instant] = [:]
     private var nextReport: Instant
@@ -49,44 +45,46 @@ final class Watching {
     private var lastStall: Instant?
     /// When the ledger is asked again to take this node back.
     private var nextReturn: Instant
-    /// Nodes whose links are asked for back, by who asked last.
-    private var linkBacks: [NodeID: Instant] = [:]
-    /// Hands an operation to the ledger.
-    var submit: (RegistryOperation) -> Void = { _ in }
-    /// Hears of each passed test and of each node that has become dead.
-    var onResult: (NodeID, Bool) -> Void = { _, _ in }
 
+    /// The watching of `nodes`, whose reports go to `ledger` where there is one; `observer` hears of what tests come to.
     init(
-        links: Links, loop: Loop, network: NetworkFile, identity: LinkIdentity, gossip: Gossip, snapshot: Snapshot,
-        log: Logger
+        links: Links, network: NetworkFile, identity: LinkIdentity, nodes: KnownNodes, ledger: LedgerService?,
+        observer: (any RelayObserver)?, log: Logger
     ) throws {
         self.links = links
-        self.loop = loop
         self.network = network
         self.identity = identity
-        self.gossip = gossip
-        self.snapshot = snapshot
+        self.nodes = nodes
+        self.ledger = ledger
+        self.observer = observer
         self.log = log
         node = NodeID(identity.nodeID)
-        client = try TestClient(on: loop, network: network)
-        let now = Instant(nanoseconds: loop.now)
+        client = try TestClient(on: links.loop, network: network)
+        let now = links.now
         timing = Tester.Timing(epochSeconds: network.epochSeconds)
+        choice = TestChoice(
+            links: links, network: network, node: node, nodes: nodes, client: client, interval: timing.interval)
+        linkBacks = LinkBacks(links: links, nodes: nodes, client: client)
         tester = Tester(timing: timing, seed: SecureRandom.u64(), now: now + timing.interval)
         jury = Jury(node: node, patience: max(.seconds(4), timing.interval))
         nextReport = now + timing.measureAfter
         lastClient = now
         lastTick = now
         nextReturn = now
-        follow(snapshot)
+        watchSnapshot()
+        if let ledger { follow(ledger.state) }
     }
 
-    private var now: Instant { Instant(nanoseconds: loop.now) }
+    private var now: Instant { links.now }
 
     // MARK: Whom to watch
 
-    /// Goes on with the nodes of a newer snapshot.
-    func follow(_ snapshot: Snapshot) {
-        self.snapshot = snapshot
+    func follow(_ snapshot: Snapshot, digest: Bytes32) { watchSnapshot() }
+
+    private var snapshot: Snapshot { nodes.snapshot }
+
+    /// Watches the nodes of the snapshot, where there is no ledger.
+    private func watchSnapshot() {
         if state == nil { watch(snapshot.entries.lazy.filter(\.isListed).map(\.node)) }
     }
 
@@ -122,23 +120,13 @@ final class Watching {
 
     /// Builds a path with `tested` in it: at its beginning, or in its middle, where it sees nothing of this node.
     private func test(_ tested: NodeID) {
-        guard let own = hop(tested) else {
+        guard let own = choice.hop(tested) else {
             // Who has published nothing for so long cannot be used by anyone.
             guard isOverdue(tested) else { return tester.skipped(tested, now: now) }
             return tester.finished(tested, .failed, at: .first(mayHide: false), now: now)
         }
-        let (selector, exit) = choice()
-        var place = TestPlace.first(mayHide: false)
-        var path: [NodeID]?
-        if snapshot.isStaked(tested),
-            let hidden = selector.selectTest(
-                of: tested, asMiddle: true, terminal: exit, health: health, at: links.time, using: &random)
-        {
-            let isHidden = tester.isToBeHidden(tested) ?? Bool.random(using: &random)
-            (place, path) = (isHidden ? .middle : .first(mayHide: true), hidden)
-        }
-        if place != .middle { path = client.reaches(own.addresses) ? plainPath(to: tested, selector, exit) : nil }
-        guard let path, case let hops = path.compactMap(hop), hops.count == path.count,
+        let chosen = choice.path(testing: tested, at: own.addresses) { tester.isToBeHidden(tested) }
+        guard let (place, path) = chosen, case let hops = path.compactMap(choice.hop), hops.count == path.count,
             client.reaches(hops[0].addresses)
         else { return tester.skipped(tested, now: now) }
         let wantsCapacity = tester.wantsCapacity(of: tested, now: now)
@@ -162,49 +150,10 @@ final class Watching {
     /// Whether this process has stood still since the last tick.
     private var isStalled: Bool { now - lastTick > Self.stallTime }
 
-    /// A path with `tested` first.
-    ///
-    /// Where there is none to an exit it ends at any node, for the first hop sees no more than the next.
-    private func plainPath(to tested: NodeID, _ selector: PathSelector, _ exit: Terminal) -> [NodeID]? {
-        for (count, terminal) in [(3, exit), (3, .any), (2, .any)] {
-            let path = selector.selectTest(
-                of: tested, asMiddle: false, hops: count, terminal: terminal, health: health, at: links.time,
-                using: &random)
-            if let path { return path }
-        }
-        return nil
-    }
-
-    /// How a client would choose now; made anew at most once for each random test.
-    private func choice() -> (PathSelector, Terminal) {
-        let generation = gossip.descriptors.generation
-        if let selector, selector.height == snapshot.height,
-            now - selector.made < timing.interval
-                || selector.generation == generation && now - selector.made < .seconds(3_600)
-        {
-            return (selector.value, selector.exit)
-        }
-        var rules = PathSelector.Rules(network)
-        rules.own = [node]
-        (rules.hasIPv4, rules.hasIPv6) = client.families(network.bootstrap.flatMap(\.addresses))
-        let value = PathSelector(
-            snapshot: snapshot, descriptors: gossip.descriptors.all, rules: rules, at: links.time)
-        let wanted = Terminal.exit([.tcp, .ipv4])
-        let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
-        selector = (value, exit, snapshot.height, generation, now)
-        exitOperators = Set(snapshot.entries.lazy.filter { value.fits($0.node, exit) }.map(\.operatorID))
-        return (value, exit)
-    }
-
     /// A staked node without a descriptor is given two epochs to publish one.
     private func isOverdue(_ node: NodeID) -> Bool {
         guard let since = state?.nodes[node]?.activeSince else { return false }
         return links.time.seconds > since + 2 * network.epochSeconds + 10
-    }
-
-    private func hop(_ node: NodeID) -> TestHop? {
-        guard let descriptor = gossip.descriptors.descriptor(of: node, at: links.time)?.descriptor else { return nil }
-        return TestHop(target: HopTarget(descriptor), addresses: descriptor.addresses)
     }
 
     private func finished(
@@ -214,27 +163,27 @@ final class Watching {
         guard !isStalled, lastStall.map({ $0 < began }) ?? true else { return tester.skipped(tested, now: now) }
         let wasDead = tester.isDead(tested, now: now)
         let owner = path.last.flatMap { snapshot.entry(of: $0)?.operatorID }
-        tester.exitOperators = Self.others(than: snapshot.entry(of: tested)?.operatorID, among: exitOperators)
+        tester.exitOperators = Self.others(than: snapshot.entry(of: tested)?.operatorID, among: choice.exitOperators)
         tester.finished(
             tested, outcome, at: place, over: path.filter { $0 != tested }, before: owner, servesAlone: servesAlone,
             now: now)
         switch outcome {
         case .passed:
-            health.succeeded(path, at: links.time)
+            choice.health.succeeded(path, at: links.time)
             if duration > .zero {
                 if durations.count >= 100 { durations.removeFirst() }
                 durations.append(duration)
             }
-            onResult(tested, true)
-        case .passedOn: onResult(tested, true)
+            observer?.tested(tested, passed: true)
+        case .passedOn: observer?.tested(tested, passed: true)
         case .failed:
-            health.unreachable(tested, at: links.time)
+            choice.health.unreachable(tested, at: links.time)
             if !wasDead, tester.isDead(tested, now: now), !isBlind {
                 log.notice("a node does not serve", metadata: ["dead": "\(tester.dead(now).count)"])
-                onResult(tested, false)
+                observer?.tested(tested, passed: false)
             }
-        case .refused: health.refused(by: tested, next: nil, reason: .overloaded, at: links.time)
-        case .unclear: health.timedOut(path, at: links.time)
+        case .refused: choice.health.refused(by: tested, next: nil, reason: .overloaded, at: links.time)
+        case .unclear: choice.health.timedOut(path, at: links.time)
         }
         guard !isClosed else { return }
         perform(jury.consider(tester, now: now))
@@ -251,6 +200,10 @@ final class Watching {
     }
 
     // MARK: The jury
+
+    private func submit(_ operation: RegistryOperation) {
+        ledger?.submit(operation) { [log] in log.info("an operation of this node: \($0)") }
+    }
 
     private func perform(_ actions: [Jury.Action]) {
         for action in actions {
@@ -274,14 +227,14 @@ final class Watching {
     }
 
     private func send(_ message: WatchMessage, _ body: [UInt8], to peer: NodeID) {
-        guard peer != node, let addresses = gossip.addresses(of: peer) else { return }
+        guard peer != node, let addresses = nodes.addresses(of: peer) else { return }
         links.link(to: peer, at: addresses) { [weak self] result in
             if let self, case .success(let link) = result { links.send(on: link, message, body: body) }
         }
     }
 
     private func spread(_ votes: BallotVotes, to peer: NodeID) {
-        guard peer != node, let addresses = gossip.addresses(of: peer) else { return }
+        guard peer != node, let addresses = nodes.addresses(of: peer) else { return }
         links.link(to: peer, at: addresses) { [weak self] result in
             guard let self, case .success(let link) = result else { return }
             links.request(on: link, WatchMessage.votes, body: votes.encoded) { [weak self] result in
@@ -342,27 +295,8 @@ final class Watching {
         return taken.answer.encoded
     }
 
-    /// Answers a node that asks whether it can be reached: one byte for each address of its descriptor, 1 where it can, 2 where that is not known.
-    func linkBack(from peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) {
-        linkBacks = linkBacks.filter { now - $0.value < .seconds(10) }
-        guard linkBacks[peer] == nil, linkBacks.count < 64,
-            let addresses = gossip.descriptors.descriptor(of: peer, at: links.time)?.descriptor.addresses
-        else { return answer(nil) }
-        linkBacks[peer] = now
-        reach(peer, addresses, [], answer)
-    }
-
-    private func reach(
-        _ peer: NodeID, _ addresses: [Endpoint], _ results: [UInt8], _ answer: @escaping ([UInt8]?) -> Void
-    ) {
-        guard results.count < addresses.count else { return answer(results) }
-        let address = addresses[results.count]
-        // 2: this node has no route there, or is testing the other one.
-        guard client.reaches([address]) else { return reach(peer, addresses, results + [2], answer) }
-        client.reach(peer, at: address) { [weak self] isReached in
-            self?.reach(peer, addresses, results + [isReached.map { $0 ? 1 : 0 } ?? 2], answer)
-        }
-    }
+    /// Answers a node that asks whether it can be reached; nil is to be refused.
+    func linkBack(from peer: NodeID, _ answer: @escaping ([UInt8]?) -> Void) { linkBacks.answer(peer, answer) }
 
     // MARK: The operator
 

@@ -77,7 +77,7 @@ func buildHop(_ meter: inout Meter, _ suite: Suite) {
                 case .onward(_, _, let keys, let reply) = node.responder.open(
                     records.rawSpan, from: 0, time: wallClock, now: start),
                 let path = try? node.table.insert(
-                    keys, previous: PathEnd(link: 0, pathID: 5), nextLink: 1, linkLimit: .max, now: start),
+                    keys, previous: PathNeighbour(link: 0, pathID: 5), nextLink: 1, linkLimit: .max, now: start),
                 node.table.connect(path, nextPathID: 9), let answer = reply.wrap(later.rawSpan),
                 answer.count == BuildMessage.replyRecordsSize
             else { fail("built") }

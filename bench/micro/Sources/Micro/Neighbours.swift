@@ -255,7 +255,7 @@ private final class Terminal {
         guard let pathID = try? reader.u64(), records.count == BuildMessage.recordsSize,
             case .terminal(let keys, let reply, _) = responder.open(records.rawSpan, from: 0, time: time, now: now),
             let path = try? table.insert(
-                keys, previous: PathEnd(link: link.rawValue, pathID: pathID), nextLink: nil, linkLimit: 64, now: now),
+                keys, previous: PathNeighbour(link: link.rawValue, pathID: pathID), nextLink: nil, linkLimit: 64, now: now),
             let id = table.forwardID(of: path)
         else { return nil }
         end = (path, link)

@@ -63,7 +63,7 @@ final class Chain {
     /// Node `index` and all behind it answer a BUILD.
     func answer(_ index: Int, _ records: [UInt8], from pathID: UInt64) -> Answer {
         let node = nodes[index]
-        let previous = PathEnd(link: UInt32(index), pathID: pathID)
+        let previous = PathNeighbour(link: UInt32(index), pathID: pathID)
         switch node.responder.open(records.rawSpan, from: 0, time: wallClock, now: start) {
         case .unreadable(let fault): fail("unreadable: \(fault)")
         case .refuse(let status, _): fail("refused: \(status)")
@@ -82,7 +82,7 @@ final class Chain {
     }
 
     private func enter(
-        _ node: Node, _ keys: consuming HopKeys, _ previous: PathEnd, next: UInt32?
+        _ node: Node, _ keys: consuming HopKeys, _ previous: PathNeighbour, next: UInt32?
     ) -> (PathHandle, UInt64) {
         guard
             let path = try? node.table.insert(

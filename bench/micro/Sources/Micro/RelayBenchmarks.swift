@@ -177,7 +177,7 @@ private func oneHop(_ suite: Suite) -> OneHop {
         case .terminal(let keys, let reply, _) = node.responder.open(
             records.rawSpan, from: 0, time: wallClock, now: start),
         let path = try? node.table.insert(
-            keys, previous: PathEnd(link: 0, pathID: 5), nextLink: nil, linkLimit: 1, now: start),
+            keys, previous: PathNeighbour(link: 0, pathID: 5), nextLink: nil, linkLimit: 1, now: start),
         let id = node.table.forwardID(of: path)
     else { fail("no path") }
     let message = BuildMessage.encode(pathID: id, reply.answer(.ready))
@@ -243,7 +243,7 @@ func terminalSeal(_ meter: inout Meter, _ suite: Suite) {
 func enterPath(_ relay: Node, _ suite: Suite, from: UInt32, to: UInt32) -> (path: PathHandle, backwardID: UInt64) {
     guard
         let path = try? relay.table.insert(
-            HopKeys(secret: .random(), slot: 2, suite: suite), previous: PathEnd(link: from, pathID: 7), nextLink: to,
+            HopKeys(secret: .random(), slot: 2, suite: suite), previous: PathNeighbour(link: from, pathID: 7), nextLink: to,
             linkLimit: .max, now: start),
         let id = relay.table.backwardID(of: path)
     else { fail("no room for a path") }

@@ -11,7 +11,9 @@ internal import Wire
 ///
 /// It proposes when it is drawn, signs what it finds good, and serves the certified list. Lists are checked on other threads, and
 /// their signatures have messages and a queue of their own, so that snapshots never wait for them.
-final class Lists {
+final class Lists: SnapshotFollower, SignatureCollector {
+    typealias Subject = DescriptorList
+
     /// How long a question may take.
     static let answerLimit = TimeSpan.seconds(30)
     /// The longest answer to GET_LISTED.
@@ -20,15 +22,17 @@ final class Lists {
     static let patience = (proposals: UInt64(5_000), descriptors: UInt64(15_000))
 
     private let links: Links
-    private let loop: Loop
     private let network: NetworkFile
     private let node: NodeID
     private let identity: LinkIdentity
     private let store: Store?
     private let gossip: Gossip
+    private let neighbours: Neighbours
+    private let nodes: KnownNodes
     private let log: Logger
     private var signing: ListSigning
-    private let exchange: SignatureExchange<DescriptorList>
+    private lazy var exchange = SignatureExchange<DescriptorList>(
+        links: links, neighbours: neighbours, log: log, bring: .listSignatures, ask: .getListSignatures, for: self)
     private var snapshot: Snapshot
     private var snapshotDigest: Bytes32
     /// The neighbours from whom proposals are fetched, and those from whom descriptors are.
@@ -46,12 +50,14 @@ final class Lists {
     /// The answer to GET_LIST, made once for each list and snapshot.
     private var answer: (list: Bytes32, snapshot: Bytes32, bytes: [UInt8])?
 
+    /// The lists under the trusted `snapshot`; what this node has signed is kept in `store`.
     init(
-        links: Links, loop: Loop, network: NetworkFile, identity: LinkIdentity, gossip: Gossip, snapshot: Snapshot,
-        digest: Bytes32, store: Store?, log: Logger
+        links: Links, neighbours: Neighbours, network: NetworkFile, identity: LinkIdentity, gossip: Gossip,
+        snapshot: Snapshot, digest: Bytes32, store: Store?, log: Logger
     ) throws {
         self.links = links
-        self.loop = loop
+        self.neighbours = neighbours
+        nodes = neighbours.nodes
         self.network = network
         self.identity = identity
         self.gossip = gossip
@@ -63,11 +69,6 @@ final class Lists {
         signing = ListSigning(
             network: network.id, schedule: ListSchedule(epoch: network.epochSeconds), snapshot: snapshot,
             digest: digest, signed: try Self.signed(store))
-        exchange = try SignatureExchange(
-            links: links, loop: loop, log: log, bring: .listSignatures, ask: .getListSignatures)
-        exchange.neighbours = { [gossip] in gossip.neighbours }
-        exchange.collection = { [weak self] in self?.signing.collection($0) }
-        exchange.add = { [weak self] in self?.add($0, for: $1) ?? [] }
     }
 
     private static let signedName = "signed descriptor list"
@@ -82,8 +83,8 @@ final class Lists {
         }
     }
 
-    private var now: Instant { Instant(nanoseconds: loop.now) }
-    private var milliseconds: UInt64 { loop.now / 1_000_000 }
+    private var now: Instant { links.now }
+    private var milliseconds: UInt64 { links.loop.now / 1_000_000 }
     /// The round of the certified list, and its digest; nil while there is none.
     var certified: (round: UInt64, digest: Bytes32)? { signing.certified.map { ($0.list.round, $0.digest) } }
 
@@ -124,7 +125,7 @@ final class Lists {
     private func propose(at time: UnixTime) {
         // A copy signs first: what is not on disk does not leave.
         var after = signing
-        let digest = after.propose(gossip.descriptors, as: node, at: time) {
+        let digest = after.propose(nodes.descriptors, as: node, at: time) {
             identity.signingKey.sign($0.rawSpan)
         }
         guard let digest, keep(after.signed) else { return }
@@ -154,7 +155,9 @@ final class Lists {
         }
     }
 
-    private func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
+    func collection(_ digest: Bytes32) -> Signatures<DescriptorList>? { signing.collection(digest) }
+
+    func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
         let (new, isNews) = signing.add(items, for: digest)
         if isNews { changed() }
         // Who hears of a list asks for it, and takes a neighbour that has none to give for a liar.
@@ -174,7 +177,7 @@ final class Lists {
     /// Takes signatures that a neighbour brings, and asks it for the list that they are for.
     func takeSignatures(_ body: [UInt8], from peer: NodeID) {
         guard let unknown = exchange.take(body, from: peer),
-            signing.wants(unknown.digest, round: unknown.height, from: peer), let link = gossip.neighbours[peer],
+            signing.wants(unknown.digest, round: unknown.height, from: peer), let link = neighbours.up[peer],
             proposalFetches.begin(peer, now: milliseconds)
         else { return }
         let (digest, cycle) = (unknown.digest, signing.cycle)
@@ -200,11 +203,11 @@ final class Lists {
     private func judge(_ digest: Bytes32, asking peer: NodeID? = nil, with fetched: [SignedDescriptor] = []) {
         guard let list = signing.unjudged(digest), !judging.contains(digest) else { return }
         judging.insert(digest)
-        let (held, time) = (gossip.descriptors, links.time)
+        let (held, time) = (nodes.descriptors, links.time)
         let known = (signing.certified?.descriptors ?? [:]).merging(signing.collected(digest)) { first, _ in first }
         let (id, schedule) = (network.id, signing.schedule)
-        loop.work {
-            Self.judged(list, fetched, known, by: held, schedule, network: id, at: time)
+        links.loop.work {
+            ListCheck.judged(list, fetched, known, by: held, schedule, network: id, at: time)
         } completion: { [weak self] outcome in
             guard let self else { return }
             judging.remove(digest)
@@ -231,64 +234,19 @@ final class Lists {
         }
     }
 
-    private enum Outcome: Sendable {
-        case good([Bytes32: SignedDescriptor])
-        case refused(ListRefusal)
-        /// The places of those that are not here, and those that were fetched and are good.
-        case lacks([Int], [Bytes32: SignedDescriptor])
-    }
-
-    private static func judged(
-        _ list: DescriptorList, _ fetched: [SignedDescriptor], _ known: [Bytes32: SignedDescriptor],
-        by store: DescriptorStore, _ schedule: ListSchedule, network: Bytes32, at time: UnixTime
-    ) -> Outcome {
-        let found = resolved(list, fetched, known, by: store, network: network)
-        let lacking = list.hashes.indices.filter { found[list.hashes[$0]] == nil }
-        guard lacking.isEmpty else {
-            let fresh = Set(fetched.map(\.digest))
-            return .lacks(lacking, found.filter { fresh.contains($0.key) && known[$0.key] == nil })
-        }
-        do throws(ListRefusal) {
-            try ListSigning.judge(list, found, by: store, schedule, at: time)
-            return .good(found)
-        } catch {
-            return .refused(error)
-        }
-    }
-
-    /// The descriptors of a list that are here; the signatures of those that were fetched are verified.
-    private static func resolved(
-        _ list: DescriptorList, _ fetched: [SignedDescriptor], _ known: [Bytes32: SignedDescriptor],
-        by store: DescriptorStore, network: Bytes32
-    ) -> [Bytes32: SignedDescriptor] {
-        let held = store.byDigest
-        var found: [Bytes32: SignedDescriptor] = [:]
-        for hash in list.hashes {
-            if let signed = held[hash] ?? known[hash] { found[hash] = signed }
-        }
-        for signed in fetched {
-            let hash = signed.digest
-            guard list.place(of: hash) != nil, found[hash] == nil, signed.isAuthentic(network: network) else {
-                continue
-            }
-            found[hash] = signed
-        }
-        return found
-    }
-
     /// Asks `peer`, or any neighbour, for descriptors of a list; `then` gets what came, if anything.
     private func fetch(
         _ places: [Int], of digest: Bytes32, from peer: NodeID?, then: @escaping (NodeID, [SignedDescriptor]) -> Void
     ) {
         let time = milliseconds
         let drawn =
-            peer ?? SecureRandom.element(of: gossip.neighbours.keys.filter { descriptorFetches.admits($0, now: time) })
-        guard !places.isEmpty, let peer = drawn, let link = gossip.neighbours[peer],
+            peer ?? SecureRandom.element(of: neighbours.up.keys.filter { descriptorFetches.admits($0, now: time) })
+        guard !places.isEmpty, let peer = drawn, let link = neighbours.up[peer],
             descriptorFetches.begin(peer, now: time)
         else { return }
         let body = ListedQuestion(digest: digest, places: places).encoded()
         links.request(on: link, DirectoryMessage.getListed, body: body, timeout: Self.answerLimit) {
-            [weak self, loop] result in
+            [weak self, loop = links.loop] result in
             guard let self else { return }
             guard case .success(let body) = result else {
                 descriptorFetches.ended(peer, answered: false, now: milliseconds)
@@ -308,7 +266,7 @@ final class Lists {
 
     /// Asks a neighbour for a newer certified list.
     private func askForList() {
-        guard !isChecking, let (peer, link) = SecureRandom.element(of: gossip.neighbours) else { return }
+        guard !isChecking, let (peer, link) = SecureRandom.element(of: neighbours.up) else { return }
         let round = signing.certified?.list.round ?? 0
         guard round < signing.round else { return }
         var writer = ByteWriter(capacity: 8)
@@ -324,10 +282,10 @@ final class Lists {
         guard !isChecking else { return }
         isChecking = true
         let (held, known, trusted, digest, id) = (
-            gossip.descriptors, signing.certified?.descriptors ?? [:], snapshot, snapshotDigest, network.id
+            nodes.descriptors, signing.certified?.descriptors ?? [:], snapshot, snapshotDigest, network.id
         )
-        loop.work {
-            Self.checked(body, known, by: held, trusted: trusted, digest: digest, network: id)
+        links.loop.work {
+            ListCheck.checked(body, known, by: held, trusted: trusted, digest: digest, network: id)
         } completion: { [weak self] found in
             guard let self else { return }
             isChecking = false
@@ -340,21 +298,11 @@ final class Lists {
         }
     }
 
-    private static func checked(
-        _ body: [UInt8], _ known: [Bytes32: SignedDescriptor], by store: DescriptorStore, trusted: Snapshot,
-        digest: Bytes32, network: Bytes32
-    ) -> (signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor])? {
-        guard let signed = try? SignedDescriptorList(decoding: body.rawSpan),
-            let digest = try? ListSigning.check(signed, network: network, trusted: trusted, digest: digest)
-        else { return nil }
-        return (signed, digest, resolved(signed.list, [], known, by: store, network: network))
-    }
-
     /// Asks for descriptors of the certified list that are not here: clients ask for them.
     private func fetchLacking(_ peer: NodeID? = nil) {
         guard let certified = signing.certified else { return }
-        let (digest, list, held, id) = (certified.digest, certified.list, gossip.descriptors, network.id)
-        fetch(signing.lacking, of: digest, from: peer) { [weak self, loop] _, fetched in
+        let (digest, list, held, id) = (certified.digest, certified.list, nodes.descriptors, network.id)
+        fetch(signing.lacking, of: digest, from: peer) { [weak self, loop = links.loop] _, fetched in
             loop.work {
                 Array(resolvedValues(list, fetched, held, id))
             } completion: { [weak self] in
@@ -364,7 +312,7 @@ final class Lists {
         @Sendable func resolvedValues(
             _ list: DescriptorList, _ fetched: [SignedDescriptor], _ held: DescriptorStore, _ id: Bytes32
         ) -> [SignedDescriptor] {
-            Array(Self.resolved(list, fetched, [:], by: held, network: id).values)
+            Array(ListCheck.resolved(list, fetched, [:], by: held, network: id).values)
         }
     }
 
@@ -406,7 +354,7 @@ final class Lists {
             guard links.isAnswering(next.responder) else { continue }
             isListing = true
             let signing = signing
-            loop.work {
+            links.loop.work {
                 SignedDescriptor.encodeList(signing.listed(next.question, byteLimit: Self.answerBytes))
             } completion: { [weak self] in
                 guard let self else { return }

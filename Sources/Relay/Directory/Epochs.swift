@@ -11,12 +11,14 @@ internal import Wire
 /// neighbours, and leads those that ask to the newest one.
 ///
 /// Signatures are checked, and what is asked for is put together, on other threads.
-final class Epochs {
+final class Epochs: SignatureCollector {
+    typealias Subject = Snapshot
+
     /// How long a question may take.
     static let answerLimit = TimeSpan.seconds(60)
 
     private let links: Links
-    private let loop: Loop
+    private let neighbours: Neighbours
     private let network: NetworkFile
     private let node: NodeID
     private let identity: LinkIdentity
@@ -24,7 +26,10 @@ final class Epochs {
     private let store: Store?
     private let log: Logger
     private var signing: SnapshotSigning
-    private let exchange: SignatureExchange<Snapshot>
+    private lazy var exchange = SignatureExchange<Snapshot>(
+        links: links, neighbours: neighbours, log: log, bring: .signatures, ask: .getSignatures, for: self)
+    /// Who hear of each newer snapshot, in this order.
+    private let followers: [any SnapshotFollower]
     private var isFollowing = false
     private var nextPull = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
@@ -35,28 +40,27 @@ final class Epochs {
     private var toldProblem: String?
     /// Why nothing was signed, in one sentence.
     private var signError: String?
-    /// The neighbours that are up.
-    var neighbours: () -> [NodeID: LinkID] {
-        get { exchange.neighbours }
-        set { exchange.neighbours = newValue }
-    }
-    /// Makes a link to one more node.
-    var seek: () -> Void = {}
-    /// Called when a newer snapshot is trusted.
-    var onSnapshot: [(Snapshot) -> Void] = []
 
+    /// Goes on from the snapshots of `signing`, which were kept in `store`.
     init(
-        links: Links, loop: Loop, network: NetworkFile, identity: LinkIdentity, registry: any RegistrySource,
-        store: Store?, log: Logger
-    ) throws {
+        _ signing: SnapshotSigning, links: Links, neighbours: Neighbours, network: NetworkFile,
+        identity: LinkIdentity, registry: any RegistrySource, followers: [any SnapshotFollower], store: Store?,
+        log: Logger
+    ) {
+        self.signing = signing
         self.links = links
-        self.loop = loop
+        self.neighbours = neighbours
         self.network = network
         self.identity = identity
         self.registry = registry
+        self.followers = followers
         self.store = store
         self.log = log
         node = NodeID(identity.nodeID)
+    }
+
+    /// The snapshots of `network` as they are kept in `store`, the newest trusted one among them.
+    static func kept(of network: NetworkFile, in store: Store?, at time: UnixTime) throws -> SnapshotSigning {
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(
             network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) })
@@ -64,15 +68,12 @@ final class Epochs {
             SnapshotHistory(kept: $0, first: chain.first, digest: chain.firstDigest)
         }
         do {
-            signing = try SnapshotSigning(
-                chain, history: history, kept: try store?.value(SnapshotSigning.keptName), at: links.time)
+            return try SnapshotSigning(
+                chain, history: history, kept: try store?.value(SnapshotSigning.keptName), at: time)
         } catch is WireError {
             // Not to know what was signed would be to sign another snapshot of that height.
             throw StoreError.damaged(path: store?.path(of: Store.fileName) ?? Store.fileName)
         }
-        exchange = try SignatureExchange(links: links, loop: loop, log: log, bring: .signatures, ask: .getSignatures)
-        exchange.collection = { [weak self] in self?.signing.collection($0) }
-        exchange.add = { [weak self] in self?.add($0, for: $1) ?? [] }
     }
 
     private static let fileName = "snapshots.history"
@@ -80,7 +81,7 @@ final class Epochs {
     /// When a neighbour said last that it has no newer snapshot.
     private(set) var isCurrentAt: Instant?
 
-    private var now: Instant { Instant(nanoseconds: loop.now) }
+    private var now: Instant { links.now }
     /// The trusted snapshot.
     var snapshot: Snapshot { signing.snapshot }
     /// Its digest.
@@ -105,9 +106,8 @@ final class Epochs {
             _ = signing.propose(found.snapshot, at: time)
         }
         if signing.due(node, epoch: network.epochSeconds, at: time) != nil { sign() }
-        let peers = neighbours()
-        if signing.next != nil, peers.count < SignatureExchange<Snapshot>.fanout { seek() }
-        guard let peer = SecureRandom.element(of: peers.values) else { return }
+        if signing.next != nil, neighbours.up.count < SignatureExchange<Snapshot>.fanout { neighbours.seek() }
+        guard let peer = SecureRandom.element(of: neighbours.up.values) else { return }
         if now >= nextPull { pull() }
         if now >= nextQuestion { askForSnapshot(peer) }
     }
@@ -149,8 +149,9 @@ final class Epochs {
             + "look whether this machine's clock is right, or get the network's newest network file and start again."
     }
 
-    /// Adds checked signatures, and returns those that are new.
-    private func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
+    func collection(_ digest: Bytes32) -> Signatures<Snapshot>? { signing.collection(digest) }
+
+    func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem] {
         let (new, isFinal) = signing.add(items, for: digest, at: links.time)
         if isFinal { changed() }
         return new
@@ -166,7 +167,7 @@ final class Epochs {
             log.warning(
                 "this node is not staked in the newest snapshot, which it has helped to sign; it may be stopped")
         }
-        for call in onSnapshot { call(snapshot) }
+        for follower in followers { follower.follow(snapshot, digest: digest) }
         save()
     }
 
@@ -205,7 +206,7 @@ final class Epochs {
         isFollowing = true
         let before = signing
         let time = links.time
-        loop.work {
+        links.loop.work {
             Self.followed(body, from: before, at: time)
         } completion: { [weak self] result in
             guard let self else { return }
@@ -302,7 +303,7 @@ final class Epochs {
             }
             isAnswering = true
             let history = signing.history
-            loop.work {
+            links.loop.work {
                 let answer = history.update(from: next.height, digest: next.digest)?.encoded() ?? []
                 return answer.count <= DirectoryMessage.getSnapshot.longestAnswer ? answer : []
             } completion: { [weak self] answer in
@@ -339,7 +340,7 @@ final class Epochs {
         isSaving = true
         isSaveDue = false
         let history = signing.history
-        loop.work { () -> StoreError? in
+        links.loop.work { () -> StoreError? in
             do throws(StoreError) {
                 try StateFile.write(history.encoded(), to: path)
                 return nil

@@ -5,6 +5,16 @@ internal import Logging
 internal import OnionCrypto
 internal import Wire
 
+/// Collects the signatures that an exchange brings.
+protocol SignatureCollector<Subject>: AnyObject {
+    /// What is signed.
+    associatedtype Subject
+    /// The signatures that are collected for a digest; nil where none are.
+    func collection(_ digest: Bytes32) -> Signatures<Subject>?
+    /// Adds checked signatures, and returns the new ones.
+    func add(_ items: [SignatureItem], for digest: Bytes32) -> [SignatureItem]
+}
+
 /// How signatures of one kind of thing go from neighbour to neighbour (protocol.md, section 10.3): news in bundles, and questions
 /// with a bitmap of those that are held.
 ///
@@ -16,7 +26,7 @@ final class SignatureExchange<Subject: Sendable> {
     static var answerLimit: TimeSpan { .seconds(60) }
 
     private let links: Links
-    private let loop: Loop
+    private let neighbours: Neighbours
     private let log: Logger
     private let bring: DirectoryMessage
     private let ask: DirectoryMessage
@@ -27,22 +37,21 @@ final class SignatureExchange<Subject: Sendable> {
     private var news: [SignatureItem] = []
     private var newsOf: Bytes32?
     private var newsTimer: LoopTimer?
-    /// The neighbours that are up.
-    var neighbours: () -> [NodeID: LinkID] = { [:] }
-    /// The signatures that are collected for a digest.
-    var collection: (Bytes32) -> Signatures<Subject>? = { _ in nil }
-    /// Adds checked signatures, and returns the new ones.
-    var add: ([SignatureItem], Bytes32) -> [SignatureItem] = { _, _ in [] }
+    private unowned let collector: any SignatureCollector<Subject>
 
-    /// An exchange by the messages `bring` and `ask`.
-    init(links: Links, loop: Loop, log: Logger, bring: DirectoryMessage, ask: DirectoryMessage) throws {
+    /// An exchange by the messages `bring` and `ask` for its owner, the `collector`.
+    init(
+        links: Links, neighbours: Neighbours, log: Logger, bring: DirectoryMessage, ask: DirectoryMessage,
+        for collector: any SignatureCollector<Subject>
+    ) {
         self.links = links
-        self.loop = loop
+        self.neighbours = neighbours
         self.log = log
         self.bring = bring
         self.ask = ask
-        answers = SignatureAnswers(now: Instant(nanoseconds: loop.now))
-        newsTimer = LoopTimer(on: loop) { [weak self] in self?.tellNews() }
+        self.collector = collector
+        answers = SignatureAnswers(now: links.now)
+        newsTimer = LoopTimer(on: links.loop) { [weak self] in self?.tellNews() }
     }
 
     /// Listens again to neighbours that brought wrong signatures.
@@ -56,19 +65,21 @@ final class SignatureExchange<Subject: Sendable> {
             newsOf = digest
         }
         if news.isEmpty {
-            let isLarge = collection(digest).map { $0.voters.count > 100 } ?? false
+            let isLarge = collector.collection(digest).map { $0.voters.count > 100 } ?? false
             let delay: TimeSpan = isLarge ? .milliseconds(500) : .milliseconds(20)
-            newsTimer?.schedule(at: loop.now + UInt64(delay.nanoseconds))
+            newsTimer?.schedule(at: links.loop.now + UInt64(delay.nanoseconds))
         }
         news += new
     }
 
     private func tellNews() {
-        guard !news.isEmpty, let digest = newsOf, let collection = collection(digest) else { return news.removeAll() }
+        guard !news.isEmpty, let digest = newsOf, let collection = collector.collection(digest) else {
+            return news.removeAll()
+        }
         let head = Self.head(collection.height, digest)
         let most = (bring.longestBody - head.count) / SignatureItem.size
         let body = head + Signatures<Subject>.encode(Array(news.prefix(most)))
-        for peer in SecureRandom.shuffled(neighbours().values).prefix(Self.fanout) {
+        for peer in SecureRandom.shuffled(neighbours.up.values).prefix(Self.fanout) {
             links.send(on: peer, bring, body: body)
         }
         news.removeAll()
@@ -84,7 +95,7 @@ final class SignatureExchange<Subject: Sendable> {
 
     /// Asks a random neighbour for the signatures that `collection` lacks.
     func pull(_ collection: Signatures<Subject>) {
-        let heard = neighbours().filter { !inbox.liars.contains($0.key) }
+        let heard = neighbours.up.filter { !inbox.liars.contains($0.key) }
         guard !collection.isWhole, let (node, link) = SecureRandom.element(of: heard) else { return }
         let digest = collection.digest
         let body = Self.head(collection.height, digest) + collection.bitmap
@@ -102,7 +113,7 @@ final class SignatureExchange<Subject: Sendable> {
         guard !inbox.liars.contains(node), let height = try? reader.u64(), let digest = try? reader.bytes32(),
             let items = try? Signatures<Subject>.decode(from: &reader)
         else { return nil }
-        guard collection(digest) != nil else { return (height, digest) }
+        guard collector.collection(digest) != nil else { return (height, digest) }
         check(items, from: node, for: digest)
         return nil
     }
@@ -113,26 +124,26 @@ final class SignatureExchange<Subject: Sendable> {
         guard (try? reader.u64()) != nil, let digest = try? reader.bytes32(),
             let bitmap = try? reader.array(reader.remaining), let source = links.source(of: responder.link)
         else { return links.refuse(responder) }
-        guard let found = collection(digest) else { return links.answer(responder, []) }
+        guard let found = collector.collection(digest) else { return links.answer(responder, []) }
         let bytes = answers.answer(
-            found, without: bitmap, to: source, byteLimit: ask.longestAnswer, now: Instant(nanoseconds: loop.now)
-        ) { collection($0) != nil }
+            found, without: bitmap, to: source, byteLimit: ask.longestAnswer, now: links.now
+        ) { collector.collection($0) != nil }
         links.answer(responder, bytes)
     }
 
     /// Checks signatures on another thread, each once, and adds the good ones.
     private func check(_ items: [SignatureItem], from node: NodeID, for digest: Bytes32) {
-        guard let collection = collection(digest) else { return }
+        guard let collection = collector.collection(digest) else { return }
         inbox.put(items, from: node, for: collection)
         checkWaiting()
     }
 
     private func checkWaiting() {
-        guard !isChecking, let digest = inbox.digest, let collection = collection(digest) else { return }
+        guard !isChecking, let digest = inbox.digest, let collection = collector.collection(digest) else { return }
         let items = inbox.take(for: collection)
         guard !items.isEmpty else { return }
         isChecking = true
-        loop.work {
+        links.loop.work {
             collection.checked(items)
         } completion: { [weak self] found in
             guard let self else { return }
@@ -140,7 +151,7 @@ final class SignatureExchange<Subject: Sendable> {
             if inbox.shun(found.liars) {
                 log.warning("a node brought a wrong signature; no more of it are read until the next snapshot")
             }
-            spread(add(found.good, digest), of: digest)
+            spread(collector.add(found.good, for: digest), of: digest)
             checkWaiting()
         }
     }

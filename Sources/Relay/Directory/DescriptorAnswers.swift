@@ -1,0 +1,106 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import OnionCrypto
+internal import Wire
+
+/// Answers other nodes' and clients' questions for descriptors, on other threads.
+final class DescriptorAnswers {
+    /// The longest answer.
+    static let byteLimit = 15 << 20
+
+    /// A question for changes.
+    private struct ChangesQuestion: Sendable {
+        let since: UnixTime
+        let marks: Set<UInt64>
+        let responder: ControlResponder
+    }
+
+    private let links: Links
+    private let nodes: KnownNodes
+    /// The answers to GET_DESCRIPTORS, and the questions that wait for them to be encoded: one of each link at the most.
+    private var encoded: EncodedDescriptors?
+    private var asking: [(since: UnixTime, responder: ControlResponder)] = []
+    private var isEncoding = false
+    /// Questions for changes that wait for their turn, oldest first, and whom they count for.
+    private var comparing: [(question: ChangesQuestion, source: LinkSource)] = []
+    private var comparingShares = Shares<LinkSource>(capacity: 256, most: 16, freely: 128)
+    private var isComparing = false
+
+    /// Answers from the descriptors of `nodes`.
+    init(links: Links, nodes: KnownNodes) {
+        self.links = links
+        self.nodes = nodes
+    }
+
+    /// Answers GET_DESCRIPTOR.
+    func descriptor(of node: NodeID) -> [UInt8] { nodes.descriptor(of: node)?.bytes ?? [] }
+
+    /// Answers GET_DESCRIPTORS; what has changed since the last question is encoded once.
+    func answer(since time: UnixTime, _ responder: ControlResponder) {
+        if let encoded, encoded.isCurrent(for: nodes.descriptors, at: links.time) {
+            return answer(responder, since: time, from: encoded)
+        }
+        asking.append((time, responder))
+        encode()
+    }
+
+    private func answer(_ responder: ControlResponder, since time: UnixTime, from encoded: EncodedDescriptors) {
+        links.answer(responder, encoded.bytes, part: encoded.since(time, byteLimit: Self.byteLimit))
+    }
+
+    private func encode() {
+        guard !isEncoding, !asking.isEmpty else { return }
+        isEncoding = true
+        let (batch, descriptors, now) = (asking, nodes.descriptors, links.time)
+        asking.removeAll()
+        links.loop.work {
+            EncodedDescriptors(descriptors, at: now)
+        } completion: { [weak self] encoded in
+            guard let self else { return }
+            isEncoding = false
+            self.encoded = encoded
+            for (time, responder) in batch { answer(responder, since: time, from: encoded) }
+            encode()
+        }
+    }
+
+    /// Answers GET_DESCRIPTOR_CHANGES, one question at a time: the other threads have more to do.
+    func answerChanges(_ body: [UInt8], _ responder: ControlResponder) {
+        guard let (time, marks) = try? DescriptorChange.readQuestion(body.rawSpan),
+            let source = links.source(of: responder.link)
+        else { return links.refuse(responder) }
+        while true {
+            switch comparingShares.take(for: source) {
+            case .granted:
+                let question = ChangesQuestion(since: time, marks: marks, responder: responder)
+                comparing.append((question, source))
+                return compare()
+            case .makeRoom(let largest):
+                guard let index = comparing.firstIndex(where: { $0.source == largest }) else {
+                    return links.refuse(responder)
+                }
+                comparingShares.release(largest)
+                links.refuse(comparing.remove(at: index).question.responder)
+            case .shareUsed, .full: return links.refuse(responder)
+            }
+        }
+    }
+
+    private func compare() {
+        guard !isComparing, !comparing.isEmpty else { return }
+        isComparing = true
+        let (question, source) = comparing.removeFirst()
+        comparingShares.release(source)
+        let (descriptors, now) = (nodes.descriptors, links.time)
+        links.loop.work {
+            DescriptorChange.encodeList(
+                descriptors.changes(since: question.since, having: question.marks, at: now, byteLimit: Self.byteLimit))
+        } completion: { [weak self] in
+            self?.isComparing = false
+            self?.links.answer(question.responder, $0)
+            self?.compare()
+        }
+    }
+}

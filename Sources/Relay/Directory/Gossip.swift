@@ -1,0 +1,179 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import OnionCrypto
+internal import Transport
+internal import Wire
+
+/// How descriptors spread: each node publishes its own, passes on what is new to it, and asks others for what it missed.
+final class Gossip: SnapshotFollower {
+    /// How many neighbours a node seeks for itself at its start, and passes news on to.
+    static let fanout = 8
+    /// How often a random neighbour is asked for what was missed.
+    static let refresh = TimeSpan.seconds(600)
+    /// How long a question or a handshake may take.
+    static let answerLimit = TimeSpan.seconds(10)
+    /// Up to how many bytes a list is read at once.
+    private static let shortBody = 16_384
+
+    private let links: Links
+    private let network: NetworkFile
+    private let node: NodeID
+    private let neighbours: Neighbours
+    private let nodes: KnownNodes
+    /// Descriptors whose signatures are to be checked.
+    ///
+    /// Liars' lists are not read any more until the next snapshot.
+    private var inbox = DescriptorInbox()
+    private var isChecking = false
+    /// The neighbours whose long lists are read.
+    private var reading = Shares<NodeID>(capacity: 8, most: 2)
+    /// Nodes of the bootstrap list that have not heard of our present descriptor yet.
+    private var untold: Set<NodeID> = []
+    private var nextRefresh = Instant(nanoseconds: 0)
+    private var isFirstAnswerDue = true
+
+    /// The gossip of `node` with its neighbours.
+    init(links: Links, network: NetworkFile, node: NodeID, neighbours: Neighbours) {
+        self.links = links
+        self.network = network
+        self.node = node
+        self.neighbours = neighbours
+        nodes = neighbours.nodes
+    }
+
+    /// Goes on with the nodes of a newer snapshot.
+    func follow(_ snapshot: Snapshot, digest: Bytes32) {
+        inbox.forgive()
+        // Descriptors of nodes that are new in it may have come before it, and were refused then.
+        nextRefresh = min(nextRefresh, now + .seconds(2))
+    }
+
+    /// Asks a neighbour at the next tick for what was missed.
+    func refreshSoon() { nextRefresh = min(nextRefresh, now) }
+
+    private var now: Instant { links.now }
+
+    /// Whether a neighbour has answered since the start, or there is none to ask.
+    var hasHeard: Bool { !isFirstAnswerDue || network.bootstrap.allSatisfy { $0.node == node } }
+
+    // MARK: Our own
+
+    /// Takes our new descriptor and tells the neighbours; those of the bootstrap list hear of it as soon as they can be reached.
+    func publish(_ own: SignedDescriptor) {
+        _ = try? nodes.descriptors.insert(own, at: links.time)
+        let others = network.bootstrap.map(\.node).filter { $0 != node && nodes.isListed($0) }
+        untold = Set(SecureRandom.shuffled(others).prefix(max(Self.fanout, 32)))
+        send([own], except: nil)
+    }
+
+    private var own: SignedDescriptor? { nodes.descriptor(of: node) }
+
+    // MARK: Neighbours
+
+    /// A link to a node stands.
+    func linkUp(_ link: LinkID, _ peer: NodeID) {
+        tell(peer, link)
+        if isFirstAnswerDue || now >= nextRefresh { ask(link, everything: isFirstAnswerDue) }
+    }
+
+    /// Hands our descriptor to a neighbour that has not heard of it.
+    private func tell(_ peer: NodeID, _ link: LinkID) {
+        guard let own else { return }
+        untold.remove(peer)
+        links.send(on: link, DirectoryMessage.publish, body: SignedDescriptor.encodeList([own]))
+    }
+
+    /// Makes links to nodes that are to hear of us, and refreshes; to be called every second.
+    func tick() {
+        for peer in untold where neighbours.mayContact(peer) {
+            let isKnown = neighbours.contact(peer) { [weak self] link in
+                if let self, untold.contains(peer) { tell(peer, link) }
+            }
+            if !isKnown { untold.remove(peer) }
+            if neighbours.contactCount >= Self.fanout { break }
+        }
+        if now >= nextRefresh, let link = SecureRandom.element(of: neighbours.up.values) {
+            ask(link, everything: false)
+        }
+        inbox.advance(to: now)
+        check()
+    }
+
+    private func ask(_ link: LinkID, everything: Bool) {
+        nextRefresh = now + Self.refresh
+        var writer = ByteWriter(capacity: 8)
+        let newest = nodes.descriptors.newest.seconds
+        writer.u64(everything || newest < 7_200 ? 0 : newest - 7_200)
+        links.request(on: link, DirectoryMessage.getDescriptors, body: writer.bytes, timeout: Self.answerLimit) {
+            [weak self] result in
+            guard let self else { return }
+            guard case .success(let body) = result else {
+                nextRefresh = now + .seconds(5)
+                return
+            }
+            isFirstAnswerDue = false
+            take(body, from: link)
+        }
+    }
+
+    // MARK: Messages
+
+    /// Takes descriptors from a neighbour, checks their signatures on another thread, and passes on those that are news.
+    ///
+    /// Long lists are read there too: one of 2,000 descriptors takes longer to look through than a packet may wait.
+    func take(_ body: [UInt8], from link: LinkID) {
+        guard let sender = links.peer(of: link)?.node, !inbox.liars.contains(sender) else { return }
+        let (held, time, own) = (nodes.descriptors, links.time, node)
+        @Sendable func news() -> [SignedDescriptor] {
+            let list = (try? SignedDescriptor.decodeList(body.rawSpan)) ?? []
+            return list.filter { $0.descriptor.node != own && (try? held.isNews($0, at: time)) == true }
+        }
+        guard body.count > Self.shortBody else { return add(news(), from: sender) }
+        guard reading.take(for: sender) == .granted else { return }
+        links.loop.work(news) { [weak self] in
+            self?.reading.release(sender)
+            self?.add($0, from: sender)
+        }
+    }
+
+    private func add(_ news: [SignedDescriptor], from sender: NodeID) {
+        inbox.put(news, from: sender, now: now)
+        check()
+    }
+
+    private func check() {
+        guard !isChecking else { return }
+        let batch = inbox.take()
+        guard !batch.isEmpty else { return }
+        let (held, time, id) = (nodes.descriptors, links.time, network.id)
+        isChecking = true
+        links.loop.work {
+            DescriptorInbox.checked(batch) {
+                (try? held.isNews($0, at: time)) == true
+            } isAuthentic: {
+                $0.isAuthentic(network: id)
+            }
+        } completion: { [weak self] checked in
+            guard let self else { return }
+            isChecking = false
+            inbox.shun(checked.liars)
+            let news = checked.good.filter { nodes.descriptors.insert(authentic: $0.signed, at: links.time) }
+            for entry in news { inbox.accepted(entry.signed, now: now) }
+            for (sender, list) in Dictionary(grouping: news, by: \.source) { send(list.map(\.signed), except: sender) }
+            check()
+        }
+    }
+
+    private func send(_ list: [SignedDescriptor], except sender: NodeID?) {
+        let others = neighbours.up.filter { $0.key != sender }
+        // What is longer than one message may be is left to the others' questions.
+        let isShort = list.reduce(0) { $0 + $1.bytes.count + 2 } <= DirectoryMessage.publish.longestBody
+        let body = isShort ? SignedDescriptor.encodeList(list) : []
+        for (peer, other) in SecureRandom.shuffled(others).prefix(Self.fanout) {
+            if list.count == 1, list[0].descriptor.node == node { untold.remove(peer) }
+            if isShort { links.send(on: other, DirectoryMessage.publish, body: body) }
+        }
+    }
+}

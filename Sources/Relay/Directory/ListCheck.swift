@@ -1,0 +1,64 @@
+internal import Directory
+internal import OnionCrypto
+internal import Wire
+
+/// The checks of lists of descriptors, which other threads than the loop's make.
+enum ListCheck {
+    /// What the look at a proposed list came to.
+    enum Outcome: Sendable {
+        case good([Bytes32: SignedDescriptor])
+        case refused(ListRefusal)
+        /// The places of those that are not here, and those that were fetched and are good.
+        case lacks([Int], [Bytes32: SignedDescriptor])
+    }
+
+    /// Looks at a proposed list, with the descriptors that were fetched for it and those that were known before.
+    static func judged(
+        _ list: DescriptorList, _ fetched: [SignedDescriptor], _ known: [Bytes32: SignedDescriptor],
+        by store: DescriptorStore, _ schedule: ListSchedule, network: Bytes32, at time: UnixTime
+    ) -> Outcome {
+        let found = resolved(list, fetched, known, by: store, network: network)
+        let lacking = list.hashes.indices.filter { found[list.hashes[$0]] == nil }
+        guard lacking.isEmpty else {
+            let fresh = Set(fetched.map(\.digest))
+            return .lacks(lacking, found.filter { fresh.contains($0.key) && known[$0.key] == nil })
+        }
+        do throws(ListRefusal) {
+            try ListSigning.judge(list, found, by: store, schedule, at: time)
+            return .good(found)
+        } catch {
+            return .refused(error)
+        }
+    }
+
+    /// The descriptors of a list that are here; the signatures of those that were fetched are verified.
+    static func resolved(
+        _ list: DescriptorList, _ fetched: [SignedDescriptor], _ known: [Bytes32: SignedDescriptor],
+        by store: DescriptorStore, network: Bytes32
+    ) -> [Bytes32: SignedDescriptor] {
+        let held = store.byDigest
+        var found: [Bytes32: SignedDescriptor] = [:]
+        for hash in list.hashes {
+            if let signed = held[hash] ?? known[hash] { found[hash] = signed }
+        }
+        for signed in fetched {
+            let hash = signed.digest
+            guard list.place(of: hash) != nil, found[hash] == nil, signed.isAuthentic(network: network) else {
+                continue
+            }
+            found[hash] = signed
+        }
+        return found
+    }
+
+    /// Checks a certified list; nil for one that is refused.
+    static func checked(
+        _ body: [UInt8], _ known: [Bytes32: SignedDescriptor], by store: DescriptorStore, trusted: Snapshot,
+        digest: Bytes32, network: Bytes32
+    ) -> (signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor])? {
+        guard let signed = try? SignedDescriptorList(decoding: body.rawSpan),
+            let digest = try? ListSigning.check(signed, network: network, trusted: trusted, digest: digest)
+        else { return nil }
+        return (signed, digest, resolved(signed.list, [], known, by: store, network: network))
+    }
+}

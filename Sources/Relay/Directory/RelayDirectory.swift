@@ -1,0 +1,65 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Logging
+internal import OnionCrypto
+internal import Store
+internal import Wire
+
+/// What a relay knows of the network and tells others of it: snapshots, descriptors, and lists of them.
+final class RelayDirectory {
+    let neighbours: Neighbours
+    let gossip: Gossip
+    let answers: DescriptorAnswers
+    let keeper: DescriptorKeeper
+    let epochs: Epochs
+    let lists: Lists
+    private let registryFile: RegistryFile?
+
+    /// Goes on from the snapshots of `signing`.
+    ///
+    /// Stakes are learnt from `registry`; without one from the registry in `file`, from `ledger`, or from the network file.
+    /// `staked` and `watching` follow the trusted snapshot.
+    init(
+        _ signing: SnapshotSigning, links: Links, neighbours: Neighbours, network: NetworkFile,
+        identity: LinkIdentity, registry: (any RegistrySource)?, file: String?, ledger: (any RegistrySource)?,
+        staked: StakedNodes, watching: Watching, store: Store?, log: Logger
+    ) throws {
+        self.neighbours = neighbours
+        let nodes = neighbours.nodes
+        gossip = Gossip(links: links, network: network, node: NodeID(identity.nodeID), neighbours: neighbours)
+        answers = DescriptorAnswers(links: links, nodes: nodes)
+        keeper = try DescriptorKeeper(links: links, nodes: nodes, store: store)
+        lists = try Lists(
+            links: links, neighbours: neighbours, network: network, identity: identity, gossip: gossip,
+            snapshot: signing.snapshot, digest: signing.chain.digest, store: store, log: log)
+        let registryFile = file.map { RegistryFile(network, path: $0, loop: links.loop) { links.time } }
+        self.registryFile = registryFile
+        let source: (any RegistrySource)? = registry ?? registryFile
+        epochs = Epochs(
+            signing, links: links, neighbours: neighbours, network: network, identity: identity,
+            registry: source ?? ledger ?? NetworkFileRegistry(network),
+            followers: [staked, nodes, gossip, lists, watching], store: store, log: log)
+    }
+
+    /// Which nodes there are.
+    var nodes: KnownNodes { neighbours.nodes }
+
+    /// Asks, tells and signs what is due; to be called every second.
+    func tick() {
+        gossip.tick()
+        keeper.tick()
+        nodes.noteEndpoints()
+        epochs.tick()
+        lists.tick()
+    }
+
+    /// Writes what is not kept yet, and ends.
+    func close() {
+        keeper.saveAll()
+        epochs.close()
+        lists.close()
+        registryFile?.close()
+    }
+}

@@ -1,0 +1,144 @@
+internal import EventLoop
+internal import Sessions
+internal import Wire
+
+/// A stream to a TCP destination: name, connection, then bytes both ways.
+///
+/// The destination is held only until the connection stands, and appears in no log.
+final class ExitConnection: StreamUser, PlaceHolder {
+    /// Opens TCP connections.
+    struct Service: StreamService {
+        let exit: Exit
+
+        func open(_ request: OpenRequest, on stream: HostedStream) -> (any StreamUser)? {
+            let connection = ExitConnection(stream, exit)
+            connection.open(request.destination)
+            return connection
+        }
+    }
+
+    private enum State {
+        case resolving(ExitResolver.Query)
+        case connecting(ConnectionRace)
+        case open(StreamPump)
+        case over
+    }
+
+    private let exit: Exit
+    private let stream: HostedStream
+    private var state: State?
+    private var deadline: LoopTimer?
+
+    private init(_ stream: HostedStream, _ exit: Exit) {
+        self.stream = stream
+        self.exit = exit
+    }
+
+    private var isOver: Bool { if case .over = state { true } else { false } }
+    private var pump: StreamPump? { if case .open(let pump) = state { pump } else { nil } }
+
+    // MARK: Opening
+
+    private func open(_ destination: Destination) {
+        deadline = LoopTimer(on: exit.loop) { [weak self] in self?.refuse(.timeout) }
+        deadline?.schedule(at: (Instant(nanoseconds: exit.loop.now) + Exit.openLimit).nanoseconds)
+        switch destination.host {
+        case .address(let address):
+            connect(to: [SocketAddress(high: address.high, low: address.low, port: destination.port)])
+        case .name(let name):
+            let query = exit.resolver.resolve(name, port: destination.port, for: stream.share) { [weak self] answer in
+                guard let self, !isOver else { return }
+                switch answer {
+                case .success(let addresses): connect(to: addresses)
+                case .failure(let error): refuse(.init(error))
+                }
+            }
+            // Without one its session has no look-up left.
+            guard let query else { return refuse(.generalFailure) }
+            state = .resolving(query)
+        }
+    }
+
+    /// Tries the addresses that the policy allows: it is asked about what is really connected to, behind every name.
+    private func connect(to addresses: [SocketAddress]) {
+        let allowed = addresses.filter {
+            exit.policy.allows(IPAddress(high: $0.high, low: $0.low), port: $0.port, .tcp)
+        }
+        guard !allowed.isEmpty else { return refuse(addresses.isEmpty ? .hostNotFound : .notAllowed) }
+        guard stream.session != nil, exit.sockets.enter(self, for: stream.share) else {
+            return refuse(.generalFailure)
+        }
+        let race = ConnectionRace(on: exit.loop, to: allowed) { [weak self] result in
+            switch result {
+            case .success(let socket): if let self { connected(socket) } else { socket.close() }
+            case .failure(let error): self?.refuse(.init(error))
+            }
+        }
+        state = .connecting(race)
+        race.start()
+    }
+
+    private func connected(_ socket: ByteStream) {
+        guard let session = stream.session, !isOver else { return socket.close() }
+        deadline?.close()
+        deadline = nil
+        stream.accept()
+        // The session lets go of a stream that is done both ways, while the socket may have bytes yet to write.
+        let pump = StreamPump(session: session, id: stream.id, socket: socket) { self.finish() }
+        pump.onActivity = { [weak self] in
+            if let self { exit.sockets.noteActivity(of: self) }
+        }
+        state = .open(pump)
+        pump.start()
+    }
+
+    // MARK: Ends
+
+    private func refuse(_ status: OpenReply.Status) {
+        stream.refuse(status)
+        finish()
+    }
+
+    /// The client gave the stream up before there was a connection.
+    private func abandon() {
+        stream.abandon()
+        finish()
+    }
+
+    /// Ends the connection, whose socket another source needs: the client is told, and so is the destination.
+    func giveWay() {
+        if let pump { pump.fail() } else { refuse(.generalFailure) }
+    }
+
+    private func finish() {
+        switch state {
+        case .over: return
+        case .resolving(let query): exit.resolver.cancel(query)
+        case .connecting(let race): race.cancel()
+        case .open, nil: break
+        }
+        state = .over
+        deadline?.close()
+        deadline = nil
+        exit.sockets.leave(self)
+        stream.finish()
+    }
+
+    // MARK: Events
+
+    var heldBytes: Int { pump?.heldBytes ?? 0 }
+
+    func streamReadable() { pump?.toSocket() }
+    func streamWritable() { pump?.toSession() }
+    func streamReset(code: UInt64) { fail() }
+    func streamStopped(code: UInt64) { fail() }
+    func sessionEnded() { fail() }
+
+    func streamClosed() {
+        if let pump { pump.streamClosed() } else { abandon() }
+    }
+
+    private func fail() {
+        if let pump { pump.fail() } else { abandon() }
+    }
+}

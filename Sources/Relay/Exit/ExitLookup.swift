@@ -1,0 +1,152 @@
+internal import DNSProtocol
+internal import EventLoop
+internal import Sessions
+internal import Wire
+
+/// A stream that asks for a look-up: the answer ends it.
+///
+/// The name appears in no log.
+final class ExitLookup: StreamUser {
+    /// Looks up addresses, names and records.
+    struct Service: StreamService {
+        let exit: Exit
+
+        func open(_ request: OpenRequest, on stream: HostedStream) -> (any StreamUser)? {
+            let lookup = ExitLookup(stream, exit)
+            lookup.begin(request)
+            return lookup
+        }
+    }
+
+    /// The times to live that clients hear of: what they keep tells nobody when it was asked for.
+    private static let timesToLive: (short: UInt32, long: UInt32) = (60, 300)
+
+    private let exit: Exit
+    private let stream: HostedStream
+    private var query: ExitResolver.Query?
+    private var deadline: LoopTimer?
+
+    private init(_ stream: HostedStream, _ exit: Exit) {
+        self.stream = stream
+        self.exit = exit
+    }
+
+    private func begin(_ request: OpenRequest) {
+        deadline = LoopTimer(on: exit.loop) { [weak self] in self?.refuse(.timeout) }
+        deadline?.schedule(at: (Instant(nanoseconds: exit.loop.now) + Exit.openLimit).nanoseconds)
+        switch request.destination.host {
+        case .address(let address): lookUpName(of: address)
+        case .name(let name) where request.kind == .records:
+            ask(for: RecordType(rawValue: request.destination.port), of: name)
+        case .name(let name): lookUp(name)
+        }
+    }
+
+    /// Waits for an answer of the resolver, or refuses when the session has no query left.
+    private func wait(for query: ExitResolver.Query?) {
+        guard let query else { return refuse(.generalFailure) }
+        self.query = query
+    }
+
+    private func lookUp(_ name: HostName) {
+        wait(
+            for: exit.resolver.resolve(name, port: 0, for: stream.share) { [weak self] answer in
+                guard let self, !stream.isOver else { return }
+                query = nil
+                switch answer {
+                case .success(let addresses): tell(addresses)
+                case .failure(let error): refuse(.init(error))
+                }
+            })
+    }
+
+    /// Tells the first address that the policy allows: names of the exit's own network stay there.
+    private func tell(_ addresses: [SocketAddress]) {
+        let found = addresses.lazy.map { IPAddress(high: $0.high, low: $0.low) }.first { self.exit.policy.answers($0) }
+        guard let found else { return refuse(.notAllowed) }
+        end(with: LookupReply.encoded(found: .address(found)))
+    }
+
+    private func lookUpName(of address: IPAddress) {
+        guard exit.policy.answers(address) else { return refuse(.notAllowed) }
+        let asked = SocketAddress(high: address.high, low: address.low, port: 0)
+        wait(
+            for: exit.resolver.name(of: asked, for: stream.share) { [weak self] answer in
+                guard let self, !stream.isOver else { return }
+                query = nil
+                switch answer {
+                case .success(let text):
+                    guard let name = HostName(text) else { return refuse(.hostNotFound) }
+                    end(with: LookupReply.encoded(found: .name(name)))
+                case .failure(let error): refuse(.init(error))
+                }
+            })
+    }
+
+    private func ask(for type: RecordType, of name: HostName) {
+        guard type.isCarried else { return refuse(.generalFailure) }
+        if type == .ptr, let address = RecordData.address(named: name), !exit.policy.answers(address) {
+            return refuse(.notAllowed)
+        }
+        wait(
+            for: exit.resolver.records(of: name, type: type.rawValue, for: stream.share) { [weak self] answer in
+                guard let self, !stream.isOver else { return }
+                query = nil
+                switch answer {
+                case .success(let message):
+                    guard let records = NameServerAnswer.records(of: name, type: type, in: message.rawSpan) else {
+                        return refuse(.generalFailure)
+                    }
+                    tell(records, type)
+                case .failure(let error): refuse(.init(error))
+                }
+            })
+    }
+
+    /// Tells the records but for addresses that the policy does not allow: names of the exit's own network stay there.
+    private func tell(_ records: [RecordsReply.Record], _ type: RecordType) {
+        let allowed = records.filter { record in
+            RecordData.addresses(record.data, of: type).allSatisfy(exit.policy.answers)
+        }
+        guard !allowed.isEmpty || records.isEmpty else { return refuse(.notAllowed) }
+        let (short, long) = Self.timesToLive
+        let told = allowed.map {
+            RecordsReply.Record(timeToLive: $0.timeToLive < long ? short : long, data: $0.data)
+        }
+        end(with: RecordsReply(.found(told)).encoded())
+    }
+
+    // MARK: Ends
+
+    private func refuse(_ status: OpenReply.Status) {
+        stream.refuse(status)
+        finish()
+    }
+
+    private func end(with answer: [UInt8]) {
+        stream.end(with: answer)
+        finish()
+    }
+
+    private func abandon() {
+        stream.abandon()
+        finish()
+    }
+
+    private func finish() {
+        if let query { exit.resolver.cancel(query) }
+        query = nil
+        deadline?.close()
+        deadline = nil
+        stream.finish()
+    }
+
+    // MARK: Events
+
+    func streamReadable() {}
+    func streamWritable() {}
+    func streamReset(code: UInt64) { abandon() }
+    func streamStopped(code: UInt64) { abandon() }
+    func streamClosed() { abandon() }
+    func sessionEnded() { abandon() }
+}

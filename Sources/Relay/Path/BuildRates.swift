@@ -1,0 +1,47 @@
+internal import Directory
+internal import Link
+internal import Links
+internal import Wire
+
+/// How many builds a node takes: of each link, of all clients' links of an address, and of all together with a part for each source.
+struct BuildRates {
+    private let limits: NetworkLimits
+    private var all: SharedRate<LinkSource>
+    private var links: [LinkID: TokenBucket] = [:]
+    private var addresses: SourceRates
+    /// What a link to the next hop takes, with a part for each source that asks for it.
+    private var onward: [LinkID: SharedRate<LinkSource>] = [:]
+
+    /// Full rates by `limits`, for as many links as `configuration` allows.
+    init(_ limits: NetworkLimits, _ configuration: LinksConfiguration, now: Instant) {
+        self.limits = limits
+        let factor = configuration.addressRateFactor
+        addresses = SourceRates(
+            rate: limits.clientBuildsPerSecond * factor, burst: limits.clientBuildBurst * factor,
+            capacity: configuration.maximumLinks)
+        all = SharedRate(perSecond: limits.buildsPerSecond, burst: limits.buildsPerSecond, now: now)
+    }
+
+    /// Takes a build that came over `link` off the rates; false when one of them is used up.
+    mutating func admit(_ link: LinkID, of source: LinkSource, isNode: Bool, now: Instant) -> Bool {
+        let rate =
+            isNode
+            ? TokenBucket(perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
+            : TokenBucket(perSecond: limits.clientBuildsPerSecond, burst: limits.clientBuildBurst, now: now)
+        return links[link, default: rate].take(now: now) && (isNode || addresses.take(source, now: now))
+            && all.take(source, now)
+    }
+
+    /// Takes a build that goes on over `next` off its rate; false when the part of `source` is used up.
+    mutating func admitOnward(over next: LinkID, of source: LinkSource, now: Instant) -> Bool {
+        let rate = SharedRate<LinkSource>(
+            perSecond: limits.nodeBuildsPerSecond, burst: limits.nodeBuildBurst, now: now)
+        return onward[next, default: rate].take(source, now)
+    }
+
+    /// Forgets a link that is gone.
+    mutating func linkEnded(_ link: LinkID) {
+        links[link] = nil
+        onward[link] = nil
+    }
+}

@@ -1,0 +1,167 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Wire
+
+/// Answers builds: it opens this node's record, and enters the path or asks the next hop for the rest.
+final class BuildService {
+    /// How many builds are opened in one turn of the loop: about two milliseconds' work.
+    static let buildsInTurn = 8
+    /// How many builds may wait for their turn: what comes at once where all sources have saved up their rates.
+    static let waitingLimit = 1_024
+
+    private let links: Links
+    private let paths: PathService
+    private let nodes: KnownNodes
+    private var responder: BuildResponder
+    private var rates: BuildRates
+    /// Builds that the rates have let in, until their turn.
+    private var waiting = BuildQueue<LinkSource, WaitingBuild>(capacity: BuildService.waitingLimit)
+    private var timer: LoopTimer?
+    /// How many paths were built here, whether they end here or lead on.
+    private(set) var builds: UInt64 = 0
+    /// Refused builds by reason.
+    private(set) var refusals: [String: UInt64] = [:]
+    /// Whether new paths are taken; others are refused as by a node that drains.
+    var takesPaths = true
+
+    /// Builds for `node`, whose onion keys are `keys`; they become paths of `paths`.
+    init(links: Links, paths: PathService, nodes: KnownNodes, network: NetworkFile, node: NodeID, keys: OnionKeys) {
+        self.links = links
+        self.paths = paths
+        self.nodes = nodes
+        // Room for what the rate lets in while a generation lasts.
+        let seconds = Int(BuildReplayCache.generation.nanoseconds / 1_000_000_000)
+        let records = max(BuildReplayCache.defaultLimit, network.limits.buildsPerSecond * (seconds + 1))
+        responder = BuildResponder(
+            network: network.id, node: node.key, keys: keys, cache: BuildReplayCache(limit: records, now: links.now))
+        rates = BuildRates(network.limits, links.configuration, now: links.now)
+        timer = LoopTimer(on: links.loop) { [weak self] in self?.openWaiting() }
+    }
+
+    private var now: Instant { links.now }
+
+    /// The public half of the onion key, for the descriptor.
+    var onionKey: [UInt8] { responder.keys.publicKey }
+
+    /// Replaces the onion key when its time has come; true if the descriptor must be made anew.
+    func advanceKeys() -> Bool { (try? responder.keys.advance(now)) ?? false }
+
+    // MARK: Requests
+
+    /// Answers a BUILD that came from `link`.
+    func build(_ body: [UInt8], from link: LinkID, isNode: Bool, _ answer: ControlResponder) {
+        guard let source = links.source(of: link), rates.admit(link, of: source, isNode: isNode, now: now) else {
+            return reset(answer, "rate")
+        }
+        guard let message = BuildBody(body, recordsSize: BuildMessage.recordsSize) else {
+            return reset(answer, "malformed")
+        }
+        let build = WaitingBuild(message: message, link: link, isNode: isNode, answer: answer)
+        if let dropped = waiting.add(build, of: source) { reset(dropped.answer, "rate") }
+        if timer?.deadline == nil { timer?.schedule(at: links.loop.now) }
+    }
+
+    /// Opens builds whose turn has come, and lets packets pass before the others.
+    private func openWaiting() {
+        for _ in 0..<Self.buildsInTurn {
+            guard let (source, build) = waiting.next() else { return }
+            open(build, of: source)
+        }
+        if waiting.count > 0 { timer?.schedule(at: links.loop.now + 1) }
+    }
+
+    private func open(_ build: WaitingBuild, of source: LinkSource) {
+        let (message, link, isNode, answer) = (build.message, build.link, build.isNode, build.answer)
+        // Nobody is there to be answered where the link has gone.
+        guard links.source(of: link) != nil else { return }
+        switch responder.open(message.records.rawSpan, from: source.number, time: links.time, now: now) {
+        case .unreadable(let fault): reset(answer, fault.name)
+        case .refuse(let status, let reply): refuse(status, reply, answer)
+        case .terminal(let keys, let reply, let secrets):
+            guard takesPaths else { return refuse(.draining, reply, answer) }
+            guard let path = paths.insert(keys, from: link, pathID: message.pathID, next: nil, isNode: isNode) else {
+                return refuse(.overloaded, reply, answer)
+            }
+            builds += 1
+            paths.begin(path, from: link, of: source, secrets: secrets)
+            let forwardID = paths.forwardID(of: path) ?? 0
+            links.answer(answer, BuildBody.encode(pathID: forwardID, reply.answer(.ready)))
+        case .onward(let node, let records, let keys, let reply):
+            guard takesPaths else { return refuse(.draining, reply, answer) }
+            guard let addresses = nodes.addresses(of: NodeID(node)) else {
+                return refuse(.unknownNextHop, reply, answer)
+            }
+            let build = PendingBuild(
+                keys: keys, reply: reply, records: records, previous: link, previousID: message.pathID, isNode: isNode,
+                answer: answer)
+            links.link(to: NodeID(node), at: addresses, for: source, limit: PathService.linkLimit) {
+                [weak self] next in
+                self?.extend(build, over: next)
+            }
+        }
+    }
+
+    /// Sends the rest of a build to the next hop, and its answer back.
+    private func extend(_ build: PendingBuild, over next: LinkID?) {
+        guard let next else { return refuse(build, .nextHopUnreachable) }
+        guard links.peer(of: build.previous) != nil, let source = links.source(of: build.previous) else { return }
+        guard rates.admitOnward(over: next, of: source, now: now) else { return refuse(build, .overloaded) }
+        guard let keys = build.takeKeys(),
+            let path = paths.insert(
+                keys, from: build.previous, pathID: build.previousID, next: next, isNode: build.isNode)
+        else { return refuse(build, .overloaded) }
+        let message = BuildBody.encode(pathID: paths.backwardID(of: path) ?? 0, build.records)
+        links.request(on: next, PathMessage.build, body: message, timeout: PathService.answerLimit) {
+            [weak self] result in
+            self?.extended(build, path, over: next, result)
+        }
+    }
+
+    /// The next hop has answered, or not in time.
+    private func extended(
+        _ build: PendingBuild, _ path: PathHandle, over next: LinkID, _ result: Result<[UInt8], ControlFailure>
+    ) {
+        guard case .success(let body) = result,
+            let built = BuildBody(body, recordsSize: BuildMessage.replyRecordsSize)
+        else {
+            paths.discard(path)
+            return refuse(build, .nextHopFailed)
+        }
+        guard built.pathID == 0 || paths.connect(path, nextPathID: built.pathID),
+            let reply = build.takeReply(),
+            let records = reply.wrap(built.records.rawSpan)
+        else {
+            paths.discard(path)
+            // The path may have ended here while the next hop built it: that one does not know.
+            if built.pathID != 0 { links.destroy(built.pathID, on: next) }
+            return refuse(build, .nextHopFailed)
+        }
+        let forwardID = built.pathID == 0 ? 0 : paths.forwardID(of: path) ?? 0
+        if forwardID == 0 { paths.discard(path) } else { builds += 1 }
+        links.answer(build.answer, BuildBody.encode(pathID: forwardID, records))
+    }
+
+    // MARK: Refusals
+
+    private func refuse(_ status: BuildStatus, _ reply: consuming HopReply, _ answer: ControlResponder) {
+        refusals[status.name, default: 0] += 1
+        links.answer(answer, BuildBody.encode(pathID: 0, reply.answer(status)))
+    }
+
+    private func refuse(_ build: PendingBuild, _ status: BuildStatus) {
+        guard let reply = build.takeReply() else { return }
+        refuse(status, reply, build.answer)
+    }
+
+    private func reset(_ answer: ControlResponder, _ reason: String) {
+        refusals[reason, default: 0] += 1
+        links.refuse(answer)
+    }
+
+    /// Forgets the rates of a link that is gone.
+    func linkEnded(_ link: LinkID) { rates.linkEnded(link) }
+}

@@ -1,0 +1,57 @@
+internal import Link
+internal import Links
+internal import Onion
+internal import Wire
+
+/// The body of BUILD or BUILT: a path id and records.
+struct BuildBody {
+    /// The body of these.
+    static func encode(pathID: UInt64, _ records: [UInt8]) -> [UInt8] { BuildMessage.encode(pathID: pathID, records) }
+
+    let pathID: UInt64
+    let records: [UInt8]
+
+    /// Reads a body whose records have `recordsSize` bytes; nil if it is anything else.
+    init?(_ body: [UInt8], recordsSize: Int) {
+        guard body.count == 8 + recordsSize else { return nil }
+        pathID = unsafe body.rawSpan.unsafeLoadUnaligned(as: UInt64.self).littleEndian
+        records = Array(body.dropFirst(8))
+    }
+}
+
+/// A build that waits for its turn.
+struct WaitingBuild {
+    let message: BuildBody
+    let link: LinkID
+    let isNode: Bool
+    let answer: ControlResponder
+}
+
+/// A build that waits for its next hop.
+///
+/// The keys and the reply are used once.
+final class PendingBuild {
+    let records: [UInt8]
+    let previous: LinkID
+    let previousID: UInt64
+    let isNode: Bool
+    let answer: ControlResponder
+    private var keys: HopKeys?
+    private var reply: HopReply?
+
+    init(
+        keys: consuming HopKeys, reply: consuming HopReply, records: [UInt8], previous: LinkID, previousID: UInt64,
+        isNode: Bool, answer: ControlResponder
+    ) {
+        self.keys = consume keys
+        self.reply = consume reply
+        self.records = records
+        self.previous = previous
+        self.previousID = previousID
+        self.isNode = isNode
+        self.answer = answer
+    }
+
+    func takeKeys() -> HopKeys? { keys.take() }
+    func takeReply() -> HopReply? { reply.take() }
+}

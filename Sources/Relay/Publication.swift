@@ -1,0 +1,80 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Wire
+
+/// What this node tells the network of itself: its descriptor, which is signed anew when it changes or grows old.
+final class Publication {
+    /// Where it listens, IPv4 first.
+    let listenAddresses: [Endpoint]
+    /// Where others are to reach it.
+    let announced: [Endpoint]
+    let identity: LinkIdentity
+    private let links: Links
+    private let network: NetworkFile
+    private let isExit: Bool
+    private let exitAllowed: [CIDR]
+    private let country: String?
+    private var published = UnixTime(seconds: 0)
+    private var publishedExit: Descriptor.ExitSummary = []
+
+    /// The descriptor of the node with `identity`, whose sockets `links` has opened.
+    init(
+        links: Links, network: NetworkFile, identity: LinkIdentity, configuration: RelayConfiguration
+    ) throws(RelayError) {
+        self.links = links
+        self.network = network
+        self.identity = identity
+        isExit = configuration.isExit
+        exitAllowed = configuration.exitAllowed
+        country = configuration.country
+        let addresses = links.localAddresses.map { Endpoint($0) }
+        listenAddresses = addresses.filter { $0.address.v4 != nil } + addresses.filter { $0.address.v4 == nil }
+        announced = configuration.announced.isEmpty ? listenAddresses : configuration.announced
+        guard announced.allSatisfy({ $0.address != IPAddress(v4: 0) && $0.address != IPAddress(high: 0, low: 0) })
+        else { throw RelayError.noAddress }
+    }
+
+    /// The node's id.
+    var node: NodeID { NodeID(identity.nodeID) }
+
+    /// The addresses of this machine that nobody reaches over an exit here.
+    var own: Set<IPAddress> { Set((announced + listenAddresses).map(\.address)) }
+
+    /// Whether it is time for a new descriptor.
+    var isDue: Bool {
+        let age = links.time.seconds - min(links.time.seconds, published.seconds)
+        // A route may come and go: at most one descriptor a minute tells of it.
+        return age >= DescriptorStore.publishInterval || age >= 60 && exitSummary != publishedExit
+    }
+
+    /// A new descriptor, with the public half of the onion key.
+    func renew(onionKey: [UInt8]) -> SignedDescriptor {
+        // Never the same second twice, so that a new one is newer.
+        published = UnixTime(seconds: max(links.time.seconds, published.seconds + 1))
+        publishedExit = exitSummary
+        var descriptor = Descriptor(
+            node: node, published: published,
+            expires: UnixTime(
+                seconds: published.seconds + DescriptorStore.publishInterval * 2 + DescriptorStore.overlap),
+            versions: 2...2, suites: .available, roles: isExit ? .exit : [],
+            exit: publishedExit, bandwidth: 0,
+            ipv4: announced.first { $0.address.v4 != nil },
+            ipv6: announced.first { $0.address.v4 == nil }, onionKey: onionKey, software: "tunic")
+        descriptor.country = country
+        return descriptor.signed(with: identity.signingKey, network: network.id)
+    }
+
+    /// What the exit lets out to: the families to which this machine has a route, or a range of which it opens.
+    private var exitSummary: Descriptor.ExitSummary {
+        guard isExit else { return [] }
+        var summary: Descriptor.ExitSummary = [.tcp, .udp]
+        let opened = exitAllowed.map { $0.address.v4 != nil }
+        if opened.contains(true) || links.loop.hasRoute(to: .globalIPv4) { summary.insert(.ipv4) }
+        if opened.contains(false) || links.loop.hasRoute(to: .globalIPv6) { summary.insert(.ipv6) }
+        return summary
+    }
+}

@@ -1,0 +1,137 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Onion
+internal import OnionCrypto
+public import Registry
+public import Wire
+
+extension Relay {
+    /// What is said when names cannot be looked up.
+    static let noNameServer =
+        "The name servers do not answer: names cannot be looked up; see /etc/resolv.conf, or 'exit_resolver'."
+
+    /// How many bytes it has received and sent in packets.
+    public var bytesPassed: UInt64 {
+        (links.counters.packetsReceived &+ links.counters.packetsSent) &* UInt64(network.packetSize)
+    }
+
+    /// What the relay is doing.
+    public var status: RelayStatus {
+        let counters = links.counters
+        var drops = counters.drops.byName
+        drops.merge(links.socketDrops, uniquingKeysWith: &+)
+        for reason in DropReason.allCases where paths.drops[Int(reason.rawValue)] > 0 {
+            drops[reason.name, default: 0] += paths.drops[Int(reason.rawValue)]
+        }
+        if let exit { drops.merge(exit.datagramDrops.byName) { $0 + $1 } }
+        return RelayStatus(
+            nodeID: node, addresses: listenAddresses, isExit: configuration.isExit,
+            isReady: cannotServe == nil && ledger?.failure == nil && isActive && life.takesPaths,
+            problem: problem,
+            isDraining: !life.takesPaths, links: links.status.nodes + links.status.clients, paths: paths.pathCount,
+            sessions: sessions.sessionCount, streams: sessions.streamCount,
+            associations: exit?.associations.count ?? 0, descriptors: directory.nodes.descriptors.count,
+            snapshot: SnapshotStatus(
+                directory.epochs.snapshot, digest: directory.epochs.digest, list: directory.lists.certified?.round),
+            registryProblem: directory.epochs.problem,
+            packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
+            bytesIn: counters.packetsReceived * UInt64(network.packetSize),
+            bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: builds.builds,
+            refusals: builds.refusals, watching: watching.status)
+    }
+
+    /// What the operator must know, in one sentence.
+    var problem: String? {
+        if isResting { return "It rests: the month's bytes are used up; no new paths are taken." }
+        if !life.takesPaths { return "It drains: no new paths are taken." }
+        if let error = cannotServe { return error }
+        if let failure = ledger?.failure { return failure }
+        if !isActive { return standingProblem }
+        if let problem = directory.epochs.problem {
+            return "The registry: \(problem)\(problem.hasSuffix(".") ? "" : ".")"
+        }
+        if let error = directory.keeper.error { return "What is learnt cannot be kept: \(error)." }
+        if let exit, exit.resolver.isUnanswered { return Self.noNameServer }
+        return watching.status.warning
+    }
+
+    /// Whether clients may choose this node: it is staked in the trusted snapshot, and active in the ledger.
+    var isActive: Bool {
+        directory.epochs.snapshot.isStaked(node) && (ledger.map { $0.state.nodes[node]?.standing == .active } ?? true)
+    }
+
+    /// Why clients may not choose this node, in one or two sentences.
+    var standingProblem: String {
+        let listed = directory.epochs.snapshot.entry(of: node)?.state
+        guard let state = ledger?.state else {
+            return listed == .suspended
+                ? watching.status.warning ?? "This node is decommissioned."
+                : "This node is not staked in the snapshot of height \(directory.epochs.snapshot.height)."
+        }
+        guard let own = state.nodes[node] else {
+            guard let lock = state.locks.last(where: { $0.node == node }) else {
+                return "This node is not registered: no path leads over it until it is; see 'tunic stake register'."
+            }
+            return
+                "This node was deregistered: it did not serve for longer than its credit. Its stake is locked until "
+                + "\(UnixTime(seconds: lock.until).dateText); to serve again, register it with another stake "
+                + "('tunic stake register')."
+        }
+        switch own.standing {
+        case .open:
+            return "The stake of this node is not full: no path leads over it until it is; see 'tunic nodes'."
+        case .active: return "This node is active, and is used from the next epoch on."
+        case .decommissioned where own.isInMaintenance:
+            return
+                "This node is in maintenance until \(UnixTime(seconds: own.maintenanceEnd).dateText), as it asked; "
+                + "'tunic maintenance end' has it used again before."
+        case .decommissioned:
+            return
+                "This node is decommissioned: others found that it did not serve. It is used again when it passes their "
+                + "tests, or else deregistered at \(UnixTime(seconds: own.deregistersAt).dateText) and its stake locked; "
+                + "see that its UDP port can be reached, and run 'tunic relay --check'."
+        }
+    }
+
+    /// This node's request for a maintenance of so many seconds, or with 0 to come back; nil where it is not registered.
+    public func maintenance(_ seconds: UInt32) -> RegistryOperation? {
+        guard let state = ledger?.state, state.nodes[node] != nil, state.height > 0 else { return nil }
+        return RegistryOperation(
+            maintaining: publication.identity.signingKey, seconds: seconds, height: state.height, network: network.id)
+    }
+
+    /// What makes this node useless to others, in one sentence.
+    var cannotServe: String? {
+        if let error = wrongClock { return error }
+        guard directory.gossip.hasHeard else { return "No other node has answered yet." }
+        guard let quiet = solitude.lasts(links.now),
+            network.bootstrap.contains(where: { $0.node != node })
+        else { return nil }
+        return "No other node answers any more, for \(Int(quiet.inSeconds)) s; see whether this machine is online."
+    }
+
+    /// How many links with other nodes are up.
+    var linkedNodes: Int { links.status.nodes }
+    /// How far this machine's clock is ahead of the other nodes'; nil before any has told its time.
+    var clockError: TimeSpan? { links.clockError }
+    /// The snapshot that is trusted.
+    public var trustedSnapshot: Snapshot { directory.epochs.snapshot }
+    /// What is wrong with the registry.
+    var registryProblem: String? { ledger?.failure ?? directory.epochs.problem }
+
+    /// What is known of other nodes by tests.
+    public var nodeTests: [NodeTest] { watching.nodeTests }
+
+    /// Says so when this machine's clock differs so much from the other nodes' that they refuse what this node signs.
+    var wrongClock: String? {
+        guard let error = links.clockError, abs(error.inSeconds) > Double(DescriptorStore.clockTolerance) else {
+            return nil
+        }
+        let minutes = Int(abs(error.inSeconds) / 60)
+        return
+            "The clock of this machine is \(minutes) minutes \(error > .zero ? "ahead of" : "behind") the other nodes'; "
+            + "set it, and keep it right with an NTP daemon."
+    }
+}

@@ -1,0 +1,143 @@
+internal import Directory
+internal import EventLoop
+internal import Link
+internal import Onion
+internal import OnionCrypto
+internal import Sessions
+internal import Transport
+internal import Wire
+
+/// The sessions that end at this node (protocol.md, section 7): which path is a leg of which, how many there are, and what they hold.
+///
+/// The streams that peers open in them go to the services.
+final class SessionHost: PathListener {
+    /// How long a session without legs is kept.
+    static let legless = TimeSpan.seconds(60)
+    /// How many sessions there may be.
+    static let sessionLimit = 20_000
+
+    /// What a leg's first packet came to.
+    enum Admission {
+        case session(HostedSession)
+        /// The session is not here, or there is no place for a new one.
+        case noSession
+        /// It proves nothing.
+        case wrong
+    }
+
+    /// What all sessions together may hold in memory, in bytes; beyond it sessions end, of the source that holds most first.
+    var memoryLimit = 1 << 30
+    let services: StreamServices
+    /// Says when the relay's rate lets sessions send.
+    let rateGate: RateGate
+    let limits: NetworkLimits
+    let payloadSize: Int
+    private let turn: SessionTurn
+    private var sessions: [[UInt8]: HostedSession] = [:]
+    /// Who has how many of them: each node, and each client's address, from which their first paths came has a share.
+    ///
+    /// A session with streams is busy.
+    private var places: SharedTable<LinkSource, LinkSource, [UInt8]>
+
+    /// No sessions yet; their streams are those of `services`, and they keep to `rateGate`.
+    init(
+        on loop: Loop, network: NetworkFile, services: StreamServices, rateGate: RateGate,
+        sessionLimit: Int = SessionHost.sessionLimit
+    ) {
+        let turn = SessionTurn(loop: loop)
+        self.turn = turn
+        self.services = services
+        self.rateGate = rateGate
+        limits = network.limits
+        payloadSize = network.packetSize - Packet.payloadOffset
+        places = SharedTable(capacity: sessionLimit, most: sessionLimit)
+        loop.addAtTurnEnd { [turn] in turn.run() }
+    }
+
+    /// How many sessions there are.
+    var sessionCount: Int { sessions.count }
+    /// How many streams of peers something is held for.
+    var streamCount: Int { sessions.values.reduce(0) { $0 + $1.streams } }
+    /// What all sessions together hold in memory, in bytes.
+    var memoryUse: Int { sessions.values.reduce(0) { $0 + $1.session.memoryUse } }
+    /// The legs of all sessions.
+    var legs: [SessionLeg] { sessions.values.flatMap(\.legs.values) }
+
+    // MARK: Paths
+
+    func pathBuilt(_ path: TerminalPath, secrets: consuming SessionSecrets) -> any PathEnd {
+        SessionLeg(path, secrets: secrets, at: self)
+    }
+
+    /// Finds or makes the session that a leg's first packet names.
+    ///
+    /// It is called on the packet path.
+    func find(_ hello: LegHello, for leg: SessionLeg, now: Instant) -> Admission {
+        switch hello.kind {
+        case .newSession:
+            let id = leg.secrets.sessionID
+            guard sessions[id] == nil else { return .wrong }
+            guard makeRoom(for: id, of: leg) else { return .noSession }
+            var configuration = Configuration()
+            configuration.maxPeerStreams = limits.streamsPerSession
+            let made = HostedSession(
+                id: id, secret: leg.secrets.session.clone(),
+                session: Session(
+                    turn: turn, role: .responder, configuration: configuration, seed: SecureRandom.u64()),
+                source: leg.path.source,
+                newStreams: TokenBucket(perSecond: limits.streamsPerSecond, burst: limits.streamBurst, now: now),
+                host: self, now: now)
+            sessions[id] = made
+            return .session(made)
+        case .join(let id, let mac):
+            guard let found = sessions[id] else { return .noSession }
+            let expected = leg.secrets.joinMAC(session: found.secret, leg: hello.leg)
+            return constantTimeEqual(expected.rawSpan, mac.rawSpan) ? .session(found) : .wrong
+        }
+    }
+
+    /// Takes a place for a session; false when there is none.
+    private func makeRoom(for session: [UInt8], of leg: SessionLeg) -> Bool {
+        switch places.insert(session, for: leg.path.source) {
+        case .inserted: return true
+        case .replaced(let other):
+            // Paths are not to be ended on the packet path.
+            sessions[other]?.session.endSoon()
+            return true
+        case .refused: return false
+        }
+    }
+
+    /// Notes whether the session has streams, which are a reason to keep it.
+    func setBusy(_ session: HostedSession, _ isBusy: Bool) { places.setBusy(session.id, isBusy) }
+
+    // MARK: Ends
+
+    /// Ends a session and its paths.
+    func end(_ session: HostedSession) {
+        sessions[session.id] = nil
+        places.remove(session.id)
+        session.end()
+    }
+
+    /// Ends sessions whose last leg went long ago, and some where all together hold too much; to be called every second.
+    func sweep(now: Instant) {
+        for session in sessions.values {
+            if let since = session.leglessSince, now - since >= Self.legless { end(session) }
+        }
+        let all = Array(sessions.values)
+        let holders = all.map { $0.holder(now) }
+        for number in MemoryHolder.losers(of: holders, limit: memoryLimit) { end(all[number]) }
+    }
+
+    /// Ends all sessions and their paths.
+    func endSessions() {
+        for session in sessions.values { end(session) }
+    }
+
+    /// Ends all sessions, and lets go of the rate.
+    func close() {
+        rateGate.close()
+        endSessions()
+    }
+}

@@ -1,0 +1,13 @@
+internal import Sessions
+internal import Wire
+
+/// Serves the streams of one kind that peers open in this node's sessions.
+protocol StreamService {
+    /// Begins to serve `stream`, whose opener asks for `request`.
+    ///
+    /// Returns the stream's user from now on; nil where the stream is refused already.
+    func open(_ request: OpenRequest, on stream: HostedStream) -> (any StreamUser)?
+}
+
+/// Which service has the streams of a kind; streams of another kind are refused.
+typealias StreamServices = [OpenRequest.Kind: any StreamService]

@@ -1,0 +1,94 @@
+internal import Directory
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Watch
+internal import Wire
+
+/// Chooses the paths of tests as a client would choose its own.
+final class TestChoice {
+    private let links: Links
+    private let network: NetworkFile
+    private let node: NodeID
+    private let nodes: KnownNodes
+    private let client: TestClient
+    /// For how long a choice holds although descriptors have changed.
+    private let interval: TimeSpan
+    /// What a client would know of the nodes by tests as these.
+    var health = NodeHealth()
+    /// The operators of the exits that tests can end at.
+    private(set) var exitOperators: Set<Bytes32> = []
+    private var selector: (value: PathSelector, exit: Terminal, height: UInt64, generation: UInt64, made: Instant)?
+    private var random = SecureRandom()
+
+    /// The choice of `node`, which is in none of its tests' paths.
+    init(
+        links: Links, network: NetworkFile, node: NodeID, nodes: KnownNodes, client: TestClient, interval: TimeSpan
+    ) {
+        self.links = links
+        self.network = network
+        self.node = node
+        self.nodes = nodes
+        self.client = client
+        self.interval = interval
+    }
+
+    /// A path with `tested` in it: in its middle where `hides` says so, otherwise at its beginning; nil where there is none.
+    func path(
+        testing tested: NodeID, at addresses: [Endpoint], hides: () -> Bool?
+    ) -> (place: TestPlace, nodes: [NodeID])? {
+        let (selector, exit) = current()
+        var place = TestPlace.first(mayHide: false)
+        var path: [NodeID]?
+        if nodes.snapshot.isStaked(tested),
+            let hidden = selector.selectTest(
+                of: tested, asMiddle: true, terminal: exit, health: health, at: links.time, using: &random)
+        {
+            let isHidden = hides() ?? Bool.random(using: &random)
+            (place, path) = (isHidden ? .middle : .first(mayHide: true), hidden)
+        }
+        if place != .middle { path = client.reaches(addresses) ? plain(to: tested, selector, exit) : nil }
+        return path.map { (place, $0) }
+    }
+
+    /// A path with `tested` first.
+    ///
+    /// Where there is none to an exit it ends at any node, for the first hop sees no more than the next.
+    private func plain(to tested: NodeID, _ selector: PathSelector, _ exit: Terminal) -> [NodeID]? {
+        for (count, terminal) in [(3, exit), (3, .any), (2, .any)] {
+            let path = selector.selectTest(
+                of: tested, asMiddle: false, hops: count, terminal: terminal, health: health, at: links.time,
+                using: &random)
+            if let path { return path }
+        }
+        return nil
+    }
+
+    /// How a client would choose now; made anew at most once for each random test.
+    private func current() -> (PathSelector, Terminal) {
+        let generation = nodes.descriptors.generation
+        let now = links.now
+        if let selector, selector.height == nodes.snapshot.height,
+            now - selector.made < interval
+                || selector.generation == generation && now - selector.made < .seconds(3_600)
+        {
+            return (selector.value, selector.exit)
+        }
+        var rules = PathSelector.Rules(network)
+        rules.own = [node]
+        (rules.hasIPv4, rules.hasIPv6) = client.families(network.bootstrap.flatMap(\.addresses))
+        let value = PathSelector(
+            snapshot: nodes.snapshot, descriptors: nodes.descriptors.all, rules: rules, at: links.time)
+        let wanted = Terminal.exit([.tcp, .ipv4])
+        let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
+        selector = (value, exit, nodes.snapshot.height, generation, now)
+        exitOperators = Set(nodes.snapshot.entries.lazy.filter { value.fits($0.node, exit) }.map(\.operatorID))
+        return (value, exit)
+    }
+
+    /// A node as a hop of a test; nil where its descriptor is not known.
+    func hop(_ node: NodeID) -> TestHop? {
+        guard let descriptor = nodes.descriptor(of: node)?.descriptor else { return nil }
+        return TestHop(target: HopTarget(descriptor), addresses: descriptor.addresses)
+    }
+}
