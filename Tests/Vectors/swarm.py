@@ -151,4 +151,4 @@ def vectors(v):
     v["map blocks"] = b"".join(H(b"map block" + bytes([i])) for i in range(12))
     v["map"] = b"".join(b"".join(swarm(placed, shard, 7)) for shard in range(64))
     shard = H(b"tunic shard\0" + NETWORK + BOX.public)
-    v["shard of 64"], v["shard of 65536"] = bytes([shard[0] >> 2]), struct.pack("<H", shard[0] << 8 | shard[1])
+    v["shard of 64"], v["shard of 1024"] = bytes([shard[0] >> 2]), struct.pack("<H", (shard[0] << 8 | shard[1]) >> 6)
