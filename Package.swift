@@ -253,7 +253,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
                 "Transport",
                 "Directory",
                 "Registry", "Watch",
-                "SocksProtocol", "DNSProtocol",
+                "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",
             ],
             path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "build", "run"], swiftSettings: settings),
     ]

@@ -161,7 +161,7 @@ extension ProcessTests {
                     "\(taken) is in use"
                 ),
                 (["client.exits": "[\"set:none\"]", "web.listen": "\"127.0.0.1:0\""], "there is no set 'none'"),
-                (["relay.rate": "5", "metrics.listen": "\"127.0.0.1:0\""], "links need 100 kB"),
+                (["relay.rate": "5", "metrics.listen": "\"127.0.0.1:0\""], "links need at least 100 kB"),
                 (["client.hop": "5"], "did you mean client.hops?"),
             ] as [([String: String], String)] {
                 let found = failure { _ = try running.reload(Applied(lines) { _ in true }.file) }

@@ -152,7 +152,7 @@ private func report(
         let refused = OperationReport(operation: "", state: .refused, rule: "notOperator")
         #expect(
             Failure.refused(refused).message
-                == "refused by the rule notOperator; only the account that registered the node may")
+                == "refused by the rule notOperator; only the account that registered the node may do this")
         let unknown = OperationReport(operation: "", state: .refused, rule: "new")
         #expect(Failure.refused(unknown).message == "refused by the rule new")
         #expect(Failure.refused(OperationReport(operation: "", state: .refused)).message == "refused by the rule -")

@@ -1,8 +1,9 @@
 public import Swarm
 public import Wire
 
-/// Replicas on a virtual clock, with a network that loses, delays, doubles and reorders, disks that outlive processes or do not,
-/// snapshots that name other nodes, and replicas that lie. Everything follows from the seed.
+/// Replicas on a virtual clock, some of which lie; everything follows from the seed.
+///
+/// The network loses, delays, doubles and reorders. Disks outlive processes or do not. Snapshots name other nodes.
 public final class SwarmNetwork {
     /// What is wrong with the world.
     public struct Conditions {

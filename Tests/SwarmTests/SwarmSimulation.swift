@@ -203,7 +203,9 @@ func setting(_ name: String, _ standard: Int) -> Int {
     return unsafe Int(String(cString: text)) ?? standard
 }
 
-/// Whole swarms by seed. `SWARM_SEEDS=200 SWARM_FIRST=1 SWARM_MINUTES=600 SWARM_NODES=20` runs larger ones.
+/// Whole swarms by seed.
+///
+/// `SWARM_SEEDS=200 SWARM_FIRST=1 SWARM_MINUTES=600 SWARM_NODES=20` runs larger ones.
 @Suite struct SwarmSimulationTests {
     private func run(_ note: String, _ plan: SwarmSimulation.Plan) {
         let first = setting("SWARM_FIRST", 1)

@@ -10,6 +10,7 @@ import sys
 
 import model as m
 import registry
+import swarm
 
 HERE = pathlib.Path(__file__).parent
 SIZE = 1232
@@ -136,6 +137,7 @@ FILES = {
     "link1.json": lambda v: link(v, 1),
     "link2.json": lambda v: link(v, 2),
     "registry.json": registry.vectors,
+    "swarm.json": swarm.vectors,
 }
 
 

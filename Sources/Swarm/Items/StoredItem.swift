@@ -31,7 +31,7 @@ public struct StoredItem: Hashable, Sendable {
         bytes = [UInt8](copying: span)
     }
 
-    /// An item of `network` with `body`, which ``isAuthentic(network:writers:)`` shows to be signed; nil where the form forbids it.
+    /// An item of `network` with `body`; nil where the form forbids it.
     ///
     /// `signature` is given the message to sign; it is not called for kind 5.
     public init?(

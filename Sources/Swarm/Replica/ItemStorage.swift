@@ -73,7 +73,7 @@ public struct ShardRecord: Hashable, Sendable {
 
 /// Where a replica keeps its entries: on a disk, or in memory for tests.
 ///
-/// All is synchronous and in one transaction from one ``commit()`` to the next. Offsets, indices and sums follow from the entries.
+/// All is synchronous, and in one transaction from one ``commit()`` to the next.
 public protocol ItemStorage {
     /// Bytes of all entries.
     var bytesUsed: Int { get }

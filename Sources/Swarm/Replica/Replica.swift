@@ -86,7 +86,9 @@ public struct Replica<Storage: ItemStorage> {
     var actions: [Action] = []
     var durable: [Durable] = []
 
-    /// The replica `node` of `network` with what is in `storage`; `hasEndedCleanly` is false for a new and a restored storage too.
+    /// The replica with the node key `key`, and with what is in `storage`.
+    ///
+    /// `hasEndedCleanly` is false for a new and for a restored storage too.
     public init(
         network: Bytes32, key: consuming SigningKey, storage: Storage, settings: Settings,
         random: any RandomNumberGenerator & Sendable, hasEndedCleanly: Bool, now: UInt64

@@ -1,0 +1,293 @@
+import OnionCrypto
+import SwarmModel
+import Testing
+import Wire
+
+@testable import Swarm
+
+/// One replica in a swarm of three, whose peers the test plays.
+private struct Bench {
+    static let start = UInt64(firstMinute) * 60_000
+    var replica: Replica<MemoryStorage>
+    var now = start
+    let peers = [Key(1_001), Key(1_002)]
+    private var nextAsk: UInt64 = 1
+
+    init(quota: UInt64 = 1 << 30, storage: MemoryStorage = MemoryStorage(logSalt: 7)) throws {
+        let key = Key(1_000)
+        replica = Replica(
+            network: network, key: key.copy(), storage: storage, settings: .init(quota: quota, recoveryRate: 1 << 20),
+            random: Seeded(1), hasEndedCleanly: true, now: now)
+        _ = handle([.snapshot(try Self.view(1, [key] + peers))])
+    }
+
+    static func view(_ height: UInt64, _ keys: [Key]) throws -> SwarmView {
+        let nodes = keys.map {
+            PlacedNode(node: $0.node, operatorID: $0.publicKey, placement: UInt64(leading: $0.publicKey))
+        }
+        return SwarmView(
+            height: height, map: try #require(SwarmMap(network: network, shards: 64, swarmSize: 3, nodes: nodes)))
+    }
+
+    mutating func handle(_ events: [Replica<MemoryStorage>.Event]) -> [Replica<MemoryStorage>.Action] {
+        replica.handle(events, now: now)
+    }
+
+    /// The answer to a request, after as much time as a client waits at most.
+    mutating func request(_ request: StoreRequest, binding: Bytes32 = network) -> StoreAnswer? {
+        let ask = nextAsk
+        nextAsk += 1
+        var actions = handle([.request(ask: ask, request, binding: binding)])
+        now += Coordinator.patience
+        actions += handle([.tick])
+        for case .answer(ask, let answer) in actions { return answer }
+        return nil
+    }
+
+    mutating func store(_ item: StoredItem, height: UInt64 = 1) -> StoreAnswer? {
+        request(.store(height: height, item))
+    }
+
+    /// What the replica says to copies of a peer: the statuses.
+    mutating func bring(_ copies: [Copy], from peer: Key? = nil) -> [UInt8]? {
+        let body = Replicate(height: 1, copies: copies).encoded()
+        let actions = handle([.message(ask: 0, from: (peer ?? peers[0]).node, .replicate, body)])
+        for case .reply(_, let reply?) in actions {
+            return (try? Replicate.outcomes(decoding: reply.rawSpan, count: copies.count))?.map {
+                if case .refused(let status) = $0 { status } else { 0 }
+            }
+        }
+        return nil
+    }
+
+    func state(_ item: StoredItem) -> Bool? { replica.storage.entry(item.id).map { !$0.isDeleted } }
+    var minute: UInt32 { UInt32(now / 60_000) }
+}
+
+/// What one replica does.
+@Suite struct ReplicaTests {
+    private let box = Box(Key(1))
+    private let now = firstMinute
+
+    private func isStored(_ answer: StoreAnswer?) -> Bool { if case .stored? = answer { true } else { false } }
+
+    @Test("SW3: a store is answered at a majority of good receipts, or late with what is there")
+    func sw3Store() throws {
+        var bench = try Bench()
+        let item = box.message(1, created: now)
+        let actions = bench.handle([.request(ask: 9, .store(height: 1, item), binding: network)])
+        var questions: [(NodeID, UInt64)] = []
+        for case .ask(let peer, .replicate, let body, let question) in actions {
+            #expect(try Replicate(decoding: body.rawSpan, network: network).copies == [.item(item)])
+            questions.append((peer, question))
+        }
+        #expect(questions.count == 2 && !actions.contains { if case .answer = $0 { true } else { false } })
+        // The first peer's receipt is for another height: it does not count.
+        let keys = questions.map { question in bench.peers.first { $0.node == question.0 }! }
+        func receipt(_ index: Int, _ height: UInt64) -> [UInt8] {
+            Replicate.encode([
+                .held(keys[index].sign(StoreReceipt.message(height: height, id: item.id, network: network)))
+            ])
+        }
+        #expect(bench.handle([.answer(question: questions[0].1, receipt(0, 2))]).isEmpty)
+        let last = bench.handle([.answer(question: questions[1].1, receipt(1, 1))])
+        guard case .answer(9, .stored(1, let receipts))? = last.first else { return #expect(Bool(false)) }
+        #expect(receipts.count == 2)
+        // The same once more, without a peer: only this node's receipt.
+        guard case .stored(1, let alone)? = bench.store(item) else { return #expect(Bool(false)) }
+        #expect(alone.count == 1)
+        #expect(bench.store(item, height: 2) == .refused(.notReplica(height: 1)))
+    }
+
+    @Test("SW4, SW5: a deletion wins in either order, and proves itself")
+    func sw4Deletion() throws {
+        var bench = try Bench()
+        let (item, other) = (box.message(1, created: now), box.message(2, created: now))
+        #expect(isStored(bench.store(item)) == true)
+        let wrong = DeleteProof.token(Box.token(2))
+        #expect(bench.request(.delete(box: box.id, [.init(id: item.id, proof: wrong)])) == .refused(.notAuthorised))
+        #expect(bench.state(item) == true)
+        let right = DeleteProof.token(Box.token(1))
+        #expect(bench.request(.delete(box: box.id, [.init(id: item.id, proof: right)])) == .deleted(1, replicas: 1))
+        #expect(bench.state(item) == false)
+        #expect(bench.bring([.item(item)]) == [0])
+        #expect(bench.state(item) == false)
+        #expect(isStored(bench.store(item)) == true)
+        #expect(bench.state(item) == false)
+        #expect(bench.request(.delete(box: box.id, [.init(id: other.id, proof: right)])) == .deleted(0, replicas: 0))
+        // A tombstone before its item.
+        #expect(bench.bring([.tombstone(box.tombstone(of: other, token: 1))]) == [6])
+        #expect(bench.bring([.tombstone(box.tombstone(of: other))]) == [0])
+        #expect(bench.bring([.item(other)]) == [0])
+        #expect(bench.state(other) == false)
+    }
+
+    @Test("SW4, SW6: grants and purges drop what they do not cover, and refuse it from then on")
+    func sw6GrantsAndPurges() throws {
+        var bench = try Bench()
+        let (a, b) = (Key(4), Key(5))
+        #expect(bench.bring([.item(box.message(1, created: now, by: a))]) == [6])
+        let first = box.grant([.init(key: a.publicKey), .init(key: b.publicKey)], created: now)
+        let (mine, blocked) = (box.message(1, created: now, by: a), box.message(2, created: now, by: b))
+        #expect(bench.bring([.item(first), .item(mine), .item(blocked)]) == [0, 0, 0])
+        let second = box.grant([.init(key: a.publicKey)], created: now, counter: 1)
+        #expect(bench.bring([.item(second)]) == [0])
+        #expect(bench.state(mine) == true && bench.state(blocked) == nil && bench.state(first) == nil)
+        #expect(bench.bring([.item(blocked), .item(first)]) == [6, 9])
+        #expect(bench.store(first) == .refused(.superseded(created: now, counter: 1)))
+
+        let purge = box.purge(before: now + 10, created: now + 70)
+        bench.now += 70 * 60_000
+        #expect(bench.bring([.item(purge)]) == [0])
+        #expect(bench.state(mine) == nil)
+        #expect(bench.bring([.item(mine)]) == [7])
+    }
+
+    @Test("SW7: the admission keeps new boxes out, and then all; a box has its quota, the disk too")
+    func sw7Quotas() throws {
+        // 196 items of 2 KiB: one a day, and half for new boxes; so nothing of a new box.
+        var small = try Bench(quota: 196 * 2 * 2_048)
+        #expect(isStored(small.store(box.message(1, created: now))) == true)
+        #expect(small.store(box.message(2, created: now)) == .refused(.full))
+        small.now += 86_400_000
+        #expect(isStored(small.store(box.message(2, created: small.minute))) == true)
+        // Accounts: 64 KiB a box.
+        var bench = try Bench()
+        let long = [UInt8](repeating: 1, count: 16_000)
+        for index in 0..<5 {
+            let item = box.named(.account, name("n\(index)"), created: now, content: long, certified: nil)
+            let isTaken = isStored(bench.store(item))
+            #expect(isTaken == (index < 4))
+        }
+        var tiny = try Bench(quota: 4_000)
+        #expect(tiny.bring([.item(box.message(1, created: now)), .item(box.message(2, created: now))]) == [0, 4])
+    }
+
+    @Test("SW8: a peer brings no more than its share, but to a shard that is being joined")
+    func sw8Share() {
+        var peer = ReplicaPeer(share: 10_000, nextCompare: 0, now: 0)
+        #expect([peer.brings(8_000, 0), peer.brings(4_000, 0)] == [true, false])
+        let life = UInt64(ItemKind.message.life) * 60_000
+        #expect([peer.brings(4_000, life / 2), peer.brings(4_000, life / 2)] == [true, false])
+    }
+
+    @Test("SW14: what is too far ahead or expired is refused, and what expires goes")
+    func sw14Times() throws {
+        var bench = try Bench()
+        #expect(bench.store(box.message(1, created: now + 40)) == .refused(.timeInvalid))
+        #expect(bench.store(box.message(1, created: now - 40)) == .refused(.timeInvalid))
+        #expect(bench.bring([.item(box.message(1, created: now + 50))]) == [7])
+        let item = box.message(2, created: now + 40)
+        #expect(bench.bring([.item(item)]) == [0])
+        bench.now += UInt64(ItemKind.message.life + 40) * 60_000
+        _ = bench.handle([.tick])
+        #expect(bench.state(item) == nil)
+        #expect(bench.bring([.item(item)]) == [7])
+        #expect(bench.replica.storage.count == 0 && bench.replica.storage.bytesUsed == 0)
+    }
+
+    @Test("SW11: what could not be written is acknowledged to nobody")
+    func sw11FailedCommit() throws {
+        var storage = MemoryStorage(logSalt: 7)
+        storage.setFailing(true)
+        var bench = try Bench(storage: storage)
+        let item = box.message(1, created: now)
+        #expect(bench.store(item) == .refused(.full))
+        #expect(bench.bring([.item(item)]) == [4])
+        #expect(bench.state(item) == nil)
+    }
+
+    @Test("SW16: a read needs the box key's word for this request; offsets and log ids go on")
+    func sw16Reading() throws {
+        var bench = try Bench()
+        let item = box.message(1, created: now)
+        #expect(isStored(bench.store(item)) == true)
+        let binding = Key(9).publicKey
+        let read = box.read(binding: binding)
+        #expect(bench.request(.list(read, kinds: .all)) == .refused(.notAuthorised))
+        guard case .listed(let listing)? = bench.request(.list(read, kinds: .all), binding: binding) else {
+            return #expect(Bool(false))
+        }
+        #expect(listing.entries.map(\.shortID) == [ShortID.of(item.id, binding: binding)] && listing.isOutOfDate)
+        #expect(listing.entries.map(\.offset) == [1] && !listing.hasMore)
+        let fetch = StoreRequest.fetch(box.read(log: listing.log, binding: binding), offsets: [1, 2])
+        #expect(bench.request(fetch, binding: binding) == .items([item.bytes]))
+        let other = StoreRequest.fetch(box.read(log: listing.log &+ 1, binding: binding), offsets: [1])
+        #expect(bench.request(other, binding: binding) == .items([]))
+    }
+
+    @Test("Subscribers have what was there, what comes, what is deleted, and are sent on")
+    func subscriptions() throws {
+        var bench = try Bench()
+        let items = (0..<6 as Range<UInt64>).map { box.message($0, created: now) }
+        #expect(bench.bring(items.map { .item($0) }) == [0, 0, 0, 0, 0, 0])
+        let open = SubscriptionOpen(box.read(binding: network), kinds: .all)
+        func events(_ actions: [Replica<MemoryStorage>.Action]) -> [SubscriptionEvent] {
+            actions.compactMap { if case .push(5, let event) = $0 { event } else { nil } }
+        }
+        let first = events(bench.handle([.subscribe(id: 5, open, binding: network)]))
+        #expect(first.count == 1 + SwarmLimits.pushWindow && first[0] == .outOfDate(true))
+        var rest: [SubscriptionEvent] = []
+        for _ in 0..<6 { rest += events(bench.handle([.pushed(id: 5)])) }
+        #expect(rest.count == 3)
+        guard case .caughtUp(_, 6)? = rest.last else { return #expect(Bool(false)) }
+        let tombstone = Copy.tombstone(box.tombstone(of: items[0]))
+        let body = Replicate(height: 1, copies: [tombstone]).encoded()
+        let gone = events(bench.handle([.message(ask: 1, from: bench.peers[0].node, .replicate, body)]))
+        #expect(gone.first == .deleted(offset: 7, items[0].id))
+        let moved = bench.handle([.snapshot(try Bench.view(2, bench.peers))])
+        #expect(events(moved) == [.moved(height: 2)] && moved.contains(.close(id: 5)))
+    }
+
+    @Test("SW17: descriptors have a bound, and the one that nobody looks up gives way")
+    func sw17Descriptors() throws {
+        var table = DescriptorTable(capacity: 8)
+        func descriptor(_ number: UInt32, _ title: String = "web", counter: UInt8 = 0) -> StoredItem {
+            Box(Key(200 + number)).named(
+                .descriptor, name(title), created: now, counter: counter, content: [], certified: Key(3))
+        }
+        let kept = descriptor(0)
+        table.take(kept, now: 0)
+        _ = table.lookUp(kept.header.box, name: .zeros, minute: now)
+        for number in 1..<20 as Range<UInt32> { table.take(descriptor(number), now: 0) }
+        #expect(table.count == 6)
+        #expect(table.version(of: kept.header.box, name("web")) == kept)
+        for count in 1..<10 as Range<UInt64> {
+            try table.check(kept, now: count)
+            table.take(kept, now: count)
+        }
+        #expect(throws: StoreRefusal.busy(seconds: 100)) { try table.check(kept, now: 11) }
+        try table.check(kept, now: 200_000)
+        for index in 0..<7 { table.take(descriptor(0, "n\(index)"), now: 0) }
+        table.expire(minute: now + 180)
+        #expect(table.count == 0)
+    }
+
+    @Test("SW12: strangers and what is longer than allowed are refused; comparisons are for replicas near in time")
+    func sw12Strangers() throws {
+        var bench = try Bench()
+        #expect(bench.bring([.item(box.message(1, created: now))], from: Key(77)) == nil)
+        func compare(_ cut: UInt32) -> Bool {
+            let shards = [Compare.ShardDigest(shard: 3, digest: network)]
+            let body = Compare(key: .zeros, cut: cut, .shards(shards)).encoded()
+            let actions = bench.handle([.message(ask: 3, from: bench.peers[0].node, .compare, body)])
+            return actions.contains { if case .reply(3, .some) = $0 { true } else { false } }
+        }
+        #expect([now, now - 20, now + 21, 0, .max].map(compare) == [true, true, false, false, false])
+        let long = [UInt8](repeating: 0, count: SwarmMessage.compare.longestBody + 1)
+        #expect(bench.handle([.message(ask: 3, from: bench.peers[0].node, .compare, long)]) == [.reply(ask: 3, nil)])
+    }
+
+    @Test func budgetsFillEvenly() {
+        var budget = ByteBudget(capacity: 1_000, window: 1_000, now: 0)
+        #expect([budget.take(1_000, 0), budget.take(1, 0), budget.take(1, 1)] == [true, false, true])
+        #expect([budget.available(500), budget.available(.max), budget.available(0)] == [499, 1_000, 1_000])
+        var slow = ByteBudget(capacity: 10, window: 1_000_000, now: 0)
+        #expect(slow.take(10, 0) == true)
+        for time in 1...199_999 as ClosedRange<UInt64> where time % 1_000 == 0 { _ = slow.available(time) }
+        #expect(slow.available(200_000) == 2)
+        var large = ByteBudget(capacity: .max, window: .max, now: 0)
+        #expect(large.take(.max, 0) == true)
+        #expect(large.available(.max) == .max)
+    }
+}
