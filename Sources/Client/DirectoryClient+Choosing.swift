@@ -20,6 +20,13 @@ extension DirectoryClient {
         let made: Instant
     }
 
+    /// How much of the network `descriptors` cover, of which `down` are known to be down.
+    func coverage(of descriptors: DescriptorStore, down: Set<NodeID>) -> Coverage {
+        Coverage(
+            of: chain.snapshot, descriptors: descriptors, down: down,
+            operatorSharePercent: network.operatorSharePercent, at: unixTime)
+    }
+
     private func current() -> Selection {
         if let selector, selector.generation == descriptors.generation, now - selector.made < .seconds(3_600) {
             return selector
@@ -40,14 +47,10 @@ extension DirectoryClient {
         let choice = (
             known.count, value.count, known.count { $0.descriptor.roles.contains(.exit) }, value.count(for: exit)
         )
-        func coverage(_ down: Set<NodeID>) -> Coverage {
-            Coverage(
-                of: chain.snapshot, descriptors: descriptors, down: down,
-                operatorSharePercent: network.operatorSharePercent, at: time)
-        }
-        let raw = coverage([])
+        let raw = coverage(of: descriptors, down: [])
         let made = Selection(
-            value: value, exit: exit, choice: choice, known: down.isEmpty ? raw : coverage(down), raw: raw,
+            value: value, exit: exit, choice: choice, known: down.isEmpty ? raw : coverage(of: descriptors, down: down),
+            raw: raw,
             generation: descriptors.generation, made: now)
         selector = made
         return made

@@ -156,6 +156,10 @@ extension DirectoryClient {
             guard list.round > usedList?.list.round ?? 0, (places.count - found.count) * 4 <= list.hashes.count else {
                 return then()
             }
+            guard leavesEnough(list, found) else {
+                log.notice("a list that names few nodes is not used")
+                return then()
+            }
             let isFirst = usedList == nil
             use(list, digest: digest)
             for signed in found { _ = descriptors.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
@@ -164,6 +168,17 @@ extension DirectoryClient {
             if isFirst { log.info("descriptors are used by the lists that the nodes sign") }
             then()
         }
+    }
+
+    /// Whether a client that may choose could go on doing so by `list` and what was `found` of it.
+    ///
+    /// A list from the first minutes of a network names only those who were there, and no voter demands what is newer.
+    private func leavesEnough(_ list: DescriptorList, _ found: [SignedDescriptor]) -> Bool {
+        guard mayChoose else { return true }
+        var after = descriptors
+        after.use(list)
+        for signed in found { _ = after.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
+        return coverage(of: after, down: down).isEnough
     }
 
     /// Asks for descriptors of the list that nobody has handed out yet.
