@@ -13,9 +13,11 @@ import Wire
 @Suite struct ListClientTests {
     private typealias List = (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])
 
-    /// A list of the descriptors of all nodes, signed by the nodes `signers`.
-    private func list(_ world: DirectoryWorld, round: UInt64, by signers: Range<Int>) throws -> List {
-        let descriptors = try #require(world.nodes.last).descriptors
+    /// A list of the descriptors of all nodes, or of the first `count`, signed by the nodes `signers`.
+    private func list(
+        _ world: DirectoryWorld, round: UInt64, by signers: Range<Int>, naming count: Int = .max
+    ) throws -> List {
+        let descriptors = Array(try #require(world.nodes.last).descriptors.prefix(count))
         let list = try #require(
             DescriptorList(
                 round: round, height: 1, snapshot: world.network.snapshot.snapshot.digest,
@@ -97,6 +99,24 @@ import Wire
             ask(node, world)
         }
         #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
+    }
+
+    @Test("s11: a list that names few nodes leaves a client as it is")
+    func smallList() throws {
+        let world = try DirectoryWorld(7)
+        #expect(world.start())
+        #expect(world.directory.mayChoose)
+        func show(_ list: List) {
+            for node in world.nodes[1...2] {
+                node.list = list
+                ask(node, world)
+            }
+        }
+        show(try list(world, round: 5, by: 0..<7, naming: 1))
+        #expect(world.directory.usedList == nil && world.directory.mayChoose)
+        let whole = try list(world, round: 6, by: 0..<7)
+        show(whole)
+        #expect(world.directory.usedList?.digest == whole.digest)
     }
 
     @Test("s11: an old list with the descriptors of its time does not empty a client")

@@ -252,7 +252,7 @@ func setting(_ name: String, _ standard: Int) -> Int {
     @Test("SW2, SW4, SW12: a liar of each kind", arguments: Liar.Kind.allCases)
     func sw12Liars(kind: Liar.Kind) {
         var plan = SwarmSimulation.Plan()
-        plan.minutes = 40
+        plan.minutes = 12
         plan.liars = [2: kind]
         run("\(kind)", plan)
     }
