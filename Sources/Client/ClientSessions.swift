@@ -163,6 +163,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             waiting[key] = nil
             return
         }
+        // What came between may have ended the path.
+        guard path.state == .ready else { return begin(key) }
         let session = ClientSession(turn: turn, pool: pool, path: path, key: key, owner: self, now: now)
         current[key] = session
         lastExit[key] = nil

@@ -115,6 +115,7 @@ extension DirectoryClient {
             guard let after, chain.digest == before.digest else { return }
             chain = after
             witnesses = []
+            offers.dropAll()
             isContradicted = false
             descriptors.follow(chain.snapshot)
             followOperators()

@@ -158,6 +158,7 @@ extension DirectoryClient {
             }
             guard leavesEnough(list, found) else {
                 log.notice("a list that names few nodes is not used")
+                offers.drop(digest)
                 return then()
             }
             let isFirst = usedList == nil
@@ -174,7 +175,7 @@ extension DirectoryClient {
     ///
     /// A list from the first minutes of a network names only those who were there, and no voter demands what is newer.
     private func leavesEnough(_ list: DescriptorList, _ found: [SignedDescriptor]) -> Bool {
-        guard mayChoose else { return true }
+        guard coverage(of: descriptors, down: down).isEnough else { return true }
         var after = descriptors
         after.use(list)
         for signed in found { _ = after.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
@@ -217,32 +218,40 @@ extension DirectoryClient {
         }
     }
 
-    /// Asks nodes of other operators which list they have, while one waits: the guards, and after a while also one node of the
-    /// network file each time, which learns this machine's address.
+    /// Asks nodes of other operators which list they have, while one waits: the guards, and after a while also a node of the
+    /// network file, which learns this machine's address.
     func confirmList() {
-        guard offers.asksNow(now) else { return }
-        if let lone = offers.ofLoneSource(now) {
-            log.notice("a list of descriptors is used that one operator's node alone has shown; no other node answers")
-            let addresses = addresses(of: lone.node)
-            return links.link(to: lone.node, at: addresses, limit: PathPool.linkLimit) { [weak self] link in
-                guard let self, let link else { return }
-                adopt(lone.list, digest: lone.digest, from: link) { [weak self] in self?.changed() }
-            }
-        }
+        guard offers.asksNow(now), let newest = offers.newest else { return }
         var nodes = guards.primaries.map(\.node)
-        if offers.wantsStrangers(now) {
-            let reachable = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
-            let known = reachable + descriptors.all.map(\.descriptor.node)
-            let strangers = known.filter { mayConfirm($0) && !nodes.contains($0) }
-            let ofFile = strangers.filter(reachable.contains)
-            if let other = (ofFile.isEmpty ? strangers : ofFile).randomElement(using: &random) { nodes.append(other) }
-        }
+        if offers.wantsStranger(now), let drawn = drawStranger(notOf: nodes) { offers.ask(drawn, at: now) }
+        if let stranger = offers.askedStranger, !nodes.contains(stranger) { nodes.append(stranger) }
         for node in nodes where mayConfirm(node) {
             links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
                 guard let self, let link else { return }
                 fetchList(link, from: node) { [weak self] in self?.changed() }
             }
         }
+        links.link(to: newest.node, at: addresses(of: newest.node), limit: PathPool.linkLimit) { [weak self] link in
+            guard let self, let link else { return }
+            offers.asked()
+            guard let lone = offers.ofLoneSource, lone.node == newest.node else { return }
+            adopt(lone.list, digest: lone.digest, from: link) { [weak self] in
+                guard let self else { return }
+                if usedList?.digest == lone.digest {
+                    log.notice("a list of descriptors is used that one operator alone has shown; no other answers")
+                }
+                changed()
+            }
+        }
+    }
+
+    /// A node of the network file whose word could confirm a list that waits; any node where the file has none.
+    private func drawStranger(notOf nodes: [NodeID]) -> NodeID? {
+        let reachable = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+        let known = reachable + descriptors.all.map(\.descriptor.node)
+        let strangers = known.filter { mayConfirm($0) && !nodes.contains($0) }
+        let ofFile = strangers.filter(reachable.contains)
+        return (ofFile.isEmpty ? strangers : ofFile).randomElement(using: &random)
     }
 
     /// Whether the node's word could confirm a list that waits.

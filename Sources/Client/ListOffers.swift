@@ -17,20 +17,23 @@ struct ListOffers {
     static let maximum = 4
     /// How often other operators' nodes are asked.
     static let pause = TimeSpan.seconds(20)
-    /// How long guards alone are asked.
-    static let strangersAfter = TimeSpan.seconds(60)
-    /// After how long without an answer of any other operator a list is used on the word of one.
-    static let aloneAfter = TimeSpan.seconds(600)
+    /// How long guards alone are asked, and how long the same stranger then.
+    static let strangersAfter = TimeSpan.seconds(60), strangerFor = TimeSpan.seconds(300)
+    /// After how many questions in a row without an answer of another operator a list is used on the word of one: ten minutes.
+    static let unansweredLimit = 30
 
     private(set) var all: [Offer] = []
-    /// Since when lists wait, when others are asked next, and whether a node of another operator has answered since.
+    /// Since when lists wait, and when others are asked next.
     private var since = Instant(nanoseconds: 0)
     private var nextQuestion = Instant(nanoseconds: 0)
-    private var othersHaveAnswered = false
+    /// How often others were asked in vain, one time after the other, while a node that brought a list could be reached.
+    private var unanswered = 0
+    /// The node beside the guards that is asked, and until when.
+    private var stranger: (node: NodeID, until: Instant)?
 
     /// A node has brought a certified list that is newer than the one in use.
     mutating func add(_ offer: Offer, at now: Instant) {
-        if all.isEmpty { (since, nextQuestion, othersHaveAnswered) = (now, now + Self.pause, false) }
+        if all.isEmpty { (since, nextQuestion, unanswered, stranger) = (now, now + Self.pause, 0, nil) }
         all.removeAll { $0.owner == offer.owner }
         if all.count >= Self.maximum { all.removeFirst() }
         all.append(offer)
@@ -45,7 +48,7 @@ struct ListOffers {
     /// The list of another operator that a node of `owner` has named.
     mutating func named(_ digest: Bytes32, by owner: Bytes32) -> Offer? {
         guard concern(owner) else { return nil }
-        othersHaveAnswered = true
+        unanswered = 0
         return all.first { $0.digest == digest && $0.owner != owner }
     }
 
@@ -59,12 +62,31 @@ struct ListOffers {
         return true
     }
 
-    /// Whether nodes that are no guards are asked too.
-    func wantsStrangers(_ now: Instant) -> Bool { now - since >= Self.strangersAfter }
+    /// Whether a node beside the guards is to be drawn, for ``ask(_:at:)``.
+    ///
+    /// It learns this machine's address, so there is none in the first minute, and another one every five minutes at most.
+    func wantsStranger(_ now: Instant) -> Bool {
+        now - since >= Self.strangersAfter && stranger.map { now >= $0.until } ?? true
+    }
+
+    /// Has `node` asked beside the guards for a while.
+    mutating func ask(_ node: NodeID, at now: Instant) { stranger = (node, now + Self.strangerFor) }
+
+    /// The node beside the guards to ask.
+    var askedStranger: NodeID? { stranger?.node }
+
+    /// The newest list.
+    var newest: Offer? { all.max { $0.list.round < $1.list.round } }
+
+    /// Others are asked while the node that brought the newest list can be reached: so it is not this machine that is cut off.
+    mutating func asked() { unanswered = min(unanswered + 1, Self.unansweredLimit) }
 
     /// The newest list, where no node of another operator has answered for long.
-    func ofLoneSource(_ now: Instant) -> Offer? {
-        guard !othersHaveAnswered, now - since >= Self.aloneAfter else { return nil }
-        return all.max { $0.list.round < $1.list.round }
-    }
+    var ofLoneSource: Offer? { unanswered >= Self.unansweredLimit ? newest : nil }
+
+    /// A list is not to be used, whoever has it.
+    mutating func drop(_ digest: Bytes32) { all.removeAll { $0.digest == digest } }
+
+    /// The trusted snapshot is another: lists must be checked anew.
+    mutating func dropAll() { all = [] }
 }

@@ -44,7 +44,7 @@ import Wire
         #expect(offers.all.allSatisfy { $0.list.round == 7 })
     }
 
-    @Test("s11: others are asked every 20 s, strangers after a minute, and one is believed when for ten nobody answers")
+    @Test("s11: others are asked every 20 s, and after a minute a stranger too, the same one for five minutes")
     func times() throws {
         var offers = ListOffers()
         let asksWithoutOffer = offers.asksNow(at(100))
@@ -52,12 +52,28 @@ import Wire
         offers.add(try offer(6, by: 1), at: at(100))
         let asked = (100...160 as ClosedRange<UInt64>).filter { offers.asksNow(at($0)) }
         #expect(asked == [120, 140, 160])
-        #expect(!offers.wantsStrangers(at(159)) && offers.wantsStrangers(at(160)))
-        // Another list of the same operator does not begin the time anew.
-        offers.add(try offer(7, by: 1), at: at(600))
-        #expect(offers.ofLoneSource(at(699)) == nil)
-        #expect(offers.ofLoneSource(at(700))?.list.round == 7)
+        #expect(!offers.wantsStranger(at(159)) && offers.wantsStranger(at(160)))
+        offers.ask(NodeID(bytes(1)), at: at(160))
+        #expect(!offers.wantsStranger(at(459)) && offers.wantsStranger(at(460)))
+        #expect(offers.askedStranger == NodeID(bytes(1)))
+    }
+
+    @Test("s11: one operator is believed when no other has answered 30 questions in a row, never while others answer")
+    func alone() throws {
+        var offers = ListOffers()
+        offers.add(try offer(6, by: 1), at: at(100))
+        // Another list of the same operator does not begin the count anew; an answer of another operator does.
+        for question in 1...29 {
+            offers.asked()
+            if question == 20 { offers.add(try offer(7, by: 1), at: at(600)) }
+            #expect(offers.ofLoneSource == nil)
+        }
         _ = offers.named(bytes(5), by: bytes(2))
-        #expect(offers.ofLoneSource(at(5_000)) == nil)
+        for _ in 1...29 { offers.asked() }
+        #expect(offers.ofLoneSource == nil)
+        offers.asked()
+        #expect(offers.ofLoneSource?.list.round == 7)
+        offers.drop(bytes(7))
+        #expect(offers.ofLoneSource == nil && offers.all.isEmpty)
     }
 }

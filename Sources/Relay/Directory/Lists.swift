@@ -14,8 +14,6 @@ internal import Wire
 final class Lists: SnapshotFollower, SignatureCollector {
     typealias Subject = DescriptorList
 
-    /// The least part of the nodes' weight that a list is proposed by, in percent.
-    static let leastProposed = 50.0
     /// How long a question may take.
     static let answerLimit = TimeSpan.seconds(30)
     /// The longest answer to GET_LISTED.
@@ -124,12 +122,11 @@ final class Lists: SnapshotFollower, SignatureCollector {
         }
     }
 
-    /// Proposes what is known, unless that is less than half of the network: a node that has just begun knows itself alone.
+    /// Proposes what is known, unless that is less than half of the nodes: a node that has just begun knows itself alone.
     private func propose(at time: UnixTime) {
-        let known = Coverage(
-            of: nodes.snapshot, descriptors: nodes.descriptors, operatorSharePercent: network.operatorSharePercent,
-            at: time)
-        guard known.nodes >= Self.leastProposed else { return }
+        let staked = nodes.snapshot.entries.filter(\.isStaked)
+        let known = staked.count { nodes.descriptors.descriptor(of: $0.node, at: time) != nil }
+        guard known * 2 >= staked.count else { return }
         // A copy signs first: what is not on disk does not leave.
         var after = signing
         let digest = after.propose(nodes.descriptors, as: node, at: time) {
