@@ -1,3 +1,5 @@
+// One file: the packet path's tables, whose memory is private to it.
+
 internal import OnionCrypto
 public import Wire
 

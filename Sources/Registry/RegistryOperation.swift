@@ -1,3 +1,5 @@
+// One file: the bytes of every operation, written and read side by side.
+
 public import OnionCrypto
 public import Wire
 

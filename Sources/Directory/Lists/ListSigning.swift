@@ -1,3 +1,5 @@
+// One file: the rounds of a cycle share state that is private to it.
+
 internal import OnionCrypto
 public import Wire
 

@@ -1,3 +1,5 @@
+// One file: every event of the state machine, whose state is private to it.
+
 internal import OnionCrypto
 public import Wire
 
