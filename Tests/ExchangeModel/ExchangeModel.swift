@@ -436,8 +436,8 @@ public struct ExchangeModel: ~Copyable {
     /// closes in order.
     public mutating func finish() {
         isDeaf = true
-        // Longer than any message may take.
-        for _ in 0..<220 { turn(.milliseconds(500)) }
+        // Longer than any message may take: it waits 60 s behind a large one, 60 s for its answer, and 30 s for the peer to take it.
+        for _ in 0..<340 { turn(.milliseconds(500)) }
         precondition(client.asked.isEmpty && client.exchange.isQuiet, "a message does not end")
         precondition(node.allSatisfy { $0.exchange.incomingCount == 0 }, "a message of the peer does not end")
         precondition(node[0].asked.isEmpty, "a message does not end")

@@ -30,6 +30,21 @@ import Testing
         #expect(reached.answered > 2 && reached.hostile > 2 && reached.destroyed > 5, "seed \(seed): \(reached)")
     }
 
+    @Test("a message that waited for a large one before it ends, though nobody answers either")
+    func behindALargeOne() {
+        let input: [UInt8] = [0x0e, 0x2b, 0x22, 0x7e, 0x5e, 0x5e, 0x5e, 0x60, 0x5e, 0x5e, 0x5e, 0x5e, 0x5e, 0x7e]
+        var model = ExchangeModel()
+        var place = 0
+        while place < input.count {
+            model.step { bound in
+                guard bound > 0, place < input.count else { return 0 }
+                defer { place += 1 }
+                return bound <= 256 ? Int(input[place]) % bound : Int(input[place]) * (bound / 256)
+            }
+        }
+        model.finish()
+    }
+
     @Test("the model gets to time-outs and refusals") func reaches() {
         var sum = ExchangeModel.Reached()
         for seed in UInt64(100)..<103 {
