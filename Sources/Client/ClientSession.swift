@@ -18,6 +18,9 @@ final class ClientSession: SessionOwner {
     static let standbyLimit = TimeSpan.seconds(60)
     /// How long a standby leg waits to be asked for again when no guard takes builds.
     static let standbyPause = TimeSpan.seconds(1)
+    /// How many builds run at once while it has no leg: two, and one more whenever these have told nothing for so long.
+    static let buildsWithoutLeg = 4
+    static let slowBuild = TimeSpan.seconds(1)
     /// How many pauses for refused streams, one after the other, make new ones go to another exit.
     static let refusalLimit = 3
 
@@ -39,6 +42,7 @@ final class ClientSession: SessionOwner {
     private var building = 0
     private var failures = 0
     private var nextBuild = Instant(nanoseconds: 0)
+    private var lastBuild = Instant(nanoseconds: 0)
     private var legless = LeglessTime()
     private var nextApart = Instant(nanoseconds: 0)
     private var apartPause = ClientSession.apartPause.first
@@ -257,11 +261,13 @@ final class ClientSession: SessionOwner {
 
     private func buildLeg(_ now: Instant) {
         let before = losses
-        // Without a leg both are built at once, and one that waits for a dead hop holds up no other.
-        guard building < (legs.isEmpty ? 2 : 1), now >= nextBuild,
+        // Without a leg both are built at once. Those that wait for a dead hop hold up no other.
+        let isSlow = now - lastBuild >= Self.slowBuild
+        guard building < (legs.isEmpty ? isSlow ? Self.buildsWithoutLeg : 2 : 1), now >= nextBuild,
             losses.mayBuild(isLegless: legs.isEmpty, at: now)
         else { return }
         building += 1
+        lastBuild = now
         let others = Array(legs.values) + pool.all.filter { $0.state == .building && $0.exit == exit }
         let avoiding = others.flatMap { $0.hops.dropLast() } + losses.middlesToAvoid(at: now)
         var hops: [NodeID] = []
@@ -298,6 +304,8 @@ final class ClientSession: SessionOwner {
             }
             if isExitsFault(failure) {
                 legless.exitFailed()
+            } else if case .guardUnreachable = failure {
+                legless.heldUp(at: now)
             } else if isAnothersFault(failure) {
                 legless.othersFailed(at: now)
             }
@@ -310,7 +318,7 @@ final class ClientSession: SessionOwner {
     private func waitForGuards(_ now: Instant) {
         building -= 1
         guard legless.isNow else { return nextBuild = now + Self.standbyPause }
-        legless.othersFailed(at: now)
+        legless.heldUp(at: now)
     }
 
     /// Whether a failed build says that the exit cannot be reached or does not know us.

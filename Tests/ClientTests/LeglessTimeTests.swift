@@ -22,13 +22,46 @@ import Wire
         #expect(!time.isOver(at: at(100)))
     }
 
-    @Test("builds that fail at other hops prolong it, up to 60 s")
+    @Test("R7: builds that fail at other hops prolong it, up to 8 s")
     func others() {
         var time = begun()
-        for second in 1...70 {
-            #expect(time.isOver(at: at(Double(second))) == (second > 60))
+        for second in 1...20 {
+            #expect(time.isOver(at: at(Double(second))) == (second > 8))
             time.othersFailed(at: at(Double(second)))
         }
+    }
+
+    @Test("the time in which no guard can be reached does not count, up to 60 s")
+    func heldUp() {
+        var time = begun()
+        for second in 1...20 {
+            time.heldUp(at: at(Double(second)))
+            #expect(!time.isOver(at: at(Double(second))))
+        }
+        for second in 21...30 {
+            #expect(time.isOver(at: at(Double(second))) == (second > 28))
+            time.othersFailed(at: at(Double(second)))
+        }
+        time = begun()
+        for second in 1...70 {
+            #expect(time.isOver(at: at(Double(second))) == (second > 60))
+            time.heldUp(at: at(Double(second)))
+        }
+    }
+
+    @Test("R7: a leg that the exit never answered does not begin the wait anew")
+    func unansweredLeg() {
+        var time = begun()
+        time.othersFailed(at: at(5))
+        time.ended()
+        time.began(wasAnswered: false, at: at(7.5))
+        #expect(!time.isOver(at: at(8)))
+        #expect(time.isOver(at: at(8.1)))
+        time = begun()
+        time.ended()
+        time.answered()
+        time.began(wasAnswered: true, at: at(7.5))
+        #expect(!time.isOver(at: at(13.5)))
     }
 
     @Test("R7: once the exit was named no other hop's failure prolongs it")

@@ -398,6 +398,8 @@ final class SessionLife {
         guard near != nil, let hop else { return }
         if hop == 1 {
             legless.exitFailed()
+        } else if hop < 0 {
+            legless.heldUp(at: now)
         } else {
             legless.othersFailed(at: now)
         }
