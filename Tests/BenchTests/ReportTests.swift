@@ -115,7 +115,7 @@ func axesReachTheirHighestValueInFewSteps(highest: Double) throws {
     #expect(try #require(marks.last).at >= highest)
 }
 
-@Test func severalWindowsAreTheirMedians() throws {
+@Test("B: several windows are their medians") func severalWindowsAreTheirMedians() throws {
     var report = sample()
     report.throughput = []
     for (place, rate) in [300.0, 100, 200].enumerated() {
@@ -156,7 +156,7 @@ func axesReachTheirHighestValueInFewSteps(highest: Double) throws {
     #expect(old.differences(from: old).isEmpty)
 }
 
-@Test func aBusyMachineIsSaid() {
+@Test("B: a busy machine is said") func aBusyMachineIsSaid() {
     var host = sample().host
     #expect(host.warning == nil)
     host.load = 0.5
@@ -168,7 +168,7 @@ func axesReachTheirHighestValueInFewSteps(highest: Double) throws {
     #expect(report.page.contains("this machine is busy"))
 }
 
-@Test func theCommitIsTheVersionsBuildMetadata() {
+@Test("B: the commit is the version's build metadata") func theCommitIsTheVersionsBuildMetadata() {
     let settings = sample().settings
     let report = BenchReport(version: "1.2.3+abc.modified", date: "", host: sample().host, settings: settings)
     #expect(report.commit == "abc.modified" && sample().commit == nil)

@@ -145,7 +145,7 @@ class Benchmark(unittest.TestCase):
             self.assertNotIn(outside, page)
         self.assertIn("prefers-color-scheme: dark", page)
 
-    def test_builds_that_are_compared_are_named_apart(self):
+    def test_b_builds_that_are_compared_are_named_apart(self):
         names = [([("a/tunic", "c1")], ["tunic"]), ([("a", "c1"), ("b", "c2")], ["tunic c1", "tunic c2"]),
                  ([("a", "c1"), ("b", "c1")], ["tunic a", "tunic b"]), ([("a", None), ("b", "c2")], ["tunic a", "tunic c2"]),
                  ([("a", "c1"), ("a", "c1")], ["tunic a (1)", "tunic a (2)"])]
@@ -165,7 +165,7 @@ class Benchmark(unittest.TestCase):
         self.assertTrue(peers.commit_of(binary()))
         self.assertIsNone(peers.commit_of("/nonexistent/tunic"))
 
-    def test_several_windows_and_an_older_run(self):
+    def test_b_several_windows_and_an_older_run(self):
         first, second = self.folder / "first.json", self.folder / "second.json"
         options = ["--seconds", "0.3", "--repeat", "3", "--streams", "1", "--direction", "down", "--hops", "1"]
         code, out, err = run(*options, "--json", first, timeout=120)

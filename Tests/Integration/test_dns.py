@@ -1,5 +1,6 @@
 """DNS at the client's port, answered by the exit's name servers; and names and options of the proxies that go with it."""
 import os
+import pathlib
 import shutil
 import socket
 import struct
@@ -86,6 +87,13 @@ class DNS(unittest.TestCase):
                 self.assertEqual((answer.code, answer.records), (code, []))
         self.assertEqual(self.ask("mixed.example.org", "A").data, [bytes([127, 0, 0, 3])])
         self.assertNotIn(("1.0.0.10.in-addr.arpa", "PTR"), self.server.asked)
+
+    def test_r14_a_resolver_that_validates_is_told_and_the_guide_says_so(self):
+        for kind in (43, 48):  # DS, DNSKEY
+            self.assertEqual(self.ask("example.org", kind).code, 4)
+        guide = (pathlib.Path(__file__).resolve().parents[2] / "docs" / "user-guide.md").read_text()
+        unbound = guide.partition("Tunic does not carry DNSKEY and DS")[2].partition("forward-zone:")[0]
+        self.assertIn('module-config: "iterator"', unbound)
 
     def test_names_that_no_server_hears_of(self):
         node = "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyo.snode"

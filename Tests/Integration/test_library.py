@@ -113,7 +113,7 @@ class Library(unittest.TestCase):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         return server
 
-    def test_a_program_in_c_fetches_a_page(self):
+    def test_e_a_program_in_c_fetches_a_page(self):
         compiler = shutil.which("cc") or shutil.which("clang") or shutil.which("gcc")
         if not compiler:
             self.skipTest("no C compiler")
@@ -133,7 +133,7 @@ class Library(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"/nowhere: No such file", done.stderr)
 
-    def test_a_program_in_swift_fetches_a_page(self):
+    def test_e_a_program_in_swift_fetches_a_page(self):
         program = LIBRARY / "fetch"
         if not program.exists():
             self.skipTest("no fetch: swift build --package-path contrib/examples/swift --scratch-path .build")

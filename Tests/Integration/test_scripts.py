@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -50,6 +51,53 @@ class Scripts(unittest.TestCase):
         status, text = self.run_script(root, "check-layout")
         self.assertEqual(status, 1, text)
         self.assertIn("stray.txt does not belong at the top level", text)
+
+    def run_demo(self, path):
+        """The demo of a tree whose packages are there and which is built, ended when the network is up or it fails."""
+        root = self.folder / "sources"
+        (root / "contrib").mkdir(parents=True)
+        shutil.copy(ROOT / "contrib" / "demo", root / "contrib")
+        for name, text in (("install-deps", ""), ("build", f"echo '{binary()}'\n")):
+            (root / "contrib" / name).write_text("#!/bin/sh\n" + text)
+            (root / "contrib" / name).chmod(0o755)
+        demo = subprocess.Popen(
+            [root / "contrib" / "demo"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "PATH": path})
+        try:
+            lines = []
+            for line in demo.stdout:
+                lines.append(line)
+                if "that no other user shares" in line:
+                    demo.send_signal(signal.SIGINT)
+            return demo.wait(timeout=60), "".join(lines)
+        finally:
+            if demo.poll() is None:
+                demo.send_signal(signal.SIGINT)
+            demo.wait(timeout=60)
+            demo.stdout.close()
+
+    def test_f5_the_demo_shows_that_the_page_came_over_three_nodes(self):
+        status, text = self.run_demo(os.environ["PATH"])
+        self.assertEqual(status, 0, text)
+        page = re.search(r"^Hello from the other side: [0-9a-f]{32}$", text, re.M)
+        self.assertIsNotNone(page, text)
+        proof = text.find("It is the page that was served, and it came over three nodes")
+        self.assertGreater(proof, page.start(), text)
+        # Each path with its three hops; what to try next; no escape codes in a pipe.
+        self.assertRegex(text[proof:], r"active")
+        for command in ("tunic top", "tunic web", "tunic paths"):
+            self.assertIn(command, text[proof:])
+        self.assertNotIn("\x1b", text)
+
+    def test_f5_the_demo_fails_if_another_page_comes(self):
+        tools = self.folder / "tools"
+        tools.mkdir()
+        (tools / "curl").write_text("#!/bin/sh\necho 'This page came through three nodes.'\n")
+        (tools / "curl").chmod(0o755)
+        status, text = self.run_demo(f"{tools}:{os.environ['PATH']}")
+        self.assertEqual(status, 1, text)
+        self.assertIn("demo: the page is not the one that was served", text)
+        self.assertNotIn("came over three nodes;", text)
 
     def test_f1_no_package_that_starts_a_server_is_installed(self):
         script = (ROOT / "contrib" / "install-deps").read_text()
