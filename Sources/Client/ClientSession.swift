@@ -304,7 +304,7 @@ final class ClientSession: SessionOwner {
             }
             if isExitsFault(failure) {
                 legless.exitFailed()
-            } else if case .guardUnreachable = failure {
+            } else if case .guardUnreachable = failure, !pool.hasReadyPath {
                 legless.heldUp(at: now)
             } else if isAnothersFault(failure) {
                 legless.othersFailed(at: now)

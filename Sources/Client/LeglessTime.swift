@@ -4,8 +4,8 @@ import Wire
 ///
 /// Builds that fail at other hops say nothing of the exit, so they prolong the wait: the death of several nodes at once ends no
 /// stream. They do so up to ``longest``, since an app is told of a stream that cannot go on rather than left without a word.
-/// The time in which no guard could be reached, or took a build, does not count for that: it is the client's own line that
-/// is down then, or its own limits that hold it up. A leg over which the exit has not answered ends no wait.
+/// The time in which no guard could be reached, or took a build, does not count for that: it is the client's own line that is
+/// down then, or its own limits that hold it up. A leg over which the exit has not answered ends no wait.
 ///
 /// Once a build has named the exit, no other prolongs it: a dead exit is not waited for because further hops are dead.
 struct LeglessTime {
@@ -49,7 +49,7 @@ struct LeglessTime {
         self.until = max(until, min(now + Self.limit, waiting.heldUp + Self.longest))
     }
 
-    /// A guard could not be reached, or none takes a build now.
+    /// No guard can be reached, or none takes a build now.
     mutating func heldUp(at now: Instant) {
         guard let until, let waiting, now < waiting.since + Self.longestHeldUp else { return }
         self.waiting?.heldUp = now

@@ -41,7 +41,7 @@ class BadProxy:
         self.fault, self.after, self.upwards = fault, after, upwards
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
-        self.open = []
+        self.open = set()
 
     def __enter__(self):
         threading.Thread(target=self.accept, daemon=True).start()
@@ -50,7 +50,7 @@ class BadProxy:
     def __exit__(self, *_):
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        for sock in self.open:
+        for sock in list(self.open):
             sock.close()
 
     def accept(self):
@@ -59,7 +59,7 @@ class BadProxy:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
-            self.open.append(sock)
+            self.open.add(sock)
             threading.Thread(target=self.serve, args=(sock,), daemon=True).start()
 
     def serve(self, app):
@@ -74,13 +74,19 @@ class BadProxy:
                 return
             host, port = socket.inet_ntoa(request[4:8]), int.from_bytes(request[8:10], "big")
             far = socket.create_connection((host, port))
-            self.open.append(far)
+            self.open.add(far)
             app.sendall(b"\x05\x00\x00\x01" + bytes(6))
         except OSError:
             return
         up, down = (self.fault, None) if self.upwards else (None, self.fault)
-        threading.Thread(target=self.pipe, args=(app, far, up), daemon=True).start()
+        other = threading.Thread(target=self.pipe, args=(app, far, up), daemon=True)
+        other.start()
         self.pipe(far, app, down)
+        other.join()
+        # A benchmark opens more connections than a process may hold descriptors.
+        for sock in (app, far):
+            self.open.discard(sock)
+            sock.close()
 
     def pipe(self, source, sink, fault):
         """Carries bytes one way; the fault comes after so many of them."""

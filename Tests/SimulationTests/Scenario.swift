@@ -51,7 +51,7 @@ final class Scenario {
     private(set) var tally: [String: Int] = [:]
     /// The longest time that an app waited for its next byte.
     private(set) var longestWait = 0.0
-    /// When a user's line was last at fault.
+    /// When a user's line was last at fault, or its client not ready.
     private var disturbed: [Int: Double] = [:]
     private var told: Set<ObjectIdentifier> = []
 
@@ -214,6 +214,8 @@ final class Scenario {
     /// Looks for apps that wait in vain.
     private func look() {
         for (index, user) in network.users.enumerated() {
+            // A client that says that it has no path knows of no guard that answers.
+            if !user.isReady { disturbed[index] = max(network.time, disturbed[index] ?? 0) }
             for app in user.apps where app.state == .moving && !app.isPausing {
                 let wait = network.time - max(app.lastProgress, disturbed[index] ?? 0)
                 longestWait = max(longestWait, wait)
