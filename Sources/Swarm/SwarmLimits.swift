@@ -25,12 +25,17 @@ public enum SwarmLimits {
     public static let compareLife: UInt32 = 20
     /// How far the cut of a comparison may be from the answerer's clock.
     public static let cutWindow: UInt32 = 20
-    /// How long a former replica may take part, and keeps a shard at most.
+    /// How long a former replica keeps a shard of which one other has shown all, but not a majority.
     public static let leaveMinutes: UInt32 = 72 * 60
+    /// How long a former replica may take part, and keeps a shard of which nobody has shown all.
+    public static let formerMinutes: UInt32 = 14 * 1_440
     /// After what time a stand-in pulls history.
     public static let standInMinutes: UInt32 = 180
     /// How old a box is that may use the whole admission.
     public static let knownBoxMinutes: UInt32 = 7 * 1_440
+
+    /// How long a step forward of the wall clock counts at most, in milliseconds.
+    public static let clockStep: UInt64 = 86_400_000
 
     /// The most write keys of a grant.
     public static let grantKeys = 8
@@ -48,7 +53,7 @@ public enum SwarmLimits {
     public static let descriptors = 16_384
     /// A coordinator admits this part of its quota in a day.
     public static let admissionShare = 196
-    /// Copies are taken until this many hundredths of the quota are used.
+    /// Items are taken until this many hundredths of the quota are used; tombstones until all is.
     public static let copyFill = 98
 
     /// How many snapshots' maps are kept.
@@ -72,6 +77,12 @@ public enum SwarmLimits {
     public static let subscriptions = 20_000
     /// How many pushes of a subscription may be under way.
     public static let pushWindow = 4
+    /// The bytes of pushes under way, in units of 4 KiB: 64 MiB.
+    public static let pushUnits = 16_384
+    /// The units of them that the subscriptions of one link may have.
+    public static let linkPushUnits = 2_048
+    /// How long a push may be under way, in milliseconds; then its subscription ends.
+    public static let pushPatience: UInt64 = 60_000
 
     /// The most copies in one REPLICATE.
     public static let replicateCopies = 64
@@ -86,12 +97,18 @@ public enum SwarmLimits {
 
     /// Bytes of ids that a peer may have, and is asked for, in ten minutes.
     public static let idBytes: UInt64 = 262_144
-    /// Bytes of copies that a peer may bring at once; they return within 64 s.
-    public static let copyBurst: UInt64 = 64 << 20
+    /// Bytes of work that a peer may cause at once, 64 MiB; they return within ``workWindow``.
+    public static let workBurst: UInt64 = 64 << 20
+    /// The milliseconds in which a used-up budget of work fills.
+    public static let workWindow: UInt64 = 64_000
+    /// What reading an entry's id for a peer counts as work, in bytes.
+    public static let workPerEntry = 64
     /// The most comparisons that a node drives at once.
     public static let exchanges = 16
-    /// The most stores and deletions under way at a coordinator.
+    /// How long a comparison lasts at most, in milliseconds.
+    public static let exchangePatience: UInt64 = 300_000
+    /// The most stores and deletions under way at a coordinator; each takes a place for every 16 KiB that it begins.
     public static let puts = 1_024
-    /// The most bytes of stores and deletions under way at a coordinator.
-    public static let putBytes = 16 << 20
+    /// The bytes of a place.
+    public static let putPlace = 16 << 10
 }

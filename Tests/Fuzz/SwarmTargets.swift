@@ -87,7 +87,7 @@ func swarm(_ input: RawSpan) {
         case 0: step(.message(ask: 1, from: peer, .replicate, Replicate(height: 1, copies: [copy]).encoded()))
         case 1:
             if case .item(let item) = copy {
-                step(.request(ask: 2, .store(height: 1, item), binding: SwarmModel.network))
+                step(.request(ask: 2, via: peer, .store(height: 1, item), binding: SwarmModel.network))
             }
         case 2:
             now &+= UInt64(detail) << 14
@@ -104,7 +104,7 @@ func swarm(_ input: RawSpan) {
             let range = RangeKey(shard: map.shard(of: copy.header.box), kind: .message, number: firstMinute / 10)
             let question: Compare.Question =
                 detail % 2 == 0 ? .days(shard: range.shard) : .ids(range, after: UInt64(detail))
-            let compare = Compare(key: Bytes16(Array(0..<16)) ?? .zeros, cut: UInt32(now / 60_000), question)
+            let compare = Compare(key: Bytes16(Array(0..<16)) ?? .zeros, cut: UInt32(now / 600_000) * 10, question)
             step(.message(ask: 4, from: peer, .compare, compare.encoded()))
         }
     }

@@ -122,7 +122,8 @@ public struct Box {
             NamedVersion.Certificate(
                 key: other.publicKey,
                 signature: key.sign(
-                    NamedVersion.Certificate.message(box: id, name: name, key: other.publicKey, network: network)))
+                    NamedVersion.Certificate.message(
+                        box: id, kind: kind, name: name, key: other.publicKey, network: network)))
         }
         guard
             let body = NamedVersion.body(

@@ -18,9 +18,11 @@ public struct Liar {
         case bringsBack
         /// Takes part, and hands what it has to nobody.
         case hides
+        /// Takes part, and brings a new item to one replica of a shard each minute.
+        case feeds
 
         /// Whether it answers in place of a replica.
-        var answersItself: Bool { self != .bringsBack }
+        var answersItself: Bool { self != .bringsBack && self != .feeds }
     }
 
     /// How it lies.
@@ -40,7 +42,7 @@ extension SwarmNetwork {
     /// What a liar answers.
     func lie(_ index: Int, _ kind: SwarmMessage, _ body: [UInt8], to peer: Int) -> [UInt8]? {
         switch nodes[index].liar?.kind {
-        case nil, .stalls, .bringsBack: return nil
+        case nil, .stalls, .bringsBack, .feeds: return nil
         case .noise:
             return (0..<Int.random(in: 0...200, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
         case .signsOnly, .hides, .differs:
@@ -88,11 +90,27 @@ extension SwarmNetwork {
                 .days([
                     .init(kind: .message, day: day - 1, digest: noise), .init(kind: .message, day: day, digest: noise),
                 ])
-            case .ranges: .ranges([Bytes32](repeating: noise, count: 144))
+            case .ranges: .ranges((0..<144).map { $0 % 24 == 0 ? noise : Bytes32() })
             case .ids(_, let after):
                 .ids((1...40 as ClosedRange<UInt64>).map { .init(shortID: after + $0 << 20, isDeleted: $0 % 2 == 0) })
             }
         return answer.encoded()
+    }
+
+    /// Brings a new item of some time ago to one other replica of a box of this liar.
+    func feed(_ index: Int) {
+        let own = (0..<200 as Range<UInt32>).lazy.map { Box(Key(20_000 + $0)) }.first { box in
+            self.view.map.position(of: self.id(index), in: self.view.map.shard(of: box.id)) != nil
+        }
+        guard let box = own else { return }
+        let minute = UInt32(now / 60_000)
+        let item = box.message(now, created: minute - minute % 10 - 40)
+        let others = nodes.indices.filter {
+            $0 != index && view.map.position(of: id($0), in: view.map.shard(of: box.id)) != nil
+        }
+        guard let other = others.randomElement(using: &random) else { return }
+        let body = Replicate(height: view.height, copies: [.item(item)]).encoded()
+        deliver(.replicate, body, from: index, to: other) { _ in }
     }
 
     /// Liars that bring things back do so now.

@@ -41,6 +41,10 @@ public final class SwarmNetwork {
 
     /// How things are.
     public var conditions = Conditions()
+    /// The nodes that reach one another but not the others.
+    public var cutOff: Set<Int> = []
+    /// Whether liars that bring new items do so.
+    public var isFed = true
     /// Where all randomness comes from.
     public var random: Seeded
     /// Milliseconds since 1970.
@@ -142,6 +146,7 @@ public final class SwarmNetwork {
     private func tickLater(_ index: Int) {
         after(UInt64.random(in: 50_000...70_000, using: &random)) { [self] in
             handle(index, [.tick])
+            if nodes[index].liar?.kind == .feeds, isFed { feed(index) }
             tickLater(index)
         }
     }
@@ -245,7 +250,9 @@ public final class SwarmNetwork {
                 if nodes[from].life == life { handle(from, [.answer(question: question, isLost ? nil : body)]) }
             }
         }
-        guard let to = places[peer], !random.happens(conditions.loss) else { return answer(nil) }
+        guard let to = places[peer], cutOff.contains(from) == cutOff.contains(to),
+            !random.happens(conditions.loss)
+        else { return answer(nil) }
         if random.happens(conditions.doubles) { deliver(kind, body, from: from, to: to) { _ in } }
         deliver(kind, body, from: from, to: to, answer)
     }
@@ -281,7 +288,7 @@ public final class SwarmNetwork {
         let ask = newAsk()
         after(delay) { [self] in
             answers[ask] = { answer in done(answer) }
-            handle(index, [.request(ask: ask, request, binding: binding)])
+            handle(index, [.request(ask: ask, via: id(index), request, binding: binding)])
             for time in [1_600, 3_000] as [UInt64] { after(time) { [self] in handle(index, [.tick]) } }
             after(10_000) { [self] in if answers.removeValue(forKey: ask) != nil { done(nil) } }
         }
@@ -291,7 +298,7 @@ public final class SwarmNetwork {
     public func subscribe(_ index: Int, _ open: SubscriptionOpen, binding: Bytes32 = network) -> UInt64 {
         let id = newAsk()
         pushes[id] = []
-        handle(index, [.subscribe(id: id, open, binding: binding)])
+        handle(index, [.subscribe(id: id, via: self.id(index), open, binding: binding)])
         return id
     }
 

@@ -5,65 +5,6 @@ import Wire
 
 @testable import Swarm
 
-/// One replica in a swarm of three, whose peers the test plays.
-private struct Bench {
-    static let start = UInt64(firstMinute) * 60_000
-    var replica: Replica<MemoryStorage>
-    var now = start
-    let peers = [Key(1_001), Key(1_002)]
-    private var nextAsk: UInt64 = 1
-
-    init(quota: UInt64 = 1 << 30, storage: MemoryStorage = MemoryStorage(logSalt: 7)) throws {
-        let key = Key(1_000)
-        replica = Replica(
-            network: network, key: key.copy(), storage: storage, settings: .init(quota: quota, recoveryRate: 1 << 20),
-            random: Seeded(1), hasEndedCleanly: true, now: now)
-        _ = handle([.snapshot(try Self.view(1, [key] + peers))])
-    }
-
-    static func view(_ height: UInt64, _ keys: [Key]) throws -> SwarmView {
-        let nodes = keys.map {
-            PlacedNode(node: $0.node, operatorID: $0.publicKey, placement: UInt64(leading: $0.publicKey))
-        }
-        return SwarmView(
-            height: height, map: try #require(SwarmMap(network: network, shards: 64, swarmSize: 3, nodes: nodes)))
-    }
-
-    mutating func handle(_ events: [Replica<MemoryStorage>.Event]) -> [Replica<MemoryStorage>.Action] {
-        replica.handle(events, now: now)
-    }
-
-    /// The answer to a request, after as much time as a client waits at most.
-    mutating func request(_ request: StoreRequest, binding: Bytes32 = network) -> StoreAnswer? {
-        let ask = nextAsk
-        nextAsk += 1
-        var actions = handle([.request(ask: ask, request, binding: binding)])
-        now += Coordinator.patience
-        actions += handle([.tick])
-        for case .answer(ask, let answer) in actions { return answer }
-        return nil
-    }
-
-    mutating func store(_ item: StoredItem, height: UInt64 = 1) -> StoreAnswer? {
-        request(.store(height: height, item))
-    }
-
-    /// What the replica says to copies of a peer: the statuses.
-    mutating func bring(_ copies: [Copy], from peer: Key? = nil) -> [UInt8]? {
-        let body = Replicate(height: 1, copies: copies).encoded()
-        let actions = handle([.message(ask: 0, from: (peer ?? peers[0]).node, .replicate, body)])
-        for case .reply(_, let reply?) in actions {
-            return (try? Replicate.outcomes(decoding: reply.rawSpan, count: copies.count))?.map {
-                if case .refused(let status) = $0 { status } else { 0 }
-            }
-        }
-        return nil
-    }
-
-    func state(_ item: StoredItem) -> Bool? { replica.storage.entry(item.id).map { !$0.isDeleted } }
-    var minute: UInt32 { UInt32(now / 60_000) }
-}
-
 /// What one replica does.
 @Suite struct ReplicaTests {
     private let box = Box(Key(1))
@@ -75,7 +16,9 @@ private struct Bench {
     func sw3Store() throws {
         var bench = try Bench()
         let item = box.message(1, created: now)
-        let actions = bench.handle([.request(ask: 9, .store(height: 1, item), binding: network)])
+        let actions = bench.handle([
+            .request(ask: 9, via: bench.peers[0].node, .store(height: 1, item), binding: network)
+        ])
         var questions: [(NodeID, UInt64)] = []
         for case .ask(let peer, .replicate, let body, let question) in actions {
             #expect(try Replicate(decoding: body.rawSpan, network: network).copies == [.item(item)])
@@ -159,16 +102,22 @@ private struct Bench {
             let isTaken = isStored(bench.store(item))
             #expect(isTaken == (index < 4))
         }
-        var tiny = try Bench(quota: 4_000)
+        var tiny = try Bench(quota: 4_100)
         #expect(tiny.bring([.item(box.message(1, created: now)), .item(box.message(2, created: now))]) == [0, 4])
     }
 
-    @Test("SW8: a peer brings no more than its share, but to a shard that is being joined")
+    @Test(
+        "SW8: a peer brings no more than its share, and hands over no more than another share to a shard that is joined"
+    )
     func sw8Share() {
-        var peer = ReplicaPeer(share: 10_000, nextCompare: 0, now: 0)
-        #expect([peer.brings(8_000, 0), peer.brings(4_000, 0)] == [true, false])
+        var peer = ReplicaPeer(share: 10_000, joinShare: 20_000, nextCompare: 0, now: 0)
+        func brings(_ sizes: [Int], toJoin: Bool, _ now: UInt64) -> [Bool] {
+            sizes.map { peer.brings($0, toJoin: toJoin, now) }
+        }
+        #expect(brings([8_000, 4_000], toJoin: false, 0) == [true, false])
         let life = UInt64(ItemKind.message.life) * 60_000
-        #expect([peer.brings(4_000, life / 2), peer.brings(4_000, life / 2)] == [true, false])
+        #expect(brings([4_000, 4_000], toJoin: false, life / 2) == [true, false])
+        #expect(brings([15_000, 6_000], toJoin: true, life / 2) == [true, false])
     }
 
     @Test("SW14: what is too far ahead or expired is refused, and what expires goes")
@@ -225,7 +174,7 @@ private struct Bench {
         func events(_ actions: [Replica<MemoryStorage>.Action]) -> [SubscriptionEvent] {
             actions.compactMap { if case .push(5, let event) = $0 { event } else { nil } }
         }
-        let first = events(bench.handle([.subscribe(id: 5, open, binding: network)]))
+        let first = events(bench.handle([.subscribe(id: 5, via: bench.peers[0].node, open, binding: network)]))
         #expect(first.count == 1 + SwarmLimits.pushWindow && first[0] == .outOfDate(true))
         var rest: [SubscriptionEvent] = []
         for _ in 0..<6 { rest += events(bench.handle([.pushed(id: 5)])) }
@@ -235,7 +184,7 @@ private struct Bench {
         let body = Replicate(height: 1, copies: [tombstone]).encoded()
         let gone = events(bench.handle([.message(ask: 1, from: bench.peers[0].node, .replicate, body)]))
         #expect(gone.first == .deleted(offset: 7, items[0].id))
-        let moved = bench.handle([.snapshot(try Bench.view(2, bench.peers))])
+        let moved = bench.handle([.snapshot(try bench.view(2, bench.peers))])
         #expect(events(moved) == [.moved(height: 2)] && moved.contains(.close(id: 5)))
     }
 
@@ -247,18 +196,23 @@ private struct Bench {
                 .descriptor, name(title), created: now, counter: counter, content: [], certified: Key(3))
         }
         let kept = descriptor(0)
-        table.take(kept, now: 0)
+        let (one, other) = (Key(8).node, Key(9).node)
+        func take(_ item: StoredItem, from source: NodeID, now: UInt64 = 0) -> Bool {
+            table.take(item, from: source, now: now)
+        }
+        #expect(take(kept, from: one))
         _ = table.lookUp(kept.header.box, name: .zeros, minute: now)
-        for number in 1..<20 as Range<UInt32> { table.take(descriptor(number), now: 0) }
+        for number in 1..<20 as Range<UInt32> { #expect(take(descriptor(number), from: other)) }
         #expect(table.count == 6)
         #expect(table.version(of: kept.header.box, name("web")) == kept)
         for count in 1..<10 as Range<UInt64> {
-            try table.check(kept, now: count)
-            table.take(kept, now: count)
+            let next = descriptor(0, counter: UInt8(count))
+            try table.check(next, now: count)
+            #expect(take(next, from: other, now: count))
         }
-        #expect(throws: StoreRefusal.busy(seconds: 100)) { try table.check(kept, now: 11) }
-        try table.check(kept, now: 200_000)
-        for index in 0..<7 { table.take(descriptor(0, "n\(index)"), now: 0) }
+        #expect(throws: StoreRefusal.busy(seconds: 100)) { try table.check(descriptor(0, counter: 10), now: 11) }
+        try table.check(descriptor(0, counter: 10), now: 200_000)
+        for index in 0..<7 { _ = take(descriptor(0, "n\(index)"), from: one) }
         table.expire(minute: now + 180)
         #expect(table.count == 0)
     }
@@ -273,7 +227,7 @@ private struct Bench {
             let actions = bench.handle([.message(ask: 3, from: bench.peers[0].node, .compare, body)])
             return actions.contains { if case .reply(3, .some) = $0 { true } else { false } }
         }
-        #expect([now, now - 20, now + 21, 0, .max].map(compare) == [true, true, false, false, false])
+        #expect([now, now - 20, now + 30, 0, .max - 5].map(compare) == [true, true, false, false, false])
         let long = [UInt8](repeating: 0, count: SwarmMessage.compare.longestBody + 1)
         #expect(bench.handle([.message(ask: 3, from: bench.peers[0].node, .compare, long)]) == [.reply(ask: 3, nil)])
     }

@@ -13,13 +13,17 @@ final class SwarmSimulation {
         var conditions = SwarmNetwork.Conditions()
         var skew: Int64 = 0
         /// Minutes in which clients store and things go wrong.
-        var minutes = 60
+        var minutes = 40
         /// A client's action each so many minutes.
         var pace = 1
         /// Of 100 minutes, in how many a node is killed; it is back after 1 to 20 minutes.
         var kills = 0
         /// Each so many minutes a node loses its disk; 0: never.
         var diskLoss = 0
+        /// Each so many minutes a node gets the disk back that it had so many minutes ago; 0: never.
+        var restores = 0
+        /// Each so many minutes a third of the nodes is cut off for half of that time; 0: never.
+        var partitions = 0
         /// Each so many minutes a snapshot with a node more or less; 0: never.
         var change = 0
     }
@@ -46,6 +50,7 @@ final class SwarmSimulation {
     /// Versions that a client tried to store: each may have replaced older ones.
     private var attempted: [StoredItem] = []
     private var nextNumber: UInt64 = 1
+    private var backup: (index: Int, disk: MemoryStorage)?
     private(set) var storeCount = 0
     private(set) var failureCount = 0
 
@@ -63,17 +68,21 @@ final class SwarmSimulation {
             if minute % plan.pace == 0 { act() }
             if world.random.happens(plan.kills) { kill(losesDisk: false) }
             if plan.diskLoss > 0, minute % plan.diskLoss == 0 { kill(losesDisk: true) }
+            if plan.restores > 0, minute % plan.restores == 0 { restore() }
+            if plan.partitions > 0 { partition(minute % plan.partitions) }
             if plan.change > 0, minute % plan.change == 0 { change() }
-            if minute % 45 == 0 { world.bringBack() }
+            if minute % 15 == 0 { world.bringBack() }
             world.run(minutes: 1)
         }
         world.conditions = SwarmNetwork.Conditions()
+        world.cutOff = []
         for _ in 0..<3 {
             world.publish()
-            world.run(minutes: 25)
+            world.run(minutes: 20)
             world.bringBack()
+            world.isFed = false
         }
-        world.run(minutes: 15)
+        world.run(minutes: 20)
     }
 
     private func act() {
@@ -131,6 +140,24 @@ final class SwarmSimulation {
         guard let index = world.honest.randomElement(using: &world.random) else { return }
         world.crash(index, losesDisk: losesDisk)
         world.after(UInt64.random(in: 60_000...1_200_000, using: &world.random)) { [self] in world.start(index) }
+    }
+
+    /// Puts an older disk back, and keeps that of another node for the next time.
+    private func restore() {
+        if let backup, world.replica(backup.index) != nil {
+            world.crash(backup.index)
+            world.restore(backup.index, backup.disk)
+            world.start(backup.index)
+        }
+        backup = world.honest.randomElement(using: &world.random).map { ($0, world.backup($0)) }
+    }
+
+    private func partition(_ minute: Int) {
+        if minute == 0 {
+            world.cutOff = Set((0..<world.count).filter { _ in world.random.happens(33) })
+        } else if minute == plan.partitions / 2 {
+            world.cutOff = []
+        }
     }
 
     /// A node joins, or one leaves that stays up for as long as it takes.
@@ -238,7 +265,7 @@ func setting(_ name: String, _ standard: Int) -> Int {
     func sw11Kills() {
         var plan = bad()
         plan.kills = 10
-        plan.diskLoss = 45
+        plan.diskLoss = 30
         run("kills", plan)
     }
 
@@ -247,6 +274,46 @@ func setting(_ name: String, _ standard: Int) -> Int {
         var plan = bad()
         plan.change = 20
         run("changes", plan)
+    }
+
+    @Test("SW4, SW9: partitions, and old disks that are put back")
+    func sw9Partitions() {
+        var plan = SwarmSimulation.Plan()
+        plan.partitions = 20
+        plan.restores = 15
+        run("partitions", plan)
+    }
+
+    @Test("SW10: joins and leaves beside a liar of each kind, if there is time for them", arguments: Liar.Kind.allCases)
+    func sw10ChangesWithLiars(kind: Liar.Kind) {
+        guard setting("SWARM_SEEDS", 0) > 0 || kind == .feeds else { return }
+        var plan = SwarmSimulation.Plan()
+        plan.minutes = 24
+        plan.change = 10
+        plan.diskLoss = 15
+        plan.liars = [2: kind]
+        run("changes, \(kind)", plan)
+    }
+
+    /// A new item each minute makes whole digests differ all the time.
+    @Test("SW10: a peer that brings an item a minute keeps nobody from joining or leaving")
+    func sw10Fed() {
+        let world = SwarmNetwork(seed: 1, nodes: 5, swarmSize: 5, liars: [0: .feeds])
+        world.run(minutes: 5)
+        // The disk of one is lost, and it has to begin anew.
+        world.crash(1, losesDisk: true)
+        world.start(1)
+        world.run(minutes: 45)
+        let shards = world.view.map.shards(of: world.id(1))
+        #expect(shards.allSatisfy { world.replica(1)?.isComplete($0) == true })
+        for index in [2] { world.setListed(index, false) }
+        _ = world.join()
+        for _ in 0..<3 {
+            world.publish()
+            world.run(minutes: 2)
+        }
+        world.run(minutes: 120)
+        #expect(world.replica(2)?.shards == [])
     }
 
     @Test("SW2, SW4, SW12: a liar of each kind", arguments: Liar.Kind.allCases)

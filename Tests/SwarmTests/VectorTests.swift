@@ -39,7 +39,7 @@ import Wire
             key: certified.publicKey,
             signature: owner.sign(
                 NamedVersion.Certificate.message(
-                    box: key, name: name("web"), key: certified.publicKey, network: network)))
+                    box: key, kind: .descriptor, name: name("web"), key: certified.publicKey, network: network)))
         let records = (0..<2_560).map { UInt8($0 % 256) }
         func body(_ kind: ItemKind, _ title: String, _ counter: UInt8, _ content: [UInt8]) -> [UInt8]? {
             NamedVersion.body(

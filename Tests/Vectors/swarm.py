@@ -49,11 +49,11 @@ def item(head, body, author, least=SIZES[0]):
     return head + body + signature, name
 
 
-def version(name, counter, content, certified=None):
+def version(name, counter, content, certified=None, kind=1):
     body = named(name) + bytes([counter])
     if certified is None:
         return body + b"\0" + content
-    message = b"tunic certificate\0" + NETWORK + BOX.public + bytes(2) + named(name) + certified.public
+    message = b"tunic certificate\0" + NETWORK + BOX.public + bytes([kind, 0, 0]) + named(name) + certified.public
     return body + b"\1" + bytes(2) + certified.public + BOX.sign(message) + content
 
 
@@ -108,9 +108,10 @@ def vectors(v):
 
     # Tombstones: by the token, and by the box key.
     data, identity = items["message"]
-    start = data[:64] + H(data[64:-64]) + data[-64:]
+    start = data[:64] + H(data[64:-64])
     by_owner = BOX.sign(b"tunic delete\0" + NETWORK + identity)
-    v["tombstone.token"], v["tombstone.owner"] = start + b"\1" + TOKEN + bytes(48), start + b"\2" + by_owner
+    v["tombstone.token"] = start + data[-64:] + b"\1" + TOKEN + bytes(48)
+    v["tombstone.owner"] = start + bytes(64) + b"\2" + by_owner
 
     # What replicas and readers sign.
     v["receipt"] = WRITER.sign(b"tunic receipt\0" + NETWORK + struct.pack("<Q", 77) + identity)

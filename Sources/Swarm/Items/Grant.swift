@@ -62,6 +62,13 @@ public struct WriteKeys: Hashable, Sendable {
     /// Those of `grant`; without one the box key.
     public init(box: Bytes32, grant: Grant?) { writers = grant?.writers ?? [Grant.Writer(key: box)] }
 
+    /// Whether a key of `other` differs from one of these in more than its first eight bytes.
+    func sharesHint(with other: WriteKeys) -> Bool {
+        writers.contains { writer in
+            other.writers.contains { $0.key != writer.key && UInt64(leading: $0.key) == UInt64(leading: writer.key) }
+        }
+    }
+
     /// Who a message must be signed by; nil where no writer may have made it.
     func author(of header: ItemHeader) -> Bytes32? {
         writers.first { writer in

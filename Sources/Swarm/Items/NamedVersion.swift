@@ -33,21 +33,24 @@ public struct NamedVersion: Hashable, Sendable {
             self.signature = signature
         }
 
-        /// What the box key signs; the key epoch is 0.
-        public static func message(box: Bytes32, name: Bytes16, key: Bytes32, network: Bytes32) -> [UInt8] {
-            Prefix.certificate.message(capacity: 114) { writer in
+        /// What the box key signs for items of `kind`; the key epoch is 0.
+        public static func message(
+            box: Bytes32, kind: ItemKind, name: Bytes16, key: Bytes32, network: Bytes32
+        ) -> [UInt8] {
+            Prefix.certificate.message(capacity: 115) { writer in
                 writer.bytes32(network)
                 writer.bytes32(box)
+                writer.u8(kind.rawValue)
                 writer.u16(0)
                 writer.bytes16(name)
                 writer.bytes32(key)
             }
         }
 
-        /// Whether the box key has signed it for `name`.
-        func isGood(box: Bytes32, name: Bytes16, network: Bytes32) -> Bool {
+        /// Whether the box key has signed it for `name` of `kind`.
+        func isGood(box: Bytes32, kind: ItemKind, name: Bytes16, network: Bytes32) -> Bool {
             SigningKey.verify(
-                signature, of: Self.message(box: box, name: name, key: key, network: network), by: box)
+                signature, of: Self.message(box: box, kind: kind, name: name, key: key, network: network), by: box)
         }
     }
 

@@ -81,7 +81,7 @@ public struct StoredItem: Hashable, Sendable {
             guard let certificate = version.certificate else {
                 return SigningKey.verify(signature, of: message, by: header.box)
             }
-            return certificate.isGood(box: header.box, name: version.name, network: network)
+            return certificate.isGood(box: header.box, kind: header.kind, name: version.name, network: network)
                 && SigningKey.verify(signature, of: message, by: certificate.key)
         case .message:
             guard let author = writers.author(of: header) else { return false }

@@ -10,7 +10,7 @@ public struct Tombstone: Hashable, Sendable {
     public let header: ItemHeader
     /// The hash of the item's body.
     public let bodyDigest: Bytes32
-    /// The item's own signature.
+    /// The item's own signature; zeros where the box key deletes, since its word is enough.
     public let signature: [UInt8]
     /// Why the item may be deleted.
     public let proof: DeleteProof
@@ -22,7 +22,7 @@ public struct Tombstone: Hashable, Sendable {
         precondition(item.header.kind.isDeletable, "versions are replaced, not deleted")
         header = item.header
         bodyDigest = item.bodyDigest
-        signature = item.signature
+        signature = proof.isOfBox ? [UInt8](repeating: 0, count: SigningKey.signatureSize) : item.signature
         self.proof = proof
         id = item.id
     }
@@ -34,11 +34,22 @@ public struct Tombstone: Hashable, Sendable {
         guard header.kind.isDeletable else { throw .outOfRange }
         bodyDigest = try reader.bytes32()
         signature = try reader.array(SigningKey.signatureSize)
-        if header.kind == .contact, signature.contains(where: { $0 != 0 }) { throw .outOfRange }
         proof = try DeleteProof(from: &reader)
+        if header.kind == .contact || proof.isOfBox, signature.contains(where: { $0 != 0 }) { throw .outOfRange }
         try reader.end()
         id = header.id(bodyDigest: bodyDigest, network: network)
     }
+
+    private init(_ header: ItemHeader, bodyDigest: Bytes32, _ proof: DeleteProof, id: ItemID) {
+        self.header = header
+        self.bodyDigest = bodyDigest
+        signature = [UInt8](repeating: 0, count: SigningKey.signatureSize)
+        self.proof = proof
+        self.id = id
+    }
+
+    /// The same by the box key, whose signature `proof` is.
+    func byBox(_ proof: DeleteProof) -> Tombstone { Tombstone(header, bodyDigest: bodyDigest, proof, id: id) }
 
     /// The encoding.
     public func encoded() -> [UInt8] {
@@ -53,10 +64,13 @@ public struct Tombstone: Hashable, Sendable {
     /// How many leading zero bits the item's effort has.
     public var effort: UInt8 { header.effort(bodyDigest: bodyDigest) }
 
-    /// Whether the item was admitted and the proof is good; `writers` are those of the box's grant.
+    /// Whether the box key deleted the item, so that the tombstone is good under every grant.
+    public var isOfBox: Bool { proof.isOfBox }
+
+    /// Whether the proof is good, and the item was admitted if a token deletes it; `writers` are those of the box's grant.
     public func isAuthentic(network: Bytes32, writers: WriteKeys) -> Bool {
         guard proof.isGood(for: header, id: id, network: network) else { return false }
-        guard header.kind == .message else { return true }
+        guard header.kind == .message, !isOfBox else { return true }
         guard let author = writers.author(of: header) else { return false }
         return SigningKey.verify(signature, of: StoredItem.signedMessage(id, network: network), by: author)
     }
@@ -71,6 +85,9 @@ public enum DeleteProof: Hashable, Sendable {
 
     /// The length of `how` and proof.
     static let size = 65
+
+    /// Whether it is the box key's signature.
+    public var isOfBox: Bool { if case .signature = self { true } else { false } }
 
     /// Reads `how` and proof.
     init(from reader: inout ByteReader) throws(WireError) {

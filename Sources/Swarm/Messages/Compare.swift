@@ -25,7 +25,7 @@ public struct RangeKey: Hashable, Sendable {
 public struct Compare: Hashable, Sendable {
     /// Keys the short ids of this comparison.
     public let key: Bytes16
-    /// The time of the comparison in minutes; only what has settled by then is compared.
+    /// The time of the comparison in minutes, a multiple of 10; only what has settled by then is compared.
     public let cut: UInt32
     /// What is asked.
     public let question: Question
@@ -69,6 +69,7 @@ public struct Compare: Hashable, Sendable {
         let round = try reader.u8()
         key = try reader.bytes16()
         cut = try reader.u32()
+        guard cut % SwarmLimits.rangeMinutes == 0 else { throw .outOfRange }
         switch round {
         case 1:
             let count = try reader.u16()

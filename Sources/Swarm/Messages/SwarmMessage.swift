@@ -51,6 +51,11 @@ public enum Copy: Hashable, Sendable {
         }
     }
 
+    /// Whether it is a tombstone.
+    var isTombstone: Bool { if case .tombstone = self { true } else { false } }
+    /// Whether it is a tombstone by the box key.
+    var isFinal: Bool { if case .tombstone(let tombstone) = self { tombstone.isOfBox } else { false } }
+
     /// How many leading zero bits the item's effort has.
     var effort: UInt8 {
         switch self {

@@ -1,7 +1,7 @@
 /// So many bytes in a time: what is taken comes back evenly.
 public struct ByteBudget: Sendable {
     /// The most that is there at once.
-    public let capacity: UInt64
+    public private(set) var capacity: UInt64
     /// The milliseconds in which an empty budget fills.
     private let window: UInt64
     private var level: UInt64
@@ -39,6 +39,13 @@ public struct ByteBudget: Sendable {
         guard available(now) >= wanted else { return false }
         level -= wanted
         return true
+    }
+
+    /// Changes the capacity; what it grows by is there at once.
+    public mutating func resize(_ capacity: UInt64) {
+        if capacity > self.capacity { level += capacity - self.capacity }
+        self.capacity = capacity
+        level = min(level, capacity)
     }
 
     /// Gives `bytes` back that were taken for nothing.

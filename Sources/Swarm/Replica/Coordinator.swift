@@ -9,6 +9,10 @@ struct Coordinator {
         /// The swarm at `height`, in its order.
         let swarm: [NodeID]
         let began: UInt64
+        /// Who brought the request.
+        let via: NodeID
+        /// Whether the client has its answer, so that only missing copies are tried.
+        var isAnswered = false
         /// Those that have not answered for good, and when they are asked next.
         var waiting: [NodeID: UInt64]
         /// The receipts.
@@ -24,6 +28,40 @@ struct Coordinator {
         let due: UInt64
     }
 
+    /// What may be taken of clients: in all, and of boxes that are new here.
+    struct Admission {
+        /// What may be taken.
+        private(set) var all: ByteBudget
+        /// What of it may be of new boxes.
+        private(set) var newcomers: ByteBudget
+
+        /// `capacity` bytes at once and in each `window` of milliseconds, half of it for new boxes.
+        init(capacity: UInt64, window: UInt64, now: UInt64) {
+            all = ByteBudget(capacity: capacity, window: window, now: now)
+            newcomers = ByteBudget(capacity: capacity / 2, window: window, now: now)
+        }
+
+        /// Takes `size` bytes, of a new box from the part of new ones too.
+        mutating func take(_ size: Int, isNew: Bool, _ now: UInt64) -> Bool {
+            if isNew, !newcomers.take(size, now) { return false }
+            if all.take(size, now) { return true }
+            if isNew { newcomers.giveBack(size) }
+            return false
+        }
+
+        /// Gives back what was taken for nothing.
+        mutating func giveBack(_ size: Int, isNew: Bool) {
+            all.giveBack(size)
+            if isNew { newcomers.giveBack(size) }
+        }
+
+        /// Changes the capacity.
+        mutating func resize(_ capacity: UInt64) {
+            all.resize(capacity)
+            newcomers.resize(capacity / 2)
+        }
+    }
+
     /// How long a client waits for a majority, in milliseconds.
     static let patience: UInt64 = 1_500
     /// How long missing copies are tried.
@@ -34,107 +72,142 @@ struct Coordinator {
     var puts: [UInt64: Put] = [:]
     var asks: [UInt64: Ask] = [:]
     var outbox: [NodeID: [(put: UInt64?, height: UInt64, copy: Copy)]] = [:]
-    private(set) var bytes = 0
     private var next: UInt64 = 1
-    /// What may be taken of clients.
-    var admission: ByteBudget
-    /// What of it may be of boxes that are new here.
-    var newcomers: ByteBudget
+    /// The places of puts, by who brought the request.
+    private var places = Shares<NodeID>(capacity: SwarmLimits.puts, most: SwarmLimits.puts)
+    /// What may be taken of clients in a day.
+    private var admission: Admission
+    /// What may be taken of it for each shard, in the life of a message.
+    private var shards: [UInt16: Admission] = [:]
+    /// The bytes that a shard may have in that time.
+    private var shardShare: UInt64 = 0
 
     init(quota: UInt64, now: UInt64) {
         let day = quota / UInt64(SwarmLimits.admissionShare)
-        admission = ByteBudget(capacity: day, window: 86_400_000, now: now)
-        newcomers = ByteBudget(capacity: day / 2, window: 86_400_000, now: now)
+        admission = Admission(capacity: day, window: 86_400_000, now: now)
     }
 
-    /// Whether there is room for `count` copies of `size` bytes together.
-    func hasRoom(count: Int, size: Int) -> Bool {
-        puts.count + count <= SwarmLimits.puts && bytes + size <= SwarmLimits.putBytes
+    /// How many places a copy takes.
+    private static func places(_ copy: Copy) -> Int { max(1, (copy.bytes.count - 1) / SwarmLimits.putPlace + 1) }
+
+    /// Finds places for `copies` of `via`; false: the others need them.
+    ///
+    /// The oldest put whose client has its answer gives way first, then the oldest of who has the most.
+    mutating func makeRoom(for copies: [Copy], via: NodeID) -> Bool {
+        let wanted = copies.reduce(0) { $0 + Self.places($1) }
+        while true {
+            switch places.admission(for: via, places: wanted) {
+            case .granted: return true
+            case .makeRoom, .full, .shareUsed:
+                if let answered = puts.filter({ $0.value.isAnswered }).keys.min() {
+                    end(answered)
+                    continue
+                }
+                guard case .makeRoom(let other) = places.admission(for: via, places: wanted),
+                    let oldest = puts.filter({ $0.value.via == other }).keys.min()
+                else { return false }
+                end(oldest)
+            }
+        }
     }
 
     /// Begins a put and numbers it.
     mutating func begin(_ put: Put) -> UInt64 {
         defer { next += 1 }
         puts[next] = put
-        bytes += put.copy.bytes.count
+        places.add(put.via, places: Self.places(put.copy))
         return next
     }
 
     /// Ends a put.
     mutating func end(_ number: UInt64) {
         guard let put = puts.removeValue(forKey: number) else { return }
-        bytes -= put.copy.bytes.count
+        places.release(put.via, places: Self.places(put.copy))
     }
 
-    /// Takes `size` bytes of a box from the admission, and of a new one from the part of new ones.
-    mutating func admit(_ size: Int, isNew: Bool, _ now: UInt64) -> Bool {
-        if isNew, !newcomers.take(size, now) { return false }
-        if admission.take(size, now) { return true }
-        if isNew { newcomers.giveBack(size) }
+    /// Says what each of `own` shards may have of clients in the life of a message, one of the longest items at least.
+    mutating func share(_ bytes: UInt64, _ own: Set<UInt16>) {
+        shardShare = max(bytes, UInt64(SwarmLimits.longestItem) * 2)
+        shards = shards.filter { own.contains($0.key) }
+        for shard in shards.keys { shards[shard]?.resize(shardShare) }
+    }
+
+    /// Takes `size` bytes of a box of `shard` from what may be taken.
+    mutating func admit(_ size: Int, _ shard: UInt16, isNew: Bool, _ now: UInt64) -> Bool {
+        let life = UInt64(ItemKind.message.life) * 60_000
+        guard
+            shards[shard, default: Admission(capacity: shardShare, window: life, now: now)]
+                .take(size, isNew: isNew, now)
+        else { return false }
+        if admission.take(size, isNew: isNew, now) { return true }
+        shards[shard]?.giveBack(size, isNew: isNew)
         return false
     }
 }
 
 extension Replica {
     /// A client hands in an item.
-    mutating func store(_ item: StoredItem, height: UInt64, ask: UInt64) throws(StoreRefusal) {
+    mutating func store(_ item: StoredItem, height: UInt64, ask: UInt64, via: NodeID) throws(StoreRefusal) {
         let created = item.header.created
         guard created <= minute + SwarmLimits.storeWindow, minute <= created + SwarmLimits.storeWindow else {
             throw .timeInvalid
         }
         let shard = try named(for: item.header.box)
         guard let view = views.first(where: { $0.height == height }) else { throw .notReplica(height: self.height) }
-        guard coordinator.hasRoom(count: 1, size: item.bytes.count) else { throw .busy(seconds: 1) }
         let copy = Copy.item(item)
+        guard coordinator.makeRoom(for: [copy], via: via) else { throw .busy(seconds: 1) }
         if item.header.kind == .descriptor {
-            try descriptors.check(item, now: now)
-            try prove(copy)
-            descriptors.take(item, now: now)
+            // One that is held is passed on and acknowledged, and counts nothing.
+            if !descriptors.holds(item) {
+                try descriptors.check(item, now: now)
+                try prove(copy)
+                guard descriptors.take(item, from: via, now: now) else { throw .full }
+            }
         } else if !holdings.isKnown(copy) {
             try holdings.check(copy, minute: minute)
             try prove(copy)
-            try checkQuota(of: item)
-            take(copy, shard: shard)
+            try checkQuota(of: copy, item, shard: shard)
+            holdings.take(copy, shard: shard, minute: minute)
         }
-        let number = put(copy, shard: shard, view)
+        let number = put(copy, shard: shard, view, via: via)
         coordinator.asks[ask] = Coordinator.Ask(puts: [number], isDeletion: false, due: now + Coordinator.patience)
     }
 
     /// A client deletes items.
     mutating func delete(
-        _ deletions: [StoreRequest.Deletion], in box: Bytes32, ask: UInt64
+        _ deletions: [StoreRequest.Deletion], in box: Bytes32, ask: UInt64, via: NodeID
     ) throws(StoreRefusal) {
         let shard = try named(for: box)
         guard let view = views.first else { throw .notReplica(height: 0) }
-        let size = Tombstone.size * deletions.count
-        guard coordinator.hasRoom(count: deletions.count, size: size) else { throw .busy(seconds: 1) }
         var copies: [Copy] = []
         var isRefused = false
         for deletion in deletions {
             guard let entry = holdings.storage.entry(deletion.id), entry.box == box, entry.kind.isDeletable,
-                let held = holdings.copy(entry)
+                let held = holdings.copy(entry), !copies.contains(where: { $0.id == held.id })
             else { continue }
-            if case .item(let item) = held {
-                let tombstone = Copy.tombstone(Tombstone(of: item, proof: deletion.proof))
-                guard deletion.proof.isGood(for: item.header, id: item.id, network: network) else {
-                    isRefused = true
-                    continue
-                }
-                do throws(StoreRefusal) {
-                    try holdings.check(tombstone, minute: minute)
-                } catch { continue }
-                take(tombstone, shard: shard)
-                copies.append(tombstone)
-            } else if !copies.contains(held) {
-                copies.append(held)
+            // Of what is deleted already, too.
+            guard deletion.proof.isGood(for: held.header, id: held.id, network: network) else {
+                isRefused = true
+                continue
             }
+            let tombstone =
+                switch held {
+                case .item(let item): Tombstone(of: item, proof: deletion.proof)
+                case .tombstone(let old): deletion.proof.isOfBox ? old.byBox(deletion.proof) : old
+                }
+            do throws(StoreRefusal) {
+                try holdings.check(.tombstone(tombstone), minute: minute)
+            } catch { continue }
+            copies.append(.tombstone(tombstone))
         }
         guard !copies.isEmpty else {
             if isRefused { throw .notAuthorised }
             actions.append(.answer(ask: ask, .deleted(0, replicas: 0)))
             return
         }
-        let numbers = copies.map { put($0, shard: shard, view) }
+        guard coordinator.makeRoom(for: copies, via: via) else { throw .busy(seconds: 1) }
+        for copy in copies where !holdings.isKnown(copy) { holdings.take(copy, shard: shard, minute: minute) }
+        let numbers = copies.map { put($0, shard: shard, view, via: via) }
         coordinator.asks[ask] = Coordinator.Ask(puts: numbers, isDeletion: true, due: now + Coordinator.patience)
     }
 
@@ -153,37 +226,33 @@ extension Replica {
     }
 
     /// Refuses what the box, the node's admission or its disk has no room for.
-    private mutating func checkQuota(of item: StoredItem) throws(StoreRefusal) {
+    private mutating func checkQuota(of copy: Copy, _ item: StoredItem, shard: UInt16) throws(StoreRefusal) {
         let (box, kind) = (item.header.box, item.header.kind)
         let usage = holdings.storage.usage(of: box, kind)
         let replaced = item.version.flatMap { holdings.storage.version(of: box, kind, $0.name) }?.size ?? 0
         guard kind == .contact || usage.bytes - replaced + item.bytes.count <= kind.quota,
-            kind != .message || usage.items + usage.tombstones < SwarmLimits.boxMessages, hasRoom(for: item.bytes.count)
+            kind != .message || usage.items + usage.tombstones < SwarmLimits.boxMessages, hasRoom(for: copy)
         else { throw .full }
         let first = holdings.storage.box(box)?.firstSeen
         let isNew = first.map { minute < $0 + SwarmLimits.knownBoxMinutes } ?? true
-        guard coordinator.admit(item.bytes.count, isNew: isNew, now) else { throw .full }
+        guard coordinator.admit(item.bytes.count, shard, isNew: isNew, now) else { throw .full }
     }
 
-    /// Whether the disk's quota has room for a copy.
-    func hasRoom(for size: Int) -> Bool {
-        let limit = settings.quota / 100 * UInt64(SwarmLimits.copyFill)
-        return UInt64(clamping: holdings.storage.bytesUsed + size) <= limit
-    }
-
-    /// Keeps a copy, and remembers how new it is.
-    mutating func take(_ copy: Copy, shard: UInt16) {
-        holdings.take(copy, shard: shard, minute: minute)
-        if let newest = roles[shard]?.newest { roles[shard]?.newest = max(newest, copy.header.created) }
+    /// Whether the disk's quota has room for what a copy adds; what makes it smaller is always taken.
+    func hasRoom(for copy: Copy) -> Bool {
+        let growth = holdings.growth(of: copy)
+        let parts = UInt64(copy.isTombstone ? 100 : SwarmLimits.copyFill)
+        return growth <= 0 || UInt64(clamping: holdings.storage.bytesUsed + growth) <= settings.quota / 100 * parts
     }
 
     /// Sends a copy to the swarm of `view` and to that of the newest snapshot.
-    private mutating func put(_ copy: Copy, shard: UInt16, _ view: SwarmView) -> UInt64 {
+    private mutating func put(_ copy: Copy, shard: UInt16, _ view: SwarmView, via: NodeID) -> UInt64 {
         let swarm = view.map.swarm(shard)
         let others = Set(swarm + (views.first?.map.swarm(shard) ?? [])).subtracting([node])
         var waiting: [NodeID: UInt64] = [:]
         for other in others { waiting[other] = now + Coordinator.retry }
-        let put = Coordinator.Put(copy: copy, height: view.height, swarm: swarm, began: now, waiting: waiting)
+        let put = Coordinator.Put(
+            copy: copy, height: view.height, swarm: swarm, began: now, via: via, waiting: waiting)
         let number = coordinator.begin(put)
         for other in others.sorted() { coordinator.outbox[other, default: []].append((number, view.height, copy)) }
         durable.append(.put(number))
@@ -252,12 +321,13 @@ extension Replica {
     mutating func retryPuts() {
         for number in coordinator.puts.keys.sorted() {
             guard let put = coordinator.puts[number] else { continue }
+            let next = now + Coordinator.retry
             if now >= put.began + Coordinator.persistence {
                 coordinator.end(number)
                 continue
             }
             for (peer, time) in put.waiting.sorted(by: { $0.key < $1.key }) where time <= now {
-                coordinator.puts[number]?.waiting[peer] = now + Coordinator.retry
+                coordinator.puts[number]?.waiting[peer] = next
                 // A message proves itself only to who has the grant.
                 if put.copy.header.kind == .message,
                     let grant = holdings.version(of: put.copy.header.box, .record, NamedVersion.grantName)
@@ -278,10 +348,16 @@ extension Replica {
             let isStored = zip(puts, counts).allSatisfy { put, count in count >= put.swarm.count / 2 + 1 }
             guard isStored || now >= waiting.due || puts.isEmpty else { continue }
             coordinator.asks[ask] = nil
+            for number in waiting.puts { coordinator.puts[number]?.isAnswered = true }
+            guard let put = puts.first else {
+                // Others needed the places.
+                actions.append(.answer(ask: ask, .refused(.busy(seconds: 1))))
+                continue
+            }
             if waiting.isDeletion {
                 let replicas = UInt8(clamping: counts.min() ?? 0)
                 actions.append(.answer(ask: ask, .deleted(UInt8(clamping: puts.count), replicas: replicas)))
-            } else if let put = puts.first {
+            } else {
                 let receipts = put.swarm.enumerated().compactMap { index, member in
                     put.receipts[member].map {
                         StoreAnswer.IndexedReceipt(index: UInt8(truncatingIfNeeded: index), receipt: $0)
@@ -290,8 +366,7 @@ extension Replica {
                 actions.append(.answer(ask: ask, .stored(height: put.height, receipts)))
             }
         }
-        let open = Set(coordinator.asks.values.flatMap(\.puts))
-        for (number, put) in coordinator.puts where put.waiting.isEmpty && !open.contains(number) {
+        for (number, put) in coordinator.puts where put.waiting.isEmpty && put.isAnswered {
             coordinator.end(number)
         }
     }

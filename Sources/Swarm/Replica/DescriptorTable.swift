@@ -9,6 +9,8 @@ struct DescriptorTable: Sendable {
 
     private struct Entry {
         var item: StoredItem
+        /// Who brought the name first.
+        let source: NodeID
         /// In which of the last four quarters of an hour it was looked up; bit 0 is this one.
         var lookups: UInt8 = 0
         /// When it was stored lately, in milliseconds.
@@ -21,16 +23,25 @@ struct DescriptorTable: Sendable {
     private var entries: [Key: Entry] = [:]
     private var names: [Bytes32: Set<Bytes16>] = [:]
     private var quarter: UInt32 = 0
-    private let capacity: Int
+    /// The places by who brought them.
+    private var shares: Shares<NodeID>
 
     /// An empty table.
-    init(capacity: Int = SwarmLimits.descriptors) { self.capacity = capacity }
+    init(capacity: Int = SwarmLimits.descriptors) {
+        let places = max(1, capacity / 4 * 3)
+        shares = Shares(capacity: places, most: places)
+    }
 
     /// How many are held.
     var count: Int { entries.count }
 
     /// The version of a name that is held.
     func version(of box: Bytes32, _ name: Bytes16) -> StoredItem? { entries[Key(box: box, name: name)]?.item }
+
+    /// Whether `item` itself is held, so that nothing is to be done.
+    func holds(_ item: StoredItem) -> Bool {
+        item.version.map { version(of: item.header.box, $0.name) == item } ?? false
+    }
 
     /// Whether `item` may be taken, which costs no public-key work; a stranger's flood ends here.
     mutating func check(_ item: StoredItem, now: UInt64) throws(StoreRefusal) {
@@ -43,19 +54,20 @@ struct DescriptorTable: Sendable {
         entry.stores.removeAll { $0 > now || now - $0 >= Self.storeLimit.window }
         entries[key] = entry
         guard entry.stores.count < Self.storeLimit.count else { throw .busy(seconds: 100) }
-        guard entry.item.id == item.id || item.isNewer(than: entry.item) else {
+        guard item.isNewer(than: entry.item) else {
             throw .superseded(created: entry.item.header.created, counter: entry.item.version?.counter ?? 0)
         }
     }
 
-    /// Takes an item that passed ``check(_:now:)`` and is authentic.
-    mutating func take(_ item: StoredItem, now: UInt64) {
-        guard let name = item.version?.name else { return }
+    /// Takes an item of `source` that passed ``check(_:now:)`` and is authentic; false: other sources need the room.
+    mutating func take(_ item: StoredItem, from source: NodeID, now: UInt64) -> Bool {
+        guard let name = item.version?.name else { return false }
         let key = Key(box: item.header.box, name: name)
-        if entries[key] == nil { makeRoom() }
-        entries[key, default: Entry(item: item)].item = item
+        guard entries[key] != nil || makeRoom(for: source) else { return false }
+        entries[key, default: Entry(item: item, source: source)].item = item
         entries[key]?.stores.append(now)
         names[key.box, default: []].insert(name)
+        return true
     }
 
     /// The items of a box that have a name, or any.
@@ -85,11 +97,25 @@ struct DescriptorTable: Sendable {
         for key in entries.keys { entries[key]?.lookups <<= UInt8(steps) }
     }
 
-    /// Beyond three quarters, one gives way that was looked up in the fewest quarters, of equals the oldest.
-    private mutating func makeRoom() {
-        guard entries.count >= capacity / 4 * 3 else { return }
-        let victim = entries.min { Self.rank($0) < Self.rank($1) }
-        if let victim { remove(victim.key) }
+    /// Takes a place for `source`.
+    ///
+    /// Where none is free, the source with the most loses the name that was looked up in the fewest quarters, of equals
+    /// the oldest; a source that has as many as any loses one of its own.
+    private mutating func makeRoom(for source: NodeID) -> Bool {
+        while true {
+            switch shares.take(for: source) {
+            case .granted: return true
+            case .makeRoom(let other): if !giveWay(other) { return false }
+            case .full, .shareUsed: if !giveWay(source) { return false }
+            }
+        }
+    }
+
+    private mutating func giveWay(_ source: NodeID) -> Bool {
+        let victim = entries.filter { $0.value.source == source }.min { Self.rank($0) < Self.rank($1) }
+        guard let victim else { return false }
+        remove(victim.key)
+        return true
     }
 
     private static func rank(_ line: (key: Key, value: Entry)) -> (Int, UInt32, Bytes32) {
@@ -97,7 +123,8 @@ struct DescriptorTable: Sendable {
     }
 
     private mutating func remove(_ key: Key) {
-        entries[key] = nil
+        guard let old = entries.removeValue(forKey: key) else { return }
+        shares.release(old.source)
         names[key.box]?.remove(key.name)
         if names[key.box]?.isEmpty ?? false { names[key.box] = nil }
     }

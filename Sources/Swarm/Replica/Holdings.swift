@@ -10,12 +10,33 @@ struct Holdings<Storage: ItemStorage> {
     var random: any RandomNumberGenerator & Sendable
     /// The boxes with new entries since this was emptied.
     var changedBoxes: Set<Bytes32> = []
+    /// The salt of log ids that holds in this process, even while the disk refuses it.
+    private(set) var salt: UInt64
+    /// How many messages of a box are swept in one step.
+    static var slice: Int { 500 }
 
     init(network: Bytes32, storage: Storage, random: any RandomNumberGenerator & Sendable) {
         self.network = network
         self.storage = storage
         self.random = random
+        salt = storage.logSalt
     }
+
+    /// Gives the boxes new log ids: readers begin anew.
+    mutating func renumber() {
+        salt = random.next()
+        storage.logSalt = salt
+    }
+
+    /// Forgets what may follow from entries that a failed commit has undone.
+    mutating func undo() {
+        digests = ShardDigests()
+        changedBoxes = []
+        renumber()
+    }
+
+    /// Writes the salt again that a failed commit has undone.
+    mutating func keepSalt() { if storage.logSalt != salt { storage.logSalt = salt } }
 
     /// Who may write messages into a box.
     func writers(of box: Bytes32) -> WriteKeys {
@@ -35,8 +56,19 @@ struct Holdings<Storage: ItemStorage> {
     /// Whether nothing is to be done about `copy`: it is held, or was deleted.
     func isKnown(_ copy: Copy) -> Bool {
         guard let entry = storage.entry(copy.id) else { return false }
-        if case .item = copy { return true }
-        return entry.isDeleted
+        // The box key's tombstone replaces one that depends on a grant.
+        return copy.isTombstone ? entry.isDeleted && (entry.isFinal || !copy.isFinal) : true
+    }
+
+    /// Whether `copy` deletes an item that is held.
+    func deletes(_ copy: Copy) -> Bool { copy.isTombstone && storage.entry(copy.id) != nil }
+
+    /// By how many bytes the storage grows if `copy` is taken.
+    func growth(of copy: Copy) -> Int {
+        let size = copy.bytes.count
+        if let held = storage.entry(copy.id) { return size - held.size }
+        guard case .item(let item) = copy, let name = item.version?.name else { return size }
+        return size - (storage.version(of: copy.header.box, copy.header.kind, name)?.size ?? 0)
     }
 
     /// Whether a replica may hold `copy` at all at this time, which costs no public-key work.
@@ -60,13 +92,26 @@ struct Holdings<Storage: ItemStorage> {
 
     /// Refuses what would give way at once.
     private func checkRank(_ copy: Copy) throws(StoreRefusal) {
-        let isDeleted = if case .tombstone = copy { true } else { false }
-        let usage = storage.usage(of: copy.header.box, .contact)
-        let isFull =
-            isDeleted
-            ? usage.tombstones >= SwarmLimits.boxContactTombstones : usage.items >= SwarmLimits.boxContacts
-        guard isFull, let weakest = storage.weakest(of: copy.header.box, isDeleted: isDeleted) else { return }
-        if entry(of: copy, shard: 0, offset: 0).isWeaker(than: weakest) { throw .full }
+        let isDeleted = copy.isTombstone
+        // The box key's tombstones have no rank.
+        if copy.isFinal { return }
+        let box = copy.header.box
+        let usage = storage.usage(of: box, .contact)
+        let hasAllTombstones = usage.tombstones - usage.finals >= SwarmLimits.boxContactTombstones
+        let new = entry(of: copy, shard: 0, offset: 0)
+        if isDeleted ? hasAllTombstones : usage.items >= SwarmLimits.boxContacts,
+            let weakest = storage.weakest(of: box, isDeleted: isDeleted), new.isWeaker(than: weakest)
+        {
+            throw .full
+        }
+        if !isDeleted, let floor = contactFloor(box), new.isWeaker(than: floor) { throw .full }
+    }
+
+    /// The weakest tombstone of a box that has as many as it may: it may have had one of each weaker item.
+    private func contactFloor(_ box: Bytes32) -> StoredEntry? {
+        let usage = storage.usage(of: box, .contact)
+        guard usage.tombstones - usage.finals >= SwarmLimits.boxContactTombstones else { return nil }
+        return storage.weakest(of: box, isDeleted: true)
     }
 
     /// The minute before which messages of a box are refused.
@@ -84,7 +129,7 @@ struct Holdings<Storage: ItemStorage> {
         }
         return StoredEntry(
             id: copy.id, box: header.box, range: RangeKey(shard: shard, kind: header.kind, number: header.range),
-            isDeleted: isDeleted, offset: offset, size: copy.bytes.count, name: name,
+            isDeleted: isDeleted, isFinal: copy.isFinal, offset: offset, size: copy.bytes.count, name: name,
             effort: header.kind == .contact ? copy.effort : 0)
     }
 
@@ -100,41 +145,51 @@ struct Holdings<Storage: ItemStorage> {
         storage.keep(new, bytes: copy.bytes)
         if let replaced, replaced.id != new.id { storage.remove(replaced.id) }
         changedBoxes.insert(box)
-        if let oldWriters { dropUncovered(box, before: oldWriters) }
-        if case .item(let item) = copy, let purge = item.purge { drop(box, before: purge.before) }
-        if new.kind == .contact { dropWeak(box, isDeleted: new.isDeleted) }
+        if let oldWriters { beginSweep(box, before: oldWriters) }
+        if case .item(let item) = copy, item.purge != nil { beginSweep(box, before: writers(of: box)) }
+        if new.kind == .contact { dropWeak(box) }
     }
 
-    private mutating func dropWeak(_ box: Bytes32, isDeleted: Bool) {
+    private mutating func dropWeak(_ box: Bytes32) {
+        func drop(_ excess: Int, isDeleted: Bool) {
+            for _ in 0..<max(0, excess) {
+                if let weakest = storage.weakest(of: box, isDeleted: isDeleted) { storage.remove(weakest.id) }
+            }
+        }
         let usage = storage.usage(of: box, .contact)
-        let excess =
-            isDeleted
-            ? usage.tombstones - SwarmLimits.boxContactTombstones : usage.items - SwarmLimits.boxContacts
-        guard excess > 0 else { return }
-        for _ in 0..<excess {
-            if let weakest = storage.weakest(of: box, isDeleted: isDeleted) { storage.remove(weakest.id) }
+        drop(usage.tombstones - usage.finals - SwarmLimits.boxContactTombstones, isDeleted: true)
+        drop(usage.items - SwarmLimits.boxContacts, isDeleted: false)
+        guard let floor = contactFloor(box) else { return }
+        while let weakest = storage.weakest(of: box, isDeleted: false), weakest.isWeaker(than: floor) {
+            storage.remove(weakest.id)
         }
     }
 
-    private mutating func drop(_ box: Bytes32, before: UInt32) {
-        for entry in storage.entries(of: box, ItemKinds(.message), above: 0, limit: .max) where entry.created < before {
-            storage.remove(entry.id)
-        }
+    /// Begins to drop the messages that the box's purge and grant do not cover; `old` are the writers up to now.
+    private mutating func beginSweep(_ box: Bytes32, before old: WriteKeys) {
+        let verifies = old.sharesHint(with: writers(of: box)) || storage.sweeps()[box]?.verifies ?? false
+        storage.setSweep(box, BoxSweep(verifies: verifies))
+        sweep(box)
     }
 
-    /// Drops the messages that the box's grant does not cover.
-    private mutating func dropUncovered(_ box: Bytes32, before old: WriteKeys) {
-        let new = writers(of: box)
-        guard new != old else { return }
-        for entry in storage.entries(of: box, ItemKinds(.message), above: 0, limit: .max) {
+    /// Goes on with what is being dropped.
+    mutating func sweep() { for box in storage.sweeps().keys.sorted() { sweep(box) } }
+
+    private mutating func sweep(_ box: Bytes32) {
+        guard var sweep = storage.sweeps()[box] else { return }
+        let (writers, purged) = (writers(of: box), purged(box))
+        let found = storage.entries(of: box, ItemKinds(.message), above: sweep.after, limit: Self.slice)
+        for entry in found {
+            sweep.after = entry.offset
             guard let copy = copy(entry) else { continue }
-            let author = new.author(of: copy.header)
             // A key that wrote it before need not be asked again.
             let isCovered =
-                author != nil
-                && (author == old.author(of: copy.header) || copy.isAuthentic(network: network, writers: new))
-            if !isCovered { storage.remove(entry.id) }
+                entry.isFinal
+                || writers.author(of: copy.header) != nil
+                    && (!sweep.verifies || copy.isAuthentic(network: network, writers: writers))
+            if entry.created < purged || !isCovered { storage.remove(entry.id) }
         }
+        storage.setSweep(box, found.count < Self.slice ? nil : sweep)
     }
 
     /// What is held of an entry, as it is passed on.
@@ -153,7 +208,7 @@ struct Holdings<Storage: ItemStorage> {
             let isGrant = entry.kind == .record && entry.name == NamedVersion.grantName
             let old = isGrant ? writers(of: entry.box) : nil
             storage.remove(id)
-            if let old { dropUncovered(entry.box, before: old) }
+            if let old { beginSweep(entry.box, before: old) }
         }
     }
 
@@ -165,6 +220,9 @@ struct Holdings<Storage: ItemStorage> {
         digests.forget(shard)
         return true
     }
+
+    /// How many bytes were hashed for the digests of days and shards so far.
+    var hashed: Int { digests.hashed }
 
     /// The digest of a shard at `cut`.
     mutating func digest(of shard: UInt16, cut: UInt32) -> Bytes32 { digests.digest(of: shard, cut: cut, &storage) }
@@ -185,7 +243,7 @@ struct Holdings<Storage: ItemStorage> {
     }
 
     /// The log id of a box that readers see; 0 for an empty box.
-    func log(of box: Bytes32) -> UInt64 { storage.box(box).map { SwarmMap.mix($0.log ^ storage.logSalt) } ?? 0 }
+    func log(of box: Bytes32) -> UInt64 { storage.box(box).map { SwarmMap.mix($0.log ^ salt) } ?? 0 }
 }
 
 extension Copy {

@@ -10,6 +10,8 @@ public struct StoredEntry: Hashable, Sendable {
     public let range: RangeKey
     /// Whether it is a tombstone.
     public let isDeleted: Bool
+    /// Whether it is a tombstone by the box key, which no grant and no effort ends.
+    public let isFinal: Bool
     /// Its number in the box, in the order of arrival; a deletion has a new one.
     public let offset: UInt64
     /// How many bytes are kept.
@@ -52,23 +54,42 @@ public struct BoxUsage: Hashable, Sendable {
     public var items = 0
     /// How many tombstones.
     public var tombstones = 0
+    /// How many of the tombstones are by the box key.
+    public var finals = 0
 
     /// An empty box.
     public init() {}
 }
 
-/// Since when a replica has a shard, in minutes.
+/// Since when a replica has a shard, in minutes, and what must outlast the process.
 public struct ShardRecord: Hashable, Sendable {
     /// When it was named for it.
     public var joined: UInt32
-    /// When it ceased to be named; nil while it is.
+    /// When the newest snapshot ceased to name it; nil while it does.
     public var left: UInt32?
+    /// When none of the kept snapshots named it any more, so that it takes nothing new.
+    public var closed: UInt32?
+    /// Since when it stands in for a suspended node.
+    public var standIn: UInt32?
+    /// Former replicas, and until when they may take part.
+    public var former: [NodeID: UInt32] = [:]
 
     /// A shard from `joined` on.
     public init(joined: UInt32, left: UInt32? = nil) {
         self.joined = joined
         self.left = left
     }
+}
+
+/// Messages of a box that a new grant or purge has yet to drop.
+public struct BoxSweep: Hashable, Sendable {
+    /// Up to which offset they were looked at.
+    public var after: UInt64 = 0
+    /// Whether a writer's key changed in more than its first eight bytes, so that signatures are verified again.
+    public var verifies: Bool
+
+    /// A sweep from the first message on.
+    public init(verifies: Bool) { self.verifies = verifies }
 }
 
 /// Where a replica keeps its entries: on a disk, or in memory for tests.
@@ -99,7 +120,7 @@ public protocol ItemStorage {
     func entries(of box: Bytes32, _ kinds: ItemKinds, above offset: UInt64, limit: Int) -> [StoredEntry]
     /// The version of a name.
     func version(of box: Bytes32, _ kind: ItemKind, _ name: Bytes16) -> StoredEntry?
-    /// The entry of kind 5 that gives way first, among items or among tombstones.
+    /// The entry of kind 5 that gives way first, among items or among tombstones by a token.
     func weakest(of box: Bytes32, isDeleted: Bool) -> StoredEntry?
 
     /// The numbers of the ranges of a shard and kind that have entries, ascending.
@@ -115,6 +136,11 @@ public protocol ItemStorage {
     func expired(at minute: UInt32, limit: Int) -> [ItemID]
     /// At most `limit` entries of a shard.
     func items(of shard: UInt16, limit: Int) -> [ItemID]
+
+    /// The boxes that are being swept.
+    func sweeps() -> [Bytes32: BoxSweep]
+    /// Sets how far a box is swept; nil: it is through.
+    mutating func setSweep(_ box: Bytes32, _ sweep: BoxSweep?)
 
     /// The shards that the replica has.
     func shards() -> [UInt16: ShardRecord]

@@ -7,11 +7,17 @@ public struct MemoryStorage: ItemStorage, Sendable {
         let kind: ItemKind
     }
 
+    private struct BoxName: Hashable {
+        let kind: ItemKind
+        let name: Bytes16
+    }
+
     private struct BoxTable {
         var record: BoxRecord
         /// By ascending offset.
         var log: [(offset: UInt64, id: ItemID)] = []
         var usage: [ItemKind: BoxUsage] = [:]
+        var names: [BoxName: ItemID] = [:]
     }
 
     private struct Tables {
@@ -26,6 +32,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
         var changes: [UInt16: UInt64] = [:]
         var expiry: [UInt32: Set<ItemID>] = [:]
         var shards: [UInt16: ShardRecord] = [:]
+        var sweeps: [Bytes32: BoxSweep] = [:]
     }
 
     private var tables: Tables
@@ -68,6 +75,7 @@ public struct MemoryStorage: ItemStorage, Sendable {
         tables.bytes[entry.id] = bytes
         table.log.append((entry.offset, entry.id))
         table.usage[entry.kind, default: BoxUsage()].add(entry, 1)
+        if let name = entry.name { table.names[BoxName(kind: entry.kind, name: name)] = entry.id }
         tables.boxes[entry.box] = table
         tables.ranges[entry.range, default: []].insert(entry.id)
         tables.numbers[ShardKind(shard: entry.range.shard, kind: entry.kind), default: []].insert(entry.range.number)
@@ -86,6 +94,9 @@ public struct MemoryStorage: ItemStorage, Sendable {
         tables.bytes[entry.id] = nil
         table.log.remove(at: Self.place(of: entry.offset, in: table.log))
         table.usage[entry.kind]?.add(entry, -1)
+        if let name = entry.name.map({ BoxName(kind: entry.kind, name: $0) }), table.names[name] == entry.id {
+            table.names[name] = nil
+        }
         let key = ShardKind(shard: entry.range.shard, kind: entry.kind)
         tables.ranges[entry.range]?.remove(entry.id)
         if tables.ranges[entry.range]?.isEmpty ?? false {
@@ -139,12 +150,12 @@ public struct MemoryStorage: ItemStorage, Sendable {
 
     /// The version of a name.
     public func version(of box: Bytes32, _ kind: ItemKind, _ name: Bytes16) -> StoredEntry? {
-        entries(of: box, .all, above: 0, limit: .max).first { $0.kind == kind && $0.name == name }
+        tables.boxes[box]?.names[BoxName(kind: kind, name: name)].flatMap { tables.entries[$0] }
     }
 
-    /// The entry of kind 5 that gives way first, among items or among tombstones.
+    /// The entry of kind 5 that gives way first, among items or among tombstones by a token.
     public func weakest(of box: Bytes32, isDeleted: Bool) -> StoredEntry? {
-        entries(of: box, ItemKinds(.contact), above: 0, limit: .max).filter { $0.isDeleted == isDeleted }
+        entries(of: box, ItemKinds(.contact), above: 0, limit: .max).filter { $0.isDeleted == isDeleted && !$0.isFinal }
             .min { $0.isWeaker(than: $1) }
     }
 
@@ -191,6 +202,12 @@ public struct MemoryStorage: ItemStorage, Sendable {
         return found
     }
 
+    /// The boxes that are being swept.
+    public func sweeps() -> [Bytes32: BoxSweep] { tables.sweeps }
+
+    /// Sets how far a box is swept; nil: it is through.
+    public mutating func setSweep(_ box: Bytes32, _ sweep: BoxSweep?) { tables.sweeps[box] = sweep }
+
     /// The shards that the replica has.
     public func shards() -> [UInt16: ShardRecord] { tables.shards }
 
@@ -210,5 +227,6 @@ extension BoxUsage {
     fileprivate mutating func add(_ entry: StoredEntry, _ sign: Int) {
         bytes += sign * entry.share
         if entry.isDeleted { tombstones += sign } else { items += sign }
+        if entry.isFinal { finals += sign }
     }
 }

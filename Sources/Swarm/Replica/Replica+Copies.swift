@@ -1,74 +1,33 @@
 internal import Wire
 
-/// What a replica knows of another node with which it shares shards.
-struct ReplicaPeer {
-    /// The shards that both have, ascending.
-    var shards: [UInt16] = []
-    /// When the next comparison is due.
-    var nextCompare: UInt64
-    /// What it may bring at once.
-    private var burst: ByteBudget
-    /// What it may bring in the life of a message.
-    private var share: ByteBudget
-    /// The bytes of ids that it may have.
-    var idsServed: ByteBudget
-    /// The bytes of ids that it is asked for.
-    var idsAsked: ByteBudget
-    /// Shards whose comparison brought nothing: until when they rest, and for how long, in milliseconds.
-    var pauses: [UInt16: (until: UInt64, length: UInt64)] = [:]
-    /// The comparison under way that this node drives.
-    var exchange: Exchange?
-
-    /// A peer that may bring `share` bytes in 14 days.
-    init(share: UInt64, nextCompare: UInt64, now: UInt64) {
-        self.nextCompare = nextCompare
-        burst = ByteBudget(capacity: SwarmLimits.copyBurst, window: 64_000, now: now)
-        let life = UInt64(ItemKind.message.life) * 60_000
-        self.share = ByteBudget(capacity: share, window: life, now: now)
-        idsServed = ByteBudget(capacity: SwarmLimits.idBytes, window: 600_000, now: now)
-        idsAsked = idsServed
-    }
-
-    /// Counts a copy that it brought; false: it is too much.
-    mutating func brings(_ size: Int, _ now: UInt64) -> Bool {
-        guard share.available(now) >= UInt64(clamping: size), burst.take(size, now) else { return false }
-        return share.take(size, now)
-    }
-
-    /// Doubles the rest of a shard, or begins it.
-    mutating func pause(_ shard: UInt16, _ now: UInt64) {
-        let length = min((pauses[shard]?.length ?? 300_000) * 2, 6 * 3_600_000)
-        pauses[shard] = (now + length, length)
-    }
-}
-
 extension Replica {
     /// A node's message.
     mutating func handle(_ kind: SwarmMessage, _ body: [UInt8], from peer: NodeID, ask: UInt64) {
-        guard body.count <= kind.longestBody, peers[peer] != nil else {
+        // What it costs to read it, before it is read: copies that are known cost as much as new ones.
+        guard body.count <= kind.longestBody, peers[peer]?.work.take(body.count, now) ?? false else {
             actions.append(.reply(ask: ask, nil))
             return
         }
-        switch kind {
-        case .replicate:
-            guard let message = try? Replicate(decoding: body.rawSpan, network: network) else { break }
-            durable.append(.reply(ask: ask, height: message.height, replicate(message, from: peer)))
-            return
-        case .compare:
-            guard let message = try? Compare(decoding: body.rawSpan), let answer = compare(message, with: peer) else {
-                break
-            }
-            actions.append(.reply(ask: ask, answer.encoded()))
-            return
-        case .fetchCopies:
-            guard let message = try? FetchCopies(decoding: body.rawSpan), compares(message.range.shard, with: peer)
-            else {
-                break
-            }
-            actions.append(.reply(ask: ask, fetchCopies(message)))
+        guard kind == .replicate else { return durable.append(.message(ask: ask, from: peer, kind, body)) }
+        guard let message = try? Replicate(decoding: body.rawSpan, network: network) else {
+            actions.append(.reply(ask: ask, nil))
             return
         }
-        actions.append(.reply(ask: ask, nil))
+        durable.append(.reply(ask: ask, height: message.height, replicate(message, from: peer)))
+    }
+
+    /// The answer to a node that reads; nil: it is refused.
+    mutating func answer(_ kind: SwarmMessage, _ body: [UInt8], from peer: NodeID) -> [UInt8]? {
+        switch kind {
+        case .replicate: return nil
+        case .compare:
+            guard let message = try? Compare(decoding: body.rawSpan) else { return nil }
+            return compare(message, with: peer)?.encoded()
+        case .fetchCopies:
+            guard let message = try? FetchCopies(decoding: body.rawSpan), compares(message.range.shard, with: peer)
+            else { return nil }
+            return fetchCopies(message, peer)
+        }
     }
 
     private mutating func replicate(_ message: Replicate, from peer: NodeID) -> [Result<ItemID, StoreRefusal>] {
@@ -77,31 +36,44 @@ extension Replica {
         return message.copies.map { copy in
             guard isNear else { return .failure(.notReplica(height: height)) }
             do throws(StoreRefusal) {
-                _ = try accept(copy, from: peer)
+                try accept(copy, from: peer, isFetched: false)
                 return .success(copy.id)
             } catch { return .failure(error) }
         }
     }
 
-    /// Takes a copy of a peer if it proves itself; false: it was there already.
-    mutating func accept(_ copy: Copy, from peer: NodeID) throws(StoreRefusal) -> Bool {
+    /// Takes a copy of a peer if it proves itself, or has it already.
+    mutating func accept(_ copy: Copy, from peer: NodeID, isFetched: Bool) throws(StoreRefusal) {
         guard let shard = views.first?.map.shard(of: copy.header.box), let role = roles[shard],
             shares(shard, with: peer)
         else { throw .notReplica(height: height) }
-        if copy.header.kind == .descriptor { return try acceptDescriptor(copy) }
-        guard !holdings.isKnown(copy) else { return false }
+        if copy.header.kind == .descriptor { return try acceptDescriptor(copy, from: peer) }
+        guard !holdings.isKnown(copy) else { return }
+        guard role.isOpen || succeeds(copy, isFetched: isFetched) else { throw .notReplica(height: height) }
         try holdings.check(copy, minute: minute)
-        let size = copy.bytes.count
-        guard hasRoom(for: size), role.isJoining || peers[peer]?.brings(size, now) ?? false else { throw .full }
+        guard hasRoom(for: copy) else { throw .full }
+        // The end of a held item needs no share: there are as many as there are items.
+        if !holdings.deletes(copy) {
+            let toJoin = isFetched && role.isJoining
+            guard peers[peer]?.brings(copy.bytes.count, toJoin: toJoin, now) ?? false else { throw .full }
+        }
         guard copy.isAuthentic(network: network, writers: holdings.writers(of: copy.header.box)) else {
             throw .notAuthorised
         }
-        take(copy, shard: shard)
-        return true
+        holdings.take(copy, shard: shard, minute: minute)
     }
 
-    private mutating func acceptDescriptor(_ copy: Copy) throws(StoreRefusal) -> Bool {
+    /// Whether a replica that takes nothing new takes `copy`: it ends or replaces something that is held.
+    private func succeeds(_ copy: Copy, isFetched: Bool) -> Bool {
+        if holdings.deletes(copy) { return true }
+        guard isFetched, case .item(let item) = copy, let name = item.version?.name else { return false }
+        return holdings.storage.version(of: copy.header.box, copy.header.kind, name) != nil
+            || (item.grant != nil || item.purge != nil) && holdings.storage.box(copy.header.box) != nil
+    }
+
+    private mutating func acceptDescriptor(_ copy: Copy, from peer: NodeID) throws(StoreRefusal) {
         guard case .item(let item) = copy else { throw .malformed }
+        guard !descriptors.holds(item) else { return }
         guard item.header.created <= minute + SwarmLimits.copyAhead, item.header.expires > minute else {
             throw .timeInvalid
         }
@@ -109,8 +81,7 @@ extension Replica {
         guard item.isAuthentic(network: network, writers: WriteKeys(box: item.header.box, grant: nil)) else {
             throw .notAuthorised
         }
-        descriptors.take(item, now: now)
-        return true
+        guard descriptors.take(item, from: peer, now: now) else { throw .full }
     }
 
     /// The answer to a step of a comparison; nil: it is refused.
@@ -121,12 +92,12 @@ extension Replica {
         case .shards(let asked): return .shards(asked.compactMap { compare($0, cut: cut, with: peer) })
         case .days(let shard):
             guard compares(shard, with: peer) else { return nil }
-            return .days(Array(holdings.days(of: shard, cut: cut).prefix(255)))
+            return hashing(for: peer) { $0.days(of: shard, cut: cut) }.map { .days(Array($0.prefix(255))) }
         case .ranges(let shard, let kind, let day):
             guard compares(shard, with: peer) else { return nil }
             return .ranges(holdings.ranges(of: shard, kind, day: day, cut: cut))
         case .ids(let range, let after):
-            guard compares(range.shard, with: peer) else { return nil }
+            guard compares(range.shard, with: peer), spend(reading: range, peer) else { return nil }
             let ids = holdings.shortIDs(of: range, key: message.key).filter { $0.shortID > after }
                 .prefix(SwarmLimits.compareIDs)
             guard peers[peer]?.idsServed.take(ids.count * 9, now) ?? false else { return nil }
@@ -141,7 +112,10 @@ extension Replica {
         guard compares(asked.shard, with: peer) else {
             return .init(shard: asked.shard, isOutOfDate: false, isNotShared: true, digest: Bytes32())
         }
-        let digest = holdings.digest(of: asked.shard, cut: cut)
+        // Once its work is used up, it learns of no more shards.
+        guard let digest = hashing(for: peer, { $0.digest(of: asked.shard, cut: cut) }) else {
+            return .init(shard: asked.shard, isOutOfDate: false, isNotShared: true, digest: Bytes32())
+        }
         if digest == asked.digest {
             matched(asked.shard, with: peer, cut: cut)
             return nil
@@ -150,12 +124,36 @@ extension Replica {
             shard: asked.shard, isOutOfDate: !isComplete(asked.shard), isNotShared: false, digest: digest)
     }
 
-    /// The copies that are asked for, as many as fit.
-    private func fetchCopies(_ message: FetchCopies) -> [UInt8] {
+    /// Counts work for a peer; false: it has used up what it may cause.
+    private mutating func spend(_ bytes: Int, _ peer: NodeID) -> Bool { peers[peer]?.work.take(bytes, now) ?? false }
+
+    /// What is hashed for a peer; nil: it has used up what it may cause.
+    ///
+    /// The digests of one shard take 1 MiB at most.
+    private mutating func hashing<Digests>(
+        for peer: NodeID, _ body: (inout Holdings<Storage>) -> Digests
+    ) -> Digests? {
+        guard peers[peer]?.work.available(now) ?? 0 >= 1 << 20 else { return nil }
+        let before = holdings.hashed
+        let digests = body(&holdings)
+        _ = spend(holdings.hashed - before, peer)
+        return digests
+    }
+
+    /// Counts the reading of a range's ids for a peer.
+    mutating func spend(reading range: RangeKey, _ peer: NodeID) -> Bool {
+        spend(holdings.storage.entries(in: range).count * SwarmLimits.workPerEntry, peer)
+    }
+
+    /// The copies that are asked for, as many as fit into an answer and into what the peer may cause.
+    private mutating func fetchCopies(_ message: FetchCopies, _ peer: NodeID) -> [UInt8]? {
+        guard spend(reading: message.range, peer) else { return nil }
         let wanted = Set(message.shortIDs)
         var writer = ByteWriter(capacity: 4_096)
         for (shortID, entry) in holdings.shortIDs(of: message.range, key: message.key) where wanted.contains(shortID) {
-            guard writer.bytes.count + Copy.overhead + entry.size <= SwarmLimits.fetchBytes else { break }
+            guard writer.bytes.count + Copy.overhead + entry.size <= SwarmLimits.fetchBytes,
+                spend(entry.size, peer)
+            else { break }
             if let bytes = holdings.storage.bytes(of: entry.id) {
                 Copy.encode(isDeleted: entry.isDeleted, bytes, to: &writer)
             }

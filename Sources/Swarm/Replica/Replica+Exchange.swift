@@ -1,65 +1,52 @@
 internal import Wire
 
-/// A comparison with a peer that this node drives: one question at a time.
-struct Exchange {
-    enum Step {
-        /// Asks which of the shards differ.
-        case shards([Compare.ShardDigest])
-        /// Asks for a shard's days.
-        case days(UInt16)
-        /// Asks for the ranges of a day.
-        case ranges(UInt16, ItemKind, day: UInt16)
-        /// Asks for the ids of a range, or the next of them.
-        case ids(RangeKey, after: UInt64)
-        /// Asks for copies.
-        case fetch(RangeKey, [UInt64])
-        /// Brings copies.
-        case push([ItemID])
-        /// Ends what is done about a shard.
-        case end(UInt16)
-    }
-
-    /// Keys the short ids.
-    let key: Bytes16
-    /// Up to when both are compared.
-    let cut: UInt32
-    /// The steps that are left; the next one is the last.
-    var steps: [Step]
-    /// The step whose answer is awaited.
-    var current: Step?
-    /// How many copies came of the shard in hand.
-    var fetched = 0
-}
-
 extension Replica {
-    /// Begins the comparisons that are due, and goes on with those that waited for their rate.
+    /// Begins the comparisons that are due, those first that wait the longest, and goes on with those under way.
     mutating func startExchanges() {
         for peer in peers.keys.sorted() {
-            if peers[peer]?.exchange != nil {
-                if peers[peer]?.exchange?.current == nil { advance(peer) }
-                continue
+            guard let exchange = peers[peer]?.exchange else { continue }
+            if now >= exchange.deadline {
+                abandon(peer)
+            } else if exchange.current == nil {
+                advance(peer)
             }
-            guard let next = peers[peer]?.nextCompare, now >= next, exchangeCount < SwarmLimits.exchanges else {
-                continue
-            }
-            let pause = UInt64.random(in: 480_000...720_000, using: &holdings.random)
-            peers[peer]?.nextCompare = now + pause
-            let cut = minute
-            let shards = (peers[peer]?.shards ?? []).filter { shard in
-                compares(shard, with: peer) && isDriver(of: shard, with: peer)
-                    && peers[peer]?.pauses[shard].map { $0.until <= now } ?? true
-            }
-            guard !shards.isEmpty else { continue }
-            let digests = shards.prefix(SwarmLimits.compareShards).map {
-                Compare.ShardDigest(shard: $0, digest: holdings.digest(of: $0, cut: cut))
-            }
-            let bits = holdings.random.next().bigEndianBytes + holdings.random.next().bigEndianBytes
-            peers[peer]?.exchange = Exchange(key: Bytes16(bits) ?? .zeros, cut: cut, steps: [.shards(digests)])
-            advance(peer)
         }
+        var places = SwarmLimits.exchanges - peers.values.count { $0.exchange != nil }
+        let due = peers.filter { $0.value.exchange == nil && now >= $0.value.nextCompare }
+            .sorted { ($0.value.nextCompare, $0.key) < ($1.value.nextCompare, $1.key) }.map(\.key)
+        for peer in due where places > 0 { if start(peer) { places -= 1 } }
     }
 
-    private var exchangeCount: Int { peers.values.count { $0.exchange != nil } }
+    /// Begins a comparison; false: there is nothing to compare.
+    private mutating func start(_ peer: NodeID) -> Bool {
+        let pause = UInt64.random(in: 480_000...720_000, using: &holdings.random)
+        peers[peer]?.nextCompare = now + pause
+        let cut = ShardDigests.cut(minute)
+        let shards = (peers[peer]?.shards ?? []).filter { shard in
+            compares(shard, with: peer) && isDriver(of: shard, with: peer)
+                && peers[peer]?.pauses[shard].map { $0.until <= now } ?? true
+        }
+        guard !shards.isEmpty else { return false }
+        // Those behind the one at which the last comparison ended come first.
+        let resume = peers[peer]?.resume.map { last in shards.firstIndex { $0 > last } ?? 0 } ?? 0
+        var steps: [Exchange.Step] = []
+        for part in [shards[resume...], shards[..<resume]] {
+            var open = part
+            while !open.isEmpty {
+                let chunk = open.prefix(SwarmLimits.compareShards)
+                open = open.dropFirst(chunk.count)
+                steps.append(
+                    .shards(chunk.map { Compare.ShardDigest(shard: $0, digest: holdings.digest(of: $0, cut: cut)) }))
+            }
+        }
+        let bits = holdings.random.next().bigEndianBytes + holdings.random.next().bigEndianBytes
+        peers[peer]?.resume = nil
+        peers[peer]?.exchange = Exchange(
+            key: Bytes16(bits) ?? .zeros, cut: cut, deadline: now + SwarmLimits.exchangePatience,
+            steps: steps.reversed())
+        advance(peer)
+        return true
+    }
 
     /// The smaller id drives; a node that joins or leaves a shard does so too.
     private func isDriver(of shard: UInt16, with peer: NodeID) -> Bool {
@@ -68,41 +55,41 @@ extension Replica {
 
     /// Does the next step.
     private mutating func advance(_ peer: NodeID) {
-        while var exchange = peers[peer]?.exchange {
-            guard let step = exchange.steps.popLast() else {
-                peers[peer]?.exchange = nil
-                return
-            }
-            var question: Compare.Question?
+        while let step = peers[peer]?.exchange?.steps.popLast() {
             switch step {
-            case .shards(let digests): question = .shards(digests)
-            case .days(let shard): question = .days(shard: shard)
-            case .ranges(let shard, let kind, let day): question = .ranges(shard: shard, kind: kind, day: day)
-            case .ids(let range, let after): question = .ids(range, after: after)
+            case .shards(let digests): return compare(.shards(digests), step, peer)
+            case .days(let shard, let isOutOfDate):
+                peers[peer]?.exchange?.tally = Exchange.Tally(isOutOfDate: isOutOfDate)
+                return compare(.days(shard: shard), step, peer)
+            case .ranges(let shard, let kind, let day):
+                return compare(.ranges(shard: shard, kind: kind, day: day), step, peer)
+            case .ids(let range, let after): return compare(.ids(range, after: after), step, peer)
             case .fetch(let range, let ids):
-                if roles[range.shard]?.isJoining ?? true, !recovery.take(SwarmLimits.fetchBytes, now) { return }
-                exchange.current = step
-                peers[peer]?.exchange = exchange
-                let message = FetchCopies(key: exchange.key, range: range, shortIDs: ids)
-                return ask(peer, .fetchCopies, message.encoded(), .exchange(peer))
-            case .push(let ids):
-                peers[peer]?.exchange = exchange
-                if push(ids, to: peer) { return }
-                continue
-            case .end(let shard):
-                peers[peer]?.exchange = exchange
-                end(shard, with: peer)
-                continue
+                if roles[range.shard]?.isJoining ?? true, !recovery.take(SwarmLimits.fetchBytes, now) {
+                    peers[peer]?.exchange?.steps.append(step)
+                    return
+                }
+                guard let key = peers[peer]?.exchange?.key else { return }
+                return ask(peer, .fetchCopies, FetchCopies(key: key, range: range, shortIDs: ids).encoded(), step)
+            case .push(let ids): if push(ids, to: peer) { return }
+            case .end(let shard): end(shard, with: peer)
             }
-            guard let question else { continue }
-            exchange.current = step
-            peers[peer]?.exchange = exchange
-            let message = Compare(key: exchange.key, cut: exchange.cut, question)
-            return ask(peer, .compare, message.encoded(), .exchange(peer))
         }
+        peers[peer]?.exchange = nil
     }
 
-    /// Brings the first of these copies; false: none of them is held any more.
+    private mutating func compare(_ question: Compare.Question, _ step: Exchange.Step, _ peer: NodeID) {
+        guard let exchange = peers[peer]?.exchange else { return }
+        ask(peer, .compare, Compare(key: exchange.key, cut: exchange.cut, question).encoded(), step)
+    }
+
+    private mutating func ask(_ peer: NodeID, _ kind: SwarmMessage, _ body: [UInt8], _ step: Exchange.Step) {
+        let question = ask(peer, kind, body, .exchange(peer))
+        peers[peer]?.exchange?.current = step
+        peers[peer]?.exchange?.question = question
+    }
+
+    /// Brings the first of these copies; false: none of them is held any more, or the peer has used up what it may cause.
     private mutating func push(_ ids: [ItemID], to peer: NodeID) -> Bool {
         var copies: [Copy] = []
         var size = 0
@@ -117,45 +104,71 @@ extension Replica {
             copies.append(copy)
             used += 1
         }
-        guard !copies.isEmpty else { return false }
+        peers[peer]?.exchange?.tally.gave += copies.count
+        let message = copies.isEmpty ? [] : Replicate(height: height, copies: copies).encoded()
+        guard !copies.isEmpty, peers[peer]?.work.take(message.count, now) ?? false else { return false }
         if used < ids.count { peers[peer]?.exchange?.steps.append(.push(Array(ids[used...]))) }
-        peers[peer]?.exchange?.current = .push([])
-        let message = Replicate(height: height, copies: copies)
-        ask(peer, .replicate, message.encoded(), .exchange(peer))
+        ask(peer, .replicate, message, .push(copies.map(\.id)))
         return true
     }
 
-    /// A shard is through: one that brought something is compared again soon, one that brought nothing rests longer.
+    /// A shard is through: what was shown counts, and what moved is compared again soon.
     private mutating func end(_ shard: UInt16, with peer: NodeID) {
-        if peers[peer]?.exchange?.fetched ?? 0 > 0 {
-            peers[peer]?.pauses[shard] = nil
-            if let next = peers[peer]?.nextCompare, next > now + 60_000 { peers[peer]?.nextCompare = now + 60_000 }
-        } else {
+        guard let exchange = peers[peer]?.exchange else { return }
+        let tally = exchange.tally
+        if tally.asked > 0, tally.came == 0 {
             peers[peer]?.pause(shard, now)
+        } else {
+            peers[peer]?.pauses[shard] = nil
         }
-        peers[peer]?.exchange?.fetched = 0
+        let isLeaving = roles[shard]?.record.left != nil
+        // One that may lack items itself shows only that both hold the same now.
+        if isLeaving ? tally.gave == 0 : !tally.lacks && (!tally.isOutOfDate || tally.gave == tally.taken) {
+            matched(shard, with: peer, cut: exchange.cut)
+        }
+        if tally.came > 0 || isLeaving && tally.gave > 0, let next = peers[peer]?.nextCompare, next > now + 60_000 {
+            peers[peer]?.nextCompare = now + 60_000
+        }
     }
 
-    /// Ends a comparison whose peer does not answer, or not as it should.
+    /// Ends a comparison whose peer does not answer, not as it should, or too slowly; the next one begins behind its shard.
     private mutating func abandon(_ peer: NodeID) {
-        peers[peer]?.exchange = nil
+        let exchange = peers[peer]?.exchange
+        peers[peer]?.resume = exchange?.shard
+        // Invented ids that are not handed over are no way around a pause.
+        if let exchange, let shard = exchange.shard, exchange.tally.asked > 0, exchange.tally.came == 0 {
+            peers[peer]?.pause(shard, now)
+        }
+        drop(exchangeWith: peer)
         let pause = UInt64.random(in: 60_000...120_000, using: &holdings.random)
         peers[peer]?.nextCompare = now + pause
     }
 
+    /// Forgets a comparison; an answer that still comes counts nothing.
+    mutating func drop(exchangeWith peer: NodeID) {
+        if let question = peers[peer]?.exchange?.question { _ = questions.close(question) }
+        peers[peer]?.exchange = nil
+    }
+
     /// The answer to the step in hand.
-    mutating func exchangeAnswered(by peer: NodeID, _ body: [UInt8]?) {
-        guard let step = peers[peer]?.exchange?.current else { return }
+    mutating func exchangeAnswered(_ number: UInt64, by peer: NodeID, _ body: [UInt8]?) {
+        guard let exchange = peers[peer]?.exchange, exchange.question == number, let step = exchange.current else {
+            return
+        }
         peers[peer]?.exchange?.current = nil
+        peers[peer]?.exchange?.question = nil
+        if case .fetch(let range, _) = step, roles[range.shard]?.isJoining ?? true {
+            recovery.giveBack(SwarmLimits.fetchBytes - min(body?.count ?? 0, SwarmLimits.fetchBytes))
+        }
         let isGood =
             if let body {
                 switch step {
                 case .shards(let digests): tookShards(body, digests, peer)
-                case .days(let shard): tookDays(body, shard, peer)
+                case .days(let shard, _): tookDays(body, shard, peer)
                 case .ranges(let shard, let kind, let day): tookRanges(body, shard, kind, day: day, peer)
                 case .ids(let range, let after): tookIDs(body, range, after: after, peer)
                 case .fetch(let range, let ids): tookCopies(body, range, ids, peer)
-                case .push: true
+                case .push(let ids): tookPush(body, ids, peer)
                 case .end: false
                 }
             } else {
@@ -174,7 +187,9 @@ extension Replica {
             peers[peer]?.pauses[shard.shard] = nil
         }
         for state in states.reversed() where !state.isNotShared {
-            peers[peer]?.exchange?.steps += [.end(state.shard), .days(state.shard)]
+            peers[peer]?.exchange?.steps += [
+                .end(state.shard), .days(state.shard, isOutOfDate: state.isOutOfDate),
+            ]
         }
         return true
     }
@@ -208,6 +223,7 @@ extension Replica {
             guard ShardDigests.covers(kind, number, cut: cut) else { continue }
             let range = RangeKey(shard: shard, kind: kind, number: number)
             if digests.0.isZero {
+                guard isNamed(peer, for: shard) else { continue }
                 peers[peer]?.exchange?.steps.append(.push(holdings.storage.entries(in: range).map(\.id)))
             } else {
                 peers[peer]?.exchange?.steps.append(.ids(range, after: 0))
@@ -219,7 +235,7 @@ extension Replica {
     private mutating func tookIDs(_ body: [UInt8], _ range: RangeKey, after: UInt64, _ peer: NodeID) -> Bool {
         guard let key = peers[peer]?.exchange?.key,
             case .ids(let theirs)? = try? CompareAnswer(decoding: body.rawSpan, to: .ids(range, after: after)),
-            peers[peer]?.idsAsked.take(theirs.count * 9, now) ?? false
+            peers[peer]?.idsAsked.take(theirs.count * 9, now) ?? false, spend(reading: range, peer)
         else { return false }
         // What is above the last of a full page is asked for next.
         let isFull = theirs.count == SwarmLimits.compareIDs
@@ -228,11 +244,13 @@ extension Replica {
         for (shortID, entry) in holdings.shortIDs(of: range, key: key) where shortID > after && shortID <= last {
             mine[shortID] = entry
         }
+        // A replica that takes nothing new asks only for what ends or replaces something.
+        let isOpen = roles[range.shard]?.isOpen ?? false || range.kind.isMutable
         var fetch: [UInt64] = []
         var push: [ItemID] = []
         for other in theirs {
             guard let own = mine.removeValue(forKey: other.shortID) else {
-                fetch.append(other.shortID)
+                if isOpen { fetch.append(other.shortID) }
                 continue
             }
             if other.isDeleted, !own.isDeleted { fetch.append(other.shortID) }
@@ -240,8 +258,18 @@ extension Replica {
         }
         push += mine.values.map(\.id).sorted()
         if isFull { peers[peer]?.exchange?.steps.append(.ids(range, after: last)) }
-        if !push.isEmpty { peers[peer]?.exchange?.steps.append(.push(push)) }
-        if !fetch.isEmpty { peers[peer]?.exchange?.steps.append(.fetch(range, fetch)) }
+        // A former replica takes nothing new.
+        if !push.isEmpty, isNamed(peer, for: range.shard) { peers[peer]?.exchange?.steps.append(.push(push)) }
+        if !fetch.isEmpty {
+            peers[peer]?.exchange?.tally.asked += fetch.count
+            peers[peer]?.exchange?.steps.append(.fetch(range, fetch))
+        }
+        return true
+    }
+
+    private mutating func tookPush(_ body: [UInt8], _ ids: [ItemID], _ peer: NodeID) -> Bool {
+        guard let outcomes = try? Replicate.outcomes(decoding: body.rawSpan, count: ids.count) else { return false }
+        peers[peer]?.exchange?.tally.taken += outcomes.count { if case .held = $0 { true } else { false } }
         return true
     }
 
@@ -256,16 +284,27 @@ extension Replica {
                 views.first?.map.shard(of: copy.header.box) == range.shard,
                 open.remove(ShortID.of(copy.id, key: key)) != nil
             else { return false }
+            peers[peer]?.exchange?.tally.came += 1
             do throws(StoreRefusal) {
-                if try accept(copy, from: peer) { peers[peer]?.exchange?.fetched += 1 }
+                try holdings.check(copy, minute: minute)
             } catch {
-                // The rules differ from the peer's by the time, a grant or a version: the next comparison shows it again.
+                // A newer version, a purge or a stronger contact request stands against it here.
                 continue
+            }
+            do throws(StoreRefusal) {
+                try accept(copy, from: peer, isFetched: true)
+            } catch {
+                // What the grant does not cover is no loss; what there is no room for is.
+                if error == .full { peers[peer]?.exchange?.tally.lacks = true }
             }
         }
         // An answer holds 256 KiB; one that holds nothing ends it.
-        if !open.isEmpty, open.count < asked.count {
-            peers[peer]?.exchange?.steps.append(.fetch(range, open.sorted()))
+        if !open.isEmpty {
+            if copies.isEmpty {
+                peers[peer]?.exchange?.tally.lacks = true
+            } else {
+                peers[peer]?.exchange?.steps.append(.fetch(range, open.sorted()))
+            }
         }
         return true
     }

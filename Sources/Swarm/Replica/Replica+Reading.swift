@@ -1,48 +1,5 @@
 internal import Wire
 
-/// The readers that follow boxes.
-struct Subscriptions {
-    struct Subscription {
-        let box: Bytes32
-        let shard: UInt16
-        let kinds: ItemKinds
-        /// The numbering that `cursor` belongs to.
-        var log: UInt64
-        /// Up to which offset everything was pushed.
-        var cursor: UInt64
-        /// How many pushes have not left.
-        var underway = 0
-        /// Whether the reader knows that it has everything.
-        var isCaughtUp = false
-    }
-
-    private(set) var all: [UInt64: Subscription] = [:]
-    private var byBox: [Bytes32: Set<UInt64>] = [:]
-
-    /// The subscriptions of a box.
-    func readers(of box: Bytes32) -> [UInt64] { (byBox[box] ?? []).sorted() }
-
-    /// The subscriptions of a shard.
-    func readers(of shard: UInt16) -> [UInt64] { all.filter { $0.value.shard == shard }.keys.sorted() }
-
-    mutating func add(_ id: UInt64, _ subscription: Subscription) {
-        all[id] = subscription
-        byBox[subscription.box, default: []].insert(id)
-    }
-
-    mutating func remove(_ id: UInt64) {
-        guard let old = all.removeValue(forKey: id) else { return }
-        byBox[old.box]?.remove(id)
-        if byBox[old.box]?.isEmpty ?? false { byBox[old.box] = nil }
-    }
-
-    /// Changes a subscription that is there.
-    mutating func update(_ id: UInt64, _ subscription: Subscription) { if all[id] != nil { all[id] = subscription } }
-
-    /// A push has left.
-    mutating func pushed(_ id: UInt64) { if all[id]?.underway ?? 0 > 0 { all[id]?.underway -= 1 } }
-}
-
 extension Replica {
     /// The shard of a box that the reader may read here.
     private func readable(_ read: BoxRead, binding: Bytes32) throws(StoreRefusal) -> UInt16 {
@@ -53,8 +10,25 @@ extension Replica {
         return shard
     }
 
+    /// Answers a client that reads.
+    mutating func read(_ request: StoreRequest, ask: UInt64, binding: Bytes32) {
+        do throws(StoreRefusal) {
+            switch request {
+            case .store, .delete: break
+            case .list(let read, let kinds):
+                actions.append(.answer(ask: ask, try list(read, kinds, binding: binding)))
+            case .fetch(let read, let offsets):
+                actions.append(.answer(ask: ask, try fetch(read, offsets, binding: binding)))
+            case .lookup(let box, let kind, let most, let name):
+                actions.append(.answer(ask: ask, try lookUp(box, kind, most: most, name: name)))
+            }
+        } catch {
+            actions.append(.answer(ask: ask, .refused(error)))
+        }
+    }
+
     /// What a box holds above an offset.
-    func list(_ read: BoxRead, _ kinds: ItemKinds, binding: Bytes32) throws(StoreRefusal) -> StoreAnswer {
+    private func list(_ read: BoxRead, _ kinds: ItemKinds, binding: Bytes32) throws(StoreRefusal) -> StoreAnswer {
         let shard = try readable(read, binding: binding)
         let log = holdings.log(of: read.box)
         let after = read.log == log ? read.after : 0
@@ -70,7 +44,7 @@ extension Replica {
     }
 
     /// Items and tombstones at offsets, as many as fit.
-    func fetch(_ read: BoxRead, _ offsets: [UInt64], binding: Bytes32) throws(StoreRefusal) -> StoreAnswer {
+    private func fetch(_ read: BoxRead, _ offsets: [UInt64], binding: Bytes32) throws(StoreRefusal) -> StoreAnswer {
         _ = try readable(read, binding: binding)
         guard read.log == holdings.log(of: read.box) else { return .items([]) }
         var items: [[UInt8]] = []
@@ -87,7 +61,7 @@ extension Replica {
     }
 
     /// Items that anyone may read, drawn evenly.
-    mutating func lookUp(
+    private mutating func lookUp(
         _ box: Bytes32, _ kind: ItemKind, most: UInt8, name: Bytes16
     ) throws(StoreRefusal) -> StoreAnswer {
         guard let shard = views.first?.map.shard(of: box), roles[shard] != nil else {
@@ -111,16 +85,17 @@ extension Replica {
     }
 
     /// A reader follows a box.
-    mutating func subscribe(_ id: UInt64, _ open: SubscriptionOpen, binding: Bytes32) {
+    mutating func subscribe(id: UInt64, via: NodeID, _ open: SubscriptionOpen, binding: Bytes32) {
         do throws(StoreRefusal) {
             let shard = try readable(open.read, binding: binding)
             guard isNamed(for: shard) else { throw .notReplica(height: height) }
-            guard subscriptions.all.count < SwarmLimits.subscriptions, subscriptions.all[id] == nil else {
-                throw .busy(seconds: 60)
-            }
+            let place = subscriptions.hasPlace(via: via)
+            guard place.isFree, subscriptions.all[id] == nil else { throw .busy(seconds: 60) }
+            if let victim = place.victim { end(subscription: victim) }
             let log = holdings.log(of: open.read.box)
             let cursor = open.read.log == log ? open.read.after : 0
-            subscriptions.add(id, .init(box: open.read.box, shard: shard, kinds: open.kinds, log: log, cursor: cursor))
+            subscriptions.add(
+                id, .init(box: open.read.box, shard: shard, kinds: open.kinds, via: via, log: log, cursor: cursor))
             actions.append(.opened(id: id, nil))
             if !isComplete(shard) { actions.append(.push(id: id, .outOfDate(true))) }
             pump(id)
@@ -138,30 +113,43 @@ extension Replica {
             reader.cursor = 0
             reader.isCaughtUp = false
         }
-        let room = SwarmLimits.pushWindow - reader.underway
+        let room = SwarmLimits.pushWindow - reader.underway.count
+        var waits = false
         let found =
             room > 0 ? holdings.storage.entries(of: reader.box, reader.kinds, above: reader.cursor, limit: room) : []
         for entry in found {
             guard let bytes = holdings.storage.bytes(of: entry.id) else { continue }
+            guard let units = subscriptions.take(bytes.count, for: id, via: reader.via) else {
+                waits = true
+                break
+            }
+            if reader.underway.isEmpty { reader.moved = now }
             actions.append(
                 .push(
                     id: id,
                     entry.isDeleted ? .deleted(offset: entry.offset, entry.id) : .item(offset: entry.offset, bytes)))
             reader.cursor = entry.offset
-            reader.underway += 1
+            reader.underway.append(units)
             reader.isCaughtUp = false
         }
-        if room > 0, found.count < room, !reader.isCaughtUp {
+        if room > 0, found.count < room, !waits, !reader.isCaughtUp {
             reader.isCaughtUp = true
             actions.append(.push(id: id, .caughtUp(log: log, offset: reader.cursor)))
         }
         subscriptions.update(id, reader)
     }
 
-    /// Pushes what came into boxes.
+    /// Pushes what came into boxes, and what waited.
     mutating func pumpChanged() {
+        for id in subscriptions.takeQueued() { pump(id) }
         for box in holdings.changedBoxes.sorted() { for id in subscriptions.readers(of: box) { pump(id) } }
         holdings.changedBoxes = []
+    }
+
+    /// Ends a subscription; its reader opens another.
+    mutating func end(subscription id: UInt64) {
+        subscriptions.remove(id)
+        actions.append(.close(id: id))
     }
 
     /// Sends the readers of a shard elsewhere.

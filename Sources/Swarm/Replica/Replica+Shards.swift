@@ -5,34 +5,53 @@ struct ShardRole {
     /// What is kept of it on the disk.
     var record: ShardRecord
     /// Since when it may have missed something: it joined, or the process started.
-    let since: UInt32
-    /// Since when it stands in for a suspended node.
-    var standIn: UInt32?
+    var since: UInt32
     /// Whether enough others have shown nothing that it lacks.
     var isComplete = false
-    /// Up to which cut others were found to hold the same.
+    /// Whether it is being dropped.
+    var isDropping = false
+    /// Up to which cut others have shown all that they have; to a leaving replica, that they have all of its own.
     var matched: [NodeID: UInt32] = [:]
-    /// Former replicas, and until when they may take part.
-    var former: [NodeID: UInt32] = [:]
-    /// The newest `created` of what was taken.
-    var newest: UInt32
 
     init(_ record: ShardRecord, since: UInt32) {
         self.record = record
         self.since = since
-        newest = since
     }
 
     /// The most former replicas that are remembered.
     static let formerLimit = 64
+    /// How long after a minute the ranges of all items that were taken until then are compared.
+    private static let settle = SwarmLimits.settleMinutes + SwarmLimits.rangeMinutes
 
-    /// Whether it still waits before it pulls history.
+    /// Whether it still waits before it pulls history; one that leaves has to give at once.
     func waits(_ minute: UInt32) -> Bool {
-        standIn.map { minute < $0 + SwarmLimits.standInMinutes } ?? false
+        record.left == nil && record.standIn.map { minute < $0 + SwarmLimits.standInMinutes } ?? false
     }
 
     /// Whether it pulls what it lacks by itself.
     var isJoining: Bool { !isComplete && record.left == nil }
+    /// Whether it takes what is new.
+    var isOpen: Bool { record.closed == nil }
+
+    /// How many others have shown all that they have, up to after it began.
+    var shown: Int { matched.values.count { $0 >= since + Self.settle } }
+    /// How many others have shown that they have all that it took before it closed.
+    func released(closed: UInt32) -> Int {
+        matched.values.count { $0 >= closed + SwarmLimits.copyAhead + Self.settle }
+    }
+
+    /// The role with the times moved that a clock which was set back has put into the future.
+    func following(_ minute: UInt32) -> ShardRole {
+        var role = self
+        role.since = min(since, minute)
+        role.record.joined = min(record.joined, minute)
+        role.record.left = record.left.map { min($0, minute) }
+        role.record.closed = record.closed.map { min($0, minute) }
+        role.record.standIn = record.standIn.map { min($0, minute) }
+        role.record.former = record.former.mapValues { min($0, minute + SwarmLimits.formerMinutes) }
+        role.matched = matched.filter { $0.value <= minute + SwarmLimits.cutWindow }
+        return role
+    }
 }
 
 extension Replica {
@@ -44,72 +63,96 @@ extension Replica {
         roles[shard].map { $0.isComplete && $0.record.left == nil } ?? false
     }
 
+    /// What is on the disk of shards; the process may have missed something of each.
+    mutating func loadRoles() {
+        roles = holdings.storage.shards().mapValues { ShardRole($0, since: minute) }
+    }
+
+    /// Keeps a shard's role, and on the disk what must outlast the process.
+    private mutating func keep(_ role: ShardRole, _ shard: UInt16) {
+        if holdings.storage.shards()[shard] != role.record { holdings.storage.setShard(shard, role.record) }
+        roles[shard] = role
+    }
+
     /// Takes a snapshot; an older one, or one of the same height, changes nothing.
     mutating func follow(_ view: SwarmView) {
         guard view.height > height || views.isEmpty else { return }
         let old = views.first
         views.insert(view, at: 0)
         if views.count > SwarmLimits.maps { views.removeLast() }
-        let own = Set(view.map.shards(of: node))
-        for shard in own.sorted() {
-            var role = roles[shard] ?? ShardRole(ShardRecord(joined: minute), since: minute)
-            if role.record.left != nil || roles[shard] == nil {
-                let former = role.former
-                role = ShardRole(ShardRecord(joined: minute), since: minute)
-                role.former = former
-                holdings.storage.setShard(shard, role.record)
-            }
-            let isStandIn = view.withSuspended.map { $0.position(of: node, in: shard) == nil } ?? false
-            role.standIn = isStandIn ? role.standIn ?? minute : nil
-            roles[shard] = role
-        }
-        for shard in roles.keys.sorted() {
-            if !own.contains(shard), var role = roles[shard], role.record.left == nil {
-                role.record.left = minute
-                roles[shard] = role
-                holdings.storage.setShard(shard, role.record)
-                moveReaders(of: shard)
-            }
-            if let old { remember(former: old.map.swarm(shard), of: shard, now: view.map) }
+        assignRoles()
+        if let old {
+            for shard in roles.keys.sorted() { remember(former: old.map.swarm(shard), of: shard, now: view.map) }
         }
         refreshPeers()
     }
 
+    /// Takes the shards that the newest snapshot names this node for, and leaves the others.
+    mutating func assignRoles() {
+        guard let view = views.first else { return }
+        let own = Set(view.map.shards(of: node))
+        for shard in own.union(roles.keys).sorted() {
+            var role = roles[shard] ?? ShardRole(ShardRecord(joined: minute), since: minute)
+            if own.contains(shard) {
+                if role.record.left != nil {
+                    let former = role.record.former
+                    role = ShardRole(ShardRecord(joined: minute), since: minute)
+                    role.record.former = former
+                }
+                let isStandIn = view.withSuspended.map { $0.position(of: node, in: shard) == nil } ?? false
+                role.record.standIn = isStandIn ? role.record.standIn ?? minute : nil
+            } else {
+                if role.record.left == nil {
+                    role.record.left = minute
+                    role.matched = [:]
+                    moveReaders(of: shard)
+                }
+                if role.record.closed == nil, !isNamed(for: shard) { role.record.closed = minute }
+            }
+            keep(role, shard)
+        }
+    }
+
     private mutating func remember(former: [NodeID], of shard: UInt16, now map: SwarmMap) {
         guard var role = roles[shard] else { return }
-        role.former = role.former.filter { $0.value > minute && map.position(of: $0.key, in: shard) == nil }
+        var known = role.record.former.filter { $0.value > minute && map.position(of: $0.key, in: shard) == nil }
         for other in former where map.position(of: other, in: shard) == nil && other != node {
-            role.former[other] = role.former[other] ?? minute + SwarmLimits.leaveMinutes
+            known[other] = known[other] ?? minute + SwarmLimits.formerMinutes
         }
-        while role.former.count > ShardRole.formerLimit,
-            let first = role.former.min(by: { ($0.value, $0.key) < ($1.value, $1.key) })
+        while known.count > ShardRole.formerLimit,
+            let first = known.min(by: { ($0.value, $0.key) < ($1.value, $1.key) })
         {
-            role.former[first.key] = nil
+            known[first.key] = nil
         }
+        role.record.former = known
         // Only the replicas of now count.
         role.matched = role.matched.filter { map.position(of: $0.key, in: shard) != nil }
-        roles[shard] = role
+        keep(role, shard)
     }
 
     /// Whether this node is a replica of `shard` by one of the newest snapshots.
-    func isNamed(for shard: UInt16) -> Bool { views.contains { $0.map.position(of: node, in: shard) != nil } }
+    func isNamed(for shard: UInt16) -> Bool { isNamed(node, for: shard) }
+
+    /// Whether `other` is a replica of `shard` by one of the newest snapshots.
+    func isNamed(_ other: NodeID, for shard: UInt16) -> Bool {
+        views.contains { $0.map.position(of: other, in: shard) != nil }
+    }
 
     /// Whether `peer` may bring, compare and fetch what is in `shard`.
     func shares(_ shard: UInt16, with peer: NodeID) -> Bool {
         guard let role = roles[shard], peer != node else { return false }
-        return role.former[peer].map { $0 > minute } ?? false
-            || views.contains { $0.map.position(of: peer, in: shard) != nil }
+        return role.record.former[peer].map { $0 > minute } ?? false || isNamed(peer, for: shard)
     }
 
     /// Whether `shard` is compared with `peer`.
     func compares(_ shard: UInt16, with peer: NodeID) -> Bool {
-        shares(shard, with: peer) && !(roles[shard]?.waits(minute) ?? true)
+        shares(shard, with: peer) && !(roles[shard].map { $0.waits(minute) || $0.isDropping } ?? true)
     }
 
     /// How many others must have shown a shard.
     private var witnesses: Int { views.first.map { min($0.map.majority, max(0, $0.map.size - 1)) } ?? .max }
 
-    /// Notes that `peer` holds the same of `shard` up to `cut`.
+    /// Notes what `peer` has shown of `shard` up to `cut`.
     mutating func matched(_ shard: UInt16, with peer: NodeID, cut: UInt32) {
         guard views.first?.map.position(of: peer, in: shard) != nil else { return }
         let known = roles[shard]?.matched[peer] ?? 0
@@ -118,43 +161,60 @@ extension Replica {
 
     /// Completes and drops shards.
     mutating func checkRoles() {
-        let settle = SwarmLimits.settleMinutes + SwarmLimits.rangeMinutes
         for shard in roles.keys.sorted() {
-            guard let role = roles[shard] else { continue }
+            guard var role = roles[shard] else { continue }
             if let left = role.record.left {
-                let shown = role.matched.values.count { $0 >= max(left, role.newest) + settle }
-                let isOver = minute >= left + SwarmLimits.leaveMinutes
-                if shown >= witnesses || isOver, !isNamed(for: shard), holdings.drop(shard: shard, limit: 1_000) {
-                    roles[shard] = nil
-                    holdings.storage.setShard(shard, nil)
-                    refreshPeers()
-                }
-            } else if !role.isComplete, !role.waits(minute),
-                role.matched.values.count(where: { $0 >= role.since + settle }) >= witnesses
-            {
-                roles[shard]?.isComplete = true
+                if let closed = role.record.closed { role.isDropping = isReleased(role, left: left, closed: closed) }
+            } else if !role.isComplete, !role.waits(minute), role.shown >= witnesses {
+                role.isComplete = true
                 tellReaders(of: shard)
+            }
+            keep(role, shard)
+            if role.isDropping, holdings.drop(shard: shard, limit: 1_000) {
+                roles[shard] = nil
+                holdings.storage.setShard(shard, nil)
+                refreshPeers()
             }
         }
     }
 
-    /// The shards that have anything to do with each other node.
-    private mutating func refreshPeers() {
+    /// Whether a shard need not be held any longer.
+    ///
+    /// A majority has all of it. After 72 hours one other is enough. What nobody has stays as long as a message lives.
+    private func isReleased(_ role: ShardRole, left: UInt32, closed: UInt32) -> Bool {
+        let released = role.released(closed: closed)
+        return role.isDropping || released >= witnesses
+            || released > 0 && minute >= left + SwarmLimits.leaveMinutes
+            || minute >= left + SwarmLimits.formerMinutes
+    }
+
+    /// The shards that have anything to do with each other node, and what each may bring.
+    mutating func refreshPeers() {
         var shared: [NodeID: Set<UInt16>] = [:]
         for (shard, role) in roles {
-            let members = views.flatMap { $0.map.swarm(shard) } + role.former.keys
+            let members = views.flatMap { $0.map.swarm(shard) } + role.record.former.keys
             for other in members where other != node { shared[other, default: []].insert(shard) }
         }
+        for peer in peers.keys where shared[peer] == nil { drop(exchangeWith: peer) }
         peers = peers.filter { shared[$0.key] != nil }
+        let share = settings.quota / UInt64(max(1, shared.count))
+        // What is joined may come from one peer alone, as far as it has the shards, but for a part of each swarm.
+        let most = settings.quota / UInt64(max(2, (views.first?.map.size ?? 0) - 1))
+        let (quota, own) = (settings.quota, UInt64(max(1, roles.count)))
         for (other, shards) in shared.sorted(by: { $0.key < $1.key }) {
-            let share = settings.quota / UInt64(max(1, shared.count))
+            let joinShare = min(most, quota / own * UInt64(shards.count))
             var peer =
                 peers[other]
                 ?? ReplicaPeer(
-                    share: share, nextCompare: now + UInt64.random(in: 0..<60_000, using: &holdings.random), now: now)
+                    share: share, joinShare: joinShare,
+                    nextCompare: now + UInt64.random(in: 0..<60_000, using: &holdings.random), now: now)
+            peer.resize(share: share, joinShare: joinShare)
             peer.shards = shards.sorted()
             peer.pauses = peer.pauses.filter { shards.contains($0.key) }
             peers[other] = peer
         }
+        // A coordinator takes half of what the others take of it, as if all of it went to one peer.
+        let common = UInt64(max(1, shared.values.map(\.count).max() ?? 0))
+        coordinator.share(share / 2 / common, Set(roles.keys))
     }
 }

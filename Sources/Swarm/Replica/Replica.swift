@@ -4,19 +4,22 @@ public import Wire
 /// A node's part in the store: replica of its shards, coordinator of what clients bring, and one end of comparisons.
 ///
 /// A state machine without I/O: events and the time (milliseconds since 1970) go in, actions come out. It works on an
-/// ``ItemStorage`` whose transaction ends with each call of ``handle(_:now:)``: what follows from a write comes out after it.
+/// ``ItemStorage`` whose transaction ends with each call of ``handle(_:now:)``: what follows from a write comes out after
+/// it, and so do the answers to all reads. So nobody learns of an entry that a failed commit undoes.
 public struct Replica<Storage: ItemStorage> {
     /// What happens to a replica.
     public enum Event: Sendable {
         /// A newer snapshot.
         case snapshot(SwarmView)
         /// A client asks; the answer comes with this number. `binding` belongs to its request or session.
-        case request(ask: UInt64, StoreRequest, binding: Bytes32)
-        /// A client follows a box on the stream with this number.
-        case subscribe(id: UInt64, SubscriptionOpen, binding: Bytes32)
+        ///
+        /// `via` is the node that brought the request: places are shared among such nodes.
+        case request(ask: UInt64, via: NodeID, StoreRequest, binding: Bytes32)
+        /// A client follows a box on the stream with this number, over a link with the node `via`.
+        case subscribe(id: UInt64, via: NodeID, SubscriptionOpen, binding: Bytes32)
         /// A stream of a subscription has ended.
         case unsubscribe(id: UInt64)
-        /// A push has left.
+        /// The oldest push of a subscription that was under way has left.
         case pushed(id: UInt64)
         /// A node sends a message; the reply comes with this number.
         case message(ask: UInt64, from: NodeID, SwarmMessage, [UInt8])
@@ -62,6 +65,12 @@ public struct Replica<Storage: ItemStorage> {
         case reply(ask: UInt64, height: UInt64, [Result<ItemID, StoreRefusal>])
         /// A coordinator's own copy.
         case put(UInt64)
+        /// A client's read.
+        case read(ask: UInt64, StoreRequest, binding: Bytes32)
+        /// A replica's read.
+        case message(ask: UInt64, from: NodeID, SwarmMessage, [UInt8])
+        /// To begin a subscription.
+        case subscribe(id: UInt64, via: NodeID, SubscriptionOpen, binding: Bytes32)
     }
 
     final class Signer {
@@ -82,6 +91,8 @@ public struct Replica<Storage: ItemStorage> {
     var subscriptions = Subscriptions()
     var questions = Questions()
     var recovery: ByteBudget
+    private var clock: SwarmClock
+    /// Milliseconds for intervals.
     var now: UInt64
     var actions: [Action] = []
     var durable: [Durable] = []
@@ -96,31 +107,38 @@ public struct Replica<Storage: ItemStorage> {
         node = NodeID(key.publicKey)
         signer = Signer(key)
         self.settings = settings
-        self.now = now
+        clock = SwarmClock(now)
+        self.now = clock.steady
         holdings = Holdings(network: network, storage: storage, random: random)
-        if !hasEndedCleanly { holdings.storage.logSalt = holdings.random.next() }
-        coordinator = Coordinator(quota: settings.quota, now: now)
+        if !hasEndedCleanly { holdings.renumber() }
+        coordinator = Coordinator(quota: settings.quota, now: clock.steady)
         recovery = ByteBudget(
-            capacity: max(settings.recoveryRate, UInt64(SwarmLimits.fetchBytes)) &* 2, window: 2_000, now: now)
-        for (shard, record) in holdings.storage.shards() { roles[shard] = ShardRole(record, since: minute) }
+            capacity: max(settings.recoveryRate, UInt64(SwarmLimits.fetchBytes)) &* 2, window: 2_000, now: clock.steady)
+        loadRoles()
     }
 
     /// What the replica keeps.
     public var storage: Storage { holdings.storage }
     /// The height of the newest snapshot; 0 before the first.
     public var height: UInt64 { views.first?.height ?? 0 }
-    /// The minute that it is; a clock that is absurdly far ahead stands still.
-    var minute: UInt32 { UInt32(min(now / 60_000, 1 << 31)) }
+    /// The minute that it is.
+    var minute: UInt32 { clock.minute }
     /// The network's id.
     var network: Bytes32 { holdings.network }
 
     /// Handles events in their order, in one transaction.
     public mutating func handle(_ events: [Event], now: UInt64) -> [Action] {
-        self.now = now
+        let wasSetBack = clock.advance(to: now)
+        if wasSetBack { roles = roles.mapValues { $0.following(minute) } }
+        self.now = clock.steady
         actions = []
+        holdings.keepSalt()
+        holdings.sweep()
         for event in events { handle(event) }
         flushOutbox()
-        finish(isOnDisk: holdings.storage.commit())
+        let isOnDisk = holdings.storage.commit()
+        if !isOnDisk { undo() }
+        finish(isOnDisk: isOnDisk)
         answerPuts()
         pumpChanged()
         defer { actions = [] }
@@ -130,29 +148,24 @@ public struct Replica<Storage: ItemStorage> {
     private mutating func handle(_ event: Event) {
         switch event {
         case .snapshot(let view): follow(view)
-        case .request(let ask, let request, let binding): handle(request, ask: ask, binding: binding)
-        case .subscribe(let id, let open, let binding): subscribe(id, open, binding: binding)
+        case .request(let ask, let via, let request, let binding):
+            handle(request, ask: ask, via: via, binding: binding)
+        case .subscribe(let id, let via, let open, let binding):
+            durable.append(.subscribe(id: id, via: via, open, binding: binding))
         case .unsubscribe(let id): subscriptions.remove(id)
-        case .pushed(let id):
-            subscriptions.pushed(id)
-            pump(id)
+        case .pushed(let id): subscriptions.pushed(id, now)
         case .message(let ask, let peer, let kind, let body): handle(kind, body, from: peer, ask: ask)
         case .answer(let question, let body): answered(question, body)
         case .tick: tick()
         }
     }
 
-    private mutating func handle(_ request: StoreRequest, ask: UInt64, binding: Bytes32) {
+    private mutating func handle(_ request: StoreRequest, ask: UInt64, via: NodeID, binding: Bytes32) {
         do throws(StoreRefusal) {
             switch request {
-            case .store(let height, let item): try store(item, height: height, ask: ask)
-            case .delete(let box, let deletions): try delete(deletions, in: box, ask: ask)
-            case .list(let read, let kinds):
-                actions.append(.answer(ask: ask, try list(read, kinds, binding: binding)))
-            case .fetch(let read, let offsets):
-                actions.append(.answer(ask: ask, try fetch(read, offsets, binding: binding)))
-            case .lookup(let box, let kind, let most, let name):
-                actions.append(.answer(ask: ask, try lookUp(box, kind, most: most, name: name)))
+            case .store(let height, let item): try store(item, height: height, ask: ask, via: via)
+            case .delete(let box, let deletions): try delete(deletions, in: box, ask: ask, via: via)
+            case .list, .fetch, .lookup: durable.append(.read(ask: ask, request, binding: binding))
             }
         } catch {
             actions.append(.answer(ask: ask, .refused(error)))
@@ -165,6 +178,17 @@ public struct Replica<Storage: ItemStorage> {
         checkRoles()
         retryPuts()
         startExchanges()
+        subscriptions.queueAll()
+        for id in subscriptions.stalled(now) { end(subscription: id) }
+    }
+
+    /// Forgets what may follow from events whose transaction has failed.
+    private mutating func undo() {
+        holdings.undo()
+        for peer in peers.keys { drop(exchangeWith: peer) }
+        loadRoles()
+        assignRoles()
+        refreshPeers()
     }
 
     /// Signs what is on the disk; what is not is refused, and no receipt leaves.
@@ -180,10 +204,13 @@ public struct Replica<Storage: ItemStorage> {
                 }
                 actions.append(.reply(ask: ask, Replicate.encode(outcomes)))
             case .put(let number): ownCopy(number, isOnDisk: isOnDisk)
+            case .read(let ask, let request, let binding): read(request, ask: ask, binding: binding)
+            case .message(let ask, let peer, let kind, let body):
+                actions.append(.reply(ask: ask, answer(kind, body, from: peer)))
+            case .subscribe(let id, let via, let open, let binding): subscribe(id: id, via: via, open, binding: binding)
             }
         }
         durable = []
-        if !isOnDisk { holdings.changedBoxes = [] }
     }
 
     /// This node's receipt.
@@ -191,16 +218,19 @@ public struct Replica<Storage: ItemStorage> {
         signer.key.sign(StoreReceipt.message(height: height, id: id, network: network).rawSpan)
     }
 
-    /// Sends a message; its answer will be `question`'s.
-    mutating func ask(_ peer: NodeID, _ kind: SwarmMessage, _ body: [UInt8], _ question: Questions.Question) {
-        actions.append(.ask(peer, kind, body, question: questions.open(question)))
+    /// Sends a message, whose answer will be `question`'s, and returns the question's number.
+    @discardableResult
+    mutating func ask(_ peer: NodeID, _ kind: SwarmMessage, _ body: [UInt8], _ question: Questions.Question) -> UInt64 {
+        let number = questions.open(question)
+        actions.append(.ask(peer, kind, body, question: number))
+        return number
     }
 
     private mutating func answered(_ number: UInt64, _ body: [UInt8]?) {
         switch questions.close(number) {
         case nil: break
         case .replicate(let peer, let puts): replicated(puts, by: peer, body)
-        case .exchange(let peer): exchangeAnswered(by: peer, body)
+        case .exchange(let peer): exchangeAnswered(number, by: peer, body)
         }
     }
 }

@@ -4,14 +4,19 @@ internal import Wire
 struct ShardDigests: Sendable {
     private struct Known {
         let changes: UInt64
-        let tens: UInt32
+        let cut: UInt32
         let days: [CompareAnswer.DayDigest]
         let digest: Bytes32
     }
 
     private var known: [UInt16: Known] = [:]
+    /// How many bytes were hashed for days and shards so far.
+    private(set) var hashed = 0
     /// The digest of a shard that has nothing to compare.
     private static let empty = RangeDigests.shard([])
+
+    /// The newest cut at `minute`.
+    static func cut(_ minute: UInt32) -> UInt32 { minute - minute % SwarmLimits.rangeMinutes }
 
     /// Whether a range is compared at `cut`: it ended some time ago, and its items live for some time more.
     static func covers(_ kind: ItemKind, _ number: UInt32, cut: UInt32) -> Bool {
@@ -50,8 +55,7 @@ struct ShardDigests: Sendable {
 
     private mutating func refresh(_ shard: UInt16, cut: UInt32, _ storage: inout some ItemStorage) -> Known {
         let changes = storage.changes(of: shard)
-        let tens = cut / SwarmLimits.rangeMinutes
-        if let known = known[shard], known.changes == changes, known.tens == tens { return known }
+        if let known = known[shard], known.changes == changes, known.cut == cut { return known }
         var days: [CompareAnswer.DayDigest] = []
         for kind in ItemKind.allCases where kind.isKept {
             let numbers = storage.ranges(of: shard, kind).filter { Self.covers(kind, $0, cut: cut) }
@@ -65,7 +69,8 @@ struct ShardDigests: Sendable {
             }
         }
         let digest = days.isEmpty ? Self.empty : RangeDigests.shard(days)
-        let fresh = Known(changes: changes, tens: tens, days: days, digest: digest)
+        hashed += days.count * (Int(SwarmLimits.rangesPerDay) + 1) * 32
+        let fresh = Known(changes: changes, cut: cut, days: days, digest: digest)
         known[shard] = fresh
         return fresh
     }

@@ -1,0 +1,213 @@
+import OnionCrypto
+import SwarmModel
+import Testing
+import Wire
+
+@testable import Swarm
+
+/// Peers that compare as they should not: they stall, invent, deny, and cause work.
+@Suite struct HostileExchangeTests {
+    private let box = Box(Key(1))
+    private let now = firstMinute
+
+    /// What a peer says that has exactly what is asked about.
+    private static func agree(_ kind: SwarmMessage, _ body: [UInt8]) -> [UInt8]? {
+        guard kind == .compare else { return nil }
+        return CompareAnswer.shards([]).encoded()
+    }
+
+    private func question(_ kind: SwarmMessage, _ body: [UInt8]) -> Compare.Question? {
+        kind == .compare ? (try? Compare(decoding: body.rawSpan))?.question : nil
+    }
+
+    /// What a peer says that has nothing of the shards, or of one.
+    private func deny(_ body: [UInt8], only own: UInt16? = nil) -> [UInt8]? {
+        switch question(.compare, body) {
+        case nil: return nil
+        case .shards(let asked):
+            let differing = asked.filter { own == nil || $0.shard == own }
+            return CompareAnswer.shards(
+                differing.map { .init(shard: $0.shard, isOutOfDate: false, isNotShared: false, digest: Bytes32()) }
+            ).encoded()
+        case .days: return CompareAnswer.days([]).encoded()
+        case .ranges: return CompareAnswer.ranges([Bytes32](repeating: Bytes32(), count: 144)).encoded()
+        case .ids: return CompareAnswer.ids([]).encoded()
+        }
+    }
+
+    @Test("SW12: comparisons end at their deadline, and those that wait the longest begin first")
+    func sw12Deadline() throws {
+        var bench = try Bench(peers: 24, swarmSize: 15)
+        var asked: Set<NodeID> = []
+        // Nobody ever answers.
+        for _ in 0..<26 {
+            bench.now += 60_000
+            for case .ask(let peer, .compare, _, _) in bench.handle([.tick]) { asked.insert(peer) }
+        }
+        #expect(asked.count == 24)
+    }
+
+    @Test("SW12: an answer that comes after the deadline is not taken for that of the next comparison")
+    func sw12LateAnswer() throws {
+        var bench = try Bench(peers: 2)
+        var questions: [UInt64] = []
+        for _ in 0..<12 {
+            bench.now += 60_000
+            for case .ask(let peer, .compare, _, let question) in bench.handle([.tick])
+            where peer == bench.peers[0].node {
+                questions.append(question)
+            }
+        }
+        #expect(questions.count >= 2)
+        let peer = bench.peers[0].node
+        let current = bench.replica.peers[peer]?.exchange?.question
+        _ = bench.handle([.answer(question: questions[0], [1, 2, 3])])
+        #expect(bench.replica.peers[peer]?.exchange?.question == current)
+    }
+
+    @Test("SW12: a peer whose ids are used up does not hold the comparison at one shard")
+    func sw12Resumes() throws {
+        var bench = try Bench(peers: 2)
+        let liar = bench.peers[0].node
+        var shards: Set<UInt16> = []
+        let today = UInt16(now / 1_440) - 1
+        bench.run(minutes: 20) { peer, kind, body in
+            guard peer == liar, let question = question(kind, body) else { return kind == .fetchCopies ? [] : nil }
+            switch question {
+            case .shards(let asked):
+                let states = asked.map {
+                    CompareAnswer.ShardState(shard: $0.shard, isOutOfDate: false, isNotShared: false, digest: network)
+                }
+                return CompareAnswer.shards(states).encoded()
+            case .days(let shard):
+                shards.insert(shard)
+                return CompareAnswer.days([.init(kind: .message, day: today, digest: network)]).encoded()
+            case .ranges: return CompareAnswer.ranges([Bytes32](repeating: network, count: 144)).encoded()
+            case .ids(_, let after):
+                let ids = (1...4_000 as ClosedRange<UInt64>).map {
+                    CompareAnswer.ShortState(shortID: after + $0, isDeleted: false)
+                }
+                return CompareAnswer.ids(ids).encoded()
+            }
+        }
+        #expect(shards.count > 3)
+        // Ids were asked for, and none came.
+        #expect(bench.replica.peers[liar]?.pauses.isEmpty == false)
+    }
+
+    @Test("SW4: a peer that only lacks something is compared again without a longer pause")
+    func sw4OnlyGives() throws {
+        var bench = try Bench(peers: 2)
+        #expect(bench.bring([.item(box.message(1, created: now - 60))]) == [0])
+        let own = bench.shard(of: box)
+        var brought = 0
+        bench.run(minutes: 100) { _, kind, body in
+            switch kind {
+            case .replicate:
+                brought += 1
+                return Replicate.encode([.refused(4)])
+            case .fetchCopies: return []
+            case .compare: return deny(body, only: own)
+            }
+        }
+        #expect(brought >= 2 * 8)
+    }
+
+    @Test("SW4: all shards of a pair are compared, however many")
+    func sw4ManyShards() throws {
+        var bench = try Bench(peers: 2, shards: 2_048)
+        var asked: [NodeID: Set<UInt16>] = [:]
+        bench.run(minutes: 2) { peer, kind, body in
+            if case .shards(let digests)? = question(kind, body) {
+                asked[peer, default: []].formUnion(digests.map(\.shard))
+            }
+            return Self.agree(kind, body)
+        }
+        #expect(bench.peers.map { asked[$0.node]?.count } == [2_048, 2_048])
+    }
+
+    @Test("SW12: what is sent again, fetched, hashed and brought counts as the peer's work")
+    func sw12Work() throws {
+        var bench = try Bench(quota: 1 << 32)
+        let items = (0..<2 as Range<UInt64>).map { box.message($0, created: now - 60, sizeClass: 5) }
+        let peer = bench.peers[0]
+        let body = Replicate(height: 1, copies: items.map { .item($0) }).encoded()
+        var count = 0
+        while count < 600, bench.reply(to: .replicate, body) != nil { count += 1 }
+        #expect(count == Int(SwarmLimits.workBurst) / body.count)
+        let rest = bench.replica.peers[peer.node]?.work.available(bench.now) ?? 0
+        _ = bench.replica.peers[peer.node]?.work.take(Int(rest), bench.now)
+        // Nothing more in this moment, of no kind.
+        let shard = bench.shard(of: box)
+        let range = RangeKey(shard: shard, kind: .message, number: (now - 60) / 10)
+        let key = Bytes16([UInt8](1...16)) ?? .zeros
+        let fetch = FetchCopies(key: key, range: range, shortIDs: items.map { ShortID.of($0.id, key: key) })
+        let digests = [Compare.ShardDigest(shard: shard, digest: network)]
+        let compare = Compare(key: key, cut: now, .shards(digests)).encoded()
+        #expect((bench.reply(to: .fetchCopies, fetch.encoded()) ?? []).isEmpty)
+        #expect(bench.reply(to: .fetchCopies, fetch.encoded(), from: bench.peers[1])?.count == 2 * (5 + 65_536))
+        func isShared(_ answer: [UInt8]?) -> Bool? {
+            guard let answer,
+                case .shards(let states)? = try? CompareAnswer(decoding: answer.rawSpan, to: .shards(digests))
+            else { return nil }
+            return states.first?.isNotShared == false
+        }
+        #expect(isShared(bench.reply(to: .compare, compare)) != true)
+        #expect(isShared(bench.reply(to: .compare, compare, from: bench.peers[1])) == true)
+        // It is brought nothing either.
+        bench.replica.peers[peer.node]?.nextCompare = 0
+        bench.replica.peers[bench.peers[1].node]?.nextCompare = 0
+        var brought: [NodeID: Int] = [:]
+        bench.play(bench.handle([.tick])) { peer, kind, body in
+            if kind == .replicate { brought[peer, default: 0] += 1 }
+            return kind == .compare ? deny(body) : nil
+        }
+        #expect(brought[peer.node] == nil && brought[bench.peers[1].node] == 1)
+        bench.now += SwarmLimits.workWindow
+        #expect(bench.reply(to: .replicate, body) != nil)
+    }
+
+    @Test("SW4: all cuts within ten minutes are one, so that a kept digest is the right one")
+    func sw4Cuts() throws {
+        let shards = [Compare.ShardDigest(shard: 3, digest: network)]
+        for cut in now...now + 10 {
+            let body = Compare(key: .zeros, cut: cut, .shards(shards)).encoded()
+            #expect(((try? Compare(decoding: body.rawSpan)) != nil) == (cut % 10 == 0))
+        }
+        var bench = try Bench()
+        bench.now += 7 * 60_000
+        var cuts: Set<UInt32> = []
+        bench.run(minutes: 3) { _, kind, body in
+            if kind == .compare, let message = try? Compare(decoding: body.rawSpan) { cuts.insert(message.cut % 10) }
+            return Self.agree(kind, body)
+        }
+        #expect(cuts == [0])
+    }
+
+    @Test("SW4: a clock that is set back stops no comparison")
+    func sw4ClockSetBack() throws {
+        var bench = try Bench()
+        bench.run(minutes: 2) { Self.agree($1, $2) }
+        bench.now -= 86_400_000
+        var count = 0
+        bench.run(minutes: 45) {
+            count += 1
+            return Self.agree($1, $2)
+        }
+        #expect(count >= 2 * 2)
+        #expect(bench.replica.isComplete(3))
+    }
+
+    @Test("SW10: what a fetch did not bring is given back to the rate of joining")
+    func sw10RecoveryRate() throws {
+        var bench = try Bench(recoveryRate: 1)
+        let items = (0..<6 as Range<UInt64>).map { box.message($0, created: now - 60 - 10 * UInt32($0)) }
+        var other = try Bench()
+        #expect(other.bring(items.map { .item($0) }) == [0, 0, 0, 0, 0, 0])
+        bench.replica.peers[bench.peers[0].node]?.nextCompare = 0
+        bench.replica.peers[bench.peers[1].node]?.nextCompare = .max
+        let me = bench.peers[0]
+        bench.play(bench.handle([.tick])) { _, kind, body in other.reply(to: kind, body, from: me) }
+        #expect(items.map { bench.state($0) } == [true, true, true, true, true, true])
+    }
+}
