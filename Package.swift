@@ -32,7 +32,7 @@ let package = Package(
             name: "TunicCore",
             targets: [
                 "Wire", "OnionCrypto", "Onion", "Link", "Transport", "Directory", "Registry", "Watch", "SocksProtocol",
-                "DNSProtocol", "EventLoop", "Links", "Messages", "Store", "Swarm",
+                "DNSProtocol", "EventLoop", "Links", "Messages", "Requests", "Store", "Swarm",
             ]),
     ],
     dependencies: [
@@ -71,6 +71,7 @@ let package = Package(
         module("Watch", ["Registry", "OnionCrypto", "Wire"]),
         module("Messages", ["Link", "Transport", "Wire"]),
         module("Swarm", ["OnionCrypto", "Wire"]),
+        module("Requests", ["Onion", "OnionCrypto", "Wire"]),
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
         module("DNSProtocol", ["Wire"]),
@@ -215,6 +216,11 @@ let package = Package(
             name: "SwarmModel", dependencies: ["Swarm", "OnionCrypto", "Wire"], path: "Tests/SwarmModel",
             swiftSettings: settings),
         tests("SwarmTests", ["Swarm", "SwarmModel", "OnionCrypto", "VectorFiles", "Wire"]),
+        // A client, proxies and targets of onion requests that turn hostile, for a seeded test and a fuzz target.
+        .target(
+            name: "RequestsModel", dependencies: ["Requests", "Onion", "OnionCrypto", "Wire"],
+            path: "Tests/RequestsModel", swiftSettings: settings),
+        tests("RequestsTests", ["Requests", "RequestsModel", "Onion", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("OxenTests", ["Oxen", "OnionCrypto", "Wire"]),
         tests("WatchTests", ["Watch", "Registry", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),
@@ -254,6 +260,7 @@ if Context.environment["TUNIC_FUZZ"] != nil {
                 "Directory",
                 "Registry", "Watch",
                 "SocksProtocol", "DNSProtocol", "Swarm", "SwarmModel",
+                "Requests", "RequestsModel",
             ],
             path: "Tests/Fuzz", exclude: ["CFuzzer", "Corpora", "build", "run"], swiftSettings: settings),
     ]

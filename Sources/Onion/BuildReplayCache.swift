@@ -1,7 +1,8 @@
 internal import OnionCrypto
 public import Wire
 
-/// The records that a hop has opened, kept while their time is valid (protocol.md, section 6.3).
+/// The records that a hop has opened, kept while their time is valid (protocol.md, section 6.3); and in the same way the
+/// onion requests that a target has opened (section 13.4).
 ///
 /// It holds keyed digests of eight bytes in two generations; each lives at least as long as any record's time is valid.
 ///
@@ -9,7 +10,7 @@ public import Wire
 /// source from filling it, a source may have as many records as places are free, and always a thousandth of the
 /// generation.
 public struct BuildReplayCache: ~Copyable {
-    /// The duration of a generation: a record's time is valid for five units.
+    /// The duration of a generation of builds: a record's time is valid for five units.
     public static let generation = TimeSpan.seconds(
         Int64((2 * BuildMessage.timeTolerance + 1) * BuildMessage.timeUnit))
     /// The most records in a generation: more than arrive in its 50 minutes at 1,000 a second.
@@ -48,11 +49,15 @@ public struct BuildReplayCache: ~Copyable {
     private let mostOfSource: Int
     private var recent = Generation()
     private var older = Generation()
+    private let generation: TimeSpan
     private var started: Instant
 
-    /// An empty cache; each of its two generations holds at most `limit` records.
-    public init(limit: Int = BuildReplayCache.defaultLimit, now: Instant) {
+    /// An empty cache; each of its two generations lasts for `generation` and holds at most `limit` records.
+    public init(
+        limit: Int = BuildReplayCache.defaultLimit, generation: TimeSpan = BuildReplayCache.generation, now: Instant
+    ) {
         self.limit = limit
+        self.generation = generation
         mostOfSource = max(1, limit / 1_024)
         started = now
     }
@@ -69,8 +74,8 @@ public struct BuildReplayCache: ~Copyable {
 
     private mutating func advance(to now: Instant) {
         let age = now - started
-        guard age >= Self.generation else { return }
-        older = age >= Self.generation * 2 ? Generation() : recent
+        guard age >= generation else { return }
+        older = age >= generation * 2 ? Generation() : recent
         recent = Generation()
         started = now
     }

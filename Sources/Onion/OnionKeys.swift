@@ -6,10 +6,14 @@ public struct OnionKeys {
     /// How long a key is the current one; it stays valid for the same time afterwards.
     public static let rotation = TimeSpan.seconds(24 * 3_600)
 
-    struct Key {
-        let pair: KEM.PrivateKey
-        let id: UInt64
-        let hash: Bytes32
+    /// One key, for another thread to use too.
+    public struct Key: Sendable {
+        /// The pair.
+        public let pair: KEM.PrivateKey
+        /// The first eight bytes of the hash, by which records and envelopes name the key.
+        public let id: UInt64
+        /// H(public key).
+        public let hash: Bytes32
 
         init(_ pair: KEM.PrivateKey) {
             self.pair = pair
@@ -56,7 +60,7 @@ public struct OnionKeys {
     }
 
     /// The key with the id in a record, if the node still holds it.
-    func key(id: UInt64) -> Key? {
+    public func key(id: UInt64) -> Key? {
         if current.id == id { return current }
         return previous?.id == id ? previous : nil
     }

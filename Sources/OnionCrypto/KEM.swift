@@ -46,7 +46,7 @@ public enum KEM {
     }
 
     /// The private half of an X-Wing key pair: a node's onion key, kept in memory only.
-    public struct PrivateKey {
+    public struct PrivateKey: Sendable {
         private let key: XWingMLKEM768X25519.PrivateKey
         /// The public half, 1,216 bytes.
         public let publicKey: [UInt8]

@@ -91,6 +91,9 @@ internal import Wire
     }
 }
 
+// One value owns the memory, and nothing writes to it after the value was made.
+extension Secret: @unchecked Sendable {}
+
 /// Wipes an array that held a secret; for APIs that require an array.
 public func wipe(_ array: inout [UInt8]) {
     var span = array.mutableRawSpan

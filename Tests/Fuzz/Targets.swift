@@ -14,7 +14,7 @@ let targets: [(name: String, run: @Sendable (RawSpan) -> Void)] = [
     ("relay", relay), ("transport", transport), ("udp", udp), ("query", query), ("answer", answer),
     ("ledger", ledger), ("registry", registry), ("watch", watch), ("connections", connections), ("jury", jury),
     ("contact", contact), ("consensus", consensus), ("lists", lists), ("http", http),
-    ("store", store), ("swarm", swarm),
+    ("store", store), ("swarm", swarm), ("request", request), ("proxy", proxy), ("requests", requests),
 ]
 
 /// A request for an http: URL: what its server gets can be read in one way only, and its body ends where it ends in any pieces.

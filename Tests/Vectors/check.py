@@ -10,6 +10,7 @@ import sys
 
 import model as m
 import registry
+import requests
 import swarm
 
 HERE = pathlib.Path(__file__).parent
@@ -138,6 +139,7 @@ FILES = {
     "link2.json": lambda v: link(v, 2),
     "registry.json": registry.vectors,
     "swarm.json": swarm.vectors,
+    "requests.json": requests.vectors,
 }
 
 

@@ -1,0 +1,69 @@
+public import Wire
+
+/// A staked node as a client may choose it.
+public struct RequestNode: Hashable, Sendable {
+    /// Its id.
+    public let id: NodeID
+    /// Its operator's.
+    public let operatorID: Bytes32
+    /// Its weight; 0 counts as 1.
+    public let weight: UInt32
+
+    /// A node of a snapshot.
+    public init(id: NodeID, operatorID: Bytes32, weight: UInt32) {
+        self.id = id
+        self.operatorID = operatorID
+        self.weight = weight
+    }
+}
+
+/// The draw of a proxy (protocol.md, section 13.6).
+public enum ProxyChoice {
+    /// A node by weight, without regard to guards and inner hops; nil where none is left.
+    ///
+    /// It is not the target, not of the target's operator, not in `swarm`, and not in `avoided`. In a small network these
+    /// give way in the order `swarm`, operator. The target, and `avoided`, never give way.
+    public static func draw(
+        from nodes: [RequestNode], target: NodeID, swarm: Set<NodeID>, avoided: (NodeID) -> Bool,
+        using random: inout some RandomNumberGenerator
+    ) -> NodeID? {
+        let owner = nodes.first { $0.id == target }?.operatorID
+        let possible = nodes.filter { $0.id != target && !avoided($0.id) }
+        let foreign = possible.filter { $0.operatorID != owner }
+        let outside = foreign.filter { !swarm.contains($0.id) }
+        let fitting = !outside.isEmpty ? outside : !foreign.isEmpty ? foreign : possible
+        let sum = fitting.reduce(UInt64(0)) { $0 + UInt64(max(1, $1.weight)) }
+        guard sum > 0 else { return nil }
+        var rest = UInt64.random(in: 0..<sum, using: &random)
+        return fitting.first { node in
+            let weight = UInt64(max(1, node.weight))
+            guard rest >= weight else { return true }
+            rest -= weight
+            return false
+        }?.id
+    }
+}
+
+/// The last times from request to answer, by class of the envelope.
+struct AnswerTimes {
+    private static let kept = 64
+    private var times: [RequestClass: [TimeSpan]] = [:]
+    private var next: [RequestClass: Int] = [:]
+
+    mutating func add(_ time: TimeSpan, of size: RequestClass) {
+        let place = next[size] ?? 0
+        if times[size, default: []].count < Self.kept {
+            times[size, default: []].append(time)
+        } else {
+            times[size]?[place] = time
+        }
+        next[size] = (place + 1) % Self.kept
+    }
+
+    /// When to ask another target: 1.5 × the 95th percentile, 600 ms at least.
+    func hedge(of size: RequestClass) -> TimeSpan {
+        guard let sorted = times[size]?.sorted(), !sorted.isEmpty else { return RequestClient.shortestHedge }
+        let percentile = sorted[min(sorted.count - 1, sorted.count * 95 / 100)]
+        return max(RequestClient.shortestHedge, percentile * 3 / 2)
+    }
+}

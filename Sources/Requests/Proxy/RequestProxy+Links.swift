@@ -1,0 +1,185 @@
+public import Wire
+
+extension RequestProxy {
+    /// Waits for a link to `target`; false where there is no place for a handshake.
+    mutating func connect(
+        _ ticket: Ticket, _ target: NodeID, _ source: Source, _ actions: inout [Action]
+    ) -> Bool {
+        if handshakes[target] == nil {
+            guard makeRoomForHandshake(source, &actions) else { return false }
+            handshakes[target] = Handshake(source: source)
+            actions.append(.connect(target))
+        }
+        handshakes[target]?.tickets.append(ticket)
+        return true
+    }
+
+    /// Where there is no place, the source with most loses a handshake, and those who wait for it.
+    private mutating func makeRoomForHandshake(_ source: Source, _ actions: inout [Action]) -> Bool {
+        while true {
+            switch handshakeShares.take(for: source) {
+            case .granted: return true
+            case .makeRoom(let loser):
+                guard
+                    let lost = handshakes.filter({ $0.value.source == loser }).min(by: {
+                        $0.value.tickets.first ?? 0 < $1.value.tickets.first ?? 0
+                    })
+                else { return false }
+                for ticket in lost.value.tickets {
+                    counters.refused += 1
+                    end(ticket, .tooMany, &actions)
+                }
+            case .shareUsed, .full: return false
+            }
+        }
+    }
+
+    /// Sends FORWARD.
+    mutating func forward(_ ticket: Ticket, _ now: Instant, _ actions: inout [Action]) {
+        guard let entry = entries[ticket], case .connecting(let envelope) = entry.state else { return }
+        let isRelayed =
+            switch entry.source {
+            case .session: false
+            case .node: true
+            }
+        entries[ticket]?.state = .asked
+        deadlines.answer.append(ticket, now: now)
+        let message = ForwardMessage(id: entry.id, isRelayed: isRelayed, envelope: envelope)
+        actions.append(.forward(ticket, entry.target, message.encoded()))
+    }
+
+    /// Removes a request.
+    mutating func leave(_ ticket: Ticket, _ actions: inout [Action]) -> Entry? {
+        guard let entry = entries.removeValue(forKey: ticket) else { return nil }
+        asked[entry.key] = nil
+        places.release(entry.source, places: entry.places)
+        askers[entry.source]?.tickets.removeAll { $0 == ticket }
+        switch entry.state {
+        case .connecting:
+            handshakes[entry.target]?.tickets.removeAll { $0 == ticket }
+            if let handshake = handshakes[entry.target], handshake.tickets.isEmpty {
+                endHandshake(entry.target)
+                actions.append(.stopConnecting(entry.target))
+            }
+        case .asked, .own: break
+        }
+        return entry
+    }
+
+    private mutating func endHandshake(_ node: NodeID) {
+        guard let handshake = handshakes.removeValue(forKey: node) else { return }
+        handshakeShares.release(handshake.source)
+    }
+
+    /// Ends a request with what its asker is told.
+    mutating func end(_ ticket: Ticket, _ answer: OuterAnswer, _ actions: inout [Action]) {
+        guard let entry = leave(ticket, &actions) else { return }
+        actions.append(.answer(asker: entry.asker, answer))
+    }
+
+    /// Ends a request with its target's words, as far as the source's bytes allow.
+    private mutating func deliver(
+        _ ticket: Ticket, _ answer: OuterAnswer, _ size: Int, _ now: Instant, _ actions: inout [Action]
+    ) {
+        guard let entry = entries[ticket] else { return }
+        guard askers[entry.source]?.bytes.take(size, now: now) ?? false else {
+            counters.refused += 1
+            return end(ticket, .tooMany, &actions)
+        }
+        counters.answered += 1
+        end(ticket, answer, &actions)
+    }
+
+    // MARK: Events
+
+    /// There is a link to `node` now.
+    public mutating func linkUp(_ node: NodeID, now: Instant) -> [Action] {
+        var actions: [Action] = []
+        failures.delivered(node)
+        let waiting = handshakes[node]?.tickets ?? []
+        endHandshake(node)
+        for ticket in waiting { forward(ticket, now, &actions) }
+        return actions
+    }
+
+    /// The handshake with `node` has failed.
+    public mutating func linkFailed(_ node: NodeID, now: Instant) -> [Action] {
+        var actions: [Action] = []
+        guard let handshake = handshakes[node] else { return actions }
+        failures.failed(node, now: Self.milliseconds(now))
+        endHandshake(node)
+        for ticket in handshake.tickets { end(ticket, .noLink, &actions) }
+        return actions
+    }
+
+    /// No link to `node` is left.
+    public mutating func linkEnded(_ node: NodeID) -> [Action] {
+        var actions: [Action] = []
+        for (key, ticket) in asked where key.node == node {
+            if case .asked? = entries[ticket]?.state { end(ticket, .noAnswer, &actions) }
+        }
+        return actions
+    }
+
+    /// The answer to FORWARD; nil where there is none.
+    public mutating func forwarded(_ ticket: Ticket, _ answer: [UInt8]?, now: Instant) -> [Action] {
+        var actions: [Action] = []
+        guard case .asked? = entries[ticket]?.state else {
+            counters.ignored += 1
+            return actions
+        }
+        guard let answer, let outer = try? OuterAnswer(decoding: answer.rawSpan, at: .forward) else {
+            end(ticket, .noAnswer, &actions)
+            return actions
+        }
+        if outer != .later { deliver(ticket, outer, answer.count, now, &actions) }
+        return actions
+    }
+
+    /// ANSWER came from `node`: it counts for a pending request to that node, once.
+    public mutating func answered(_ body: [UInt8], from node: NodeID, now: Instant) -> [Action] {
+        var actions: [Action] = []
+        guard let message = try? AnswerMessage(decoding: body.rawSpan),
+            let ticket = asked[AskedID(node: node, id: message.id)], case .asked? = entries[ticket]?.state
+        else {
+            counters.ignored += 1
+            return actions
+        }
+        deliver(ticket, message.answer, body.count, now, &actions)
+        return actions
+    }
+
+    /// A method of this node has run for one of its own sessions; a longer answer than 1 MiB becomes status 4.
+    public mutating func performed(_ ticket: Ticket, _ answer: RequestAnswer, now: Instant) -> [Action] {
+        var actions: [Action] = []
+        guard case .own? = entries[ticket]?.state else {
+            counters.ignored += 1
+            return actions
+        }
+        let isTooLong = answer.result.count >= OuterAnswer.longestOwnAnswer
+        let bytes = (isTooLong ? RequestAnswer(.full) : answer).encoded()
+        deliver(ticket, .answer(bytes), bytes.count, now, &actions)
+        return actions
+    }
+
+    /// A session has ended: nobody waits for its requests.
+    public mutating func sessionEnded(_ session: UInt64) -> [Action] {
+        var actions: [Action] = []
+        for ticket in askers[.session(session)]?.tickets ?? [] { _ = leave(ticket, &actions) }
+        askers[.session(session)] = nil
+        return actions
+    }
+
+    /// Does what is due.
+    public mutating func advance(_ now: Instant) -> [Action] {
+        var actions: [Action] = []
+        while let ticket = deadlines.link.next(now) {
+            guard let entry = entries[ticket], case .connecting = entry.state else { continue }
+            failures.failed(entry.target, now: Self.milliseconds(now))
+            end(ticket, .noLink, &actions)
+        }
+        while let ticket = deadlines.answer.next(now) { end(ticket, .noAnswer, &actions) }
+        while let ticket = deadlines.age.next(now) { end(ticket, .noAnswer, &actions) }
+        return actions
+    }
+}

@@ -1,0 +1,290 @@
+public import Wire
+
+/// A terminal that passes sealed requests of its sessions on to other nodes (protocol.md, section 13.4).
+///
+/// Events and times go in, actions come out. Each request ends once: with an answer, with an outer status in bounded
+/// time, or with its session. What comes for a request that has ended has no effect.
+public struct RequestProxy {
+    /// Numbers a request at this proxy; never used twice.
+    public typealias Ticket = UInt64
+
+    /// Who asks, which is what the shares count by.
+    public enum Source: Hashable, Sendable {
+        /// A session, by its owner's number for it.
+        case session(UInt64)
+        /// A node, by RELAY.
+        case node(NodeID)
+
+        var limits: RequestLimits.Source {
+            switch self {
+            case .session: .session
+            case .node: .node
+            }
+        }
+    }
+
+    /// What the proxy knows of a target when it is asked.
+    public struct Knowledge: Hashable, Sendable {
+        /// Whether one of the last three snapshots has it as staked or suspended.
+        public var isNode: Bool
+        /// Whether there is a link to it.
+        public var hasLink: Bool
+
+        /// What the directory and the links say.
+        public init(isNode: Bool, hasLink: Bool) {
+            self.isNode = isNode
+            self.hasLink = hasLink
+        }
+    }
+
+    /// What the owner has to do.
+    public enum Action: Equatable {
+        /// Tell the asker: write `encoded(for:)` to its stream and end it, or hand it to `RequestTarget.relayed`.
+        case answer(asker: UInt64, OuterAnswer)
+        /// Run a method for the session itself, and then call `performed`.
+        case perform(Ticket, RequestMethod, arguments: [UInt8], Source)
+        /// Make a link, and then call `linkUp` or `linkFailed`.
+        case connect(NodeID)
+        /// Give up a handshake that `connect` began: nobody waits for it.
+        case stopConnecting(NodeID)
+        /// Send FORWARD, and then call `forwarded` with its answer.
+        case forward(Ticket, NodeID, [UInt8])
+    }
+
+    /// What a proxy counts.
+    public struct Counters: Equatable, Sendable {
+        /// Requests that were asked.
+        public var asked = 0
+        /// Requests that were refused, or lost their place to others.
+        public var refused = 0
+        /// Requests that ended with an answer of their target.
+        public var answered = 0
+        /// ANSWER messages, and answers to FORWARD, that nobody waits for.
+        public var ignored = 0
+    }
+
+    struct Entry {
+        enum State {
+            case connecting(envelope: [UInt8])
+            case asked
+            /// This node runs the method.
+            case own
+        }
+
+        let source: Source
+        /// The owner's name of who waits.
+        let asker: UInt64
+        let target: NodeID
+        let id: UInt64
+        let places: Int
+        var state: State
+
+        var key: AskedID { AskedID(node: target, id: id) }
+    }
+
+    struct AskedID: Hashable {
+        let node: NodeID
+        let id: UInt64
+    }
+
+    /// One source: its buckets, and its pending requests from the oldest on.
+    struct Asker {
+        var rate: TokenBucket
+        var bytes: TokenBucket
+        var tickets: [Ticket] = []
+        var lastUsed: Instant
+    }
+
+    struct Handshake {
+        /// The source whose share it takes.
+        let source: Source
+        var tickets: [Ticket] = []
+    }
+
+    struct Deadlines {
+        var link = DeadlineQueue(RequestLimits.linkTime)
+        var answer = DeadlineQueue(RequestLimits.answerTime)
+        /// All requests from the oldest on; the deadline is the last for each.
+        var age = DeadlineQueue(RequestLimits.linkTime + RequestLimits.answerTime)
+    }
+
+    let node: NodeID
+    var random: any RandomNumberGenerator & Sendable
+    /// What was counted.
+    public internal(set) var counters = Counters()
+    var entries: [Ticket: Entry] = [:]
+    var asked: [AskedID: Ticket] = [:]
+    var askers: [Source: Asker] = [:]
+    var places: Shares<Source>
+    var rate: SharedRate<Source>
+    var handshakes: [NodeID: Handshake] = [:]
+    var handshakeShares = Shares<Source>(
+        capacity: RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
+    var failures = Pauses<NodeID>(
+        first: RequestLimits.failureMemory, longest: RequestLimits.failureMemory, capacity: RequestLimits.failures)
+    var deadlines = Deadlines()
+    private var lastTicket: Ticket = 0
+
+    /// The proxy of `node`, without requests; `random` draws the ids of FORWARD.
+    public init(node: NodeID, random: any RandomNumberGenerator & Sendable, now: Instant) {
+        self.init(node: node, random: random, places: RequestLimits.pendingPlaces, now: now)
+    }
+
+    init(node: NodeID, random: any RandomNumberGenerator & Sendable, places: Int, now: Instant) {
+        self.node = node
+        self.random = random
+        self.places = Shares(capacity: places, most: places)
+        rate = SharedRate(
+            perSecond: RequestLimits.requestsPerSecond, burst: RequestLimits.requestsPerSecond, now: now)
+    }
+
+    /// How many requests have no answer yet.
+    public var pending: Int { entries.count }
+
+    /// When `advance` is to be called next.
+    public var nextDeadline: Instant? {
+        [deadlines.link.first, deadlines.answer.first, deadlines.age.first].compactMap(\.self).min()
+    }
+
+    // MARK: Asking
+
+    /// A stream of a session has brought a whole request; nil is one that cannot be read.
+    ///
+    /// `asker` names the stream in the answer.
+    public mutating func ask(
+        _ request: RequestOpen?, asker: UInt64, from session: UInt64, target: Knowledge, now: Instant
+    ) -> [Action] {
+        let source = Source.session(session)
+        switch request {
+        case .envelope(let envelope, let node):
+            return ask(envelope, to: node, asker: asker, from: source, target: target, now: now)
+        case .own(let raw, let arguments):
+            var actions: [Action] = []
+            guard admit(source, arguments.count, now, &actions) else { return actions + refuse(asker) }
+            guard let method = RequestMethod(rawValue: raw) else {
+                return actions + [.answer(asker: asker, .answer(RequestAnswer(.unknown).encoded()))]
+            }
+            guard method.isForOwnTerminal else {
+                return actions + [.answer(asker: asker, .answer(RequestAnswer(.notAuthorised).encoded()))]
+            }
+            guard let ticket = enter(source, asker, node, arguments.count, .own, now, &actions) else {
+                return actions + refuse(asker)
+            }
+            return actions + [.perform(ticket, method, arguments: arguments, source)]
+        case nil:
+            var actions: [Action] = []
+            guard admit(source, 0, now, &actions) else { return actions + refuse(asker) }
+            counters.refused += 1
+            return actions + [.answer(asker: asker, .unreadable)]
+        }
+    }
+
+    /// A node has asked by RELAY; `asker` is the target's ticket.
+    public mutating func relay(
+        _ request: RelayRequest, asker: UInt64, for node: NodeID, target: Knowledge, now: Instant
+    ) -> [Action] {
+        ask(request.envelope, to: request.target, asker: asker, from: .node(node), target: target, now: now)
+    }
+
+    private mutating func ask(
+        _ envelope: [UInt8], to target: NodeID, asker: UInt64, from source: Source, target known: Knowledge,
+        now: Instant
+    ) -> [Action] {
+        var actions: [Action] = []
+        guard admit(source, envelope.count, now, &actions) else { return actions + refuse(asker) }
+        guard known.isNode, target != node else { return actions + [.answer(asker: asker, .unknownTarget)] }
+        guard known.hasLink || !failures.isPaused(target, now: Self.milliseconds(now)) else {
+            return actions + [.answer(asker: asker, .noLink)]
+        }
+        guard
+            let ticket = enter(
+                source, asker, target, envelope.count, .connecting(envelope: envelope), now, &actions)
+        else { return actions + refuse(asker) }
+        if known.hasLink {
+            forward(ticket, now, &actions)
+        } else if connect(ticket, target, source, &actions) {
+            deadlines.link.append(ticket, now: now)
+        } else {
+            counters.refused += 1
+            end(ticket, .tooMany, &actions)
+        }
+        return actions
+    }
+
+    private mutating func refuse(_ asker: UInt64) -> [Action] {
+        counters.refused += 1
+        return [.answer(asker: asker, .tooMany)]
+    }
+
+    /// Whether the rates of the source and of the proxy allow a request of `size` bytes.
+    private mutating func admit(_ source: Source, _ size: Int, _ now: Instant, _ actions: inout [Action]) -> Bool {
+        counters.asked += 1
+        let limits = source.limits
+        if askers[source] == nil {
+            forgetIdleAskers(now)
+            askers[source] = Asker(
+                rate: TokenBucket(perSecond: limits.perSecond, burst: limits.burst, now: now),
+                bytes: TokenBucket(perSecond: limits.bytesPerSecond, burst: limits.bytesBurst, now: now),
+                lastUsed: now)
+        }
+        guard var asker = askers[source], asker.tickets.count < limits.pending else { return false }
+        asker.lastUsed = now
+        let isAllowed = asker.rate.take(now: now) && asker.bytes.take(size, now: now)
+        askers[source] = asker
+        return isAllowed && rate.take(source, now)
+    }
+
+    /// Removes sources whose buckets are full again; the work is at most a constant for each new source.
+    private mutating func forgetIdleAskers(_ now: Instant) {
+        guard askers.count >= 256, askers.count.nonzeroBitCount == 1 else { return }
+        askers = askers.filter { !$0.value.tickets.isEmpty || now - $0.value.lastUsed < RequestLimits.sourceMemory }
+    }
+
+    /// A ticket with its place, and an id that no pending request to `target` has.
+    private mutating func enter(
+        _ source: Source, _ asker: UInt64, _ target: NodeID, _ size: Int, _ state: Entry.State, _ now: Instant,
+        _ actions: inout [Action]
+    ) -> Ticket? {
+        let count = RequestLimits.places(size, of: RequestLimits.pendingPlace)
+        guard makeRoom(count, for: source, now, &actions) else { return nil }
+        var id = random.next()
+        while asked[AskedID(node: target, id: id)] != nil { id &+= 1 }
+        lastTicket += 1
+        let entry = Entry(source: source, asker: asker, target: target, id: id, places: count, state: state)
+        entries[lastTicket] = entry
+        asked[entry.key] = lastTicket
+        askers[source]?.tickets.append(lastTicket)
+        deadlines.age.append(lastTicket, now: now)
+        return lastTicket
+    }
+
+    /// Makes room among the pending requests.
+    ///
+    /// The source with most loses its oldest. Where all have the same, a source without any gets the place of the
+    /// oldest request that is no longer young: an honest answer needs far less time.
+    private mutating func makeRoom(
+        _ count: Int, for source: Source, _ now: Instant, _ actions: inout [Action]
+    ) -> Bool {
+        while true {
+            switch places.take(for: source, places: count) {
+            case .granted: return true
+            case .makeRoom(let loser):
+                guard let ticket = askers[loser]?.tickets.first else { return false }
+                lose(ticket, &actions)
+            case .shareUsed, .full:
+                while let oldest = deadlines.age.oldest, entries[oldest.ticket] == nil { deadlines.age.removeFirst() }
+                guard places.places(of: source) == 0, let oldest = deadlines.age.oldest,
+                    oldest.deadline - now <= RequestLimits.linkTime + RequestLimits.answerTime - RequestLimits.youth
+                else { return false }
+                lose(oldest.ticket, &actions)
+            }
+        }
+    }
+
+    private mutating func lose(_ ticket: Ticket, _ actions: inout [Action]) {
+        counters.refused += 1
+        end(ticket, .tooMany, &actions)
+    }
+
+    static func milliseconds(_ now: Instant) -> UInt64 { now.nanoseconds / 1_000_000 }
+}

@@ -1,0 +1,19 @@
+/// SplitMix64: the same numbers for the same seed.
+public struct Seeded: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    /// The generator of `seed`.
+    public init(_ seed: UInt64) { state = seed }
+
+    /// Sixty-four bits.
+    public mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
+        return z ^ z >> 31
+    }
+
+    /// Whether something with `percent` of a hundred happens.
+    public mutating func happens(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
+}

@@ -1,0 +1,85 @@
+import RequestsModel
+import Testing
+import Wire
+
+@testable import Requests
+
+/// The methods of a target.
+@Suite struct TargetMethodTests {
+    @Test("RQ6: RELAY makes a chain of two proxies at most")
+    func rq6Relay() throws {
+        var bench = try TargetBench()
+        let inner = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
+        func relay(_ target: NodeID) -> [UInt8] { RelayRequest(target: target, envelope: inner).encoded() }
+        let other = RequestNetwork.id(3)
+        // To another node: told at once that it takes longer, then the proxy's words.
+        let request = try bench.seal(.relay, relay(other))
+        let message = try bench.forward(request.envelope)
+        try bench.open()
+        #expect(bench.answers[message] == .later && bench.relays.count == 1)
+        try bench.take(bench.target.relayed(bench.relays[0].ticket, .noLink, now: bench.now))
+        guard case .answer(let sealed)? = bench.sent.first?.message.answer else { throw Unexpected() }
+        #expect(request.open(sealed) == RequestAnswer(.done, OuterAnswer.noLink.encoded(for: .stream)))
+        // In a chain already, to itself, to the node that asks; and malformed.
+        let refused: [([UInt8], Bool, RequestStatus)] = [
+            (relay(other), true, .notAuthorised), (relay(RequestNetwork.id(0)), false, .notAuthorised),
+            (relay(RequestTarget.peer(1)), false, .notAuthorised), ([1, 2], false, .malformed),
+        ]
+        for (arguments, isRelayed, status) in refused {
+            let request = try bench.seal(.relay, arguments)
+            try bench.forward(request.envelope, isRelayed: isRelayed)
+            try bench.open()
+            guard case .answer(let sealed)? = bench.sent.last?.message.answer else { throw Unexpected() }
+            #expect(request.open(sealed)?.status == status)
+        }
+        #expect(bench.relays.count == 1 && bench.target.pending == 0)
+        // An answer that no answer has room for.
+        let large = try bench.seal(.relay, relay(other))
+        try bench.forward(large.envelope)
+        try bench.open()
+        let answer = OuterAnswer.answer([UInt8](repeating: 0, count: RequestClass.bytes65792.answerSize))
+        try bench.take(bench.target.relayed(bench.relays[1].ticket, answer, now: bench.now))
+        guard case .answer(let last)? = bench.sent.last?.message.answer else { throw Unexpected() }
+        #expect(large.open(last) == RequestAnswer(.done, OuterAnswer.noAnswer.encoded(for: .stream)))
+    }
+
+    @Test("RQ6: a relayed request's answer fits into another")
+    func rq6Room() throws {
+        var bench = try TargetBench()
+        for isRelayed in [false, true] { try bench.forward(bench.envelope(), isRelayed: isRelayed) }
+        try bench.open()
+        #expect(bench.performing.map(\.room) == [65_787, 33_019])
+        let inner = 5 + RequestClass.bytes33024.answerSize
+        #expect(inner <= 65_787)
+    }
+
+    @Test("RQ4: large answers have a rate, and each node its part")
+    func rq4LargeAnswers() throws {
+        var bench = try TargetBench()
+        let large = RequestAnswer(.done, [UInt8](repeating: 1, count: 60_000))
+        var done: [Int: Int] = [:]
+        for proxy in [2] + Array(repeating: 1, count: 60) + Array(repeating: 2, count: 5) {
+            let request = try bench.seal()
+            let message = try bench.forward(request.envelope, from: proxy)
+            try bench.open()
+            try bench.perform(large)
+            guard case .answer(let sealed)? = bench.answers[message], let answer = request.open(sealed) else {
+                throw Unexpected()
+            }
+            if answer.status == .done { done[proxy, default: 0] += 1 } else { #expect(answer == .busy(seconds: 1)) }
+        }
+        // 250 units at once, of four each; below the half, each has its part.
+        #expect(done == [1: 31, 2: 6])
+    }
+
+    @Test("RQ7: a method that is not known, one that is")
+    func rq7Methods() throws {
+        var bench = try TargetBench()
+        for method in RequestMethod.allCases where method != .relay {
+            try bench.forward(bench.envelope(method))
+            try bench.open()
+            #expect(bench.performing.last?.method == method)
+        }
+        #expect(bench.answers.values.filter { $0 == .later }.count == 1, "INTRODUCE at once")
+    }
+}
