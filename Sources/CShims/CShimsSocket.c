@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +109,18 @@ int shim_pipe(int ends[2]) {
 
 int shim_set_option(int fd, int level, int option, int value) {
     return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+int shim_steer_datagrams(int fd, unsigned int count) {
+    struct sock_filter steps[] = {
+        // Offset 0 is the first byte behind the UDP header. A load behind the datagram's end ends the program with 0.
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 3),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, count, 1, 0),
+        BPF_STMT(BPF_RET | BPF_A, 0),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = {sizeof steps / sizeof *steps, steps};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? -errno : 0;
 }
 
 int shim_take_socket_error(int fd) {

@@ -1,55 +1,73 @@
 import CLibUV
 import Synchronization
 
-/// Messages from other threads, received on a loop in the order in which they were sent.
+/// Messages from other threads, received on a loop.
+///
+/// A mailbox has a lane for each source. The messages of one source arrive in the order in which they were sent; those of
+/// different sources arrive in any order. Each lane has its own bound and its own lock, so a source that sends too much
+/// loses its own messages, and sources do not wait for each other. No lock is held while a message is received.
+///
+/// On a loop on simulated time a lane is received after a delay that the world's seed decides.
 public final class Mailbox<Message: Sendable> {
-    /// The sending end, for any thread.
+    /// The sending end of one source, for any thread.
     public struct Sender: Sendable {
-        fileprivate let state: MailboxState<Message>
+        fileprivate let lane: MailboxLane<Message>
 
-        /// Queues a message and wakes the loop; false if the mailbox is full or closed.
+        /// Queues a message and wakes the loop; false if the source's lane is full, or the mailbox closed.
         @discardableResult
-        public func send(_ message: Message) -> Bool { state.send(message) }
+        public func send(_ message: Message) -> Bool { lane.send(message) }
     }
 
-    /// The end to pass to other threads.
-    public let sender: Sender
-    private let handle: MailboxHandle
+    private let lanes: [MailboxLane<Message>]
+    private let receiver: MailboxReceiver<Message>
+    private let handle: any MailboxHandle
 
-    /// A mailbox for at most `capacity` waiting messages; `receive` is called on the loop, once for each message.
-    public init(on loop: Loop, capacity: Int = 65_536, receive: @escaping (Message) -> Void) throws(UVError) {
-        let state = MailboxState<Message>(capacity: capacity)
-        var batch: [Message] = []
-        let handle = try MailboxHandle(
-            on: loop,
-            drain: {
-                state.take(&batch)
-                for message in batch { receive(message) }
-                batch.removeAll(keepingCapacity: batch.capacity <= 4096)
-            }, whenClosing: { state.close() })
-        unsafe state.open(handle.async)
-        self.handle = handle
-        sender = Sender(state: state)
+    /// A mailbox for at most `capacity` waiting messages of each of `sources` sources.
+    ///
+    /// `receive` is called on the loop, once for each message.
+    public init(
+        on loop: Loop, sources: Int = 1, capacity: Int = 65_536, receive: @escaping (Message) -> Void
+    ) throws(UVError) {
+        precondition(sources > 0, "a mailbox has a source")
+        let lanes = (0..<sources).map { _ in MailboxLane<Message>(capacity: capacity) }
+        let receiver = MailboxReceiver(lanes, receive)
+        self.lanes = lanes
+        self.receiver = receiver
+        if let host = loop.host {
+            let handle = SimulatedMailbox(on: host, drain: { receiver.drain($0) }, whenClosing: { receiver.close() })
+            for (number, lane) in lanes.enumerated() { lane.open(handle.waker(of: number)) }
+            self.handle = handle
+        } else {
+            let handle = try AsyncMailbox(
+                on: loop, drain: { for number in lanes.indices { receiver.drain(number) } },
+                whenClosing: { receiver.close() })
+            for lane in lanes { lane.open(handle.waker) }
+            self.handle = handle
+        }
     }
+
+    /// The end to pass to the only source, or to the first.
+    public var sender: Sender { sender(of: 0) }
+
+    /// The end to pass to a source.
+    public func sender(of source: Int) -> Sender { Sender(lane: lanes[source]) }
 
     /// Closes the mailbox: releases the callback and refuses later messages; has no effect the second time.
     ///
     /// Returns the messages that were sent and not received; they will not be.
     @discardableResult
     public func close() -> [Message] {
-        let left = sender.state.close()
         handle.close()
-        return left
+        return receiver.takeLeft()
     }
 }
 
-/// The state shared by the threads.
-private final class MailboxState<Message: Sendable>: Sendable {
-    @safe
+/// The messages of one source, shared by its thread and the loop's.
+private final class MailboxLane<Message: Sendable>: Sendable {
     private struct Contents {
         var messages: [Message] = []
-        /// Set while the loop may be woken; `uv_async_send` is called with the lock held, so never after the close.
-        var async: UnsafeMutablePointer<uv_async_t>?
+        /// Set while the loop may be woken; it is called with the lock held, so never after the close.
+        var waker: MailboxWaker?
     }
 
     private let contents = Mutex(Contents())
@@ -57,35 +75,24 @@ private final class MailboxState<Message: Sendable>: Sendable {
 
     init(capacity: Int) { self.capacity = capacity }
 
-    func open(_ async: UnsafeMutablePointer<uv_async_t>) {
-        let address = UInt(bitPattern: async)
-        contents.withLock { unsafe $0.async = UnsafeMutablePointer(bitPattern: address) }
-    }
+    func open(_ waker: MailboxWaker) { contents.withLock { $0.waker = waker } }
 
     func send(_ message: Message) -> Bool {
         contents.withLock { contents in
-            guard let async = unsafe contents.async, contents.messages.count < capacity else { return false }
+            guard let waker = contents.waker, contents.messages.count < capacity else { return false }
             contents.messages.append(message)
-            if contents.messages.count == 1 { unsafe uv_async_send(async) }
+            if contents.messages.count == 1 { waker.wake() }
             return true
         }
     }
 
-    /// Swaps the waiting messages with an empty array.
-    func take(_ batch: inout [Message]) {
-        var taken: [Message] = []
-        swap(&taken, &batch)
-        batch = contents.withLock { contents in
-            let messages = contents.messages
-            contents.messages = []
-            return messages
-        }
-    }
+    /// Swaps the waiting messages with `batch`, which is empty.
+    func take(_ batch: inout [Message]) { contents.withLock { swap(&$0.messages, &batch) } }
 
-    @discardableResult
+    /// Refuses later messages, and returns those that wait.
     func close() -> [Message] {
         contents.withLock { contents in
-            unsafe contents.async = nil
+            contents.waker = nil
             let left = contents.messages
             contents.messages = []
             return left
@@ -93,10 +100,76 @@ private final class MailboxState<Message: Sendable>: Sendable {
     }
 }
 
+/// The loop's end of the lanes.
+private final class MailboxReceiver<Message: Sendable> {
+    private let lanes: [MailboxLane<Message>]
+    private var receive: ((Message) -> Void)?
+    /// The messages of the lane that is being received, and how many of them were.
+    private var batch: [Message] = []
+    private var received = 0
+    private var left: [Message] = []
+
+    /// The most messages for which a batch keeps its memory.
+    private static var keptCapacity: Int { 4_096 }
+
+    init(_ lanes: [MailboxLane<Message>], _ receive: @escaping (Message) -> Void) {
+        self.lanes = lanes
+        self.receive = receive
+    }
+
+    func drain(_ lane: Int) {
+        guard receive != nil else { return }
+        lanes[lane].take(&batch)
+        received = 0
+        while received < batch.count, let receive {
+            let message = batch[received]
+            received += 1
+            receive(message)
+        }
+        batch.removeAll(keepingCapacity: batch.capacity <= Self.keptCapacity)
+    }
+
+    /// Closes all lanes, also in the middle of a batch.
+    func close() {
+        receive = nil
+        left = Array(batch.dropFirst(received))
+        batch = []
+        for lane in lanes { left += lane.close() }
+    }
+
+    /// The messages that were not received before the close; they are returned once.
+    func takeLeft() -> [Message] {
+        defer { left = [] }
+        return left
+    }
+}
+
+/// Wakes a mailbox's loop, from any thread.
+@safe
+private enum MailboxWaker: @unchecked Sendable {
+    /// `uv_async_send` may be called by any thread; the lane's lock keeps the calls before the handle's close.
+    case async(UnsafeMutablePointer<uv_async_t>)
+    /// A simulated world and all that uses it run on one thread.
+    case simulated(SimulatedMailbox, lane: Int)
+
+    func wake() {
+        switch self {
+        case .async(let handle): unsafe uv_async_send(handle)
+        case .simulated(let mailbox, let lane): mailbox.wake(lane)
+        }
+    }
+}
+
+/// What a loop knows of a mailbox.
+private protocol MailboxHandle: AnyObject {
+    /// Closes the mailbox; has no effect the second time.
+    func close()
+}
+
 /// The libuv handle of a mailbox.
 @safe
-private final class MailboxHandle: HandleOwner {
-    let async: UnsafeMutablePointer<uv_async_t>
+private final class AsyncMailbox: MailboxHandle, HandleOwner {
+    private let async: UnsafeMutablePointer<uv_async_t>
     private var drain: (() -> Void)?
     private var whenClosing: (() -> Void)?
     private let loop: Loop
@@ -114,6 +187,8 @@ private final class MailboxHandle: HandleOwner {
 
     deinit { unsafe async.deallocate() }
 
+    var waker: MailboxWaker { unsafe .async(async) }
+
     func woken() { drain?() }
 
     func close() {
@@ -126,10 +201,46 @@ private final class MailboxHandle: HandleOwner {
     }
 }
 
+/// A mailbox of a simulated host's loop.
+private final class SimulatedMailbox: MailboxHandle, SimulatedHandle {
+    private let host: SimulatedHost
+    private var number = 0
+    private var drain: ((Int) -> Void)?
+    private var whenClosing: (() -> Void)?
+
+    /// The shortest time from the first message to its receipt, and the most that is added to it, in nanoseconds.
+    private static let shortestDelay: UInt64 = 1_000
+    private static let jitter: UInt64 = 50_000
+
+    init(on host: SimulatedHost, drain: @escaping (Int) -> Void, whenClosing: @escaping () -> Void) {
+        self.host = host
+        self.drain = drain
+        self.whenClosing = whenClosing
+        number = host.open(self)
+    }
+
+    func waker(of lane: Int) -> MailboxWaker { .simulated(self, lane: lane) }
+
+    func wake(_ lane: Int) {
+        let delay = Self.shortestDelay + host.world.random.below(Self.jitter)
+        host.call(at: host.world.now + delay, "mail") { [weak self] in self?.drain?(lane) }
+    }
+
+    func close() {
+        guard let whenClosing else { return }
+        whenClosing()
+        self.whenClosing = nil
+        drain = nil
+        host.closed(number)
+    }
+
+    func closeOwner() { close() }
+}
+
 private func mailboxWoken(_ handle: UnsafeMutablePointer<uv_async_t>?) {
-    unsafe Unmanaged<MailboxHandle>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { $0.woken() }
+    unsafe Unmanaged<AsyncMailbox>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef { $0.woken() }
 }
 
 private func mailboxClosed(_ handle: UnsafeMutablePointer<uv_handle_t>?) {
-    unsafe Unmanaged<MailboxHandle>.fromOpaque(handle!.pointee.data).release()
+    unsafe Unmanaged<AsyncMailbox>.fromOpaque(handle!.pointee.data).release()
 }

@@ -10,28 +10,29 @@ public enum Verdict: Equatable, Sendable {
     case drop(DropReason)
 }
 
+/// The result of a look-up of a path id on a link.
+public enum Passage: Equatable, Sendable {
+    /// No path has this id on this link.
+    case unknown
+    /// Towards the exit, along the path at this place; valid until the table changes.
+    case forward(UInt32)
+    /// Towards the client, along the path at this place; valid until the table changes.
+    case backward(UInt32)
+}
+
 /// The packet path: one layer, in place (protocol.md, section 5).
 extension ForwardingTable {
+    /// The result for `pathID` on `link`, by one table look-up.
+    @inlinable @inline(__always)
+    public func find(link: UInt32, pathID: UInt64) -> Passage { halves.find(link: link, pathID: pathID) }
+
     /// Removes this hop's layer from a packet towards the exit.
     ///
     /// `place` is the result of `find` for the packet. Commit the link's own replay window afterwards, and only if this
     /// does not return a drop.
     @inlinable @inline(__always)
     public mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
-        precondition(isLive(place), "the place of a path that is gone")
-        let hop = unsafe pathPointer(place)
-        guard unsafe hop.pointee.isReady else { return .drop(.notReady) }
-        let slot = unsafe hop.pointee.slot
-        switch unsafe hop.pointee.layers.opener.open(&packet, slot: slot, now: now) {
-        case .dropped(let reason): return .drop(reason)
-        case .opened(let number):
-            unsafe hop.pointee.layers.opener.commit(number)
-            packet.zeroSlots(1...slot)
-            if slot == Packet.slotCount { return .deliver(path: handle(place), number: number) }
-            let next = unsafe hop.pointee.next
-            packet.pathID = next.pathID
-            return .send(link: next.link, pathID: next.pathID)
-        }
+        halves.forward(place, &packet, now: now)
     }
 
     /// Adds this hop's layer to a packet towards the client.
@@ -40,10 +41,7 @@ extension ForwardingTable {
     /// header has verified, and nothing else in the packet can be verified here.
     @inlinable @inline(__always)
     public mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
-        precondition(isLive(place), "the place of a path that is gone")
-        let hop = unsafe pathPointer(place)
-        guard unsafe hop.pointee.isReady else { return .drop(.notReady) }
-        return unsafe sealBackward(hop, &packet, now).verdict
+        halves.backward(place, &packet, now: now)
     }
 
     /// Seals a terminal's packet towards the client; its payload is written.
@@ -53,33 +51,25 @@ extension ForwardingTable {
     public mutating func sealAtTerminal(
         _ path: PathHandle, _ packet: inout MutableRawSpan, now: Instant
     ) -> (verdict: Verdict, number: UInt64) {
-        guard isLive(path), unsafe pathPointer(path.index).pointee.isTerminal else { return (.drop(.unknownPath), 0) }
-        return unsafe sealBackward(pathPointer(path.index), &packet, now)
+        guard let half = unsafe terminalHalf(path) else { return (.drop(.unknownPath), 0) }
+        return unsafe PathHalves.seal(half, &packet, now)
     }
 
     /// The number of the terminal's next packet; nil if the path is gone or does not end here.
     public func nextNumberAtTerminal(_ path: PathHandle) -> UInt64? {
-        guard isLive(path), unsafe pathPointer(path.index).pointee.isTerminal else { return nil }
-        return unsafe pathPointer(path.index).pointee.layers.sealer.nextNumber
+        guard let half = unsafe terminalHalf(path) else { return nil }
+        return unsafe half.pointee.sealer.nextNumber
     }
 
     /// Skips one of the terminal's packet numbers, so that a false acknowledgement of it can be detected.
     public mutating func skipNumberAtTerminal(_ path: PathHandle) {
-        guard isLive(path), unsafe pathPointer(path.index).pointee.isTerminal else { return }
-        unsafe pathPointer(path.index).pointee.layers.sealer.skipNumber()
+        guard let half = unsafe terminalHalf(path) else { return }
+        unsafe half.pointee.sealer.skipNumber()
     }
 
-    @inlinable @inline(__always)
-    func sealBackward(
-        _ hop: UnsafeMutablePointer<HopState>, _ packet: inout MutableRawSpan, _ now: Instant
-    ) -> (verdict: Verdict, number: UInt64) {
-        let slot = unsafe hop.pointee.slot
-        if slot > 1 { packet.zeroSlots(1...slot - 1) }
-        guard let number = unsafe hop.pointee.layers.sealer.seal(&packet, slot: slot, now: now) else {
-            return (.drop(.exhausted), 0)
-        }
-        let previous = unsafe hop.pointee.previous
-        packet.pathID = previous.pathID
-        return (.send(link: previous.link, pathID: previous.pathID), number)
+    /// The half that seals at a terminal; nil if the path is gone or does not end here.
+    private func terminalHalf(_ path: PathHandle) -> UnsafeMutablePointer<BackwardHalf>? {
+        guard let record = unsafe register.find(path), unsafe record.pointee.isTerminal else { return nil }
+        return unsafe halves.backwards.pointer(record.pointee.backward.place)
     }
 }

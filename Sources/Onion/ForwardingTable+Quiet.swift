@@ -1,7 +1,7 @@
 /// Lists all paths and the unused ones, for a node that is about to stop.
 extension ForwardingTable {
     /// All paths.
-    public var paths: [PathHandle] { (0..<UInt32(capacity)).filter { isLive($0) }.map { handle($0) } }
+    public var paths: [PathHandle] { register.paths }
 
     /// The paths over which nothing has passed, either way, since the last call; `marks` is its state, empty at first.
     ///
@@ -10,11 +10,10 @@ extension ForwardingTable {
         var present: [PathHandle: UInt64] = [:]
         present.reserveCapacity(count)
         var quiet: [PathHandle] = []
-        for index in 0..<UInt32(capacity) where isLive(index) {
-            let hop = unsafe pathPointer(index)
-            guard unsafe hop.pointee.isReady else { continue }
-            let path = handle(index)
-            let passed = unsafe hop.pointee.passing
+        for path in register.paths {
+            let record = unsafe register.records.pointer(path.index)
+            guard unsafe record.pointee.isReady else { continue }
+            let passed = unsafe passing(record.pointee)
             if marks[path] == passed { quiet.append(path) }
             present[path] = passed
         }

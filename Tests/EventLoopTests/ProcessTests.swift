@@ -1,43 +1,8 @@
 import EventLoop
 import Glibc
-import Synchronization
 import Testing
 
 @Suite struct ProcessTests {
-    @Test func messagesFromOtherThreadsArriveInOrder() throws {
-        let loop = try Loop()
-        defer { loop.close() }
-        var received: [Int] = []
-        let mailbox = try Mailbox<Int>(on: loop) { received.append($0) }
-        let sender = mailbox.sender
-        let refused = Atomic(0)
-        nonisolated(unsafe) let task: () -> Void = {
-            for number in 0..<10_000 where !sender.send(number) { refused.add(1, ordering: .relaxed) }
-        }
-        let box = unsafe Box(task)
-        var thread = pthread_t()
-        let made = unsafe pthread_create(&thread, nil, runBox, Unmanaged.passRetained(box).toOpaque())
-        #expect(made == 0)
-        run(loop) { received.count == 10_000 }
-        pthread_join(thread, nil)
-        #expect(received == Array(0..<10_000))
-        #expect(refused.load(ordering: .relaxed) == 0)
-    }
-
-    @Test func aFullOrClosedMailboxRefuses() throws {
-        let loop = try Loop()
-        defer { loop.close() }
-        var received: [Int] = []
-        let mailbox = try Mailbox<Int>(on: loop, capacity: 2) { received.append($0) }
-        #expect(mailbox.sender.send(1) && mailbox.sender.send(2) && !mailbox.sender.send(3))
-        run(loop) { received.count == 2 }
-        #expect(mailbox.sender.send(4))
-        mailbox.close()
-        #expect(!mailbox.sender.send(5))
-        loop.runOnce()
-        #expect(received == [1, 2])
-    }
-
     @Test func aChildReportsItsStatusOrSignal() throws {
         let loop = try Loop()
         defer { loop.close() }
@@ -120,16 +85,4 @@ import Testing
         #expect(received == [.hangUp])
         signals.close()
     }
-}
-
-/// A closure for a thread.
-private final class Box {
-    let task: () -> Void
-    init(_ task: @escaping () -> Void) { self.task = task }
-}
-
-private func runBox(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    let box = unsafe Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue()
-    box.task()
-    return nil
 }

@@ -1,5 +1,5 @@
 // Parts of Linux's socket interface that Swift cannot import: recvmmsg, sendmmsg, control messages, UDP offloads,
-// timerfd.
+// socket filters, timerfd.
 #ifndef CSHIMS_SOCKET_H
 #define CSHIMS_SOCKET_H
 
@@ -63,6 +63,11 @@ int shim_pipe(int ends[2]);
 
 // Sets a socket's integer option: 0, or a negative errno.
 int shim_set_option(int fd, int level, int option, int value);
+
+// Has the kernel choose among the `count` sockets that share the port of `fd` by the byte at offset 3 of each datagram: the
+// sockets are numbered in the order in which they were bound, and other bytes and shorter datagrams go to number 0.
+// Returns 0, or a negative errno.
+int shim_steer_datagrams(int fd, unsigned int count);
 
 // A socket's pending error, which this clears, or the errno of the call; never negative.
 int shim_take_socket_error(int fd);

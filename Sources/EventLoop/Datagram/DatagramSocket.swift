@@ -27,8 +27,6 @@ public final class DatagramSocket: HandleOwner {
         public var sendSlotSize = 1536
         /// Use UDP_GRO and UDP_SEGMENT if the kernel has them.
         public var usesOffload = true
-        /// Allow several sockets on one port (SO_REUSEPORT).
-        public var sharesPort = false
         /// Datagrams larger than the MTU are fragmented, not dropped: IPv4 packets are sent without DF, and IPv6
         /// packets are fragmented here to the MTU that is known for the route.
         public var fragments = true
@@ -76,35 +74,58 @@ public final class DatagramSocket: HandleOwner {
     /// Opens a socket on `address` and passes its packets to `receiver`, which the socket retains until it is closed.
     ///
     /// Port 0 lets the kernel choose. An IPv6 socket receives no IPv4.
-    public init(
+    public convenience init(
         on loop: Loop, bindTo address: SocketAddress, configuration: Configuration = Configuration(),
         receiver: (any DatagramReceiver)?
     ) throws(UVError) {
         loop.assertOnThread()
         precondition(!loop.isClosed, "the loop is closed")
-        let poll = UnsafeMutablePointer<uv_poll_t>.allocate(capacity: 1)
-        var descriptor: Int32 = -1
-        do throws(UVError) {
-            if let host = loop.host {
-                let simulated = try host.bind(address, configuration)
-                wire = simulated
-                isCoalescing = false
-                localAddress = simulated.address
-            } else {
-                wire = nil
-                descriptor = try UVError.check(shim_socket(address.family, Int32(SOCK_DGRAM.rawValue)), "socket")
-                isCoalescing = try Self.configure(descriptor, address, configuration)
-                localAddress = try Self.bind(descriptor, to: address)
-                try UVError.check(unsafe uv_poll_init(loop.uv, poll, descriptor), "uv_poll_init")
+        let binding: Binding =
+            if let host = loop.host { .wire(try host.bind(address, configuration)) } else {
+                .kernel(try KernelSocket(bindTo: address, configuration))
             }
-        } catch {
-            if descriptor >= 0 { Glibc.close(descriptor) }
-            unsafe poll.deallocate()
-            throw error
+        try self.init(on: loop, binding, configuration: configuration, receiver: receiver)
+    }
+
+    /// Takes over the socket of `worker` in `group`, which no other has taken, and passes its packets to `receiver`.
+    ///
+    /// The loop must be one of libuv.
+    public convenience init(
+        on loop: Loop, worker: Int, of group: DatagramGroup, receiver: (any DatagramReceiver)?
+    ) throws(UVError) {
+        loop.assertOnThread()
+        precondition(!loop.isClosed && loop.host == nil, "a group's socket needs an open loop of libuv")
+        try self.init(
+            on: loop, .kernel(group.take(worker)), configuration: group.configuration, receiver: receiver)
+    }
+
+    /// A socket's end in the kernel or in a simulated network.
+    private enum Binding {
+        case kernel(KernelSocket)
+        case wire(SimulatedSocket)
+    }
+
+    /// Takes over a bound socket; when it throws, the socket is closed.
+    private init(
+        on loop: Loop, _ binding: Binding, configuration: Configuration, receiver: (any DatagramReceiver)?
+    ) throws(UVError) {
+        unsafe poll = .allocate(capacity: 1)
+        switch binding {
+        case .wire(let simulated):
+            wire = simulated
+            (descriptor, isCoalescing, localAddress) = (-1, false, simulated.address)
+        case .kernel(let socket):
+            wire = nil
+            (descriptor, isCoalescing, localAddress) = (socket.descriptor, socket.isCoalescing, socket.address)
+            do throws(UVError) {
+                try UVError.check(unsafe uv_poll_init(loop.uv, poll, socket.descriptor), "uv_poll_init")
+            } catch {
+                socket.close()
+                unsafe poll.deallocate()
+                throw error
+            }
         }
         self.loop = loop
-        self.descriptor = descriptor
-        unsafe self.poll = poll
         self.receiver = receiver
         receiveRounds = max(configuration.receiveRounds, 1)
         kernelBufferSize = configuration.kernelBufferSize
@@ -113,7 +134,7 @@ public final class DatagramSocket: HandleOwner {
             to: TransmitQueue(
                 descriptor: descriptor, wire: wire, poll: poll, pollCallback: datagramSocketReady,
                 list: loop.transmits,
-                tellsOwnAddresses: configuration.answersWhereAsked && address.isAny && wire == nil,
+                tellsOwnAddresses: configuration.answersWhereAsked && localAddress.isAny && wire == nil,
                 configuration: configuration))
         unsafe transmit.pointee.selfPointer = transmit
         unsafe poll.pointee.data = Unmanaged.passRetained(self).toOpaque()
@@ -121,62 +142,10 @@ public final class DatagramSocket: HandleOwner {
         unsafe transmit.pointee.startPolling()
     }
 
-    /// Binds the socket and returns its address, with the port that the kernel chose.
-    private static func bind(_ descriptor: Int32, to address: SocketAddress) throws(UVError) -> SocketAddress {
-        let bound = unsafe address.withSockaddr { unsafe Glibc.bind(descriptor, $0, socklen_t($1)) == 0 ? 0 : -errno }
-        try UVError.check(bound, "bind")
-        let local = unsafe SocketAddress.filled { name, length in
-            unsafe length.withMemoryRebound(to: socklen_t.self, capacity: 1) {
-                unsafe getsockname(descriptor, name, $0)
-            }
-        }
-        guard let local else { throw UVError(code: UV_EINVAL.rawValue, call: "getsockname") }
-        return local
-    }
-
     deinit {
         unsafe transmit.deinitialize(count: 1)
         unsafe transmit.deallocate()
         unsafe poll.deallocate()
-    }
-
-    /// Sets the socket's options; returns whether the kernel coalesces.
-    private static func configure(
-        _ descriptor: Int32, _ address: SocketAddress, _ configuration: Configuration
-    ) throws(UVError) -> Bool {
-        let size = Int32(clamping: configuration.kernelBufferSize)
-        setReceiveBuffer(descriptor, size)
-        // The FORCE variants need CAP_NET_ADMIN, and ignore the system's maximum.
-        if shim_set_option(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, size) < 0 {
-            shim_set_option(descriptor, SOL_SOCKET, SO_SNDBUF, size)
-        }
-        if configuration.sharesPort {
-            try UVError.check(shim_set_option(descriptor, SOL_SOCKET, SO_REUSEPORT, 1), "setsockopt(SO_REUSEPORT)")
-        }
-        if address.isIPv4 {
-            // Routers fragment packets that are too large; ICMP messages about the MTU, which can be forged, have no
-            // effect.
-            let discovery = Int32(configuration.fragments ? SHIM_PMTUDISC_OMIT : SHIM_PMTUDISC_PROBE)
-            try UVError.check(
-                shim_set_option(descriptor, Int32(IPPROTO_IP), Int32(SHIM_IP_MTU_DISCOVER), discovery),
-                "setsockopt(IP_MTU_DISCOVER)")
-        } else {
-            let discovery = Int32(configuration.fragments ? SHIM_PMTUDISC_DONT : SHIM_PMTUDISC_PROBE)
-            try UVError.check(
-                shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_V6ONLY), 1),
-                "setsockopt(IPV6_V6ONLY)")
-            try UVError.check(
-                shim_set_option(descriptor, Int32(IPPROTO_IPV6), Int32(SHIM_IPV6_MTU_DISCOVER), discovery),
-                "setsockopt(IPV6_MTU_DISCOVER)")
-        }
-        if configuration.answersWhereAsked, address.isAny {
-            let (level, option) =
-                address.isIPv4
-                ? (Int32(IPPROTO_IP), SHIM_IP_PKTINFO) : (Int32(IPPROTO_IPV6), SHIM_IPV6_RECVPKTINFO)
-            try UVError.check(shim_set_option(descriptor, level, Int32(option), 1), "setsockopt(PKTINFO)")
-        }
-        guard configuration.usesOffload else { return false }
-        return shim_set_option(descriptor, Int32(SHIM_SOL_UDP), Int32(SHIM_UDP_GRO), 1) == 0
     }
 
     // MARK: - Sending
@@ -271,16 +240,10 @@ public final class DatagramSocket: HandleOwner {
     public func limitReceiveBuffer(to size: Int) {
         guard !isClosed else { return }
         if let wire { return wire.limit = size > 0 ? size : kernelBufferSize }
-        Self.setReceiveBuffer(descriptor, Int32(clamping: size > 0 ? size : kernelBufferSize))
+        KernelSocket.setReceiveBuffer(descriptor, Int32(clamping: size > 0 ? size : kernelBufferSize))
         guard isCoalescing else { return }
         let coalesces = size == 0 || size >= 4 * ReceiveArea.slotSize
         shim_set_option(descriptor, Int32(SHIM_SOL_UDP), Int32(SHIM_UDP_GRO), coalesces ? 1 : 0)
-    }
-
-    private static func setReceiveBuffer(_ descriptor: Int32, _ size: Int32) {
-        if shim_set_option(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, size) < 0 {
-            shim_set_option(descriptor, SOL_SOCKET, SO_RCVBUF, size)
-        }
     }
 
     // MARK: - Events

@@ -149,7 +149,23 @@ public struct LinkKeyring: ~Copyable {
 
     /// Seals the header in place under the current keys; path id and slots must be written before.
     @inlinable @inline(__always)
-    public mutating func sealHeader(_ packet: inout MutableRawSpan) { current.sealHeader(&packet) }
+    public mutating func sealHeader(_ packet: inout MutableRawSpan) {
+        let counter = current.takeCounters(1)
+        current.sealHeader(&packet, counter: counter)
+    }
+
+    /// Takes the link counters of `count` packets that are sealed together; returns the first.
+    ///
+    /// They belong to the current keys: the packets must be sealed before anything else happens to the keyring. A counter
+    /// that is not used leaves a gap, which the peer's window allows.
+    @inlinable @inline(__always)
+    public mutating func takeCounters(_ count: Int) -> UInt64 { current.takeCounters(count) }
+
+    /// Seals a header like ``sealHeader(_:)``, under a counter of ``takeCounters(_:)`` that no packet has had.
+    @inlinable @inline(__always)
+    public mutating func sealHeader(_ packet: inout MutableRawSpan, counter: UInt64) {
+        current.sealHeader(&packet, counter: counter)
+    }
 
     // MARK: Control packets
 
@@ -164,7 +180,7 @@ public struct LinkKeyring: ~Copyable {
         let counter = sendControlNext
         sendControlNext = counter &+ 1
         current.sealControl(&packet, counter: counter)
-        current.sealHeader(&packet)
+        sealHeader(&packet)
     }
 
     /// The result of opening a control packet.

@@ -55,12 +55,20 @@ public struct LinkKeys: ~Copyable {
 
     // MARK: Packets
 
-    /// Seals the header in place: writes receiver index, counter and tag; path id and slots must be written before.
+    /// Takes the link counters of `count` packets, which no other packet under these keys gets; returns the first.
     @inlinable @inline(__always)
-    public mutating func sealHeader(_ packet: inout MutableRawSpan) {
+    public mutating func takeCounters(_ count: Int) -> UInt64 {
+        let first = nextCounter
+        nextCounter = first &+ UInt64(truncatingIfNeeded: count)
+        return first
+    }
+
+    /// Seals the header in place: writes receiver index, counter and tag; path id and slots must be written before.
+    ///
+    /// The counter must be one of ``takeCounters(_:)`` that no packet has had.
+    @inlinable @inline(__always)
+    public mutating func sealHeader(_ packet: inout MutableRawSpan, counter: UInt64) {
         precondition(packet.byteCount >= Packet.payloadOffset, "a packet has a header")
-        let counter = nextCounter
-        nextCounter = counter &+ 1
         packet.receiverIndex = remoteIndex
         packet.linkCounter = counter
         sendHeader.seal(&packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, counter: counter)

@@ -215,9 +215,11 @@ public import Wire
                 next += 1
                 continue
             }
+            var counter = unsafe entry.pointee.keyring.takeCounters(room.count)
             for place in 0..<room.count {
                 var packet = packets.packet(next)
-                unsafe entry.pointee.keyring.sealHeader(&packet)
+                unsafe entry.pointee.keyring.sealHeader(&packet, counter: counter)
+                counter &+= 1
                 unsafe room.put(packets[next].bytes, at: place)
                 next += 1
             }

@@ -1,0 +1,127 @@
+public import Wire
+
+/// A path's half for packets towards the exit; they come over the previous link.
+@usableFromInline
+struct ForwardHalf: ~Copyable {
+    @usableFromInline let path: PathHandle
+    @usableFromInline let slot: Int
+    @usableFromInline var opener: LayerOpener
+    /// The next hop; its path id is 0 until its answer has come.
+    @usableFromInline var next: PathNeighbour
+
+    @inlinable var isTerminal: Bool { slot == Packet.slotCount }
+    @inlinable var isReady: Bool { isTerminal || next.pathID != 0 }
+}
+
+/// A path's half for packets towards the client; they come over the next link, or are made at the terminal.
+@usableFromInline
+struct BackwardHalf: ~Copyable {
+    @usableFromInline let path: PathHandle
+    @usableFromInline let slot: Int
+    @usableFromInline var sealer: LayerSealer
+    @usableFromInline let previous: PathNeighbour
+    /// Whether the next hop has answered; always true at the terminal.
+    @usableFromInline var isReady: Bool
+}
+
+/// The halves of paths whose packets one worker receives, found by path id (protocol.md, sections 4 and 5).
+///
+/// A packet touches one half, and no half refers to the other one of its path. So the two may belong to different workers.
+@usableFromInline
+struct PathHalves: ~Copyable {
+    @usableFromInline var ids: PathIDTable
+    @usableFromInline var forwards: PlaceStore<ForwardHalf>
+    @usableFromInline var backwards: PlaceStore<BackwardHalf>
+
+    /// No halves of `worker` yet; the caller keeps to `maximum` of each kind.
+    init(worker: UInt8, maximum: Int) {
+        ids = PathIDTable(worker: worker)
+        forwards = PlaceStore(maximum: maximum)
+        backwards = PlaceStore(maximum: maximum)
+    }
+
+    // MARK: Halves
+
+    /// Adds a half whose packets come over `link`; returns its place, and the id for them.
+    mutating func insert(_ half: consuming ForwardHalf, link: UInt32) -> (place: UInt32, id: UInt64) {
+        let place = forwards.insert(half)
+        return (place, ids.take(link: link, target: place << 1))
+    }
+
+    /// Adds a half whose packets come over `link`, or are made here if that is nil; returns its place, and the id for them,
+    /// or 0.
+    mutating func insert(_ half: consuming BackwardHalf, link: UInt32?) -> (place: UInt32, id: UInt64) {
+        let place = backwards.insert(half)
+        return (place, link.map { ids.take(link: $0, target: place << 1 | 1) } ?? 0)
+    }
+
+    /// Removes a half and its id, and wipes its keys.
+    mutating func removeForward(_ place: UInt32, id: UInt64) {
+        _ = forwards.remove(place)
+        ids.release(id)
+    }
+
+    /// The same for a half towards the client, whose id is 0 at the terminal.
+    mutating func removeBackward(_ place: UInt32, id: UInt64) {
+        _ = backwards.remove(place)
+        if id != 0 { ids.release(id) }
+    }
+
+    /// The path of the half that the id leads to.
+    func path(link: UInt32, pathID: UInt64) -> PathHandle? {
+        switch find(link: link, pathID: pathID) {
+        case .unknown: nil
+        case .forward(let place): unsafe forwards.pointer(place).pointee.path
+        case .backward(let place): unsafe backwards.pointer(place).pointee.path
+        }
+    }
+
+    // MARK: Packets
+
+    @inlinable @inline(__always)
+    func find(link: UInt32, pathID: UInt64) -> Passage {
+        let target = ids.find(link: link, id: pathID)
+        guard target != PathIDTable.none else { return .unknown }
+        return target & 1 == 0 ? .forward(target >> 1) : .backward(target >> 1)
+    }
+
+    @inlinable @inline(__always)
+    mutating func forward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+        precondition(forwards.isLive(place), "the place of a path that is gone")
+        let half = unsafe forwards.pointer(place)
+        guard unsafe half.pointee.isReady else { return .drop(.notReady) }
+        let slot = unsafe half.pointee.slot
+        switch unsafe half.pointee.opener.open(&packet, slot: slot, now: now) {
+        case .dropped(let reason): return .drop(reason)
+        case .opened(let number):
+            unsafe half.pointee.opener.commit(number)
+            packet.zeroSlots(1...slot)
+            if slot == Packet.slotCount { return .deliver(path: unsafe half.pointee.path, number: number) }
+            let next = unsafe half.pointee.next
+            packet.pathID = next.pathID
+            return .send(link: next.link, pathID: next.pathID)
+        }
+    }
+
+    @inlinable @inline(__always)
+    mutating func backward(_ place: UInt32, _ packet: inout MutableRawSpan, now: Instant) -> Verdict {
+        precondition(backwards.isLive(place), "the place of a path that is gone")
+        let half = unsafe backwards.pointer(place)
+        guard unsafe half.pointee.isReady else { return .drop(.notReady) }
+        return unsafe Self.seal(half, &packet, now).verdict
+    }
+
+    @inlinable @inline(__always)
+    static func seal(
+        _ half: UnsafeMutablePointer<BackwardHalf>, _ packet: inout MutableRawSpan, _ now: Instant
+    ) -> (verdict: Verdict, number: UInt64) {
+        let slot = unsafe half.pointee.slot
+        if slot > 1 { packet.zeroSlots(1...slot - 1) }
+        guard let number = unsafe half.pointee.sealer.seal(&packet, slot: slot, now: now) else {
+            return (.drop(.exhausted), 0)
+        }
+        let previous = unsafe half.pointee.previous
+        packet.pathID = previous.pathID
+        return (.send(link: previous.link, pathID: previous.pathID), number)
+    }
+}

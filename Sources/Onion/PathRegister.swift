@@ -1,0 +1,140 @@
+internal import Wire
+
+/// Where a half of a path is, and the id that leads to it: 0 if none does.
+struct HalfPlace {
+    var place: UInt32 = 0
+    var id: UInt64 = 0
+}
+
+/// What a hop knows of a path besides what its packets touch.
+struct PathRecord {
+    let previous: PathNeighbour
+    /// The next hop; nil at the terminal.
+    var next: PathNeighbour?
+    var forward = HalfPlace()
+    var backward = HalfPlace()
+    let expires: Instant
+    /// When the path is removed if no answer has come.
+    let mustAnswerBy: Instant
+    /// The source that the path is counted for.
+    let source: UInt64
+    /// How much had passed when the table last checked, and since when that has not changed.
+    var passed: UInt64 = 0
+    var quietSince: Instant
+
+    var isTerminal: Bool { next == nil }
+    var isReady: Bool { next?.pathID != 0 }
+}
+
+/// The paths of a node by handle, link and source: who asked for how many, and which give way.
+struct PathRegister: ~Copyable {
+    var records: PlaceStore<PathRecord>
+    let maximumPaths: Int
+    /// The places of the paths on each link.
+    private var links: [UInt32: Set<UInt32>] = [:]
+    /// How many paths each link has asked for.
+    private var asked: [UInt32: Int] = [:]
+    /// How many paths each source has asked for, and the source with the most.
+    private var shares: Shares<UInt64>
+    /// The places of the paths that each source has asked for.
+    private var sources: [UInt64: Set<UInt32>] = [:]
+    private var sweepCursor = 0
+    /// How many paths there are.
+    private(set) var count = 0
+
+    /// No paths yet, and at most `maximumPaths`.
+    init(maximumPaths: Int) {
+        self.maximumPaths = maximumPaths
+        records = PlaceStore(maximum: maximumPaths)
+        shares = Shares(capacity: maximumPaths, most: maximumPaths)
+    }
+
+    // MARK: Paths
+
+    mutating func insert(_ record: PathRecord) -> PathHandle {
+        let place = records.insert(record)
+        count += 1
+        asked[record.previous.link, default: 0] += 1
+        shares.add(record.source)
+        sources[record.source, default: []].insert(place)
+        links[record.previous.link, default: []].insert(place)
+        if let next = record.next { links[next.link, default: []].insert(place) }
+        return handle(place)
+    }
+
+    /// Removes a path; nil if it is gone already.
+    mutating func remove(_ path: PathHandle) -> PathRecord? {
+        guard isLive(path) else { return nil }
+        let record = records.remove(path.index)
+        count -= 1
+        shares.release(record.source)
+        sources[record.source]?.remove(path.index)
+        if sources[record.source]?.isEmpty == true { sources[record.source] = nil }
+        let left = pathsAsked(by: record.previous.link) - 1
+        asked[record.previous.link] = left > 0 ? left : nil
+        leave(record.previous.link, path.index)
+        if let next = record.next { leave(next.link, path.index) }
+        return record
+    }
+
+    private mutating func leave(_ link: UInt32, _ place: UInt32) {
+        // A path may have both ends on one link; the second removal has no effect.
+        links[link]?.remove(place)
+        if links[link]?.isEmpty == true { links[link] = nil }
+    }
+
+    func isLive(_ path: PathHandle) -> Bool {
+        path.generation & 1 == 1 && records.isLive(path.index) && records.generation(path.index) == path.generation
+    }
+
+    func handle(_ place: UInt32) -> PathHandle { PathHandle(index: place, generation: records.generation(place)) }
+
+    /// The record of a path, valid until the register changes; nil if the path is gone.
+    @unsafe func find(_ path: PathHandle) -> UnsafeMutablePointer<PathRecord>? {
+        isLive(path) ? unsafe records.pointer(path.index) : nil
+    }
+
+    /// All paths.
+    var paths: [PathHandle] {
+        var found: [PathHandle] = []
+        found.reserveCapacity(count)
+        for place in 0..<UInt32(records.capacity) where records.isLive(place) { found.append(handle(place)) }
+        return found
+    }
+
+    /// All paths of a link.
+    func paths(on link: UInt32) -> [PathHandle] { (links[link] ?? []).map { handle($0) } }
+
+    /// The path at the next place, after the last the first again; nil if it holds none.
+    mutating func nextPath() -> PathHandle? {
+        if sweepCursor >= records.capacity { sweepCursor = 0 }
+        let place = UInt32(sweepCursor)
+        sweepCursor += 1
+        return records.isLive(place) ? handle(place) : nil
+    }
+
+    // MARK: Shares
+
+    /// How many paths `link` has asked for.
+    func pathsAsked(by link: UInt32) -> Int { asked[link] ?? 0 }
+
+    /// Whether paths over which nothing passes are to go.
+    var isCrowded: Bool { count > maximumPaths / 2 }
+
+    /// The path that a new one of `source` replaces in a full table; see ``ForwardingTable/pathToReplace(for:now:)``.
+    func pathToReplace(for source: UInt64, now: Instant) -> PathHandle? {
+        guard let largest = shares.largest else { return nil }
+        let loser = shares.places(of: largest) >= shares.places(of: source) + 2 ? largest : source
+        guard let paths = sources[loser] else { return nil }
+        var quietest: (place: UInt32, since: Instant)?
+        for place in paths.prefix(Self.replacementSample) {
+            let since = unsafe records.pointer(place).pointee.quietSince
+            if quietest.map({ since < $0.since }) ?? true { quietest = (place, since) }
+        }
+        guard let quietest, now - quietest.since >= ForwardingTable.replaceable else { return nil }
+        return handle(quietest.place)
+    }
+
+    /// How many paths are sampled for the one to replace.
+    private static let replacementSample = 64
+}
