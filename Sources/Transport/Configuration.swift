@@ -26,10 +26,11 @@ public struct Configuration: Sendable {
     public var maxConnectionWindow = 20 << 20
     /// A stream counts as unread after the application has read nothing from it for this long.
     public var unreadGrace = TimeSpan.seconds(2)
-    /// The limit of one stream's unsent and unacknowledged bytes; it starts at `InitialLimits.streamData` and grows
-    /// with the congestion window.
+    /// The limit of the bytes that one stream holds for sending, from the first unacknowledged one on.
+    ///
+    /// Of these, two congestion windows may be unsent or unacknowledged, or `InitialLimits.streamData`.
     public var maxStreamSendBuffer = 8 << 20
-    /// The limit of all streams' unsent and unacknowledged bytes, if two congestion windows need as much.
+    /// The limit of the bytes that all streams hold for sending, if two congestion windows need as much.
     ///
     /// When it is reached, streams get room in turns; a stream that writes little at a time may always hold 4 KiB.
     public var maxSendBuffer = 32 << 20
