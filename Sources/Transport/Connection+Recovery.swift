@@ -153,7 +153,7 @@ extension Connection {
     ) {
         var roundTrip: TimeSpan?
         if let largest = found.largest, largest.isEliciting {
-            let delay = TimeSpan.microseconds(Int64(min(frame.delay, 25_000)))
+            let delay = TimeSpan.microseconds(Int64(min(frame.delay, 40_000)))
             legs[position].roundTrip.sample(now - largest.time, ackDelay: delay)
             roundTrip = legs[position].roundTrip.adjusted
         }
