@@ -17,22 +17,22 @@ public struct Configuration: Sendable {
     /// The congestion controller of new legs.
     public var congestion: CongestionAlgorithm = .model
     /// The largest receive window of a stream; at most a quarter of `maxConnectionWindow` takes effect.
-    public var maxStreamWindow = 5 << 20
-    /// The limit of unread bytes of all streams together.
+    public var maxStreamWindow = 7 << 20
+    /// The limit of bytes of all streams together that the peer may send or that are unread.
     ///
     /// Credit is granted ahead of the received bytes, not of those read, so that unread streams do not stop the others.
-    /// When they hold three quarters of this limit, streams that the application does not read are reset, the largest
-    /// first.
-    public var maxConnectionWindow = 20 << 20
+    /// When half of this limit is unread, streams that the application does not read are reset, the largest first.
+    public var maxConnectionWindow = 28 << 20
     /// A stream counts as unread after the application has read nothing from it for this long.
     public var unreadGrace = TimeSpan.seconds(2)
-    /// The limit of one stream's unsent and unacknowledged bytes; it starts at `InitialLimits.streamData` and grows
-    /// with the congestion window.
+    /// The limit of the bytes that one stream holds for sending, from the first unacknowledged one on.
+    ///
+    /// Of these, two congestion windows may be unsent or unacknowledged, or `InitialLimits.streamData`.
     public var maxStreamSendBuffer = 8 << 20
-    /// The limit of all streams' unsent and unacknowledged bytes, if two congestion windows need as much.
+    /// The limit of the bytes that all streams hold for sending, if two congestion windows need as much.
     ///
     /// When it is reached, streams get room in turns; a stream that writes little at a time may always hold 4 KiB.
-    public var maxSendBuffer = 32 << 20
+    public var maxSendBuffer = 24 << 20
     /// How many streams of the peer may be open at once.
     public var maxPeerStreams = 4_096
     /// The budget of datagrams waiting to be sent, and a second one of the same size for those waiting to be polled.
@@ -44,7 +44,7 @@ public struct Configuration: Sendable {
     /// The largest number of legs.
     public var maxLegs = 8
     /// The longest delay of an acknowledgement.
-    public var maxAckDelay = TimeSpan.milliseconds(25)
+    public var maxAckDelay = TimeSpan.milliseconds(40)
 
     /// The defaults, for a session.
     public init() {}

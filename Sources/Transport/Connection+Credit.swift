@@ -3,14 +3,14 @@ internal import Wire
 
 /// The credit of all streams together, and the removal of unread streams.
 extension Connection {
-    /// The limit of unread bytes of all streams together.
+    /// The limit of unread and granted bytes of all streams together.
     var receiveCap: UInt64 { UInt64(max(configuration.maxConnectionWindow, InitialLimits.data)) }
 
     /// The number of bytes that streams hold unread.
     var unreadBytes: UInt64 { receivedData - consumedData }
 
     /// Whether unread bytes are so many that unread streams must be reset.
-    var isCrowded: Bool { unreadBytes >= receiveCap / 4 * 3 }
+    var isCrowded: Bool { unreadBytes >= receiveCap / 2 }
 
     /// Returns to the connection the credit of bytes that will not be read.
     mutating func discard(_ slot: Int) {
@@ -27,14 +27,15 @@ extension Connection {
     /// limit.
     mutating func grantData() {
         let left = receiveLimit - receivedData
-        guard left <= receiveWindow / 2 else { return }
+        guard left <= receiveWindow - receiveWindow / 8 else { return }
         let cap = consumedData + receiveCap
         let wanted = receivedData + receiveWindow
         // At the limit the credit grows in small steps, and only when little is left.
-        let step = min(receiveWindow / 4, left < receiveWindow / 4 ? 16 << 10 : .max)
+        let step = min(receiveWindow / 8, left < receiveWindow / 4 ? 16 << 10 : .max)
         guard min(wanted, cap) >= receiveLimit + step else { return }
-        if let lastGrant, clock - lastGrant < tuningRoundTrip * 2 {
-            receiveWindow = min(receiveWindow * 2, max(receiveCap / 2, UInt64(InitialLimits.data)))
+        // The window becomes twice what a round trip brings.
+        if let lastGrant, clock - lastGrant < tuningRoundTrip / 4 {
+            receiveWindow = min(receiveWindow * 2, receiveCap)
         }
         lastGrant = clock
         receiveLimit = max(receiveLimit, min(receivedData + receiveWindow, cap))

@@ -153,7 +153,7 @@ extension Connection {
     ) {
         var roundTrip: TimeSpan?
         if let largest = found.largest, largest.isEliciting {
-            let delay = TimeSpan.microseconds(Int64(min(frame.delay, 25_000)))
+            let delay = TimeSpan.microseconds(Int64(min(frame.delay, 40_000)))
             legs[position].roundTrip.sample(now - largest.time, ackDelay: delay)
             roundTrip = legs[position].roundTrip.adjusted
         }
@@ -236,10 +236,11 @@ extension Connection {
             switch frame.kind {
             case .stream, .streamFin:
                 guard let slot = slot(frame.stream) else { continue }
-                let before = streams[slot].send.held
+                let (held, pending) = (streams[slot].send.held, streams[slot].send.pending)
                 streams[slot].send.acknowledge(
                     offset: frame.value, count: Int(frame.count), fin: frame.kind == .streamFin, pool: &pool)
-                heldToSend -= before - streams[slot].send.held
+                heldToSend -= held - streams[slot].send.held
+                pendingToSend -= pending - streams[slot].send.pending
                 sendHalfChanged(slot)
             case .reset:
                 guard let slot = slot(frame.stream) else { continue }

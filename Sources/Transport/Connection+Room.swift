@@ -3,7 +3,7 @@ internal import Wire
 
 /// The limits of data that streams hold for sending, and the order in which waiting streams get room.
 ///
-/// All streams together hold no more than keeps the path full. When that is used up, streams that want more wait in
+/// All streams together have no more to send than keeps the path full. When that is used up, streams that want more wait in
 /// line. Each is promised a whole turn when there is room for one. So a few streams have much data to send, one after
 /// the other, instead of all having little.
 extension Connection {
@@ -17,27 +17,32 @@ extension Connection {
         return legs[position].congestion.window
     }
 
-    /// The bytes that all streams together may hold now: one window in flight, and a second one to follow it.
+    /// The unsent and unacknowledged bytes of all streams together: one window in flight, and a second one to follow it.
     ///
     /// More would only fall out of the processor's cache.
     var sendBudget: Int { min(configuration.maxSendBuffer, max(Self.leastSendBudget, window * 2)) }
 
-    /// The most bytes that one stream may hold now, whatever others hold: the size of its ring, a power of two.
-    private var sendBuffer: Int {
-        let most = max(configuration.maxStreamSendBuffer, InitialLimits.streamData)
-        let wanted = min(max(window * 2, InitialLimits.streamData), most)
-        return 1 << (Int.bitWidth - 1 - wanted.leadingZeroBitCount)
-    }
+    /// The most bytes that one stream may hold, those behind a hole included.
+    private var mostHeld: Int { max(configuration.maxStreamSendBuffer, InitialLimits.streamData) }
+
+    /// The unsent and unacknowledged bytes that one stream may have now, whatever others have.
+    ///
+    /// Bytes acknowledged behind a hole are not among them: a hole lasts for two round trips, in which the path would
+    /// run dry.
+    private var sendBuffer: Int { min(max(window * 2, InitialLimits.streamData), mostHeld) }
 
     /// The bytes that a stream could take if there were no others: within its buffer and the peer's credit for it.
     ///
     /// Bytes that could not be sent are not taken, so streams whose peers do not read leave room for the others.
     private func ownRoom(_ slot: Int) -> Int {
-        min(sendBuffer - streams[slot].send.held, streams[slot].send.limitAhead)
+        min(
+            sendBuffer - streams[slot].send.pending, mostHeld - streams[slot].send.held, streams[slot].send.limitAhead)
     }
 
     /// The room that no stream has taken and none was promised.
-    private var freeRoom: Int { sendBudget - heldToSend - promisedRoom }
+    private var freeRoom: Int {
+        min(sendBudget - pendingToSend, configuration.maxSendBuffer - heldToSend) - promisedRoom
+    }
 
     /// The bytes that a stream may take now.
     func room(_ slot: Int) -> Int {

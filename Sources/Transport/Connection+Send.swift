@@ -96,7 +96,7 @@ extension Connection {
             writer.varint(runs[index - 1].low - runs[index].high - 2, into: &payload)
             writer.varint(runs[index].high - runs[index].low, into: &payload)
         }
-        legs[position].received.acknowledgementSent()
+        legs[position].received.acknowledgementSent(now: now)
         legs[position].sent.append(frame: SentFrame(.ack, value: largest))
     }
 

@@ -93,6 +93,7 @@ extension Connection {
         let id = streams[slot].id
         index.remove(id)
         heldToSend -= streams[slot].send.held
+        pendingToSend -= streams[slot].send.pending
         releasePromise(slot)
         streams[slot].send.release(to: &pool)
         streams[slot].receive.release(to: &pool)
@@ -141,6 +142,7 @@ extension Connection {
         let isShort = count < Self.shortWrite && streams[slot].send.held == 0
         streams[slot].send.write(bytes.extracting(0..<count), pool: &pool)
         heldToSend += count
+        pendingToSend += count
         if streams[slot].send.canSend { queueToSend(slot, as: isShort ? .short : .last) }
         return count
     }
@@ -173,9 +175,10 @@ extension Connection {
     /// Abandons our half: drops unacknowledged bytes and tells the peer.
     public mutating func reset(_ id: StreamID, code: UInt64) {
         guard let slot = index.find(id.value) else { return }
-        let held = streams[slot].send.held
+        let (held, pending) = (streams[slot].send.held, streams[slot].send.pending)
         guard streams[slot].send.reset(code: min(code, 1 << 62 - 1), pool: &pool) else { return }
         heldToSend -= held
+        pendingToSend -= pending
         releasePromise(slot)
         queueControl(slot, .reset)
     }

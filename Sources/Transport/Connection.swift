@@ -57,7 +57,9 @@ public struct Connection: ~Copyable {
 
     var sendLimit = UInt64(InitialLimits.data)
     var sentData: UInt64 = 0
+    /// What all streams hold for sending, and how much of that is unsent or unacknowledged.
     var heldToSend = 0
+    var pendingToSend = 0
     var receiveLimit = UInt64(InitialLimits.data)
     var receiveWindow = UInt64(InitialLimits.data)
     var receivedData: UInt64 = 0

@@ -100,6 +100,7 @@ struct Leg: ~Copyable {
             if inFlight == 0 {
                 deliveredTime = now
                 firstSentTime = now
+                congestion.resumed(now: now, delivered: delivered)
             }
             inFlight += payloadSize
             elicitingInFlight += 1

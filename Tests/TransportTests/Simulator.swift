@@ -243,6 +243,8 @@ final class Simulator {
 /// Keeps a stream of the initiator full, and counts at the responder what arrives.
 final class BulkTransfer {
     private(set) var received = 0
+    /// Writes nothing more while this is true.
+    var isPaused = false
     let stream: StreamID
     private let chunk = [UInt8](repeating: 0x5a, count: 64 << 10)
 
@@ -267,6 +269,7 @@ final class BulkTransfer {
     }
 
     private func fill(_ end: Endpoint) {
+        guard !isPaused else { return }
         let data = chunk
         let bytes = data.span
         while unsafe end.connection.write(stream, bytes.bytes) == data.count {}

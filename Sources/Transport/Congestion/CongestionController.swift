@@ -48,6 +48,9 @@ struct CongestionController {
         model?.pacingRate ?? cubic?.pacingRate(smoothedRTT: smoothedRTT) ?? 0
     }
 
+    /// A packet is sent with nothing in flight, after `delivered` bytes.
+    mutating func resumed(now: Instant, delivered: UInt64) { model?.resumed(now: now, delivered: delivered) }
+
     mutating func acknowledged(_ sample: AckSample) {
         model?.acknowledged(sample)
         cubic?.acknowledged(sample)

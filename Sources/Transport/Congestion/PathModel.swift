@@ -1,68 +1,99 @@
 internal import Wire
 
-/// A model of the path, similar to BBR: the largest delivery rate and the smallest round trip of recent time set the
-/// window.
+/// A model of the path, similar to BBR: its rate and its smallest round trip set the window.
 ///
-/// Delay noise and loss by themselves do not reduce it. It differs from BBR's first version in three ways. Heavy loss
-/// (more than `lossLimit` of a round) caps the bytes in flight, as in BBR's second version. A delivery rate counts for
-/// at least a second. The round trip counts as at least 2 ms, so that a busy CPU on a fast network is not taken for a
-/// slow path.
+/// Delay noise and loss by themselves do not reduce it. A queue that stands for some round trips does, more loss than
+/// usual behind a queue does, and heavy loss does. It starts by enlarging the window until a queue is seen, and does so
+/// again after a rest. Then it probes for more now and then, with growing gain while that succeeds. The round trip counts
+/// as at least 2 ms, so that a busy CPU on a fast network is not taken for a slow path.
 struct PathModel {
-    private enum Phase { case startup, drain, probe, probeRoundTrip }
+    private enum Phase {
+        /// The window grows with each acknowledgement until a queue is seen.
+        case startup
+        /// Nothing is sent until no more is in flight than fills the path.
+        case drain
+        case cruise
+        /// A little more than the rate is sent for a round trip, and its effect awaited for another.
+        case probe
+        case probeRoundTrip
+    }
 
-    private static let startupGain = 2.885
-    private static let gains: [Double] = [1.25, 0.75, 1, 1, 1, 1, 1, 1]
-    private static let windowGain = 2.0
-    private static let rateRounds: UInt64 = 10
-    private static let rateLifetime = TimeSpan.seconds(1)
-    private static let roundTripLifetime = TimeSpan.seconds(10)
-    private static let smallestRoundTrip = TimeSpan.milliseconds(2)
-    private static let lossLimit = 0.08
     private static let initialPackets = 32
     private static let minimumPackets = 4
     private static let localMinimumPackets = 64
+    /// Up to this window start-up doubles it in a round trip; beyond, where more would be lost, it adds half.
+    private static let boldPackets = 256
+    private static let probeGain = 1.25
+    private static let mostProbeGains = (free: 2.0, queued: 1.5)
+    private static let windowGain = 2.0
+    private static let queuedWindowGain = 1.5
+    /// How many round trips lie between two probes: at least, and at most, when probes meet loss.
+    private static let cruiseTurns: UInt64 = 4
+    private static let mostCruiseTurns: UInt64 = 32
+    /// As many samples of a queue in a row are more than noise.
+    private static let lateSamples = 3
+    /// A queue that has stood for as many round trips is drained.
+    private static let patience = 3
+    /// A queue that draining has not ended after as many counts as part of the path.
+    private static let lastPatience = 6
+    /// What is left of the rate after loss that others share: CUBIC's factor.
+    private static let yieldFactor = 0.7
+    private static let restTurns: Int64 = 8
+    private static let roundTripLifetime = TimeSpan.seconds(10)
+    private static let smallestRoundTrip = TimeSpan.milliseconds(2)
+    /// The share of lost bytes in a turn that limits the bytes in flight, and the least that counts behind a queue.
+    private static let lossLimits = (heavy: 0.08, least: 0.003)
 
     private let packet: Int
     private var phase = Phase.startup
     private(set) var window: Int
     private(set) var pacingRate: Double
 
-    /// The largest rates, newest last, in descending order.
-    private var rates = Ring<RateSample>()
     private var rate = 0.0
+    /// When the rate was last measured.
+    private var rateTime: Instant?
     private var roundTrip: TimeSpan?
     private var roundTripTime = Instant(nanoseconds: 0)
 
-    private var round: UInt64 = 0
-    private var roundEnd: UInt64 = 0
-    private var isRoundStart = false
-    private var roundLost = 0
-    private var roundDelivered = 0
+    /// What has been seen in this turn: a round trip, and at least until a packet sent after `mark` is acknowledged.
+    private var turn = Turn()
+    private var mark: UInt64 = 0
+    /// How many samples in a row were those of a queue.
+    private var late = 0
+    private var queuedTurns = 0
 
     private var fullRate = 0.0
-    private var fullRounds = 0
-    private var isFull = false
+    private var fullTurns = 0
 
-    private var gain = startupGain
-    private var gainIndex = 0
-    private var gainStart = Instant(nanoseconds: 0)
+    private var gain = 1.0
+    private var probeGain = Self.probeGain
+    private var turnsLeft: UInt64 = 0
+    private var cruiseTurns = Self.cruiseTurns
+    private var phaseTurns = 0
+    /// Whether a queue was seen in the turn before.
+    private var sawQueue = false
+    private var probeLost = false
+    /// The share of lost bytes without a queue.
+    private var usualLoss = 0.0
     private var random: UInt64
 
     private var probeEnd: Instant?
-    private var windowBefore = 0
-    /// The cap set by heavy loss.
+    /// The cap set by loss.
     private var cap = Double.infinity
 
-    private struct RateSample {
-        var rate: Double
-        var round: UInt64
-        var time: Instant
+    private struct Turn {
+        var start = Instant(nanoseconds: 0)
+        var rate = 0.0
+        var lowest = TimeSpan(nanoseconds: .max)
+        var sawQueue = false
+        var lost = 0
+        var delivered = 0
     }
 
     init(packetSize: Int, initialRTT: TimeSpan, phase seed: UInt64) {
         packet = packetSize
         window = packetSize * Self.initialPackets
-        pacingRate = Double(window) / max(initialRTT.inSeconds, 1e-3) * Self.startupGain
+        pacingRate = Double(window) / max(initialRTT.inSeconds, 1e-3) * Self.probeGain
         random = seed | 1
     }
 
@@ -77,148 +108,227 @@ struct PathModel {
         return rate * max(roundTrip, Self.smallestRoundTrip).inSeconds
     }
 
+    /// A round trip above this is one of a queue.
+    private var queuedRoundTrip: TimeSpan {
+        guard let roundTrip else { return TimeSpan(nanoseconds: .max) }
+        return roundTrip + max(roundTrip / 16, .milliseconds(5))
+    }
+
     /// Converts to `Int` a number of bytes that depends on the peer's acknowledgements, within 0 and the largest
     /// window.
     private func bytes(_ count: Double) -> Int { Int(min(max(count, 0), CongestionController.largestWindow)) }
 
-    mutating func lost(bytes: Int) { roundLost += bytes }
+    mutating func lost(bytes: Int) { turn.lost += bytes }
 
-    mutating func lossWasSpurious(bytes: Int) { roundLost = max(0, roundLost - bytes) }
+    mutating func lossWasSpurious(bytes: Int) { turn.lost = max(0, turn.lost - bytes) }
+
+    /// Sends again with nothing in flight: what was measured long ago counts for less, and is searched anew.
+    ///
+    /// The rate halves with each eight round trips in which it was not measured, a second at least.
+    mutating func resumed(now: Instant, delivered: UInt64) {
+        guard let rateTime else { return }
+        let half = max((roundTrip ?? .zero) * Self.restTurns, .seconds(1))
+        let age = now - rateTime
+        guard age >= half else { return }
+        let halvings = age.nanoseconds / half.nanoseconds
+        rate = halvings < 40 ? rate / Double(UInt64(1) << UInt64(halvings)) : 0
+        self.rateTime = now
+        if age > Self.roundTripLifetime { roundTrip = nil }
+        roundTripTime = now
+        cap = .infinity
+        cruiseTurns = Self.cruiseTurns
+        usualLoss = 0
+        window = max(bytes(product), packet * Self.initialPackets)
+        pacingRate = max(rate, Double(window) / max(roundTrip ?? .milliseconds(100), .milliseconds(1)).inSeconds)
+        enter(.startup, now: now, delivered: delivered)
+    }
 
     mutating func acknowledged(_ sample: AckSample) {
-        countRound(sample)
-        updateRate(sample)
-        checkFull(sample)
-        if phase == .drain, Double(sample.inFlight) <= product { enterProbe(sample.now) }
-        if phase == .probe { advanceGain(sample) }
         updateRoundTrip(sample)
-        updatePacing(sample)
+        updateRate(sample)
+        turn.delivered += sample.acknowledged
+        if phase == .startup, late >= Self.lateSamples {
+            pause(afterLoss: false)
+            enter(.drain, now: sample.now, delivered: sample.delivered)
+        }
+        let length = max(roundTrip ?? .milliseconds(1), .milliseconds(1))
+        if sample.now - turn.start >= length, sample.priorDelivered >= mark { endTurn(sample) }
+        if phase == .drain, sample.inFlight <= max(bytes(product), minimumWindow) {
+            enter(.cruise, now: sample.now, delivered: sample.delivered)
+        }
         updateWindow(sample)
     }
 
-    private mutating func countRound(_ sample: AckSample) {
-        roundDelivered += sample.acknowledged
-        isRoundStart = sample.priorDelivered >= roundEnd
-        guard isRoundStart else { return }
-        roundEnd = sample.delivered
-        round += 1
-        let total = roundLost + roundDelivered
-        let share = total > 0 ? Double(roundLost) / Double(total) : 0
-        if roundLost >= 8 * packet, share > Self.lossLimit {
-            if phase == .startup { isFull = true }
-            // Not below the bytes that the path has been seen to carry.
-            cap = max(min(cap, Double(window)) * 0.85, product * 0.85, Double(packet * 16))
-        } else if cap.isFinite {
-            cap += max(cap / 32, Double(packet))
-            if cap > product * 4 { cap = .infinity }
-        }
-        roundLost = 0
-        roundDelivered = 0
+    private mutating func nextRandom() -> UInt64 {
+        random ^= random << 13
+        random ^= random >> 7
+        random ^= random << 17
+        return random >> 8
+    }
+
+    /// Changes the phase; the turn ends when a packet that was sent from now on has been acknowledged.
+    private mutating func enter(_ next: Phase, now: Instant, delivered: UInt64) {
+        phase = next
+        gain = 1
+        mark = delivered
+        late = 0
+        phaseTurns = 0
+        fullTurns = 0
+        fullRate = rate
+        turn = Turn(start: now)
     }
 
     private mutating func updateRate(_ sample: AckSample) {
         guard let measured = sample.rate else { return }
+        if !sample.isAppLimited { rateTime = sample.now }
         guard measured >= rate || !sample.isAppLimited else { return }
-        while !rates.isEmpty, rates[rates.tail - 1].rate <= measured { rates.removeLast() }
-        rates.append(RateSample(rate: measured, round: round, time: sample.now))
-        while rates.count > 1 {
-            let oldest = rates[rates.head]
-            guard oldest.round + Self.rateRounds < round, sample.now - oldest.time > Self.rateLifetime else { break }
-            _ = rates.popFirst()
-        }
-        // A fast path gives many samples in a second; the smallest of them can be dropped.
-        if rates.count > 64 { rates.removeLast() }
-        rate = rates[rates.head].rate
+        turn.rate = max(turn.rate, measured)
+        rate = max(rate, measured)
     }
 
-    private mutating func checkFull(_ sample: AckSample) {
-        if !isFull, isRoundStart, !sample.isAppLimited {
+    private mutating func endTurn(_ sample: AckSample) {
+        let seen = turn
+        let isQueued = seen.lowest.nanoseconds < .max && seen.lowest > queuedRoundTrip
+        let total = seen.lost + seen.delivered
+        let loss = total > 0 ? Double(seen.lost) / Double(total) : 0
+        // The losses of a full queue show a round trip later.
+        let isUnusual =
+            (seen.sawQueue || sawQueue) && seen.lost >= 2 * packet
+            && loss > max(usualLoss * 2, Self.lossLimits.least)
+        if !seen.sawQueue, !sawQueue { usualLoss += (loss - usualLoss) / 8 }
+        sawQueue = seen.sawQueue
+        phaseTurns += 1
+        turn = Turn(start: sample.now)
+        updateCap(sample, lost: seen.lost, share: loss)
+        switch phase {
+        case .startup:
+            guard !sample.isAppLimited else { return }
             if rate >= fullRate * 1.25 {
                 fullRate = rate
-                fullRounds = 0
+                fullTurns = 0
             } else {
-                fullRounds += 1
-                isFull = fullRounds >= 3
+                fullTurns += 1
+                if fullTurns >= 3 { enter(.drain, now: sample.now, delivered: sample.delivered) }
             }
-        }
-        if phase == .startup, isFull {
-            phase = .drain
-            gain = 1 / Self.startupGain
+        case .cruise: cruise(sample, seen, isQueued: isQueued, isUnusual: isUnusual)
+        case .probe:
+            probeLost = probeLost || isUnusual
+            guard phaseTurns > 1 else {
+                gain = 1
+                return
+            }
+            // A flow that has half of a full path gets as much more, one that has more of it gets less.
+            let hasGrown = rate >= fullRate * 2 * probeGain / (1 + probeGain)
+            let isFirst = probeGain == Self.probeGain
+            // Where it meets loss, room is taken in steps.
+            let goesOn = hasGrown && !probeLost
+            if !hasGrown, isFirst, isQueued { rate = fullRate }
+            pause(afterLoss: probeLost)
+            if goesOn {
+                let next = min(
+                    probeGain * Self.probeGain, isQueued ? Self.mostProbeGains.queued : Self.mostProbeGains.free)
+                enter(.probe, now: sample.now, delivered: sample.delivered)
+                setProbe(from: rate, gain: next)
+            } else {
+                enter(hasGrown ? .cruise : .drain, now: sample.now, delivered: sample.delivered)
+            }
+        case .drain, .probeRoundTrip: break
         }
     }
 
-    private mutating func enterProbe(_ now: Instant) {
-        phase = .probe
-        random ^= random << 13
-        random ^= random >> 7
-        random ^= random << 17
-        // Start in any phase except the one that drains.
-        gainIndex = Int(random % 7)
-        if gainIndex >= 1 { gainIndex += 1 }
-        gain = Self.gains[gainIndex]
-        gainStart = now
+    private mutating func cruise(_ sample: AckSample, _ seen: Turn, isQueued: Bool, isUnusual: Bool) {
+        queuedTurns = isQueued ? queuedTurns + 1 : 0
+        turnsLeft = turnsLeft > 0 ? turnsLeft - 1 : 0
+        // In the first turn come the losses that the probe before has caused.
+        if isUnusual, phaseTurns > 1 {
+            rate = min(rate, max(seen.rate, rate / 2)) * Self.yieldFactor
+            pause(afterLoss: true)
+            enter(.drain, now: sample.now, delivered: sample.delivered)
+        } else if queuedTurns >= Self.lastPatience {
+            queuedTurns = 0
+            roundTrip = seen.lowest
+            roundTripTime = sample.now
+        } else if seen.rate > 0, isQueued, queuedTurns >= Self.patience || seen.rate < rate * 0.75 {
+            // Behind a queue that is all that the path carries.
+            rate = min(rate, seen.rate)
+            enter(.drain, now: sample.now, delivered: sample.delivered)
+        } else if seen.rate > 0, !isQueued, seen.rate < rate {
+            rate -= (rate - seen.rate) / 8
+        }
+        if phase == .cruise, turnsLeft == 0, !sample.isAppLimited {
+            probeLost = false
+            enter(.probe, now: sample.now, delivered: sample.delivered)
+            setProbe(from: seen.rate > 0 ? min(seen.rate, rate) : rate, gain: Self.probeGain)
+        }
     }
 
-    private mutating func advanceGain(_ sample: AckSample) {
-        let length = max(roundTrip ?? .milliseconds(1), .milliseconds(1))
-        let isOver = sample.now - gainStart > length
-        let next: Bool
-        if gain > 1 {
-            next = isOver && (roundLost > 0 || Double(sample.inFlightBefore) >= gain * product)
-        } else if gain < 1 {
-            next = isOver || Double(sample.inFlight) <= product
-        } else {
-            next = isOver
+    /// A probe's growth is measured against `base`.
+    private mutating func setProbe(from base: Double, gain next: Double) {
+        fullRate = base
+        probeGain = next
+        gain = next
+        cap = .infinity
+    }
+
+    /// Sets the time until the next probe: longer after loss, which may be one of others.
+    private mutating func pause(afterLoss: Bool) {
+        cruiseTurns = afterLoss ? min(cruiseTurns * 2, Self.mostCruiseTurns) : max(cruiseTurns / 2, Self.cruiseTurns)
+        turnsLeft = cruiseTurns + nextRandom() % 4
+    }
+
+    private mutating func updateCap(_ sample: AckSample, lost: Int, share: Double) {
+        if lost >= 8 * packet, share > Self.lossLimits.heavy {
+            // Not below the bytes that the path has been seen to carry.
+            cap = max(min(cap, Double(sample.inFlightBefore)) * 0.85, product * 0.85, Double(packet * 16))
+            if phase == .startup { enter(.drain, now: sample.now, delivered: sample.delivered) }
+        } else if cap.isFinite {
+            cap += max(cap / 32, Double(packet))
+            if cap > product * 4 { cap = .infinity }
         }
-        guard next else { return }
-        gainIndex = (gainIndex + 1) % Self.gains.count
-        gain = Self.gains[gainIndex]
-        gainStart = sample.now
     }
 
     private mutating func updateRoundTrip(_ sample: AckSample) {
         let hasExpired = roundTrip != nil && sample.now - roundTripTime > Self.roundTripLifetime
-        if let measured = sample.roundTrip, hasExpired || roundTrip.map({ measured <= $0 }) ?? true {
-            roundTrip = measured
-            roundTripTime = sample.now
+        if let measured = sample.roundTrip {
+            if hasExpired || roundTrip.map({ measured <= $0 }) ?? true { roundTrip = measured }
+            if roundTrip.map({ measured <= $0 + $0 / 32 }) ?? true { roundTripTime = sample.now }
+            turn.lowest = min(turn.lowest, measured)
+            late = measured > queuedRoundTrip ? late + 1 : 0
+            if late >= Self.lateSamples { turn.sawQueue = true }
         }
         if hasExpired, phase != .probeRoundTrip, !sample.isAppLimited {
-            phase = .probeRoundTrip
-            gain = 1
-            windowBefore = window
+            enter(.probeRoundTrip, now: sample.now, delivered: sample.delivered)
             probeEnd = nil
         }
         guard phase == .probeRoundTrip else { return }
         if let probeEnd {
             guard sample.now >= probeEnd else { return }
             roundTripTime = sample.now
-            window = max(window, windowBefore)
-            if isFull {
-                enterProbe(sample.now)
-            } else {
-                phase = .startup
-                gain = Self.startupGain
-            }
+            turnsLeft = cruiseTurns
+            enter(.cruise, now: sample.now, delivered: sample.delivered)
         } else if sample.inFlight <= max(bytes(product / 2), minimumWindow) {
             probeEnd = sample.now + max(.milliseconds(100), roundTrip ?? .zero)
         }
     }
 
-    private mutating func updatePacing(_ sample: AckSample) {
-        let measured = gain * rate
-        if isFull || measured > pacingRate { pacingRate = max(measured, Double(packet)) }
-    }
-
     private mutating func updateWindow(_ sample: AckSample) {
-        let windowGain = phase == .startup || phase == .drain ? Self.startupGain : Self.windowGain
-        // Sparse acknowledgements arrive in lumps: a few more packets keep the sender busy between them.
-        let target = bytes(min(windowGain * product, cap)) + 8 * packet
-        if isFull {
-            window = min(window + sample.acknowledged, target)
-        } else if window < target || sample.delivered < UInt64(Self.initialPackets * packet) {
-            window += sample.acknowledged
+        switch phase {
+        case .startup:
+            if !sample.isAppLimited, late == 0 {
+                window += window < packet * Self.boldPackets ? sample.acknowledged : sample.acknowledged / 2
+                window = min(window, bytes(cap))
+            }
+            if let roundTrip {
+                pacingRate = Double(window) / max(roundTrip, .milliseconds(1)).inSeconds * Self.probeGain
+            }
+        case .drain: window = bytes(product)
+        case .cruise, .probe:
+            // Sparse acknowledgements arrive in lumps: a few more packets keep the sender busy between them.
+            let most = product * gain * (late >= Self.lateSamples ? Self.queuedWindowGain : Self.windowGain)
+            window = min(window + sample.acknowledged, bytes(min(most, cap)) + 8 * packet)
+        case .probeRoundTrip: window = min(window, bytes(product / 2))
         }
         window = max(window, minimumWindow)
-        if phase == .probeRoundTrip { window = min(window, max(bytes(product / 2), minimumWindow)) }
+        if phase != .startup { pacingRate = max(gain * rate, Double(packet)) }
     }
 }

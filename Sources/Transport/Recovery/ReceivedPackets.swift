@@ -23,6 +23,16 @@ struct ReceivedPackets {
     private(set) var isUrgent = false
     private(set) var deadline: Instant?
     private var afterGap = 0
+    /// How many packets are acknowledged together: about as many as come within the delay.
+    private var threshold = 2
+    /// How many acknowledgements holes may cause before the next one that is due without them.
+    private var holesToTell = Self.mostHoles
+
+    private static let mostHoles = 2
+    /// The largest threshold: on short paths, where few packets are in flight, and on others.
+    private static let nearThreshold = 32
+    private static let farThreshold = 256
+    private static let farDelay = TimeSpan.milliseconds(4)
 
     init() { runs.reserveCapacity(AckFrame.maxRanges + 1) }
 
@@ -56,9 +66,20 @@ struct ReceivedPackets {
         // After a hole one more acknowledgement is sent when the sender's threshold is passed, so the sender need not
         // wait for its timer.
         if !isInOrder { afterGap = 4 } else if afterGap > 0 { afterGap -= 1 }
-        let threshold = count <= 32 ? 2 : count <= 256 ? 8 : count <= 2_048 ? 16 : 32
-        if !isInOrder || wantsAnswer || unacknowledged >= threshold || afterGap == 1 { isUrgent = true }
-        if deadline == nil { deadline = now + delay }
+        if !isInOrder || afterGap == 1, holesToTell > 0 {
+            holesToTell -= 1
+            isUrgent = true
+        }
+        if wantsAnswer { isUrgent = true }
+        guard let deadline else {
+            deadline = now + delay
+            return
+        }
+        guard unacknowledged >= threshold else { return }
+        isUrgent = true
+        // So many come in less than the delay: an acknowledgement may wait for more.
+        let most = delay < Self.farDelay ? Self.nearThreshold : Self.farThreshold
+        if now < deadline { threshold = min(threshold * 2, most) }
     }
 
     private mutating func record(_ number: UInt64) {
@@ -92,7 +113,13 @@ struct ReceivedPackets {
         }
     }
 
-    mutating func acknowledgementSent() {
+    mutating func acknowledgementSent(now: Instant) {
+        if deadline.map({ $0 <= now }) ?? false {
+            if unacknowledged < threshold / 4 { threshold = max(threshold / 2, 2) }
+            holesToTell = Self.mostHoles
+        } else if unacknowledged >= threshold {
+            holesToTell = Self.mostHoles
+        }
         unacknowledged = 0
         hasNews = false
         isUrgent = false

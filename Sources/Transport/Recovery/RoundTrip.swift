@@ -9,7 +9,7 @@ struct RoundTrip {
     private(set) var latest: TimeSpan
     /// The smallest sample ever; nil before the first.
     private(set) var smallest: TimeSpan?
-    /// The latest sample minus the peer's delay.
+    /// The latest sample minus the peer's delay, but not below the smallest.
     private(set) var adjusted: TimeSpan
 
     init(initial: TimeSpan?) {
@@ -32,7 +32,7 @@ struct RoundTrip {
             return
         }
         smallest = min(before, latest)
-        adjusted = latest - ackDelay >= before ? latest - ackDelay : latest
+        adjusted = max(latest - ackDelay, min(before, latest))
         let difference = smoothed > adjusted ? smoothed - adjusted : adjusted - smoothed
         variation = (variation * 3 + difference) / 4
         smoothed = (smoothed * 7 + adjusted) / 8
@@ -41,6 +41,6 @@ struct RoundTrip {
     /// The probe timeout without backoff.
     var probeTimeout: TimeSpan { smoothed + max(variation * 4, Self.granularity) + ackDelay }
 
-    /// How long the peer may delay an acknowledgement: a quarter of the round trip, within 1 and 25 ms.
-    var ackDelay: TimeSpan { min(max(smoothed / 4, .milliseconds(1)), .milliseconds(25)) }
+    /// How long the peer may delay an acknowledgement: a quarter of the round trip, within 1 and 40 ms.
+    var ackDelay: TimeSpan { min(max(smoothed / 4, .milliseconds(1)), .milliseconds(40)) }
 }

@@ -146,16 +146,17 @@ struct ReceiveHalf: ~Copyable {
         return taken
     }
 
-    /// The new limit to grant after consumption, if it is time to tell the peer: when half the window is used up.
+    /// The new limit to grant after consumption, if it is time to tell the peer: when an eighth of the window is used up.
     ///
-    /// The window doubles if that took less than two round trips, and halves if it took very long.
+    /// The window doubles if that took less than half a round trip, so that it becomes four times what a round trip
+    /// brings: a hole lasts two, and the peer learns of the grant half of one later. It halves if it took very long.
     mutating func grant(now: Instant, roundTrip: TimeSpan, maxWindow: UInt64) -> Bool {
-        guard finalSize == .max, !stopped, resetCode == nil, limit - consumed <= window / 2 else { return false }
-        if let lastGrant {
-            let took = now - lastGrant
-            if took < roundTrip * 2 { window = min(window * 2, max(maxWindow, window)) }
-            if took > max(roundTrip * 32, .seconds(2)) { window = max(window / 2, UInt64(InitialLimits.streamData)) }
+        guard finalSize == .max, !stopped, resetCode == nil, limit - consumed <= window - window / 8 else {
+            return false
         }
+        let took = lastGrant.map { now - $0 } ?? .zero
+        if took < roundTrip / 2 { window = min(window * 2, max(maxWindow, window)) }
+        if took > max(roundTrip * 32, .seconds(2)) { window = max(window / 2, UInt64(InitialLimits.streamData)) }
         lastGrant = now
         limit = max(limit, consumed + window)
         return true

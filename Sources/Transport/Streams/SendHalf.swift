@@ -28,14 +28,17 @@ struct SendHalf: ~Copyable {
     private(set) var resetCode: UInt64 = 0
     /// Bytes declared lost and not sent again yet.
     private var lost = RangeSet()
-    /// Acknowledged bytes above `base`.
+    /// Acknowledged bytes above `base`, and how many they are.
     private var acknowledged = RangeSet()
+    private var acknowledgedAhead = 0
     private var ring = ByteRing()
 
     init(limit: UInt64) { self.limit = limit }
 
-    /// How many bytes the half holds.
+    /// How many bytes the half holds: those that wait for an older one to be acknowledged, too.
     var held: Int { Int(end - base) }
+    /// How many bytes are unsent or unacknowledged.
+    var pending: Int { held - acknowledgedAhead }
     var memory: Int { ring.capacity + (lost.count + acknowledged.count) * 16 }
     var isOpen: Bool { phase == .open }
     var isDone: Bool { phase == .done }
@@ -67,6 +70,7 @@ struct SendHalf: ~Copyable {
         // The final size is the number of bytes sent so far: no more follow.
         lost.removeAll()
         acknowledged.removeAll()
+        acknowledgedAhead = 0
         ring.release(to: &pool)
         end = next
         base = next
@@ -122,10 +126,11 @@ struct SendHalf: ~Copyable {
                 base = high
                 while let run = acknowledged.first, run.low <= base {
                     base = max(base, run.high)
+                    acknowledgedAhead -= Int(run.high - run.low)
                     acknowledged.remove(run.low, run.high)
                 }
             } else {
-                acknowledged.insert(offset, high)
+                acknowledgedAhead += Int(acknowledged.insert(offset, high))
             }
             if base == end { ring.release(to: &pool) }
         }
