@@ -27,7 +27,8 @@ for module in ("nacl", "cryptography.hazmat.primitives.asymmetric.mlkem"):
         raise unittest.SkipTest(f"this Python has no {module}")
 
 import hostile
-from hostile import ANNOUNCE, GET_BLOCKS, GET_DESCRIPTOR, SUBMIT, SUSPECT, Link, Path, Remote, model, stream
+from frames import stream
+from hostile import ANNOUNCE, GET_BLOCKS, GET_DESCRIPTOR, SUBMIT, SUSPECT, Link, Path, Remote, model
 
 SESH = 10**9
 DECOMMISSION, DEREGISTER = 1, 3

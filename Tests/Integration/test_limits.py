@@ -1,0 +1,130 @@
+"""A relay's rate, its bytes of a month, and its end."""
+
+import os
+import signal
+import time
+import unittest
+
+from devnet import Devnet, wait_until
+from face import Through, echo_port, source_port
+from network import Network, free_port
+
+# How many seconds the rate is measured before and after a reload, and said; 0: it is only bounded.
+FIGURES = float(os.environ.get("TUNIC_RATE_SECONDS", "0"))
+
+
+class Limits(unittest.TestCase):
+    def test_rate_month_drain_and_reload_under_load(self):
+        """R8: relays that send at most 2 MB a second each; the rate is measured at the busiest while a download runs, over
+        TUNIC_RATE_SECONDS (2) before and after a reload."""
+        # What can pass it by at one go, and is made up for: what waited in the kernel, and what a look lets pass.
+        rate, burst, ahead = 2_000_000, 100_000, 200_000
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
+            # A burst smaller than what is measured, and a month that ends while the test runs.
+            net.prefix = ["env", f"TUNIC_RELAY_RATE={rate}", f"TUNIC_RELAY_BURST={burst}", "TUNIC_RELAY_DRAIN=2"]
+            socks = net.start(hops=2)
+            port = source_port(self)
+            with Devnet.connect(Through(socks), "127.0.0.1", port) as stream:
+                count = 0
+
+                def read_for(seconds):
+                    nonlocal count
+                    end = time.monotonic() + seconds
+                    while time.monotonic() < end:
+                        count += len(stream.recv(1 << 18))
+
+                def sent():
+                    """The bytes sent by each, and a time before and one after the count."""
+                    counts = []
+                    for node in net.nodes:
+                        asked = time.monotonic()
+                        counts.append((node.status()["total"]["bytes_out"], asked, time.monotonic()))
+                    return counts
+
+                read_for(0.5)
+                before = sent()
+                read_for(FIGURES or 2)
+                # A reload in the middle of it: SIGHUP at all, and the stream goes on.
+                for process in [net.client, *net.nodes]:
+                    process.process.send_signal(signal.SIGHUP)
+                read_for(FIGURES or 2)
+                # The longest that can lie between the two counts of a relay, so that a busy machine is not taken for a fast one.
+                spans = [(after[0] - first[0], after[2] - first[1]) for first, after in zip(before, sent())]
+                for count, seconds in spans:
+                    self.assertLess(count, rate * 1.05 * seconds + burst + ahead)
+                if FIGURES:
+                    print("\nbytes a second, of %d: %s" % (rate, [round(count / seconds) for count, seconds in spans]))
+                self.assertTrue(net.client.status()["ready"])
+                wait_until(lambda: max(node.status()["accounting"]["bytes"] for node in net.nodes) > rate, 30)
+                # The path stays open, so that the drain ends at its deadline.
+                relay = max(net.nodes, key=lambda node: node.status()["paths"]).process
+                relay.terminate()
+                self.assertEqual(relay.wait(30), 0)
+
+    def test_a_drain_ends_when_the_last_stream_does(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
+            net.prefix = ["env", "TUNIC_RELAY_DRAIN=600"]
+            socks = net.start(hops=1)
+            exit = net.nodes[-1]
+            with Devnet.connect(Through(socks), "127.0.0.1", echo_port(self)) as stream:
+                exit.process.terminate()
+                wait_until(lambda: exit.status().get("draining"), 20)
+                # Longer than it waits without a stream.
+                for _ in range(4):
+                    stream.sendall(b"x")
+                    self.assertEqual(stream.recv(1), b"x")
+                    time.sleep(1)
+                self.assertIsNone(exit.process.poll())
+            self.assertEqual(exit.process.wait(120), 0)
+
+    def test_v2_asking_for_the_status_books_nothing(self):
+        """The month's bytes are counted once a second, however often they are requested."""
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
+            socks = net.start(hops=2)
+            with Devnet.connect(Through(socks), "127.0.0.1", source_port(self)) as stream:
+                passed, booked = set(), set()
+                begin = time.monotonic()
+                while len(passed) <= 30 and time.monotonic() < begin + 30:
+                    stream.recv(1 << 18)
+                    report = net.nodes[-1].status()
+                    passed.add(report["total"]["bytes_out"])
+                    booked.add(report["accounting"]["bytes"])
+                seconds = time.monotonic() - begin
+            self.assertGreater(len(passed), 30)
+            self.assertLessEqual(len(booked), seconds + 2)
+
+    def test_the_months_bytes_are_kept_and_rest_the_relay(self):
+        with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
+            net.start_nodes()
+            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in net.nodes), 30)
+            wait_until(lambda: net.nodes[0].status()["accounting"]["bytes"] > 0, 10)
+            net.nodes[0].process.terminate()
+            net.nodes[0].process.wait(10)
+            folder = net.folder / "net" / "node-1"
+            since, used = map(int, (folder / "accounting").read_text().split()[:2])
+            self.assertGreater(used, 0)
+            self.assertLess(abs(since - time.time()), 32 * 86400)
+            net.prefixes[0] = ["env", "TUNIC_RELAY_MONTHLY_LIMIT=5 MB"]
+            others, net.addresses, net.listen = net.nodes[1:], net.addresses[:1], net.listen[:1]
+
+            def start_with(account):
+                (folder / "accounting").write_text(account)
+                net.nodes = []
+                net.start_nodes()
+                net.nodes += others
+                wait_until(lambda: net.nodes[0].status().get("accounting"), 20)
+
+            # A file that makes no sense begins anew.
+            start_with(f"{since} {2**64 - 1}\n")
+            wait_until(lambda: 0 < net.nodes[0].status()["accounting"]["bytes"] < 5_000_000, 20)
+            net.nodes[0].process.kill()
+            net.nodes[0].process.wait()
+            # The clock was a month ahead for a while: the present month's bytes count again.
+            start_with(f"{since + 32 * 86400} 0 {since} 5000000\n")
+            wait_until(lambda: net.nodes[0].status().get("draining"), 20)
+            self.assertIn("month", net.nodes[0].status()["problem"])
+            self.assertEqual(net.nodes[0].status()["accounting"]["since"], since)
+
+
+if __name__ == "__main__":
+    unittest.main()
