@@ -70,60 +70,39 @@ extension DirectoryClient {
 
     /// Asks for what leads from the trusted snapshot to the newest; `then` follows in any case.
     func fetchSnapshot(_ link: LinkID, fromFirst: Bool = false, isAgain: Bool = false, then: @escaping () -> Void) {
-        var writer = ByteWriter(capacity: 40)
-        writer.u64(fromFirst ? chain.first.height : chain.snapshot.height)
-        writer.bytes32(fromFirst ? chain.firstDigest : chain.digest)
-        links.request(on: link, DirectoryMessage.getSnapshot, body: writer.bytes, timeout: Self.longAnswerLimit) {
+        let body = SnapshotPlace(chain, fromFirst: fromFirst).body
+        links.request(on: link, DirectoryMessage.getSnapshot, body: body, timeout: Self.longAnswerLimit) {
             [weak self] result in
-            guard let self, case .success(let body) = result, !body.isEmpty else { return then() }
-            let (before, time) = (chain, unixTime)
+            guard let self, case .success(let body) = result,
+                let pursuit = SnapshotPursuit(body, for: chain, at: unixTime)
+            else { return then() }
             loop.work {
-                Self.accepted(body, by: before, at: time)
-            } completion: { [weak self] result in
+                pursuit.finding()
+            } completion: { [weak self] finding in
                 guard let self else { return }
-                // Another answer has led on meanwhile, perhaps not as far.
-                if !isAgain, !fromFirst, chain.digest != before.digest {
-                    return fetchSnapshot(link, isAgain: true, then: then)
+                switch pursuit.step(finding, present: chain) {
+                case .advanced(let after): follow(after)
+                case .overtaken:
+                    if !isAgain, !fromFirst { return fetchSnapshot(link, isAgain: true, then: then) }
+                case .nothing, .repeated: break
+                case .refused(let refusal):
+                    log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
                 }
-                take(result, before)
                 then()
             }
         }
     }
 
-    /// The chain after an update, or nil when that brings nothing new.
-    private static func accepted(
-        _ body: [UInt8], by before: SnapshotChain, at time: UnixTime
-    ) -> Result<SnapshotChain?, SnapshotRefusal> {
-        let update: SnapshotUpdate
-        do {
-            update = try SnapshotUpdate(decoding: body.rawSpan)
-        } catch {
-            return .failure(.malformed(error))
-        }
-        do {
-            var chain = before
-            return .success(try chain.accept(update, at: time) ? chain : nil)
-        } catch {
-            return .failure(error)
-        }
-    }
-
-    private func take(_ result: Result<SnapshotChain?, SnapshotRefusal>, _ before: SnapshotChain) {
-        switch result {
-        case .success(let after):
-            guard let after, chain.digest == before.digest else { return }
-            chain = after
-            witnesses = []
-            offers.dropAll()
-            isContradicted = false
-            descriptors.follow(chain.snapshot)
-            followOperators()
-            selector = nil
-            keepSnapshot()
-        case .failure(let refusal):
-            log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
-        }
+    /// Goes on with the newer snapshot of `after`.
+    private func follow(_ after: SnapshotChain) {
+        chain = after
+        witnesses = []
+        offers.dropAll()
+        isContradicted = false
+        descriptors.follow(chain.snapshot)
+        followOperators()
+        selector = nil
+        keepSnapshot()
     }
 
     private func keepSnapshot() {

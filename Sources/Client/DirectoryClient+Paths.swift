@@ -70,7 +70,8 @@ extension DirectoryClient {
         switch status {
         case nil: if hop == 0 { refetchGuard(hops[0]) } else { fetchChanges(of: hops[hop]) }
         case .nextHopFailed: if let next { fetchChanges(of: next) }
-        default: break
+        case .ready, .overloaded, .unknownNextHop, .nextHopUnreachable, .draining, .suiteUnavailable, .timeInvalid:
+            break
         }
     }
 

@@ -8,7 +8,7 @@ internal import Wire
 /// The reports of a process's roles, completed by the process itself: rates, uptime, metrics, lack of descriptors.
 final class ProcessReports {
     private let loop: Loop
-    private let roles: [any Role]
+    private let roles: [any ProcessRole]
     private let log: Logger
     private var meters: [TrafficMeter]
     private let startTime: UInt64
@@ -19,7 +19,7 @@ final class ProcessReports {
     /// How often connections were refused for lack of descriptors, and until when this is reported.
     private var shortages: (count: UInt64, until: UInt64) = (0, 0)
 
-    init(of roles: [any Role], on loop: Loop, log: Logger) {
+    init(of roles: [any ProcessRole], on loop: Loop, log: Logger) {
         self.loop = loop
         self.roles = roles
         self.log = log

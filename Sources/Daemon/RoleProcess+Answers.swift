@@ -19,13 +19,18 @@ extension RoleProcess {
             } catch {
                 return .refusal(error.message)
             }
-        default:
-            for role in roles { if let reply = role.answer(command, argument) { return reply } }
-            switch command {
-            case .nodes, .account, .submit, .dryrun, .operation, .maintenance:
-                return .refusal("this process follows no ledger; ask a relay of a network that has one, with --control")
-            default: return .refusal("a relay has no \(command.rawValue) of its own; ask a client")
-            }
+        case .nodes, .account, .submit, .dryrun, .operation, .maintenance:
+            return answerOfRole(command, argument)
+                ?? .refusal("this process follows no ledger; ask a relay of a network that has one, with --control")
+        case .paths, .newpath, .exits, .streams, .check:
+            return answerOfRole(command, argument)
+                ?? .refusal("a relay has no \(command.rawValue) of its own; ask a client")
         }
+    }
+
+    /// The answer of the first role that has one.
+    private func answerOfRole(_ command: ControlCommand, _ argument: String?) -> ControlReply? {
+        for role in roles { if let reply = role.answer(command, argument) { return reply } }
+        return nil
     }
 }

@@ -22,7 +22,7 @@ package final class RoleProcess {
 
     let loop: Loop
     let log: Logger
-    let roles: [any Role]
+    let roles: [any ProcessRole]
     let source: SettingsSource
     /// The settings in force.
     var settings: Settings
@@ -60,7 +60,7 @@ package final class RoleProcess {
     ) throws(Failure) {
         let network = try NetworkFile.read(shared.network)
         let loop = try makeLoop()
-        var roles: [any Role] = []
+        var roles: [any ProcessRole] = []
         var own: Set<NodeID> = []
         for kind in shared.roles {
             let folder = try shared.folder(of: kind)
@@ -81,7 +81,7 @@ package final class RoleProcess {
     }
 
     private init(
-        on loop: Loop, roles: [any Role], _ source: SettingsSource, _ settings: Settings, controlPath: String,
+        on loop: Loop, roles: [any ProcessRole], _ source: SettingsSource, _ settings: Settings, controlPath: String,
         folder: String, parent: Int32?
     ) throws(Failure) {
         self.loop = loop
@@ -216,7 +216,7 @@ package final class RoleProcess {
         end { $0.close($1) }
     }
 
-    private func end(_ how: (any Role, @escaping () -> Void) -> Void) {
+    private func end(_ how: (any ProcessRole, @escaping () -> Void) -> Void) {
         // A drain may take longer than systemd's default limit.
         let limit = settings.number("relay.drain") + 15
         ServiceNotice.send("STOPPING=1", "EXTEND_TIMEOUT_USEC=\(limit * 1_000_000)")

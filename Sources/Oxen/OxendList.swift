@@ -58,7 +58,7 @@ public struct OxendNode: Hashable, Sendable {
         {
             return id
         }
-        return Blake2b.digest(([UInt8]("tunic oxend operator".utf8) + [0] + Array(operatorAddress.utf8)).rawSpan)
+        return Blake2b.digest((MessagePrefix.oxendOperator.bytes + Array(operatorAddress.utf8)).rawSpan)
     }
 }
 

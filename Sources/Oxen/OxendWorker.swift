@@ -7,12 +7,34 @@ final class OxendWorker {
     /// How many reports may be under way at once.
     private static let reportsAtOnce = 4
 
-    /// The kind of a call; its raw value is the call's tag, for a report with its number added.
+    /// The kind of a call.
     private enum Kind {
-        static let ping: UInt64 = 1
-        static let list: UInt64 = 2
-        static let header: UInt64 = 3
-        static let reports: UInt64 = 16
+        case ping, list, header
+        /// A report with its number.
+        case report(UInt64)
+
+        private static let firstReport: UInt64 = 16
+
+        /// The kind of the call with this tag.
+        init(tag: UInt64) {
+            self =
+                switch tag {
+                case Self.ping.tag: .ping
+                case Self.list.tag: .list
+                case Self.header.tag: .header
+                default: .report(tag &- Self.firstReport)
+                }
+        }
+
+        /// The tag of the call.
+        var tag: UInt64 {
+            switch self {
+            case .ping: 1
+            case .list: 2
+            case .header: 3
+            case .report(let number): number &+ Self.firstReport
+            }
+        }
     }
 
     private let daemon: OxendDaemon
@@ -23,7 +45,7 @@ final class OxendWorker {
     private var isPinging = false
     private var isListing = false
     private var reports: [UInt64: NodeID] = [:]
-    private var nextReport = Kind.reports
+    private var nextReport: UInt64 = 0
     private var lastTrouble: String?
     private var lastPingTrouble: String?
 
@@ -52,11 +74,11 @@ final class OxendWorker {
     }
 
     private func take(_ tag: UInt64, _ answer: Result<[UInt8], OxendError>) {
-        switch tag {
-        case Kind.ping: pinged(answer)
-        case Kind.list: listed(answer)
-        case Kind.header: tookHeader(answer)
-        default: reported(tag, answer)
+        switch Kind(tag: tag) {
+        case .ping: pinged(answer)
+        case .list: listed(answer)
+        case .header: tookHeader(answer)
+        case .report(let number): reported(number, answer)
         }
     }
 
@@ -74,7 +96,7 @@ final class OxendWorker {
             key: hexadecimal(daemon.configuration.node.key.array), version: daemon.configuration.version,
             error: problem)
         isPinging = connection.begin(
-            OxendCall(method: "lokinet_ping", params: parameters).bytes, tag: Kind.ping,
+            OxendCall(method: "lokinet_ping", params: parameters).bytes, tag: Kind.ping.tag,
             timeout: daemon.configuration.timeout.other)
     }
 
@@ -110,7 +132,7 @@ final class OxendWorker {
         nextList = now + daemon.configuration.pollInterval
         let call = OxendCall(
             method: "get_service_nodes", params: NodeListParameters(pollBlockHash: follower.pollHash))
-        isListing = connection.begin(call.bytes, tag: Kind.list, timeout: daemon.configuration.timeout.list)
+        isListing = connection.begin(call.bytes, tag: Kind.list.tag, timeout: daemon.configuration.timeout.list)
     }
 
     private func listed(_ answer: Result<[UInt8], OxendError>) {
@@ -125,7 +147,7 @@ final class OxendWorker {
             good()
             if let height = follower.wantedHeader {
                 let call = OxendCall(method: "get_block_header_by_height", params: HeaderParameters(height: height))
-                _ = connection.begin(call.bytes, tag: Kind.header, timeout: daemon.configuration.timeout.other)
+                _ = connection.begin(call.bytes, tag: Kind.header.tag, timeout: daemon.configuration.timeout.other)
             }
         } catch {
             bad(error)
@@ -192,12 +214,13 @@ final class OxendWorker {
             let call = OxendCall(method: "report_peer_status", params: ReportParameters(pubkey: key, passed: passed))
             nextReport += 1
             let timeout = daemon.configuration.timeout.other
-            if connection.begin(call.bytes, tag: nextReport, timeout: timeout) { reports[nextReport] = node }
+            let tag = Kind.report(nextReport).tag
+            if connection.begin(call.bytes, tag: tag, timeout: timeout) { reports[nextReport] = node }
         }
     }
 
-    private func reported(_ tag: UInt64, _ answer: Result<[UInt8], OxendError>) {
-        reports[tag] = nil
+    private func reported(_ number: UInt64, _ answer: Result<[UInt8], OxendError>) {
+        reports[number] = nil
         let isTaken: Bool
         do throws(OxendError) {
             _ = try oxendResult(PlainResult.self, in: try answer.get())

@@ -20,7 +20,7 @@ public struct RegistryOperation: Hashable, Sendable {
     public static let nobody = Account(Bytes32(copying: [UInt8](repeating: 0, count: 32).rawSpan))
 
     /// A quorum's decision about a node.
-    public enum Verdict: UInt8, Hashable, Sendable, CaseIterable {
+    public enum Judgment: UInt8, Hashable, Sendable, CaseIterable {
         /// The node does not serve: it is not a hop and gets no rewards.
         case decommission = 1
         /// The node serves again.
@@ -69,7 +69,7 @@ public struct RegistryOperation: Hashable, Sendable {
         /// Requests that the node leave.
         case leave(node: NodeID)
         /// Carries out a verdict on `node` by the quorum of `height`; `votes` by ascending place.
-        case judge(Verdict, node: NodeID, height: UInt64, votes: [Vote])
+        case judge(Judgment, node: NodeID, height: UInt64, votes: [Vote])
         /// Pays out the rewards of one interval.
         case distribute
         /// Moves the account's rewards to its free balance.
@@ -197,8 +197,7 @@ public struct RegistryOperation: Hashable, Sendable {
     /// The message that a node signs to request maintenance.
     static func maintenance(of node: NodeID, seconds: UInt32, height: UInt64, network: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
-        writer.raw("tunic registry maintenance".utf8)
-        writer.u8(0)
+        writer.prefix(.registryMaintenance)
         writer.bytes32(network)
         writer.nodeID(node)
         writer.u32(seconds)
@@ -223,8 +222,7 @@ public struct RegistryOperation: Hashable, Sendable {
         network: Bytes32, reporter: NodeID, height: UInt64, measured: [Measurement]
     ) -> [UInt8] {
         var writer = ByteWriter()
-        writer.raw("tunic registry report".utf8)
-        writer.u8(0)
+        writer.prefix(.registryReport)
         writer.bytes32(network)
         writer.nodeID(reporter)
         writer.u64(height)
@@ -242,11 +240,10 @@ public struct RegistryOperation: Hashable, Sendable {
 
     /// The message that a member of the quorum of `height`, made in the block `block`, signs.
     public static func ballot(
-        _ verdict: Verdict, on node: NodeID, height: UInt64, block: Bytes32, network: Bytes32
+        _ verdict: Judgment, on node: NodeID, height: UInt64, block: Bytes32, network: Bytes32
     ) -> [UInt8] {
         var writer = ByteWriter()
-        writer.raw("tunic registry vote".utf8)
-        writer.u8(0)
+        writer.prefix(.registryVote)
         writer.bytes32(network)
         writer.u8(verdict.rawValue)
         writer.nodeID(node)
@@ -260,8 +257,7 @@ public struct RegistryOperation: Hashable, Sendable {
         network: Bytes32, account: Account, nonce: UInt64, node: NodeID, fee: UInt16, stake: UInt64
     ) -> [UInt8] {
         var writer = ByteWriter()
-        writer.raw("tunic registry node".utf8)
-        writer.u8(0)
+        writer.prefix(.registryNode)
         writer.bytes32(network)
         writer.account(account)
         writer.u64(nonce)
@@ -272,7 +268,7 @@ public struct RegistryOperation: Hashable, Sendable {
     }
 
     /// The message that the account signs, for a body without its signature.
-    private static func message(_ body: [UInt8]) -> [UInt8] { [UInt8]("tunic registry operation".utf8) + [0] + body }
+    private static func message(_ body: [UInt8]) -> [UInt8] { MessagePrefix.registryOperation.bytes + body }
 
     /// Whether the signature is the account's; without an account it must be 64 zero bytes.
     public var isAuthentic: Bool {
@@ -373,7 +369,7 @@ extension RegistryOperation {
         case 5: return .leave(node: try reader.nodeID())
         case 6:
             let code = try reader.u8()
-            guard let verdict = Verdict(rawValue: code) else { throw .unknownKind(UInt64(code)) }
+            guard let verdict = Judgment(rawValue: code) else { throw .unknownKind(UInt64(code)) }
             let node = try reader.nodeID()
             let height = try reader.u64()
             let count = Int(try reader.u8())

@@ -94,8 +94,7 @@ extension RegistryState {
     /// The rank of a node at a height: `H("tunic registry quorum" ‖ 0 ‖ network ‖ height ‖ seed ‖ node)`.
     static func rank(of node: NodeID, network: Bytes32, height: UInt64, seed: Bytes32) -> Bytes32 {
         var writer = ByteWriter(capacity: 128)
-        writer.raw("tunic registry quorum".utf8)
-        writer.u8(0)
+        writer.prefix(.registryQuorum)
         writer.bytes32(network)
         writer.u64(height)
         writer.bytes32(seed)

@@ -224,7 +224,7 @@ extension RegistryState {
     }
 
     private mutating func judge(
-        _ verdict: RegistryOperation.Verdict, on id: NodeID, height: UInt64, votes: [RegistryOperation.Vote]
+        _ verdict: RegistryOperation.Judgment, on id: NodeID, height: UInt64, votes: [RegistryOperation.Vote]
     ) throws(RegistryRefusal) {
         guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
         var node = try node(id, isOpen: false)

@@ -131,7 +131,7 @@ public struct RegistryState: Hashable, Sendable {
 
     /// The digest of the state: `H("tunic registry state" ‖ 0 ‖ encoding)`; costs a pass over the whole state.
     public var digest: Bytes32 {
-        let bytes = [UInt8]("tunic registry state".utf8) + [0] + encoded()
+        let bytes = MessagePrefix.registryState.bytes + encoded()
         return Blake2b.digest(bytes.rawSpan)
     }
 

@@ -44,3 +44,23 @@ package func creditText(_ seconds: UInt64) -> String {
     func two(_ number: UInt64) -> String { number < 10 ? "0\(number)" : "\(number)" }
     return "\(seconds / 3_600):\(two(seconds % 3_600 / 60)):\(two(seconds % 60))"
 }
+
+/// The seconds of a time such as `90m`, `2h` or `1h30m`: numbers followed by h, m or s; nil for anything else and for 0.
+package func durationSeconds(_ text: String) -> UInt32? {
+    var total: UInt64 = 0
+    var number = ""
+    for character in text {
+        if character.isASCII, character.isNumber {
+            number.append(character)
+        } else {
+            let unit: UInt64? = ["h": 3_600, "m": 60, "s": 1][character]
+            guard let unit, let value = UInt32(number) else { return nil }
+            let (sum, overflows) = total.addingReportingOverflow(UInt64(value) * unit)
+            guard !overflows else { return nil }
+            total = sum
+            number = ""
+        }
+    }
+    guard number.isEmpty, let seconds = UInt32(exactly: total), seconds > 0 else { return nil }
+    return seconds
+}

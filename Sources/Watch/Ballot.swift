@@ -7,14 +7,14 @@ public struct Ballot: Hashable, Sendable {
     public static let size = 1 + 32 + 8
 
     /// The proposed verdict.
-    public let verdict: RegistryOperation.Verdict
+    public let verdict: RegistryOperation.Judgment
     /// The judged node.
     public let node: NodeID
     /// The height whose quorum judges.
     public let height: UInt64
 
     /// The ballot of these values.
-    public init(verdict: RegistryOperation.Verdict, node: NodeID, height: UInt64) {
+    public init(verdict: RegistryOperation.Judgment, node: NodeID, height: UInt64) {
         self.verdict = verdict
         self.node = node
         self.height = height
@@ -42,7 +42,7 @@ public struct Ballot: Hashable, Sendable {
 
     init(from reader: inout ByteReader) throws(WireError) {
         let code = try reader.u8()
-        guard let verdict = RegistryOperation.Verdict(rawValue: code) else { throw .unknownKind(UInt64(code)) }
+        guard let verdict = RegistryOperation.Judgment(rawValue: code) else { throw .unknownKind(UInt64(code)) }
         self.init(verdict: verdict, node: try reader.nodeID(), height: try reader.u64())
     }
 }

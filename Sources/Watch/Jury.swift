@@ -109,7 +109,7 @@ public struct Jury: Sendable {
     }
 
     /// The verdict that the rules give an active node that does not serve, or a decommissioned one that does.
-    private static func verdict(on node: RegisteredNode) -> RegistryOperation.Verdict? {
+    private static func verdict(on node: RegisteredNode) -> RegistryOperation.Judgment? {
         switch node.standing {
         case .open: nil
         case .decommissioned: node.isInMaintenance ? nil : .recommission
@@ -135,7 +135,7 @@ public struct Jury: Sendable {
             guard let record = tester.records[id] else { return false }
             return lastMute.map { record.lastTest > $0 } ?? true
         }
-        func holds(_ verdict: RegistryOperation.Verdict, _ id: NodeID) -> Bool {
+        func holds(_ verdict: RegistryOperation.Judgment, _ id: NodeID) -> Bool {
             switch verdict {
             case .decommission: tester.isDead(id, now: now) && mayAccuse(id)
             case .recommission: tester.isWell(id, now: now)

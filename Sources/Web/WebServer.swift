@@ -60,12 +60,11 @@ public final class WebServer {
     private var server: OpaquePointer?
     private var watch: DescriptorWatch?
     private var timer: LoopTimer?
-    /// Called if the library cannot be loaded; the server then answers no more requests.
-    public var onFailure: () -> Void = {}
+    private let onFailure: () -> Void
     /// The port on which it listens.
     public let port: UInt16
 
-    /// A socket that listens at a numeric address, for ``init(on:descriptor:loading:handler:)``.
+    /// A socket that listens at a numeric address, for ``init(on:descriptor:loading:onFailure:handler:)``.
     public static func listen(address: String, port: UInt16, isIPv6: Bool) throws(UVError) -> Int32 {
         let descriptor = unsafe cweb_listen(address, port, isIPv6 ? 1 : 0)
         guard descriptor >= 0 else { throw UVError(code: descriptor, call: "listen") }
@@ -73,10 +72,15 @@ public final class WebServer {
     }
 
     /// Serves the listening socket `descriptor`, which it owns from then on; `handler` is called on the loop.
+    ///
+    /// `onFailure` is called if the library cannot be loaded with the first connection; the server then answers no more
+    /// requests.
     public init(
-        on loop: Loop, descriptor: Int32, loading: Loading, handler: @escaping (WebRequest) -> WebResponse
+        on loop: Loop, descriptor: Int32, loading: Loading, onFailure: @escaping () -> Void,
+        handler: @escaping (WebRequest) -> WebResponse
     ) throws(UVError) {
         self.loop = loop
+        self.onFailure = onFailure
         self.handler = handler
         self.descriptor = descriptor
         port = cweb_port(descriptor)

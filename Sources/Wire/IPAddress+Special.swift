@@ -35,6 +35,9 @@ extension IPAddress {
     /// Whether the address is a loopback one: 127.0.0.0/8 or ::1.
     public var isLoopback: Bool { v4.map { $0 >> 24 == 127 } ?? (high == 0 && low == 1) }
 
+    /// Whether it is 0.0.0.0 or ::, which is an address to listen on, not to send to.
+    public var isUnspecified: Bool { v4 == 0 || (high == 0 && low == 0) }
+
     /// Whether the IPv4 address `value` is in a special-purpose range (RFC 6890 and its registry).
     private static func isSpecial(v4 value: UInt32) -> Bool {
         switch value >> 24 {

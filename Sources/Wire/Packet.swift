@@ -14,8 +14,6 @@ public enum Packet {
     public static let receiverIndexOffset = 0
     /// The offset of the link counter.
     public static let linkCounterOffset = 4
-    /// The offset of the sealed header's tag.
-    public static let linkTagOffset = 12
     /// The offset of the sealed header, which begins with the path id.
     public static let sealedHeaderOffset = 28
     /// The offset of the path id.
@@ -26,8 +24,6 @@ public enum Packet {
     public static let slotSize = 24
     /// How many slots there are.
     public static let slotCount = 4
-    /// The length of all slots together.
-    public static let slotsSize = 96
     /// The offset of the payload and the end of the sealed header.
     public static let payloadOffset = 132
     /// Receiver indices below this are types of handshake messages (section 3).
@@ -35,9 +31,6 @@ public enum Packet {
 
     /// The offset of slot `slot` (1 to 4), which begins with its hop counter.
     public static func slotOffset(_ slot: Int) -> Int { firstSlotOffset &+ (slot &- 1) &* slotSize }
-
-    /// The offset of the tag of slot `slot` (1 to 4).
-    public static func tagOffset(_ slot: Int) -> Int { slotOffset(slot) &+ 8 }
 
     /// The offset of the bytes that slot `slot` (1 to 4) seals; they end with the packet (section 5, "Rj").
     public static func layerOffset(_ slot: Int) -> Int { firstSlotOffset &+ slot &* slotSize }

@@ -181,3 +181,17 @@ func whatIsNotAnsweredIsSaid(url: String, answers: [[[UInt8]]], words: String) t
         return
     }
 }
+
+@Test func aPageIsATableOfWhatIsKnown() {
+    var report = PageReport(url: "http://example.org/", connect: 12.34, total: 40)
+    #expect(report.text == "connection  12.3 ms\nin all      40.0 ms")
+    (report.exit, report.exitAddress, report.address, report.status) = ("a.snode", "192.0.2.1", "192.0.2.2", 200)
+    (report.tls, report.resolve, report.firstByte) = (true, 5, 7)
+    #expect(
+        report.text.split(separator: "\n") == [
+            "exit                  a.snode", "the world sees        192.0.2.1", "resolved at the exit  192.0.2.2",
+            "status                200", "TLS                   answers; its certificate is not checked",
+            "name                  5.0 ms", "connection            12.3 ms", "first byte            7.0 ms",
+            "in all                40.0 ms",
+        ])
+}

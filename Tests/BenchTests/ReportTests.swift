@@ -173,3 +173,28 @@ func axesReachTheirHighestValueInFewSteps(highest: Double) throws {
     let report = BenchReport(version: "1.2.3+abc.modified", date: "", host: sample().host, settings: settings)
     #expect(report.commit == "abc.modified" && sample().commit == nil)
 }
+
+@Test func thePrintedTextEndsWithTheComparison() {
+    let report = sample()
+    let text = report.text(older: nil, file: "-")
+    #expect(text.hasPrefix(report.conditions + "\n\n") && text.hasSuffix("\n\n" + report.advice))
+    var old = sample()
+    (old.version, old.settings.repeats) = ("1.2.2", 1)
+    let lines = report.text(older: old, file: "old.json").split(separator: "\n").map(String.init)
+    #expect(
+        lines.suffix(2) == [
+            "then: old.json, tunic 1.2.2, 2026-01-02T03:04:05Z; now: tunic 1.2.3",
+            "the two runs differ, so the ratios mean less: windows: 1 then, 3 now",
+        ])
+    #expect(report.text(older: report, file: "old.json").hasSuffix("now: tunic 1.2.3"))
+}
+
+@Test func faultsAreCounted() {
+    var report = sample()
+    #expect(report.faultText == report.faults[0] && report.faults.count == 1)
+    report.latency[0].fault = "1 closed"
+    #expect(report.faultText == "2 measurements have no figure, \(report.faults[0]) is the first")
+    report.throughput = []
+    report.latency = []
+    #expect(report.faultText == nil)
+}

@@ -50,7 +50,8 @@ private func names(in text: String) -> Set<String> {
     return Set(words.filter { $0.hasPrefix("tunic_") || $0.hasPrefix("process_") })
 }
 
-private let sampleNames = Set(FigureCatalog.all.compactMap { $0.metric?.sampleName } + ["tunic_build_info"])
+private let sampleNames = Set(
+    FigureCatalog.all.compactMap { $0.metric.map { $0.name + $0.kind.suffix } } + ["tunic_build_info"])
 
 @Suite struct FigureCatalogTests {
     @Test("Each figure is in every output that the catalogue names, and in no other")

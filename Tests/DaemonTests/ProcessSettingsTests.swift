@@ -161,3 +161,17 @@ import Testing
         #expect(failure { _ = try DaemonTests.source("/nonexistent/t.toml").load() }?.code == .noInput)
     }
 }
+
+@Suite struct ConfigurationReportTests {
+    @Test func aProblemHasItsPlaceUnlessItIsTheFileItself() {
+        let line = SettingProblem(.file("tunic.toml", line: 3), "client.hops", "use 1 to 4")
+        let file = SettingProblem(.option("--config"), "", "cannot open x.toml: no such file")
+        #expect(ConfigurationReport.text(of: line) == line.description)
+        #expect(ConfigurationReport.text(of: file) == "cannot open x.toml: no such file")
+        let text = json(ConfigurationReport(file: "tunic.toml", [line]))
+        for part in [
+            #""file":"tunic.toml""#, #""place":"tunic.toml:3""#, #""key":"client.hops""#, #""message":"use 1 to 4""#,
+        ] { #expect(text.contains(part)) }
+        #expect(json(ConfigurationReport(file: nil, [])) == #"{"problems":[]}"#)
+    }
+}

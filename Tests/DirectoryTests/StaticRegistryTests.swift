@@ -12,7 +12,7 @@ struct StaticRegistryTests {
             name: "test", id: network, bootstrap: [],
             snapshot: signed(snapshot(keys: 0..<6, height: 1, time: start), by: 0..<6))
         file.authorities = (50..<53 as Range<UInt64>).map {
-            NetworkFile.Authority(key: key($0).publicKey, node: NodeID(key($0).publicKey))
+            NetworkFile.AuthorityEntry(key: key($0).publicKey, node: NodeID(key($0).publicKey))
         }
         file.authorityThreshold = 2
         return StaticRegistry(file)

@@ -194,17 +194,6 @@ struct TrustTests {
         }
     }
 
-    @Test func aForgottenDescriptorComesBackButNoOlderOne() throws {
-        var store = store()
-        let old = made(1)
-        let new = made(1, at: UnixTime(seconds: now.seconds + 60))
-        _ = try store.insert(new, at: now)
-        store.forget(new.descriptor.node)
-        #expect(store.descriptor(of: new.descriptor.node, at: now) == nil)
-        #expect(throws: DescriptorRefusal.notNewer) { try store.insert(old, at: now) }
-        #expect(try store.insert(new, at: now))
-    }
-
     @Test func theListSinceAMomentIsInOrderAndCut() throws {
         var store = store()
         for number in 0..<5 as Range<UInt64> {
@@ -214,6 +203,5 @@ struct TrustTests {
         #expect(list.map(\.descriptor.published.seconds) == [2, 3, 4].map { now.seconds + $0 })
         let size = list[0].bytes.count + 2
         #expect(store.since(UnixTime(seconds: 0), at: now, byteLimit: 2 * size + 1).count == 2)
-        #expect(store.expire(at: UnixTime(seconds: now.seconds + 86_402)) == 3)
     }
 }

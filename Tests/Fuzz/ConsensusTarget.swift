@@ -27,7 +27,7 @@ private let rules: LedgerRules = {
         network: network, parameters: RegistryParameters(treasury: treasury), time: 1_000_000, pool: 1 << 50,
         balances: [treasury: 1 << 50])
     let authorities = (0..<4 as Range<UInt8>).map {
-        LedgerRules.Authority(key: seed($0 + 1).publicKey, node: nodes[Int($0)])
+        LedgerRules.Member(key: seed($0 + 1).publicKey, node: nodes[Int($0)])
     }
     guard let genesis,
         let rules = LedgerRules(

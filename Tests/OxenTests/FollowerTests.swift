@@ -133,3 +133,11 @@ struct FollowerTests {
         #expect(follower.snapshot == nil)
     }
 }
+
+@Test func aListIsShownByStanding() {
+    let list = list(7, [node(2), node(1, .decommissioned), node(3, .open), node(4)])
+    #expect(list.text == "height          7\nactive          2\ndecommissioned  1\nnot funded      1")
+    let report = OxendNodesReport(list)
+    #expect(report.height == 7 && report.nodes.map(\.state).count { $0 == "active" } == 2)
+    #expect(report.nodes.map(\.node) == (1...4).map { node($0).node.description })
+}

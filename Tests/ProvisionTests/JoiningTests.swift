@@ -35,6 +35,21 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
         #expect(found?.message == "given.json has the fingerprint \(kept.fingerprint), not the one that was given")
     }
 
+    @Test func theFingerprintIsToBeComparedUnlessItWasGiven() throws {
+        let folder = try Folder()
+        let bytes = try contents(try folder.network().file)
+        let kept = try join(bytes, at: "\(folder.path)/kept.json")
+        let lines = try Joining("given.json", fingerprint: nil, replaces: false).text(of: kept).split(separator: "\n")
+        #expect(lines[0] == "network      test")
+        #expect(lines[2].hasPrefix("made         ") && lines[2].hasSuffix(" ago, with 3 nodes"))
+        #expect(lines[3...4] == ["fingerprint  \(kept.fingerprint)", "kept as      \(kept.place)"])
+        #expect(lines[5] == "Compare the fingerprint with one from another source, then: tunic client")
+        let fetched = try Joining("https://example.org/network.json", fingerprint: nil, replaces: false)
+        #expect(fetched.text(of: kept).hasSuffix("another source, not from the same address, then: tunic client"))
+        let compared = try Joining("given.json", fingerprint: kept.fingerprint, replaces: false)
+        #expect(compared.text(of: kept).hasSuffix(kept.place))
+    }
+
     @Test func whatIsNoNetworkFileIsNotKept() throws {
         let folder = try Folder()
         let good = String(decoding: try contents(try folder.network().file), as: UTF8.self)

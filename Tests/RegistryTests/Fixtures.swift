@@ -135,7 +135,7 @@ struct Town {
 
     /// The action that carries `verdict`, voted for at `places` in the quorum of `height` (the present one).
     func verdict(
-        _ verdict: RegistryOperation.Verdict, _ number: Int, height: UInt64? = nil, places: some Sequence<UInt8>
+        _ verdict: RegistryOperation.Judgment, _ number: Int, height: UInt64? = nil, places: some Sequence<UInt8>
     ) -> Action {
         let node = Self.nodeIDs[number]
         let height = height ?? state.height

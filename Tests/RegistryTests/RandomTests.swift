@@ -81,7 +81,7 @@ import Wire
             if isOfNode, let part = node?.contributions.randomElement(using: &random) { account = part.account }
             return .leave(node: id)
         case 13..<16:
-            let verdicts = RegistryOperation.Verdict.allCases + [.decommission, .recommission, .recommission]
+            let verdicts = RegistryOperation.Judgment.allCases + [.decommission, .recommission, .recommission]
             let size = state.judges(of: id, height: state.height).count
             let count = UInt8(max(0, min(size, Int.random(in: 4...11, using: &random))))
             let votes = (0..<count).map { RegistryOperation.Vote(place: $0, signature: Self.signature) }

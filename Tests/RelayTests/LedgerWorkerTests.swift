@@ -18,7 +18,7 @@ import Wire
             RegistryState(
                 network: Blake2b.digest([1].rawSpan), parameters: RegistryParameters(treasury: account),
                 time: Self.start, pool: 1_000, balances: [account: 1_000]))
-        let authority = LedgerRules.Authority(key: key.publicKey, node: NodeID(key.publicKey))
+        let authority = LedgerRules.Member(key: key.publicKey, node: NodeID(key.publicKey))
         return try #require(
             LedgerRules(authorities: [authority], threshold: 1, blockSeconds: 2, slotSeconds: 1, genesis: state))
     }

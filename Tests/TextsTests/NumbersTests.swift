@@ -40,3 +40,11 @@ func timesAreAsPeopleSayThem(seconds: Double, text: String) {
     #expect(creditText(0) == "0:00:00")
     #expect(creditText(.max) == "5124095576030431:00:15")
 }
+
+@Test(
+    arguments: [
+        ("90m", 5_400), ("2h", 7_200), ("1h30m", 5_400), ("45s", 45), ("1h1m1s", 3_661), ("4294967295s", .max),
+        ("", nil), ("90", nil), ("0m", nil), ("h", nil), ("1d", nil), ("-5m", nil), ("1.5h", nil), ("2h5", nil),
+        ("4294967295h", nil), ("4294967296s", nil), ("٣h", nil),
+    ] as [(String, UInt32?)])
+func aTimeIsNumbersWithUnits(_ text: String, _ seconds: UInt32?) { #expect(durationSeconds(text) == seconds) }

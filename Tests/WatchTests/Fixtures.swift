@@ -1,3 +1,5 @@
+// One file: the steps of the simulated world share state that is private to it.
+
 import OnionCrypto
 import Registry
 import Testing
@@ -80,7 +82,7 @@ final class World {
     /// What happens when a node hands in a verdict.
     var onSubmit: (World, RegistryOperation.Action) -> Void = { _, _ in }
     /// What became of each node, in order: the time and the verdict.
-    private(set) var verdicts: [(time: Double, verdict: RegistryOperation.Verdict, node: Int)] = []
+    private(set) var verdicts: [(time: Double, verdict: RegistryOperation.Judgment, node: Int)] = []
     private(set) var refused = 0
     private(set) var tests = 0
 

@@ -17,7 +17,7 @@ private final class Hostile {
     }
 
     private func ballot(_ world: World) -> Ballot {
-        let verdicts = RegistryOperation.Verdict.allCases
+        let verdicts = RegistryOperation.Judgment.allCases
         let back = UInt64.random(in: 0...70, using: &random)
         let height = world.state.height &+ 2 &- back
         return Ballot(

@@ -114,7 +114,7 @@ struct SimulationTests {
                     for member in quorum.nodes {
                         let number = places[member]!
                         for id in world.ids where id != member && id != world.ids[7] {
-                            for verdict in RegistryOperation.Verdict.allCases {
+                            for verdict in RegistryOperation.Judgment.allCases {
                                 let ballot = Ballot(verdict: verdict, node: id, height: quorum.height)
                                 world.ask(ballot, number, from: 3)
                             }

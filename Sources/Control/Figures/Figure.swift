@@ -86,7 +86,4 @@ package struct FigureMetric: Sendable {
     static func ofOne(_ metric: Self, absent: Double? = nil) -> Self {
         Self(kind: metric.kind, name: metric.name, label: metric.label, hasRole: false, absent: absent)
     }
-
-    /// The name of its samples.
-    package var sampleName: String { name + kind.suffix }
 }

@@ -9,7 +9,7 @@ internal import Store
 internal import Wire
 
 /// The client of a process.
-final class ClientRole: Role {
+final class ClientRole: ProcessRole {
     let kind = StatusReport.Role.client
     let client: Client
     private let log: Logger
@@ -75,7 +75,8 @@ final class ClientRole: Role {
         case .exits: .report(ExitsReport(client.exits))
         case .streams: .report(StreamsReport(client.keys))
         case .newpath: newPath(argument)
-        default: nil
+        case .status, .metrics, .log, .web, .reload, .check: nil
+        case .nodes, .account, .submit, .dryrun, .operation, .maintenance: nil
         }
     }
 

@@ -41,7 +41,7 @@ final class LedgerAnswers {
                 return .refusal("no such operation was submitted here")
             }
             return .report(report)
-        default: return nil
+        case .status, .metrics, .log, .web, .reload, .check, .paths, .newpath, .exits, .streams: return nil
         }
     }
 

@@ -3,7 +3,7 @@ internal import Process
 internal import Settings
 
 /// A client or a relay, for the process that runs it.
-protocol Role: AnyObject {
+protocol ProcessRole: AnyObject {
     /// The kind of role.
     var kind: StatusReport.Role { get }
     /// Starts the role; `onReady` is called once, when apps can be served.
@@ -24,7 +24,7 @@ protocol Role: AnyObject {
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange
 }
 
-extension Role {
+extension ProcessRole {
     /// Does nothing by default.
     func everySecond() {}
 }

@@ -11,7 +11,7 @@ internal import Store
 internal import Wire
 
 /// The relay of a process.
-final class RelayRole: Role {
+final class RelayRole: ProcessRole {
     let kind = StatusReport.Role.relay
     let relay: Relay
     private let daemon: OxendDaemon?

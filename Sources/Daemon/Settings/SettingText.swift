@@ -171,7 +171,4 @@ package enum SettingText {
 extension IPAddress {
     /// Whether it is an IPv4 address.
     package var isIPv4: Bool { v4 != nil }
-
-    /// Whether it is 0.0.0.0 or ::, which is an address to listen on, not to send to.
-    package var isUnspecified: Bool { v4 == 0 || (high == 0 && low == 0) }
 }

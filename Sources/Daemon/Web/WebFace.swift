@@ -201,11 +201,9 @@ final class WebFace {
             let address = endpoint.address.description
             let descriptor = try WebServer.listen(
                 address: address, port: endpoint.port, isIPv6: !endpoint.address.isIPv4)
-            let server = try WebServer(
+            return try WebServer(
                 on: loop, descriptor: descriptor, loading: settings.isSet(key) ? .atOnce : .withTheFirstConnection,
-                handler: handler)
-            server.onFailure = { [log] in log.warning("\(missing)") }
-            return server
+                onFailure: { [log] in log.warning("\(missing)") }, handler: handler)
         } catch {
             guard error.call != "libmicrohttpd" else { throw Failure(.unavailable, missing) }
             throw Failure.listening(error, at: endpoint.description, option: key)

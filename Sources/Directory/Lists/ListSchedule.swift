@@ -66,8 +66,7 @@ public struct ListSchedule: Hashable, Sendable {
     public static func proposer(of round: UInt64, snapshot: Bytes32, count: Int) -> Int {
         precondition(count > 0, "a snapshot has voters")
         var writer = ByteWriter(capacity: 80)
-        writer.raw("tunic list proposer".utf8)
-        writer.u8(0)
+        writer.prefix(.listProposer)
         writer.bytes32(snapshot)
         writer.u64(round)
         let digest = Blake2b.digest(writer.bytes.rawSpan).array
@@ -78,11 +77,11 @@ public struct ListSchedule: Hashable, Sendable {
 extension DescriptorList {
     /// The digest that names the list; it covers its round and its snapshot.
     public var digest: Bytes32 {
-        Blake2b.digest(([UInt8]("tunic descriptor list".utf8) + [0] + encoded()).rawSpan)
+        Blake2b.digest((MessagePrefix.list.bytes + encoded()).rawSpan)
     }
 
     /// What a node signs for the list with this digest.
     static func message(digest: Bytes32, network: Bytes32) -> [UInt8] {
-        [UInt8]("tunic descriptor list signature".utf8) + [0] + network.array + digest.array
+        MessagePrefix.listSignature.bytes + network.array + digest.array
     }
 }

@@ -83,8 +83,7 @@ public struct NetworkCreation {
 
     private static func operatorID(of node: Node, network: Bytes32) -> Bytes32 {
         var writer = ByteWriter()
-        writer.raw("tunic operator".utf8)
-        writer.u8(0)
+        writer.prefix(.operatorID)
         writer.bytes32(network)
         if let number = node.plan.operatorNumber {
             writer.u64(UInt64(bitPattern: Int64(number)))

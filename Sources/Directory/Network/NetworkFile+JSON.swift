@@ -117,7 +117,7 @@ private struct Form: Codable {
 
         enum CodingKeys: String, CodingKey, CaseIterable { case key, node }
 
-        init(_ authority: NetworkFile.Authority) {
+        init(_ authority: NetworkFile.AuthorityEntry) {
             key = hexadecimal(authority.key.array)
             node = authority.node.description
         }
@@ -290,7 +290,7 @@ private struct Form: Codable {
                 throw .invalid(
                     key: "authorities[\(index)].node", remedy: "give a node's address, 52 characters and .snode")
             }
-            file.authorities.append(NetworkFile.Authority(key: key, node: node))
+            file.authorities.append(NetworkFile.AuthorityEntry(key: key, node: node))
         }
         file.authorityThreshold = authorityThreshold ?? 0
         file.ledger = ledger?.value

@@ -19,7 +19,7 @@ public struct NetworkFile: Hashable, Sendable {
     }
 
     /// Who signs the registry's ledger, or a registry file.
-    public struct Authority: Hashable, Sendable {
+    public struct AuthorityEntry: Hashable, Sendable {
         /// The public key.
         public var key: Bytes32
         /// The node at which the authority is reached.
@@ -78,7 +78,7 @@ public struct NetworkFile: Hashable, Sendable {
     /// What nodes take on.
     public var limits = NetworkLimits()
     /// Who signs the ledger or a registry file, 32 at most; empty where the registry is the snapshot and never changes.
-    public var authorities: [Authority] = []
+    public var authorities: [AuthorityEntry] = []
     /// How many of the authorities must sign; more than half of them.
     public var authorityThreshold = 0
     /// The ledger of the registry; nil where the network has none.

@@ -72,8 +72,6 @@ public struct DescriptorStore: Sendable {
     }
 
     private var held: [NodeID: Held] = [:]
-    /// When what was forgotten was published: nothing older is taken in again.
-    private var floors: [NodeID: UnixTime] = [:]
     /// The hashes of the list that is used; nil where none is, and every newest descriptor counts.
     private var listed: Set<Bytes32>?
     /// Newer descriptors than those of the list, with the operators whose nodes have each; at most three of a node.
@@ -101,7 +99,6 @@ public struct DescriptorStore: Sendable {
     public mutating func follow(_ snapshot: Snapshot) {
         self.snapshot = snapshot
         held = held.filter { snapshot.isListed($0.key) }
-        floors = floors.filter { snapshot.isListed($0.key) }
         fresh = fresh.filter { snapshot.isListed($0.key) }
         generation &+= 1
     }
@@ -232,7 +229,6 @@ public struct DescriptorStore: Sendable {
         let node = candidate.descriptor.node
         generation &+= 1
         held[node] = Held(candidate, after: held[node], at: now, generation: generation)
-        floors[node] = nil
     }
 
     /// Whether a descriptor is new and acceptable but for its signature, which is left to be checked; false where it is held already.
@@ -242,8 +238,6 @@ public struct DescriptorStore: Sendable {
         if let known = held[descriptor.node]?.signed {
             if known.bytes == candidate.bytes { return false }
             guard descriptor.published > known.descriptor.published else { throw .notNewer }
-        } else if let floor = floors[descriptor.node], descriptor.published < floor {
-            throw .notNewer
         }
         try checkSound(candidate, at: now)
         return true
@@ -367,23 +361,5 @@ public struct DescriptorStore: Sendable {
         case .whole(let signed): signed
         case .renewed(let renewal): held[renewal.node].flatMap { renewal.applied(to: $0.signed.descriptor) }
         }
-    }
-
-    /// Drops the descriptor of `node`, as after a hop that could not open its record.
-    ///
-    /// The same one or a newer one is taken in again, an older one is not.
-    public mutating func forget(_ node: NodeID) {
-        guard let dropped = held.removeValue(forKey: node) else { return }
-        floors[node] = dropped.signed.descriptor.published
-        generation &+= 1
-    }
-
-    /// Drops what has expired, and returns how many.
-    public mutating func expire(at now: UnixTime) -> Int {
-        let before = held.count
-        held = held.filter { now < $0.value.signed.descriptor.expires }
-        floors = floors.filter { now.seconds < $0.value.seconds &+ Self.maximumLifetime }
-        if held.count != before { generation &+= 1 }
-        return before - held.count
     }
 }

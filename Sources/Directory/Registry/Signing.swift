@@ -3,7 +3,7 @@ public import Wire
 
 extension Descriptor {
     /// What stands before the bytes that a node signs.
-    private static let prefix = [UInt8]("tunic descriptor".utf8) + [0]
+    private static let prefix = MessagePrefix.descriptor.bytes
 
     /// The signed form, by the node's own key, for the network `network`.
     ///

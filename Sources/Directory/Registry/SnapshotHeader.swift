@@ -13,8 +13,7 @@ extension Snapshot {
     /// What is signed of the snapshot; costs a pass over all of it.
     public var header: SnapshotUpdate.Header {
         var writer = ByteWriter(capacity: 32 + entries.count * Entry.size)
-        writer.raw("tunic snapshot entries".utf8)
-        writer.u8(0)
+        writer.prefix(.snapshotEntries)
         writer.u16(UInt16(entries.count))
         for entry in entries { entry.encode(to: &writer) }
         return SnapshotUpdate.Header(
@@ -25,8 +24,7 @@ extension Snapshot {
     /// The digest of a list of staked nodes, which stand by ascending node id.
     static func digest(ofVoters voters: [NodeID]) -> Bytes32 {
         var writer = ByteWriter(capacity: 32 + voters.count * 32)
-        writer.raw("tunic snapshot voters".utf8)
-        writer.u8(0)
+        writer.prefix(.snapshotVoters)
         for node in voters { writer.nodeID(node) }
         return Blake2b.digest(writer.bytes.rawSpan)
     }
@@ -34,8 +32,7 @@ extension Snapshot {
     /// What a node signs for the snapshot with this digest.
     static func message(digest: Bytes32, network: Bytes32, height: UInt64) -> [UInt8] {
         var writer = ByteWriter()
-        writer.raw("tunic snapshot signature".utf8)
-        writer.u8(0)
+        writer.prefix(.snapshotSignature)
         writer.bytes32(network)
         writer.u64(height)
         writer.bytes32(digest)
@@ -47,8 +44,7 @@ extension SnapshotUpdate.Header {
     /// The digest of the snapshot with this header, behind the one with the digest `previous`.
     func digest(network: Bytes32, previous: Bytes32) -> Bytes32 {
         var writer = ByteWriter(capacity: 192)
-        writer.raw("tunic snapshot".utf8)
-        writer.u8(0)
+        writer.prefix(.snapshot)
         writer.u8(Snapshot.version)
         writer.bytes32(network)
         writer.u64(height)

@@ -74,13 +74,17 @@ public struct InnerSet: Sendable {
     /// The second hop rests when its guard did not reach it, or when it refuses for itself.
     public mutating func refused(_ hops: [NodeID], hop: Int, reason: NodeHealth.Reason?, at now: UnixTime) {
         guard hops.count > 2 else { return }
-        switch (hop, reason) {
-        case (0, .unknownNextHop), (0, .nextHopUnreachable), (0, .nextHopFailed): failed(hops[1], by: hops[0], at: now)
-        case (0, _): break
-        // The guard can have changed the answer.
-        case (1, nil): failed(hops[1], by: hops[0], at: now)
-        case (1, .overloaded), (1, .draining), (1, .suiteUnavailable): failed(hops[1], by: hops[1], at: now)
-        default: succeeded(hops)
+        guard hop < 2 else { return succeeded(hops) }
+        switch reason {
+        case .unknownNextHop, .nextHopUnreachable, .nextHopFailed:
+            if hop == 0 { failed(hops[1], by: hops[0], at: now) } else { succeeded(hops) }
+        case .overloaded, .draining, .suiteUnavailable:
+            if hop == 1 { failed(hops[1], by: hops[1], at: now) }
+        case .wrongTime:
+            if hop == 1 { succeeded(hops) }
+        case nil:
+            // The guard can have changed the answer.
+            if hop == 1 { failed(hops[1], by: hops[0], at: now) }
         }
     }
 

@@ -85,9 +85,6 @@ public struct NodeHealth: Sendable {
     /// The marks against `node` at `now`.
     public func count(of node: NodeID, at now: UnixTime) -> Double { marks[node].map { Self.faded($0, at: now) } ?? 0 }
 
-    /// Whether `node` has so many marks that others come first.
-    public func isAvoided(_ node: NodeID, at now: UnixTime) -> Bool { count(of: node, at: now) >= Self.avoidanceMarks }
-
     /// Calls `body` with each node that has marks and how many it has at `now`.
     func forEach(at now: UnixTime, _ body: (NodeID, Double) -> Void) {
         for (node, entry) in marks { body(node, Self.faded(entry, at: now)) }

@@ -12,7 +12,7 @@ package struct Joining {
     /// The user's name for the file.
     private let name: String
     /// The fingerprint that the file must have, 64 hexadecimal digits; nil accepts any.
-    private let fingerprint: String?
+    let fingerprint: String?
     /// Whether it may replace a file of another network, a newer one, or one that does not lead to the new one.
     private let replaces: Bool
 

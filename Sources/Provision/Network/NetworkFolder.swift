@@ -41,6 +41,8 @@ package struct NetworkFolder {
         package var authority: String?
     }
 
+    /// The folder of all files.
+    let folder: String
     /// The network file.
     package let file: String
     /// The nodes, in the plan's order.
@@ -62,6 +64,7 @@ package struct NetworkFolder {
         } catch {
             throw Failure(.usage, "no network can be made of these values: \(error)")
         }
+        self.folder = folder
         file = "\(folder)/network.json"
         nodes = creation.nodes.enumerated().map { index, node in
             Node(

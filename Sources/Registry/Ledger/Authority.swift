@@ -185,7 +185,10 @@ public struct Authority {
             let message = rules.seal(height: block.height, slot: round.slot, hash: block.hash)
             guard add(answer, of: other, over: message, to: &seals) else { return }
             round.phase = .committing(block, seals)
-        default: return
+        // An answer of a phase that is over.
+        case (.prepare, .proposing), (.prepare, .committing), (.propose, .preparing), (.propose, .committing),
+            (.commit, .preparing), (.commit, .proposing):
+            return
         }
         self.round = round
     }

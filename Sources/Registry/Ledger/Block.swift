@@ -63,8 +63,8 @@ public struct Block: Hashable, Sendable {
         let content = Self.content(
             network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
             operationsDigest: operationsDigest)
-        contentHash = Self.hash("tunic ledger content", content)
-        hash = Self.hash("tunic ledger block", content + stateDigest.array)
+        contentHash = Self.hash(.ledgerContent, content)
+        hash = Self.hash(.ledgerBlock, content + stateDigest.array)
     }
 
     /// The content hash of a block whose state is not known yet.
@@ -75,7 +75,7 @@ public struct Block: Hashable, Sendable {
         let content = content(
             network: network, height: height, time: time, previous: previous, maker: maker, proof: proof,
             operationsDigest: digest(of: operations))
-        return hash("tunic ledger content", content)
+        return hash(.ledgerContent, content)
     }
 
     private static func content(
@@ -106,12 +106,11 @@ public struct Block: Hashable, Sendable {
     }
 
     private static func digest(of operations: [RegistryOperation]) -> Bytes32 {
-        hash("tunic ledger operations", encode(operations))
+        hash(.ledgerOperations, encode(operations))
     }
 
-    static func hash(_ label: String, _ bytes: [UInt8]) -> Bytes32 {
-        let text = [UInt8](label.utf8) + [0] + bytes
-        return Blake2b.digest(text.rawSpan)
+    static func hash(_ prefix: MessagePrefix, _ bytes: [UInt8]) -> Bytes32 {
+        Blake2b.digest((prefix.bytes + bytes).rawSpan)
     }
 
     /// The encoding.

@@ -9,7 +9,7 @@ public struct LedgerRules: Sendable {
     public static let clockTolerance: UInt64 = 60
 
     /// An authority, which signs blocks.
-    public struct Authority: Hashable, Sendable {
+    public struct Member: Hashable, Sendable {
         /// The public key.
         public let key: Bytes32
         /// The node at which it is reached.
@@ -25,7 +25,7 @@ public struct LedgerRules: Sendable {
     /// The network's id.
     public let network: Bytes32
     /// The authorities, in the network file's order.
-    public let authorities: [Authority]
+    public let authorities: [Member]
     /// How many of them make a block final.
     public let threshold: Int
     /// Seconds from one block to the next.
@@ -40,7 +40,7 @@ public struct LedgerRules: Sendable {
     /// The rules of a ledger; nil unless there are 1 to 32 different authorities, more than half of them must sign, the
     /// times are not zero, and `genesis` is a valid beginning of this network.
     public init?(
-        authorities: [Authority], threshold: Int, blockSeconds: UInt64, slotSeconds: UInt64, genesis: RegistryState
+        authorities: [Member], threshold: Int, blockSeconds: UInt64, slotSeconds: UInt64, genesis: RegistryState
     ) {
         guard (1...Self.maximumAuthorities).contains(authorities.count),
             Set(authorities.map(\.key)).count == authorities.count,
@@ -59,7 +59,7 @@ public struct LedgerRules: Sendable {
         writer.u8(UInt8(threshold))
         writer.u8(UInt8(authorities.count))
         for authority in authorities { writer.bytes32(authority.key) }
-        genesisHash = Block.hash("tunic ledger genesis", writer.bytes)
+        genesisHash = Block.hash(.ledgerGenesis, writer.bytes)
     }
 
     /// The place of the authority that is reached at `node`; nil if there is none.
@@ -100,8 +100,7 @@ public struct LedgerRules: Sendable {
     /// The message for which the maker of the block at `height` proves its random value, after the state with `seed`.
     public func turn(height: UInt64, after seed: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
-        writer.raw("tunic ledger turn".utf8)
-        writer.u8(0)
+        writer.prefix(.ledgerTurn)
         writer.bytes32(network)
         writer.u64(height)
         writer.bytes32(seed)
@@ -114,14 +113,13 @@ public struct LedgerRules: Sendable {
         guard place < authorities.count else { return nil }
         let value = SigningKey.randomValue(
             of: proof.rawSpan, for: turn(height: height, after: seed).rawSpan, by: authorities[place].key)
-        return value.map { Block.hash("tunic ledger seed", $0) }
+        return value.map { Block.hash(.ledgerSeed, $0) }
     }
 
     /// The message that an authority signs to accept a block in a slot; this does not make the block final.
     public func acceptance(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
-        writer.raw("tunic ledger accept".utf8)
-        writer.u8(0)
+        writer.prefix(.ledgerAccept)
         writer.bytes32(network)
         writer.u64(height)
         writer.u64(slot)
@@ -132,8 +130,7 @@ public struct LedgerRules: Sendable {
     /// The message that an authority signs in a slot to make a block final.
     public func seal(height: UInt64, slot: UInt64, hash: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
-        writer.raw("tunic ledger seal".utf8)
-        writer.u8(0)
+        writer.prefix(.ledgerSeal)
         writer.bytes32(network)
         writer.u64(height)
         writer.u64(slot)

@@ -186,62 +186,33 @@ final class Epochs: SignatureCollector {
     private func askForSnapshot(_ peer: LinkID) {
         nextQuestion = now + pause
         guard !isFollowing else { return }
-        let asked = digest
-        let body = SignatureExchange<Snapshot>.head(snapshot.height, asked)
-        links.request(on: peer, DirectoryMessage.getSnapshot, body: body, timeout: Self.answerLimit) {
+        let asked = SnapshotPlace(chain)
+        links.request(on: peer, DirectoryMessage.getSnapshot, body: asked.body, timeout: Self.answerLimit) {
             [weak self] result in
             // What leads on from an older snapshot than the present one is no news, and no fault of the other.
-            guard let self, case .success(let body) = result, self.digest == asked else { return }
-            guard !body.isEmpty else {
-                isCurrentAt = now
-                return
-            }
-            follow(body)
+            guard let self, case .success(let body) = result, digest == asked.digest else { return }
+            if body.isEmpty { isCurrentAt = now } else { follow(body) }
         }
     }
 
     /// Follows an update, on another thread.
     private func follow(_ body: [UInt8]) {
-        guard !isFollowing else { return }
+        guard !isFollowing, let pursuit = SnapshotPursuit(body, for: signing, at: links.time) else { return }
         isFollowing = true
-        let before = signing
-        let time = links.time
         links.loop.work {
-            Self.followed(body, from: before, at: time)
-        } completion: { [weak self] result in
+            pursuit.finding()
+        } completion: { [weak self] finding in
             guard let self else { return }
             isFollowing = false
-            switch result {
-            case .success(let after):
-                guard let after, signing.chain.digest == before.chain.digest else { return }
-                // What this node has signed meanwhile must not be forgotten, for it would sign another one of that height.
-                guard signing.signed == before.signed else { return follow(body) }
+            switch pursuit.step(finding, present: signing) {
+            case .advanced(let after):
                 signing = after
                 changed()
-            case .failure(let refusal):
-                // So it is when the snapshot has changed while this one was read.
-                guard signing.chain.digest == before.chain.digest else { return }
+            case .repeated: follow(body)
+            case .nothing, .overtaken: break
+            case .refused(let refusal):
                 log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
             }
-        }
-    }
-
-    private static func followed(
-        _ body: [UInt8], from before: SnapshotSigning, at time: UnixTime
-    ) -> Result<SnapshotSigning?, SnapshotRefusal> {
-        let update: SnapshotUpdate
-        do {
-            update = try SnapshotUpdate(decoding: body.rawSpan)
-        } catch {
-            return .failure(.malformed(error))
-        }
-        do {
-            var chain = before.chain
-            guard try chain.accept(update, at: time) else { return .success(nil) }
-            var after = before
-            return .success(after.take(update, accepted: chain) ? after : nil)
-        } catch {
-            return .failure(error)
         }
     }
 

@@ -100,7 +100,7 @@ final class TestPath {
             // What it says of the next may be true.
             case .unknownNextHop, .nextHopUnreachable, .nextHopFailed: end(.unclear)
             // A busy node is no dead one.
-            default: end(.refused)
+            case .ready, .overloaded, .suiteUnavailable, .timeInvalid: end(.refused)
             }
         // The hop before can change the next one's record so that its own still verifies.
         case .broken(let hop): end(hop == 0 && place == 0 ? .failed : .unclear)

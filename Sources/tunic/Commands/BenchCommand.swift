@@ -1,8 +1,6 @@
 internal import ArgumentParser
 internal import Bench
-internal import Control
 internal import Daemon
-internal import Process
 internal import Provision
 internal import Wire
 
@@ -100,117 +98,23 @@ struct BenchCommand: ParsableCommand {
             valueName: "file"))
     var compare: String?
 
-    mutating func validate() throws {
-        if let repeats, !(1...20 ~= repeats) { throw ValidationError("--repeat \(repeats): use 1 to 20 windows") }
-        if compare != nil, json == "-" || html == "-" {
-            throw ValidationError("--compare prints a table and cannot be combined with --json - or --html -")
-        }
-        if let hops, !(1...4 ~= hops) { throw ValidationError("--hops \(hops): a path has 1 to 4 hops") }
-        if let seconds, !(0.2...3600 ~= seconds) {
-            throw ValidationError("--seconds \(seconds): use 0.2 to 3600 seconds")
-        }
-        if let patience, !(0.1...600 ~= patience) {
-            throw ValidationError("--patience \(patience): use 0.1 to 600 seconds")
-        }
-        guard sink || listen == nil else { throw ValidationError("--listen needs --sink") }
-        let chosen = [socks != nil ? "--socks" : nil, network != nil ? "--network" : nil, direct ? "--direct" : nil]
-            .compactMap { $0 }
-        guard chosen.count <= 1 else {
-            throw ValidationError("\(chosen.joined(separator: " and ")) cannot be combined; give one of them")
-        }
-        if sink {
-            let others: [Any?] = [
-                target, hops, json, html, streams, seconds, direction, measure, patience, repeats, compare,
-            ]
-            guard chosen.isEmpty, !isolate, others.allSatisfy({ $0 == nil }) else {
-                throw ValidationError("--sink measures nothing; the only other option it takes is --listen")
-            }
-        }
-        if network != nil, target == nil {
-            throw ValidationError(
-                "--network needs --target HOST:PORT, where 'tunic bench --sink' listens behind the exits")
-        }
-        if chosen.isEmpty, target != nil {
-            throw ValidationError(
-                "--target needs --network, --socks or --direct; the benchmark's own network has its own")
-        }
-        if let first = chosen.first, first != "--network", hops != nil {
-            throw ValidationError("--hops cannot be combined with \(first), for which the benchmark builds no paths")
-        }
-        if direct, let target, target.address == nil {
-            throw ValidationError("--target \(target): --direct needs a numeric address")
-        }
-        if let first = chosen.first, first != "--network", measure?.contains(.builds) == true {
-            throw ValidationError(
-                "--measure builds cannot be combined with \(first), for which no builds are known")
-        }
-        if json == "-", html == "-" { throw ValidationError("--json - and --html - cannot be combined") }
+    /// The options as the benchmark takes them.
+    private var choices: BenchChoices {
+        var choices = BenchChoices()
+        (choices.hops, choices.streams, choices.seconds, choices.repeats) = (hops, streams, seconds, repeats)
+        (choices.direction, choices.measure, choices.isolate) = (direction, measure, isolate)
+        (choices.patience, choices.socks, choices.network) = (patience, socks, network)
+        (choices.direct, choices.target, choices.sink, choices.listen) = (direct, target, sink, listen)
+        (choices.json, choices.html, choices.compare) = (json, html, compare)
+        return choices
     }
 
-    func run() throws {
-        try ProcessLimits.apply()
-        if sink {
-            return try BenchSink.run(at: listen ?? Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 0)) {
-                printNow($0)
-            }
-        }
-        let older = try compare.map { try BenchRun.report(in: $0) }
-        let run = try BenchRun(plan, subject, outputs: [json, html].compactMap(\.self))
-        let (report, status) = try run.run()
-        if let report { try show(report, older) }
-        throw ExitCode(status)
+    func validate() throws {
+        let choices = choices
+        try checked { () throws(ChoiceFault) in try choices.check() }
     }
 
-    /// The measurements to make.
-    private var plan: Benchmark.Plan {
-        var plan = Benchmark.Plan()
-        if let streams { plan.streams = streams }
-        if let direction { plan.directions = direction }
-        if let measure { plan.measurements = Set(measure) }
-        if let repeats { plan.repeats = repeats }
-        plan.seconds = seconds ?? Benchmark.Plan.seconds(repeats: plan.repeats)
-        if let patience { plan.patience = patience }
-        plan.isolates = isolate
-        return plan
-    }
-
-    /// The subject of the measurements.
-    private var subject: BenchRun.Subject {
-        if let socks {
-            .proxy(socks, target)
-        } else if let network, let target {
-            .network(Files.absolute(network), target, hops: hops ?? 3)
-        } else if direct {
-            .direct(target)
-        } else {
-            .devnet(hops: hops ?? 3)
-        }
-    }
-
-    /// Prints the report and writes its files.
-    private func show(_ report: BenchReport, _ older: BenchReport?) throws(Failure) {
-        if json != "-", html != "-" {
-            let tables = report.tables.map { $0.lines.joined(separator: "\n") }
-            print(([report.conditions] + tables + [report.advice]).joined(separator: "\n\n"))
-            if let older { print("\n" + comparison(report, older).joined(separator: "\n")) }
-        }
-        if let json { try Files.write(json, Control.json(report) + "\n") }
-        if let html { try Files.write(html, report.page) }
-        let faults = report.faults
-        guard !faults.isEmpty else { return }
-        complain(
-            faults.count == 1 ? faults[0] : "\(faults.count) measurements have no figure, \(faults[0]) is the first")
-    }
-
-    private func comparison(_ report: BenchReport, _ old: BenchReport) -> [String] {
-        var lines = report.comparison(with: old).lines
-        lines.append("then: \(compare ?? "-"), tunic \(old.version), \(old.date); now: tunic \(report.version)")
-        let differences = report.differences(from: old)
-        if !differences.isEmpty {
-            lines.append("the two runs differ, so the ratios mean less: " + differences.joined(separator: "; "))
-        }
-        return lines
-    }
+    func run() throws { throw ExitCode(try BenchRun.run(choices)) }
 }
 
 /// Numbers of streams on the command line.

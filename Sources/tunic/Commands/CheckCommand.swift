@@ -3,7 +3,6 @@ internal import Bench
 internal import Control
 internal import Process
 internal import Provision
-internal import Texts
 
 /// Fetches a page through a running client and prints the time of each step.
 struct CheckCommand: ParsableCommand {
@@ -26,21 +25,6 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         let report = try ClientCheck.run(url, through: try target.process())
-        print(target.json ? json(report) : Self.text(report))
-    }
-
-    private static func text(_ report: PageReport) -> String {
-        var table = Table()
-        func time(_ value: Double) -> String { "\(numberText(value, decimals: 1)) ms" }
-        if let exit = report.exit { table.add("exit", exit) }
-        if let address = report.exitAddress { table.add("the world sees", address) }
-        if let address = report.address { table.add("resolved at the exit", address) }
-        if let status = report.status { table.add("status", "\(status)") }
-        if report.tls == true { table.add("TLS", "answers; its certificate is not checked") }
-        if let resolve = report.resolve { table.add("name", time(resolve)) }
-        table.add("connection", time(report.connect))
-        if let first = report.firstByte { table.add("first byte", time(first)) }
-        table.add("in all", time(report.total))
-        return table.lines.joined(separator: "\n")
+        print(target.json ? json(report) : report.text)
     }
 }

@@ -38,17 +38,6 @@ struct ConfigCommand: ParsableCommand {
         @Flag(help: "Print the result as one line of JSON.")
         var json = false
 
-        /// The result of the check.
-        private struct Report: Encodable {
-            struct Problem: Encodable {
-                var place: String
-                var key: String
-                var message: String
-            }
-            var file: String?
-            var problems: [Problem]
-        }
-
         func validate() throws {
             guard file == nil || settings.config == nil else {
                 throw ValidationError("name the file once: '\(file ?? "")' or --config")
@@ -63,16 +52,9 @@ struct ConfigCommand: ParsableCommand {
                 complain("no 'data' is named: the service gets \(folder) from systemd, other starts need --data")
             }
             if json {
-                let report = Report(
-                    file: source.file,
-                    problems: problems.map { .init(place: "\($0.origin)", key: $0.key, message: $0.message) })
-                print(Control.json(report))
+                print(Control.json(ConfigurationReport(file: source.file, problems)))
             } else {
-                for problem in problems {
-                    // If a file cannot be read, the message names it.
-                    let isFile = problem.key.isEmpty && problem.origin == .option("--config")
-                    complain(isFile ? problem.message : problem.description)
-                }
+                for problem in problems { complain(ConfigurationReport.text(of: problem)) }
                 if problems.isEmpty { print("\(source.file ?? "no file, only the environment"): no mistakes") }
             }
             guard problems.isEmpty else { throw ExitCode(Failure.Code.configuration.rawValue) }

@@ -1,7 +1,5 @@
 internal import ArgumentParser
-internal import Control
 internal import Daemon
-internal import Glibc
 internal import Logging
 internal import Process
 internal import Provision
@@ -62,19 +60,8 @@ struct DevnetCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("A command to run through the network.", valueName: "command"))
     var command: [String] = []
 
-    mutating func validate() throws {
-        guard 1...100 ~= nodes else { throw ValidationError("--nodes \(nodes): use 1 to 100") }
-        guard 1...604_800 ~= epoch else { throw ValidationError("--epoch \(epoch): use 1 to 604800 seconds") }
-        guard 1...86_400 ~= credit else { throw ValidationError("--credit \(credit): use 1 to 86400 seconds") }
-        guard path.hops <= nodes else {
-            throw ValidationError("--hops \(path.hops) needs as many nodes, but --nodes is \(nodes)")
-        }
-        guard 1...nodes ~= exits else {
-            throw ValidationError("--exits \(exits): use 1 to \(nodes), the number of nodes")
-        }
-    }
-
-    func run() throws {
+    /// The network that the options describe.
+    private var options: Devnet.Options {
         var options = Devnet.Options(socks: socks)
         (options.nodes, options.exits, options.hops, options.pathUse) = (nodes, exits, path.hops, path.pathUse)
         options.folder = dir.map(Files.absolute)
@@ -83,46 +70,16 @@ struct DevnetCommand: ParsableCommand {
         options.registry = RegistryPlan(epoch: epoch, block: 1, testCredit: credit)
         options.logLevel = (logging.level ?? .notice).rawValue
         options.command = command
+        return options
+    }
+
+    func validate() throws {
+        let options = options
+        try checked { () throws(ChoiceFault) in try options.check() }
+    }
+
+    func run() throws {
         throw ExitCode(try Devnet(options, watcher: DevnetPrinter(isJSON: json, hasCommand: !command.isEmpty)).run())
-    }
-}
-
-/// Prints the events of a network for people, or with `isJSON` for a program.
-private final class DevnetPrinter: DevnetWatcher {
-    private let isJSON: Bool
-    private let hasCommand: Bool
-
-    init(isJSON: Bool, hasCommand: Bool) {
-        self.isJSON = isJSON
-        self.hasCommand = hasCommand
-    }
-
-    func starting(_ text: String) { say(text) }
-
-    func ready(_ devnet: Devnet, _ announcement: DevnetAnnouncement) {
-        if isJSON { printNow(json(announcement)) } else { say(welcome(announcement)) }
-    }
-
-    func memberEnded(_ text: String) { complain(text) }
-    func ending() {}
-
-    private func welcome(_ network: DevnetAnnouncement) -> String {
-        """
-        Ready: SOCKS5 at \(network.socks)
-
-        Try, with any server on this machine (python3 -m http.server 8000):
-          curl --proxy socks5h://\(network.socks) http://127.0.0.1:8000/
-          tunic paths --control \(network.control)
-          tunic status --control \(network.control)
-          tunic nodes --control \(network.nodes[0].control)
-
-        """ + (hasCommand ? "" : "\nCtrl-C ends it.")
-    }
-
-    /// Prints progress for people; if a command runs, standard output belongs to it.
-    private func say(_ text: String) {
-        guard !isJSON else { return }
-        if hasCommand { writeAll(text + "\n", to: STDERR_FILENO) } else { printNow(text) }
     }
 }
 

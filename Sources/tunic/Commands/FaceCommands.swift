@@ -2,7 +2,6 @@ internal import ArgumentParser
 internal import Control
 internal import Process
 internal import Provision
-internal import Texts
 
 /// Makes new paths for new streams.
 struct NewPathCommand: ParsableCommand {
@@ -49,16 +48,7 @@ struct ExitsCommand: ParsableCommand {
 
     func run() throws {
         let report = try target.ask(.exits, as: ExitsReport.self)
-        if target.json { return print(json(report)) }
-        guard !report.exits.isEmpty else { return print("no usable exit is known") }
-        var table = Table()
-        table.add("exit", "country", "works", "build", "sessions")
-        for exit in report.exits {
-            table.add(
-                exit.node, exit.country ?? "-", exit.up.map { $0 ? "yes" : "no" } ?? "not tried",
-                exit.buildTime.map { "\(numberText($0, decimals: 1)) ms" } ?? "-", "\(exit.sessions)")
-        }
-        print(table.lines.joined(separator: "\n"))
+        print(target.json ? json(report) : report.text)
     }
 }
 
@@ -72,21 +62,7 @@ struct StreamsCommand: ParsableCommand {
 
     func run() throws {
         let report = try target.ask(.streams, as: StreamsReport.self)
-        print(target.json ? json(report) : Self.table(report).joined(separator: "\n"))
-    }
-
-    /// The lines of the table.
-    static func table(_ report: StreamsReport) -> [String] {
-        guard !report.keys.isEmpty else { return ["no app has open streams"] }
-        var table = Table()
-        table.add("key", "streams", "exit", "round trip", "received", "sent")
-        for key in report.keys {
-            table.add(
-                key.label, "\(key.streams)", PathsCommand.shortened(key.exit),
-                key.roundTrip.map { "\(numberText($0, decimals: 1)) ms" } ?? "-", byteText(key.bytesIn),
-                byteText(key.bytesOut))
-        }
-        return table.lines
+        print(target.json ? json(report) : report.lines.joined(separator: "\n"))
     }
 }
 

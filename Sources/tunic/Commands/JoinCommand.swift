@@ -2,8 +2,6 @@ internal import ArgumentParser
 internal import Directory
 internal import Process
 internal import Provision
-internal import Texts
-internal import Wire
 
 /// Stores a network file as the one that a client uses when none is named.
 struct JoinCommand: ParsableCommand {
@@ -36,17 +34,6 @@ struct JoinCommand: ParsableCommand {
 
     func run() throws {
         let joining = try Joining(file, fingerprint: fingerprint, replaces: replace)
-        let kept = try joining.run(complain)
-        var table = Table()
-        table.add("network", kept.network.name)
-        table.add("id", hexadecimal(kept.network.id.array))
-        let nodes = kept.network.snapshot.snapshot.stakedCount
-        table.add("made", "\(durationText(kept.age)) ago, with \(nodes) nodes")
-        table.add("fingerprint", kept.fingerprint)
-        table.add("kept as", kept.place)
-        print(table.lines.joined(separator: "\n"))
-        guard fingerprint == nil else { return }
-        let caution = if case .address = joining.source { ", not from the same address" } else { "" }
-        print("Compare the fingerprint with one from another source\(caution), then: tunic client")
+        print(joining.text(of: try joining.run(complain)))
     }
 }

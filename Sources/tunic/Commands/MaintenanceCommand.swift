@@ -26,31 +26,14 @@ struct MaintenanceCommand: ParsableCommand {
 
     func run() throws {
         let report = try target.process().maintain(seconds: time)
-        let text =
-            time == 0
-            ? "done, in block \(report.height ?? 0): the node is active, and is used again from the next epoch on"
-            : "done, in block \(report.height ?? 0): the node is out for \(durationText(Double(time))), and is active again by "
-                + "itself; stop the relay when no streams are left ('tunic status')"
-        print(target.json ? json(report) : text)
+        print(target.json ? json(report) : report.maintenanceText(seconds: time))
     }
 }
 
-/// A time on the command line: numbers followed by h, m or s; `end` is 0.
-func maintenanceTime(_ text: String) throws -> UInt32 {
+/// A time on the command line; `end` is 0.
+private func maintenanceTime(_ text: String) throws -> UInt32 {
     if text == "end" { return 0 }
-    var total: UInt64 = 0
-    var number = ""
-    for character in text {
-        if character.isASCII, character.isNumber {
-            number.append(character)
-        } else {
-            let unit: UInt64? = ["h": 3_600, "m": 60, "s": 1][character]
-            guard let unit, let value = UInt32(number) else { total = .max; break }
-            total += UInt64(value) * unit
-            number = ""
-        }
-    }
-    guard number.isEmpty, let seconds = UInt32(exactly: total), seconds > 0 else {
+    guard let seconds = durationSeconds(text) else {
         throw ValidationError("'\(text)' is not a time; write it like 90m, 2h or 1h30m, or 'end'")
     }
     return seconds

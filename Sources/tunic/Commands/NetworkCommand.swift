@@ -90,64 +90,20 @@ struct NetworkCreateCommand: ParsableCommand {
     @Flag(help: "Allow private and loopback addresses; implied when all are loopback.")
     var local = false
 
-    mutating func validate() throws {
-        guard 1...64 ~= name.utf8.count, name.utf8.allSatisfy({ 0x20...0x7e ~= $0 }) else {
-            throw ValidationError("--name: use 1 to 64 printable ASCII characters")
-        }
-        if !address.isEmpty, let nodes, nodes != address.count {
-            throw ValidationError("--nodes \(nodes) and \(address.count) times --address do not match")
-        }
-        let count = address.isEmpty ? nodes ?? 5 : address.count
-        guard 1...256 ~= count else { throw ValidationError("--nodes \(count): use 1 to 256") }
-        guard 0...count ~= exits else {
-            throw ValidationError("--exits \(exits): use 0 to \(count), the number of nodes")
-        }
-        guard Int(basePort) + count - 1 <= 65_535, basePort > 0 else {
-            throw ValidationError("--base-port \(basePort) leaves no room for \(count) ports")
-        }
-        guard 1...604_800 ~= epoch else { throw ValidationError("--epoch \(epoch): use 1 to 604800 seconds") }
-        guard 1...min(86_400, epoch) ~= blockTime else {
-            throw ValidationError("--block-time \(blockTime): use 1 to \(min(86_400, epoch)) seconds")
-        }
-        guard let first = IPAddress(baseAddress) else {
-            throw ValidationError("--base-address '\(baseAddress)' is not an address such as 127.0.0.1")
-        }
-        if address.isEmpty {
-            address = (0..<count).map { [Endpoint(address: first, port: basePort + UInt16($0))] }
-        }
-        let all = address.flatMap { $0 }
-        guard Set(all).count == all.count else { throw ValidationError("--address: an address occurs twice") }
-        for endpoint in all where endpoint.address.isUnspecified {
-            throw ValidationError("'\(endpoint)' is not an address to which others can send")
-        }
-        if all.allSatisfy({ $0.address.isLoopback }) { local = true }
-        if !local, let special = all.first(where: { !$0.address.isPublic && !$0.address.isDocumentation }) {
-            throw ValidationError(
-                "\(special.address) is not a public address; use --local for a network of private addresses")
-        }
+    /// The network that the options describe.
+    private func plan() throws -> NetworkFolder.Plan {
+        var choices = NetworkChoices()
+        (choices.name, choices.nodes, choices.exits) = (name, nodes, exits)
+        (choices.baseAddress, choices.basePort, choices.address) = (baseAddress, basePort, address)
+        (choices.authorities, choices.epoch, choices.blockTime) = (authorities, epoch, blockTime)
+        (choices.packetSize, choices.limits, choices.local) = (network.packetSize, network.limits, local)
+        return try checked { () throws(ChoiceFault) in try choices.plan() }
     }
 
+    func validate() throws { _ = try plan() }
+
     func run() throws {
-        var plan = NetworkFolder.Plan(
-            name: name, addresses: address, exits: exits, packetSize: network.packetSize, isLocal: local)
-        plan.limits = network.limits
-        plan.registry = RegistryPlan(authorities: authorities, epoch: epoch, block: blockTime)
-        let made = try NetworkFolder(in: dir, plan)
-        print(
-            "Made \(made.file), the keys of \(made.nodes.count) nodes, and their operators' in \(dir)/wallets. Start them with:"
-        )
-        print("")
-        for node in made.nodes {
-            let authority = node.authority.map { " --authority \($0)" } ?? ""
-            let exit = !node.isExit ? "" : local ? " --exit --exit-allow 127.0.0.0/8 --exit-allow ::1/128" : " --exit"
-            let addresses = node.addresses.map(\.description).joined(separator: ",")
-            // Shells take brackets for a pattern.
-            let listen = addresses.contains("[") ? "'\(addresses)'" : addresses
-            print("  tunic relay --network \(made.file) --listen \(listen) --data \(node.folder)\(authority)\(exit)")
-        }
-        print("")
-        print("and a client with:")
-        print("")
-        print("  tunic client --network \(made.file)")
+        let plan = try plan()
+        print(try NetworkFolder(in: dir, plan).instructions(isLocal: plan.isLocal))
     }
 }

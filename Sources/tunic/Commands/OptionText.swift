@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Provision
 internal import Settings
 
 /// Parses an option like the setting of the same meaning.
@@ -11,5 +12,14 @@ func option<Value>(
         } catch {
             throw ValidationError(error.message)
         }
+    }
+}
+
+/// Makes a plan of the options; its fault is one of the command line.
+func checked<Plan>(_ make: () throws(ChoiceFault) -> Plan) throws -> Plan {
+    do throws(ChoiceFault) {
+        return try make()
+    } catch {
+        throw ValidationError(error.message)
     }
 }

@@ -3,7 +3,6 @@ internal import Control
 internal import Daemon
 internal import Oxen
 internal import Process
-internal import Texts
 
 /// Runs a node.
 struct RelayCommand: ParsableCommand {
@@ -109,7 +108,7 @@ struct RelayCommand: ParsableCommand {
         source.add("--authority-passphrase-file", "relay.authority_passphrase_file", authorityPassphraseFile)
         if check {
             let report = try RelayCheck.run(source)
-            print(json ? Control.json(report) : Self.text(report))
+            print(json ? Control.json(report) : report.text)
             throw ExitCode(report.serves ? 0 : Failure.Code.unavailable.rawValue)
         }
         throw ExitCode(try RoleProcess.run(source, [.relay], parent: options.process.parent))
@@ -118,13 +117,5 @@ struct RelayCommand: ParsableCommand {
     /// The parts of a text that are separated by commas.
     private func parts(_ text: String) -> [String] {
         text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-    }
-
-    /// The report as a table with a summary in the last line.
-    private static func text(_ report: CheckReport) -> String {
-        var table = Table()
-        for item in report.items { table.add(item.verdict, item.name, item.text) }
-        let end = report.serves ? "This node can serve." : "This node cannot serve."
-        return (table.lines + [end]).joined(separator: "\n")
     }
 }

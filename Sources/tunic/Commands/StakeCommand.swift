@@ -57,13 +57,6 @@ struct StakeOptions: ParsableArguments {
         guard (1...1_000_000).contains(valid) else { throw ValidationError("--valid is 1 to 1000000 blocks") }
     }
 
-    /// The wallet, ready to sign with the account's state from the file or the relay.
-    private func signer() throws(Failure) -> StakeSigner {
-        let source: StakeSigner.Source = if let offline { .file(offline) } else { .relay(try target.process()) }
-        return try StakeSigner(
-            wallet: wallet.wallet, passphrase: wallet.passphrase.read(), by: source, valid: valid)
-    }
-
     /// Signs the operation that `make` returns; submits it and waits, or prints it.
     ///
     /// `what` describes it for people.
@@ -73,31 +66,27 @@ struct StakeOptions: ParsableArguments {
     func run(
         _ what: String, asks: Bool = false, _ make: (borrowing StakeSigner) -> RegistryOperation
     ) throws -> UInt64? {
-        let signer = try signer()
-        let operation = make(signer)
-        let cost = Self.text(cost: signer.cost(of: operation))
-        if dryRun {
-            let report = try target.process().dryRun(operation)
-            print(target.json ? json(report) : "the rules accept it: \(what)\(cost); nothing was done")
-            return nil
-        }
-        if asks { try confirm("\(what)\(cost).", isSure: yes) }
-        if offline != nil {
-            print(json(SignedOperation(what: "\(what), for blocks up to \(signer.until)", operation)))
-            return nil
-        }
-        let report = try target.process().handIn(operation)
-        print(target.json ? json(report) : "done, in block \(report.height ?? 0)\(cost)")
-        return report.height
+        let source: StakeSigner.Source = if let offline { .file(offline) } else { .relay(try target.process()) }
+        let signer = try StakeSigner(
+            wallet: wallet.wallet, passphrase: wallet.passphrase.read(), by: source, valid: valid)
+        let outcome = try order().run(what, asks: asks, make(signer), by: signer)
+        print(outcome.text)
+        return outcome.height
     }
-
-    /// The fee of an operation, as the end of a sentence.
-    private static func text(cost: UInt64) -> String { cost == 0 ? "" : ", for a fee of \(Amount.text(cost)) SESH" }
 
     /// The same for an action that needs only the account's signature.
     @discardableResult
     func run(_ what: String, asks: Bool = false, _ action: RegistryOperation.Action) throws -> UInt64? {
         try run(what, asks: asks) { $0.sign(action) }
+    }
+
+    private func order() throws(Failure) -> StakeOrder {
+        let way: StakeOrder.Way =
+            if dryRun { .dryRun(try target.process()) } else if offline != nil { .offline } else {
+                .submit(try target.process())
+            }
+        let isSure = yes
+        return StakeOrder(way, isJSON: target.json) { (what) throws(Failure) in if !isSure { try confirm(what) } }
     }
 }
 
@@ -320,30 +309,6 @@ struct StakeShow: ParsableCommand {
         var named = account ?? ""
         if let wallet { named = try Keys.account(at: wallet, passphrase: passphrase.read()) }
         let report = try target.process().account(named)
-        print(target.json ? json(report) : Self.text(report))
-    }
-
-    /// The report as a table.
-    static func text(_ report: AccountReport) -> String {
-        var table = Table()
-        table.add("account", report.account)
-        table.add("balance", "\(Amount.text(report.balance)) SESH")
-        table.add("rewards", "\(Amount.text(report.rewards)) SESH")
-        table.add("fee", "\(Amount.text(report.operationFee)) SESH for each operation except 'leave'")
-        for stake in report.stakes {
-            var state = stake.state
-            if let time = stake.leavesAt { state += ", leaves at \(UnixTime(seconds: time).dateText)" }
-            if let time = stake.deregistersAt {
-                state += ", locked at \(UnixTime(seconds: time).dateText) unless it serves again"
-            }
-            table.add("stake", "\(Amount.text(stake.amount)) SESH in \(stake.node) (\(state))")
-        }
-        for lock in report.locked {
-            table.add(
-                "locked",
-                "\(Amount.text(lock.amount)) SESH until \(UnixTime(seconds: lock.until).dateText): \(lock.node) was "
-                    + "deregistered, for it was away for longer than its credit")
-        }
-        return table.lines.joined(separator: "\n")
+        print(target.json ? json(report) : report.text)
     }
 }

@@ -1,6 +1,5 @@
 internal import ArgumentParser
 internal import Control
-internal import Glibc
 internal import OnionCrypto
 internal import Process
 internal import Provision
@@ -78,14 +77,5 @@ struct StakeSubmit: ParsableCommand {
         try operation.check(against: try relay.account(hexadecimal(operation.account.key.array)), file)
         let report = try relay.handIn(operation)
         print(target.json ? json(report) : "done, in block \(report.height ?? 0)")
-    }
-}
-
-/// Asks on a terminal whether to continue; returns without asking if there is no terminal, or with `isSure`.
-func confirm(_ what: String, isSure: Bool) throws(Failure) {
-    guard !isSure, isatty(STDIN_FILENO) == 1, isatty(STDERR_FILENO) == 1 else { return }
-    writeAll("\(what)\nContinue? [y/N] ", to: STDERR_FILENO)
-    guard let answer = readLine()?.lowercased(), ["y", "yes"].contains(answer) else {
-        throw Failure(.usage, "nothing was done")
     }
 }
