@@ -35,6 +35,22 @@ private struct Bucket {
         NodeID(Bytes32(copying: [UInt8](repeating: number, count: 32).rawSpan))
     }
 
+    @Test("R3: a client without a path builds one soon after a guard's refusal, though spare paths wait half a minute")
+    func firstPath() {
+        var room = GuardRoom(NetworkLimits())
+        room.began(node(1), at(1))
+        room.refused(node(1), at(1.1))
+        let first = SparePaths.urgency(hasPath: false, isBuilding: false, forIdentity: false)
+        let isSoon = room.admits(node(1), for: first, at(1.5))
+        #expect(isSoon)
+        // With another on its way, it waits as any other.
+        for (hasPath, isBuilding) in [(false, true), (true, false), (true, true)] {
+            let next = SparePaths.urgency(hasPath: hasPath, isBuilding: isBuilding, forIdentity: false)
+            let isLate = !room.admits(node(1), for: next, at(25))
+            #expect(isLate)
+        }
+    }
+
     @Test(
         "R2: a node refuses none of what is paced, though delays of up to 0.5 s bunch it", arguments: [1, 2, 3, 4, 5])
     func noRefusal(seed: UInt64) {

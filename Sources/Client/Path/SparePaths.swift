@@ -115,15 +115,30 @@ final class SparePaths {
         let apart = waiting.filter { !$0.needs.isEmpty }
         while pool.now >= nextBuild, building.apart < min(apart.count, Self.buildsAtOnce) {
             let terminal = directory.exit(for: apart[building.apart].needs)
-            guard build(to: terminal, for: .identity, \.apart) else { break }
+            guard build(to: terminal, for: urgency(forIdentity: true), \.apart) else { break }
         }
         let plain = waiting.count - apart.count
         while pool.now >= nextBuild, ready.count + building.plain < min(wanted + plain, Self.buildsAtOnce) {
-            guard build(to: directory.exit, for: building.plain < plain ? .identity : .spare, \.plain) else { break }
+            guard build(to: directory.exit, for: urgency(forIdentity: building.plain < plain), \.plain) else { break }
         }
         if waiting.count > building.apart + building.plain {
             timer?.schedule(at: (pool.now + PathPool.turn.length * 2).nanoseconds)
         }
+    }
+
+    /// How much depends on the next build.
+    private func urgency(forIdentity: Bool) -> GuardRoom.Urgency {
+        let isBuilding = building.plain + building.apart > 0
+        return Self.urgency(hasPath: pool.hasReadyPath, isBuilding: isBuilding, forIdentity: forIdentity)
+    }
+
+    /// How much depends on a build: if there is no path, and none on its way, as much as for streams that have lost theirs.
+    ///
+    /// A guard that is started anew may refuse the first build. What a spare path leaves for others then takes half a minute
+    /// to come back, and nobody else has a path to wait for.
+    static func urgency(hasPath: Bool, isBuilding: Bool, forIdentity: Bool) -> GuardRoom.Urgency {
+        if !hasPath, !isBuilding { return .lost }
+        return forIdentity ? .identity : .spare
     }
 
     /// Counts a build among those that are under way in `count`; false where no guard takes it now.
