@@ -10,7 +10,7 @@ extension Connection {
     var unreadBytes: UInt64 { receivedData - consumedData }
 
     /// Whether unread bytes are so many that unread streams must be reset.
-    var isCrowded: Bool { unreadBytes >= receiveCap / 2 }
+    var isCrowded: Bool { unreadBytes > receiveCap / 4 * 3 }
 
     /// Returns to the connection the credit of bytes that will not be read.
     mutating func discard(_ slot: Int) {

@@ -35,6 +35,19 @@ private struct Bucket {
         NodeID(Bytes32(copying: [UInt8](repeating: number, count: 32).rawSpan))
     }
 
+    @Test("P3: builds over all guards in use make no other guard come into use; middles that are in use stay avoided")
+    func guardsInUse() {
+        let (first, second, other) = (node(1), node(2), node(3))
+        func avoided(_ others: [NodeID], slow: [NodeID] = [], passedOver: NodeID? = nil) -> [NodeID] {
+            PathPool.avoided(others, guards: [first, second], slow: slow, passedOver: passedOver)
+        }
+        #expect(avoided([first, other]) == [first, other])
+        #expect(avoided([first, other, second, node(4)]) == [other, node(4)])
+        #expect(avoided([first, other], passedOver: second) == [other, second])
+        #expect(avoided([first, second, other], slow: [second]) == [other, second])
+        #expect(PathPool.avoided([other], guards: [], slow: [], passedOver: nil) == [other])
+    }
+
     @Test("R3: a client without a path builds one soon after a guard's refusal, though spare paths wait half a minute")
     func firstPath() {
         var room = GuardRoom(NetworkLimits())

@@ -153,13 +153,20 @@ final class PathPool: PacketHandler {
     }
 
     /// What a new path avoids beside `others`: guards that are slow to answer, and the one that is passed over.
-    ///
-    /// With both guards to be avoided neither would be, and no other hop either: then it may share its guard with the others.
     private func directed(_ others: [NodeID]) -> [NodeID] {
-        let slow = slowGuards
-        guard slow.isEmpty, let passedOver else { return others + slow }
-        let guards = directory.guards.primaries.map(\.node)
-        return others.filter { !guards.contains($0) } + [passedOver]
+        Self.avoided(
+            others, guards: directory.guards.primaries.map(\.node), slow: slowGuards, passedOver: passedOver)
+    }
+
+    /// What a new path avoids: `others`, the slow guards, and the one of `guards` that is passed over.
+    ///
+    /// It may share its guard with the others rather than go over one that is not in use: that would let an exit, which
+    /// ends legs or leaves builds unanswered, choose by how many guards its client is seen.
+    static func avoided(_ others: [NodeID], guards: [NodeID], slow: [NodeID], passedOver: NodeID?) -> [NodeID] {
+        let middles = others.filter { !guards.contains($0) }
+        if slow.isEmpty, let passedOver { return middles + [passedOver] }
+        let isNoneLeft = !guards.isEmpty && guards.allSatisfy(others.contains)
+        return (isNoneLeft ? middles : others) + slow
     }
 
     /// Chooses hops by way of a guard that takes a build now; nil when none of those in use does.
