@@ -84,6 +84,15 @@ def is_running(pid):
     return text.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
+def resident(pid):
+    """The resident memory of a process, in bytes."""
+    with open(f"/proc/{pid}/status") as file:
+        for line in file:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    raise AssertionError(f"process {pid} has no memory figure")
+
+
 def wait_until(condition, timeout=10, interval=0.02):
     """Waits until `condition()` is true and returns its value; raises TimeoutError after `timeout` seconds."""
     end = time.monotonic() + timeout

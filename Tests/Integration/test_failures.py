@@ -6,20 +6,11 @@ import threading
 import time
 import unittest
 
-from devnet import Devnet, allow_descriptors, wait_until
+from devnet import Devnet, allow_descriptors, resident, wait_until
 from peers import Peer, SocksError, digest, download, read_exactly, socks_connect
 
 MIB = 1 << 20
 GIB = 1 << 30
-
-
-def resident(pid):
-    """The resident memory of a process, in bytes."""
-    with open(f"/proc/{pid}/status") as file:
-        for line in file:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    raise AssertionError(f"process {pid} has no memory figure")
 
 
 def command_line(pid):
