@@ -94,10 +94,20 @@ private func time(_ file: NetworkFile) -> UnixTime { file.snapshot.snapshot.time
         #expect(try contents(place) == first)
         _ = try join(other, at: place, replaces: true)
         #expect(try contents(place) == other)
-        // One that cannot be read any more is no loss.
+    }
+
+    @Test("S25: a kept file that cannot be read is replaced only when the user says so")
+    func aDamagedFileIsReplacedWhenAsked() throws {
+        let folder = try Folder()
+        let network = try contents(try folder.network().file)
+        let place = "\(folder.path)/kept.json"
         try folder.write("kept.json", [1, 2, 3])
-        _ = try join(first, at: place)
-        #expect(try contents(place) == first)
+        let found = failure { _ = try join(network, at: place) }
+        #expect(found?.code == .cannotCreate)
+        #expect(found?.message == "\(place) exists and cannot be read as a network file; replace it with --replace")
+        #expect(try contents(place) == [1, 2, 3])
+        _ = try join(network, at: place, replaces: true)
+        #expect(try contents(place) == network)
     }
 
     @Test("S25: a file with the network's id and other values takes no place")

@@ -13,7 +13,7 @@ package struct Joining {
     private let name: String
     /// The fingerprint that the file must have, 64 hexadecimal digits; nil accepts any.
     let fingerprint: String?
-    /// Whether it may replace a file of another network, a newer one, or one that does not lead to the new one.
+    /// Whether it may replace a file of another network, a newer one, one that cannot be read, or one that does not lead to the new one.
     private let replaces: Bool
 
     /// The stored file.
@@ -67,10 +67,17 @@ package struct Joining {
         return Kept(network: network, fingerprint: found, place: place, age: age)
     }
 
-    /// Refuses to replace a file of another network, or a newer file of the same network, with `network`.
+    /// Refuses to replace a file of another network, a newer one of the same network, or one that cannot be read.
     private func check(_ network: NetworkFile, against place: String, now: UnixTime) throws(Failure) {
-        guard !replaces, let kept = try? NetworkFile(json: try Files.read(place, limit: NetworkFile.maximumFileSize))
-        else { return }  // A file that can no longer be read may be replaced.
+        guard !replaces else { return }
+        let kept: NetworkFile
+        do {
+            kept = try NetworkFile(json: try Files.read(place, limit: NetworkFile.maximumFileSize))
+        } catch {
+            // Its network is unknown, so nothing shows that the new file follows it.
+            throw Failure(
+                .cannotCreate, "\(place) exists and cannot be read as a network file; replace it with --replace")
+        }
         guard kept.id == network.id else {
             throw Failure(
                 .cannotCreate, "\(place) belongs to another network, '\(kept.name)'; replace it with --replace")

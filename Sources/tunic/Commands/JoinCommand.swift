@@ -29,7 +29,10 @@ struct JoinCommand: ParsableCommand {
     var fingerprint: String?
 
     @Flag(
-        help: "Replace the file of another network, a newer one of the same, or one that does not lead to the new one.")
+        help: """
+            Replace the file of another network, a newer one of the same, one that cannot be read, or one that does not lead \
+            to the new one.
+            """)
     var replace = false
 
     func run() throws {
