@@ -33,7 +33,7 @@ extension Client {
             sessions: sessions.all.count, streams: sessions.all.reduce(0) { $0 + $1.streamCount },
             associations: associations.count,
             descriptors: directory.descriptorCount, snapshot: directory.snapshotStatus,
-            witnesses: directory.witnesses.count, isContradicted: directory.isContradicted,
+            witnesses: directory.trust.witnesses.count, isContradicted: directory.trust.isContradicted,
             packetsIn: counters.packetsReceived,
             packetsOut: counters.packetsSent, bytesIn: counters.packetsReceived * packetSize,
             bytesOut: counters.packetsSent * packetSize, drops: drops, builds: pool.counts.built,
@@ -44,11 +44,11 @@ extension Client {
     var problem: String? {
         let hops = pool.hops
         guard !sessions.readiness.isReady else {
-            return directory.storeError.map { "What is learnt cannot be kept: \($0)." } ?? directory.clockProblem
+            return directory.keeper.error.map { "What is learnt cannot be kept: \($0)." } ?? directory.clockProblem
         }
         if let problem = directory.staleness { return problem }
         if let problem = directory.clockProblem, !directory.canChoose(hops: hops) { return problem }
-        if let lack = directory.lack, directory.hasFetched || directory.guards.sample.isEmpty { return lack }
+        if let lack = directory.lack, directory.schedule.hasSucceeded || directory.guards.sample.isEmpty { return lack }
         if let choice = directory.choice, choice.nodes >= hops {
             if choice.exits == 0 { return "None of the \(choice.nodes) nodes that are known is an exit." }
             if choice.usableExits == 0 {
@@ -78,7 +78,7 @@ extension Client {
     /// How far the start has come: each step, and whether it is reached.
     public var progress: [(step: String, isDone: Bool)] {
         let isReady = sessions.readiness.isReady
-        let isFound = isReady || directory.hasFetched
+        let isFound = isReady || directory.schedule.hasSucceeded
         // A choice that leaves nothing is none of the snapshot's faults.
         let canChoose =
             directory.choiceLeavesNothing(hops: pool.hops) || directory.canChoose(hops: pool.hops)

@@ -9,7 +9,19 @@ extension DirectoryClient {
     /// How many nodes are known, how many of them may be hops, how many are exits, and how many of these may be used.
     typealias Choice = (nodes: Int, hops: Int, exits: Int, usableExits: Int)
 
-    /// What is chosen by, made from one state of the descriptors.
+    /// What paths are chosen by.
+    struct Choosing {
+        /// Which exits may be used, which nodes are in no path, and which are this machine's own.
+        var wanted = (exits: NodeChoice(), avoided: NodeChoice(), own: Set<NodeID>())
+        /// The address families by which this machine reaches nodes.
+        var families: AddressFamilies
+        /// Made from one state of the descriptors; nil when it is to be made anew.
+        var selection: Selection?
+
+        init(families: AddressFamilies) { self.families = families }
+    }
+
+    /// A state of the descriptors, made ready to choose from.
     struct Selection {
         let value: PathSelector
         let exit: Terminal
@@ -23,23 +35,23 @@ extension DirectoryClient {
     /// How much of the network `descriptors` cover, of which `down` are known to be down.
     func coverage(of descriptors: DescriptorStore, down: Set<NodeID>) -> Coverage {
         Coverage(
-            of: chain.snapshot, descriptors: descriptors, down: down,
+            of: trust.chain.snapshot, descriptors: descriptors, down: down,
             operatorSharePercent: network.operatorSharePercent, at: unixTime)
     }
 
     private func current() -> Selection {
-        if let selector, selector.generation == descriptors.generation, now - selector.made < .seconds(3_600) {
-            return selector
+        if let made = choosing.selection, made.generation == descriptors.generation, now - made.made < .seconds(3_600) {
+            return made
         }
         var rules = PathSelector.Rules(network)
         rules.suites = .available
-        rules.hasIPv4 = families.hasIPv4
-        rules.hasIPv6 = families.hasIPv6
-        rules.exits = wanted.exits
-        rules.avoided = wanted.avoided
-        rules.own = wanted.own
+        rules.hasIPv4 = choosing.families.hasIPv4
+        rules.hasIPv6 = choosing.families.hasIPv6
+        rules.exits = choosing.wanted.exits
+        rules.avoided = choosing.wanted.avoided
+        rules.own = choosing.wanted.own
         let time = unixTime
-        let value = PathSelector(snapshot: chain.snapshot, descriptors: descriptors.all, rules: rules, at: time)
+        let value = PathSelector(snapshot: trust.chain.snapshot, descriptors: descriptors.all, rules: rules, at: time)
         // Most destinations have an IPv4 address, and many no other.
         let wanted = Terminal.exit([.tcp, .ipv4])
         let exit = value.count(for: wanted) > 0 ? wanted : .exit(.tcp)
@@ -49,10 +61,11 @@ extension DirectoryClient {
         )
         let raw = coverage(of: descriptors, down: [])
         let made = Selection(
-            value: value, exit: exit, choice: choice, known: down.isEmpty ? raw : coverage(of: descriptors, down: down),
+            value: value, exit: exit, choice: choice,
+            known: rounds.down.isEmpty ? raw : coverage(of: descriptors, down: rounds.down),
             raw: raw,
             generation: descriptors.generation, made: now)
-        selector = made
+        choosing.selection = made
         return made
     }
 
@@ -66,9 +79,10 @@ extension DirectoryClient {
     var lack: String? {
         let known = current().known
         guard !mayChoose else { return nil }
-        let asked = round.map { ", and \($0.inquiry.answers) of \($0.inquiry.asked) nodes asked have answered" } ?? ""
+        let asked =
+            rounds.current.map { ", and \($0.inquiry.answers) of \($0.inquiry.asked) nodes asked have answered" } ?? ""
         guard !known.isEnough else {
-            let count = min(Inquiry.few, operatorCount)
+            let count = min(Inquiry.few, trust.operatorCount)
             let place = guards.sample.isEmpty ? "the first" : "another"
             return "Before \(place) guard is drawn, nodes of \(count) operators are asked for all descriptors\(asked)."
         }
@@ -80,8 +94,8 @@ extension DirectoryClient {
 
     /// Chooses among `exits` (empty: all), never `avoided` and never the machine's `own` nodes, from now on.
     func choose(exits: NodeChoice, avoided: NodeChoice, own: Set<NodeID>) {
-        wanted = (exits, avoided, own)
-        selector = nil
+        choosing.wanted = (exits, avoided, own)
+        choosing.selection = nil
     }
 
     /// The exits that may be used, as far as they are known.
@@ -120,32 +134,32 @@ extension DirectoryClient {
     func canChoose(hops: Int) -> Bool {
         guard !isStale else { return false }
         let now = current()
-        guard hasFetched || now.value.missingGuards(of: guards).isEmpty else { return false }
+        guard schedule.hasSucceeded || now.value.missingGuards(of: guards).isEmpty else { return false }
         return mayChoose && now.choice.hops >= hops && now.choice.usableExits > 0
     }
 
     /// Whether enough of the network is known to choose by: a source that has left out the rest would choose for this client.
-    var mayChoose: Bool { current().known.isEnough && (settled != nil || !drawsGuards) }
+    var mayChoose: Bool { current().known.isEnough && (rounds.settled != nil || !drawsGuards) }
 
     /// Whether a choice would draw a guard: there is none, or one in use has no descriptor here, which a single source can leave out.
     var drawsGuards: Bool { guards.sample.isEmpty || !current().value.missingGuards(of: guards).isEmpty }
 
     /// What there is to choose from; nil as long as no node has been asked.
-    var choice: Choice? { hasFetched && !isStale ? current().choice : nil }
+    var choice: Choice? { schedule.hasSucceeded && !isStale ? current().choice : nil }
 
     /// Whether the choice of exits and of nodes to avoid leaves no path, of those that there are.
     func choiceLeavesNothing(hops: Int) -> Bool {
-        guard !wanted.exits.isEmpty || !wanted.avoided.isEmpty, let choice else { return false }
+        guard !choosing.wanted.exits.isEmpty || !choosing.wanted.avoided.isEmpty, let choice else { return false }
         return choice.usableExits == 0 && choice.exits > 0 || choice.hops < hops && choice.nodes >= hops
     }
 
     /// Whether the snapshot is too old to be relied on.
-    var isStale: Bool { chain.isStale(at: unixTime, maximumAge: network.snapshotMaximumAge) }
+    var isStale: Bool { trust.chain.isStale(at: unixTime, maximumAge: network.snapshotMaximumAge) }
 
     /// What to do about a snapshot that is too old, in one sentence.
     var staleness: String? {
         guard isStale else { return nil }
-        let age = (unixTime.seconds - min(unixTime.seconds, chain.snapshot.time.seconds)) / 3_600
+        let age = (unixTime.seconds - min(unixTime.seconds, trust.chain.snapshot.time.seconds)) / 3_600
         return "The newest snapshot of the network is \(age) hours old, and it is trusted for "
             + "\(network.snapshotMaximumAge / 3_600) hours; look whether this machine's clock is right and its network "
             + "works, or get the network's newest network file and start again."
@@ -166,7 +180,8 @@ extension DirectoryClient {
     /// The descriptor by which a path is built over `node`: as first hop perhaps the guard's own newer one.
     func descriptor(of node: NodeID, isFirst: Bool) -> Descriptor? {
         let used = descriptor(of: node)
-        guard isFirst, let word = guardWords[node], unixTime < word.expires, let used, word.published > used.published
+        guard isFirst, let word = doubts.guardWords[node], unixTime < word.expires, let used,
+            word.published > used.published
         else { return used }
         return word
     }

@@ -18,24 +18,23 @@ extension DirectoryClient {
     }
 
     func fetch() {
-        guard !isFetching else { return }
+        guard !schedule.isUnderWay else { return }
         if needsInquiry { return inquire() }
         guard let source = sources.first else { return }
-        isFetching = true
-        fetchSince = now
-        let number = roundNumber
+        schedule.begin(at: now)
+        let number = rounds.number
         // The first question goes to a guard, which may be gone since: then others follow soon.
-        let limit = failures == 0 ? Self.firstLinkLimit : PathPool.linkLimit
+        let limit = schedule.failures == 0 ? Self.firstLinkLimit : PathPool.linkLimit
         links.link(to: source, at: addresses(of: source), limit: limit) { [weak self] link in
             guard let self else { return }
             guard let link else {
                 refreshFamilies()
-                return number == roundNumber ? fetched(false) : ()
+                return number == rounds.number ? fetched(false) : ()
             }
             fetchSnapshot(link) { [weak self] in
                 self?.fetchList(link, from: source) { [weak self] in
                     self?.fetchDescriptors(link, from: source) { [weak self] isGood in
-                        guard let self, number == roundNumber else { return }
+                        guard let self, number == rounds.number else { return }
                         fetched(isGood)
                         guard isGood else { return }
                         compare(with: source)
@@ -48,21 +47,18 @@ extension DirectoryClient {
 
     /// Nodes to ask, in order: guards first, unless the last question failed; then the network file's.
     private var sources: [NodeID] {
-        let bootstrap = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+        let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
             .shuffled(using: &random)
         let guardNodes = guards.primaries.map(\.node).filter { !addresses(of: $0).isEmpty }.shuffled(using: &random)
-        return failures == 0 ? guardNodes + bootstrap : bootstrap + guardNodes
+        return schedule.failures == 0 ? guardNodes + bootstrap : bootstrap + guardNodes
     }
 
     /// A question, or an inquiry, is over.
     func fetched(_ isGood: Bool) {
-        isFetching = false
-        if isGood { hasFetched = true }
-        failures = isGood ? 0 : failures + 1
-        nextFetch = isGood ? now + refresh : now + PathPool.pause(after: failures)
+        schedule.end(isGood, at: now, refresh: refresh)
         if isGood {
             changed()
-            if needsInquiry { nextFetch = now }
+            if needsInquiry { schedule.next = now }
         }
     }
 
@@ -70,17 +66,17 @@ extension DirectoryClient {
 
     /// Asks for what leads from the trusted snapshot to the newest; `then` follows in any case.
     func fetchSnapshot(_ link: LinkID, fromFirst: Bool = false, isAgain: Bool = false, then: @escaping () -> Void) {
-        let body = SnapshotPlace(chain, fromFirst: fromFirst).body
+        let body = SnapshotPlace(trust.chain, fromFirst: fromFirst).body
         links.request(on: link, DirectoryMessage.getSnapshot, body: body, timeout: Self.longAnswerLimit) {
             [weak self] result in
             guard let self, case .success(let body) = result,
-                let pursuit = SnapshotPursuit(body, for: chain, at: unixTime)
+                let pursuit = SnapshotPursuit(body, for: trust.chain, at: unixTime)
             else { return then() }
             loop.work {
                 pursuit.finding()
             } completion: { [weak self] finding in
                 guard let self else { return }
-                switch pursuit.step(finding, present: chain) {
+                switch pursuit.step(finding, present: trust.chain) {
                 case .advanced(let after): follow(after)
                 case .overtaken:
                     if !isAgain, !fromFirst { return fetchSnapshot(link, isAgain: true, then: then) }
@@ -95,21 +91,12 @@ extension DirectoryClient {
 
     /// Goes on with the newer snapshot of `after`.
     private func follow(_ after: SnapshotChain) {
-        chain = after
-        witnesses = []
-        offers.dropAll()
-        isContradicted = false
-        descriptors.follow(chain.snapshot)
-        followOperators()
-        selector = nil
-        keepSnapshot()
-    }
-
-    private func keepSnapshot() {
-        let kept = Store.TrustedSnapshot(
-            network: network.id, height: chain.highWaterMark.height, digest: chain.highWaterMark.digest,
-            bytes: chain.trusted.encoded())
-        do { try store?.setTrustedSnapshot(kept) } catch { warn(error) }
+        trust.follow(after)
+        lists.offers.dropAll()
+        descriptors.follow(after.snapshot)
+        tellOperators()
+        choosing.selection = nil
+        keeper.keep(after)
     }
 
     /// Asks the other guards which snapshot they have: nobody shows this client a network of its own.
@@ -117,11 +104,11 @@ extension DirectoryClient {
     /// Each node that is asked learns this machine's address. So another is asked once in a day or so only: guards that withhold
     /// newer snapshots together shall not do so for as long as they are guards.
     private func compare(with source: NodeID) {
-        witnesses.insert(source)
+        trust.confirm(source)
         var others = guards.primaries.map(\.node).filter { $0 != source }
-        if now >= nextStranger {
-            nextStranger = now + .seconds(.random(in: 43_200...129_600, using: &random))
-            let strangers = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+        if now >= trust.nextStranger {
+            trust.nextStranger = now + .seconds(.random(in: 43_200...129_600, using: &random))
+            let strangers = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
             if let other = strangers.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
         }
         for other in others {
@@ -134,25 +121,25 @@ extension DirectoryClient {
 
     /// Asks a node which snapshot it has at the height of the trusted one, and follows if it has a newer one.
     func askForID(_ node: NodeID, _ link: LinkID) {
-        let (height, digest) = (chain.snapshot.height, chain.digest)
+        let (height, digest) = (trust.chain.snapshot.height, trust.chain.digest)
         var writer = ByteWriter(capacity: 8)
         writer.u64(height)
         links.request(on: link, DirectoryMessage.getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) {
             [weak self] result in
-            guard let self, case .success(let body) = result, chain.digest == digest,
+            guard let self, case .success(let body) = result, trust.chain.digest == digest,
                 let answer = SnapshotIDAnswer(body)
             else { return }
             if answer.same == digest {
-                witnesses.insert(node)
+                trust.confirm(node)
             } else if !answer.same.isZero {
-                isContradicted = true
+                trust.isContradicted = true
                 log.warning("nodes have different snapshots of one height", metadata: ["height": "\(height)"])
                 // Whoever has the true one can lead there from the network file's.
                 fetchSnapshot(link, fromFirst: true) {}
             }
-            let used = usedList
+            let used = lists.used
             if let used, answer.listRound == used.list.round, answer.listDigest != used.digest {
-                isContradicted = true
+                trust.isContradicted = true
                 log.warning(
                     "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])
             }
@@ -170,7 +157,7 @@ extension DirectoryClient {
         _ link: LinkID, from node: NodeID, fromFirst: Bool = false, then: @escaping (Bool) -> Void
     ) {
         let newest = descriptors.newest.seconds
-        let isWhole = fromFirst ? descriptors.count == 0 : wantsAll || newest <= 7_200
+        let isWhole = fromFirst ? descriptors.count == 0 : doubts.wantsAll || newest <= 7_200
         // Rounded, so that the question does not tell clients apart.
         let since = UnixTime(
             seconds: isWhole || fromFirst ? 0 : (newest - DescriptorStore.overlap) / 3_600 * 3_600)
@@ -184,7 +171,7 @@ extension DirectoryClient {
         ) { [weak self] result in
             guard let self else { return }
             guard case .success(let body) = result else {
-                wantsAll = true
+                doubts.wantsAll = true
                 return then(false)
             }
             let (held, time, id) = (descriptors, unixTime, network.id)
@@ -193,14 +180,14 @@ extension DirectoryClient {
             } completion: { [weak self] checked in
                 guard let self else { return }
                 guard let checked else {
-                    wantsAll = true
+                    doubts.wantsAll = true
                     return then(false)
                 }
                 let witness = owner(of: node)
                 for signed in checked.good {
-                    _ = descriptors.hear(signed, from: witness, operators: operatorCount, at: unixTime)
+                    _ = descriptors.hear(signed, from: witness, operators: trust.operatorCount, at: unixTime)
                 }
-                wantsAll = checked.lacksSome
+                doubts.wantsAll = checked.lacksSome
                 then(true)
             }
         }
@@ -240,18 +227,13 @@ extension DirectoryClient {
     ///
     /// No node is named: to a guard the name would be a hop of the path that it carries.
     func fetchChanges(of suspect: NodeID? = nil) {
-        if suspects.count >= Self.maximumSuspects { suspects.removeAll() }
-        if let suspect { suspects.insert(suspect) }
-        nextFetch = min(nextFetch, max(now, changesAsked + Self.changesPause))
-        changesAsked = max(changesAsked, nextFetch)
+        schedule.next = doubts.suspect(suspect, next: schedule.next, at: now)
     }
 
     /// Asks a guard for its own descriptor, as when it could not open a record.
     func refetchGuard(_ node: NodeID) {
         guard guards.sample.contains(where: { $0.node == node }) else { return fetchChanges() }
-        if let last = refetched[node], now - last < .seconds(1) { return }
-        if refetched.count >= Guards.maximumSample { refetched.removeAll() }
-        refetched[node] = now
+        guard doubts.asksGuard(node, at: now) else { return }
         links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
             guard let self, let link else { return }
             links.request(on: link, DirectoryMessage.getDescriptor, body: node.key.array, timeout: Self.answerLimit) {
@@ -270,8 +252,7 @@ extension DirectoryClient {
             (try? descriptors.isNews(signed, at: unixTime)) == true, signed.isAuthentic(network: network.id)
         else { return }
         if descriptors.isListed {
-            if guardWords.count >= Guards.maximumSample { guardWords.removeAll() }
-            guardWords[node] = signed.descriptor
+            doubts.hear(signed.descriptor, of: node)
         } else if !descriptors.insert(authentic: signed, at: unixTime) {
             return
         }

@@ -13,59 +13,43 @@ internal import Wire
 extension DirectoryClient {
     /// How long the list of one node is waited for before another is asked for its own, so that most need to bring what differs.
     private static let listPause = TimeSpan.seconds(5)
-    /// How long what was found to be down, or about the clock, holds.
-    private static let settledFor = TimeSpan.seconds(3_600)
-
-    /// What an inquiry needs beside its rules.
-    struct Round {
-        /// The rules.
-        var inquiry = Inquiry()
-        /// Nodes that have answered, with their links, and those that may be asked for their list, when it is their turn.
-        var heard: [(node: NodeID, link: LinkID)] = []
-        var waiting: [(node: NodeID, link: LinkID)] = []
-        /// Since when a list is awaited.
-        var listSince: Instant?
-    }
-
     /// Whether more than one node is to be asked now.
     var needsInquiry: Bool {
-        guard now >= nextRound else { return false }
+        guard now >= rounds.next else { return false }
         // What the guards have to say comes first.
-        guard hasFetched || guards.sample.isEmpty || failures > 0 else { return false }
-        if settled == nil, drawsGuards { return true }
+        guard schedule.hasSucceeded || guards.sample.isEmpty || schedule.failures > 0 else { return false }
+        if rounds.settled == nil, drawsGuards { return true }
         let (known, raw) = coverage
         if !known.isEnough { return true }
-        let isOld = settled.map { now - $0 >= Self.settledFor } ?? true
-        return isOld && (!raw.isEnough || links.isTimeDisputed || usedList == nil)
+        return rounds.isOld(at: now) && (!raw.isEnough || links.isTimeDisputed || lists.used == nil)
     }
 
     /// Whose node it is; a node that the network file names is asked even if it is staked no more.
-    func owner(of node: NodeID) -> Bytes32 { chain.snapshot.entry(of: node)?.operatorID ?? node.key }
+    func owner(of node: NodeID) -> Bytes32 { trust.chain.snapshot.entry(of: node)?.operatorID ?? node.key }
 
     /// Begins to ask.
     func inquire() {
-        isFetching = true
-        roundNumber &+= 1
-        var fresh = Round()
-        let bootstrap = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+        schedule.begin(at: now)
+        var fresh = InquiryRounds.Round()
+        let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
         for node in guards.primaries.map(\.node) + bootstrap.shuffled(using: &random) {
             fresh.inquiry.offer(node, owner: owner(of: node))
         }
-        round = fresh
+        rounds.begin(fresh)
         advanceRound()
     }
 
     /// Asks further nodes, and ends the inquiry when it is settled, or cannot be; to be called now and then while one is under way.
     func advanceRound() {
-        guard round != nil else { return }
-        if let since = round?.listSince, now - since >= Self.listPause { askForList() }
+        guard rounds.current != nil else { return }
+        if let since = rounds.current?.listSince, now - since >= Self.listPause { askForList() }
         let raw = coverage.raw
-        let outcome = round?.inquiry.outcome(
-            raw, operators: operatorCount, wantsMany: links.isTimeDisputed, at: now)
+        let outcome = rounds.current?.inquiry.outcome(
+            raw, operators: trust.operatorCount, wantsMany: links.isTimeDisputed, at: now)
         switch outcome {
         case .open:
             let goal = Inquiry.goal(raw, wantsMany: links.isTimeDisputed)
-            while let node = round?.inquiry.next(at: now, goal: goal) { consult(node, roundNumber) }
+            while let node = rounds.current?.inquiry.next(at: now, goal: goal) { consult(node, rounds.number) }
         case .settled: settle()
         case .tooFew, nil: giveUp()
         }
@@ -73,104 +57,79 @@ extension DirectoryClient {
 
     private func consult(_ node: NodeID, _ number: UInt64) {
         links.link(to: node, at: addresses(of: node), limit: Self.firstLinkLimit) { [weak self] link in
-            guard let self, number == roundNumber, round != nil else { return }
+            guard let self, number == rounds.number, rounds.current != nil else { return }
             guard let link else {
                 refreshFamilies()
                 return answered(node, nil, number)
             }
             fetchSnapshot(link) { [weak self] in
-                guard let self, number == roundNumber, round != nil else { return }
-                round?.waiting.append((node, link))
-                if round?.listSince == nil { askForList() }
+                guard let self, number == rounds.number, rounds.current != nil else { return }
+                rounds.current?.waiting.append((node, link))
+                if rounds.current?.listSince == nil { askForList() }
             }
         }
     }
 
     /// Asks the next node that waits for its list.
     private func askForList() {
-        guard let (node, link) = round?.waiting.first else { return }
-        round?.waiting.removeFirst()
-        round?.listSince = now
-        let number = roundNumber
+        guard let (node, link) = rounds.current?.waiting.first else { return }
+        rounds.current?.waiting.removeFirst()
+        rounds.current?.listSince = now
+        let number = rounds.number
         fetchList(link, from: node) { [weak self] in
             self?.fetchDescriptors(link, from: node, fromFirst: true) { [weak self] isGood in
-                guard let self, number == roundNumber, round != nil else { return }
-                round?.listSince = nil
+                guard let self, number == rounds.number, rounds.current != nil else { return }
+                rounds.current?.listSince = nil
                 answered(node, isGood ? link : nil, number)
-                while round?.waiting.isEmpty == false { askForList() }
+                while rounds.current?.waiting.isEmpty == false { askForList() }
             }
         }
     }
 
     private func answered(_ node: NodeID, _ link: LinkID?, _ number: UInt64) {
-        if let link { round?.heard.append((node, link)) }
+        if let link { rounds.current?.heard.append((node, link)) }
         // What a node brought that is staked no more counts, and its word does not: it may be one of many of one owner.
-        if link != nil, chain.snapshot.isStaked(node) {
-            round?.inquiry.answered(node)
+        if link != nil, trust.chain.snapshot.isStaked(node) {
+            rounds.current?.inquiry.answered(node)
         } else {
-            round?.inquiry.failed(node)
+            rounds.current?.inquiry.failed(node)
         }
         // Where the network file names too few, nodes that were learnt of are asked.
         for node in descriptors.all.map(\.descriptor.node).shuffled(using: &random) {
-            round?.inquiry.offer(node, owner: owner(of: node))
+            rounds.current?.inquiry.offer(node, owner: owner(of: node))
         }
         advanceRound()
     }
 
     private func settle() {
-        let heard = round?.heard ?? []
-        down = coverage.raw.missing
-        settled = now
-        failedRounds = 0
-        endRound(pause: 10)
+        let heard = rounds.current?.heard ?? []
+        rounds.settle(down: coverage.raw.missing, at: now)
+        choosing.selection = nil
         fetched(true)
         for (node, link) in heard { askForID(node, link) }
     }
 
     private func giveUp() {
-        let heard = round?.heard ?? []
-        // Where nobody has answered it is most likely this machine's network, and what follows its return should not be late.
-        failedRounds = heard.isEmpty ? min(failedRounds + 1, 3) : failedRounds + 1
-        endRound(pause: min(60, 1 << Int64(min(failedRounds, 6))))
+        let heard = rounds.current?.heard ?? []
+        rounds.fail(at: now)
+        choosing.selection = nil
         fetched(!heard.isEmpty)
-    }
-
-    private func endRound(pause seconds: Int64) {
-        round = nil
-        roundNumber &+= 1
-        selector = nil
-        nextRound = now + .seconds(seconds)
     }
 
     /// Looks whether the clock has been moved, by the nodes or by somebody who has set it; what was decided by it is decided anew.
     func lookAtClock() {
         let running = links.running
-        let offset = Int64(clamping: unixTime.seconds) - Int64(running.nanoseconds / 1_000_000_000)
-        defer { clockOffset = offset }
-        if let clockOffset, abs(clockOffset - offset) > 60 {
-            selector = nil
-            wantsAll = true
-            (settled, down) = (nil, [])
-            if round != nil {
-                endRound(pause: 0)
-                isFetching = false
-            }
-            (nextFetch, nextRound) = (now, now)
+        if clock.wasMoved(unixTime, running: running) {
+            choosing.selection = nil
+            doubts.wantsAll = true
+            if rounds.forget(at: now) { schedule.abandon(at: now) } else { schedule.next = now }
         }
-        let isWrong = clockProblem != nil
-        if isWrong != hasWarnedOfClock {
-            hasWarnedOfClock = isWrong
-            if let problem = clockProblem { log.warning("\(problem)") }
-        }
+        let problem = clockProblem
+        if clock.mustWarn(problem != nil), let problem { log.warning("\(problem)") }
         // How long the guards have been in use.
-        let passed = (running - agedAt).nanoseconds / 1_000_000_000
-        if passed >= 60 {
-            guards.age(by: UInt64(passed))
-            agedAt = agedAt + .seconds(passed)
-        }
+        if let passed = clock.passed(running: running) { guards.age(by: passed) }
         // Where a node contradicts the clock, more are asked first: a guard alone could say that no time has passed.
-        if !hasAgedWhileOff, let told = links.toldTime, !links.isTimeDisputed || settled != nil {
-            hasAgedWhileOff = true
+        if let told = links.toldTime, clock.countsTimeOff(!links.isTimeDisputed || rounds.settled != nil) {
             guards.ageWhileOff(upTo: min(told, links.ownTime))
         }
     }

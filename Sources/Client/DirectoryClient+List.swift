@@ -22,43 +22,20 @@ extension DirectoryClient {
         var lacking: [Int]
     }
 
-    private static let fileName = "descriptors.list"
-    /// How often other operators are asked about versions that the list does not name.
-    private static let vouchPause = TimeSpan.seconds(20)
-    /// How many hops that could not be used are remembered.
-    static let maximumSuspects = 64
-
-    /// Goes on with the list that was used before a restart.
-    ///
-    /// Without it one hostile guard could say that there is none.
-    func readList() {
-        guard let path = store?.path(of: Self.fileName) else { return }
-        let bytes: [UInt8]
-        do throws(StoreError) {
-            bytes = try StateFile.read(path)
-        } catch .missing {
-            return
-        } catch {
-            return log.warning("the list of descriptors that was kept cannot be read", metadata: ["error": "\(error)"])
-        }
-        var reader = ByteReader(bytes.rawSpan)
-        guard let id = try? reader.bytes32(), id == network.id, let list = try? DescriptorList(from: &reader),
-            reader.remaining == 0
-        else { return log.warning("the list of descriptors that was kept is damaged") }
-        use(list, digest: list.digest)
+    /// The list that is used, and newer ones.
+    struct Lists {
+        /// The list of descriptors that is used; nil while no node has had one.
+        var used: UsedList?
+        /// Newer ones that wait for the word of a second operator.
+        var offers = ListOffers()
     }
 
-    private func use(_ list: DescriptorList, digest: Bytes32) {
+    /// Goes over to `list`.
+    func use(_ list: DescriptorList, digest: Bytes32) {
         descriptors.use(list)
-        usedList = UsedList(list: list, digest: digest, lacking: descriptors.lacking(list))
-        offers.use(list.round)
-        selector = nil
-    }
-
-    private func keepList(_ list: DescriptorList) {
-        guard let path = store?.path(of: Self.fileName) else { return }
-        let bytes = network.id.array + list.encoded()
-        do throws(StoreError) { try StateFile.write(bytes, to: path) } catch { warn(error) }
+        lists.used = UsedList(list: list, digest: digest, lacking: descriptors.lacking(list))
+        lists.offers.use(list.round)
+        choosing.selection = nil
     }
 
     /// Asks for a newer list and its descriptors; `then` follows in any case.
@@ -66,20 +43,20 @@ extension DirectoryClient {
     /// Where another operator's list waits, the node is first asked which one it has.
     func fetchList(_ link: LinkID, from node: NodeID, then: @escaping () -> Void) {
         let owner = owner(of: node)
-        guard offers.concern(owner), chain.snapshot.isStaked(node) else {
+        guard lists.offers.concern(owner), trust.chain.snapshot.isStaked(node) else {
             return fetchNewList(link, from: node, then: then)
         }
         var writer = ByteWriter(capacity: 8)
-        writer.u64(chain.snapshot.height)
+        writer.u64(trust.chain.snapshot.height)
         links.request(on: link, DirectoryMessage.getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) {
             [weak self] result in
             guard let self else { return }
             guard case .success(let body) = result, let answer = SnapshotIDAnswer(body) else {
                 return fetchLacking(link, then: then)
             }
-            if let offer = offers.named(answer.listDigest, by: owner) {
+            if let offer = lists.offers.named(answer.listDigest, by: owner) {
                 adopt(offer.list, digest: offer.digest, from: link, then: then)
-            } else if answer.listRound > usedList?.list.round ?? 0, !offers.has(answer.listDigest, of: owner) {
+            } else if answer.listRound > lists.used?.list.round ?? 0, !lists.offers.has(answer.listDigest, of: owner) {
                 fetchNewList(link, from: node, then: then)
             } else {
                 fetchLacking(link, then: then)
@@ -90,12 +67,12 @@ extension DirectoryClient {
     /// Asks for a newer list than the one in use, which is used when a node of another operator has it too.
     private func fetchNewList(_ link: LinkID, from node: NodeID, then: @escaping () -> Void) {
         var writer = ByteWriter(capacity: 8)
-        writer.u64(usedList?.list.round ?? 0)
+        writer.u64(lists.used?.list.round ?? 0)
         links.request(on: link, DirectoryMessage.getList, body: writer.bytes, timeout: Self.longAnswerLimit) {
             [weak self] result in
             guard let self else { return }
             guard case .success(let body) = result, !body.isEmpty else { return fetchLacking(link, then: then) }
-            let (trusted, trustedDigest, id) = (chain.snapshot, chain.digest, network.id)
+            let (trusted, trustedDigest, id) = (trust.chain.snapshot, trust.chain.digest, network.id)
             loop.work {
                 Self.checkedList(body, trusted, trustedDigest, network: id)
             } completion: { [weak self] result in
@@ -105,8 +82,8 @@ extension DirectoryClient {
                     if isConfirmed(digest, by: node) {
                         return adopt(list, digest: digest, from: link, then: then)
                     }
-                    if list.round > usedList?.list.round ?? 0, chain.snapshot.isStaked(node) {
-                        offers.add(.init(list: list, digest: digest, node: node, owner: owner(of: node)), at: now)
+                    if list.round > lists.used?.list.round ?? 0, trust.chain.snapshot.isStaked(node) {
+                        lists.offers.add(.init(list: list, digest: digest, node: node, owner: owner(of: node)), at: now)
                     }
                     then()
                 case .failure(.otherSnapshot):
@@ -123,8 +100,8 @@ extension DirectoryClient {
 
     /// Whether another operator's node has brought the list that this node brings, or nobody else can be asked.
     private func isConfirmed(_ digest: Bytes32, by node: NodeID) -> Bool {
-        guard operatorCount > 1 else { return true }
-        return chain.snapshot.isStaked(node) && offers.named(digest, by: owner(of: node)) != nil
+        guard trust.operatorCount > 1 else { return true }
+        return trust.chain.snapshot.isStaked(node) && lists.offers.named(digest, by: owner(of: node)) != nil
     }
 
     private static func checkedList(
@@ -153,19 +130,21 @@ extension DirectoryClient {
             let found = found.filter {
                 (try? self.descriptors.checkSound($0, at: self.unixTime, slack: DescriptorStore.clockTolerance)) != nil
             }
-            guard list.round > usedList?.list.round ?? 0, (places.count - found.count) * 4 <= list.hashes.count else {
+            guard list.round > lists.used?.list.round ?? 0, (places.count - found.count) * 4 <= list.hashes.count else {
                 return then()
             }
             guard leavesEnough(list, found) else {
                 log.notice("a list that names few nodes is not used")
-                offers.drop(digest)
+                lists.offers.drop(digest)
                 return then()
             }
-            let isFirst = usedList == nil
+            let isFirst = lists.used == nil
             use(list, digest: digest)
-            for signed in found { _ = descriptors.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
-            usedList?.lacking = descriptors.lacking(list)
-            keepList(list)
+            for signed in found {
+                _ = descriptors.hear(signed, from: nil, operators: trust.operatorCount, at: unixTime)
+            }
+            lists.used?.lacking = descriptors.lacking(list)
+            keeper.keep(list)
             if isFirst { log.info("descriptors are used by the lists that the nodes sign") }
             then()
         }
@@ -175,22 +154,24 @@ extension DirectoryClient {
     ///
     /// A list from the first minutes of a network names only those who were there, and no voter demands what is newer.
     private func leavesEnough(_ list: DescriptorList, _ found: [SignedDescriptor]) -> Bool {
-        guard coverage(of: descriptors, down: down).isEnough else { return true }
+        guard coverage(of: descriptors, down: rounds.down).isEnough else { return true }
         var after = descriptors
         after.use(list)
-        for signed in found { _ = after.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
-        return coverage(of: after, down: down).isEnough
+        for signed in found { _ = after.hear(signed, from: nil, operators: trust.operatorCount, at: unixTime) }
+        return coverage(of: after, down: rounds.down).isEnough
     }
 
     /// Asks for descriptors of the list that nobody has handed out yet.
     private func fetchLacking(_ link: LinkID, then: @escaping () -> Void) {
-        guard let used = usedList, !used.lacking.isEmpty else { return then() }
+        guard let used = lists.used, !used.lacking.isEmpty else { return then() }
         fetchListed(used.lacking, of: used.list, used.digest, link) { [weak self] found in
             guard let self else { return }
-            for signed in found { _ = descriptors.hear(signed, from: nil, operators: operatorCount, at: unixTime) }
-            if usedList?.digest == used.digest {
+            for signed in found {
+                _ = descriptors.hear(signed, from: nil, operators: trust.operatorCount, at: unixTime)
+            }
+            if lists.used?.digest == used.digest {
                 let brought = Set(found.compactMap { used.list.place(of: $0.digest) })
-                usedList?.lacking.removeAll { brought.contains($0) }
+                lists.used?.lacking.removeAll { brought.contains($0) }
             }
             then()
         }
@@ -221,10 +202,10 @@ extension DirectoryClient {
     /// Asks nodes of other operators which list they have, while one waits: the guards, and after a while also a node of the
     /// network file, which learns this machine's address.
     func confirmList() {
-        guard offers.asksNow(now), let newest = offers.newest else { return }
+        guard lists.offers.asksNow(now), let newest = lists.offers.newest else { return }
         var nodes = guards.primaries.map(\.node)
-        if offers.wantsStranger(now), let drawn = drawStranger(notOf: nodes) { offers.ask(drawn, at: now) }
-        if let stranger = offers.askedStranger, !nodes.contains(stranger) { nodes.append(stranger) }
+        if lists.offers.wantsStranger(now), let drawn = drawStranger(notOf: nodes) { lists.offers.ask(drawn, at: now) }
+        if let stranger = lists.offers.askedStranger, !nodes.contains(stranger) { nodes.append(stranger) }
         for node in nodes where mayConfirm(node) {
             links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in
                 guard let self, let link else { return }
@@ -233,11 +214,11 @@ extension DirectoryClient {
         }
         links.link(to: newest.node, at: addresses(of: newest.node), limit: PathPool.linkLimit) { [weak self] link in
             guard let self, let link else { return }
-            offers.asked()
-            guard let lone = offers.ofLoneSource, lone.node == newest.node else { return }
+            lists.offers.asked()
+            guard let lone = lists.offers.ofLoneSource, lone.node == newest.node else { return }
             adopt(lone.list, digest: lone.digest, from: link) { [weak self] in
                 guard let self else { return }
-                if usedList?.digest == lone.digest {
+                if lists.used?.digest == lone.digest {
                     log.notice("a list of descriptors is used that one operator alone has shown; no other answers")
                 }
                 changed()
@@ -247,7 +228,7 @@ extension DirectoryClient {
 
     /// A node of the network file whose word could confirm a list that waits; any node where the file has none.
     private func drawStranger(notOf nodes: [NodeID]) -> NodeID? {
-        let reachable = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+        let reachable = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
         let known = reachable + descriptors.all.map(\.descriptor.node)
         let strangers = known.filter { mayConfirm($0) && !nodes.contains($0) }
         let ofFile = strangers.filter(reachable.contains)
@@ -256,7 +237,7 @@ extension DirectoryClient {
 
     /// Whether the node's word could confirm a list that waits.
     private func mayConfirm(_ node: NodeID) -> Bool {
-        chain.snapshot.isStaked(node) && offers.concern(owner(of: node))
+        trust.chain.snapshot.isStaked(node) && lists.offers.concern(owner(of: node))
     }
 
     // MARK: Versions that no list names
@@ -265,11 +246,9 @@ extension DirectoryClient {
     ///
     /// They learn this machine's address, so they are asked seldom; none learns which hop it is.
     func vouch(beside source: NodeID) {
-        guard now >= nextVouch, descriptors.hasFresh(of: suspects) else { return }
-        suspects.removeAll()
-        nextVouch = now + Self.vouchPause
+        guard doubts.asksOthers(descriptors, at: now) else { return }
         var owners = Set([owner(of: source)])
-        let bootstrap = network.bootstrap.filter { families.reaches($0.addresses) }.map(\.node)
+        let bootstrap = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
         let others = guards.primaries.map(\.node) + bootstrap.shuffled(using: &random)
         for node in others where owners.count <= DescriptorStore.vouchers && owners.insert(owner(of: node)).inserted {
             links.link(to: node, at: addresses(of: node), limit: PathPool.linkLimit) { [weak self] link in

@@ -26,9 +26,9 @@ extension DirectoryClient {
     /// Looks anew at what this machine reaches, since a link could not be made: it may have come to another network.
     func refreshFamilies() {
         let found = AddressFamilies(network, links)
-        guard found != families else { return }
-        families = found
-        selector = nil
+        guard found != choosing.families else { return }
+        choosing.families = found
+        choosing.selection = nil
     }
 
     /// The guard could not be reached.

@@ -24,7 +24,7 @@ import Wire
     func nobodyElse() throws {
         let world = try DirectoryWorld(24, friends: 4, hides: true) { $0.bootstrap = Array($0.bootstrap.prefix(1)) }
         world.client.start()
-        #expect(world.loop.run { world.directory.failedRounds > 0 })
+        #expect(world.loop.run { world.directory.rounds.failures > 0 })
         #expect(world.directory.descriptorCount == 4)
         #expect(!world.directory.canChoose(hops: 3) && world.directory.guards.sample.isEmpty)
         #expect(throws: PathRefusal.tooLittleKnown) {
@@ -64,7 +64,7 @@ import Wire
         #expect(world.loop.run { !world.nodes[0].questions.isEmpty })
         #expect(world.nodes.dropFirst().allSatisfy { $0.questions.isEmpty })
         // It has been asked for as long as one is waited for.
-        world.directory.fetchSince = world.directory.now + (.zero - Inquiry.patience)
+        world.directory.schedule.since = world.directory.now + (.zero - Inquiry.patience)
         #expect(world.loop.run(for: .seconds(10)) { world.directory.canChoose(hops: 3) })
     }
 
@@ -85,13 +85,13 @@ import Wire
         let directory = world.directory
         for _ in 0..<10 {
             // Nobody could be asked.
-            directory.round = DirectoryClient.Round()
+            directory.rounds.current = InquiryRounds.Round()
             directory.advanceRound()
         }
-        #expect(directory.nextRound <= directory.now + .seconds(8))
-        directory.nextFetch = directory.now + .seconds(600)
+        #expect(directory.rounds.next <= directory.now + .seconds(8))
+        directory.schedule.next = directory.now + .seconds(600)
         directory.refreshSoon()
-        #expect(directory.nextFetch == directory.now + .seconds(1))
+        #expect(directory.schedule.next == directory.now + .seconds(1))
     }
 
     @Test("s05: in a small network some nodes may be down", arguments: [[3], [4, 0], [6, 1, 2, 4]])
@@ -99,7 +99,7 @@ import Wire
         let (count, down) = (numbers[0], Set(numbers.dropFirst()))
         let world = try DirectoryWorld(count, down: down)
         #expect(world.start())
-        #expect(world.directory.down.count == down.count)
+        #expect(world.directory.rounds.down.count == down.count)
     }
 
     @Test("s06: the clocks of friends do not expire the others' descriptors")
@@ -165,9 +165,9 @@ import Wire
         #expect(changes() - before <= 2)
         // Another failure does not hasten the next question.
         let directory = world.directory
-        directory.nextFetch = directory.now + .seconds(60)
+        directory.schedule.next = directory.now + .seconds(60)
         directory.refused(hops, hop: 2, status: nil)
-        #expect(directory.nextFetch > directory.now)
+        #expect(directory.schedule.next > directory.now)
         for node in world.nodes {
             let named = node.questions.filter { $0.message == .getDescriptor }.map(\.body)
             #expect(named.allSatisfy { $0 == node.id.key.array })
@@ -195,7 +195,7 @@ import Wire
         _ = world.loop.run(for: .milliseconds(300)) { false }
         let before = others.reduce(0) { $0 + $1.questions.count }
         for _ in 0..<5 {
-            world.directory.nextFetch = world.directory.now
+            world.directory.schedule.next = world.directory.now
             _ = world.loop.run(for: .milliseconds(250)) { false }
         }
         #expect(others.reduce(0) { $0 + $1.questions.count } == before)

@@ -59,7 +59,7 @@ import Wire
         let list = try list(world, round: 5, by: 0..<5)
         for node in world.nodes { node.list = list }
         #expect(world.start())
-        #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
+        #expect(world.directory.lists.used?.digest == list.digest && world.directory.descriptorCount == 7)
         let marker = world.nodes[6]
         let marked = try version(of: marker, world)
         let usual = try #require(world.directory.descriptor(of: marker.id)).onionKey
@@ -85,11 +85,11 @@ import Wire
         for node in world.nodes.dropFirst(2) { node.list = list }
         #expect(world.start())
         // Where both of the two are among the first three, others are asked after 20 s, and each stranger for five minutes.
-        #expect(world.loop.run(for: .seconds(1_300)) { world.directory.usedList?.digest == list.digest })
+        #expect(world.loop.run(for: .seconds(1_300)) { world.directory.lists.used?.digest == list.digest })
         let few = try self.list(world, round: 6, by: 0..<4)
         world.nodes[0].list = few
         ask(world.nodes[0], world)
-        #expect(world.directory.usedList?.digest == list.digest)
+        #expect(world.directory.lists.used?.digest == list.digest)
         // Signed, but nothing of what it names is handed out.
         let other = try version(of: world.nodes[3], world)
         world.nodes[6].descriptors = try world.nodes.map { try version(of: $0, world) }.dropLast() + [other]
@@ -99,7 +99,7 @@ import Wire
             node.list = kept
             ask(node, world)
         }
-        #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
+        #expect(world.directory.lists.used?.digest == list.digest && world.directory.descriptorCount == 7)
     }
 
     @Test("s11: a list that names few nodes leaves a client as it is")
@@ -114,10 +114,10 @@ import Wire
             }
         }
         show(try list(world, round: 5, by: 0..<7, naming: 1))
-        #expect(world.directory.usedList == nil && world.directory.mayChoose)
+        #expect(world.directory.lists.used == nil && world.directory.mayChoose)
         let whole = try list(world, round: 6, by: 0..<7)
         show(whole)
-        #expect(world.directory.usedList?.digest == whole.digest)
+        #expect(world.directory.lists.used?.digest == whole.digest)
     }
 
     @Test("s11: an old list with the descriptors of its time does not empty a client")
@@ -126,7 +126,7 @@ import Wire
         let list = try list(world, round: 5, by: 0..<5)
         for node in world.nodes { node.list = list }
         #expect(world.start())
-        #expect(world.directory.usedList?.digest == list.digest)
+        #expect(world.directory.lists.used?.digest == list.digest)
         world.nodes[6].descriptors = world.nodes[6].descriptors.enumerated().map { number, signed in
             var value = signed.descriptor
             value.published.seconds -= 200_000
@@ -139,7 +139,7 @@ import Wire
             node.list = old
             ask(node, world)
         }
-        #expect(world.directory.usedList?.digest == list.digest && world.directory.descriptorCount == 7)
+        #expect(world.directory.lists.used?.digest == list.digest && world.directory.descriptorCount == 7)
         #expect(world.directory.canChoose(hops: 3))
     }
 
@@ -157,7 +157,7 @@ import Wire
             node.list = second
             ask(node, world)
         }
-        #expect(world.directory.usedList?.list.round == 6)
+        #expect(world.directory.lists.used?.list.round == 6)
         #expect(world.directory.descriptor(of: world.nodes[1].id)?.onionKey == restarted.descriptor.onionKey)
         #expect(world.directory.descriptorCount == 4)
     }
@@ -170,7 +170,7 @@ import Wire
         let old = try list(world, round: 5, by: 0..<7)
         for node in world.nodes { node.list = old }
         #expect(world.start())
-        #expect(world.loop.run { world.directory.usedList?.digest == old.digest })
+        #expect(world.loop.run { world.directory.lists.used?.digest == old.digest })
         world.restoreGuards([6, 0])
         let marked = try version(of: world.nodes[3], world)
         let usual = try #require(world.nodes.last).descriptors
@@ -183,13 +183,13 @@ import Wire
         let (world, old, hidden) = try worldWithNews()
         world.nodes[6].list = hidden
         ask(world.nodes[6], world)
-        #expect(world.directory.offers.all.map(\.digest) == [hidden.digest])
-        #expect(!world.loop.run(for: .seconds(1_000)) { world.directory.usedList?.digest != old })
+        #expect(world.directory.lists.offers.all.map(\.digest) == [hidden.digest])
+        #expect(!world.loop.run(for: .seconds(1_000)) { world.directory.lists.used?.digest != old })
         // The next list that all have takes its place.
         let next = try list(world, round: 9, by: 0..<7)
         for node in world.nodes { node.list = next }
-        #expect(world.loop.run(for: .seconds(120)) { world.directory.usedList?.digest == next.digest })
-        #expect(world.directory.offers.all.isEmpty)
+        #expect(world.loop.run(for: .seconds(120)) { world.directory.lists.used?.digest == next.digest })
+        #expect(world.directory.lists.offers.all.isEmpty)
     }
 
     @Test("s11: an honest list is used within two minutes, also where a guard lies or is mute", arguments: [0, 1, 2])
@@ -198,7 +198,7 @@ import Wire
         for node in world.nodes where guardIs == 0 || node !== world.nodes[0] { node.list = news }
         world.nodes[0].isSilent = guardIs == 2
         ask(world.nodes[6], world)
-        #expect(world.loop.run(for: .seconds(120)) { world.directory.usedList?.digest == news.digest })
+        #expect(world.loop.run(for: .seconds(120)) { world.directory.lists.used?.digest == news.digest })
     }
 
     @Test("s11: where no other operator's node answers, a list is used on the word of one after ten minutes")
@@ -207,8 +207,8 @@ import Wire
         for node in world.nodes.dropLast() { node.isSilent = true }
         world.nodes[6].list = news
         ask(world.nodes[6], world)
-        #expect(!world.loop.run(for: .seconds(590)) { world.directory.usedList?.digest != old })
-        #expect(world.loop.run(for: .seconds(60)) { world.directory.usedList?.digest == news.digest })
+        #expect(!world.loop.run(for: .seconds(590)) { world.directory.lists.used?.digest != old })
+        #expect(world.loop.run(for: .seconds(60)) { world.directory.lists.used?.digest == news.digest })
     }
 
     @Test("s11: a guard's own word about its onion key counts for its own hop alone")
@@ -220,7 +220,7 @@ import Wire
         let node = world.nodes[0]
         let usual = try #require(world.directory.descriptor(of: node.id))
         let word = try version(of: node, world)
-        world.directory.guardWords[node.id] = word.descriptor
+        world.directory.doubts.guardWords[node.id] = word.descriptor
         #expect(world.directory.descriptor(of: node.id, isFirst: false)?.onionKey == usual.onionKey)
         #expect(world.directory.descriptor(of: node.id, isFirst: true)?.onionKey == word.descriptor.onionKey)
     }

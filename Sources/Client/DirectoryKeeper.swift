@@ -1,0 +1,122 @@
+internal import Directory
+internal import Logging
+internal import OnionCrypto
+internal import Store
+internal import Wire
+
+/// Keeps in the client's store what it knows of the network.
+///
+/// A write that fails is told once, and tried again after ten seconds; what is known goes on being used.
+struct DirectoryKeeper {
+    private static let listFile = "descriptors.list"
+    /// How many descriptors are written at a time, so that a write does not hold up the loop.
+    private static let batch = 200
+
+    /// Where it is kept; nil keeps nothing.
+    let store: Store?
+    private let network: Bytes32
+    private let log: Logger
+    /// What the store has, by the generations of each.
+    private var guardsKept: UInt64, innerKept: UInt64, descriptorsKept: UInt64
+    private var healthKept: [NodeRow]
+    /// When it is looked for changes next.
+    private var next = Instant(nanoseconds: 0)
+    /// Why the last write failed; nil when it did not.
+    private(set) var error: StoreError?
+
+    /// What is known came from `store`, as it is in `guards`, `descriptors` and `health`.
+    init(
+        _ store: Store?, network: Bytes32, log: Logger, guards: Guards, descriptors: DescriptorStore, health: NodeHealth
+    ) {
+        self.store = store
+        self.network = network
+        self.log = log
+        guardsKept = guards.generation
+        innerKept = guards.inner.generation
+        descriptorsKept = descriptors.generation
+        healthKept = health.rows
+    }
+
+    /// Whether it is time to look for changes.
+    func isDue(at now: Instant) -> Bool { now >= next }
+
+    /// Writes what has changed: some at a time, or all of it at the end.
+    mutating func save(
+        _ guards: Guards, _ descriptors: DescriptorStore, _ health: NodeHealth, all: Bool, at now: Instant,
+        time: UnixTime
+    ) {
+        next = now + .seconds(1)
+        guard let store else { return }
+        do throws(StoreError) {
+            if guards.generation != guardsKept {
+                try store.setGuards(guards.rows)
+                guardsKept = guards.generation
+            }
+            if guards.inner.generation != innerKept {
+                try store.setInnerSet(guards.innerRows)
+                innerKept = guards.inner.generation
+            }
+            if descriptors.generation != descriptorsKept {
+                let (list, upTo) = descriptors.arrivals(after: descriptorsKept, limit: all ? .max : Self.batch)
+                try store.addDescriptors(list)
+                if upTo == descriptors.generation { try store.removeExpiredDescriptors(at: time) }
+                descriptorsKept = upTo
+            }
+            let rows = health.rows
+            if rows != healthKept {
+                try store.setHealth(rows)
+                healthKept = rows
+                next = now + .seconds(10)
+            }
+            if error != nil { log.notice("the data folder can be written to again") }
+            error = nil
+        } catch {
+            if self.error == nil { warn(error) }
+            self.error = error
+            next = now + .seconds(10)
+        }
+    }
+
+    /// Keeps the trusted snapshot of `chain`.
+    func keep(_ chain: SnapshotChain) {
+        let kept = Store.TrustedSnapshot(
+            network: network, height: chain.highWaterMark.height, digest: chain.highWaterMark.digest,
+            bytes: chain.trusted.encoded())
+        do { try store?.setTrustedSnapshot(kept) } catch { warn(error) }
+    }
+
+    /// Keeps the list of descriptors that is used.
+    func keep(_ list: DescriptorList) {
+        guard let path = store?.path(of: Self.listFile) else { return }
+        let bytes = network.array + list.encoded()
+        do throws(StoreError) { try StateFile.write(bytes, to: path) } catch { warn(error) }
+    }
+
+    /// The list of descriptors that was used before a restart; nil if there is none.
+    ///
+    /// Without it one hostile guard could say that there is none.
+    func keptList() -> DescriptorList? {
+        guard let path = store?.path(of: Self.listFile) else { return nil }
+        let bytes: [UInt8]
+        do throws(StoreError) {
+            bytes = try StateFile.read(path)
+        } catch .missing {
+            return nil
+        } catch {
+            log.warning("the list of descriptors that was kept cannot be read", metadata: ["error": "\(error)"])
+            return nil
+        }
+        var reader = ByteReader(bytes.rawSpan)
+        guard let id = try? reader.bytes32(), id == network, let list = try? DescriptorList(from: &reader),
+            reader.remaining == 0
+        else {
+            log.warning("the list of descriptors that was kept is damaged")
+            return nil
+        }
+        return list
+    }
+
+    private func warn(_ error: StoreError) {
+        log.warning("the data folder cannot be written to", metadata: ["error": "\(error)"])
+    }
+}
