@@ -202,17 +202,6 @@ import Wire
         #expect((2...5).contains(taken))
     }
 
-    @Test("S7: a node that is not staked, which others do not test, is not told that it cannot be reached")
-    func unreached() {
-        let warning = { (seconds: Int64, isStaked: Bool, others: Int) in
-            Watching.unreached(for: .seconds(seconds), isStaked: isStaked, others: others, interval: .seconds(1))
-        }
-        #expect(warning(41, true, 3)?.hasPrefix("No client and no test of another node has come for 41 s") == true)
-        #expect(warning(41, false, 3) == nil && warning(86_400, false, 300) == nil)
-        // It knows no others that could test it, or has not waited for long.
-        #expect(warning(41, true, 2) == nil && warning(40, true, 3) == nil)
-    }
-
     @Test("a node that asks for links to it does not disturb the test of it that is under way") func linkBackInATest()
         throws
     {

@@ -11,19 +11,10 @@ internal import Wire
 
 /// Watches other nodes: tests them as a client would, votes where the ledger asks, and warns its own operator.
 final class Watching: SnapshotFollower, LedgerFollower {
-    /// How many intervals without a client are a reason to warn: that none comes by chance is less likely than one in a million.
-    private static let quietIntervals: Int64 = 40
-    /// How many reasons to warn by others are remembered, and for how long.
-    private static let suspicionTime = TimeSpan.seconds(600)
-    /// A process that did nothing for so long tells nobody's silence from its own.
-    private static let stallTime = TimeSpan.seconds(5)
-
     private let links: Links
     private let network: NetworkFile
     private let node: NodeID
-    private let identity: LinkIdentity
     private let nodes: KnownNodes
-    private let ledger: LedgerService?
     private let observer: (any RelayObserver)?
     private let log: Logger
     let client: TestClient
@@ -31,20 +22,11 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private let linkBacks: LinkBacks
     private let timing: Tester.Timing
     private var tester: Tester
-    private var jury: Jury
-    private var state: RegistryState?
+    private let duty: JuryDuty
     private var durations: [TimeSpan] = []
-    private var reported: [NodeID: Instant] = [:]
-    private var nextReport: Instant
-    private var lastClient: Instant
-    private var suspected: (at: Instant, count: Int)?
-    private var toldWarning: String?
+    private var warning: OperatorWarning
+    private var stalls: StallWatch
     private var isClosed = false
-    /// When ``tick()`` was called last, and when it was found that this process had stood still before.
-    private var lastTick: Instant
-    private var lastStall: Instant?
-    /// When the ledger is asked again to take this node back.
-    private var nextReturn: Instant
 
     /// The watching of `nodes`, whose reports go to `ledger` where there is one; `observer` hears of what tests come to.
     init(
@@ -53,9 +35,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
     ) throws {
         self.links = links
         self.network = network
-        self.identity = identity
         self.nodes = nodes
-        self.ledger = ledger
         self.observer = observer
         self.log = log
         node = NodeID(identity.nodeID)
@@ -66,11 +46,11 @@ final class Watching: SnapshotFollower, LedgerFollower {
             links: links, network: network, node: node, nodes: nodes, client: client, interval: timing.interval)
         linkBacks = LinkBacks(links: links, nodes: nodes, client: client)
         tester = Tester(timing: timing, seed: SecureRandom.u64(), now: now + timing.interval)
-        jury = Jury(node: node, patience: max(.seconds(4), timing.interval))
-        nextReport = now + timing.measureAfter
-        lastClient = now
-        lastTick = now
-        nextReturn = now
+        duty = JuryDuty(
+            links: links, network: network.id, identity: identity, nodes: nodes, ledger: ledger, log: log,
+            timing: timing)
+        warning = OperatorWarning(at: now)
+        stalls = StallWatch(at: now)
         watchSnapshot()
         if let ledger { follow(ledger.state) }
     }
@@ -85,23 +65,22 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     /// Watches the nodes of the snapshot, where there is no ledger.
     private func watchSnapshot() {
-        if state == nil { watch(snapshot.entries.lazy.filter(\.isListed).map(\.node)) }
+        if duty.state == nil { watch(snapshot.entries.lazy.filter(\.isListed).map(\.node)) }
     }
 
     /// Goes on with a newer state of the ledger.
     func follow(_ state: RegistryState) {
-        for (id, node) in state.nodes where node.standing == .active && self.state?.nodes[id]?.isInMaintenance == true {
+        for (id, node) in state.nodes where node.standing == .active && duty.state?.nodes[id]?.isInMaintenance == true {
             tester.returned(id, now: now)
         }
-        self.state = state
-        jury.follow(state)
+        duty.follow(state)
         watch(state.nodes.lazy.filter { $0.value.standing != .open }.map(\.key))
     }
 
     private func watch(_ nodes: some Sequence<NodeID>) {
         tester.follow(nodes.filter { $0 != node }.sorted())
         let records = tester.records
-        reported = reported.filter { records[$0.key] != nil }
+        duty.keep { records[$0] != nil }
     }
 
     // MARK: Tests
@@ -109,12 +88,11 @@ final class Watching: SnapshotFollower, LedgerFollower {
     /// Begins tests that are due, and draws conclusions; to be called once a second or more often.
     func tick() {
         guard !isClosed else { return }
-        if isStalled { lastStall = now }
-        lastTick = now
+        stalls.tick(at: now)
         while let next = tester.next(now) { test(next) }
-        perform(jury.consider(tester, now: now))
-        report()
-        askBack()
+        duty.consider(tester)
+        duty.report(tester)
+        duty.askBack()
         tellWarning()
     }
 
@@ -147,12 +125,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
         }
     }
 
-    /// Whether this process has stood still since the last tick.
-    private var isStalled: Bool { now - lastTick > Self.stallTime }
-
     /// A staked node without a descriptor is given two epochs to publish one.
     private func isOverdue(_ node: NodeID) -> Bool {
-        guard let since = state?.nodes[node]?.activeSince else { return false }
+        guard let since = duty.state?.nodes[node]?.activeSince else { return false }
         return links.time.seconds > since + 2 * network.epochSeconds + 10
     }
 
@@ -160,7 +135,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         _ tested: NodeID, _ outcome: TestOutcome, _ place: TestPlace, _ path: [NodeID], _ duration: TimeSpan,
         servesAlone: Bool = false, since began: Instant
     ) {
-        guard !isStalled, lastStall.map({ $0 < began }) ?? true else { return tester.skipped(tested, now: now) }
+        guard !stalls.voids(testSince: began, at: now) else { return tester.skipped(tested, now: now) }
         let wasDead = tester.isDead(tested, now: now)
         let owner = path.last.flatMap { snapshot.entry(of: $0)?.operatorID }
         tester.exitOperators = Self.others(than: snapshot.entry(of: tested)?.operatorID, among: choice.exitOperators)
@@ -186,7 +161,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         case .unclear: choice.health.timedOut(path, at: links.time)
         }
         guard !isClosed else { return }
-        perform(jury.consider(tester, now: now))
+        duty.consider(tester)
     }
 
     /// Of how many operators a node of `owner` can have the exits behind it: no path has two nodes of one operator.
@@ -196,77 +171,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
 
     private var isBlind: Bool {
         tester.isBlind(
-            among: { [snapshot, state] in state?.nodes[$0]?.standing == .active || snapshot.isStaked($0) }, now: now)
-    }
-
-    // MARK: The jury
-
-    private func submit(_ operation: RegistryOperation) {
-        ledger?.submit(operation) { [log] in log.info("an operation of this node: \($0)") }
-    }
-
-    private func perform(_ actions: [Jury.Action]) {
-        for action in actions {
-            switch action {
-            case .ask(let ballot, let judges):
-                let verb = ballot.verdict == .recommission ? "serves again" : "is to be judged"
-                log.info("a node \(verb)", metadata: ["height": "\(ballot.height)"])
-                for judge in judges + [ballot.node] { send(.suspect, ballot.encoded, to: judge) }
-            case .vote(let ballot): vote(ballot)
-            case .spread(let votes, let judges): for judge in judges { spread(votes, to: judge) }
-            case .submit(let action): submit(RegistryOperation(unsigned: action, network: network.id))
-            }
-        }
-    }
-
-    private func vote(_ ballot: Ballot) {
-        guard let block = state?.quorums.last(where: { $0.height == ballot.height })?.block else { return }
-        let message = RegistryOperation.ballot(
-            ballot.verdict, on: ballot.node, height: ballot.height, block: block, network: network.id)
-        perform(jury.voted(ballot, signature: identity.signingKey.sign(message.rawSpan), now: now))
-    }
-
-    private func send(_ message: WatchMessage, _ body: [UInt8], to peer: NodeID) {
-        guard peer != node, let addresses = nodes.addresses(of: peer) else { return }
-        links.link(to: peer, at: addresses) { [weak self] result in
-            if let self, case .success(let link) = result { links.send(on: link, message, body: body) }
-        }
-    }
-
-    private func spread(_ votes: BallotVotes, to peer: NodeID) {
-        guard peer != node, let addresses = nodes.addresses(of: peer) else { return }
-        links.link(to: peer, at: addresses) { [weak self] result in
-            guard let self, case .success(let link) = result else { return }
-            links.request(on: link, WatchMessage.votes, body: votes.encoded) { [weak self] result in
-                guard let self, case .success(let body) = result,
-                    let answer = try? BallotVotes(decoding: body.rawSpan), answer.ballot == votes.ballot,
-                    let taken = jury.take(answer, from: peer, now: now)
-                else { return }
-                perform(taken.actions)
-            }
-        }
-    }
-
-    /// Comes back by itself where fewer nodes are active than can judge whether this one serves.
-    private func askBack() {
-        guard now >= nextReturn, let state, let own = state.nodes[node], own.standing == .decommissioned,
-            !own.isInMaintenance, state.fullNodes.active < Int(state.parameters.leastActive),
-            state.height > own.changedHeight
-        else { return }
-        nextReturn = now + timing.interval * 4
-        submit(
-            RegistryOperation(
-                maintaining: identity.signingKey, seconds: 0, height: state.height, network: network.id))
-    }
-
-    /// Reports what was measured, where this node is in the newest quorum.
-    private func report() {
-        guard now >= nextReport, let found = jury.measurements(of: tester, reported: reported) else { return }
-        nextReport = now + max(timing.interval, .seconds(1))
-        for measurement in found.measured { reported[measurement.node] = now }
-        submit(
-            RegistryOperation(
-                reporting: found.measured, height: found.height, network: network.id, nodeKey: identity.signingKey))
+            among: { [snapshot, state = duty.state] in state?.nodes[$0]?.standing == .active || snapshot.isStaked($0) },
+            now: now)
     }
 
     // MARK: Messages
@@ -275,11 +181,8 @@ final class Watching: SnapshotFollower, LedgerFollower {
     func suspect(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let ballot = try? Ballot(decoding: body.rawSpan) else { return nil }
         if ballot.node == node {
-            if ballot.verdict != .recommission {
-                let count = suspected.map { now - $0.at <= Self.suspicionTime ? $0.count : 0 } ?? 0
-                suspected = (now, count + 1)
-            }
-        } else if jury.asked(ballot, from: peer, now: now) {
+            if ballot.verdict != .recommission { warning.suspect(at: now) }
+        } else if duty.isAsked(ballot, by: peer) {
             tester.hurry(ballot.node, for: peer, now: now)
         }
         return []
@@ -288,10 +191,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
     /// Votes of another member of a quorum; the answer is those that are held here, nil is to be refused.
     func votes(_ body: [UInt8], from peer: NodeID) -> [UInt8]? {
         guard let votes = try? BallotVotes(decoding: body.rawSpan),
-            let taken = jury.take(votes, from: peer, now: now)
+            let taken = duty.take(votes, from: peer)
         else { return nil }
         if taken.isAsked { tester.hurry(votes.ballot.node, for: peer, now: now) }
-        perform(taken.actions)
         return taken.answer.encoded
     }
 
@@ -301,43 +203,28 @@ final class Watching: SnapshotFollower, LedgerFollower {
     // MARK: The operator
 
     /// A client has made a link, as every test does.
-    func clientCame() { lastClient = now }
+    func clientCame() { warning.clientCame(at: now) }
 
-    /// What the operator must know, in one sentence.
-    private var warning: String? {
-        let own = state?.nodes[node]
-        if let own, own.standing == .decommissioned {
-            // What its operator has asked for is no reason to warn.
-            return own.isInMaintenance ? nil : Self.decommissioned
+    /// What the ledger makes of this node; where there is none, the snapshot.
+    private var standing: OperatorWarning.Standing {
+        if let own = duty.own {
+            if own.standing == .decommissioned { return own.isInMaintenance ? .inMaintenance : .decommissioned }
+        } else if duty.state != nil {
+            return .unstaked
+        } else if snapshot.entry(of: node)?.state == .suspended {
+            return .decommissioned
         }
-        if state == nil, snapshot.entry(of: node)?.state == .suspended { return Self.decommissioned }
-        let isStaked = snapshot.isStaked(node) && (state == nil || own != nil)
-        if isStaked, let suspected, suspected.count >= 2, now - suspected.at <= Self.suspicionTime {
-            return "Other nodes report that this one does not serve; run 'tunic relay --check'."
-        }
-        return Self.unreached(
-            for: now - lastClient, isStaked: isStaked, others: tester.records.count, interval: timing.interval)
+        return snapshot.isStaked(node) ? .staked : .unstaked
     }
 
-    /// What is said where no client and no test has come for so long, by a node that has tested so many others.
-    ///
-    /// Others do not test a node that is not staked.
-    static func unreached(for silence: TimeSpan, isStaked: Bool, others: Int, interval: TimeSpan) -> String? {
-        guard isStaked, others >= 3, silence > interval * quietIntervals else { return nil }
-        return "No client and no test of another node has come for \(Int(silence.inSeconds)) s: this node may not be "
-            + "reachable; see that its UDP port is open, and run 'tunic relay --check'."
+    private var warningText: String? {
+        warning.text(standing, others: tester.records.count, interval: timing.interval, at: now)
     }
-
-    private static let decommissioned =
-        "This node is decommissioned: others found that it did not serve. It is used again when it passes their tests; see "
-        + "that its UDP port can be reached, and run 'tunic relay --check'."
 
     private func tellWarning() {
-        let warning = warning
-        let kind = warning.map { String($0.prefix(24)) }
-        guard kind != toldWarning else { return }
-        toldWarning = kind
-        if let warning { log.warning("\(warning)") } else { log.notice("the node is tested again and passes") }
+        let text = warningText
+        guard warning.isNews(text) else { return }
+        if let text { log.warning("\(text)") } else { log.notice("the node is tested again and passes") }
     }
 
     /// What it has come to.
@@ -347,9 +234,9 @@ final class Watching: SnapshotFollower, LedgerFollower {
         status.dead = tester.dead(now).count
         (status.tests, status.passed, status.failed) = (tester.begun, tester.passed, tester.failed)
         status.durations = durations.sorted()
-        (status.votes, status.verdicts) = (jury.cast, jury.submitted)
-        status.sinceClient = now - lastClient
-        status.warning = warning
+        (status.votes, status.verdicts) = duty.counts
+        status.sinceClient = warning.silence(at: now)
+        status.warning = warningText
         return status
     }
 

@@ -1,0 +1,70 @@
+import Testing
+import Wire
+
+@testable import Relay
+
+/// What a node that tests others says of itself, and what it makes of its own stalls.
+@Suite struct WatchingPartsTests {
+    private func time(_ seconds: Int64) -> Instant { Instant(nanoseconds: 1_000_000_000) + .seconds(seconds) }
+
+    @Test("S7: a node that is not staked, which others do not test, is not told that it cannot be reached")
+    func unreached() {
+        let warning = OperatorWarning(at: time(0))
+        let text = { (seconds: Int64, standing: OperatorWarning.Standing, others: Int) in
+            warning.text(standing, others: others, interval: .seconds(1), at: self.time(seconds))
+        }
+        #expect(text(41, .staked, 3)?.hasPrefix("No client and no test of another node has come for 41 s") == true)
+        #expect(text(41, .unstaked, 3) == nil && text(86_400, .unstaked, 300) == nil)
+        // It knows no others that could test it, or has not waited for long.
+        #expect(text(41, .staked, 2) == nil && text(40, .staked, 3) == nil)
+    }
+
+    @Test func aClientEndsTheSilence() {
+        var warning = OperatorWarning(at: time(0))
+        warning.clientCame(at: time(30))
+        #expect(warning.silence(at: time(41)) == .seconds(11))
+        #expect(warning.text(.staked, others: 3, interval: .seconds(1), at: time(41)) == nil)
+    }
+
+    @Test("S3: a decommissioned node is warned, one in maintenance is not") func standing() {
+        let warning = OperatorWarning(at: time(0))
+        let text = { warning.text($0, others: 9, interval: .seconds(1), at: self.time(100)) }
+        #expect(text(.decommissioned)?.hasPrefix("This node is decommissioned") == true)
+        #expect(text(.inMaintenance) == nil)
+    }
+
+    @Test func twoSuspicionsWithinTenMinutesAreToldAndOneIsNot() {
+        var warning = OperatorWarning(at: time(0))
+        let text = { (warning: OperatorWarning, seconds: Int64) in
+            warning.text(.staked, others: 2, interval: .seconds(1), at: self.time(seconds))
+        }
+        warning.suspect(at: time(1))
+        #expect(text(warning, 2) == nil)
+        // The first one is forgotten by then.
+        warning.suspect(at: time(700))
+        #expect(text(warning, 701) == nil)
+        warning.suspect(at: time(800))
+        #expect(text(warning, 801)?.hasPrefix("Other nodes report that this one does not serve") == true)
+        #expect(text(warning, 1_401) == nil)
+    }
+
+    @Test func aWarningIsToldOnceAndSoIsItsEnd() {
+        var warning = OperatorWarning(at: time(0))
+        let silence = "No client and no test of another node has come for"
+        let news = [nil, "\(silence) 41 s", "\(silence) 42 s", nil, nil].map { warning.isNews($0) }
+        #expect(news == [false, true, false, true, false])
+    }
+
+    @Test("s2: a test under way while this process stood still tells nothing; the next one does") func stalls() {
+        var stalls = StallWatch(at: time(0))
+        for second in 1...10 { stalls.tick(at: time(Int64(second))) }
+        #expect(!stalls.voids(testSince: time(5), at: time(10)))
+        // Frozen for seven seconds: the answers that time out at once, before the next tick, are void, and so are those after it.
+        #expect(stalls.voids(testSince: time(9), at: time(17)))
+        stalls.tick(at: time(17))
+        #expect(stalls.voids(testSince: time(9), at: time(18)))
+        #expect(stalls.voids(testSince: time(17), at: time(18)))
+        stalls.tick(at: time(18))
+        #expect(!stalls.voids(testSince: time(18), at: time(19)))
+    }
+}
