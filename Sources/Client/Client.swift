@@ -39,6 +39,7 @@ public final class Client {
             listen: [.anyIPv4(port: 0), .anyIPv6(port: 0)], messages: PathPool.messages)
         setup.mayLackFamily = true
         setup.maximumLinks = 256
+        setup.isOnSlowLine = true
         let links = try Links(on: loop, configuration: setup, identity: nil)
         ticker = Ticker(on: loop)
         directory = try DirectoryClient(links: links, network: network, store: store, ticker: ticker, log: log)

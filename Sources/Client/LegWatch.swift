@@ -3,8 +3,9 @@ import Wire
 
 /// Which legs of a session answer no probes, and which leg its data should go over instead.
 struct LegWatch {
-    /// How long a leg that answers no probes may stay beside others before it is given up.
-    static let limit = TimeSpan.seconds(2)
+    /// How long a leg that answers no probes may stay beside others that do before it is given up, and beside others that do not
+    /// answer either: then the own line may be crowded.
+    static let limit = TimeSpan.seconds(2), longest = TimeSpan.seconds(10)
 
     /// Since when each leg that answers nothing is suspect; it stays here until it answers or is removed.
     private var suspects: [LegID: Instant] = [:]
@@ -28,9 +29,10 @@ struct LegWatch {
 
     /// A leg that has been suspect for too long; one that is the only one only when `wasAnswered` says that it never was.
     func overdue(at now: Instant, among legs: some Collection<LegID>, wasAnswered: (LegID) -> Bool) -> LegID? {
-        legs.first { leg in
+        let limit = legs.contains { suspects[$0] == nil } ? Self.limit : Self.longest
+        return legs.first { leg in
             guard let since = suspects[leg], now - since > Self.limit else { return false }
-            return legs.count > 1 || !wasAnswered(leg)
+            return !wasAnswered(leg) || legs.count > 1 && now - since > limit
         }
     }
 }

@@ -210,13 +210,13 @@ extension Links {
     private func register(_ newLink: consuming NewLink, at address: SocketAddress, index: UInt32) -> ControlLink? {
         let peer = newLink.peer.map { LinkPeer.node(NodeID($0)) } ?? .client
         let isInitiator = newLink.isInitiator
-        let peerTime = newLink.peerTime
+        let (peerTime, roundTrip) = (newLink.peerTime, newLink.roundTrip)
         var keyring = newLink.takeKeyring()
         keyring.timing = configuration.keys
         let moment = now
         let inserted = table.insert(
-            keyring, liveness: Liveness(timing: configuration.liveness, now: moment), address: address,
-            mayMove: peer == .client)
+            keyring, liveness: Liveness(timing: configuration.liveness, roundTrip: roundTrip, now: moment),
+            address: address, mayMove: peer == .client)
         guard let id = inserted else {
             table.indices.free(index)
             return nil

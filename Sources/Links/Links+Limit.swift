@@ -5,6 +5,7 @@ public import Wire
 extension Links {
     /// Gets a link as ``link(to:at:for:completion:)`` does, but waits no longer than `limit`: then `completion` gets nil.
     ///
+    /// Where this end's line may be slow (``LinksConfiguration/isOnSlowLine``), it waits longer (``LinkPatience``).
     /// The handshake goes on, so that a later call may find the link up. `completion` runs once, not inside of this call.
     public func link(
         to node: NodeID, at endpoints: [Endpoint], for source: LinkSource? = nil, limit: TimeSpan,
@@ -19,8 +20,37 @@ extension Links {
             timer = nil
             completion(link)
         }
-        timer = LoopTimer(on: loop) { finish(nil) }
-        timer?.schedule(at: (Instant(nanoseconds: loop.now) + limit).nanoseconds)
-        link(to: node, at: endpoints, for: source) { result in finish(try? result.get()) }
+        let most = configuration.isOnSlowLine ? patience.limit(limit, roundTrip: lineRoundTrip) : limit
+        timer = LoopTimer(on: loop) { [weak self] in
+            self?.patience.ended(inTime: false)
+            finish(nil)
+        }
+        timer?.schedule(at: (Instant(nanoseconds: loop.now) + most).nanoseconds)
+        link(to: node, at: endpoints, for: source) { [weak self] result in
+            if case .success = result { self?.patience.ended(inTime: true) }
+            finish(try? result.get())
+        }
     }
+}
+
+/// How long a client waits for links: longer where all have come late, so that a slow line is not taken for dead nodes.
+///
+/// What a single node does makes little of it: the next link that comes up brings it back.
+struct LinkPatience {
+    /// The longest wait: as long as a handshake goes on.
+    static let longest = TimeSpan.seconds(10)
+    /// A handshake takes two round trips; a lost packet, or one that waits, takes longer.
+    private static let roundTrips: Int64 = 5
+
+    /// How many links in a row did not come in time.
+    private var late = 0
+
+    /// How long to wait where `least` is enough on a usual line, and the slowest link has `roundTrip`.
+    func limit(_ least: TimeSpan, roundTrip: TimeSpan?) -> TimeSpan {
+        let known = min(roundTrip ?? .zero, Self.longest) * Self.roundTrips
+        return min(max(least * (1 << Int64(late)), known), Self.longest)
+    }
+
+    /// A link has come up, or was not there in time.
+    mutating func ended(inTime: Bool) { late = inTime ? 0 : min(late + 1, 2) }
 }

@@ -32,8 +32,9 @@ extension Links {
         var next = moment + housekeeping
         table.earliestTick = Instant(nanoseconds: .max)
         var held = 0
+        let line = lineRoundTrip
         for link in list.all {
-            look(at: link, moment)
+            look(at: link, moment, line)
             guard !link.isGone else { continue }
             if link.peer == .client { held += link.exchange.memoryUse }
             table.earliestTick = min(table.earliestTick, table.nextTick(link.id))
@@ -58,16 +59,43 @@ extension Links {
         }
     }
 
-    private func look(at link: ControlLink, _ moment: Instant) {
+    /// The longest round trip of all links, where what fills this end's own line makes all of them slow; nil elsewhere.
+    var lineRoundTrip: TimeSpan? {
+        guard configuration.isOnSlowLine else { return nil }
+        return list.all.compactMap { $0.isUp ? $0.exchange.roundTrip : nil }.max()
+    }
+
+    /// Whether the silence of a link may be the fault of a client's line: a node gives each client that time, and a client its
+    /// nodes, unless another one has answered meanwhile.
+    private func isPatient(with link: ControlLink) -> Bool {
+        guard configuration.isOnSlowLine else { return link.peer == .client }
+        guard let since = table.silence(of: link.id)?.since else { return true }
+        return !list.all.contains {
+            $0 !== link && $0.isUp && table.silence(of: $0.id).map { $0.heard >= since } == true
+        }
+    }
+
+    /// Asks the other nodes whether they are there, where one leaves a client's pings unanswered.
+    private func pingOthers(than link: ControlLink) {
+        guard configuration.isOnSlowLine, let since = table.silence(of: link.id)?.since else { return }
+        for other in list.all where other !== link && other.isUp && other.isOpen {
+            guard let (heard, silent) = table.silence(of: other.id), heard < since, silent == nil else { continue }
+            other.exchange.ping()
+            markDirty(other)
+        }
+    }
+
+    private func look(at link: ControlLink, _ moment: Instant, _ line: TimeSpan?) {
         if let until = link.closingUntil {
             if moment >= until || link.exchange.isCloseAcknowledged { remove(link, reason: .closedHere) }
             return
         }
-        switch table.tick(link.id) {
+        switch table.tick(link.id, roundTrip: line ?? link.exchange.roundTrip, isPatient: isPatient(with: link)) {
         case .none: break
         case .ping:
             link.exchange.ping()
             markDirty(link)
+            pingOthers(than: link)
         case .dead:
             if link.isUp { return remove(link, reason: .dead) }
         }

@@ -30,6 +30,7 @@ public final class Links {
     var handshakes: Handshakes
     var messages: MessageShares
     var schedule: LinkSchedule
+    var patience = LinkPatience()
     var isClosing = false
 
     /// Opens the sockets.

@@ -29,6 +29,8 @@ public struct LinksConfiguration: Sendable {
     public var keys = LinkKeyring.Timing()
     /// When the peer is taken for dead.
     public var liveness = Liveness.Timing()
+    /// Whether this end's own line may be slow or crowded, as a user's is: what is late or silent need not be dead.
+    public var isOnSlowLine = false
     /// How long a client's link stays without paths.
     public var clientIdle = IdleTimer.clientLimit
     /// How long a link between nodes stays without paths.

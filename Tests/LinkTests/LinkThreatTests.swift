@@ -284,8 +284,10 @@ import Wire
         check(times(nil) == [0, 250, 750, 1_750, 3_750, 7_750])
         let quick = times(.milliseconds(100))
         check(quick.prefix(5) == [0, 100, 350, 850, 1_850] && quick.suffix(2) == [8_850, 9_850] && quick.count == 13)
-        // The answer to the second of two initiations is here before the fourth is sent.
-        check(times(.milliseconds(700)).suffix(3) == [6_650, 8_050, 9_450])
+        // The answer to each initiation is here before the second one after it is sent.
+        check(times(.milliseconds(700)) == [0, 250, 700, 1_400, 2_800, 4_200, 5_600, 7_000, 8_400, 9_800])
+        // The cookie for the first initiation comes after the third: it is taken all the same.
+        check(times(.milliseconds(1_300)).prefix(5) == [0, 250, 750, 1_300, 2_600])
     }
 
     @Test("s18: the responder works on no more handshakes than its budget has") func s18_budget() {

@@ -39,6 +39,47 @@ import Wire
         check(result.dead! < 12_000)
     }
 
+    @Test(
+        "a peer that is far has time to answer, and is dead after ten seconds at most",
+        arguments: [1_300, 2_000, 4_000, 60_000])
+    func deadFarAway(roundTrip: Int64) {
+        var liveness = Liveness(roundTrip: .milliseconds(roundTrip), now: start)
+        liveness.sent(now: start)
+        // Two answers that come in time keep it, however late the ping before.
+        let first = start + .milliseconds(min(roundTrip, 4_000))
+        check(liveness.tick(now: first + .milliseconds(-1)) == .none)
+        let result = silence(&liveness)
+        check(result.dead! >= min(roundTrip * 5 / 2, 10_000) && result.dead! <= 10_000)
+        // A near one is found as soon as ever, also when the link was far before.
+        var near = Liveness(roundTrip: .milliseconds(roundTrip), now: start)
+        near.measured(.milliseconds(100))
+        near.sent(now: start)
+        check(silence(&near).dead == 1_150)
+    }
+
+    @Test("a silence that may be the own line's lasts ten seconds, with ever fewer pings") func patience() {
+        var liveness = Liveness(now: start)
+        liveness.sent(now: start)
+        var pings = 0, dead: Int64?
+        while dead == nil, pings < 50 {
+            let moment = liveness.nextDeadline
+            switch liveness.tick(now: moment, isPatient: true) {
+            case .none: break
+            case .ping: pings += 1
+            case .dead: dead = (moment - start).nanoseconds / 1_000_000
+            }
+        }
+        check(dead == 10_000 && pings <= 8)
+        // It is dead at once when another peer answers meanwhile.
+        var other = Liveness(now: start)
+        other.sent(now: start)
+        for _ in 0..<5 { check(other.tick(now: other.nextDeadline, isPatient: true) == .ping) }
+        check(other.tick(now: other.nextDeadline) == .dead)
+        // What comes in the ninth second makes it good again.
+        liveness.received(now: start + .seconds(9))
+        check(liveness.silentSince == nil && liveness.heard == start + .seconds(9))
+    }
+
     @Test("any packet that comes makes the link good again") func recovers() {
         var liveness = Liveness(now: start)
         liveness.sent(now: start)

@@ -46,13 +46,14 @@ public struct LinkInitiator: ~Copyable {
     /// An initiation whose answer may still come.
     private struct Attempt: ~Copyable {
         let handshake: NoiseHandshake
-        let mac1: [UInt8]
         let sentAt: Instant
     }
 
     private static let cookieLifetime = TimeSpan.seconds(120)
     /// How many initiations may each follow a cookie at once.
     private static let cookieResends = 3
+    /// How many initiations are remembered for the cookie that may come late: all that are sent in four seconds.
+    private static let rememberedInitiations = 5
 
     /// The index by which the answer finds this handshake.
     public let localIndex: UInt32
@@ -68,6 +69,8 @@ public struct LinkInitiator: ~Copyable {
     private var latest: Attempt?
     /// The previous attempt, whose answer may be under way if the round trip takes longer than the first retry.
     private var earlier: Attempt?
+    /// The initiations whose cookies may still come.
+    private var sent: [(mac1: [UInt8], at: Instant)] = []
     private var retryDelay: TimeSpan
     /// The longest wait between initiations to this responder.
     private var longestRetry: TimeSpan
@@ -146,7 +149,9 @@ public struct LinkInitiator: ~Copyable {
             message.zeros(HandshakeLayout.macSize)
         }
         earlier = latest.take()
-        latest = Attempt(handshake: handshake, mac1: mac1, sentAt: now)
+        latest = Attempt(handshake: handshake, sentAt: now)
+        if sent.count == Self.rememberedInitiations { sent.removeFirst() }
+        sent.append((mac1, now))
         return message.bytes
     }
 
@@ -172,27 +177,19 @@ public struct LinkInitiator: ~Copyable {
         let sealed = datagram.extracting(HandshakeLayout.cookieSealed..<HandshakeLayout.cookieRandom)
         let key = network.cookieKey(of: responder)
         var opened: (bytes: [UInt8], sentAt: Instant)?
-        func open(_ attempt: borrowing Attempt) {
-            let bytes = XChaCha20Poly1305.open(sealed, associated: attempt.mac1.rawSpan, nonce: nonce, key: key)
-            opened = bytes.map { ($0, attempt.sentAt) }
-        }
-        switch latest {
-        case .some(let attempt): open(attempt)
-        case .none: break
-        }
-        if opened == nil {
-            switch earlier {
-            case .some(let attempt): open(attempt)
-            case .none: break
-            }
+        for sent in sent.reversed() where opened == nil {
+            let bytes = XChaCha20Poly1305.open(sealed, associated: sent.mac1.rawSpan, nonce: nonce, key: key)
+            opened = bytes.map { ($0, sent.at) }
         }
         guard let opened, opened.bytes.count == CookieJar.size else { return .drop(.badHandshake) }
         cookie = (opened.bytes, now)
         // Two attempts are kept, so the answer to one must arrive before the second attempt after it is sent.
-        longestRetry = min(timing.longestRetry, max(timing.longestBusyRetry, (now - opened.sentAt) * 2))
+        let roundTrip = now - opened.sentAt
+        longestRetry = min(timing.longestRetry, max(timing.longestBusyRetry, roundTrip * 2))
         guard resendsLeft > 0 else { return .drop(.unexpectedAnswer) }
         resendsLeft -= 1
-        retryDelay = timing.firstRetry
+        sent = []
+        retryDelay = min(max(timing.firstRetry, roundTrip), longestRetry)
         nextDeadline = now
         return .cookie
     }
@@ -227,7 +224,7 @@ public struct LinkInitiator: ~Copyable {
             return NewLink(
                 keys: result.takeKeys(), network: initiator.network, isInitiator: true, suite: suite,
                 localIndex: initiator.localIndex, remoteIndex: remoteIndex, peer: initiator.responder,
-                peerTime: UnixTime(seconds: time), now: now)
+                peerTime: UnixTime(seconds: time), roundTrip: now - attempt.sentAt, now: now)
         }
     }
 

@@ -11,13 +11,16 @@ public struct NewLink: ~Copyable {
     public let peerTime: UnixTime?
     /// Whether we began the handshake.
     public let isInitiator: Bool
+    /// How long the other end's answer took; nil at the responder.
+    public let roundTrip: TimeSpan?
     private let keyring: LinkKeyring
 
     init(
         keys: consuming SplitKeys, network: LinkNetwork, isInitiator: Bool, suite: Suite, localIndex: UInt32,
-        remoteIndex: UInt32, peer: Bytes32?, peerTime: UnixTime?, now: Instant
+        remoteIndex: UInt32, peer: Bytes32?, peerTime: UnixTime?, roundTrip: TimeSpan? = nil, now: Instant
     ) {
         self.peer = peer
+        self.roundTrip = roundTrip
         self.peerTime = peerTime
         self.isInitiator = isInitiator
         keyring = LinkKeyring(

@@ -3,7 +3,8 @@ public import Wire
 /// Detects whether the other end of a link is still there (protocol.md, section 3.8).
 ///
 /// While a packet that needs an answer was sent and nothing authentic has come since, it asks for pings and finally
-/// reports the link dead. A late tick shows that the own loop was stopped, and then the peer gets more time.
+/// reports the link dead. The waits follow the measured round trip. A late tick shows that the own loop was stopped, and
+/// then the peer gets more time.
 public struct Liveness: Sendable {
     /// The intervals.
     public struct Timing: Sendable {
@@ -11,6 +12,8 @@ public struct Liveness: Sendable {
         public var unanswered = TimeSpan.milliseconds(250)
         /// The wait for the answer to a ping.
         public var pingWait = TimeSpan.milliseconds(300)
+        /// How long a peer that answers late, or a line that others fill, may stay silent in all.
+        public var longest = TimeSpan.seconds(10)
         /// How many pings go unanswered before the link is dead.
         public var pings = 3
         /// How long a link may be silent before a ping.
@@ -44,26 +47,47 @@ public struct Liveness: Sendable {
     }
 
     @usableFromInline let timing: Timing
+    /// The waits by the measured round trip.
+    @usableFromInline var unanswered: TimeSpan
+    private var pingWait: TimeSpan
     @usableFromInline var state = State.answered
     /// How many pings were sent since a packet came.
     private var pings = 0
     @usableFromInline var lateTicks = 0
     /// When to call `tick`.
-    public var nextDeadline: Instant { deadline }
+    public var nextDeadline: Instant { state == .answered ? lastHeard + timing.idle : deadline }
     @usableFromInline var deadline: Instant
+    /// When an authentic packet came last.
+    public var heard: Instant { lastHeard }
+    @usableFromInline var lastHeard: Instant
+    /// Since when the peer is silent: a packet that needs an answer was sent then, and nothing has come since.
+    @usableFromInline var asked: Instant
 
-    /// A link that has just come up, or whose first packet was just sent.
-    public init(timing: Timing = Timing(), now: Instant) {
+    /// A link that has just come up, or whose first packet was just sent; `roundTrip` is what the handshake took.
+    public init(timing: Timing = Timing(), roundTrip: TimeSpan? = nil, now: Instant) {
         self.timing = timing
-        deadline = now + timing.idle
+        (unanswered, pingWait) = (timing.unanswered, timing.pingWait)
+        (deadline, lastHeard, asked) = (now, now, now)
+        if let roundTrip { measured(roundTrip) }
     }
+
+    /// The round trip is this long now: an answer is waited for half as long again, and the next ping waits for one more.
+    public mutating func measured(_ roundTrip: TimeSpan) {
+        let known = min(roundTrip, timing.longest)
+        unanswered = max(timing.unanswered, min(known * 3 / 2, timing.longest * 2 / 5))
+        pingWait = max(timing.pingWait, min(known, timing.longest / 5))
+    }
+
+    /// Since when the peer leaves something unanswered; nil while it does not.
+    public var silentSince: Instant? { state == .answered ? nil : asked }
 
     /// A packet that needs an answer, or data, was sent; returns true if that changed the deadline.
     @inlinable @discardableResult
     public mutating func sent(now: Instant) -> Bool {
         guard state == .answered else { return false }
         state = .waiting
-        deadline = now + timing.unanswered
+        asked = now
+        deadline = now + unanswered
         return true
     }
 
@@ -72,23 +96,32 @@ public struct Liveness: Sendable {
     public mutating func received(now: Instant) {
         state = .answered
         lateTicks = 0
-        deadline = now + timing.idle
+        lastHeard = now
     }
 
     /// Call this at `nextDeadline`, after all packets that wait at the socket have been read.
-    public mutating func tick(now: Instant) -> Action {
-        guard now >= nextDeadline else { return .none }
-        let isLate = now - nextDeadline > timing.lateness && lateTicks < timing.forgiven
+    ///
+    /// `isPatient` says that the silence may be this end's own line's: then the link is not dead before the longest time.
+    public mutating func tick(now: Instant, isPatient: Bool = false) -> Action {
+        let due = nextDeadline
+        guard now >= due else { return .none }
+        let isLate = now - due > timing.lateness && lateTicks < timing.forgiven
         if isLate { lateTicks += 1 } else { lateTicks = 0 }
-        deadline = now + timing.pingWait
+        deadline = now + pingWait
         switch state {
         case .answered, .waiting:
+            if state == .answered { asked = now }
             state = .pinged
             pings = 1
             return .ping
         case .pinged:
             if isLate { return .ping }
-            guard pings < timing.pings else { return .dead }
+            if pings >= timing.pings {
+                guard isPatient, now - asked < timing.longest else { return .dead }
+                // Each wait is twice the last one.
+                let wait = pingWait * (1 << Int64(min(pings - timing.pings + 1, 5)))
+                deadline = min(now + wait, asked + timing.longest)
+            }
             pings += 1
             return .ping
         }

@@ -18,9 +18,17 @@ extension LinkTable {
         isLive(link) ? unsafe entry(link).pointee.liveness.nextDeadline : Instant(nanoseconds: .max)
     }
 
-    /// What the link's liveness asks for now.
-    mutating func tick(_ link: LinkID) -> Liveness.Action {
-        isLive(link) ? unsafe entry(link).pointee.liveness.tick(now: now) : .none
+    /// What the link's liveness asks for now, where the round trip is that long; `isPatient` as for ``Liveness/tick(now:isPatient:)``.
+    mutating func tick(_ link: LinkID, roundTrip: TimeSpan?, isPatient: Bool) -> Liveness.Action {
+        guard isLive(link) else { return .none }
+        if let roundTrip { unsafe entry(link).pointee.liveness.measured(roundTrip) }
+        return unsafe entry(link).pointee.liveness.tick(now: now, isPatient: isPatient)
+    }
+
+    /// When something came over the link last, and since when it leaves something unanswered.
+    func silence(of link: LinkID) -> (heard: Instant, since: Instant?)? {
+        guard isLive(link) else { return nil }
+        return unsafe (entry(link).pointee.liveness.heard, entry(link).pointee.liveness.silentSince)
     }
 
     /// Wipes keys that are over; true when the link must close.
