@@ -9,6 +9,8 @@ internal import Transport
 internal import Wire
 
 /// What the client knows of the network: snapshot, descriptors, guards and health, kept current over links and in the store.
+///
+/// It has more members than most types: it wires parts with rules of their own to links.
 final class DirectoryClient {
     /// How long the first link may take that something is asked over.
     static let firstLinkLimit = TimeSpan.seconds(4)

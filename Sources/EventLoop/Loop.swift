@@ -7,6 +7,8 @@ import Glibc
 /// Every object made on a loop must be used only on the loop's thread; only a
 /// ``Mailbox/Sender`` crosses threads. A turn is: socket and descriptor events, then due timers, then ``atTurnEnd``, then the transmission of the packets queued in the turn; then the loop waits. Objects made on a loop retain it, and it retains them while they are open; ``close()``
 /// ends the cycle.
+///
+/// It has more members than most types: what every handle needs of libuv, or of the simulated host in its place.
 @safe
 public final class Loop {
     /// libuv's loop; traps for a loop on simulated time.

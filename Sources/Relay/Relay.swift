@@ -30,6 +30,8 @@ public enum RelayError: Error, Equatable, CustomStringConvertible {
 }
 
 /// The node role: links with clients and nodes, paths through here and to here, and the exit.
+///
+/// It has more members than most types: it makes the parts and wires them. Their state is theirs.
 public final class Relay {
     let network: NetworkFile
     private(set) var configuration: RelayConfiguration

@@ -10,6 +10,9 @@ internal import Wire
 /// direction that strictly increases and starts near 0. After `receive`, after `deadlineReached` and after any call on
 /// streams or datagrams it should call `writePacket` for each leg while `wantsToSend` says so, poll events, and set a
 /// timer to `nextDeadline`.
+///
+/// It has more members than most types: each packet reads most of them. What has rules of its own is a type (`Leg`, `Stream`,
+/// `DatagramQueue`).
 public struct Connection: ~Copyable {
     let role: Role
     let configuration: Configuration

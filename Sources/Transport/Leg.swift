@@ -1,6 +1,9 @@
 internal import Wire
 
 /// One leg: its packets, round trip, controller and timers.
+///
+/// It has more members than most types: each packet reads most of them. What has rules of its own is a type (`SentLog`,
+/// `RoundTrip`, `ReceivedPackets`).
 struct Leg: ~Copyable {
     static let maxBackoff = 6
     /// How many probe timeouts in a row make a leg suspect.

@@ -1,3 +1,5 @@
+// One file: the parties of the model share state that is private to it.
+
 import Link
 import Transport
 import Wire

@@ -1,3 +1,5 @@
+// One file: the steps of the model share state that is private to it.
+
 internal import Link
 internal import OnionCrypto
 internal import Wire

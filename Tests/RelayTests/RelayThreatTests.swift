@@ -1,3 +1,5 @@
+// One file: the tests share a harness and its helpers.
+
 import Directory
 import EventLoop
 import Onion

@@ -2,6 +2,8 @@ import CLibUV
 import Glibc
 
 /// A machine of a simulated network: its addresses, its clock, and the open handles of its loop.
+///
+/// It has more members than most types: they are what a kernel holds for one machine.
 package final class SimulatedHost {
     /// The world that it belongs to.
     package unowned let world: SimulatedWorld

@@ -3,6 +3,8 @@
 /// Time stands still while code runs, and jumps to the next event when no code is left to run. Each host has one
 /// ``Loop``. Its turns have the same order as on a real loop: arrivals, timers, ``Loop/atTurnEnd``, flush. Everything
 /// runs on one thread. The loops retain the world, and the world its hosts.
+///
+/// It has more members than most types: they are what lies between the machines of one network.
 package final class SimulatedWorld {
     /// The monotonic time of all hosts, in nanoseconds.
     package private(set) var now: UInt64 = 1_000_000_000_000

@@ -5,6 +5,8 @@ public import Wire
 ///
 /// Call `poll` at once and at each `nextDeadline`, and send the datagrams that it returns. Pass datagrams for
 /// `localIndex` to `receive`.
+///
+/// It has more members than most types: half of them are what the handshake was begun with.
 public struct LinkInitiator: ~Copyable {
     /// The times at which initiations are repeated.
     public struct Timing: Sendable {

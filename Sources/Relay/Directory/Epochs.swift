@@ -11,6 +11,8 @@ internal import Wire
 /// neighbours, and leads those that ask to the newest one.
 ///
 /// Signatures are checked, and what is asked for is put together, on other threads.
+///
+/// It has more members than most types: it wires parts. What decides is in the values that it holds.
 final class Epochs: SignatureCollector {
     typealias Subject = Snapshot
 

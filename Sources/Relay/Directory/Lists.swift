@@ -11,6 +11,8 @@ internal import Wire
 ///
 /// It proposes when it is drawn, signs what it finds good, and serves the certified list. Lists are checked on other threads, and
 /// their signatures have messages and a queue of their own, so that snapshots never wait for them.
+///
+/// It has more members than most types: it wires parts. What decides is in `ListSigning`, `ListCheck` and `ListFetches`.
 final class Lists: SnapshotFollower, SignatureCollector {
     typealias Subject = DescriptorList
 

@@ -16,6 +16,9 @@ protocol LedgerFollower: AnyObject {
 /// The ledger of a running node: messages, time and operations go to a `LedgerWorker` beside the loop, one batch at a time.
 ///
 /// The loop does nothing that grows with the registry: what it gets is the state as a value.
+///
+/// It has more members than most types: it wires parts, and answers for them. What decides is in `LedgerWorker` and
+/// `LedgerQueue`.
 public final class LedgerService {
     /// How often time passes for the ledger, for an authority and for others.
     private static let tick = (authority: TimeSpan.milliseconds(100), other: TimeSpan.milliseconds(500))
