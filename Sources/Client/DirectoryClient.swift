@@ -117,11 +117,11 @@ final class DirectoryClient {
 
     /// Goes by the operators of the trusted snapshot from now on.
     func followOperators() {
-        let snapshot = chain.snapshot
-        operatorCount = Set(snapshot.entries.lazy.filter(\.isStaked).map(\.operatorID)).count
-        links.setOperators(operatorCount)
         // A node of the network file that is staked no more has no say about the time.
-        links.operatorOf = { node in snapshot.entry(of: node).flatMap { $0.isStaked ? $0.operatorID : nil } }
+        let staked = chain.snapshot.entries.lazy.filter(\.isStaked).map { ($0.node, $0.operatorID) }
+        let operators = Dictionary(staked, uniquingKeysWith: { first, _ in first })
+        operatorCount = Set(operators.values).count
+        links.setOperators(operators)
     }
 
     var loop: Loop { links.loop }
