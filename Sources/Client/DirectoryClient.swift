@@ -70,10 +70,9 @@ final class DirectoryClient {
 
     /// Tells the links which operators the trusted snapshot has.
     func tellOperators() {
-        let snapshot = trust.chain.snapshot
-        links.setOperators(trust.operatorCount)
         // A node of the network file that is staked no more has no say about the time.
-        links.operatorOf = { node in snapshot.entry(of: node).flatMap { $0.isStaked ? $0.operatorID : nil } }
+        let staked = trust.chain.snapshot.entries.lazy.filter(\.isStaked).map { ($0.node, $0.operatorID) }
+        links.setOperators(Dictionary(staked, uniquingKeysWith: { first, _ in first }))
     }
 
     var loop: Loop { links.loop }

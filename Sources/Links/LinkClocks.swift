@@ -10,8 +10,8 @@ struct LinkClocks {
     /// Whether this end goes by its own clock, as nodes do.
     private let trustsOwn: Bool
     private var estimate = ClockEstimate()
-    /// Whose opinion a node's time is, by its operator; nil for a node whose time counts for nothing.
-    var operatorOf: (NodeID) -> Bytes32? = { $0.key }
+    /// The operators of the nodes whose time counts; nil as long as every node counts, each as an operator of its own.
+    private var operators: [NodeID: Bytes32]?
 
     init(wallClock: @escaping () -> UInt64, runningClock: @escaping () -> UInt64, trustsOwn: Bool) {
         self.wallClock = wallClock
@@ -37,15 +37,16 @@ struct LinkClocks {
     /// Of how many operators nodes have told their time.
     var sources: Int { estimate.sources }
 
-    /// How many operators the network has.
-    var operators: Int {
-        get { estimate.operators }
-        set { estimate.operators = newValue }
+    /// Counts the time of these nodes only, and one opinion for each operator, from now on.
+    mutating func setOperators(_ operators: [NodeID: Bytes32]) {
+        self.operators = operators
+        estimate.operators = Set(operators.values).count
     }
 
     /// Takes the time that `node` has told in its handshake.
     mutating func add(_ time: UnixTime, of node: NodeID) {
-        guard let source = operatorOf(node) else { return }
+        let source = if let operators { operators[node] } else { node.key as Bytes32? }
+        guard let source else { return }
         estimate.add(time, from: source, own: own, at: running)
     }
 }

@@ -123,16 +123,11 @@ public final class Links {
 
     // MARK: What directory and operator say
 
-    /// Whose opinion a node's time is, by its operator; nil for a node whose time counts for nothing.
+    /// The operator of each node whose time counts, from now on; until the first call every node counts as an operator of its own.
     ///
-    /// It must not call back.
-    public var operatorOf: (NodeID) -> Bytes32? {
-        get { clocks.operatorOf }
-        set { clocks.operatorOf = newValue }
-    }
-
-    /// How many operators the network has: of a small one all are enough to say that the own clock is wrong by months.
-    public func setOperators(_ count: Int) { clocks.operators = count }
+    /// An operator has one opinion, its last. Of a small network all operators are enough to say that the own clock is wrong by
+    /// months.
+    public func setOperators(_ operators: [NodeID: Bytes32]) { clocks.setOperators(operators) }
 
     /// Tells a node which endpoints, and which addresses with any port, staked nodes have.
     ///

@@ -8,12 +8,15 @@ struct PlaceStore<Value: ~Copyable>: ~Copyable {
     /// The address of each chunk; allocated for the largest number, and initialized as chunks are added.
     @usableFromInline let chunks: UnsafeMutablePointer<UnsafeMutablePointer<Value>>
     @usableFromInline let generations: UnsafeMutablePointer<UInt32>
+    /// The most values, for which the two above have room.
+    private let maximum: Int
     /// How many places have memory.
     @usableFromInline var capacity = 0
     private var free: [UInt32] = []
 
     /// An empty store for at most `maximum` values.
     init(maximum: Int) {
+        self.maximum = maximum
         let count = (maximum + Self.perChunk - 1) / Self.perChunk
         unsafe chunks = .allocate(capacity: count)
         // Neither is initialized before its use, so unused parts take no memory.
@@ -28,8 +31,11 @@ struct PlaceStore<Value: ~Copyable>: ~Copyable {
         unsafe chunks.deallocate()
     }
 
-    /// Puts a value into a free place and returns the place; the caller keeps to the maximum.
+    /// Puts a value into a free place and returns the place; traps if the store holds the maximum.
+    ///
+    /// A caller that counts a value as gone before its place is free must refuse new values until then.
     mutating func insert(_ value: consuming Value) -> UInt32 {
+        precondition(capacity - free.count < maximum, "the store holds as many values as it has room for")
         if free.isEmpty { addChunk() }
         let place = free.removeLast()
         unsafe pointer(place).initialize(to: value)

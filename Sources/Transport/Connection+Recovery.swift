@@ -154,7 +154,7 @@ extension Connection {
         var roundTrip: TimeSpan?
         if let largest = found.largest, largest.isEliciting {
             let delay = TimeSpan.microseconds(Int64(min(frame.delay, 40_000)))
-            legs[position].roundTrip.sample(now - largest.time, ackDelay: delay)
+            legs[position].roundTrip.sample(now - largest.time, claimedDelay: delay)
             roundTrip = legs[position].roundTrip.adjusted
         }
         guard let newest = found.newest else { return }

@@ -150,6 +150,12 @@ private func datagram(_ index: UInt32, size: Int = 64) -> [UInt8] {
         sender.flush()
         run(loop) { inbox.packets.count == 4 }
         #expect(inbox.packets.count == 4)
+        // The kernel would spread the packets by hash over it and every socket that joins.
+        let late = #expect(throws: UVError.self) {
+            let socket = try KernelSocket(bindTo: group.address, DatagramSocket.Configuration(), sharesPort: true)
+            socket.close()
+        }
+        #expect(late?.kind == .addressInUse)
     }
 
     @Test func socketsThatNobodyTookAreClosedWithTheGroup() throws {

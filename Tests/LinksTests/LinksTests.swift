@@ -24,6 +24,21 @@ import Wire
         #expect(node.links.status.clients == 1 && node.links.status.halfOpen == 0)
     }
 
+    @Test("of nodes whose operators are known each operator has one opinion of the time, and other nodes have none")
+    func operatorsOfTimes() throws {
+        let harness = try Harness()
+        let client = try harness.client()
+        let nodes = try (0..<4).map { _ in try harness.node() }
+        let (mine, other) = (nodes[0].nodeID.key, nodes[2].nodeID.key)
+        client.links.setOperators([nodes[0].nodeID: mine, nodes[1].nodeID: mine, nodes[2].nodeID: other])
+        var sources: [Int] = []
+        for node in [nodes[3], nodes[0], nodes[1], nodes[2]] {
+            _ = try harness.connect(client, node)
+            sources.append(client.links.timeSources)
+        }
+        #expect(sources == [0, 1, 1, 2])
+    }
+
     @Test("a staked node links to a node without a cookie; one that is not staked does not", arguments: sizes)
     func nodeToNode(_ size: Int) throws {
         let harness = try Harness(packetSize: size)

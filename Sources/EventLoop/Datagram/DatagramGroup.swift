@@ -23,7 +23,8 @@ public final class DatagramGroup: Sendable {
 
     /// Binds sockets of `workers` workers (1 to ``mostWorkers``) to `address`; port 0 lets the kernel choose.
     ///
-    /// It throws if the port is in use. If only the rule by which the kernel chooses is refused, there is one socket.
+    /// It throws if the port is in use. If only the rule by which the kernel chooses is refused, there is one socket, which does
+    /// not share its port.
     public convenience init(
         of workers: Int, bindTo address: SocketAddress,
         configuration: DatagramSocket.Configuration = DatagramSocket.Configuration()
@@ -53,8 +54,9 @@ public final class DatagramGroup: Sendable {
             throw error
         }
         if workers > 1, steer(first.descriptor, UInt32(workers)) < 0 {
-            for socket in opened.dropFirst() { socket.close() }
-            opened = [first]
+            // One that no socket can join: the kernel would choose between the two by a hash of the sender.
+            for socket in opened { socket.close() }
+            opened = [try KernelSocket(bindTo: first.address, configuration)]
         }
         self.address = first.address
         self.configuration = configuration

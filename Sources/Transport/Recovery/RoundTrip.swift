@@ -9,7 +9,7 @@ struct RoundTrip {
     private(set) var latest: TimeSpan
     /// The smallest sample ever; nil before the first.
     private(set) var smallest: TimeSpan?
-    /// The latest sample minus the peer's delay, but not below the smallest.
+    /// The latest sample minus the peer's delay, as far as that is believed, but not below the smallest.
     private(set) var adjusted: TimeSpan
 
     init(initial: TimeSpan?) {
@@ -22,7 +22,11 @@ struct RoundTrip {
 
     var hasSample: Bool { smallest != nil }
 
-    mutating func sample(_ raw: TimeSpan, ackDelay: TimeSpan) {
+    /// Takes a sample with the delay that the peer claims.
+    ///
+    /// No more of a claim counts than an honest peer with this estimate would delay. Otherwise a receiver could hide a queue of any
+    /// path behind the longest delay, and get more than its share.
+    mutating func sample(_ raw: TimeSpan, claimedDelay: TimeSpan) {
         latest = max(raw, .microseconds(1))
         guard let before = smallest else {
             smallest = latest
@@ -32,7 +36,7 @@ struct RoundTrip {
             return
         }
         smallest = min(before, latest)
-        adjusted = max(latest - ackDelay, min(before, latest))
+        adjusted = max(latest - min(claimedDelay, ackDelay), min(before, latest))
         let difference = smoothed > adjusted ? smoothed - adjusted : adjusted - smoothed
         variation = (variation * 3 + difference) / 4
         smoothed = (smoothed * 7 + adjusted) / 8
@@ -41,6 +45,6 @@ struct RoundTrip {
     /// The probe timeout without backoff.
     var probeTimeout: TimeSpan { smoothed + max(variation * 4, Self.granularity) + ackDelay }
 
-    /// How long the peer may delay an acknowledgement: a quarter of the round trip, within 1 and 40 ms.
+    /// How long an acknowledgement may be delayed, on either side: a quarter of the round trip, within 1 and 40 ms.
     var ackDelay: TimeSpan { min(max(smoothed / 4, .milliseconds(1)), .milliseconds(40)) }
 }
