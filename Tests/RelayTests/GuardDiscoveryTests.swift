@@ -14,7 +14,7 @@ import Wire
 
     @Test("s07: an exit that ends each standby leg sees a handful of paths and loses the session, whose streams go on")
     func standbyLegs() throws {
-        let network = try LoopNetwork(relays: 24, isSimulated: true)
+        let network = try LoopNetwork(relays: 24)
         defer { network.close() }
         let (loop, client) = (network.loop, network.client)
         let app = try network.app(saying: network.request)
@@ -48,7 +48,7 @@ import Wire
 
     @Test("s07: a spare path that others end is built anew at a slower pace, one that the client ends at once")
     func sparePaths() throws {
-        let network = try LoopNetwork(relays: 6, isSimulated: true, client: { $0.sparePaths = 1 })
+        let network = try LoopNetwork(relays: 6, client: { $0.sparePaths = 1 })
         defer { network.close() }
         let pool = network.client.pool
         let building = { pool.all.count { $0.state == .building } }
@@ -68,7 +68,7 @@ import Wire
     @Test("s07: a standby leg that no guard takes is not counted as one that was built")
     func rationGivenBack() throws {
         let network = try LoopNetwork(
-            relays: 4, isSimulated: true,
+            relays: 4,
             client: {
                 $0.hops = 1
                 $0.sparePaths = 1
@@ -96,7 +96,7 @@ import Wire
         "s07: a guard that ends each standby leg over it costs the exit neither trust nor session; the leg comes over the other"
     )
     func hostileGuard() throws {
-        let network = try LoopNetwork(relays: 24, isSimulated: true)
+        let network = try LoopNetwork(relays: 24)
         defer { network.close() }
         let (loop, client) = (network.loop, network.client)
         let app = try network.app(saying: network.request)
@@ -126,7 +126,7 @@ import Wire
 
     @Test("s27: the places of a client's paths do not tell how many paths it has")
     func places() throws {
-        let network = try LoopNetwork(relays: 6, isSimulated: true, client: { $0.sparePaths = 6 })
+        let network = try LoopNetwork(relays: 6, client: { $0.sparePaths = 6 })
         defer { network.close() }
         let pool = network.client.pool
         #expect(network.loop.run(for: .seconds(30)) { pool.all.count { $0.state == .ready } == 6 })
