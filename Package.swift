@@ -229,9 +229,9 @@ let package = Package(
         tests("EventLoopTests", ["EventLoop"]),
         tests("StoreTests", ["Store", "OnionCrypto", "Wire"]),
         tests("TunicTests", ["Tunic", "TunicC"]),
-        tests("ControlTests", ["Control", "EventLoop", "Texts"]),
+        tests("ControlTests", ["Control", "EventLoop", "LoopTesting", "Texts"]),
         tests("WebTests", ["Web", "EventLoop"]),
-        tests("BenchTests", ["Bench", "EventLoop"]),
+        tests("BenchTests", ["Bench", "EventLoop", "LoopTesting"]),
         tests("TextsTests", ["Texts"]),
         tests(
             "DaemonTests",

@@ -98,9 +98,14 @@ final class ClientSession: SessionOwner {
             && session.connection.openStreamCount < streamLimit * 2
     }
 
+    /// Whether the exit may have forgotten it: its last leg was lost, and the exit has answered over none since then.
+    ///
+    /// A stream that began now could end with it. The next session takes the apps that wait.
+    var isInDoubt: Bool { legless.isUnanswered }
+
     /// Whether a stream may begin here now, by the exit's rate; then it counts as one that has.
     func takesStream(_ now: Instant) -> Bool {
-        guard hasRoom, newStreams.admits(now) else { return false }
+        guard hasRoom, !isInDoubt, newStreams.admits(now) else { return false }
         newStreams.take()
         return true
     }
@@ -367,7 +372,9 @@ final class ClientSession: SessionOwner {
             session.connection.reset(id, code: SessionError.cancelled)
             session.connection.stopSending(id, code: SessionError.cancelled)
         case .streamsAvailable: owner?.streamsAvailable(in: self)
-        case .legValidated: legless.answered()
+        case .legValidated:
+            legless.answered()
+            owner?.streamsAvailable(in: self)
         case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .legActivated,
             .pathChallenge, .pathResponse, .closed:
             break

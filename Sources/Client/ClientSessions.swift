@@ -98,7 +98,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     /// Whether an app of this key that has waited for long may wait on: there is a session whose exit takes a few streams at a
     /// time, or paths are built one after the other.
     func mayWaitOn(_ key: IsolationKey) -> Bool {
-        current.keys.contains { $0.shown == key.shown } || spares.isAdvancing
+        current.values.contains { $0.key.shown == key.shown && !$0.isInDoubt } || spares.isAdvancing
     }
 
     /// Tells the apps that wait for a session that there is no path.

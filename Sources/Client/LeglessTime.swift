@@ -60,6 +60,9 @@ struct LeglessTime {
     /// Whether the session has no leg.
     var isNow: Bool { until != nil }
 
+    /// Whether the session has lost its last leg, and the exit has answered over none since then.
+    var isUnanswered: Bool { waiting != nil }
+
     /// Whether the session has been without a leg for too long, or the exit does not take another.
     func isOver(at now: Instant) -> Bool {
         until.map { now > $0 || exitFailures >= Self.exitFailureLimit } ?? false

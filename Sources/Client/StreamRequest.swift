@@ -51,7 +51,7 @@ enum StreamFailure {
 /// A request for a stream to an exit (protocol.md, section 7.2), from the wait for a session to the exit's answer.
 ///
 /// An exit that takes no more streams has passed nothing on, so it or another one is asked again. One whose session ends before the
-/// answer may have passed early bytes on: another is asked only where there were none.
+/// answer may have passed early bytes on: another is asked only where there were none, or where no packet has carried them.
 final class StreamRequest: SessionApp, StreamUser {
     /// How long a request waits for an exit's answer.
     struct Patience {
@@ -266,8 +266,9 @@ final class StreamRequest: SessionApp, StreamUser {
     func streamClosed() { fail(.broken) }
 
     func sessionEnded() {
-        guard case .asked = state else { return }
-        guard early?.isEmpty == true else { return fail(.broken) }
+        guard case .asked(let asked) = state else { return }
+        let isUnsent = early?.isEmpty == true || asked.session?.connection.isUnsent(asked.stream) == true
+        guard isUnsent else { return fail(.broken) }
         askForSession()
     }
 

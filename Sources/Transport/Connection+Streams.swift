@@ -237,6 +237,12 @@ extension Connection {
         return streams[slot].send.held
     }
 
+    /// Whether no packet has carried anything of our half; false if the stream is unknown.
+    public func isUnsent(_ id: StreamID) -> Bool {
+        guard let slot = index.find(id.value) else { return false }
+        return streams[slot].send.next == 0 && streams[slot].send.fin != .sent
+    }
+
     /// Queues a datagram of at most 65,507 bytes, split into fragments as needed.
     ///
     /// Returns false if it is too long, the queue is full, or the connection carries no datagrams. It is sent once, in

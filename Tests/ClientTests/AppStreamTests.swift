@@ -48,7 +48,7 @@ import Wire
         let id = StreamID(0)
 
         init(_ kind: AppStream.Kind = .bytes) throws {
-            loop = try Loop()
+            loop = Loop.simulated()
             sessions = PeerSession(on: loop)
             source = Source(sessions)
             stream = AppStream(on: loop, user: user)

@@ -86,7 +86,7 @@ import Wire
         "L4: who does not finish a handshake is closed at its deadline, however far it came and however slowly it speaks"
     )
     func aHandshakeHasADeadline() throws {
-        let loop = try Loop()
+        let loop = Loop.simulated()
         let (client, port) = try client(on: loop) { $0.handshakeLimit = .milliseconds(300) }
         defer {
             client.close {}
@@ -121,7 +121,7 @@ import Wire
 
     @Test("L4: at the limit of apps the oldest unfinished handshake makes room, and the newcomer is served")
     func theOldestUnfinishedHandshakeMakesRoom() throws {
-        let loop = try Loop()
+        let loop = Loop.simulated()
         let (client, port) = try client(on: loop) { $0.appLimit = 3 }
         defer {
             client.close {}
@@ -155,7 +155,7 @@ import Wire
 
     @Test("R3: the identity beyond the limit is told so, by a general failure or 503, and the log says it once")
     func identitiesBeyondTheLimit() throws {
-        let loop = try Loop()
+        let loop = Loop.simulated()
         let lines = Lines.Store()
         let (client, port) = try client(on: loop, log: Logger(label: "test") { _ in Lines(store: lines) }) {
             $0.appLimit = 1_000
@@ -195,7 +195,7 @@ import Wire
 
     @Test("V8: rules of listeners that are gone are kept no longer than their apps are connected")
     func rulesOfListeners() throws {
-        let loop = try Loop()
+        let loop = Loop.simulated()
         let time = UnixTime(seconds: 1_700_000_000)
         let creation = NetworkCreation(name: "test", nodes: [.init(addresses: [Endpoint("9.9.9.9:1090")!])], at: time)
         let client = try Client(
@@ -226,7 +226,7 @@ import Wire
 
     @Test("R3: the exits that keys are to avoid are kept for 1,024 keys, the newest among them")
     func exitsToAvoid() throws {
-        let loop = try Loop()
+        let loop = Loop.simulated()
         let (client, _) = try client(on: loop) { _ in }
         defer {
             client.close {}

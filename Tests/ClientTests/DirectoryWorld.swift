@@ -93,11 +93,12 @@ final class DirectoryWorld {
 
     /// `count` nodes, each of an operator of its own; the friends' clocks, and their descriptors, are `ahead` seconds ahead.
     ///
-    /// The last `strangers` of them stand in the network file and are staked no more. `isSimulated`: on simulated time.
+    /// The last `strangers` of them stand in the network file and are staked no more. `isSimulated`: on simulated
+    /// time, in which waiting takes none of the machine's; else with sockets of the kernel.
     init(
         _ count: Int, friends: Int = 0, strangers: Int = 0, ahead: Int64 = 0, down: Set<Int> = [],
         descriptorTimeOf: (Int) -> Int64 = { _ in 0 },
-        hides: Bool = false, ageOfSnapshot: UInt64 = 0, isSimulated: Bool = false, store: Store? = nil,
+        hides: Bool = false, ageOfSnapshot: UInt64 = 0, isSimulated: Bool = true, store: Store? = nil,
         log: Logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
         change: (inout NetworkFile) -> Void = { _ in }
     ) throws {

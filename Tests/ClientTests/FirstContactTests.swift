@@ -110,7 +110,7 @@ import Wire
         #expect(world.start())
         #expect(world.directory.descriptorCount >= 20)
         #expect(try world.captured(of: 60) == 0)
-        let error = Int64(world.directory.time.seconds) - Int64(Loop.systemClock() / 1_000_000_000)
+        let error = Int64(world.directory.time.seconds) - Int64(world.loop.wallClock / 1_000_000_000)
         #expect(abs(error) <= 1)
         #expect(world.client.status.problem != nil)
     }
@@ -122,7 +122,7 @@ import Wire
         // It is the nodes that are all ahead; to the client that is the same.
         let world = try DirectoryWorld(7, friends: 7, ahead: off, change: { $0.snapshotMaximumAge = 0 })
         #expect(world.start())
-        let error = Int64(world.directory.time.seconds) - Int64(Loop.systemClock() / 1_000_000_000)
+        let error = Int64(world.directory.time.seconds) - Int64(world.loop.wallClock / 1_000_000_000)
         #expect(abs(error - off) <= 2)
         let problem = world.directory.clockProblem ?? ""
         #expect(problem.contains("behind") && problem.contains("their time is used"))
@@ -132,7 +132,7 @@ import Wire
     func oneGuardsClock() throws {
         let world = try DirectoryWorld(5, friends: 1, ahead: 1_200)
         #expect(world.start())
-        let error = Int64(world.directory.time.seconds) - Int64(Loop.systemClock() / 1_000_000_000)
+        let error = Int64(world.directory.time.seconds) - Int64(world.loop.wallClock / 1_000_000_000)
         #expect(abs(error) <= 1)
     }
 

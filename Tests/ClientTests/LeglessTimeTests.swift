@@ -22,6 +22,20 @@ import Wire
         #expect(!time.isOver(at: at(100)))
     }
 
+    @Test("the exit may have forgotten the session until it answers over another leg")
+    func doubt() {
+        #expect(!LeglessTime().isUnanswered)
+        var time = begun()
+        #expect(time.isUnanswered)
+        time.ended()
+        #expect(time.isUnanswered)
+        time.began(wasAnswered: false, at: at(1))
+        time.ended()
+        #expect(time.isUnanswered)
+        time.answered()
+        #expect(!time.isUnanswered)
+    }
+
     @Test("R7: builds that fail at other hops prolong it, up to 8 s")
     func others() {
         var time = begun()

@@ -33,7 +33,7 @@ import Wire
         let id = StreamID(0)
 
         init() throws {
-            loop = try Loop()
+            loop = Loop.simulated()
             let creation = NetworkCreation(
                 name: "test", nodes: [.init(addresses: [Endpoint("9.9.9.9:1090")!])],
                 at: UnixTime(seconds: 1_700_000_000))

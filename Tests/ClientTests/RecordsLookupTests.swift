@@ -86,7 +86,7 @@ import Wire
 
     @Test("R2: a look-up that an exit refuses as one too many asks again, and the stream before does not end it")
     func asksAgain() throws {
-        let loop = try Loop()
+        let loop = Loop.simulated()
         defer { loop.close() }
         let turn = SessionTurn(loop: loop)
         loop.addAtTurnEnd { turn.run() }

@@ -1,4 +1,5 @@
 import EventLoop
+import LoopTesting
 import Testing
 
 @testable import Control
@@ -26,13 +27,10 @@ private final class Bench {
         unsafe rmdir(folder)
     }
 
-    /// Runs the loop until `condition` holds, for ten seconds at most.
+    /// Runs the loop until `condition` holds.
     func run(until condition: () -> Bool) {
-        let limit = LoopTimer(on: loop) {}
-        let end = loop.refreshNow() + 10_000_000_000
-        limit.schedule(at: end)
-        while !condition() && loop.refreshNow() < end { loop.runOnce(waiting: true) }
-        #expect(condition(), "gave up waiting")
+        let isMet = loop.run(until: condition)
+        #expect(isMet, "gave up waiting")
     }
 
     /// Asks and waits for the answer.

@@ -3,7 +3,7 @@ import Glibc
 import Testing
 
 /// Runs `loop` until `done`, or until a deadline that only a failure meets.
-func run(_ loop: Loop, seconds: UInt64 = 10, until done: @escaping () -> Bool) {
+func run(_ loop: Loop, seconds: UInt64 = 60, until done: @escaping () -> Bool) {
     var isLate = false
     let deadline = LoopTimer(on: loop) {
         isLate = true

@@ -11,7 +11,7 @@ from devnet import Devnet
 def request(control, command, argument=None):
     """One request over a control socket, with an argument."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(60)
         connection.connect(control)
         line = {"command": command, **({"argument": argument} if argument else {})}
         connection.sendall(json.dumps(line).encode() + b"\n")
@@ -26,7 +26,7 @@ def request(control, command, argument=None):
 
 def http_request(address, method, path, headers=None):
     host, port = address
-    connection = http.client.HTTPConnection(host, port, timeout=10)
+    connection = http.client.HTTPConnection(host, port, timeout=60)
     try:
         connection.putrequest(method, path, skip_host="Host" in (headers or {}))
         for name, value in (headers or {}).items():

@@ -84,7 +84,7 @@ def key(file):
 class Link:
     """A link that this end began, with its control connection; raises TimeoutError if the node does not answer."""
 
-    def __init__(self, network, node, own=None, source="127.0.0.1", timestamp=None, timeout=5):
+    def __init__(self, network, node, own=None, source="127.0.0.1", timestamp=None, timeout=60):
         self.network, self.node, self.own = network, node, own
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -278,7 +278,7 @@ class Link:
             self.send(*frames)
         return sent
 
-    def request(self, kind, body=b"", timeout=5):
+    def request(self, kind, body=b"", timeout=60):
         """The answer to a message."""
         id, self.next_stream = self.next_stream, self.next_stream + 2
         self.answers[id] = {}
@@ -339,7 +339,7 @@ class Path:
         seen = model.make_records(
             keys, openings, bodies, secrets.token_bytes((4 - len(hops)) * model.RECORD))
         self.own_id = secrets.token_bytes(7) + b"\0"
-        built = link.request(BUILD, self.own_id + seen[0], timeout=10)
+        built = link.request(BUILD, self.own_id + seen[0])
         self.id, replies = built[:8], built[8:]
         for k, hop in enumerate(keys):
             at = (slots[k] - 1) * model.REPLY
@@ -367,7 +367,7 @@ class Path:
             layer.open(packet, slot)
         self.frames += Frames(bytes(packet[132:]))
 
-    def wait_for(self, kind, timeout=5):
+    def wait_for(self, kind, timeout=60):
         """The fields of a received frame of that type, which is removed; waits for one if necessary."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:

@@ -61,7 +61,7 @@ class Answer:
         return [data for _, _, _, data in self.records]
 
 
-def ask_udp(address, message, timeout=15):
+def ask_udp(address, message, timeout=60):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout)
         sock.connect(address)
@@ -69,7 +69,7 @@ def ask_udp(address, message, timeout=15):
         return Answer(sock.recv(65536))
 
 
-def ask_tcp(address, *messages, timeout=15):
+def ask_tcp(address, *messages, timeout=60):
     """The answers to messages sent at once, by their ids."""
     with socket.create_connection(address, timeout) as sock:
         sock.sendall(b"".join(struct.pack(">H", len(message)) + message for message in messages))

@@ -108,9 +108,9 @@ class Network:
     def start(self, hops=3):
         """Starts all nodes, waits until they know each other, and then starts the client and waits for a path."""
         self.start_nodes()
-        wait_until(lambda: all(node.status()["descriptors"] == len(self.nodes) for node in self.nodes), 30)
+        wait_until(lambda: all(node.status()["descriptors"] == len(self.nodes) for node in self.nodes))
         self.start_client(hops)
-        wait_until(lambda: self.client.status()["ready"], 30)
+        wait_until(lambda: self.client.status()["ready"])
         return self.client.status()["socks"][0]
 
     def start_nodes(self):

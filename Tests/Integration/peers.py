@@ -50,7 +50,7 @@ def read_exactly(sock, count):
     return data
 
 
-def socks_connect(proxy, host, port, timeout=40, user=None, early=b""):
+def socks_connect(proxy, host, port, timeout=60, user=None, early=b""):
     """A socket to host:port through the proxy, a (host, port) pair; the proxy gets host names unresolved. `early` is sent right after the request."""
     sock = socket.create_connection(proxy, timeout=timeout)
     try:

@@ -180,7 +180,7 @@ class Reader:
 
 def converse(proxy, messages, mode, silence=8.0, closes=True):
     """The verdict on a conversation: `polite`, `bytes` (one at a time, not waiting for anything) or `pipelined` (all at once)."""
-    with socket.create_connection(proxy, timeout=20) as sock:
+    with socket.create_connection(proxy, timeout=60) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         rest = list(messages)
 

@@ -134,7 +134,7 @@ class FullDisk(MountTest):
         self.resize("4m")
         with Peer() as peer, Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=2) as net:
             net.start_nodes()
-            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes), 30)
+            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes))
 
             def start():
                 # Where it can be reached from outside of the namespace.
@@ -146,7 +146,7 @@ class FullDisk(MountTest):
                          str(control), "--socks", f"127.0.0.1:{port}"], stdin=subprocess.DEVNULL, stderr=log)
                 self.addCleanup(process.wait)
                 self.addCleanup(process.kill)
-                wait_until(lambda: self.folder.joinpath("log").read_bytes().count(b"notice ready"), 30)
+                wait_until(lambda: self.folder.joinpath("log").read_bytes().count(b"notice ready"))
                 return process
 
             with socket.create_server(("127.0.0.1", 0)) as free:
@@ -179,18 +179,18 @@ class FullDisk(MountTest):
             self.addCleanup(relay.stderr.close)
             self.addCleanup(relay.wait)
             self.addCleanup(relay.kill)
-            wait_until(lambda: answers(str(control)), 20)
+            wait_until(lambda: answers(str(control)))
             self.fill()
             self.start_others(net)
 
             def problem():
                 return ask(str(control), "status").get("problem") or ""
 
-            wait_until(lambda: "full" in problem(), 40)
-            wait_until(lambda: "cannot be written to" in relay.stderr.readline(), 10)
+            wait_until(lambda: "full" in problem())
+            wait_until(lambda: "cannot be written to" in relay.stderr.readline())
             self.assertTrue(ask(str(control), "status")["ready"], "it serves all the same")
             self.inside("rm", f"{self.disk}/big")
-            wait_until(lambda: "full" not in problem(), 40)
+            wait_until(lambda: "full" not in problem())
             self.assertIsNone(relay.poll())
 
     @staticmethod
@@ -267,15 +267,15 @@ class WrongClock(unittest.TestCase):
         addresses = [[f"127.0.0.1:{free_port()}"] for _ in range(5)]
         with Peer() as peer, Network(addresses, exits=2, prefixes={0: faketime("+1h")}) as net:
             net.start_nodes()
-            wait_until(lambda: "clock" in (net.nodes[0].status().get("problem") or ""), 30)
+            wait_until(lambda: "clock" in (net.nodes[0].status().get("problem") or ""))
             problem = net.nodes[0].status()["problem"]
             self.assertIn("ahead", problem)
             self.assertRegex(problem, "(59|60) minutes")
             wait_until(lambda: "clock" in net.nodes[0].log.read_text())
             # The others do without it.
-            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes[1:]), 30)
+            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes[1:]))
             net.start_client(prefix=faketime("+1h"))
-            wait_until(lambda: net.client.status()["ready"], 30)
+            wait_until(lambda: net.client.status()["ready"])
             host, port = net.client.status()["socks"][0].rsplit(":", 1)
             self.assertEqual(download((host, int(port)), peer.port, 1_000_000), digest(1_000_000))
             for process in (net.nodes[0], net.client):

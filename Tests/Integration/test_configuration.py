@@ -177,7 +177,7 @@ class ChildrenOfOthers(Folder):
         with Peer() as peer:
             # At a tenth of a megabyte a second it would take minutes.
             script = ("import os, sys; from peers import *; host, port = os.environ['TUNIC_SOCKS'].split(':'); "
-                      "sys.exit(download((host, int(port)), int(sys.argv[1]), 30_000_000, timeout=20) != digest(30_000_000))")
+                      "sys.exit(download((host, int(port)), int(sys.argv[1]), 30_000_000, timeout=60) != digest(30_000_000))")
             self.devnet(
                 "env", f"PYTHONPATH={pathlib.Path(__file__).parent}", sys.executable, "-c", script, peer.port,
                 lines="[relay]\nrate = 100000\n")
@@ -204,7 +204,7 @@ class Running(Folder):
         self.addCleanup(process.kill)
         self.process = process
         self.control = str(self.folder / "data" / "control.sock")
-        wait_until(lambda: answers(self.control) or process.poll() is not None, 20)
+        wait_until(lambda: answers(self.control) or process.poll() is not None)
         self.assertIsNone(process.poll(), process.poll() is not None and process.stderr.read())
         return process
 
@@ -236,7 +236,7 @@ class Running(Folder):
         with contextlib.ExitStack() as stack:
             for _ in range(40):
                 stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
-            wait_until(lambda: "are refused" in (ask(self.control, "status").get("problem") or ""), 10)
+            wait_until(lambda: "are refused" in (ask(self.control, "status").get("problem") or ""))
 
     def test_systemds_folders(self):
         """With DynamicUser= the data folder is a link into a private one."""
@@ -257,7 +257,7 @@ class Running(Folder):
                 with contextlib.suppress(OSError):
                     return ask(str(runtime / "control.sock"), "status")["role"]
 
-            self.assertEqual(wait_until(role, 20), "client")
+            self.assertEqual(wait_until(role), "client")
             self.assertTrue((self.folder / "data" / "tunic.sqlite").exists())
         finally:
             process.kill()
@@ -334,7 +334,7 @@ class Both(unittest.TestCase):
     def test_a_client_and_a_relay_in_one_process(self):
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=1) as net:
             net.start_nodes()
-            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes), 30)
+            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in net.nodes))
             # The first node again, with a client beside it.
             first = net.nodes[0].process
             first.terminate()
@@ -355,7 +355,7 @@ class Both(unittest.TestCase):
                     except OSError:
                         return {}
 
-                wait_until(lambda: status().get("ready") and status()["others"][0]["descriptors"] == 4, 30)
+                wait_until(lambda: status().get("ready") and status()["others"][0]["descriptors"] == 4)
                 report = status()
                 self.assertEqual((report["role"], report["others"][0]["role"]), ("client", "relay"))
                 own = report["others"][0]["node"]

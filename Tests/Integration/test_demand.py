@@ -92,7 +92,7 @@ class Demand(unittest.TestCase):
         for sock in self.sockets:
             sock.close()
         self.sockets.clear()
-        wait_until(lambda: self.net.client.status()["streams"] == 0, 20)
+        wait_until(lambda: self.net.client.status()["streams"] == 0)
         guards = self.guards()
         for _ in range(2):
             # As many as there may be; those of other tests, which have nothing open any more, give way.
@@ -105,7 +105,7 @@ class Demand(unittest.TestCase):
 
         def look(number):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.settimeout(20)
+                sock.settimeout(60)
                 sock.sendto(query(f"n{number}.example.org", "A"), (host, int(port)))
                 return 8 if Answer(sock.recv(4096)).data == [bytes([127, 0, 0, 1])] else "another answer"
 

@@ -209,7 +209,7 @@ class DNS(unittest.TestCase):
             # Of several addresses those that are open are used.
             with socket.create_server(("127.0.0.3", 0)) as other:
                 socks_connect(self.proxy, "mixed.example.org", other.getsockname()[1]).close()
-                other.settimeout(10)
+                other.settimeout(60)
                 other.accept()[0].close()
 
     def test_l1_addresses_are_refused_where_only_names_are_wanted(self):

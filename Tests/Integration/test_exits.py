@@ -15,7 +15,7 @@ class Exits(unittest.TestCase):
             for number, country in [(3, "SE"), (4, "SE"), (5, "NO")]:
                 net.prefixes[number] = ["env", f"TUNIC_RELAY_COUNTRY={country}"]
             net.start_nodes()
-            wait_until(lambda: all(node.status()["descriptors"] == 6 for node in net.nodes), 30)
+            wait_until(lambda: all(node.status()["descriptors"] == 6 for node in net.nodes))
             ids = [node.status()["node"] for node in net.nodes]
             folder = net.folder / "client"
             folder.mkdir(0o700)
@@ -24,10 +24,10 @@ class Exits(unittest.TestCase):
                 prefix=["env", "TUNIC_CLIENT_EXITS=country:SE", f"TUNIC_CLIENT_AVOID={ids[0]}",
                         "TUNIC_CLIENT_EXIT_CHECK=1"])
             control = net.client.control
-            wait_until(lambda: net.client.status()["ready"], 30)
+            wait_until(lambda: net.client.status()["ready"])
             exits = ask(control, "exits")["exits"]
             self.assertEqual({(e["node"], e["country"]) for e in exits}, {(ids[3], "SE"), (ids[4], "SE")})
-            wait_until(lambda: all(e.get("up") for e in ask(control, "exits")["exits"]), 20)
+            wait_until(lambda: all(e.get("up") for e in ask(control, "exits")["exits"]))
             self.assertEqual([s["done"] for s in net.client.status()["progress"]], [True] * 4)
             for path in ask(control, "paths")["paths"]:
                 self.assertIn(path["hops"][-1], (ids[3], ids[4]))
@@ -46,7 +46,7 @@ class Exits(unittest.TestCase):
     def test_a_choice_that_leaves_no_exit_is_said_and_nobody_waits(self):
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as net:
             net.start_nodes()
-            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in net.nodes), 30)
+            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in net.nodes))
             folder = net.folder / "client"
             folder.mkdir(0o700)
             file = net.folder / "tunic.toml"
@@ -62,18 +62,18 @@ class Exits(unittest.TestCase):
             file.write_text(lines + text)
             net.client = Process([], ["run", "--config", file], folder)
             problem = "None of the exits known (1) may be used; look at client.exits and client.avoid."
-            wait_until(lambda: net.client.status().get("problem") == problem, 30)
+            wait_until(lambda: net.client.status().get("problem") == problem)
             self.assertTrue(refused())
             # With a choice that leaves one, and without it again.
             file.write_text(lines)
             net.client.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: net.client.status()["ready"], 30)
+            wait_until(lambda: net.client.status()["ready"])
             file.write_text(lines + text)
             net.client.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: not net.client.status()["ready"], 30)
+            wait_until(lambda: not net.client.status()["ready"])
             self.assertEqual(net.client.status()["problem"], problem)
             self.assertTrue(refused())
-            wait_until(lambda: problem in net.client.log.read_text(), 10)
+            wait_until(lambda: problem in net.client.log.read_text())
 
 
 if __name__ == "__main__":

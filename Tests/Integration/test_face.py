@@ -26,7 +26,7 @@ class Face(unittest.TestCase):
     def setUpClass(cls):
         cls.net = Devnet(nodes=5, exits=2).__enter__()
         cls.addClassCleanup(cls.net.__exit__, None, None, None)
-        wait_until(lambda: cls.net.status()["ready"], 30)
+        wait_until(lambda: cls.net.status()["ready"])
         cls.control = cls.net.control
 
     def command(self, *arguments):
@@ -84,7 +84,7 @@ class Face(unittest.TestCase):
                 shown += os.read(ours, 65536)
             self.assertEqual(b"\x1b" in shown, kind != "dumb", shown)
             os.write(ours, b"q")
-            self.assertEqual(top.wait(20), 0)
+            self.assertEqual(top.wait(60), 0)
             self.assertEqual(termios.tcgetattr(its), before)
 
     def test_paths_tell_the_round_trips_to_guard_and_exit(self):
@@ -121,7 +121,7 @@ class Face(unittest.TestCase):
                 self.assertGreater(after, before, "another path carries data")
                 key = next(k for k in request(self.control, "streams")["keys"] if k["label"] == label)
                 self.assertEqual((key["streams"], key["sessions"]), (2, 2))
-        wait_until(lambda: all(k["sessions"] == 1 for k in request(self.control, "streams")["keys"]), 10)
+        wait_until(lambda: all(k["sessions"] == 1 for k in request(self.control, "streams")["keys"]))
         self.assertIn("All new streams", self.command("newpath"))
 
     def test_figures_follow_the_conventions(self):
@@ -285,7 +285,7 @@ class Face(unittest.TestCase):
         held = [socket.create_connection(address, 5) for _ in range(20)]
         for connection in held:
             connection.close()
-        wait_until(lambda: http_request(address, "GET", "/state", {"X-Tunic-Token": token})[0] == 200, 10, 0.2)
+        wait_until(lambda: http_request(address, "GET", "/state", {"X-Tunic-Token": token})[0] == 200, interval=0.2)
 
     def test_check_gives_times_by_stage(self):
         # Apps of other keys have theirs.

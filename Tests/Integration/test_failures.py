@@ -38,7 +38,7 @@ class Failures(unittest.TestCase):
             found[:] = [path["hops"] for path in self.net.paths() if path["active"] and path["bytes_in"] > 200_000]
             return bool(found)
 
-        wait_until(look, 10)
+        wait_until(look)
         return found[0]
 
     def kill(self, node_id):
@@ -72,7 +72,7 @@ class Failures(unittest.TestCase):
     def test_a_stream_outlives_both_guards(self):
         with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"echo\n") as sock:
             for _ in range(2):
-                path = wait_until(lambda: next((path["hops"] for path in self.net.paths() if path["active"]), None), 10)
+                path = wait_until(lambda: next((path["hops"] for path in self.net.paths() if path["active"]), None))
                 self.kill(path[0])
                 end = time.monotonic() + 2
                 while time.monotonic() < end:
@@ -102,7 +102,7 @@ class Failures(unittest.TestCase):
             self.addCleanup(process.wait)
             self.addCleanup(process.kill)
             # The stream is lost, and says so in time.
-            sock.settimeout(20)
+            sock.settimeout(60)
             with self.assertRaises((ConnectionError, EOFError)):
                 while True:
                     sock.sendall(b"still")
@@ -116,7 +116,7 @@ class Failures(unittest.TestCase):
             except SocksError:
                 return False
 
-        wait_until(works, 10)
+        wait_until(works)
 
     def test_l11_without_nodes_there_is_an_error_and_never_a_direct_connection(self):
         self.assertEqual(download(self.net.socks, self.peer.port, MIB), digest(MIB))
@@ -128,7 +128,7 @@ class Failures(unittest.TestCase):
         with self.assertRaises((SocksError, EOFError, ConnectionError)):
             with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, early=b"get 10\n") as sock:
                 read_exactly(sock, 10)
-        self.assertLess(time.monotonic() - began, 31)
+        self.assertLess(time.monotonic() - began, 60)
         self.assertEqual(self.peer.connections, before)
         for command in commands:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -137,11 +137,11 @@ class Failures(unittest.TestCase):
 
         def works():
             try:
-                return download(self.net.socks, self.peer.port, 1000, timeout=5) == digest(1000)
+                return download(self.net.socks, self.peer.port, 1000) == digest(1000)
             except (SocksError, OSError, EOFError):
                 return False
 
-        wait_until(works, 30)
+        wait_until(works)
 
     def test_2000_idle_streams_stay_alive(self):
         socks = []

@@ -213,8 +213,8 @@ class FrontDoors(unittest.TestCase):
         with tempfile.TemporaryDirectory(prefix="tunic-test-") as folder:
             path = os.path.join(folder, "apps.sock")
             client = self.second_client(f"unix:{path}", "127.0.0.1:0", "127.0.0.1:0")
-            wait_until(lambda: answers(client.control), 20)
-            wait_until(lambda: ask(client.control, "status")["ready"], 20)
+            wait_until(lambda: answers(client.control))
+            wait_until(lambda: ask(client.control, "status")["ready"])
             unix, one, two = ask(client.control, "status")["socks"]
             self.assertEqual(unix, f"unix:{path}")
             self.assertEqual(os.stat(path).st_mode & 0o7777, 0o600)
@@ -229,7 +229,7 @@ class FrontDoors(unittest.TestCase):
             self.assertEqual(ask(client.control, "status")["sessions"], 3)
             exchange = socket.socket(socket.AF_UNIX)
             self.addCleanup(exchange.close)
-            exchange.settimeout(20)
+            exchange.settimeout(60)
             exchange.connect(path)
             exchange.sendall(f"CONNECT localhost:{self.peer.port} HTTP/1.0\r\n\r\nget 100\n".encode())
             self.assertEqual(len(read_all(exchange).partition(b"\r\n\r\n")[2]), 100)
@@ -239,17 +239,17 @@ class FrontDoors(unittest.TestCase):
 
             # A living process's socket is refused, a dead one's replaced, and an end by itself leaves none.
             other = self.second_client(f"unix:{path}")
-            self.assertEqual(other.wait(20), 69)
+            self.assertEqual(other.wait(60), 69)
             self.assertIn(path, other.stderr.read())
             client.kill()
             client.wait()
             self.assertTrue(os.path.exists(path))
             third = self.second_client(f"unix:{path}")
-            wait_until(lambda: answers(third.control), 20)
-            wait_until(lambda: ask(third.control, "status")["ready"], 20)
+            wait_until(lambda: answers(third.control))
+            wait_until(lambda: ask(third.control, "status")["ready"])
             self.fetch("--proxy", f"socks5h://localhost{path}", page)
             third.send_signal(signal.SIGTERM)
-            self.assertEqual(third.wait(20), 0)
+            self.assertEqual(third.wait(60), 0)
             self.assertFalse(os.path.exists(path))
 
 

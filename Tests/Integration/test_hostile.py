@@ -114,17 +114,17 @@ class HostileTest(unittest.TestCase):
         own = identity(HOSTILE)
         return [self.link(number, own=own, source="127.0.0.5") for number in numbers]
 
-    def assertServes(self, number, within=5):
+    def assertServes(self, number, within=60):
         """A new client's link to the node comes up, and a message is answered."""
         self.assertTrue(net.nodes[number].is_running, f"node {number + 1} has ended")
         link = self.link(number, source="127.0.0.9", timeout=within)
         self.assertAnswers(link, within)
 
-    def assertAnswers(self, link, within=5):
+    def assertAnswers(self, link, within=60):
         """The node at the other end of a link sends its descriptor."""
         self.assertEqual(link.request(GET_DESCRIPTOR, link.node.id, within)[8:40], link.node.id)
 
-    def assertGrows(self, blocks, within):
+    def assertGrows(self, blocks, within=60):
         """The chain of each authority grows by so many blocks of a second."""
         before = [height(number) for number in range(AUTHORITIES)]
         for number, low in enumerate(before):
@@ -169,7 +169,7 @@ class Clients(HostileTest):
 
     def test_s12_hundreds_of_links_of_one_address(self):
         attacked = range(NODES // 2)
-        links, end = [], time.monotonic() + 12
+        links, end = [], time.monotonic() + 60
         while len(links) < 250 and time.monotonic() < end:
             for number in attacked:
                 with contextlib.suppress(TimeoutError):
@@ -184,7 +184,7 @@ class Clients(HostileTest):
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(client.wait)
         self.addCleanup(client.kill)
-        wait_until(lambda: self.is_ready(data / "control.sock"), 5)
+        wait_until(lambda: self.is_ready(data / "control.sock"))
 
     @staticmethod
     def is_ready(control):
@@ -201,7 +201,7 @@ class Ledger(HostileTest):
         message = bytes([ANNOUNCE]) + struct.pack("<Q", 1 << 63)
         with Flood(self.hostile(*range(NODES - 1)), lambda: [message] * 4) as flood:
             wait_until(lambda: flood.sent >= 500)
-            self.assertGrows(4, within=12)
+            self.assertGrows(4)
 
     def test_s13_blocks_for_many_at_once(self):
         self.fill(48 << 10)
@@ -214,7 +214,7 @@ class Ledger(HostileTest):
         began = time.monotonic()
         while time.monotonic() < began + 2 or height(0) < low + 3:
             highest = max(highest, resident(authority.pid))
-            self.assertLess(time.monotonic(), began + 10, "the chain does not grow")
+            self.assertLess(time.monotonic(), began + 60, "the chain does not grow")
             time.sleep(0.01)
         print(f"memory grew by {(highest - before) >> 20} MiB", flush=True)
         self.assertLess(highest - before, 64 << 20)
@@ -241,7 +241,7 @@ class Ledger(HostileTest):
         for thread in threads:
             thread.start()
         try:
-            wait_until(lambda: len(asker.request(GET_BLOCKS, bytes(8))) >= size, 12, interval=0.25)
+            wait_until(lambda: len(asker.request(GET_BLOCKS, bytes(8))) >= size, interval=0.25)
         finally:
             done.set()
             for thread in threads:
@@ -277,7 +277,7 @@ class Watching(HostileTest):
 
         # By then there are more ballots than a node keeps of others.
         heights = 512 // (2 * (len(judges) - 1)) + 1
-        wait_until(lambda: height(0) > heights, 40, interval=0.2)
+        wait_until(lambda: height(0) > heights, interval=0.2)
         links = self.hostile(*judges)
 
         def ballots():
@@ -289,11 +289,11 @@ class Watching(HostileTest):
 
         endless = ballots()
         with Flood(links, lambda: list(itertools.islice(endless, 25))) as flood:
-            wait_until(lambda: flood.sent >= 1000 * len(links), 15)
+            wait_until(lambda: flood.sent >= 1000 * len(links))
             dead = net.nodes[DEAD]
             dead.kill()
             began = time.monotonic()
-            wait_until(lambda: self.state(DEAD) == "decommissioned", 40, interval=0.1)
+            wait_until(lambda: self.state(DEAD) == "decommissioned", interval=0.1)
             print(f"decommissioned after {time.monotonic() - began:.1f} s, {flood.sent} sent", flush=True)
         for number in judges:
             self.assertEqual(self.state(number), "active")

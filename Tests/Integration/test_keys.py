@@ -135,7 +135,7 @@ class Nodes(unittest.TestCase):
             ((), {"env": {**os.environ, "CREDENTIALS_DIRECTORY": str(credentials)}}),
         ):
             process = self.start(*arguments, **options)
-            ids.append(wait_until(self.status, 30)["node"])
+            ids.append(wait_until(self.status)["node"])
             # Neither arguments nor environment hold it.
             for name in ("cmdline", "environ"):
                 path = pathlib.Path(f"/proc/{process.pid}/{name}")
@@ -175,7 +175,7 @@ class Nodes(unittest.TestCase):
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=unprivileged)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        wait_until(self.status, 30)
+        wait_until(self.status)
         proc = pathlib.Path(f"/proc/{process.pid}")
         limits = next(line for line in (proc / "limits").read_text().splitlines() if line.startswith("Max core file size"))
         self.assertEqual(limits.split()[4:6], ["0", "0"])
@@ -270,9 +270,9 @@ class Clocks(unittest.TestCase):
         prefix = ["env", f"LD_PRELOAD={folder}/clock.so", f"CLOCK_FILE={ahead}"]
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(3)], exits=1) as network:
             network.start_nodes()
-            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in network.nodes), 30)
+            wait_until(lambda: all(node.status()["descriptors"] == 3 for node in network.nodes))
             network.start_client(prefix=prefix)
-            wait_until(lambda: network.client.status()["ready"], 30)
+            wait_until(lambda: network.client.status()["ready"])
             with Echo() as echo:
                 host, _, port = network.client.status()["socks"][0].rpartition(":")
                 stream = socks(host, int(port), echo.port)
@@ -282,7 +282,7 @@ class Clocks(unittest.TestCase):
                         # The log's own times show that the clock has jumped.
                         os.kill(network.client.process.pid, signal.SIGHUP)
                         year = str(time.gmtime(time.time() + seconds).tm_year)
-                        wait_until(lambda: f"\n{year}-" in network.client.log.read_text(), 10)
+                        wait_until(lambda: f"\n{year}-" in network.client.log.read_text())
                     # What is open goes on, and paths are there for what is new.
                     for _ in range(3):
                         stream.sendall(b"x" * 1_000)
@@ -291,7 +291,7 @@ class Clocks(unittest.TestCase):
                             part = stream.recv(1_000)
                             self.assertTrue(part, f"closed when the clock was {seconds} s ahead")
                             received += part
-                    wait_until(lambda: network.client.status()["ready"], 20)
+                    wait_until(lambda: network.client.status()["ready"])
                     socks(host, int(port), echo.port).close()
                 stream.close()
 

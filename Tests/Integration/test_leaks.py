@@ -67,7 +67,7 @@ class Leaks(unittest.TestCase):
             text += dump.stderr.read() or b""
             return b"listening on" in text
 
-        wait_until(listening, 20)
+        wait_until(listening)
         return dump
 
     def packets(self):
@@ -100,7 +100,7 @@ class Leaks(unittest.TestCase):
             [[f"{NODES}:{port}"] for port in ports], exits=2, prefix=self.nodes.prefix,
             exit_options=["--exit-resolver", f"127.0.0.1:{names.port}"], client_options=["--dns", "127.0.0.1:0"]))
         net.start_nodes()
-        wait_until(lambda: all(node.status()["descriptors"] == len(ports) for node in net.nodes), 30)
+        wait_until(lambda: all(node.status()["descriptors"] == len(ports) for node in net.nodes))
         # The client knows three nodes from its network file: of as many operators it asks for the others before it chooses any.
         network = json.loads(net.file.read_text())
         network["bootstrap"] = network["bootstrap"][:3]
@@ -112,7 +112,7 @@ class Leaks(unittest.TestCase):
 
         # A start without a network: errors, and nothing tried elsewhere.
         net.start_client(prefix=self.home.prefix)
-        wait_until(lambda: net.client.status().get("socks"), 20)
+        wait_until(lambda: net.client.status().get("socks"))
         self.proxy = net.client.status()["socks"][0]
         proxy = ("127.0.0.1", int(self.proxy.rpartition(":")[2]))
         dns = ("127.0.0.1", int(net.client.status()["dns"][0].rpartition(":")[2]))
@@ -167,7 +167,7 @@ class Leaks(unittest.TestCase):
         is_over.set()
         looking.join()
         dump.send_signal(signal.SIGINT)
-        dump.wait(10)
+        dump.wait(60)
         addresses = {node.status()["node"]: port for node, port in zip(net.nodes[:-2], ports)} | dict(
             zip(exits, ports[-2:]))
         guards = {addresses[entry] for entry in entries}

@@ -118,7 +118,7 @@ class LedgerTest(unittest.TestCase):
     def ask(self, command, argument):
         """The control socket's answer to a command with an argument."""
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
+            connection.settimeout(60)
             connection.connect(self.control)
             connection.sendall(json.dumps({"command": command, "argument": argument}).encode() + b"\n")
             return json.loads(connection.makefile().readline())
@@ -157,7 +157,7 @@ class LedgerTest(unittest.TestCase):
         port = free_port()
         self.relay(folder, f"127.0.0.1:{port}")
         control = str(folder / "control.sock")
-        wait_until(lambda: "not registered" in (self.problem(control) or ""), timeout=30)
+        wait_until(lambda: "not registered" in (self.problem(control) or ""))
 
         register = ("--node-key", folder, "--fee", "10", "--stake")
         self.refused("stakeUnder", "register", operator, *register, "6249.999999999")
@@ -186,9 +186,9 @@ class LedgerTest(unittest.TestCase):
         self.refused("notOpen", "contribute", self.bank, "--node", id, "--amount", "1")
         # It is staked in the second snapshot from then on at the latest, and then a hop: paths lead over it.
         snapshots = Snapshots(control)
-        wait_until(lambda: snapshots.look() and snapshots.status["ready"], timeout=40)
+        wait_until(lambda: snapshots.look() and snapshots.status["ready"])
         self.assertLessEqual(len(snapshots.heights), 3, snapshots.heights)
-        wait_until(lambda: self.net.status()["descriptors"] == 6, timeout=20)
+        wait_until(lambda: self.net.status()["descriptors"] == 6)
         wait_until(lambda: any(id in path["hops"] for path in self.net.paths()), timeout=60, interval=0.1)
 
         claimed = self.rewarded(operator, friends)
@@ -197,7 +197,7 @@ class LedgerTest(unittest.TestCase):
         self.done("leave", friends[1], "--node", id)
         self.refused("leaveAskedTwice", "leave", operator, "--node", id)
         leaves = self.node(id)["leaves_at"]
-        wait_until(lambda: "error" in self.ask("nodes", id), timeout=20)
+        wait_until(lambda: "error" in self.ask("nodes", id))
         height = ask(self.control, "nodes")
         self.assertTrue(leaves <= height["time"] <= leaves + 4, (leaves, height["time"]))
         # All parts are free, and what was claimed is there too; each operation but the leave has cost the fee.
@@ -209,7 +209,7 @@ class LedgerTest(unittest.TestCase):
 
     def rewarded(self, operator, friends):
         """Four equal parts of the stake: the operator has the fee of 10 % and a quarter of the rest, each friend a quarter."""
-        wait_until(lambda: self.account(operator)["rewards"], timeout=30, interval=0.2)
+        wait_until(lambda: self.account(operator)["rewards"], interval=0.2)
         claimed = {}
         for wallet in (friends[0], operator):
             before = self.account(wallet)
@@ -255,7 +255,7 @@ class LedgerTest(unittest.TestCase):
             before = ask(self.control, "nodes")["height"]
             process = self.relay(folder, node.address, "--authority", folder / "authority.key")
             pid = process.pid
-            wait_until(lambda low=before: self.height(node.control) > low, timeout=15)
+            wait_until(lambda low=before: self.height(node.control) > low)
         text = (folder / "log").read_text()
         for word in ("refused", "stopped", "fork"):
             self.assertNotIn(f"ledger {word}", text)
@@ -269,7 +269,7 @@ class LedgerTest(unittest.TestCase):
             file.write(b"\xa5" * 4096)
         done = subprocess.run(
             [binary(), "relay", "--network", self.network, "--listen", node.address, "--data", folder],
-            capture_output=True, text=True, timeout=20)
+            capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 65, done.stderr)
         self.assertIn("ledger.sqlite is damaged", done.stderr)
         # Moved away, the node fetches it again from the others.
@@ -277,7 +277,7 @@ class LedgerTest(unittest.TestCase):
             (folder / name).unlink(missing_ok=True)
         before = ask(self.control, "nodes")["height"]
         self.relay(folder, node.address)
-        wait_until(lambda: self.height(node.control) >= before, timeout=15)
+        wait_until(lambda: self.height(node.control) >= before)
 
     @staticmethod
     def height(control):

@@ -13,7 +13,7 @@ from network import Network, Process, free_port
 from oxend import Oxend, identity_seed, public_key
 
 
-def tunic(*arguments, timeout=30):
+def tunic(*arguments, timeout=60):
     return subprocess.run([binary(), *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
 
 
@@ -99,11 +99,11 @@ class Beside(unittest.TestCase):
                 return node.status().get("oxend") or {"height": 0}
 
             # While nobody answers it, the node cannot serve: the daemon hears of it, but not before its time.
-            wait_until(lambda: len(daemon.pings) >= 3, 20)
+            wait_until(lambda: len(daemon.pings) >= 3)
             self.assertEqual(daemon.pings[0]["pubkey_ed25519"], daemon.keys[0])
             self.assertNotIn("error", daemon.pings[0])
             self.assertNotIn("error", daemon.pings[1])
-            wait_until(lambda: daemon.pings[-1].get("error"), 20)
+            wait_until(lambda: daemon.pings[-1].get("error"))
             first = next(place for place, ping in enumerate(daemon.pings) if "error" in ping)
             self.assertGreaterEqual(daemon.ping_times[first] - daemon.ping_times[0], 600 / self.HURRY)
             self.assertIn("No other node", daemon.pings[first]["error"])
@@ -111,8 +111,8 @@ class Beside(unittest.TestCase):
             for number in range(1, 4):
                 self.start(number)
             # It serves, and the error is gone from the next ping on.
-            wait_until(lambda: node.status()["descriptors"] == 4 and node.status()["ready"], 30)
-            wait_until(lambda: "error" not in daemon.pings[-1], 10)
+            wait_until(lambda: node.status()["descriptors"] == 4 and node.status()["ready"])
+            wait_until(lambda: "error" not in daemon.pings[-1])
             self.assertEqual((oxend()["active"], oxend()["standing"]), (5, "active"))
 
             self.a_snapshot_is_signed(daemon, idle)
@@ -136,7 +136,7 @@ class Beside(unittest.TestCase):
         for _ in range(20):
             daemon.mine()
             # Every node has asked while the block is the top one.
-            wait_until(lambda: all(node.status()["oxend"]["height"] == daemon.height for node in nodes), 20)
+            wait_until(lambda: all(node.status()["oxend"]["height"] == daemon.height for node in nodes))
             try:
                 wait_until(lambda: trusted() >= max(height, daemon.height - 2), 3, interval=0.1)
             except TimeoutError:
@@ -150,7 +150,7 @@ class Beside(unittest.TestCase):
     def results_are_reported(self):
         """A node's test results of others go to its daemon, with the keys that the daemon knows."""
         others = set(self.daemons[1].keys) - {self.daemons[1].keys[0], public_key(b"\7" * 32).hex()}
-        wait_until(lambda: others <= {key for key, passed in self.daemons[1].reports if passed}, 40)
+        wait_until(lambda: others <= {key for key, passed in self.daemons[1].reports if passed})
         self.assertTrue(all(passed for key, passed in self.daemons[1].reports if key in others))
         # The last node dies; that it does not serve is told as well, while the rest goes on.
         self.network.nodes[3].process.kill()
@@ -166,7 +166,7 @@ class Beside(unittest.TestCase):
             daemon.behave = behaviour
             # There is news to be told, so that "unchanged" is no answer.
             daemon.mine()
-            wait_until(lambda: words in (oxend().get("trouble") or ""), 40, interval=0.1)
+            wait_until(lambda: words in (oxend().get("trouble") or ""), interval=0.1)
             status = node.status()
             self.assertTrue(status["ready"], behaviour)
             self.assertNotIn("no good answer", status.get("problem") or "")
@@ -175,7 +175,7 @@ class Beside(unittest.TestCase):
             self.assertGreaterEqual(status["snapshot"]["height"], height)
             self.assertIn(words, node.log.read_text())
             daemon.behave = "well"
-            wait_until(lambda: oxend().get("trouble") is None, 40, interval=0.1)
+            wait_until(lambda: oxend().get("trouble") is None, interval=0.1)
 
     def an_hour_of_silence_changes_nothing(self, node, daemon, oxend):
         """A daemon that closes every connection is reported as the problem after an hour, and not before."""
@@ -194,7 +194,7 @@ class Beside(unittest.TestCase):
         self.assertGreaterEqual(status["snapshot"]["height"], before["snapshot"]["height"])
         self.assertEqual(status["oxend"]["active"], before["oxend"]["active"])
         daemon.behave = "well"
-        wait_until(lambda: "no good answer" not in problem(), 20, interval=0.1)
+        wait_until(lambda: "no good answer" not in problem(), interval=0.1)
         # Meanwhile the dead node was found to be so by the others, who told their daemons.
         dead = self.daemons[3].keys[0]
         wait_until(lambda: (dead, False) in self.daemons[1].reports, 60, interval=0.2)

@@ -83,7 +83,7 @@ class Routing(unittest.TestCase):
         body = os.urandom(30_000)
         request = b"\x05\x01\x00" + b"\x05\x01\x00\x01" + socket.inet_aton("127.0.0.1") + self.peer.port.to_bytes(2, "big")
         for size in (1, 5_000, 30_000):
-            with socket.create_connection(self.net.socks, timeout=20) as sock:
+            with socket.create_connection(self.net.socks, timeout=60) as sock:
                 sock.sendall(request + b"echo\n" + body[:size])
                 self.assertEqual(read_exactly(sock, 2 + 10)[:4], b"\x05\x00\x05\x00")
                 self.assertEqual(read_exactly(sock, size), body[:size])
@@ -122,7 +122,7 @@ class Routing(unittest.TestCase):
                 self.assertEqual(read_exactly(sock, 1), b"w")
                 if name == "reset":
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            wait_until(lambda: self.peer.ends, 10)
+            wait_until(lambda: self.peer.ends)
             self.assertEqual(self.peer.ends, [name])
 
     def test_apps_that_break_off_before_the_reply_leave_nothing(self):
@@ -151,11 +151,11 @@ class Routing(unittest.TestCase):
 
     def nothing_is_left(self):
         controls = [self.net.control, *(node.control for node in self.net.nodes)]
-        wait_until(lambda: all(ask(control, "status")["streams"] == 0 for control in controls), 20)
+        wait_until(lambda: all(ask(control, "status")["streams"] == 0 for control in controls))
 
     def test_apps_that_wait_for_the_reply_before_they_speak_are_served(self):
         for _ in range(300):
-            with socks_connect(self.net.socks, "127.0.0.1", self.peer.port, timeout=5) as sock:
+            with socks_connect(self.net.socks, "127.0.0.1", self.peer.port) as sock:
                 sock.sendall(b"get 8\n")
                 read_exactly(sock, 8)
                 self.assertEqual(sock.recv(1), b"")
@@ -187,7 +187,7 @@ class Routing(unittest.TestCase):
                 list(pool.map(send, range(pausing)))
             wait_until(lambda: received[:pausing] == [size] * pausing, 60)
             send(pausing)
-            wait_until(lambda: received[pausing] == size, 30)
+            wait_until(lambda: received[pausing] == size)
 
     def test_replies_name_the_exits_real_errors(self):
         with socket.socket() as closed:
@@ -245,7 +245,7 @@ class Routing(unittest.TestCase):
         self.addCleanup(server.stderr.close)
         self.addCleanup(server.wait)
         self.addCleanup(server.terminate)
-        wait_until(lambda: accepts(port) or server.poll() is not None, 10)
+        wait_until(lambda: accepts(port) or server.poll() is not None)
         if server.poll() is not None:
             error = server.stderr.read()
             if "unshare" in error or "mount" in error:

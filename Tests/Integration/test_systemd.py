@@ -72,7 +72,7 @@ class Systemd(unittest.TestCase):
         self.hear("READY=1")
         self.process.terminate()
         self.hear("STOPPING=1")
-        self.assertEqual(self.process.wait(20), 0)
+        self.assertEqual(self.process.wait(60), 0)
 
     def test_sockets_are_taken_over(self):
         with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
@@ -91,7 +91,7 @@ class Systemd(unittest.TestCase):
     def test_l3_a_socket_that_others_reach_is_taken_over_only_where_that_is_allowed(self):
         with socket.create_server(("0.0.0.0", 0)) as tcp:
             self.start('[client]\nsocks = ["systemd:socks"]\n', [("socks", tcp)])
-            self.assertEqual(self.process.wait(20), 78)
+            self.assertEqual(self.process.wait(60), 78)
             complaint = self.process.stderr.read()
             for word in ("systemd:socks", "0.0.0.0:%d" % tcp.getsockname()[1], "loopback", "allow_remote"):
                 self.assertIn(word, complaint)
@@ -127,7 +127,7 @@ class Systemd(unittest.TestCase):
                     app.sendall(b"\x05\x01\x00")
                     self.assertEqual(app.recv(2), b"\x05\x00")
             self.process.terminate()
-            self.assertEqual(self.process.wait(20), 0)
+            self.assertEqual(self.process.wait(60), 0)
             warnings = [line for line in self.process.stderr.read().splitlines() if "no setting uses" in line]
             self.assertTrue(warnings and all("other" in line or "socks" in line for line in warnings))
             self.assertTrue(any("other" in line for line in warnings))
@@ -137,7 +137,7 @@ class Systemd(unittest.TestCase):
             udp.bind(("127.0.0.1", 0))
             for sockets, word in [((), "FileDescriptorName="), ([("socks", udp)], "ListenStream=")]:
                 self.start('[client]\nsocks = ["127.0.0.1:0", "systemd:socks"]\n', sockets)
-                self.assertEqual(self.process.wait(20), 69)
+                self.assertEqual(self.process.wait(60), 69)
                 complaint = self.process.stderr.read()
                 for part in ("systemd:socks", word):
                     self.assertIn(part, complaint)

@@ -55,7 +55,7 @@ class Watching(unittest.TestCase):
     def test_a_dead_node_is_put_aside_and_comes_back(self):
         victim = self.net.nodes[4]
         node = ask(victim.control, "status")["node"]
-        wait_until(lambda: ask(self.net.nodes[0].control, "status")["watching"]["passed"] >= 4, 30, interval=0.2)
+        wait_until(lambda: ask(self.net.nodes[0].control, "status")["watching"]["passed"] >= 4, interval=0.2)
         self.assertEqual(self.state(node), "active")
         for other in self.net.nodes:
             self.assertEqual(ask(other.control, "status")["watching"]["verdicts"], 0)
@@ -64,7 +64,7 @@ class Watching(unittest.TestCase):
             place = command.index("--parent-fd")
             del command[place:place + 2]
         victim.kill()
-        wait_until(lambda: not victim.is_running, 10)
+        wait_until(lambda: not victim.is_running)
         # It comes back where nobody reaches it: its operator hears of it before it is judged. Then it is killed.
         self.started = subprocess.Popen(
             [*command, "--public", f"127.0.0.1:{free_port()}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -87,12 +87,12 @@ class Watching(unittest.TestCase):
         self.started = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         # Its operator is told why no path leads over it.
-        wait_until(lambda: "decommissioned" in self.problem(victim), 40, interval=0.1)
-        took = self.wait_for(node, "active", 40)
+        wait_until(lambda: "decommissioned" in self.problem(victim), interval=0.1)
+        took = self.wait_for(node, "active", 60)
         print(f"recommissioned {took:.1f} s after its start", flush=True)
         # Staked again in the second snapshot from then on at the latest, and used.
         snapshots = Snapshots(victim.control)
-        wait_until(lambda: snapshots.look() and snapshots.status["ready"], 40, interval=0.05)
+        wait_until(lambda: snapshots.look() and snapshots.status["ready"], interval=0.05)
         self.assertLessEqual(len(snapshots.heights), 3, snapshots.heights)
         self.assertNotIn("decommissioned", self.problem(victim))
         wait_until(lambda: any(node in path["hops"] for path in ask(self.net.control, "paths")["paths"]), 60)
@@ -147,7 +147,7 @@ class Check(unittest.TestCase):
     def test_an_operator_sees_whether_his_node_can_serve(self):
         with Network([[f"127.0.0.1:{free_port()}"] for _ in range(4)], exits=0) as network:
             network.start_nodes()
-            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in network.nodes), 30)
+            wait_until(lambda: all(node.status()["descriptors"] == 4 for node in network.nodes))
             # One that runs is asked, one that does not is started for it.
             status, report = self.check(network, 0)
             self.assertEqual((status, report["serves"]), (0, True), report)

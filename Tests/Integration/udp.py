@@ -30,7 +30,7 @@ def decode(data):
 class Association:
     """A UDP association, a context manager. `relay` is the address for its datagrams, `tcp` the connection that keeps it open."""
 
-    def __init__(self, proxy, user=None, expected=("0.0.0.0", 0), timeout=20, source="127.0.0.1"):
+    def __init__(self, proxy, user=None, expected=("0.0.0.0", 0), timeout=60, source="127.0.0.1"):
         self.tcp = socket.create_connection(proxy, timeout=timeout)
         self.udp = None
         try:
@@ -72,7 +72,7 @@ class Association:
                 return self.receive(timeout)
         raise TimeoutError(f"no answer to {tries} datagrams")
 
-    def ended(self, timeout=10):
+    def ended(self, timeout=60):
         """Waits until the proxy has closed the TCP connection."""
         self.tcp.settimeout(timeout)
         try:

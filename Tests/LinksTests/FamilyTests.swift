@@ -22,7 +22,7 @@ import Wire
 
     @Test("of a node's two addresses the one is used to which there is a route, and nothing goes to the other")
     func route() throws {
-        let harness = try Harness()
+        let harness = try Harness(isSimulated: false)
         let node = try harness.node { $0.listen = Self.both }
         let client = try harness.client { $0.listen = Self.both }
         let six = Endpoint(node.links.localAddresses[1])
@@ -37,7 +37,7 @@ import Wire
 
     @Test("links of both families live beside each other on one node, and packets go from one to the other")
     func forwarding() throws {
-        let harness = try Harness()
+        let harness = try Harness(isSimulated: false)
         let node = try harness.node { $0.listen = Self.both }
         let four = try harness.client { $0.listen = [Self.both[0]] }
         let six = try harness.node { $0.listen = [Self.both[1]] }
@@ -50,7 +50,7 @@ import Wire
     }
 
     @Test("without a socket of the family, or a route at all, there is no link") func unreachable() throws {
-        let harness = try Harness()
+        let harness = try Harness(isSimulated: false)
         let node = try harness.node { $0.listen = [Self.both[1]] }
         let client = try harness.client { $0.initiator.total = .milliseconds(300) }
         #expect(result(harness, client, node, at: [node.endpoint]) == .failure(.noAddress))
@@ -58,7 +58,7 @@ import Wire
     }
 
     @Test("a family that this machine lacks is left out only where that was asked for") func missingFamily() throws {
-        let harness = try Harness()
+        let harness = try Harness(isSimulated: false)
         let foreign = SocketAddress(high: 0x2001_0db8_0000_0000, low: 1, port: 0)
         #expect(throws: UVError.self) { try harness.client { $0.listen = [Self.both[0], foreign] } }
         let client = try harness.client {

@@ -114,18 +114,20 @@ extension MutableRawSpan {
     var unsafeFirstPayloadByte: UInt8 { unsafe unsafeLoad(fromByteOffset: Packet.payloadOffset, as: UInt8.self) }
 }
 
-/// A loop with sides on it, all on 127.0.0.1.
+/// A loop with sides on it, all on 127.0.0.1: on simulated time, or with sockets of the kernel if not `isSimulated`.
 final class Harness {
     let loop: Loop
     let network: LinkNetwork
     var sides: [Side] = []
     /// The wall clock of the sides made from now on.
-    var wallClock = Loop.systemClock
+    var wallClock: () -> UInt64
     /// Node ids that count as staked.
     var staked: Set<NodeID> = []
 
-    init(packetSize: Int = Packet.defaultSize) throws {
-        loop = try Loop()
+    init(packetSize: Int = Packet.defaultSize, isSimulated: Bool = true) throws {
+        let loop = isSimulated ? Loop.simulated() : try Loop()
+        self.loop = loop
+        wallClock = { loop.wallClock }
         network = LinkNetwork(id: Bytes32(copying: [UInt8](repeating: 7, count: 32).rawSpan), packetSize: packetSize)
     }
 
@@ -163,7 +165,7 @@ final class Harness {
 
     /// Runs the loop until `condition` holds; false when it does not within `limit`.
     @discardableResult
-    func run(for limit: TimeSpan = .seconds(10), until condition: () -> Bool) -> Bool {
+    func run(for limit: TimeSpan = .seconds(60), until condition: () -> Bool) -> Bool {
         loop.run(for: limit, until: condition)
     }
 

@@ -119,7 +119,7 @@ import Wire
 
     @Test("K7: an end that is told of the close acknowledges it before it forgets the link, so it is not told again")
     func closeIsAcknowledged() throws {
-        let harness = try Harness()
+        let harness = try Harness(isSimulated: false)
         let node = try harness.node()
         let rounds = 5
         for _ in 0..<rounds {

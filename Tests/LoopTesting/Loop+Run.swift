@@ -2,9 +2,10 @@ public import EventLoop
 public import Wire
 
 extension Loop {
-    /// Runs until `condition` holds; false when it does not within `limit`.
+    /// Runs until `condition` holds; false when it does not within `limit`, which is a guard against hanging: only a test of
+    /// something that does not happen names a short one.
     @discardableResult
-    public func run(for limit: TimeSpan = .seconds(10), until condition: () -> Bool) -> Bool {
+    public func run(for limit: TimeSpan = .seconds(60), until condition: () -> Bool) -> Bool {
         let deadline = Instant(nanoseconds: refreshNow()) + limit
         let timer = LoopTimer(on: self) {}
         defer { timer.close() }

@@ -40,7 +40,7 @@ import Wire
         for height in 1...10 as ClosedRange<UInt64> {
             try store.add([UInt8](repeating: UInt8(height), count: 60_000), at: height, state: nil)
         }
-        let loop = try Loop()
+        let loop = Loop.simulated()
         defer { loop.close() }
         let identity = LinkIdentity(SigningKey())
         let node = NodeID(identity.nodeID)

@@ -52,7 +52,7 @@ import Wire
 
     @Test("O17: a copy whose header is right and whose payload is not does not displace the packet at a client")
     func spoiledCopy() throws {
-        let harness = try RelayHarness(exit: true)
+        let harness = try RelayHarness(exit: true, isSimulated: false)
         let middle = Middle(SocketAddress(try #require(harness.relay.listenAddresses.first)))
         let socket = try DatagramSocket(on: harness.loop, bindTo: .loopbackIPv4(port: 0), receiver: middle)
         defer { socket.close() }

@@ -69,7 +69,7 @@ import Wire
     }
 
     @Test("R4: after a refusal the next address is tried at once, and the last error is told") func refused() throws {
-        let loop = try Loop()
+        let loop = Loop.simulated()
         defer { loop.close() }
         let listener = try StreamListener.tcp(on: loop, address: .loopbackIPv4(port: 0)) { $0.close() }
         let good = try #require(listener.localAddress)

@@ -21,7 +21,7 @@ import Wire
     @Test("Guards and middles end as soon as nothing passes over them; the streams go on over others")
     func guardsAndMiddles() throws {
         // With six nodes, three of them gone, nine choices of guard and middle in ten would fail, each after seconds.
-        let network = try LoopNetwork(relays: 9, isSimulated: true)
+        let network = try LoopNetwork(relays: 9)
         defer { network.close() }
         let app = try open(network)
         var ended = 0
@@ -69,7 +69,7 @@ import Wire
 
     @Test("An exit ends with its last stream; clients hear of it and begin new streams elsewhere")
     func exits() throws {
-        let network = try LoopNetwork(relays: 6, isSimulated: true)
+        let network = try LoopNetwork(relays: 6)
         defer { network.close() }
         let (loop, client) = (network.loop, network.client)
         let app = try open(network)

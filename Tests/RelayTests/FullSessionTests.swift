@@ -10,7 +10,7 @@ import Wire
 @Suite struct FullSessionTests {
     @Test("A full session's app goes on in a further one; the streams that it has stay")
     func furtherSession() throws {
-        let network = try LoopNetwork(relays: 4, isSimulated: true) {
+        let network = try LoopNetwork(relays: 4) {
             // The least that there can be: what both ends use before they have heard of any grant.
             $0.limits.streamsPerSession = InitialLimits.streams
         }
@@ -43,7 +43,7 @@ import Wire
 
     @Test("An app whose session ends before the exit answers is served by the next, unless it has sent something")
     func sessionEndsBeforeTheReply() throws {
-        let network = try LoopNetwork(relays: 5, isSimulated: true)
+        let network = try LoopNetwork(relays: 5)
         defer { network.close() }
         let (loop, client) = (network.loop, network.client)
         func appInMidRequest(_ bytes: [UInt8]) throws -> App {

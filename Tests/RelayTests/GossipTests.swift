@@ -33,14 +33,14 @@ import Wire
 
         /// Neighbours that are `restarting` have a second link each, and the node does not know yet that the first one is dead.
         init(neighbours count: Int, restarting: Bool = false) throws {
-            let loop = try Loop()
+            let loop = Loop.simulated()
             self.loop = loop
             let seeds = (0...count).map { _ in SecureRandom.bytes(32) }
             self.seeds = seeds
             let ids = seeds.map { NodeID(Self.key($0).publicKey) }
             let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
             let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
-            let time = UnixTime(seconds: Loop.systemClock() / 1_000_000_000)
+            let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
             snapshot = try #require(Snapshot(network: id, height: 1, time: time, entries: entries))
             var file = NetworkFile(name: "test", id: id, bootstrap: [], snapshot: SignedSnapshot(snapshot))
             file.allowPrivateAddresses = true
@@ -87,7 +87,7 @@ import Wire
         func descriptor(
             of number: Int, age: UInt64 = 60, at endpoint: Endpoint? = Endpoint("127.0.0.1:9"), isForged: Bool = false
         ) throws -> SignedDescriptor {
-            let published = UnixTime(seconds: Loop.systemClock() / 1_000_000_000 - age)
+            let published = UnixTime(seconds: loop.wallClock / 1_000_000_000 - age)
             let key = Self.key(seeds[number])
             let value = Descriptor(
                 node: NodeID(key.publicKey), published: published,

@@ -48,9 +48,9 @@ final class LoopNetwork {
 
     /// Starts `count` relays and a client, and waits until it is ready; `changeForClient` says what only the client believes.
     ///
-    /// `isSimulated`: on simulated time, so that what takes minutes takes none.
+    /// `isSimulated`: on simulated time, in which waiting takes none of the machine's; else with sockets of the kernel.
     init(
-        relays count: Int, isSimulated: Bool = false, network change: (inout NetworkFile) -> Void = { _ in },
+        relays count: Int, isSimulated: Bool = true, network change: (inout NetworkFile) -> Void = { _ in },
         relay adjust: (inout RelayConfiguration) -> Void = { _ in },
         client configure: (inout ClientConfiguration) -> Void = { _ in },
         clientNetwork changeForClient: (inout NetworkFile) -> Void = { _ in }

@@ -65,7 +65,7 @@ import Wire
         defer { servers.close() }
         let server = try DatagramSocket(on: servers, bindTo: .loopbackIPv4(port: 0), receiver: Server())
         let network = try LoopNetwork(
-            relays: 5
+            relays: 5, isSimulated: false
         ) { _ in
         } relay: {
             $0.exitAllowed = [CIDR("127.0.0.0/8")!, CIDR("192.168.0.0/16")!]

@@ -25,12 +25,14 @@ final class RelayHarness {
     private let quiet = Quiet()
     private var clients: [TestClient] = []
 
+    /// A relay on simulated time, or with sockets of the kernel if not `isSimulated`.
+    ///
     /// `isListed`: whether the other node has the relay in its registry.
     init(
-        exit: Bool = false, sessions: Int? = nil, isListed: Bool = true,
+        exit: Bool = false, sessions: Int? = nil, isListed: Bool = true, isSimulated: Bool = true,
         _ change: (inout NetworkFile) -> Void = { _ in }
     ) throws {
-        loop = try Loop()
+        loop = isSimulated ? Loop.simulated() : try Loop()
         let seeds = [SecureRandom.bytes(32), SecureRandom.bytes(32)]
         func key(_ number: Int) -> SigningKey {
             let seed = seeds[number]
@@ -76,7 +78,7 @@ final class RelayHarness {
 
     /// Runs the loop until `condition` holds; false when it does not within `limit`.
     @discardableResult
-    func run(for limit: TimeSpan = .seconds(10), until condition: () -> Bool) -> Bool {
+    func run(for limit: TimeSpan = .seconds(60), until condition: () -> Bool) -> Bool {
         loop.run(for: limit, until: condition)
     }
 

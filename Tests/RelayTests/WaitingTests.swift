@@ -17,7 +17,7 @@ import Wire
     @Test("R2: connections beyond what an exit takes at once wait for their turn")
     func burst() throws {
         let network = try LoopNetwork(
-            relays: 4, isSimulated: true,
+            relays: 4,
             network: {
                 $0.limits.streamsPerSecond = 200
                 $0.limits.streamBurst = 20
@@ -33,7 +33,7 @@ import Wire
 
     @Test("R2: apps that keep coming do not put off those that wait") func newcomers() throws {
         let network = try LoopNetwork(
-            relays: 4, isSimulated: true,
+            relays: 4,
             network: {
                 $0.limits.streamsPerSecond = 100
                 $0.limits.streamBurst = 4
@@ -62,7 +62,7 @@ import Wire
     )
     func refusal() throws {
         let network = try LoopNetwork(
-            relays: 5, isSimulated: true,
+            relays: 5,
             network: {
                 $0.limits.streamsPerSecond = 20
                 $0.limits.streamBurst = 4
@@ -91,7 +91,7 @@ import Wire
 
     @Test("R3: identities beyond what the guards take at once wait; the guards stay the same, and none is blamed")
     func identities() throws {
-        let network = try LoopNetwork(relays: 6, isSimulated: true) {
+        let network = try LoopNetwork(relays: 6) {
             $0.limits.clientBuildsPerSecond = 10
             $0.limits.clientBuildBurst = 8
             $0.limits.pathsPerClientLink = 16

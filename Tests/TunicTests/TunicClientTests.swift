@@ -86,7 +86,7 @@ import Testing
         let folder = Folder()
         do { _ = try await TunicClient.start(folder.configuration) }
         var next: TunicClient?
-        for _ in 0..<100 where next == nil {
+        for _ in 0..<1_200 where next == nil {
             do {
                 next = try await TunicClient.start(folder.configuration)
             } catch {
