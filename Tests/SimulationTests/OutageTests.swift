@@ -39,10 +39,10 @@ import Testing
         let sessions = try #require(user.client).sessions
         let session = try #require(sessions.current.values.first)
         #expect(network.run(15) { session.paths.isEmpty })
-        network.run(Double(seed) * 0.4)
+        network.run(Double(seed) * 0.2)
         #expect(!session.isOver)
         let app = try user.begin(Transfer(kind: .download, seed: 2, length: 1_000))
-        network.run(2)
+        network.run(0.5)
         for node in network.nodes { try node.start() }
         network.run(26) { app.isOver }
         #expect(session.isOver && app.state == .done, "seed \(seed): \(app.state)")
