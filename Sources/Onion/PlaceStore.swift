@@ -31,11 +31,14 @@ struct PlaceStore<Value: ~Copyable>: ~Copyable {
         unsafe chunks.deallocate()
     }
 
-    /// Puts a value into a free place and returns the place; traps if the store holds the maximum.
+    /// Whether it holds the maximum.
+    var isFull: Bool { capacity - free.count >= maximum }
+
+    /// Puts a value into a free place and returns the place; traps if the store is full.
     ///
     /// A caller that counts a value as gone before its place is free must refuse new values until then.
     mutating func insert(_ value: consuming Value) -> UInt32 {
-        precondition(capacity - free.count < maximum, "the store holds as many values as it has room for")
+        precondition(!isFull, "the store holds as many values as it has room for")
         if free.isEmpty { addChunk() }
         let place = free.removeLast()
         unsafe pointer(place).initialize(to: value)

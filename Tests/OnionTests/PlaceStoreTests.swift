@@ -20,16 +20,19 @@ import Testing
         }
     }
 
-    @Test("R7: one value more than a store was made for ends the process, and is not written behind its memory")
-    func overfull() async {
-        await #expect(processExitsWith: .failure) {
-            // Its chunk would be the second of one.
-            var store = PlaceStore<Int>(maximum: PlaceStore<Int>.perChunk)
-            for value in 0...PlaceStore<Int>.perChunk { _ = store.insert(value) }
+    @Test(
+        "R7: a store with as many values as it was made for is full, so that none is written behind its memory",
+        arguments: [1, 3, 64, 65])
+    func overfull(maximum: Int) {
+        var store = PlaceStore<Int>(maximum: maximum)
+        for value in 0..<maximum {
+            let wasFull = store.isFull
+            _ = store.insert(value)
+            #expect(!wasFull)
         }
-        await #expect(processExitsWith: .failure) {
-            var store = PlaceStore<Int>(maximum: 3)
-            for value in 0..<4 { _ = store.insert(value) }
-        }
+        let isFull = store.isFull
+        let removed = store.remove(0)
+        let isFullAfter = store.isFull
+        #expect(isFull && removed == 0 && !isFullAfter)
     }
 }
