@@ -194,12 +194,14 @@ final class ClientSession: SessionOwner {
         use.look(
             users: session.streamCount, open: session.connection.openStreamCount, hasRoom: hasRoom, at: now)
         if use.isOver(isRetired: isRetired) { return end() }
+        // A link may be awaited for longer than the session would go on without news.
+        if legless.isNow, pool.awaitsLinks { legless.heldUp(at: now) }
         if legless.isOver(at: now) { return end() }
         if losses.isOver(at: now) {
             if losses.isExitsDoing(at: now) { pool.trust.distrust(exit, at: now) }
             return end()
         }
-        let overdue = watch.overdue(at: now, among: legs.keys) { leg in
+        let overdue = watch.overdue(at: now, among: legs.keys, isLineSilent: pool.isLineSilent) { leg in
             session.connection.legStatus(leg)?.everAcknowledged ?? false
         }
         if let overdue, let path = legs[overdue] { return pool.end(path, .byOthers) }

@@ -128,7 +128,7 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
     private func advanceLines() {
         guard !isClosed else { return }
         for key in waiting.keys { if let session = current[key] { openWaiting(on: session) } }
-        if waiting.keys.contains(where: { current[$0] != nil }) { advanceSoon() }
+        if waiting.keys.contains(where: { current[$0].map { !$0.isInDoubt } ?? false }) { advanceSoon() }
     }
 
     /// Opens streams for the apps that wait, as far as the session has room.
@@ -139,7 +139,8 @@ final class ClientSessions: SessionSource, PathTaker, ClientSessionOwner {
             waiting[key] = nil
             return
         }
-        guard session.isFull else { return advanceSoon() }
+        // A session that the exit may have forgotten says when it has answered.
+        guard session.isFull else { return session.isInDoubt ? () : advanceSoon() }
         retire(key)
         begin(key)
     }

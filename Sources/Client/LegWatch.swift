@@ -3,8 +3,7 @@ import Wire
 
 /// Which legs of a session answer no probes, and which leg its data should go over instead.
 struct LegWatch {
-    /// How long a leg that answers no probes may stay beside others that do before it is given up, and beside others that do not
-    /// answer either: then the own line may be crowded.
+    /// How long a leg that answers no probes may stay beside others before it is given up, usually and while no guard answers.
     static let limit = TimeSpan.seconds(2), longest = TimeSpan.seconds(10)
 
     /// Since when each leg that answers nothing is suspect; it stays here until it answers or is removed.
@@ -28,8 +27,12 @@ struct LegWatch {
     }
 
     /// A leg that has been suspect for too long; one that is the only one only when `wasAnswered` says that it never was.
-    func overdue(at now: Instant, among legs: some Collection<LegID>, wasAnswered: (LegID) -> Bool) -> LegID? {
-        let limit = legs.contains { suspects[$0] == nil } ? Self.limit : Self.longest
+    ///
+    /// `isLineSilent` says that no guard answers either: then the own line may be crowded.
+    func overdue(
+        at now: Instant, among legs: some Collection<LegID>, isLineSilent: Bool = false, wasAnswered: (LegID) -> Bool
+    ) -> LegID? {
+        let limit = isLineSilent ? Self.longest : Self.limit
         return legs.first { leg in
             guard let since = suspects[leg], now - since > Self.limit else { return false }
             return !wasAnswered(leg) || legs.count > 1 && now - since > limit

@@ -22,27 +22,26 @@ extension Links {
         }
         let most = configuration.isOnSlowLine ? patience.limit(limit, roundTrip: lineRoundTrip) : limit
         timer = LoopTimer(on: loop) { [weak self] in
-            self?.patience.ended(inTime: false)
+            // Where another link stands, it is the node's fault.
+            if let self, !list.all.contains(where: \.isUp) { patience.ended(inTime: false) }
             finish(nil)
         }
         timer?.schedule(at: (Instant(nanoseconds: loop.now) + most).nanoseconds)
         link(to: node, at: endpoints, for: source) { [weak self] result in
-            if case .success = result { self?.patience.ended(inTime: true) }
+            if case .success = result, !isOver { self?.patience.ended(inTime: true) }
             finish(try? result.get())
         }
     }
 }
 
-/// How long a client waits for links: longer where all have come late, so that a slow line is not taken for dead nodes.
-///
-/// What a single node does makes little of it: the next link that comes up brings it back.
+/// How long a client waits for links: longer where none has come in time, so that a slow line is not taken for dead nodes.
 struct LinkPatience {
     /// The longest wait: as long as a handshake goes on.
     static let longest = TimeSpan.seconds(10)
     /// A handshake takes two round trips; a lost packet, or one that waits, takes longer.
     private static let roundTrips: Int64 = 5
 
-    /// How many links in a row did not come in time.
+    /// How many links in a row did not come in time while none stood.
     private var late = 0
 
     /// How long to wait where `least` is enough on a usual line, and the slowest link has `roundTrip`.

@@ -32,9 +32,8 @@ extension Links {
         var next = moment + housekeeping
         table.earliestTick = Instant(nanoseconds: .max)
         var held = 0
-        let line = lineRoundTrip
         for link in list.all {
-            look(at: link, moment, line)
+            look(at: link, moment)
             guard !link.isGone else { continue }
             if link.peer == .client { held += link.exchange.memoryUse }
             table.earliestTick = min(table.earliestTick, table.nextTick(link.id))
@@ -66,39 +65,51 @@ extension Links {
     }
 
     /// Whether the silence of a link may be the fault of a client's line: a node gives each client that time, and a client its
-    /// nodes, unless another one has answered meanwhile.
+    /// nodes, unless another one has answered what it was sent since.
+    ///
+    /// What others send by themselves proves nothing: it may have waited in the same queue.
     private func isPatient(with link: ControlLink) -> Bool {
         guard configuration.isOnSlowLine else { return link.peer == .client }
-        guard let since = table.silence(of: link.id)?.since else { return true }
-        return !list.all.contains {
-            $0 !== link && $0.isUp && table.silence(of: $0.id).map { $0.heard >= since } == true
-        }
+        guard let since = table.silentSince(link.id) else { return true }
+        return !list.all.contains { $0 !== link && $0.isUp && $0.exchange.hasAnswered(since: since) }
     }
 
     /// Asks the other nodes whether they are there, where one leaves a client's pings unanswered.
     private func pingOthers(than link: ControlLink) {
-        guard configuration.isOnSlowLine, let since = table.silence(of: link.id)?.since else { return }
+        guard configuration.isOnSlowLine, let since = table.silentSince(link.id) else { return }
         for other in list.all where other !== link && other.isUp && other.isOpen {
-            guard let (heard, silent) = table.silence(of: other.id), heard < since, silent == nil else { continue }
+            guard !other.exchange.hasAnswered(since: since) else { continue }
             other.exchange.ping()
             markDirty(other)
         }
     }
 
-    private func look(at link: ControlLink, _ moment: Instant, _ line: TimeSpan?) {
-        if let until = link.closingUntil {
-            if moment >= until || link.exchange.isCloseAcknowledged { remove(link, reason: .closedHere) }
-            return
-        }
-        switch table.tick(link.id, roundTrip: line ?? link.exchange.roundTrip, isPatient: isPatient(with: link)) {
+    /// Whether all nodes have been silent for a while, so that the fault may be this end's line.
+    public var isLineSilent: Bool {
+        guard configuration.isOnSlowLine else { return false }
+        return list.all.allSatisfy { !$0.isUp || table.heard($0.id).map { now - $0 > .seconds(1) } ?? true }
+    }
+
+    /// Pings a link that leaves something unanswered, and ends it when it is dead.
+    private func tick(_ link: ControlLink) {
+        switch table.tick(link.id, roundTrip: link.exchange.roundTrip, isPatient: isPatient(with: link)) {
         case .none: break
         case .ping:
             link.exchange.ping()
             markDirty(link)
             pingOthers(than: link)
         case .dead:
-            if link.isUp { return remove(link, reason: .dead) }
+            if link.isUp { remove(link, reason: .dead) }
         }
+    }
+
+    private func look(at link: ControlLink, _ moment: Instant) {
+        if let until = link.closingUntil {
+            if moment >= until || link.exchange.isCloseAcknowledged { remove(link, reason: .closedHere) }
+            return
+        }
+        if moment >= table.nextTick(link.id) { tick(link) }
+        guard !link.isGone else { return }
         if table.expire(link.id) {
             return link.isUp ? remove(link, reason: .keysExpired) : removeSilently(link.id)
         }

@@ -204,6 +204,11 @@ public struct MessageExchange: ~Copyable {
         return status.smoothedRTT
     }
 
+    /// Whether the peer has acknowledged a packet that was sent at `moment` or later.
+    public func hasAnswered(since moment: Instant) -> Bool {
+        connection.legStatus(Self.leg)?.answeredTime.map { $0 >= moment } ?? false
+    }
+
     /// What the owner has to do next; nil when nothing is left.
     ///
     /// `admits` is asked once for each message that the peer begins, when the exchange's own limits allow for it. It must not

@@ -65,7 +65,9 @@ public final class PathMaker {
             case .success(let body):
                 let outcome = outcome(of: builder.receive(body.rawSpan, now: links.now), over: link, since: began)
                 if isWanted() { completion(outcome) } else { drop(outcome) }
-            case .failure(let failure): if isWanted() { completion(failure == .refused ? .reset : .unanswered) }
+            case .failure(.refused): if isWanted() { completion(.reset) }
+            case .failure(.linkDown): if isWanted() { completion(.noLink) }
+            case .failure: if isWanted() { completion(.unanswered) }
             }
         }
     }

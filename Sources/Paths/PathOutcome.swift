@@ -5,7 +5,7 @@ public import Wire
 public enum PathOutcome: ~Copyable {
     /// The path stands.
     case built(BuiltPath)
-    /// The guard's link did not stand in time.
+    /// The guard's link did not stand in time, or has gone: no hop but the guard is to blame.
     case noLink
     /// No records can be made for these hops.
     case unbuildable(PathBuildError)
@@ -15,6 +15,6 @@ public enum PathOutcome: ~Copyable {
     case broken(hop: Int)
     /// The guard has reset the build: it could not open its record, or was asked for too much.
     case reset
-    /// No answer came in time, or the link is gone.
+    /// No answer came in time.
     case unanswered
 }

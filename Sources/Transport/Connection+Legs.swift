@@ -116,7 +116,8 @@ extension Connection {
             smoothedRTT: legs[position].roundTrip.smoothed, minRTT: legs[position].roundTrip.smallest,
             ptoCount: legs[position].ptoCount, bytesInFlight: legs[position].inFlight,
             congestionWindow: legs[position].congestion.window, lastReceived: legs[position].lastReceived,
-            everAcknowledged: legs[position].everAcknowledged, isActive: active == id,
+            everAcknowledged: legs[position].everAcknowledged, answeredTime: legs[position].answeredTime,
+            isActive: active == id,
             packetsSent: legs[position].packetsSent, packetsAcknowledged: legs[position].packetsAcknowledged,
             packetsLost: legs[position].packetsLost, packetsSpuriouslyLost: legs[position].packetsSpuriouslyLost,
             packetsReceived: legs[position].received.count)

@@ -169,6 +169,7 @@ extension Connection {
         legs[position].delivered += UInt64(found.bytes)
         legs[position].deliveredTime = now
         legs[position].firstSentTime = newest.time
+        legs[position].answeredTime = newest.time
         let sendTime = newest.time - newest.firstSentTime
         let ackTime = now - newest.deliveredTime
         let interval = max(sendTime, ackTime)

@@ -150,6 +150,8 @@ public struct LegStatus: Equatable, Sendable {
     public var lastReceived: Instant?
     /// Whether the peer has acknowledged a packet of this leg.
     public var everAcknowledged: Bool
+    /// When the newest acknowledged packet was sent.
+    public var answeredTime: Instant?
     /// Whether the leg carries data.
     public var isActive: Bool
     /// Packets sent.

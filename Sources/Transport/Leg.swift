@@ -44,6 +44,8 @@ struct Leg: ~Copyable {
     var delivered: UInt64 = 0
     var deliveredTime = Instant(nanoseconds: 0)
     var firstSentTime = Instant(nanoseconds: 0)
+    /// When the newest acknowledged packet was sent.
+    var answeredTime: Instant?
     var appLimitedUntil: UInt64 = 0
 
     /// The index in the log of the highest acknowledged packet.

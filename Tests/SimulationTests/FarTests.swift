@@ -31,6 +31,43 @@ import Testing
     }
 
     @Test(
+        "A line that fills up while one guard sends without a pause costs no path over the other",
+        arguments: [1, 2, 3] as [UInt64])
+    func fillingLine(seed: UInt64) throws {
+        let network = try Network(seed: seed, relays: 6, exits: 2)
+        defer { network.close() }
+        let user = try network.addUser(line: line(0.04))
+        #expect(network.run(30) { user.isReady })
+        let app = try user.begin(Transfer(kind: .echo, seed: 1, length: 2_000_000, piece: 2_000, pause: 10_000_000))
+        network.run(5)
+        let before = user.client?.status.builds
+        for step in 1...50 {
+            user.host.line = line(0.04 + Double(step) * 0.04)
+            network.run(0.05)
+        }
+        network.run(10)
+        #expect(user.client?.status.builds == before && app.isWaiting)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test("A stream outlives forty-five seconds in which the own line is down", arguments: [1, 2] as [UInt64])
+    func ownLineDown(seed: UInt64) throws {
+        let network = try Network(seed: seed, relays: 6, exits: 2)
+        defer { network.close() }
+        let user = try network.addUser()
+        #expect(network.run(30) { user.isReady })
+        let app = try user.begin(Transfer(kind: .echo, seed: 1, length: 6_000, piece: 100, pause: 1_000_000_000))
+        network.run(5)
+        user.host.isCut = true
+        network.run(45)
+        #expect(app.isWaiting)
+        user.host.isCut = false
+        network.run(120) { app.isOver }
+        #expect(app.state == .done)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test(
         "A stream on a fast line outlives its guard with a silence of two and a half seconds at most",
         arguments: 1...8 as ClosedRange<UInt64>)
     func deadGuard(seed: UInt64) throws {

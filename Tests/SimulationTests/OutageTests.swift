@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test(
-        "An app that begins while a session has no leg is served by the next session",
+        "An app that begins while a session has no leg is served by it or by the next one",
         arguments: 1...12 as ClosedRange<UInt64>)
     func betweenSessions(seed: UInt64) throws {
         let network = try Network(seed: seed, relays: 6, exits: 2)
@@ -45,7 +45,7 @@ import Testing
         network.run(0.5)
         for node in network.nodes { try node.start() }
         network.run(26) { app.isOver }
-        #expect(session.isOver && app.state == .done, "seed \(seed): \(app.state)")
+        #expect(app.state == .done, "seed \(seed): \(app.state)")
         #expect(network.violations.isEmpty, "\(network.violations)")
     }
 }

@@ -78,6 +78,12 @@ final class PathPool: PacketHandler {
         all.filter { $0.state == .building && $0.link == nil && now - $0.since > Self.slowLink }.map(\.entry)
     }
 
+    /// Whether there is no path, and all builds wait for their guards' links.
+    var awaitsLinks: Bool { !all.isEmpty && all.allSatisfy { $0.state == .building && $0.link == nil } }
+
+    /// Whether no guard answers, so that the own line may be at fault.
+    var isLineSilent: Bool { maker.links.isLineSilent }
+
     // MARK: Packets
 
     /// Takes one batch of packets of the client's paths: opens their layers in place and hands the payloads to the sessions.

@@ -106,7 +106,12 @@ public struct Liveness: Sendable {
         let due = nextDeadline
         guard now >= due else { return .none }
         let isLate = now - due > timing.lateness && lateTicks < timing.forgiven
-        if isLate { lateTicks += 1 } else { lateTicks = 0 }
+        if isLate {
+            lateTicks += 1
+            asked = asked + (now - due)
+        } else {
+            lateTicks = 0
+        }
         deadline = now + pingWait
         switch state {
         case .answered, .waiting:

@@ -25,10 +25,12 @@ extension LinkTable {
         return unsafe entry(link).pointee.liveness.tick(now: now, isPatient: isPatient)
     }
 
-    /// When something came over the link last, and since when it leaves something unanswered.
-    func silence(of link: LinkID) -> (heard: Instant, since: Instant?)? {
-        guard isLive(link) else { return nil }
-        return unsafe (entry(link).pointee.liveness.heard, entry(link).pointee.liveness.silentSince)
+    /// When something came over the link last; nil when it is gone.
+    func heard(_ link: LinkID) -> Instant? { isLive(link) ? unsafe entry(link).pointee.liveness.heard : nil }
+
+    /// Since when the link leaves something unanswered; nil while it does not.
+    func silentSince(_ link: LinkID) -> Instant? {
+        isLive(link) ? unsafe entry(link).pointee.liveness.silentSince : nil
     }
 
     /// Wipes keys that are over; true when the link must close.
