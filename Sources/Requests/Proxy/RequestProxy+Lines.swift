@@ -40,7 +40,7 @@ extension RequestProxy {
         if lines[entry.target] == nil {
             forgetIdleLines(now)
             let rate = TokenBucket(
-                perSecond: RequestLimits.forwardsPerNode, burst: RequestLimits.forwardsBurst, now: now)
+                perSecond: RequestLimits.forwardsPerNode, burst: RequestLimits.turnBurst, now: now)
             lines[entry.target] = Line(rate: rate, lastUsed: now)
         }
         lines[entry.target]?.lastUsed = now
