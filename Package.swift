@@ -89,15 +89,16 @@ let package = Package(
         module(
             "Relay",
             [
-                "Paths", "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol", "Registry",
-                "Watch",
-                "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
+                "Paths", "Sessions", "Requests", "Links", "Onion", "Link", "Transport", "Directory", "DNSProtocol",
+                "Registry", "Watch", "EventLoop", "OnionCrypto", "Wire", "Store",
+                .product(name: "Logging", package: "swift-log"),
             ]),
         module(
             "Client",
             [
-                "Paths", "Sessions", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol", "DNSProtocol",
-                "EventLoop", "OnionCrypto", "Wire", "Store", .product(name: "Logging", package: "swift-log"),
+                "Paths", "Sessions", "Requests", "Links", "Onion", "Link", "Transport", "Directory", "SocksProtocol",
+                "DNSProtocol", "EventLoop", "OnionCrypto", "Wire", "Store",
+                .product(name: "Logging", package: "swift-log"),
             ]),
         module(
             "Tunic",
@@ -191,14 +192,14 @@ let package = Package(
             "RelayTests",
             [
                 "Relay", "Client", "Paths", "Sessions", "LoopTesting", "Links", "Onion", "Link", "Transport",
-                "Directory", "EventLoop", "OnionCrypto", "Registry", "Store", "Watch", "Wire",
+                "Directory", "EventLoop", "OnionCrypto", "Registry", "Requests", "Store", "Watch", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
             "ClientTests",
             [
                 "Client", "DNSProtocol", "Links", "Link", "LoopTesting", "Directory", "EventLoop", "Onion",
-                "OnionCrypto", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
+                "OnionCrypto", "Requests", "Sessions", "SessionTesting", "Store", "Transport", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         // Whole networks on simulated time.

@@ -37,7 +37,8 @@ extension Client {
             packetsIn: counters.packetsReceived,
             packetsOut: counters.packetsSent, bytesIn: counters.packetsReceived * packetSize,
             bytesOut: counters.packetsSent * packetSize, drops: drops, builds: pool.counts.built,
-            failedBuilds: pool.counts.failed, buildTimes: pool.counts.times)
+            failedBuilds: pool.counts.failed, buildTimes: pool.counts.times,
+            requests: (requests.counts.begun, requests.counts.answered, requests.counts.failed, requests.pending))
     }
 
     /// What is missing or wrong, in one sentence.

@@ -19,6 +19,7 @@ public final class Client {
     let exitWatch: ExitWatch
     private let ticker: Ticker
     let sessions: ClientSessions
+    let requests: RequestCalls
     let associations: Associations
     let answers: AnswerRule
     let ports: ProxyPorts
@@ -50,6 +51,7 @@ public final class Client {
         spares = SparePaths(pool: pool, exitWatch: exitWatch, wanted: configuration.sparePaths, loop: loop)
         sessions = ClientSessions(
             pool: pool, spares: spares, appLimit: configuration.appLimit, log: log, loop: loop)
+        requests = RequestCalls(pool: pool, loop: loop)
         links.client = pool
         links.control = pool
         associations = Associations(idleLimit: configuration.udpIdle)
@@ -82,6 +84,7 @@ public final class Client {
             spares.sweep()
         }
         sessions.tick()
+        requests.tick()
         lookForApps(pool.now)
         exitWatch.tick(configuration.exits.isEmpty ? [] : directory.usableExits.map(\.node)) { [weak self] in
             self?.exitsChanged()
@@ -177,6 +180,7 @@ public final class Client {
         ports.close()
         for port in dnsPorts { port.close() }
         sessions.close()
+        requests.close()
         ports.apps.close()
         for socket in sockets.values { socket.end() }
         spares.close()

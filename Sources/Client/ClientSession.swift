@@ -9,7 +9,7 @@ internal import Transport
 internal import Wire
 
 /// One isolation key's session: an active leg, a standby leg to the same exit, and the streams that go over them.
-final class ClientSession: SessionOwner {
+final class ClientSession: SessionOwner, PathUser {
     /// After how long a session that holds memory and moves nothing of it counts as stalled.
     static let stalledAfter = TimeSpan.seconds(5)
     /// The wait before another leg is tried while all go through one guard, and the longest; it doubles.
@@ -166,8 +166,6 @@ final class ClientSession: SessionOwner {
     }
 
     /// A path of this session is over: its data goes on over another leg at once.
-    ///
-    /// `isYoung` says that it was ready for less than `ExitTrust.youth`.
     func pathDied(_ path: Path, _ end: Path.End, isYoung: Bool) {
         guard legs.removeValue(forKey: path.leg) != nil, !isOver else { return }
         watch.remove(path.leg)

@@ -103,6 +103,8 @@ public struct ClientStatus: Sendable {
     public var builds: UInt64, failedBuilds: UInt64
     /// How long the last builds took, newest last, at most 100.
     public var buildTimes: [TimeSpan]
+    /// Onion requests: begun, answered, failed, and those that wait for an answer.
+    public var requests: (begun: UInt64, answered: UInt64, failed: UInt64, pending: Int)
 }
 
 /// An exit that a client may use.

@@ -2,6 +2,7 @@ internal import Directory
 internal import EventLoop
 internal import Links
 internal import OnionCrypto
+internal import Requests
 internal import Wire
 
 /// Choosing the hops of paths from what is known of the network, and what is lacking where none can be chosen.
@@ -172,6 +173,33 @@ extension DirectoryClient {
             hops: hops, terminal: terminal, avoiding: avoiding, guards: &guards, health: health, at: unixTime,
             using: &random
         ).hops
+    }
+
+    /// The nodes that onion requests may go over: staked ones that can be hops.
+    var proxies: [RequestNode] {
+        let selector = current().value
+        return trust.chain.snapshot.entries.filter { $0.isStaked && selector.knows($0.node) }
+            .map { RequestNode(id: $0.node, operatorID: $0.operatorID, weight: $0.weight) }
+    }
+
+    /// Whether a guard in use may be in a path to `proxy`, and is not `target`: otherwise a path there would draw another guard,
+    /// or its guard would know the client of the request that it answers.
+    func canReach(_ proxy: NodeID, for target: NodeID?, hops: Int) -> Bool {
+        let selector = current().value
+        guard hops > 1 else { return selector.knows(proxy) }
+        return guards.primaries.contains { $0.node != target && selector.mayShareAPath($0.node, proxy) }
+    }
+
+    /// The onion key in a descriptor that a target has sent of itself, for one request; nil where it is not to be taken.
+    ///
+    /// It is not kept: all clients use the descriptors of one list. Where that of the list is as new, its key is taken.
+    func onionKey(of node: NodeID, in bytes: [UInt8]) -> [UInt8]? {
+        guard let candidate = try? SignedDescriptor(decoding: bytes.rawSpan), candidate.descriptor.node == node
+        else { return nil }
+        if let held = descriptor(of: node), held.published >= candidate.descriptor.published { return held.onionKey }
+        guard (try? descriptors.isNews(candidate, at: unixTime)) == true, candidate.isAuthentic(network: network.id)
+        else { return nil }
+        return candidate.descriptor.onionKey
     }
 
     /// A node's descriptor that holds now.

@@ -54,11 +54,11 @@ extension ControlCommand {
     /// Whether the command only reads state without secrets, so that members of the group may use it.
     ///
     /// The log is excluded because it reports about single paths, and the page because its address is a secret. A check
-    /// sends packets, and a dry run verifies signatures.
+    /// and a request send packets, and a dry run verifies signatures.
     public var isLook: Bool {
         switch self {
         case .status, .paths, .exits, .streams, .metrics, .nodes, .account, .operation: true
-        case .newpath, .log, .web, .submit, .dryrun, .maintenance, .check, .reload: false
+        case .newpath, .log, .web, .submit, .dryrun, .maintenance, .check, .request, .reload: false
         }
     }
 }

@@ -31,6 +31,8 @@ public enum ControlCommand: String, Codable, CaseIterable, Sendable {
     case maintenance
     /// Whether a relay can serve: a ``CheckReport``; ask again until it is done.
     case check
+    /// Asks a node by an onion request; the argument is the node's id, a space and the method (`status`): a ``RequestReport``.
+    case request
     /// Reads the configuration again, like SIGHUP; a ``Done``, or the problem.
     case reload
 }
@@ -50,7 +52,7 @@ public struct ControlRequest: Codable, Sendable {
 }
 
 /// The answer of a provider.
-public enum ControlReply: Sendable {
+public enum ControlReply {
     /// To ``ControlCommand/status``.
     case status(StatusReport)
     /// To ``ControlCommand/paths``.
@@ -59,6 +61,29 @@ public enum ControlReply: Sendable {
     case report(any Encodable & Sendable)
     /// The reason for a refusal, in one sentence.
     case refusal(String)
+    /// An answer that comes later.
+    case later(DeferredReply)
+}
+
+/// An answer that its provider gives later, once.
+public final class DeferredReply {
+    /// The answer, once it was given.
+    private(set) var reply: ControlReply?
+    private var receiver: ((ControlReply) -> Void)?
+
+    /// An answer that is not known yet.
+    public init() {}
+
+    /// The answer is `reply`, which is not another deferred one.
+    public func give(_ reply: ControlReply) {
+        guard self.reply == nil else { return }
+        self.reply = reply
+        receiver?(reply)
+        receiver = nil
+    }
+
+    /// Calls `receiver` when the answer is given, which it was not yet.
+    func receive(_ receiver: @escaping (ControlReply) -> Void) { self.receiver = receiver }
 }
 
 /// The answer to a command that was carried out: `{"done":"…"}`.

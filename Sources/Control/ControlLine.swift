@@ -20,27 +20,47 @@ enum ControlLine {
 
     static let newline = UInt8(ascii: "\n")
 
-    /// The answer to a request line of a connection with `rights`.
-    static func answer(
-        to line: [UInt8], from provider: (ControlCommand, String?) -> ControlReply, _ rights: ControlRights = .all,
-        _ group: ControlGroup? = nil
-    ) -> [UInt8] {
-        guard let request = decode(ControlRequest.self, from: line) else {
-            return encode(ControlRefusal(error: "a request is one line of JSON like {\"command\":\"status\"}"))
-        }
-        guard let command = ControlCommand(rawValue: request.command) else {
-            let known = ControlCommand.allCases.map(\.rawValue).joined(separator: ", ")
-            return encode(ControlRefusal(error: "unknown command; the commands are: \(known)"))
-        }
-        if let refusal = rights.refusal(of: command, group: group) {
-            return encode(ControlRefusal(error: refusal, denied: true))
-        }
-        return switch provider(command, request.argument) {
+    /// The line that answers with `reply`; nil where that is given later.
+    static func encode(_ reply: ControlReply) -> [UInt8]? {
+        switch reply {
         case .status(let report): encode(report)
         case .paths(let report): encode(report)
         case .report(let report): encode(report)
         case .refusal(let reason): encode(ControlRefusal(error: reason))
+        case .later: nil
         }
+    }
+
+    /// The reply to a request line of a connection with `rights`, in bytes or to be given later.
+    static func answer(
+        to line: [UInt8], from provider: (ControlCommand, String?) -> ControlReply, _ rights: ControlRights = .all,
+        _ group: ControlGroup? = nil
+    ) -> Answer {
+        guard let request = decode(ControlRequest.self, from: line) else {
+            return .line(
+                encode(ControlRefusal(error: "a request is one line of JSON like {\"command\":\"status\"}")))
+        }
+        guard let command = ControlCommand(rawValue: request.command) else {
+            let known = ControlCommand.allCases.map(\.rawValue).joined(separator: ", ")
+            return .line(encode(ControlRefusal(error: "unknown command; the commands are: \(known)")))
+        }
+        if let refusal = rights.refusal(of: command, group: group) {
+            return .line(encode(ControlRefusal(error: refusal, denied: true)))
+        }
+        switch provider(command, request.argument) {
+        case .later(let deferred):
+            guard let reply = deferred.reply, let line = encode(reply) else { return .later(deferred) }
+            return .line(line)
+        case let reply: return .line(encode(reply) ?? [])
+        }
+    }
+
+    /// How a request is answered.
+    enum Answer {
+        /// With this line.
+        case line([UInt8])
+        /// With a line that is not known yet.
+        case later(DeferredReply)
     }
 }
 

@@ -77,6 +77,7 @@ private final class Connection: ByteStreamDelegate {
     private var deadline: LoopTimer?
     private var hasPeerEnded = false
     private var isAnswering = false
+    private var isClosed = false
 
     init(
         on loop: Loop, _ stream: ByteStream, _ rights: ControlRights, _ group: ControlGroup?,
@@ -98,6 +99,7 @@ private final class Connection: ByteStreamDelegate {
     }
 
     func close() {
+        isClosed = true
         deadline?.close()
         stream.close()
     }
@@ -132,8 +134,12 @@ private final class Connection: ByteStreamDelegate {
     /// Answers the waiting requests, each after the last reply was sent.
     private func answerWaiting() {
         while !isAnswering, let line = buffer.next() {
-            guard send(ControlLine.answer(to: line, from: provider, rights, group)) else { return }
-            extendDeadline()
+            switch ControlLine.answer(to: line, from: provider, rights, group) {
+            case .line(let bytes):
+                guard send(bytes) else { return }
+                extendDeadline()
+            case .later(let deferred): wait(for: deferred)
+            }
         }
         guard !isAnswering else { return }
         if buffer.isOverlong {
@@ -142,6 +148,21 @@ private final class Connection: ByteStreamDelegate {
             stream.shutdown()
         } else if hasPeerEnded {
             stream.shutdown()
+        }
+    }
+
+    /// Waits for an answer, and takes no other request until then.
+    private func wait(for deferred: DeferredReply) {
+        isAnswering = true
+        stream.stopReading()
+        deadline?.schedule(at: loop.now + ControlSocket.answerLimit)
+        deferred.receive { [weak self] reply in
+            guard let self, !isClosed, let line = ControlLine.encode(reply) else { return }
+            isAnswering = false
+            stream.startReading()
+            guard send(line) else { return }
+            extendDeadline()
+            answerWaiting()
         }
     }
 

@@ -103,7 +103,7 @@ final class ProcessReports {
             switch role.answer(command, argument) {
             case .report(let report): return report as? Report
             case .paths(let report): return report as? Report
-            case .status, .refusal, nil: continue
+            case .status, .refusal, .later, nil: continue
             }
         }
         return nil

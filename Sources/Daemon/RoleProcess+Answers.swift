@@ -22,6 +22,8 @@ extension RoleProcess {
         case .nodes, .account, .submit, .dryrun, .operation, .maintenance:
             return answerOfRole(command, argument)
                 ?? .refusal("this process follows no ledger; ask a relay of a network that has one, with --control")
+        case .request:
+            return answerOfRole(command, argument) ?? .refusal("a relay asks no nodes by onion requests; ask a client")
         case .paths, .newpath, .exits, .streams, .check:
             return answerOfRole(command, argument)
                 ?? .refusal("a relay has no \(command.rawValue) of its own; ask a client")

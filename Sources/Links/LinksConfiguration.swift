@@ -1,5 +1,6 @@
 public import EventLoop
 public import Link
+internal import Messages
 public import Transport
 public import Wire
 
@@ -39,6 +40,8 @@ public struct LinksConfiguration: Sendable {
     public var messagesPerLink = 64
     /// Control messages of ours that may be under way on one link.
     public var requestsPerLink = 128
+    /// What the messages of onion requests may take on a link with a node, beside the others; a client has none.
+    var onionRequests = MessageExchange.Limits.Allowance(incoming: 64, requests: 64, unfinishedBytes: 2_560 << 10)
     /// DESTROYs of ours that may wait on one link until others have been answered: a node's link carries 50,000 paths.
     public var destroysPerLink = 65_536
     /// Control messages a second from a client, and their burst.

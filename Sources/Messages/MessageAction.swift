@@ -26,10 +26,29 @@ extension MessageExchange {
 
     /// How much a peer may ask of the exchange, and how much the exchange asks of the peer.
     public struct Limits: Sendable {
+        /// What the messages of one lane may take.
+        public struct Allowance: Sendable {
+            /// Messages of the peer's that may be under way at once.
+            public var incoming: Int
+            /// Messages of ours that may be under way at once.
+            public var requests: Int
+            /// Bytes that the peer's messages may hold until they are handed over.
+            public var unfinishedBytes: Int
+
+            /// These limits.
+            public init(incoming: Int, requests: Int, unfinishedBytes: Int) {
+                self.incoming = incoming
+                self.requests = requests
+                self.unfinishedBytes = unfinishedBytes
+            }
+        }
+
         /// Messages of the peer's that may be under way at once.
         public var incoming: Int
         /// Messages of ours that may be under way at once.
         public var requests: Int
+        /// The same for onion requests, which come beside the others: none unless said otherwise.
+        public var onionRequests = Allowance(incoming: 0, requests: 0, unfinishedBytes: 0)
         /// DESTROYs of ours that may wait.
         public var destroys: Int
         /// Messages of the peer's a second, and their burst.
@@ -53,6 +72,14 @@ extension MessageExchange {
             self.unfinishedBytes = unfinishedBytes
             self.arrivalTime = arrivalTime
             self.answerTime = answerTime
+        }
+
+        /// What the messages of `lane` may take.
+        func allowance(of lane: MessageLane) -> Allowance {
+            switch lane {
+            case .usual: Allowance(incoming: incoming, requests: requests, unfinishedBytes: unfinishedBytes)
+            case .requests: onionRequests
+            }
         }
     }
 }

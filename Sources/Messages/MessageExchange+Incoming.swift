@@ -17,6 +17,8 @@ extension MessageExchange {
             case answering(part: Range<Int>, sent: Int)
         }
         var phase = Phase.arriving(nil)
+        /// The lane of its kind, the usual one until the kind is known.
+        var lane = MessageLane.usual
         /// The body until it is handed over, then the bytes that the answer is part of.
         var bytes: [UInt8] = []
         var deadline: Instant
@@ -111,7 +113,9 @@ extension MessageExchange {
     mutating func opened(_ stream: StreamID, _ now: Instant, _ admits: () -> Bool) {
         switch state {
         case .open:
-            guard incoming.count < limits.incoming, bucket.take(now: now), admits() else { return dropRefused(stream) }
+            // Which lane's allowance it takes is known with its first byte.
+            guard incoming.count < limits.incoming + limits.onionRequests.incoming, bucket.take(now: now), admits()
+            else { return dropRefused(stream) }
             incoming[stream] = Incoming(deadline: now + limits.arrivalTime)
             expires(at: now + limits.arrivalTime)
         case .closing, .over: dropRefused(stream)
@@ -132,8 +136,9 @@ extension MessageExchange {
             guard readMessage(stream, &kind, into: &bytes) else { return dropRefused(stream) }
             message.bytes = bytes
             message.phase = .arriving(kind)
+            message.lane = kind?.lane ?? .usual
             incoming[stream] = message
-            guard unfinishedBytes <= limits.unfinishedBytes else { return dropRefused(stream) }
+            guard isWithinLimits(message.lane) else { return dropRefused(stream) }
             switch connection.readState(stream) {
             case .open: break
             case .finished, .unknown:
@@ -164,14 +169,18 @@ extension MessageExchange {
         return read(stream, into: &bytes, limit: known.longestBody)
     }
 
-    /// Bytes that messages hold until they are handed over.
-    private var unfinishedBytes: Int {
-        incoming.values.reduce(0) { sum, message in
+    /// Whether the messages of a lane are no more than they may be, nor those that are not handed over yet longer.
+    private func isWithinLimits(_ lane: MessageLane) -> Bool {
+        var (count, bytes) = (0, 0)
+        for message in incoming.values where message.lane == lane {
             switch message.phase {
-            case .arriving, .queued: sum + message.bytes.count
-            case .waiting, .answering: sum
+            case .arriving(nil): break
+            case .arriving, .queued: (count, bytes) = (count + 1, bytes + message.bytes.count)
+            case .waiting, .answering: count += 1
             }
         }
+        let allowance = limits.allowance(of: lane)
+        return count <= allowance.incoming && bytes <= allowance.unfinishedBytes
     }
 
     /// A message has come whole: hands it over, or lets it wait for the large one before it.

@@ -49,13 +49,18 @@ extension MessageExchange {
         case .open: break
         case .closing, .over: return nil
         }
-        guard requests.count < limits.requests, body.count <= kind.longestBody,
+        guard hasRoom(kind.lane), body.count <= kind.longestBody,
             let stream = try? connection.openStream()
         else { return nil }
         requests[stream] = Request(kind: kind, purpose: purpose, deadline: deadline, bytes: [kind.raw] + body)
         expires(at: deadline)
         writeRequest(stream)
         return stream
+    }
+
+    private func hasRoom(_ lane: MessageLane) -> Bool {
+        let limit = limits.allowance(of: lane).requests
+        return requests.count < limit || requests.values.count { $0.kind.lane == lane } < limit
     }
 
     /// Writes what the connection takes of a message of ours.

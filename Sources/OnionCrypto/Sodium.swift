@@ -12,7 +12,7 @@ public enum Sodium {
 }
 
 /// Random bytes from the operating system through libsodium: the program's only source of randomness.
-public struct SecureRandom: RandomNumberGenerator {
+public struct SecureRandom: RandomNumberGenerator, Sendable {
     /// The generator; it has no state.
     public init() {}
 

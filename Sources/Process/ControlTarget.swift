@@ -27,13 +27,15 @@ package struct ControlTarget {
     /// Whether there is a service whose folder this user may not enter.
     private static var isServiceHidden: Bool { Files.isFolder("/run/tunic") && !Files.maySearch("/run/tunic") }
 
-    /// Sends a request and waits at most five seconds for the answer.
+    /// Sends a request and waits at most so many seconds for the answer.
     package func ask<Report: Decodable>(
-        _ command: ControlCommand, _ argument: String? = nil, as type: Report.Type
+        _ command: ControlCommand, _ argument: String? = nil, within seconds: UInt64 = 5, as type: Report.Type
     ) throws(Failure) -> Report {
         var result: Result<Report, ControlError>?
         let loop = try makeLoop()
-        ControlClient.ask(command, argument: argument, at: path, on: loop, as: type) {
+        ControlClient.ask(
+            command, argument: argument, at: path, on: loop, as: type, timeout: seconds * 1_000_000_000
+        ) {
             result = $0
             loop.stop()
         }

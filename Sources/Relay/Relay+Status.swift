@@ -39,7 +39,7 @@ extension Relay {
             packetsIn: counters.packetsReceived, packetsOut: counters.packetsSent,
             bytesIn: counters.packetsReceived * UInt64(network.packetSize),
             bytesOut: counters.packetsSent * UInt64(network.packetSize), drops: drops, builds: builds.builds,
-            refusals: builds.refusals, watching: watching.status)
+            refusals: builds.refusals, requests: requests.status, watching: watching.status)
     }
 
     /// What the operator must know, in one sentence.

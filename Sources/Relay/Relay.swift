@@ -47,6 +47,7 @@ public final class Relay {
     let paths: PathService
     let builds: BuildService
     let sessions: SessionHost
+    let requests: RequestService
     /// Where the node is one.
     let exit: Exit?
     private let messages: RelayMessages
@@ -106,23 +107,28 @@ public final class Relay {
         watching = try Watching(
             links: links, network: network, identity: identity, nodes: nodes, ledger: ledger, observer: observer,
             log: log)
+        let recent = RecentNodes(signing.snapshot)
         directory = try RelayDirectory(
             signing, links: links, neighbours: neighbours, network: network, identity: identity, registry: registry,
             file: configuration.registryFile, ledger: ledger?.source, staked: staked, watching: watching,
-            store: store, log: log)
+            recent: recent, store: store, log: log)
         selfCheck = SelfCheck(links: links, node: node, neighbours: neighbours)
 
         let exit = configuration.isExit ? try Exit(on: loop, own: publication.own, configuration) : nil
         self.exit = exit
-        sessions = SessionHost(
-            on: loop, network: network, services: exit?.services ?? [:],
-            rateGate: RateGate(links: links, packetSize: network.packetSize), sessionLimit: configuration.exitSessions)
-        paths = PathService(links: links, network: network, listener: sessions)
         var random = SecureRandom()
         let keys = try OnionKeys(now: links.now, firstLife: .seconds(.random(in: 43_200...86_400, using: &random)))
+        requests = RequestService(
+            links: links, nodes: nodes, recent: recent, network: network.id, node: node, keys: keys)
+        sessions = SessionHost(
+            on: loop, network: network,
+            services: StreamServices(exit: exit?.services ?? [:], requests: requests),
+            rateGate: RateGate(links: links, packetSize: network.packetSize), sessionLimit: configuration.exitSessions)
+        paths = PathService(links: links, network: network, listener: sessions)
         builds = BuildService(links: links, paths: paths, nodes: nodes, network: network, node: node, keys: keys)
         messages = RelayMessages(
-            links: links, paths: paths, builds: builds, directory: directory, ledger: ledger, watching: watching)
+            links: links, paths: paths, builds: builds, directory: directory, ledger: ledger, watching: watching,
+            requests: requests)
         links.relay = paths
         links.control = messages
     }
@@ -148,7 +154,11 @@ public final class Relay {
     }
 
     /// Makes and spreads a new descriptor.
-    private func publish() { directory.gossip.publish(publication.renew(onionKey: builds.onionKey)) }
+    private func publish() {
+        let descriptor = publication.renew(onionKey: builds.onionKey)
+        requests.renew(keys: builds.keys, descriptor: descriptor.bytes)
+        directory.gossip.publish(descriptor)
+    }
 
     // MARK: Once a second
 
@@ -264,6 +274,7 @@ public final class Relay {
         guard life.close() else { return completion() }
         timer?.close()
         sessions.close()
+        requests.close()
         exit?.close()
         directory.close()
         ledger?.close()

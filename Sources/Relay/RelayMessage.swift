@@ -1,5 +1,6 @@
 internal import Directory
 internal import Registry
+internal import Requests
 internal import Watch
 internal import Wire
 
@@ -11,9 +12,11 @@ enum RelayMessage: Hashable {
     case directory(DirectoryMessage)
     case ledger(LedgerMessage)
     case watch(WatchMessage)
+    case request(RequestMessage)
 
     /// All of them, for the node's links.
-    static let kinds = PathMessage.kinds + DirectoryMessage.kinds + LedgerMessage.kinds + WatchMessage.kinds
+    static let kinds =
+        PathMessage.kinds + DirectoryMessage.kinds + LedgerMessage.kinds + WatchMessage.kinds + RequestMessage.kinds
 
     /// The message that begins with `raw`; nil for one that no module declares.
     init?(raw: UInt8) {
@@ -25,6 +28,8 @@ enum RelayMessage: Hashable {
             self = .ledger(message)
         } else if let message = WatchMessage(rawValue: raw) {
             self = .watch(message)
+        } else if let message = RequestMessage(rawValue: raw) {
+            self = .request(message)
         } else {
             return nil
         }
@@ -37,6 +42,7 @@ enum RelayMessage: Hashable {
         case .directory(let message): message.kind
         case .ledger(let message): message.kind
         case .watch(let message): message.kind
+        case .request(let message): message.kind
         }
     }
 }

@@ -13,12 +13,13 @@ final class RelayMessages: ControlHandler {
     private let directory: RelayDirectory
     private let ledger: LedgerService?
     private let watching: Watching
+    private let requests: RequestService
     private var peers: [LinkID: LinkPeer] = [:]
 
     /// Messages on `links` for these.
     init(
         links: Links, paths: PathService, builds: BuildService, directory: RelayDirectory, ledger: LedgerService?,
-        watching: Watching
+        watching: Watching, requests: RequestService
     ) {
         self.links = links
         self.paths = paths
@@ -26,6 +27,7 @@ final class RelayMessages: ControlHandler {
         self.directory = directory
         self.ledger = ledger
         self.watching = watching
+        self.requests = requests
     }
 
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
@@ -38,6 +40,9 @@ final class RelayMessages: ControlHandler {
         case .watch(let message):
             guard let peer = peers[link]?.node else { return links.refuse(responder) }
             watch(message, body, peer, responder)
+        case .request(let message):
+            guard let peer = peers[link]?.node else { return links.refuse(responder) }
+            requests.received(message, body, from: peer, responder)
         // No module declares it.
         case nil: links.refuse(responder)
         }
@@ -113,6 +118,7 @@ final class RelayMessages: ControlHandler {
         if let node = peer.node {
             directory.neighbours.linkUp(link, node)
             directory.gossip.linkUp(link, node)
+            requests.linkUp(node)
         } else {
             watching.clientCame()
         }
@@ -120,7 +126,10 @@ final class RelayMessages: ControlHandler {
 
     func linkDown(_ link: LinkID, reason: LinkDownReason) {
         let node = peers.removeValue(forKey: link)?.node
-        if let node { directory.neighbours.linkDown(link, node) }
+        if let node {
+            directory.neighbours.linkDown(link, node)
+            requests.linkDown(link, node)
+        }
         ledger?.linkDown(link)
         builds.linkEnded(link)
         paths.linkEnded(link)

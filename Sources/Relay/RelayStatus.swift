@@ -69,6 +69,20 @@ public struct RelayStatus: Sendable {
     public var drops: [String: UInt64]
     /// Builds accepted here, and refused by reason.
     public var builds: UInt64, refusals: [String: UInt64]
+    /// What has become of onion requests.
+    public var requests: RelayRequestStatus
     /// What its watching of others has come to.
     public var watching: WatchingStatus
+}
+
+/// What has become of onion requests at a relay.
+public struct RelayRequestStatus: Sendable {
+    /// Requests of its sessions: brought, answered by their targets, and refused here.
+    public var asked: UInt64, answered: UInt64, refused: UInt64
+    /// Those that wait for an answer.
+    public var pending: Int
+    /// Requests of other nodes: brought, answered, turned away as busy, and unreadable or repeated.
+    public var received: UInt64, answeredHere: UInt64, busy: UInt64, bad: UInt64
+    /// Those that wait for an answer.
+    public var pendingHere: Int
 }

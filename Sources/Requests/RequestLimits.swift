@@ -48,8 +48,13 @@ public enum RequestLimits {
     public static let handshakes = 64
     /// The handshakes of one source.
     static let handshakesOfSource = 16
-    /// The wait for a link.
+    /// The wait for a link, and for a turn at the target.
     public static let linkTime = TimeSpan.seconds(3)
+    /// The requests that a proxy sends to one target at once: fewer than it takes, as those that come later than others were
+    /// sent come closer together.
+    static let turnBurst = forwardsBurst - unanswered
+    /// When to look again for a token of a target's line.
+    static let turnTime = TimeSpan.milliseconds(5)
     /// How long a failed handshake is remembered, in milliseconds.
     public static let failureMemory: UInt64 = 30_000
     /// The failed targets that are remembered.

@@ -6,13 +6,24 @@ public struct MessageKind: Hashable, Sendable {
     public let longestBody: Int
     /// The longest answer in bytes; a longer one resets the stream.
     public let longestAnswer: Int
+    /// Whose allowance it counts for.
+    public let lane: MessageLane
 
     /// The type `raw` with its limits.
-    public init(raw: UInt8, longestBody: Int, longestAnswer: Int) {
+    public init(raw: UInt8, longestBody: Int, longestAnswer: Int, lane: MessageLane = .usual) {
         self.raw = raw
         self.longestBody = longestBody
         self.longestAnswer = longestAnswer
+        self.lane = lane
     }
+}
+
+/// A set of control messages with an allowance of its own on a link: none of them takes a place of the others.
+public enum MessageLane: Hashable, Sendable {
+    /// Paths, the link itself, the directory, the ledger and tests.
+    case usual
+    /// Onion requests, which strangers cause.
+    case requests
 }
 
 /// Why a control message got no answer.
@@ -35,12 +46,17 @@ public protocol MessageFamily: RawRepresentable<UInt8>, CaseIterable, Hashable, 
     var longestBody: Int { get }
     /// The longest answer in bytes.
     var longestAnswer: Int { get }
+    /// Whose allowance the messages count for; the usual one unless said otherwise.
+    static var lane: MessageLane { get }
 }
 
 extension MessageFamily {
+    /// The usual one.
+    public static var lane: MessageLane { .usual }
+
     /// The type and limits of the message.
     public var kind: MessageKind {
-        MessageKind(raw: rawValue, longestBody: longestBody, longestAnswer: longestAnswer)
+        MessageKind(raw: rawValue, longestBody: longestBody, longestAnswer: longestAnswer, lane: Self.lane)
     }
 
     /// All messages of the list.

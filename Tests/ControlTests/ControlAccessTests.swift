@@ -38,7 +38,7 @@ import Testing
     @Test func whatIsRefusedDoesNotReachTheProvider() {
         let line = Array("{\"command\":\"newpath\"}".utf8)
         var asked = 0
-        let answer = ControlLine.answer(
+        let answer = ControlLine.answered(
             to: line,
             from: { _, _ in
                 asked += 1

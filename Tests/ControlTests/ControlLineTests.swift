@@ -39,7 +39,7 @@ private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8
         String(repeating: "[", count: 4000),
     ])
     func whatIsNoRequestIsRefused(line: String) {
-        let answer = ControlLine.answer(to: Array(line.utf8)) { _, _ in
+        let answer = ControlLine.answered(to: Array(line.utf8)) { _, _ in
             Issue.record("the provider is not asked")
             return .refusal("")
         }
@@ -47,17 +47,17 @@ private func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8
     }
 
     @Test func anUnknownCommandIsRefusedWithTheKnownOnes() {
-        let answer = ControlLine.answer(to: Array(#"{"command":"stop"}"#.utf8)) { _, _ in .refusal("") }
+        let answer = ControlLine.answered(to: Array(#"{"command":"stop"}"#.utf8)) { _, _ in .refusal("") }
         let known = ControlCommand.allCases.map(\.rawValue).joined(separator: ", ")
         #expect(text(answer) == "{\"error\":\"unknown command; the commands are: \(known)\"}\n")
     }
 
     @Test func aCommandReachesTheProvider() {
-        let answer = ControlLine.answer(to: Array(#"{"command":"paths","more":1}"#.utf8)) { command, _ in
+        let answer = ControlLine.answered(to: Array(#"{"command":"paths","more":1}"#.utf8)) { command, _ in
             command == .paths ? .paths(.init(paths: [])) : .refusal("other")
         }
         #expect(text(answer) == "{\"paths\":[]}\n")
-        let refused = ControlLine.answer(to: Array(#"{"command":"paths"}"#.utf8)) { _, _ in .refusal("a relay") }
+        let refused = ControlLine.answered(to: Array(#"{"command":"paths"}"#.utf8)) { _, _ in .refusal("a relay") }
         #expect(text(refused) == "{\"error\":\"a relay\"}\n")
     }
 }

@@ -97,6 +97,40 @@ private final class Collector: ByteStreamDelegate {
         server.close()
     }
 
+    @Test("An answer may come later: requests behind it wait for it, and nobody has it where the asker is gone")
+    func laterAnswers() throws {
+        let bench = try Bench()
+        var deferred: [DeferredReply] = []
+        let server = try ControlServer(on: bench.loop, path: bench.path) { command, _ in
+            guard command == .request else { return .refusal(command.rawValue) }
+            deferred.append(DeferredReply())
+            return .later(deferred[deferred.count - 1])
+        }
+        let collector = Collector()
+        let stream = try ByteStream.connect(on: bench.loop, toUnixPath: bench.path, delegate: collector)
+        try stream.write(Array("{\"command\":\"request\"}\n{\"command\":\"paths\"}\n".utf8))
+        stream.shutdown()
+        bench.run { deferred.count == 1 }
+        #expect(collector.text.isEmpty)
+        deferred[0].give(.report(Done("asked")))
+        deferred[0].give(.refusal("twice"))
+        bench.run { collector.hasEnded }
+        #expect(collector.text == "{\"done\":\"asked\"}\n{\"error\":\"paths\"}\n")
+        stream.close()
+
+        let gone = try ByteStream.connect(on: bench.loop, toUnixPath: bench.path, delegate: Collector())
+        try gone.write(Array("{\"command\":\"request\"}\n".utf8))
+        bench.run { deferred.count == 2 }
+        gone.close()
+        server.close()
+        deferred[1].give(.refusal("late"))
+        // An answer that is there already when it is asked for.
+        let known = DeferredReply()
+        known.give(.refusal("known"))
+        let line = ControlLine.answered(to: Array("{\"command\":\"request\"}".utf8), from: { _, _ in .later(known) })
+        #expect(String(decoding: line, as: UTF8.self) == "{\"error\":\"known\"}\n")
+    }
+
     @Test func anEndlessLineIsRefusedAndTheConnectionClosed() throws {
         let bench = try Bench()
         let server = try ControlServer(on: bench.loop, path: bench.path) { _, _ in .refusal("") }

@@ -55,8 +55,16 @@ extension ProcessTests {
         @Test func whatNoRoleKnowsIsRefused() throws {
             let onlyRelay = try Running(relay + quiet)
             #expect(onlyRelay.refusal(.paths) == "a relay has no paths of its own; ask a client")
+            #expect(onlyRelay.refusal(.request) == "a relay asks no nodes by onion requests; ask a client")
             onlyRelay.end()
             let onlyClient = try Running(client + quiet)
+            for argument in [nil, "", "x status", "\(NodeID(Bytes32()))", "\(NodeID(Bytes32())) stat", " status"] {
+                #expect(onlyClient.refusal(.request, argument)?.hasPrefix("expected a node's id") == true)
+            }
+            guard case .later = onlyClient.process.answer(.request, "\(NodeID(Bytes32())) status") else {
+                Issue.record("a request is answered later")
+                return
+            }
             #expect(onlyClient.refusal(.nodes)?.contains("this process follows no ledger") == true)
             onlyClient.end()
         }

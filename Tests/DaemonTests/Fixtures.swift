@@ -84,7 +84,7 @@ final class Running {
         case .status(let report): report as? Report
         case .paths(let report): report as? Report
         case .report(let report): report as? Report
-        case .refusal: nil
+        case .refusal, .later: nil
         }
     }
 

@@ -21,6 +21,11 @@ func request(_ input: RawSpan) {
         case 2: same((try? AnswerMessage(decoding: span))?.encoded())
         case 3: same((try? RelayRequest(decoding: span))?.encoded())
         case 4: same((try? RequestAnswer(decoding: span))?.encoded())
+        case 5:
+            // Flags that are not known are left out of account.
+            let state = try? NodeState(decoding: span)
+            let written = state?.encoded() ?? []
+            precondition((try? NodeState(decoding: written.rawSpan)) == state, "a state is read as it was written")
         default:
             for place in [OuterAnswer.Place.stream, .ownStream, .forward, .message] {
                 same((try? OuterAnswer(decoding: span, at: place))?.encoded(for: place))

@@ -49,12 +49,13 @@ def binary():
     raise FileNotFoundError("no tunic: set TUNIC, or run swift build -c release --static-swift-stdlib --product tunic")
 
 
-def ask(control, command, timeout=60):
+def ask(control, command, timeout=60, argument=None):
     """The reply of the control socket at `control`."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
         connection.connect(control)
-        connection.sendall(json.dumps({"command": command}).encode() + b"\n")
+        request = {"command": command} if argument is None else {"command": command, "argument": argument}
+        connection.sendall(json.dumps(request).encode() + b"\n")
         line = b""
         while not line.endswith(b"\n"):
             part = connection.recv(65536)

@@ -24,6 +24,15 @@ private enum Kind: UInt8, MessageFamily {
     }
 }
 
+/// A message with an allowance of its own.
+private enum Apart: UInt8, MessageFamily {
+    case request = 60
+
+    static var lane: MessageLane { .requests }
+    var longestBody: Int { 1_000 }
+    var longestAnswer: Int { 0 }
+}
+
 /// Two ends without a network, on a clock that only the test moves.
 private final class Pair {
     /// One end and what it was told.
@@ -40,7 +49,8 @@ private final class Pair {
         init(_ role: Role, _ limits: MessageExchange.Limits, _ now: Instant) {
             exchange = MessageExchange(
                 role: role, connection: .control, payloadSize: 1_200, seed: role == .initiator ? 7 : 8,
-                kinds: MessageTable([Kind.short, .long, .large].map(\.kind) + PathMessage.kinds), limits: limits,
+                kinds: MessageTable(
+                    [Kind.short, .long, .large].map(\.kind) + Apart.kinds + PathMessage.kinds), limits: limits,
                 now: now)
         }
 
@@ -78,7 +88,9 @@ private final class Pair {
         var limits = MessageExchange.Limits(
             incoming: 64, requests: 128, destroys: 1_000, rate: (rate: 1_000, burst: 1_000), unfinishedBytes: 320 << 10,
             arrivalTime: .seconds(30), answerTime: .seconds(60))
+        limits.onionRequests = .init(incoming: 0, requests: 4, unfinishedBytes: 0)
         near = End(.initiator, limits, now)
+        limits.onionRequests = .init(incoming: 0, requests: 0, unfinishedBytes: 0)
         change(&limits)
         far = End(.responder, limits, now)
     }
@@ -106,6 +118,10 @@ private final class Pair {
             if !to.isDeaf { to.exchange.receive(packetNumber: from.number, payload.rawSpan, now: now) }
         }
         to.take(now)
+    }
+
+    func askApart() -> StreamID? {
+        near.exchange.begin(Apart.request.kind, body: [1], timeout: .seconds(200), now: now)
     }
 
     func ask(_ kind: Kind, _ body: [UInt8] = [1, 2, 3], timeout: TimeSpan = .seconds(200)) -> StreamID? {
@@ -188,6 +204,38 @@ private final class Pair {
         }
         #expect(pair.far.count(.refused) >= bad.count + 2 + 3)
         #expect(pair.far.exchange.incomingCount == 5)
+    }
+
+    @Test("RQ3: onion requests and the other messages of a link take nothing of each other's allowance")
+    func lanes() throws {
+        let pair = Pair {
+            $0.incoming = 3
+            $0.onionRequests = .init(incoming: 2, requests: 0, unfinishedBytes: 1_500)
+        }
+        // Ours: 4, and 128 that may be begun beside them.
+        let asked = (0..<5).compactMap { _ in pair.askApart() }
+        let usual = (0..<100).compactMap { _ in pair.ask(.short) }
+        #expect(asked.count == 4 && usual.count == 100)
+        pair.run(for: .milliseconds(200))
+        #expect(pair.far.received.count { $0.kind == Apart.request.kind } == 2)
+        #expect(pair.far.received.count { $0.kind == Kind.short.kind } == 3)
+        #expect(pair.far.count(.refused) == 2 + 97 && pair.far.exchange.incomingCount == 5)
+        // The peer's: with all others under way, there is room for a request, and none for two that are unfinished.
+        pair.far.received.removeAll { message in
+            guard message.kind == Apart.request.kind else { return false }
+            pair.far.exchange.answer(message.stream, [], part: 0..<0, now: pair.now)
+            return true
+        }
+        pair.run(for: .milliseconds(200))
+        let refused = pair.far.count(.refused)
+        for _ in 0..<2 { _ = try pair.write([60] + [UInt8](repeating: 0, count: 900), finish: false) }
+        pair.run(for: .milliseconds(200))
+        #expect(pair.far.count(.refused) == refused + 1 && pair.far.exchange.incomingCount == 4)
+        // An end that takes none refuses them by their first byte.
+        let other = Pair()
+        _ = try other.write([60], finish: false)
+        other.run(for: .milliseconds(100))
+        #expect(other.far.count(.refused) == 1 && other.far.isQuiet)
     }
 
     @Test("a message that does not come whole, one without an answer and one that takes too long end by themselves")

@@ -14,12 +14,18 @@ import Wire
         (16, 8, 256 << 10), (17, 40, 0), (18, 2_268, 73), (19, 16, 202_400), (20, 202_400, 65), (21, 2_200, 65),
         (22, 202_400, 0), (24, 262_144, 0), (25, 1_290, 660_000), (26, 8, 112), (27, 32_778, 16 << 20),
         (28, 262_144, 0), (29, 1_290, 660_000), (30, 8, 1_280_053), (31, 1_282, 16 << 20), (32, 41, 0),
-        (33, 2_122, 2_122), (34, 0, 2), (35, 32, 320_115),
+        (33, 2_122, 2_122), (34, 0, 2), (35, 32, 320_115), (40, 66_982, 65_825), (41, 65_833, 0),
     ]
 
     @Test("every message that a module declares has the type and the lengths of the protocol") func lengths() {
         let kinds = RelayMessage.kinds.sorted { $0.raw < $1.raw }
-        #expect(kinds == Self.table.map { MessageKind(raw: $0.raw, longestBody: $0.body, longestAnswer: $0.answer) })
+        #expect(
+            kinds
+                == Self.table.map { row in
+                    MessageKind(
+                        raw: row.raw, longestBody: row.body, longestAnswer: row.answer,
+                        lane: row.raw < 40 ? .usual : .requests)
+                })
     }
 
     @Test("every message that a node's links take has a handler, and no other byte has one") func handlers() {

@@ -151,4 +151,14 @@ import Wire
         }
         #expect(RequestMethod.allCases.map(\.rawValue) == [1, 2, 3, 4, 5, 8, 9, 10])
     }
+
+    @Test("RQ7: the state of a node: 10 bytes, 16 sixteenths at most, and unknown flags are ignored")
+    func rq7State() throws {
+        let state = NodeState(height: 0x0102, fill: 16, stores: true)
+        #expect(state.encoded() == [0x02, 0x01, 0, 0, 0, 0, 0, 0, 16, 1])
+        let flags = [UInt8](state.encoded().dropLast()) + [0xff]
+        #expect(try NodeState(decoding: flags.rawSpan) == state)
+        let others = [Array(flags.dropLast()), flags + [0], [0, 0, 0, 0, 0, 0, 0, 0, 17, 1], []]
+        for bytes in others { #expect(throws: WireError.self) { try NodeState(decoding: bytes.rawSpan) } }
+    }
 }

@@ -219,6 +219,58 @@ private struct Bench {
         #expect(other.proxy.places.count <= 64)
     }
 
+    @Test("RQ3: sources take turns at a target: beside 99 sessions that flood it, one more is served")
+    func rq3Turns() throws {
+        var bench = Bench()
+        var served: [UInt64: Int] = [:]
+        var open: [(ticket: UInt64, at: Instant)] = []
+        var (asked, answered) = (0, 0)
+        // The target takes 100 ms for each, so that its 32 places are 320 a second: its rate decides.
+        for step in 0..<2_000 {
+            for session in 0..<99 { try bench.ask(UInt64(session)) }
+            if step % 100 == 0 {
+                try bench.ask(1_000)
+                asked += 1
+            }
+            for forward in bench.forwards { open.append((forward.ticket, bench.now + .milliseconds(100))) }
+            bench.forwards = []
+            while let first = open.first, first.at <= bench.now {
+                open.removeFirst()
+                let source = bench.proxy.entries[first.ticket]?.source
+                if case .session(let number)? = source { served[number, default: 0] += 1 }
+                try bench.take(bench.proxy.forwarded(first.ticket, sealed.encoded(for: .forward), now: bench.now))
+            }
+            #expect(bench.proxy.lines[Bench.node(1)]?.unanswered ?? 0 <= RequestLimits.unanswered)
+            try bench.advance(.milliseconds(10))
+            bench.answers = [:]
+        }
+        answered = served[1_000] ?? 0
+        let total = served.values.reduce(0, +)
+        #expect(answered >= asked - 1, "\(answered) of \(asked)")
+        #expect((RequestLimits.forwardsPerNode * 19...RequestLimits.forwardsPerNode * 20 + 400).contains(total))
+        // Nobody has less than half of an equal share.
+        #expect((0..<99).allSatisfy { served[$0] ?? 0 > total / 200 })
+    }
+
+    @Test("RQ4: who has no turn in 3 s is told so; a line whose link ends is told that")
+    func rq4Line() throws {
+        var bench = Bench()
+        for session in 0..<3 { for _ in 0..<16 { try bench.ask(UInt64(session)) } }
+        #expect(bench.forwards.count == RequestLimits.unanswered && bench.answers.isEmpty)
+        try bench.advance(.seconds(3))
+        #expect(bench.answers.count == 16 && bench.answers.values.allSatisfy { $0 == .tooMany })
+        let last = try bench.ask(7)
+        try bench.take(bench.proxy.linkEnded(Bench.node(1)))
+        #expect(bench.answers[last] == .noLink && bench.answers.values.count { $0 == .noAnswer } == 32)
+        #expect(bench.proxy.pending == 0 && bench.proxy.lines.values.allSatisfy { $0.unanswered == 0 })
+        // A place that is given back goes to who waits.
+        for session in 10..<13 { for _ in 0..<16 { try bench.ask(UInt64(session)) } }
+        #expect(bench.forwards.count == 64)
+        try bench.take(bench.proxy.sessionEnded(10))
+        try bench.advance(.zero)
+        #expect(bench.forwards.count == 80)
+    }
+
     @Test("RQ4: handshakes: 16 of a session, 64 in all, and a newcomer has one")
     func rq4Handshakes() throws {
         var bench = Bench()

@@ -56,7 +56,7 @@ final class Path {
     /// The spare paths among which it is, while no session has it.
     weak var spares: SparePaths?
     /// Which leg of which session it is.
-    weak var session: ClientSession?
+    weak var session: (any PathUser)?
     var leg = LegID(0)
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0

@@ -210,6 +210,38 @@ package struct FigureCatalog: Sendable {
     package let buildTimes = Figure<[Double]>(
         "build_times_ms", .gauge("tunic_path_build_time_seconds"), "Times of a client's last hundred builds.", .times,
         row: "build time", of: [.client])
+    package let requestsBegun = Figure<UInt64>(
+        "requests.begun", .counter("tunic_begun_requests"),
+        "Onion requests of a client, or those that sessions brought to a relay as their proxy.", .count,
+        row: "requests", hidesZero: true)
+    package let requestsAnswered = Figure<UInt64>(
+        "requests.answered", .counter("tunic_requests", "result", "answered"), "Onion requests that have ended.",
+        .count, row: "requests", "# answered", hidesZero: true)
+    package let requestsFailed = Figure<UInt64>(
+        "requests.failed", .counter("tunic_requests", "result", "failed"), "Onion requests that have ended.", .count,
+        row: "requests", "# failed", hidesZero: true)
+    package let requestsPending = Figure<Int>(
+        "requests.pending", .gauge("tunic_pending_requests"), "Onion requests that wait for an answer.", .count,
+        row: "requests", "# pending", hidesZero: true)
+    package let requestsHere = Figure<UInt64>(
+        "requests.received", .counter("tunic_received_requests"), "Onion requests that other nodes brought to a relay.",
+        .count, row: "requests here", hidesZero: true, of: [.relay])
+    package let requestsAnsweredHere = Figure<UInt64>(
+        "requests.answered_here", .counter("tunic_opened_requests", "result", "answered"),
+        "Onion requests of other nodes that a relay has dealt with.", .count, row: "requests here", "# answered",
+        hidesZero: true, of: [.relay])
+    package let requestsBusyHere = Figure<UInt64>(
+        "requests.busy_here", .counter("tunic_opened_requests", "result", "busy"),
+        "Onion requests of other nodes that a relay has dealt with.", .count, row: "requests here", "# while busy",
+        hidesZero: true, of: [.relay])
+    package let requestsBadHere = Figure<UInt64>(
+        "requests.bad_here", .counter("tunic_opened_requests", "result", "bad"),
+        "Onion requests of other nodes that a relay has dealt with.", .count, row: "requests here",
+        "# unreadable or repeated", hidesZero: true, of: [.relay])
+    package let requestsPendingHere = Figure<Int>(
+        "requests.pending_here", .gauge("tunic_unanswered_requests"),
+        "Onion requests of other nodes that a relay has not answered.", .count, row: "requests here", "# pending",
+        hidesZero: true, of: [.relay])
     package let monthBytes = Figure<UInt64>(
         "accounting.bytes", .gauge("tunic_month_bytes"), "Bytes of this month, sent and received.", .bytes,
         row: "this month", of: [.relay])

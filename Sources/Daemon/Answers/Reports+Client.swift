@@ -29,6 +29,10 @@ extension StatusReport {
         self.builds = status.builds
         self.failedBuilds = status.failedBuilds
         self.buildTimes = status.buildTimes.map(\.inMilliseconds)
+        self.requestsBegun = status.requests.begun
+        self.requestsAnswered = status.requests.answered
+        self.requestsFailed = status.requests.failed
+        self.requestsPending = status.requests.pending
     }
 
     /// Takes the snapshot of the network that is trusted.

@@ -28,8 +28,22 @@ extension StatusReport {
         self.drops = status.drops
         self.builds = status.builds
         self.refusals = status.refusals
+        add(status.requests)
         add(status.watching)
         if let daemon { add(daemon) }
+    }
+
+    /// Takes what has become of onion requests at the relay.
+    private mutating func add(_ status: RelayRequestStatus) {
+        self.requestsBegun = status.asked
+        self.requestsAnswered = status.answered
+        self.requestsFailed = status.refused
+        self.requestsPending = status.pending
+        self.requestsHere = status.received
+        self.requestsAnsweredHere = status.answeredHere
+        self.requestsBusyHere = status.busy
+        self.requestsBadHere = status.bad
+        self.requestsPendingHere = status.pendingHere
     }
 
     /// Takes what the relay's tests of other nodes have come to.

@@ -75,6 +75,7 @@ final class ClientRole: ProcessRole {
         case .exits: .report(ExitsReport(client.exits))
         case .streams: .report(StreamsReport(client.keys))
         case .newpath: newPath(argument)
+        case .request: request(argument)
         case .status, .metrics, .log, .web, .reload, .check: nil
         case .nodes, .account, .submit, .dryrun, .operation, .maintenance: nil
         }
@@ -87,6 +88,22 @@ final class ClientRole: ProcessRole {
         }
         let what = label == nil ? "All new streams begin" : "New streams of the key begin"
         return .report(Done("\(what) on new paths; open streams are not affected."))
+    }
+
+    /// Asks a node for its state; the argument is `NODE status`.
+    private func request(_ argument: String?) -> ControlReply {
+        let words = (argument ?? "").split(separator: " ", omittingEmptySubsequences: false)
+        guard words.count == 2, let node = NodeID(String(words[0])), words[1] == "status" else {
+            return .refusal("expected a node's id (52 characters and .snode), a space and 'status'")
+        }
+        let deferred = DeferredReply()
+        client.requestState(of: node) { result in
+            switch result {
+            case .success(let answer): deferred.give(.report(RequestReport(answer, of: node)))
+            case .failure(let failure): deferred.give(.refusal(failure.text(of: node)))
+            }
+        }
+        return .later(deferred)
     }
 
     func prepare(_ settings: Settings) throws(Failure) -> PreparedChange {

@@ -41,7 +41,7 @@ final class LedgerAnswers {
                 return .refusal("no such operation was submitted here")
             }
             return .report(report)
-        case .status, .metrics, .log, .web, .reload, .check, .paths, .newpath, .exits, .streams: return nil
+        case .status, .metrics, .log, .web, .reload, .check, .request, .paths, .newpath, .exits, .streams: return nil
         }
     }
 
@@ -161,7 +161,7 @@ final class LedgerAnswers {
         return .report(report)
     }
 
-    private static let unreadable = ControlReply.refusal("expected the bytes of an operation in hexadecimal")
+    private static var unreadable: ControlReply { .refusal("expected the bytes of an operation in hexadecimal") }
 
     private func submit(_ argument: String?) -> ControlReply {
         guard let operation = Self.operation(argument) else { return Self.unreadable }

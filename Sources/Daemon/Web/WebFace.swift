@@ -240,7 +240,7 @@ final class WebFace {
             switch source.newPath(request.key.isEmpty ? nil : request.key) {
             case .report(let report): return WebResponse(200, type: "application/json", json(report))
             case .refusal(let reason): return WebResponse(409, reason + "\n")
-            case .status, .paths: return WebResponse(500, "\n")
+            case .status, .paths, .later: return WebResponse(500, "\n")
             }
         default: return WebResponse(404, "There is nothing here.\n")
         }

@@ -112,6 +112,12 @@ public struct PathSelector: Sendable {
     /// Whether `node` can be a hop.
     public func knows(_ node: NodeID) -> Bool { table.index[node] != nil }
 
+    /// Whether both nodes can be hops, and of one path.
+    public func mayShareAPath(_ a: NodeID, _ b: NodeID) -> Bool {
+        guard let x = table.index[a], let y = table.index[b] else { return false }
+        return table.mayShareAPath(x, y, rules)
+    }
+
     /// The primary guards that have no usable descriptor here: to be fetched before paths are chosen.
     ///
     /// Choosing without them would draw others in their place.

@@ -87,10 +87,12 @@ final class ControlLink {
 extension LinksConfiguration {
     /// How much a client or a node may ask on a link.
     fileprivate func messageLimits(isClient: Bool) -> MessageExchange.Limits {
-        MessageExchange.Limits(
+        var limits = MessageExchange.Limits(
             incoming: messagesPerLink, requests: requestsPerLink, destroys: destroysPerLink,
             rate: isClient ? clientMessages : nodeMessages,
             unfinishedBytes: isClient ? clientMessageMemory : nodeMessageMemory, arrivalTime: messageTime,
             answerTime: answerTime)
+        if !isClient { limits.onionRequests = onionRequests }
+        return limits
     }
 }

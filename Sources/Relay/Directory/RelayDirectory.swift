@@ -20,11 +20,11 @@ final class RelayDirectory {
     /// Goes on from the snapshots of `signing`.
     ///
     /// Stakes are learnt from `registry`; without one from the registry in `file`, from `ledger`, or from the network file.
-    /// `staked` and `watching` follow the trusted snapshot.
+    /// `staked`, `watching` and `recent` follow the trusted snapshot.
     init(
         _ signing: SnapshotSigning, links: Links, neighbours: Neighbours, network: NetworkFile,
         identity: LinkIdentity, registry: (any RegistrySource)?, file: String?, ledger: (any RegistrySource)?,
-        staked: StakedNodes, watching: Watching, store: Store?, log: Logger
+        staked: StakedNodes, watching: Watching, recent: RecentNodes, store: Store?, log: Logger
     ) throws {
         self.neighbours = neighbours
         let nodes = neighbours.nodes
@@ -40,7 +40,7 @@ final class RelayDirectory {
         epochs = Epochs(
             signing, links: links, neighbours: neighbours, network: network, identity: identity,
             registry: source ?? ledger ?? NetworkFileRegistry(network),
-            followers: [staked, nodes, gossip, lists, watching], store: store, log: log)
+            followers: [staked, nodes, gossip, lists, watching, recent], store: store, log: log)
     }
 
     /// Which nodes there are.

@@ -33,7 +33,7 @@ final class Exit {
     }
 
     /// What it serves.
-    var services: StreamServices {
+    var services: [OpenRequest.Kind: any StreamService] {
         let lookups = ExitLookup.Service(exit: self)
         return [
             .tcp: ExitConnection.Service(exit: self), .udp: ExitAssociation.Service(exit: self), .resolve: lookups,

@@ -44,8 +44,10 @@ final class BuildService {
 
     private var now: Instant { links.now }
 
+    /// The onion keys.
+    var keys: OnionKeys { responder.keys }
     /// The public half of the onion key, for the descriptor.
-    var onionKey: [UInt8] { responder.keys.publicKey }
+    var onionKey: [UInt8] { keys.publicKey }
 
     /// Replaces the onion key when its time has come; true if the descriptor must be made anew.
     func advanceKeys() -> Bool { (try? responder.keys.advance(now)) ?? false }

@@ -11,6 +11,8 @@ final class HostedSession: SessionOwner {
     static let stalledAfter = TimeSpan.seconds(5)
 
     let id: [UInt8]
+    /// The host's number for it, which no other session has.
+    let number: UInt64
     let secret: Secret
     let session: Session
     /// Whom it counts for: the source of its first path.
@@ -30,10 +32,12 @@ final class HostedSession: SessionOwner {
 
     /// A session of `host` without legs; `newStreams` is the rate of its streams.
     init(
-        id: [UInt8], secret: consuming Secret, session: Session, source: LinkSource, newStreams: TokenBucket,
+        id: [UInt8], number: UInt64, secret: consuming Secret, session: Session, source: LinkSource,
+        newStreams: TokenBucket,
         host: SessionHost, now: Instant
     ) {
         self.id = id
+        self.number = number
         self.secret = secret
         self.session = session
         self.source = source

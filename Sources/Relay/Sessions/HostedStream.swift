@@ -1,3 +1,4 @@
+internal import Requests
 internal import Sessions
 internal import Transport
 internal import Wire
@@ -33,7 +34,10 @@ final class HostedStream: StreamUser {
         guard !hasRequest, let session else { return }
         var request: OpenRequest?
         var isBad = false
+        var isOnionRequest = false
         session.connection.withReadable(id) { bytes in
+            isOnionRequest = RequestOpen.begins(bytes)
+            guard !isOnionRequest else { return 0 }
             do throws(WireError) {
                 guard let found = try OpenRequest.decode(from: bytes) else { return 0 }
                 request = found.request
@@ -43,7 +47,10 @@ final class HostedStream: StreamUser {
                 return 0
             }
         }
-        if let request {
+        if isOnionRequest {
+            hasRequest = true
+            openRequest(in: session)
+        } else if let request {
             hasRequest = true
             open(request)
         } else if isBad || session.connection.readState(id) != .open {
@@ -52,9 +59,17 @@ final class HostedStream: StreamUser {
     }
 
     private func open(_ request: OpenRequest) {
-        guard let service = services[request.kind] else { return refuse(.notAllowed) }
+        guard let service = services.exit[request.kind] else { return refuse(.notAllowed) }
         // It may have been answered already.
         if let user = service.open(request, on: self), let session { session.attach(user, to: id) }
+    }
+
+    /// An onion request has no head of its own: its service reads all of the stream.
+    private func openRequest(in session: Session) {
+        guard let owner else { return }
+        let user = RequestStream(self, session: owner.number, on: session.turn.loop, for: services.requests)
+        session.attach(user, to: id)
+        user.streamReadable()
     }
 
     // MARK: Answers

@@ -34,6 +34,7 @@ final class SessionHost: PathListener {
     let payloadSize: Int
     private let turn: SessionTurn
     private var sessions: [[UInt8]: HostedSession] = [:]
+    private var lastNumber: UInt64 = 0
     /// Who has how many of them: each node, and each client's address, from which their first paths came has a share.
     ///
     /// A session with streams is busy.
@@ -80,8 +81,9 @@ final class SessionHost: PathListener {
             guard makeRoom(for: id, of: leg) else { return .noSession }
             var configuration = Configuration()
             configuration.maxPeerStreams = limits.streamsPerSession
+            lastNumber += 1
             let made = HostedSession(
-                id: id, secret: leg.secrets.session.clone(),
+                id: id, number: lastNumber, secret: leg.secrets.session.clone(),
                 session: Session(
                     turn: turn, role: .responder, configuration: configuration, seed: SecureRandom.u64()),
                 source: leg.path.source,
@@ -118,6 +120,7 @@ final class SessionHost: PathListener {
         sessions[session.id] = nil
         places.remove(session.id)
         session.end()
+        services.requests.sessionEnded(session.number)
     }
 
     /// Ends sessions whose last leg went long ago, and some where all together hold too much; to be called every second.

@@ -10,4 +10,9 @@ protocol StreamService {
 }
 
 /// Which service has the streams of a kind; streams of another kind are refused.
-typealias StreamServices = [OpenRequest.Kind: any StreamService]
+struct StreamServices {
+    /// The kinds of an exit: none where the node is none.
+    let exit: [OpenRequest.Kind: any StreamService]
+    /// Onion requests, which every node takes.
+    let requests: RequestService
+}

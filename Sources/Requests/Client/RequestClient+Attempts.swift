@@ -15,7 +15,8 @@ extension RequestClient {
         let busy = Set(call.attempts.compactMap { attempts[$0]?.session })
         guard let session = session(for: call, target.node, not: busy, now, &actions) else {
             if call.attempts.isEmpty {
-                return finish(number, call.lastHint.map { .refused($0) } ?? .noProxy, now, &actions)
+                let lack = call.attemptCount > 0 ? Outcome.timedOut : .noProxy
+                return finish(number, call.lastHint.map { .refused($0) } ?? lack, now, &actions)
             }
             calls[number]?.nextAttempt = now + Self.pause
             return

@@ -16,6 +16,8 @@ public struct RequestClient {
         case box(Bytes32)
         /// The descriptor of one service.
         case service(Bytes32)
+        /// The state of one node, for diagnosis.
+        case state(NodeID)
         /// One introduction point of one service.
         case introduction(service: Bytes32, node: NodeID)
     }
@@ -189,6 +191,9 @@ public struct RequestClient {
         self.random = random
         self.source = source
     }
+
+    /// Whom a session's requests are for; nil for a session that has ended.
+    public func target(ofSession number: Number) -> NodeID? { sessions[number]?.target }
 
     /// How many calls have not ended.
     public var pending: Int { calls.count }

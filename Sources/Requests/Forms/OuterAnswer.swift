@@ -24,6 +24,22 @@ public enum OuterStatus: UInt8, CaseIterable, Sendable {
     case unreadable = 8
 }
 
+extension OuterStatus {
+    /// What it says, for people.
+    public var name: String {
+        switch self {
+        case .answer, .later: "an answer"
+        case .newKey: "the target has another key"
+        case .busy: "the target is busy"
+        case .unknownTarget: "the target is not known to the proxy"
+        case .noLink: "the proxy cannot reach the target"
+        case .noAnswer: "the target does not answer"
+        case .tooMany: "the proxy has too many requests"
+        case .unreadable: "the request cannot be read"
+        }
+    }
+}
+
 /// An outer status with what follows it.
 public enum OuterAnswer: Hashable, Sendable {
     /// 0: the sealed answer; from the client's own terminal a `RequestAnswer`.
@@ -82,6 +98,8 @@ public enum OuterAnswer: Hashable, Sendable {
     public static let longestOwnAnswer = 1 << 20
     /// The longest answer on a stream, in bytes, with status and length.
     public static let longestOnStream = 5 + longestOwnAnswer
+    /// The longest one to a request for another node than the terminal.
+    public static let longestForClient = 5 + max(RequestClass.bytes65792.answerSize, Descriptor.maximumSize)
 
     /// The status.
     public var status: OuterStatus {

@@ -7,6 +7,9 @@ public enum RequestMessage: UInt8, MessageFamily {
     /// Brings an answer that was not ready in time.
     case answer = 41
 
+    /// They take no place of other messages.
+    public static var lane: MessageLane { .requests }
+
     /// The longest body in bytes.
     public var longestBody: Int {
         switch self {

@@ -64,6 +64,23 @@ public enum RequestStatus: UInt8, CaseIterable, Sendable {
     }
 }
 
+extension RequestStatus {
+    /// What it says, for people.
+    public var name: String {
+        switch self {
+        case .done: "done"
+        case .malformed: "the arguments cannot be read"
+        case .unknown: "the method is not known"
+        case .notReplica: "the node is no replica"
+        case .full: "no room"
+        case .notAuthorised: "not authorised"
+        case .timeInvalid: "the time of the request is not valid; check this machine's clock"
+        case .busy: "busy"
+        case .superseded: "a newer version is there"
+        }
+    }
+}
+
 /// What a target says to a request: a status with what follows it.
 public struct RequestAnswer: Hashable, Sendable {
     /// The status.

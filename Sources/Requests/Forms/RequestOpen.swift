@@ -18,6 +18,13 @@ public enum RequestOpen: Hashable, Sendable {
     /// The longest encoding in bytes: a stream with more is refused.
     public static let maximumSize = headSize + RequestClass.bytes65792.envelopeSize
 
+    /// Whether a stream that begins with `bytes` is for a request; false while there are fewer than two.
+    public static func begins(_ bytes: RawSpan) -> Bool {
+        var reader = ByteReader(bytes)
+        guard let first = try? reader.u8(), let second = try? reader.u8() else { return false }
+        return first == version && second == streamKind
+    }
+
     /// Reads a whole stream.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)

@@ -34,20 +34,6 @@ extension RequestProxy {
         }
     }
 
-    /// Sends FORWARD.
-    mutating func forward(_ ticket: Ticket, _ now: Instant, _ actions: inout [Action]) {
-        guard let entry = entries[ticket], case .connecting(let envelope) = entry.state else { return }
-        let isRelayed =
-            switch entry.source {
-            case .session: false
-            case .node: true
-            }
-        entries[ticket]?.state = .asked
-        deadlines.answer.append(ticket, now: now)
-        let message = ForwardMessage(id: entry.id, isRelayed: isRelayed, envelope: envelope)
-        actions.append(.forward(ticket, entry.target, message.encoded()))
-    }
-
     /// Removes a request.
     mutating func leave(_ ticket: Ticket, _ actions: inout [Action]) -> Entry? {
         guard let entry = entries.removeValue(forKey: ticket) else { return nil }
@@ -61,7 +47,9 @@ extension RequestProxy {
                 endHandshake(entry.target)
                 actions.append(.stopConnecting(entry.target))
             }
-        case .asked, .own: break
+        case .waiting: leaveLine(ticket, entry)
+        case .asked: turnIsOver(entry.target)
+        case .own: break
         }
         return entry
     }
@@ -98,7 +86,8 @@ extension RequestProxy {
         failures.delivered(node)
         let waiting = handshakes[node]?.tickets ?? []
         endHandshake(node)
-        for ticket in waiting { forward(ticket, now, &actions) }
+        for ticket in waiting { line(up: ticket, now) }
+        advanceLine(of: node, now, &actions)
         return actions
     }
 
@@ -116,7 +105,11 @@ extension RequestProxy {
     public mutating func linkEnded(_ node: NodeID) -> [Action] {
         var actions: [Action] = []
         for (key, ticket) in asked where key.node == node {
-            if case .asked? = entries[ticket]?.state { end(ticket, .noAnswer, &actions) }
+            switch entries[ticket]?.state {
+            case .asked: end(ticket, .noAnswer, &actions)
+            case .waiting: end(ticket, .noLink, &actions)
+            case .connecting, .own, nil: break
+            }
         }
         return actions
     }
@@ -130,9 +123,11 @@ extension RequestProxy {
         }
         guard let answer, let outer = try? OuterAnswer(decoding: answer.rawSpan, at: .forward) else {
             end(ticket, .noAnswer, &actions)
+            advanceLines(now, &actions)
             return actions
         }
         if outer != .later { deliver(ticket, outer, answer.count, now, &actions) }
+        advanceLines(now, &actions)
         return actions
     }
 
@@ -146,6 +141,7 @@ extension RequestProxy {
             return actions
         }
         deliver(ticket, message.answer, body.count, now, &actions)
+        advanceLines(now, &actions)
         return actions
     }
 
@@ -174,12 +170,20 @@ extension RequestProxy {
     public mutating func advance(_ now: Instant) -> [Action] {
         var actions: [Action] = []
         while let ticket = deadlines.link.next(now) {
-            guard let entry = entries[ticket], case .connecting = entry.state else { continue }
-            failures.failed(entry.target, now: Self.milliseconds(now))
-            end(ticket, .noLink, &actions)
+            guard let entry = entries[ticket] else { continue }
+            switch entry.state {
+            case .connecting:
+                failures.failed(entry.target, now: Self.milliseconds(now))
+                end(ticket, .noLink, &actions)
+            case .waiting:
+                counters.refused += 1
+                end(ticket, .tooMany, &actions)
+            case .asked, .own: break
+            }
         }
         while let ticket = deadlines.answer.next(now) { end(ticket, .noAnswer, &actions) }
         while let ticket = deadlines.age.next(now) { end(ticket, .noAnswer, &actions) }
+        advanceLines(now, &actions)
         return actions
     }
 }

@@ -66,6 +66,8 @@ public struct RequestProxy {
     struct Entry {
         enum State {
             case connecting(envelope: [UInt8])
+            /// It waits for its turn at the target.
+            case waiting(envelope: [UInt8])
             case asked
             /// This node runs the method.
             case own
@@ -102,6 +104,7 @@ public struct RequestProxy {
     }
 
     struct Deadlines {
+        /// The wait for a link and for a turn.
         var link = DeadlineQueue(RequestLimits.linkTime)
         var answer = DeadlineQueue(RequestLimits.answerTime)
         /// All requests from the oldest on; the deadline is the last for each.
@@ -120,6 +123,10 @@ public struct RequestProxy {
     var handshakes: [NodeID: Handshake] = [:]
     var handshakeShares = Shares<Source>(
         capacity: RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
+    /// What each target is asked, and what waits for it.
+    var lines: [NodeID: Line] = [:]
+    /// The targets whose lines may go on, and when.
+    var movable = (targets: Set<NodeID>(), at: Instant?.none)
     var failures = Pauses<NodeID>(
         first: RequestLimits.failureMemory, longest: RequestLimits.failureMemory, capacity: RequestLimits.failures)
     var deadlines = Deadlines()
@@ -143,7 +150,7 @@ public struct RequestProxy {
 
     /// When `advance` is to be called next.
     public var nextDeadline: Instant? {
-        [deadlines.link.first, deadlines.answer.first, deadlines.age.first].compactMap(\.self).min()
+        [deadlines.link.first, deadlines.answer.first, deadlines.age.first, movable.at].compactMap(\.self).min()
     }
 
     // MARK: Asking
@@ -201,7 +208,9 @@ public struct RequestProxy {
                 source, asker, target, envelope.count, .connecting(envelope: envelope), now, &actions)
         else { return actions + refuse(asker) }
         if known.hasLink {
-            forward(ticket, now, &actions)
+            deadlines.link.append(ticket, now: now)
+            line(up: ticket, now)
+            advanceLine(of: target, now, &actions)
         } else if connect(ticket, target, source, &actions) {
             deadlines.link.append(ticket, now: now)
         } else {

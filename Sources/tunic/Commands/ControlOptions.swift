@@ -14,10 +14,10 @@ struct ControlOptions: ParsableArguments {
     /// The running process.
     func process() throws(Failure) -> ControlTarget { try ControlTarget(control) }
 
-    /// Sends a request and waits at most five seconds for the answer.
+    /// Sends a request and waits at most so many seconds for the answer.
     func ask<Report: Decodable>(
-        _ command: ControlCommand, _ argument: String? = nil, as type: Report.Type
+        _ command: ControlCommand, _ argument: String? = nil, within seconds: UInt64 = 5, as type: Report.Type
     ) throws(Failure) -> Report {
-        try process().ask(command, argument, as: type)
+        try process().ask(command, argument, within: seconds, as: type)
     }
 }

@@ -1,0 +1,191 @@
+internal import Directory
+internal import EventLoop
+internal import OnionCrypto
+internal import Requests
+internal import Sessions
+internal import Transport
+internal import Wire
+
+/// The onion requests of a client (protocol.md, section 13.6).
+///
+/// `RequestClient` decides whom to ask, over which proxy and when again; this builds the paths and brings the bytes. A path
+/// here is never one of an app's session.
+final class RequestCalls {
+    typealias Number = RequestClient.Number
+
+    /// After how long a build makes others go over another guard: it takes a second while no hop is dead.
+    private static let slowBuild = TimeSpan.seconds(1)
+
+    private enum Opening {
+        /// No guard takes a build now: it is tried again at the next tick.
+        case wanted(NodeID)
+        /// Over this guard, since then; nil until the hops are chosen.
+        case building(NodeID?, since: Instant)
+        case ready(RequestSession)
+    }
+
+    private let pool: PathPool
+    private let turn: SessionTurn
+    private var client: RequestClient
+    private var sessions: [Number: Opening] = [:]
+    private var attempts: [Number: RequestAttempt] = [:]
+    private var waiting: [Number: (RequestClient.Outcome) -> Void] = [:]
+    private var timer: LoopTimer?
+
+    init(pool: PathPool, loop: Loop) {
+        self.pool = pool
+        turn = SessionTurn(loop: loop)
+        client = RequestClient(network: pool.directory.network.id, random: SecureRandom())
+        loop.addAtTurnEnd { [turn] in turn.run() }
+        timer = LoopTimer(on: loop) { [weak self] in
+            guard let self else { return }
+            perform(client.advance(now, time: time))
+        }
+    }
+
+    private var directory: DirectoryClient { pool.directory }
+    private var now: Instant { pool.now }
+    private var time: UnixTime { directory.time }
+
+    /// How many requests have no answer yet.
+    var pending: Int { client.pending }
+    /// How many sessions there are for requests.
+    var sessionCount: Int { sessions.count }
+    /// How the requests have gone.
+    private(set) var counts = RequestCounts()
+
+    // MARK: Calls
+
+    /// Begins a request; `done` is called once, at the latest 10 s later, and perhaps inside this call.
+    func ask(_ call: RequestClient.Call, done: @escaping (RequestClient.Outcome) -> Void) {
+        guard timer != nil else { return done(.noProxy) }
+        counts.begun += 1
+        client.nodes = directory.proxies
+        let (number, actions) = client.ask(call, now: now, time: time)
+        waiting[number] = done
+        perform(actions)
+    }
+
+    /// Builds what waits for a guard; to be called several times a second.
+    func tick() {
+        for number in sessions.keys.sorted() {
+            if case .wanted(let proxy)? = sessions[number] { build(number, to: proxy) }
+        }
+    }
+
+    /// Ends all; no request is begun any more.
+    func close() {
+        timer?.close()
+        timer = nil
+        for attempt in attempts.values { attempt.cancel() }
+        attempts = [:]
+        let open = sessions
+        sessions = [:]
+        for case .ready(let session) in open.values { session.end() }
+        let left = waiting
+        waiting = [:]
+        for done in left.values { done(.noProxy) }
+    }
+
+    // MARK: Actions
+
+    private func perform(_ actions: [RequestClient.Action]) {
+        for action in actions {
+            switch action {
+            case .openSession(let number, let proxy): build(number, to: proxy)
+            case .closeSession(let number):
+                if case .ready(let session)? = sessions.removeValue(forKey: number) { session.end() }
+            case .send(let attempt, let session, let bytes): send(attempt, session, bytes)
+            case .cancel(let attempt): attempts.removeValue(forKey: attempt)?.cancel()
+            case .checkDescriptor(let attempt, let node, let bytes):
+                let key = directory.onionKey(of: node, in: bytes)
+                perform(client.keyChecked(attempt, key, now: now, time: time))
+            case .checkTime: directory.refreshSoon()
+            case .finished(let call, let outcome):
+                counts.ended(outcome)
+                waiting.removeValue(forKey: call)?(outcome)
+            }
+        }
+        guard let timer else { return }
+        if let next = client.nextDeadline { timer.schedule(at: next.nanoseconds) } else { timer.cancel() }
+    }
+
+    private func send(_ attempt: Number, _ session: Number, _ bytes: [UInt8]) {
+        guard case .ready(let open)? = sessions[session] else { return }
+        do throws(StreamError) {
+            attempts[attempt] = try RequestAttempt(bytes, on: open.session) { [weak self] answer in
+                self?.received(attempt, answer)
+            }
+        } catch {
+            // The proxy takes no more streams of this session.
+            received(attempt, nil)
+        }
+    }
+
+    private func received(_ attempt: Number, _ answer: [UInt8]?) {
+        attempts[attempt] = nil
+        perform(client.received(attempt, answer, now: now, time: time))
+    }
+
+    // MARK: Sessions
+
+    /// Builds the path of a session, whose hops leave out the target of its requests.
+    private func build(_ number: Number, to proxy: NodeID) {
+        let target = client.target(ofSession: number)
+        guard directory.canReach(proxy, for: target, hops: pool.hops) else { return ended(number) }
+        let now = now
+        let slow = sessions.values.compactMap { opening in
+            if case .building(let entry?, let since) = opening, now - since >= Self.slowBuild { entry } else { nil }
+        }
+        let avoided = [target].compactMap(\.self) + slow
+        sessions[number] = .building(nil, since: now)
+        do throws(PathFailure) {
+            let hops = try pool.build(to: .node(proxy), avoiding: avoided, for: .identity) {
+                [weak self, pool] result in
+                if let self { return built(number, result) }
+                if case .success(let path) = result { pool.end(path) }
+            }
+            sessions[number] = hops.map { .building($0.first, since: now) } ?? .wanted(proxy)
+        } catch {
+            ended(number)
+        }
+    }
+
+    private func built(_ number: Number, _ result: Result<Path, PathFailure>) {
+        guard case .building? = sessions[number] else {
+            if case .success(let path) = result { pool.end(path) }
+            return
+        }
+        guard case .success(let path) = result else { return ended(number) }
+        // Where the other guards are slow, it may be the one that is asked.
+        guard path.entry != client.target(ofSession: number) else {
+            pool.end(path)
+            return ended(number)
+        }
+        let session = RequestSession(turn: turn, pool: pool, path: path, now: now) { [weak self] in
+            self?.ended(number)
+        }
+        sessions[number] = .ready(session)
+        perform(client.sessionReady(number, now: now, time: time))
+    }
+
+    /// A session could not be had, or is over.
+    private func ended(_ number: Number) {
+        sessions[number] = nil
+        perform(client.sessionEnded(number, now: now, time: time))
+    }
+}
+
+/// How a client's requests have gone.
+struct RequestCounts {
+    var begun: UInt64 = 0
+    private(set) var answered: UInt64 = 0
+    private(set) var failed: UInt64 = 0
+
+    mutating func ended(_ outcome: RequestClient.Outcome) {
+        switch outcome {
+        case .answered: answered += 1
+        case .refused, .timedOut, .noProxy, .tooMany: failed += 1
+        }
+    }
+}

@@ -1,0 +1,100 @@
+internal import Directory
+internal import Onion
+internal import OnionCrypto
+internal import Paths
+internal import Requests
+internal import Sessions
+internal import Transport
+internal import Wire
+
+/// A session for the onion requests of one purpose to one target, over one path to their proxy.
+///
+/// It has no second leg: when its path ends, it ends, and another proxy is drawn.
+final class RequestSession: SessionOwner, PathUser {
+    private static let leg = LegID(0)
+
+    let session: Session
+    private let path: Path
+    private let pool: PathPool
+    /// Told once, when it has ended and not by ``end()``.
+    private let lost: () -> Void
+    private var isOver = false
+
+    /// A session over `path`, which is ready; `lost` is called if it ends by itself.
+    init(turn: SessionTurn, pool: PathPool, path: Path, now: Instant, lost: @escaping () -> Void) {
+        self.pool = pool
+        self.path = path
+        self.lost = lost
+        session = Session(turn: turn, role: .initiator, configuration: Configuration(), seed: SecureRandom.u64())
+        session.owner = self
+        path.session = self
+        path.leg = Self.leg
+        let isAdded = session.connection.addLeg(
+            Self.leg, payloadSize: pool.payloadSize, preamble: LegHello(leg: 0, kind: .newSession).encoded,
+            initialRTT: path.buildTime, now: now)
+        precondition(isAdded, "a new session takes a leg")
+        session.connection.activate(Self.leg, now: now)
+    }
+
+    // MARK: The path
+
+    func received(_ payload: RawSpan, number: UInt64, on path: Path, now: Instant) {
+        guard !isOver else { return }
+        _ = session.connection.receive(leg: Self.leg, packetNumber: number, payload: payload, now: now)
+        session.touch()
+    }
+
+    func pathDied(_ path: Path, _ end: Path.End, isYoung: Bool) { over(nil) }
+
+    func isActive(_ path: Path) -> Bool { !isOver }
+
+    func roundTrip(of path: Path) -> TimeSpan? {
+        guard let status = session.connection.legStatus(Self.leg), status.everAcknowledged else { return nil }
+        return status.smoothedRTT
+    }
+
+    // MARK: The session
+
+    func transmit(_ session: Session, now: Instant) -> Bool {
+        while session.connection.wantsToSend(leg: Self.leg, now: now) {
+            let isSent = pool.send(on: path, now: now) { number, payload in
+                session.connection.writePacket(leg: Self.leg, packetNumber: number, into: &payload, now: now)
+            }
+            if !isSent { break }
+            for _ in 0..<session.connection.numbersToSkip() { path.built?.layers.skipNumber() }
+        }
+        return true
+    }
+
+    func event(_ event: Event, in session: Session) {
+        switch event {
+        case .legClosed: over(.byExit)
+        case .streamOpened(let id):
+            // A proxy opens no streams.
+            session.connection.reset(id, code: SessionError.cancelled)
+            session.connection.stopSending(id, code: SessionError.cancelled)
+        case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .streamsAvailable,
+            .legValidated, .legSuspect, .legActivated, .pathChallenge, .pathResponse, .closed:
+            break
+        }
+    }
+
+    func closed(_ session: Session) { over(.byExit) }
+
+    /// Ends it and its path.
+    func end() {
+        guard !isOver else { return }
+        isOver = true
+        session.end()
+        pool.end(path)
+    }
+
+    /// It has ended; `end` says how its path ends, nil where that has ended already.
+    private func over(_ end: Path.End?) {
+        guard !isOver else { return }
+        isOver = true
+        session.end()
+        if let end { pool.end(path, end) }
+        lost()
+    }
+}

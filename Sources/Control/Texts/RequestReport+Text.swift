@@ -1,0 +1,13 @@
+internal import Texts
+
+extension RequestReport {
+    /// What `tunic request NODE status` prints: a table.
+    package var text: String {
+        var table = Table()
+        table.add("node", node)
+        table.add("snapshot", "height \(height)")
+        table.add("store", stores ? "\(fill) of 16 parts full" : "none")
+        table.add("answered in", millisecondsText(time))
+        return table.lines.joined(separator: "\n")
+    }
+}

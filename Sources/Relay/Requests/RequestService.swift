@@ -1,0 +1,240 @@
+internal import EventLoop
+internal import Link
+internal import Links
+internal import Onion
+internal import OnionCrypto
+internal import Requests
+internal import Wire
+
+/// Onion requests at a node (protocol.md, section 13): it passes those of its sessions on, and answers those of other nodes.
+///
+/// `RequestProxy` and `RequestTarget` decide; this brings them what happens and does what they say. Neither target nor
+/// session is in any log.
+final class RequestService {
+    private let links: Links
+    private let nodes: KnownNodes
+    private let recent: RecentNodes
+    private let network: Bytes32
+    private let node: NodeID
+    private var proxy: RequestProxy
+    private var target: RequestTarget
+    /// The streams that wait for an answer, by number.
+    private var streams: [UInt64: RequestStream] = [:]
+    private var lastNumber: UInt64 = 0
+    /// The FORWARD messages that wait for an answer, by number.
+    private var messages: [UInt64: ControlResponder] = [:]
+    private var lastMessage: UInt64 = 0
+    private var timer: LoopTimer?
+
+    /// Requests at `node`, whose onion keys are `keys`; `recent` says who may be a target.
+    init(links: Links, nodes: KnownNodes, recent: RecentNodes, network: Bytes32, node: NodeID, keys: OnionKeys) {
+        self.links = links
+        self.nodes = nodes
+        self.recent = recent
+        self.network = network
+        self.node = node
+        let now = links.now
+        proxy = RequestProxy(node: node, random: SecureRandom(), now: now)
+        target = RequestTarget(
+            network: network, node: node, keys: keys, descriptor: [], random: SecureRandom(), now: now)
+        timer = LoopTimer(on: links.loop) { [weak self] in self?.advance() }
+    }
+
+    private var now: Instant { links.now }
+
+    /// What has become of requests.
+    var status: RelayRequestStatus {
+        let (asked, received) = (proxy.counters, target.counters)
+        return RelayRequestStatus(
+            asked: UInt64(clamping: asked.asked), answered: UInt64(clamping: asked.answered),
+            refused: UInt64(clamping: asked.refused), pending: proxy.pending,
+            received: UInt64(clamping: received.received), answeredHere: UInt64(clamping: received.answered),
+            busy: UInt64(clamping: received.busy), bad: UInt64(clamping: received.unreadable &+ received.replayed),
+            pendingHere: target.pending)
+    }
+
+    /// Goes by other onion keys, which `descriptor` tells others of.
+    func renew(keys: OnionKeys, descriptor: [UInt8]) {
+        target.keys = keys
+        target.descriptor = descriptor
+    }
+
+    // MARK: Sessions
+
+    /// A number for a stream, which no other has.
+    func newNumber() -> UInt64 {
+        lastNumber += 1
+        return lastNumber
+    }
+
+    /// A stream has brought a whole request; nil is one that cannot be read.
+    func ask(_ request: RequestOpen?, _ number: UInt64, by stream: RequestStream) {
+        streams[number] = stream
+        var known = RequestProxy.Knowledge(isNode: false, hasLink: false)
+        if case .envelope(_, let target)? = request { known = knowledge(of: target) }
+        perform(
+            proxy.ask(request, asker: RequestAsker.stream(number).raw, from: stream.session, target: known, now: now),
+            for: stream.source)
+    }
+
+    /// Nobody waits at this stream any more.
+    func forget(_ number: UInt64) { streams[number] = nil }
+
+    /// A session is over.
+    func sessionEnded(_ session: UInt64) { perform(proxy.sessionEnded(session), for: nil) }
+
+    private func knowledge(of target: NodeID) -> RequestProxy.Knowledge {
+        RequestProxy.Knowledge(isNode: recent.contains(target), hasLink: links.existingLink(to: target) != nil)
+    }
+
+    // MARK: Messages and links
+
+    /// Takes a control message of `peer`.
+    func received(_ message: RequestMessage, _ body: [UInt8], from peer: NodeID, _ responder: ControlResponder) {
+        switch message {
+        case .forward:
+            lastMessage += 1
+            messages[lastMessage] = responder
+            perform(target.received(body, message: lastMessage, from: peer, now: now))
+        case .answer:
+            links.answer(responder, [])
+            perform(proxy.answered(body, from: peer, now: now), for: nil)
+        }
+    }
+
+    /// A link to a node stands.
+    func linkUp(_ peer: NodeID) { perform(proxy.linkUp(peer, now: now), for: nil) }
+
+    /// A link is gone; another to the same node may stand by.
+    func linkDown(_ link: LinkID, _ peer: NodeID) {
+        messages = messages.filter { $0.value.link != link }
+        guard links.existingLink(to: peer) == nil else { return }
+        perform(proxy.linkEnded(peer), for: nil)
+        perform(target.linkEnded(peer, now: now))
+    }
+
+    private func connect(_ peer: NodeID, for source: LinkSource?) {
+        guard let addresses = nodes.addresses(of: peer) else { return linkFailed(peer) }
+        links.link(to: peer, at: addresses, for: source, limit: RequestLimits.linkTime) { [weak self] link in
+            guard let self else { return }
+            if link != nil { linkUp(peer) } else { linkFailed(peer) }
+        }
+    }
+
+    private func linkFailed(_ peer: NodeID) { perform(proxy.linkFailed(peer, now: now), for: nil) }
+
+    private func forward(_ ticket: RequestProxy.Ticket, _ body: [UInt8], to peer: NodeID) {
+        guard let link = links.existingLink(to: peer) else { return forwarded(ticket, nil) }
+        links.request(on: link, RequestMessage.forward, body: body, timeout: RequestLimits.answerTime) {
+            [weak self] result in
+            self?.forwarded(ticket, try? result.get())
+        }
+    }
+
+    private func forwarded(_ ticket: RequestProxy.Ticket, _ answer: [UInt8]?) {
+        perform(proxy.forwarded(ticket, answer, now: now), for: nil)
+    }
+
+    // MARK: Actions
+
+    /// Does what the proxy says; `source` is whom handshakes count for.
+    private func perform(_ actions: [RequestProxy.Action], for source: LinkSource?) {
+        for action in actions {
+            switch action {
+            case .answer(let asker, let answer):
+                switch RequestAsker(raw: asker) {
+                case .stream(let number): streams.removeValue(forKey: number)?.answer(answer)
+                case .relayed(let ticket): perform(target.relayed(ticket, answer, now: now))
+                }
+            case .perform(let ticket, let method, let arguments, _):
+                perform(proxy.performed(ticket, result(of: method, arguments), now: now), for: source)
+            case .connect(let peer): connect(peer, for: source)
+            case .stopConnecting(let peer): links.giveUp(linkTo: peer)
+            case .forward(let ticket, let peer, let body): forward(ticket, body, to: peer)
+            }
+        }
+        setTimer()
+    }
+
+    /// Does what the target says.
+    private func perform(_ actions: [RequestTarget.Action]) {
+        for action in actions {
+            switch action {
+            case .answer(let message, let bytes):
+                if let responder = messages.removeValue(forKey: message) { links.answer(responder, bytes) }
+            case .open(let ticket, let key, let envelope): open(ticket, envelope, with: key)
+            case .perform(let ticket, let method, let arguments, _, _):
+                perform(target.performed(ticket, result(of: method, arguments), now: now))
+            case .relay(let ticket, let request, let peer):
+                perform(
+                    proxy.relay(
+                        request, asker: RequestAsker.relayed(ticket).raw, for: peer,
+                        target: knowledge(of: request.target),
+                        now: now), for: .node(peer.key))
+            case .send(let peer, let body):
+                if let link = links.existingLink(to: peer) {
+                    links.send(on: link, RequestMessage.answer, body: body)
+                }
+            }
+        }
+        setTimer()
+    }
+
+    private func open(_ ticket: RequestTarget.Ticket, _ envelope: [UInt8], with key: OnionKeys.Key) {
+        let (node, network) = (node, network)
+        links.loop.work {
+            RequestEnvelope.open(envelope, with: key, node: node, network: network)
+        } completion: { [weak self] request in
+            guard let self else { return }
+            perform(target.opened(ticket, request, now: now, time: links.time))
+        }
+    }
+
+    /// What a method answers here: no node stores anything yet.
+    private func result(of method: RequestMethod, _ arguments: [UInt8]) -> RequestAnswer {
+        switch method {
+        case .status:
+            guard arguments.isEmpty else { return RequestAnswer(.malformed) }
+            return RequestAnswer(.done, NodeState(height: nodes.snapshot.height, fill: 0, stores: false).encoded())
+        case .store, .delete, .list, .fetch, .introduce, .relay, .lookup: return RequestAnswer(.unknown)
+        }
+    }
+
+    // MARK: Time
+
+    private func advance() {
+        perform(proxy.advance(now), for: nil)
+        perform(target.advance(now))
+    }
+
+    private func setTimer() {
+        guard let timer else { return }
+        let next = [proxy.nextDeadline, target.nextDeadline].compactMap(\.self).min()
+        if let next { timer.schedule(at: next.nanoseconds) } else { timer.cancel() }
+    }
+
+    /// Waits for nothing any more.
+    func close() {
+        timer?.close()
+        timer = nil
+        streams = [:]
+        messages = [:]
+    }
+}
+
+/// Who waits for an answer of the proxy, in one number.
+private enum RequestAsker {
+    /// A stream of a session.
+    case stream(UInt64)
+    /// A request of another node that this one relays.
+    case relayed(RequestTarget.Ticket)
+
+    init(raw: UInt64) { self = raw & 1 == 0 ? .stream(raw >> 1) : .relayed(raw >> 1) }
+
+    var raw: UInt64 {
+        switch self {
+        case .stream(let number): number << 1
+        case .relayed(let ticket): ticket << 1 | 1
+        }
+    }
+}

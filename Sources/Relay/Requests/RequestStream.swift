@@ -1,0 +1,124 @@
+internal import EventLoop
+internal import Link
+internal import Requests
+internal import Sessions
+internal import Transport
+internal import Wire
+
+/// A stream of a session that brings one onion request; the answer ends it (protocol.md, section 13.1).
+final class RequestStream: StreamUser {
+    /// How long the stream may take in all.
+    static let limit = TimeSpan.seconds(30)
+
+    private enum State {
+        /// The request comes in.
+        case reading([UInt8])
+        /// The service has it, under this number.
+        case waiting(UInt64)
+        /// The session has not taken all of the answer yet.
+        case answering([UInt8], sent: Int)
+        case over
+    }
+
+    /// Its session, by the host's number for it.
+    let session: UInt64
+    /// Whom the session counts for.
+    var source: LinkSource { stream.share.source }
+    private let stream: HostedStream
+    private weak var service: RequestService?
+    private var state = State.reading([])
+    /// Whether the request is for this node itself.
+    private var isOwn = false
+    private var deadline: LoopTimer?
+
+    /// The stream `stream` of the session with this number, whose request `service` answers.
+    init(_ stream: HostedStream, session: UInt64, on loop: Loop, for service: RequestService) {
+        self.stream = stream
+        self.session = session
+        self.service = service
+        deadline = LoopTimer(on: loop) { [weak self] in self?.abandon() }
+        deadline?.schedule(at: (Instant(nanoseconds: loop.now) + Self.limit).nanoseconds)
+    }
+
+    var heldBytes: Int {
+        switch state {
+        case .reading(let bytes): bytes.count
+        case .answering(let bytes, let sent): bytes.count - sent
+        case .waiting, .over: 0
+        }
+    }
+
+    // MARK: The request
+
+    func streamReadable() {
+        guard case .reading(var bytes) = state, let session = stream.session else { return }
+        // One owner at a time, so that the bytes grow where they are.
+        state = .reading([])
+        var isTooLong = false
+        var count = 1
+        while count > 0, !isTooLong {
+            count = session.connection.withReadable(stream.id) { span in
+                isTooLong = span.byteCount > RequestOpen.maximumSize - bytes.count
+                guard !isTooLong else { return 0 }
+                bytes.append(contentsOf: [UInt8](copying: span))
+                return span.byteCount
+            }
+        }
+        session.touch()
+        guard !isTooLong else { return abandon() }
+        state = .reading(bytes)
+        switch session.connection.readState(stream.id) {
+        case .open: break
+        case .finished, .unknown: ask(bytes)
+        case .reset: abandon()
+        }
+    }
+
+    private func ask(_ bytes: [UInt8]) {
+        guard let service else { return abandon() }
+        let request = try? RequestOpen(decoding: bytes.rawSpan)
+        if case .own? = request { isOwn = true }
+        let number = service.newNumber()
+        state = .waiting(number)
+        service.ask(request, number, by: self)
+    }
+
+    // MARK: The answer
+
+    /// Sends the answer, and takes no more.
+    func answer(_ answer: OuterAnswer) {
+        guard case .waiting = state else { return }
+        state = .answering(answer.encoded(for: isOwn ? .ownStream : .stream), sent: 0)
+        write()
+    }
+
+    private func write() {
+        guard case .answering(let bytes, var sent) = state, let session = stream.session else { return }
+        sent += session.connection.write(stream.id, bytes.rawSpan.extracting(sent..<bytes.count))
+        state = .answering(bytes, sent: sent)
+        guard sent == bytes.count else { return session.touch() }
+        stream.end()
+        finish()
+    }
+
+    // MARK: Ends
+
+    private func abandon() {
+        stream.abandon()
+        finish()
+    }
+
+    private func finish() {
+        if case .waiting(let number) = state { service?.forget(number) }
+        state = .over
+        deadline?.close()
+        deadline = nil
+        stream.finish()
+    }
+
+    func streamWritable() { write() }
+    func streamReset(code: UInt64) { abandon() }
+    func streamStopped(code: UInt64) { abandon() }
+    func streamClosed() { abandon() }
+    func sessionEnded() { abandon() }
+}

@@ -1,0 +1,108 @@
+internal import Wire
+
+/// The line of one target: a node takes so many requests of another at once and a second, and the sources that want them
+/// take turns.
+///
+/// So a flood of one source, or of many, costs another one its share of the target, and no more.
+extension RequestProxy {
+    struct Line {
+        /// The requests that the target has and has not answered.
+        var unanswered = 0
+        /// The target's own rate for this node.
+        var rate: TokenBucket
+        /// Those that wait, from the oldest of each source on.
+        var waiting: [Source: [Ticket]] = [:]
+        /// The sources with waiting requests, in the order of their turns.
+        var turns: [Source] = []
+        var lastUsed: Instant
+
+        /// Takes out the request whose turn it is.
+        mutating func next() -> Ticket? {
+            guard let source = turns.first, let ticket = waiting[source]?.first else { return nil }
+            turns.removeFirst()
+            waiting[source]?.removeFirst()
+            if waiting[source]?.isEmpty == true { waiting[source] = nil } else { turns.append(source) }
+            return ticket
+        }
+
+        mutating func remove(_ ticket: Ticket, of source: Source) {
+            waiting[source]?.removeAll { $0 == ticket }
+            guard waiting[source]?.isEmpty == true else { return }
+            waiting[source] = nil
+            turns.removeAll { $0 == source }
+        }
+    }
+
+    /// A request to a node with a link waits for its turn; `advanceLine` follows.
+    mutating func line(up ticket: Ticket, _ now: Instant) {
+        guard let entry = entries[ticket], case .connecting(let envelope) = entry.state else { return }
+        entries[ticket]?.state = .waiting(envelope: envelope)
+        if lines[entry.target] == nil {
+            forgetIdleLines(now)
+            let rate = TokenBucket(
+                perSecond: RequestLimits.forwardsPerNode, burst: RequestLimits.turnBurst, now: now)
+            lines[entry.target] = Line(rate: rate, lastUsed: now)
+        }
+        lines[entry.target]?.lastUsed = now
+        if lines[entry.target]?.waiting[entry.source] == nil { lines[entry.target]?.turns.append(entry.source) }
+        lines[entry.target]?.waiting[entry.source, default: []].append(ticket)
+    }
+
+    /// Sends FORWARD for those whose turn it is, as far as the target takes them.
+    mutating func advanceLine(of target: NodeID, _ now: Instant, _ actions: inout [Action]) {
+        while var line = lines[target], line.unanswered < RequestLimits.unanswered, !line.turns.isEmpty {
+            guard line.rate.take(now: now) else {
+                movable.targets.insert(target)
+                movable.at = min(movable.at ?? now + RequestLimits.turnTime, now + RequestLimits.turnTime)
+                return
+            }
+            guard let ticket = line.next(), let entry = entries[ticket], case .waiting(let envelope) = entry.state
+            else { preconditionFailure("who has a turn has a waiting request") }
+            line.unanswered += 1
+            lines[target] = line
+            forward(ticket, entry, envelope, now, &actions)
+        }
+    }
+
+    /// Does so for all targets whose lines may go on.
+    mutating func advanceLines(_ now: Instant, _ actions: inout [Action]) {
+        guard let moment = movable.at, moment <= now else { return }
+        let targets = movable.targets
+        movable = ([], nil)
+        for target in targets { advanceLine(of: target, now, &actions) }
+    }
+
+    private mutating func forward(
+        _ ticket: Ticket, _ entry: Entry, _ envelope: [UInt8], _ now: Instant, _ actions: inout [Action]
+    ) {
+        let isRelayed =
+            switch entry.source {
+            case .session: false
+            case .node: true
+            }
+        entries[ticket]?.state = .asked
+        deadlines.answer.append(ticket, now: now)
+        let message = ForwardMessage(id: entry.id, isRelayed: isRelayed, envelope: envelope)
+        actions.append(.forward(ticket, entry.target, message.encoded()))
+    }
+
+    /// A request that waits for its turn ends.
+    mutating func leaveLine(_ ticket: Ticket, _ entry: Entry) { lines[entry.target]?.remove(ticket, of: entry.source) }
+
+    /// A target has one request less: `advance` goes on with its line.
+    mutating func turnIsOver(_ target: NodeID) {
+        guard lines[target] != nil else { return }
+        lines[target]?.unanswered -= 1
+        guard lines[target]?.turns.isEmpty == false else { return }
+        movable.targets.insert(target)
+        movable.at = Instant(nanoseconds: 0)
+    }
+
+    /// Removes lines whose buckets are full again; the work is at most a constant for each new line.
+    private mutating func forgetIdleLines(_ now: Instant) {
+        guard lines.count >= 64, lines.count.nonzeroBitCount == 1 else { return }
+        lines = lines.filter { _, line in
+            line.unanswered > 0 || !line.turns.isEmpty || now - line.lastUsed < RequestLimits.peerMemory
+        }
+    }
+}

@@ -1,0 +1,42 @@
+import Directory
+import Testing
+import Wire
+
+@testable import Client
+@testable import Relay
+
+/// Onion requests in a whole network whose nodes die and come back.
+@Suite struct RequestTests {
+    @Test(
+        "RQ4: while a node dies every 10 s, each request to one that lives is answered", arguments: [3, 4] as [UInt64])
+    func deaths(seed: UInt64) throws {
+        let network = try Network(seed: seed, relays: 9, exits: 3)
+        defer { network.close() }
+        let user = try network.addUser()
+        #expect(network.run(30) { user.isReady })
+        let client = try #require(user.client)
+        var failures: [String] = []
+        var asked = 0
+        for round in 0..<12 {
+            let victim = network.nodes[round % network.nodes.count]
+            victim.die()
+            // The first hop of all paths may have gone.
+            network.run(2)
+            network.run(30) { user.isReady }
+            // A guard in use is asked over another one only, and that may be the one that died.
+            let guards = client.directory.guards.primaries.map(\.node)
+            for node in network.nodes where node.isUp && node.id != victim.id && !guards.contains(node.id) {
+                asked += 1
+                client.requestState(of: node.id) {
+                    if case .failure(let failure) = $0 { failures.append("round \(round): \(failure)") }
+                }
+            }
+            network.run(11)
+            try victim.start()
+            network.run(10)
+        }
+        #expect(asked >= 12 * 6 && failures.isEmpty, "\(failures)")
+        #expect(client.status.requests.pending == 0)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+}
