@@ -21,14 +21,6 @@ extension Links {
         schedule.wake()
     }
 
-    /// Ends the handshake with `node` that one call of ``link(to:at:for:completion:)`` asked for, unless another wants it too.
-    ///
-    /// To be called by who asked for it.
-    public func giveUp(linkTo node: NodeID) {
-        guard let pending = handshakes.find(node), pending.completions.count <= 1 else { return }
-        end(pending, .failure(.noAnswer))
-    }
-
     /// The link to `node` that is up, if any.
     public func existingLink(to node: NodeID) -> LinkID? {
         list.used(for: node)?.id

@@ -14,6 +14,8 @@ public enum RequestLimits {
     public static let forwardsBurst = 400
     /// The unanswered requests of one node.
     public static let unanswered = 32
+    /// How many of them may wait for a third node or a client (RELAY, INTRODUCE): the others stay for what is answered at once.
+    static let slowPerNode = 8
     /// A place in the queue, in bytes: 256 places are 8 MiB.
     static let queuePlace = 32_768
     static let queuePlaces = 256

@@ -40,25 +40,6 @@ import Wire
         #expect(!other() && own.allSatisfy { !$0() })
     }
 
-    @Test("RQ4: a handshake that is given up ends, unless another wants it too; one that is none is left alone")
-    func handshakeGivenUp() throws {
-        let harness = try Harness()
-        let node = try harness.node()
-        let nowhere = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 9)
-        let (one, two) = (NodeID(SigningKey().publicKey), NodeID(SigningKey().publicKey))
-        var results: [Result<LinkID, LinkFailure>] = []
-        node.links.link(to: one, at: [nowhere]) { results.append($0) }
-        for _ in 0..<2 { node.links.link(to: two, at: [nowhere]) { results.append($0) } }
-        #expect(harness.run { node.links.status.handshakes == 2 })
-        node.links.giveUp(linkTo: one)
-        node.links.giveUp(linkTo: two)
-        #expect(results == [.failure(.noAnswer)] && node.links.status.handshakes == 1)
-        let other = try harness.node()
-        _ = try harness.connect(node, other)
-        node.links.giveUp(linkTo: other.nodeID)
-        #expect(node.links.existingLink(to: other.nodeID) != nil)
-    }
-
     @Test("R5: when clients' links hold too much, the largest ends and the others stay") func memoryOfClients() throws {
         let harness = try Harness()
         let node = try harness.node {

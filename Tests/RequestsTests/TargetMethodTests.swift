@@ -43,6 +43,31 @@ import Wire
         #expect(large.open(last) == RequestAnswer(.done, OuterAnswer.noAnswer.encoded(for: .stream)))
     }
 
+    @Test("RQ3: requests that wait for a third node take a quarter of a proxy's places")
+    func rq3SlowRequests() throws {
+        var bench = try TargetBench()
+        let inner = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
+        func ask(_ method: RequestMethod, _ arguments: [UInt8]) throws -> UInt64 {
+            let message = try bench.forward(try bench.seal(method, arguments).envelope)
+            try bench.open()
+            return message
+        }
+        let relay = RelayRequest(target: RequestNetwork.id(3), envelope: inner).encoded()
+        for number in 1...RequestLimits.slowPerNode {
+            let message = try ask(.relay, relay)
+            #expect(bench.answers[message] == .later && bench.relays.count == number)
+        }
+        let refused = try ask(.relay, relay)
+        #expect(bench.answers[refused] == .busy(seconds: 12) && bench.relays.count == RequestLimits.slowPerNode)
+        // Others are answered meanwhile, and the next one goes when one of these is over.
+        let performed = bench.performing.count
+        _ = try ask(.status, [])
+        #expect(bench.performing.count == performed + 1)
+        try bench.take(bench.target.relayed(bench.relays[0].ticket, .noLink, now: bench.now))
+        let next = try ask(.relay, relay)
+        #expect(bench.answers[next] == .later)
+    }
+
     @Test("RQ6: a relayed request's answer fits into another")
     func rq6Room() throws {
         var bench = try TargetBench()

@@ -149,7 +149,8 @@ final class RequestService {
             case .perform(let ticket, let method, let arguments, _):
                 perform(proxy.performed(ticket, result(of: method, arguments), now: now), for: source)
             case .connect(let peer): connect(peer, for: source)
-            case .stopConnecting(let peer): links.giveUp(linkTo: peer)
+            // Builds may wait for the same handshake: it goes on, and counts for its source until it ends.
+            case .stopConnecting: break
             case .forward(let ticket, let peer, let body): forward(ticket, body, to: peer)
             }
         }

@@ -36,7 +36,12 @@ extension RequestTarget {
         guard let method = RequestMethod(rawValue: request.method) else {
             return answer(ticket, RequestAnswer(.unknown), now, &actions)
         }
-        if method.isSlow { tellLater(ticket, &actions) }
+        if method.isSlow {
+            guard slowCount(of: entry.node) <= RequestLimits.slowPerNode else {
+                return end(ticket, .busy(seconds: 12), &actions)
+            }
+            tellLater(ticket, &actions)
+        }
         switch method {
         case .relay:
             guard let relay = try? RelayRequest(decoding: arguments.rawSpan) else {
@@ -51,6 +56,16 @@ extension RequestTarget {
                 .perform(
                     ticket, method, arguments: arguments, binding: request.binding,
                     room: Self.largest(entry).size - RequestEnvelope.answerHeadSize))
+        }
+    }
+
+    /// How many requests of a node wait here for another node or client.
+    ///
+    /// Whoever asks for RELAY to a node that does not answer would otherwise hold all places between a proxy and this target.
+    private func slowCount(of node: NodeID) -> Int {
+        entries.values.count { entry in
+            guard entry.node == node, case .performing(let request) = entry.state else { return false }
+            return RequestMethod(rawValue: request.method)?.isSlow ?? false
         }
     }
 
