@@ -74,7 +74,9 @@ extension Links {
         return !list.all.contains { $0 !== link && $0.isUp && $0.exchange.hasAnswered(since: since) }
     }
 
-    /// Asks the other nodes whether they are there, where one leaves a client's pings unanswered.
+    /// Asks the other nodes whether they are there, where one leaves a client's ping unanswered.
+    ///
+    /// What an app sends goes unanswered for a moment each day; no other node is to hear of that.
     private func pingOthers(than link: ControlLink) {
         guard configuration.isOnSlowLine, let since = table.silentSince(link.id) else { return }
         for other in list.all where other !== link && other.isUp && other.isOpen {
@@ -92,12 +94,13 @@ extension Links {
 
     /// Pings a link that leaves something unanswered, and ends it when it is dead.
     private func tick(_ link: ControlLink) {
-        switch table.tick(link.id, roundTrip: link.exchange.roundTrip, isPatient: isPatient(with: link)) {
+        let action = table.tick(link.id, roundTrip: link.exchange.roundTrip, isPatient: isPatient(with: link))
+        switch action {
         case .none: break
-        case .ping:
+        case .ping, .pingAgain:
             link.exchange.ping()
             markDirty(link)
-            pingOthers(than: link)
+            if action == .pingAgain { pingOthers(than: link) }
         case .dead:
             if link.isUp { remove(link, reason: .dead) }
         }

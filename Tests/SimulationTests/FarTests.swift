@@ -89,6 +89,31 @@ import Testing
     }
 
     @Test(
+        "P3: an exit that falls silent makes no packet to a node that is no guard",
+        arguments: 1...4 as ClosedRange<UInt64>)
+    func p3SilentExit(seed: UInt64) throws {
+        let network = try Network(seed: seed, relays: 8, exits: 2)
+        defer { network.close() }
+        let user = try network.addUser()
+        #expect(network.run(30) { user.isReady })
+        try user.begin(Transfer(kind: .echo, seed: 1, length: 20_000, piece: 100, pause: 20_000_000))
+        network.run(3)
+        let paths = user.client?.paths ?? []
+        let guards = Set(paths.map { $0.hops[0] })
+        let exit = try #require(paths.first { $0.isActive }?.hops.last)
+        let others = network.nodes.filter { !guards.contains($0.id) }.map(\.host.number)
+        try #require(network.nodes.first { $0.id == exit }).host.isCut = true
+        var packets = 0
+        network.world.passes = { from, to in
+            if from === user.host, others.contains(to.number) { packets += 1 }
+            return true
+        }
+        network.run(5)
+        #expect(packets == 0)
+        #expect(network.violations.isEmpty, "\(network.violations)")
+    }
+
+    @Test(
         "A client whose line others fill keeps its paths, and new connections work meanwhile and after",
         arguments: [1.0, 2.0, 4.0], [1, 2, 3] as [UInt64])
     func crowdedLine(roundTrip: Double, seed: UInt64) throws {

@@ -33,6 +33,8 @@ public struct Liveness: Sendable {
         case none
         /// Send a packet that the peer answers at once.
         case ping
+        /// The same; one before it is unanswered.
+        case pingAgain
         /// The peer is gone.
         case dead
     }
@@ -120,7 +122,7 @@ public struct Liveness: Sendable {
             pings = 1
             return .ping
         case .pinged:
-            if isLate { return .ping }
+            if isLate { return .pingAgain }
             if pings >= timing.pings {
                 guard isPatient, now - asked < timing.longest else { return .dead }
                 // Each wait is twice the last one.
@@ -128,7 +130,7 @@ public struct Liveness: Sendable {
                 deadline = min(now + wait, asked + timing.longest)
             }
             pings += 1
-            return .ping
+            return .pingAgain
         }
     }
 }
