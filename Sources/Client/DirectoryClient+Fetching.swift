@@ -64,14 +64,21 @@ extension DirectoryClient {
 
     // MARK: The snapshot
 
-    /// Asks for what leads from the trusted snapshot to the newest; `then` follows in any case.
-    func fetchSnapshot(_ link: LinkID, fromFirst: Bool = false, isAgain: Bool = false, then: @escaping () -> Void) {
-        let body = SnapshotPlace(trust.chain, fromFirst: fromFirst).body
-        links.request(on: link, DirectoryMessage.getSnapshot, body: body, timeout: Self.longAnswerLimit) {
+    /// Asks for what leads to the newest snapshot from the trusted one, or from the first of `bases` that the other knows; `then`
+    /// follows in any case.
+    func fetchSnapshot(
+        _ link: LinkID, at bases: ArraySlice<SnapshotPlace.Base> = [.trusted], isAgain: Bool = false,
+        then: @escaping () -> Void
+    ) {
+        guard let base = bases.first else { return then() }
+        let rest = bases.dropFirst()
+        guard let asked = SnapshotPlace(trust.chain, at: base) else { return fetchSnapshot(link, at: rest, then: then) }
+        links.request(on: link, DirectoryMessage.getSnapshot, body: asked.body, timeout: Self.longAnswerLimit) {
             [weak self] result in
-            guard let self, case .success(let body) = result,
-                let pursuit = SnapshotPursuit(body, for: trust.chain, at: unixTime)
-            else { return then() }
+            guard let self, case .success(let body) = result else { return then() }
+            guard let pursuit = SnapshotPursuit(body, for: trust.chain, at: unixTime) else {
+                return fetchSnapshot(link, at: rest, then: then)
+            }
             loop.work {
                 pursuit.finding()
             } completion: { [weak self] finding in
@@ -79,7 +86,7 @@ extension DirectoryClient {
                 switch pursuit.step(finding, present: trust.chain) {
                 case .advanced(let after): follow(after)
                 case .overtaken:
-                    if !isAgain, !fromFirst { return fetchSnapshot(link, isAgain: true, then: then) }
+                    if !isAgain { return fetchSnapshot(link, at: bases, isAgain: true, then: then) }
                 case .nothing, .repeated: break
                 case .refused(let refusal):
                     log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
@@ -134,8 +141,6 @@ extension DirectoryClient {
             } else if !answer.same.isZero {
                 trust.isContradicted = true
                 log.warning("nodes have different snapshots of one height", metadata: ["height": "\(height)"])
-                // Whoever has the true one can lead there from the network file's.
-                fetchSnapshot(link, fromFirst: true) {}
             }
             let used = lists.used
             if let used, answer.listRound == used.list.round, answer.listDigest != used.digest {
@@ -144,7 +149,10 @@ extension DirectoryClient {
                     "nodes have different lists of descriptors of one round", metadata: ["round": "\(used.list.round)"])
             }
             guard answer.newest > height || answer.listRound > used?.list.round ?? 0 else { return }
-            fetchSnapshot(link) { [weak self] in
+            // The trusted snapshot may have led nowhere: then the other can lead on from the one before it.
+            let bases: ArraySlice<SnapshotPlace.Base> =
+                answer.same == digest ? [.trusted] : [.trusted, .earlier, .first]
+            fetchSnapshot(link, at: bases) { [weak self] in
                 self?.fetchList(link, from: node) { [weak self] in self?.changed() }
             }
         }
@@ -257,21 +265,5 @@ extension DirectoryClient {
             return
         }
         changed()
-    }
-}
-
-/// The answer to GET_SNAPSHOT_ID.
-struct SnapshotIDAnswer {
-    /// The height of the newest snapshot, and the digest of the one at the height that was asked for, or zeros.
-    let newest: UInt64, same: Bytes32
-    /// The certified list, or zeros.
-    let listRound: UInt64, listDigest: Bytes32
-
-    init?(_ body: [UInt8]) {
-        var reader = ByteReader(body.rawSpan)
-        guard let newest = try? reader.u64(), (try? reader.bytes32()) != nil, let same = try? reader.bytes32(),
-            let listRound = try? reader.u64(), let listDigest = try? reader.bytes32(), reader.remaining == 0
-        else { return nil }
-        (self.newest, self.same, self.listRound, self.listDigest) = (newest, same, listRound, listDigest)
     }
 }

@@ -53,7 +53,8 @@ final class DirectoryClient {
         let now = links.time
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(
-            network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) })
+            network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) },
+            earlier: try store?.value(SnapshotChain.Earlier.keptName))
         trust = SnapshotTrust(
             chain, nextStranger: links.now + .seconds(.random(in: 43_200...129_600, using: &random)))
         descriptors = DescriptorStore(

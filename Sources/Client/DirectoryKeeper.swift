@@ -82,7 +82,14 @@ struct DirectoryKeeper {
         let kept = Store.TrustedSnapshot(
             network: network, height: chain.highWaterMark.height, digest: chain.highWaterMark.digest,
             bytes: chain.trusted.encoded())
-        do { try store?.setTrustedSnapshot(kept) } catch { warn(error) }
+        do throws(StoreError) {
+            try store?.setTrustedSnapshot(kept)
+            if let earlier = chain.earlier {
+                try store?.setValue(earlier.encoded(), for: SnapshotChain.Earlier.keptName, waiting: false)
+            }
+        } catch {
+            warn(error)
+        }
     }
 
     /// Keeps the list of descriptors that is used.

@@ -22,6 +22,8 @@ final class DirectoryNode: ControlHandler {
     /// The list that it hands out, its digest, and the descriptors that it has of it.
     var list: (signed: SignedDescriptorList, digest: Bytes32, descriptors: [SignedDescriptor])?
     var chain: (height: UInt64, digest: Bytes32) = (0, Bytes32())
+    /// The snapshots to which it leads; nil: it has no newer one.
+    var history: SnapshotHistory?
     /// Whether it leaves questions without an answer.
     var isSilent = false
     /// The questions that came.
@@ -49,7 +51,12 @@ final class DirectoryNode: ControlHandler {
         questions.append((message, body))
         guard !isSilent else { return }
         switch message {
-        case .getSnapshot: links.answer(responder, [])
+        case .getSnapshot:
+            var reader = ByteReader(body.rawSpan)
+            guard let height = try? reader.u64(), let digest = try? reader.bytes32() else {
+                return links.refuse(responder)
+            }
+            links.answer(responder, history?.update(from: height, digest: digest)?.encoded() ?? [])
         case .getDescriptors: links.answer(responder, SignedDescriptor.encodeList(descriptors))
         case .getDescriptorChanges:
             guard let (since, marks) = try? DescriptorChange.readQuestion(body.rawSpan) else {
@@ -58,13 +65,13 @@ final class DirectoryNode: ControlHandler {
             let news = descriptors.filter { $0.descriptor.published >= since && !marks.contains($0.mark) }
             links.answer(responder, DescriptorChange.encodeList(news.map { .whole($0) }))
         case .getSnapshotID:
-            var writer = ByteWriter()
-            writer.u64(chain.height)
-            writer.bytes32(chain.digest)
-            writer.bytes32(chain.digest)
-            writer.u64(list?.signed.list.round ?? 0)
-            writer.bytes32(list?.digest ?? Bytes32())
-            links.answer(responder, writer.bytes)
+            var reader = ByteReader(body.rawSpan)
+            guard let height = try? reader.u64() else { return links.refuse(responder) }
+            let newest = history.map { ($0.newest.height, $0.digest) } ?? chain
+            let same = history.map { $0.digest(at: height) } ?? chain.digest
+            let list = list.map { ($0.signed.list.round, $0.digest) }
+            let answer = SnapshotIDAnswer(newest: newest.0, digest: newest.1, same: same, list: list)
+            links.answer(responder, answer.encoded())
         case .getList:
             var reader = ByteReader(body.rawSpan)
             guard let round = try? reader.u64() else { return links.refuse(responder) }

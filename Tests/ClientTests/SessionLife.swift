@@ -242,7 +242,7 @@ final class SessionLife {
             }
             guard link.liveness.nextDeadline <= now else { continue }
             switch nodes[node].links[id]?.liveness.tick(now: now) {
-            case .ping: send(.ping, from: node, link: id, to: link.peer)
+            case .ping, .pingAgain: send(.ping, from: node, link: id, to: link.peer)
             case .dead: drop(id, at: node)
             case nil, .some(.none): break
             }

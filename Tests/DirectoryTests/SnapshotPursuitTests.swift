@@ -23,7 +23,10 @@ struct SnapshotPursuitTests {
         for _ in 0..<60 {
             _ = world.pass(turnover: 0.02, reachable: 1)
             for _ in 0..<4 {
-                let place = SnapshotPlace(state.chain, fromFirst: .random(in: 0..<8, using: &random) == 0)
+                let base: SnapshotPlace.Base = [.first, .earlier].randomElement(using: &random) ?? .first
+                let place =
+                    (.random(in: 0..<4, using: &random) == 0 ? SnapshotPlace(state.chain, at: base) : nil)
+                    ?? SnapshotPlace(state.chain)
                 let update = world.honest.history.update(from: place.height, digest: place.digest)
                 let body: [UInt8]
                 switch Int.random(in: 0..<6, using: &random) {
@@ -100,7 +103,8 @@ struct SnapshotPursuitTests {
         var world = try SnapshotWorld(nodes: 10, hostile: 0, seed: 1)
         _ = world.pass(turnover: 0, reachable: 1)
         let chain = world.honest.chain
-        let (newest, first) = (SnapshotPlace(chain), SnapshotPlace(chain, fromFirst: true))
+        let newest = SnapshotPlace(chain)
+        let first = try #require(SnapshotPlace(chain, at: .first))
         #expect(newest.height == 2 && newest.digest == chain.digest && first.height == 1)
         #expect(newest.body.count == 40 && newest.body.suffix(32) == chain.digest.array[...])
         #expect(newest.body.prefix(8) == [2, 0, 0, 0, 0, 0, 0, 0])

@@ -6,11 +6,14 @@ public import Wire
 extension SnapshotChain {
     /// Starts from the network file's snapshot, or from `kept` where that is newer, with the `mark` kept beside it.
     ///
-    /// Bytes that are no snapshot count for nothing; the mark counts all the same.
-    public init(_ file: NetworkFile, kept: [UInt8]?, mark: HighWaterMark?) throws(SnapshotRefusal) {
+    /// Bytes that are no snapshot count for nothing; the mark counts all the same. `earlier` is what ``Earlier/encoded()`` made.
+    public init(
+        _ file: NetworkFile, kept: [UInt8]?, mark: HighWaterMark?, earlier: [UInt8]? = nil
+    ) throws(SnapshotRefusal) {
         try self.init(
             network: file.id, first: file.snapshot,
-            kept: kept.flatMap { try? SignedSnapshot(decoding: $0.rawSpan) }, mark: mark)
+            kept: kept.flatMap { try? SignedSnapshot(decoding: $0.rawSpan) }, mark: mark,
+            earlier: earlier.flatMap(Earlier.init(kept:)))
         longestTrust = file.snapshotMaximumAge == 0 ? 0 : max(Self.trustLifetime, file.snapshotMaximumAge)
     }
 }

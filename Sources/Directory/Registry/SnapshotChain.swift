@@ -55,6 +55,31 @@ public struct SnapshotChain: Sendable {
         }
     }
 
+    /// A snapshot that was trusted before, with its digest.
+    public struct Earlier: Sendable {
+        /// The snapshot.
+        public let snapshot: Snapshot
+        /// Its digest.
+        public let digest: Bytes32
+
+        /// Reads what ``encoded()`` wrote; nil where that is damaged.
+        public init?(kept: [UInt8]) {
+            guard let (signed, snapshot) = try? SnapshotSigning.signed(kept: kept) else { return nil }
+            self.init(snapshot: snapshot, digest: signed.digest)
+        }
+
+        init(snapshot: Snapshot, digest: Bytes32) {
+            self.snapshot = snapshot
+            self.digest = digest
+        }
+
+        /// The name by which the store keeps it.
+        public static let keptName = "earlier snapshot"
+
+        /// What is to be kept on disk of it, in the form of ``SnapshotSigning/encode(_:digest:)``.
+        public func encoded() -> [UInt8] { SnapshotSigning.encode(snapshot, digest: digest) }
+    }
+
     /// What is trusted; without signatures where they came in an update.
     public private(set) var trusted: SignedSnapshot
     /// The digest of what is trusted.
@@ -66,6 +91,11 @@ public struct SnapshotChain: Sendable {
     /// How old a snapshot may be whose nodes' signatures are relied on, in seconds; 0: of any age, as with a registry that never
     /// changes.
     public var longestTrust: UInt64 = 0
+    /// The snapshot that led to the trusted one: an update may begin there too.
+    ///
+    /// The trusted snapshot may be one that led nowhere: it had enough signatures, but too few nodes had seen them when its
+    /// epoch ended, and the next snapshot followed the one before.
+    public private(set) var earlier: Earlier?
     /// The greatest height that was ever accepted; above what is trusted only when the snapshot on disk was lost.
     public private(set) var highWaterMark: HighWaterMark
 
@@ -73,10 +103,11 @@ public struct SnapshotChain: Sendable {
     ///
     /// The network file's is trusted because the user trusts the file; still more than two thirds of its own nodes must
     /// have signed it, which finds a damaged file. `kept` was accepted before it was written: it counts if it is the one
-    /// that `mark` names. With a mark and no snapshot that fits it, nothing below the mark will be accepted.
+    /// that `mark` names. With a mark and no snapshot that fits it, nothing below the mark will be accepted. `earlier` was kept
+    /// beside it.
     public init(
         network: Bytes32, first: SignedSnapshot, kept: SignedSnapshot? = nil, mark: HighWaterMark? = nil,
-        check: SignatureCheck = .ed25519
+        earlier: Earlier? = nil, check: SignatureCheck = .ed25519
     ) throws(SnapshotRefusal) {
         guard first.snapshot.network == network else { throw .otherNetwork }
         let firstDigest = first.snapshot.digest
@@ -90,6 +121,9 @@ public struct SnapshotChain: Sendable {
         {
             trusted = kept
             digest = mark.digest
+            if let earlier, earlier.snapshot.network == network, earlier.snapshot.height < kept.snapshot.height {
+                self.earlier = earlier
+            }
         }
         let own = HighWaterMark(height: trusted.snapshot.height, digest: digest)
         highWaterMark = if let mark, mark.height >= own.height { mark } else { own }
@@ -129,22 +163,29 @@ public struct SnapshotChain: Sendable {
 
     /// Trusts the newest snapshot of `update` from now on if the update leads there by the rule, and says whether it is a new one.
     ///
-    /// The update begins at the trusted snapshot, or at the network file's. After a throw nothing has changed.
+    /// The update begins at the trusted snapshot, at the one before it, or at the network file's. After a throw nothing has
+    /// changed.
     public mutating func accept(
         _ update: SnapshotUpdate, at now: UnixTime, check: SignatureCheck = .ed25519
     ) throws(SnapshotRefusal) -> Bool {
         let followed = try follow(update)
         guard try isNews(followed.newest, digest: followed.digest, at: now) else { return false }
-        let base = update.base == snapshot.height ? snapshot : first
-        guard !Self.isStale(base, at: now, maximumAge: longestTrust) else { throw .baseTooOld }
+        let base = base(of: update)
+        guard !Self.isStale(base.snapshot, at: now, maximumAge: longestTrust) else { throw .baseTooOld }
         _ = try followed.signers(check)
-        take(SignedSnapshot(followed.newest), digest: followed.digest)
+        take(SignedSnapshot(followed.newest), digest: followed.digest, from: base)
         return true
     }
 
     func follow(_ update: SnapshotUpdate) throws(SnapshotRefusal) -> FollowedUpdate {
-        if update.base == snapshot.height { return try FollowedUpdate(update, from: snapshot, digest: digest) }
-        return try FollowedUpdate(update, from: first, digest: firstDigest)
+        let base = base(of: update)
+        return try FollowedUpdate(update, from: base.snapshot, digest: base.digest)
+    }
+
+    private func base(of update: SnapshotUpdate) -> Earlier {
+        if update.base == snapshot.height { return Earlier(snapshot: snapshot, digest: digest) }
+        if let earlier, update.base == earlier.snapshot.height { return earlier }
+        return Earlier(snapshot: first, digest: firstDigest)
     }
 
     /// Trusts a snapshot whose signatures were checked one by one.
@@ -160,9 +201,11 @@ public struct SnapshotChain: Sendable {
     mutating func fallBack(to kept: Snapshot, digest keptDigest: Bytes32) {
         trusted = SignedSnapshot(kept)
         digest = keptDigest
+        earlier = nil
     }
 
-    private mutating func take(_ next: SignedSnapshot, digest nextDigest: Bytes32) {
+    private mutating func take(_ next: SignedSnapshot, digest nextDigest: Bytes32, from base: Earlier? = nil) {
+        earlier = base ?? Earlier(snapshot: snapshot, digest: digest)
         trusted = next
         digest = nextDigest
         highWaterMark = HighWaterMark(height: next.snapshot.height, digest: nextDigest)

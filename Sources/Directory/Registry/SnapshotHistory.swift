@@ -78,11 +78,13 @@ public struct SnapshotHistory: Sendable {
         signatures[node] = Signature(height: height, bytes: signature)
     }
 
-    /// Adds what an accepted update tells; it began at the newest snapshot here, or at the first, from which the history then begins anew.
+    /// Adds what an accepted update tells; it began at the newest snapshot here, at the one before it, or at the first, from which
+    /// the history then begins anew.
     public mutating func absorb(_ update: SnapshotUpdate) {
-        if update.base != newest.height {
-            guard update.base == first.height else { return }
+        if update.base == first.height, steps.count > 0 {
             self = SnapshotHistory(first: first, digest: firstDigest)
+        } else if update.base != newest.height {
+            guard goBack(to: update.base) else { return }
         }
         guard let followed = try? FollowedUpdate(update, from: newest, digest: digest),
             let signers = try? followed.signers(nil)
@@ -106,6 +108,19 @@ public struct SnapshotHistory: Sendable {
             add(vote.signature, of: signers[vote.number], height: update.headers[vote.header].height)
         }
         keep(followed.newest)
+    }
+
+    /// Forgets the snapshots above `height`, which led nowhere; false where the one there is not held whole.
+    ///
+    /// Signatures for the forgotten ones vouch for nothing any more.
+    private mutating func goBack(to height: UInt64) -> Bool {
+        guard let place = index(of: height), let body = bodies.lastIndex(where: { $0.snapshot.height == height })
+        else { return false }
+        steps.removeSubrange((place + 1)...)
+        bodies.removeSubrange((body + 1)...)
+        added = bodies[body].number
+        signatures = signatures.filter { $0.value.height <= height }
+        return true
     }
 
     mutating func add(

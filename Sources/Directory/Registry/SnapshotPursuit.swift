@@ -51,10 +51,32 @@ public struct SnapshotPlace: Equatable, Sendable {
     /// The digest of the snapshot.
     public let digest: Bytes32
 
-    /// The trusted snapshot of `chain`, or with `fromFirst` the network file's.
-    public init(_ chain: SnapshotChain, fromFirst: Bool = false) {
-        height = fromFirst ? chain.first.height : chain.snapshot.height
-        digest = fromFirst ? chain.firstDigest : chain.digest
+    /// Which of a chain's snapshots it is.
+    public enum Base: Sendable {
+        /// The trusted one.
+        case trusted
+        /// The one that led to it.
+        case earlier
+        /// The network file's.
+        case first
+    }
+
+    /// The snapshot `base` of `chain`; nil where there is none.
+    public init?(_ chain: SnapshotChain, at base: Base) {
+        switch base {
+        case .trusted: (height, digest) = (chain.snapshot.height, chain.digest)
+        case .earlier:
+            guard let earlier = chain.earlier else { return nil }
+            (height, digest) = (earlier.snapshot.height, earlier.digest)
+        case .first:
+            guard chain.first.height < chain.snapshot.height else { return nil }
+            (height, digest) = (chain.first.height, chain.firstDigest)
+        }
+    }
+
+    /// The trusted snapshot of `chain`.
+    public init(_ chain: SnapshotChain) {
+        (height, digest) = (chain.snapshot.height, chain.digest)
     }
 
     /// The body of the request.

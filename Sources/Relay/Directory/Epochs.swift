@@ -65,7 +65,8 @@ final class Epochs: SignatureCollector {
     static func kept(of network: NetworkFile, in store: Store?, at time: UnixTime) throws -> SnapshotSigning {
         let kept = try store?.trustedSnapshot(of: network.id)
         let chain = try SnapshotChain(
-            network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) })
+            network, kept: kept?.bytes, mark: kept.map { .init(height: $0.height, digest: $0.digest) },
+            earlier: try store?.value(SnapshotChain.Earlier.keptName))
         let history = store.flatMap { try? StateFile.read($0.path(of: Self.fileName)) }.flatMap {
             SnapshotHistory(kept: $0, first: chain.first, digest: chain.firstDigest)
         }
@@ -193,7 +194,37 @@ final class Epochs: SignatureCollector {
             [weak self] result in
             // What leads on from an older snapshot than the present one is no news, and no fault of the other.
             guard let self, case .success(let body) = result, digest == asked.digest else { return }
-            if body.isEmpty { isCurrentAt = now } else { follow(body) }
+            guard body.isEmpty else { return follow(body) }
+            isCurrentAt = now
+            compare(with: peer)
+        }
+    }
+
+    /// Asks a neighbour whose newest snapshot does not follow ours for what leads there from the one before ours, or from the network
+    /// file's: ours may have led nowhere.
+    private func compare(with peer: LinkID) {
+        let (height, digest) = (snapshot.height, digest)
+        var writer = ByteWriter(capacity: 8)
+        writer.u64(height)
+        links.request(on: peer, DirectoryMessage.getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) {
+            [weak self] result in
+            guard let self, case .success(let body) = result, let answer = SnapshotIDAnswer(body),
+                self.digest == digest, answer.newest > height, answer.same != digest
+            else { return }
+            lead([.earlier, .first], peer)
+        }
+    }
+
+    /// Asks a neighbour for what leads to its newest snapshot from the first of `bases` that it knows.
+    private func lead(_ bases: ArraySlice<SnapshotPlace.Base>, _ peer: LinkID) {
+        guard let base = bases.first else { return }
+        let rest = bases.dropFirst()
+        guard let asked = SnapshotPlace(chain, at: base) else { return lead(rest, peer) }
+        let digest = digest
+        links.request(on: peer, DirectoryMessage.getSnapshot, body: asked.body, timeout: Self.answerLimit) {
+            [weak self] result in
+            guard let self, case .success(let body) = result, self.digest == digest else { return }
+            if body.isEmpty { lead(rest, peer) } else { follow(body) }
         }
     }
 
@@ -236,13 +267,9 @@ final class Epochs: SignatureCollector {
     func snapshotID(for body: [UInt8], list: (round: UInt64, digest: Bytes32)?) -> [UInt8]? {
         var reader = ByteReader(body.rawSpan)
         guard let height = try? reader.u64(), reader.remaining == 0 else { return nil }
-        var writer = ByteWriter(capacity: 112)
-        writer.u64(snapshot.height)
-        writer.bytes32(digest)
-        writer.bytes32(signing.history.digest(at: height) ?? Bytes32())
-        writer.u64(list?.round ?? 0)
-        writer.bytes32(list?.digest ?? Bytes32())
-        return writer.bytes
+        return SnapshotIDAnswer(
+            newest: snapshot.height, digest: digest, same: signing.history.digest(at: height), list: list
+        ).encoded()
     }
 
     /// Answers GET_SNAPSHOT, from another thread where the answer must be put together: one question at a time, with a share of the
@@ -297,6 +324,9 @@ final class Epochs: SignatureCollector {
                 Store.TrustedSnapshot(
                     network: network.id, height: snapshot.height, digest: digest,
                     bytes: SignedSnapshot(snapshot).encoded()), waiting: false)
+            if let earlier = chain.earlier {
+                try store?.setValue(earlier.encoded(), for: SnapshotChain.Earlier.keptName, waiting: false)
+            }
         } catch {
             log.warning("the newest snapshot cannot be kept", metadata: ["error": "\(error)"])
         }

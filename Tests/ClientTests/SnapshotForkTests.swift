@@ -1,0 +1,45 @@
+import Directory
+import LoopTesting
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Client
+
+/// A snapshot whose last signatures a hostile guard held back from all but its clients.
+@Suite struct SnapshotForkTests {
+    /// `history` with one more snapshot at `height`, which all nodes have signed.
+    private func history(_ history: SnapshotHistory, to height: UInt64, _ world: DirectoryWorld) throws
+        -> SnapshotHistory
+    {
+        let last = history.newest
+        let time = UnixTime(seconds: last.time.seconds + height)
+        let next = try #require(
+            Snapshot(
+                network: world.network.id, height: height, time: time, previous: history.digest, entries: last.entries))
+        var longer = history
+        longer.append(next, digest: next.digest)
+        var signed = SignedSnapshot(next)
+        for node in world.nodes { signed.sign(with: node.key) }
+        for signature in signed.signatures { longer.add(signature.bytes, of: signature.signer, height: height) }
+        return longer
+    }
+
+    @Test("s11: a client that has it follows the others, whose next snapshot does not follow it") func heldBack() throws
+    {
+        let world = try DirectoryWorld(5)
+        let first = world.network.snapshot.snapshot
+        let common = try history(SnapshotHistory(first: first, digest: first.digest), to: 2, world)
+        for node in world.nodes { node.history = common }
+        #expect(world.start())
+        let directory = world.directory
+        #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 2 })
+        let held = try history(common, to: 3, world)
+        for node in world.nodes { node.history = held }
+        #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 3 })
+        let others = try history(common, to: 4, world)
+        for node in world.nodes { node.history = others }
+        #expect(world.loop.run(for: .seconds(3_600)) { directory.trust.chain.snapshot.height == 4 })
+        #expect(directory.trust.chain.digest == others.digest)
+    }
+}

@@ -1,0 +1,96 @@
+import OnionCrypto
+import Testing
+import Wire
+
+@testable import Directory
+
+/// A snapshot that had enough signatures, which too few nodes had seen when its epoch ended: the next one follows the one before.
+@Suite struct SnapshotForkTests {
+    /// A network at height 3, a node and a client that trust the snapshot of height 3 that led nowhere, and all others at height 4.
+    private struct Fork {
+        var world: SnapshotWorld
+        var node: SnapshotSigning
+        var client: SnapshotChain
+
+        init(age: UInt64 = 0) throws {
+            world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
+            client = try world.client()
+            client.longestTrust = age
+            for _ in 0..<2 { _ = world.pass(turnover: 0, reachable: 1) }
+            node = world.honest
+            let update = try #require(world.honest.history.update(from: 1, digest: client.digest))
+            _ = try client.accept(update, at: world.time, check: Mock.check)
+            // All have signed the snapshot of height 4, but one node alone has all signatures.
+            let time = UnixTime(seconds: world.time.seconds + SnapshotWorld.epoch)
+            _ = node.propose(SnapshotWorld.snapshot(of: world.nodes, height: 4, time: time), at: time)
+            try Self.sign(&node, at: time)
+            let held = try #require(node.history.update(from: 3, digest: client.digest))
+            _ = try client.accept(held, at: time, check: Mock.check)
+            // The others sign the snapshot of height 5, which follows that of height 3.
+            let later = UnixTime(seconds: time.seconds + SnapshotWorld.epoch)
+            _ = world.honest.propose(SnapshotWorld.snapshot(of: world.nodes, height: 5, time: later), at: later)
+            try Self.sign(&world.honest, at: later)
+        }
+
+        private static func sign(_ signing: inout SnapshotSigning, at time: UnixTime) throws {
+            let next = try #require(signing.next)
+            let items = next.voters.enumerated().map { place, voter in
+                SnapshotSignatures.Item(place: place, bytes: Mock.sign(next.message, as: voter))
+            }
+            let isFinal = signing.add(next.checked(items, Mock.check), for: next.digest, at: time).isFinal
+            #expect(isFinal)
+        }
+
+        /// What the others answer who is at `base` of `chain`.
+        func answer(_ chain: SnapshotChain, at base: SnapshotPlace.Base) -> SnapshotUpdate? {
+            SnapshotPlace(chain, at: base).flatMap { world.honest.history.update(from: $0.height, digest: $0.digest) }
+        }
+
+        var time: UnixTime { world.honest.snapshot.time }
+    }
+
+    @Test("s11: a client with a snapshot that led nowhere goes on from the one before it") func s11Client() throws {
+        var fork = try Fork()
+        #expect(fork.client.snapshot.height == 4 && fork.world.honest.snapshot.height == 5)
+        #expect(fork.answer(fork.client, at: .trusted) == nil)
+        let update = try #require(fork.answer(fork.client, at: .earlier))
+        let isNewer = try fork.client.accept(update, at: fork.time, check: Mock.check)
+        #expect(isNewer && fork.client.digest == fork.world.honest.chain.digest)
+    }
+
+    @Test("s11: so does a client whose network file is too old to begin at, also after a restart")
+    func s11ClientOfLongStanding() throws {
+        var fork = try Fork(age: 4 * SnapshotWorld.epoch)
+        let time = UnixTime(seconds: fork.world.first.snapshot.time.seconds + 5 * SnapshotWorld.epoch)
+        let first = try #require(fork.answer(fork.client, at: .first))
+        #expect(throws: SnapshotRefusal.baseTooOld) { try fork.client.accept(first, at: time, check: Mock.check) }
+        let kept = try #require(fork.client.earlier).encoded()
+        var restarted = try SnapshotChain(
+            network: network, first: fork.world.first, kept: fork.client.trusted, mark: fork.client.highWaterMark,
+            earlier: SnapshotChain.Earlier(kept: kept), check: Mock.check)
+        let update = try #require(fork.answer(restarted, at: .earlier))
+        let isNewer = try restarted.accept(update, at: time, check: Mock.check)
+        #expect(isNewer && restarted.digest == fork.world.honest.chain.digest)
+        #expect(SnapshotChain.Earlier(kept: Array(kept.dropLast())) == nil)
+    }
+
+    @Test("s11: a node with a snapshot that led nowhere goes on from the one before it, signs, and leads others")
+    func s11Node() throws {
+        var fork = try Fork()
+        let update = try #require(fork.answer(fork.node.chain, at: .earlier))
+        let isNewer = try fork.node.follow(update, at: fork.time, check: Mock.check)
+        #expect(isNewer && fork.node.chain.digest == fork.world.honest.chain.digest)
+        #expect(fork.node.history.digest == fork.node.chain.digest && fork.node.history.digest(at: 4) == nil)
+        #expect(fork.node.history.digest(at: 3) == fork.world.honest.history.digest(at: 3))
+        // What it holds leads a newcomer there.
+        var newcomer = try fork.world.client()
+        let whole = try #require(fork.node.history.update(from: 1, digest: newcomer.digest))
+        _ = try newcomer.accept(whole, at: fork.time, check: Mock.check)
+        #expect(newcomer.digest == fork.node.chain.digest)
+        // It has the same next snapshot to sign as all others.
+        let next = SnapshotWorld.snapshot(of: fork.world.nodes, height: 6, time: fork.time)
+        _ = fork.node.propose(next, at: fork.time)
+        _ = fork.world.honest.propose(next, at: fork.time)
+        #expect(fork.node.next?.digest == fork.world.honest.next?.digest && fork.node.next != nil)
+    }
+}
