@@ -20,7 +20,6 @@ private struct Bench {
     var sent: [(attempt: UInt64, session: UInt64, open: RequestOpen)] = []
     var cancelled: [UInt64] = []
     var checks: [(attempt: UInt64, target: NodeID)] = []
-    var timeChecks = 0
     var finished: [UInt64: RequestClient.Outcome] = [:]
 
     init(nodes: Int = 20) {
@@ -61,7 +60,6 @@ private struct Bench {
                 sent.append((attempt, session, try RequestOpen(decoding: bytes.rawSpan)))
             case .cancel(let attempt): cancelled.append(attempt)
             case .checkDescriptor(let attempt, let target, _): checks.append((attempt, target))
-            case .checkTime: timeChecks += 1
             case .finished(let call, let outcome):
                 try #require(finished[call] == nil, "a call ends once")
                 finished[call] = outcome
@@ -119,12 +117,55 @@ private struct Failure: Error {}
             case .envelope(let two, let second) = bench.sent[1].open
         else { throw Failure() }
         #expect(first == second && one != two, "one coordinator, sealed anew")
-        // 15 minutes later: another session.
+        // A session that is used goes on for 15 minutes: then there is another.
         try bench.received(bench.sent[1].attempt, bench.answer(1, done))
-        try bench.advance(.seconds(15 * 60))
+        let began = bench.now
+        for number in 1...14 {
+            try bench.advance(.seconds(60))
+            try bench.ask()
+            try bench.received(bench.sent[1 + number].attempt, bench.answer(1 + number, done))
+        }
+        #expect(bench.opened.count == 1 && bench.closed.isEmpty)
+        #expect(bench.client.nextDeadline == began + RequestClient.sessionLife)
+        try bench.advance(.seconds(60))
         #expect(bench.closed == [bench.opened[0].session])
         try bench.ask()
         #expect(bench.opened.count == 2)
+    }
+
+    @Test("RQ4: a session that nobody uses ends after 2 minutes, built or not; in all there are 576 at most")
+    func rq4Sessions() throws {
+        var bench = Bench()
+        try bench.ask()
+        try bench.readyAll()
+        try bench.received(bench.sent[0].attempt, bench.answer(0, done))
+        let abandoned = try bench.ask(Bench.call(.service(Bench.node(1).key)))
+        try bench.take(bench.client.cancel(abandoned, now: bench.now))
+        #expect(bench.opened.count == 2 && bench.client.nextDeadline == bench.now + .seconds(120))
+        try bench.advance(.milliseconds(119_999))
+        #expect(bench.closed.isEmpty)
+        try bench.advance(.milliseconds(1))
+        #expect(Set(bench.closed) == Set(bench.opened.map(\.session)) && bench.client.nextDeadline == nil)
+        // As many calls as there may be, again and again, some of them later than others; no session becomes ready.
+        var many = Bench(nodes: 40)
+        var most = 0
+        for round in 0..<4 {
+            for number in 0..<RequestClient.calls {
+                if number == 100 { for _ in 0..<6 { try many.advance(.seconds(1)) } }
+                let purpose = RequestClient.Purpose.service(Bench.node(number % 64).key)
+                try many.ask(Bench.call(purpose, isolation: UInt64(round * 8 + number / 64)))
+            }
+            #expect(many.client.pending == RequestClient.calls)
+            #expect(many.client.calls.values.allSatisfy { !$0.attempts.isEmpty }, "each has one session")
+            for _ in 0..<10 {
+                most = max(most, many.client.sessions.count)
+                try many.advance(.seconds(1))
+            }
+            #expect(many.client.pending == 0 && many.client.sessions.count <= RequestClient.idleSessions)
+        }
+        #expect(most > RequestClient.sessionsForMore && most <= 576)
+        try many.advance(.seconds(120))
+        #expect(many.client.sessions.isEmpty && Set(many.closed).count == many.opened.count)
     }
 
     @Test("RQ2: hedge after 600 ms over another proxy to another target, give-up after 10 s")
@@ -232,7 +273,7 @@ private struct Failure: Error {}
         #expect(other.checks.count == 1 && other.opened.count == 2)
         try bench.received(bench.sent[1].attempt, answer)
         guard case .answered(let got, _, _)? = bench.finished[call] else { throw Failure() }
-        #expect(got == RequestAnswer(.timeInvalid) && bench.timeChecks == 1)
+        #expect(got == RequestAnswer(.timeInvalid))
         // A descriptor that is not taken: another proxy.
         var forged = Bench()
         try forged.ask(Bench.call(Bench.box, targets: 0..<1))
@@ -240,6 +281,20 @@ private struct Failure: Error {}
         try forged.received(forged.sent[0].attempt, .newKey([1]))
         try forged.take(forged.client.keyChecked(forged.sent[0].attempt, nil, now: forged.now, time: forged.time))
         #expect(forged.opened.count == 2 && forged.opened[1].proxy != forged.opened[0].proxy)
+    }
+
+    @Test("RQ8: what a target says of the client's time ends the call, and has no other effect")
+    func rq8WrongTime() throws {
+        for status in [RequestStatus.timeInvalid, .done] {
+            var bench = Bench()
+            let call = try bench.ask()
+            try bench.readyAll()
+            let answer = try bench.answer(0, RequestAnswer(status)).encoded(for: .stream)
+            let actions = bench.client.received(bench.sent[0].attempt, answer, now: bench.now, time: bench.time)
+            #expect(actions.count == 1)
+            guard case .finished(call, .answered(let told, _, _))? = actions.first else { throw Failure() }
+            #expect(told.status == status && bench.client.nextDeadline == bench.now + RequestClient.idleTime)
+        }
     }
 
     @Test("RQ5: no session has two purposes, isolation keys or targets")
@@ -283,11 +338,14 @@ private struct Failure: Error {}
         func node(_ number: Int, _ owner: Int, _ weight: UInt32 = 1) -> RequestNode {
             RequestNode(id: Bench.node(number), operatorID: Bench.node(owner).key, weight: weight)
         }
-        func drawn(_ nodes: [RequestNode], _ swarm: Set<NodeID> = [], avoided: Set<NodeID> = []) -> [NodeID: Int] {
+        func drawn(
+            _ nodes: [RequestNode], _ swarm: Set<NodeID> = [], avoided: Set<NodeID> = [], missed: Set<NodeID> = []
+        ) -> [NodeID: Int] {
             var counts: [NodeID: Int] = [:]
             for _ in 0..<2_000 {
                 let found = ProxyChoice.draw(
-                    from: nodes, target: Bench.node(0), swarm: swarm, avoided: { avoided.contains($0) }, using: &random)
+                    from: nodes, target: Bench.node(0), swarm: swarm, avoided: { avoided.contains($0) },
+                    missed: missed, using: &random)
                 if let found { counts[found, default: 0] += 1 }
             }
             return counts
@@ -301,6 +359,9 @@ private struct Failure: Error {}
         #expect(Set(drawn([node(0, 0), node(1, 0)]).keys) == [Bench.node(1)])
         #expect(drawn([node(0, 0)]).isEmpty && drawn([]).isEmpty)
         #expect(drawn(small, avoided: Set((1...3).map(Bench.node))).isEmpty, "avoided nodes never give way")
+        #expect(Set(drawn(small, missed: [Bench.node(2)]).keys) == [Bench.node(3)])
+        let outside = Set(drawn(small, [Bench.node(3)], missed: [Bench.node(2)]).keys)
+        #expect(outside == [Bench.node(2)], "the swarm does not give way for those that were missed")
         #expect(Set(drawn([node(0, 0), node(5, 5, 0)]).keys) == [Bench.node(5)], "a weight of zero counts as one")
     }
 
@@ -319,18 +380,11 @@ private struct Failure: Error {}
         #expect(bench.client.pending == 0 && bench.client.attempts.isEmpty)
     }
 
-    @Test("RQ2: without proxies, without a session, with a target's key that is none")
+    @Test("RQ2: without proxies, with a target's key that is none")
     func rq2NoWay() throws {
         var none = Bench(nodes: 1)
         let call = try none.ask(Bench.call(Bench.box, targets: 0..<1))
         #expect(none.finished[call] == .noProxy)
-        var ended = Bench()
-        let other = try ended.ask()
-        for _ in 0..<20 where ended.finished[other] == nil {
-            let session = try #require(ended.opened.last?.session)
-            try ended.take(ended.client.sessionEnded(session, now: ended.now, time: ended.time))
-        }
-        #expect(ended.finished[other] == .timedOut && ended.client.sessions.isEmpty)
         var key = Bench()
         let bad = RequestClient.Call(
             scope: .init(isolation: 1, purpose: Bench.box), method: .lookup,
@@ -339,5 +393,62 @@ private struct Failure: Error {}
         let third = try key.ask(bad)
         try key.readyAll()
         #expect(key.finished[third] == .timedOut && key.client.pending == 0)
+    }
+
+    @Test("RQ4: sessions that cannot be had cost no attempt: others are tried until 10 s are over, after pauses")
+    func rq4Misses() throws {
+        var bench = Bench()
+        let call = try bench.ask()
+        var tried: [NodeID] = []
+        var at: [TimeSpan] = []
+        let began = bench.now
+        /// Ends each session that was asked for and is not ready, at once.
+        func end() throws {
+            while tried.count < bench.opened.count {
+                let (session, proxy) = bench.opened[tried.count]
+                tried.append(proxy)
+                at.append(bench.now - began)
+                try bench.take(bench.client.sessionEnded(session, now: bench.now, time: bench.time))
+            }
+        }
+        try end()
+        #expect(bench.finished.isEmpty && tried.count == 1, "no other in the same instant")
+        while bench.now - began < .milliseconds(9_990) {
+            try bench.advance(.milliseconds(10))
+            try end()
+        }
+        #expect(bench.finished.isEmpty)
+        #expect(at == [0, 250, 750, 1_750, 3_750, 5_750, 7_750, 9_750].map { .milliseconds($0) })
+        #expect(Set(tried).count == tried.count, "no proxy twice, while there are others")
+        // It has all of its attempts still.
+        var late = bench
+        try late.advance(.milliseconds(10))
+        #expect(late.finished[call] == .noProxy && late.client.sessions.isEmpty && late.client.attempts.isEmpty)
+        // Where there is one proxy, it is tried again, and serves once it is there.
+        var lone = Bench(nodes: 2)
+        let second = try lone.ask(Bench.call(Bench.box, targets: 0..<1))
+        try lone.take(lone.client.sessionEnded(lone.opened[0].session, now: lone.now, time: lone.time))
+        #expect(lone.opened.count == 1 && lone.finished.isEmpty)
+        try lone.advance(.milliseconds(250))
+        #expect(lone.opened.map(\.proxy) == [Bench.node(1), Bench.node(1)])
+        try lone.ready(lone.opened[1].session)
+        try lone.received(lone.sent[0].attempt, lone.answer(0, done))
+        guard case .answered = lone.finished[second] else { throw Failure() }
+    }
+
+    @Test("RQ4: a proxy whose session ends with a request is another's turn at once; the attempts have a limit")
+    func rq4Lost() throws {
+        var bench = Bench()
+        let call = try bench.ask()
+        var lost = 0
+        while lost < bench.opened.count {
+            let session = bench.opened[lost].session
+            try bench.ready(session)
+            lost += 1
+            try bench.take(bench.client.sessionEnded(session, now: bench.now, time: bench.time))
+        }
+        #expect(lost == RequestClient.attemptsOfCall && bench.sent.count == lost && bench.cancelled.count == lost)
+        #expect(Set(bench.opened.map(\.proxy)).count == lost)
+        #expect(bench.finished[call] == .timedOut && bench.client.sessions.isEmpty)
     }
 }

@@ -31,11 +31,15 @@ final class RequestCalls {
     private var attempts: [Number: RequestAttempt] = [:]
     private var waiting: [Number: (RequestClient.Outcome) -> Void] = [:]
     private var timer: LoopTimer?
+    /// The actions that are still to be done, in their order.
+    private var actions: [RequestClient.Action] = []
+    private var isActing = false
 
     init(pool: PathPool, loop: Loop) {
         self.pool = pool
         turn = SessionTurn(loop: loop)
         client = RequestClient(network: pool.directory.network.id, random: SecureRandom())
+        client.reach = { [pool] in pool.directory.reach(for: $0, hops: pool.hops) }
         loop.addAtTurnEnd { [turn] in turn.run() }
         timer = LoopTimer(on: loop) { [weak self] in
             guard let self else { return }
@@ -51,6 +55,17 @@ final class RequestCalls {
     var pending: Int { client.pending }
     /// How many sessions there are for requests.
     var sessionCount: Int { sessions.count }
+    /// The guards of the paths for requests, built or not.
+    var guards: Set<NodeID> {
+        Set(
+            sessions.values.compactMap { opening in
+                switch opening {
+                case .wanted: nil
+                case .building(let entry, _): entry
+                case .ready(let session): session.entry
+                }
+            })
+    }
     /// How the requests have gone.
     private(set) var counts = RequestCounts()
 
@@ -77,6 +92,7 @@ final class RequestCalls {
     func close() {
         timer?.close()
         timer = nil
+        actions = []
         for attempt in attempts.values { attempt.cancel() }
         attempts = [:]
         let open = sessions
@@ -89,25 +105,37 @@ final class RequestCalls {
 
     // MARK: Actions
 
-    private func perform(_ actions: [RequestClient.Action]) {
-        for action in actions {
-            switch action {
-            case .openSession(let number, let proxy): build(number, to: proxy)
-            case .closeSession(let number):
-                if case .ready(let session)? = sessions.removeValue(forKey: number) { session.end() }
-            case .send(let attempt, let session, let bytes): send(attempt, session, bytes)
-            case .cancel(let attempt): attempts.removeValue(forKey: attempt)?.cancel()
-            case .checkDescriptor(let attempt, let node, let bytes):
-                let key = directory.onionKey(of: node, in: bytes)
-                perform(client.keyChecked(attempt, key, now: now, time: time))
-            case .checkTime: directory.refreshSoon()
-            case .finished(let call, let outcome):
-                counts.ended(outcome)
-                waiting.removeValue(forKey: call)?(outcome)
-            }
+    /// Does `new` actions; what comes of one of them is done after those that were there before it.
+    private func perform(_ new: [RequestClient.Action]) {
+        actions.append(contentsOf: new)
+        guard !isActing else { return }
+        isActing = true
+        var next = 0
+        while next < actions.count {
+            let action = actions[next]
+            next += 1
+            perform(action)
         }
+        actions = []
+        isActing = false
         guard let timer else { return }
         if let next = client.nextDeadline { timer.schedule(at: next.nanoseconds) } else { timer.cancel() }
+    }
+
+    private func perform(_ action: RequestClient.Action) {
+        switch action {
+        case .openSession(let number, let proxy): build(number, to: proxy)
+        case .closeSession(let number):
+            if case .ready(let session)? = sessions.removeValue(forKey: number) { session.end() }
+        case .send(let attempt, let session, let bytes): send(attempt, session, bytes)
+        case .cancel(let attempt): attempts.removeValue(forKey: attempt)?.cancel()
+        case .checkDescriptor(let attempt, let node, let bytes):
+            let key = directory.onionKey(of: node, in: bytes)
+            perform(client.keyChecked(attempt, key, now: now, time: time))
+        case .finished(let call, let outcome):
+            counts.ended(outcome)
+            waiting.removeValue(forKey: call)?(outcome)
+        }
     }
 
     private func send(_ attempt: Number, _ session: Number, _ bytes: [UInt8]) {
@@ -129,18 +157,19 @@ final class RequestCalls {
 
     // MARK: Sessions
 
-    /// Builds the path of a session, whose hops leave out the target of its requests.
+    /// Builds the path of a session, over a guard in use; its hops leave out the target of its requests.
     private func build(_ number: Number, to proxy: NodeID) {
-        let target = client.target(ofSession: number)
-        guard directory.canReach(proxy, for: target, hops: pool.hops) else { return ended(number) }
+        guard let target = client.target(ofSession: number) else { return sessions[number] = nil }
+        guard directory.reach(for: target, hops: pool.hops)?(proxy) == true else { return ended(number) }
+        let guards = pool.hops > 1 ? directory.requestGuards(for: target) : nil
         let now = now
         let slow = sessions.values.compactMap { opening in
             if case .building(let entry?, let since) = opening, now - since >= Self.slowBuild { entry } else { nil }
         }
-        let avoided = [target].compactMap(\.self) + slow
+        let avoided = [target] + slow
         sessions[number] = .building(nil, since: now)
         do throws(PathFailure) {
-            let hops = try pool.build(to: .node(proxy), avoiding: avoided, for: .identity) {
+            let hops = try pool.build(to: .node(proxy), avoiding: avoided, only: guards, for: .identity) {
                 [weak self, pool] result in
                 if let self { return built(number, result) }
                 if case .success(let path) = result { pool.end(path) }
@@ -157,11 +186,6 @@ final class RequestCalls {
             return
         }
         guard case .success(let path) = result else { return ended(number) }
-        // Where the other guards are slow, it may be the one that is asked.
-        guard path.entry != client.target(ofSession: number) else {
-            pool.end(path)
-            return ended(number)
-        }
         let session = RequestSession(turn: turn, pool: pool, path: path, now: now) { [weak self] in
             self?.ended(number)
         }

@@ -84,7 +84,7 @@ public struct RequestClient {
         case refused(OuterStatus)
         /// No answer came in time.
         case timedOut
-        /// No proxy can be drawn.
+        /// No proxy can be drawn, or no session with one could be had.
         case noProxy
         /// The client has its limit of calls, and the isolation key its share.
         case tooMany
@@ -102,8 +102,6 @@ public struct RequestClient {
         case cancel(attempt: Number)
         /// Check a target's new descriptor by protocol.md, section 10.5, then `keyChecked`.
         case checkDescriptor(attempt: Number, NodeID, [UInt8])
-        /// Ask the guards for the time: a target finds this client's wrong.
-        case checkTime
         /// A call has ended.
         case finished(call: Number, Outcome)
     }
@@ -118,6 +116,12 @@ public struct RequestClient {
         var avoidedTargets: Set<NodeID> = []
         /// Proxies of attempts that failed.
         var avoidedProxies: Set<NodeID> = []
+        /// Proxies with which no session could be had: others come before them.
+        var missedProxies: Set<NodeID> = []
+        /// How many sessions could not be had.
+        var misses = 0
+        /// Whether a session has taken the request.
+        var isSent = false
         var lastHint: OuterStatus?
         /// When another attempt is made, if no answer comes before.
         var nextAttempt: Instant
@@ -158,8 +162,16 @@ public struct RequestClient {
     static let shortestHedge = TimeSpan.milliseconds(600)
     /// How long a session takes new requests.
     public static let sessionLife = TimeSpan.seconds(15 * 60)
+    /// How long a session is kept that no request uses: whoever reads a box asks again within a minute or so.
+    public static let idleTime = TimeSpan.seconds(2 * 60)
     /// The wait after a proxy that has too much to do.
     static let pause = TimeSpan.seconds(1)
+    /// The wait after a session that could not be had; it doubles with each further one of the call.
+    static let missPause = TimeSpan.milliseconds(250)
+    /// The longest such wait: so a call has eight of them at most.
+    static let longestMissPause = TimeSpan.seconds(2)
+    /// The draws for one session: where so many proxies cannot be reached, it has to wait.
+    static let draws = 16
     static let attemptsAtOnce = 3
     /// The failures in a row after which a proxy is dropped.
     static let failures = 2
@@ -169,13 +181,19 @@ public struct RequestClient {
     /// The most calls of an isolation key, while others have some too.
     public static let callsOfIsolation = 64
     /// The idle sessions that are kept.
-    static let idleSessions = 128
+    static let idleSessions = 64
+    /// The sessions at which a call that has an attempt under way gets no other one.
+    ///
+    /// With one for each call and the idle ones, 576 are the most.
+    static let sessionsForMore = 256
 
     let network: Bytes32
     let source: BuildSource
     var random: any RandomNumberGenerator & Sendable
     /// The staked nodes of the newest snapshot.
     public var nodes: [RequestNode] = []
+    /// Tells which nodes can be the proxy of a request for a target now; nil where none can, and the request has to wait.
+    public var reach: (_ target: NodeID) -> ((_ proxy: NodeID) -> Bool)? = { _ in { _ in true } }
     var calls: [Number: CallState] = [:]
     var attempts: [Number: Attempt] = [:]
     var sessions: [Number: Session] = [:]
