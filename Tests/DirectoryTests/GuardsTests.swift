@@ -100,6 +100,24 @@ struct GuardsTests {
         #expect(guards.sample.map(\.node) == primaries)
     }
 
+    /// Many builds wait for one link: their failures together make it rest once. A guard that restarts in 20 s would otherwise
+    /// rest for half an hour, with a third guard in its place.
+    @Test func p3FailuresAtOnceCountOnce() throws {
+        let town = Town(count: 30)
+        var generator = Seeded(4)
+        var guards = try filled(town, &generator)
+        let primary = guards.sample[0].node
+        guards.succeeded(primary, at: now)
+        for second in [0, 3, 6, 12] as [UInt64] {
+            for _ in 0..<8 { guards.failed(primary, at: UnixTime(seconds: now.seconds + second)) }
+        }
+        #expect(guards.sample[0].failures == 3)
+        #expect(guards.sample[0].restsUntil == UnixTime(seconds: now.seconds + 12 + 40))
+        // One that still fails when it is tried again rests longer each time.
+        guards.failed(primary, at: UnixTime(seconds: now.seconds + 60))
+        #expect(guards.sample[0].restsUntil == UnixTime(seconds: now.seconds + 60 + 80))
+    }
+
     @Test func p3APrimaryThatComesBackIsUsedAgain() throws {
         let town = Town(count: 30)
         let selector = town.selector()

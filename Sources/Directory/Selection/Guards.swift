@@ -23,6 +23,8 @@ public struct Guards: Sendable {
     public static let lifetime: ClosedRange<UInt64> = 48 * 86_400...60 * 86_400
     /// How long an unreachable guard rests at first and at most, in seconds; it doubles.
     public static let rest: ClosedRange<UInt64> = 10...1_800
+    /// Failures within so many seconds count once: many builds wait for one link.
+    static let failureSpan: UInt64 = 5
     /// How many guards of the sample may be set aside.
     public static let maximumSetAside = 2
     /// How long the other guards in use come before one that has refused a build for itself, in seconds.
@@ -47,6 +49,8 @@ public struct Guards: Sendable {
         var record = GuardRecord()
         /// Failures since it last worked; not kept across restarts.
         public internal(set) var failures = 0
+        /// When the last one was counted; not kept across restarts.
+        var failed = UnixTime(seconds: 0)
         /// Until when it rests; not kept across restarts.
         public internal(set) var restsUntil = UnixTime(seconds: 0)
         /// The second hops to which it has refused builds for itself, and none since that was not; not kept across restarts.
@@ -126,8 +130,13 @@ public struct Guards: Sendable {
     /// `node` could not be reached, or refused for itself: it rests, longer each time.
     public mutating func failed(_ node: NodeID, at now: UnixTime) {
         guard let index = sample.firstIndex(where: { $0.node == node }) else { return }
+        let last = sample[index].failed
+        guard !sample[index].isResting(at: now) || now < last || now.seconds - last.seconds >= Self.failureSpan else {
+            return
+        }
         let rest = min(Self.rest.lowerBound << UInt64(min(sample[index].failures, 16)), Self.rest.upperBound)
         sample[index].failures += 1
+        sample[index].failed = now
         sample[index].restsUntil = UnixTime(seconds: now.seconds &+ rest)
         if sample.allSatisfy({ $0.isSetAside || $0.isResting(at: now) }) { allFailed = true }
     }
