@@ -102,10 +102,36 @@ extension RegistryState {
         return Blake2b.digest(writer.bytes.rawSpan)
     }
 
+    /// The quorum of a height that may still judge.
+    public func quorum(at height: UInt64) -> Quorum? {
+        guard let first = quorums.first?.height, height >= first else { return nil }
+        // Without gaps in the heights it is at this place.
+        let guess = Int(clamping: height - first)
+        if guess < quorums.count, quorums[guess].height == height { return quorums[guess] }
+        let place = quorums.partitioned { $0.height < height }
+        return place < quorums.count && quorums[place].height == height ? quorums[place] : nil
+    }
+
     /// The quorum that judges `node` by votes of `height`, in order of place; empty if there is none.
     public func judges(of node: NodeID, height: UInt64) -> [NodeID] {
-        guard let quorum = quorums.last(where: { $0.height == height }) else { return [] }
-        return Array(quorum.nodes.lazy.filter { $0 != node }.prefix(Int(parameters.quorumSize)))
+        guard let quorum = quorum(at: height) else { return [] }
+        return judges(of: node, in: quorum)
+    }
+
+    /// The judges of `node` in a quorum.
+    public func judges(of node: NodeID, in quorum: Quorum) -> [NodeID] {
+        var judges = quorum.nodes
+        if let own = judges.firstIndex(of: node) { judges.remove(at: own) }
+        if judges.count > Int(parameters.quorumSize) { judges.removeLast(judges.count - Int(parameters.quorumSize)) }
+        return judges
+    }
+
+    /// Whether `judge` is one of the judges of `node` at a height.
+    public func isJudge(_ judge: NodeID, of node: NodeID, height: UInt64) -> Bool {
+        guard judge != node, let nodes = quorum(at: height)?.nodes, let place = nodes.firstIndex(of: judge) else {
+            return false
+        }
+        return place < Int(parameters.quorumSize) || nodes[..<place].contains(node)
     }
 }
 

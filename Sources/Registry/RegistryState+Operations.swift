@@ -29,7 +29,7 @@ extension RegistryState {
                 throw .wrongNodeSignature
             }
         case .judge(let verdict, let node, let height, let votes):
-            guard let quorum = quorums.last(where: { $0.height == height }) else { throw .unknownQuorum }
+            guard let quorum = quorum(at: height) else { throw .unknownQuorum }
             let judges = judges(of: node, height: height)
             let ballot = RegistryOperation.ballot(
                 verdict, on: node, height: height, block: quorum.block, network: network)
@@ -226,7 +226,7 @@ extension RegistryState {
     private mutating func judge(
         _ verdict: RegistryOperation.Judgment, on id: NodeID, height: UInt64, votes: [RegistryOperation.Vote]
     ) throws(RegistryRefusal) {
-        guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
+        guard quorum(at: height) != nil else { throw .unknownQuorum }
         var node = try node(id, isOpen: false)
         guard height > node.changedHeight else { throw .staleVotes }
         let judges = judges(of: id, height: height)
@@ -263,7 +263,7 @@ extension RegistryState {
     /// ``requestLife`` blocks, even if someone has kept it. A decommissioned node may return by its own request during its
     /// maintenance, or if fewer nodes are active than a path needs, since none is then left to judge it.
     private mutating func maintain(_ id: NodeID, for seconds: UInt64, height: UInt64) throws(RegistryRefusal) {
-        guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
+        guard quorum(at: height) != nil else { throw .unknownQuorum }
         var node = try node(id, isOpen: false)
         guard height > node.changedHeight, self.height - height <= Self.requestLife else { throw .staleRequest }
         if seconds == 0 {

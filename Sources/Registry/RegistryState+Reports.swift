@@ -11,7 +11,7 @@ extension RegistryState {
     mutating func report(
         _ measured: [RegistryOperation.Measurement], by reporter: NodeID, height: UInt64
     ) throws(RegistryRefusal) {
-        guard quorums.contains(where: { $0.height == height }) else { throw .unknownQuorum }
+        guard quorum(at: height) != nil else { throw .unknownQuorum }
         guard let maker = nodes[reporter] else { throw .unknownNode }
         guard maker.standing == .active else { throw .notActive }
         let account = maker.operatorAccount

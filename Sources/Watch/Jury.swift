@@ -29,25 +29,13 @@ public struct Jury: Sendable {
     /// How long to wait before repeating a request, a spread or a verdict.
     private let patience: TimeSpan
 
-    private struct Case {
-        /// The node that opened it and whose share it counts for; nil: this node's own finding or vote.
-        var sender: NodeID?
-        /// The height at which it was opened.
-        let opened: UInt64
-        var votes: [UInt8: [UInt8]] = [:]
-        var hasVoted = false
-        /// Whether this node's tests still agree with its vote.
-        var isHeld = false
-        var nextSpread: Instant
-        var spreads: Int64 = 0
-        var nextSubmit: Instant
-    }
-
     /// A state of the registry, and values that every member derives from it.
     final class View: Sendable {
         let state: RegistryState
         let active: Set<NodeID>
         let decommissioned: Set<NodeID>
+        /// The votes that a verdict by any of the quorums needs at least.
+        let fewestVotes: Int
         /// Whether more nodes are active than the floor.
         let isAboveFloor: Bool
 
@@ -55,6 +43,9 @@ public struct Jury: Sendable {
             self.state = state
             active = Set(state.nodes.lazy.filter { $0.value.standing == .active }.map(\.key))
             decommissioned = Set(state.nodes.lazy.filter { $0.value.standing == .decommissioned }.map(\.key))
+            // A node of a quorum is not among its own judges.
+            let smallest = state.quorums.lazy.map(\.nodes.count).min() ?? 0
+            fewestVotes = max(1, state.parameters.votesNeeded(ofQuorum: max(1, smallest) - 1))
             isAboveFloor = active.count > state.parameters.floor(of: active.count + decommissioned.count)
         }
     }
@@ -64,7 +55,7 @@ public struct Jury: Sendable {
     /// When this node was last not allowed to accuse: too many tests failed, or no more nodes were active than the
     /// floor.
     private var lastMute: Instant?
-    private var cases: [Ballot: Case] = [:]
+    private var cases = Cases()
     /// The number of cases that each other node opened.
     private var shares = Shares<NodeID>(capacity: Self.ballotLimit, most: Self.ballotsPerSender)
     /// When to ask a quorum about the node again.
@@ -88,24 +79,21 @@ public struct Jury: Sendable {
     mutating func follow(_ view: View) {
         self.view = view
         let state = view.state
-        for (ballot, held) in cases where !Self.isOpen(ballot, state) || Self.isForgotten(held, state) { close(ballot) }
-        nextAsk = nextAsk.filter { state.nodes[$0.key] != nil }
+        let forgotten = state.height < Self.voteless ? nil : state.height - Self.voteless
+        let over = cases.over(in: state, openedUntil: forgotten) { Self.isOpen($0, on: $1, state) }
+        for ballot in over { close(ballot) }
+        if nextAsk.keys.contains(where: { state.nodes[$0] == nil }) {
+            nextAsk = nextAsk.filter { state.nodes[$0.key] != nil }
+        }
     }
 
     /// Whether the quorum of the ballot's height may still give this verdict on the node.
-    private static func isOpen(_ ballot: Ballot, _ state: RegistryState) -> Bool {
-        guard state.quorums.last(where: { $0.height == ballot.height }) != nil, let node = state.nodes[ballot.node],
-            ballot.height > node.changedHeight
-        else { return false }
+    private static func isOpen(_ ballot: Ballot, on node: RegisteredNode, _ state: RegistryState) -> Bool {
+        guard ballot.height > node.changedHeight, state.quorum(at: ballot.height) != nil else { return false }
         switch ballot.verdict {
         case .decommission: return node.standing == .active
         case .recommission: return node.standing == .decommissioned && !node.isInMaintenance
         }
-    }
-
-    /// Whether another node opened the case and no vote has come for too long.
-    private static func isForgotten(_ held: Case, _ state: RegistryState) -> Bool {
-        held.sender != nil && held.votes.isEmpty && state.height - min(held.opened, state.height) >= voteless
     }
 
     /// The verdict that the rules give an active node that does not serve, or a decommissioned one that does.
@@ -121,34 +109,37 @@ public struct Jury: Sendable {
     public mutating func consider(_ tester: Tester, now: Instant) -> [Action] {
         guard let view else { return [] }
         let (state, marked) = (view.state, tester.marked)
-        if !view.isAboveFloor
-            || !marked.isSubset(of: view.decommissioned) && tester.isBlind(among: view.active.contains, now: now)
-        {
-            lastMute = now
-        }
+        let areOthersMarked = !marked.isSubset(of: view.decommissioned)
+        let isMute =
+            !view.isAboveFloor || areOthersMarked && tester.isBlind(among: view.active.contains, now: now)
+        if isMute { lastMute = now }
         guard let quorum = state.quorums.last, view.active.contains(node) else { return [] }
         // Most nodes are active and well, and need no check.
         if marked.isEmpty, view.decommissioned.isEmpty, cases.isEmpty { return [] }
         var actions: [Action] = []
-        // Results of that time may be this node's own fault, or out of date: they must be found again first.
-        func mayAccuse(_ id: NodeID) -> Bool {
-            guard let record = tester.records[id] else { return false }
-            return lastMute.map { record.lastTest > $0 } ?? true
-        }
         func holds(_ verdict: RegistryOperation.Judgment, _ id: NodeID) -> Bool {
             switch verdict {
-            case .decommission: tester.isDead(id, now: now) && mayAccuse(id)
-            case .recommission: tester.isWell(id, now: now)
+            case .decommission:
+                guard !isMute, let record = tester.records[id], tester.isDead(record, now: now) else { return false }
+                // Results of that time may be this node's own fault, or out of date: they must be found again first.
+                return lastMute.map { record.lastTest > $0 } ?? true
+            case .recommission: return tester.isWell(id, now: now)
             }
         }
         // A marked node is never well, and only marked nodes can be dead.
-        let dead = marked.filter {
-            (nextAsk[$0] ?? now) <= now && view.active.contains($0) && holds(.decommission, $0)
+        var found: [NodeID] = []
+        if areOthersMarked, !isMute {
+            for id in marked
+            where (nextAsk[id] ?? now) <= now && view.active.contains(id) && holds(.decommission, id) {
+                found.append(id)
+            }
         }
-        let well = view.decommissioned.filter {
-            !marked.contains($0) && (nextAsk[$0] ?? now) <= now && holds(.recommission, $0)
+        // If no others are marked and as many are, all that are decommissioned are marked.
+        if areOthersMarked || marked.count < view.decommissioned.count {
+            for id in view.decommissioned
+            where !marked.contains(id) && (nextAsk[id] ?? now) <= now && holds(.recommission, id) { found.append(id) }
         }
-        for id in dead.union(well).sorted() {
+        for id in found.sorted() {
             guard let judged = state.nodes[id], let verdict = Self.verdict(on: judged),
                 quorum.height > judged.changedHeight
             else { continue }
@@ -159,20 +150,12 @@ public struct Jury: Sendable {
             if !others.isEmpty { actions.append(.ask(ballot, others)) }
             if judges.contains(node) { openOwn(ballot, state, now) }
         }
-        // Others may have accused many serving nodes: cases without this node's vote or tests can wait.
-        let live = cases.lazy.filter {
-            $0.value.hasVoted || marked.contains($0.key.node) || view.decommissioned.contains($0.key.node)
-        }.map(\.key)
-        for ballot in live.sorted(by: { ($0.height, $0.node) < ($1.height, $1.node) }) {
-            guard let judged = state.nodes[ballot.node] else { continue }
-            if cases[ballot]?.hasVoted == false, Self.verdict(on: judged) == ballot.verdict,
-                holds(ballot.verdict, ballot.node)
-            {
+        for ballot in cases.due(fewest: view.fewestVotes, now: now, agree: holds) {
+            if cases[ballot]?.hasVoted == false {
                 openOwn(ballot, state, now)
                 cases[ballot]?.hasVoted = true
                 actions.append(.vote(ballot))
             }
-            cases[ballot]?.isHeld = holds(ballot.verdict, ballot.node)
             actions += pursue(ballot, now)
         }
         return actions
@@ -187,11 +170,11 @@ public struct Jury: Sendable {
             shares.release(sender)
             cases[ballot]?.sender = nil
         } else {
-            cases[ballot] = Case(sender: nil, opened: state.height, nextSpread: now, nextSubmit: now)
+            cases[ballot] = Case(ballot: ballot, sender: nil, opened: state.height, nextSpread: now, nextSubmit: now)
         }
         if counts.own > Self.ownLimit,
-            let oldest = cases.lazy.filter({ $0.value.sender == nil && $0.key != ballot }).map(\.key)
-                .min(by: { $0.height < $1.height })
+            let oldest = cases.all.lazy.map({ ($0.sender, $0.ballot) }).filter({ $0.0 == nil && $0.1 != ballot })
+                .map(\.1).min(by: { ($0.height, $0.node) < ($1.height, $1.node) })
         {
             close(oldest)
         }
@@ -200,9 +183,9 @@ public struct Jury: Sendable {
     /// Keeps a ballot in the share of `sender`; false if it cannot be judged, this node is not a judge, or there is no
     /// place.
     private mutating func open(_ ballot: Ballot, from sender: NodeID, _ now: Instant) -> Bool {
-        if cases[ballot] != nil { return true }
-        guard let state = view?.state, Self.isOpen(ballot, state),
-            state.judges(of: ballot.node, height: ballot.height).contains(node)
+        if cases.contains(ballot) { return true }
+        guard let state = view?.state, let judged = state.nodes[ballot.node], Self.isOpen(ballot, on: judged, state),
+            state.isJudge(node, of: ballot.node, height: ballot.height)
         else { return false }
         var admission = shares.take(for: sender)
         if admission == .shareUsed, let oldest = oldest(of: sender, below: ballot.height) {
@@ -213,7 +196,7 @@ public struct Jury: Sendable {
             admission = shares.take(for: sender)
         }
         guard admission == .granted else { return false }
-        cases[ballot] = Case(sender: sender, opened: state.height, nextSpread: now, nextSubmit: now)
+        cases[ballot] = Case(ballot: ballot, sender: sender, opened: state.height, nextSpread: now, nextSubmit: now)
         return true
     }
 
@@ -221,15 +204,16 @@ public struct Jury: Sendable {
     ///
     /// With `height`, only a case without votes below that height.
     private func oldest(of sender: NodeID, below height: UInt64? = nil) -> Ballot? {
-        cases.lazy.filter { ballot, held in
-            held.sender == sender && height.map { ballot.height < $0 && held.votes.isEmpty } ?? true
-        }.min { a, b in
-            (a.value.votes.isEmpty ? 0 : 1, a.key.height) < (b.value.votes.isEmpty ? 0 : 1, b.key.height)
-        }?.key
+        cases.all.lazy.filter { held in
+            held.sender == sender && height.map { held.ballot.height < $0 && held.votes.isEmpty } ?? true
+        }.map { (hasVotes: $0.votes.isEmpty ? 0 : 1, ballot: $0.ballot) }.min { a, b in
+            (a.hasVotes, a.ballot.height, a.ballot.node) < (b.hasVotes, b.ballot.height, b.ballot.node)
+        }?.ballot
     }
 
     private mutating func close(_ ballot: Ballot) {
-        if let sender = cases.removeValue(forKey: ballot)?.sender { shares.release(sender) }
+        if let sender = cases[ballot]?.sender { shares.release(sender) }
+        cases[ballot] = nil
     }
 
     // MARK: Messages
@@ -241,13 +225,13 @@ public struct Jury: Sendable {
 
     /// Records this node's signature of the ballot.
     public mutating func voted(_ ballot: Ballot, signature: [UInt8], now: Instant) -> [Action] {
-        guard let state = view?.state, cases[ballot] != nil,
+        guard let state = view?.state, cases.contains(ballot),
             let place = state.judges(of: ballot.node, height: ballot.height).firstIndex(of: node)
         else { return [] }
         cast += 1
         openOwn(ballot, state, now)
         cases[ballot]?.hasVoted = true
-        cases[ballot]?.isHeld = true
+        cases.hold(ballot.node)
         cases[ballot]?.votes[UInt8(place)] = signature
         cases[ballot]?.nextSpread = now
         return pursue(ballot, now)
@@ -271,7 +255,7 @@ public struct Jury: Sendable {
     ) -> (answer: BallotVotes, actions: [Action], isAsked: Bool)? {
         let ballot = other.ballot
         guard open(ballot, from: sender, now), let state = view?.state,
-            let quorum = state.quorums.last(where: { $0.height == ballot.height })
+            let quorum = state.quorum(at: ballot.height)
         else { return nil }
         let judges = state.judges(of: ballot.node, height: ballot.height)
         let message = RegistryOperation.ballot(
@@ -294,9 +278,9 @@ public struct Jury: Sendable {
     ///
     /// Votes are valid for voteLifetime heights, and the floor may delay a verdict until the node serves again.
     private mutating func pursue(_ ballot: Ballot, _ now: Instant) -> [Action] {
-        guard let state = view?.state, let held = cases[ballot], held.hasVoted, held.isHeld, !held.votes.isEmpty else {
-            return []
-        }
+        guard let state = view?.state, let held = cases[ballot], held.hasVoted, !held.votes.isEmpty,
+            cases.isHeld(ballot.node)
+        else { return [] }
         let judges = state.judges(of: ballot.node, height: ballot.height)
         var actions: [Action] = []
         if held.nextSpread <= now {

@@ -94,6 +94,13 @@ struct Trouble: Hashable, Sendable {
     }
 }
 
+/// The tests of a node that were not passed, as first hop and as a middle.
+///
+/// They are kept apart from its record, which is copied often and has no reference in it.
+struct Troubles: Hashable, Sendable {
+    var shown = Trouble(), hidden = Trouble()
+}
+
 /// A node's knowledge of another from its own tests.
 public struct TestRecord: Hashable, Sendable {
     /// The failures that count: each failed test adds one, each passed test takes one away.
@@ -112,8 +119,6 @@ public struct TestRecord: Hashable, Sendable {
     var retry: Instant?
     /// Tests out of turn since the last passed one; the wait for the next grows with them.
     var retries = 0
-    /// Its tests that were not passed, as first hop and as a middle.
-    var shown = Trouble(), hidden = Trouble()
     /// Whether the last test with a result was not passed.
     var isFailing = false
     /// When the last test ended, with or without a result, and whether it had the node as a middle.

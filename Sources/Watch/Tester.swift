@@ -49,6 +49,8 @@ public struct Tester: Sendable {
     private var watched: Set<NodeID> = []
     /// The records of watched nodes.
     public private(set) var records: [NodeID: TestRecord] = [:]
+    /// What went wrong with these nodes.
+    private var troubles: [NodeID: Troubles] = [:]
     /// The nodes with ``deadMarks`` or more.
     public private(set) var marked: Set<NodeID> = []
     /// When the first test out of turn is due, or earlier.
@@ -91,6 +93,7 @@ public struct Tester: Sendable {
         self.nodes = nodes
         watched = Set(nodes)
         records = records.filter { watched.contains($0.key) }
+        troubles = troubles.filter { watched.contains($0.key) }
         marked.formIntersection(watched)
         for place in hurried.indices.reversed() where !watched.contains(hurried[place].node) { unhurry(place) }
     }
@@ -161,7 +164,7 @@ public struct Tester: Sendable {
     /// more.
     public func isToBeHidden(_ node: NodeID) -> Bool? {
         guard let record = records[node], record.lastPass != nil else { return false }
-        if record.hidden.score > 0 { return !record.wasHidden }
+        if hiddenScore(of: node) > 0 { return !record.wasHidden }
         return record.isInDoubt ? false : nil
     }
 
@@ -202,13 +205,17 @@ public struct Tester: Sendable {
         let isGrave: Bool
         if place == .middle {
             if !isPartial {
-                record.hidden.note(outcome, over: others, before: owner, isSmall: isSmall, now: now)
+                troubles[node, default: Troubles()].hidden.note(
+                    outcome, over: others, before: owner, isSmall: isSmall, now: now)
             }
-            isGrave = record.hidden.isGrave(
-                for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now)
+            isGrave = isHiddenGrave(node, now)
         } else {
-            if !isPartial { record.shown.note(outcome, over: others, isSmall: isSmall, now: now) }
-            isGrave = record.shown.isGrave(for: timing.freshness, leastOthers: leastOthers(for: node), now: now)
+            if !isPartial {
+                troubles[node, default: Troubles()].shown.note(outcome, over: others, isSmall: isSmall, now: now)
+            }
+            isGrave =
+                troubles[node]?.shown.isGrave(
+                    for: timing.freshness, leastOthers: leastOthers(for: node), now: now) ?? false
         }
         switch outcome {
         case .passed where isPartial && isGrave:
@@ -221,10 +228,7 @@ public struct Tester: Sendable {
                 record.measured = now
             }
             // A node that serves only where it can recognize the tester does not serve.
-            if place == .first(mayHide: true),
-                record.hidden.isGrave(
-                    for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now)
-            {
+            if place == .first(mayHide: true), isHiddenGrave(node, now) {
                 record.retry = now + timing.firstRetry
                 break
             }
@@ -234,9 +238,9 @@ public struct Tester: Sendable {
             record.marks = max(0, record.marks - 1)
             record.passes = min(record.passes + 1, 1_000)
             // The wait after a failure as a middle continues to grow until the score is zero again.
-            if record.hidden.score == 0 { record.retries = 0 }
+            if hiddenScore(of: node) == 0 { record.retries = 0 }
             // A node that has marks, is not well yet, or was at fault as a middle is tested again soon.
-            let isLookedAt = record.marks > 0 || record.passes < Self.wellPasses || record.hidden.score > 0
+            let isLookedAt = record.marks > 0 || record.passes < Self.wellPasses || hiddenScore(of: node) > 0
             record.retry = isLookedAt ? now + timing.firstRetry : nil
         case .refused where isGrave, .unclear where isGrave, .failed:
             failed += 1
@@ -249,6 +253,14 @@ public struct Tester: Sendable {
             backOff(&record, now)
         }
         keep(record, of: node)
+    }
+
+    /// The score of the node's tests as a middle.
+    private func hiddenScore(of node: NodeID) -> Int { troubles[node]?.hidden.score ?? 0 }
+
+    private func isHiddenGrave(_ node: NodeID, _ now: Instant) -> Bool {
+        troubles[node]?.hidden.isGrave(
+            for: timing.freshness, operators: exitOperators, leastOthers: leastOthers(for: node), now: now) ?? false
     }
 
     private mutating func keepPick(of node: NodeID, isFailed: Bool) {
@@ -302,18 +314,19 @@ public struct Tester: Sendable {
 
     /// Tests `node` soon, at the request of `sender`; not earlier after the last test than a first retry.
     public mutating func hurry(_ node: NodeID, for sender: NodeID, now: Instant) {
+        let record = records[node]
+        let soonest = record.map { max($0.lastEnd + timing.firstRetry, now) } ?? now
+        // A node may be asked for many times: then it is to be tested soon already.
+        if let retry = record?.retry, retry <= soonest { return }
         guard watched.contains(node), !underWay.contains(node), !hurried.contains(where: { $0.node == node }) else {
             return
         }
-        if let record = records[node] {
-            let soonest = max(record.lastEnd + timing.firstRetry, now)
-            if let retry = record.retry {
-                records[node]?.retry = min(retry, soonest)
-                nextRetry = min(nextRetry, soonest)
-                return
-            }
-            guard soonest <= now else { return }
+        if record?.retry != nil {
+            records[node]?.retry = soonest
+            nextRetry = min(nextRetry, soonest)
+            return
         }
+        guard soonest <= now else { return }
         var admission = shares.take(for: sender)
         if case .makeRoom(let other) = admission, let last = hurried.lastIndex(where: { $0.sender == other }) {
             unhurry(last)
@@ -336,8 +349,10 @@ public struct Tester: Sendable {
     // MARK: What the tests say
 
     /// Whether the node failed several recent tests.
-    public func isDead(_ node: NodeID, now: Instant) -> Bool {
-        guard let record = records[node], record.marks >= Self.deadMarks, record.passes == 0 else { return false }
+    public func isDead(_ node: NodeID, now: Instant) -> Bool { records[node].map { isDead($0, now: now) } ?? false }
+
+    func isDead(_ record: TestRecord, now: Instant) -> Bool {
+        guard record.marks >= Self.deadMarks, record.passes == 0 else { return false }
         return now - record.lastTest <= max(timing.freshness, timing.longestRetry + timing.longestRetry)
     }
 
@@ -375,22 +390,5 @@ public struct Tester: Sendable {
             if record.isFailing { dead += 1 }
         }
         return dead > 0 && dead == tested || dead > max(2, tested / 3)
-    }
-}
-
-/// A random number generator with a seed (splitmix64), for choices that may be predictable.
-public struct SeededGenerator: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-
-    /// The generator of `seed`.
-    public init(seed: UInt64) { state = seed }
-
-    /// The next number.
-    public mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
     }
 }

@@ -35,6 +35,30 @@ import Wire
         town.run(1, town.verdict(.decommission, 0, places: 0..<UInt8(needed)))
     }
 
+    @Test(arguments: [1, 5, 11, 12]) func aQuorumIsFoundByItsHeight(_ count: Int) throws {
+        var town = town(count)
+        for block in 0..<70 {
+            if block % 7 == 3 {
+                // Heights may be left out.
+                let height = town.state.height + 3
+                try town.state.begin(
+                    height: height, time: town.state.time + 1, block: bytes32(5, height), seed: bytes32(5, height))
+            }
+            town.next(after: 1)
+        }
+        for height in 0...town.state.height + 2 {
+            let quorum = town.state.quorums.first { $0.height == height }
+            #expect(town.state.quorum(at: height) == quorum)
+            for node in Town.nodeIDs.prefix(count + 1) {
+                let judges = town.state.judges(of: node, height: height)
+                #expect(judges == Array((quorum?.nodes ?? []).filter { $0 != node }.prefix(10)))
+                for judge in Town.nodeIDs.prefix(count + 1) {
+                    #expect(town.state.isJudge(judge, of: node, height: height) == judges.contains(judge))
+                }
+            }
+        }
+    }
+
     @Test func nobodyJudgesAlone() {
         var town = town(1)
         town.refuse(1, town.verdict(.decommission, 0, places: 0..<1), .notInQuorum(place: 0))

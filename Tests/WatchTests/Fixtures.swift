@@ -31,7 +31,8 @@ final class World {
     private struct Event {
         let at: Double
         let order: Int
-        let run: (World) -> Void
+        /// Where it is among `runs`; the heap itself moves no references.
+        let place: Int
         func isBefore(_ other: Event) -> Bool { (at, order) < (other.at, other.order) }
     }
 
@@ -52,6 +53,8 @@ final class World {
     private var random: SeededGenerator
     /// What will happen, as a heap: the first comes first.
     private var events: [Event] = []
+    private var runs: [((World) -> Void)?] = []
+    private var freeRuns: [Int] = []
     private var order = 0
     private var lies: Set<Lie> = []
     private var active: [Int] = []
@@ -166,7 +169,9 @@ final class World {
     /// Has something happen at a time to come.
     func at(_ time: Double, _ run: @escaping (World) -> Void) {
         order += 1
-        events.append(Event(at: time, order: order, run: run))
+        let free = freeRuns.popLast() ?? runs.count
+        if free == runs.count { runs.append(run) } else { runs[free] = run }
+        events.append(Event(at: time, order: order, place: free))
         var place = events.count - 1
         while place > 0, events[place].isBefore(events[(place - 1) / 2]) {
             events.swapAt(place, (place - 1) / 2)
@@ -209,7 +214,11 @@ final class World {
     func run(until end: Double) {
         while let next = events.first, next.at <= end {
             time = next.at
-            nextEvent().run(self)
+            let place = nextEvent().place
+            let run = runs[place]
+            runs[place] = nil
+            freeRuns.append(place)
+            run?(self)
         }
         time = end
     }

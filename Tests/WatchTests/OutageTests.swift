@@ -19,7 +19,8 @@ private let sizes = setting("WATCH_NODES").map { [Int($0)] } ?? [3, 5, 10] + (se
 
 /// Networks of which a part is away for a time: nobody else is put out, and all that come back are active again.
 ///
-/// The long form: `WATCH_SEEDS=200 WATCH_NODES=300 TUNIC_TESTS=WatchTests swift test -Xswiftc -O --filter 's2(AThird|BeyondAThird)'`.
+/// The long form is optimised as a whole, and takes its own folder: `WATCH_SEEDS=200 WATCH_NODES=300 TUNIC_TESTS=WatchTests
+/// swift test -c release -Xswiftc -enable-testing --scratch-path .build-watch --filter 's2(AThird|BeyondAThird)'`.
 struct OutageTests {
     /// Runs the seeds of one size; without `WATCH_SEEDS` it is `usual` of them, with signatures.
     private func run(_ count: Int, usual: UInt64, isBeyondAThird: Bool) throws {
