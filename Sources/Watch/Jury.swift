@@ -28,6 +28,8 @@ public struct Jury: Sendable {
     private static let voteless: UInt64 = 2
     /// How long to wait before repeating a request, a spread or a verdict.
     private let patience: TimeSpan
+    /// For how long there may be no newer block before this node accuses nobody.
+    private let silence: TimeSpan
 
     /// A state of the registry, and values that every member derives from it.
     final class View: Sendable {
@@ -52,8 +54,10 @@ public struct Jury: Sendable {
 
     private let node: NodeID
     private var view: View?
-    /// When this node was last not allowed to accuse: too many tests failed, or no more nodes were active than the
-    /// floor.
+    /// When the newest block came.
+    private var newestAt = Instant(nanoseconds: 0)
+    /// When this node was last not allowed to accuse: too many tests failed, no more nodes were active than the floor, or no
+    /// newer block had come for long.
     private var lastMute: Instant?
     private var cases = Cases()
     /// The number of cases that each other node opened.
@@ -63,10 +67,19 @@ public struct Jury: Sendable {
     /// Votes that this node has cast, and verdicts that it has handed in.
     public private(set) var cast: UInt64 = 0, submitted: UInt64 = 0
 
-    /// The part of `node`; it repeats a step after `patience` at the earliest.
-    public init(node: NodeID, patience: TimeSpan) {
+    /// The part of `node`; it repeats a step after `patience` at the earliest, and accuses nobody after `silence` without a newer
+    /// block.
+    ///
+    /// Whoever hears of no block may be cut off with others, and the last quorum may lie among them.
+    public init(node: NodeID, patience: TimeSpan, silence: TimeSpan) {
         self.node = node
         self.patience = patience
+        self.silence = silence
+    }
+
+    /// How long the ledger may be silent where it makes a block each `blockSeconds`: the authorities of some slots may be down.
+    public static func silence(blockSeconds: UInt64) -> TimeSpan {
+        .seconds(max(10, Int64(min(blockSeconds, 86_400)) * 5))
     }
 
     /// How many ballots of others are kept, and how many of this node's own.
@@ -74,9 +87,10 @@ public struct Jury: Sendable {
 
     /// Continues with a newer state of the registry; removes ballots that can no longer be judged, or that got no
     /// votes.
-    public mutating func follow(_ state: RegistryState) { follow(View(state)) }
+    public mutating func follow(_ state: RegistryState, now: Instant) { follow(View(state), now: now) }
 
-    mutating func follow(_ view: View) {
+    mutating func follow(_ view: View, now: Instant) {
+        if self.view.map({ $0.state.height < view.state.height }) ?? true { newestAt = now }
         self.view = view
         let state = view.state
         let forgotten = state.height < Self.voteless ? nil : state.height - Self.voteless
@@ -111,7 +125,8 @@ public struct Jury: Sendable {
         let (state, marked) = (view.state, tester.marked)
         let areOthersMarked = !marked.isSubset(of: view.decommissioned)
         let isMute =
-            !view.isAboveFloor || areOthersMarked && tester.isBlind(among: view.active.contains, now: now)
+            !view.isAboveFloor || now - newestAt > silence
+            || areOthersMarked && tester.isBlind(among: view.active.contains, now: now)
         if isMute { lastMute = now }
         guard let quorum = state.quorums.last, view.active.contains(node) else { return [] }
         // Most nodes are active and well, and need no check.

@@ -100,8 +100,9 @@ struct GuardsTests {
         #expect(guards.sample.map(\.node) == primaries)
     }
 
-    /// Many builds wait for one link: their failures together make it rest once. A guard that restarts in 20 s would otherwise
-    /// rest for half an hour, with a third guard in its place.
+    /// Many builds wait for one link: their failures together make it rest once.
+    ///
+    /// A guard that restarts in 20 s would otherwise rest for half an hour, with a third guard in its place.
     @Test func p3FailuresAtOnceCountOnce() throws {
         let town = Town(count: 30)
         var generator = Seeded(4)

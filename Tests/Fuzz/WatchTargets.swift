@@ -10,7 +10,7 @@ func watch(_ input: RawSpan) {
     let span = input.extracting(1..<input.byteCount)
     let bytes = [UInt8](copying: span)
     let now = Instant(nanoseconds: 1_000_000_000)
-    var jury = Jury(node: NodeID(Bytes32()), patience: .seconds(4))
+    var jury = Jury(node: NodeID(Bytes32()), patience: .seconds(4), silence: .seconds(60))
     switch kind % 3 {
     case 0:
         guard let ballot = try? Ballot(decoding: span) else { return }
@@ -70,7 +70,7 @@ private struct JuryModel {
 
     private var state = beginning
     private var time: Int64 = 1
-    private var juries = honest.map { Jury(node: ids[$0], patience: .seconds(4)) }
+    private var juries = honest.map { Jury(node: ids[$0], patience: .seconds(4), silence: .seconds(60)) }
     private var testers = honest.map { number in
         Tester(timing: .init(epochSeconds: 60), seed: UInt64(number), now: Instant(nanoseconds: 0))
     }
@@ -80,7 +80,7 @@ private struct JuryModel {
     init() {
         for number in Self.honest {
             testers[number].follow(Self.ids.indices.filter { $0 != number }.map { Self.ids[$0] }.sorted())
-            juries[number].follow(state)
+            juries[number].follow(state, now: now)
         }
     }
 
@@ -118,7 +118,7 @@ private struct JuryModel {
         case 5:
             time += Int64(what & 15)
             if state.height < 40 { Self.begin(&state) }
-            for number in Self.honest { juries[number].follow(state) }
+            for number in Self.honest { juries[number].follow(state, now: now) }
         case 6:
             time += 1
             while let node = testers[member].next(now) {

@@ -143,7 +143,9 @@ final class World {
     }
 
     private func jury(_ number: Int) -> Jury {
-        Jury(node: ids[number], patience: max(.seconds(4), timing.interval))
+        Jury(
+            node: ids[number], patience: max(.seconds(4), timing.interval),
+            silence: Jury.silence(blockSeconds: UInt64(blockSeconds)))
     }
 
     /// Starts a node's process anew: it knows what is on its disk, the state of the ledger that it had heard of.
@@ -203,7 +205,7 @@ final class World {
 
     private func follow(_ view: Jury.View, by number: Int) {
         views[number] = view
-        juries[number].follow(view)
+        juries[number].follow(view, now: instant(time))
         // None is registered later, so that their number tells which they are.
         guard watched[number] != view.state.nodes.count else { return }
         watched[number] = view.state.nodes.count

@@ -65,8 +65,8 @@ struct JuryTests {
     func s2WhatACutOffNodeFound(_ seed: UInt64) throws {
         let world = try World(31, seed: 1)
         world.run(until: 4)
-        var jury = Jury(node: world.ids[30], patience: .seconds(4))
-        jury.follow(world.state)
+        var jury = Jury(node: world.ids[30], patience: .seconds(4), silence: .seconds(3_600))
+        jury.follow(world.state, now: instant(0))
         var tester = Tester(timing: .init(epochSeconds: 60), seed: seed, now: instant(0))
         tester.follow(Array(world.ids.prefix(30)))
         let near = Set(world.ids.prefix(10))
@@ -87,13 +87,47 @@ struct JuryTests {
         #expect(accused[true, default: []].count <= 4)
     }
 
+    @Test("S2: a node that hears of no block accuses nobody, and afterwards only what it has found again")
+    func s2WithoutBlocks() throws {
+        let world = try World(5, seed: 1)
+        world.run(until: 4)
+        let node = world.ids[3]
+        var jury = Jury(node: world.ids[0], patience: .seconds(4), silence: .seconds(20))
+        jury.follow(world.state, now: instant(0))
+        var tester = Tester(timing: .init(epochSeconds: 30), seed: 1, now: instant(0))
+        tester.follow(Array(world.ids.dropFirst()))
+        /// Tests at each second, the node being dead from the fifteenth on; returns when it was accused.
+        func accusations(_ seconds: Range<Int>) -> [Int] {
+            seconds.filter { second in
+                let now = instant(Double(second))
+                while let next = tester.next(now) {
+                    let isDead = next == node && second >= 15
+                    tester.finished(
+                        next, isDead ? .failed : .passed(capacity: nil), at: .first(mayHide: false), now: now)
+                }
+                return jury.consider(tester, now: now).contains {
+                    if case .ask(let ballot, _) = $0 { ballot.node == node } else { false }
+                }
+            }
+        }
+        #expect(accusations(0..<200).isEmpty)
+        #expect(tester.isDead(node, now: instant(199)))
+        world.run(until: 6)
+        jury.follow(world.state, now: instant(200))
+        let accused = accusations(200..<220)
+        #expect(!accused.isEmpty && accused[0] > 200)
+        // The same block again is none.
+        jury.follow(world.state, now: instant(230))
+        #expect(accusations(230..<240).isEmpty)
+    }
+
     @Test("S2: votes that were enough are not handed in once the node was seen to serve")
     func s2VotesOfYesterday() throws {
         let world = try World(5, seed: 1)
         world.run(until: 4)
         let (node, height) = (world.ids[3], world.state.height)
-        var jury = Jury(node: world.ids[0], patience: .seconds(4))
-        jury.follow(world.state)
+        var jury = Jury(node: world.ids[0], patience: .seconds(4), silence: .seconds(3_600))
+        jury.follow(world.state, now: instant(0))
         var tester = Tester(timing: .init(epochSeconds: 30), seed: 1, now: instant(0))
         tester.follow(Array(world.ids.dropFirst()))
         /// Tests the node at each second until `end`, the others being well; returns how often the verdict was handed in and spread.
@@ -140,8 +174,8 @@ struct JuryTests {
         world.run(until: 130)
         #expect(world.standing(4) == .active)
         let node = world.ids[3]
-        var jury = Jury(node: world.ids[0], patience: .seconds(1))
-        jury.follow(low)
+        var jury = Jury(node: world.ids[0], patience: .seconds(1), silence: .seconds(3_600))
+        jury.follow(low, now: instant(0))
         var tester = Tester(timing: .init(epochSeconds: 30), seed: 1, now: instant(0))
         tester.follow(Array(world.ids.dropFirst()))
         /// Makes the tests that are due, which the node fails.
@@ -163,7 +197,7 @@ struct JuryTests {
             #expect(!isAtTheFloor)
         }
         #expect(tester.isDead(node, now: instant(130)))
-        jury.follow(world.state)
+        jury.follow(world.state, now: instant(0))
         let isOldNews = isAccused(instant(130))
         #expect(!isOldNews)
         test(instant(140))
@@ -226,10 +260,10 @@ struct JuryTests {
         _ = jury.asked(bare, from: world.ids[3], now: instant(4))
         #expect(jury.counts.others == 2)
         world.run(until: 6)
-        jury.follow(world.state)
+        jury.follow(world.state, now: instant(0))
         #expect(jury.counts.others == 2)
         world.run(until: 8)
-        jury.follow(world.state)
+        jury.follow(world.state, now: instant(0))
         #expect(jury.counts.others == 1)
     }
 

@@ -28,10 +28,11 @@ final class JuryDuty {
     /// When the ledger is asked again to take this node back.
     private var nextReturn: Instant
 
-    /// What is decided goes to `ledger`, by a node that tests others at intervals of `timing`.
+    /// What is decided goes to `ledger`, which makes a block each `blockSeconds`, by a node that tests others at intervals of
+    /// `timing`.
     init(
         links: Links, network: Bytes32, identity: LinkIdentity, nodes: KnownNodes, ledger: LedgerService?, log: Logger,
-        timing: Tester.Timing
+        timing: Tester.Timing, blockSeconds: UInt64
     ) {
         self.links = links
         self.network = network
@@ -41,7 +42,9 @@ final class JuryDuty {
         self.log = log
         node = NodeID(identity.nodeID)
         interval = timing.interval
-        jury = Jury(node: node, patience: max(.seconds(4), timing.interval))
+        jury = Jury(
+            node: node, patience: max(.seconds(4), timing.interval),
+            silence: Jury.silence(blockSeconds: blockSeconds))
         nextReport = links.now + timing.measureAfter
         nextReturn = links.now
     }
@@ -55,7 +58,7 @@ final class JuryDuty {
     /// Goes on with a newer state of the ledger.
     func follow(_ state: RegistryState) {
         self.state = state
-        jury.follow(state)
+        jury.follow(state, now: now)
     }
 
     /// Forgets the reports on nodes that are not watched any more.

@@ -48,7 +48,7 @@ final class Watching: SnapshotFollower, LedgerFollower {
         tester = Tester(timing: timing, seed: SecureRandom.u64(), now: now + timing.interval)
         duty = JuryDuty(
             links: links, network: network.id, identity: identity, nodes: nodes, ledger: ledger, log: log,
-            timing: timing)
+            timing: timing, blockSeconds: network.ledger?.blockSeconds ?? 0)
         warning = OperatorWarning(at: now)
         stalls = StallWatch(at: now)
         watchSnapshot()
