@@ -1,11 +1,11 @@
 internal import Wire
 
-/// Tickets in the order of their deadlines, all of which have the same distance from when they were appended.
+/// Items, such as tickets, in the order of their deadlines, all of which have the same distance from when they were appended.
 ///
-/// A ticket that ends early stays until its deadline: the queue's owner ignores it then. So the length is bounded by the
-/// rate of new tickets and that distance.
-struct DeadlineQueue {
-    private var items: [(deadline: Instant, ticket: UInt64)] = []
+/// An item that ends early stays until its deadline: the queue's owner ignores it then. So the length is bounded by the
+/// rate of new items and that distance.
+struct DeadlineQueue<Item> {
+    private var items: [(deadline: Instant, item: Item)] = []
     private var head = 0
     private let distance: TimeSpan
 
@@ -14,17 +14,17 @@ struct DeadlineQueue {
     /// The first deadline.
     var first: Instant? { head < items.count ? items[head].deadline : nil }
 
-    mutating func append(_ ticket: UInt64, now: Instant) { items.append((now + distance, ticket)) }
+    mutating func append(_ item: Item, now: Instant) { items.append((now + distance, item)) }
 
-    /// The next ticket whose deadline has come.
-    mutating func next(_ now: Instant) -> UInt64? {
+    /// The next item whose deadline has come.
+    mutating func next(_ now: Instant) -> Item? {
         guard head < items.count, items[head].deadline <= now else { return nil }
         defer { removeFirst() }
-        return items[head].ticket
+        return items[head].item
     }
 
-    /// The oldest ticket, with its deadline.
-    var oldest: (deadline: Instant, ticket: UInt64)? { head < items.count ? items[head] : nil }
+    /// The oldest item, with its deadline.
+    var oldest: (deadline: Instant, item: Item)? { head < items.count ? items[head] : nil }
 
     mutating func removeFirst() {
         head += 1

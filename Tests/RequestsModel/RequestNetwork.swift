@@ -169,7 +169,7 @@ public final class RequestNetwork {
                 }
             case .closeSession(let number):
                 if let index = sessions.removeValue(forKey: number) {
-                    perform(nodes[index].proxy.sessionEnded(number), at: nodes[index])
+                    nodes[index].proxy.sessionEnded(number)
                 }
             case .send(let attempt, let session, let bytes):
                 after(delay()) { [unowned self] in
@@ -202,7 +202,7 @@ public final class RequestNetwork {
 
     func endSession(_ number: UInt64) {
         guard let index = sessions.removeValue(forKey: number) else { return }
-        perform(nodes[index].proxy.sessionEnded(number), at: nodes[index])
+        nodes[index].proxy.sessionEnded(number)
         perform(client.sessionEnded(number, now: now, time: time))
     }
 
@@ -262,7 +262,6 @@ public final class RequestNetwork {
                     links.insert([node.index, index])
                     perform(node.proxy.linkUp(other, now: now), at: node)
                 }
-            case .stopConnecting: break
             case .forward(let ticket, let other, let body):
                 guard let index = Self.index(of: other), let message = try? ForwardMessage(decoding: body.rawSpan)
                 else {

@@ -12,7 +12,6 @@ private struct Bench {
     var answers: [UInt64: OuterAnswer] = [:]
     var forwards: [(ticket: UInt64, node: NodeID, message: ForwardMessage)] = []
     var connects: [NodeID] = []
-    var stopped: [NodeID] = []
     var performs: [(ticket: UInt64, method: RequestMethod)] = []
 
     init(places: Int = RequestLimits.pendingPlaces) {
@@ -54,7 +53,6 @@ private struct Bench {
                 answers[asker] = answer
             case .perform(let ticket, let method, _, _): performs.append((ticket, method))
             case .connect(let node): connects.append(node)
-            case .stopConnecting(let node): stopped.append(node)
             case .forward(let ticket, let node, let body):
                 forwards.append((ticket, node, try ForwardMessage(decoding: body.rawSpan)))
             }
@@ -127,7 +125,8 @@ private struct Bench {
         try bench.advance(.milliseconds(2_999))
         #expect(bench.answers.isEmpty)
         try bench.advance(.milliseconds(1))
-        #expect(bench.answers == [dead: .noLink, same: .noLink] && bench.stopped == [Bench.node(1)])
+        #expect(bench.answers == [dead: .noLink, same: .noLink])
+        #expect(bench.proxy.handshakes.isEmpty)
         let soon = try bench.ask(1, hasLink: false)
         #expect(bench.answers[soon] == .noLink && bench.connects.count == 1)
         try bench.advance(.seconds(30))
@@ -160,7 +159,7 @@ private struct Bench {
         #expect(bench.proxy.pending == 16 && bench.answers.values.allSatisfy { $0 == .tooMany })
         try bench.ask(2)
         #expect(bench.proxy.pending == 17, "another session is not affected")
-        try bench.take(bench.proxy.sessionEnded(1))
+        bench.proxy.sessionEnded(1)
         #expect(bench.proxy.pending == 1)
         var taken = 0
         for _ in 0..<100 {
@@ -266,7 +265,7 @@ private struct Bench {
         // A place that is given back goes to who waits.
         for session in 10..<13 { for _ in 0..<16 { try bench.ask(UInt64(session)) } }
         #expect(bench.forwards.count == 64)
-        try bench.take(bench.proxy.sessionEnded(10))
+        bench.proxy.sessionEnded(10)
         try bench.advance(.zero)
         #expect(bench.forwards.count == 80)
     }
@@ -281,10 +280,24 @@ private struct Bench {
         let newcomer = try bench.ask(99, to: 500, hasLink: false)
         #expect(bench.answers[newcomer] == nil && bench.connects.last == Bench.node(500))
         #expect(bench.proxy.handshakes.count == RequestLimits.handshakes)
-        #expect(bench.connects.count - bench.stopped.count == RequestLimits.handshakes)
         try bench.advance(.seconds(3))
         #expect(bench.proxy.handshakes.isEmpty && bench.proxy.handshakeShares.count == 0 && bench.proxy.pending == 0)
-        #expect(Set(bench.connects) == Set(bench.stopped))
+    }
+
+    @Test("RQ4: a handshake goes on and keeps its place when nobody waits for it: sessions that end make no room for more")
+    func rq4HandshakesGoOn() throws {
+        var bench = Bench()
+        for session in 0..<100 as Range<UInt64> {
+            try bench.ask(session, to: 1 + Int(session), hasLink: false)
+            bench.proxy.sessionEnded(session)
+        }
+        #expect(bench.proxy.pending == 0 && bench.connects.count == RequestLimits.handshakes)
+        // Who asks for one of them later waits for the same handshake, and no longer than it may take.
+        try bench.advance(.seconds(2))
+        let late = try bench.ask(200, to: 1, hasLink: false)
+        #expect(bench.connects.count == RequestLimits.handshakes && bench.answers[late] == nil)
+        try bench.advance(.seconds(1))
+        #expect(bench.answers[late] == .noLink && bench.proxy.handshakes.isEmpty)
     }
 
     @Test("RQ4: all sessions together have 2,000 requests a second")

@@ -81,7 +81,10 @@ final class RequestService {
     func forget(_ number: UInt64) { streams[number] = nil }
 
     /// A session is over.
-    func sessionEnded(_ session: UInt64) { perform(proxy.sessionEnded(session), for: nil) }
+    func sessionEnded(_ session: UInt64) {
+        proxy.sessionEnded(session)
+        setTimer()
+    }
 
     private func knowledge(of target: NodeID) -> RequestProxy.Knowledge {
         RequestProxy.Knowledge(isNode: recent.contains(target), hasLink: links.existingLink(to: target) != nil)
@@ -149,8 +152,6 @@ final class RequestService {
             case .perform(let ticket, let method, let arguments, _):
                 perform(proxy.performed(ticket, result(of: method, arguments), now: now), for: source)
             case .connect(let peer): connect(peer, for: source)
-            // Builds may wait for the same handshake: it goes on, and counts for its source until it ends.
-            case .stopConnecting: break
             case .forward(let ticket, let peer, let body): forward(ticket, body, to: peer)
             }
         }

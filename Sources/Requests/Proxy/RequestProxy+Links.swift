@@ -3,11 +3,12 @@ public import Wire
 extension RequestProxy {
     /// Waits for a link to `target`; false where there is no place for a handshake.
     mutating func connect(
-        _ ticket: Ticket, _ target: NodeID, _ source: Source, _ actions: inout [Action]
+        _ ticket: Ticket, _ target: NodeID, _ source: Source, _ now: Instant, _ actions: inout [Action]
     ) -> Bool {
         if handshakes[target] == nil {
             guard makeRoomForHandshake(source, &actions) else { return false }
-            handshakes[target] = Handshake(source: source)
+            handshakes[target] = Handshake(source: source, until: now + RequestLimits.linkTime)
+            deadlines.handshake.append(target, now: now)
             actions.append(.connect(target))
         }
         handshakes[target]?.tickets.append(ticket)
@@ -21,10 +22,10 @@ extension RequestProxy {
             case .granted: return true
             case .makeRoom(let loser):
                 guard
-                    let lost = handshakes.filter({ $0.value.source == loser }).min(by: {
-                        $0.value.tickets.first ?? 0 < $1.value.tickets.first ?? 0
-                    })
+                    let lost = handshakes.filter({ $0.value.source == loser })
+                        .min(by: { $0.value.until < $1.value.until })
                 else { return false }
+                endHandshake(lost.key)
                 for ticket in lost.value.tickets {
                     counters.refused += 1
                     end(ticket, .tooMany, &actions)
@@ -35,18 +36,13 @@ extension RequestProxy {
     }
 
     /// Removes a request.
-    mutating func leave(_ ticket: Ticket, _ actions: inout [Action]) -> Entry? {
+    mutating func leave(_ ticket: Ticket) -> Entry? {
         guard let entry = entries.removeValue(forKey: ticket) else { return nil }
         asked[entry.key] = nil
         places.release(entry.source, places: entry.places)
         askers[entry.source]?.tickets.removeAll { $0 == ticket }
         switch entry.state {
-        case .connecting:
-            handshakes[entry.target]?.tickets.removeAll { $0 == ticket }
-            if let handshake = handshakes[entry.target], handshake.tickets.isEmpty {
-                endHandshake(entry.target)
-                actions.append(.stopConnecting(entry.target))
-            }
+        case .connecting: handshakes[entry.target]?.tickets.removeAll { $0 == ticket }
         case .waiting: leaveLine(ticket, entry)
         case .asked: turnIsOver(entry.target)
         case .own: break
@@ -61,7 +57,7 @@ extension RequestProxy {
 
     /// Ends a request with what its asker is told.
     mutating func end(_ ticket: Ticket, _ answer: OuterAnswer, _ actions: inout [Action]) {
-        guard let entry = leave(ticket, &actions) else { return }
+        guard let entry = leave(ticket) else { return }
         actions.append(.answer(asker: entry.asker, answer))
     }
 
@@ -94,11 +90,15 @@ extension RequestProxy {
     /// The handshake with `node` has failed.
     public mutating func linkFailed(_ node: NodeID, now: Instant) -> [Action] {
         var actions: [Action] = []
-        guard let handshake = handshakes[node] else { return actions }
+        handshakeFailed(node, now, &actions)
+        return actions
+    }
+
+    private mutating func handshakeFailed(_ node: NodeID, _ now: Instant, _ actions: inout [Action]) {
+        guard let handshake = handshakes[node] else { return }
         failures.failed(node, now: Self.milliseconds(now))
         endHandshake(node)
         for ticket in handshake.tickets { end(ticket, .noLink, &actions) }
-        return actions
     }
 
     /// No link to `node` is left.
@@ -159,22 +159,22 @@ extension RequestProxy {
     }
 
     /// A session has ended: nobody waits for its requests.
-    public mutating func sessionEnded(_ session: UInt64) -> [Action] {
-        var actions: [Action] = []
-        for ticket in askers[.session(session)]?.tickets ?? [] { _ = leave(ticket, &actions) }
+    public mutating func sessionEnded(_ session: UInt64) {
+        for ticket in askers[.session(session)]?.tickets ?? [] { _ = leave(ticket) }
         askers[.session(session)] = nil
-        return actions
     }
 
     /// Does what is due.
     public mutating func advance(_ now: Instant) -> [Action] {
         var actions: [Action] = []
+        while let node = deadlines.handshake.next(now) {
+            // A later one with the same node has its own time.
+            if let until = handshakes[node]?.until, until <= now { handshakeFailed(node, now, &actions) }
+        }
         while let ticket = deadlines.link.next(now) {
             guard let entry = entries[ticket] else { continue }
             switch entry.state {
-            case .connecting:
-                failures.failed(entry.target, now: Self.milliseconds(now))
-                end(ticket, .noLink, &actions)
+            case .connecting: end(ticket, .noLink, &actions)
             case .waiting:
                 counters.refused += 1
                 end(ticket, .tooMany, &actions)

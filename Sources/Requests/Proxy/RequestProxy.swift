@@ -45,8 +45,6 @@ public struct RequestProxy {
         case perform(Ticket, RequestMethod, arguments: [UInt8], Source)
         /// Make a link, and then call `linkUp` or `linkFailed`.
         case connect(NodeID)
-        /// Give up a handshake that `connect` began: nobody waits for it.
-        case stopConnecting(NodeID)
         /// Send FORWARD, and then call `forwarded` with its answer.
         case forward(Ticket, NodeID, [UInt8])
     }
@@ -97,18 +95,22 @@ public struct RequestProxy {
         var lastUsed: Instant
     }
 
+    /// A handshake that was begun; it keeps its place until it ends, whether anybody waits for it or not.
     struct Handshake {
         /// The source whose share it takes.
         let source: Source
+        /// When it counts as unanswered.
+        let until: Instant
         var tickets: [Ticket] = []
     }
 
     struct Deadlines {
+        var handshake = DeadlineQueue<NodeID>(RequestLimits.linkTime)
         /// The wait for a link and for a turn.
-        var link = DeadlineQueue(RequestLimits.linkTime)
-        var answer = DeadlineQueue(RequestLimits.answerTime)
+        var link = DeadlineQueue<Ticket>(RequestLimits.linkTime)
+        var answer = DeadlineQueue<Ticket>(RequestLimits.answerTime)
         /// All requests from the oldest on; the deadline is the last for each.
-        var age = DeadlineQueue(RequestLimits.linkTime + RequestLimits.answerTime)
+        var age = DeadlineQueue<Ticket>(RequestLimits.linkTime + RequestLimits.answerTime)
     }
 
     let node: NodeID
@@ -150,7 +152,8 @@ public struct RequestProxy {
 
     /// When `advance` is to be called next.
     public var nextDeadline: Instant? {
-        [deadlines.link.first, deadlines.answer.first, deadlines.age.first, movable.at].compactMap(\.self).min()
+        [deadlines.handshake.first, deadlines.link.first, deadlines.answer.first, deadlines.age.first, movable.at]
+            .compactMap(\.self).min()
     }
 
     // MARK: Asking
@@ -211,7 +214,7 @@ public struct RequestProxy {
             deadlines.link.append(ticket, now: now)
             line(up: ticket, now)
             advanceLine(of: target, now, &actions)
-        } else if connect(ticket, target, source, &actions) {
+        } else if connect(ticket, target, source, now, &actions) {
             deadlines.link.append(ticket, now: now)
         } else {
             counters.refused += 1
@@ -281,11 +284,11 @@ public struct RequestProxy {
                 guard let ticket = askers[loser]?.tickets.first else { return false }
                 lose(ticket, &actions)
             case .shareUsed, .full:
-                while let oldest = deadlines.age.oldest, entries[oldest.ticket] == nil { deadlines.age.removeFirst() }
+                while let oldest = deadlines.age.oldest, entries[oldest.item] == nil { deadlines.age.removeFirst() }
                 guard places.places(of: source) == 0, let oldest = deadlines.age.oldest,
                     oldest.deadline - now <= RequestLimits.linkTime + RequestLimits.answerTime - RequestLimits.youth
                 else { return false }
-                lose(oldest.ticket, &actions)
+                lose(oldest.item, &actions)
             }
         }
     }
