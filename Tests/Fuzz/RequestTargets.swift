@@ -78,12 +78,17 @@ func proxy(_ input: RawSpan) {
             take(proxy.ask(open, asker: asker, from: UInt64(detail >> 4), target: known, now: now))
         case 3:
             connecting[node] = nil
-            take(kind & 0x10 == 0 ? proxy.linkUp(node, now: now) : proxy.linkFailed(node, now: now))
+            let fault: RequestProxy.LinkFault = kind & 0x20 == 0 ? .unanswered : kind & 0x40 == 0 ? .limit : .unreachable
+            take(kind & 0x10 == 0 ? proxy.linkUp(node, now: now) : proxy.linkFailed(node, fault, now: now))
         case 4: take(proxy.linkEnded(node))
         case 5:
             guard !tickets.isEmpty else { continue }
             let ticket = tickets[Int(detail) % tickets.count].ticket
-            take(proxy.forwarded(ticket, kind & 0x10 == 0 ? [kind >> 5] : nil, now: now))
+            let failures: [ControlFailure] = [.refused, .timedOut, .linkDown, .limit]
+            let result = Result<[UInt8], ControlFailure>.success([kind >> 5])
+            take(
+                proxy.forwarded(
+                    ticket, kind & 0x10 == 0 ? result : .failure(failures[Int(kind >> 5) % 4]), now: now))
         case 6:
             guard !tickets.isEmpty else { continue }
             let asked = tickets[Int(detail) % tickets.count]

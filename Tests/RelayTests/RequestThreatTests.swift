@@ -2,6 +2,7 @@ import Directory
 import EventLoop
 import Links
 import LoopTesting
+import OnionCrypto
 import Requests
 import Testing
 import Wire
@@ -238,6 +239,30 @@ import Wire
         #expect(bench.pool.now - again < .seconds(1))
         #expect(try bench.ask(other, on: session)?.status == .answer)
         guard case .failure = bench.state(of: target) else { throw Unexpected() }
+    }
+
+    @Test("RQ4: handshakes of strangers that fill the proxy's allowance do not make a target rest")
+    func rq4OwnLimit() throws {
+        let bench = try RequestBench(relays: 7)
+        defer { bench.close() }
+        let proxy = bench.relays[0]
+        let session = try bench.session(to: proxy)
+        let others = bench.relays.filter { !bench.hops.contains($0.node) }
+        let target = try #require(others.first)
+        let link = proxy.links.existingLink(to: target.node)
+        if let link { proxy.links.close(link) }
+        bench.run(for: .seconds(1))
+        #expect(proxy.links.existingLink(to: target.node) == nil)
+        // To nobody: each lasts until it is given up.
+        let nowhere = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 9)
+        var failed = 0
+        for _ in 0..<256 {
+            proxy.links.link(to: NodeID(SigningKey().publicKey), at: [nowhere]) { _ in failed += 1 }
+        }
+        bench.run(for: .milliseconds(100))
+        #expect(try bench.ask(target, on: session) == .tooMany)
+        #expect(bench.run { failed == 256 })
+        #expect(try bench.ask(target, on: session)?.status == .answer)
     }
 
     @Test("RQ6: a client's link brings no FORWARD and no ANSWER")

@@ -256,7 +256,7 @@ public final class RequestNetwork {
                 if nodes[index].isHostile, hostile == .target, random.happens(30) { continue }
                 after(delay(80)) { [unowned self] in
                     if hostile == .links, random.happens(20) {
-                        perform(node.proxy.linkFailed(other, now: now), at: node)
+                        perform(node.proxy.linkFailed(other, .unanswered, now: now), at: node)
                         return
                     }
                     links.insert([node.index, index])
@@ -290,7 +290,8 @@ public final class RequestNetwork {
                 }
                 bring(bytes, from: node) { [unowned self] bytes in
                     let proxy = nodes[message.proxy]
-                    perform(proxy.proxy.forwarded(message.ticket, bytes, now: now), at: proxy)
+                    let result = bytes.map { Result<[UInt8], ControlFailure>.success($0) } ?? .failure(.linkDown)
+                    perform(proxy.proxy.forwarded(message.ticket, result, now: now), at: proxy)
                 }
             case .open(let ticket, let key, let envelope):
                 let request = RequestEnvelope.open(

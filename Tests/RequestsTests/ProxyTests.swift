@@ -76,9 +76,9 @@ private struct Bench {
         let first = bench.forwards[0]
         let second = bench.forwards[1]
         #expect(first.message.id != second.message.id && !first.message.isRelayed)
-        try bench.take(bench.proxy.forwarded(first.ticket, sealed.encoded(for: .forward), now: bench.now))
+        try bench.take(bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers == [one: sealed])
-        try bench.take(bench.proxy.forwarded(second.ticket, OuterAnswer.later.encoded(for: .forward), now: bench.now))
+        try bench.take(bench.proxy.forwarded(second.ticket, .success(OuterAnswer.later.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers[two] == nil)
         let body = AnswerMessage(id: second.message.id, answer: sealed).encoded()
         try bench.take(bench.proxy.answered(body, from: Bench.node(1), now: bench.now))
@@ -88,7 +88,7 @@ private struct Bench {
         let third = bench.forwards[2]
         let early = AnswerMessage(id: third.message.id, answer: sealed).encoded()
         try bench.take(bench.proxy.answered(early, from: Bench.node(1), now: bench.now))
-        try bench.take(bench.proxy.forwarded(third.ticket, OuterAnswer.later.encoded(for: .forward), now: bench.now))
+        try bench.take(bench.proxy.forwarded(third.ticket, .success(OuterAnswer.later.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers[three] == sealed && bench.proxy.counters.ignored == 1)
     }
 
@@ -139,14 +139,14 @@ private struct Bench {
         try bench.advance(.milliseconds(1))
         #expect(bench.answers[again] == .noAnswer)
         let failed = try bench.ask(1, to: 2, hasLink: false)
-        try bench.take(bench.proxy.linkFailed(Bench.node(2), now: bench.now))
+        try bench.take(bench.proxy.linkFailed(Bench.node(2), .unanswered, now: bench.now))
         #expect(bench.answers[failed] == .noLink)
         let ended = try bench.ask(1, to: 3)
         try bench.take(bench.proxy.linkEnded(Bench.node(3)))
         #expect(bench.answers[ended] == .noAnswer && bench.proxy.pending == 0)
         // Garbage in place of an answer.
         let garbage = try bench.ask(1, to: 3)
-        try bench.take(bench.proxy.forwarded(bench.forwards.last?.ticket ?? 0, [9, 9], now: bench.now))
+        try bench.take(bench.proxy.forwarded(bench.forwards.last?.ticket ?? 0, .success([9, 9]), now: bench.now))
         #expect(bench.answers[garbage] == .noAnswer && bench.proxy.pending == 0)
         try bench.advance(.seconds(15))
         #expect(bench.proxy.nextDeadline == nil)
@@ -166,7 +166,7 @@ private struct Bench {
             let asker = try bench.ask(3)
             guard bench.answers[asker] == nil, let forward = bench.forwards.last else { continue }
             taken += 1
-            try bench.take(bench.proxy.forwarded(forward.ticket, sealed.encoded(for: .forward), now: bench.now))
+            try bench.take(bench.proxy.forwarded(forward.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
         }
         #expect(taken == 60)
         try bench.advance(.seconds(1))
@@ -187,7 +187,7 @@ private struct Bench {
         for _ in 0..<40 {
             let asker = try bench.ask(1, envelope: large)
             if bench.answers[asker] == nil, let forward = bench.forwards.last {
-                try bench.take(bench.proxy.forwarded(forward.ticket, answer.encoded(for: .forward), now: bench.now))
+                try bench.take(bench.proxy.forwarded(forward.ticket, .success(answer.encoded(for: .forward)), now: bench.now))
             }
             if bench.answers[asker] == answer { good += 1 }
         }
@@ -237,7 +237,7 @@ private struct Bench {
                 open.removeFirst()
                 let source = bench.proxy.entries[first.ticket]?.source
                 if case .session(let number)? = source { served[number, default: 0] += 1 }
-                try bench.take(bench.proxy.forwarded(first.ticket, sealed.encoded(for: .forward), now: bench.now))
+                try bench.take(bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
             }
             #expect(bench.proxy.lines[Bench.node(1)]?.unanswered ?? 0 <= RequestLimits.unanswered)
             try bench.advance(.milliseconds(10))
@@ -282,6 +282,30 @@ private struct Bench {
         #expect(bench.proxy.handshakes.count == RequestLimits.handshakes)
         try bench.advance(.seconds(3))
         #expect(bench.proxy.handshakes.isEmpty && bench.proxy.handshakeShares.count == 0 && bench.proxy.pending == 0)
+    }
+
+    @Test("RQ4: where the proxy's own allowance of handshakes is used up, the request is turned away and the target does not rest")
+    func rq4OwnLimit() throws {
+        var bench = Bench()
+        for (fault, answer) in [(RequestProxy.LinkFault.limit, OuterAnswer.tooMany), (.unreachable, .noLink)] {
+            for _ in 0..<3 {
+                let asker = try bench.ask(1, hasLink: false)
+                #expect(bench.answers[asker] == nil, "a handshake is begun each time")
+                try bench.take(bench.proxy.linkFailed(Bench.node(1), fault, now: bench.now))
+                #expect(bench.answers[asker] == answer)
+            }
+        }
+        let silent = try bench.ask(1, hasLink: false)
+        try bench.take(bench.proxy.linkFailed(Bench.node(1), .unanswered, now: bench.now))
+        let soon = try bench.ask(1, hasLink: false)
+        #expect(bench.answers[silent] == .noLink && bench.answers[soon] == .noLink && bench.connects.count == 7)
+        // A link that cannot take another message has sent nothing.
+        for (failure, answer) in [(ControlFailure.limit, OuterAnswer.tooMany), (.refused, .noAnswer)] {
+            let asker = try bench.ask(2, to: 2)
+            let forward = try #require(bench.forwards.last)
+            try bench.take(bench.proxy.forwarded(forward.ticket, .failure(failure), now: bench.now))
+            #expect(bench.answers[asker] == answer)
+        }
     }
 
     @Test("RQ4: a handshake goes on and keeps its place when nobody waits for it: sessions that end make no room for more")

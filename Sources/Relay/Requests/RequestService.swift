@@ -117,25 +117,35 @@ final class RequestService {
     }
 
     private func connect(_ peer: NodeID, for source: LinkSource?) {
-        guard let addresses = nodes.addresses(of: peer) else { return linkFailed(peer) }
-        links.link(to: peer, at: addresses, for: source, limit: RequestLimits.linkTime) { [weak self] link in
-            guard let self else { return }
-            if link != nil { linkUp(peer) } else { linkFailed(peer) }
+        guard let addresses = nodes.addresses(of: peer) else { return linkFailed(peer, .noAddress) }
+        links.link(to: peer, at: addresses, for: source, within: RequestLimits.linkTime) { [weak self] result in
+            switch result {
+            case .success: self?.linkUp(peer)
+            case .failure(let failure): self?.linkFailed(peer, failure)
+            }
         }
     }
 
-    private func linkFailed(_ peer: NodeID) { perform(proxy.linkFailed(peer, now: now), for: nil) }
+    private func linkFailed(_ peer: NodeID, _ failure: LinkFailure) {
+        let fault: RequestProxy.LinkFault =
+            switch failure {
+            case .noAnswer: .unanswered
+            case .limit: .limit
+            case .badIdentity, .noAddress, .closing: .unreachable
+            }
+        perform(proxy.linkFailed(peer, fault, now: now), for: nil)
+    }
 
     private func forward(_ ticket: RequestProxy.Ticket, _ body: [UInt8], to peer: NodeID) {
-        guard let link = links.existingLink(to: peer) else { return forwarded(ticket, nil) }
+        guard let link = links.existingLink(to: peer) else { return forwarded(ticket, .failure(.linkDown)) }
         links.request(on: link, RequestMessage.forward, body: body, timeout: RequestLimits.answerTime) {
             [weak self] result in
-            self?.forwarded(ticket, try? result.get())
+            self?.forwarded(ticket, result)
         }
     }
 
-    private func forwarded(_ ticket: RequestProxy.Ticket, _ answer: [UInt8]?) {
-        perform(proxy.forwarded(ticket, answer, now: now), for: nil)
+    private func forwarded(_ ticket: RequestProxy.Ticket, _ result: Result<[UInt8], ControlFailure>) {
+        perform(proxy.forwarded(ticket, result, now: now), for: nil)
     }
 
     // MARK: Actions

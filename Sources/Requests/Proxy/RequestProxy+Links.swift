@@ -87,18 +87,25 @@ extension RequestProxy {
         return actions
     }
 
-    /// The handshake with `node` has failed.
-    public mutating func linkFailed(_ node: NodeID, now: Instant) -> [Action] {
+    /// The handshake with `node` has failed, or could not begin.
+    public mutating func linkFailed(_ node: NodeID, _ fault: LinkFault, now: Instant) -> [Action] {
         var actions: [Action] = []
-        handshakeFailed(node, now, &actions)
+        handshakeFailed(node, fault, now, &actions)
         return actions
     }
 
-    private mutating func handshakeFailed(_ node: NodeID, _ now: Instant, _ actions: inout [Action]) {
+    private mutating func handshakeFailed(
+        _ node: NodeID, _ fault: LinkFault, _ now: Instant, _ actions: inout [Action]
+    ) {
         guard let handshake = handshakes[node] else { return }
-        failures.failed(node, now: Self.milliseconds(now))
         endHandshake(node)
-        for ticket in handshake.tickets { end(ticket, .noLink, &actions) }
+        switch fault {
+        case .unanswered: failures.failed(node, now: Self.milliseconds(now))
+        case .limit: counters.refused += handshake.tickets.count
+        case .unreachable: break
+        }
+        let answer: OuterAnswer = fault == .limit ? .tooMany : .noLink
+        for ticket in handshake.tickets { end(ticket, answer, &actions) }
     }
 
     /// No link to `node` is left.
@@ -114,19 +121,28 @@ extension RequestProxy {
         return actions
     }
 
-    /// The answer to FORWARD; nil where there is none.
-    public mutating func forwarded(_ ticket: Ticket, _ answer: [UInt8]?, now: Instant) -> [Action] {
+    /// The answer to FORWARD, or why there is none.
+    public mutating func forwarded(
+        _ ticket: Ticket, _ result: Result<[UInt8], ControlFailure>, now: Instant
+    ) -> [Action] {
         var actions: [Action] = []
         guard case .asked? = entries[ticket]?.state else {
             counters.ignored += 1
             return actions
         }
-        guard let answer, let outer = try? OuterAnswer(decoding: answer.rawSpan, at: .forward) else {
-            end(ticket, .noAnswer, &actions)
-            advanceLines(now, &actions)
-            return actions
+        switch result {
+        case .success(let answer):
+            guard let outer = try? OuterAnswer(decoding: answer.rawSpan, at: .forward) else {
+                end(ticket, .noAnswer, &actions)
+                break
+            }
+            if outer != .later { deliver(ticket, outer, answer.count, now, &actions) }
+        case .failure(.limit):
+            // Nothing was sent.
+            counters.refused += 1
+            end(ticket, .tooMany, &actions)
+        case .failure(.refused), .failure(.timedOut), .failure(.linkDown): end(ticket, .noAnswer, &actions)
         }
-        if outer != .later { deliver(ticket, outer, answer.count, now, &actions) }
         advanceLines(now, &actions)
         return actions
     }
@@ -169,7 +185,9 @@ extension RequestProxy {
         var actions: [Action] = []
         while let node = deadlines.handshake.next(now) {
             // A later one with the same node has its own time.
-            if let until = handshakes[node]?.until, until <= now { handshakeFailed(node, now, &actions) }
+            if let until = handshakes[node]?.until, until <= now {
+                handshakeFailed(node, .unanswered, now, &actions)
+            }
         }
         while let ticket = deadlines.link.next(now) {
             guard let entry = entries[ticket] else { continue }

@@ -37,6 +37,16 @@ public struct RequestProxy {
         }
     }
 
+    /// Why there is no link.
+    public enum LinkFault: Sendable {
+        /// The node did not answer: it rests for a while.
+        case unanswered
+        /// This node has as many links or handshakes as it may: that says nothing of the other one.
+        case limit
+        /// There is no way to begin a handshake with it.
+        case unreachable
+    }
+
     /// What the owner has to do.
     public enum Action: Equatable {
         /// Tell the asker: write `encoded(for:)` to its stream and end it, or hand it to `RequestTarget.relayed`.
