@@ -262,12 +262,39 @@ private struct Bench {
         try bench.take(bench.proxy.linkEnded(Bench.node(1)))
         #expect(bench.answers[last] == .noLink && bench.answers.values.count { $0 == .noAnswer } == 32)
         #expect(bench.proxy.pending == 0 && bench.proxy.lines.values.allSatisfy { $0.unanswered == 0 })
-        // A place that is given back goes to who waits.
+    }
+
+    @Test("RQ4: requests of a session that has ended keep their places at the target, which counts them until it answers")
+    func rq4PlacesAtTarget() throws {
+        var bench = Bench()
         for session in 10..<13 { for _ in 0..<16 { try bench.ask(UInt64(session)) } }
-        #expect(bench.forwards.count == 64)
+        #expect(bench.forwards.count == RequestLimits.unanswered)
         bench.proxy.sessionEnded(10)
         try bench.advance(.zero)
-        #expect(bench.forwards.count == 80)
+        #expect(bench.forwards.count == 32 && bench.proxy.pending == 32)
+        // An answer to FORWARD, ANSWER after "later", a busy target, and a broken message give a place back each.
+        let later = Result<[UInt8], ControlFailure>.success(OuterAnswer.later.encoded(for: .forward))
+        let results: [Result<[UInt8], ControlFailure>] = [
+            .success(sealed.encoded(for: .forward)), later, .success(OuterAnswer.busy(seconds: 1).encoded(for: .forward)),
+            .failure(.timedOut),
+        ]
+        for (place, result) in results.enumerated() {
+            try bench.take(bench.proxy.forwarded(bench.forwards[place].ticket, result, now: bench.now))
+        }
+        #expect(bench.forwards.count == 35 && bench.answers.isEmpty && bench.proxy.counters.ignored == 2)
+        let answer = AnswerMessage(id: bench.forwards[1].message.id, answer: sealed).encoded()
+        for _ in 0..<2 { try bench.take(bench.proxy.answered(answer, from: Bench.node(1), now: bench.now)) }
+        #expect(bench.forwards.count == 36 && bench.answers.isEmpty && bench.proxy.counters.ignored == 4)
+        // The others have 12 s.
+        try bench.advance(.milliseconds(2_900))
+        #expect(bench.forwards.count == 36)
+        let more = try bench.ask(20)
+        try bench.advance(.milliseconds(9_100))
+        #expect(bench.answers[more] == .tooMany && bench.proxy.flights.isEmpty)
+        let last = try bench.ask(21)
+        #expect(bench.forwards.count == 37 && bench.answers[last] == nil)
+        try bench.advance(.seconds(12))
+        #expect(bench.proxy.flights.isEmpty && bench.proxy.asked.isEmpty && bench.proxy.pending == 0)
     }
 
     @Test("RQ4: handshakes: 16 of a session, 64 in all, and a newcomer has one")

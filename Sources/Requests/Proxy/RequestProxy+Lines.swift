@@ -81,6 +81,7 @@ extension RequestProxy {
             case .node: true
             }
         entries[ticket]?.state = .asked
+        flights[ticket] = entry.key
         deadlines.answer.append(ticket, now: now)
         let message = ForwardMessage(id: entry.id, isRelayed: isRelayed, envelope: envelope)
         actions.append(.forward(ticket, entry.target, message.encoded()))
@@ -90,8 +91,12 @@ extension RequestProxy {
     mutating func leaveLine(_ ticket: Ticket, _ entry: Entry) { lines[entry.target]?.remove(ticket, of: entry.source) }
 
     /// A target has one request less: `advance` goes on with its line.
-    mutating func turnIsOver(_ target: NodeID) {
-        guard lines[target] != nil else { return }
+    ///
+    /// A request that ends before, for example with its session, keeps its place until then: its target counts it too.
+    mutating func landed(_ ticket: Ticket) {
+        guard let key = flights.removeValue(forKey: ticket) else { return }
+        if entries[ticket] == nil { asked[key] = nil }
+        let target = key.node
         lines[target]?.unanswered -= 1
         guard lines[target]?.turns.isEmpty == false else { return }
         movable.targets.insert(target)

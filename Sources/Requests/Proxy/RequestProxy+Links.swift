@@ -35,17 +35,16 @@ extension RequestProxy {
         }
     }
 
-    /// Removes a request.
+    /// Removes a request; what its target has of it stays until it has landed.
     mutating func leave(_ ticket: Ticket) -> Entry? {
         guard let entry = entries.removeValue(forKey: ticket) else { return nil }
-        asked[entry.key] = nil
+        if flights[ticket] == nil { asked[entry.key] = nil }
         places.release(entry.source, places: entry.places)
         askers[entry.source]?.tickets.removeAll { $0 == ticket }
         switch entry.state {
         case .connecting: handshakes[entry.target]?.tickets.removeAll { $0 == ticket }
         case .waiting: leaveLine(ticket, entry)
-        case .asked: turnIsOver(entry.target)
-        case .own: break
+        case .asked, .own: break
         }
         return entry
     }
@@ -65,7 +64,10 @@ extension RequestProxy {
     private mutating func deliver(
         _ ticket: Ticket, _ answer: OuterAnswer, _ size: Int, _ now: Instant, _ actions: inout [Action]
     ) {
-        guard let entry = entries[ticket] else { return }
+        guard let entry = entries[ticket] else {
+            counters.ignored += 1
+            return
+        }
         guard askers[entry.source]?.bytes.take(size, now: now) ?? false else {
             counters.refused += 1
             return end(ticket, .tooMany, &actions)
@@ -112,6 +114,7 @@ extension RequestProxy {
     public mutating func linkEnded(_ node: NodeID) -> [Action] {
         var actions: [Action] = []
         for (key, ticket) in asked where key.node == node {
+            landed(ticket)
             switch entries[ticket]?.state {
             case .asked: end(ticket, .noAnswer, &actions)
             case .waiting: end(ticket, .noLink, &actions)
@@ -126,17 +129,21 @@ extension RequestProxy {
         _ ticket: Ticket, _ result: Result<[UInt8], ControlFailure>, now: Instant
     ) -> [Action] {
         var actions: [Action] = []
-        guard case .asked? = entries[ticket]?.state else {
+        guard flights[ticket] != nil else {
             counters.ignored += 1
             return actions
         }
+        var outer: OuterAnswer?
+        if case .success(let answer) = result { outer = try? OuterAnswer(decoding: answer.rawSpan, at: .forward) }
+        guard outer != .later else { return actions }
+        landed(ticket)
         switch result {
         case .success(let answer):
-            guard let outer = try? OuterAnswer(decoding: answer.rawSpan, at: .forward) else {
+            if let outer {
+                deliver(ticket, outer, answer.count, now, &actions)
+            } else {
                 end(ticket, .noAnswer, &actions)
-                break
             }
-            if outer != .later { deliver(ticket, outer, answer.count, now, &actions) }
         case .failure(.limit):
             // Nothing was sent.
             counters.refused += 1
@@ -151,11 +158,12 @@ extension RequestProxy {
     public mutating func answered(_ body: [UInt8], from node: NodeID, now: Instant) -> [Action] {
         var actions: [Action] = []
         guard let message = try? AnswerMessage(decoding: body.rawSpan),
-            let ticket = asked[AskedID(node: node, id: message.id)], case .asked? = entries[ticket]?.state
+            let ticket = asked[AskedID(node: node, id: message.id)], flights[ticket] != nil
         else {
             counters.ignored += 1
             return actions
         }
+        landed(ticket)
         deliver(ticket, message.answer, body.count, now, &actions)
         advanceLines(now, &actions)
         return actions
@@ -174,7 +182,7 @@ extension RequestProxy {
         return actions
     }
 
-    /// A session has ended: nobody waits for its requests.
+    /// A session has ended: nobody waits for its requests, which keep their places at targets.
     public mutating func sessionEnded(_ session: UInt64) {
         for ticket in askers[.session(session)]?.tickets ?? [] { _ = leave(ticket) }
         askers[.session(session)] = nil
@@ -199,7 +207,10 @@ extension RequestProxy {
             case .asked, .own: break
             }
         }
-        while let ticket = deadlines.answer.next(now) { end(ticket, .noAnswer, &actions) }
+        while let ticket = deadlines.answer.next(now) {
+            landed(ticket)
+            end(ticket, .noAnswer, &actions)
+        }
         while let ticket = deadlines.age.next(now) { end(ticket, .noAnswer, &actions) }
         advanceLines(now, &actions)
         return actions

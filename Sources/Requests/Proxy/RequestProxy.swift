@@ -128,7 +128,10 @@ public struct RequestProxy {
     /// What was counted.
     public internal(set) var counters = Counters()
     var entries: [Ticket: Entry] = [:]
+    /// The requests that are pending, or that their targets still count.
     var asked: [AskedID: Ticket] = [:]
+    /// The requests that targets have and have not answered, whether anybody waits for them or not.
+    var flights: [Ticket: AskedID] = [:]
     var askers: [Source: Asker] = [:]
     var places: Shares<Source>
     var rate: SharedRate<Source>
