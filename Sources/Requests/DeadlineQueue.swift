@@ -5,31 +5,24 @@ internal import Wire
 /// An item that ends early stays until its deadline: the queue's owner ignores it then. So the length is bounded by the
 /// rate of new items and that distance.
 struct DeadlineQueue<Item> {
-    private var items: [(deadline: Instant, item: Item)] = []
-    private var head = 0
+    private var items = Fifo<(deadline: Instant, item: Item)>()
     private let distance: TimeSpan
 
     init(_ distance: TimeSpan) { self.distance = distance }
 
     /// The first deadline.
-    var first: Instant? { head < items.count ? items[head].deadline : nil }
+    var first: Instant? { items.first?.deadline }
+
+    /// The item with the first deadline.
+    var oldest: Item? { items.first?.item }
 
     mutating func append(_ item: Item, now: Instant) { items.append((now + distance, item)) }
 
     /// The next item whose deadline has come.
     mutating func next(_ now: Instant) -> Item? {
-        guard head < items.count, items[head].deadline <= now else { return nil }
-        defer { removeFirst() }
-        return items[head].item
+        guard let first, first <= now else { return nil }
+        return items.popFirst()?.item
     }
 
-    /// The oldest item, with its deadline.
-    var oldest: (deadline: Instant, item: Item)? { head < items.count ? items[head] : nil }
-
-    mutating func removeFirst() {
-        head += 1
-        guard head > 32, head * 2 > items.count else { return }
-        items.removeFirst(head)
-        head = 0
-    }
+    mutating func removeFirst() { _ = items.popFirst() }
 }

@@ -39,6 +39,8 @@ public enum RequestLimits {
 
     // MARK: A proxy
 
+    /// A session that got fewer tokens of a proxy's rate is a newcomer.
+    static let newcomersRequests = 4
     /// The requests that a proxy takes a second.
     public static let requestsPerSecond = 2_000
     /// A place among the pending requests, in bytes: 4,096 places are 64 MiB.

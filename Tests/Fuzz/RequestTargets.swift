@@ -1,3 +1,4 @@
+import Link
 import Onion
 import OnionCrypto
 import Requests
@@ -46,6 +47,8 @@ func proxy(_ input: RawSpan) {
     var connecting: [NodeID: Instant] = [:]
     var performing: [UInt64] = []
     let envelope = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
+    /// Each link has four sessions.
+    func link(_ detail: UInt8) -> LinkSource { .node(RequestNetwork.id(Int(detail >> 6)).key) }
     func take(_ actions: [RequestProxy.Action]) {
         for action in actions {
             switch action {
@@ -75,7 +78,7 @@ func proxy(_ input: RawSpan) {
                 kind & 0x40 != 0
                 ? .own(method: detail, arguments: []) : kind & 0x80 != 0 ? nil : .envelope(envelope, to: node)
             let known = RequestProxy.Knowledge(isNode: kind & 0x10 == 0, hasLink: kind & 0x20 != 0)
-            take(proxy.ask(open, asker: asker, from: UInt64(detail >> 4), target: known, now: now))
+            take(proxy.ask(open, asker: asker, from: UInt64(detail >> 4), over: link(detail), target: known, now: now))
         case 3:
             connecting[node] = nil
             let fault: RequestProxy.LinkFault = kind & 0x20 == 0 ? .unanswered : kind & 0x40 == 0 ? .limit : .unreachable
@@ -95,7 +98,7 @@ func proxy(_ input: RawSpan) {
             let answer = AnswerMessage(id: asked.id, answer: .busy(seconds: kind)).encoded()
             take(proxy.answered(answer, from: kind & 0x10 == 0 ? asked.node : node, now: now))
         case 7:
-            proxy.sessionEnded(UInt64(detail >> 4))
+            proxy.sessionEnded(UInt64(detail >> 4), over: link(detail))
             for (asker, session) in sessions where session == UInt64(detail >> 4) { waiting[asker] = nil }
         case 8: if let ticket = performing.popLast() { take(proxy.performed(ticket, RequestAnswer(.done), now: now)) }
         default:

@@ -1,3 +1,4 @@
+internal import Link
 internal import Onion
 internal import OnionCrypto
 public import Requests
@@ -35,6 +36,8 @@ public final class RequestNetwork {
 
     /// The network's id.
     public static let network = Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan)
+    /// Where all sessions come from.
+    static let link = LinkSource.node(network)
     /// The number of nodes.
     public static let count = 6
     private static let keys: [KEM.PrivateKey] = (1...UInt8(count)).compactMap {
@@ -169,7 +172,7 @@ public final class RequestNetwork {
                 }
             case .closeSession(let number):
                 if let index = sessions.removeValue(forKey: number) {
-                    nodes[index].proxy.sessionEnded(number)
+                    nodes[index].proxy.sessionEnded(number, over: Self.link)
                 }
             case .send(let attempt, let session, let bytes):
                 after(delay()) { [unowned self] in
@@ -202,7 +205,7 @@ public final class RequestNetwork {
 
     func endSession(_ number: UInt64) {
         guard let index = sessions.removeValue(forKey: number) else { return }
-        nodes[index].proxy.sessionEnded(number)
+        nodes[index].proxy.sessionEnded(number, over: Self.link)
         perform(client.sessionEnded(number, now: now, time: time))
     }
 
@@ -228,7 +231,7 @@ public final class RequestNetwork {
         let request = try? RequestOpen(decoding: bytes.rawSpan)
         var known = RequestProxy.Knowledge(isNode: true, hasLink: false)
         if case .envelope(_, let target)? = request { known = knowledge(node, of: target) }
-        perform(node.proxy.ask(request, asker: asker, from: session, target: known, now: now), at: node)
+        perform(node.proxy.ask(request, asker: asker, from: session, over: Self.link, target: known, now: now), at: node)
     }
 
     private static let relayBit: UInt64 = 1 << 63

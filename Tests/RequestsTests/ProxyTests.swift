@@ -1,69 +1,9 @@
-import RequestsModel
 import Testing
 import Wire
 
 @testable import Requests
 
-/// A proxy; the test plays its sessions, links and targets.
-private struct Bench {
-    var proxy: RequestProxy
-    var now = Instant(nanoseconds: 1_000_000_000_000)
-    var asker: UInt64 = 0
-    var answers: [UInt64: OuterAnswer] = [:]
-    var forwards: [(ticket: UInt64, node: NodeID, message: ForwardMessage)] = []
-    var connects: [NodeID] = []
-    var performs: [(ticket: UInt64, method: RequestMethod)] = []
-
-    init(places: Int = RequestLimits.pendingPlaces) {
-        proxy = RequestProxy(node: Bench.node(0), random: Seeded(1), places: places, now: now)
-    }
-
-    static func node(_ number: Int) -> NodeID {
-        var writer = ByteWriter()
-        writer.u32(UInt32(number + 1))
-        writer.zeros(28)
-        return NodeID(Bytes32(copying: writer.bytes.rawSpan))
-    }
-
-    static let envelope = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
-
-    @discardableResult
-    mutating func ask(
-        _ session: UInt64, to target: Int = 1, hasLink: Bool = true, isNode: Bool = true,
-        envelope: [UInt8] = Bench.envelope
-    ) throws -> UInt64 {
-        try ask(.envelope(envelope, to: Self.node(target)), session, hasLink: hasLink, isNode: isNode)
-    }
-
-    @discardableResult
-    mutating func ask(
-        _ request: RequestOpen?, _ session: UInt64, hasLink: Bool = true, isNode: Bool = true
-    ) throws -> UInt64 {
-        asker += 1
-        let target = RequestProxy.Knowledge(isNode: isNode, hasLink: hasLink)
-        try take(proxy.ask(request, asker: asker, from: session, target: target, now: now))
-        return asker
-    }
-
-    mutating func take(_ actions: [RequestProxy.Action]) throws {
-        for action in actions {
-            switch action {
-            case .answer(let asker, let answer):
-                try #require(answers[asker] == nil, "one answer for each")
-                answers[asker] = answer
-            case .perform(let ticket, let method, _, _): performs.append((ticket, method))
-            case .connect(let node): connects.append(node)
-            case .forward(let ticket, let node, let body):
-                forwards.append((ticket, node, try ForwardMessage(decoding: body.rawSpan)))
-            }
-        }
-    }
-
-    mutating func advance(_ span: TimeSpan) throws {
-        now = now + span
-        try take(proxy.advance(now))
-    }
-}
+private typealias Bench = ProxyBench
 
 @Suite struct ProxyTests {
     private let sealed = OuterAnswer.answer([UInt8](repeating: 1, count: 1_056))
@@ -159,7 +99,7 @@ private struct Bench {
         #expect(bench.proxy.pending == 16 && bench.answers.values.allSatisfy { $0 == .tooMany })
         try bench.ask(2)
         #expect(bench.proxy.pending == 17, "another session is not affected")
-        bench.proxy.sessionEnded(1)
+        bench.proxy.sessionEnded(1, over: Bench.link)
         #expect(bench.proxy.pending == 1)
         var taken = 0
         for _ in 0..<100 {
@@ -235,8 +175,7 @@ private struct Bench {
             bench.forwards = []
             while let first = open.first, first.at <= bench.now {
                 open.removeFirst()
-                let source = bench.proxy.entries[first.ticket]?.source
-                if case .session(let number)? = source { served[number, default: 0] += 1 }
+                if let source = bench.proxy.entries[first.ticket]?.source { served[source.session, default: 0] += 1 }
                 try bench.take(bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
             }
             #expect(bench.proxy.lines[Bench.node(1)]?.unanswered ?? 0 <= RequestLimits.unanswered)
@@ -269,7 +208,7 @@ private struct Bench {
         var bench = Bench()
         for session in 10..<13 { for _ in 0..<16 { try bench.ask(UInt64(session)) } }
         #expect(bench.forwards.count == RequestLimits.unanswered)
-        bench.proxy.sessionEnded(10)
+        bench.proxy.sessionEnded(10, over: Bench.link)
         try bench.advance(.zero)
         #expect(bench.forwards.count == 32 && bench.proxy.pending == 32)
         // An answer to FORWARD, ANSWER after "later", a busy target, and a broken message give a place back each.
@@ -308,7 +247,7 @@ private struct Bench {
         #expect(bench.answers[newcomer] == nil && bench.connects.last == Bench.node(500))
         #expect(bench.proxy.handshakes.count == RequestLimits.handshakes)
         try bench.advance(.seconds(3))
-        #expect(bench.proxy.handshakes.isEmpty && bench.proxy.handshakeShares.count == 0 && bench.proxy.pending == 0)
+        #expect(bench.proxy.handshakes.isEmpty && bench.proxy.handshakePlaces.count == 0 && bench.proxy.pending == 0)
     }
 
     @Test("RQ4: where the proxy's own allowance of handshakes is used up, the request is turned away and the target does not rest")
@@ -340,7 +279,7 @@ private struct Bench {
         var bench = Bench()
         for session in 0..<100 as Range<UInt64> {
             try bench.ask(session, to: 1 + Int(session), hasLink: false)
-            bench.proxy.sessionEnded(session)
+            bench.proxy.sessionEnded(session, over: Bench.link)
         }
         #expect(bench.proxy.pending == 0 && bench.connects.count == RequestLimits.handshakes)
         // Who asks for one of them later waits for the same handshake, and no longer than it may take.
@@ -380,7 +319,7 @@ private struct Bench {
             bench.proxy.relay(
                 relay, asker: 77, for: Bench.node(8), target: .init(isNode: true, hasLink: true), now: bench.now))
         #expect(bench.forwards.last?.message.isRelayed == true)
-        #expect(bench.proxy.places.places(of: .node(Bench.node(8))) == 1)
+        #expect(bench.proxy.places.places(of: .init(origin: .relay(Bench.node(8)), session: 0)) == 1)
     }
 
     @Test("RQ7: the terminal answers itself; RELAY and INTRODUCE it does not")

@@ -73,16 +73,16 @@ final class RequestService {
         var known = RequestProxy.Knowledge(isNode: false, hasLink: false)
         if case .envelope(_, let target)? = request { known = knowledge(of: target) }
         perform(
-            proxy.ask(request, asker: RequestAsker.stream(number).raw, from: stream.session, target: known, now: now),
-            for: stream.source)
+            proxy.ask(request, asker: RequestAsker.stream(number).raw, from: stream.session, over: stream.source, target: known,
+                now: now), for: stream.source)
     }
 
     /// Nobody waits at this stream any more.
     func forget(_ number: UInt64) { streams[number] = nil }
 
     /// A session is over.
-    func sessionEnded(_ session: UInt64) {
-        proxy.sessionEnded(session)
+    func sessionEnded(_ session: UInt64, over link: LinkSource) {
+        proxy.sessionEnded(session, over: link)
         setTimer()
     }
 

@@ -1,3 +1,4 @@
+public import Link
 public import Wire
 
 extension RequestProxy {
@@ -6,8 +7,9 @@ extension RequestProxy {
         _ ticket: Ticket, _ target: NodeID, _ source: Source, _ now: Instant, _ actions: inout [Action]
     ) -> Bool {
         if handshakes[target] == nil {
-            guard makeRoomForHandshake(source, &actions) else { return false }
+            guard makeRoomForHandshake(source, now, &actions) else { return false }
             handshakes[target] = Handshake(source: source, until: now + RequestLimits.linkTime)
+            handshakePlaces.entered(target, of: source, now) { handshakes[$0] != nil }
             deadlines.handshake.append(target, now: now)
             actions.append(.connect(target))
         }
@@ -15,31 +17,37 @@ extension RequestProxy {
         return true
     }
 
-    /// Where there is no place, the source with most loses a handshake, and those who wait for it.
-    private mutating func makeRoomForHandshake(_ source: Source, _ actions: inout [Action]) -> Bool {
+    private mutating func makeRoomForHandshake(
+        _ source: Source, _ now: Instant, _ actions: inout [Action]
+    ) -> Bool {
         while true {
-            switch handshakeShares.take(for: source) {
+            switch handshakePlaces.take(1, for: source, now) {
             case .granted: return true
             case .makeRoom(let loser):
                 guard
                     let lost = handshakes.filter({ $0.value.source == loser })
                         .min(by: { $0.value.until < $1.value.until })
                 else { return false }
-                endHandshake(lost.key)
-                for ticket in lost.value.tickets {
-                    counters.refused += 1
-                    end(ticket, .tooMany, &actions)
-                }
-            case .shareUsed, .full: return false
+                lose(lost.key, &actions)
+            case .replace(let node): lose(node, &actions)
+            case .full: return false
             }
         }
+    }
+
+    /// A handshake loses its place, and those who wait for it their requests; it goes on, as builds may wait for it.
+    private mutating func lose(_ node: NodeID, _ actions: inout [Action]) {
+        let waiting = handshakes[node]?.tickets ?? []
+        endHandshake(node)
+        counters.refused += waiting.count
+        for ticket in waiting { end(ticket, .tooMany, &actions) }
     }
 
     /// Removes a request; what its target has of it stays until it has landed.
     mutating func leave(_ ticket: Ticket) -> Entry? {
         guard let entry = entries.removeValue(forKey: ticket) else { return nil }
         if flights[ticket] == nil { asked[entry.key] = nil }
-        places.release(entry.source, places: entry.places)
+        places.release(entry.places, of: entry.source)
         askers[entry.source]?.tickets.removeAll { $0 == ticket }
         switch entry.state {
         case .connecting: handshakes[entry.target]?.tickets.removeAll { $0 == ticket }
@@ -51,7 +59,7 @@ extension RequestProxy {
 
     private mutating func endHandshake(_ node: NodeID) {
         guard let handshake = handshakes.removeValue(forKey: node) else { return }
-        handshakeShares.release(handshake.source)
+        handshakePlaces.release(1, of: handshake.source)
     }
 
     /// Ends a request with what its asker is told.
@@ -183,9 +191,10 @@ extension RequestProxy {
     }
 
     /// A session has ended: nobody waits for its requests, which keep their places at targets.
-    public mutating func sessionEnded(_ session: UInt64) {
-        for ticket in askers[.session(session)]?.tickets ?? [] { _ = leave(ticket) }
-        askers[.session(session)] = nil
+    public mutating func sessionEnded(_ session: UInt64, over link: LinkSource) {
+        let source = Source(origin: .link(link), session: session)
+        for ticket in askers[source]?.tickets ?? [] { _ = leave(ticket) }
+        askers[source] = nil
     }
 
     /// Does what is due.

@@ -1,3 +1,4 @@
+public import Link
 public import Wire
 
 /// A terminal that passes sealed requests of its sessions on to other nodes (protocol.md, section 13.4).
@@ -8,17 +9,31 @@ public struct RequestProxy {
     /// Numbers a request at this proxy; never used twice.
     public typealias Ticket = UInt64
 
-    /// Who asks, which is what the shares count by.
-    public enum Source: Hashable, Sendable {
-        /// A session, by its owner's number for it.
-        case session(UInt64)
+    /// Where requests come from, which has its share whatever the number of its sessions.
+    public enum Origin: Hashable, Sendable {
+        /// Sessions whose first path came over links of this peer: a node, or a client's address.
+        case link(LinkSource)
         /// A node, by RELAY.
-        case node(NodeID)
+        case relay(NodeID)
+    }
+
+    /// Who asks: shares, rates and turns go by `origin`, and in it by `session`.
+    public struct Source: Hashable, Sendable {
+        /// Where it comes from.
+        public let origin: Origin
+        /// The owner's number of the session; 0 for RELAY.
+        public let session: UInt64
+
+        /// This session, or RELAY.
+        public init(origin: Origin, session: UInt64) {
+            self.origin = origin
+            self.session = session
+        }
 
         var limits: RequestLimits.Source {
-            switch self {
-            case .session: .session
-            case .node: .node
+            switch origin {
+            case .link: .session
+            case .relay: .node
             }
         }
     }
@@ -102,6 +117,10 @@ public struct RequestProxy {
         var rate: TokenBucket
         var bytes: TokenBucket
         var tickets: [Ticket] = []
+        /// How many tokens of the proxy's rate it got, as far as that makes a newcomer of it.
+        var admitted = 0
+        /// Whether one of its requests had a turn.
+        var hadTurn = false
         var lastUsed: Instant
     }
 
@@ -133,11 +152,10 @@ public struct RequestProxy {
     /// The requests that targets have and have not answered, whether anybody waits for them or not.
     var flights: [Ticket: AskedID] = [:]
     var askers: [Source: Asker] = [:]
-    var places: Shares<Source>
-    var rate: SharedRate<Source>
+    var places: RequestPlaces<Ticket>
+    private var rate: RequestRate
     var handshakes: [NodeID: Handshake] = [:]
-    var handshakeShares = Shares<Source>(
-        capacity: RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
+    var handshakePlaces = RequestPlaces<NodeID>(RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
     /// What each target is asked, and what waits for it.
     var lines: [NodeID: Line] = [:]
     /// The targets whose lines may go on, and when.
@@ -155,9 +173,8 @@ public struct RequestProxy {
     init(node: NodeID, random: any RandomNumberGenerator & Sendable, places: Int, now: Instant) {
         self.node = node
         self.random = random
-        self.places = Shares(capacity: places, most: places)
-        rate = SharedRate(
-            perSecond: RequestLimits.requestsPerSecond, burst: RequestLimits.requestsPerSecond, now: now)
+        self.places = RequestPlaces(places, most: places)
+        rate = RequestRate(perSecond: RequestLimits.requestsPerSecond, now: now)
     }
 
     /// How many requests have no answer yet.
@@ -173,11 +190,12 @@ public struct RequestProxy {
 
     /// A stream of a session has brought a whole request; nil is one that cannot be read.
     ///
-    /// `asker` names the stream in the answer.
+    /// `asker` names the stream in the answer; `link` is whom the session counts for.
     public mutating func ask(
-        _ request: RequestOpen?, asker: UInt64, from session: UInt64, target: Knowledge, now: Instant
+        _ request: RequestOpen?, asker: UInt64, from session: UInt64, over link: LinkSource, target: Knowledge,
+        now: Instant
     ) -> [Action] {
-        let source = Source.session(session)
+        let source = Source(origin: .link(link), session: session)
         switch request {
         case .envelope(let envelope, let node):
             return ask(envelope, to: node, asker: asker, from: source, target: target, now: now)
@@ -206,7 +224,7 @@ public struct RequestProxy {
     public mutating func relay(
         _ request: RelayRequest, asker: UInt64, for node: NodeID, target: Knowledge, now: Instant
     ) -> [Action] {
-        ask(request.envelope, to: request.target, asker: asker, from: .node(node), target: target, now: now)
+        ask(request.envelope, to: request.target, asker: asker, from: Source(origin: .relay(node), session: 0), target: target, now: now)
     }
 
     private mutating func ask(
@@ -256,7 +274,10 @@ public struct RequestProxy {
         asker.lastUsed = now
         let isAllowed = asker.rate.take(now: now) && asker.bytes.take(size, now: now)
         askers[source] = asker
-        return isAllowed && rate.take(source, now)
+        let isNew = asker.admitted < RequestLimits.newcomersRequests
+        guard isAllowed, rate.take(source, isNew: isNew, now) else { return false }
+        if isNew { askers[source]?.admitted += 1 }
+        return true
     }
 
     /// Removes sources whose buckets are full again; the work is at most a constant for each new source.
@@ -280,28 +301,22 @@ public struct RequestProxy {
         asked[entry.key] = lastTicket
         askers[source]?.tickets.append(lastTicket)
         deadlines.age.append(lastTicket, now: now)
+        places.entered(lastTicket, of: source, now) { entries[$0] != nil }
         return lastTicket
     }
 
     /// Makes room among the pending requests.
-    ///
-    /// The source with most loses its oldest. Where all have the same, a source without any gets the place of the
-    /// oldest request that is no longer young: an honest answer needs far less time.
     private mutating func makeRoom(
         _ count: Int, for source: Source, _ now: Instant, _ actions: inout [Action]
     ) -> Bool {
         while true {
-            switch places.take(for: source, places: count) {
+            switch places.take(count, for: source, now) {
             case .granted: return true
             case .makeRoom(let loser):
                 guard let ticket = askers[loser]?.tickets.first else { return false }
                 lose(ticket, &actions)
-            case .shareUsed, .full:
-                while let oldest = deadlines.age.oldest, entries[oldest.item] == nil { deadlines.age.removeFirst() }
-                guard places.places(of: source) == 0, let oldest = deadlines.age.oldest,
-                    oldest.deadline - now <= RequestLimits.linkTime + RequestLimits.answerTime - RequestLimits.youth
-                else { return false }
-                lose(oldest.item, &actions)
+            case .replace(let ticket): if entries[ticket] != nil { lose(ticket, &actions) }
+            case .full: return false
             }
         }
     }
