@@ -24,6 +24,22 @@ import Wire
         }
     }
 
+    /// Ends the links between two relays, neither of which begins another one for some seconds: both have as many handshakes
+    /// as they may, with nobody. `failed` is called 512 times, when these are given up.
+    private func part(_ bench: RequestBench, _ one: Relay, _ other: Relay, failed: @escaping () -> Void) {
+        let nowhere = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 9)
+        for relay in [one, other] {
+            for _ in 0..<256 { relay.links.link(to: NodeID(SigningKey().publicKey), at: [nowhere]) { _ in failed() } }
+        }
+        bench.run(for: .milliseconds(50))
+        for _ in 0..<4 {
+            if let link = one.links.existingLink(to: other.node) { one.links.close(link) }
+            if let link = other.links.existingLink(to: one.node) { other.links.close(link) }
+            bench.run(for: .milliseconds(100))
+        }
+        #expect(one.links.existingLink(to: other.node) == nil && other.links.existingLink(to: one.node) == nil)
+    }
+
     @Test("RQ3: a session that floods a target over a proxy costs itself: another session there is served")
     func rq3OneSession() throws {
         let bench = try RequestBench()
@@ -249,20 +265,37 @@ import Wire
         let session = try bench.session(to: proxy)
         let others = bench.relays.filter { !bench.hops.contains($0.node) }
         let target = try #require(others.first)
-        let link = proxy.links.existingLink(to: target.node)
-        if let link { proxy.links.close(link) }
-        bench.run(for: .seconds(1))
-        #expect(proxy.links.existingLink(to: target.node) == nil)
-        // To nobody: each lasts until it is given up.
-        let nowhere = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 9)
         var failed = 0
-        for _ in 0..<256 {
-            proxy.links.link(to: NodeID(SigningKey().publicKey), at: [nowhere]) { _ in failed += 1 }
-        }
-        bench.run(for: .milliseconds(100))
+        part(bench, proxy, target) { failed += 1 }
         #expect(try bench.ask(target, on: session) == .tooMany)
-        #expect(bench.run { failed == 256 })
+        #expect(bench.run { failed == 512 })
         #expect(try bench.ask(target, on: session)?.status == .answer)
+    }
+
+    @Test("RQ4: when the last link to a target ends, those that waited for a turn there learn that there is no link")
+    func rq4LinkEnds() throws {
+        let bench = try RequestBench(relays: 7)
+        defer { bench.close() }
+        let proxy = bench.relays[0]
+        let sessions = try (0..<12).map { _ in (session: try bench.session(to: proxy), hops: bench.hops) }
+        // Sessions over the target would end with the link.
+        func past(_ relay: Relay) -> [RequestSession] {
+            sessions.filter { !$0.hops.contains(relay.node) }.map(\.session)
+        }
+        let target = try #require(bench.relays.dropFirst().max { past($0).count < past($1).count })
+        let hostile = past(target).prefix(6)
+        #expect(hostile.count == 6)
+        let meddler = try Meddler(target)
+        meddler.manner = .silent
+        var told: [OuterStatus?] = []
+        for session in hostile { try flood(bench, session, of: 16, for: target) { told.append($0) } }
+        bench.run(for: .milliseconds(500))
+        #expect(meddler.forwards.count == RequestLimits.unanswered && told.isEmpty)
+        part(bench, proxy, target) {}
+        #expect(bench.run(for: .seconds(1)) { told.count == 96 })
+        // While there is a second link, those whose turn it is go over that one.
+        let (unanswered, unlinked) = (told.count { $0 == .noAnswer }, told.count { $0 == .noLink })
+        #expect(unanswered + unlinked == 96 && unlinked >= 32, "\(unanswered) and \(unlinked)")
     }
 
     @Test("RQ6: a client's link brings no FORWARD and no ANSWER")

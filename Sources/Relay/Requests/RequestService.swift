@@ -25,6 +25,15 @@ final class RequestService {
     private var messages: [UInt64: ControlResponder] = [:]
     private var lastMessage: UInt64 = 0
     private var timer: LoopTimer?
+    /// What is to be done, in this order.
+    private var steps: [Step] = []
+    private var isPerforming = false
+
+    private enum Step {
+        /// The source is whom handshakes count for.
+        case proxy(RequestProxy.Action, LinkSource?)
+        case target(RequestTarget.Action)
+    }
 
     /// Requests at `node`, whose onion keys are `keys`; `recent` says who may be a target.
     init(links: Links, nodes: KnownNodes, recent: RecentNodes, network: Bytes32, node: NodeID, keys: OnionKeys) {
@@ -137,59 +146,78 @@ final class RequestService {
     }
 
     private func forward(_ ticket: RequestProxy.Ticket, _ body: [UInt8], to peer: NodeID) {
-        guard let link = links.existingLink(to: peer) else { return forwarded(ticket, .failure(.linkDown)) }
+        guard let link = links.existingLink(to: peer) else { return perform(proxy.linkEnded(peer), for: nil) }
         links.request(on: link, RequestMessage.forward, body: body, timeout: RequestLimits.answerTime) {
             [weak self] result in
-            self?.forwarded(ticket, result)
+            guard let self else { return }
+            // Where the last link is gone, so are all requests to the peer.
+            let isGone = result == .failure(.linkDown) && links.existingLink(to: peer) == nil
+            perform(
+                isGone ? proxy.linkEnded(peer) : proxy.forwarded(ticket, result, now: now), for: nil)
         }
-    }
-
-    private func forwarded(_ ticket: RequestProxy.Ticket, _ result: Result<[UInt8], ControlFailure>) {
-        perform(proxy.forwarded(ticket, result, now: now), for: nil)
     }
 
     // MARK: Actions
 
     /// Does what the proxy says; `source` is whom handshakes count for.
     private func perform(_ actions: [RequestProxy.Action], for source: LinkSource?) {
-        for action in actions {
-            switch action {
-            case .answer(let asker, let answer):
-                switch RequestAsker(raw: asker) {
-                case .stream(let number): streams.removeValue(forKey: number)?.answer(answer)
-                case .relayed(let ticket): perform(target.relayed(ticket, answer, now: now))
-                }
-            case .perform(let ticket, let method, let arguments, _):
-                perform(proxy.performed(ticket, result(of: method, arguments), now: now), for: source)
-            case .connect(let peer): connect(peer, for: source)
-            case .forward(let ticket, let peer, let body): forward(ticket, body, to: peer)
-            }
-        }
-        setTimer()
+        steps += actions.map { .proxy($0, source) }
+        performSteps()
     }
 
     /// Does what the target says.
     private func perform(_ actions: [RequestTarget.Action]) {
-        for action in actions {
-            switch action {
-            case .answer(let message, let bytes):
-                if let responder = messages.removeValue(forKey: message) { links.answer(responder, bytes) }
-            case .open(let ticket, let key, let envelope): open(ticket, envelope, with: key)
-            case .perform(let ticket, let method, let arguments, _, _):
-                perform(target.performed(ticket, result(of: method, arguments), now: now))
-            case .relay(let ticket, let request, let peer):
-                perform(
-                    proxy.relay(
-                        request, asker: RequestAsker.relayed(ticket).raw, for: peer,
-                        target: knowledge(of: request.target),
-                        now: now), for: .node(peer.key))
-            case .send(let peer, let body):
-                if let link = links.existingLink(to: peer) {
-                    links.send(on: link, RequestMessage.answer, body: body)
-                }
+        steps += actions.map { .target($0) }
+        performSteps()
+    }
+
+    /// Does one step after the other. What comes of one waits for its turn, so that no chain of them fills the stack.
+    private func performSteps() {
+        guard !isPerforming else { return }
+        isPerforming = true
+        var done = 0
+        while done < steps.count {
+            let step = steps[done]
+            done += 1
+            switch step {
+            case .proxy(let action, let source): perform(action, for: source)
+            case .target(let action): perform(action)
             }
         }
+        steps.removeAll(keepingCapacity: done <= 64)
+        isPerforming = false
         setTimer()
+    }
+
+    private func perform(_ action: RequestProxy.Action, for source: LinkSource?) {
+        switch action {
+        case .answer(let asker, let answer):
+            switch RequestAsker(raw: asker) {
+            case .stream(let number): streams.removeValue(forKey: number)?.answer(answer)
+            case .relayed(let ticket): perform(target.relayed(ticket, answer, now: now))
+            }
+        case .perform(let ticket, let method, let arguments, _):
+            perform(proxy.performed(ticket, result(of: method, arguments), now: now), for: source)
+        case .connect(let peer): connect(peer, for: source)
+        case .forward(let ticket, let peer, let body): forward(ticket, body, to: peer)
+        }
+    }
+
+    private func perform(_ action: RequestTarget.Action) {
+        switch action {
+        case .answer(let message, let bytes):
+            if let responder = messages.removeValue(forKey: message) { links.answer(responder, bytes) }
+        case .open(let ticket, let key, let envelope): open(ticket, envelope, with: key)
+        case .perform(let ticket, let method, let arguments, _, _):
+            perform(target.performed(ticket, result(of: method, arguments), now: now))
+        case .relay(let ticket, let request, let peer):
+            perform(
+                proxy.relay(
+                    request, asker: RequestAsker.relayed(ticket).raw, for: peer,
+                    target: knowledge(of: request.target), now: now), for: .node(peer.key))
+        case .send(let peer, let body):
+            if let link = links.existingLink(to: peer) { links.send(on: link, RequestMessage.answer, body: body) }
+        }
     }
 
     private func open(_ ticket: RequestTarget.Ticket, _ envelope: [UInt8], with key: OnionKeys.Key) {
