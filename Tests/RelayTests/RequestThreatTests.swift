@@ -272,6 +272,29 @@ import Wire
         #expect(try bench.ask(target, on: session)?.status == .answer)
     }
 
+    @Test("RQ4: requests that never end hold so many bytes of a session; the streams beyond are reset and counted")
+    func rq4Unfinished() throws {
+        let bench = try RequestBench()
+        defer { bench.close() }
+        let (proxy, target) = (bench.relays[0], bench.relays[1])
+        let (hostile, honest) = (try bench.session(to: proxy), try bench.session(to: proxy))
+        let sealed = try bench.seal(for: target, padding: .bytes65792)
+        let bytes = RequestOpen.envelope(sealed.envelope, to: target.node).encoded()
+        var unsent = try (0..<24).map { _ in (id: try hostile.session.connection.openStream(), sent: 0) }
+        bench.run(for: .seconds(20)) {
+            for place in unsent.indices where unsent[place].sent < bytes.count {
+                let rest = bytes.rawSpan.extracting(unsent[place].sent..<bytes.count)
+                unsent[place].sent += hostile.session.connection.write(unsent[place].id, rest)
+            }
+            hostile.session.touch()
+            return proxy.status.requests.refused >= 8
+        }
+        #expect(proxy.status.requests.refused == 8 && proxy.sessions.streamCount == 16)
+        #expect(try bench.ask(target, on: honest)?.status == .answer)
+        bench.run(for: .seconds(30))
+        #expect(proxy.sessions.streamCount == 0)
+    }
+
     @Test("RQ4: when the last link to a target ends, those that waited for a turn there learn that there is no link")
     func rq4LinkEnds() throws {
         let bench = try RequestBench(relays: 7)

@@ -18,7 +18,8 @@ final class RequestService {
     private let node: NodeID
     private var proxy: RequestProxy
     private var target: RequestTarget
-    /// The streams that wait for an answer, by number.
+    private var arrivals = RequestArrivals()
+    /// The streams that bring a request, or wait for an answer, by number.
     private var streams: [UInt64: RequestStream] = [:]
     private var lastNumber: UInt64 = 0
     /// The FORWARD messages that wait for an answer, by number.
@@ -56,7 +57,7 @@ final class RequestService {
         let (asked, received) = (proxy.counters, target.counters)
         return RelayRequestStatus(
             asked: UInt64(clamping: asked.asked), answered: UInt64(clamping: asked.answered),
-            refused: UInt64(clamping: asked.refused), pending: proxy.pending,
+            refused: UInt64(clamping: asked.refused + arrivals.lost), pending: proxy.pending,
             received: UInt64(clamping: received.received), answeredHere: UInt64(clamping: received.answered),
             busy: UInt64(clamping: received.busy), bad: UInt64(clamping: received.unreadable &+ received.replayed),
             pendingHere: target.pending)
@@ -76,8 +77,21 @@ final class RequestService {
         return lastNumber
     }
 
+    /// A stream holds so many bytes of a request that has not come whole; false where it is to be given up.
+    ///
+    /// Others may be given up for it.
+    func isArriving(_ bytes: Int, on stream: RequestStream) -> Bool {
+        let number = stream.number
+        streams[number] = stream
+        let losers = arrivals.hold(number, bytes, of: stream.session, over: stream.source, now: now)
+        for loser in losers where loser != number { streams[loser]?.abandon() }
+        return !losers.contains(number)
+    }
+
     /// A stream has brought a whole request; nil is one that cannot be read.
-    func ask(_ request: RequestOpen?, _ number: UInt64, by stream: RequestStream) {
+    func ask(_ request: RequestOpen?, by stream: RequestStream) {
+        let number = stream.number
+        arrivals.end(number)
         streams[number] = stream
         var known = RequestProxy.Knowledge(isNode: false, hasLink: false)
         if case .envelope(_, let target)? = request { known = knowledge(of: target) }
@@ -86,8 +100,11 @@ final class RequestService {
                 now: now), for: stream.source)
     }
 
-    /// Nobody waits at this stream any more.
-    func forget(_ number: UInt64) { streams[number] = nil }
+    /// The stream is over.
+    func forget(_ number: UInt64) {
+        arrivals.end(number)
+        streams[number] = nil
+    }
 
     /// A session is over.
     func sessionEnded(_ session: UInt64, over link: LinkSource) {
