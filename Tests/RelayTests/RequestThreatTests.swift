@@ -4,7 +4,9 @@ import Links
 import LoopTesting
 import OnionCrypto
 import Requests
+import Sessions
 import Testing
+import Transport
 import Wire
 
 @testable import Client
@@ -293,6 +295,43 @@ import Wire
         #expect(try bench.ask(target, on: honest)?.status == .answer)
         bench.run(for: .seconds(30))
         #expect(proxy.sessions.streamCount == 0)
+    }
+
+    @Test("RQ4: a client that reads no answer, and then gives up its streams, leaves nothing at the proxy")
+    func rq4Stopped() throws {
+        let bench = try RequestBench()
+        defer { bench.close() }
+        let (proxy, target) = (bench.relays[0], bench.relays[1])
+        let meddler = try Meddler(target)
+        let sealed = [UInt8](repeating: 7, count: RequestClass.bytes65792.answerSize)
+        let session = try bench.session(to: proxy)
+        for isSilent in [true, false] {
+            meddler.manner = isSilent ? .silent : .lies([0] + sealed)
+            let before = meddler.forwards.count
+            var ids: [StreamID] = []
+            for _ in 0..<16 {
+                let open = RequestOpen.envelope(try bench.seal(for: target).envelope, to: target.node)
+                let id = try session.session.connection.openStream()
+                _ = session.session.connection.write(id, open.encoded().rawSpan)
+                session.session.connection.finish(id)
+                session.session.touch()
+                ids.append(id)
+            }
+            #expect(bench.run { meddler.forwards.count == before + 16 })
+            bench.run(for: .seconds(2))
+            #expect(proxy.sessions.streamCount == (isSilent ? 16 : 0), "each waits, or has written its answer")
+            for id in ids { session.session.connection.stopSending(id, code: SessionError.cancelled) }
+            session.session.touch()
+            bench.run(for: .seconds(2))
+            #expect(proxy.sessions.streamCount == 0)
+            #expect(ids.allSatisfy { session.session.connection.readState($0) != .open })
+            #expect(session.session.connection.openStreamCount == 0, "each has ended both ways")
+            // They count for the session until the target answers, or for 12 s.
+            bench.run(for: .seconds(13))
+        }
+        #expect(proxy.status.requests.pending == 0)
+        meddler.manner = .honest
+        #expect(try bench.ask(target, on: session)?.status == .answer)
     }
 
     @Test("RQ4: when the last link to a target ends, those that waited for a turn there learn that there is no link")
