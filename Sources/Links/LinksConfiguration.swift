@@ -41,7 +41,9 @@ public struct LinksConfiguration: Sendable {
     /// Control messages of ours that may be under way on one link.
     public var requestsPerLink = 128
     /// Messages of onion requests that either end may have under way on a link with a node, beside the others: 32 FORWARD and
-    /// 32 ANSWER. A client has none.
+    /// 32 ANSWER.
+    ///
+    /// A client has none.
     public var onionRequestsPerLink = 64
     /// DESTROYs of ours that may wait on one link until others have been answered: a node's link carries 50,000 paths.
     public var destroysPerLink = 65_536

@@ -81,7 +81,8 @@ func proxy(_ input: RawSpan) {
             take(proxy.ask(open, asker: asker, from: UInt64(detail >> 4), over: link(detail), target: known, now: now))
         case 3:
             connecting[node] = nil
-            let fault: RequestProxy.LinkFault = kind & 0x20 == 0 ? .unanswered : kind & 0x40 == 0 ? .limit : .unreachable
+            let fault: RequestProxy.LinkFault =
+                kind & 0x20 == 0 ? .unanswered : kind & 0x40 == 0 ? .limit : .unreachable
             take(kind & 0x10 == 0 ? proxy.linkUp(node, now: now) : proxy.linkFailed(node, fault, now: now))
         case 4: take(proxy.linkEnded(node))
         case 5:

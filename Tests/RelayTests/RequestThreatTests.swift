@@ -27,7 +27,9 @@ import Wire
     }
 
     /// Ends the links between two relays, neither of which begins another one for some seconds: both have as many handshakes
-    /// as they may, with nobody. `failed` is called 512 times, when these are given up.
+    /// as they may, with nobody.
+    ///
+    /// `failed` is called 512 times, when these are given up.
     private func part(_ bench: RequestBench, _ one: Relay, _ other: Relay, failed: @escaping () -> Void) {
         let nowhere = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 9)
         for relay in [one, other] {

@@ -231,7 +231,8 @@ public final class RequestNetwork {
         let request = try? RequestOpen(decoding: bytes.rawSpan)
         var known = RequestProxy.Knowledge(isNode: true, hasLink: false)
         if case .envelope(_, let target)? = request { known = knowledge(node, of: target) }
-        perform(node.proxy.ask(request, asker: asker, from: session, over: Self.link, target: known, now: now), at: node)
+        perform(
+            node.proxy.ask(request, asker: asker, from: session, over: Self.link, target: known, now: now), at: node)
     }
 
     private static let relayBit: UInt64 = 1 << 63

@@ -78,7 +78,8 @@ private typealias Bench = ProxyBench
         #expect(asked == 20 && served >= 16, "\(served) of \(asked)")
     }
 
-    @Test("RQ3: the places of pending requests and of handshakes go by link: one with many sessions leaves others theirs")
+    @Test(
+        "RQ3: the places of pending requests and of handshakes go by link: one with many sessions leaves others theirs")
     func rq3Places() throws {
         var bench = Bench(places: 64)
         for session in 0..<64 as Range<UInt64> { try bench.ask(session) }

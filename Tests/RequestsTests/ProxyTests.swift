@@ -18,7 +18,8 @@ private typealias Bench = ProxyBench
         #expect(first.message.id != second.message.id && !first.message.isRelayed)
         try bench.take(bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers == [one: sealed])
-        try bench.take(bench.proxy.forwarded(second.ticket, .success(OuterAnswer.later.encoded(for: .forward)), now: bench.now))
+        try bench.take(
+            bench.proxy.forwarded(second.ticket, .success(OuterAnswer.later.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers[two] == nil)
         let body = AnswerMessage(id: second.message.id, answer: sealed).encoded()
         try bench.take(bench.proxy.answered(body, from: Bench.node(1), now: bench.now))
@@ -28,7 +29,8 @@ private typealias Bench = ProxyBench
         let third = bench.forwards[2]
         let early = AnswerMessage(id: third.message.id, answer: sealed).encoded()
         try bench.take(bench.proxy.answered(early, from: Bench.node(1), now: bench.now))
-        try bench.take(bench.proxy.forwarded(third.ticket, .success(OuterAnswer.later.encoded(for: .forward)), now: bench.now))
+        try bench.take(
+            bench.proxy.forwarded(third.ticket, .success(OuterAnswer.later.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers[three] == sealed && bench.proxy.counters.ignored == 1)
     }
 
@@ -106,7 +108,8 @@ private typealias Bench = ProxyBench
             let asker = try bench.ask(3)
             guard bench.answers[asker] == nil, let forward = bench.forwards.last else { continue }
             taken += 1
-            try bench.take(bench.proxy.forwarded(forward.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
+            try bench.take(
+                bench.proxy.forwarded(forward.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
         }
         #expect(taken == 60)
         try bench.advance(.seconds(1))
@@ -127,7 +130,8 @@ private typealias Bench = ProxyBench
         for _ in 0..<40 {
             let asker = try bench.ask(1, envelope: large)
             if bench.answers[asker] == nil, let forward = bench.forwards.last {
-                try bench.take(bench.proxy.forwarded(forward.ticket, .success(answer.encoded(for: .forward)), now: bench.now))
+                try bench.take(
+                    bench.proxy.forwarded(forward.ticket, .success(answer.encoded(for: .forward)), now: bench.now))
             }
             if bench.answers[asker] == answer { good += 1 }
         }
@@ -176,7 +180,8 @@ private typealias Bench = ProxyBench
             while let first = open.first, first.at <= bench.now {
                 open.removeFirst()
                 if let source = bench.proxy.entries[first.ticket]?.source { served[source.session, default: 0] += 1 }
-                try bench.take(bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
+                try bench.take(
+                    bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
             }
             #expect(bench.proxy.lines[Bench.node(1)]?.unanswered ?? 0 <= RequestLimits.unanswered)
             try bench.advance(.milliseconds(10))
@@ -203,7 +208,8 @@ private typealias Bench = ProxyBench
         #expect(bench.proxy.pending == 0 && bench.proxy.lines.values.allSatisfy { $0.unanswered == 0 })
     }
 
-    @Test("RQ4: requests of a session that has ended keep their places at the target, which counts them until it answers")
+    @Test(
+        "RQ4: requests of a session that has ended keep their places at the target, which counts them until it answers")
     func rq4PlacesAtTarget() throws {
         var bench = Bench()
         for session in 10..<13 { for _ in 0..<16 { try bench.ask(UInt64(session)) } }
@@ -214,7 +220,8 @@ private typealias Bench = ProxyBench
         // An answer to FORWARD, ANSWER after "later", a busy target, and a broken message give a place back each.
         let later = Result<[UInt8], ControlFailure>.success(OuterAnswer.later.encoded(for: .forward))
         let results: [Result<[UInt8], ControlFailure>] = [
-            .success(sealed.encoded(for: .forward)), later, .success(OuterAnswer.busy(seconds: 1).encoded(for: .forward)),
+            .success(sealed.encoded(for: .forward)), later,
+            .success(OuterAnswer.busy(seconds: 1).encoded(for: .forward)),
             .failure(.timedOut),
         ]
         for (place, result) in results.enumerated() {
@@ -250,7 +257,9 @@ private typealias Bench = ProxyBench
         #expect(bench.proxy.handshakes.isEmpty && bench.proxy.handshakePlaces.count == 0 && bench.proxy.pending == 0)
     }
 
-    @Test("RQ4: where the proxy's own allowance of handshakes is used up, the request is turned away and the target does not rest")
+    @Test(
+        "RQ4: where the proxy's own allowance of handshakes is used up, the request is turned away and the target does not rest"
+    )
     func rq4OwnLimit() throws {
         var bench = Bench()
         for (fault, answer) in [(RequestProxy.LinkFault.limit, OuterAnswer.tooMany), (.unreachable, .noLink)] {
@@ -274,7 +283,9 @@ private typealias Bench = ProxyBench
         }
     }
 
-    @Test("RQ4: a handshake goes on and keeps its place when nobody waits for it: sessions that end make no room for more")
+    @Test(
+        "RQ4: a handshake goes on and keeps its place when nobody waits for it: sessions that end make no room for more"
+    )
     func rq4HandshakesGoOn() throws {
         var bench = Bench()
         for session in 0..<100 as Range<UInt64> {

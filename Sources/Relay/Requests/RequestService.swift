@@ -96,7 +96,9 @@ final class RequestService {
         var known = RequestProxy.Knowledge(isNode: false, hasLink: false)
         if case .envelope(_, let target)? = request { known = knowledge(of: target) }
         perform(
-            proxy.ask(request, asker: RequestAsker.stream(number).raw, from: stream.session, over: stream.source, target: known,
+            proxy.ask(
+                request, asker: RequestAsker.stream(number).raw, from: stream.session, over: stream.source,
+                target: known,
                 now: now), for: stream.source)
     }
 
@@ -188,7 +190,9 @@ final class RequestService {
         performSteps()
     }
 
-    /// Does one step after the other. What comes of one waits for its turn, so that no chain of them fills the stack.
+    /// Does one step after the other.
+    ///
+    /// What comes of one waits for its turn, so that no chain of them fills the stack.
     private func performSteps() {
         guard !isPerforming else { return }
         isPerforming = true

@@ -224,7 +224,9 @@ public struct RequestProxy {
     public mutating func relay(
         _ request: RelayRequest, asker: UInt64, for node: NodeID, target: Knowledge, now: Instant
     ) -> [Action] {
-        ask(request.envelope, to: request.target, asker: asker, from: Source(origin: .relay(node), session: 0), target: target, now: now)
+        ask(
+            request.envelope, to: request.target, asker: asker, from: Source(origin: .relay(node), session: 0),
+            target: target, now: now)
     }
 
     private mutating func ask(

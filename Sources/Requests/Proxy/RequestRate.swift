@@ -1,7 +1,9 @@
 internal import Wire
 
 /// The rate of a proxy: while its bucket is less than half full, each link may have an equal part, and each session an
-/// equal part of its link's. Of a link with more sessions than its part, half is for newcomers.
+/// equal part of its link's.
+///
+/// Of a link with more sessions than its part, half is for newcomers.
 struct RequestRate {
     typealias Origin = RequestProxy.Origin
     typealias Source = RequestProxy.Source

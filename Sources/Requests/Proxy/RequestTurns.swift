@@ -1,4 +1,6 @@
-/// The requests that wait for one target. Links take turns, and within a link the sessions; a turn takes constant time.
+/// The requests that wait for one target.
+///
+/// Links take turns, and within a link the sessions; a turn takes constant time.
 ///
 /// Among the sessions of a link those that had no turn yet alternate with the others: so a newcomer does not wait until
 /// all sessions of a flood had theirs. A source that asks again, or whose request is taken out, keeps its place.
