@@ -71,7 +71,7 @@ let package = Package(
         module("Watch", ["Registry", "OnionCrypto", "Wire"]),
         module("Messages", ["Link", "Transport", "Wire"]),
         module("Swarm", ["OnionCrypto", "Wire"]),
-        module("Requests", ["Onion", "OnionCrypto", "Wire"]),
+        module("Requests", ["Link", "Onion", "OnionCrypto", "Wire"]),
         module("SocksProtocol", ["Wire"]),
         module("Settings", ["CToml"]),
         module("DNSProtocol", ["Wire"]),
@@ -219,9 +219,10 @@ let package = Package(
         tests("SwarmTests", ["Swarm", "SwarmModel", "OnionCrypto", "VectorFiles", "Wire"]),
         // A client, proxies and targets of onion requests that turn hostile, for a seeded test and a fuzz target.
         .target(
-            name: "RequestsModel", dependencies: ["Requests", "Onion", "OnionCrypto", "Wire"],
+            name: "RequestsModel", dependencies: ["Requests", "Link", "Onion", "OnionCrypto", "Wire"],
             path: "Tests/RequestsModel", swiftSettings: settings),
-        tests("RequestsTests", ["Requests", "RequestsModel", "Onion", "OnionCrypto", "VectorFiles", "Wire"]),
+        tests(
+            "RequestsTests", ["Requests", "RequestsModel", "Link", "Onion", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("OxenTests", ["Oxen", "OnionCrypto", "Wire"]),
         tests("WatchTests", ["Watch", "Registry", "OnionCrypto", "Wire"]),
         tests("SocksProtocolTests", ["SocksProtocol", "Wire"]),

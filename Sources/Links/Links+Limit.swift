@@ -3,33 +3,42 @@ public import Link
 public import Wire
 
 extension Links {
-    /// Gets a link as ``link(to:at:for:completion:)`` does, but waits no longer than `limit`: then `completion` gets nil.
-    ///
-    /// Where this end's line may be slow (``LinksConfiguration/isOnSlowLine``), it waits longer (``LinkPatience``).
-    /// The handshake goes on, so that a later call may find the link up. `completion` runs once, not inside of this call.
+    /// Gets a link as ``link(to:at:for:within:completion:)`` does; `completion` gets nil for every failure.
     public func link(
         to node: NodeID, at endpoints: [Endpoint], for source: LinkSource? = nil, limit: TimeSpan,
         completion: @escaping (LinkID?) -> Void
     ) {
+        link(to: node, at: endpoints, for: source, within: limit) { completion(try? $0.get()) }
+    }
+
+    /// Gets a link as ``link(to:at:for:completion:)`` does, but waits no longer than `limit`: then it counts as
+    /// ``LinkFailure/noAnswer``.
+    ///
+    /// Where this end's line may be slow (``LinksConfiguration/isOnSlowLine``), it waits longer (``LinkPatience``).
+    /// The handshake goes on, so that a later call may find the link up. `completion` runs once, not inside of this call.
+    public func link(
+        to node: NodeID, at endpoints: [Endpoint], for source: LinkSource? = nil, within limit: TimeSpan,
+        completion: @escaping (Result<LinkID, LinkFailure>) -> Void
+    ) {
         var isOver = false
         var timer: LoopTimer?
-        let finish = { (link: LinkID?) in
+        let finish = { (result: Result<LinkID, LinkFailure>) in
             guard !isOver else { return }
             isOver = true
             timer?.close()
             timer = nil
-            completion(link)
+            completion(result)
         }
         let most = configuration.isOnSlowLine ? patience.limit(limit, roundTrip: lineRoundTrip) : limit
         timer = LoopTimer(on: loop) { [weak self] in
             // Where another link stands, it is the node's fault.
             if let self, !list.all.contains(where: \.isUp) { patience.ended(inTime: false) }
-            finish(nil)
+            finish(.failure(.noAnswer))
         }
         timer?.schedule(at: (Instant(nanoseconds: loop.now) + most).nanoseconds)
         link(to: node, at: endpoints, for: source) { [weak self] result in
             if case .success = result, !isOver { self?.patience.ended(inTime: true) }
-            finish(try? result.get())
+            finish(result)
         }
     }
 }

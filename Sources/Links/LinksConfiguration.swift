@@ -40,8 +40,11 @@ public struct LinksConfiguration: Sendable {
     public var messagesPerLink = 64
     /// Control messages of ours that may be under way on one link.
     public var requestsPerLink = 128
-    /// What the messages of onion requests may take on a link with a node, beside the others; a client has none.
-    var onionRequests = MessageExchange.Limits.Allowance(incoming: 64, requests: 64, unfinishedBytes: 2_560 << 10)
+    /// Messages of onion requests that either end may have under way on a link with a node, beside the others: 32 FORWARD and
+    /// 32 ANSWER.
+    ///
+    /// A client has none.
+    public var onionRequestsPerLink = 64
     /// DESTROYs of ours that may wait on one link until others have been answered: a node's link carries 50,000 paths.
     public var destroysPerLink = 65_536
     /// Control messages a second from a client, and their burst.
@@ -74,5 +77,18 @@ public struct LinksConfiguration: Sendable {
         self.network = network
         self.listen = listen
         self.messages = messages
+    }
+}
+
+extension LinksConfiguration {
+    /// What the messages of onion requests may take on a link with a node.
+    ///
+    /// At the sender the count bounds what waits for an answer, at the receiver what is not answered. Their bytes are
+    /// bounded at the receiver until a message has come whole: all of them may be of the longest kind.
+    var onionRequests: MessageExchange.Limits.Allowance {
+        let longest = messages.filter { $0.lane == .requests }.map(\.longestBody).max() ?? 0
+        return .init(
+            incoming: onionRequestsPerLink, requests: onionRequestsPerLink,
+            unfinishedBytes: onionRequestsPerLink * longest)
     }
 }

@@ -1,35 +1,28 @@
 internal import Wire
 
-/// Tickets in the order of their deadlines, all of which have the same distance from when they were appended.
+/// Items, such as tickets, in the order of their deadlines, all of which have the same distance from when they were appended.
 ///
-/// A ticket that ends early stays until its deadline: the queue's owner ignores it then. So the length is bounded by the
-/// rate of new tickets and that distance.
-struct DeadlineQueue {
-    private var items: [(deadline: Instant, ticket: UInt64)] = []
-    private var head = 0
+/// An item that ends early stays until its deadline: the queue's owner ignores it then. So the length is bounded by the
+/// rate of new items and that distance.
+struct DeadlineQueue<Item> {
+    private var items = Fifo<(deadline: Instant, item: Item)>()
     private let distance: TimeSpan
 
     init(_ distance: TimeSpan) { self.distance = distance }
 
     /// The first deadline.
-    var first: Instant? { head < items.count ? items[head].deadline : nil }
+    var first: Instant? { items.first?.deadline }
 
-    mutating func append(_ ticket: UInt64, now: Instant) { items.append((now + distance, ticket)) }
+    /// The item with the first deadline.
+    var oldest: Item? { items.first?.item }
 
-    /// The next ticket whose deadline has come.
-    mutating func next(_ now: Instant) -> UInt64? {
-        guard head < items.count, items[head].deadline <= now else { return nil }
-        defer { removeFirst() }
-        return items[head].ticket
+    mutating func append(_ item: Item, now: Instant) { items.append((now + distance, item)) }
+
+    /// The next item whose deadline has come.
+    mutating func next(_ now: Instant) -> Item? {
+        guard let first, first <= now else { return nil }
+        return items.popFirst()?.item
     }
 
-    /// The oldest ticket, with its deadline.
-    var oldest: (deadline: Instant, ticket: UInt64)? { head < items.count ? items[head] : nil }
-
-    mutating func removeFirst() {
-        head += 1
-        guard head > 32, head * 2 > items.count else { return }
-        items.removeFirst(head)
-        head = 0
-    }
+    mutating func removeFirst() { _ = items.popFirst() }
 }

@@ -39,11 +39,18 @@ public enum RequestLimits {
 
     // MARK: A proxy
 
+    /// A session that got fewer tokens of a proxy's rate is a newcomer.
+    static let newcomersRequests = 4
     /// The requests that a proxy takes a second.
     public static let requestsPerSecond = 2_000
     /// A place among the pending requests, in bytes: 4,096 places are 64 MiB.
     static let pendingPlace = 16_384
     static let pendingPlaces = 4_096
+    /// A place for what has come of requests, in bytes: 8,192 places are 32 MiB.
+    static let arrivalPlace = 4_096
+    static let arrivalPlaces = 8_192
+    /// Those of a session: as much as its pending requests may have.
+    static let arrivalPlacesOfSession = Source.session.pending * places(RequestOpen.maximumSize, of: arrivalPlace)
     /// A pending request that is younger keeps its place.
     static let youth = TimeSpan.seconds(1)
     /// The handshakes that requests may have under way.

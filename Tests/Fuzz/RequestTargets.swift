@@ -1,3 +1,4 @@
+import Link
 import Onion
 import OnionCrypto
 import Requests
@@ -43,18 +44,20 @@ func proxy(_ input: RawSpan) {
     var waiting: [UInt64: Instant] = [:]
     var sessions: [UInt64: UInt64] = [:]
     var tickets: [(ticket: UInt64, node: NodeID, id: UInt64)] = []
-    var connecting: Set<NodeID> = []
+    var connecting: [NodeID: Instant] = [:]
     var performing: [UInt64] = []
     let envelope = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
+    /// Each link has four sessions.
+    func link(_ detail: UInt8) -> LinkSource { .node(RequestNetwork.id(Int(detail >> 6)).key) }
     func take(_ actions: [RequestProxy.Action]) {
         for action in actions {
             switch action {
             case .answer(let asker, _):
                 precondition(waiting.removeValue(forKey: asker) != nil, "one answer for each")
             case .perform(let ticket, _, _, _): performing.append(ticket)
-            case .connect(let node): precondition(connecting.insert(node).inserted, "one handshake for each")
-            case .stopConnecting(let node):
-                precondition(connecting.remove(node) != nil, "a handshake that was begun")
+            case .connect(let node):
+                let last = connecting.updateValue(now, forKey: node)
+                precondition(last.map { now - $0 >= RequestLimits.linkTime } ?? true, "one handshake for each")
             case .forward(let ticket, let node, let body):
                 guard let message = try? ForwardMessage(decoding: body.rawSpan) else {
                     preconditionFailure("its own message is unreadable")
@@ -75,22 +78,28 @@ func proxy(_ input: RawSpan) {
                 kind & 0x40 != 0
                 ? .own(method: detail, arguments: []) : kind & 0x80 != 0 ? nil : .envelope(envelope, to: node)
             let known = RequestProxy.Knowledge(isNode: kind & 0x10 == 0, hasLink: kind & 0x20 != 0)
-            take(proxy.ask(open, asker: asker, from: UInt64(detail >> 4), target: known, now: now))
+            take(proxy.ask(open, asker: asker, from: UInt64(detail >> 4), over: link(detail), target: known, now: now))
         case 3:
-            connecting.remove(node)
-            take(kind & 0x10 == 0 ? proxy.linkUp(node, now: now) : proxy.linkFailed(node, now: now))
+            connecting[node] = nil
+            let fault: RequestProxy.LinkFault =
+                kind & 0x20 == 0 ? .unanswered : kind & 0x40 == 0 ? .limit : .unreachable
+            take(kind & 0x10 == 0 ? proxy.linkUp(node, now: now) : proxy.linkFailed(node, fault, now: now))
         case 4: take(proxy.linkEnded(node))
         case 5:
             guard !tickets.isEmpty else { continue }
             let ticket = tickets[Int(detail) % tickets.count].ticket
-            take(proxy.forwarded(ticket, kind & 0x10 == 0 ? [kind >> 5] : nil, now: now))
+            let failures: [ControlFailure] = [.refused, .timedOut, .linkDown, .limit]
+            let result = Result<[UInt8], ControlFailure>.success([kind >> 5])
+            take(
+                proxy.forwarded(
+                    ticket, kind & 0x10 == 0 ? result : .failure(failures[Int(kind >> 5) % 4]), now: now))
         case 6:
             guard !tickets.isEmpty else { continue }
             let asked = tickets[Int(detail) % tickets.count]
             let answer = AnswerMessage(id: asked.id, answer: .busy(seconds: kind)).encoded()
             take(proxy.answered(answer, from: kind & 0x10 == 0 ? asked.node : node, now: now))
         case 7:
-            take(proxy.sessionEnded(UInt64(detail >> 4)))
+            proxy.sessionEnded(UInt64(detail >> 4), over: link(detail))
             for (asker, session) in sessions where session == UInt64(detail >> 4) { waiting[asker] = nil }
         case 8: if let ticket = performing.popLast() { take(proxy.performed(ticket, RequestAnswer(.done), now: now)) }
         default:
@@ -101,7 +110,7 @@ func proxy(_ input: RawSpan) {
         precondition(connecting.count <= RequestLimits.handshakes)
     }
     take(proxy.advance(now + .seconds(15)))
-    precondition(proxy.pending == 0 && waiting.isEmpty && connecting.isEmpty, "nothing stays")
+    precondition(proxy.pending == 0 && waiting.isEmpty, "nothing stays")
 }
 
 /// A whole network with one hostile party, by a seed.

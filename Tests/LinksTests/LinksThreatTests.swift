@@ -240,4 +240,18 @@ import Wire
         }
         #expect(isThere && answer?.count == bytes.count)
     }
+
+    @Test("RQ3: of the longest onion requests as many fit into a link's allowance of bytes as may be under way")
+    func rq3Lane() {
+        let forward = MessageKind(raw: 40, longestBody: 66_982, longestAnswer: 65_825, lane: .requests)
+        let answer = MessageKind(raw: 41, longestBody: 65_833, longestAnswer: 0, lane: .requests)
+        let usual = MessageKind(raw: 9, longestBody: 1 << 20, longestAnswer: 0)
+        let network = LinkNetwork(
+            id: Bytes32(copying: [UInt8](repeating: 1, count: 32).rawSpan), packetSize: 1_392)
+        let configuration = LinksConfiguration(network: network, listen: [], messages: [usual, answer, forward])
+        let allowance = configuration.onionRequests
+        #expect(allowance.incoming == 64 && allowance.requests == 64)
+        #expect(allowance.unfinishedBytes == allowance.incoming * forward.longestBody)
+        #expect(LinksConfiguration(network: network, listen: [], messages: [usual]).onionRequests.unfinishedBytes == 0)
+    }
 }

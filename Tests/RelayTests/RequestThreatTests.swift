@@ -2,8 +2,11 @@ import Directory
 import EventLoop
 import Links
 import LoopTesting
+import OnionCrypto
 import Requests
+import Sessions
 import Testing
+import Transport
 import Wire
 
 @testable import Client
@@ -21,6 +24,24 @@ import Wire
             let open = RequestOpen.envelope(try bench.seal(for: target).envelope, to: target.node)
             try bench.send(open.encoded(), on: session) { bytes in told(bytes?.first.flatMap(OuterStatus.init)) }
         }
+    }
+
+    /// Ends the links between two relays, neither of which begins another one for some seconds: both have as many handshakes
+    /// as they may, with nobody.
+    ///
+    /// `failed` is called 512 times, when these are given up.
+    private func part(_ bench: RequestBench, _ one: Relay, _ other: Relay, failed: @escaping () -> Void) {
+        let nowhere = Endpoint(address: IPAddress(v4: 0x7f00_0001), port: 9)
+        for relay in [one, other] {
+            for _ in 0..<256 { relay.links.link(to: NodeID(SigningKey().publicKey), at: [nowhere]) { _ in failed() } }
+        }
+        bench.run(for: .milliseconds(50))
+        for _ in 0..<4 {
+            if let link = one.links.existingLink(to: other.node) { one.links.close(link) }
+            if let link = other.links.existingLink(to: one.node) { other.links.close(link) }
+            bench.run(for: .milliseconds(100))
+        }
+        #expect(one.links.existingLink(to: other.node) == nil && other.links.existingLink(to: one.node) == nil)
     }
 
     @Test("RQ3: a session that floods a target over a proxy costs itself: another session there is served")
@@ -230,6 +251,107 @@ import Wire
         #expect(bench.pool.now - again < .seconds(1))
         #expect(try bench.ask(other, on: session)?.status == .answer)
         guard case .failure = bench.state(of: target) else { throw Unexpected() }
+    }
+
+    @Test("RQ4: handshakes of strangers that fill the proxy's allowance do not make a target rest")
+    func rq4OwnLimit() throws {
+        let bench = try RequestBench(relays: 7)
+        defer { bench.close() }
+        let proxy = bench.relays[0]
+        let session = try bench.session(to: proxy)
+        let others = bench.relays.filter { !bench.hops.contains($0.node) }
+        let target = try #require(others.first)
+        var failed = 0
+        part(bench, proxy, target) { failed += 1 }
+        #expect(try bench.ask(target, on: session) == .tooMany)
+        #expect(bench.run { failed == 512 })
+        #expect(try bench.ask(target, on: session)?.status == .answer)
+    }
+
+    @Test("RQ4: requests that never end hold so many bytes of a session; the streams beyond are reset and counted")
+    func rq4Unfinished() throws {
+        let bench = try RequestBench()
+        defer { bench.close() }
+        let (proxy, target) = (bench.relays[0], bench.relays[1])
+        let (hostile, honest) = (try bench.session(to: proxy), try bench.session(to: proxy))
+        let sealed = try bench.seal(for: target, padding: .bytes65792)
+        let bytes = RequestOpen.envelope(sealed.envelope, to: target.node).encoded()
+        var unsent = try (0..<24).map { _ in (id: try hostile.session.connection.openStream(), sent: 0) }
+        bench.run(for: .seconds(20)) {
+            for place in unsent.indices where unsent[place].sent < bytes.count {
+                let rest = bytes.rawSpan.extracting(unsent[place].sent..<bytes.count)
+                unsent[place].sent += hostile.session.connection.write(unsent[place].id, rest)
+            }
+            hostile.session.touch()
+            return proxy.status.requests.refused >= 8
+        }
+        #expect(proxy.status.requests.refused == 8 && proxy.sessions.streamCount == 16)
+        #expect(try bench.ask(target, on: honest)?.status == .answer)
+        bench.run(for: .seconds(30))
+        #expect(proxy.sessions.streamCount == 0)
+    }
+
+    @Test("RQ4: a client that reads no answer, and then gives up its streams, leaves nothing at the proxy")
+    func rq4Stopped() throws {
+        let bench = try RequestBench()
+        defer { bench.close() }
+        let (proxy, target) = (bench.relays[0], bench.relays[1])
+        let meddler = try Meddler(target)
+        let sealed = [UInt8](repeating: 7, count: RequestClass.bytes65792.answerSize)
+        let session = try bench.session(to: proxy)
+        for isSilent in [true, false] {
+            meddler.manner = isSilent ? .silent : .lies([0] + sealed)
+            let before = meddler.forwards.count
+            var ids: [StreamID] = []
+            for _ in 0..<16 {
+                let open = RequestOpen.envelope(try bench.seal(for: target).envelope, to: target.node)
+                let id = try session.session.connection.openStream()
+                _ = session.session.connection.write(id, open.encoded().rawSpan)
+                session.session.connection.finish(id)
+                session.session.touch()
+                ids.append(id)
+            }
+            #expect(bench.run { meddler.forwards.count == before + 16 })
+            bench.run(for: .seconds(2))
+            #expect(proxy.sessions.streamCount == (isSilent ? 16 : 0), "each waits, or has written its answer")
+            for id in ids { session.session.connection.stopSending(id, code: SessionError.cancelled) }
+            session.session.touch()
+            bench.run(for: .seconds(2))
+            #expect(proxy.sessions.streamCount == 0)
+            #expect(ids.allSatisfy { session.session.connection.readState($0) != .open })
+            #expect(session.session.connection.openStreamCount == 0, "each has ended both ways")
+            // They count for the session until the target answers, or for 12 s.
+            bench.run(for: .seconds(13))
+        }
+        #expect(proxy.status.requests.pending == 0)
+        meddler.manner = .honest
+        #expect(try bench.ask(target, on: session)?.status == .answer)
+    }
+
+    @Test("RQ4: when the last link to a target ends, those that waited for a turn there learn that there is no link")
+    func rq4LinkEnds() throws {
+        let bench = try RequestBench(relays: 7)
+        defer { bench.close() }
+        let proxy = bench.relays[0]
+        let sessions = try (0..<12).map { _ in (session: try bench.session(to: proxy), hops: bench.hops) }
+        // Sessions over the target would end with the link.
+        func past(_ relay: Relay) -> [RequestSession] {
+            sessions.filter { !$0.hops.contains(relay.node) }.map(\.session)
+        }
+        let target = try #require(bench.relays.dropFirst().max { past($0).count < past($1).count })
+        let hostile = past(target).prefix(6)
+        #expect(hostile.count == 6)
+        let meddler = try Meddler(target)
+        meddler.manner = .silent
+        var told: [OuterStatus?] = []
+        for session in hostile { try flood(bench, session, of: 16, for: target) { told.append($0) } }
+        bench.run(for: .milliseconds(500))
+        #expect(meddler.forwards.count == RequestLimits.unanswered && told.isEmpty)
+        part(bench, proxy, target) {}
+        #expect(bench.run(for: .seconds(1)) { told.count == 96 })
+        // While there is a second link, those whose turn it is go over that one.
+        let (unanswered, unlinked) = (told.count { $0 == .noAnswer }, told.count { $0 == .noLink })
+        #expect(unanswered + unlinked == 96 && unlinked >= 32, "\(unanswered) and \(unlinked)")
     }
 
     @Test("RQ6: a client's link brings no FORWARD and no ANSWER")

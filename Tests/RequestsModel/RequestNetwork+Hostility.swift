@@ -51,7 +51,7 @@ extension RequestNetwork {
         case .client:
             let node = nodes[Int(random.next() % 6)]
             let session = Self.foreign + random.next() % 4
-            if random.happens(5) { return perform(node.proxy.sessionEnded(session), at: node) }
+            if random.happens(5) { return node.proxy.sessionEnded(session, over: Self.link) }
             for _ in 0..<8 {
                 let size = RequestClass.bytes1024.envelopeSize
                 var envelope = (0..<size).map { _ in UInt8(truncatingIfNeeded: random.next()) }

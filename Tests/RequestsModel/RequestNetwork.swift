@@ -1,3 +1,4 @@
+internal import Link
 internal import Onion
 internal import OnionCrypto
 public import Requests
@@ -35,6 +36,8 @@ public final class RequestNetwork {
 
     /// The network's id.
     public static let network = Bytes32(copying: [UInt8](repeating: 9, count: 32).rawSpan)
+    /// Where all sessions come from.
+    static let link = LinkSource.node(network)
     /// The number of nodes.
     public static let count = 6
     private static let keys: [KEM.PrivateKey] = (1...UInt8(count)).compactMap {
@@ -169,7 +172,7 @@ public final class RequestNetwork {
                 }
             case .closeSession(let number):
                 if let index = sessions.removeValue(forKey: number) {
-                    perform(nodes[index].proxy.sessionEnded(number), at: nodes[index])
+                    nodes[index].proxy.sessionEnded(number, over: Self.link)
                 }
             case .send(let attempt, let session, let bytes):
                 after(delay()) { [unowned self] in
@@ -201,7 +204,7 @@ public final class RequestNetwork {
 
     func endSession(_ number: UInt64) {
         guard let index = sessions.removeValue(forKey: number) else { return }
-        perform(nodes[index].proxy.sessionEnded(number), at: nodes[index])
+        nodes[index].proxy.sessionEnded(number, over: Self.link)
         perform(client.sessionEnded(number, now: now, time: time))
     }
 
@@ -227,7 +230,8 @@ public final class RequestNetwork {
         let request = try? RequestOpen(decoding: bytes.rawSpan)
         var known = RequestProxy.Knowledge(isNode: true, hasLink: false)
         if case .envelope(_, let target)? = request { known = knowledge(node, of: target) }
-        perform(node.proxy.ask(request, asker: asker, from: session, target: known, now: now), at: node)
+        perform(
+            node.proxy.ask(request, asker: asker, from: session, over: Self.link, target: known, now: now), at: node)
     }
 
     private static let relayBit: UInt64 = 1 << 63
@@ -255,13 +259,12 @@ public final class RequestNetwork {
                 if nodes[index].isHostile, hostile == .target, random.happens(30) { continue }
                 after(delay(80)) { [unowned self] in
                     if hostile == .links, random.happens(20) {
-                        perform(node.proxy.linkFailed(other, now: now), at: node)
+                        perform(node.proxy.linkFailed(other, .unanswered, now: now), at: node)
                         return
                     }
                     links.insert([node.index, index])
                     perform(node.proxy.linkUp(other, now: now), at: node)
                 }
-            case .stopConnecting: break
             case .forward(let ticket, let other, let body):
                 guard let index = Self.index(of: other), let message = try? ForwardMessage(decoding: body.rawSpan)
                 else {
@@ -290,7 +293,8 @@ public final class RequestNetwork {
                 }
                 bring(bytes, from: node) { [unowned self] bytes in
                     let proxy = nodes[message.proxy]
-                    perform(proxy.proxy.forwarded(message.ticket, bytes, now: now), at: proxy)
+                    let result = bytes.map { Result<[UInt8], ControlFailure>.success($0) } ?? .failure(.linkDown)
+                    perform(proxy.proxy.forwarded(message.ticket, result, now: now), at: proxy)
                 }
             case .open(let ticket, let key, let envelope):
                 let request = RequestEnvelope.open(

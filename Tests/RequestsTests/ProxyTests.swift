@@ -1,71 +1,9 @@
-import RequestsModel
 import Testing
 import Wire
 
 @testable import Requests
 
-/// A proxy; the test plays its sessions, links and targets.
-private struct Bench {
-    var proxy: RequestProxy
-    var now = Instant(nanoseconds: 1_000_000_000_000)
-    var asker: UInt64 = 0
-    var answers: [UInt64: OuterAnswer] = [:]
-    var forwards: [(ticket: UInt64, node: NodeID, message: ForwardMessage)] = []
-    var connects: [NodeID] = []
-    var stopped: [NodeID] = []
-    var performs: [(ticket: UInt64, method: RequestMethod)] = []
-
-    init(places: Int = RequestLimits.pendingPlaces) {
-        proxy = RequestProxy(node: Bench.node(0), random: Seeded(1), places: places, now: now)
-    }
-
-    static func node(_ number: Int) -> NodeID {
-        var writer = ByteWriter()
-        writer.u32(UInt32(number + 1))
-        writer.zeros(28)
-        return NodeID(Bytes32(copying: writer.bytes.rawSpan))
-    }
-
-    static let envelope = [UInt8](repeating: 1, count: RequestClass.bytes1024.envelopeSize)
-
-    @discardableResult
-    mutating func ask(
-        _ session: UInt64, to target: Int = 1, hasLink: Bool = true, isNode: Bool = true,
-        envelope: [UInt8] = Bench.envelope
-    ) throws -> UInt64 {
-        try ask(.envelope(envelope, to: Self.node(target)), session, hasLink: hasLink, isNode: isNode)
-    }
-
-    @discardableResult
-    mutating func ask(
-        _ request: RequestOpen?, _ session: UInt64, hasLink: Bool = true, isNode: Bool = true
-    ) throws -> UInt64 {
-        asker += 1
-        let target = RequestProxy.Knowledge(isNode: isNode, hasLink: hasLink)
-        try take(proxy.ask(request, asker: asker, from: session, target: target, now: now))
-        return asker
-    }
-
-    mutating func take(_ actions: [RequestProxy.Action]) throws {
-        for action in actions {
-            switch action {
-            case .answer(let asker, let answer):
-                try #require(answers[asker] == nil, "one answer for each")
-                answers[asker] = answer
-            case .perform(let ticket, let method, _, _): performs.append((ticket, method))
-            case .connect(let node): connects.append(node)
-            case .stopConnecting(let node): stopped.append(node)
-            case .forward(let ticket, let node, let body):
-                forwards.append((ticket, node, try ForwardMessage(decoding: body.rawSpan)))
-            }
-        }
-    }
-
-    mutating func advance(_ span: TimeSpan) throws {
-        now = now + span
-        try take(proxy.advance(now))
-    }
-}
+private typealias Bench = ProxyBench
 
 @Suite struct ProxyTests {
     private let sealed = OuterAnswer.answer([UInt8](repeating: 1, count: 1_056))
@@ -78,9 +16,10 @@ private struct Bench {
         let first = bench.forwards[0]
         let second = bench.forwards[1]
         #expect(first.message.id != second.message.id && !first.message.isRelayed)
-        try bench.take(bench.proxy.forwarded(first.ticket, sealed.encoded(for: .forward), now: bench.now))
+        try bench.take(bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers == [one: sealed])
-        try bench.take(bench.proxy.forwarded(second.ticket, OuterAnswer.later.encoded(for: .forward), now: bench.now))
+        try bench.take(
+            bench.proxy.forwarded(second.ticket, .success(OuterAnswer.later.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers[two] == nil)
         let body = AnswerMessage(id: second.message.id, answer: sealed).encoded()
         try bench.take(bench.proxy.answered(body, from: Bench.node(1), now: bench.now))
@@ -90,7 +29,8 @@ private struct Bench {
         let third = bench.forwards[2]
         let early = AnswerMessage(id: third.message.id, answer: sealed).encoded()
         try bench.take(bench.proxy.answered(early, from: Bench.node(1), now: bench.now))
-        try bench.take(bench.proxy.forwarded(third.ticket, OuterAnswer.later.encoded(for: .forward), now: bench.now))
+        try bench.take(
+            bench.proxy.forwarded(third.ticket, .success(OuterAnswer.later.encoded(for: .forward)), now: bench.now))
         #expect(bench.answers[three] == sealed && bench.proxy.counters.ignored == 1)
     }
 
@@ -127,7 +67,8 @@ private struct Bench {
         try bench.advance(.milliseconds(2_999))
         #expect(bench.answers.isEmpty)
         try bench.advance(.milliseconds(1))
-        #expect(bench.answers == [dead: .noLink, same: .noLink] && bench.stopped == [Bench.node(1)])
+        #expect(bench.answers == [dead: .noLink, same: .noLink])
+        #expect(bench.proxy.handshakes.isEmpty)
         let soon = try bench.ask(1, hasLink: false)
         #expect(bench.answers[soon] == .noLink && bench.connects.count == 1)
         try bench.advance(.seconds(30))
@@ -140,14 +81,14 @@ private struct Bench {
         try bench.advance(.milliseconds(1))
         #expect(bench.answers[again] == .noAnswer)
         let failed = try bench.ask(1, to: 2, hasLink: false)
-        try bench.take(bench.proxy.linkFailed(Bench.node(2), now: bench.now))
+        try bench.take(bench.proxy.linkFailed(Bench.node(2), .unanswered, now: bench.now))
         #expect(bench.answers[failed] == .noLink)
         let ended = try bench.ask(1, to: 3)
         try bench.take(bench.proxy.linkEnded(Bench.node(3)))
         #expect(bench.answers[ended] == .noAnswer && bench.proxy.pending == 0)
         // Garbage in place of an answer.
         let garbage = try bench.ask(1, to: 3)
-        try bench.take(bench.proxy.forwarded(bench.forwards.last?.ticket ?? 0, [9, 9], now: bench.now))
+        try bench.take(bench.proxy.forwarded(bench.forwards.last?.ticket ?? 0, .success([9, 9]), now: bench.now))
         #expect(bench.answers[garbage] == .noAnswer && bench.proxy.pending == 0)
         try bench.advance(.seconds(15))
         #expect(bench.proxy.nextDeadline == nil)
@@ -160,14 +101,15 @@ private struct Bench {
         #expect(bench.proxy.pending == 16 && bench.answers.values.allSatisfy { $0 == .tooMany })
         try bench.ask(2)
         #expect(bench.proxy.pending == 17, "another session is not affected")
-        try bench.take(bench.proxy.sessionEnded(1))
+        bench.proxy.sessionEnded(1, over: Bench.link)
         #expect(bench.proxy.pending == 1)
         var taken = 0
         for _ in 0..<100 {
             let asker = try bench.ask(3)
             guard bench.answers[asker] == nil, let forward = bench.forwards.last else { continue }
             taken += 1
-            try bench.take(bench.proxy.forwarded(forward.ticket, sealed.encoded(for: .forward), now: bench.now))
+            try bench.take(
+                bench.proxy.forwarded(forward.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
         }
         #expect(taken == 60)
         try bench.advance(.seconds(1))
@@ -188,7 +130,8 @@ private struct Bench {
         for _ in 0..<40 {
             let asker = try bench.ask(1, envelope: large)
             if bench.answers[asker] == nil, let forward = bench.forwards.last {
-                try bench.take(bench.proxy.forwarded(forward.ticket, answer.encoded(for: .forward), now: bench.now))
+                try bench.take(
+                    bench.proxy.forwarded(forward.ticket, .success(answer.encoded(for: .forward)), now: bench.now))
             }
             if bench.answers[asker] == answer { good += 1 }
         }
@@ -236,9 +179,9 @@ private struct Bench {
             bench.forwards = []
             while let first = open.first, first.at <= bench.now {
                 open.removeFirst()
-                let source = bench.proxy.entries[first.ticket]?.source
-                if case .session(let number)? = source { served[number, default: 0] += 1 }
-                try bench.take(bench.proxy.forwarded(first.ticket, sealed.encoded(for: .forward), now: bench.now))
+                if let source = bench.proxy.entries[first.ticket]?.source { served[source.session, default: 0] += 1 }
+                try bench.take(
+                    bench.proxy.forwarded(first.ticket, .success(sealed.encoded(for: .forward)), now: bench.now))
             }
             #expect(bench.proxy.lines[Bench.node(1)]?.unanswered ?? 0 <= RequestLimits.unanswered)
             try bench.advance(.milliseconds(10))
@@ -263,12 +206,41 @@ private struct Bench {
         try bench.take(bench.proxy.linkEnded(Bench.node(1)))
         #expect(bench.answers[last] == .noLink && bench.answers.values.count { $0 == .noAnswer } == 32)
         #expect(bench.proxy.pending == 0 && bench.proxy.lines.values.allSatisfy { $0.unanswered == 0 })
-        // A place that is given back goes to who waits.
+    }
+
+    @Test(
+        "RQ4: requests of a session that has ended keep their places at the target, which counts them until it answers")
+    func rq4PlacesAtTarget() throws {
+        var bench = Bench()
         for session in 10..<13 { for _ in 0..<16 { try bench.ask(UInt64(session)) } }
-        #expect(bench.forwards.count == 64)
-        try bench.take(bench.proxy.sessionEnded(10))
+        #expect(bench.forwards.count == RequestLimits.unanswered)
+        bench.proxy.sessionEnded(10, over: Bench.link)
         try bench.advance(.zero)
-        #expect(bench.forwards.count == 80)
+        #expect(bench.forwards.count == 32 && bench.proxy.pending == 32)
+        // An answer to FORWARD, ANSWER after "later", a busy target, and a broken message give a place back each.
+        let later = Result<[UInt8], ControlFailure>.success(OuterAnswer.later.encoded(for: .forward))
+        let results: [Result<[UInt8], ControlFailure>] = [
+            .success(sealed.encoded(for: .forward)), later,
+            .success(OuterAnswer.busy(seconds: 1).encoded(for: .forward)),
+            .failure(.timedOut),
+        ]
+        for (place, result) in results.enumerated() {
+            try bench.take(bench.proxy.forwarded(bench.forwards[place].ticket, result, now: bench.now))
+        }
+        #expect(bench.forwards.count == 35 && bench.answers.isEmpty && bench.proxy.counters.ignored == 2)
+        let answer = AnswerMessage(id: bench.forwards[1].message.id, answer: sealed).encoded()
+        for _ in 0..<2 { try bench.take(bench.proxy.answered(answer, from: Bench.node(1), now: bench.now)) }
+        #expect(bench.forwards.count == 36 && bench.answers.isEmpty && bench.proxy.counters.ignored == 4)
+        // The others have 12 s.
+        try bench.advance(.milliseconds(2_900))
+        #expect(bench.forwards.count == 36)
+        let more = try bench.ask(20)
+        try bench.advance(.milliseconds(9_100))
+        #expect(bench.answers[more] == .tooMany && bench.proxy.flights.isEmpty)
+        let last = try bench.ask(21)
+        #expect(bench.forwards.count == 37 && bench.answers[last] == nil)
+        try bench.advance(.seconds(12))
+        #expect(bench.proxy.flights.isEmpty && bench.proxy.asked.isEmpty && bench.proxy.pending == 0)
     }
 
     @Test("RQ4: handshakes: 16 of a session, 64 in all, and a newcomer has one")
@@ -281,10 +253,52 @@ private struct Bench {
         let newcomer = try bench.ask(99, to: 500, hasLink: false)
         #expect(bench.answers[newcomer] == nil && bench.connects.last == Bench.node(500))
         #expect(bench.proxy.handshakes.count == RequestLimits.handshakes)
-        #expect(bench.connects.count - bench.stopped.count == RequestLimits.handshakes)
         try bench.advance(.seconds(3))
-        #expect(bench.proxy.handshakes.isEmpty && bench.proxy.handshakeShares.count == 0 && bench.proxy.pending == 0)
-        #expect(Set(bench.connects) == Set(bench.stopped))
+        #expect(bench.proxy.handshakes.isEmpty && bench.proxy.handshakePlaces.count == 0 && bench.proxy.pending == 0)
+    }
+
+    @Test(
+        "RQ4: where the proxy's own allowance of handshakes is used up, the request is turned away and the target does not rest"
+    )
+    func rq4OwnLimit() throws {
+        var bench = Bench()
+        for (fault, answer) in [(RequestProxy.LinkFault.limit, OuterAnswer.tooMany), (.unreachable, .noLink)] {
+            for _ in 0..<3 {
+                let asker = try bench.ask(1, hasLink: false)
+                #expect(bench.answers[asker] == nil, "a handshake is begun each time")
+                try bench.take(bench.proxy.linkFailed(Bench.node(1), fault, now: bench.now))
+                #expect(bench.answers[asker] == answer)
+            }
+        }
+        let silent = try bench.ask(1, hasLink: false)
+        try bench.take(bench.proxy.linkFailed(Bench.node(1), .unanswered, now: bench.now))
+        let soon = try bench.ask(1, hasLink: false)
+        #expect(bench.answers[silent] == .noLink && bench.answers[soon] == .noLink && bench.connects.count == 7)
+        // A link that cannot take another message has sent nothing.
+        for (failure, answer) in [(ControlFailure.limit, OuterAnswer.tooMany), (.refused, .noAnswer)] {
+            let asker = try bench.ask(2, to: 2)
+            let forward = try #require(bench.forwards.last)
+            try bench.take(bench.proxy.forwarded(forward.ticket, .failure(failure), now: bench.now))
+            #expect(bench.answers[asker] == answer)
+        }
+    }
+
+    @Test(
+        "RQ4: a handshake goes on and keeps its place when nobody waits for it: sessions that end make no room for more"
+    )
+    func rq4HandshakesGoOn() throws {
+        var bench = Bench()
+        for session in 0..<100 as Range<UInt64> {
+            try bench.ask(session, to: 1 + Int(session), hasLink: false)
+            bench.proxy.sessionEnded(session, over: Bench.link)
+        }
+        #expect(bench.proxy.pending == 0 && bench.connects.count == RequestLimits.handshakes)
+        // Who asks for one of them later waits for the same handshake, and no longer than it may take.
+        try bench.advance(.seconds(2))
+        let late = try bench.ask(200, to: 1, hasLink: false)
+        #expect(bench.connects.count == RequestLimits.handshakes && bench.answers[late] == nil)
+        try bench.advance(.seconds(1))
+        #expect(bench.answers[late] == .noLink && bench.proxy.handshakes.isEmpty)
     }
 
     @Test("RQ4: all sessions together have 2,000 requests a second")
@@ -316,7 +330,7 @@ private struct Bench {
             bench.proxy.relay(
                 relay, asker: 77, for: Bench.node(8), target: .init(isNode: true, hasLink: true), now: bench.now))
         #expect(bench.forwards.last?.message.isRelayed == true)
-        #expect(bench.proxy.places.places(of: .node(Bench.node(8))) == 1)
+        #expect(bench.proxy.places.places(of: .init(origin: .relay(Bench.node(8)), session: 0)) == 1)
     }
 
     @Test("RQ7: the terminal answers itself; RELAY and INTRODUCE it does not")

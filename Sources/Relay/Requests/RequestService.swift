@@ -18,13 +18,23 @@ final class RequestService {
     private let node: NodeID
     private var proxy: RequestProxy
     private var target: RequestTarget
-    /// The streams that wait for an answer, by number.
+    private var arrivals = RequestArrivals()
+    /// The streams that bring a request, or wait for an answer, by number.
     private var streams: [UInt64: RequestStream] = [:]
     private var lastNumber: UInt64 = 0
     /// The FORWARD messages that wait for an answer, by number.
     private var messages: [UInt64: ControlResponder] = [:]
     private var lastMessage: UInt64 = 0
     private var timer: LoopTimer?
+    /// What is to be done, in this order.
+    private var steps: [Step] = []
+    private var isPerforming = false
+
+    private enum Step {
+        /// The source is whom handshakes count for.
+        case proxy(RequestProxy.Action, LinkSource?)
+        case target(RequestTarget.Action)
+    }
 
     /// Requests at `node`, whose onion keys are `keys`; `recent` says who may be a target.
     init(links: Links, nodes: KnownNodes, recent: RecentNodes, network: Bytes32, node: NodeID, keys: OnionKeys) {
@@ -47,7 +57,7 @@ final class RequestService {
         let (asked, received) = (proxy.counters, target.counters)
         return RelayRequestStatus(
             asked: UInt64(clamping: asked.asked), answered: UInt64(clamping: asked.answered),
-            refused: UInt64(clamping: asked.refused), pending: proxy.pending,
+            refused: UInt64(clamping: asked.refused + arrivals.lost), pending: proxy.pending,
             received: UInt64(clamping: received.received), answeredHere: UInt64(clamping: received.answered),
             busy: UInt64(clamping: received.busy), bad: UInt64(clamping: received.unreadable &+ received.replayed),
             pendingHere: target.pending)
@@ -67,21 +77,42 @@ final class RequestService {
         return lastNumber
     }
 
+    /// A stream holds so many bytes of a request that has not come whole; false where it is to be given up.
+    ///
+    /// Others may be given up for it.
+    func isArriving(_ bytes: Int, on stream: RequestStream) -> Bool {
+        let number = stream.number
+        streams[number] = stream
+        let losers = arrivals.hold(number, bytes, of: stream.session, over: stream.source, now: now)
+        for loser in losers where loser != number { streams[loser]?.abandon() }
+        return !losers.contains(number)
+    }
+
     /// A stream has brought a whole request; nil is one that cannot be read.
-    func ask(_ request: RequestOpen?, _ number: UInt64, by stream: RequestStream) {
+    func ask(_ request: RequestOpen?, by stream: RequestStream) {
+        let number = stream.number
+        arrivals.end(number)
         streams[number] = stream
         var known = RequestProxy.Knowledge(isNode: false, hasLink: false)
         if case .envelope(_, let target)? = request { known = knowledge(of: target) }
         perform(
-            proxy.ask(request, asker: RequestAsker.stream(number).raw, from: stream.session, target: known, now: now),
-            for: stream.source)
+            proxy.ask(
+                request, asker: RequestAsker.stream(number).raw, from: stream.session, over: stream.source,
+                target: known,
+                now: now), for: stream.source)
     }
 
-    /// Nobody waits at this stream any more.
-    func forget(_ number: UInt64) { streams[number] = nil }
+    /// The stream is over.
+    func forget(_ number: UInt64) {
+        arrivals.end(number)
+        streams[number] = nil
+    }
 
     /// A session is over.
-    func sessionEnded(_ session: UInt64) { perform(proxy.sessionEnded(session), for: nil) }
+    func sessionEnded(_ session: UInt64, over link: LinkSource) {
+        proxy.sessionEnded(session, over: link)
+        setTimer()
+    }
 
     private func knowledge(of target: NodeID) -> RequestProxy.Knowledge {
         RequestProxy.Knowledge(isNode: recent.contains(target), hasLink: links.existingLink(to: target) != nil)
@@ -114,71 +145,100 @@ final class RequestService {
     }
 
     private func connect(_ peer: NodeID, for source: LinkSource?) {
-        guard let addresses = nodes.addresses(of: peer) else { return linkFailed(peer) }
-        links.link(to: peer, at: addresses, for: source, limit: RequestLimits.linkTime) { [weak self] link in
-            guard let self else { return }
-            if link != nil { linkUp(peer) } else { linkFailed(peer) }
+        guard let addresses = nodes.addresses(of: peer) else { return linkFailed(peer, .noAddress) }
+        links.link(to: peer, at: addresses, for: source, within: RequestLimits.linkTime) { [weak self] result in
+            switch result {
+            case .success: self?.linkUp(peer)
+            case .failure(let failure): self?.linkFailed(peer, failure)
+            }
         }
     }
 
-    private func linkFailed(_ peer: NodeID) { perform(proxy.linkFailed(peer, now: now), for: nil) }
+    private func linkFailed(_ peer: NodeID, _ failure: LinkFailure) {
+        let fault: RequestProxy.LinkFault =
+            switch failure {
+            case .noAnswer: .unanswered
+            case .limit: .limit
+            case .badIdentity, .noAddress, .closing: .unreachable
+            }
+        perform(proxy.linkFailed(peer, fault, now: now), for: nil)
+    }
 
     private func forward(_ ticket: RequestProxy.Ticket, _ body: [UInt8], to peer: NodeID) {
-        guard let link = links.existingLink(to: peer) else { return forwarded(ticket, nil) }
+        guard let link = links.existingLink(to: peer) else { return perform(proxy.linkEnded(peer), for: nil) }
         links.request(on: link, RequestMessage.forward, body: body, timeout: RequestLimits.answerTime) {
             [weak self] result in
-            self?.forwarded(ticket, try? result.get())
+            guard let self else { return }
+            // Where the last link is gone, so are all requests to the peer.
+            let isGone = result == .failure(.linkDown) && links.existingLink(to: peer) == nil
+            perform(
+                isGone ? proxy.linkEnded(peer) : proxy.forwarded(ticket, result, now: now), for: nil)
         }
-    }
-
-    private func forwarded(_ ticket: RequestProxy.Ticket, _ answer: [UInt8]?) {
-        perform(proxy.forwarded(ticket, answer, now: now), for: nil)
     }
 
     // MARK: Actions
 
     /// Does what the proxy says; `source` is whom handshakes count for.
     private func perform(_ actions: [RequestProxy.Action], for source: LinkSource?) {
-        for action in actions {
-            switch action {
-            case .answer(let asker, let answer):
-                switch RequestAsker(raw: asker) {
-                case .stream(let number): streams.removeValue(forKey: number)?.answer(answer)
-                case .relayed(let ticket): perform(target.relayed(ticket, answer, now: now))
-                }
-            case .perform(let ticket, let method, let arguments, _):
-                perform(proxy.performed(ticket, result(of: method, arguments), now: now), for: source)
-            case .connect(let peer): connect(peer, for: source)
-            // Builds may wait for the same handshake: it goes on, and counts for its source until it ends.
-            case .stopConnecting: break
-            case .forward(let ticket, let peer, let body): forward(ticket, body, to: peer)
-            }
-        }
-        setTimer()
+        steps += actions.map { .proxy($0, source) }
+        performSteps()
     }
 
     /// Does what the target says.
     private func perform(_ actions: [RequestTarget.Action]) {
-        for action in actions {
-            switch action {
-            case .answer(let message, let bytes):
-                if let responder = messages.removeValue(forKey: message) { links.answer(responder, bytes) }
-            case .open(let ticket, let key, let envelope): open(ticket, envelope, with: key)
-            case .perform(let ticket, let method, let arguments, _, _):
-                perform(target.performed(ticket, result(of: method, arguments), now: now))
-            case .relay(let ticket, let request, let peer):
-                perform(
-                    proxy.relay(
-                        request, asker: RequestAsker.relayed(ticket).raw, for: peer,
-                        target: knowledge(of: request.target),
-                        now: now), for: .node(peer.key))
-            case .send(let peer, let body):
-                if let link = links.existingLink(to: peer) {
-                    links.send(on: link, RequestMessage.answer, body: body)
-                }
+        steps += actions.map { .target($0) }
+        performSteps()
+    }
+
+    /// Does one step after the other.
+    ///
+    /// What comes of one waits for its turn, so that no chain of them fills the stack.
+    private func performSteps() {
+        guard !isPerforming else { return }
+        isPerforming = true
+        var done = 0
+        while done < steps.count {
+            let step = steps[done]
+            done += 1
+            switch step {
+            case .proxy(let action, let source): perform(action, for: source)
+            case .target(let action): perform(action)
             }
         }
+        steps.removeAll(keepingCapacity: done <= 64)
+        isPerforming = false
         setTimer()
+    }
+
+    private func perform(_ action: RequestProxy.Action, for source: LinkSource?) {
+        switch action {
+        case .answer(let asker, let answer):
+            switch RequestAsker(raw: asker) {
+            case .stream(let number): streams.removeValue(forKey: number)?.answer(answer)
+            case .relayed(let ticket): perform(target.relayed(ticket, answer, now: now))
+            }
+        case .perform(let ticket, let method, let arguments, _):
+            perform(proxy.performed(ticket, result(of: method, arguments), now: now), for: source)
+        case .connect(let peer): connect(peer, for: source)
+        case .forward(let ticket, let peer, let body): forward(ticket, body, to: peer)
+        }
+    }
+
+    private func perform(_ action: RequestTarget.Action) {
+        switch action {
+        case .answer(let message, let bytes):
+            if let responder = messages.removeValue(forKey: message) { links.answer(responder, bytes) }
+        case .open(let ticket, let key, let envelope): open(ticket, envelope, with: key)
+        case .perform(let ticket, let method, let arguments, _, _):
+            perform(target.performed(ticket, result(of: method, arguments), now: now))
+        case .relay(let ticket, let request, let peer):
+            perform(
+                proxy.relay(
+                    request, asker: RequestAsker.relayed(ticket).raw, for: peer,
+                    target: knowledge(of: request.target), now: now), for: .node(peer.key))
+        case .send(let peer, let body):
+            if let link = links.existingLink(to: peer) { links.send(on: link, RequestMessage.answer, body: body) }
+        }
     }
 
     private func open(_ ticket: RequestTarget.Ticket, _ envelope: [UInt8], with key: OnionKeys.Key) {

@@ -13,13 +13,15 @@ final class RequestStream: StreamUser {
     private enum State {
         /// The request comes in.
         case reading([UInt8])
-        /// The service has it, under this number.
-        case waiting(UInt64)
+        /// The service has it.
+        case waiting
         /// The session has not taken all of the answer yet.
         case answering([UInt8], sent: Int)
         case over
     }
 
+    /// The service's number for the stream.
+    let number: UInt64
     /// Its session, by the host's number for it.
     let session: UInt64
     /// Whom the session counts for.
@@ -36,6 +38,7 @@ final class RequestStream: StreamUser {
         self.stream = stream
         self.session = session
         self.service = service
+        number = service.newNumber()
         deadline = LoopTimer(on: loop) { [weak self] in self?.abandon() }
         deadline?.schedule(at: (Instant(nanoseconds: loop.now) + Self.limit).nanoseconds)
     }
@@ -65,22 +68,23 @@ final class RequestStream: StreamUser {
             }
         }
         session.touch()
-        guard !isTooLong else { return abandon() }
+        let held = bytes.count
         state = .reading(bytes)
+        bytes = []
+        guard !isTooLong, let service, service.isArriving(held, on: self) else { return abandon() }
         switch session.connection.readState(stream.id) {
         case .open: break
-        case .finished, .unknown: ask(bytes)
+        case .finished, .unknown: ask()
         case .reset: abandon()
         }
     }
 
-    private func ask(_ bytes: [UInt8]) {
-        guard let service else { return abandon() }
+    private func ask() {
+        guard let service, case .reading(let bytes) = state else { return abandon() }
         let request = try? RequestOpen(decoding: bytes.rawSpan)
         if case .own? = request { isOwn = true }
-        let number = service.newNumber()
-        state = .waiting(number)
-        service.ask(request, number, by: self)
+        state = .waiting
+        service.ask(request, by: self)
     }
 
     // MARK: The answer
@@ -103,13 +107,17 @@ final class RequestStream: StreamUser {
 
     // MARK: Ends
 
-    private func abandon() {
+    /// Gives the stream up: nobody waits for an answer.
+    func abandon() {
         stream.abandon()
         finish()
     }
 
     private func finish() {
-        if case .waiting(let number) = state { service?.forget(number) }
+        switch state {
+        case .reading, .waiting: service?.forget(number)
+        case .answering, .over: break
+        }
         state = .over
         deadline?.close()
         deadline = nil

@@ -120,7 +120,7 @@ final class SessionHost: PathListener {
         sessions[session.id] = nil
         places.remove(session.id)
         session.end()
-        services.requests.sessionEnded(session.number)
+        services.requests.sessionEnded(session.number, over: session.source)
     }
 
     /// Ends sessions whose last leg went long ago, and some where all together hold too much; to be called every second.

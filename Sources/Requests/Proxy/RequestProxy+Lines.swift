@@ -1,35 +1,33 @@
 internal import Wire
 
-/// The line of one target: a node takes so many requests of another at once and a second, and the sources that want them
-/// take turns.
+/// The line of one target: a node takes so many requests of another at once and a second, and those that want them take turns.
 ///
 /// So a flood of one source, or of many, costs another one its share of the target, and no more.
 extension RequestProxy {
     struct Line {
+        enum Grant {
+            /// This request goes next; it counts as unanswered.
+            case granted(Ticket)
+            /// The target's rate allows none now.
+            case later
+        }
+
         /// The requests that the target has and has not answered.
         var unanswered = 0
         /// The target's own rate for this node.
         var rate: TokenBucket
-        /// Those that wait, from the oldest of each source on.
-        var waiting: [Source: [Ticket]] = [:]
-        /// The sources with waiting requests, in the order of their turns.
-        var turns: [Source] = []
+        var turns = RequestTurns()
         var lastUsed: Instant
 
-        /// Takes out the request whose turn it is.
-        mutating func next() -> Ticket? {
-            guard let source = turns.first, let ticket = waiting[source]?.first else { return nil }
-            turns.removeFirst()
-            waiting[source]?.removeFirst()
-            if waiting[source]?.isEmpty == true { waiting[source] = nil } else { turns.append(source) }
-            return ticket
-        }
-
-        mutating func remove(_ ticket: Ticket, of source: Source) {
-            waiting[source]?.removeAll { $0 == ticket }
-            guard waiting[source]?.isEmpty == true else { return }
-            waiting[source] = nil
-            turns.removeAll { $0 == source }
+        /// What may be sent now; nil where nothing waits, or the target has as many as it takes.
+        ///
+        /// It changes the line where it stands: a copy would cost as much as there are sources that wait.
+        mutating func next(_ now: Instant) -> Grant? {
+            guard unanswered < RequestLimits.unanswered, !turns.isEmpty else { return nil }
+            guard rate.take(now: now) else { return .later }
+            guard let ticket = turns.next() else { preconditionFailure("who waits has a turn") }
+            unanswered += 1
+            return .granted(ticket)
         }
     }
 
@@ -44,23 +42,24 @@ extension RequestProxy {
             lines[entry.target] = Line(rate: rate, lastUsed: now)
         }
         lines[entry.target]?.lastUsed = now
-        if lines[entry.target]?.waiting[entry.source] == nil { lines[entry.target]?.turns.append(entry.source) }
-        lines[entry.target]?.waiting[entry.source, default: []].append(ticket)
+        let isNew = askers[entry.source]?.hadTurn == false
+        lines[entry.target]?.turns.append(ticket, of: entry.source, isNew: isNew)
     }
 
     /// Sends FORWARD for those whose turn it is, as far as the target takes them.
     mutating func advanceLine(of target: NodeID, _ now: Instant, _ actions: inout [Action]) {
-        while var line = lines[target], line.unanswered < RequestLimits.unanswered, !line.turns.isEmpty {
-            guard line.rate.take(now: now) else {
+        while let grant = lines[target]?.next(now) {
+            switch grant {
+            case .later:
                 movable.targets.insert(target)
                 movable.at = min(movable.at ?? now + RequestLimits.turnTime, now + RequestLimits.turnTime)
                 return
+            case .granted(let ticket):
+                guard let entry = entries[ticket], case .waiting(let envelope) = entry.state
+                else { preconditionFailure("who has a turn has a waiting request") }
+                askers[entry.source]?.hadTurn = true
+                forward(ticket, entry, envelope, now, &actions)
             }
-            guard let ticket = line.next(), let entry = entries[ticket], case .waiting(let envelope) = entry.state
-            else { preconditionFailure("who has a turn has a waiting request") }
-            line.unanswered += 1
-            lines[target] = line
-            forward(ticket, entry, envelope, now, &actions)
         }
     }
 
@@ -76,22 +75,29 @@ extension RequestProxy {
         _ ticket: Ticket, _ entry: Entry, _ envelope: [UInt8], _ now: Instant, _ actions: inout [Action]
     ) {
         let isRelayed =
-            switch entry.source {
-            case .session: false
-            case .node: true
+            switch entry.source.origin {
+            case .link: false
+            case .relay: true
             }
         entries[ticket]?.state = .asked
+        flights[ticket] = entry.key
         deadlines.answer.append(ticket, now: now)
         let message = ForwardMessage(id: entry.id, isRelayed: isRelayed, envelope: envelope)
         actions.append(.forward(ticket, entry.target, message.encoded()))
     }
 
     /// A request that waits for its turn ends.
-    mutating func leaveLine(_ ticket: Ticket, _ entry: Entry) { lines[entry.target]?.remove(ticket, of: entry.source) }
+    mutating func leaveLine(_ ticket: Ticket, _ entry: Entry) {
+        lines[entry.target]?.turns.remove(ticket, of: entry.source)
+    }
 
     /// A target has one request less: `advance` goes on with its line.
-    mutating func turnIsOver(_ target: NodeID) {
-        guard lines[target] != nil else { return }
+    ///
+    /// A request that ends before, for example with its session, keeps its place until then: its target counts it too.
+    mutating func landed(_ ticket: Ticket) {
+        guard let key = flights.removeValue(forKey: ticket) else { return }
+        if entries[ticket] == nil { asked[key] = nil }
+        let target = key.node
         lines[target]?.unanswered -= 1
         guard lines[target]?.turns.isEmpty == false else { return }
         movable.targets.insert(target)

@@ -1,67 +1,70 @@
+public import Link
 public import Wire
 
 extension RequestProxy {
     /// Waits for a link to `target`; false where there is no place for a handshake.
     mutating func connect(
-        _ ticket: Ticket, _ target: NodeID, _ source: Source, _ actions: inout [Action]
+        _ ticket: Ticket, _ target: NodeID, _ source: Source, _ now: Instant, _ actions: inout [Action]
     ) -> Bool {
         if handshakes[target] == nil {
-            guard makeRoomForHandshake(source, &actions) else { return false }
-            handshakes[target] = Handshake(source: source)
+            guard makeRoomForHandshake(source, now, &actions) else { return false }
+            handshakes[target] = Handshake(source: source, until: now + RequestLimits.linkTime)
+            handshakePlaces.entered(target, of: source, now) { handshakes[$0] != nil }
+            deadlines.handshake.append(target, now: now)
             actions.append(.connect(target))
         }
         handshakes[target]?.tickets.append(ticket)
         return true
     }
 
-    /// Where there is no place, the source with most loses a handshake, and those who wait for it.
-    private mutating func makeRoomForHandshake(_ source: Source, _ actions: inout [Action]) -> Bool {
+    private mutating func makeRoomForHandshake(
+        _ source: Source, _ now: Instant, _ actions: inout [Action]
+    ) -> Bool {
         while true {
-            switch handshakeShares.take(for: source) {
+            switch handshakePlaces.take(1, for: source, now) {
             case .granted: return true
             case .makeRoom(let loser):
                 guard
-                    let lost = handshakes.filter({ $0.value.source == loser }).min(by: {
-                        $0.value.tickets.first ?? 0 < $1.value.tickets.first ?? 0
-                    })
+                    let lost = handshakes.filter({ $0.value.source == loser })
+                        .min(by: { $0.value.until < $1.value.until })
                 else { return false }
-                for ticket in lost.value.tickets {
-                    counters.refused += 1
-                    end(ticket, .tooMany, &actions)
-                }
-            case .shareUsed, .full: return false
+                lose(lost.key, &actions)
+            case .replace(let node): lose(node, &actions)
+            case .full: return false
             }
         }
     }
 
-    /// Removes a request.
-    mutating func leave(_ ticket: Ticket, _ actions: inout [Action]) -> Entry? {
+    /// A handshake loses its place, and those who wait for it their requests; it goes on, as builds may wait for it.
+    private mutating func lose(_ node: NodeID, _ actions: inout [Action]) {
+        let waiting = handshakes[node]?.tickets ?? []
+        endHandshake(node)
+        counters.refused += waiting.count
+        for ticket in waiting { end(ticket, .tooMany, &actions) }
+    }
+
+    /// Removes a request; what its target has of it stays until it has landed.
+    mutating func leave(_ ticket: Ticket) -> Entry? {
         guard let entry = entries.removeValue(forKey: ticket) else { return nil }
-        asked[entry.key] = nil
-        places.release(entry.source, places: entry.places)
+        if flights[ticket] == nil { asked[entry.key] = nil }
+        places.release(entry.places, of: entry.source)
         askers[entry.source]?.tickets.removeAll { $0 == ticket }
         switch entry.state {
-        case .connecting:
-            handshakes[entry.target]?.tickets.removeAll { $0 == ticket }
-            if let handshake = handshakes[entry.target], handshake.tickets.isEmpty {
-                endHandshake(entry.target)
-                actions.append(.stopConnecting(entry.target))
-            }
+        case .connecting: handshakes[entry.target]?.tickets.removeAll { $0 == ticket }
         case .waiting: leaveLine(ticket, entry)
-        case .asked: turnIsOver(entry.target)
-        case .own: break
+        case .asked, .own: break
         }
         return entry
     }
 
     private mutating func endHandshake(_ node: NodeID) {
         guard let handshake = handshakes.removeValue(forKey: node) else { return }
-        handshakeShares.release(handshake.source)
+        handshakePlaces.release(1, of: handshake.source)
     }
 
     /// Ends a request with what its asker is told.
     mutating func end(_ ticket: Ticket, _ answer: OuterAnswer, _ actions: inout [Action]) {
-        guard let entry = leave(ticket, &actions) else { return }
+        guard let entry = leave(ticket) else { return }
         actions.append(.answer(asker: entry.asker, answer))
     }
 
@@ -69,7 +72,10 @@ extension RequestProxy {
     private mutating func deliver(
         _ ticket: Ticket, _ answer: OuterAnswer, _ size: Int, _ now: Instant, _ actions: inout [Action]
     ) {
-        guard let entry = entries[ticket] else { return }
+        guard let entry = entries[ticket] else {
+            counters.ignored += 1
+            return
+        }
         guard askers[entry.source]?.bytes.take(size, now: now) ?? false else {
             counters.refused += 1
             return end(ticket, .tooMany, &actions)
@@ -91,20 +97,32 @@ extension RequestProxy {
         return actions
     }
 
-    /// The handshake with `node` has failed.
-    public mutating func linkFailed(_ node: NodeID, now: Instant) -> [Action] {
+    /// The handshake with `node` has failed, or could not begin.
+    public mutating func linkFailed(_ node: NodeID, _ fault: LinkFault, now: Instant) -> [Action] {
         var actions: [Action] = []
-        guard let handshake = handshakes[node] else { return actions }
-        failures.failed(node, now: Self.milliseconds(now))
-        endHandshake(node)
-        for ticket in handshake.tickets { end(ticket, .noLink, &actions) }
+        handshakeFailed(node, fault, now, &actions)
         return actions
+    }
+
+    private mutating func handshakeFailed(
+        _ node: NodeID, _ fault: LinkFault, _ now: Instant, _ actions: inout [Action]
+    ) {
+        guard let handshake = handshakes[node] else { return }
+        endHandshake(node)
+        switch fault {
+        case .unanswered: failures.failed(node, now: Self.milliseconds(now))
+        case .limit: counters.refused += handshake.tickets.count
+        case .unreachable: break
+        }
+        let answer: OuterAnswer = fault == .limit ? .tooMany : .noLink
+        for ticket in handshake.tickets { end(ticket, answer, &actions) }
     }
 
     /// No link to `node` is left.
     public mutating func linkEnded(_ node: NodeID) -> [Action] {
         var actions: [Action] = []
         for (key, ticket) in asked where key.node == node {
+            landed(ticket)
             switch entries[ticket]?.state {
             case .asked: end(ticket, .noAnswer, &actions)
             case .waiting: end(ticket, .noLink, &actions)
@@ -114,19 +132,32 @@ extension RequestProxy {
         return actions
     }
 
-    /// The answer to FORWARD; nil where there is none.
-    public mutating func forwarded(_ ticket: Ticket, _ answer: [UInt8]?, now: Instant) -> [Action] {
+    /// The answer to FORWARD, or why there is none.
+    public mutating func forwarded(
+        _ ticket: Ticket, _ result: Result<[UInt8], ControlFailure>, now: Instant
+    ) -> [Action] {
         var actions: [Action] = []
-        guard case .asked? = entries[ticket]?.state else {
+        guard flights[ticket] != nil else {
             counters.ignored += 1
             return actions
         }
-        guard let answer, let outer = try? OuterAnswer(decoding: answer.rawSpan, at: .forward) else {
-            end(ticket, .noAnswer, &actions)
-            advanceLines(now, &actions)
-            return actions
+        var outer: OuterAnswer?
+        if case .success(let answer) = result { outer = try? OuterAnswer(decoding: answer.rawSpan, at: .forward) }
+        guard outer != .later else { return actions }
+        landed(ticket)
+        switch result {
+        case .success(let answer):
+            if let outer {
+                deliver(ticket, outer, answer.count, now, &actions)
+            } else {
+                end(ticket, .noAnswer, &actions)
+            }
+        case .failure(.limit):
+            // Nothing was sent.
+            counters.refused += 1
+            end(ticket, .tooMany, &actions)
+        case .failure(.refused), .failure(.timedOut), .failure(.linkDown): end(ticket, .noAnswer, &actions)
         }
-        if outer != .later { deliver(ticket, outer, answer.count, now, &actions) }
         advanceLines(now, &actions)
         return actions
     }
@@ -135,11 +166,12 @@ extension RequestProxy {
     public mutating func answered(_ body: [UInt8], from node: NodeID, now: Instant) -> [Action] {
         var actions: [Action] = []
         guard let message = try? AnswerMessage(decoding: body.rawSpan),
-            let ticket = asked[AskedID(node: node, id: message.id)], case .asked? = entries[ticket]?.state
+            let ticket = asked[AskedID(node: node, id: message.id)], flights[ticket] != nil
         else {
             counters.ignored += 1
             return actions
         }
+        landed(ticket)
         deliver(ticket, message.answer, body.count, now, &actions)
         advanceLines(now, &actions)
         return actions
@@ -158,30 +190,36 @@ extension RequestProxy {
         return actions
     }
 
-    /// A session has ended: nobody waits for its requests.
-    public mutating func sessionEnded(_ session: UInt64) -> [Action] {
-        var actions: [Action] = []
-        for ticket in askers[.session(session)]?.tickets ?? [] { _ = leave(ticket, &actions) }
-        askers[.session(session)] = nil
-        return actions
+    /// A session has ended: nobody waits for its requests, which keep their places at targets.
+    public mutating func sessionEnded(_ session: UInt64, over link: LinkSource) {
+        let source = Source(origin: .link(link), session: session)
+        for ticket in askers[source]?.tickets ?? [] { _ = leave(ticket) }
+        askers[source] = nil
     }
 
     /// Does what is due.
     public mutating func advance(_ now: Instant) -> [Action] {
         var actions: [Action] = []
+        while let node = deadlines.handshake.next(now) {
+            // A later one with the same node has its own time.
+            if let until = handshakes[node]?.until, until <= now {
+                handshakeFailed(node, .unanswered, now, &actions)
+            }
+        }
         while let ticket = deadlines.link.next(now) {
             guard let entry = entries[ticket] else { continue }
             switch entry.state {
-            case .connecting:
-                failures.failed(entry.target, now: Self.milliseconds(now))
-                end(ticket, .noLink, &actions)
+            case .connecting: end(ticket, .noLink, &actions)
             case .waiting:
                 counters.refused += 1
                 end(ticket, .tooMany, &actions)
             case .asked, .own: break
             }
         }
-        while let ticket = deadlines.answer.next(now) { end(ticket, .noAnswer, &actions) }
+        while let ticket = deadlines.answer.next(now) {
+            landed(ticket)
+            end(ticket, .noAnswer, &actions)
+        }
         while let ticket = deadlines.age.next(now) { end(ticket, .noAnswer, &actions) }
         advanceLines(now, &actions)
         return actions

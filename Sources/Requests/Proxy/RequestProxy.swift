@@ -1,3 +1,4 @@
+public import Link
 public import Wire
 
 /// A terminal that passes sealed requests of its sessions on to other nodes (protocol.md, section 13.4).
@@ -8,17 +9,31 @@ public struct RequestProxy {
     /// Numbers a request at this proxy; never used twice.
     public typealias Ticket = UInt64
 
-    /// Who asks, which is what the shares count by.
-    public enum Source: Hashable, Sendable {
-        /// A session, by its owner's number for it.
-        case session(UInt64)
+    /// Where requests come from, which has its share whatever the number of its sessions.
+    public enum Origin: Hashable, Sendable {
+        /// Sessions whose first path came over links of this peer: a node, or a client's address.
+        case link(LinkSource)
         /// A node, by RELAY.
-        case node(NodeID)
+        case relay(NodeID)
+    }
+
+    /// Who asks: shares, rates and turns go by `origin`, and in it by `session`.
+    public struct Source: Hashable, Sendable {
+        /// Where it comes from.
+        public let origin: Origin
+        /// The owner's number of the session; 0 for RELAY.
+        public let session: UInt64
+
+        /// This session, or RELAY.
+        public init(origin: Origin, session: UInt64) {
+            self.origin = origin
+            self.session = session
+        }
 
         var limits: RequestLimits.Source {
-            switch self {
-            case .session: .session
-            case .node: .node
+            switch origin {
+            case .link: .session
+            case .relay: .node
             }
         }
     }
@@ -37,6 +52,16 @@ public struct RequestProxy {
         }
     }
 
+    /// Why there is no link.
+    public enum LinkFault: Sendable {
+        /// The node did not answer: it rests for a while.
+        case unanswered
+        /// This node has as many links or handshakes as it may: that says nothing of the other one.
+        case limit
+        /// There is no way to begin a handshake with it.
+        case unreachable
+    }
+
     /// What the owner has to do.
     public enum Action: Equatable {
         /// Tell the asker: write `encoded(for:)` to its stream and end it, or hand it to `RequestTarget.relayed`.
@@ -45,8 +70,6 @@ public struct RequestProxy {
         case perform(Ticket, RequestMethod, arguments: [UInt8], Source)
         /// Make a link, and then call `linkUp` or `linkFailed`.
         case connect(NodeID)
-        /// Give up a handshake that `connect` began: nobody waits for it.
-        case stopConnecting(NodeID)
         /// Send FORWARD, and then call `forwarded` with its answer.
         case forward(Ticket, NodeID, [UInt8])
     }
@@ -94,21 +117,29 @@ public struct RequestProxy {
         var rate: TokenBucket
         var bytes: TokenBucket
         var tickets: [Ticket] = []
+        /// How many tokens of the proxy's rate it got, as far as that makes a newcomer of it.
+        var admitted = 0
+        /// Whether one of its requests had a turn.
+        var hadTurn = false
         var lastUsed: Instant
     }
 
+    /// A handshake that was begun; it keeps its place until it ends, whether anybody waits for it or not.
     struct Handshake {
         /// The source whose share it takes.
         let source: Source
+        /// When it counts as unanswered.
+        let until: Instant
         var tickets: [Ticket] = []
     }
 
     struct Deadlines {
+        var handshake = DeadlineQueue<NodeID>(RequestLimits.linkTime)
         /// The wait for a link and for a turn.
-        var link = DeadlineQueue(RequestLimits.linkTime)
-        var answer = DeadlineQueue(RequestLimits.answerTime)
+        var link = DeadlineQueue<Ticket>(RequestLimits.linkTime)
+        var answer = DeadlineQueue<Ticket>(RequestLimits.answerTime)
         /// All requests from the oldest on; the deadline is the last for each.
-        var age = DeadlineQueue(RequestLimits.linkTime + RequestLimits.answerTime)
+        var age = DeadlineQueue<Ticket>(RequestLimits.linkTime + RequestLimits.answerTime)
     }
 
     let node: NodeID
@@ -116,13 +147,15 @@ public struct RequestProxy {
     /// What was counted.
     public internal(set) var counters = Counters()
     var entries: [Ticket: Entry] = [:]
+    /// The requests that are pending, or that their targets still count.
     var asked: [AskedID: Ticket] = [:]
+    /// The requests that targets have and have not answered, whether anybody waits for them or not.
+    var flights: [Ticket: AskedID] = [:]
     var askers: [Source: Asker] = [:]
-    var places: Shares<Source>
-    var rate: SharedRate<Source>
+    var places: RequestPlaces<Ticket>
+    private var rate: RequestRate
     var handshakes: [NodeID: Handshake] = [:]
-    var handshakeShares = Shares<Source>(
-        capacity: RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
+    var handshakePlaces = RequestPlaces<NodeID>(RequestLimits.handshakes, most: RequestLimits.handshakesOfSource)
     /// What each target is asked, and what waits for it.
     var lines: [NodeID: Line] = [:]
     /// The targets whose lines may go on, and when.
@@ -140,9 +173,8 @@ public struct RequestProxy {
     init(node: NodeID, random: any RandomNumberGenerator & Sendable, places: Int, now: Instant) {
         self.node = node
         self.random = random
-        self.places = Shares(capacity: places, most: places)
-        rate = SharedRate(
-            perSecond: RequestLimits.requestsPerSecond, burst: RequestLimits.requestsPerSecond, now: now)
+        self.places = RequestPlaces(places, most: places)
+        rate = RequestRate(perSecond: RequestLimits.requestsPerSecond, now: now)
     }
 
     /// How many requests have no answer yet.
@@ -150,18 +182,20 @@ public struct RequestProxy {
 
     /// When `advance` is to be called next.
     public var nextDeadline: Instant? {
-        [deadlines.link.first, deadlines.answer.first, deadlines.age.first, movable.at].compactMap(\.self).min()
+        [deadlines.handshake.first, deadlines.link.first, deadlines.answer.first, deadlines.age.first, movable.at]
+            .compactMap(\.self).min()
     }
 
     // MARK: Asking
 
     /// A stream of a session has brought a whole request; nil is one that cannot be read.
     ///
-    /// `asker` names the stream in the answer.
+    /// `asker` names the stream in the answer; `link` is whom the session counts for.
     public mutating func ask(
-        _ request: RequestOpen?, asker: UInt64, from session: UInt64, target: Knowledge, now: Instant
+        _ request: RequestOpen?, asker: UInt64, from session: UInt64, over link: LinkSource, target: Knowledge,
+        now: Instant
     ) -> [Action] {
-        let source = Source.session(session)
+        let source = Source(origin: .link(link), session: session)
         switch request {
         case .envelope(let envelope, let node):
             return ask(envelope, to: node, asker: asker, from: source, target: target, now: now)
@@ -190,7 +224,9 @@ public struct RequestProxy {
     public mutating func relay(
         _ request: RelayRequest, asker: UInt64, for node: NodeID, target: Knowledge, now: Instant
     ) -> [Action] {
-        ask(request.envelope, to: request.target, asker: asker, from: .node(node), target: target, now: now)
+        ask(
+            request.envelope, to: request.target, asker: asker, from: Source(origin: .relay(node), session: 0),
+            target: target, now: now)
     }
 
     private mutating func ask(
@@ -211,7 +247,7 @@ public struct RequestProxy {
             deadlines.link.append(ticket, now: now)
             line(up: ticket, now)
             advanceLine(of: target, now, &actions)
-        } else if connect(ticket, target, source, &actions) {
+        } else if connect(ticket, target, source, now, &actions) {
             deadlines.link.append(ticket, now: now)
         } else {
             counters.refused += 1
@@ -240,7 +276,10 @@ public struct RequestProxy {
         asker.lastUsed = now
         let isAllowed = asker.rate.take(now: now) && asker.bytes.take(size, now: now)
         askers[source] = asker
-        return isAllowed && rate.take(source, now)
+        let isNew = asker.admitted < RequestLimits.newcomersRequests
+        guard isAllowed, rate.take(source, isNew: isNew, now) else { return false }
+        if isNew { askers[source]?.admitted += 1 }
+        return true
     }
 
     /// Removes sources whose buckets are full again; the work is at most a constant for each new source.
@@ -264,28 +303,22 @@ public struct RequestProxy {
         asked[entry.key] = lastTicket
         askers[source]?.tickets.append(lastTicket)
         deadlines.age.append(lastTicket, now: now)
+        places.entered(lastTicket, of: source, now) { entries[$0] != nil }
         return lastTicket
     }
 
     /// Makes room among the pending requests.
-    ///
-    /// The source with most loses its oldest. Where all have the same, a source without any gets the place of the
-    /// oldest request that is no longer young: an honest answer needs far less time.
     private mutating func makeRoom(
         _ count: Int, for source: Source, _ now: Instant, _ actions: inout [Action]
     ) -> Bool {
         while true {
-            switch places.take(for: source, places: count) {
+            switch places.take(count, for: source, now) {
             case .granted: return true
             case .makeRoom(let loser):
                 guard let ticket = askers[loser]?.tickets.first else { return false }
                 lose(ticket, &actions)
-            case .shareUsed, .full:
-                while let oldest = deadlines.age.oldest, entries[oldest.ticket] == nil { deadlines.age.removeFirst() }
-                guard places.places(of: source) == 0, let oldest = deadlines.age.oldest,
-                    oldest.deadline - now <= RequestLimits.linkTime + RequestLimits.answerTime - RequestLimits.youth
-                else { return false }
-                lose(oldest.ticket, &actions)
+            case .replace(let ticket): if entries[ticket] != nil { lose(ticket, &actions) }
+            case .full: return false
             }
         }
     }

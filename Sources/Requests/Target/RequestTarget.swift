@@ -65,9 +65,9 @@ public struct RequestTarget: ~Copyable {
 
     /// The deadlines, counted from the arrival.
     struct Deadlines {
-        var later = DeadlineQueue(RequestLimits.patience)
-        var wait = DeadlineQueue(RequestLimits.queueTime)
-        var end = DeadlineQueue(RequestLimits.answerTime)
+        var later = DeadlineQueue<Ticket>(RequestLimits.patience)
+        var wait = DeadlineQueue<Ticket>(RequestLimits.queueTime)
+        var end = DeadlineQueue<Ticket>(RequestLimits.answerTime)
     }
 
     let network: Bytes32
