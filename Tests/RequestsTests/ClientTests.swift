@@ -283,11 +283,14 @@ private struct Failure: Error {}
         func node(_ number: Int, _ owner: Int, _ weight: UInt32 = 1) -> RequestNode {
             RequestNode(id: Bench.node(number), operatorID: Bench.node(owner).key, weight: weight)
         }
-        func drawn(_ nodes: [RequestNode], _ swarm: Set<NodeID> = [], avoided: Set<NodeID> = []) -> [NodeID: Int] {
+        func drawn(
+            _ nodes: [RequestNode], _ swarm: Set<NodeID> = [], avoided: Set<NodeID> = [], missed: Set<NodeID> = []
+        ) -> [NodeID: Int] {
             var counts: [NodeID: Int] = [:]
             for _ in 0..<2_000 {
                 let found = ProxyChoice.draw(
-                    from: nodes, target: Bench.node(0), swarm: swarm, avoided: { avoided.contains($0) }, using: &random)
+                    from: nodes, target: Bench.node(0), swarm: swarm, avoided: { avoided.contains($0) },
+                    missed: missed, using: &random)
                 if let found { counts[found, default: 0] += 1 }
             }
             return counts
@@ -301,6 +304,9 @@ private struct Failure: Error {}
         #expect(Set(drawn([node(0, 0), node(1, 0)]).keys) == [Bench.node(1)])
         #expect(drawn([node(0, 0)]).isEmpty && drawn([]).isEmpty)
         #expect(drawn(small, avoided: Set((1...3).map(Bench.node))).isEmpty, "avoided nodes never give way")
+        #expect(Set(drawn(small, missed: [Bench.node(2)]).keys) == [Bench.node(3)])
+        let outside = Set(drawn(small, [Bench.node(3)], missed: [Bench.node(2)]).keys)
+        #expect(outside == [Bench.node(2)], "the swarm does not give way for those that were missed")
         #expect(Set(drawn([node(0, 0), node(5, 5, 0)]).keys) == [Bench.node(5)], "a weight of zero counts as one")
     }
 
@@ -319,18 +325,11 @@ private struct Failure: Error {}
         #expect(bench.client.pending == 0 && bench.client.attempts.isEmpty)
     }
 
-    @Test("RQ2: without proxies, without a session, with a target's key that is none")
+    @Test("RQ2: without proxies, with a target's key that is none")
     func rq2NoWay() throws {
         var none = Bench(nodes: 1)
         let call = try none.ask(Bench.call(Bench.box, targets: 0..<1))
         #expect(none.finished[call] == .noProxy)
-        var ended = Bench()
-        let other = try ended.ask()
-        for _ in 0..<20 where ended.finished[other] == nil {
-            let session = try #require(ended.opened.last?.session)
-            try ended.take(ended.client.sessionEnded(session, now: ended.now, time: ended.time))
-        }
-        #expect(ended.finished[other] == .timedOut && ended.client.sessions.isEmpty)
         var key = Bench()
         let bad = RequestClient.Call(
             scope: .init(isolation: 1, purpose: Bench.box), method: .lookup,
@@ -339,5 +338,62 @@ private struct Failure: Error {}
         let third = try key.ask(bad)
         try key.readyAll()
         #expect(key.finished[third] == .timedOut && key.client.pending == 0)
+    }
+
+    @Test("RQ4: sessions that cannot be had cost no attempt: others are tried until 10 s are over, after pauses")
+    func rq4Misses() throws {
+        var bench = Bench()
+        let call = try bench.ask()
+        var tried: [NodeID] = []
+        var at: [TimeSpan] = []
+        let began = bench.now
+        /// Ends each session that was asked for and is not ready, at once.
+        func end() throws {
+            while tried.count < bench.opened.count {
+                let (session, proxy) = bench.opened[tried.count]
+                tried.append(proxy)
+                at.append(bench.now - began)
+                try bench.take(bench.client.sessionEnded(session, now: bench.now, time: bench.time))
+            }
+        }
+        try end()
+        #expect(bench.finished.isEmpty && tried.count == 1, "no other in the same instant")
+        while bench.now - began < .milliseconds(9_990) {
+            try bench.advance(.milliseconds(10))
+            try end()
+        }
+        #expect(bench.finished.isEmpty)
+        #expect(at == [0, 250, 750, 1_750, 3_750, 5_750, 7_750, 9_750].map { .milliseconds($0) })
+        #expect(Set(tried).count == tried.count, "no proxy twice, while there are others")
+        // It has all of its attempts still.
+        var late = bench
+        try late.advance(.milliseconds(10))
+        #expect(late.finished[call] == .noProxy && late.client.sessions.isEmpty && late.client.attempts.isEmpty)
+        // Where there is one proxy, it is tried again, and serves once it is there.
+        var lone = Bench(nodes: 2)
+        let second = try lone.ask(Bench.call(Bench.box, targets: 0..<1))
+        try lone.take(lone.client.sessionEnded(lone.opened[0].session, now: lone.now, time: lone.time))
+        #expect(lone.opened.count == 1 && lone.finished.isEmpty)
+        try lone.advance(.milliseconds(250))
+        #expect(lone.opened.map(\.proxy) == [Bench.node(1), Bench.node(1)])
+        try lone.ready(lone.opened[1].session)
+        try lone.received(lone.sent[0].attempt, lone.answer(0, done))
+        guard case .answered = lone.finished[second] else { throw Failure() }
+    }
+
+    @Test("RQ4: a proxy whose session ends with a request is another's turn at once; the attempts have a limit")
+    func rq4Lost() throws {
+        var bench = Bench()
+        let call = try bench.ask()
+        var lost = 0
+        while lost < bench.opened.count {
+            let session = bench.opened[lost].session
+            try bench.ready(session)
+            lost += 1
+            try bench.take(bench.client.sessionEnded(session, now: bench.now, time: bench.time))
+        }
+        #expect(lost == RequestClient.attemptsOfCall && bench.sent.count == lost && bench.cancelled.count == lost)
+        #expect(Set(bench.opened.map(\.proxy)).count == lost)
+        #expect(bench.finished[call] == .timedOut && bench.client.sessions.isEmpty)
     }
 }

@@ -31,6 +31,9 @@ final class RequestCalls {
     private var attempts: [Number: RequestAttempt] = [:]
     private var waiting: [Number: (RequestClient.Outcome) -> Void] = [:]
     private var timer: LoopTimer?
+    /// The actions that are still to be done, in their order.
+    private var actions: [RequestClient.Action] = []
+    private var isActing = false
 
     init(pool: PathPool, loop: Loop) {
         self.pool = pool
@@ -77,6 +80,7 @@ final class RequestCalls {
     func close() {
         timer?.close()
         timer = nil
+        actions = []
         for attempt in attempts.values { attempt.cancel() }
         attempts = [:]
         let open = sessions
@@ -89,25 +93,38 @@ final class RequestCalls {
 
     // MARK: Actions
 
-    private func perform(_ actions: [RequestClient.Action]) {
-        for action in actions {
-            switch action {
-            case .openSession(let number, let proxy): build(number, to: proxy)
-            case .closeSession(let number):
-                if case .ready(let session)? = sessions.removeValue(forKey: number) { session.end() }
-            case .send(let attempt, let session, let bytes): send(attempt, session, bytes)
-            case .cancel(let attempt): attempts.removeValue(forKey: attempt)?.cancel()
-            case .checkDescriptor(let attempt, let node, let bytes):
-                let key = directory.onionKey(of: node, in: bytes)
-                perform(client.keyChecked(attempt, key, now: now, time: time))
-            case .checkTime: directory.refreshSoon()
-            case .finished(let call, let outcome):
-                counts.ended(outcome)
-                waiting.removeValue(forKey: call)?(outcome)
-            }
+    /// Does `new` actions; what comes of one of them is done after those that were there before it.
+    private func perform(_ new: [RequestClient.Action]) {
+        actions.append(contentsOf: new)
+        guard !isActing else { return }
+        isActing = true
+        var next = 0
+        while next < actions.count {
+            let action = actions[next]
+            next += 1
+            perform(action)
         }
+        actions = []
+        isActing = false
         guard let timer else { return }
         if let next = client.nextDeadline { timer.schedule(at: next.nanoseconds) } else { timer.cancel() }
+    }
+
+    private func perform(_ action: RequestClient.Action) {
+        switch action {
+        case .openSession(let number, let proxy): build(number, to: proxy)
+        case .closeSession(let number):
+            if case .ready(let session)? = sessions.removeValue(forKey: number) { session.end() }
+        case .send(let attempt, let session, let bytes): send(attempt, session, bytes)
+        case .cancel(let attempt): attempts.removeValue(forKey: attempt)?.cancel()
+        case .checkDescriptor(let attempt, let node, let bytes):
+            let key = directory.onionKey(of: node, in: bytes)
+            perform(client.keyChecked(attempt, key, now: now, time: time))
+        case .checkTime: directory.refreshSoon()
+        case .finished(let call, let outcome):
+            counts.ended(outcome)
+            waiting.removeValue(forKey: call)?(outcome)
+        }
     }
 
     private func send(_ attempt: Number, _ session: Number, _ bytes: [UInt8]) {
@@ -131,13 +148,13 @@ final class RequestCalls {
 
     /// Builds the path of a session, whose hops leave out the target of its requests.
     private func build(_ number: Number, to proxy: NodeID) {
-        let target = client.target(ofSession: number)
+        guard let target = client.target(ofSession: number) else { return sessions[number] = nil }
         guard directory.canReach(proxy, for: target, hops: pool.hops) else { return ended(number) }
         let now = now
         let slow = sessions.values.compactMap { opening in
             if case .building(let entry?, let since) = opening, now - since >= Self.slowBuild { entry } else { nil }
         }
-        let avoided = [target].compactMap(\.self) + slow
+        let avoided = [target] + slow
         sessions[number] = .building(nil, since: now)
         do throws(PathFailure) {
             let hops = try pool.build(to: .node(proxy), avoiding: avoided, for: .identity) {

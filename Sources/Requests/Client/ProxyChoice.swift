@@ -22,20 +22,23 @@ public enum ProxyChoice {
     /// A node by weight, without regard to guards and inner hops; nil where none is left.
     ///
     /// It is not the target, not of the target's operator, not in `swarm`, and not in `avoided`. In a small network these
-    /// give way in the order `swarm`, operator. The target, and `avoided`, never give way.
+    /// give way in the order `swarm`, operator. The target, and `avoided`, never give way. Of those that remain, the ones of
+    /// `missed` are drawn where there are no others.
     public static func draw(
         from nodes: [RequestNode], target: NodeID, swarm: Set<NodeID>, avoided: (NodeID) -> Bool,
-        using random: inout some RandomNumberGenerator
+        missed: Set<NodeID> = [], using random: inout some RandomNumberGenerator
     ) -> NodeID? {
         let owner = nodes.first { $0.id == target }?.operatorID
         let possible = nodes.filter { $0.id != target && !avoided($0.id) }
         let foreign = possible.filter { $0.operatorID != owner }
         let outside = foreign.filter { !swarm.contains($0.id) }
         let fitting = !outside.isEmpty ? outside : !foreign.isEmpty ? foreign : possible
-        let sum = fitting.reduce(UInt64(0)) { $0 + UInt64(max(1, $1.weight)) }
+        let untried = fitting.filter { !missed.contains($0.id) }
+        let wanted = untried.isEmpty ? fitting : untried
+        let sum = wanted.reduce(UInt64(0)) { $0 + UInt64(max(1, $1.weight)) }
         guard sum > 0 else { return nil }
         var rest = UInt64.random(in: 0..<sum, using: &random)
-        return fitting.first { node in
+        return wanted.first { node in
             let weight = UInt64(max(1, node.weight))
             guard rest >= weight else { return true }
             rest -= weight

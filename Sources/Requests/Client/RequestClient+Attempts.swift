@@ -5,19 +5,15 @@ extension RequestClient {
     mutating func attempt(_ number: Number, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]) {
         guard let call = calls[number] else { return }
         guard call.attempts.count < Self.attemptsAtOnce, call.attemptCount < Self.attemptsOfCall else {
-            if call.attempts.isEmpty { finish(number, call.lastHint.map { .refused($0) } ?? .timedOut, now, &actions) }
+            if call.attempts.isEmpty { giveUp(number, now, &actions) }
             // Until then, answers of the attempts under way are waited for.
             calls[number]?.nextAttempt = call.started + Self.callTime
             return
         }
         let asked = Set(call.attempts.compactMap { attempts[$0]?.target.node })
         guard let target = target(of: call, asked: asked) else { return finish(number, .noProxy, now, &actions) }
-        let busy = Set(call.attempts.compactMap { attempts[$0]?.session })
-        guard let session = session(for: call, target.node, not: busy, now, &actions) else {
-            if call.attempts.isEmpty {
-                let lack = call.attemptCount > 0 ? Outcome.timedOut : .noProxy
-                return finish(number, call.lastHint.map { .refused($0) } ?? lack, now, &actions)
-            }
+        guard let session = session(for: call, target.node, now, &actions) else {
+            if call.attempts.isEmpty { return giveUp(number, now, &actions) }
             calls[number]?.nextAttempt = now + Self.pause
             return
         }
@@ -31,6 +27,13 @@ extension RequestClient {
         if sessions[session]?.isReady == true { send(attempt, now, time, &actions) }
     }
 
+    /// No proxy is left that could help, or the time is over.
+    private mutating func giveUp(_ number: Number, _ now: Instant, _ actions: inout [Action]) {
+        guard let call = calls[number] else { return }
+        let lack = call.isSent ? Outcome.timedOut : .noProxy
+        finish(number, call.lastHint.map { .refused($0) } ?? lack, now, &actions)
+    }
+
     /// The target of an attempt: one that a session of the scope has, so that a box has one coordinator; then a new one.
     private mutating func target(of call: CallState, asked: Set<NodeID>) -> Target? {
         let unasked = call.call.targets.filter { !asked.contains($0.node) }
@@ -41,37 +44,10 @@ extension RequestClient {
         return possible.first { known.contains($0.node) } ?? possible.randomElement(using: &random)
     }
 
-    /// A session of the scope to this target, or a new one over a proxy that this call has not tried.
-    private mutating func session(
-        for call: CallState, _ target: NodeID, not busy: Set<Number>, _ now: Instant, _ actions: inout [Action]
-    ) -> Number? {
-        let usable = sessions.filter { number, session in
-            session.scope == call.call.scope && session.target == target && now < session.ends
-                && session.failuresInRow < Self.failures && !busy.contains(number)
-                && !call.avoidedProxies.contains(session.proxy)
-        }
-        if let number = usable.keys.min() { return number }
-        let inUse = Set(busy.compactMap { sessions[$0]?.proxy })
-        let milliseconds = now.nanoseconds / 1_000_000
-        let dropped = dropped
-        guard
-            let proxy = ProxyChoice.draw(
-                from: nodes, target: target, swarm: call.call.swarm,
-                avoided: {
-                    inUse.contains($0) || call.avoidedProxies.contains($0)
-                        || dropped.isPaused($0, now: milliseconds)
-                }, using: &random)
-        else { return nil }
-        let number = number()
-        sessions[number] = Session(
-            scope: call.call.scope, target: target, proxy: proxy, ends: now + Self.sessionLife, lastUsed: now)
-        actions.append(.openSession(number, proxy: proxy))
-        return number
-    }
-
     /// Seals the request anew and sends it.
-    private mutating func send(_ number: Number, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]) {
+    mutating func send(_ number: Number, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]) {
         guard let attempt = attempts[number], let call = calls[attempt.call] else { return }
+        calls[attempt.call]?.isSent = true
         guard
             let sealed = try? RequestEnvelope.seal(
                 call.call.method, to: attempt.target.node, onionKey: attempt.target.onionKey, network: network,
@@ -88,7 +64,7 @@ extension RequestClient {
     }
 
     /// An attempt has brought no answer: its proxy is avoided, and another is asked after `pause`.
-    private mutating func fail(
+    mutating func fail(
         _ number: Number, isProxys: Bool, pause: TimeSpan = .zero, _ now: Instant, _ time: UnixTime,
         _ actions: inout [Action]
     ) {
@@ -107,63 +83,19 @@ extension RequestClient {
         }
     }
 
-    /// A proxy with two failures in a row is dropped: its session takes no new requests.
-    private mutating func noteFailure(_ number: Number, _ now: Instant) {
-        guard let session = sessions[number] else { return }
-        sessions[number]?.failuresInRow += 1
-        if session.failuresInRow + 1 == Self.failures {
-            dropped.failed(session.proxy, now: now.nanoseconds / 1_000_000)
-        }
-    }
-
-    /// A request that is given up after the time in which another was asked counts as its proxy's failure.
-    mutating func noteSilence(_ number: Number, _ now: Instant) {
-        guard let attempt = attempts[number], case .sent(_, let sent) = attempt.state,
-            now - sent >= Self.shortestHedge
-        else { return }
-        noteFailure(attempt.session, now)
-    }
-
-    private mutating func endSession(
-        _ number: Number, _ now: Instant, _ time: UnixTime, _ actions: inout [Action]
-    ) {
-        guard let session = sessions.removeValue(forKey: number) else { return }
-        for attempt in session.attempts.sorted() {
-            if let call = attempts[attempt]?.call { calls[call]?.avoidedProxies.insert(session.proxy) }
-            actions.append(.cancel(attempt: attempt))
-            fail(attempt, isProxys: false, now, time, &actions)
-        }
-    }
-
-    /// Closes sessions whose time is over and, of the others that nobody uses, the ones least lately used.
-    mutating func closeIdleSessions(_ now: Instant, _ actions: inout [Action]) {
-        let idle = sessions.filter { $0.value.attempts.isEmpty }
-        let surplus = idle.count - Self.idleSessions
-        let oldest = surplus > 0 ? idle.sorted { $0.value.lastUsed < $1.value.lastUsed }.prefix(surplus).map(\.key) : []
-        for (number, session) in idle
-        where now >= session.ends || session.failuresInRow >= Self.failures || oldest.contains(number) {
-            sessions[number] = nil
-            actions.append(.closeSession(number))
-        }
+    /// The session of an attempt could not be had: that costs the call no attempt, and another proxy is drawn after a pause.
+    mutating func miss(_ number: Number, of proxy: NodeID, _ now: Instant) {
+        guard let attempt = attempts[number], var call = calls[attempt.call] else { return }
+        let pause = Self.missPauses[min(call.misses, Self.missPauses.count - 1)]
+        call.attemptCount -= 1
+        call.misses += 1
+        call.missedProxies.insert(proxy)
+        call.nextAttempt = min(call.nextAttempt, now + pause)
+        calls[attempt.call] = call
+        removeAttempt(number, now)
     }
 
     // MARK: Events
-
-    /// A session can be used.
-    public mutating func sessionReady(_ number: Number, now: Instant, time: UnixTime) -> [Action] {
-        var actions: [Action] = []
-        guard sessions[number]?.isReady == false else { return actions }
-        sessions[number]?.isReady = true
-        for attempt in sessions[number]?.attempts.sorted() ?? [] { send(attempt, now, time, &actions) }
-        return actions
-    }
-
-    /// A session could not be made, or has ended.
-    public mutating func sessionEnded(_ number: Number, now: Instant, time: UnixTime) -> [Action] {
-        var actions: [Action] = []
-        endSession(number, now, time, &actions)
-        return actions
-    }
 
     /// All bytes of an attempt's stream; nil where it was reset.
     public mutating func received(
@@ -241,7 +173,7 @@ extension RequestClient {
         for number in calls.keys.sorted() {
             guard let call = calls[number] else { continue }
             if now >= call.started + Self.callTime {
-                finish(number, call.lastHint.map { .refused($0) } ?? .timedOut, now, &actions)
+                giveUp(number, now, &actions)
             } else if now >= call.nextAttempt {
                 attempt(number, now, time, &actions)
             }

@@ -84,7 +84,7 @@ public struct RequestClient {
         case refused(OuterStatus)
         /// No answer came in time.
         case timedOut
-        /// No proxy can be drawn.
+        /// No proxy can be drawn, or no session with one could be had.
         case noProxy
         /// The client has its limit of calls, and the isolation key its share.
         case tooMany
@@ -118,6 +118,12 @@ public struct RequestClient {
         var avoidedTargets: Set<NodeID> = []
         /// Proxies of attempts that failed.
         var avoidedProxies: Set<NodeID> = []
+        /// Proxies with which no session could be had: others come before them.
+        var missedProxies: Set<NodeID> = []
+        /// How many sessions could not be had.
+        var misses = 0
+        /// Whether a session has taken the request.
+        var isSent = false
         var lastHint: OuterStatus?
         /// When another attempt is made, if no answer comes before.
         var nextAttempt: Instant
@@ -160,6 +166,8 @@ public struct RequestClient {
     public static let sessionLife = TimeSpan.seconds(15 * 60)
     /// The wait after a proxy that has too much to do.
     static let pause = TimeSpan.seconds(1)
+    /// The waits of a call after its first, second and further sessions that could not be had: eight in its time.
+    static let missPauses: [TimeSpan] = [.milliseconds(250), .milliseconds(500), .seconds(1), .seconds(2)]
     static let attemptsAtOnce = 3
     /// The failures in a row after which a proxy is dropped.
     static let failures = 2

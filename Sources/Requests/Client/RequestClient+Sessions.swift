@@ -1,0 +1,89 @@
+public import Wire
+
+/// The sessions of a client's calls.
+extension RequestClient {
+    /// A session of the scope to this target, or a new one over a proxy that this call has not tried; nil where there is none.
+    mutating func session(
+        for call: CallState, _ target: NodeID, _ now: Instant, _ actions: inout [Action]
+    ) -> Number? {
+        let busy = Set(call.attempts.compactMap { attempts[$0]?.session })
+        let usable = sessions.filter { number, session in
+            session.scope == call.call.scope && session.target == target && now < session.ends
+                && session.failuresInRow < Self.failures && !busy.contains(number)
+                && !call.avoidedProxies.contains(session.proxy)
+        }
+        if let number = usable.keys.min() { return number }
+        let inUse = Set(busy.compactMap { sessions[$0]?.proxy })
+        let milliseconds = now.nanoseconds / 1_000_000
+        let dropped = dropped
+        guard
+            let proxy = ProxyChoice.draw(
+                from: nodes, target: target, swarm: call.call.swarm,
+                avoided: {
+                    inUse.contains($0) || call.avoidedProxies.contains($0)
+                        || dropped.isPaused($0, now: milliseconds)
+                }, missed: call.missedProxies, using: &random)
+        else { return nil }
+        let number = number()
+        sessions[number] = Session(
+            scope: call.call.scope, target: target, proxy: proxy, ends: now + Self.sessionLife, lastUsed: now)
+        actions.append(.openSession(number, proxy: proxy))
+        return number
+    }
+
+    /// A proxy with two failures in a row is dropped: its session takes no new requests.
+    mutating func noteFailure(_ number: Number, _ now: Instant) {
+        guard let session = sessions[number] else { return }
+        sessions[number]?.failuresInRow += 1
+        if session.failuresInRow + 1 == Self.failures {
+            dropped.failed(session.proxy, now: now.nanoseconds / 1_000_000)
+        }
+    }
+
+    /// A request that is given up after the time in which another was asked counts as its proxy's failure.
+    mutating func noteSilence(_ number: Number, _ now: Instant) {
+        guard let attempt = attempts[number], case .sent(_, let sent) = attempt.state,
+            now - sent >= Self.shortestHedge
+        else { return }
+        noteFailure(attempt.session, now)
+    }
+
+    /// Closes sessions whose time is over and, of the others that nobody uses, the ones least lately used.
+    mutating func closeIdleSessions(_ now: Instant, _ actions: inout [Action]) {
+        let idle = sessions.filter { $0.value.attempts.isEmpty }
+        let surplus = idle.count - Self.idleSessions
+        let oldest = surplus > 0 ? idle.sorted { $0.value.lastUsed < $1.value.lastUsed }.prefix(surplus).map(\.key) : []
+        for (number, session) in idle
+        where now >= session.ends || session.failuresInRow >= Self.failures || oldest.contains(number) {
+            sessions[number] = nil
+            actions.append(.closeSession(number))
+        }
+    }
+
+    // MARK: Events
+
+    /// A session can be used.
+    public mutating func sessionReady(_ number: Number, now: Instant, time: UnixTime) -> [Action] {
+        var actions: [Action] = []
+        guard sessions[number]?.isReady == false else { return actions }
+        sessions[number]?.isReady = true
+        for attempt in sessions[number]?.attempts.sorted() ?? [] { send(attempt, now, time, &actions) }
+        return actions
+    }
+
+    /// A session could not be made, or has ended.
+    public mutating func sessionEnded(_ number: Number, now: Instant, time: UnixTime) -> [Action] {
+        var actions: [Action] = []
+        guard let session = sessions.removeValue(forKey: number) else { return actions }
+        for attempt in session.attempts.sorted() {
+            guard session.isReady else {
+                miss(attempt, of: session.proxy, now)
+                continue
+            }
+            if let call = attempts[attempt]?.call { calls[call]?.avoidedProxies.insert(session.proxy) }
+            actions.append(.cancel(attempt: attempt))
+            fail(attempt, isProxys: false, now, time, &actions)
+        }
+        return actions
+    }
+}
