@@ -166,12 +166,14 @@ extension DirectoryClient {
             + "works, or get the network's newest network file and start again."
     }
 
-    /// Chooses the hops of a path, guard first.
-    func select(hops: Int, terminal: Terminal, avoiding: [NodeID]) throws(PathRefusal) -> [NodeID] {
+    /// Chooses the hops of a path, guard first; where `only` names guards, none but these is the guard.
+    func select(
+        hops: Int, terminal: Terminal, avoiding: [NodeID], only: [NodeID]? = nil
+    ) throws(PathRefusal) -> [NodeID] {
         guard !isStale, mayChoose else { throw .tooLittleKnown }
         return try current().value.select(
-            hops: hops, terminal: terminal, avoiding: avoiding, guards: &guards, health: health, at: unixTime,
-            using: &random
+            hops: hops, terminal: terminal, avoiding: avoiding, only: only, guards: &guards, health: health,
+            at: unixTime, using: &random
         ).hops
     }
 
@@ -182,12 +184,22 @@ extension DirectoryClient {
             .map { RequestNode(id: $0.node, operatorID: $0.operatorID, weight: $0.weight) }
     }
 
-    /// Whether a guard in use may be in a path to `proxy`, and is not `target`: otherwise a path there would draw another guard,
-    /// or its guard would know the client of the request that it answers.
-    func canReach(_ proxy: NodeID, for target: NodeID?, hops: Int) -> Bool {
+    /// The guards by which requests for `target` may go now: those in use that do not rest.
+    ///
+    /// No other comes into use for a request: a proxy that leaves builds unanswered, or a target that is a guard, could bring
+    /// that about. The target is none of them, since it would know the client of the request that it answers.
+    func requestGuards(for target: NodeID) -> [NodeID] {
+        current().value.workingGuards(of: guards, at: unixTime).filter { $0 != target }
+    }
+
+    /// Tells of a node whether it can be the proxy of a request for `target` now; nil where none can, and the request has to wait.
+    func reach(for target: NodeID, hops: Int) -> ((NodeID) -> Bool)? {
+        guard !isStale, mayChoose else { return nil }
         let selector = current().value
-        guard hops > 1 else { return selector.knows(proxy) }
-        return guards.primaries.contains { $0.node != target && selector.mayShareAPath($0.node, proxy) }
+        guard hops > 1 else { return selector.knows }
+        let guards = requestGuards(for: target)
+        guard !guards.isEmpty else { return nil }
+        return { proxy in guards.contains { selector.mayShareAPath($0, proxy) } }
     }
 
     /// The onion key in a descriptor that a target has sent of itself, for one request; nil where it is not to be taken.

@@ -59,6 +59,40 @@ struct PathSelectorTests {
         #expect(entries > all * 10 / 100 && exits > all * 10 / 100)
     }
 
+    @Test("RQ5: where guards are named, one of these is taken, whatever is to be avoided, or none; none is drawn")
+    func rq5NamedGuards() throws {
+        let town = Town(count: 60)
+        let selector = town.selector()
+        var generator = Seeded(11)
+        var guards = Guards()
+        func select(_ only: [NodeID]?, avoiding: [NodeID] = []) throws -> SelectedPath {
+            try selector.select(
+                terminal: .exit([]), avoiding: avoiding, only: only, guards: &guards, health: NodeHealth(), at: now,
+                using: &generator)
+        }
+        // The first two are in use, and a third one was drawn while they rested.
+        _ = try select(nil)
+        let used = guards.primaries.map(\.node)
+        for node in used { guards.failed(node, at: now) }
+        let third = try select(nil).hops[0]
+        for node in used { guards.succeeded(node, at: now) }
+        let sample = guards.sample.map(\.node)
+        #expect(sample == used + [third] && selector.workingGuards(of: guards, at: now) == used)
+        #expect(try select(nil, avoiding: used).hops[0] == third, "what builds of sessions may do")
+        for _ in 0..<50 {
+            #expect(try used.contains(select(used, avoiding: used).hops[0]))
+            #expect(try select([used[1]], avoiding: [used[1]]).hops[0] == used[1])
+        }
+        guards.failed(used[0], at: now)
+        #expect(selector.workingGuards(of: guards, at: now) == [used[1]])
+        #expect(try select(used, avoiding: [used[1]]).hops[0] == used[1])
+        guards.failed(used[1], at: now)
+        #expect(selector.workingGuards(of: guards, at: now).isEmpty)
+        #expect(throws: PathRefusal.noGuard) { try select(used) }
+        #expect(throws: PathRefusal.noGuard) { try select([]) }
+        #expect(guards.sample.map(\.node) == sample)
+    }
+
     @Test("a guard is one that this machine reaches, and any two hops have a family in common", arguments: [4, 6])
     func families(_ family: Int) throws {
         var town = Town(count: 90)

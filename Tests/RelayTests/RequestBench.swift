@@ -113,6 +113,8 @@ final class Meddler: ControlHandler {
     private let relay: Relay
     private let inner: any ControlHandler
     var manner = Manner.honest
+    /// Whether builds are never answered.
+    var holdsBuilds = false
     private(set) var forwards: [(body: [UInt8], from: NodeID, responder: ControlResponder)] = []
 
     init(_ relay: Relay) throws {
@@ -122,6 +124,7 @@ final class Meddler: ControlHandler {
     }
 
     func received(_ message: MessageKind, body: [UInt8], from link: LinkID, responder: ControlResponder) {
+        if holdsBuilds, message == PathMessage.build.kind { return }
         guard message == RequestMessage.forward.kind, let peer = relay.links.peer(of: link)?.node else {
             return inner.received(message, body: body, from: link, responder: responder)
         }

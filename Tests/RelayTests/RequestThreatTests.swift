@@ -205,15 +205,7 @@ import Wire
         let proxy = try #require(meddler.forwards.first).from
         meddler.manner = .honest
         bench.relays.first { $0.node == proxy }?.close {}
-        bench.run(for: .seconds(10)) { result != nil }
-        // The proxy may have been a guard too: then the call may end without another path, and the next one finds one.
-        for _ in 0..<5 {
-            if case .success? = result { break }
-            bench.run(for: .seconds(15)) { false }
-            result = nil
-            bench.client.requestState(of: target.node) { result = $0 }
-            bench.run(for: .seconds(30)) { result != nil }
-        }
+        bench.run(for: .seconds(11)) { result != nil }
         _ = try #require(result).get()
         #expect(meddler.forwards.count > 1 && meddler.forwards.last?.from != proxy)
     }

@@ -123,14 +123,14 @@ final class PathPool: PacketHandler {
     /// Builds a path, and returns its hops; `completion` gets the result later, never inside this call.
     ///
     /// Nil where no guard takes a build of this urgency now: then nothing has happened, and it is for the caller to try again later.
-    /// Throws where no hops can be chosen, or one has no descriptor.
+    /// Throws where no hops can be chosen, or one has no descriptor. Where `only` names guards, it goes over one of these.
     func build(
-        to terminal: Terminal, avoiding: [NodeID], for urgency: GuardRoom.Urgency,
+        to terminal: Terminal, avoiding: [NodeID], only: [NodeID]? = nil, for urgency: GuardRoom.Urgency,
         completion: @escaping (Result<Path, PathFailure>) -> Void
     ) throws(PathFailure) -> [NodeID]? {
         let hops: [NodeID]
         do throws(PathRefusal) {
-            guard let chosen = try choose(terminal, directed(avoiding), urgency) else { return nil }
+            guard let chosen = try choose(terminal, directed(avoiding), only, urgency) else { return nil }
             hops = chosen
         } catch {
             throw failed(.noChoice(error), nil)
@@ -179,24 +179,26 @@ final class PathPool: PacketHandler {
     ///
     /// Other guards do not come into use because these are full.
     private func choose(
-        _ terminal: Terminal, _ avoiding: [NodeID], _ urgency: GuardRoom.Urgency
+        _ terminal: Terminal, _ avoiding: [NodeID], _ only: [NodeID]?, _ urgency: GuardRoom.Urgency
     ) throws(PathRefusal) -> [NodeID]? {
         guard all.count < Self.limit else { return nil }
         let now = now
         if now - turnBuilds.since >= Self.turn.length { turnBuilds = (now, 0) }
         guard urgency == .lost || turnBuilds.count < Self.turn.builds else { return nil }
-        let guards = directory.guards.primaries.map(\.node)
+        let guards = only ?? directory.guards.primaries.map(\.node)
         // Before the choice, which costs more. While fewer than all are known, a choice may draw one.
-        if hops > 1, guards.count == Guards.primaryCount,
+        if hops > 1, only != nil || guards.count == Guards.primaryCount,
             guards.allSatisfy({ !room.admits($0, for: urgency, now) })
         {
             return nil
         }
-        let first = try directory.select(hops: hops, terminal: terminal, avoiding: avoiding)
+        let first = try directory.select(hops: hops, terminal: terminal, avoiding: avoiding, only: only)
         if room.admits(first[0], for: urgency, now) { return first }
         // A standby leg waits for the guard that its session does not use yet.
         guard urgency != .standby,
-            let other = try? directory.select(hops: hops, terminal: terminal, avoiding: avoiding + [first[0]])
+            let other = try? directory.select(
+                hops: hops, terminal: terminal, avoiding: avoiding + [first[0]],
+                only: only?.filter { $0 != first[0] })
         else { return nil }
         return room.admits(other[0], for: urgency, now) && (hops == 1 || guards.contains(other[0])) ? other : nil
     }

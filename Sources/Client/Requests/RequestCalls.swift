@@ -39,6 +39,7 @@ final class RequestCalls {
         self.pool = pool
         turn = SessionTurn(loop: loop)
         client = RequestClient(network: pool.directory.network.id, random: SecureRandom())
+        client.reach = { [pool] in pool.directory.reach(for: $0, hops: pool.hops) }
         loop.addAtTurnEnd { [turn] in turn.run() }
         timer = LoopTimer(on: loop) { [weak self] in
             guard let self else { return }
@@ -54,6 +55,17 @@ final class RequestCalls {
     var pending: Int { client.pending }
     /// How many sessions there are for requests.
     var sessionCount: Int { sessions.count }
+    /// The guards of the paths for requests, built or not.
+    var guards: Set<NodeID> {
+        Set(
+            sessions.values.compactMap { opening in
+                switch opening {
+                case .wanted: nil
+                case .building(let entry, _): entry
+                case .ready(let session): session.entry
+                }
+            })
+    }
     /// How the requests have gone.
     private(set) var counts = RequestCounts()
 
@@ -146,10 +158,11 @@ final class RequestCalls {
 
     // MARK: Sessions
 
-    /// Builds the path of a session, whose hops leave out the target of its requests.
+    /// Builds the path of a session, over a guard in use; its hops leave out the target of its requests.
     private func build(_ number: Number, to proxy: NodeID) {
         guard let target = client.target(ofSession: number) else { return sessions[number] = nil }
-        guard directory.canReach(proxy, for: target, hops: pool.hops) else { return ended(number) }
+        guard directory.reach(for: target, hops: pool.hops)?(proxy) == true else { return ended(number) }
+        let guards = pool.hops > 1 ? directory.requestGuards(for: target) : nil
         let now = now
         let slow = sessions.values.compactMap { opening in
             if case .building(let entry?, let since) = opening, now - since >= Self.slowBuild { entry } else { nil }
@@ -157,7 +170,7 @@ final class RequestCalls {
         let avoided = [target] + slow
         sessions[number] = .building(nil, since: now)
         do throws(PathFailure) {
-            let hops = try pool.build(to: .node(proxy), avoiding: avoided, for: .identity) {
+            let hops = try pool.build(to: .node(proxy), avoiding: avoided, only: guards, for: .identity) {
                 [weak self, pool] result in
                 if let self { return built(number, result) }
                 if case .success(let path) = result { pool.end(path) }
@@ -174,11 +187,6 @@ final class RequestCalls {
             return
         }
         guard case .success(let path) = result else { return ended(number) }
-        // Where the other guards are slow, it may be the one that is asked.
-        guard path.entry != client.target(ofSession: number) else {
-            pool.end(path)
-            return ended(number)
-        }
         let session = RequestSession(turn: turn, pool: pool, path: path, now: now) { [weak self] in
             self?.ended(number)
         }

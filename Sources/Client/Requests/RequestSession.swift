@@ -38,6 +38,9 @@ final class RequestSession: SessionOwner, PathUser {
 
     // MARK: The path
 
+    /// The path's guard.
+    var entry: NodeID { path.entry }
+
     func received(_ payload: RawSpan, number: UInt64, on path: Path, now: Instant) {
         guard !isOver else { return }
         _ = session.connection.receive(leg: Self.leg, packetNumber: number, payload: payload, now: now)

@@ -232,6 +232,12 @@ public struct Guards: Sendable {
 
     // MARK: For path selection
 
+    /// The guards in use, of those that `isUsable` allows, that do not rest at `now`.
+    func working(at now: UnixTime, isUsable: (NodeID) -> Bool) -> [Guard] {
+        sample.filter { isUsable($0.node) && !$0.isSetAside }.prefix(Self.primaryCount)
+            .filter { !$0.isResting(at: now) }
+    }
+
     /// Adds `node` to the sample; one of those that `isListed` denies makes room if the sample is full.
     ///
     /// Returns whether it was added.
@@ -258,8 +264,7 @@ public struct Guards: Sendable {
         at now: UnixTime, isUsable: (NodeID) -> Bool, using generator: inout some RandomNumberGenerator
     ) -> [(node: NodeID, rests: Bool)] {
         let usable = sample.filter { isUsable($0.node) && !$0.isSetAside }
-        let first =
-            usable.prefix(Self.primaryCount).filter { !$0.isResting(at: now) }.shuffled(using: &generator)
+        let first = working(at: now, isUsable: isUsable).shuffled(using: &generator)
         let ready =
             first.filter { !$0.isPausing(at: now) } + first.filter { $0.isPausing(at: now) }
             + usable.dropFirst(Self.primaryCount).filter { !$0.isResting(at: now) }

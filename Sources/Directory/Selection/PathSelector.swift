@@ -118,19 +118,15 @@ public struct PathSelector: Sendable {
         return table.mayShareAPath(x, y, rules)
     }
 
-    /// The primary guards that have no usable descriptor here: to be fetched before paths are chosen.
-    ///
-    /// Choosing without them would draw others in their place.
-    public func missingGuards(of guards: Guards) -> [NodeID] { guards.primaries.map(\.node).filter { !knows($0) } }
-
     /// Chooses a path of 1 to 4 hops.
     ///
     /// `avoiding` names hops of other paths that this one should not fail together with. Guards are taken from `guards`,
     /// which grows only when none of its sample will do, and the second hops of paths of three and more hops from its inner set.
-    /// A path of one hop to a named node does without a guard.
+    /// Where `only` names guards, it is one of these and does not rest, and none is drawn. A path of one hop to a named node does
+    /// without a guard.
     public func select(
-        hops count: Int = 3, terminal: Terminal, avoiding: [NodeID] = [], guards: inout Guards, health: NodeHealth,
-        at now: UnixTime, using generator: inout some RandomNumberGenerator
+        hops count: Int = 3, terminal: Terminal, avoiding: [NodeID] = [], only: [NodeID]? = nil, guards: inout Guards,
+        health: NodeHealth, at now: UnixTime, using generator: inout some RandomNumberGenerator
     ) throws(PathRefusal) -> SelectedPath {
         precondition(1...4 ~= count, "a path has 1 to 4 hops")
         var fixed: Int?
@@ -145,7 +141,7 @@ public struct PathSelector: Sendable {
             throw .noTerminal
         }
         let entries = try enter(
-            hops: count, terminal: terminal, fixed: fixed, guards: &guards, at: now, using: &generator)
+            hops: count, terminal: terminal, fixed: fixed, only: only, guards: &guards, at: now, using: &generator)
         // A guard in another place of one path could not be the guard of the leg beside it.
         let spared = guards.ownEntries
         var draft = Draft(table: table, rules: rules, health: health, avoiding: avoiding, sparing: spared, at: now)
@@ -170,14 +166,16 @@ public struct PathSelector: Sendable {
         throw .tooFewNodes
     }
 
-    /// The guards to try, after drawing new ones where the sample has none for this path.
+    /// Whether a node can be a guard.
+    func isUsable(_ node: NodeID) -> Bool { table.index[node].map { isReachable($0) } ?? false }
+
+    /// The guards to try: those of `only`, or where that is nil, after drawing new ones where the sample has none for this path.
     private func enter(
-        hops count: Int, terminal: Terminal, fixed: Int?, guards: inout Guards, at now: UnixTime,
+        hops count: Int, terminal: Terminal, fixed: Int?, only: [NodeID]?, guards: inout Guards, at now: UnixTime,
         using generator: inout some RandomNumberGenerator
     ) throws(PathRefusal) -> [(index: Int, rests: Bool)] {
         let table = table
-        let isUsable = { (node: NodeID) in table.index[node].map { isReachable($0) } ?? false }
-        while guards.sample.count(where: { isUsable($0.node) && !$0.isSetAside }) < Guards.primaryCount {
+        while only == nil, guards.sample.count(where: { isUsable($0.node) && !$0.isSetAside }) < Guards.primaryCount {
             guard draw(into: &guards, at: now, where: { _ in true }, using: &generator) else { break }
         }
         let isSuitable = { (index: Int) in
@@ -186,12 +184,14 @@ public struct PathSelector: Sendable {
         }
         func suitable(using generator: inout some RandomNumberGenerator) -> [(index: Int, rests: Bool)] {
             guards.order(at: now, isUsable: isUsable, using: &generator).compactMap { entry in
-                guard let index = table.index[entry.node], isSuitable(index) else { return nil }
+                guard let index = table.index[entry.node], isSuitable(index),
+                    only.map({ !entry.rests && $0.contains(entry.node) }) ?? true
+                else { return nil }
                 return (index, entry.rests)
             }
         }
         var entries = suitable(using: &generator)
-        if !entries.contains(where: { !$0.rests }),
+        if only == nil, !entries.contains(where: { !$0.rests }),
             draw(into: &guards, at: now, where: isSuitable, using: &generator)
         {
             entries = suitable(using: &generator)

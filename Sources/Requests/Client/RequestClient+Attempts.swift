@@ -12,8 +12,11 @@ extension RequestClient {
         }
         let asked = Set(call.attempts.compactMap { attempts[$0]?.target.node })
         guard let target = target(of: call, asked: asked) else { return finish(number, .noProxy, now, &actions) }
-        guard let session = session(for: call, target.node, now, &actions) else {
-            if call.attempts.isEmpty { return giveUp(number, now, &actions) }
+        let session: Number
+        switch self.session(for: call, target.node, now, &actions) {
+        case .session(let found): session = found
+        case .none where call.attempts.isEmpty: return giveUp(number, now, &actions)
+        case .none, .later:
             calls[number]?.nextAttempt = now + Self.pause
             return
         }

@@ -2,33 +2,50 @@ public import Wire
 
 /// The sessions of a client's calls.
 extension RequestClient {
-    /// A session of the scope to this target, or a new one over a proxy that this call has not tried; nil where there is none.
+    /// What a call gets for an attempt.
+    enum Opening {
+        case session(Number)
+        /// No proxy can be reached now.
+        case later
+        /// There is no proxy that the call has not tried.
+        case none
+    }
+
+    /// A session of the scope to this target, or a new one over a proxy that this call has not tried.
     mutating func session(
         for call: CallState, _ target: NodeID, _ now: Instant, _ actions: inout [Action]
-    ) -> Number? {
+    ) -> Opening {
         let busy = Set(call.attempts.compactMap { attempts[$0]?.session })
         let usable = sessions.filter { number, session in
             session.scope == call.call.scope && session.target == target && now < session.ends
                 && session.failuresInRow < Self.failures && !busy.contains(number)
                 && !call.avoidedProxies.contains(session.proxy)
         }
-        if let number = usable.keys.min() { return number }
-        let inUse = Set(busy.compactMap { sessions[$0]?.proxy })
+        if let number = usable.keys.min() { return .session(number) }
+        var avoided = call.avoidedProxies
+        for number in busy { if let proxy = sessions[number]?.proxy { avoided.insert(proxy) } }
         let milliseconds = now.nanoseconds / 1_000_000
-        let dropped = dropped
-        guard
-            let proxy = ProxyChoice.draw(
-                from: nodes, target: target, swarm: call.call.swarm,
-                avoided: {
-                    inUse.contains($0) || call.avoidedProxies.contains($0)
-                        || dropped.isPaused($0, now: milliseconds)
-                }, missed: call.missedProxies, using: &random)
-        else { return nil }
-        let number = number()
-        sessions[number] = Session(
-            scope: call.call.scope, target: target, proxy: proxy, ends: now + Self.sessionLife, lastUsed: now)
-        actions.append(.openSession(number, proxy: proxy))
-        return number
+        let reachable = reach(target)
+        for draw in 0..<Self.draws {
+            let (dropped, tried) = (dropped, avoided)
+            guard
+                let proxy = ProxyChoice.draw(
+                    from: nodes, target: target, swarm: call.call.swarm,
+                    avoided: { tried.contains($0) || dropped.isPaused($0, now: milliseconds) },
+                    missed: call.missedProxies, using: &random)
+            else { return draw == 0 ? .none : .later }
+            guard let reachable else { return .later }
+            guard reachable(proxy) else {
+                avoided.insert(proxy)
+                continue
+            }
+            let number = number()
+            sessions[number] = Session(
+                scope: call.call.scope, target: target, proxy: proxy, ends: now + Self.sessionLife, lastUsed: now)
+            actions.append(.openSession(number, proxy: proxy))
+            return .session(number)
+        }
+        return .later
     }
 
     /// A proxy with two failures in a row is dropped: its session takes no new requests.

@@ -168,6 +168,8 @@ public struct RequestClient {
     static let pause = TimeSpan.seconds(1)
     /// The waits of a call after its first, second and further sessions that could not be had: eight in its time.
     static let missPauses: [TimeSpan] = [.milliseconds(250), .milliseconds(500), .seconds(1), .seconds(2)]
+    /// The draws for one session: where so many proxies cannot be reached, it has to wait.
+    static let draws = 16
     static let attemptsAtOnce = 3
     /// The failures in a row after which a proxy is dropped.
     static let failures = 2
@@ -184,6 +186,8 @@ public struct RequestClient {
     var random: any RandomNumberGenerator & Sendable
     /// The staked nodes of the newest snapshot.
     public var nodes: [RequestNode] = []
+    /// Tells which nodes can be the proxy of a request for a target now; nil where none can, and the request has to wait.
+    public var reach: (_ target: NodeID) -> ((_ proxy: NodeID) -> Bool)? = { _ in { _ in true } }
     var calls: [Number: CallState] = [:]
     var attempts: [Number: Attempt] = [:]
     var sessions: [Number: Session] = [:]
