@@ -182,7 +182,6 @@ public final class RequestNetwork {
                 after(delay()) { [unowned self] in
                     perform(client.keyChecked(attempt, key, now: now, time: time))
                 }
-            case .checkTime: break
             case .finished(let call, let outcome): finished(call, outcome)
             }
         }

@@ -20,7 +20,6 @@ private struct Bench {
     var sent: [(attempt: UInt64, session: UInt64, open: RequestOpen)] = []
     var cancelled: [UInt64] = []
     var checks: [(attempt: UInt64, target: NodeID)] = []
-    var timeChecks = 0
     var finished: [UInt64: RequestClient.Outcome] = [:]
 
     init(nodes: Int = 20) {
@@ -61,7 +60,6 @@ private struct Bench {
                 sent.append((attempt, session, try RequestOpen(decoding: bytes.rawSpan)))
             case .cancel(let attempt): cancelled.append(attempt)
             case .checkDescriptor(let attempt, let target, _): checks.append((attempt, target))
-            case .checkTime: timeChecks += 1
             case .finished(let call, let outcome):
                 try #require(finished[call] == nil, "a call ends once")
                 finished[call] = outcome
@@ -232,7 +230,7 @@ private struct Failure: Error {}
         #expect(other.checks.count == 1 && other.opened.count == 2)
         try bench.received(bench.sent[1].attempt, answer)
         guard case .answered(let got, _, _)? = bench.finished[call] else { throw Failure() }
-        #expect(got == RequestAnswer(.timeInvalid) && bench.timeChecks == 1)
+        #expect(got == RequestAnswer(.timeInvalid))
         // A descriptor that is not taken: another proxy.
         var forged = Bench()
         try forged.ask(Bench.call(Bench.box, targets: 0..<1))
@@ -240,6 +238,20 @@ private struct Failure: Error {}
         try forged.received(forged.sent[0].attempt, .newKey([1]))
         try forged.take(forged.client.keyChecked(forged.sent[0].attempt, nil, now: forged.now, time: forged.time))
         #expect(forged.opened.count == 2 && forged.opened[1].proxy != forged.opened[0].proxy)
+    }
+
+    @Test("RQ8: what a target says of the client's time ends the call, and has no other effect")
+    func rq8WrongTime() throws {
+        for status in [RequestStatus.timeInvalid, .done] {
+            var bench = Bench()
+            let call = try bench.ask()
+            try bench.readyAll()
+            let answer = try bench.answer(0, RequestAnswer(status)).encoded(for: .stream)
+            let actions = bench.client.received(bench.sent[0].attempt, answer, now: bench.now, time: bench.time)
+            #expect(actions.count == 1)
+            guard case .finished(call, .answered(let told, _, _))? = actions.first else { throw Failure() }
+            #expect(told.status == status && bench.client.nextDeadline == bench.now + RequestClient.sessionLife)
+        }
     }
 
     @Test("RQ5: no session has two purposes, isolation keys or targets")

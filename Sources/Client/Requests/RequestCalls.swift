@@ -132,7 +132,6 @@ final class RequestCalls {
         case .checkDescriptor(let attempt, let node, let bytes):
             let key = directory.onionKey(of: node, in: bytes)
             perform(client.keyChecked(attempt, key, now: now, time: time))
-        case .checkTime: directory.refreshSoon()
         case .finished(let call, let outcome):
             counts.ended(outcome)
             waiting.removeValue(forKey: call)?(outcome)

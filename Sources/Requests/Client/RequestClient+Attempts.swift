@@ -119,7 +119,6 @@ extension RequestClient {
             }
             sessions[attempt.session]?.failuresInRow = 0
             if let size = calls[attempt.call]?.size { times.add(now - sent, of: size) }
-            if answer.status == .timeInvalid { actions.append(.checkTime) }
             // The stream of this attempt has ended by itself.
             removeAttempt(number, now)
             finish(

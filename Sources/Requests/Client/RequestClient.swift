@@ -102,8 +102,6 @@ public struct RequestClient {
         case cancel(attempt: Number)
         /// Check a target's new descriptor by protocol.md, section 10.5, then `keyChecked`.
         case checkDescriptor(attempt: Number, NodeID, [UInt8])
-        /// Ask the guards for the time: a target finds this client's wrong.
-        case checkTime
         /// A call has ended.
         case finished(call: Number, Outcome)
     }
