@@ -29,6 +29,8 @@ extension DirectoryClient {
         let choice: Choice
         /// What is known of the nodes that are not down, and of all.
         let known: Coverage, raw: Coverage
+        /// The nodes that onion requests may go over: staked ones that can be hops.
+        let proxies: [RequestNode]
         let generation: UInt64
         let made: Instant
     }
@@ -65,6 +67,8 @@ extension DirectoryClient {
             value: value, exit: exit, choice: choice,
             known: rounds.down.isEmpty ? raw : coverage(of: descriptors, down: rounds.down),
             raw: raw,
+            proxies: trust.chain.snapshot.entries.filter { $0.isStaked && value.knows($0.node) }
+                .map { RequestNode(id: $0.node, operatorID: $0.operatorID, weight: $0.weight) },
             generation: descriptors.generation, made: now)
         choosing.selection = made
         return made
@@ -177,12 +181,8 @@ extension DirectoryClient {
         ).hops
     }
 
-    /// The nodes that onion requests may go over: staked ones that can be hops.
-    var proxies: [RequestNode] {
-        let selector = current().value
-        return trust.chain.snapshot.entries.filter { $0.isStaked && selector.knows($0.node) }
-            .map { RequestNode(id: $0.node, operatorID: $0.operatorID, weight: $0.weight) }
-    }
+    /// The nodes that onion requests may go over; one array, not copied, until descriptors or snapshot change.
+    var proxies: [RequestNode] { current().proxies }
 
     /// The guards by which requests for `target` may go now: those in use that do not rest.
     ///

@@ -63,6 +63,23 @@ import Wire
         #expect(directory.guards.sample.map(\.node) == sample)
     }
 
+    @Test("The nodes that requests may go over are one array, until the descriptors change")
+    func proxiesAreNotCopied() throws {
+        let bench = try RequestBench()
+        defer { bench.close() }
+        let directory = bench.client.directory
+        func place(_ nodes: [RequestNode]) -> UInt {
+            unsafe nodes.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) }
+        }
+        let (one, other) = (directory.proxies, directory.proxies)
+        #expect(one.count == bench.relays.count && place(one) == place(other))
+        let signed = bench.relays[0].publication.renew(onionKey: try KEM.PrivateKey().publicKey)
+        bench.run(for: .seconds(2))
+        let newer = bench.relays[0].publication.renew(onionKey: try KEM.PrivateKey().publicKey)
+        #expect(try directory.descriptors.insert(newer, at: directory.unixTime) && signed.bytes != newer.bytes)
+        #expect(place(directory.proxies) != place(one))
+    }
+
     @Test("The terminal answers its own sessions; other nodes, strangers and itself it tells apart")
     func ownTerminal() throws {
         let bench = try RequestBench()
