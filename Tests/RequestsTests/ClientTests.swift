@@ -117,12 +117,55 @@ private struct Failure: Error {}
             case .envelope(let two, let second) = bench.sent[1].open
         else { throw Failure() }
         #expect(first == second && one != two, "one coordinator, sealed anew")
-        // 15 minutes later: another session.
+        // A session that is used goes on for 15 minutes: then there is another.
         try bench.received(bench.sent[1].attempt, bench.answer(1, done))
-        try bench.advance(.seconds(15 * 60))
+        let began = bench.now
+        for number in 1...14 {
+            try bench.advance(.seconds(60))
+            try bench.ask()
+            try bench.received(bench.sent[1 + number].attempt, bench.answer(1 + number, done))
+        }
+        #expect(bench.opened.count == 1 && bench.closed.isEmpty)
+        #expect(bench.client.nextDeadline == began + RequestClient.sessionLife)
+        try bench.advance(.seconds(60))
         #expect(bench.closed == [bench.opened[0].session])
         try bench.ask()
         #expect(bench.opened.count == 2)
+    }
+
+    @Test("RQ4: a session that nobody uses ends after 2 minutes, built or not; in all there are 576 at most")
+    func rq4Sessions() throws {
+        var bench = Bench()
+        try bench.ask()
+        try bench.readyAll()
+        try bench.received(bench.sent[0].attempt, bench.answer(0, done))
+        let abandoned = try bench.ask(Bench.call(.service(Bench.node(1).key)))
+        try bench.take(bench.client.cancel(abandoned, now: bench.now))
+        #expect(bench.opened.count == 2 && bench.client.nextDeadline == bench.now + .seconds(120))
+        try bench.advance(.milliseconds(119_999))
+        #expect(bench.closed.isEmpty)
+        try bench.advance(.milliseconds(1))
+        #expect(Set(bench.closed) == Set(bench.opened.map(\.session)) && bench.client.nextDeadline == nil)
+        // As many calls as there may be, again and again, some of them later than others; no session becomes ready.
+        var many = Bench(nodes: 40)
+        var most = 0
+        for round in 0..<4 {
+            for number in 0..<RequestClient.calls {
+                if number == 100 { for _ in 0..<6 { try many.advance(.seconds(1)) } }
+                let purpose = RequestClient.Purpose.service(Bench.node(number % 64).key)
+                try many.ask(Bench.call(purpose, isolation: UInt64(round * 8 + number / 64)))
+            }
+            #expect(many.client.pending == RequestClient.calls)
+            #expect(many.client.calls.values.allSatisfy { !$0.attempts.isEmpty }, "each has one session")
+            for _ in 0..<10 {
+                most = max(most, many.client.sessions.count)
+                try many.advance(.seconds(1))
+            }
+            #expect(many.client.pending == 0 && many.client.sessions.count <= RequestClient.idleSessions)
+        }
+        #expect(most > RequestClient.sessionsForMore && most <= 576)
+        try many.advance(.seconds(120))
+        #expect(many.client.sessions.isEmpty && Set(many.closed).count == many.opened.count)
     }
 
     @Test("RQ2: hedge after 600 ms over another proxy to another target, give-up after 10 s")
@@ -250,7 +293,7 @@ private struct Failure: Error {}
             let actions = bench.client.received(bench.sent[0].attempt, answer, now: bench.now, time: bench.time)
             #expect(actions.count == 1)
             guard case .finished(call, .answered(let told, _, _))? = actions.first else { throw Failure() }
-            #expect(told.status == status && bench.client.nextDeadline == bench.now + RequestClient.sessionLife)
+            #expect(told.status == status && bench.client.nextDeadline == bench.now + RequestClient.idleTime)
         }
     }
 

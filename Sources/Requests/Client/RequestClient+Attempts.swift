@@ -165,7 +165,7 @@ extension RequestClient {
     /// When `advance` is to be called next.
     public var nextDeadline: Instant? {
         let calls = calls.values.map { min($0.nextAttempt, $0.started + Self.callTime) }.min()
-        let sessions = sessions.values.filter(\.attempts.isEmpty).map(\.ends).min()
+        let sessions = sessions.values.filter(\.attempts.isEmpty).map { end(of: $0) }.min()
         return [calls, sessions].compactMap(\.self).min()
     }
 

@@ -22,6 +22,7 @@ extension RequestClient {
                 && !call.avoidedProxies.contains(session.proxy)
         }
         if let number = usable.keys.min() { return .session(number) }
+        guard call.attempts.isEmpty || sessions.count < Self.sessionsForMore else { return .later }
         var avoided = call.avoidedProxies
         for number in busy { if let proxy = sessions[number]?.proxy { avoided.insert(proxy) } }
         let milliseconds = now.nanoseconds / 1_000_000
@@ -65,13 +66,16 @@ extension RequestClient {
         noteFailure(attempt.session, now)
     }
 
-    /// Closes sessions whose time is over and, of the others that nobody uses, the ones least lately used.
+    /// When an idle session is closed.
+    func end(of session: Session) -> Instant { min(session.ends, session.lastUsed + Self.idleTime) }
+
+    /// Closes the idle sessions whose time is over and, of the others, the ones least lately used.
     mutating func closeIdleSessions(_ now: Instant, _ actions: inout [Action]) {
         let idle = sessions.filter { $0.value.attempts.isEmpty }
         let surplus = idle.count - Self.idleSessions
         let oldest = surplus > 0 ? idle.sorted { $0.value.lastUsed < $1.value.lastUsed }.prefix(surplus).map(\.key) : []
         for (number, session) in idle
-        where now >= session.ends || session.failuresInRow >= Self.failures || oldest.contains(number) {
+        where now >= end(of: session) || session.failuresInRow >= Self.failures || oldest.contains(number) {
             sessions[number] = nil
             actions.append(.closeSession(number))
         }

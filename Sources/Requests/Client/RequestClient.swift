@@ -162,6 +162,8 @@ public struct RequestClient {
     static let shortestHedge = TimeSpan.milliseconds(600)
     /// How long a session takes new requests.
     public static let sessionLife = TimeSpan.seconds(15 * 60)
+    /// How long a session is kept that no request uses: whoever reads a box asks again within a minute or so.
+    public static let idleTime = TimeSpan.seconds(2 * 60)
     /// The wait after a proxy that has too much to do.
     static let pause = TimeSpan.seconds(1)
     /// The waits of a call after its first, second and further sessions that could not be had: eight in its time.
@@ -177,7 +179,11 @@ public struct RequestClient {
     /// The most calls of an isolation key, while others have some too.
     public static let callsOfIsolation = 64
     /// The idle sessions that are kept.
-    static let idleSessions = 128
+    static let idleSessions = 64
+    /// The sessions at which a call that has an attempt under way gets no other one.
+    ///
+    /// With one for each call and the idle ones, 576 are the most.
+    static let sessionsForMore = 256
 
     let network: Bytes32
     let source: BuildSource
