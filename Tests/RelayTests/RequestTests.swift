@@ -69,7 +69,7 @@ import Wire
         defer { bench.close() }
         let directory = bench.client.directory
         func place(_ nodes: [RequestNode]) -> UInt {
-            unsafe nodes.withUnsafeBufferPointer { unsafe UInt(bitPattern: $0.baseAddress) }
+            unsafe nodes.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) }
         }
         let (one, other) = (directory.proxies, directory.proxies)
         #expect(one.count == bench.relays.count && place(one) == place(other))

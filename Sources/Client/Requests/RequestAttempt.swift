@@ -56,7 +56,7 @@ final class RequestAttempt: StreamUser {
 
     func streamWritable() { write() }
     func streamReset(code: UInt64) { fail() }
-    /// It may answer all the same.
+    /// The transport has reset our half, and the proxy may answer all the same.
     func streamStopped(code: UInt64) { sent = request.count }
     func streamClosed() { end(nil) }
     /// The client of requests hears of the session's end.

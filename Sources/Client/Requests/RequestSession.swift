@@ -12,20 +12,32 @@ internal import Wire
 /// It has no second leg: when its path ends, it ends, and another proxy is drawn.
 final class RequestSession: SessionOwner, PathUser {
     private static let leg = LegID(0)
+    /// The smallest limits: a proxy sends answers on the streams of requests, and nothing else.
+    ///
+    /// So it brings a session to hold 1 MiB of unread bytes and the state of its own streams.
+    private static let configuration: Configuration = {
+        var limits = Configuration()
+        limits.maxStreamWindow = 0
+        limits.maxConnectionWindow = 0
+        limits.maxPeerStreams = 0
+        limits.takesDatagrams = false
+        limits.maxLegs = 1
+        return limits
+    }()
 
     let session: Session
     private let path: Path
     private let pool: PathPool
     /// Told once, when it has ended and not by ``end()``.
     private let lost: () -> Void
-    private var isOver = false
+    private(set) var isOver = false
 
     /// A session over `path`, which is ready; `lost` is called if it ends by itself.
     init(turn: SessionTurn, pool: PathPool, path: Path, now: Instant, lost: @escaping () -> Void) {
         self.pool = pool
         self.path = path
         self.lost = lost
-        session = Session(turn: turn, role: .initiator, configuration: Configuration(), seed: SecureRandom.u64())
+        session = Session(turn: turn, role: .initiator, configuration: Self.configuration, seed: SecureRandom.u64())
         session.owner = self
         path.session = self
         path.leg = Self.leg
@@ -71,11 +83,8 @@ final class RequestSession: SessionOwner, PathUser {
 
     func event(_ event: Event, in session: Session) {
         switch event {
-        case .legClosed: over(.byExit)
-        case .streamOpened(let id):
-            // A proxy opens no streams.
-            session.connection.reset(id, code: SessionError.cancelled)
-            session.connection.stopSending(id, code: SessionError.cancelled)
+        // A proxy opens no streams.
+        case .legClosed, .streamOpened: over(.byExit)
         case .datagram, .readable, .writable, .finished, .reset, .stopSending, .streamClosed, .streamsAvailable,
             .legValidated, .legSuspect, .legActivated, .pathChallenge, .pathResponse, .closed:
             break

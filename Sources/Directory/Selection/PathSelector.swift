@@ -118,16 +118,6 @@ public struct PathSelector: Sendable {
         return table.mayShareAPath(x, y, rules)
     }
 
-    /// The primary guards that have no usable descriptor here: to be fetched before paths are chosen.
-    ///
-    /// Choosing without them would draw others in their place.
-    public func missingGuards(of guards: Guards) -> [NodeID] { guards.primaries.map(\.node).filter { !knows($0) } }
-
-    /// The guards in use that can be hops here and do not rest: a path over them brings no other guard into use.
-    public func workingGuards(of guards: Guards, at now: UnixTime) -> [NodeID] {
-        guards.working(at: now, isUsable: isUsable).map(\.node)
-    }
-
     /// Chooses a path of 1 to 4 hops.
     ///
     /// `avoiding` names hops of other paths that this one should not fail together with. Guards are taken from `guards`,
@@ -177,7 +167,7 @@ public struct PathSelector: Sendable {
     }
 
     /// Whether a node can be a guard.
-    private func isUsable(_ node: NodeID) -> Bool { table.index[node].map { isReachable($0) } ?? false }
+    func isUsable(_ node: NodeID) -> Bool { table.index[node].map { isReachable($0) } ?? false }
 
     /// The guards to try: those of `only`, or where that is nil, after drawing new ones where the sample has none for this path.
     private func enter(
@@ -194,8 +184,9 @@ public struct PathSelector: Sendable {
         }
         func suitable(using generator: inout some RandomNumberGenerator) -> [(index: Int, rests: Bool)] {
             guards.order(at: now, isUsable: isUsable, using: &generator).compactMap { entry in
-                guard let index = table.index[entry.node], isSuitable(index) else { return nil }
-                if let only, entry.rests || !only.contains(entry.node) { return nil }
+                guard let index = table.index[entry.node], isSuitable(index),
+                    only.map({ !entry.rests && $0.contains(entry.node) }) ?? true
+                else { return nil }
                 return (index, entry.rests)
             }
         }

@@ -89,7 +89,7 @@ extension RequestClient {
     /// The session of an attempt could not be had: that costs the call no attempt, and another proxy is drawn after a pause.
     mutating func miss(_ number: Number, of proxy: NodeID, _ now: Instant) {
         guard let attempt = attempts[number], var call = calls[attempt.call] else { return }
-        let pause = min(Self.longestMissPause, Self.missPause * (1 << Int64(min(call.misses, 16))))
+        let pause = Self.missPauses[min(call.misses, Self.missPauses.count - 1)]
         call.attemptCount -= 1
         call.misses += 1
         call.missedProxies.insert(proxy)

@@ -166,10 +166,8 @@ public struct RequestClient {
     public static let idleTime = TimeSpan.seconds(2 * 60)
     /// The wait after a proxy that has too much to do.
     static let pause = TimeSpan.seconds(1)
-    /// The wait after a session that could not be had; it doubles with each further one of the call.
-    static let missPause = TimeSpan.milliseconds(250)
-    /// The longest such wait: so a call has eight of them at most.
-    static let longestMissPause = TimeSpan.seconds(2)
+    /// The waits of a call after its first, second and further sessions that could not be had: eight in its time.
+    static let missPauses: [TimeSpan] = [.milliseconds(250), .milliseconds(500), .seconds(1), .seconds(2)]
     /// The draws for one session: where so many proxies cannot be reached, it has to wait.
     static let draws = 16
     static let attemptsAtOnce = 3
