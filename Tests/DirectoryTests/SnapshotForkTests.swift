@@ -109,5 +109,11 @@ import Wire
         let isNewer = try restarted.follow(again, at: fork.time, check: Mock.check)
         #expect(isNewer && restarted.chain.digest == fork.world.honest.chain.digest)
         #expect(restarted.history.digest == restarted.chain.digest)
+        // It goes on leading others: a history on disk has few snapshots whole.
+        #expect(restarted.history.digest(at: 3) == fork.world.honest.history.digest(at: 3))
+        var newcomer = try fork.world.client()
+        let whole = try #require(restarted.history.update(from: 1, digest: newcomer.digest))
+        _ = try newcomer.accept(whole, at: fork.time, check: Mock.check)
+        #expect(newcomer.digest == restarted.chain.digest)
     }
 }
