@@ -109,8 +109,9 @@ extension Jury {
             var place = groups.startIndex
             while place != groups.endIndex {
                 let isHeld = agree(groups.values[place].cases[0].ballot.verdict, groups.keys[place])
+                // Also where the tests do not agree now: they may later, with the same number.
+                if isNew { groups.values[place].nextDue = Self.unknown }
                 if isHeld {
-                    if isNew { groups.values[place].nextDue = Self.unknown }
                     groups.values[place].isHeld = true
                     groups.values[place].collect(&due, fewest: fewest, now: now)
                 } else if groups.values[place].isHeld {

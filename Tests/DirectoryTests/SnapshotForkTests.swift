@@ -93,4 +93,27 @@ import Wire
         _ = fork.world.honest.propose(next, at: fork.time)
         #expect(fork.node.next?.digest == fork.world.honest.next?.digest && fork.node.next != nil)
     }
+
+    @Test("s11: so does a node that ended between two writings, whose history leads to the one that led nowhere")
+    func s11NodeBetweenWritings() throws {
+        var fork = try Fork(age: 4 * SnapshotWorld.epoch)
+        let history = fork.node.history.encoded()
+        let update = try #require(fork.answer(fork.node.chain, at: .earlier))
+        _ = try fork.node.follow(update, at: fork.time, check: Mock.check)
+        // The snapshot of height 5 is on disk, and the history up to that of height 4.
+        let chain = fork.node.chain
+        let kept = SnapshotHistory(kept: history, first: chain.first, digest: chain.firstDigest)
+        var restarted = SnapshotSigning(chain, history: kept)
+        #expect(restarted.snapshot.height == 4 && fork.answer(restarted.chain, at: .trusted) == nil)
+        let again = try #require(fork.answer(restarted.chain, at: .earlier))
+        let isNewer = try restarted.follow(again, at: fork.time, check: Mock.check)
+        #expect(isNewer && restarted.chain.digest == fork.world.honest.chain.digest)
+        #expect(restarted.history.digest == restarted.chain.digest)
+        // It goes on leading others: a history on disk has few snapshots whole.
+        #expect(restarted.history.digest(at: 3) == fork.world.honest.history.digest(at: 3))
+        var newcomer = try fork.world.client()
+        let whole = try #require(restarted.history.update(from: 1, digest: newcomer.digest))
+        _ = try newcomer.accept(whole, at: fork.time, check: Mock.check)
+        #expect(newcomer.digest == restarted.chain.digest)
+    }
 }

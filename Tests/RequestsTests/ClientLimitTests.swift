@@ -113,4 +113,30 @@ import Wire
         try many.advance(.seconds(120))
         #expect(many.client.sessions.isEmpty && Set(many.closed).count == many.opened.count)
     }
+
+    @Test("RQ4: a target that never answers makes a client drop all proxies, which others are still asked over")
+    func rq4AllDropped() throws {
+        var bench = ClientBench(nodes: 9)
+        let dead = ClientBench.call(.state(ClientBench.node(0)), targets: 0..<1)
+        for _ in 0..<2 {
+            let call = try bench.ask(dead)
+            while bench.finished[call] == nil {
+                try bench.readyAll()
+                for attempt in bench.client.attempts.keys.sorted() { try bench.received(attempt, .noLink) }
+            }
+        }
+        #expect(Set(bench.opened.map(\.proxy)).count == 8, "all others were tried, and failed twice in a row")
+        // The dead node itself is no proxy.
+        bench.client.nodes.removeFirst()
+        let call = try bench.ask(ClientBench.call(.state(ClientBench.node(1)), targets: 1..<2))
+        try bench.readyAll()
+        let sent = try #require(bench.sent.indices.last)
+        try bench.received(bench.sent[sent].attempt, bench.answer(sent, done))
+        guard case .answered? = bench.finished[call] else { throw Failure() }
+        // Where there are others, they come first.
+        let fresh = ClientBench.node(100)
+        bench.client.nodes.append(RequestNode(id: fresh, operatorID: fresh.key, weight: 1))
+        try bench.ask(ClientBench.call(.state(ClientBench.node(2)), targets: 2..<3))
+        #expect(bench.opened.last?.proxy == fresh)
+    }
 }

@@ -218,7 +218,7 @@ import Wire
             for _ in 0..<2_000 {
                 let found = ProxyChoice.draw(
                     from: nodes, target: ClientBench.node(0), swarm: swarm, avoided: { avoided.contains($0) },
-                    missed: missed, using: &random)
+                    missed: missed.contains, using: &random)
                 if let found { counts[found, default: 0] += 1 }
             }
             return counts

@@ -198,10 +198,12 @@ public struct SnapshotChain: Sendable {
     }
 
     /// Goes back to what a kept history leads to, when that was written before the snapshot was; the mark stays.
+    ///
+    /// That may be the one that led nowhere: what came before it is still needed then.
     mutating func fallBack(to kept: Snapshot, digest keptDigest: Bytes32) {
         trusted = SignedSnapshot(kept)
         digest = keptDigest
-        earlier = nil
+        if let earlier, earlier.snapshot.height >= kept.height { self.earlier = nil }
     }
 
     private mutating func take(_ next: SignedSnapshot, digest nextDigest: Bytes32, from base: Earlier? = nil) {

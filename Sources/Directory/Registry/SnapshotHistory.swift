@@ -80,11 +80,13 @@ public struct SnapshotHistory: Sendable {
 
     /// Adds what an accepted update tells; it began at the newest snapshot here, at the one before it, or at the first, from which
     /// the history then begins anew.
-    public mutating func absorb(_ update: SnapshotUpdate) {
+    ///
+    /// `earlier` is the one before the newest: of a history that was on disk, few are held whole.
+    public mutating func absorb(_ update: SnapshotUpdate, earlier: SnapshotChain.Earlier? = nil) {
         if update.base == first.height, steps.count > 0 {
             self = SnapshotHistory(first: first, digest: firstDigest)
         } else if update.base != newest.height {
-            guard goBack(to: update.base) else { return }
+            guard goBack(to: update.base, earlier) else { return }
         }
         guard let followed = try? FollowedUpdate(update, from: newest, digest: digest),
             let signers = try? followed.signers(nil)
@@ -113,13 +115,16 @@ public struct SnapshotHistory: Sendable {
     /// Forgets the snapshots above `height`, which led nowhere; false where the one there is not held whole.
     ///
     /// Signatures for the forgotten ones vouch for nothing any more.
-    private mutating func goBack(to height: UInt64) -> Bool {
-        guard let place = index(of: height), let body = bodies.lastIndex(where: { $0.snapshot.height == height })
-        else { return false }
+    private mutating func goBack(to height: UInt64, _ earlier: SnapshotChain.Earlier?) -> Bool {
+        guard let place = index(of: height) else { return false }
+        let held = bodies.last { $0.snapshot.height == height }?.snapshot
+        guard let whole = held ?? (earlier?.digest == steps[place].digest ? earlier?.snapshot : nil) else {
+            return false
+        }
         steps.removeSubrange((place + 1)...)
-        bodies.removeSubrange((body + 1)...)
-        added = bodies[body].number
+        bodies.removeAll { $0.snapshot.height >= height }
         signatures = signatures.filter { $0.value.height <= height }
+        keep(whole)
         return true
     }
 

@@ -184,7 +184,7 @@ public struct SnapshotSigning: Sendable {
     /// Does nothing if the trusted snapshot has moved on meanwhile.
     public mutating func take(_ update: SnapshotUpdate, accepted: SnapshotChain) -> Bool {
         guard accepted.snapshot.height > snapshot.height else { return false }
-        history.absorb(update)
+        history.absorb(update, earlier: chain.earlier)
         if history.digest != accepted.digest {
             // The history does not lead there: it begins anew.
             history = SnapshotHistory(first: accepted.snapshot, digest: accepted.digest)

@@ -26,14 +26,14 @@ public enum ProxyChoice {
     /// `missed` are drawn where there are no others.
     public static func draw(
         from nodes: [RequestNode], target: NodeID, swarm: Set<NodeID>, avoided: (NodeID) -> Bool,
-        missed: Set<NodeID> = [], using random: inout some RandomNumberGenerator
+        missed: (NodeID) -> Bool = { _ in false }, using random: inout some RandomNumberGenerator
     ) -> NodeID? {
         let owner = nodes.first { $0.id == target }?.operatorID
         let possible = nodes.filter { $0.id != target && !avoided($0.id) }
         let foreign = possible.filter { $0.operatorID != owner }
         let outside = foreign.filter { !swarm.contains($0.id) }
         let fitting = !outside.isEmpty ? outside : !foreign.isEmpty ? foreign : possible
-        let untried = fitting.filter { !missed.contains($0.id) }
+        let untried = fitting.filter { !missed($0.id) }
         let wanted = untried.isEmpty ? fitting : untried
         let sum = wanted.reduce(UInt64(0)) { $0 + UInt64(max(1, $1.weight)) }
         guard sum > 0 else { return nil }

@@ -32,8 +32,10 @@ extension RequestClient {
             guard
                 let proxy = ProxyChoice.draw(
                     from: nodes, target: target, swarm: call.call.swarm,
-                    avoided: { tried.contains($0) || dropped.isPaused($0, now: milliseconds) },
-                    missed: call.missedProxies, using: &random)
+                    avoided: tried.contains,
+                    // A target that never answers makes all proxies fail: they must do for other targets.
+                    missed: { call.missedProxies.contains($0) || dropped.isPaused($0, now: milliseconds) },
+                    using: &random)
             else { return draw == 0 ? .none : .later }
             guard let reachable else { return .later }
             guard reachable(proxy) else {

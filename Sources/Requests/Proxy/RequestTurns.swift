@@ -16,6 +16,8 @@ struct RequestTurns {
     private(set) var count = 0
 
     var isEmpty: Bool { count == 0 }
+    /// For how many sessions a place is held.
+    var sessions: Int { links.values.reduce(0) { $0 + $1.count } }
 
     /// Adds a request of `source`; `isNew` says that the source had no turn yet.
     mutating func append(_ ticket: Ticket, of source: Source, isNew: Bool) {
@@ -26,7 +28,10 @@ struct RequestTurns {
 
     /// Takes out a request that does not wait for its turn any longer.
     mutating func remove(_ ticket: Ticket, of source: Source) {
-        if links[source.origin]?.remove(ticket, of: source.session) == true { count -= 1 }
+        guard links[source.origin]?.remove(ticket, of: source.session) == true else { return }
+        count -= 1
+        // Who gives up keeps its place until its turn, which does not come where nobody waits any more.
+        if count == 0 { self = RequestTurns() }
     }
 
     /// Takes out the request whose turn it is.
@@ -51,6 +56,8 @@ struct RequestTurns {
         private var order = Fifo<UInt64>()
         private var newcomers = Fifo<UInt64>()
         private var isNewcomersTurn = false
+
+        var count: Int { waiting.count }
 
         mutating func append(_ ticket: Ticket, of session: UInt64, isNew: Bool) {
             if waiting[session] == nil {
