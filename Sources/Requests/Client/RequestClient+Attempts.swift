@@ -118,6 +118,7 @@ extension RequestClient {
                 break
             }
             sessions[attempt.session]?.failuresInRow = 0
+            if let proxy = sessions[attempt.session]?.proxy { dropped.delivered(proxy) }
             if let size = calls[attempt.call]?.size { times.add(now - sent, of: size) }
             // The stream of this attempt has ended by itself.
             removeAttempt(number, now)
