@@ -146,4 +146,29 @@ private typealias Bench = ProxyBench
         while let ticket = turns.next() { order.append(ticket) }
         #expect(order == [50, 90, 10, 21, 30, 11, 22, 31, 12, 32] && turns.isEmpty)
     }
+
+    @Test("RQ4: a flooder that begins a handshake does not end the requests of other links that wait for it")
+    func rq4HandshakesAreShared() throws {
+        var bench = Bench()
+        for number in 0..<RequestLimits.handshakes {
+            try bench.ask(UInt64(number / 16), to: 1 + number, hasLink: false)
+        }
+        // One of another link waits for each of the first sixteen.
+        let honest = try (0..<16).map { try bench.ask(500, over: Self.other, to: 1 + $0, hasLink: false) }
+        let own = try bench.ask(501, to: 1, hasLink: false)
+        // Newcomers of a third link take places of the flooder's.
+        let third = LinkSource.node(Bench.node(902).key)
+        let newcomers = try (0..<20).map {
+            try bench.ask(600 + UInt64($0 / 10), over: third, to: 200 + $0, hasLink: false)
+        }
+        #expect(honest.allSatisfy { bench.answers[$0] == nil })
+        #expect(newcomers.allSatisfy { bench.answers[$0] == nil })
+        #expect(bench.answers[own] == .tooMany)
+        #expect(bench.proxy.handshakes.count == RequestLimits.handshakes)
+        #expect(bench.proxy.handshakePlaces.count == RequestLimits.handshakes)
+        for number in 0..<16 { try bench.take(bench.proxy.linkUp(Bench.node(1 + number), now: bench.now)) }
+        #expect(bench.forwards.count >= 16 && honest.allSatisfy { bench.answers[$0] == nil })
+        try bench.advance(.seconds(3))
+        #expect(bench.proxy.handshakes.isEmpty && bench.proxy.handshakePlaces.count == 0)
+    }
 }

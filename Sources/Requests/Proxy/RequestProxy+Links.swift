@@ -28,11 +28,31 @@ extension RequestProxy {
                     let lost = handshakes.filter({ $0.value.source == loser })
                         .min(by: { $0.value.until < $1.value.until })
                 else { return false }
-                lose(lost.key, &actions)
+                passOn(lost.key, now, &actions)
             case .replace(let node): lose(node, &actions)
             case .full: return false
             }
         }
+    }
+
+    /// A handshake is to give up its place: it takes that of another link whose request waits for it, or else loses it.
+    ///
+    /// Whoever begins a handshake with a node that many ask could end their requests otherwise.
+    private mutating func passOn(_ node: NodeID, _ now: Instant, _ actions: inout [Action]) {
+        guard let handshake = handshakes[node] else { return }
+        let others = handshake.tickets.filter {
+            entries[$0].map { $0.source.origin != handshake.source.origin } ?? false
+        }
+        endHandshake(node)
+        for case let heir? in others.map({ entries[$0]?.source }) {
+            guard case .granted = handshakePlaces.take(1, for: heir, now) else { continue }
+            handshakes[node] = Handshake(source: heir, until: handshake.until, tickets: others)
+            handshakePlaces.entered(node, of: heir, now) { handshakes[$0] != nil }
+            break
+        }
+        let lost = handshakes[node] == nil ? handshake.tickets : handshake.tickets.filter { !others.contains($0) }
+        counters.refused += lost.count
+        for ticket in lost { end(ticket, .tooMany, &actions) }
     }
 
     /// A handshake loses its place, and those who wait for it their requests; it goes on, as builds may wait for it.
