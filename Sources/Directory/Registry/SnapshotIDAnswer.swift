@@ -1,6 +1,6 @@
 public import Wire
 
-/// The answer to GET_SNAPSHOT_ID (protocol.md, section 8.3).
+/// The answer to GET_SNAPSHOT_ID (protocol.md, section 8).
 public struct SnapshotIDAnswer: Equatable, Sendable {
     /// The height of the newest snapshot.
     public let newest: UInt64
