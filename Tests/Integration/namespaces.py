@@ -24,7 +24,7 @@ class Namespace:
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         except FileNotFoundError as error:
             raise Unavailable("no unshare") from error
-        self.prefix = ["nsenter", "-t", str(self.holder.pid), "-n", "-m", "-r"]
+        self.prefix = ["nsenter", "-t", str(self.holder.pid), "-n", "-m", "-r", "-w"]
         ready = self.holder.stdout.readline() == "ready\n"
         if not ready or subprocess.run([*self.prefix, "true"], capture_output=True).returncode != 0:
             self.close()

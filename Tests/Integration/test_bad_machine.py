@@ -34,7 +34,7 @@ class MountTest(unittest.TestCase):
         self.addCleanup(holder.kill)
         if holder.stdout.readline() != "ready\n":
             self.skipTest("no mount namespace can be made here")
-        self.prefix = ["nsenter", "-t", str(holder.pid), "-m", "-r"]
+        self.prefix = ["nsenter", "-t", str(holder.pid), "-m", "-r", "-w"]
         if self.inside("mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", self.disk).returncode != 0:
             self.skipTest("nothing can be mounted here")
         code, _, err = self.tunic("network", "create", "--dir", self.folder / "net", "--nodes", 3, "--local")

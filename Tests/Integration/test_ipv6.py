@@ -131,7 +131,7 @@ class WithoutIPv4(unittest.TestCase):
         self.addCleanup(holder.kill)
         if holder.stdout.readline() != "ready\n":
             self.skipTest("no network namespace can be made here")
-        self.prefix = ["nsenter", "-t", str(holder.pid), "-n", "-m", "-r"]
+        self.prefix = ["nsenter", "-t", str(holder.pid), "-n", "-m", "-r", "-w"]
         if subprocess.run([*self.prefix, "true"], capture_output=True).returncode != 0:
             self.skipTest("no namespace can be entered here")
 
