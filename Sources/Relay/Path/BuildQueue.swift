@@ -1,3 +1,4 @@
+internal import DequeModule
 internal import Wire
 
 /// Requests that cost much and are worked on a few in each turn of the loop, so that packets do not wait behind them.
@@ -6,9 +7,8 @@ internal import Wire
 struct BuildQueue<Source: Hashable & Sendable, Request> {
     private var shares: Shares<Source>
     private var waiting: [Source: [Request]] = [:]
-    /// The sources that have requests, in the order of their turns; those before `head` have had theirs.
-    private var turns: [Source] = []
-    private var head = 0
+    /// The sources that have requests, in the order of their turns.
+    private var turns = Deque<Source>()
 
     /// A queue of `capacity` places.
     init(capacity: Int) { shares = Shares(capacity: capacity, most: capacity) }
@@ -35,13 +35,7 @@ struct BuildQueue<Source: Hashable & Sendable, Request> {
 
     /// Takes the request whose turn it is.
     mutating func next() -> (source: Source, request: Request)? {
-        guard head < turns.count else { return nil }
-        let source = turns[head]
-        head += 1
-        if head > 64, head * 2 > turns.count {
-            turns.removeFirst(head)
-            head = 0
-        }
+        guard let source = turns.popFirst() else { return nil }
         guard let request = waiting[source]?.removeFirst() else {
             preconditionFailure("a source that has a turn has a request")
         }
