@@ -30,25 +30,31 @@ public final class StreamPump: ByteStreamDelegate {
     public private(set) var movedAt: Instant
     /// Whether the socket has been given anything.
     private var hasAnswered = false
-    /// How many of the bytes that the socket read go on, from the first; the rest is dropped.
-    ///
-    /// Where it says nil, both sides are told of a failure. Where there is none, all go on. Bytes that are dropped after all of an
-    /// answer has been given to the socket end the connection: they ask for something that nobody will answer.
-    public var admit: ((RawSpan) -> Int?)?
-    /// Called when bytes move in either direction, at most once in ``activityInterval``.
-    public var onActivity: (() -> Void)?
-    /// How precisely ``onActivity`` tells when bytes moved last.
+    private let admit: ((RawSpan) -> Int?)?
+    private let onActivity: (() -> Void)?
+    /// How precisely `onActivity` tells when bytes moved last.
     public static let activityInterval = TimeSpan.seconds(10)
-    /// From when on ``onActivity`` is called again.
+    /// From when on `onActivity` is called again.
     private var nextActivity = Instant(nanoseconds: 0)
 
     /// Joins `socket`, which is open, to the stream `id`; nothing moves before ``start(early:)``.
     ///
+    /// `admit` says how many of the bytes that the socket read go on, from the first; the rest is dropped. Where it says nil, both
+    /// sides are told of a failure. Where there is no `admit`, all go on. Bytes that are dropped after all of an answer has been given
+    /// to the socket end the connection: they ask for something that nobody will answer.
+    ///
+    /// `onActivity` is called when bytes move in either direction, at most once in ``activityInterval``.
+    ///
     /// `ended` is called once: when both directions are done, or either side failed; the socket is closed by then.
-    public init(session: Session, id: StreamID, socket: ByteStream, ended: @escaping () -> Void) {
+    public init(
+        session: Session, id: StreamID, socket: ByteStream, admit: ((RawSpan) -> Int?)? = nil,
+        onActivity: (() -> Void)? = nil, ended: @escaping () -> Void
+    ) {
         self.session = session
         self.id = id
         self.socket = socket
+        self.admit = admit
+        self.onActivity = onActivity
         self.ended = ended
         movedAt = Instant(nanoseconds: session.turn.loop.now)
     }

@@ -84,10 +84,11 @@ final class ExitConnection: StreamUser, PlaceHolder {
         deadline = nil
         stream.accept()
         // The session lets go of a stream that is done both ways, while the socket may have bytes yet to write.
-        let pump = StreamPump(session: session, id: stream.id, socket: socket) { self.finish() }
-        pump.onActivity = { [weak self] in
-            if let self { exit.sockets.noteActivity(of: self) }
-        }
+        let pump = StreamPump(
+            session: session, id: stream.id, socket: socket,
+            onActivity: { [weak self] in
+                if let self { exit.sockets.noteActivity(of: self) }
+            }, ended: { self.finish() })
         state = .open(pump)
         pump.start()
     }
