@@ -189,7 +189,7 @@ public final class Relay {
         timer?.schedule(at: (now + (life.isDraining ? .milliseconds(100) : .seconds(1))).nanoseconds)
     }
 
-    /// Logs new problems that the operator must deal with, and their ends.
+    /// Logs new problems that the operator must deal with, and their ends; a wrong clock only once.
     private func tellNotices() {
         if let exit, notices.changeResolver(exit.resolver.isUnanswered) {
             if notices.ofResolver {
@@ -295,7 +295,7 @@ public final class Relay {
 
 /// The notices that the operator has had.
 ///
-/// Each is repeated only after a change.
+/// Each is repeated only after a change, except that of the clock, which is given once.
 struct RelayNotices {
     private(set) var isStaked: Bool
     var ofClock = false
