@@ -1,13 +1,12 @@
 internal import EventLoop
 internal import Texts
 
-/// Bytes of a GiB.
 private let gibibyte = 1_073_741_824.0
 
 extension Benchmark {
     // MARK: - The first stream
 
-    /// Fetches once, so that a proxy that cannot carry a stream is found out before anything is measured.
+    /// Fetches once, so that the run ends early if the proxy cannot carry a stream.
     func measureFirst(_ done: @escaping () -> Void) {
         watcher.progressed("the first stream")
         let plan = Fetches.Plan(
@@ -86,7 +85,7 @@ extension Benchmark {
 
     // MARK: - Latency
 
-    /// Measures round trips, beside so many bulk streams down.
+    /// Measures round trips while `besides` bulk streams download.
     func measureLatency(besides: Int, _ done: @escaping () -> Void) {
         let title = BenchReport.Latency(besides: besides).title
         watcher.progressed(title)
@@ -117,7 +116,9 @@ extension Benchmark {
         current = [load]
     }
 
-    /// Pings; then `end` ends the bulk streams, and gives what they carried.
+    /// Pings for one window.
+    ///
+    /// Then calls `end`, which stops the bulk streams and returns their result, nil without bulk streams.
     private func ping(
         besides: Int, begin: @escaping () -> Bool,
         end: @escaping (@escaping (Result<ThroughputWindow, Faults>?) -> Void) -> Void, _ done: @escaping () -> Void
@@ -219,7 +220,9 @@ extension Benchmark {
 
     // MARK: - Path builds
 
-    /// Fetches once for each of so many isolation keys, one after the other; each needs paths of its own.
+    /// Fetches once for each of `plan.builds` isolation keys, one after the other.
+    ///
+    /// Each key needs paths of its own.
     func measureBuilds(_ done: @escaping () -> Void) {
         watcher.progressed("path builds")
         subject?.askBuilds { [weak self] before in
@@ -259,7 +262,7 @@ extension Benchmark {
         done()
     }
 
-    /// The nearest-rank quantile of sorted values.
+    /// The element of `sorted` nearest to the fraction `share` of the way to its end; nil if `sorted` is empty.
     static func rank(_ share: Double, of sorted: [Double]) -> Double? {
         guard !sorted.isEmpty else { return nil }
         return sorted[Int((share * Double(sorted.count - 1)).rounded())]
