@@ -89,7 +89,7 @@ extension Benchmark {
     func measureLatency(besides: Int, _ done: @escaping () -> Void) {
         let title = BenchReport.Latency(besides: besides).title
         watcher.progressed(title)
-        guard besides > 0 else { return ping(besides: 0, begin: { true }, end: { $0(nil) }, done) }
+        guard besides > 0 else { return ping(besides: 0, end: { $0(nil) }, done) }
         var bulk: Result<ThroughputWindow, Faults>?
         var whenBulkIsOver: (() -> Void)?
         var hasBegun = false
@@ -97,7 +97,7 @@ extension Benchmark {
         let events = WindowEvents<Double>(began: { [unowned self] in
             hasBegun = true
             ping(
-                besides: besides, begin: { bulk == nil },
+                besides: besides,
                 end: { completion in
                     if let bulk { return completion(bulk) }
                     whenBulkIsOver = { completion(bulk) }
@@ -120,8 +120,8 @@ extension Benchmark {
     ///
     /// Then calls `end`, which stops the bulk streams and returns their result, nil without bulk streams.
     private func ping(
-        besides: Int, begin: @escaping () -> Bool,
-        end: @escaping (@escaping (Result<ThroughputWindow, Faults>?) -> Void) -> Void, _ done: @escaping () -> Void
+        besides: Int, end: @escaping (@escaping (Result<ThroughputWindow, Faults>?) -> Void) -> Void,
+        _ done: @escaping () -> Void
     ) {
         var one = BenchReport.Latency(besides: besides)
         let follow = followPath()
@@ -227,7 +227,11 @@ extension Benchmark {
         watcher.progressed("path builds")
         subject?.askBuilds { [weak self] before in
             guard let self else { return }
-            guard let before else { return done() }
+            guard let before else {
+                var one = BenchReport.Builds()
+                one.fault = "the client does not answer"
+                return add(one, done)
+            }
             let fetchPlan = Fetches.Plan(
                 inFlight: 1, limit: plan.builds, isolates: true, warmUp: 0, seconds: 0, patience: plan.patience)
             let events = WindowEvents<Int>(progressed: { [unowned self] _, count in
@@ -257,6 +261,10 @@ extension Benchmark {
         } else {
             one.fault = after == nil ? "the client does not answer" : "no path was built"
         }
+        add(one, done)
+    }
+
+    private func add(_ one: BenchReport.Builds, _ done: () -> Void) {
         report.add(one)
         watcher.measured("path builds: \(one.fault ?? "p50 \(figureText(one.p50)) ms, p90 \(figureText(one.p90)) ms")")
         done()

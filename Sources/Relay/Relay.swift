@@ -205,9 +205,12 @@ public final class Relay {
                 log.notice("the data folder can be written to again")
             }
         }
-        if !notices.ofClock, let wrongClock {
-            notices.ofClock = true
-            log.error("\(wrongClock)")
+        if notices.changeClock(wrongClock != nil) {
+            if let wrongClock {
+                log.error("\(wrongClock)")
+            } else {
+                log.notice("the clock agrees with those of the other nodes again")
+            }
         }
     }
 
@@ -298,7 +301,7 @@ public final class Relay {
 /// Each is repeated only after a change, except that of the clock, which is given once.
 struct RelayNotices {
     private(set) var isStaked: Bool
-    var ofClock = false
+    private(set) var ofClock = false
     private(set) var ofStore = false
     private(set) var ofResolver = false
 
@@ -311,6 +314,8 @@ struct RelayNotices {
     mutating func changeStore(_ value: Bool) -> Bool { Self.change(&ofStore, to: value) }
     /// Returns true if the value is new.
     mutating func changeResolver(_ value: Bool) -> Bool { Self.change(&ofResolver, to: value) }
+    /// True when this is news.
+    mutating func changeClock(_ value: Bool) -> Bool { Self.change(&ofClock, to: value) }
 
     private static func change(_ flag: inout Bool, to value: Bool) -> Bool {
         defer { flag = value }

@@ -134,9 +134,8 @@ final class ExitAssociation: DatagramReceiver, StreamUser, PlaceHolder {
         _ now: Instant
     ) {
         let count = datagram.count - offset
-        guard exit.policy.allows(address, port: port, .udp), let socket = socket(for: address) else {
-            return exit.datagramDrops.add(.udpNotAllowed)
-        }
+        guard exit.policy.allows(address, port: port, .udp) else { return exit.datagramDrops.add(.udpNotAllowed) }
+        guard let socket = socket(for: address) else { return exit.datagramDrops.add(.udpSocket) }
         guard budget.take(count + FlowPeers.datagramOverhead, now: now) else { return exit.datagramDrops.add(.udpRate) }
         if let reason = peers.send(count, to: address, port: port, as: host, now: now) {
             return exit.datagramDrops.add(reason)

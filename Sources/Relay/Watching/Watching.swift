@@ -239,7 +239,12 @@ final class Watching: SnapshotFollower, LedgerFollower {
     private func tellWarning() {
         let text = warningText
         guard warning.isNews(text) else { return }
-        if let text { log.warning("\(text)") } else { log.notice("the node is tested again and passes") }
+        // In maintenance, or without a stake, it is not tested.
+        if let text {
+            log.warning("\(text)")
+        } else if standing == .staked {
+            log.notice("the node is tested again and passes")
+        }
     }
 
     /// The results of watching.
