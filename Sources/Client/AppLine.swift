@@ -1,13 +1,13 @@
 internal import DequeModule
 
-/// The apps of one isolation key that wait for a stream, in the order in which they came.
+/// The apps of one isolation key that wait for a stream, in order of arrival.
 struct AppLine {
     private var apps = Deque<any SessionApp>()
 
-    /// How many there are, those among them that wait no more.
+    /// The number of apps in the line, including those that no longer wait.
     var count: Int { apps.count }
 
-    /// Whether one of them still waits; those before it that do not are forgotten.
+    /// Whether an app still waits; apps before it that no longer wait are dropped.
     var isWaiting: Bool {
         mutating get {
             while let first = apps.first, first.isOver { apps.removeFirst() }
@@ -15,10 +15,9 @@ struct AppLine {
         }
     }
 
-    /// Puts `app` at the end.
     mutating func append(_ app: some SessionApp) { apps.append(app) }
 
-    /// The first that still waits, which leaves the line.
+    /// Removes and returns the first app that still waits.
     mutating func next() -> (any SessionApp)? {
         isWaiting ? apps.popFirst() : nil
     }
