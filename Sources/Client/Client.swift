@@ -157,7 +157,7 @@ public final class Client {
 
     /// Puts new streams on new paths: those of the isolation key named `label`, or of all keys if nil.
     ///
-    /// Returns the number of keys. Open streams are not affected.
+    /// Returns the number of keys; a key with a second exit is one. Open streams are not affected.
     public func renewPaths(label: String?) -> Int {
         let keys = Set(sessions.all.map(\.key)).filter { label == nil || self.label(of: $0) == label }
         for key in keys { sessions.replace(key) }
@@ -166,7 +166,7 @@ public final class Client {
             port.forget()
         }
         if label == nil { spares.renew { _ in true } }
-        return keys.count
+        return Set(keys.map(\.shown)).count
     }
 
     /// The random name under which a key is shown.

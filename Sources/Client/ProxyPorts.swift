@@ -132,6 +132,7 @@ final class ProxyPorts {
             }
         } catch {
             for port in opened { port.socket.close() }
+            forgetRules()
             throw error
         }
         return (

@@ -10,8 +10,6 @@ internal import Wire
 /// The first sender of a readable datagram from the app's address owns the port. Datagrams of other senders are
 /// dropped, and no other sender is answered.
 final class AppAssociation: DatagramReceiver {
-    /// The default for how long an association lives without a datagram in either direction.
-    static let idleLimit = TimeSpan.seconds(300)
     /// The most associations of a client.
     static let limit = 1_024
 
