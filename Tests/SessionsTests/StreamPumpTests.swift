@@ -73,7 +73,7 @@ import Wire
             func sessionEnded() { pump?.fail() }
         }
 
-        init(_ loop: Loop) throws {
+        init(_ loop: Loop, admit: ((RawSpan) -> Int?)? = nil) throws {
             self.loop = loop
             sessions = PeerSession(on: loop)
             var accepted: ByteStream?
@@ -85,7 +85,7 @@ import Wire
             listener.close()
             id = try session.connection.openStream()
             session.attach(user, to: id)
-            pump = StreamPump(session: session, id: id, socket: socket) { [weak self] in self?.hasEnded = true }
+            pump = StreamPump(session: session, id: id, socket: socket, admit: admit) { [weak self] in self?.hasEnded = true }
             user.pump = pump
         }
 
@@ -182,10 +182,9 @@ import Wire
     func aSecondRequest() throws {
         let loop = try Loop()
         defer { loop.close() }
-        let joined = try Joined(loop)
         // One byte belongs to the request.
         var left = 1
-        joined.pump.admit = { bytes in
+        let joined = try Joined(loop) { bytes in
             let count = min(left, bytes.byteCount)
             left -= count
             return count
