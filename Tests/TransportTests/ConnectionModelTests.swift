@@ -1,9 +1,9 @@
 import ConnectionModel
 import Testing
 
-/// The model of `Tests/Fuzz` by seeds: both ends honest, or one hostile, in every configuration.
+/// `ConnectionModel` by seeds: both ends honest, or one hostile, in every configuration.
 @Suite struct ConnectionModelTests {
-    /// The first byte is the kind: configuration, controllers, who is hostile and how openly.
+    /// The first byte selects the configuration, the controllers, the hostile end and how openly it lies.
     @Test(arguments: 0..<64) func everyPromiseHolds(kind: Int) throws {
         var closed = 0
         for seed in 0..<1 {

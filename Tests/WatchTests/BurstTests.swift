@@ -3,20 +3,20 @@ import Wire
 
 @testable import Watch
 
-/// A path that is measured: one node of it holds packets back, loses them or carries so many bytes a second.
+/// A measured path, on which one node delays or drops packets, or limits their rate.
 private struct Link {
-    /// There and back without any wait.
+    /// The round trip without any wait, in seconds.
     var roundTrip = 0.1
-    /// 1,000 bytes a second.
+    /// The rate in 1,000 bytes a second.
     var rate = 1_000.0
-    /// By how much the packet before the burst, and every packet, is held back.
+    /// The delays of the packet before the burst, and of every packet, in seconds.
     var echoDelay = 0.0, delay = 0.0
-    /// Whether the packet of a number goes through.
+    /// Whether the path carries the packet with a given number.
     var carries: (Int) -> Bool = { _ in true }
 
     static let size = 1_392
 
-    /// What the burst measures, in 1,000 bytes a second; `span` is how long it took to send.
+    /// The capacity that the burst measures, in 1,000 bytes a second, and the time that it took to send it.
     func measured() -> (capacity: Double, span: Double) {
         let echo = roundTrip + Double(Self.size) / rate / 1_000 + delay + echoDelay
         var burst = Burst(roundTrip: TimeSpan(nanoseconds: Int64(echo * 1e9)), now: instant(10))
@@ -45,7 +45,7 @@ struct BurstTests {
         #expect(span < 0.1 / 7)
     }
 
-    /// No path is measured as faster than the burst was sent.
+    /// The measured rate of a path cannot exceed the rate of the burst.
     @Test func whatIsFasterThanTheBurstIsMeasuredAsTheBurst() {
         let (capacity, span) = Link(rate: 1e6).measured()
         #expect(abs(capacity - Double(64 * Link.size) / 1_000 / span) < 100)
