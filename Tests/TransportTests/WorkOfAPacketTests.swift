@@ -4,7 +4,7 @@ import Wire
 
 @testable import Transport
 
-/// The work that one packet can cause in a connection is bounded. It is counted in steps, not in time.
+/// The work that one packet can cause in a connection is bounded; it is counted in steps, not in time.
 @Suite struct WorkOfAPacketTests {
     private let now = Instant(nanoseconds: 5_000_000_000)
 
