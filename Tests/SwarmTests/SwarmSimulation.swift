@@ -171,7 +171,7 @@ final class SwarmSimulation {
         world.publish()
     }
 
-    // MARK: What must hold
+    // MARK: Invariants
 
     /// Whether another version may have replaced an item.
     private func isReplaced(_ entry: Stored) -> Bool {

@@ -134,7 +134,7 @@ final class Outages {
 
     private func outage(of node: Int, at time: Double) -> Outage? { outages[node].first { $0.covers(time) } }
 
-    // MARK: What that means
+    // MARK: Effects of the outages
 
     private func connect() {
         for node in 0..<count {
