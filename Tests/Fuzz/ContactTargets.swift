@@ -2,8 +2,9 @@ import Directory
 import Link
 import Wire
 
-/// What sources can do to a client's first contact, clock and kept guards, in any order: an inquiry ends, bounds hold, and no guard's
-/// time runs backwards.
+/// Actions of hostile sources on a client's first contact, clock and kept guards, in any order.
+///
+/// An inquiry ends, bounds hold, and no guard's time runs backwards.
 func contact(_ input: RawSpan) {
     var reader = ByteReader(input)
     func node(_ number: UInt8) -> NodeID {

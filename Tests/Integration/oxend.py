@@ -58,7 +58,7 @@ def identity_seed(folder):
 
 
 class Oxend:
-    """One daemon with its own chain, or with that of `chain`, another daemon."""
+    """One daemon with its own chain, or with the chain of the daemon `chain`."""
 
     OPERATOR = "0x%040x"
     REQUIREMENT = 25_000_000_000_000  # atomic units
@@ -112,7 +112,7 @@ class Oxend:
                 pass
 
             def handle(self):
-                # The other end goes when it likes.
+                # The other end may close the connection at any time.
                 try:
                     super().handle()
                 except (BrokenPipeError, ConnectionResetError):

@@ -12,7 +12,7 @@ import Wire
         for seed in 1...4 as ClosedRange<UInt64> {
             let network = try Network(seed: seed, relays: 12, exits: 2)
             defer { network.close() }
-            // A spare path is no leg, and may share a middle with one.
+            // A spare path is not a leg, and may share a middle with a leg.
             network.adjustClient = { $0.sparePaths = 0 }
             let user = try network.addUser()
             let app = try user.begin(

@@ -4,9 +4,9 @@ import Wire
 
 @testable import Swarm
 
-/// Placement: who holds which shard.
+/// Placement: the nodes that hold each shard.
 @Suite struct SwarmMapTests {
-    /// `count` nodes of `operators` operators in turn.
+    /// `count` nodes, assigned to `operators` operators in turn.
     private static func nodes(_ count: Int, operators: Int, seed: UInt64 = 1) -> [PlacedNode] {
         var random = Seeded(seed)
         func id(_ first: UInt8, _ number: Int) -> Bytes32 {
@@ -27,7 +27,7 @@ import Wire
         try #require(SwarmMap(network: network, shards: shards, swarmSize: size, nodes: nodes))
     }
 
-    /// The definition, word for word: sort all by score and id, take the first of each operator, then the skipped ones.
+    /// The definition to the letter: sort all by score and id, take the first of each operator, then the skipped ones.
     private static func slow(_ nodes: [PlacedNode], shard: UInt32, size: Int) -> [NodeID] {
         let seed = SwarmMap.seed(shard, network: network)
         let sorted = nodes.sorted {
@@ -44,7 +44,7 @@ import Wire
         "The map agrees with its definition", arguments: [(40, 40), (40, 9), (40, 3), (5, 5), (7, 1), (1, 1), (0, 1)])
     func agrees(count: Int, operators: Int) throws {
         var nodes = Self.nodes(count, operators: operators)
-        // Equal scores are told apart by the id.
+        // Ids decide between equal scores.
         if count > 2 {
             nodes[1] = PlacedNode(
                 node: nodes[1].node, operatorID: nodes[1].operatorID, placement: nodes[0].placement)
@@ -126,7 +126,7 @@ import Wire
         let placements = Set(
             (0..<100).map { PlacedNode.placement(of: old.node, block: Key($0).publicKey, network: network) })
         #expect(placements.count == 100)
-        // The seats of ground placements are no better than those of any: 7 of 20 in each shard.
+        // Chosen placements give no more seats than random ones: 7 of 20 in each shard.
         let seats = placements.map { placement in
             nodes[3] = PlacedNode(node: old.node, operatorID: old.operatorID, placement: placement)
             return SwarmMap(network: network, shards: 64, swarmSize: 7, nodes: nodes)?.shards(of: old.node).count ?? 0

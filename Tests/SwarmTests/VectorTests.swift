@@ -6,7 +6,7 @@ import Wire
 
 @testable import Swarm
 
-/// The bytes of `Tests/Vectors/swarm.py`: what the model writes is read here, and what is written here are the model's bytes.
+/// The vectors of `Tests/Vectors/swarm.py`: the model's bytes are read, and the same bytes are written.
 @Suite struct VectorTests {
     private let vectors: VectorFile
     private let network: Bytes32
