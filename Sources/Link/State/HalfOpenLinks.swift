@@ -31,6 +31,9 @@ public struct HalfOpenLinks<Link: Hashable & Sendable, Source: Hashable & Sendab
     /// How many there are.
     public var count: Int { waiting.count }
 
+    /// How many entries the queue has, with those of links that are no longer half-open.
+    var remembered: Int { queue.count }
+
     /// Adds a link of `source`; returns the link to close in its place, if any.
     public mutating func insert(_ link: Link, of source: Source, now: Instant) -> Link? {
         var victim: Link?
