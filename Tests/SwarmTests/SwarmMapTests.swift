@@ -1,3 +1,4 @@
+import OnionCrypto
 import SwarmModel
 import Testing
 import Wire
@@ -124,7 +125,7 @@ import Wire
         let other = try Self.map(nodes, shards: 64)
         #expect(map.shards(of: old.node) == other.shards(of: NodeID(network)))
         let placements = Set(
-            (0..<100).map { PlacedNode.placement(of: old.node, block: Key($0).publicKey, network: network) })
+            (0..<100).map { old.node.placement(block: Key($0).publicKey, network: network) })
         #expect(placements.count == 100)
         // The seats of ground placements are no better than those of any: 7 of 20 in each shard.
         let seats = placements.map { placement in
