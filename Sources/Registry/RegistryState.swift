@@ -138,8 +138,8 @@ public struct RegistryState: Hashable, Sendable {
         return Blake2b.digest(bytes.rawSpan)
     }
 
-    /// The snapshot: active nodes as staked, decommissioned ones as suspended, with their operators and measured
-    /// weights.
+    /// The snapshot: active nodes as staked, decommissioned ones as suspended, with their operators, placements and
+    /// measured weights.
     ///
     /// A node without measurements gets the lower quartile of the measured weights, at least 1.
     public func snapshot() -> Snapshot? {
@@ -150,7 +150,7 @@ public struct RegistryState: Hashable, Sendable {
             return Snapshot.Entry(
                 node: id, operatorID: node.operatorAccount.key,
                 state: node.standing == .active ? .staked : .suspended,
-                weight: max(1, node.capacity ?? unmeasured))
+                weight: max(1, node.capacity ?? unmeasured), placement: node.placement)
         }
         return Snapshot(network: network, height: height, time: UnixTime(seconds: time), entries: entries)
     }

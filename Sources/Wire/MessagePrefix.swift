@@ -29,7 +29,7 @@ public enum MessagePrefix: String, CaseIterable, Sendable {
     case descriptor = "tunic descriptor"
     case snapshot = "tunic snapshot"
     case snapshotVoters = "tunic snapshot voters"
-    case snapshotEntries = "tunic snapshot entries"
+    case snapshotContents = "tunic snapshot contents"
     case snapshotSignature = "tunic snapshot signature"
     case list = "tunic descriptor list"
     case listSignature = "tunic descriptor list signature"

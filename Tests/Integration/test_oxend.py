@@ -145,6 +145,8 @@ class Beside(unittest.TestCase):
         self.assertGreaterEqual(trusted(), height)
         listed = {node["id"]: node["state"] for node in ask(nodes[2].control, "nodes")["nodes"]}
         self.assertEqual(sorted(listed.values()), ["active"] * 4 + ["decommissioned"])
+        # The nodes were all registered at one height: the block after it places them.
+        self.assertEqual(set(daemon.header_heights), {8})
         # Where a node has signed another one, the next block brings all together.
         for _ in range(6):
             try:
