@@ -136,6 +136,24 @@ import Wire
         #expect((1_800...2_700).contains(seats.reduce(0, +)))
     }
 
+    @Test("SW1: the map of a snapshot is that of its staked nodes, by the placements that were signed")
+    func sw1OfASnapshot() throws {
+        let nodes = Self.nodes(20, operators: 5)
+        let entries = nodes.enumerated().map { place, node in
+            Snapshot.Entry(
+                node: node.node, operatorID: node.operatorID, state: place < 14 ? .staked : .suspended, weight: 1,
+                placement: node.placement)
+        }
+        let snapshot = try #require(
+            Snapshot(network: network, height: 1, time: UnixTime(seconds: 1), entries: entries))
+        let read = try SignedSnapshot(decoding: SignedSnapshot(snapshot).encoded().rawSpan).snapshot
+        let map = try #require(SwarmMap(read, shards: 64, swarmSize: 7))
+        let other = try Self.map(Array(nodes.prefix(14)), shards: 64)
+        #expect(map.allNodes == other.allNodes)
+        for shard in 0..<64 as Range<UInt16> { #expect(map.swarm(shard) == other.swarm(shard)) }
+        #expect(SwarmMap(read, shards: 65, swarmSize: 7) == nil)
+    }
+
     @Test func numbersThatAreNotAllowed() {
         let nodes = Self.nodes(3, operators: 3)
         for (shards, size) in [(0, 7), (63, 7), (96, 7), (131_072, 7), (64, 2), (64, 1), (64, 17), (64, 6)] {

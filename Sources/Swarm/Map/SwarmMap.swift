@@ -58,6 +58,15 @@ public struct SwarmMap: Sendable {
         self.members = members
     }
 
+    /// The map of the staked nodes of `snapshot`; nil where a number is not allowed.
+    public init?(_ snapshot: Snapshot, shards: Int, swarmSize: Int) {
+        self.init(
+            network: snapshot.network, shards: shards, swarmSize: swarmSize,
+            nodes: snapshot.entries.lazy.filter(\.isStaked).map {
+                PlacedNode(node: $0.node, operatorID: $0.operatorID, placement: $0.placement)
+            })
+    }
+
     /// What the placements of all nodes are mixed with for a shard.
     static func seed(_ shard: UInt32, network: Bytes32) -> UInt64 {
         let digest = Prefix.shardSeed.digest(capacity: 36) { writer in
