@@ -213,7 +213,7 @@ let package = Package(
                 "EventLoop", "OnionCrypto", "Registry", "Store", "Wire",
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        tests("DirectoryTests", ["Directory", "OnionCrypto", "Wire"]),
+        tests("DirectoryTests", ["Directory", "OnionCrypto", "VectorFiles", "Wire"]),
         tests("RegistryTests", ["Registry", "OnionCrypto", "VectorFiles", "Wire"]),
         // Boxes, items and a seeded generator, for the tests of the swarm and its fuzz target.
         .target(

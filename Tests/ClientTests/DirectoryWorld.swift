@@ -124,7 +124,9 @@ final class DirectoryWorld {
                 software: "tunic/test")
             return descriptor.signed(with: node.key, network: id)
         }
-        let entries = nodes.dropLast(strangers).map { Snapshot.Entry(node: $0.id, operatorID: $0.id.key, weight: 100) }
+        let entries = nodes.dropLast(strangers).map {
+            Snapshot.Entry(node: $0.id, operatorID: $0.id.key, weight: 100, placement: 0)
+        }
         let snapshot = try #require(
             Snapshot(network: id, height: 1, time: UnixTime(seconds: time - ageOfSnapshot), entries: entries))
         var signed = SignedSnapshot(snapshot)

@@ -43,7 +43,7 @@ import Wire
     func life(seed: UInt64) throws {
         var random = Seeded(state: seed)
         let friends = Self.count / 6
-        let entries = Self.nodes.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 100) }
+        let entries = Self.nodes.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 100, placement: 0) }
         let snapshot = try #require(
             Snapshot(network: Self.network, height: 1, time: Self.start, entries: entries))
         let nothing = DescriptorStore(network: Self.network, allowsPrivateAddresses: false, snapshot: snapshot)

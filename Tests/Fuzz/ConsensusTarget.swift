@@ -80,7 +80,7 @@ private struct Council {
         precondition((vote == nil) == (disk.vote == nil), "a kept vote is not read")
         return LedgerNode(
             node: nodes[index], chain: chain, epochs: EpochSnapshots(seconds: 100),
-            authority: Authority(rules, key: seed(UInt8(index) + 1), kept: vote))
+            authority: Authority(rules, key: seed(UInt8(index) + 1), kept: vote, draw: { Bytes32() }))
     }
 
     private mutating func perform(_ actions: [LedgerNode.Action], _ index: Int) {
@@ -196,7 +196,9 @@ private struct Council {
         if choice < 128 || blocks.isEmpty {
             var chain = members[index].chain
             let proof = seed(4).prove(chain.turn.rawSpan)
-            block = chain.draft([], time: now / 1_000 + UInt64(choice % 64), maker: UInt8(Self.hostile), proof: proof)
+            block = chain.draft(
+                [], time: now / 1_000 + UInt64(choice % 64), maker: UInt8(Self.hostile), proof: proof, random: Bytes32()
+            )
             blocks.append(block)
         } else {
             block = blocks[Int(choice) % blocks.count]

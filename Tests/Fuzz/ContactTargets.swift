@@ -11,7 +11,9 @@ func contact(_ input: RawSpan) {
         NodeID(Bytes32(copying: ([UInt8](repeating: 3, count: 31) + [number]).rawSpan))
     }
     func owner(_ number: UInt8) -> Bytes32 { node(number / 2).key }
-    let entries = (UInt8(0)..<16).map { Snapshot.Entry(node: node($0), operatorID: owner($0), weight: UInt32($0)) }
+    let entries = (UInt8(0)..<16).map {
+        Snapshot.Entry(node: node($0), operatorID: owner($0), weight: UInt32($0), placement: 0)
+    }
     guard let snapshot = Snapshot(network: Bytes32(), height: 1, time: UnixTime(seconds: 1), entries: entries) else {
         return
     }

@@ -27,7 +27,7 @@ private let snapshot: Snapshot = {
         var id = [UInt8](repeating: 0, count: 32)
         id[0] = UInt8(number)
         let node = NodeID(Bytes32(copying: id.rawSpan))
-        return Snapshot.Entry(node: node, operatorID: node.key, weight: 1)
+        return Snapshot.Entry(node: node, operatorID: node.key, weight: 1, placement: 0)
     }
     return Snapshot(network: network, height: 1, time: UnixTime(seconds: 0), entries: entries)!
 }()

@@ -146,6 +146,8 @@ class Beside(unittest.TestCase):
         self.assertGreaterEqual(trusted(), height)
         listed = {node["id"]: node["state"] for node in ask(nodes[2].control, "nodes")["nodes"]}
         self.assertEqual(sorted(listed.values()), ["active"] * 4 + ["decommissioned"])
+        # The nodes were all registered at one height: the block after it places them.
+        self.assertEqual(set(daemon.header_heights), {8})
         # If a node has signed another snapshot, the next block brings all nodes together.
         for _ in range(6):
             try:

@@ -26,7 +26,7 @@ import Wire
 
     private func collection(_ height: UInt64) throws -> Signatures<Snapshot> {
         let entries = (0..<40 as Range<UInt64>).map {
-            Snapshot.Entry(node: NodeID(Self.number(1, $0)), operatorID: Self.number(2, $0), weight: 1)
+            Snapshot.Entry(node: NodeID(Self.number(1, $0)), operatorID: Self.number(2, $0), weight: 1, placement: 0)
         }
         let snapshot = try #require(
             Snapshot(network: Self.number(3, 3), height: height, time: UnixTime(seconds: 1), entries: entries))

@@ -39,7 +39,7 @@ import Wire
             self.seeds = seeds
             let ids = seeds.map { NodeID(Self.key($0).publicKey) }
             let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
-            let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
+            let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1, placement: 0) }
             let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
             snapshot = try #require(Snapshot(network: id, height: 1, time: time, entries: entries))
             var file = NetworkFile(name: "test", id: id, bootstrap: [], snapshot: SignedSnapshot(snapshot))

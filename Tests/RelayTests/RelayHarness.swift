@@ -41,7 +41,7 @@ final class RelayHarness {
         let ids = [NodeID(key(0).publicKey), NodeID(key(1).publicKey)]
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
         let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
-        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
+        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1, placement: 0) }
         var signed = SignedSnapshot(try #require(Snapshot(network: id, height: 1, time: time, entries: entries)))
         for number in 0...1 { signed.sign(with: key(number)) }
 

@@ -67,7 +67,7 @@ import Wire
         let id = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
         let ids = (0..<4).map { NodeID(key($0).publicKey) }
         let time = UnixTime(seconds: loop.wallClock / 1_000_000_000)
-        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1) }
+        let entries = ids.map { Snapshot.Entry(node: $0, operatorID: $0.key, weight: 1, placement: 0) }
         let first = try #require(Snapshot(network: id, height: 1, time: time, entries: entries))
         var signed = SignedSnapshot(first)
         for number in 0..<4 { signed.sign(with: key(number)) }

@@ -46,7 +46,8 @@ struct SimulatedLedger {
                 key: holder.key)
         }
         let proof = authorities[0].key.prove(chain.turn.rawSpan)
-        let first = chain.draft(registrations, time: time, maker: 0, proof: proof)
+        let first = chain.draft(
+            registrations, time: time, maker: 0, proof: proof, random: Bytes32(copying: SecureRandom.bytes(32).rawSpan))
         let message = rules.seal(height: first.height, slot: 0, hash: first.hash)
         let final = FinalBlock(
             first, slot: 0,

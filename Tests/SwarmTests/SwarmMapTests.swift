@@ -1,3 +1,4 @@
+import OnionCrypto
 import SwarmModel
 import Testing
 import Wire
@@ -124,7 +125,7 @@ import Wire
         let other = try Self.map(nodes, shards: 64)
         #expect(map.shards(of: old.node) == other.shards(of: NodeID(network)))
         let placements = Set(
-            (0..<100).map { PlacedNode.placement(of: old.node, block: Key($0).publicKey, network: network) })
+            (0..<100).map { old.node.placement(block: Key($0).publicKey, network: network) })
         #expect(placements.count == 100)
         // Chosen placements give no more seats than random ones: 7 of 20 in each shard.
         let seats = placements.map { placement in
@@ -133,6 +134,24 @@ import Wire
         }
         // 2,240 are expected, with a standard deviation of 94.
         #expect((1_800...2_700).contains(seats.reduce(0, +)))
+    }
+
+    @Test("SW1: the map of a snapshot is that of its staked nodes, by the placements that were signed")
+    func sw1OfASnapshot() throws {
+        let nodes = Self.nodes(20, operators: 5)
+        let entries = nodes.enumerated().map { place, node in
+            Snapshot.Entry(
+                node: node.node, operatorID: node.operatorID, state: place < 14 ? .staked : .suspended, weight: 1,
+                placement: node.placement)
+        }
+        let snapshot = try #require(
+            Snapshot(network: network, height: 1, time: UnixTime(seconds: 1), entries: entries))
+        let read = try SignedSnapshot(decoding: SignedSnapshot(snapshot).encoded().rawSpan).snapshot
+        let map = try #require(SwarmMap(read, shards: 64, swarmSize: 7))
+        let other = try Self.map(Array(nodes.prefix(14)), shards: 64)
+        #expect(map.allNodes == other.allNodes)
+        for shard in 0..<64 as Range<UInt16> { #expect(map.swarm(shard) == other.swarm(shard)) }
+        #expect(SwarmMap(read, shards: 65, swarmSize: 7) == nil)
     }
 
     @Test func numbersThatAreNotAllowed() {

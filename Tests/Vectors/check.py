@@ -11,6 +11,7 @@ import sys
 import model as m
 import registry
 import requests
+import snapshot
 import swarm
 
 HERE = pathlib.Path(__file__).parent
@@ -138,6 +139,7 @@ FILES = {
     "link1.json": lambda v: link(v, 1),
     "link2.json": lambda v: link(v, 2),
     "registry.json": registry.vectors,
+    "snapshot.json": snapshot.vectors,
     "swarm.json": swarm.vectors,
     "requests.json": requests.vectors,
 }

@@ -180,6 +180,10 @@ def median(values):
     return sorted(values)[(len(values) - 1) // 2]
 
 
+def placement(node, block):
+    return int.from_bytes(H(b"tunic placement\0" + NETWORK + node + block)[:8], "little")
+
+
 def block_hash(height):
     return H(b"block" + struct.pack("<Q", height))
 
@@ -229,6 +233,15 @@ def vectors(v):
         proof, value = random_value(ACCOUNTS[height], turn(height, seed))
         seed = H(b"tunic ledger seed\0" + value)
         v[f"turn.{height}"] = proof + seed
+
+    # A block with two operations, and what names it.
+    operations = struct.pack("<H", 2) + b"".join(struct.pack("<H", len(x)) + x for x in samples[:2])
+    content = bytes([2]) + NETWORK + struct.pack("<QQ", 5, START) + block_hash(4) + H(b"random") + b"\3"
+    content += random_value(ACCOUNTS[3], turn(5, seed_of(4)))[0] + H(b"tunic ledger operations\0" + operations)
+    digest = H(b"block state")
+    v["block"], v["block hash"] = content + digest + operations, H(b"tunic ledger block\0" + content + digest)
+    v["block content hash"] = H(b"tunic ledger content\0" + content)
+    v["block placement"] = struct.pack("<Q", placement(NODES[0].public, v["block content hash"]))
 
     # The year.
     balances = {i: BALANCE for i in range(len(ACCOUNTS))}
@@ -316,7 +329,8 @@ def vectors(v):
     state += struct.pack("<I", len(active))
     for i in sorted(active, key=lambda i: NODES[i].public):
         height, since, fee, parts = joined[i]
-        state += NODES[i].public + struct.pack("<BHQQQQQQB", 2, fee, height, since, 10_800, since, 0, 0, len(parts))
+        state += NODES[i].public + struct.pack("<BHQQQQQQ", 2, fee, height, since, 10_800, since, 0, 0)
+        state += struct.pack("<QB", placement(NODES[i].public, block_hash(height)), len(parts))
         state += b"".join(ACCOUNTS[account].public + struct.pack("<Q", amount) for account, amount in parts)
         state += bytes([len(reports[i])])
         for owner in sorted(reports[i], key=lambda o: ACCOUNTS[o].public):

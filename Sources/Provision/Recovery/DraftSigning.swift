@@ -92,12 +92,13 @@ package struct DraftSigning: ~Copyable {
             ("out", known.entries.filter { $0.isStaked && !draft.isStaked($0.node) }),
             ("in", draft.entries.filter { $0.isStaked && !known.isStaked($0.node) }),
             (
-                "with another operator or weight",
+                "with another operator, weight or placement",
                 draft.entries.filter { entry in
                     guard entry.isStaked, let before = known.entry(of: entry.node), before.isStaked else {
                         return false
                     }
                     return before.operatorID != entry.operatorID || before.weight != entry.weight
+                        || before.placement != entry.placement
                 }
             ),
         ]
