@@ -85,7 +85,9 @@ import Wire
             listener.close()
             id = try session.connection.openStream()
             session.attach(user, to: id)
-            pump = StreamPump(session: session, id: id, socket: socket, admit: admit) { [weak self] in self?.hasEnded = true }
+            pump = StreamPump(session: session, id: id, socket: socket, admit: admit) { [weak self] in
+                self?.hasEnded = true
+            }
             user.pump = pump
         }
 

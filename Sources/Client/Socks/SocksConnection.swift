@@ -202,7 +202,8 @@ final class SocksConnection: ByteStreamDelegate, StreamUser, StreamRequestOwner 
 
     private func connect(_ found: SocksRequest, _ stream: StreamID, _ session: Session, _ unsent: [UInt8]) {
         let admit = found.forward.map { _ in { [weak self] (bytes: RawSpan) -> Int? in self?.takeBody(bytes) } }
-        let pump = StreamPump(session: session, id: stream, socket: socket, admit: admit) { [weak self] in self?.over() }
+        let pump = StreamPump(session: session, id: stream, socket: socket, admit: admit) { [weak self] in self?.over()
+        }
         answer(found.established)
         guard !isOver else { return session.abandon(stream, code: SessionError.cancelled) }
         state = .connected(pump)
