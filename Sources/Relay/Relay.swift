@@ -189,7 +189,7 @@ public final class Relay {
         timer?.schedule(at: (now + (life.isDraining ? .milliseconds(100) : .seconds(1))).nanoseconds)
     }
 
-    /// Logs new problems that the operator must deal with, and their ends; a wrong clock only once.
+    /// Logs new problems that the operator must deal with, and their ends.
     private func tellNotices() {
         if let exit, notices.changeResolver(exit.resolver.isUnanswered) {
             if notices.ofResolver {
@@ -298,7 +298,7 @@ public final class Relay {
 
 /// The notices that the operator has had.
 ///
-/// Each is repeated only after a change, except that of the clock, which is given once.
+/// Each is repeated only after a change.
 struct RelayNotices {
     private(set) var isStaked: Bool
     private(set) var ofClock = false
