@@ -19,7 +19,7 @@ public struct ChainFollower: Sendable {
     public private(set) var newest: OxendList?
     /// The lists at epochs' blocks that have not become snapshots yet, by ascending height.
     private var pending: [OxendList] = []
-    /// The hashes of the blocks that place the nodes of these lists, by height.
+    /// The hashes of the blocks that place the nodes of these lists, by height; asked for again for each snapshot.
     private var hashes: [UInt64: Bytes32] = [:]
     /// The newest snapshot.
     public private(set) var snapshot: Snapshot?
@@ -57,12 +57,15 @@ public struct ChainFollower: Sendable {
         return Array(wanted.sorted().prefix(Self.hashesAtOnce))
     }
 
-    /// Adds a list; one that throws changes nothing, but where the chain went back, hashes are requested again.
+    /// Adds a list; one that throws changes nothing, but if the chain went back, hashes are requested again.
     public mutating func take(_ list: OxendList) throws(OxendError) {
-        if list.targetHeight > list.height + 1 { throw .syncing(height: list.height, target: list.targetHeight) }
         if let newest, list.height < newest.height {
-            forgetHashes(from: list.height)
+            hashes = [:]
             throw .wentBack(from: newest.height, to: list.height)
+        }
+        // One block behind what the daemon hears of is as good as the top.
+        if list.targetHeight > list.height, list.targetHeight - list.height > 1 {
+            throw .syncing(height: list.height, target: list.targetHeight)
         }
         guard list.count(.active) > 0 else { throw .noActiveNode }
         newest = list
@@ -87,18 +90,12 @@ public struct ChainFollower: Sendable {
         }
     }
 
-    /// Has the hashes from an epoch before this height on requested again.
-    private mutating func forgetHashes(from height: UInt64) {
-        let first = height - min(height, epochBlocks)
-        hashes = hashes.filter { $0.key < first }
-    }
-
     /// Adds the header of the needed height, and makes the snapshot.
     public mutating func takeHeader(height: UInt64, hash: String, time: UnixTime) throws(OxendError) {
         guard let list = pending.first(where: { $0.height == height }) else { return }
         guard hash.lowercased() == list.blockHash.lowercased() else {
             pending.removeAll { $0.height <= height }
-            forgetHashes(from: height)
+            hashes = [:]
             throw .replaced(height: height)
         }
         var entries: [Snapshot.Entry] = []
@@ -113,12 +110,12 @@ public struct ChainFollower: Sendable {
                     placement: node.node.placement(block: hash, network: network)))
         }
         pending.removeAll { $0.height <= height }
+        // If the chain had other blocks when they were asked for, the next snapshot has the right ones.
+        hashes = [:]
         guard let made = Snapshot(network: network, height: height, time: time, entries: entries) else {
             throw .notASnapshot
         }
         snapshot = made
-        // Should the chain have had other blocks when they were asked for, the next snapshot has the right ones.
-        forgetHashes(from: height)
     }
 }
 

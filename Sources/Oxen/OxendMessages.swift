@@ -158,8 +158,13 @@ struct HeadersParameters: Encodable {
 
 /// Its result.
 struct HeadersResult: OxendResult {
+    struct Header: Decodable {
+        var height: UInt64
+        var hash: String
+    }
+
     var status: String?
-    var headers: [HeaderResult.Header]
+    var headers: [Header]
 
     enum CodingKeys: String, CodingKey {
         case status

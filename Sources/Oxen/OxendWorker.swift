@@ -46,6 +46,7 @@ final class OxendWorker {
     private var nextList: Instant
     private var isPinging = false
     private var isListing = false
+    private var isAskingHeader = false
     private var isHashing = false
     private var reports: [UInt64: NodeID] = [:]
     private var nextReport: UInt64 = 0
@@ -158,9 +159,9 @@ final class OxendWorker {
     /// Asks for the header of a list that can become a snapshot, and for the hashes that place nodes.
     private func askForHeaders() {
         let timeout = daemon.configuration.timeout.other
-        if let height = follower.wantedHeader {
+        if !isAskingHeader, let height = follower.wantedHeader {
             let call = OxendCall(method: "get_block_header_by_height", params: HeaderParameters(height: height))
-            _ = connection.begin(call.bytes, tag: Kind.header.tag, timeout: timeout)
+            isAskingHeader = connection.begin(call.bytes, tag: Kind.header.tag, timeout: timeout)
         }
         let heights = follower.wantedHashes
         if !heights.isEmpty, !isHashing {
@@ -175,14 +176,15 @@ final class OxendWorker {
         do throws(OxendError) {
             let headers = try oxendResult(HeadersResult.self, in: try answer.get()).headers
             try follower.takeHashes(headers.map { ($0.height, $0.hash) })
-            // Where nothing came of it, it is asked again with the next list.
-            if follower.wantedHashes != missing { askForHeaders() }
+            // After an answer with gaps, the rest is asked for with the next list.
+            if Set(missing).isDisjoint(with: follower.wantedHashes) { askForHeaders() }
         } catch {
             bad(error)
         }
     }
 
     private func tookHeader(_ answer: Result<[UInt8], OxendError>) {
+        isAskingHeader = false
         do throws(OxendError) {
             let header = try oxendResult(HeaderResult.self, in: try answer.get()).header
             try follower.takeHeader(

@@ -18,7 +18,7 @@ import Wire
             let app = try user.begin(
                 Transfer(kind: .echo, seed: seed, length: 10_000, piece: 100, pause: .seconds(0.5)))
             let client = try #require(user.client)
-            #expect(network.run(60) { client.sessions.all.first?.paths.count == 2 })
+            #expect(network.run(60) { client.sessions.all.first?.paths.count == 2 && app.state == .moving })
             let session = try #require(client.sessions.all.first)
             let guards = client.directory.guards.primaries.map(\.node)
             let set = client.directory.guards.inner.members.map(\.node)
