@@ -78,7 +78,7 @@ extension DirectoryClient {
         links.request(on: link, DirectoryMessage.getSnapshot, body: asked.body, timeout: Self.longAnswerLimit) {
             [weak self] result in
             guard let self, case .success(let body) = result else { return then() }
-            guard let pursuit = SnapshotPursuit(body, for: trust.chain, at: unixTime) else {
+            guard let pursuit = SnapshotPursuit(body, to: asked, for: trust.chain, at: unixTime) else {
                 return fetchSnapshot(link, at: rest, then: then)
             }
             loop.work {
@@ -88,7 +88,7 @@ extension DirectoryClient {
                 switch pursuit.step(finding, present: trust.chain) {
                 case .advanced(let after): follow(after)
                 case .overtaken:
-                    if !isAgain { return fetchSnapshot(link, at: bases, isAgain: true, then: then) }
+                    if !isAgain { return fetchSnapshot(link, isAgain: true, then: then) }
                 case .nothing, .repeated: break
                 case .refused(let refusal):
                     log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
@@ -120,7 +120,8 @@ extension DirectoryClient {
             let strangers = network.bootstrap.filter { choosing.families.reaches($0.addresses) }.map(\.node)
             if let other = strangers.filter({ $0 != source }).randomElement(using: &random) { others.append(other) }
         }
-        for other in others {
+        // A snapshot that leads nowhere is found by comparing, if need be with the source.
+        for other in others.isEmpty ? [source] : others {
             links.link(to: other, at: addresses(of: other), limit: PathPool.linkLimit) { [weak self] link in
                 guard let self, let link else { return }
                 askForID(other, link)

@@ -38,7 +38,8 @@ struct SnapshotPursuitTests {
                 default: body = update?.encoded() ?? []
                 }
                 old.append(body)
-                guard let pursuit = SnapshotPursuit(body, for: state, at: world.time, check: Mock.check) else {
+                guard let pursuit = SnapshotPursuit(body, to: place, for: state, at: world.time, check: Mock.check)
+                else {
                     continue
                 }
                 pending.append((pursuit, pursuit.finding()))
@@ -62,7 +63,7 @@ struct SnapshotPursuitTests {
         #expect(seen.isSuperset(of: ["advanced", "overtaken", "refused"]), "seed \(seed)")
         let place = SnapshotPlace(state.chain)
         guard let update = world.honest.history.update(from: place.height, digest: place.digest),
-            let pursuit = SnapshotPursuit(update.encoded(), for: state, at: world.time, check: Mock.check)
+            let pursuit = SnapshotPursuit(update.encoded(), to: place, for: state, at: world.time, check: Mock.check)
         else { return #expect(place.digest == world.honest.chain.digest) }
         if case .advanced(let after) = pursuit.step(pursuit.finding(), present: state) { state = after }
         #expect(state.chain.digest == world.honest.chain.digest, "seed \(seed)")
@@ -78,7 +79,32 @@ struct SnapshotPursuitTests {
 
     @Test func anEmptyAnswerIsNone() throws {
         let world = try SnapshotWorld(nodes: 10, hostile: 0, seed: 1)
-        #expect(SnapshotPursuit([], for: try world.client(), at: now) == nil)
+        let chain = try world.client()
+        #expect(SnapshotPursuit([], to: SnapshotPlace(chain), for: chain, at: now) == nil)
+    }
+
+    /// An update from the network file's snapshot would make a node's history begin anew, with few places to lead others from.
+    @Test("s11: an update that begins elsewhere than asked is refused") func anotherBeginning() throws {
+        var world = try SnapshotWorld(nodes: 10, hostile: 0, seed: 1)
+        for _ in 0..<3 { _ = world.pass(turnover: 0, reachable: 1) }
+        var state = SnapshotSigning(try world.client())
+        let first = SnapshotPlace(state.chain)
+        let all = try #require(world.honest.history.update(from: first.height, digest: first.digest))
+        func step(_ update: SnapshotUpdate, to asked: SnapshotPlace) throws -> SnapshotPursuit<SnapshotSigning>.Step {
+            let pursuit = try #require(
+                SnapshotPursuit(update.encoded(), to: asked, for: state, at: world.time, check: Mock.check))
+            return pursuit.step(pursuit.finding(), present: state)
+        }
+        guard case .advanced(let after) = try step(all, to: first) else { Issue.record("not followed"); return }
+        state = after
+        _ = world.pass(turnover: 0, reachable: 1)
+        let longer = try #require(world.honest.history.update(from: first.height, digest: first.digest))
+        guard case .refused(.unknownBase) = try step(longer, to: SnapshotPlace(state.chain)) else {
+            Issue.record("not refused")
+            return
+        }
+        // Where it was asked for, it leads on.
+        guard case .advanced = try step(longer, to: first) else { Issue.record("not followed from there"); return }
     }
 
     /// The snapshot that a node has signed since it began to check an answer is not forgotten for that answer.
@@ -90,7 +116,7 @@ struct SnapshotPursuitTests {
         let place = SnapshotPlace(chain)
         let update = try #require(world.honest.history.update(from: place.height, digest: place.digest))
         let pursuit = try #require(
-            SnapshotPursuit(update.encoded(), for: before, at: world.time, check: Mock.check))
+            SnapshotPursuit(update.encoded(), to: place, for: before, at: world.time, check: Mock.check))
         let finding = pursuit.finding()
         let signed = SnapshotSigning(chain, signed: .init(height: world.height, digest: bytes32(1, 1)))
         guard case .repeated = pursuit.step(finding, present: signed),

@@ -96,5 +96,11 @@ import Wire
         neighbour.history = try history(common, to: 4)
         #expect(loop.run(for: .seconds(300)) { epochs.snapshot.height == 4 })
         #expect(epochs.digest == neighbour.history.digest)
+        // A neighbour with the same snapshot shows that it is the newest; one that is behind shows nothing.
+        #expect(loop.run(for: .seconds(300)) { epochs.isCurrentAt != nil })
+        neighbour.history = common
+        let shown = epochs.isCurrentAt
+        #expect(!loop.run(for: .seconds(300)) { epochs.isCurrentAt != shown })
+        #expect(epochs.snapshot.height == 4)
     }
 }

@@ -20,7 +20,7 @@ public enum SnapshotRefusal: Error, Equatable {
     case tooFewSignatures(signatures: Int, needed: Int)
     /// A signature of a trusted node is wrong.
     case badSignature(NodeID)
-    /// It begins at a snapshot that is not the trusted one.
+    /// It begins at another snapshot than the one in question, or at one that is not known here.
     case unknownBase
     /// It begins at a snapshot so old that its nodes' keys prove nothing any more: a newer network file is needed.
     case baseTooOld

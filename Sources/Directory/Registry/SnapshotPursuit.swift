@@ -110,13 +110,17 @@ public struct SnapshotPursuit<State: SnapshotFollowing>: Sendable {
     }
 
     private let before: State
+    private let asked: SnapshotPlace
     private let body: [UInt8]
     private let time: UnixTime
     private let check: SignatureCheck
 
-    /// The answer `body` for `state`; nil if it is empty: the other node has nothing newer.
-    public init?(_ body: [UInt8], for state: State, at now: UnixTime, check: SignatureCheck = .ed25519) {
+    /// The answer `body` to the question `asked`, for `state`; nil if it is empty: the other node has nothing newer.
+    public init?(
+        _ body: [UInt8], to asked: SnapshotPlace, for state: State, at now: UnixTime, check: SignatureCheck = .ed25519
+    ) {
         guard !body.isEmpty else { return nil }
+        self.asked = asked
         self.check = check
         self.body = body
         before = state
@@ -124,6 +128,9 @@ public struct SnapshotPursuit<State: SnapshotFollowing>: Sendable {
     }
 
     /// Reads and checks the answer.
+    ///
+    /// An update that begins at another snapshot than the one in question is refused. One from the network file's snapshot,
+    /// which nobody asked for, would make a node forget how to lead others.
     public func finding() -> Finding {
         let update: SnapshotUpdate
         do throws(WireError) {
@@ -131,6 +138,7 @@ public struct SnapshotPursuit<State: SnapshotFollowing>: Sendable {
         } catch {
             return .failure(.malformed(error))
         }
+        guard update.base == asked.height else { return .failure(.unknownBase) }
         do throws(SnapshotRefusal) {
             var after = before
             return .success(try after.follow(update, at: time, check: check) ? after : nil)

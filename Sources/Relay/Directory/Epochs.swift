@@ -82,7 +82,7 @@ final class Epochs: SignatureCollector {
 
     private static let fileName = "snapshots.history"
 
-    /// The time at which a neighbour last said that it has no newer snapshot.
+    /// The time at which a neighbour last said that its newest snapshot is ours.
     private(set) var isCurrentAt: Instant?
 
     private var now: Instant { links.now }
@@ -197,13 +197,12 @@ final class Epochs: SignatureCollector {
             [weak self] result in
             // If ours is newer by now, the update is of no use, which is not the neighbour's fault.
             guard let self, case .success(let body) = result, digest == asked.digest else { return }
-            guard body.isEmpty else { return follow(body) }
-            isCurrentAt = now
-            compare(with: peer)
+            if body.isEmpty { compare(with: peer) } else { follow(body, to: asked) }
         }
     }
 
-    /// Asks a neighbour that does not have our snapshot for an update from an earlier one.
+    /// Asks a neighbour that has no update from our snapshot whether ours is its newest one too; if it does not have ours, asks
+    /// for an update from an earlier one.
     ///
     /// Others may not have adopted ours. The update begins at the snapshot before it, or at the network file's.
     private func compare(with peer: LinkID) {
@@ -213,8 +212,10 @@ final class Epochs: SignatureCollector {
         links.request(on: peer, DirectoryMessage.getSnapshotID, body: writer.bytes, timeout: Self.answerLimit) {
             [weak self] result in
             guard let self, case .success(let body) = result, let answer = SnapshotIDAnswer(body),
-                self.digest == digest, answer.newest > height, answer.same != digest
+                self.digest == digest
             else { return }
+            if answer.newest == height, answer.digest == digest { isCurrentAt = now }
+            guard answer.newest > height, answer.same != digest else { return }
             lead([.earlier, .first], peer)
         }
     }
@@ -228,15 +229,15 @@ final class Epochs: SignatureCollector {
         links.request(on: peer, DirectoryMessage.getSnapshot, body: asked.body, timeout: Self.answerLimit) {
             [weak self] result in
             guard let self, case .success(let body) = result, self.digest == digest else { return }
-            if body.isEmpty { lead(rest, peer) } else { follow(body) }
+            if body.isEmpty { lead(rest, peer) } else { follow(body, to: asked) }
         }
     }
 
     /// Follows an update.
     ///
     /// Another thread checks it.
-    private func follow(_ body: [UInt8]) {
-        guard !isFollowing, let pursuit = SnapshotPursuit(body, for: signing, at: links.time) else { return }
+    private func follow(_ body: [UInt8], to asked: SnapshotPlace) {
+        guard !isFollowing, let pursuit = SnapshotPursuit(body, to: asked, for: signing, at: links.time) else { return }
         isFollowing = true
         links.loop.work {
             pursuit.finding()
@@ -247,7 +248,7 @@ final class Epochs: SignatureCollector {
             case .advanced(let after):
                 signing = after
                 changed()
-            case .repeated: follow(body)
+            case .repeated: follow(body, to: asked)
             case .nothing, .overtaken: break
             case .refused(let refusal):
                 log.warning("a node offered a snapshot that is refused", metadata: ["reason": "\(refusal)"])
