@@ -85,7 +85,7 @@ public final class RequestNetwork {
         start = now
         let now = now
         nodes = Self.keys.enumerated().map { Node($0.offset, $0.element, seed: seed &+ UInt64($0.offset), now: now) }
-        client = RequestClient(network: Self.network, random: Seeded(seed &+ 100))
+        client = RequestClient(network: Self.network, random: Seeded(seed &+ 100)) { _ in { _ in true } }
         client.nodes = (0..<Self.count).map {
             RequestNode(id: Self.id($0), operatorID: Self.id($0 / 2).key, weight: UInt32(1 + $0))
         }

@@ -38,8 +38,9 @@ final class RequestCalls {
     init(pool: PathPool, loop: Loop) {
         self.pool = pool
         turn = SessionTurn(loop: loop)
-        client = RequestClient(network: pool.directory.network.id, random: SecureRandom())
-        client.reach = { [pool] in pool.directory.reach(for: $0, hops: pool.hops) }
+        client = RequestClient(network: pool.directory.network.id, random: SecureRandom()) { [pool] in
+            pool.directory.reach(for: $0, hops: pool.hops)
+        }
         loop.addAtTurnEnd { [turn] in turn.run() }
         timer = LoopTimer(on: loop) { [weak self] in
             guard let self else { return }

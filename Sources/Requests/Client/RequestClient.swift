@@ -190,8 +190,7 @@ public struct RequestClient {
     var random: any RandomNumberGenerator & Sendable
     /// The staked nodes of the newest snapshot.
     public var nodes: [RequestNode] = []
-    /// Tells which nodes can be the proxy of a request for a target now; nil where none can, and the request has to wait.
-    public var reach: (_ target: NodeID) -> ((_ proxy: NodeID) -> Bool)? = { _ in { _ in true } }
+    let reach: (_ target: NodeID) -> ((_ proxy: NodeID) -> Bool)?
     var calls: [Number: CallState] = [:]
     var attempts: [Number: Attempt] = [:]
     var sessions: [Number: Session] = [:]
@@ -202,7 +201,13 @@ public struct RequestClient {
     private var last: Number = 0
 
     /// A client of `network` without calls.
-    public init(network: Bytes32, random: any RandomNumberGenerator & Sendable, source: BuildSource = .system) {
+    ///
+    /// `reach` tells which nodes can be the proxy of a request for a target now; nil where none can, and the request has to wait.
+    public init(
+        network: Bytes32, random: any RandomNumberGenerator & Sendable, source: BuildSource = .system,
+        reach: @escaping (_ target: NodeID) -> ((_ proxy: NodeID) -> Bool)?
+    ) {
+        self.reach = reach
         self.network = network
         self.random = random
         self.source = source
