@@ -95,8 +95,8 @@ class Demand(unittest.TestCase):
         wait_until(lambda: self.net.client.status()["streams"] == 0)
         guards = self.guards()
         for _ in range(2):
-            # Nearly as many identities as the limit allows. Identities of other tests have nothing open and give way.
-            self.check(*at_once(250, lambda number: self.fetch(f"one-of-many-{number}")))
+            # As many identities as the limit allows. Identities of other tests have nothing open and give way.
+            self.check(*at_once(256, lambda number: self.fetch(f"one-of-many-{number}")))
         self.assertEqual(self.guards() - guards, set())
 
     def test_r2_500_look_ups_at_once(self):

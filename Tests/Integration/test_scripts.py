@@ -124,6 +124,30 @@ class Scripts(unittest.TestCase):
             "libtomlplusplus-dev", "libmicrohttpd-dev", "git", "curl", "python3"})
         self.assertGreater(packages["--tests"], packages["--demo"])
 
+    def test_a1_a_header_that_is_missing_beside_a_compiler_is_found(self):
+        """A compiler that has all headers but one."""
+        tools = self.folder / "tools"
+        tools.mkdir()
+        for name in ("dirname", "readlink", "sort", "sed", "tr", "head", "id", "cat", "git", "env"):
+            (tools / name).symlink_to(shutil.which(name))
+        swift = tools / "swift"
+        swift.write_text("#!/bin/sh\necho 'Swift Package Manager - Swift 6.2'\n")
+        clang = tools / "clang"
+        clang.write_text("#!/bin/sh\nsed -n -e '/microhttpd.h/{n;p}' -e '/looked for all/p'\n")
+        for tool in (swift, clang):
+            tool.chmod(0o755)
+        for name in ("clang++", "g++", "c++", "cc"):
+            (tools / name).symlink_to(clang)
+        status, text = self.run_script(ROOT, "install-deps", "--yes", path=str(tools))
+        self.assertEqual(status, 1, text)
+        self.assertEqual(set(text.rsplit(": ", 1)[1].split()) - {"ca-certificates", "git"}, {"libmicrohttpd-dev"}, text)
+
+    def test_k_a_file_of_tests_that_is_not_there_fails_the_run(self):
+        result = subprocess.run(
+            [ROOT / "Tests" / "Integration" / "run", "test_nosuch"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("test_nosuch", result.stderr)
+
     @unittest.skipIf(shutil.which("swift", path="/usr/bin:/bin"), "Swift is the system's own here")
     def test_f3_swift_is_looked_for_first(self):
         status, text = self.run_script(ROOT, "install-deps", "--yes", path="/usr/bin:/bin")
