@@ -7,7 +7,6 @@ internal import Wire
 struct FollowedUpdate {
     /// The digest of each snapshot that the update has a header of.
     let digests: [Bytes32]
-    /// The newest snapshot.
     let newest: Snapshot
     private let update: SnapshotUpdate
     private let voters: [NodeID]

@@ -60,7 +60,6 @@ public struct InnerSet: Sendable {
     /// An empty set, filled when paths are selected.
     public init() {}
 
-    /// Whether `node` is in the set.
     func contains(_ node: NodeID) -> Bool { members.contains { $0.node == node } }
 
     // MARK: Events
