@@ -86,7 +86,7 @@ final class LedgerSimulation {
 
     // MARK: Life
 
-    /// Starts a node from what is on its disk.
+    /// Starts a node from its disk.
     private func boot(_ index: Int) {
         var chain = LedgerChain(realm.rules)
         for bytes in disks[index].blocks {
