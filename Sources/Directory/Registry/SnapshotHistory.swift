@@ -191,7 +191,8 @@ public struct SnapshotHistory: Sendable {
 
     /// The update from the snapshot at `height` with `digest` to the newest one.
     ///
-    /// Nil if that snapshot is unknown here or is the newest, or if the signatures do not reach from it to the newest.
+    /// Nil if that snapshot is unknown here or is the newest, if the signatures do not reach from it to the newest, or
+    /// if they need more than `SnapshotUpdate.maximumTurns` turns.
     public func update(from height: UInt64, digest: Bytes32) -> SnapshotUpdate? {
         guard let last = steps.indices.last, let start = start(height, digest), start < last else { return nil }
         var voters = voters(at: start)

@@ -124,7 +124,7 @@ public struct PathSelector: Sendable {
     ///
     /// `avoiding` has hops of other paths that should not fail together with this one. The guard is from `guards`,
     /// which grows only if no guard of the sample is suitable. The second hop of paths of three or more hops is from
-    /// its inner set. If `only` has guards, the guard is one of them and does not rest, and no new guard is drawn. A
+    /// its inner set. Unless `only` is nil, the guard is one of `only` and does not rest, and no new guard is drawn. A
     /// path of one hop to a named node uses no guard.
     public func select(
         hops count: Int = 3, terminal: Terminal, avoiding: [NodeID] = [], only: [NodeID]? = nil, guards: inout Guards,
