@@ -29,7 +29,9 @@ func portion(of value: UInt64, _ numerator: UInt64, _ denominator: UInt64) -> UI
     UInt64(clamping: UInt128(value) * UInt128(numerator) / UInt128(denominator))
 }
 
-/// `value` × `numerator` / `denominator`, rounded up.
+/// `value` × `numerator` / `denominator`, rounded up, with a product of 128 bits.
+///
+/// A result above 64 bits saturates.
 func portionRoundedUp(of value: UInt64, _ numerator: UInt64, _ denominator: UInt64) -> UInt64 {
     UInt64(clamping: (UInt128(value) * UInt128(numerator) + UInt128(denominator - 1)) / UInt128(denominator))
 }

@@ -11,7 +11,7 @@ public struct RegisteredNode: Hashable, Sendable {
         /// Its stake is full and remains, but the node does not serve: it is not a hop and gets no rewards.
         case decommissioned = 3
 
-        /// The name in reports.
+        /// The name, as messages show it.
         public var name: String {
             switch self {
             case .open: "open"
@@ -57,8 +57,8 @@ public struct RegisteredNode: Hashable, Sendable {
     public internal(set) var leavesAt: UInt64 = 0
     /// When the newest maintenance ends or ended, in seconds since 1970; 0: there was none.
     public internal(set) var maintenanceEnd: UInt64 = 0
-    /// Where the node stands among the shards of the store: set when the stake becomes full, and never changed; 0 while
-    /// open.
+    /// Decides which shards of the store the node holds (docs/registry.md, "Placement"): set when the stake becomes
+    /// full, then never changed; 0 while open.
     public internal(set) var placement: UInt64 = 0
     /// The contributions, the operator's first, the others in the order in which they joined.
     public internal(set) var contributions: [Contribution]

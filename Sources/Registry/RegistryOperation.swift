@@ -161,7 +161,7 @@ public struct RegistryOperation: Hashable, Sendable {
         self.init(network: network, nonce: nonce, until: until, action: action, key: key)
     }
 
-    /// An operation without an account: a verdict, a distribution or a report.
+    /// An operation without an account: a verdict, a distribution, a report or a maintenance request.
     public init(unsigned action: Action, network: Bytes32) {
         precondition(action.needsNoAccount, "this operation is an account's")
         self.init(

@@ -77,7 +77,7 @@ public struct RegistryParameters: Hashable, Sendable {
     /// The Session Network's parameters; `treasury` gets the part of the fees that the pool does not get.
     public init(treasury: Account) { self.treasury = treasury }
 
-    /// Whether a state can use these parameters: no share is above a whole, and no divisor is zero.
+    /// Whether a state can use these parameters (docs/registry.md, "Parameters").
     public var areValid: Bool {
         let shares = [operatorShare, smallShare, yearlyRate, poolShare, activeShare]
         return fullStake > 0 && shares.allSatisfy { UInt64($0) <= Self.whole } && minimumContribution <= fullStake

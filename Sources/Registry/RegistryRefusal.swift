@@ -5,7 +5,7 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case heightNotAbove(UInt64)
     /// The time is before the state's.
     case timeWentBack
-    /// The time is beyond the largest that the registry can represent.
+    /// The time is above `RegistryState.timeLimit`.
     case timeOutOfRange
 
     // Of any operation.
@@ -19,7 +19,7 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case replayed(expected: UInt64)
     /// Operations of the account before this one are missing; `expected` is the next number.
     case outOfTurn(expected: UInt64)
-    /// The operation was valid up to the block `until`.
+    /// The operation was valid in blocks up to the height `until`.
     case expired(until: UInt64)
     /// The account cannot pay `fee`, the fee of the operation.
     case operationFeeUnpaid(fee: UInt64)
@@ -65,7 +65,7 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case notContributor
     /// The node is already leaving.
     case leaveAskedTwice
-    /// A small contributor may ask to leave from `from` on.
+    /// A small contributor may ask to leave from `from` on, in seconds since 1970.
     case leaveTooEarly(from: UInt64)
 
     // Of judging.
@@ -85,7 +85,7 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case notDecommissioned
     /// At least `least` nodes must stay active.
     case tooFewActive(least: Int)
-    /// The node is in maintenance and becomes active again by itself.
+    /// The node is in maintenance until `until`, in seconds since 1970, and becomes active again by itself.
     case inMaintenance(until: UInt64)
 
     // Of maintenance.
@@ -93,7 +93,7 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case staleRequest
     /// A node's maintenance may last at most `limit` seconds: the network's limit, or the node's credit.
     case maintenanceTooLong(limit: UInt64)
-    /// The node may have its next maintenance from `from` on.
+    /// The node may have its next maintenance from `from` on, in seconds since 1970.
     case maintenanceTooEarly(from: UInt64)
     /// The node must be judged by others, because enough nodes are active.
     case judgedByOthers
@@ -109,7 +109,7 @@ public enum RegistryRefusal: Error, Hashable, Sendable {
     case staleReport
 
     // Of rewards.
-    /// The next distribution is due at `next`.
+    /// The next distribution is due at `next`, in seconds since 1970.
     case distributedTooEarly(next: UInt64)
     /// The account has no reward to claim.
     case nothingToClaim

@@ -1,7 +1,7 @@
 internal import OnionCrypto
 public import Wire
 
-// The changes that only depend on time, and the quorum of a height.
+// Changes that depend only on time, and the quorum of a height.
 
 extension RegistryState {
     /// Opens the block at `height` with its time (seconds since 1970), content hash and seed; its operations come

@@ -1,6 +1,6 @@
 public import Wire
 
-// The canonical encoding: one state has one, and only that is read (docs/registry.md, "Encoding of the state").
+// Each state has exactly one encoding, and nothing else is read (docs/registry.md, "Encoding of the state").
 
 extension RegistryState {
     /// The version of the format.
@@ -144,8 +144,8 @@ extension RegistryState {
         return result
     }
 
-    /// Checks the parts of a state against each other: the amounts add up, every account is known, no time is in the
-    /// past.
+    /// Checks the parts of a state against each other: the amounts add up, every account is known, no lock is overdue,
+    /// each time and height is possible, and the quorums are by rank.
     private func check() throws(WireError) {
         guard isBalanced, accounts[parameters.treasury] != nil,
             accounts.count <= Int(parameters.maximumAccounts), nodes.values.allSatisfy({ isConsistent($0) }),

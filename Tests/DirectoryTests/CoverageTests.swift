@@ -2,11 +2,12 @@ import Directory
 import Testing
 import Wire
 
-/// How much of a network is known, and whom to ask for the rest.
+/// The coverage of a network, and the nodes that a client asks for the rest.
 struct CoverageTests {
     private static let ids = (0..<24).map { NodeID(bytes32(2, $0)) }
 
-    /// `count` nodes of operators of their own, every third an exit, whose descriptors a store holds as `isKnown` says.
+    /// `count` nodes, each of its own operator unless `owner` says otherwise, every `exitEvery`th an exit; a store has
+    /// the descriptors of those for which `isKnown` is true.
     private func coverage(
         _ count: Int, exitEvery: Int = 3, down: Set<Int> = [], weight: (Int) -> UInt32 = { _ in 100 }, share: Int = 100,
         owner: (Int) -> UInt64 = { UInt64($0) }, isKnown: (Int) -> Bool
@@ -34,10 +35,10 @@ struct CoverageTests {
         #expect(try coverage(20) { $0 < 18 }.isEnough)
         #expect(try coverage(20, exitEvery: 30) { $0 != 0 }.isEnough == false)
         #expect(try coverage(20) { _ in false }.isEnough == false)
-        // It is the weight that counts.
+        // The weight counts, not the number of nodes.
         let heavy = try coverage(20, exitEvery: 1, weight: { $0 == 0 ? 100_000 : 100 }) { $0 != 0 }
         #expect(!heavy.isEnough)
-        // But no operator has more of it than its share, whatever its nodes weigh.
+        // But no operator has more than its share, whatever its nodes weigh.
         let capped = try coverage(20, exitEvery: 1, weight: { $0 == 0 ? 100_000_000 : 100 }, share: 10) { $0 == 0 }
         #expect(capped.lacking == 19 && abs(capped.nodes - 10) < 1)
     }
@@ -51,7 +52,8 @@ struct CoverageTests {
 
     // MARK: Whom to ask
 
-    /// A hostile world for `Inquiry`: some sources answer honestly, some hide all but themselves, some stall, some are not there.
+    /// Hostile surroundings of an `Inquiry`: some nodes answer honestly, some return only colluding nodes, some stall,
+    /// some are absent.
     private struct World {
         enum Kind: CaseIterable { case honest, hides, stalls, absent }
         var kinds: [Kind]
@@ -60,7 +62,7 @@ struct CoverageTests {
         var known: Set<Int> = []
         var asked: [Int: Instant] = [:]
 
-        /// What is known after the inquiry, and what came of it.
+        /// Runs the inquiry to its end; `known` has the known nodes afterwards.
         mutating func run(_ coverage: (Set<Int>) throws -> Coverage, bootstrap: [Int]) throws -> Inquiry.Outcome {
             var inquiry = Inquiry()
             func id(_ place: Int) -> NodeID { CoverageTests.ids[place] }
@@ -76,7 +78,7 @@ struct CoverageTests {
                 guard case .open = outcome else { return outcome }
                 while let node = inquiry.next(at: clock) {
                     let place = try #require(places[node])
-                    // Nobody is asked twice in one inquiry.
+                    // No node is asked twice in one inquiry.
                     #expect(asked.updateValue(clock, forKey: place) == nil)
                     guard kinds[place] != .stalls else { continue }
                     let wait = TimeSpan.milliseconds(.random(in: 1...4_000, using: &random))
@@ -91,7 +93,7 @@ struct CoverageTests {
                     case .stalls, .absent: break
                     }
                     if kinds[place] == .absent { inquiry.failed(id(place)) } else { inquiry.answered(id(place)) }
-                    // It repeats itself.
+                    // A repeated answer has no effect.
                     inquiry.answered(id(place))
                     for learnt in known.sorted() { inquiry.offer(id(learnt), owner: owner(learnt)) }
                 }
@@ -108,7 +110,7 @@ struct CoverageTests {
     func s05Simulation(seed: UInt64) throws {
         var random = Seeded(seed)
         let count = Int.random(in: 3...24, using: &random)
-        // Fewer than a third of the operators, and never more than two, lie; the others are as they come.
+        // Less than a third of the operators lie, at most two; the others are random.
         let liars = min(2, (count - 1) / 3)
         var kinds = (0..<count).map { _ -> World.Kind in
             [.honest, .honest, .honest, .honest, .honest, .stalls, .absent].randomElement(using: &random)!
@@ -121,7 +123,7 @@ struct CoverageTests {
         let honest = kinds.indices.filter { kinds[$0] == .honest }
         switch outcome {
         case .settled:
-            // Either an honest source was heard, or there was none to hear in a network that is all but gone.
+            // Either an honest node has answered, or there was none, or the network has at most four nodes.
             #expect(world.known.isSuperset(of: honest) || honest.isEmpty || count <= 4)
         case .tooFew: #expect(honest.count < (count + 1) / 2)
         case .open: Issue.record("the inquiry does not end")
@@ -143,7 +145,7 @@ struct CoverageTests {
         #expect(first.count == 3)
         for node in first.prefix(2) { inquiry.answered(node) }
         #expect(ask() == [])
-        // One that fails is replaced by one.
+        // A failed node is replaced by one other.
         inquiry.failed(first[2])
         #expect(ask().count == 1 && inquiry.asked == 4)
     }

@@ -2,7 +2,7 @@ import Directory
 import Testing
 import Wire
 
-/// What a node's own descriptors, and its neighbours', can cost the others; in simulated time.
+/// The cost of a node's descriptors, and of its neighbours' messages, to the others; in simulated time.
 @Suite struct DescriptorInboxTests {
     private static let forged = [UInt8](repeating: 0, count: 64)
     private static let good = [UInt8](repeating: 1, count: 64)
@@ -25,7 +25,7 @@ import Wire
         var taken: [NodeID: Int] = [:]
         var neighbours: [Int] = []
 
-        /// Checks what is due, and returns what is passed on, with the neighbour that brought it.
+        /// Checks the due descriptors; returns those to pass on, with the neighbour that sent each.
         mutating func check(_ now: Instant) -> [DescriptorInbox.Entry] {
             let (held, before) = (held, verified)
             var count = before
@@ -61,7 +61,7 @@ import Wire
         var time = Instant(nanoseconds: 1)
         var last: UInt64 = 0
         var slowest = 0
-        // Ten steps a second: 20 versions a step for 100 s, from the node itself to one neighbour.
+        // Ten steps a second. For 100 s, the node sends 20 versions a step to one neighbour.
         for step in 0..<4_000 {
             time = time + .milliseconds(100)
             if step < 1_000 {
@@ -89,14 +89,14 @@ import Wire
             }
             if step >= 500, slowest == 0, peers.allSatisfy({ $0.held[honest] != nil }) { slowest = step - 500 }
         }
-        // The honest node's version passes in a few steps in the middle of it.
+        // The honest node's descriptor spreads within a few steps, in the middle of the flood.
         #expect((1...10).contains(slowest))
-        // 400 s: four at once, and one a minute.
+        // In 400 s: four versions at once, then one a minute.
         let most = DescriptorInbox.burst + 400 / 60
         #expect(peers.allSatisfy { ($0.taken[flooder] ?? 0) <= most })
         #expect(forwards <= most * 8 * peers.count)
         #expect(peers.allSatisfy { $0.verified <= most + 1 })
-        // The newest version comes to all, though each takes in but few.
+        // The newest version reaches all nodes, although each accepts only a few.
         let newest = Self.version(flooder, last).descriptor.published.seconds
         #expect(peers.allSatisfy { $0.held[flooder] == newest })
         #expect(peers.allSatisfy { $0.inbox.count == 0 })
@@ -122,7 +122,7 @@ import Wire
         let ids = Self.nodes(30)
         var peer = Peer()
         let time = Instant(nanoseconds: 1)
-        // Each of 20 liars has a newer one, again and again.
+        // Each of 20 liars repeatedly sends a forged newer version.
         for round in 0..<3 as Range<UInt64> {
             for liar in ids[10...] {
                 peer.inbox.put([Self.version(ids[0], 1_000 + round, Self.forged)], from: liar, now: time)
@@ -131,7 +131,7 @@ import Wire
             let taken = peer.check(time)
             #expect(taken.map(\.signed) == [Self.version(ids[0], 1 + round)])
         }
-        // One check of each liar, and those of the three good ones.
+        // One check for each liar, and one for each of the three good versions.
         #expect(peer.verified == 20 + 3 && peer.inbox.liars == Set(ids[10...]))
         peer.inbox.forgive()
         peer.inbox.put([Self.version(ids[0], 5_000, Self.forged)], from: ids[10], now: time)
@@ -146,7 +146,7 @@ import Wire
         #expect(inbox.count == DescriptorInbox.maximum)
         inbox.put(ids.prefix(100).map { Self.version($0, 6) }, from: ids[1], now: time)
         #expect(inbox.count(of: ids[1]) == 100 && inbox.count == DescriptorInbox.maximum)
-        // What a liar brought goes as a whole.
+        // All descriptors that a liar sent are dropped at once.
         inbox.shun([ids[0]])
         #expect(inbox.count == 100 && inbox.take().count == 100 && inbox.count == 0)
     }

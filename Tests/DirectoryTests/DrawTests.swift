@@ -2,16 +2,16 @@ import Directory
 import Testing
 import Wire
 
-/// What many choices of paths have in common.
+/// Properties of many path selections together.
 ///
-/// `TUNIC_DRAWS=100000` is the full size.
+/// `TUNIC_DRAWS=100000` gives the full size.
 struct DrawTests {
-    /// No operator has more than its share at any place, no two hops are of one operator or range, a decommissioned node is never
-    /// a hop, and guards are those of the set.
+    /// No operator has more than its share at any position, no two hops share an operator or an address range, a
+    /// suspended node is never a hop, and guards are from the sample.
     @Test func p1P2P3P7ManyDrawsKeepToTheRules() throws {
         let draws = setting("TUNIC_DRAWS", 3_000)
         let count = draws >= 100_000 ? 2_000 : 300
-        // Some operators hold far more than their share: the first 30 nodes are one's, and heavy; then ten of ten.
+        // Some operators hold far more than their share: the first has ten heavy nodes, the second ten less heavy ones.
         let suspended = Set((0..<count).filter { $0 % 17 == 3 })
         let town = Town(
             count: count, perOperator: 10, perRange: 2, suspended: suspended,
@@ -22,7 +22,7 @@ struct DrawTests {
         var shares = [[Bytes32: Int]](repeating: [:], count: 3)
         var guards = Guards()
         for draw in 0..<draws {
-            // Each client has guards of its own for many paths.
+            // Each client uses its own guards for 50 paths.
             if draw % 50 == 0 { guards = Guards() }
             let path = try selector.select(
                 terminal: .exit([.tcp]), guards: &guards, health: NodeHealth(), at: now, using: &generator)
@@ -34,7 +34,7 @@ struct DrawTests {
         }
         for (place, counts) in shares.enumerated() {
             let largest = Double(counts.values.max() ?? 0) / Double(draws)
-            // Guards are drawn anew for each 50 paths only, so that their shares scatter.
+            // Guards are drawn anew only for every 50th path, so their shares vary more.
             let slack = (place == 0 ? 7.0 : 1.0) * 4 * (0.1 * 0.9 / Double(draws)).squareRoot()
             #expect(largest <= 0.1 + slack, "hop \(place + 1): \(largest)")
             print("largest share of an operator at hop \(place + 1) of \(draws) paths: \(largest)")

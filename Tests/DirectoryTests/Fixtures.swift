@@ -2,7 +2,7 @@ import Directory
 import OnionCrypto
 import Wire
 
-/// A generator whose numbers follow from its seed (SplitMix64).
+/// A generator of repeatable numbers from a seed (SplitMix64).
 struct Seeded: RandomNumberGenerator {
     var state: UInt64
     init(_ seed: UInt64) { state = seed }
@@ -54,7 +54,7 @@ func signed(_ snapshot: Snapshot, by numbers: Range<UInt64>) -> SignedSnapshot {
     return result
 }
 
-/// A network whose nodes' signatures nobody looks at, for path selection.
+/// A network for path selection, whose descriptors have no valid signatures.
 struct Town {
     var snapshot: Snapshot
     var descriptors: [SignedDescriptor]
@@ -62,7 +62,7 @@ struct Town {
     var ranges: [NodeID: UInt32] = [:]
     var exits: Set<NodeID> = []
 
-    /// `count` nodes; node i belongs to operator i / perOperator, and lies in the /16 number i / perRange.
+    /// `count` nodes; node i belongs to operator i / perOperator, and to the /16 number i / perRange.
     init(
         count: Int, perOperator: Int = 1, perRange: Int = 1, exitEvery: Int = 3, suspended: Set<Int> = [],
         weight: (Int) -> UInt32 = { _ in 1_000 }

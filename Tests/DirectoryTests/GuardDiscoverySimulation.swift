@@ -3,22 +3,22 @@ import Wire
 
 @testable import Directory
 
-/// How soon a hostile middle stands next to a client's guard, when second hops are drawn for each path and when they are drawn
-/// from an inner set.
+/// The time until a hostile middle is next to a client's guard: with second hops drawn for each path, and with an inner
+/// set.
 ///
-/// `TUNIC_DISCOVERY_CLIENTS=2000` is the full size; it prints the table of docs/threat-model.md.
+/// `TUNIC_DISCOVERY_CLIENTS=2000` gives the full size; it prints the table of docs/threat-model.md.
 struct GuardDiscoverySimulation {
     private static let spans: [(name: String, hours: Int)] = [("hour", 1), ("day", 24), ("month", 720)]
     private static let shares = [0.01, 0.05, 0.1]
 
-    /// What a client's guards have seen of second hops.
+    /// The second hops that a client's guards have seen: their number, and the probability of a hostile one.
     private struct Outcome {
         var distinct = 0.0
-        /// By share of hostile nodes: how likely one of them was among these.
+        /// The probability that one of them was hostile, by the share of hostile nodes.
         var met = [0.0, 0.0, 0.0]
     }
 
-    /// Second hops drawn by weight for each of `paths` paths: exact.
+    /// The exact result for second hops drawn by weight for each of `paths` paths.
     private func drawnAnew(_ weights: [Double], paths: Double) -> Outcome {
         let total = weights.reduce(0, +)
         var outcome = Outcome()
@@ -48,11 +48,11 @@ struct GuardDiscoverySimulation {
             var generator = Seeded(UInt64(client))
             var guards = Guards()
             var seen: Set<NodeID> = []
-            // A node lives for a day at least: with a look each quarter of a day none is missed.
+            // A node is kept for at least a day, so a look every six hours misses none.
             for hour in 0..<720 where hour < 2 || hour % 6 == 0 {
                 let time = UnixTime(seconds: now.seconds + UInt64(hour) * 3_600)
                 guards.ageWhileOff(upTo: time)
-                // Now and then the guards do not reach some of them.
+                // Sometimes the guards do not reach one of them.
                 for member in guards.inner.members where UInt64.random(in: 0..<20, using: &generator) == 0 {
                     for (place, entry) in guards.primaries.enumerated() {
                         let moment = UnixTime(seconds: time.seconds - 10 * UInt64(1 - place))
@@ -80,7 +80,8 @@ struct GuardDiscoverySimulation {
         let middles = weights.map(Double.init)
         for (span, length) in Self.spans.enumerated() {
             let hours = Double(length.hours)
-            // Two sessions of two legs, each renewed after a quarter of an hour; and 60 builds at once, then two a second.
+            // Honest exit: two sessions of two legs, each renewed every quarter of an hour. Hostile exit: 60 builds at
+            // once, then two a second.
             print("| \(length.name), drawn anew, honest exit | \(text(drawnAnew(middles, paths: 16 * hours))) |")
             print(
                 "| \(length.name), drawn anew, hostile exit | \(text(drawnAnew(middles, paths: 60 + 7_200 * hours))) |")

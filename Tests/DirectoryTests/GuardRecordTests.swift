@@ -5,13 +5,13 @@ import Wire
 
 /// Guards that let builds succeed and end the ready paths, and guards that refuse builds.
 struct GuardRecordTests {
-    /// A client that builds paths over its two guards, four second hops and 20 exits.
+    /// A client that builds paths with its two guards, four second hops and 20 exits.
     private struct Model {
         var generator: Seeded
         var guards = Guards()
         let town = Town(count: 60)
         let selector: PathSelector
-        /// Ready paths through each guard so far, and the guards that were set aside.
+        /// The number of ready paths through each guard so far, and the guards that were set aside.
         var paths: [NodeID: Int] = [:]
         var aside: [NodeID] = []
         var levels: [PathBias.Level] = []
@@ -28,7 +28,7 @@ struct GuardRecordTests {
             ).hops
         }
 
-        /// A path as the selector draws it, without its passes over all nodes.
+        /// A path like the selector's, but without its passes over all nodes.
         mutating func drawn() -> [NodeID] {
             [
                 guards.primaries.randomElement(using: &generator)!.node,
@@ -45,7 +45,7 @@ struct GuardRecordTests {
             if isSetAside { aside.append(hops[0]) }
         }
 
-        /// Builds a path, whose build counts, and ends it as `ends` says.
+        /// Builds and counts a path, and ends it as `ends` returns.
         mutating func build(_ ends: (inout Model, [NodeID]) -> PathLoss?) {
             let hops = drawn()
             if let level = guards.builtPath(through: hops[0], succeeded: true) { levels.append(level) }
@@ -64,7 +64,7 @@ struct GuardRecordTests {
             var standing: [(number: UInt64, hops: [NodeID])] = []
             for _ in 0..<600 where model.aside.isEmpty {
                 if model.chance(0.05), let lost = model.guards.primaries.randomElement(using: &model.generator)?.node {
-                    // A link is lost: its young paths count as one.
+                    // A link is lost: its young paths count as one fault.
                     let own = standing.filter { $0.hops[0] == lost }
                     for (place, path) in own.enumerated() {
                         model.end(path.number, path.hops, place == 0 ? .young : .unknown)
@@ -86,7 +86,7 @@ struct GuardRecordTests {
         }
     }
 
-    /// After how many ready paths through it a guard is found that ends four of five.
+    /// The number of ready paths within which a guard that ends four of five is found.
     private static let mostPaths = 80
 
     @Test("s05: a guard that ends the ready paths without a friend behind them is set aside within 80 of them")
@@ -103,11 +103,11 @@ struct GuardRecordTests {
             }
             #expect(model.aside == [hostile], "seed \(seed)")
             most = max(most, model.paths[hostile, default: 0])
-            // It is no guard in use any more, and another one is, drawn when the next path is chosen.
+            // It is no longer a guard in use. Another one is drawn when the next path is selected.
             #expect(!model.guards.primaries.contains { $0.node == hostile })
             for _ in 0..<4 { #expect(try model.path()[0] != hostile) }
             #expect(model.guards.primaries.count == Guards.primaryCount && model.guards.sample.count == 3)
-            // Neither does a restart bring it back.
+            // It stays set aside after a restart.
             let kept = Guards(rows: model.guards.rows, inner: model.guards.innerRows)
             #expect(kept.primaries.map(\.node) == model.guards.primaries.map(\.node))
         }
@@ -142,7 +142,7 @@ struct GuardRecordTests {
     func bounds() throws {
         var model = try Model(7)
         let alone = Set(model.guards.primaries.map(\.node))
-        // Both end everything: the network may be gone.
+        // Both guards end everything: the network may be down.
         for _ in 0..<400 { model.build { _, _ in .young } }
         #expect(model.aside.isEmpty && model.levels.contains(.extreme))
         #expect(Set(model.guards.primaries.map(\.node)) == alone)
@@ -161,7 +161,7 @@ struct GuardRecordTests {
         var model = try Model(9)
         for _ in 0..<400 { model.build { model, _ in model.chance(0.6) ? .young : nil } }
         #expect(model.levels.contains(.warning), "\(model.levels)")
-        // What ends later is half a fault, and what says nothing of the guard is none.
+        // A path that ends later is half a fault; an end that says nothing about the guard is none.
         var other = try Model(10)
         for _ in 0..<400 { other.build { _, _ in .unknown } }
         #expect(other.levels.isEmpty)
@@ -176,7 +176,7 @@ struct GuardRecordTests {
             let primaries = model.guards.primaries.map(\.node)
             let next = model.guards.inner.members[0].node
             var time = now
-            // Both refuse a quarter of what they are asked for, for an hour, and all of it for some minutes more.
+            // For an hour, both guards refuse a quarter of the builds, then all of them for some minutes.
             for second in stride(from: 0, through: 3_750, by: 10) as StrideThrough<UInt64> {
                 time.seconds = now.seconds + second
                 let hops = try model.selector.select(
@@ -194,11 +194,12 @@ struct GuardRecordTests {
             #expect(
                 model.guards.sample.allSatisfy { $0.bias.attempts == 0 && $0.failures == 0 },
                 "seed \(seed): \(model.guards.sample.map { ($0.bias.attempts, $0.failures, $0.refusals) })")
-            // One pauses and the other comes first.
+            // While one guard pauses, the other one is preferred.
             var pausing = try Model(seed)
             pausing.guards.refused(primaries[0], next: next, at: now)
             for _ in 0..<10 { #expect(try pausing.path()[0] == primaries[1]) }
-            // One that refuses all to one second hop for ten minutes rests; so it does not choose which of them is used.
+            // A guard that refuses all builds to one second hop for ten minutes rests, so it cannot choose the second
+            // hop.
             for second in stride(from: 0, through: 700, by: 20) as StrideThrough<UInt64> {
                 let moment = UnixTime(seconds: now.seconds + second)
                 pausing.guards.refused(primaries[0], next: next, at: moment)
@@ -230,13 +231,13 @@ struct GuardRecordTests {
                             : [.nextHopUnreachable, .nextHopFailed, .unknownNextHop].randomElement(
                                 using: &model.generator), at: time)
                 } else if model.chance(0.5) {
-                    // The other one is used seldom, or not at all.
+                    // The other guard is rarely or never used.
                     model.guards.inner.succeeded(hops)
                 }
                 time.seconds += UInt64.random(in: 0...30, using: &model.generator)
             }
             #expect(model.guards.inner.members.count == InnerSet.size)
-            // What a second node says of itself, and both guards of another, counts.
+            // A node's own word counts, and so does the word of both guards.
             time.seconds += InnerSet.failureSpan
             for entry in [liar, model.guards.primaries[1].node] {
                 for member in model.guards.inner.members.prefix(3) {
@@ -255,7 +256,7 @@ struct GuardRecordTests {
         var model = try Model(3)
         let rows = model.guards.innerRows
         let left = model.guards.inner.members.map(\.left)
-        // A second set of guards has come and gone: the inner set alone is kept.
+        // Only the inner set was kept; there are no rows of guards.
         var kept = Guards(rows: [], inner: rows)
         #expect(kept.counted == now && kept.inner.members.map(\.left) == left)
         kept.age(by: 7_200)
@@ -268,7 +269,7 @@ struct GuardRecordTests {
         #expect(kept.inner.members.allSatisfy { member in left.contains { $0 == member.left + 86_400 } })
     }
 
-    /// Counts how often it is asked.
+    /// Counts the numbers drawn from it.
     private struct Counting: RandomNumberGenerator {
         var seeded: Seeded
         var calls = 0
@@ -289,7 +290,7 @@ struct GuardRecordTests {
                     of: town.node(tested), asMiddle: true, terminal: .exit([]), health: NodeHealth(), at: now,
                     using: &generator)
                 #expect(tested < 39 || hops == nil)
-                // Seven for each pair of guard and exit that is looked at, and none for a node that is no hop of clients.
+                // Seven draws for each pair of guard and exit that is tried; none for a node that is no hop of clients.
                 #expect(generator.calls <= (tested < 39 ? 600 : 0), "\(generator.calls) draws")
             }
         }

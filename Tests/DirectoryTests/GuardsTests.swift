@@ -2,7 +2,7 @@ import Directory
 import Testing
 import Wire
 
-/// P3: guard discovery; P4: path bias.
+/// Guards (P3: guard discovery) and their bias (P4: path bias).
 struct GuardsTests {
     func filled(_ town: Town, _ generator: inout Seeded, at time: UnixTime = now) throws -> Guards {
         var guards = Guards()
@@ -28,7 +28,7 @@ struct GuardsTests {
         let town = Town(count: 30)
         var generator = Seeded(1)
         var guards = try filled(town, &generator)
-        // Drawn under a clock that was years ahead, and counted under one that is years behind.
+        // The guards were drawn under a clock that was years ahead, and are counted under one that is years behind.
         guards.ageWhileOff(upTo: UnixTime(seconds: now.seconds - 1_000 * 86_400))
         #expect(guards.sample.count == 2)
         guards.age(by: 60 * 86_400)
@@ -92,7 +92,7 @@ struct GuardsTests {
                 terminal: .exit([]), guards: &guards, health: NodeHealth(), at: now, using: &generator)
             #expect(path.hops[0] == primaries[1])
         }
-        // With both links gone it may be our own network: the second one is tried again.
+        // With both links lost, this machine's network may be down: the second guard is tried again.
         guards.lost(primaries[1], at: now)
         let path = try selector.select(
             terminal: .exit([]), guards: &guards, health: NodeHealth(), at: now, using: &generator)
@@ -100,9 +100,9 @@ struct GuardsTests {
         #expect(guards.sample.map(\.node) == primaries)
     }
 
-    /// Many builds wait for one link: their failures together make it rest once.
+    /// Many builds wait for one link, so their failures together cause one rest.
     ///
-    /// A guard that restarts in 20 s would otherwise rest for half an hour, with a third guard in its place.
+    /// Otherwise a guard that restarts within 20 s would rest for half an hour, and a third guard would replace it.
     @Test func p3FailuresAtOnceCountOnce() throws {
         let town = Town(count: 30)
         var generator = Seeded(4)
@@ -114,7 +114,7 @@ struct GuardsTests {
         }
         #expect(guards.sample[0].failures == 3)
         #expect(guards.sample[0].restsUntil == UnixTime(seconds: now.seconds + 12 + 40))
-        // One that still fails when it is tried again rests longer each time.
+        // A guard that fails again after its rest rests longer each time.
         guards.failed(primary, at: UnixTime(seconds: now.seconds + 60))
         #expect(guards.sample[0].restsUntil == UnixTime(seconds: now.seconds + 60 + 80))
     }

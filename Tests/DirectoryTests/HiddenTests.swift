@@ -2,14 +2,14 @@ import Directory
 import Testing
 import Wire
 
-/// Paths by which nodes test one another: a middle, or a first hop, sees of them what it sees of a client's.
+/// Paths by which nodes test each other: they look to a middle or a first hop like a client's paths.
 struct HiddenTests {
-    /// Twelve nodes, unlike in weight, each two of one range; four are exits.
+    /// Twelve nodes of different weights, two in each address range; four are exits.
     private let town = Town(
         count: 12, perRange: 2, exitEvery: 3,
         weight: { $0.isMultiple(of: 3) ? UInt32(4_000 + 500 * $0) : UInt32(1_000 + 500 * ($0 % 4)) })
 
-    /// What is beside the node at `place` in the paths of clients that have it there: how often which pair.
+    /// The pairs of other hops in clients' paths with the node at `place`, with their frequencies.
     private func clients(_ tested: NodeID, _ place: Int, _ selector: PathSelector, draws: Int) throws -> Pairs {
         var generator = Seeded(3)
         var pairs = Pairs()
@@ -46,7 +46,7 @@ struct HiddenTests {
             total += 1
         }
 
-        /// How far these and others are from being drawn alike: chi-square, and the number of pairs less one.
+        /// The distance between two distributions of pairs: chi-square, and its degrees of freedom.
         func distance(to other: Pairs) -> (chiSquare: Double, freedom: Double) {
             let all = Set(counts.keys).union(other.counts.keys)
             let (one, two) = (Double(total), Double(other.total))
@@ -60,7 +60,7 @@ struct HiddenTests {
         }
     }
 
-    /// Nodes 2 and 3, of which 3 is an exit, as middle and as first hop.
+    /// Nodes 2 and 3, of which 3 is an exit, each as the middle and as the first hop.
     @Test(arguments: [2, 3], [1, 0])
     func s21ATestedNodeSeesWhatAClientsPathShows(_ number: Int, _ place: Int) throws {
         let (selector, tested) = (town.selector(), town.node(number))

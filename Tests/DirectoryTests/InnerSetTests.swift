@@ -69,19 +69,19 @@ struct InnerSetTests {
         func fail(_ node: NodeID) {
             for entry in guards.primaries {
                 guards.inner.failed(node, by: entry.node, at: time)
-                // What fails in the same moment counts once.
+                // Failures at the same moment count once.
                 guards.inner.failed(node, by: entry.node, at: time)
                 time.seconds += InnerSet.failureSpan
             }
         }
-        // Two of four, then the others are used and no other is drawn.
+        // If two of four are down, the others are used and no further one is drawn.
         for node in first.prefix(2) { fail(node) }
         for _ in 0..<100 {
             let hops = try path(selector, &guards, at: time, using: &generator).hops
             #expect(first.suffix(2).contains(hops[1]))
         }
         #expect(guards.inner.members.count == InnerSet.size)
-        // Each that is used fails: the set grows to its bound and no further, and a path is found all the same.
+        // Each used node fails: the set grows to its maximum and no further, and a path is still found.
         var seen: Set<NodeID> = []
         for _ in 0..<300 {
             let hops = try path(selector, &guards, at: time, using: &generator).hops
@@ -89,7 +89,7 @@ struct InnerSetTests {
             fail(hops[1])
         }
         #expect(guards.inner.members.count == 8 && seen.isSubset(of: guards.inner.members.map(\.node)))
-        // Those that work again are used again: the first four.
+        // Nodes that work again are used again: the first four.
         for member in guards.inner.members { guards.inner.succeeded([first[0], member.node, first[1]]) }
         for _ in 0..<100 {
             #expect(first.contains(try path(selector, &guards, at: time, using: &generator).hops[1]))
@@ -137,7 +137,7 @@ struct InnerSetTests {
             }
             #expect(guards.inner.members.count <= InnerSet.size + 1)
         }
-        // All of the set has left the network.
+        // All nodes of the set have left the network.
         var generator = Seeded(3)
         var guards = Guards()
         _ = try path(selector, &guards, using: &generator)

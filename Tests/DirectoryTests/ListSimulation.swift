@@ -1,8 +1,9 @@
 import Directory
 import Wire
 
-/// Nodes that agree on lists of descriptors in simulated time, some of them hostile: they equivocate, leave out, invent, come late,
-/// and sign everything.
+/// Nodes that agree on lists of descriptors in simulated time.
+///
+/// Some are hostile: they offer several lists, omit and invent descriptors, come late, and sign everything.
 struct ListWorld {
     enum Message {
         case descriptor(SignedDescriptor)
@@ -14,7 +15,7 @@ struct ListWorld {
         let isHostile: Bool
         var signing: ListSigning
         var store: DescriptorStore
-        /// What a hostile proposer offers, by its digest: the proposal and the descriptors that it has for it.
+        /// The proposals of a hostile node by digest, with the descriptors that it has for each.
         var offers: [Bytes32: (proposal: [UInt8], descriptors: [Bytes32: SignedDescriptor])] = [:]
         var hasProposed: UInt64 = 0
     }
@@ -26,19 +27,19 @@ struct ListWorld {
     private var mail: [(at: UInt64, from: Int, to: Int, message: Message)] = []
     private let loss: Double
     private let schedule = ListSchedule(epoch: Self.epoch)
-    /// Every digest that was certified anywhere, by round, and the nodes of the descriptors.
+    /// The certified digests by round, and the nodes of their descriptors.
     private(set) var certified: [UInt64: Set<Bytes32>] = [:]
     private(set) var listed: [UInt64: Set<NodeID>] = [:]
-    /// Signatures that honest nodes made, by round and node.
+    /// The digests that honest nodes signed, by round and node.
     private(set) var votes: [UInt64: [NodeID: Set<Bytes32>]] = [:]
-    /// When each honest node published.
+    /// The times at which each honest node published.
     private(set) var published: [NodeID: [UInt64]] = [:]
     let snapshot: Snapshot
 
     init(nodes count: Int, hostile: Int, loss: Double, seed: UInt64) {
         random = Seeded(seed)
         self.loss = loss
-        // In the middle of a round.
+        // In the middle of a cycle.
         time = UnixTime(seconds: now.seconds / Self.epoch * Self.epoch + Self.epoch)
         let ids = (0..<count).map { NodeID(bytes32(4, UInt64($0))) }
         snapshot = Snapshot(
@@ -63,7 +64,7 @@ struct ListWorld {
     private mutating func publish(_ place: Int) {
         let node = peers[place].node
         if peers[place].isHostile {
-            // A version for each: of one time or of several, some from the future.
+            // A different version for each node: with the same or another time, sometimes in the future.
             for to in peers.indices where to != place {
                 let skew = UInt64.random(in: 0...3, using: &random) * 300
                 send(
@@ -95,7 +96,7 @@ struct ListWorld {
         }
     }
 
-    /// One second.
+    /// Advances by one second.
     mutating func tick() {
         time.seconds += 1
         let due = mail.filter { $0.at <= time.seconds }
@@ -119,7 +120,7 @@ struct ListWorld {
             spread(items, of: digest, round: peers[place].signing.round, from: place)
         }
         signDue(place)
-        // Questions to random nodes: signatures that are missing, and a newer certified list.
+        // Asks a random node for missing signatures and for a newer certified list.
         guard time.seconds % 3 == UInt64(place % 3) else { return }
         let other = Int.random(in: peers.indices, using: &random)
         for mine in peers[place].signing.collections {
@@ -199,7 +200,7 @@ struct ListWorld {
 
     // MARK: Hostile nodes
 
-    /// All hostile nodes sign what a hostile or honest proposer offers; a hostile proposer offers several lists, each to some.
+    /// All hostile nodes sign every hostile proposal; a hostile proposer offers several lists, each to some nodes.
     private mutating func misbehave(_ place: Int) {
         let round = peers[place].signing.round
         let node = peers[place].node
@@ -213,17 +214,17 @@ struct ListWorld {
             case 0: break
             case 1: stock.removeValue(forKey: stock.keys.min()!)
             case 2:
-                // A descriptor of a node that it makes up, and one twice.
+                // A descriptor of an invented node.
                 let stranger = made(NodeID(bytes32(8, round)), at: time.seconds, mark: 1)
                 stock[stranger.digest] = stranger
             case 3:
                 let twice = made(node, at: time.seconds - 50, mark: UInt8(half + 1))
                 stock[twice.digest] = twice
             case 4:
-                // Two lists that are good: the hostile nodes' versions differ from node to node.
+                // Two good lists: the hostile nodes' versions differ from node to node.
                 stock = peers[peers.indices.last! - half].store.listable(at: time)
             case 5:
-                // A good one, for a third of the nodes.
+                // One good list, for a third of the nodes.
                 guard half == 0 else { return }
                 receivers = peers.indices.filter { $0 % 3 == 0 }
             default: return
@@ -249,7 +250,7 @@ struct ListWorld {
             ListSchedule.proposer(of: round, snapshot: snapshot.digest, count: snapshot.stakedCount)]
     }
 
-    /// Whether a node that may propose in a round of `cycle` is honest.
+    /// Whether an honest node may propose in a round of `cycle`.
     func isHonest(_ cycle: UInt64) -> Bool {
         let first = cycle * UInt64(ListSchedule.maximumRounds)
         let drawn = (first..<first + UInt64(schedule.rounds)).map(proposer)

@@ -4,9 +4,10 @@ import Wire
 
 @testable import Directory
 
-/// What nodes make of others' lists and signatures, and readers of a certified list.
+/// Lists and signatures of other nodes, and readers of a certified list.
 extension ListTests {
-    /// An equivocating proposer's further lists are fetched once each, a wrong one makes a liar, and so do too many.
+    /// Of a proposer's further lists each is fetched once; a wrong list, or too many of them, ends all requests to that
+    /// neighbour.
     @Test func s11ASecondListOfARoundIsFetchedOnce() throws {
         let round = schedule.round(at: start)
         let proposer = snap.voters[ListSchedule.proposer(of: round, snapshot: snap.digest, count: 6)]
@@ -17,7 +18,7 @@ extension ListTests {
             node.advance(to: later)
             return node
         }
-        // Each of other descriptors.
+        // Each list has different descriptors.
         let ranges: [Range<UInt64>] = [0..<6, 0..<5, 0..<4, 0..<3, 0..<2, 1..<6, 2..<6, 3..<6, 1..<5, 1..<4]
         let lists = try ranges.map { range in
             var hostile = node()
@@ -35,7 +36,7 @@ extension ListTests {
             #expect(!reader.wants(list.digest, round: round, from: other))
             #expect(reader.wants(bytes32(1, 1), round: round, from: friend) == (number < 2 * schedule.rounds))
         }
-        // Another list than the one that was asked for.
+        // A list other than the requested one.
         #expect(throws: ListRefusal.notProposed) {
             try reader.take(lists[1].bytes, digest: bytes32(1, 1), from: other)
         }
@@ -43,7 +44,7 @@ extension ListTests {
         #expect(reader.collections.map(\.digest) == [lists[0].digest])
     }
 
-    /// Signatures that nobody has verified do not go out to readers under a coming snapshot.
+    /// Unverified signatures are not sent to readers under the next snapshot.
     @Test func s11OnlyVerifiedSignaturesAreKept() throws {
         let store = try store()
         let list = list(Array(store.all))
@@ -51,7 +52,7 @@ extension ListTests {
         var signatures = (0..<6 as Range<UInt64>).map {
             SignedSnapshot.Signature(signer: NodeID(key($0).publicKey), bytes: key($0).sign(message.rawSpan))
         }.sorted { $0.signer < $1.signer }
-        // Of six voters five are needed, and the last one's is not looked at.
+        // Five of six voters are needed, so the last signature is not verified.
         signatures[5] = .init(signer: signatures[5].signer, bytes: [UInt8](repeating: 9, count: 64))
         let offered = SignedDescriptorList(list, signatures: signatures)
         let digest = try ListSigning.check(offered, network: network, trusted: snap, digest: snap.digest)
@@ -62,9 +63,10 @@ extension ListTests {
         #expect(node.certified?.signatures[signatures[5].signer] == nil)
     }
 
-    /// Seven nodes, two of them hostile, whose cycle has a hostile proposer in its first round and an honest one in its second.
+    /// Seven nodes, two of them hostile; the first round has a hostile proposer, the second an honest one.
     ///
-    /// The first offers two lists that are both good, or one to a third of the nodes. The second round has a list nonetheless.
+    /// The first proposer offers two good lists, or one list to a third of the nodes. The second round still has a
+    /// certified list.
     @Test(arguments: [2, 1])
     func s11AProposerThatOffersTwoListsCostsItsRoundAlone(_ lists: Int) throws {
         let keys = 0..<7 as Range<UInt64>
@@ -98,7 +100,7 @@ extension ListTests {
             try nodes[index].take(proposal, digest: digest, from: snap.voters[place(round)])
             nodes[index].judged(digest, known)
         }
-        // The first round: one version of a hostile node's descriptor for some, another for the others.
+        // First round: some nodes get one version of a hostile node's descriptor, others get another.
         let first = UnixTime(seconds: start.seconds + 40)
         var known = store.byDigest
         for which in 0..<lists {
@@ -125,7 +127,7 @@ extension ListTests {
             }
         }
         for items in votes.values { #expect(items.count < SnapshotChain.quorum(of: 7)) }
-        // The second one: every honest node signs, whatever it signed before.
+        // Second round: every honest node signs, whatever it signed before.
         let second = UnixTime(seconds: start.seconds + schedule.step + 40)
         let proposer = snap.voters[place(round + 1)]
         let own = owner(place(round + 1))
@@ -146,7 +148,7 @@ extension ListTests {
         let isNews = nodes[leader].add(votes[digest]!, for: digest).isNews
         #expect(isNews)
         #expect(nodes[leader].certified?.digest == digest && nodes[leader].isDone)
-        // What is done is done: nothing more is proposed, asked for or signed in this cycle.
+        // In a cycle with a certified list, nothing more is proposed, requested or signed.
         let third = UnixTime(seconds: start.seconds + 2 * schedule.step + 40)
         nodes[leader].advance(to: third)
         let next = snap.voters[place(round + 2)]
@@ -155,7 +157,7 @@ extension ListTests {
         #expect(nodes[leader].due(proposer, at: third) == nil)
     }
 
-    /// Some of the descriptors of a list are kept until the others are here.
+    /// A part of a list's descriptors is kept until the others arrive.
     @Test func s11APartOfTheDescriptorsIsKept() throws {
         let store = try store()
         let round = schedule.round(at: start)
@@ -186,7 +188,7 @@ extension ListTests {
         func begins(_ number: UInt64, _ now: UInt64) -> Bool { fetches.begin(node(number), now: now) }
         for number in 0..<4 as Range<UInt64> { #expect(begins(number, 1_000)) }
         #expect(!begins(0, 1_000) && !begins(9, 5_999))
-        // One that is slow gives way, and is left alone; it has one question open at a time.
+        // A slow neighbour loses its place and is paused; it can have only one open question.
         #expect(begins(9, 6_000))
         fetches.ended(node(9), answered: true, now: 6_100)
         for number in 10..<14 as Range<UInt64> { #expect(begins(number, 6_200)) }
@@ -194,12 +196,12 @@ extension ListTests {
             fetches.ended(node(number), answered: false, now: 31_000)
             #expect(!begins(number, 31_001))
         }
-        // Who has been slow before gives its place at once to one that has not.
+        // A neighbour that has been slow before loses its place at once to one that has not.
         for number in 10..<14 as Range<UInt64> { fetches.ended(node(number), answered: true, now: 32_000) }
         for number in 0..<4 as Range<UInt64> { #expect(begins(number, 100_000)) }
         for number in 20..<24 as Range<UInt64> { #expect(begins(number, 100_001)) }
         #expect(!begins(24, 100_002))
-        // Its second pause is twice as long, and an answer ends that.
+        // Its second pause is twice as long; an answer ends that.
         for number in 0..<4 as Range<UInt64> { fetches.ended(node(number), answered: false, now: 130_000) }
         for number in 20..<24 as Range<UInt64> { fetches.ended(node(number), answered: true, now: 130_000) }
         #expect(!fetches.admits(node(0), now: 100_001 + 119_999) && fetches.admits(node(0), now: 100_001 + 120_000))
@@ -208,7 +210,8 @@ extension ListTests {
         #expect(begins(0, 300_002))
     }
 
-    /// A reader takes what more than two thirds of the trusted voters signed, under their snapshot or one before.
+    /// A reader accepts a list with signatures of more than two thirds of the trusted voters, under their snapshot or
+    /// an earlier one.
     @Test func s11AReaderChecksWhoSigned() throws {
         let list = list(Array(try store().all))
         func signed(_ numbers: Range<UInt64>) -> SignedDescriptorList {
@@ -239,7 +242,7 @@ extension ListTests {
             Issue.record("another network's list: \(String(describing: foreign))")
             return
         }
-        // A newer snapshot with one node changed; one of that height or below with another digest.
+        // A newer snapshot with one or two nodes changed; then a snapshot of the same height with another digest.
         #expect(refusal(signed(0..<6), snapshot(keys: 1..<7, height: 2)) == nil)
         #expect(refusal(signed(0..<6), snapshot(keys: 2..<8, height: 2)) == .tooFewSignatures(signatures: 4, needed: 5))
         #expect(refusal(signed(0..<6), snapshot(keys: 0..<7)) == .otherSnapshot)

@@ -4,11 +4,12 @@ import Wire
 
 @testable import Directory
 
-/// Lists of descriptors that all clients use: nobody can give one client an onion key of its own.
+/// Lists of descriptors that all clients use: nobody can give a single client a special onion key.
 struct ListTests {
     static let cycles = UInt64(setting("TUNIC_LIST_CYCLES", 8))
 
-    /// Two lists of one round are never both certified; a cycle in which an honest node may propose has a list, with every honest node.
+    /// No round has two certified lists; a cycle in which an honest node may propose has a list, and it has every
+    /// honest node.
     @Test(arguments: [(0, 0.15), (4, 0.1), (6, 0.0)], [1, 2] as [UInt64])
     func s11NodesAgreeOnOneListOfARound(_ setup: (hostile: Int, loss: Double), _ seed: UInt64) throws {
         var world = ListWorld(nodes: 19, hostile: setup.hostile, loss: setup.loss, seed: seed)
@@ -21,7 +22,7 @@ struct ListTests {
         }
         let whole = world.certified.keys.filter { ListSchedule.cycle(of: $0) > first + 2 }
         for round in whole {
-            // Nobody demands what was published so late that others may not have it.
+            // A descriptor published so late that others may not have it is not demanded.
             let schedule = ListSchedule(epoch: ListWorld.epoch)
             let cut = ListSchedule.cycle(of: round) * schedule.period - schedule.period / 2 - schedule.step
             for node in honest.subtracting(world.listed[round]!) {
@@ -33,9 +34,10 @@ struct ListTests {
         let done = Set(world.certified.keys.map(ListSchedule.cycle(of:)))
         let made = due.filter { done.contains($0) }
         print("\(setup): \(done.count) of \(Self.cycles), \(made.count) of \(due.count) with an honest proposer")
-        // With a third hostile every honest node has to sign in time: then a hostile node that comes late costs some of the cycles.
+        // With a third of the nodes hostile, every honest node has to sign in time, so a late hostile node can cost
+        // some cycles.
         #expect(made.count * 4 >= due.count * (setup.hostile < 6 ? 4 : 3))
-        // All honest nodes hold the same newest list.
+        // Honest nodes have the newest certified list or the one before it.
         let newest = Set(world.peers.filter { !$0.isHostile }.compactMap { $0.signing.certified?.list.round })
         #expect(newest.count <= 2)
     }
@@ -51,7 +53,7 @@ struct ListTests {
         return value.signed(with: key(number), network: network)
     }
 
-    /// The start of a round.
+    /// The start of a cycle.
     var start: UnixTime { schedule.start(at: now) }
 
     func store(_ numbers: Range<UInt64> = 0..<6) throws -> DescriptorStore {
@@ -82,12 +84,13 @@ struct ListTests {
         let store = try store()
         let all = Array(store.all)
         #expect(refusal(all, by: store) == nil)
-        // Another version of a node that equivocates is as good: it cannot split the nodes.
+        // Another version of an equivocating node is as good, so it cannot split the nodes.
         let others = all.dropFirst() + [made(number(of: all[0]), at: all[0].descriptor.published.seconds, mark: 9)]
         #expect(refusal(Array(others), by: store) == nil)
         #expect(refusal(all, lacking: 1, by: store) == .missing)
         #expect(refusal(Array(all.dropFirst()), by: store) == .leavesOut(1))
-        // An older version than the one known for long, two of a node, a stranger's, one from the future, and one that has expired.
+        // An older version than the demanded one, two of a node, one of a stranger, one from the future, and an expired
+        // one.
         let node = all[0].descriptor.node
         let rest = Array(all.dropFirst())
         let number = number(of: all[0])
@@ -102,7 +105,7 @@ struct ListTests {
         (0..<6).first { NodeID(key($0).publicKey) == signed.descriptor.node }!
     }
 
-    /// What came, or was dated, after the cut is not demanded: nobody can make two honest nodes differ by it.
+    /// A descriptor that arrived, or was dated, after the cut is not demanded, so it cannot divide two honest nodes.
     @Test func s11LateDescriptorsAreNotDemanded() throws {
         var store = try store()
         let all = Array(store.all)
@@ -115,12 +118,13 @@ struct ListTests {
         let isNewer = store.insert(authentic: future, at: start)
         #expect(isNewer)
         #expect(refusal(Array(all.dropFirst()), by: store) == nil)
-        // What is held is listed, whatever its publisher dated it: one that is held in its place elsewhere may be demanded there.
+        // A held descriptor is listed whatever its date, because another node may demand the one that it replaced.
         #expect(store.listable(at: start)[future.digest] != nil)
         #expect(refusal(all.dropFirst() + [future], by: store) == nil)
     }
 
-    /// Of a node that publishes one version after the other any is good, for nodes take its versions in at a pace.
+    /// Of a node that publishes version after version any version is good, because nodes accept its versions at a
+    /// limited rate.
     @Test func s22VersionsInARowAreNotDemanded() throws {
         var store = try store()
         let all = Array(store.all)
@@ -132,14 +136,14 @@ struct ListTests {
         }
         #expect(refusal(all, by: store) == nil)
         #expect(refusal(Array(all.dropFirst()), by: store) == .leavesOut(1))
-        // Once it has stood for half an hour everybody has it.
+        // After half an hour every node has it.
         let demands = store.demands(cut: UnixTime(seconds: start.seconds + 660), at: start)
         #expect(demands[all[0].descriptor.node]?.seconds == start.seconds - 1_140)
         let early = store.demands(cut: UnixTime(seconds: start.seconds + 659), at: start)
         #expect(early[all[0].descriptor.node]?.seconds == 0)
     }
 
-    /// One list of a round is signed, also after a restart; a proposal by another than the drawn node is none.
+    /// A node signs one list of a round, also after a restart; a proposal by a node that was not drawn is refused.
     @Test func s11NobodySignsTwoListsOfARound() throws {
         let store = try store()
         let round = schedule.round(at: start)
@@ -167,7 +171,7 @@ struct ListTests {
         #expect(!again.isTurn(of: proposer, at: later))
         #expect(again.propose(store, as: proposer, at: later) { key(own).sign($0.rawSpan) } == nil)
 
-        // Another node takes it, signs it once, and nothing else of this round after a restart.
+        // Another node takes the proposal, signs it once, and signs nothing else of this round after a restart.
         let bytes = try #require(first.proposal(digest))
         let voter = try #require((0..<6).first { $0 != own })
         let voterID = NodeID(key(voter).publicKey)
@@ -184,7 +188,7 @@ struct ListTests {
         restarted.judged(digest, store.byDigest)
         #expect(restarted.due(voterID, at: later) == nil)
 
-        // The bytes of another signature, version, round and snapshot: the neighbour is not asked again.
+        // A changed signature, version, round or snapshot: the neighbour is not asked again.
         for (change, place) in [(UInt8(1), 0), (255, 5), (1, 64), (1, 65), (255, 70), (1, 90)] {
             var spoiled = bytes
             spoiled[place] ^= change
@@ -197,6 +201,6 @@ struct ListTests {
 }
 
 extension DescriptorStore {
-    /// A time long before a round.
+    /// A time long before the cycle.
     func early(_ start: UnixTime) -> UnixTime { UnixTime(seconds: start.seconds - 8_000) }
 }

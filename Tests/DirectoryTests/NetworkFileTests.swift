@@ -43,7 +43,7 @@ struct NetworkFileTests {
             ("ledger", { $0.ledger = .init(genesis: [1], blocks: []) }), ("bootstrap", { $0.bootstrap.removeLast() }),
             ("snapshot", { $0.snapshot = signed(snapshot(keys: 0..<3), by: 0..<3) }),
         ]
-        // None is forgotten: `unsigned` and `name` to `snapshot` are all that there is.
+        // No field is forgotten: each stored property has a change here.
         #expect(Mirror(reflecting: file).children.count == changes.count)
         for (name, change) in changes {
             var other = file
@@ -56,7 +56,7 @@ struct NetworkFileTests {
         #expect(file.differences(from: unsigned).isEmpty && file.unsigned == unsigned)
     }
 
-    /// A network file of the nodes with these keys, which have signed it.
+    /// A network file with a snapshot of these nodes, signed by `voters`.
     private func networkFile(_ nodes: Range<UInt64>, height: UInt64, by voters: Range<UInt64>) -> NetworkFile {
         let whole = snapshot(keys: nodes, height: height)
         var file = made().file
@@ -109,14 +109,14 @@ struct NetworkFileTests {
         }
         let furthest = 7 + NetworkFile.furthestHeight
         for height in [8, 9, furthest] as [UInt64] { #expect(refusal(height) == nil) }
-        // One below would never be followed; one far above would bar all others for ever.
+        // Other nodes would never follow one below; one far above would rule out all others for ever.
         for height in [0, 6, 7, furthest + 1, .max] as [UInt64] {
             #expect(refusal(height) == .heightNotNear(height, trusted: 7))
         }
         let other = SnapshotSigning.Signed(height: 9, digest: bytes32(9, 9))
         #expect(refusal(8, signed: other) == .hasSigned(9) && refusal(9, signed: other) == .hasSigned(9))
         #expect(refusal(10, signed: other) == nil)
-        // What it has signed, and what it trusts since.
+        // The snapshot that it has signed, and the one that it trusts, may be signed again.
         let same = snapshot(keys: 0..<4, height: 9)
         #expect(refusal(9, signed: .init(height: 9, digest: same.digest)) == nil)
         try networkFile(0..<4, height: 9, by: 0..<1).checkHeight(above: same, signed: nil)
@@ -125,7 +125,7 @@ struct NetworkFileTests {
     @Test("s25: another file takes the place of a kept one when that one's nodes have signed its snapshot")
     func aNewerFile() throws {
         let kept = networkFile(0..<6, height: 3, by: 0..<6)
-        // Nodes of a stranger's, with the network's id, at the same and at greater heights.
+        // A stranger's nodes with the network's id, at the same height and above it.
         for height in [UInt64(3), 4, 1 << 40] {
             #expect(kept.obstacles(to: networkFile(50..<54, height: height, by: 50..<54), at: now) == ["snapshot"])
         }
@@ -134,7 +134,7 @@ struct NetworkFileTests {
         newer.ledger = .init(genesis: [1], blocks: [])
         newer.authorityThreshold = 1
         #expect(kept.obstacles(to: newer, at: now) == ["authorityThreshold", "ledger"])
-        // Too few of them, or the same again.
+        // Signatures of too few nodes; then the same file again.
         #expect(kept.obstacles(to: networkFile(2..<9, height: 4, by: 2..<9), at: now) == ["snapshot"])
         #expect(kept.obstacles(to: kept, at: now).isEmpty)
     }

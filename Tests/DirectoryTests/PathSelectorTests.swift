@@ -70,7 +70,7 @@ struct PathSelectorTests {
                 terminal: .exit([]), avoiding: avoiding, only: only, guards: &guards, health: NodeHealth(), at: now,
                 using: &generator)
         }
-        // The first two are in use, and a third one was drawn while they rested.
+        // The first two guards are in use; a third one was drawn while they rested.
         _ = try select(nil)
         let used = guards.primaries.map(\.node)
         for node in used { guards.failed(node, at: now) }
@@ -96,7 +96,7 @@ struct PathSelectorTests {
     @Test("a guard is one that this machine reaches, and any two hops have a family in common", arguments: [4, 6])
     func families(_ family: Int) throws {
         var town = Town(count: 90)
-        // A third of the nodes has IPv4, a third IPv6, a third both.
+        // A third of the nodes have IPv4, a third IPv6, a third both.
         for (i, signed) in town.descriptors.enumerated() where i % 3 > 0 {
             var changed = signed.descriptor
             changed.ipv6 = Endpoint(address: IPAddress(high: 0x2a00_0000 + UInt64(i) << 32, low: 1), port: 1090)

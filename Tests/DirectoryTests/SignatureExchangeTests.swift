@@ -3,14 +3,15 @@ import Synchronization
 import Testing
 import Wire
 
-/// How signatures spread from node to node, each node with a state of its own.
+/// The spreading of signatures from node to node, each with its own state.
 ///
-/// `TUNIC_EXCHANGE_NODES=2000` is the full size.
+/// `TUNIC_EXCHANGE_NODES=2000` gives the full size.
 struct SignatureExchangeTests {
     static let count = setting("TUNIC_EXCHANGE_NODES", 60)
 
-    /// All honest nodes come to the same next snapshot in a few rounds, though messages are lost, a third of the nodes is silent or
-    /// sends what is wrong, and each node checks each signature once.
+    /// All honest nodes reach the same next snapshot in a few rounds, and each checks each signature once.
+    ///
+    /// This holds although messages are lost, and up to 27 % of the nodes do not sign and send wrong signatures.
     @Test(arguments: [(0.0, 0.0), (0.25, 0.2), (0.27, 0.4)])
     func p5AllHonestNodesComeToTheSameSnapshot(_ hostile: Double, _ loss: Double) throws {
         var random = Seeded(11)
@@ -43,7 +44,7 @@ struct SignatureExchangeTests {
                 var fresh: [[SnapshotSignatures.Item]] = nodes.map { _ in [] }
                 for place in nodes.indices {
                     if isHostile[place] {
-                        // Signatures of others that are not theirs, for someone.
+                        // Forged signatures, sent to some node.
                         news[place] = (0..<8).map { _ in
                             SnapshotSignatures.Item(
                                 place: Int.random(in: 0..<ids.count + 3, using: &random),
@@ -55,7 +56,7 @@ struct SignatureExchangeTests {
                         guard peer != place, Double.random(in: 0..<1, using: &random) >= loss else { continue }
                         Self.bring(news[place], to: &nodes[peer], digest, &fresh[peer], &checked[peer], at: world.time)
                     }
-                    // And one question to a random node.
+                    // Also one question to a random node.
                     let peer = Int.random(in: nodes.indices, using: &random)
                     guard let mine = nodes[place].collection(digest), let theirs = nodes[peer].collection(digest),
                         !isHostile[peer], Double.random(in: 0..<1, using: &random) >= loss
@@ -87,7 +88,7 @@ struct SignatureExchangeTests {
         fresh += node.add(collection.checked(unknown, Mock.check), for: digest, at: time).new
     }
 
-    /// The first wrong signature of a neighbour is the last one of it that is verified.
+    /// After a neighbour's first wrong signature, no more of its signatures are verified.
     @Test func s22AWrongSignatureEndsItsNeighboursSay() throws {
         var world = try SnapshotWorld(nodes: 40, hostile: 0, seed: 3)
         _ = world.pass(turnover: 0, reachable: 0)
@@ -107,7 +108,7 @@ struct SignatureExchangeTests {
         let found = collection.checked(inbox.take(for: collection), check)
         #expect(found.good == good && found.liars == [liar])
         #expect(verified.withLock { $0 } == 41)
-        // It may bring them again: nothing of it waits any more, and others are heard.
+        // It may send them again, but none is kept; other neighbours are still heard.
         let isNew = inbox.shun(found.liars)
         #expect(isNew)
         for _ in 0..<100 { inbox.put(forged, from: liar, for: collection) }
@@ -136,7 +137,7 @@ struct SignatureExchangeTests {
         #expect(inbox.count == 7 && inbox.digest == next.digest)
     }
 
-    /// A node signs one snapshot at a height, also after a restart, and waits where it may have missed one.
+    /// A node signs one snapshot at a height, also after a restart, and waits if it may have missed one.
     @Test func p5NobodySignsTwoAtOneHeight() throws {
         var world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
         let me = world.first.snapshot.voters[2]
@@ -152,9 +153,10 @@ struct SignatureExchangeTests {
         let isNew = restarted.propose(two, at: world.time)
         #expect(isNew)
         #expect(restarted.due(me, epoch: 3_600, at: world.time) == nil)
-        // One who is not in the trusted set has nothing to sign.
+        // A node outside the trusted set has nothing to sign.
         #expect(node.due(NodeID(bytes32(9, 9)), epoch: 3_600, at: world.time) == nil)
-        // After two epochs without a snapshot the name of the one before may be wrong: a quarter of an epoch is left for news.
+        // After two epochs without a snapshot, the previous snapshot may be another one, so the node waits a quarter of
+        // an epoch for news.
         for _ in 0..<3 { _ = world.pass(turnover: 0, reachable: 1) }
         var late = world.honest
         let time = UnixTime(seconds: world.time.seconds + 2 * 3_600)
@@ -179,7 +181,7 @@ struct SignatureExchangeTests {
             try node.sign(as: me, keeping: { _ in throw DiskFull() }, by: sign)
         }
         #expect(signatures == 0 && node.signed == nil)
-        // It is due until it can be kept.
+        // It stays due until the record can be written.
         #expect(node.due(me, epoch: 3_600, at: world.time) != nil)
         var kept: Bytes32?
         let item = node.sign(as: me, keeping: { kept = $0.digest }, by: sign)
@@ -201,7 +203,7 @@ struct SignatureExchangeTests {
                     Mock.sign($0, as: voters[place])
                 }!)
         }
-        // All of them restart before anybody has heard of the others.
+        // All of them restart before any has received a signature of another.
         for place in nodes.indices {
             nodes[place] = try SnapshotSigning(try world.client(), history: nil, kept: kept[place], at: world.time)
             let due = try #require(nodes[place].due(voters[place], epoch: 3_600, at: world.time))
@@ -212,7 +214,7 @@ struct SignatureExchangeTests {
         }
     }
 
-    /// What is damaged is not taken for nothing: a node that forgets what it signed would sign another snapshot of that height.
+    /// A damaged record is not ignored: a node that forgets its signature could sign another snapshot of that height.
     @Test func p5ADamagedPromiseIsNotForgotten() throws {
         let world = try SnapshotWorld(nodes: 7, hostile: 0, seed: 1)
         var node = world.honest
@@ -260,7 +262,7 @@ struct SignatureExchangeTests {
         }
     }
 
-    /// Those that leave sign the snapshot in which they are gone.
+    /// Nodes that leave sign the snapshot without them.
     @Test func leaversSignTheNextSnapshot() throws {
         var world = try SnapshotWorld(nodes: 9, hostile: 0, seed: 2)
         let before = world.first.snapshot.voters

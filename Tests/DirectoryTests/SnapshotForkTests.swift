@@ -4,9 +4,11 @@ import Wire
 
 @testable import Directory
 
-/// A snapshot that had enough signatures, which too few nodes had seen when its epoch ended: the next one follows the one before.
+/// A snapshot that had enough signatures, but too few nodes had seen them when its epoch ended: the next one follows
+/// the one before it.
 @Suite struct SnapshotForkTests {
-    /// A network at height 3, a node and a client that trust the snapshot of height 3 that led nowhere, and all others at height 4.
+    /// A node and a client that trust a snapshot of height 4 that led nowhere; the others trust one of height 5 that
+    /// follows height 3.
     private struct Fork {
         var world: SnapshotWorld
         var node: SnapshotSigning
@@ -20,7 +22,7 @@ import Wire
             node = world.honest
             let update = try #require(world.honest.history.update(from: 1, digest: client.digest))
             _ = try client.accept(update, at: world.time, check: Mock.check)
-            // All have signed the snapshot of height 4, but one node alone has all signatures.
+            // All nodes have signed the snapshot of height 4, but only one has all the signatures.
             let time = UnixTime(seconds: world.time.seconds + SnapshotWorld.epoch)
             _ = node.propose(SnapshotWorld.snapshot(of: world.nodes, height: 4, time: time), at: time)
             try Self.sign(&node, at: time)
@@ -41,7 +43,7 @@ import Wire
             #expect(isFinal)
         }
 
-        /// What the others answer who is at `base` of `chain`.
+        /// The other nodes' answer from the place `base` of `chain`.
         func answer(_ chain: SnapshotChain, at base: SnapshotPlace.Base) -> SnapshotUpdate? {
             SnapshotPlace(chain, at: base).flatMap { world.honest.history.update(from: $0.height, digest: $0.digest) }
         }
@@ -82,12 +84,12 @@ import Wire
         #expect(isNewer && fork.node.chain.digest == fork.world.honest.chain.digest)
         #expect(fork.node.history.digest == fork.node.chain.digest && fork.node.history.digest(at: 4) == nil)
         #expect(fork.node.history.digest(at: 3) == fork.world.honest.history.digest(at: 3))
-        // What it holds leads a newcomer there.
+        // Its history leads a newcomer there.
         var newcomer = try fork.world.client()
         let whole = try #require(fork.node.history.update(from: 1, digest: newcomer.digest))
         _ = try newcomer.accept(whole, at: fork.time, check: Mock.check)
         #expect(newcomer.digest == fork.node.chain.digest)
-        // It has the same next snapshot to sign as all others.
+        // It has the same next snapshot to sign as the others.
         let next = SnapshotWorld.snapshot(of: fork.world.nodes, height: 6, time: fork.time)
         _ = fork.node.propose(next, at: fork.time)
         _ = fork.world.honest.propose(next, at: fork.time)
@@ -100,7 +102,7 @@ import Wire
         let history = fork.node.history.encoded()
         let update = try #require(fork.answer(fork.node.chain, at: .earlier))
         _ = try fork.node.follow(update, at: fork.time, check: Mock.check)
-        // The snapshot of height 5 is on disk, and the history up to that of height 4.
+        // The snapshot of height 5 is on disk, but the history only reaches height 4.
         let chain = fork.node.chain
         let kept = SnapshotHistory(kept: history, first: chain.first, digest: chain.firstDigest)
         var restarted = SnapshotSigning(chain, history: kept)
@@ -109,7 +111,7 @@ import Wire
         let isNewer = try restarted.follow(again, at: fork.time, check: Mock.check)
         #expect(isNewer && restarted.chain.digest == fork.world.honest.chain.digest)
         #expect(restarted.history.digest == restarted.chain.digest)
-        // It goes on leading others: a history on disk has few snapshots whole.
+        // It still leads others, although a history from disk has few whole snapshots.
         #expect(restarted.history.digest(at: 3) == fork.world.honest.history.digest(at: 3))
         var newcomer = try fork.world.client()
         let whole = try #require(restarted.history.update(from: 1, digest: newcomer.digest))

@@ -4,9 +4,9 @@ import Wire
 
 @testable import Directory
 
-/// What a snapshot carries in front of its entries, and the placements in these: signed, kept, and read strictly.
+/// A snapshot's preface and its entries' placements: signed, kept, and read strictly.
 struct SnapshotPrefaceTests {
-    /// Parts of an extension, as they are given.
+    /// The encoding of these parts of an extension, valid or not.
     private func parts(_ list: [(UInt8, Int)]) -> [UInt8] {
         list.flatMap { kind, count in
             [kind, UInt8(count & 0xff), UInt8(count >> 8)] + [UInt8](repeating: kind, count: count)
@@ -33,7 +33,7 @@ struct SnapshotPrefaceTests {
         try SignedSnapshot(decoding: bytes.rawSpan)
     }
 
-    /// A snapshot whose extension is these bytes, whatever they are.
+    /// A snapshot with these bytes as its extension, valid or not.
     private func raw(_ bytes: [UInt8], length: Int? = nil) throws -> [UInt8] {
         var plain = SignedSnapshot(snapshot(SnapshotPreface())).encoded()
         let place = 1 + 32 + 8 + 8 + 32 + 32 + 4
@@ -65,7 +65,7 @@ struct SnapshotPrefaceTests {
             #expect(throws: WireError.outOfRange) { try decode(try raw(bytes)) }
             #expect(SnapshotPreface(namesRoot: Bytes32(), namesCount: 0, extensionBytes: bytes) == nil)
         }
-        // A byte more than there may be, and a length that promises more than there is.
+        // One byte above the maximum, and a length above that of the data.
         #expect(throws: WireError.outOfRange) { try decode(try raw(parts([(1, 1_022)]))) }
         #expect(throws: WireError.outOfRange) { try decode(try raw([], length: 65_535)) }
         #expect(SnapshotPreface(namesRoot: Bytes32(), namesCount: 0, extensionBytes: parts([(1, 1_022)])) == nil)
@@ -97,7 +97,7 @@ struct SnapshotPrefaceTests {
         for length in 0..<more.count {
             #expect(throws: WireError.self) { try SnapshotUpdate(decoding: Array(more[..<length]).rawSpan) }
         }
-        // Most flips are in keys, digests, times and signatures: then it is read, and is another one.
+        // Most flips are in keys, digests, times and signatures; the result is then readable and different.
         var count = 0
         for place in bytes.indices {
             var changed = bytes
@@ -118,7 +118,7 @@ struct SnapshotPrefaceTests {
         #expect(count > more.count / 2)
     }
 
-    /// A history of two snapshots, the second with another placement, and signed by all.
+    /// A history of two snapshots; `change` alters the second one's entries, and all nodes have signed it.
     private func history(
         _ front: SnapshotPreface, _ change: (inout [Snapshot.Entry]) -> Void
     ) -> (first: SignedSnapshot, second: Snapshot, history: SnapshotHistory) {
@@ -151,7 +151,7 @@ struct SnapshotPrefaceTests {
         var chain = try SnapshotChain(network: network, first: first)
         #expect(try chain.accept(read, at: now))
         #expect(chain.snapshot == second && chain.snapshot.preface == front)
-        // A node that keeps it on disk has it again, and one that follows it leads others.
+        // A node that keeps the history on disk reads it back, and a node that follows it can lead others.
         let kept = try #require(
             SnapshotHistory(kept: history.encoded(), first: first.snapshot, digest: first.snapshot.digest))
         #expect(kept.newest == second && kept.update(from: 1, digest: first.snapshot.digest)?.preface == front)
@@ -160,7 +160,7 @@ struct SnapshotPrefaceTests {
         #expect(other.newest == second)
     }
 
-    /// SW1: whoever passes an update on can move no node, and add no names.
+    /// SW1: a node that passes an update on can neither move nodes nor add names.
     @Test func sw1AnUpdateIsNotChangedOnItsWay() throws {
         let (first, _, history) = history(try preface([], names: 1)) { $0[2].placement ^= 1 }
         let good = try #require(history.update(from: 1, digest: first.snapshot.digest))

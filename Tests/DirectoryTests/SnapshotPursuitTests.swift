@@ -3,7 +3,7 @@ import Testing
 import Wire
 
 struct SnapshotPursuitTests {
-    /// The bytes of an update, nothing if it has none: votes for a header stand together and ascend.
+    /// The bytes of an update; none unless its votes ascend by header and number.
     private static func encoded(_ update: SnapshotUpdate) -> [UInt8] {
         let votes = zip(update.votes, update.votes.dropFirst())
         return votes.allSatisfy { ($0.header, $0.number) < ($1.header, $1.number) } ? update.encoded() : []
@@ -11,8 +11,8 @@ struct SnapshotPursuitTests {
 
     /// Follows a peer that answers with lies, damaged and old updates, nothing, or the truth.
     ///
-    /// Answers are checked at once and taken over in any order, some much later. The state never goes back or trusts what was
-    /// not final, and one true answer leads to the newest snapshot.
+    /// Answers are checked at once and taken over in any order, some much later. The state never goes back or trusts a
+    /// snapshot that was not final. One true answer leads to the newest snapshot.
     private func follow<State: SnapshotFollowing>(_ begin: (SnapshotWorld) throws -> State, seed: UInt64) throws {
         var world = try SnapshotWorld(nodes: 40, hostile: 0.3, seed: seed)
         var random = Seeded(seed)
@@ -107,7 +107,7 @@ struct SnapshotPursuitTests {
         guard case .advanced = try step(longer, to: first) else { Issue.record("not followed from there"); return }
     }
 
-    /// The snapshot that a node has signed since it began to check an answer is not forgotten for that answer.
+    /// A signature that a node made while it checked an answer is not lost.
     @Test func whatWasSignedMeanwhileIsKept() throws {
         var world = try SnapshotWorld(nodes: 10, hostile: 0, seed: 1)
         _ = world.pass(turnover: 0, reachable: 1)

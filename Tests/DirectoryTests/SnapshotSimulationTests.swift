@@ -2,9 +2,9 @@ import Directory
 import Testing
 import Wire
 
-/// The way of snapshots through months of simulated time, with hostile nodes.
+/// Snapshots through months of simulated time, with hostile nodes.
 ///
-/// `TUNIC_SNAPSHOT_NODES=2000 TUNIC_SNAPSHOT_EPOCHS=725` is the full size.
+/// `TUNIC_SNAPSHOT_NODES=2000 TUNIC_SNAPSHOT_EPOCHS=725` gives the full size.
 struct SnapshotSimulationTests {
     static let nodes = setting("TUNIC_SNAPSHOT_NODES", 120)
     static let epochs = setting("TUNIC_SNAPSHOT_EPOCHS", 80)
@@ -12,12 +12,14 @@ struct SnapshotSimulationTests {
     /// A client of the simulation.
     private struct Client {
         var chain: SnapshotChain
-        /// Epochs between two questions.
+        /// The number of epochs between two questions.
         let sleep: Int
     }
 
-    /// No client ever trusts what was not final, whatever hostile nodes answer; with at least 72 % of the trusted set honest,
-    /// reachable and still staked nobody is more than two epochs behind.
+    /// No client ever trusts a snapshot that was not final, whatever hostile nodes answer.
+    ///
+    /// If at least 72 % of the trusted set are honest, reachable and still staked, nobody is more than two epochs
+    /// behind.
     @Test(arguments: [(0.1, 0.99), (0.2, 0.95), (0.25, 0.995), (0.27, 1.0), (1.0 / 3, 1.0), (1.0 / 3, 0.9)])
     func p5NoFalseAndNoOldRegistryIsEverAccepted(_ hostile: Double, _ reachable: Double) throws {
         let seed: UInt64 = 7
@@ -34,13 +36,13 @@ struct SnapshotSimulationTests {
             if goodEpochs > 2 { #expect(world.height - world.honest.snapshot.height <= 2, "seed \(seed)") }
             for place in clients.indices where epoch % clients[place].sleep == 0 {
                 let before = clients[place].chain
-                // Hostile answers first, then an honest one, as from several nodes.
+                // Hostile answers come first, then an honest one, as if from several nodes.
                 for answer in [world.forged(for: before), world.forged(for: before)] + old.suffix(3) {
                     if (try? clients[place].chain.accept(answer, at: world.time, check: Mock.check)) != true {
                         refused += 1
                     }
                 }
-                // An old answer may be news to this client, and true.
+                // An old answer may be new to this client, and true.
                 let held = clients[place].chain
                 #expect(held.snapshot.height >= before.snapshot.height, "seed \(seed), epoch \(epoch)")
                 #expect(world.final[held.snapshot.height] == held.digest, "seed \(seed), epoch \(epoch)")
@@ -53,7 +55,7 @@ struct SnapshotSimulationTests {
                 let bytes = update.encoded()
                 let read = try SnapshotUpdate(decoding: bytes.rawSpan)
                 #expect(read == update)
-                // What was spoiled may have been without harm, and brought the client here already.
+                // A harmless change may have led the client here already.
                 if clients[place].chain.digest == held.digest {
                     _ = try clients[place].chain.accept(read, at: world.time, check: Mock.check)
                 }
@@ -70,7 +72,8 @@ struct SnapshotSimulationTests {
         #expect(refused > Self.epochs)
     }
 
-    /// Who slept for an hour, a day or 30 days catches up in one answer, with at most 10 MB, all descriptors included.
+    /// A client that slept for an hour, a day or 30 days catches up with one answer, in at most 10 MB with all
+    /// descriptors.
     @Test(arguments: [0.0, 0.1, 0.25]) func whoSleptCatchesUp(_ hostile: Double) throws {
         var world = try SnapshotWorld(nodes: Self.nodes, hostile: hostile, seed: 3)
         let sleeps = [1, 24, 720].filter { $0 + 2 <= Self.epochs }
@@ -98,7 +101,7 @@ struct SnapshotSimulationTests {
             #expect(try chain.accept(update, at: world.time, check: Mock.check))
             #expect(chain.digest == world.honest.chain.digest)
         }
-        // A node that keeps its history on disk goes on with it.
+        // A node continues with its history from disk.
         let history = world.honest.history
         let kept = try #require(
             SnapshotHistory(kept: history.encoded(), first: world.first.snapshot, digest: world.first.snapshot.digest))
@@ -108,7 +111,7 @@ struct SnapshotSimulationTests {
                 kept.update(from: chain.snapshot.height, digest: chain.digest)?.votes
                     == history.update(from: chain.snapshot.height, digest: chain.digest)?.votes)
         }
-        // And one that was away serves others by what it was told.
+        // A node that was away serves others from the update that it received.
         if let (_, chain) = sleepers.min(by: { $0.key > $1.key }), hostile == 0 {
             var other = SnapshotSigning(try world.client())
             let update = try #require(history.update(from: 1, digest: chain.firstDigest))

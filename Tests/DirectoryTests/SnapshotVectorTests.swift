@@ -5,7 +5,7 @@ import Wire
 
 @testable import Directory
 
-/// The bytes of `Tests/Vectors/snapshot.py`: what the model writes is read here, and what is written here are the model's bytes.
+/// The bytes of `Tests/Vectors/snapshot.py`: this code reads and writes the same bytes as the model.
 @Suite struct SnapshotVectorTests {
     private let vectors: VectorFile
     private let network: Bytes32
@@ -94,7 +94,7 @@ import Wire
             let key = try key(number)
             history.add(key.sign(message.rawSpan), of: NodeID(key.publicKey), height: 2)
         }
-        // A node signs with the votes that are needed; the model with all.
+        // A node includes only the needed votes; the model includes all.
         let made = try #require(history.update(from: 1, digest: first.snapshot.digest))
         for name in ["update whole", "update difference"] {
             let bytes = try vectors(name)

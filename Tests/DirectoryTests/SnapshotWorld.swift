@@ -11,7 +11,7 @@ func setting(_ name: String, _ usual: Int) -> Int {
     return unsafe Int(String(cString: text)) ?? usual
 }
 
-/// Signatures that cost next to nothing: a mix of message and node, which in a simulation nobody makes for another.
+/// Cheap signatures for simulations: a mix of message and node, which no node makes for another.
 enum Mock {
     static let check = SignatureCheck { $0 == sign($1, as: $2) }
 
@@ -27,7 +27,7 @@ enum Mock {
 
     static func sign(_ snapshot: Snapshot, as node: NodeID) -> [UInt8] { sign(message(of: snapshot), as: node) }
 
-    /// What is signed of a snapshot, as protocol.md, section 10.2, has it.
+    /// The signed message of a snapshot (protocol.md, section 10.2).
     static func message(of snapshot: Snapshot) -> [UInt8] {
         var writer = ByteWriter()
         writer.raw("tunic snapshot signature".utf8)
@@ -49,11 +49,11 @@ struct SnapshotWorld {
     private let hostileShare: Double
     private(set) var height: UInt64 = 1
     private(set) var time = now
-    /// What all honest nodes have: one for all, for they exchange everything.
+    /// The state of all honest nodes: one for all, because they exchange everything.
     var honest: SnapshotSigning
-    /// Every snapshot that was final, by height.
+    /// Every final snapshot, by height.
     private(set) var final: [UInt64: Bytes32] = [:]
-    /// All hostile nodes that ever were: they sign whatever they like at any time.
+    /// All hostile nodes so far; they sign anything at any time.
     private(set) var hostile: Set<NodeID> = []
     let first: SignedSnapshot
 
@@ -62,7 +62,7 @@ struct SnapshotWorld {
         hostileShare = share
         var list: [(node: NodeID, isHostile: Bool)] = []
         for number in 0..<count {
-            // Never a third itself.
+            // Always less than a third of the nodes.
             let isHostile =
                 Double(list.count(where: \.isHostile) + 1) <= min(share * Double(count), Double(count - 1) / 3)
             list.append((NodeID(bytes32(4, UInt64(number))), isHostile))
@@ -88,12 +88,13 @@ struct SnapshotWorld {
         return Snapshot(network: network, height: height, time: time, entries: entries)!
     }
 
-    /// A client that knows the network file alone.
+    /// A client that only has the network file.
     func client() throws -> SnapshotChain { try SnapshotChain(network: network, first: first, check: Mock.check) }
 
-    /// One epoch: `turnover` of the nodes leave and as many join; then those sign who are honest and, by `reachable`, there.
+    /// One epoch: `turnover` of the nodes leave and as many join; then the honest nodes sign, each with the probability
+    /// `reachable`.
     ///
-    /// Returns which share of the trusted set is honest, reachable and still staked.
+    /// Returns the share of the trusted set that is honest, reachable and still staked.
     mutating func pass(turnover: Double, reachable: Double) -> Double {
         height += 1
         time.seconds += Self.epoch
@@ -132,7 +133,8 @@ struct SnapshotWorld {
 
     // MARK: What hostile nodes answer
 
-    /// A registry that hostile nodes would like: themselves alone, or the true one without some and with false nodes.
+    /// A registry that helps hostile nodes: only themselves, or the true one with some nodes missing and false ones
+    /// added.
     mutating func forged(for client: SnapshotChain) -> SnapshotUpdate {
         let base = client.snapshot
         var list = Bool.random(using: &random) ? base.entries.filter { hostile.contains($0.node) } : base.entries
@@ -153,14 +155,14 @@ struct SnapshotWorld {
             // Each vote twice.
             votes = votes.flatMap { [$0, $0] }
         case 1:
-            // Signatures of others by hostile hands.
+            // Signatures of other nodes, made by hostile ones.
             votes = base.voters.indices.map {
                 SnapshotUpdate.Vote(
                     number: $0, header: 0,
                     signature: Mock.sign(message, as: hostile.randomElement(using: &random) ?? base.voters[0]))
             }
         case 2:
-            // True signatures of another snapshot.
+            // Valid signatures of another snapshot.
             if let trueOnes = honest.history.update(from: base.height, digest: client.digest) {
                 votes = trueOnes.votes.filter { $0.number < base.voters.count }.map {
                     SnapshotUpdate.Vote(number: $0.number, header: 0, signature: $0.signature)
@@ -173,7 +175,7 @@ struct SnapshotWorld {
             preface: snapshot.preface, entries: .whole(snapshot.entries))
     }
 
-    /// A true update with something left out or changed.
+    /// A true update with a part removed or changed.
     mutating func spoiled(_ update: SnapshotUpdate) -> SnapshotUpdate {
         var changed = update
         switch Int.random(in: 0..<6, using: &random) {

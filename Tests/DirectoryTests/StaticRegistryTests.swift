@@ -38,7 +38,7 @@ struct StaticRegistryTests {
         let next = try #require(
             registry.snapshot(above: one.height, at: UnixTime(seconds: start.seconds + 3_700))?.snapshot)
         #expect(next.entries.count == 7 && next.height == 2 << 32 | 1 && next.time.seconds == start.seconds + 3_600)
-        // At the same height every node has the same.
+        // At the same height every node has the same snapshot.
         var other = self.registry()
         _ = try other.read(file(2), at: UnixTime(seconds: start.seconds + 7_000))
         #expect(other.snapshot(above: 1, at: UnixTime(seconds: start.seconds + 7_100))?.snapshot == next)

@@ -3,7 +3,7 @@ import OnionCrypto
 import Testing
 import Wire
 
-/// P5: registry rollback and forgery; P8: hostile addresses.
+/// Trust in snapshots (P5: registry rollback and forgery) and descriptors (P8: hostile addresses).
 struct TrustTests {
     let first = signed(snapshot(keys: 0..<6), by: 0..<6)
     let later = UnixTime(seconds: now.seconds + 3_600)
@@ -108,15 +108,15 @@ struct TrustTests {
         var chain = try SnapshotChain(file, kept: nil, mark: nil)
         #expect(throws: SnapshotRefusal.baseTooOld) { try chain.accept(newer, at: after) }
         #expect(try chain.accept(newer, at: month))
-        // The one that was accepted in time leads on.
+        // A snapshot accepted in time leads to later ones.
         let last = signed(snapshot(keys: 0..<6, height: 10, time: after), by: 0..<6)
         #expect(try chain.accept(last, at: after))
-        // A network whose snapshots paths are built by for an hour only is followed for a month all the same.
+        // If paths need a snapshot of the last hour, updates are still followed for a month.
         file.snapshotMaximumAge = 3_600
         var short = try SnapshotChain(file, kept: nil, mark: nil)
         #expect(short.longestTrust == 30 * 86_400)
         #expect(try short.accept(newer, at: month))
-        // A registry that never changes is of any age.
+        // A registry that never changes may have any age.
         file.snapshotMaximumAge = 0
         var still = try SnapshotChain(file, kept: nil, mark: nil)
         #expect(try still.accept(newer, at: after))

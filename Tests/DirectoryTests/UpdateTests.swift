@@ -4,7 +4,7 @@ import Wire
 
 @testable import Directory
 
-/// Updates with real signatures, and what is wrong with others.
+/// Updates with real signatures, valid and invalid.
 ///
 /// P5: rollback and forgery.
 struct UpdateTests {
@@ -38,7 +38,8 @@ struct UpdateTests {
         let signing = try grown()
         var chain = try chain()
         let update = try #require(signing.history.update(from: 1, digest: chain.digest))
-        // Five of the six at the beginning are needed and four of them signed the newest: there is a turn, and of each node one signature.
+        // Five of the first six nodes are needed, and only four of them signed the newest snapshot: so there is one
+        // turn, and one signature of each node.
         #expect(update.turns.count == 1 && update.headers.count == 2 && update.votes.count == 6)
         #expect(try SnapshotUpdate(decoding: update.encoded().rawSpan) == update)
         #expect(try chain.accept(update, at: later))
@@ -52,7 +53,8 @@ struct UpdateTests {
         let signing = try grown()
         var chain = try chain()
         var update = try #require(signing.history.update(from: 1, digest: chain.digest))
-        // The first is of one who left; the others of the newest snapshot count for the one in between as well.
+        // The first signature is of a node that left; those of the newest snapshot count for the one in between as
+        // well.
         #expect(update.votes.map(\.header) == [0, 1, 1, 1, 1, 1])
         update.votes.removeFirst()
         let before = chain
@@ -88,7 +90,7 @@ struct UpdateTests {
                 let vote = $0.votes[0]
                 $0.votes[0] = .init(number: 999, header: vote.header, signature: vote.signature)
             } == .broken)
-        // Half of the signatures, each of them good, are too few.
+        // Half of the signatures are too few, although each is valid.
         let halved = try refusal { $0.votes.removeLast($0.votes.count / 2) }
         guard case .tooFewSignatures = halved else {
             Issue.record("half of the signatures were enough: \(String(describing: halved))")
@@ -104,7 +106,7 @@ struct UpdateTests {
             Issue.record("a wrong signature was taken: \(String(describing: spoiled))")
             return
         }
-        // Another network's update does not fit: its signatures are bound to the network.
+        // Another network's update does not fit, because its signatures name that network.
         let foreign = Snapshot(network: bytes32(5, 5), height: 1, time: now, entries: first.snapshot.entries)!
         var other = SignedSnapshot(foreign)
         for number in 0..<6 as Range<UInt64> { other.sign(with: key(number)) }
@@ -112,7 +114,7 @@ struct UpdateTests {
         #expect(throws: SnapshotRefusal.self) { try stranger.accept(good, at: later) }
     }
 
-    /// An update whose headers tell the voters of many turns, without one signature.
+    /// An update whose headers name the voters of many turns, without signatures.
     func unsigned(turns count: Int, joining each: Int) throws -> SnapshotUpdate {
         var number: UInt64 = 1_000
         let turns = (0..<count).map { header in
@@ -131,14 +133,15 @@ struct UpdateTests {
             entries: .whole(newest.entries))
     }
 
-    /// No turn is applied before the signatures that lead to it were verified: a broken one behind them is not even seen.
+    /// No turn is applied before the signatures that lead to it are verified, so a broken turn behind them has no
+    /// effect.
     @Test func s10TurnsWithoutSignaturesAreNotFollowed() throws {
         var chain = try chain()
         let update = try unsigned(turns: 2_000, joining: 3)
         #expect(throws: SnapshotRefusal.tooFewSignatures(signatures: 0, needed: 5)) {
             try chain.accept(update, at: later)
         }
-        // Forged votes of the first voters end it before the first turn as well, and no further one is verified.
+        // Forged votes of the first voters also end it before the first turn, and no further vote is verified.
         var forged = update
         forged.votes = (0..<6).map {
             .init(number: $0, header: 2_000, signature: [UInt8](repeating: 3, count: 64))
@@ -146,15 +149,15 @@ struct UpdateTests {
         #expect(throws: SnapshotRefusal.badSignature(first.snapshot.voters[0])) { try chain.accept(forged, at: later) }
     }
 
-    /// Numbers of turns, of voters at a turn and of votes of one signer are bounded.
+    /// The number of turns, of voters at a turn and of votes of one signer is bounded.
     @Test func s10AnUpdateHasBounds() throws {
         var chain = try chain()
         #expect(throws: WireError.outOfRange) {
             try SnapshotUpdate(decoding: try unsigned(turns: 2_001, joining: 0).encoded().rawSpan)
         }
-        // Six voters who sign all they are given: a turn to more than 10,000 is refused, and two votes of one signer are.
+        // Six voters sign everything: a turn to more than 10,000 nodes is refused, and so are two votes of one signer.
         var many = try unsigned(turns: 1, joining: 9_999)
-        // Its voters are told as they come to be: nothing but their number is wrong with it.
+        // Its voters' digest is right: only their number is wrong.
         let voters = (first.snapshot.voters + many.turns[0].joined).sorted()
         many.headers[0] = SnapshotUpdate.Header(
             height: 2, time: now, voters: Snapshot.digest(ofVoters: voters), contents: Bytes32())
@@ -195,7 +198,7 @@ struct UpdateTests {
         }
     }
 
-    /// P6: who was shown another snapshot of one height, by whatever hands, never goes over to it.
+    /// P6: a client with another snapshot of the same height never changes to it, whoever signed it.
     @Test func p6TwoSnapshotsOfOneHeightAreTold() throws {
         let signing = try grown()
         var chain = try chain()
@@ -224,7 +227,8 @@ struct UpdateTests {
             _ = try server.insert(made(number, at: start + number), at: now)
         }
         for signed in server.all { _ = try client.insert(signed, at: now) }
-        // One node says the same anew, one has another key, one is unchanged but within the time asked about.
+        // One node renews its descriptor, one has another onion key, and one is unchanged but within the requested
+        // time.
         _ = try server.insert(made(1, at: start + 9_000), at: now)
         _ = try server.insert(
             made(2, at: start + 9_001) { $0.onionKey = [UInt8](repeating: 6, count: Descriptor.onionKeySize) }, at: now)
@@ -243,7 +247,7 @@ struct UpdateTests {
             #expect(isNew)
         }
         #expect(Set(client.all.map(\.bytes)) == Set(server.all.map(\.bytes)))
-        // A renewal of what is not held stands for nothing, and one of other contents is not authentic.
+        // A renewal of a descriptor that is not held stands for nothing; one with other contents is not authentic.
         let empty = DescriptorStore(network: network, allowsPrivateAddresses: false, snapshot: first.snapshot)
         #expect(empty.resolve(.renewed(DescriptorRenewal(made(1, at: start + 9_000)))) == nil)
         let other = try #require(client.resolve(.renewed(DescriptorRenewal(made(2, at: start + 9_500)))))

@@ -4,16 +4,17 @@ import Wire
 
 @testable import Registry
 
-/// What an authority's vote on disk is for.
+/// The purpose of an authority's vote on disk.
 @Suite struct AuthorityTests {
     private let realm = Realm(authorities: 3, threshold: 2)
 
-    /// The moment of a slot in which `leader` leads, after the first block is due.
+    /// A moment in a slot that `leader` leads, after the first block is due, in milliseconds.
     private func moment(_ leader: Int, after: UInt64 = start + 10) -> UInt64 {
         realm.slot(of: leader, from: after, LedgerChain(realm.rules)) * 1_000
     }
 
-    /// Lets `leader` make a block together with `other`, as far as the votes of both allow; what they left on disk.
+    /// Lets `leader` make a block with `other`, as far as their votes allow; returns the block and the vote that
+    /// `other` kept on disk.
     private func make(
         _ leader: inout Authority, _ other: inout Authority, _ chain: inout LedgerChain, now: UInt64,
         paying amount: UInt64
@@ -34,7 +35,7 @@ import Wire
                     leader.received(answer, to: request, from: other.index)
                 }
             }
-            // The third is silent: its promise is awaited for a quarter of the slot.
+            // The third authority is silent, so the leader waits for its promise for a quarter of the slot.
             steps = leader.advance(&chain, pool: pool, now: now + 250)
         }
         return (nil, kept)
@@ -44,7 +45,8 @@ import Wire
         Authority(realm.rules, key: key(2000 + index), kept: vote)!
     }
 
-    /// Two sign a block, and the one that has both signatures is gone; the other restarts and meets the third.
+    /// Two authorities sign a block, and the one with both signatures is lost; the other restarts and works with the
+    /// third.
     @Test func aRestartedAuthorityLeadsToTheSameBlock() throws {
         var chain = LedgerChain(realm.rules)
         var (a, b, c) = (authority(0), authority(1), authority(2))
@@ -58,7 +60,7 @@ import Wire
         let second = try make(&c, &restarted, &other, now: moment(2, after: moment(0) / 1_000), paying: 2)
         #expect(second.final?.block.hash == block.block.hash)
 
-        // What the disk is for: without the vote there are two final blocks.
+        // Without the vote on disk there would be two final blocks.
         var forgetful = authority(1)
         var third = authority(2)
         let fork = try make(&third, &forgetful, &other, now: moment(2), paying: 2)
@@ -87,7 +89,7 @@ import Wire
         let slot = moment(2, after: first / 1_000) / 1_000
         let answer = b.answer(.propose(slot: slot, nil, rival), from: 2, &other, now: slot * 1_000).answer
         #expect(answer == .refused(.locked, height: 0))
-        // A certificate of the lock's slot or a lower one frees nobody, one of a higher slot does.
+        // A certificate of the lock's slot or a lower one releases no lock; one of a higher slot does.
         let low = realm.certificate(rival, by: [0, 2], slot: first / 1_000)
         #expect(
             b.answer(.propose(slot: slot, low, rival), from: 2, &other, now: slot * 1_000).answer
@@ -96,7 +98,7 @@ import Wire
         let high = realm.certificate(rival, by: [0, 2], slot: slot)
         let freed = b.answer(.propose(slot: next, high, rival), from: 2, &other, now: next * 1_000)
         #expect(freed.keep?.lock == Lock(high, on: rival))
-        // One that only two thirds of a pair signed is none.
+        // A certificate whose signatures are over other bytes is invalid.
         let forged = Certificate(slot: next, acceptances: realm.signatures(of: [0, 1], over: [1]))
         let last = moment(0, after: next + 1) / 1_000
         var third = authority(2)
@@ -105,7 +107,7 @@ import Wire
                 == .refused(.badBlock, height: 0))
     }
 
-    /// A block counts in its maker's slot alone, unless a certificate shows that others accepted it there.
+    /// A block counts only in its maker's slot, unless a certificate shows that others accepted it there.
     @Test func aNewBlockIsItsLeadersOwn() throws {
         var chain = LedgerChain(realm.rules)
         var b = authority(1)
@@ -114,14 +116,14 @@ import Wire
         #expect(
             b.answer(.propose(slot: slot, nil, block), from: 2, &chain, now: slot * 1_000).answer
                 == .refused(.badBlock, height: 0))
-        // The leader has had its try in this slot.
+        // The leader gets no second try in this slot.
         let own = chain.draft([], time: start + 10, by: 2)
         #expect(
             b.answer(.propose(slot: slot, nil, own), from: 2, &chain, now: slot * 1_000).answer
                 == .refused(.wrongSlot, height: 0))
     }
 
-    /// What an authority has accepted in a slot that is over it does not sign any more.
+    /// An authority does not sign a block that it accepted in a slot below its promised one.
     @Test func aLateCertificateLocksNobody() throws {
         var chain = LedgerChain(realm.rules)
         var b = authority(1)

@@ -4,9 +4,9 @@ import Wire
 
 @testable import Registry
 
-/// The bytes of operations and of the state: one encoding each, and nothing else is read.
+/// The bytes of operations and of the state: each has exactly one encoding, and nothing else is read.
 @Suite struct CodingTests {
-    /// A state with something of everything in it.
+    /// A state with an example of every part.
     private func eventful() -> Town {
         var town = Town()
         town.settle(0..<12)
@@ -116,7 +116,7 @@ import Wire
     @Test func unitsThatDoNotAddUpAreNotRead() {
         let state = eventful().state
         let bytes = state.encoded()
-        // The supply stands behind the version, the network and the parameters.
+        // The supply follows the version, the network and the parameters.
         var parameters = ByteWriter()
         state.parameters.encode(to: &parameters)
         var changed = bytes
@@ -124,7 +124,7 @@ import Wire
         #expect(throws: WireError.outOfRange) { try decodeState(changed) }
     }
 
-    /// Changed bytes either throw or are the one encoding of what was read; they never trap.
+    /// Changed bytes throw or are the exact encoding of the value that was read; they never trap.
     @Test func mutationsNeverTrap() {
         var random = Seeded(11)
         let seeds = operations().map { $0.encoded() }
@@ -137,7 +137,7 @@ import Wire
             let bytes = mutated(state, using: &random)
             guard var read = try? decodeState(bytes) else { continue }
             #expect(read.encoded() == bytes && read.isBalanced)
-            // Whatever was read goes on without a trap.
+            // A state that was read takes another block without a trap.
             try? read.begin(height: .max, time: read.time + 1, block: networkID, seed: networkID)
             try? read.begin(height: .max, time: RegistryState.timeLimit, block: networkID, seed: networkID)
             #expect(read.isBalanced || read.height < .max)

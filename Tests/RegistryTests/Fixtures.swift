@@ -3,7 +3,7 @@ import Registry
 import Testing
 import Wire
 
-/// A generator whose numbers follow from its seed (SplitMix64).
+/// A generator of repeatable numbers from a seed (SplitMix64).
 struct Seeded: RandomNumberGenerator {
     var state: UInt64
     init(_ seed: UInt64) { state = seed }
@@ -36,7 +36,7 @@ let networkID = bytes32(7, 7)
 
 /// Accounts 0 to 29 with 100,000 SESH each, the treasury 1000, nodes with keys from 100 on, and a clock.
 ///
-/// Operations cost nothing unless a test says so, so that balances tell of the other rules alone.
+/// Operations are free unless a test sets a fee, so that balances depend only on the other rules.
 struct Town {
     static let accounts: UInt64 = 30
     static let ids: [Account] = (0..<accounts).map { Account(key($0).publicKey) }
@@ -80,7 +80,7 @@ struct Town {
             nonce: state.accounts[id(account)]?.nonce ?? 0, key: key(account))
     }
 
-    /// Applies what must be accepted.
+    /// Applies an operation that must be accepted.
     mutating func run(_ operation: RegistryOperation, _ place: SourceLocation = #_sourceLocation) {
         do {
             try state.apply(operation)
@@ -94,7 +94,7 @@ struct Town {
         run(operation(account, action), place)
     }
 
-    /// Applies what must be refused, and checks that nothing changed.
+    /// Applies an operation that must be refused, and checks that nothing changed.
     mutating func refuse(
         _ operation: RegistryOperation, _ refusal: Refusal, _ place: SourceLocation = #_sourceLocation
     ) {
@@ -114,26 +114,26 @@ struct Town {
         refuse(operation(account, action), refusal, place)
     }
 
-    /// A report by node `reporter` of what it measured of others, at the present height unless another is given.
+    /// A report by node `reporter` on other nodes, at the present height unless another is given.
     func report(by reporter: Int, on measured: [(Int, UInt32)], height: UInt64? = nil) -> RegistryOperation {
         RegistryOperation(
             reporting: measured.map { .init(node: Self.nodeIDs[$0], capacity: $1) }, height: height ?? state.height,
             network: networkID, nodeKey: key(100 + UInt64(reporter)))
     }
 
-    /// The request of a node for a maintenance, or with 0 seconds to come back.
+    /// The request of a node for maintenance; with 0 seconds, to come back.
     func maintenance(_ number: Int, _ seconds: UInt32, height: UInt64? = nil) -> RegistryOperation {
         RegistryOperation(
             maintaining: key(100 + UInt64(number)), seconds: seconds, height: height ?? state.height,
             network: networkID)
     }
 
-    /// Registers nodes whose operators hold the full stake: the account of the same number.
+    /// Registers nodes with full stakes; the operator of each is the account with the same number.
     mutating func settle(_ numbers: Range<Int>) {
         for number in numbers { run(registration(UInt64(number), number, stake: full)) }
     }
 
-    /// The action that carries `verdict`, voted for at `places` in the quorum of `height` (the present one).
+    /// A judge action for `verdict`, with the votes at `places` in the quorum of `height` (default: the present one).
     func verdict(
         _ verdict: RegistryOperation.Judgment, _ number: Int, height: UInt64? = nil, places: some Sequence<UInt8>
     ) -> Action {

@@ -4,11 +4,11 @@ import Wire
 
 @testable import Registry
 
-/// Attacks on the spreading of blocks, on clocks, and on the draw of quorums.
+/// Attacks on the spreading of blocks, on clocks, and on the choice of quorums.
 extension LedgerAttackTests {
     // MARK: Spreading
 
-    /// A neighbour that announces a height of 2^63 ten times a second, and delivers nothing.
+    /// Two neighbours announce a height of 2^63 ten times a second and deliver nothing.
     @Test func s03AnnouncementsWithoutBlocksDoNotStopTheChain() {
         let quiet = LedgerSimulation(Realm(), followers: 2, seed: 3)
         quiet.run(for: 60_000)
@@ -30,11 +30,13 @@ extension LedgerAttackTests {
             for case .ask(.node(other), .blocks, let id) in actions { return id }
             return nil
         }
-        // Silence, an empty answer and bytes that are no blocks are the same: twice as long each time, 16 minutes at most.
+        // Silence, an empty answer and bytes that are not blocks have the same effect: a pause that doubles each time,
+        // up to 16 minutes.
         var pause: UInt64 = 60_000
         for body in [nil, [], [1, 2, 3], nil, [], nil] as [[UInt8]?] {
             let id = try #require(question(node.announced(1 << 63, by: source(1), now: now), to: source(1)))
-            // A random neighbour is asked at once; it is silent too, and then another, as long as the block is overdue.
+            // A random neighbour is asked at once; when it is silent too, another one is asked, as long as the block is
+            // overdue.
             var actions = node.answered(id, body, from: source(1), now: now)
             for number in 10..<12 as Range<UInt64> {
                 guard case .ask(.anyone(let avoided), .blocks, let poll)? = actions.last else {
@@ -49,14 +51,15 @@ extension LedgerAttackTests {
             now += pause
             pause = min(pause * 2, 16 * 60_000)
         }
-        // Two of those that announce are asked at a time; an authority has the third place.
+        // At most two announcing nodes are asked at a time; the third place is for an authority.
         let authority = realm.rules.authorities[0].node
         let first = try #require(question(node.announced(1 << 63, by: source(2), now: now), to: source(2)))
         #expect(question(node.announced(1 << 63, by: source(3), now: now), to: source(3)) != nil)
         #expect(node.announced(1 << 63, by: source(4), now: now).isEmpty)
         #expect(node.announced(1 << 63, by: source(2), now: now).isEmpty)
         let third = try #require(question(node.announced(1, by: authority, now: now), to: authority))
-        // An honest one delivers, and is asked again at once; what it does not have it did not announce.
+        // An honest node delivers and is asked again at once; an empty answer then is no failure, because it announced
+        // no more.
         var chain = LedgerChain(realm.rules)
         let block = realm.sealed(chain.draft([], time: start))
         try chain.append(block, now: now / 1_000)
@@ -66,12 +69,12 @@ extension LedgerAttackTests {
         let again = try #require(question(actions, to: authority))
         _ = node.answered(again, [], from: authority, now: now)
         #expect(question(node.announced(2, by: authority, now: now), to: authority) != nil)
-        // The block that came from elsewhere meanwhile is no reason to warn.
+        // A block that has arrived from another source meanwhile is no reason for a warning.
         _ = node.answered(first, FinalBlock.encodeList([block.encoded()]), from: source(2), now: now)
         #expect(node.problem == nil && node.chain.height == 1)
     }
 
-    /// Neighbours that refuse at once, or answer what is no block, are asked a few times until the next poll is due.
+    /// Neighbours that refuse at once, or answer with invalid bytes, are asked only a few times until the next poll.
     @Test(arguments: [nil, [1, 2, 3]] as [[UInt8]?]) func s03WhoRefusesAtOnceIsNotAskedWithoutEnd(_ body: [UInt8]?) {
         var node = LedgerNode(
             node: source(99), chain: LedgerChain(Realm().rules), epochs: EpochSnapshots(seconds: 10), authority: nil)
@@ -103,7 +106,7 @@ extension LedgerAttackTests {
         #expect(table.failedCount == FetchTable.memory)
     }
 
-    /// Other authorities get the block itself, whatever anybody announces.
+    /// A final block is sent to the other authorities, whatever anybody announces.
     @Test func s03AFinalBlockGoesToTheOtherAuthorities() throws {
         let realm = Realm()
         var chain = LedgerChain(realm.rules)
@@ -116,7 +119,7 @@ extension LedgerAttackTests {
         let few = realm.sealed(block.block, by: [0, 2])
         _ = node.received(few, from: realm.rules.authorities[0].node, now: now)
         #expect(node.chain.height == 0 && node.problem != nil)
-        // It is left alone; another brings the block.
+        // That sender's next block is not checked; another sender's is.
         #expect(node.received(block, from: realm.rules.authorities[0].node, now: now).isEmpty)
         let actions = node.received(block, from: realm.rules.authorities[2].node, now: now)
         #expect(node.chain.height == 1 && actions.contains(.announce(height: 1)))
@@ -124,7 +127,8 @@ extension LedgerAttackTests {
 
     // MARK: Clocks
 
-    /// Two authorities of four whose clocks are off by two slots in both directions: no block, all four say why, until one is set.
+    /// Two of four authorities have clocks that are 25 s off, in both directions: there is no block, and all four say
+    /// why until one clock is set.
     @Test func s04ClocksThatDifferAreTold() {
         let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 20, slotSeconds: 10)
         let town = LedgerSimulation(realm, followers: 0, seed: 8)
@@ -136,7 +140,7 @@ extension LedgerAttackTests {
             #expect(node.problem?.contains("clock") == true, "\(index): \(node.problem ?? "nothing")")
             #expect(node.clockRefusals > 5)
         }
-        // Each says it of three others at most, of what it asks and of what it is asked, however often it happens.
+        // Each authority warns at most about the requests and the answers of three others, however often they come.
         #expect(town.warnings.count <= 24 && town.warnings.allSatisfy { $0.contains("Set the clock that is wrong.") })
         #expect(town.warnings.contains { $0.contains("block of authority 0") && $0.contains("ahead of") })
         #expect(town.warnings.contains { $0.contains("block of authority 1") && $0.contains("behind") })
@@ -152,7 +156,7 @@ extension LedgerAttackTests {
             node: nodes[0], chain: LedgerChain(realm.rules), epochs: EpochSnapshots(seconds: 10),
             authority: Authority(realm.rules, key: key(2000), kept: nil))
         var chain = LedgerChain(realm.rules)
-        /// What is said when the leader of a slot that is `ahead` asks.
+        /// The warnings when the leader of a slot `ahead` slots in the future sends a request.
         func told(_ index: Int, ahead: UInt64, at now: UInt64) throws -> [String] {
             let slot = realm.slot(of: index, from: now / 10 + ahead, chain)
             let request = AuthorityRequest.prepare(height: 1, slot: slot)
@@ -170,21 +174,21 @@ extension LedgerAttackTests {
         // This clock was set back.
         #expect(try told(1, ahead: 2, at: now - 10).count == 1)
         #expect(node.clockRefusals == 6)
-        // A block tells by how much.
+        // A block's date shows the difference.
         let slot = realm.slot(of: 3, from: now / 10, chain)
         let block = chain.draft([], time: slot * 10 - 42, by: 3)
         let received = node.received(.propose(slot: slot, nil, block), from: nodes[3], now: slot * 10_000)
         let (actions, answer) = try #require(received)
         #expect(answer == .refused(.wrongTime, height: 0))
         #expect(actions.count == 1 && node.problem?.contains("42 s or more behind") == true)
-        // A number at the end of all numbers is one of them.
+        // The greatest and the smallest numbers give a value as well.
         #expect(realm.rules.clockDifference(of: .prepare(height: 1, slot: .max), now: 0) == .max)
         #expect(realm.rules.clockDifference(of: .prepare(height: 1, slot: 0), now: .max) < 0)
     }
 
     // MARK: Quorums
 
-    /// A chain with a node of each of the town's accounts.
+    /// A chain with one node of each of the town's accounts.
     private func settled(_ realm: Realm) throws -> LedgerChain {
         var chain = LedgerChain(realm.rules)
         let registrations = (0..<30 as Range<UInt64>).map {
@@ -196,7 +200,7 @@ extension LedgerAttackTests {
         return chain
     }
 
-    /// Time, order and contents of a block change its hash, and neither its seed nor its quorum.
+    /// The time, order and contents of a block change its hash, but neither its seed nor its quorum.
     @Test func s19ALeaderDoesNotChooseTheQuorum() throws {
         let realm = Realm()
         let chain = try settled(realm)
@@ -213,7 +217,7 @@ extension LedgerAttackTests {
             quorums.insert(draft.state.quorums.last!.nodes)
         }
         #expect(hashes.count == 40 && quorums.count == 1)
-        // Another maker has another, and nobody can take another's proof, or one for another height.
+        // Another maker gives another quorum. A proof by another maker, or for another height, is refused.
         var draft = chain
         try draft.append(realm.sealed(draft.draft([], time: start + 2, by: 1)), now: start + 100)
         #expect(!quorums.contains(draft.state.quorums.last!.nodes))
@@ -236,7 +240,7 @@ extension LedgerAttackTests {
         }
     }
 
-    /// What t hostile turns in a row are worth: the best of t values that are known, and one that is not.
+    /// With t hostile leaders in a row, the quorum is the best of t known draws and one unknown.
     @Test func s19TurnsInARowAreWorthOneDrawEach() throws {
         let realm = Realm(authorities: 13, threshold: 9)
         let hostile = Set((0..<3).map { Town.nodeIDs[$0] })
@@ -261,14 +265,14 @@ extension LedgerAttackTests {
             let proof = key(2004).prove(realm.rules.turn(height: height, after: seed).rawSpan)
             seed = try #require(realm.rules.seed(of: proof, maker: 4, height: height, after: seed))
         }
-        // Three nodes of thirty have one seat of ten on average; the best of five draws is not two more.
+        // Three hostile nodes of thirty have one of ten seats on average; the best of five draws has less than 2.2.
         let means = sum.map { Double($0) / Double(trials) }
         #expect(
             abs(means[0] - 1) < 0.3 && means[4] < 2.2 && zip(means, means.dropFirst()).allSatisfy { $0 <= $1 },
             "\(means)")
     }
 
-    /// Leaders of a height follow one another, and who is first follows from the seed.
+    /// The leaders of a height take turns; the seed selects the first.
     @Test func s19EveryAuthorityLeadsOnceInNSlots() {
         for count in 1...13 as ClosedRange<UInt64> {
             let rules = Realm(authorities: count, threshold: Int(count) / 2 + 1).rules

@@ -4,11 +4,11 @@ import Wire
 
 @testable import Registry
 
-/// Attacks of one dishonest party on making and spreading blocks, step by step.
+/// Attacks of one hostile party on the making and spreading of blocks, step by step.
 @Suite struct LedgerAttackTests {
     // MARK: Two blocks that a few have signed each
 
-    /// Authorities on one clock that all hear each other at once, but for those that are gone.
+    /// Authorities with one clock that hear each other at once, except those that are gone.
     private struct Council {
         let realm: Realm
         var chains: [LedgerChain]
@@ -26,13 +26,13 @@ import Wire
             authorities[index].answer(request, from: leader, &chains[index], now: now).answer
         }
 
-        /// Lets `leader` begin at `now`; of the others only these answer.
+        /// Lets `leader` begin at `now`; only `others` answer.
         mutating func lead(_ leader: Int, with others: [Int], now: UInt64) -> FinalBlock? {
             let steps = authorities[leader].tick(chains[leader], now: now)
             return carryOut(steps, leader, with: others, now: now)
         }
 
-        /// Lets `leader` go on, which has waited for those that do not answer.
+        /// Lets `leader` continue after it has waited for the missing answers.
         mutating func goOn(_ leader: Int, with others: [Int], now: UInt64) -> FinalBlock? {
             let steps = authorities[leader].advance(&chains[leader], pool: OperationPool(), now: now)
             return carryOut(steps, leader, with: others, now: now)
@@ -60,7 +60,7 @@ import Wire
         }
     }
 
-    /// One authority has B signed by one other, another block by the next, and goes away: the rest make a block.
+    /// A hostile authority has two blocks signed by different others, then goes away; the rest make a block.
     @Test(arguments: [(4, 3), (7, 5), (10, 7), (13, 9)])
     func s02OneAuthorityThatHasTwoBlocksSignedDoesNotStopTheChain(_ count: Int, _ threshold: Int) throws {
         let realm = Realm(authorities: UInt64(count), threshold: threshold, blockSeconds: 120, slotSeconds: 10)
@@ -70,7 +70,8 @@ import Wire
         var chain = LedgerChain(realm.rules)
         let rules = realm.rules
 
-        /// In `slot` the hostile leader has `block` accepted by k, liars among them, and signed by `victims`.
+        /// In `slot`, the hostile leader has `block` accepted by k authorities, hostile ones among them, and signed by
+        /// `victims`.
         func plot(_ block: Block, slot: UInt64, by honest: [Int], victims: [Int]) throws -> Certificate {
             let now = slot * 10_000
             for other in honest {
@@ -94,7 +95,7 @@ import Wire
         let first = realm.slot(of: hostile, from: rules.slot(at: (start + 130) * 1_000), chain)
         let block = chain.draft([], time: first * 10, by: UInt64(hostile))
         let honest = Array(0..<threshold)
-        // As many victims of each block as keep k from signing the other.
+        // Each block has as many victims as it takes to keep k authorities from signing the other.
         let few = count - threshold
         _ = try plot(block, slot: first, by: Array(honest.prefix(2 * threshold - count)), victims: Array(0..<few))
         let second = realm.slot(of: hostile, from: first + 1, chain)
@@ -102,7 +103,8 @@ import Wire
         let rest = Array(honest.dropFirst(few))
         _ = try plot(rival, slot: second, by: Array(rest), victims: Array(rest.prefix(few)))
 
-        // The hostile ones are gone. The first honest leader meets every lock, and all sign the block of the highest.
+        // The hostile authorities are gone. The first honest leader sees every lock, and all sign the block of the
+        // highest lock.
         let leader = ((second + 1)...).lazy.map { ($0, rules.leader(of: $0, after: chain.state.seed)) }.first {
             $0.1 < threshold
         }!
@@ -114,7 +116,7 @@ import Wire
         try chain.append(made, now: second * 10 + 20)
     }
 
-    /// A leader that does not say what it has learnt of locks makes no second block of those that have signed one.
+    /// A leader that hides a lock gets no second block from the authorities that signed the first.
     @Test func s02ALockHoldsAgainstALeaderThatHidesIt() throws {
         let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
         var council = Council(realm)
@@ -132,14 +134,14 @@ import Wire
         for other in 0..<2 { #expect(isSigned(.propose(slot: first, nil, block), by: other, in: first)) }
         let certificate = realm.certificate(block, by: [0, 1, 3], slot: first)
         let commit = AuthorityRequest.commit(height: 1, hash: block.hash, certificate)
-        // With its own seal the block is final.
+        // With the leader's own seal the block is final.
         for other in 0..<2 { #expect(isSigned(commit, by: other, in: first)) }
         for other in 0..<3 {
             #expect(isSigned(.propose(slot: second, nil, rival), by: other, in: second) == (other == 2))
         }
     }
 
-    /// A certificate of too few, or one of another slot, frees nobody from a lock and has nobody sign.
+    /// A certificate with too few signatures, or of another slot, releases no lock and gets no signature.
     @Test func s02AFalseCertificateFreesNobodyAndLocksNobody() throws {
         let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
         var council = Council(realm)
@@ -175,7 +177,7 @@ import Wire
 
     // MARK: Clocks
 
-    /// A block that is dated ahead would hold the next one up, one that is dated back would bring it forward.
+    /// A block dated ahead would delay the next block, one dated back would bring it forward.
     @Test func s04ALeaderDatesItsBlockByTheClock() throws {
         let realm = Realm(authorities: 4, threshold: 3, blockSeconds: 120, slotSeconds: 10)
         var chain = LedgerChain(realm.rules)
@@ -193,7 +195,7 @@ import Wire
             } else {
                 #expect(!isGood && answer == .refused(.wrongTime, height: 0), "\(time) at \(now)")
             }
-            // What others have accepted in its slot is not too old later.
+            // A block that others accepted in its slot is not too old later.
             let later = realm.slot(of: 2, from: slot + 1, chain)
             let certificate = realm.certificate(block, by: [1, 2, 3], slot: slot)
             let again = authority.answer(
@@ -204,7 +206,7 @@ import Wire
                 return
             }
         }
-        // A time at the end of all numbers is one of them.
+        // The largest time is refused like any other wrong one.
         var authority = Authority(realm.rules, key: key(2000), kept: nil)!
         let proof = key(2001).prove(chain.turn.rawSpan)
         let last = Block(
@@ -215,7 +217,7 @@ import Wire
                 == .refused(.wrongTime, height: 0))
     }
 
-    /// A leader whose clock was a day ahead for a moment: it takes part again at once, although another authority is down.
+    /// A leader whose clock was a day ahead for a moment takes part again at once, although another authority is down.
     @Test(arguments: [(4, 3), (7, 5), (10, 7)])
     func s04AClockThatWasAheadBindsNobody(_ count: Int, _ threshold: Int) throws {
         let realm = Realm(authorities: UInt64(count), threshold: threshold, blockSeconds: 120, slotSeconds: 10)
@@ -224,7 +226,7 @@ import Wire
         let slot = realm.slot(of: 1, from: (start + 130) / 10, chain)
         let far = realm.slot(of: 0, from: slot + 8_640, chain)
         let all = Array(0..<threshold)
-        // The others' clocks are right.
+        // The other clocks are right.
         let steps = council.authorities[0].tick(chain, now: far * 10_000)
         for case .ask(let request, let asked) in steps {
             for other in asked {
@@ -234,7 +236,7 @@ import Wire
             }
         }
         #expect(council.authorities[0].advance(&council.chains[0], pool: OperationPool(), now: far * 10_000).isEmpty)
-        // Its clock is right again, a part of the others is down: each of the rest makes a block with it.
+        // Its clock is right again, and some of the others are down: each remaining leader makes a block with it.
         #expect(council.lead(1, with: all, now: slot * 10_000) == nil)
         #expect(council.goOn(1, with: all, now: slot * 10_000 + 2_500)?.block.maker == 1)
         let own = realm.slot(of: 0, from: slot + 1, chain)
@@ -242,7 +244,7 @@ import Wire
         #expect(council.goOn(0, with: all, now: own * 10_000 + 2_500) != nil)
     }
 
-    /// A lock that a leader gets while it waits for promises is the one that it proposes.
+    /// If a leader gets a lock while it waits for promises, it proposes that lock's block.
     @Test func s02ALeaderProposesALockThatItGotMeanwhile() throws {
         let realm = Realm(blockSeconds: 120, slotSeconds: 10)
         var chain = LedgerChain(realm.rules)
@@ -272,7 +274,7 @@ import Wire
             return
         }
         #expect(vote.promised == slot && vote.acceptedSlot == slot && vote.lock == Lock(locked, on: block))
-        // From now on it signs nothing of a lower slot, and begins no second round in this one.
+        // From now on it signs nothing of a lower slot, and begins no second round in this slot.
         #expect(
             leader.answer(.commit(height: 1, hash: block.hash, locked), from: 1, &chain, now: now).answer
                 == .refused(.wrongSlot, height: 0))
@@ -281,7 +283,7 @@ import Wire
 
     // MARK: Promises
 
-    /// Whoever takes promises of all its slots, as far ahead as anybody gives them, costs two slots of n.
+    /// A leader that takes promises for all its slots, as far ahead as they are given, costs two of n slots.
     @Test(arguments: [(4, 3), (5, 4), (7, 5)])
     func s04PromisesAheadOfTimeDoNotStopTheChain(_ count: Int, _ threshold: Int) {
         let realm = Realm(authorities: UInt64(count), threshold: threshold, blockSeconds: 120, slotSeconds: 10)
@@ -302,7 +304,7 @@ import Wire
         }
     }
 
-    /// A promise that shows a lock which is none does not count, and the leader goes on with the others.
+    /// A promise with an invalid lock does not count, and the leader continues with the others.
     @Test func s26AGarbagePromiseIsIgnored() throws {
         let realm = Realm()
         var chain = LedgerChain(realm.rules)

@@ -4,38 +4,39 @@ import Wire
 
 @testable import Registry
 
-/// The hostile nodes of a simulation: they know each other's keys and all that any honest node has.
+/// The hostile nodes of a simulation: they know each other's keys and all data of the honest nodes.
 ///
-/// Every hostile authority signs whatever helps another.
+/// Every hostile authority signs whatever helps another one.
 final class LedgerCabal {
     enum Kind: CaseIterable {
-        /// Proposes two blocks in its slots, each to a part, and has what becomes certified signed by a few.
+        /// Proposes two blocks in each of its slots, each to some authorities, and has the certified one signed by a
+        /// few.
         case equivocating
-        /// Has its blocks signed by at most n − k others, and goes on with another.
+        /// Has its blocks signed by at most n − k others, then proposes another block.
         case victims
-        /// Takes promises of its slots before they begin, and proposes nothing.
+        /// Takes promises for its slots in advance, and proposes nothing.
         case ahead
-        /// Promises with certificates and blocks that are none, and answers random bytes.
+        /// Promises with invalid certificates and blocks, and answers with random bytes.
         case garbage
-        /// Says that its chain has a height of 2^63, and delivers nothing.
+        /// Announces a height of 2^63 and delivers nothing.
         case announcing
         /// Does nothing.
         case silent
-        /// Sends what it sent once more, and shows old certificates.
+        /// Repeats its requests, and shows old certificates.
         case replaying
-        /// Answers and commits as late as it may.
+        /// Answers and commits as late as possible.
         case stalling
-        /// Collects the signatures of a block, and keeps them or hands them to one node.
+        /// Collects the signatures of a block, and keeps them or sends them to one node.
         case withholding
         /// Has a clock that is off by up to two slots, and dates its blocks by it.
         case shifted
-        /// Proposes blocks of a wrong seed, maker, state, time or height, and sends such ones as final.
+        /// Proposes blocks with a wrong seed, maker, state, time or height, and sends such blocks as final.
         case forging
-        /// Hands in operations without end, good ones and others, and asks the same again and again.
+        /// Submits valid and invalid operations without end, and repeats its requests.
         case flooding
     }
 
-    /// One hostile leader's work on one slot.
+    /// The work of a hostile leader on one slot.
     private final class Plot {
         let height: UInt64
         let slot: UInt64
@@ -54,12 +55,12 @@ final class LedgerCabal {
     }
 
     let kinds: [Int: Kind]
-    /// The certificates of the present height that anybody hostile has seen.
+    /// The locks of the present height that any hostile node has seen.
     private var locks: [Lock] = []
     private var sent: [(AuthorityRequest, Int)] = []
     private var begun: Set<[UInt64]> = []
     private var height: UInt64 = 0
-    /// How many votes of honest authorities the hostile ones got for two blocks of one height.
+    /// The number of slots in which a hostile leader began.
     private(set) var plots = 0
 
     init(_ kinds: [Int: Kind]) { self.kinds = kinds }
@@ -93,7 +94,7 @@ final class LedgerCabal {
                 }
             case .ahead:
                 guard index < rules.authorities.count, town.now % 500 < 100 else { continue }
-                // As far ahead as anybody might allow.
+                // As far ahead as any authority might allow.
                 let far = (now...now + 60 / rules.slotSeconds + 1).filter {
                     rules.leader(of: $0, after: chain.state.seed) == index
                 }
@@ -117,7 +118,7 @@ final class LedgerCabal {
         }
     }
 
-    /// Payments of many accounts, with the next numbers or others, to every honest authority.
+    /// Submits payments of many accounts, with the next nonces or others, to every honest authority.
     private func flood(_ index: Int, _ chain: LedgerChain, _ town: LedgerSimulation) {
         guard town.now % 1_000 < 100 else { return }
         for _ in 0..<3 {
@@ -154,7 +155,7 @@ final class LedgerCabal {
             proof: proof, operations: block.operations, stateDigest: state)
     }
 
-    /// Sends a request to honest authorities, all or some, and hears their answers.
+    /// Sends a request to all or some honest authorities, and handles their answers.
     private func ask(
         _ request: AuthorityRequest, by index: Int, _ town: LedgerSimulation, to some: [Int]? = nil,
         _ heard: @escaping (Int, AuthorityAnswer) -> Void
@@ -191,7 +192,7 @@ final class LedgerCabal {
         let count = kind == .equivocating ? 2 : 1
         let rules = town.realm.rules
         for number in 0..<count {
-            // The highest certificate, any certificate, or a block of its own.
+            // The highest certificate, any certificate, or an own block.
             let known = (plot.locks + locks).filter { $0.slot < plot.slot }
             switch Int.random(in: 0..<3, using: &town.random) {
             case 0 where !known.isEmpty:
@@ -267,7 +268,7 @@ final class LedgerCabal {
         }
     }
 
-    /// Hands the block to one node, to nobody, or much later.
+    /// Sends the block to one node, after a while, or to nobody.
     private func finish(_ plot: Plot, _ block: Block, _ town: LedgerSimulation) {
         let rules = town.realm.rules
         var seals = plot.seals
@@ -283,7 +284,7 @@ final class LedgerCabal {
 
     // MARK: Answering
 
-    /// What a hostile node answers, and how much later.
+    /// A hostile node's answer, and its delay in milliseconds.
     func answer(
         _ request: LedgerRequest, by index: Int, from other: Int, in town: LedgerSimulation
     ) -> (body: [UInt8]?, delay: UInt64) {
@@ -332,7 +333,7 @@ final class LedgerCabal {
         }
     }
 
-    /// A lock whose certificate nobody signed, or random bytes in place of a signature.
+    /// A lock whose certificate is not signed, or random bytes as a signature.
     private func garbage(_ request: AuthorityRequest, _ index: Int, _ town: LedgerSimulation) -> AuthorityAnswer? {
         guard case .prepare(_, let slot) = request, let chain = town.nodes.compactMap({ $0?.chain }).first else {
             return .signature((0..<64).map { _ in UInt8.random(in: 0...255, using: &town.random) })

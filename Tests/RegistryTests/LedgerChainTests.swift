@@ -4,7 +4,7 @@ import Wire
 
 @testable import Registry
 
-/// Blocks: what a chain takes, what it refuses and by which name, and that a refusal changes nothing.
+/// The blocks that a chain appends and refuses, the names of the refusals, and that a refusal changes nothing.
 @Suite struct LedgerChainTests {
     private let realm = Realm()
 

@@ -4,7 +4,7 @@ import Wire
 
 @testable import Registry
 
-/// A ledger with authorities 0 to n − 1, whose keys are 2000 and up, at nodes of the keys 3000 and up.
+/// A ledger with authorities 0 to n − 1, whose keys are 2000 and up; their nodes' keys are 3000 and up.
 struct Realm {
     let rules: LedgerRules
 
@@ -19,7 +19,7 @@ struct Realm {
             genesis: Self.genesis(extraBalances))!
     }
 
-    /// The town's accounts, and small numbers for its rules.
+    /// The genesis with the town's accounts, and a short reward interval.
     static func genesis(_ extraBalances: [(Account, UInt64)] = []) -> RegistryState {
         var parameters = RegistryParameters(treasury: Town.treasury)
         parameters.rewardInterval = 60
@@ -28,13 +28,13 @@ struct Realm {
             balances: Dictionary(uniqueKeysWithValues: Town.ids.map { ($0, 100_000 * sesh) } + extraBalances))!
     }
 
-    /// `block` with the signatures of these authorities.
+    /// `block` as final, with the signatures of these authorities.
     func sealed(_ block: Block, by authorities: [UInt64] = [0, 1, 2], slot: UInt64 = 5) -> FinalBlock {
         let message = rules.seal(height: block.height, slot: slot, hash: block.hash)
         return FinalBlock(block, slot: slot, signatures: signatures(of: authorities, over: message))
     }
 
-    /// What shows that these authorities accepted `block`.
+    /// The certificate that these authorities accepted `block`.
     func certificate(_ block: Block, by authorities: [UInt64], slot: UInt64) -> Certificate {
         let message = rules.acceptance(height: block.height, slot: slot, hash: block.hash)
         return Certificate(slot: slot, acceptances: signatures(of: authorities, over: message))
@@ -55,7 +55,7 @@ struct Realm {
 }
 
 extension LedgerChain {
-    /// The next block as the authority at `maker` makes it, with the random bytes `drawn`.
+    /// The next block by the authority at `maker`, with the random bytes `drawn`.
     mutating func draft(
         _ operations: [RegistryOperation], time: UInt64, by maker: UInt64 = 0, drawn: UInt64 = 0
     ) -> Block {

@@ -5,24 +5,24 @@ import Wire
 
 @testable import Registry
 
-/// How many seeds the simulations with hostile authorities take: LEDGER_RUNS, or 24.
+/// The number of seeds of the simulations with hostile authorities: LEDGER_RUNS, or 24.
 private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(cString: $0)) } ?? 24
 
-/// Authorities of which some are hostile, in every way of `LedgerCabal`.
+/// Simulations in which some authorities are hostile, in all ways of `LedgerCabal`.
 ///
-/// Safety holds with fewer than 2k − n of them, liveness with fewer than n − k + 1 as well.
+/// Safety holds with fewer than 2k − n hostile authorities; liveness also needs fewer than n − k + 1.
 @Suite struct LedgerHostileTests {
     private func hostile(_ count: Int, of authorities: Int, _ random: inout Seeded) -> [Int: LedgerCabal.Kind] {
         var kinds: [Int: LedgerCabal.Kind] = [:]
         for index in (0..<authorities).shuffled(using: &random).prefix(count) {
             kinds[index] = LedgerCabal.Kind.allCases.randomElement(using: &random)!
         }
-        // A follower that announces what it does not have.
+        // A follower that announces blocks that it does not have.
         if Bool.random(using: &random) { kinds[authorities] = .announcing }
         return kinds
     }
 
-    /// First loss, delay and kills, then a network that delivers, with the hostile ones at work all the time.
+    /// First there are loss, delay and kills, then a network that delivers; the hostile authorities act all the time.
     @Test(arguments: 0..<runs)
     func s02ThereIsOneBlockAtEachHeightAndAlwaysANext(_ seed: UInt64) {
         var random = Seeded(seed &* 31 &+ 5)
@@ -41,7 +41,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         town.run(for: 5_000)
         let height = town.height
         town.run(for: 40_000)
-        // Each hostile authority costs its own slot and the one before.
+        // Each hostile authority costs its own slot and the one before it.
         let period = 2 + 2 * UInt64(kinds.count) + 2
         #expect(town.height >= height + 40 / period, "\(count) authorities, \(kinds): \(height) to \(town.height)")
         let least = town.honest.map { town.nodes[$0]!.chain.height }.min()!
@@ -49,9 +49,10 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         #expect(town.finals.count == Int(town.height))
     }
 
-    /// More hostile ones than blocks can be made with, as long as no two can be made: the simulation records a second one.
+    /// With enough hostile authorities to stop the chain, but too few for two blocks of one height; the simulation
+    /// records a second one.
     ///
-    /// Clocks of honest ones jump by minutes, in both directions.
+    /// The clocks of honest authorities jump by minutes, in both directions.
     @Test(arguments: 0..<runs / 4)
     func s02NoHeightGetsTwoBlocksWhereTheHostileCanStopAll(_ seed: UInt64) {
         var random = Seeded(seed &* 17 &+ 3)

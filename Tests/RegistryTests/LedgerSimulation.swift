@@ -4,22 +4,23 @@ import Wire
 
 @testable import Registry
 
-/// Authorities and followers on a virtual clock, with a network that loses and delays, disks that outlive processes, and kills.
+/// Authorities and followers on a virtual clock, with a lossy and slow network, disks that outlive processes, and
+/// kills.
 ///
 /// Some of the nodes may be hostile (`LedgerCabal`). Everything follows from the seed.
 final class LedgerSimulation {
     struct Conditions {
-        /// Of 100 messages, how many are lost.
+        /// The number of lost messages in 100.
         var loss = 0
-        /// The longest a message takes, in milliseconds.
+        /// The longest delay of a message, in milliseconds.
         var delay: UInt64 = 20
-        /// Of 1,000 lists of actions, in how many the process is killed.
+        /// The number of lists of actions in 1,000 during which the process is killed.
         var kills = 0
-        /// Which nodes cannot reach which others: those of different numbers.
+        /// The side of each node; nodes on different sides cannot reach each other.
         var side: [Int: Int] = [:]
     }
 
-    /// What a process leaves.
+    /// The data that outlives a process.
     struct Disk {
         var vote: [UInt8]?
         var blocks: [[UInt8]] = []
@@ -41,12 +42,12 @@ final class LedgerSimulation {
     /// How far each clock is ahead, in milliseconds.
     var skews: [Int64]
     var random: Seeded
-    /// What hostile nodes do, by their places.
+    /// The hostile nodes, by their places.
     let cabal: LedgerCabal
     private var events: [Event] = []
     private var eventCount: UInt64 = 0
     private(set) var now = start * 1_000
-    /// The hash of the final block of each height, whoever had it first.
+    /// The hash of the final block of each height, from any node.
     private(set) var finals: [UInt64: Bytes32] = [:]
     private(set) var results: [UInt64: SubmitResult] = [:]
     private(set) var warnings: [String] = []
@@ -85,7 +86,7 @@ final class LedgerSimulation {
 
     // MARK: Life
 
-    /// Starts a node from what is on its disk.
+    /// Starts a node from its disk.
     private func boot(_ index: Int) {
         var chain = LedgerChain(realm.rules)
         for bytes in disks[index].blocks {
@@ -110,7 +111,7 @@ final class LedgerSimulation {
         tick(index, life: lives[index])
     }
 
-    /// Ends a process; it is started again after `time`, or never.
+    /// Ends a process; it starts again after `time`, or never if that is nil.
     func kill(_ index: Int, for time: UInt64?) {
         nodes[index] = nil
         lives[index] += 1
@@ -135,7 +136,7 @@ final class LedgerSimulation {
         var (low, high) = (0, events.count)
         while low < high {
             let middle = (low + high) / 2
-            // The soonest stands at the end.
+            // The earliest event is last.
             if (events[middle].time, events[middle].number) > (event.time, event.number) {
                 low = middle + 1
             } else {
@@ -157,7 +158,7 @@ final class LedgerSimulation {
 
     // MARK: Actions
 
-    /// Does the actions in their order; a kill may cut the list, and then nothing after it happens.
+    /// Does the actions in order; a kill may cut the list, and the rest is then not done.
     func perform(_ actions: [LedgerNode.Action], _ index: Int) {
         let isKilled = !actions.isEmpty && Int.random(in: 0..<1_000, using: &random) < conditions.kills
         let count = isKilled ? Int.random(in: 0...actions.count, using: &random) : actions.count
@@ -186,7 +187,7 @@ final class LedgerSimulation {
         if isKilled { kill(index, for: UInt64.random(in: 0...5_000, using: &random)) }
     }
 
-    /// Calls `deliver` when a message has come, or never.
+    /// Calls `deliver` when the message arrives; a lost message never does.
     func send(from index: Int, to other: Int, _ deliver: @escaping () -> Void) {
         guard conditions.side[index, default: 0] == conditions.side[other, default: 0],
             Int.random(in: 0..<100, using: &random) >= conditions.loss
@@ -230,7 +231,7 @@ final class LedgerSimulation {
         }
     }
 
-    /// What a node answers, nil where it was killed first or refuses.
+    /// A node's answer; nil if the node refuses, or was killed before it answered.
     func serve(_ request: LedgerRequest, _ other: Int, from index: Int) -> [UInt8]? {
         switch request {
         case .blocks(let above):
@@ -252,7 +253,7 @@ final class LedgerSimulation {
 
     // MARK: Operations
 
-    /// Hands an operation in at a node that is up.
+    /// Submits an operation at a node that is up.
     func submit(_ operation: RegistryOperation, at index: Int) -> UInt64 {
         let id = nextSubmission
         nextSubmission += 1
@@ -263,7 +264,7 @@ final class LedgerSimulation {
         return id
     }
 
-    /// The height that every node that is up has, nil where they differ in anything.
+    /// The height of all nodes that are up; nil if their chains differ.
     var agreedHeight: UInt64? {
         let chains = nodes.compactMap { $0?.chain }
         guard let first = chains.first, chains.allSatisfy({ $0.head == first.head && $0.state == first.state }) else {

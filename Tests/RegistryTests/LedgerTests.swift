@@ -4,10 +4,10 @@ import Registry
 import Testing
 import Wire
 
-/// How many seeds the long simulation takes: LEDGER_RUNS, or 10.
+/// The number of seeds of the long simulation: LEDGER_RUNS, or 10.
 private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(cString: $0)) } ?? 10
 
-/// Making blocks together: one block at each height whatever happens, and blocks as long as enough authorities are there.
+/// Making blocks together: one block at each height, and new blocks as long as enough authorities are up.
 @Suite struct LedgerTests {
     @Test func blocksComeInTimeAndEverybodyHasThem() {
         let town = LedgerSimulation(Realm(), seed: 1)
@@ -32,7 +32,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         #expect(town.results[spent] == .refused("overspent"))
         guard case .applied(let height) = town.results[pay] else { return #expect(Bool(false), "not applied") }
         #expect(height > 0 && town.nodes[5]!.chain.state.accounts[Town.ids[0]]?.nonce == 1)
-        // The same once more, at an authority itself.
+        // The same operation again, at an authority.
         let again = town.submit(realm.operation(0, 0, .pay(amount: 5)), at: 0)
         town.run(for: 1_000)
         #expect(town.results[again] == .refused("replayed"))
@@ -53,14 +53,14 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         #expect(town.height >= height + 5)
     }
 
-    /// Two authorities on each side, of which three must sign: nothing is made, and after it everything goes on.
+    /// With two authorities on each side and three needed, no block is made; after the split the chain continues.
     @Test(arguments: 10..<15 as Range<UInt64>)
     func aSplitHeals(_ seed: UInt64) {
         var random = Seeded(seed)
         let town = LedgerSimulation(Realm(), followers: 0, seed: seed)
         town.run(for: 5_000 + UInt64.random(in: 0...3_000, using: &random))
         let height = town.height
-        // In the midst of a block: a part of the authorities may have accepted or signed it.
+        // The split begins in the middle of a block, which some authorities may have accepted or signed.
         town.conditions.side = [0: 1, 1: 1]
         town.run(for: 20_000)
         #expect(town.height <= height + 1)
@@ -69,7 +69,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         #expect(town.height >= height + 4)
     }
 
-    /// Loss, delay, clocks that differ, and kills at any point between two actions; then quiet.
+    /// Loss, delay, different clocks, and kills between any two actions; then a network that delivers.
     @Test(arguments: 100..<100 + runs)
     func thereIsOneBlockAtEachHeight(_ seed: UInt64) {
         var random = Seeded(seed)
@@ -102,7 +102,7 @@ private let runs = unsafe getenv("LEDGER_RUNS").flatMap { unsafe UInt64(String(c
         town.run(for: 60_000)
         #expect(town.height >= height + 8, "the chain stands still")
         #expect(town.finals.count == Int(town.height))
-        // Any other warning would be of a fork. Slots are seconds here, so what is late looks like a clock that differs.
+        // Any other warning would be about a fork. Slots are one second, so a delayed message looks like a wrong clock.
         let ofTime = ["fromTheFuture", "Set the clock that is wrong"]
         #expect(town.warnings.allSatisfy { warning in ofTime.contains { warning.contains($0) } }, "\(town.warnings)")
         for case .applied(let height) in submitted.compactMap({ town.results[$0] }) { #expect(height <= town.height) }

@@ -4,11 +4,11 @@ import Wire
 
 @testable import Registry
 
-/// What hostile sources of blocks, and an authority's old backup, do to a node: nothing, and its operator is told.
+/// Hostile sources of blocks, and an authority with an old backup: the chain is unchanged, and the operator is warned.
 @Suite struct LedgerThreatTests {
     private let realm = Realm()
 
-    /// A follower with `count` blocks, and what it was sent.
+    /// A follower with `count` blocks, and the blocks.
     private func follower(_ count: Int) throws -> (node: LedgerNode, blocks: [FinalBlock]) {
         var chain = LedgerChain(realm.rules)
         var blocks: [FinalBlock] = []
@@ -22,7 +22,7 @@ import Wire
         return (node, blocks)
     }
 
-    /// Another chain by the same authorities' keys, as 2k − n that sign twice could make it.
+    /// Another chain by the same authorities, as 2k − n of them could make it by signing twice.
     private func branch(after blocks: ArraySlice<FinalBlock>, count: Int) throws -> [FinalBlock] {
         var chain = LedgerChain(realm.rules)
         for block in blocks { try chain.append(block, now: start + 100) }
@@ -33,7 +33,8 @@ import Wire
         }
     }
 
-    /// Has `node` ask `source`, and answers with `body`; what it then does, but for questions to others.
+    /// Lets `node` ask `source`, and answers with `body`; returns the resulting actions without requests to other
+    /// nodes.
     private func feed(
         _ body: [UInt8], to node: inout LedgerNode, from source: UInt64, now: UInt64 = start + 100
     ) -> [LedgerNode.Action] {
@@ -79,7 +80,8 @@ import Wire
             var node = good
             let (head, digest) = (node.chain.head, node.chain.state.digest)
             let actions = feed(answer, to: &node, from: 1)
-            // Told to the log by an action, and to `tunic status` as long as it is so; nothing goes to disk or to others.
+            // The warning goes to the log once and to `tunic status` as long as it applies; nothing goes to disk or to
+            // others.
             let text = "A block of the ledger was refused: \(name)"
             #expect(actions.count == 1, "\(name): \(actions)")
             guard case .warn(let said)? = actions.first else {
@@ -88,7 +90,7 @@ import Wire
             }
             #expect(said.hasPrefix(text) && node.problem == said, "\(said)")
             #expect(node.chain.head == head && node.chain.state.digest == digest, "\(name)")
-            // Once more is no second line in the log; the true next block ends it.
+            // A repetition adds no second line to the log; the true next block ends the warning.
             #expect(feed(answer, to: &node, from: 2).isEmpty, "\(name)")
             let taken = feed(FinalBlock.encodeList([next[0].encoded()]), to: &node, from: 3)
             #expect(node.problem == nil && node.chain.height == 5 && !taken.isEmpty, "\(name)")
@@ -106,10 +108,10 @@ import Wire
                     Issue.record("\(action)")
                     continue
                 }
-                // Not the one that was silent last.
+                // The neighbour that was silent last is avoided.
                 #expect(avoided == Set(silent.suffix(1)))
                 silent.append(NodeID(key(5000 + second).publicKey))
-                // Another one is asked at once.
+                // Another neighbour is asked at once.
                 let next = node.answered(id, nil, from: silent.last, now: (start + 10 + second) * 1_000)
                 guard case .ask(.anyone([silent.last!]), .blocks, let again)? = next.last, next.count == 1 else {
                     Issue.record("\(next)")
@@ -122,7 +124,7 @@ import Wire
         #expect(questions >= 8 && node.chain.head == head && node.problem == nil)
     }
 
-    /// An authority whose file is put back to a backup of earlier blocks fetches the rest, and no height gets two blocks.
+    /// An authority that is put back to a backup of earlier blocks fetches the rest, and no height gets two blocks.
     @Test(arguments: 1...3 as ClosedRange<UInt64>) func anAuthorityComesBackFromABackup(_ seed: UInt64) {
         let town = LedgerSimulation(realm, followers: 1, seed: seed)
         town.run(for: 15_000)
@@ -137,7 +139,7 @@ import Wire
         town.run(for: 20_000)
         #expect(town.nodes[1]!.chain.height > UInt64(kept) + 15)
         #expect(town.warnings.isEmpty, "\(town.warnings)")
-        // The simulation records an issue where two blocks of one height are final.
+        // The simulation records an issue if two blocks of one height are final.
         #expect(town.finals.count == Int(town.height))
     }
 }

@@ -3,7 +3,7 @@ import Registry
 import Testing
 import Wire
 
-/// Nodes that take themselves out for a time, and come back by themselves.
+/// Nodes that take themselves out of service for a time, and come back by themselves.
 @Suite struct MaintenanceTests {
     private func town(_ count: Int) -> Town {
         var town = Town()
@@ -30,9 +30,9 @@ import Wire
         #expect(town.node(3)?.isInMaintenance == true)
         town.next(after: 1)
         #expect(town.node(3)?.standing == .active)
-        // It has paid for it.
+        // The maintenance has used up credit.
         #expect(credit(town, 3) == 7_204 - 3_600)
-        // When it is not back by then it is judged as any other.
+        // If it does not serve afterwards, it is judged like any other node.
         town.next(after: 1)
         town.run(0, town.verdict(.decommission, 3, places: 0..<7))
     }
@@ -115,7 +115,7 @@ import Wire
         town.next(after: 15 * day - 1_000)
         town.run(29, town.verdict(.decommission, 3, places: 0..<3))
         town.next(after: 100)
-        // As long as others can judge, they do.
+        // As long as others can judge it, they must.
         town.refuse(town.maintenance(3, 0), .judgedByOthers)
         town.next(after: 900)
         #expect(town.state.nodes.count == 1)

@@ -3,9 +3,9 @@ import Registry
 import Testing
 import Wire
 
-/// The node's key is on the machine that serves, the stake's is not: what a thief of the first cannot do.
+/// The node's key is on the serving machine, the account's key is not: what a thief of the node's key cannot do.
 @Suite struct OfflineKeyTests {
-    /// Node 0 of account 0 with a contributor, its key in a thief's hands.
+    /// Node 0 of account 0, with a contributor; a thief has the node's key.
     private func town() -> Town {
         var town = Town()
         town.run(town.registration(0, 0, fee: 500, stake: full / 2))
@@ -33,11 +33,11 @@ import Wire
         for action in actions {
             town.refuse(try stolen(town, as: 0, action), .wrongSigner)
             town.refuse(try stolen(town, as: 1, action), .wrongSigner)
-            // As an account of its own the node's key has nothing.
+            // As an account of its own, the node's key has no balance.
             town.refuse(
                 RegistryOperation(network: networkID, nonce: 0, action: action, key: key(100)), .unknownAccount)
         }
-        // Not even under another operator: it is registered once.
+        // Another operator cannot register it either: it is registered once.
         town.refuse(town.registration(5, 0, stake: full), .alreadyRegistered)
         #expect(town.node(0)?.operatorAccount == town.id(0))
     }
@@ -45,14 +45,14 @@ import Wire
     @Test func k1TheOperatorEndsAStolenKeyFromElsewhere() {
         var town = town()
         let balance = (town.balance(0), town.balance(1))
-        // The wallet alone, whose key was never on the node, ends it; the thief serves in its name until then.
+        // The account's key, which was never on the node, ends it; until then the thief can serve in its name.
         town.run(0, .leave(node: Town.nodeIDs[0]))
         town.next(after: 15 * day - 1)
         #expect(town.state.snapshot()?.isStaked(Town.nodeIDs[0]) == true)
         town.next(after: 1)
         #expect(town.node(0) == nil && town.state.snapshot()?.isStaked(Town.nodeIDs[0]) != true)
         #expect((town.balance(0), town.balance(1)) == (balance.0 + full / 2, balance.1 + full / 2))
-        // The same stake for another key, at once.
+        // The same stake can back another key at once.
         town.run(town.registration(0, 1, stake: full / 2))
         town.run(1, .contribute(node: Town.nodeIDs[1], amount: full / 2))
         town.next(after: 1)

@@ -3,7 +3,7 @@ import Registry
 import Testing
 import Wire
 
-/// What operations cost, and who can pay.
+/// The fees of operations, and which accounts can pay them.
 @Suite struct OperationFeeTests {
     private let fee = sesh / 100
     private let n0 = Town.nodeIDs[0]
@@ -24,7 +24,7 @@ import Wire
         town.run(2, .setFee(node: n0, fee: 3))
         town.run(3, .pay(amount: 10))
         #expect(town.state.pool == pool + 4 * fee + 9)
-        // What is refused costs nothing.
+        // A refused operation costs nothing.
         town.refuse(2, .setFee(node: n0, fee: 10_001), .feeOutOfRange)
     }
 
@@ -61,7 +61,7 @@ import Wire
     }
 
     @Test func whoeverHasStakedAllGetsItBack() {
-        // An operator and a contributor without a free unit.
+        // An operator and a contributor without free balances.
         var town = town(balance: full / 2 + fee)
         town.run(town.registration(0, 0, stake: full / 2))
         town.run(1, .contribute(node: n0, amount: full / 4))
@@ -74,7 +74,7 @@ import Wire
         town.run(town.registration(0, 0, stake: full / 2))
         town.run(1, .contribute(node: n0, amount: full / 2))
         #expect(town.balance(0) == 0 && town.balance(1) == 0)
-        // Rewards pay for their own claim; a leave, which comes once for a node, is free.
+        // Rewards pay for their own claim; a leave, which happens once for each node, is free.
         town.next(after: day)
         town.run(RegistryOperation(unsigned: .distribute, network: networkID))
         let reward = town.state.accounts[town.id(1)]!.rewards
@@ -86,7 +86,7 @@ import Wire
     }
 
     @Test func rewardsBelowTheFeeWait() {
-        // More than the reward of a day, which is below 16,000 SESH for the only node.
+        // The fee is more than the reward of a day, which is below 16,000 SESH for a single node.
         let fee = 20_000 * sesh
         var town = Town(balance: full + fee) { $0.operationFee = fee }
         town.settle(0..<1)

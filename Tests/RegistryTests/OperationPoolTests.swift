@@ -4,9 +4,9 @@ import Wire
 
 @testable import Registry
 
-/// The pool under floods: who finds room, who gives way, and what a leader takes.
+/// The pool during floods: which operations get places, which ones give way, and which ones a leader takes.
 @Suite struct OperationPoolTests {
-    /// A chain with eight active nodes of accounts 0 to 7, beside them accounts 10 to 29, and flooders with four SESH each.
+    /// A chain with eight active nodes of accounts 0 to 7, the accounts 10 to 29, and flooders with four SESH each.
     private struct Flooded {
         var chain: LedgerChain
         var pool = OperationPool()
@@ -39,7 +39,7 @@ import Wire
             try pool.add(operation, to: chain, now: chain.state.time + 1)
         }
 
-        /// Every flooder hands in transfers of one unit until `each` are refused or taken.
+        /// Every flooder submits transfers of one unit until one is refused, at most `each`.
         mutating func flood(each: Int) {
             for flooder in 0..<flooders { flood(Int(flooder), count: each) }
         }
@@ -61,18 +61,18 @@ import Wire
             }
         }
 
-        /// The leader's block of what waits; the next begins two seconds later.
+        /// The leader's block from the pool, two seconds after the last one.
         mutating func block() throws -> Block {
             let block = chain.draft(pool.waiting, time: chain.state.time + 2)
             try append(block)
-            // What gave way in between is sent anew.
+            // Flooders submit their removed operations again.
             for flooder in 0..<flooders {
                 nonces[Int(flooder)] = chain.state.accounts[accounts[Int(flooder)]]!.nonce
             }
             return block
         }
 
-        /// The verdict of the newest quorum against node `number`.
+        /// The newest quorum's verdict against node `number`.
         func verdict(on number: UInt64) -> RegistryOperation {
             let node = NodeID(key(100 + number).publicKey)
             let height = chain.height
@@ -93,7 +93,7 @@ import Wire
     func verdictsAndStakesFindRoom(_ flooders: UInt64) throws {
         var town = try Flooded(flooders: flooders)
         let state = town.chain.state
-        // A thousand places: the flood has them all, and goes on while the others come.
+        // The flood has all thousand places of the transfers, and continues while the others arrive.
         town.flood(each: flooders == 16 ? 63 : 1)
         let verdict = town.verdict(on: 0)
         try town.add(verdict)
@@ -105,7 +105,7 @@ import Wire
         #expect(block.operations.contains(verdict))
         #expect(block.operations.contains(registration))
         #expect(block.operations.count == Int(state.parameters.operationsPerBlock), "the rest is the transfers'")
-        // A flood costs its senders: they have sent a unit and paid the fee each time, and the pool has the fees.
+        // The flood costs its senders: each transfer moved one unit and paid the fee, and the pool has the fees.
         let fee = state.parameters.operationFee
         let transfers = UInt64(block.operations.count - 2)
         let left = town.accounts.reduce(0) { $0 + town.chain.state.accounts[$1]!.balance }
@@ -124,7 +124,7 @@ import Wire
         try town.add(own)
         #expect(town.pool.count == transfers)
         #expect(town.pool.waiting.contains(own))
-        // Whoever gave way goes on with the number that has become free.
+        // An account whose operation gave way continues with the nonce that became free.
         let counts = Dictionary(grouping: town.pool.waiting, by: \.account).mapValues(\.count)
         #expect(counts.values.max()! <= 64)
         for (account, operations) in Dictionary(grouping: town.pool.waiting, by: \.account) {
@@ -137,7 +137,7 @@ import Wire
     @Test("s15: a flood that takes others' places costs few passes over the pool")
     func aFloodCostsFewPasses() throws {
         var town = try Flooded(flooders: 216)
-        // Sixteen flooders have all places of the transfers, then two hundred others come with one each.
+        // Sixteen flooders have all places of the transfers; then two hundred others arrive with one each.
         for flooder in 0..<16 { town.flood(flooder, count: 63) }
         #expect(town.pool.count == 1_000)
         let before = town.pool.replays
@@ -147,7 +147,7 @@ import Wire
         #expect(town.pool.count == 1_000)
         let passes = town.pool.replays - before
         #expect(passes <= 3, "\(passes) passes")
-        // All that waits can be applied, and who gave way goes on behind the next block.
+        // All waiting operations can be applied, and an account that gave way continues after the next block.
         let block = try town.block()
         #expect(block.operations.count == 1_000 && town.chain.state.isBalanced)
         town.flood(0, count: 1)
@@ -163,7 +163,7 @@ import Wire
                 reporting: [.init(node: measured[node], capacity: 5)], height: height, network: networkID,
                 nodeKey: key(100 + reporter))
         }
-        // One node reports on each of the others at each height that may still be reported on, one at a time.
+        // One node reports on each of the others at each height that is still allowed, one report at a time.
         for _ in 0..<12 { try town.append(town.chain.draft([], time: town.chain.state.time + 2)) }
         var taken = 0
         for height in 3...town.chain.height {
@@ -198,7 +198,7 @@ import Wire
         var town = try Flooded(flooders: 16)
         let perBlock = Int(town.chain.state.parameters.operationsPerBlock)
         town.flood(each: 60)
-        // Operations on stakes come last, each of which needs the one before.
+        // Operations on stakes come last; each one needs the one before it.
         for account in 20..<24 as Range<UInt64> {
             try town.add(
                 RegistryOperation(

@@ -4,8 +4,8 @@ import Wire
 
 @testable import Registry
 
-/// Where a node stands among the shards of the store: by the block in which its stake became full, and by nothing that its
-/// operator chooses.
+/// A node's placement is decided by the block in which its stake became full, not by anything that its operator
+/// chooses.
 @Suite struct PlacementTests {
     private func expected(_ number: Int, _ height: UInt64) -> UInt64 {
         Town.nodeIDs[number].placement(block: bytes32(5, height), network: networkID)
@@ -27,10 +27,10 @@ import Wire
         town.run(0, town.verdict(.recommission, 3, places: 0..<7))
         #expect(town.node(3)?.standing == .active && town.node(4)?.standing == .active)
         for number in [3, 4] { #expect(town.node(number)?.placement == expected(number, 1)) }
-        // The state keeps it, in a part that its digest covers.
+        // The encoded state contains the placement, so its digest covers it.
         let bytes = town.state.encoded()
         #expect(try RegistryState(decoding: bytes.rawSpan) == town.state)
-        // A node that comes again stands elsewhere.
+        // A node that registers again gets another placement.
         town.run(3, .leave(node: Town.nodeIDs[3]))
         town.next(after: 200)
         #expect(town.node(3) == nil)
@@ -44,7 +44,7 @@ import Wire
         let bytes = town.state.encoded()
         let id = Town.nodeIDs[0].key.array
         let place = try #require((0..<bytes.count - 32).first { Array(bytes[$0..<$0 + 32]) == id })
-        // Behind the id: standing 1, fee 2, six numbers of 8 bytes.
+        // The id is followed by the standing (1 byte), the fee (2) and six numbers of 8 bytes.
         var changed = bytes
         changed[place + 32 + 3 + 48] = 1
         #expect(throws: WireError.outOfRange) { try RegistryState(decoding: changed.rawSpan) }
@@ -66,7 +66,7 @@ import Wire
         #expect(placements.count == 3)
     }
 
-    /// Only the bytes that the leader drew make the block that the authorities sign.
+    /// The random bytes of the leader are part of the block that the authorities sign.
     @Test func sw1OtherRandomBytesAreAnotherBlock() throws {
         let realm = Realm()
         let chain = LedgerChain(realm.rules)
@@ -81,12 +81,12 @@ import Wire
         #expect(throws: LedgerRefusal.wrongSignature(authority: 0)) {
             try follower.append(FinalBlock(other, slot: 5, signatures: signatures), now: start)
         }
-        // With signatures too: the state names the content hash.
+        // It is refused with valid signatures too, because the state contains the content hash.
         #expect(throws: LedgerRefusal.wrongState) { try follower.append(realm.sealed(other), now: start) }
         try follower.append(realm.sealed(good), now: start)
     }
 
-    /// The sixteenth of all placements in which this one lies.
+    /// The sixteenth of the number range in which this placement lies.
     private func bin(_ placement: UInt64) -> Int { Int(placement >> 60) }
 
     /// Pearson's statistic of 16 equally likely bins; it exceeds 44.3 by chance once in 10,000 times.
@@ -95,9 +95,9 @@ import Wire
         return bins.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) / mean }
     }
 
-    /// An operator that knows all of a block but what its leader draws grinds keys and fees for the lowest bin.
+    /// An operator that knows everything of a block but the random bytes tries keys and fees for the lowest bin.
     ///
-    /// What comes out is as even as if it had not. With the drawn bytes known it is nearly always the lowest one.
+    /// The result is as even as without trying. If it knows the random bytes, it nearly always gets the lowest bin.
     @Test(arguments: [false, true])
     func sw1GroundOperationsAndKeysChooseNoPlace(_ knows: Bool) throws {
         let realm = Realm()
@@ -128,7 +128,7 @@ import Wire
             bins[bin(best.0.placement(block: content(best.1, drawn: trial), network: networkID))] += 1
         }
         if knows {
-            // What a leader can do that grinds for a node of its own: it remains.
+            // A leader that tries values for its own node can still do this.
             #expect(bins[0] > 450, "\(bins)")
         } else {
             #expect(chiSquare(bins) < 44.3, "\(bins)")

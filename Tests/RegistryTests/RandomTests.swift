@@ -3,7 +3,7 @@ import Registry
 import Testing
 import Wire
 
-/// A long run of operations drawn at random: every unit stays accounted for, and a refusal changes nothing.
+/// A long run of random operations: every unit stays accounted for, and a refusal changes nothing.
 @Suite struct RandomTests {
     @Test func thirtyThousandOperationsKeepEveryUnit() throws {
         var random = Seeded(20_260_721)
@@ -104,7 +104,7 @@ import Wire
         }
     }
 
-    /// A report that most often is by a node of the quorum, and by nobody's account.
+    /// A report, mostly by a node of the quorum, in half of the cases without an account.
     private func report(
         _ state: RegistryState, on id: NodeID, by account: inout Account, using random: inout Seeded
     ) -> Action {

@@ -5,7 +5,7 @@ import Wire
 
 @testable import Registry
 
-/// The pool, the rewards and the fees, and a year of them beside an independent model.
+/// The pool, the rewards and the fees, and a year of them compared with an independent model.
 @Suite struct RewardTests {
     @Test func ninetyPercentOfAFeeGoToThePool() {
         var town = Town()
@@ -36,7 +36,7 @@ import Wire
         town.run(0, .claim)
         #expect(town.balance(0) == balance + each)
         town.refuse(0, .claim, .nothingToClaim)
-        // What was missed is made up for, one interval at a time.
+        // Missed intervals are made up, one at a time.
         town.next(after: 2 * day)
         town.run(9, .distribute)
         town.run(9, .distribute)
@@ -94,10 +94,10 @@ import Wire
         return Blake2b.digest(writer.bytes.rawSpan)
     }
 
-    /// What the model's blocks are called.
+    /// The hash of the model's block at `height`.
     private func blockHash(_ height: UInt64) -> Bytes32 { hash("block", height) }
 
-    /// The seeds of the model's year.
+    /// The model's seed at `height`.
     private func seed(_ height: UInt64) -> Bytes32 { hash("seed", height) }
 
     @Test func aYearIsTheModelsToTheUnit() throws {
@@ -210,7 +210,7 @@ import Wire
         var older = bytes
         older[0] = 1
         #expect(throws: WireError.unknownKind(1)) { try Block(decoding: older.rawSpan) }
-        // Of each flipped bit nothing is read, or another block; a flip in the block's digests, times and proof is read.
+        // A flipped bit gives an error or another block; flips in digests, times and proof can be read.
         var count = 0
         for place in bytes.indices {
             var changed = bytes

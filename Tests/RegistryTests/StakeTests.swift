@@ -3,7 +3,7 @@ import Registry
 import Testing
 import Wire
 
-/// Registering, contributing, cancelling, fees and leaving: every rule at its boundary.
+/// Registering, contributing, cancelling, fees and leaving: every rule at its limit.
 @Suite struct StakeTests {
     let n0 = Town.nodeIDs[0]
     let n1 = Town.nodeIDs[1]
@@ -41,7 +41,7 @@ import Wire
         guard case .register(_, _, _, let proof) = forged.action else { return }
         town.refuse(1, .register(node: n1, fee: 0, stake: full, proof: proof), .wrongNodeSignature)
         town.refuse(1, .register(node: n1, fee: 0, stake: full, proof: []), .wrongNodeSignature)
-        // The node's signature for one operator is worth nothing to another.
+        // The node's signature for one operator is not valid for another.
         guard case .register(_, _, _, let other) = town.registration(2, 1, stake: full).action else { return }
         town.refuse(1, .register(node: n1, fee: 0, stake: full, proof: other), .wrongNodeSignature)
     }
@@ -210,7 +210,7 @@ import Wire
         var wrong = parameters
         wrong.quorumVotes = 11
         #expect(make(1, wrong) == nil)
-        // Where none needs to be active nobody ends what nobody judges.
+        // If no node had to stay active, a decommissioned node could never come back without judges.
         wrong = parameters
         wrong.leastActive = 0
         #expect(!wrong.areValid && make(1, wrong) == nil)

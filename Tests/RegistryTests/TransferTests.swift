@@ -4,7 +4,7 @@ import Wire
 
 @testable import Registry
 
-/// What goes from one account to another, and what nodes report of one another.
+/// Transfers between accounts, and nodes' reports on each other.
 @Suite struct TransferTests {
     private let stranger = Account(key(500).publicKey)
 
@@ -19,7 +19,7 @@ import Wire
         town.run(0, .transfer(to: stranger, amount: 1))
         #expect(town.state.accounts[stranger] == .init(balance: sesh + 1))
         #expect(town.balance(0) == 9 * sesh - 1)
-        // The new account can spend, but not below the least.
+        // The new account can spend, but not below the minimum.
         let operation = RegistryOperation(
             network: networkID, nonce: 0, action: .transfer(to: town.id(1), amount: 2), key: key(500))
         town.refuse(operation, .overspent(available: 1))
@@ -32,7 +32,7 @@ import Wire
         town.run(0, .transfer(to: stranger, amount: sesh))
     }
 
-    /// Twelve nodes of twelve operators, and a block after they became active.
+    /// Twelve nodes of twelve operators, and one block after they became active.
     private func watched(_ change: (inout RegistryParameters) -> Void = { _ in }) -> Town {
         var town = Town(balance: 100_000 * sesh, change)
         town.settle(0..<12)
@@ -55,7 +55,7 @@ import Wire
         #expect(town.node(3)?.capacity == 30 && town.node(3)?.reports.count == 5)
         let snapshot = town.state.snapshot()
         #expect(snapshot?.entry(of: Town.nodeIDs[3])?.weight == 30)
-        // Whoever was not measured counts as a slow one of those that were.
+        // A node without reports gets the lower quartile of the measured weights.
         #expect(snapshot?.entry(of: Town.nodeIDs[4])?.weight == 30)
     }
 

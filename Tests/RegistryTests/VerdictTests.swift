@@ -3,7 +3,7 @@ import Registry
 import Testing
 import Wire
 
-/// Who judges, with how many votes, and what becomes of a node that does not serve.
+/// The judges of a node, the votes that they need, and the effect of verdicts.
 @Suite struct VerdictTests {
     /// A town with `count` active nodes and a block after they became active.
     private func town(_ count: Int) -> Town {
@@ -39,7 +39,7 @@ import Wire
         var town = town(count)
         for block in 0..<70 {
             if block % 7 == 3 {
-                // Heights may be left out.
+                // Heights may be skipped.
                 let height = town.state.height + 3
                 try town.state.begin(
                     height: height, time: town.state.time + 1, block: bytes32(5, height), seed: bytes32(5, height))
@@ -68,7 +68,7 @@ import Wire
     @Test func votesAreForOneVerdictOnOneNode() {
         var town = town(20)
         guard case .judge(_, _, let height, let votes) = town.verdict(.decommission, 3, places: 0..<7) else { return }
-        // Node 4 is judged by others than node 3 only where one of the two is of the quorum; the ballot differs anyway.
+        // Nodes 3 and 4 have different judges only if one of them is in the quorum; the ballot differs in any case.
         town.refuse(
             0, .judge(.decommission, node: Town.nodeIDs[4], height: height, votes: votes), .wrongVote(place: 0))
         town.refuse(
@@ -145,7 +145,7 @@ import Wire
         var town = town(12)
         func credit() -> UInt64? { town.node(3)?.credit(at: town.state.time, town.state.parameters) }
         var left: UInt64 = 7_204
-        // Outages of 30 s, one after the other, until less than the first credit is left, and on.
+        // Outages of 30 s, one after the other, which use up some of the first credit.
         for outage in 0..<20 {
             town.run(0, town.verdict(.decommission, 3, places: 0..<7))
             town.next(after: 30)
@@ -156,7 +156,8 @@ import Wire
             town.next(after: 60)
             left += 2
         }
-        // One that ends in the grace: the node is active, has no credit, and gets some only when the grace is made good.
+        // An outage that ends in the grace: the node is active without credit, and gets credit only after the used
+        // grace has grown again.
         town.run(0, town.verdict(.decommission, 3, places: 0..<7))
         town.next(after: left + 1_000)
         town.run(0, town.verdict(.recommission, 3, places: 0..<7))
@@ -165,7 +166,7 @@ import Wire
         #expect(credit() == 0)
         town.next(after: 30)
         #expect(credit() == 1)
-        // Who is away again and again has no second grace.
+        // A node with repeated outages gets no second grace.
         town.run(0, town.verdict(.decommission, 3, places: 0..<7))
         town.next(after: 3_601)
         #expect(town.node(3) == nil)
@@ -186,7 +187,7 @@ import Wire
         town.refuse(
             29, town.verdict(.decommission, count - 1, places: places(town, count - 1)),
             .tooFewActive(least: count - most))
-        // One that is back makes room for another.
+        // A node that is back makes room for another one.
         guard most > 0 else { return }
         town.run(29, town.verdict(.recommission, 0, places: places(town, 0)))
         town.next(after: 1)

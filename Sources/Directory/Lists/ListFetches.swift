@@ -1,26 +1,27 @@
 public import Wire
 
-/// From which neighbours something about lists is fetched now (protocol.md, section 10.9).
+/// The running fetches of lists, proposals and their descriptors from neighbours (protocol.md, section 10.9).
 ///
-/// A place is one neighbour's at a time. When all are taken, the place of a neighbour that has been slow gives way, so that
-/// neighbours that announce and do not deliver keep nobody else out. Times are milliseconds of any one clock.
+/// Each neighbour has at most one place. When all places are taken, a slow neighbour loses its place to another. So
+/// neighbours that announce lists and do not deliver them do not block the others. Times are milliseconds of one clock,
+/// of any origin.
 public struct ListFetches: Sendable {
-    /// The most fetches at once.
+    /// The maximum number of fetches at once.
     public static let places = 4
-    /// For how long a neighbour that was slow is left alone, the first time and at most, in milliseconds.
+    /// The first and the longest pause of a neighbour that was slow, in milliseconds.
     public static let pause = (first: UInt64(60_000), longest: UInt64(16 * 60_000))
-    /// The most neighbours that are remembered for that.
+    /// The maximum number of neighbours whose pauses are remembered.
     public static let memory = 1_024
 
-    /// After how many milliseconds a fetch gives way to another neighbour's.
+    /// The time in milliseconds after which a fetch may lose its place to another neighbour's.
     public let patience: UInt64
-    /// When the fetches that hold a place began.
+    /// The start of each fetch that holds a place.
     private var running: [NodeID: UInt64] = [:]
-    /// The neighbours that were asked and have not answered, with a place or without.
+    /// The neighbours that have an open question, with or without a place.
     private var asked: Set<NodeID> = []
     private var pauses = Pauses<NodeID>(first: Self.pause.first, longest: Self.pause.longest, capacity: Self.memory)
 
-    /// No fetches; each may take `patience` milliseconds before it gives way.
+    /// No fetches; each keeps its place for at least `patience` milliseconds.
     public init(patience: UInt64) { self.patience = patience }
 
     /// Whether `node` may be asked at `now`.
@@ -29,7 +30,7 @@ public struct ListFetches: Sendable {
             && (running.count < Self.places || slowest(for: node, now: now) != nil)
     }
 
-    /// Begins a fetch from `node`; false where it may not be asked.
+    /// Begins a fetch from `node`; false if it may not be asked.
     public mutating func begin(_ node: NodeID, now: UInt64) -> Bool {
         guard admits(node, now: now) else { return false }
         if running.count >= Self.places, let slow = slowest(for: node, now: now) {
@@ -41,8 +42,8 @@ public struct ListFetches: Sendable {
         return true
     }
 
-    /// The fetch that gives its place to `node`: the longest one that has taken too long, or that of a neighbour that has been slow
-    /// before, where `node` has not.
+    /// The fetch that loses its place to `node`: the longest-running one that has had its time, or, if `node` has no
+    /// failures, one of a neighbour that has.
     private func slowest(for node: NodeID, now: UInt64) -> NodeID? {
         let isFresh = !pauses.hasFailed(node)
         return running.filter { other, begun in
@@ -50,7 +51,7 @@ public struct ListFetches: Sendable {
         }.min { $0.value < $1.value }?.key
     }
 
-    /// The fetch from `node` is over: it was `answered`, or the time was up.
+    /// Ends the fetch from `node`, which has `answered` or run out of time.
     public mutating func ended(_ node: NodeID, answered: Bool, now: UInt64) {
         asked.remove(node)
         let hadPlace = running.removeValue(forKey: node) != nil

@@ -1,22 +1,22 @@
 internal import OnionCrypto
 public import Wire
 
-/// When lists of descriptors are made, and by whom (protocol.md, section 10.9).
+/// When lists of descriptors are made, and by which nodes (protocol.md, section 10.9).
 ///
-/// A cycle lasts an epoch, at most an hour, and begins halfway between two snapshots, so that all nodes trust the same one then. It
-/// has up to four rounds, in each of which one node may propose a list; the last one takes the rest of the cycle.
-/// Times are Unix times; nothing here depends on how many snapshots there were.
+/// A cycle lasts an epoch, at most an hour. It begins halfway between two snapshots, so that all nodes then trust the
+/// same one. It has one to four rounds. One node may propose a list in each round; the last round takes the rest of the
+/// cycle. All times are Unix times; the schedule does not depend on the number of snapshots.
 public struct ListSchedule: Hashable, Sendable {
     /// The longest cycle in seconds.
     public static let longestCycle: UInt64 = 3_600
-    /// The most rounds of one cycle; each cycle has so many numbers of rounds.
+    /// The maximum number of rounds of a cycle; round numbers advance by this in each cycle.
     public static let maximumRounds = 4
 
     /// The length of a cycle in seconds.
     public let period: UInt64
-    /// How long each round but the last lasts, in seconds; and how old a descriptor must be to be demanded.
+    /// The length of each round but the last, in seconds; a node demands a descriptor that it has had for longer.
     public let step: UInt64
-    /// How many rounds a cycle has.
+    /// The number of rounds of a cycle.
     public let rounds: Int
 
     /// The schedule of a network whose epochs last `epoch` seconds, at least 1.
@@ -45,18 +45,18 @@ public struct ListSchedule: Hashable, Sendable {
     /// The place of a round in its cycle, from 0.
     public static func place(of round: UInt64) -> Int { Int(round % UInt64(maximumRounds)) }
 
-    /// When the cycle at `time` began, at most `time`; 0 for the first.
+    /// The start of the cycle at `time`; 0 for the first cycle.
     public func start(at time: UnixTime) -> UnixTime {
         let begin = cycle(at: time) * period
         return UnixTime(seconds: begin - min(begin, period / 2))
     }
 
-    /// Whether the round with this place in the cycle at `time` has begun, and `delay` seconds have passed since.
+    /// Whether the round with this place in the cycle at `time` began at least `delay` seconds ago.
     public func isOpen(_ place: Int, at time: UnixTime, for delay: UInt64 = 0) -> Bool {
         place < rounds && time.seconds - start(at: time).seconds >= UInt64(place) * step + delay
     }
 
-    /// The latest arrival, for the cycle at `time`, of a descriptor that its lists must have.
+    /// A list of the cycle at `time` must contain the descriptors that arrived up to this time.
     public func cut(at time: UnixTime) -> UnixTime {
         let start = start(at: time).seconds
         return UnixTime(seconds: start - min(start, step))
@@ -75,12 +75,12 @@ public struct ListSchedule: Hashable, Sendable {
 }
 
 extension DescriptorList {
-    /// The digest that names the list; it covers its round and its snapshot.
+    /// The digest that names the list; it covers the round and the snapshot.
     public var digest: Bytes32 {
         Blake2b.digest((MessagePrefix.list.bytes + encoded()).rawSpan)
     }
 
-    /// What a node signs for the list with this digest.
+    /// The message that a node signs for the list with this digest.
     static func message(digest: Bytes32, network: Bytes32) -> [UInt8] {
         MessagePrefix.listSignature.bytes + network.array + digest.array
     }

@@ -1,27 +1,27 @@
-// One file: the rounds of a cycle share state that is private to it.
+// One file: the rounds of a cycle share private state.
 
 internal import OnionCrypto
 public import Wire
 
-/// Why a list of descriptors is not signed, or not taken.
+/// Why a list of descriptors is neither signed nor used.
 public enum ListRefusal: Error, Equatable {
-    /// The bytes are no list.
+    /// The bytes are not a list.
     case malformed(WireError)
     /// It belongs to another round.
     case otherRound
-    /// It names another snapshot than the trusted one.
+    /// It does not name the trusted snapshot.
     case otherSnapshot
     /// Its proposer may not propose in this round, or has not signed it.
     case notProposed
-    /// A descriptor is not to be had.
+    /// One of its descriptors is missing here.
     case missing
     /// A descriptor is not acceptable now.
     case unsound(DescriptorRefusal)
-    /// A node stands in it twice.
+    /// It has two descriptors of this node.
     case twice(NodeID)
-    /// It leaves out this many descriptors that have been known for long.
+    /// It leaves out so many descriptors that the judging node demands.
     case leavesOut(Int)
-    /// Too few voters of the trusted snapshot signed: `signatures` of `needed`.
+    /// Too few voters of the trusted snapshot have signed it: `signatures` of the `needed` ones.
     case tooFewSignatures(signatures: Int, needed: Int)
     /// A signature of a voter is wrong.
     case badSignature(NodeID)
@@ -32,14 +32,16 @@ public typealias ListSignatures = Signatures<DescriptorList>
 
 /// How the nodes agree on the descriptors that all clients use (protocol.md, section 10.9).
 ///
-/// In each round one node may propose a list. A node signs at most one list of a round, and only one all of whose descriptors it has
-/// and finds good, and that leaves out nearly none that it has known for long. A list that more than two thirds of the voters have
-/// signed is *certified*, and stays in force until one of a later round is. Where a round of a cycle has none, because its proposer is
-/// down or offers several, the next round begins with signatures of its own. A cycle with a certified list has no further round.
+/// In each round one node may propose a list. A node signs at most one list of a round. It signs a list only if it has
+/// all of the descriptors, finds each one sound, and the list leaves out nearly none that the node demands. A list that
+/// more than two thirds of the voters have signed is *certified*. It stays in force until a list of a later round is
+/// certified. A round has no certified list if its proposer is down or offers several lists; the next round then
+/// collects signatures of its own. A cycle with a certified list has no further rounds.
 ///
-/// A value without a clock, a socket or a thread. Bounded: one candidate for each round of a cycle, and two certified lists.
+/// A value type without a clock, a socket or a thread. It keeps at most one candidate for each round of a cycle, and
+/// two certified lists.
 public struct ListSigning: Sendable {
-    /// What was signed last: never another list of that round.
+    /// The last signature of this node, which must sign no other list of that round.
     public struct Signed: Hashable, Sendable {
         /// The round.
         public let round: UInt64
@@ -52,7 +54,7 @@ public struct ListSigning: Sendable {
             self.digest = digest
         }
 
-        /// What is to be kept on disk: round u64, digest 32.
+        /// The encoding, for the disk: round u64, digest 32.
         public func encoded() -> [UInt8] {
             var writer = ByteWriter(capacity: 40)
             writer.u64(round)
@@ -60,7 +62,7 @@ public struct ListSigning: Sendable {
             return writer.bytes
         }
 
-        /// Reads what ``encoded()`` wrote; anything else throws.
+        /// Reads the output of ``encoded()``; throws for anything else.
         public init(decoding span: RawSpan) throws(WireError) {
             var reader = ByteReader(span)
             round = try reader.u64()
@@ -69,30 +71,30 @@ public struct ListSigning: Sendable {
         }
     }
 
-    /// A list that is proposed in a round of this cycle.
+    /// A list that was proposed in a round of this cycle.
     struct Candidate: Sendable {
         let list: DescriptorList
-        /// The encoded proposal, for those that ask for it.
+        /// The encoded proposal, for neighbours that ask for it.
         let proposal: [UInt8]
         var signatures: ListSignatures
-        /// Those of its descriptors that are here, each verified; all of them once it is good.
+        /// The verified descriptors of the list that are here; all of them once `isGood` is true.
         var descriptors: [Bytes32: SignedDescriptor] = [:]
         var isGood = false
         var isRefused = false
     }
 
-    /// A list that more than two thirds signed.
+    /// A list that more than two thirds of the voters have signed.
     public struct Certified: Sendable {
         /// The list.
         public let list: DescriptorList
         /// Its digest.
         public let digest: Bytes32
-        /// The signatures by their signers.
+        /// The signatures, by signer.
         public internal(set) var signatures: [NodeID: [UInt8]]
-        /// Its descriptors by their hashes, as far as they are here.
+        /// The descriptors of the list that are here, by their hashes.
         public internal(set) var descriptors: [Bytes32: SignedDescriptor]
 
-        /// The list with signatures of `voters`: as many as are needed, or all where these are fewer.
+        /// The list with signatures of `voters`: as many as are needed, or all if there are fewer.
         public func signed(for voters: [NodeID]) -> SignedDescriptorList {
             let needed = SnapshotChain.quorum(of: voters.count)
             let chosen = voters.lazy.compactMap { node in
@@ -102,34 +104,36 @@ public struct ListSigning: Sendable {
         }
     }
 
-    /// When lists are made.
+    /// The times of cycles and rounds.
     public let schedule: ListSchedule
     private let network: Bytes32
     private var snapshot: Snapshot
     private var snapshotDigest: Bytes32
-    /// The staked nodes of the trusted snapshot, and the places of those that may propose in the rounds of this cycle.
+    /// The staked nodes of the trusted snapshot.
+    ///
+    /// `proposers` has the places among them of the nodes that may propose in this cycle, by round.
     private var voters: [NodeID]
     private var proposers: [Int] = []
     /// The round at the time of the last ``advance(to:)``.
     public private(set) var round: UInt64 = 0
-    /// By the places of their rounds in this cycle.
+    /// The candidates, by the place of their round in this cycle.
     private var candidates: [Int: Candidate] = [:]
     /// The newest certified list.
     public private(set) var certified: Certified?
-    /// The certified list before, whose descriptors are still asked for.
+    /// The certified list before ``certified``; its descriptors are still requested.
     public private(set) var previous: Certified?
-    /// What this node signed last.
+    /// The last signature of this node.
     public private(set) var signed: Signed?
-    /// Neighbours that offered, in this cycle, what is no proposal.
+    /// Neighbours that sent an invalid proposal, or failed otherwise, in this cycle.
     private var liars: Set<NodeID> = []
-    /// Neighbours that offered a proposal under another snapshot than the one trusted here.
+    /// Neighbours that offered a proposal under a snapshot other than the one trusted here.
     private var elsewhere: Set<NodeID> = []
-    /// Proposals of this cycle for a round that has its candidate: they are not asked for again.
+    /// Proposals of this cycle for rounds that already have a candidate; they are not requested again.
     private var surplus: Set<Bytes32> = []
-    /// How many of these each neighbour gave.
+    /// The number of these proposals that each neighbour gave.
     private var surplusGiven: [NodeID: Int] = [:]
 
-    /// Begins with what was `signed` before a restart, under the trusted `snapshot`.
+    /// Starts with the last signature before a restart, `signed`, under the trusted `snapshot`.
     public init(
         network: Bytes32, schedule: ListSchedule, snapshot: Snapshot, digest: Bytes32, signed: Signed? = nil
     ) {
@@ -141,7 +145,7 @@ public struct ListSigning: Sendable {
         self.signed = signed
     }
 
-    /// Goes on under a newer trusted snapshot; the candidates stay, each with its own voters.
+    /// Continues under a newer trusted snapshot; each candidate stays, with its own voters.
     public mutating func follow(_ snapshot: Snapshot, digest: Bytes32) {
         self.snapshot = snapshot
         snapshotDigest = digest
@@ -162,7 +166,7 @@ public struct ListSigning: Sendable {
         }
     }
 
-    /// Comes to the round at `now`; candidates of another cycle are dropped.
+    /// Moves to the round at `now`; drops the candidates of other cycles.
     public mutating func advance(to now: UnixTime) {
         let (before, current) = (cycle, schedule.round(at: now))
         guard current != round else { return }
@@ -181,9 +185,10 @@ public struct ListSigning: Sendable {
 
     // MARK: Proposing
 
-    /// Whether `node` is to propose now: it is drawn for this round, has not signed a list of it, and nothing of the cycle is certified.
+    /// Whether `node` must propose now: it is drawn for this round, has signed no list of it, and no list of the cycle
+    /// is certified.
     ///
-    /// A proposer waits for a quarter of a step, for news.
+    /// A proposer first waits a quarter of a step, so that late descriptors arrive.
     public func isTurn(of node: NodeID, at now: UnixTime) -> Bool {
         let place = ListSchedule.place(of: round)
         return !isDone && (signed?.round ?? 0) < round && schedule.round(at: now) == round
@@ -191,16 +196,17 @@ public struct ListSigning: Sendable {
             && schedule.isOpen(place, at: now, for: schedule.step / 4)
     }
 
-    /// Whether `node` may propose in this cycle, now or later.
+    /// Whether `node` may propose in a round of this cycle.
     public func mayPropose(_ node: NodeID) -> Bool { proposers.indices.contains { isProposer(node, $0) } }
 
     private func isProposer(_ node: NodeID, _ place: Int) -> Bool {
         proposers.indices.contains(place) && voters[proposers[place]] == node
     }
 
-    /// Proposes the listable descriptors of `store`, signed by `sign`, which makes 64 bytes of a message; returns the digest.
+    /// Proposes the listable descriptors of `store`; returns the digest of the list, or nil if `node` may not propose.
     ///
-    /// The signature is this node's vote as well: ``signed`` must be on disk before anything of the candidate leaves.
+    /// `sign` makes a signature of 64 bytes. The signature also counts as this node's vote: ``signed`` must be on disk
+    /// before anything about the candidate is sent.
     public mutating func propose(
         _ store: DescriptorStore, as node: NodeID, at now: UnixTime, by sign: ([UInt8]) -> [UInt8]
     ) -> Bytes32? {
@@ -232,7 +238,7 @@ public struct ListSigning: Sendable {
 
     // MARK: Others' proposals
 
-    /// Whether `node` is to be asked for the proposal of `round` with `digest`, of which it has signatures.
+    /// Whether to request the proposal of `round` with `digest` from `node`, which has signatures for it.
     public func wants(_ digest: Bytes32, round: UInt64, from node: NodeID) -> Bool {
         ListSchedule.cycle(of: round) == cycle && !isDone && !liars.contains(node) && !elsewhere.contains(node)
             && candidates.count < schedule.rounds && collection(digest) == nil && !surplus.contains(digest)
@@ -240,7 +246,7 @@ public struct ListSigning: Sendable {
 
     /// The encoded proposal of the candidate with `digest`, for a neighbour that asks for it.
     ///
-    /// It is passed on by those alone that have all of its descriptors.
+    /// Only a node that has all of its descriptors passes it on.
     public func proposal(_ digest: Bytes32) -> [UInt8]? {
         candidate(digest).flatMap { candidates[$0]!.isGood ? candidates[$0]!.proposal : nil }
     }
@@ -249,10 +255,11 @@ public struct ListSigning: Sendable {
         candidates.first { $0.value.signatures.digest == digest }?.key
     }
 
-    /// Takes the proposal with `digest` from a neighbour; one signature is verified.
+    /// Takes the proposal with `digest` from a neighbour; verifies one signature.
     ///
-    /// Of an equivocating proposer the first list counts here. After a throw the neighbour is not asked again in this cycle, nor,
-    /// where it trusts another snapshot, before that is trusted here.
+    /// Of a proposer's several lists for a round, the first one to arrive becomes the candidate. After a throw the
+    /// neighbour is not asked again in this cycle; if it trusts another snapshot, only until that snapshot is trusted
+    /// here.
     public mutating func take(
         _ bytes: [UInt8], digest: Bytes32, from node: NodeID, check: SignatureCheck = .ed25519
     ) throws(ListRefusal) {
@@ -285,7 +292,8 @@ public struct ListSigning: Sendable {
             throw .notProposed
         }
         guard candidates[place] == nil else {
-            // An honest neighbour has one of each round, or two where it began anew: who has more makes them with the proposer.
+            // An honest neighbour gives one proposal of each round, or two if the proposer has restarted. A neighbour
+            // that gives more colludes with the proposer.
             surplus.insert(digest)
             surplusGiven[node, default: 0] += 1
             if surplusGiven[node]! > 2 * schedule.rounds { liars.insert(node) }
@@ -295,10 +303,10 @@ public struct ListSigning: Sendable {
         candidates[place] = Candidate(list: list, proposal: bytes, signatures: signatures)
     }
 
-    /// Asks `node` for nothing more in this cycle: it did not answer, or not with what it has signed.
+    /// Stops asking `node` in this cycle: it did not answer, or its answer did not match its signatures.
     public mutating func shun(_ node: NodeID) { liars.insert(node) }
 
-    /// The candidate's list whose descriptors are to be judged; nil when that is done.
+    /// The list of the candidate with `digest` if its descriptors must still be judged, otherwise nil.
     public func unjudged(_ digest: Bytes32) -> DescriptorList? {
         guard let place = candidate(digest), let found = candidates[place], !found.isGood, !found.isRefused else {
             return nil
@@ -306,24 +314,25 @@ public struct ListSigning: Sendable {
         return found.list
     }
 
-    /// The descriptors of the candidate with `digest` that were collected so far.
+    /// The descriptors of the candidate with `digest` that are here so far.
     public func collected(_ digest: Bytes32) -> [Bytes32: SignedDescriptor] {
         candidate(digest).flatMap { candidates[$0]?.descriptors } ?? [:]
     }
 
-    /// Keeps some of the descriptors of the candidate with `digest`, each verified, until the others are here.
+    /// Keeps some verified descriptors of the candidate with `digest` until the others arrive.
     public mutating func collect(_ descriptors: [Bytes32: SignedDescriptor], for digest: Bytes32) {
         guard let place = candidate(digest), !candidates[place]!.isGood, !candidates[place]!.isRefused else { return }
         candidates[place]!.descriptors.merge(descriptors) { first, _ in first }
     }
 
-    /// Judges a list by what this node knows: throws where it must not be signed.
+    /// Judges a list by the descriptors of this node; throws if the list must not be signed.
     ///
-    /// `descriptors` are those of the list, whose signatures were verified. At most one in 64 of those that `store` demands may
-    /// be left out, for news may have been lost. Costs a pass over both.
+    /// `descriptors` are those of the list, with verified signatures. The list may leave out one in 64 of the
+    /// descriptors that `store` demands, because messages may have been lost. The cost is a pass over both.
     ///
-    /// More is sound here than is taken in from a publisher. Whatever an honest proposer holds is then sound to all whose clocks
-    /// differ by less than the tolerance, and no publisher can divide them by dates at the edge.
+    /// This check allows more clock difference than accepting a descriptor from its publisher does. So the descriptors
+    /// of an honest proposer are sound to every node whose clock differs by less than the tolerance, and no publisher
+    /// can split the nodes with dates at the limit.
     public static func judge(
         _ list: DescriptorList, _ descriptors: [Bytes32: SignedDescriptor], by store: DescriptorStore,
         _ schedule: ListSchedule, at now: UnixTime
@@ -346,7 +355,7 @@ public struct ListSigning: Sendable {
         guard missing <= demands.count / 64 else { throw .leavesOut(missing) }
     }
 
-    /// What came of judging the candidate with `digest`: its descriptors, or nil where it is not to be signed.
+    /// Takes the result for the candidate with `digest`: its descriptors, or nil if it must not be signed.
     public mutating func judged(_ digest: Bytes32, _ descriptors: [Bytes32: SignedDescriptor]?) {
         guard let place = candidate(digest) else { return }
         if let descriptors {
@@ -361,9 +370,11 @@ public struct ListSigning: Sendable {
 
     // MARK: Signing
 
-    /// The digest of the candidate that `node` has to sign now: good, its round begun, and nothing of that or a later round signed.
+    /// The digest of the candidate that `node` must sign now: it is good, its round has begun, and `node` has signed
+    /// nothing of that round or a later one.
     ///
-    /// A list that comes late is signed as long as no later one was. Where one of the cycle is certified, only that one is signed.
+    /// A list that arrives late is signed unless a later one was. If a list of the cycle is certified, only that one is
+    /// signed.
     public func due(_ node: NodeID, at now: UnixTime) -> Bytes32? {
         guard schedule.round(at: now) == round else { return nil }
         let place = candidates.keys.sorted().first { place in
@@ -375,7 +386,7 @@ public struct ListSigning: Sendable {
         return place.map { candidates[$0]!.signatures.digest }
     }
 
-    /// Signs the candidate with `digest` by `sign`; ``signed`` must be on disk before the item leaves.
+    /// Signs the candidate with `digest`; ``signed`` must be on disk before the item is sent.
     public mutating func sign(
         _ digest: Bytes32, as node: NodeID, by sign: ([UInt8]) -> [UInt8]
     ) -> SignatureItem? {
@@ -386,7 +397,7 @@ public struct ListSigning: Sendable {
         return SignatureItem(place: place, bytes: sign(collection.message))
     }
 
-    /// The signatures that are collected for the list with `digest`, a candidate of this cycle.
+    /// The collected signatures of the list with `digest`; nil unless it is a candidate of this cycle.
     public func collection(_ digest: Bytes32) -> ListSignatures? {
         candidate(digest).map { candidates[$0]!.signatures }
     }
@@ -394,7 +405,7 @@ public struct ListSigning: Sendable {
     /// The candidates' signatures, by round.
     public var collections: [ListSignatures] { candidates.sorted { $0.key < $1.key }.map(\.value.signatures) }
 
-    /// Adds checked signatures for the list with `digest`; returns the new ones, and whether a newer list is certified by them.
+    /// Adds checked signatures for the list with `digest`; returns the new ones, and whether they certify a newer list.
     public mutating func add(
         _ items: [SignatureItem], for digest: Bytes32
     ) -> (new: [SignatureItem], isNews: Bool) {
@@ -413,7 +424,7 @@ public struct ListSigning: Sendable {
         }
         let list = candidate.list
         if certified?.digest == candidate.signatures.digest {
-            // More than are needed are kept: the voters of a coming snapshot may be others.
+            // More signatures than needed are kept, because the next snapshot may have other voters.
             certified!.signatures = signatures
             if candidate.isGood { certified!.descriptors = candidate.descriptors }
             return false
@@ -426,11 +437,11 @@ public struct ListSigning: Sendable {
 
     // MARK: Certified lists
 
-    /// Checks a list that is said to be certified against the trusted snapshot; returns its digest.
+    /// Checks a certified list from another node against the trusted snapshot; returns its digest.
     ///
-    /// More than two thirds of the voters of the *trusted* snapshot must have signed, whatever older one the list names: nodes sign
-    /// one list of a round, so there are no two as long as fewer than a third of these voters lie. Costs a verification for each
-    /// signature that is needed.
+    /// More than two thirds of the voters of the *trusted* snapshot must have signed, even if the list names an older
+    /// one. A node signs one list of a round, so no round has two certified lists as long as fewer than a third of
+    /// these voters lie. The cost is one verification for each needed signature.
     public static func check(
         _ signed: SignedDescriptorList, network: Bytes32, trusted: Snapshot, digest trustedDigest: Bytes32,
         check: SignatureCheck = .ed25519
@@ -452,10 +463,10 @@ public struct ListSigning: Sendable {
         return digest
     }
 
-    /// Takes a list that ``check(_:network:trusted:digest:check:)`` found certified by the snapshot that is trusted now.
+    /// Takes a list that ``check(_:network:trusted:digest:check:)`` accepted under the present trusted snapshot.
     ///
-    /// `descriptors` are those of the list that are here. Only the signatures that were verified are kept: others would go
-    /// out to readers under a coming snapshot. Returns whether the list is newer than the one before.
+    /// `descriptors` are those of the list that are here. Only verified signatures are kept, because the others would
+    /// be sent to readers under the next snapshot. Returns whether the list is newer than the previous one.
     @discardableResult
     public mutating func take(
         checked signed: SignedDescriptorList, digest: Bytes32, descriptors: [Bytes32: SignedDescriptor]
@@ -476,13 +487,13 @@ public struct ListSigning: Sendable {
         return true
     }
 
-    /// The places of the hashes of the certified list whose descriptors are not here.
+    /// The places in the certified list of the hashes whose descriptors are missing here.
     public var lacking: [Int] {
         guard let certified else { return [] }
         return certified.list.hashes.indices.filter { certified.descriptors[certified.list.hashes[$0]] == nil }
     }
 
-    /// Adds descriptors of the certified list with `digest`, each verified.
+    /// Adds verified descriptors of the certified list with `digest`.
     public mutating func fill(_ descriptors: [SignedDescriptor], of digest: Bytes32) {
         guard certified?.digest == digest else { return }
         for found in descriptors {
@@ -491,7 +502,8 @@ public struct ListSigning: Sendable {
         }
     }
 
-    /// The descriptors that a question asks for, in the list form's order, cut before `byteLimit`; empty for a list not known here.
+    /// The requested descriptors of a list in the order of their places, cut before `byteLimit`; empty if the list is
+    /// unknown here.
     public func listed(_ question: ListedQuestion, byteLimit: Int) -> [SignedDescriptor] {
         let known: (list: DescriptorList, descriptors: [Bytes32: SignedDescriptor])?
         if let found = [certified, previous].compactMap({ $0 }).first(where: { $0.digest == question.digest }) {

@@ -1,4 +1,4 @@
-/// How many single-character edits lead from `a` to `b`; for short texts.
+/// The number of single-byte edits that turn `a` into `b`, over the first 64 bytes of each.
 func editDistance(_ a: String, _ b: String) -> Int {
     let left = Array(a.utf8.prefix(64))
     let right = Array(b.utf8.prefix(64))

@@ -8,13 +8,13 @@ public import Wire
 ///     for node in creation.nodes { /* write node.key to a key file */ }
 ///     try creation.file.validate()
 public struct NetworkCreation {
-    /// What is decided about a first node before it has a key.
+    /// The properties of a first node before it has a key.
     public struct Plan: Sendable {
-        /// Where it will listen, one address of each family at most; without any it is not a bootstrap node.
+        /// Where it will listen, at most one address of each family; without any it is not a bootstrap node.
         public var addresses: [Endpoint]
-        /// Which operator it belongs to: equal numbers are the same operator; `nil` is one of its own.
+        /// The number of its operator: nodes with the same number share an operator; `nil`: an operator of its own.
         public var operatorNumber: Int?
-        /// What it can carry next to others.
+        /// Its capacity relative to the other nodes.
         public var weight: UInt32
 
         /// A node at `addresses`.
@@ -25,13 +25,13 @@ public struct NetworkCreation {
         }
     }
 
-    /// A first node with its key, which is wiped when the last reference to it goes.
+    /// A first node with its key, which is wiped with the last reference to the node.
     public final class Node {
         /// The node's identity.
         public let key: SigningKey
-        /// What was decided about it.
+        /// Its plan.
         public let plan: Plan
-        /// Who it is.
+        /// Its node id.
         public var id: NodeID { NodeID(key.publicKey) }
 
         init(key: consuming SigningKey, plan: Plan) {
@@ -42,14 +42,14 @@ public struct NetworkCreation {
 
     /// The nodes in the order of their plans.
     public let nodes: [Node]
-    /// The network file, whose other values may still be changed.
+    /// The network file; its other values may still be changed.
     public var file: NetworkFile
 
-    /// Makes a random network id, a key and a placement for each plan (at least one, 10,000 at most), and the first snapshot at
+    /// Creates a random network id, a key and a placement for each plan (1 to 10,000 plans), and the first snapshot at
     /// height 1.
     ///
-    /// With fewer than three operators the file does not require different ones along a path. The snapshot has no maximum age, for
-    /// without a ledger or authorities nobody makes another; who adds these gives it one.
+    /// With fewer than three operators, the file does not require different operators along a path. The snapshot has no
+    /// maximum age, because without a ledger or authorities there is no later one; set one when adding these.
     public init(name: String, nodes plans: [Plan], at now: UnixTime) {
         precondition(1...Snapshot.maximumNodes ~= plans.count, "a network has 1 to 10,000 nodes")
         let network = Bytes32(copying: SecureRandom.bytes(32).rawSpan)
@@ -74,7 +74,7 @@ public struct NetworkCreation {
         file.snapshotMaximumAge = 0
     }
 
-    /// Begins with `snapshot` in place of the one that was made, signed by all first nodes, which must be staked in it.
+    /// Replaces the first snapshot with `snapshot`; signs it with all first nodes, which must be staked in it.
     public mutating func begin(with snapshot: Snapshot) {
         var signed = SignedSnapshot(snapshot)
         let digest = snapshot.digest

@@ -1,15 +1,14 @@
 public import Wire
 
 extension NetworkFile {
-    /// The file without the signatures of its snapshot: what the copies of a draft have in common.
+    /// The file without the signatures of its snapshot: equal in all copies of a draft.
     public var unsigned: NetworkFile {
         var file = self
         file.snapshot = SignedSnapshot(snapshot.snapshot)
         return file
     }
 
-    /// The keys of the file whose values differ from those of `other`, in the order of the file's description; signatures do
-    /// not count.
+    /// The keys of the file whose values differ from those of `other`, in the file's order; signatures do not count.
     public func differences(from other: NetworkFile) -> [String] {
         func differs(_ key: String, _ path: KeyPath<NetworkFile, some Equatable>) -> [String] {
             self[keyPath: path] == other[keyPath: path] ? [] : [key]
@@ -29,9 +28,9 @@ extension NetworkFile {
         return keys
     }
 
-    /// What a new network file changes of `self` beyond the nodes that are gone: the keys with other values.
+    /// The keys whose values a new network file changes, apart from nodes that are gone.
     ///
-    /// The snapshot is another one in any case, and nodes that it no longer has staked are missing from the bootstrap list.
+    /// The snapshot always differs, and the bootstrap list lacks the nodes that are no longer staked.
     public func changes(by draft: NetworkFile) -> [String] {
         let left = bootstrap.filter { draft.snapshot.snapshot.isStaked($0.node) }
         return draft.differences(from: self).filter { key in
@@ -39,15 +38,15 @@ extension NetworkFile {
         }
     }
 
-    /// What keeps `newer` from taking this file's place without a question: the keys with other values.
+    /// The keys whose values keep `newer` from replacing this file without a question.
     ///
-    /// The bootstrap list may change, and the snapshot where this file's nodes have signed the newer one.
+    /// The bootstrap list may change. The snapshot may change if this file's nodes have signed the newer one.
     public func obstacles(to newer: NetworkFile, at now: UnixTime) -> [String] {
         newer.differences(from: self).filter { key in
             switch key {
             case "bootstrap": return false
             case "snapshot":
-                // Why it does not follow is of no use to who reads the keys.
+                // The caller shows only keys, so the reason of a refusal is not needed.
                 var chain = try? SnapshotChain(self, kept: nil, mark: nil)
                 return (try? chain?.accept(newer.snapshot, at: now)) == nil
             default: return true

@@ -2,16 +2,16 @@ internal import FoundationEssentials
 internal import Wire
 
 extension NetworkFile {
-    /// No network file is larger: one of 10,000 nodes has 2.3 MB.
+    /// The maximum size of a network file in bytes; a file of 10,000 nodes has 2.3 MB.
     public static let maximumFileSize = 4 << 20
 
-    /// Reads a network file's JSON text and checks all of it.
+    /// Reads and checks a network file's JSON text.
     public init(json text: [UInt8]) throws(NetworkFileError) {
         self = try Self.read(text)
         try validate()
     }
 
-    /// Reads the text without checking whether its values fit together.
+    /// Reads the text without checking the values against each other.
     static func read(_ text: [UInt8]) throws(NetworkFileError) -> NetworkFile {
         guard text.count <= Self.maximumFileSize else { throw .tooLarge }
         let form: Form
@@ -27,7 +27,7 @@ extension NetworkFile {
         return try form.file()
     }
 
-    /// The JSON text, with sorted keys and a line break at the end.
+    /// The JSON text, with sorted keys and a final line break.
     public func json() -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -68,7 +68,7 @@ extension NetworkFile {
     }
 }
 
-/// Any key, so that unknown ones are seen.
+/// Accepts any key, so that unknown ones are found.
 private struct AnyKey: CodingKey {
     let stringValue: String
     var intValue: Int? { nil }
@@ -77,7 +77,7 @@ private struct AnyKey: CodingKey {
 }
 
 extension Decoder {
-    /// Throws for the first key that is not among `known`, with the nearest of them.
+    /// Throws for the first key that is not in `known`, with the most similar known key.
     fileprivate func refuseKeys(except known: [String]) throws {
         let present = try container(keyedBy: AnyKey.self).allKeys.map(\.stringValue).sorted()
         guard let stranger = present.first(where: { !known.contains($0) }) else { return }
@@ -90,7 +90,7 @@ extension Decoder {
     }
 }
 
-/// The shape of the JSON text.
+/// The structure of the JSON text.
 private struct Form: Codable {
     struct Node: Codable {
         var id: String

@@ -1,14 +1,14 @@
 public import Wire
 
-/// What makes a network: the constants that all its members share, where to begin, and whom to trust first.
+/// A network's shared constants, its bootstrap nodes, and the snapshot that is trusted first.
 ///
-/// As a file it is JSON (protocol.md, section 10.6; `NetworkFile(json:)`). It holds no secrets.
+/// The file is JSON (protocol.md, section 10.6; `NetworkFile(json:)`). It holds no secrets.
 public struct NetworkFile: Hashable, Sendable {
-    /// A node that newcomers ask first.
+    /// A node that new clients and nodes ask first.
     public struct Bootstrap: Hashable, Sendable {
-        /// Which node.
+        /// The node id.
         public var node: NodeID
-        /// Where it listens, one address of each family at most.
+        /// Where it listens, at most one address of each family.
         public var addresses: [Endpoint]
 
         /// The node `node` at `addresses`.
@@ -18,7 +18,7 @@ public struct NetworkFile: Hashable, Sendable {
         }
     }
 
-    /// Who signs the registry's ledger, or a registry file.
+    /// An authority, which signs the registry's ledger or a signed file.
     public struct AuthorityEntry: Hashable, Sendable {
         /// The public key.
         public var key: Bytes32
@@ -32,11 +32,11 @@ public struct NetworkFile: Hashable, Sendable {
         }
     }
 
-    /// How the registry's ledger begins and goes on; `Registry` reads its bytes.
+    /// The beginning and the times of the registry's ledger; the module `Registry` reads its bytes.
     public struct Ledger: Hashable, Sendable {
         /// Seconds from one block to the next.
         public var blockSeconds: UInt64 = 120
-        /// Seconds for which one authority leads before it is another's turn.
+        /// Seconds for which one authority leads.
         public var slotSeconds: UInt64 = 10
         /// The encoded state of the registry before the first block.
         public var genesis: [UInt8]
@@ -50,45 +50,47 @@ public struct NetworkFile: Hashable, Sendable {
         }
     }
 
-    /// The smallest and the largest packet size: what IPv6 carries everywhere, and what Ethernet carries.
+    /// The smallest and the largest packet size in bytes: the first fits every IPv6 link, the second fits Ethernet.
     public static let packetSizes = 1232...1452
-    /// The packet size where the file names no other.
+    /// The packet size if the file has none.
     public static let defaultPacketSize = 1392
 
     /// A name for people.
     public var name: String
-    /// The network's id, which every handshake and signature is bound to.
+    /// The network's id, which is part of every handshake and signature.
     public var id: Bytes32
     /// The size of every datagram in bytes.
     public var packetSize = NetworkFile.defaultPacketSize
-    /// Seconds between two snapshots, where the registry makes new ones.
+    /// Seconds between two snapshots, if the registry makes new ones.
     public var epochSeconds: UInt64 = 3600
-    /// Seconds after which a snapshot is too old to build paths by; 0 for a registry that does not change.
+    /// The age in seconds above which a snapshot is too old to build paths with; 0 for a registry that does not change.
     ///
-    /// Unless it is 0, no update is followed from a snapshot that is older than this and ``SnapshotChain/trustLifetime``.
+    /// Unless it is 0, a reader follows no update from a snapshot older than both this and
+    /// ``SnapshotChain/trustLifetime``.
     public var snapshotMaximumAge = SnapshotChain.trustLifetime
-    /// Whether nodes may have private and loopback addresses: for tests.
+    /// Whether nodes may have private and loopback addresses; for tests.
     public var allowPrivateAddresses = false
     /// Whether the hops of a path must belong to different operators.
     public var requireOperatorDiversity = true
-    /// Whether the hops of a path must lie in different ranges of addresses (/16 of IPv4, /32 of IPv6).
+    /// Whether the hops of a path must be in different address ranges (/16 of IPv4, /32 of IPv6).
     public var requireAddressDiversity = true
-    /// The largest share of all choices that one operator's nodes get, in percent.
+    /// The largest share, in percent, of one operator's nodes in the random choice of hops.
     public var operatorSharePercent = 10
-    /// What nodes take on.
+    /// The limits of the nodes.
     public var limits = NetworkLimits()
-    /// Who signs the ledger or a registry file, 32 at most; empty where the registry is the snapshot and never changes.
+    /// The authorities that sign the ledger or a signed file, at most 32; empty if the snapshot is the registry and
+    /// never changes.
     public var authorities: [AuthorityEntry] = []
-    /// How many of the authorities must sign; more than half of them.
+    /// The number of authorities that must sign; more than half of them.
     public var authorityThreshold = 0
-    /// The ledger of the registry; nil where the network has none.
+    /// The ledger of the registry; nil if the network has none.
     public var ledger: Ledger?
-    /// The nodes that newcomers ask first.
+    /// The nodes that new clients and nodes ask first.
     public var bootstrap: [Bootstrap]
-    /// The snapshot that is trusted because this file is.
+    /// The first trusted snapshot: a user who trusts this file trusts it.
     public var snapshot: SignedSnapshot
 
-    /// A network of these values with defaults for the rest.
+    /// A network with these values, and defaults for the rest.
     public init(name: String, id: Bytes32, bootstrap: [Bootstrap], snapshot: SignedSnapshot) {
         self.name = name
         self.id = id
@@ -96,10 +98,10 @@ public struct NetworkFile: Hashable, Sendable {
         self.snapshot = snapshot
     }
 
-    /// Throws unless the values fit together, with the key that is wrong and what to do about it.
+    /// Throws unless the values fit together; the error names the wrong key and what to do.
     public func validate() throws(NetworkFileError) { try validate(isDraft: false) }
 
-    /// As ``validate()``; of a draft the signatures are not looked at.
+    /// Checks as ``validate()`` does, but does not check the signatures of a draft.
     func validate(isDraft: Bool) throws(NetworkFileError) {
         func require(_ condition: Bool, _ key: String, _ remedy: String) throws(NetworkFileError) {
             if !condition { throw .invalid(key: key, remedy: remedy) }
@@ -167,11 +169,11 @@ public enum NetworkFileError: Error, Equatable, CustomStringConvertible {
     case tooLarge
     /// The text is not JSON.
     case notJSON(String)
-    /// A key that must be there is not.
+    /// A required key is missing.
     case missingKey(String)
-    /// A key that no network file has, and the known one that is most like it.
+    /// A key is unknown; `nearest` is the most similar known key.
     case unknownKey(String, nearest: String?)
-    /// A value has the wrong type or is outside of what it may be.
+    /// A value has the wrong type or is out of range.
     case invalid(key: String, remedy: String)
 
     /// One sentence for the user.

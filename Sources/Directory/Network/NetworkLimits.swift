@@ -1,14 +1,14 @@
-/// The limits that all nodes of a network keep to (protocol.md, section 10.6): what a client may count on, and no more.
+/// The limits that all nodes of a network apply, and that clients may rely on (protocol.md, section 10.6).
 public struct NetworkLimits: Hashable, Sendable {
-    /// Path builds a second that one client's link may ask for.
+    /// Path builds a second over one client's link.
     public var clientBuildsPerSecond = 4
-    /// Path builds that one client's link may ask for at once.
+    /// Path builds at once over one client's link.
     public var clientBuildBurst = 256
-    /// Path builds a second that one link between nodes may ask for.
+    /// Path builds a second over one link between nodes.
     public var nodeBuildsPerSecond = 200
-    /// Path builds that one link between nodes may ask for at once.
+    /// Path builds at once over one link between nodes.
     public var nodeBuildBurst = 1_000
-    /// Path builds a second that a node takes from all links together.
+    /// Path builds a second that a node accepts from all links together.
     public var buildsPerSecond = 1_000
     /// Paths over one client's link.
     public var pathsPerClientLink = 512
@@ -16,7 +16,7 @@ public struct NetworkLimits: Hashable, Sendable {
     public var pathsPerNodeLink = 50_000
     /// Paths through one node.
     public var paths = 200_000
-    /// Seconds after which a path that was asked for and never answered is given up.
+    /// Seconds after which a path without an answer to its build is dropped.
     public var halfOpenSeconds = 30
     /// Streams a second that one session may open at an exit.
     public var streamsPerSecond = 200
@@ -25,20 +25,20 @@ public struct NetworkLimits: Hashable, Sendable {
     /// Open streams of one session at an exit.
     public var streamsPerSession = 4_096
 
-    /// The limits that hold where the network file names no others.
+    /// The limits if the network file has none.
     public init() {}
 
-    /// The keys of all limits, as the network file has them.
+    /// The keys of all limits, as in the network file.
     public static var keys: [String] { fields.map(\.key) }
 
-    /// Sets the limit `key`; false where there is none of that name, or it may not have this value.
+    /// Sets the limit `key`; false if the key is unknown or the value is out of range.
     public mutating func set(_ key: String, to value: Int) -> Bool {
         guard let field = Self.fields.first(where: { $0.key == key }), field.range.contains(value) else { return false }
         self[keyPath: field.path] = value
         return true
     }
 
-    /// Each limit with its key in the network file and the values that it may have.
+    /// Each limit with its key in the network file and its range.
     static var fields: [(key: String, path: WritableKeyPath<NetworkLimits, Int>, range: ClosedRange<Int>)] {
         [
             ("clientBuildsPerSecond", \.clientBuildsPerSecond, 1...1_000_000),

@@ -1,33 +1,34 @@
 public import Wire
 
-/// Why no network file can be made for the nodes that are left of a network.
+/// Why no network file can be made for the remaining nodes of a network.
 public enum RecoveryRefusal: Error, Equatable {
-    /// A node that is to be left out is not in the snapshot.
+    /// A node to leave out is not in the snapshot.
     case unknownNode(NodeID)
-    /// The height is not above that of the newest snapshot that is known.
+    /// The height is not above that of the newest known snapshot.
     case heightNotAbove(UInt64)
-    /// No node is left.
+    /// No node remains.
     case noNodes
-    /// No node of the bootstrap list is left.
+    /// No node of the bootstrap list remains.
     case noBootstrap
-    /// The copies have other values of these keys.
+    /// The copies differ in the values of these keys.
     case differs([String])
     /// A signature is not its node's.
     case badSignature(NodeID)
-    /// The draft's height is not above that of another snapshot, which the node that is to sign trusts, or far above it.
+    /// The draft is not above the snapshot that the signing node trusts, or is too far above it, and is another
+    /// snapshot.
     case heightNotNear(UInt64, trusted: UInt64)
-    /// The node has signed another snapshot, at a height that is not below the draft's.
+    /// The node has signed another snapshot, at this height, which is not below the draft's.
     case hasSigned(UInt64)
 }
 
-/// A new network file for a network whose voters are gone: the same id, the nodes that are left, and their signatures
+/// A new network file for a network that lost too many voters: the same id, the remaining nodes, and their signatures
 /// (docs/operator-guide.md, "When a third of the nodes is gone").
 ///
-/// Who starts with it trusts it as any network file, so that no signature of a node that is gone is needed.
+/// A process that starts with it trusts it like any network file, so it needs no signature of a lost node.
 extension NetworkFile {
-    /// This file with a snapshot of the nodes of `newest`, of which those of `gone` are suspended.
+    /// This file with an unsigned snapshot of the nodes of `newest`, in which the nodes of `gone` are suspended.
     ///
-    /// Its height is `height`, above that of `newest` (nil: one above). Nobody has signed it yet.
+    /// The snapshot has the height `height`, which must be above that of `newest`; nil: one above.
     public func recovered(
         from newest: Snapshot, without gone: Set<NodeID>, height: UInt64?, at now: UnixTime
     ) throws(RecoveryRefusal) -> NetworkFile {
@@ -51,13 +52,15 @@ extension NetworkFile {
         return file
     }
 
-    /// Reads a network file that too few nodes may have signed yet, and checks all else.
+    /// Reads a draft of a network file and checks everything but its signatures.
     public init(draft text: [UInt8]) throws(NetworkFileError) {
         self = try Self.read(text)
         try validate(isDraft: true)
     }
 
-    /// Takes the signatures of another copy, which is the same but for them; each of both is verified.
+    /// Adds the signatures of another copy, which may differ in nothing else; verifies the signatures of both.
+    ///
+    /// After `badSignature`, some of the signatures may have been added.
     public mutating func merge(_ other: NetworkFile) throws(RecoveryRefusal) {
         guard unsigned == other.unsigned else { throw .differs(differences(from: other)) }
         let whole = snapshot.snapshot
@@ -70,12 +73,14 @@ extension NetworkFile {
         }
     }
 
-    /// How far above the trusted snapshot a draft may be: what is signed bars every lower height, for ever.
+    /// The largest distance of a draft's height above the trusted snapshot: a signature rules out all lower heights for
+    /// ever.
     public static let furthestHeight: UInt64 = 1 << 32
 
-    /// Throws where a node that trusts the snapshot `trusted` and has `signed` one (nil: none) must not sign this one.
+    /// Throws if a node must not sign this draft; it trusts the snapshot `trusted` and last signed `signed` (nil:
+    /// none).
     ///
-    /// The same snapshot may be signed again.
+    /// It may sign the same snapshot again.
     public func checkHeight(
         above trusted: Snapshot, signed: SnapshotSigning.Signed?
     ) throws(RecoveryRefusal) {
@@ -88,7 +93,7 @@ extension NetworkFile {
         if let signed, signed.height >= draft.height, signed.digest != draft.digest { throw .hasSigned(signed.height) }
     }
 
-    /// How many of its nodes have signed the snapshot, and how many must.
+    /// The number of nodes that have signed the snapshot, and the number that must.
     public var progress: (signed: Int, needed: Int) {
         let whole = snapshot.snapshot
         return (snapshot.signatures.count { whole.isStaked($0.signer) }, SnapshotChain.quorum(of: whole))

@@ -1,59 +1,61 @@
 public import Wire
 
-/// Descriptors that wait for the check of their signatures, with the neighbours that brought them (protocol.md, section 10.5).
+/// Descriptors that wait for the check of their signatures, and the neighbours that sent them (protocol.md, section
+/// 10.5).
 ///
-/// A neighbour has one place for each node, which holds the newest version that it brought. Of one node ``burst`` versions are checked
-/// at once, and one in each ``pace`` afterwards; a newer one waits until then. So a node that signs version after version costs
-/// its network one version a minute, and its newest version arrives all the same.
-/// A version counts once its signature has proved right: forged ones cost the node nothing.
-/// An honest neighbour passes on checked descriptors only. After its first wrong signature a neighbour is a liar, of which
-/// nothing more is taken until it is forgiven.
+/// A neighbour has one place for each node, with the newest version that it sent. For each node, ``burst`` versions are
+/// checked at once, then one in each ``pace``; newer versions wait. So a node that signs version after version costs
+/// its network one version a minute, and its newest version still arrives. Only versions with a right signature count,
+/// so forged versions cost the node nothing.
+///
+/// An honest neighbour sends only checked descriptors. After a neighbour's first wrong signature, its descriptors are
+/// dropped until ``forgive()`` is called.
 public struct DescriptorInbox: Sendable {
-    /// A descriptor and the neighbour that brought it.
+    /// A descriptor and the neighbour that sent it.
     public struct Entry: Equatable, Sendable {
-        /// The descriptor, whose signature is to be checked.
+        /// The descriptor, with an unchecked signature.
         public let signed: SignedDescriptor
-        /// The neighbour that brought it.
+        /// The neighbour that sent it.
         public let source: NodeID
     }
 
-    /// The most descriptors that wait, over all neighbours.
+    /// The maximum number of waiting descriptors, over all neighbours.
     public static let maximum = 16_384
-    /// How long it takes until one more version of a node is checked.
+    /// The time until one more version of a node is checked.
     public static let pace = TimeSpan.seconds(60)
-    /// How many versions of a node are checked at once after a rest.
+    /// The number of versions of a node that are checked at once after a pause of ``rest``.
     public static let burst = 4
-    /// How long it takes until the rest of a burst is there again, when one version is left of it.
+    /// The time until one remaining version of a burst has grown to the whole burst again.
     private static let rest = TimeSpan.seconds(180)
 
-    /// What waits, by the node that it describes and the neighbour that brought it.
+    /// The waiting descriptors, by the described node and the neighbour that sent them.
     private var waiting: [NodeID: [NodeID: SignedDescriptor]] = [:]
-    /// The nodes whose descriptors wait, by the neighbour that brought them.
+    /// The nodes whose descriptors wait, by the neighbour that sent them.
     private var brought: [NodeID: Set<NodeID>] = [:]
     private var shares = Shares<NodeID>(capacity: maximum, most: maximum)
-    /// The nodes of which something waits that may be checked now.
+    /// The nodes whose waiting descriptors may be checked now.
     private var due: Set<NodeID> = []
-    /// When the whole burst of a node is there again; a node that is left out has it.
+    /// The time from which the whole burst of a node is available again; a missing node has its whole burst.
     private var rested: [NodeID: Instant] = [:]
-    /// The neighbours that brought a wrong signature.
+    /// The neighbours that sent a wrong signature.
     public private(set) var liars: Set<NodeID> = []
 
     /// An empty inbox.
     public init() {}
 
-    /// How many descriptors wait.
+    /// The number of waiting descriptors.
     public var count: Int { shares.count }
 
-    /// How many descriptors that `source` brought wait.
+    /// The number of waiting descriptors that `source` sent.
     public func count(of source: NodeID) -> Int { shares.places(of: source) }
 
     private func isAdmitted(_ node: NodeID, _ now: Instant) -> Bool {
         rested[node].map { $0 <= now + Self.rest } ?? true
     }
 
-    /// Keeps descriptors that `source` brings and that are news; of each node the newest.
+    /// Keeps new descriptors from `source`, the newest one of each node.
     ///
-    /// When all places are taken the neighbour with the most gives one up to one with fewer.
+    /// If all places are taken, the neighbour with the most places gives one up to a neighbour with fewer.
     public mutating func put(_ news: [SignedDescriptor], from source: NodeID, now: Instant) {
         guard !liars.contains(source) else { return }
         for signed in news {
@@ -94,15 +96,15 @@ public struct DescriptorInbox: Sendable {
         shares.release(source)
     }
 
-    /// Lets those be checked whose time has come; to be called every second.
+    /// Marks the descriptors that may be checked now; call it every second.
     ///
-    /// Costs a pass over what waits.
+    /// The cost is a pass over the waiting descriptors.
     public mutating func advance(to now: Instant) {
         rested = rested.filter { $0.value > now }
         for node in waiting.keys where isAdmitted(node, now) { due.insert(node) }
     }
 
-    /// Takes out what is to be checked now: those of one node stand together, the newest first.
+    /// Takes out the descriptors to check now; those of one node are adjacent, the newest first.
     public mutating func take() -> [Entry] {
         var batch: [Entry] = []
         for node in due {
@@ -114,9 +116,10 @@ public struct DescriptorInbox: Sendable {
         return batch
     }
 
-    /// Those of `batch` that are good, at most one of each node, and the neighbours that brought a wrong signature.
+    /// The good entries of `batch`, at most one of each node, and the neighbours that sent a wrong signature.
     ///
-    /// Nothing more of a neighbour is verified after its first wrong signature, nor of a node after its right one.
+    /// No more signatures of a neighbour are verified after its first wrong one, nor of a node after its first right
+    /// one.
     public static func checked(
         _ batch: [Entry], isNews: (SignedDescriptor) -> Bool, isAuthentic: (SignedDescriptor) -> Bool
     ) -> (good: [Entry], liars: Set<NodeID>) {
@@ -135,7 +138,7 @@ public struct DescriptorInbox: Sendable {
         return (good, liars)
     }
 
-    /// A descriptor was taken in: it counts for its node, and what waits and is not newer is dropped.
+    /// Counts an accepted descriptor for its node, and drops waiting ones that are not newer.
     public mutating func accepted(_ signed: SignedDescriptor, now: Instant) {
         let node = signed.descriptor.node
         rested[node] = max(rested[node] ?? now, now) + Self.pace
@@ -145,12 +148,12 @@ public struct DescriptorInbox: Sendable {
         if !isAdmitted(node, now) { due.remove(node) }
     }
 
-    /// Listens no more to `nodes`, and drops what they brought.
+    /// Ignores `nodes` from now on, and drops the descriptors that they sent.
     public mutating func shun(_ nodes: Set<NodeID>) {
         liars.formUnion(nodes)
         for source in nodes { for node in brought[source] ?? [] { drop(node, of: source) } }
     }
 
-    /// Listens to all neighbours again.
+    /// Accepts descriptors from all neighbours again.
     public mutating func forgive() { liars = [] }
 }

@@ -1,39 +1,40 @@
 internal import OnionCrypto
 public import Wire
 
-/// Why a descriptor was not taken in.
+/// Why a descriptor was not accepted.
 public enum DescriptorRefusal: Error, Equatable {
     /// The bytes are not a descriptor.
     case malformed(WireError)
     /// Its node is neither staked nor suspended.
     case notStaked
-    /// One that was published at the same time or later is held.
+    /// The store holds one with the same or a later publication time.
     case notNewer
-    /// It was published after now and the tolerance.
+    /// Its publication time is more than the tolerance ahead of the clock.
     case fromTheFuture
-    /// Its time is over.
+    /// It has expired.
     case expired
-    /// It claims to hold for longer than it may.
+    /// The time from publication to expiry is above the maximum.
     case lifetimeTooLong
     /// An address is private, special, or has port 0.
     case forbiddenAddress
-    /// The signature is not that of the node.
+    /// The signature is not the node's.
     case badSignature
 }
 
-/// The newest descriptor of each staked node, in memory (protocol.md, section 10.5).
+/// The newest descriptor of each staked or suspended node, in memory (protocol.md, section 10.5).
 ///
-/// Bounded by the registry: one descriptor of at most 2,048 bytes for each staked node.
+/// The registry bounds its size: one descriptor of at most 2,048 bytes for each such node.
 public struct DescriptorStore: Sendable {
-    /// The longest time between publication and expiry, in seconds.
+    /// The longest time from publication to expiry, in seconds.
     public static let maximumLifetime: UInt64 = 24 * 3600
-    /// How far the clock of a node may be ahead, in seconds.
+    /// The maximum time in seconds by which a node's clock may be ahead.
     public static let clockTolerance: UInt64 = 600
-    /// How often a node signs a new descriptor, in seconds; after a restart at once.
+    /// The interval in seconds at which a node signs a new descriptor; it also signs one right after a restart.
     public static let publishInterval: UInt64 = 8 * 3600
-    /// How long after another one of its node a version must come to count as that node's only one, in seconds: it is with all by then.
+    /// The time in seconds in which a descriptor reaches all nodes; a version that replaces another within it is not
+    /// yet demanded.
     public static let settling: UInt64 = 1_800
-    /// How much of the past to ask for again in GET_DESCRIPTORS: a descriptor may be on its way for that long, in seconds.
+    /// The overlap in seconds of repeated requests by GET_DESCRIPTORS: a descriptor may take so long to arrive.
     public static let overlap: UInt64 = 3600
 
     private let network: Bytes32
@@ -42,19 +43,20 @@ public struct DescriptorStore: Sendable {
     /// A descriptor that is held.
     private struct Held: Sendable {
         let signed: SignedDescriptor
-        /// When the first one was published that said the same, as far as that is known here.
+        /// The publication time of the oldest known descriptor in a row with the same contents.
         let since: UnixTime
-        /// What names it in lists; its first bytes name it in GET_DESCRIPTOR_CHANGES.
+        /// The descriptor's name in lists; its first bytes are its name in GET_DESCRIPTOR_CHANGES.
         let digest: Bytes32
-        /// What names it in GET_DESCRIPTOR_CHANGES.
+        /// The descriptor's name in GET_DESCRIPTOR_CHANGES.
         let mark: UInt64
-        /// When it came, and when the first one of its node did.
+        /// The arrival of this descriptor, and of the first one of its node.
         let arrived: UnixTime, first: UnixTime
-        /// From when on all others have it, if it came after another one of its node and not long after.
+        /// The time from which all other nodes have it; later than its arrival if it replaced another one within
+        /// ``settling``.
         let settled: UnixTime
-        /// The generation in which it came.
+        /// The store's generation at its arrival.
         let generation: UInt64
-        /// Whether enough operators had it, though no list names it.
+        /// Whether enough operators had it although no list names it.
         var isVouched = false
 
         init(_ signed: SignedDescriptor, after known: Held?, at now: UnixTime, generation: UInt64) {
@@ -72,30 +74,30 @@ public struct DescriptorStore: Sendable {
     }
 
     private var held: [NodeID: Held] = [:]
-    /// The hashes of the list that is used; nil where none is, and every newest descriptor counts.
+    /// The hashes of the list in use; nil if none is in use, so that each node's newest descriptor counts.
     private var listed: Set<Bytes32>?
-    /// Newer descriptors than those of the list, with the operators whose nodes have each; at most three of a node.
+    /// Newer descriptors than the list's, each with the operators whose nodes have it; at most three of a node.
     private var fresh: [NodeID: [Fresh]] = [:]
-    /// Goes up with every change, so that what was made from the descriptors can tell whether it is still current.
+    /// Increases with every change, so that users of derived data can tell whether it is current.
     public private(set) var generation: UInt64 = 0
 
-    /// An empty store for the staked nodes of `snapshot`.
+    /// An empty store for the staked and suspended nodes of `snapshot`.
     public init(network: Bytes32, allowsPrivateAddresses: Bool, snapshot: Snapshot) {
         self.network = network
         self.allowsPrivateAddresses = allowsPrivateAddresses
         self.snapshot = snapshot
     }
 
-    /// How many nodes have a descriptor here.
+    /// The number of nodes that have a descriptor here.
     public var count: Int { held.count }
 
     /// All descriptors, in no order.
     public var all: some Collection<SignedDescriptor> { held.values.lazy.map(\.signed) }
 
-    /// The newest publication that is held; 0 when nothing is.
+    /// The latest publication time of all held descriptors; 0 if there are none.
     public var newest: UnixTime { held.values.lazy.map(\.signed.descriptor.published).max() ?? UnixTime(seconds: 0) }
 
-    /// Goes on with the nodes of `snapshot`: descriptors of nodes that are neither staked nor suspended are dropped.
+    /// Continues with the nodes of `snapshot`; drops descriptors of nodes that are neither staked nor suspended.
     public mutating func follow(_ snapshot: Snapshot) {
         self.snapshot = snapshot
         held = held.filter { snapshot.isListed($0.key) }
@@ -103,7 +105,7 @@ public struct DescriptorStore: Sendable {
         generation &+= 1
     }
 
-    /// The descriptor of `node`, if one is held and still holds at `now`.
+    /// The descriptor of `node`, if one is held and has not expired at `now`.
     public func descriptor(of node: NodeID, at now: UnixTime) -> SignedDescriptor? {
         guard let found = held[node]?.signed, now < found.descriptor.expires else { return nil }
         return found
@@ -118,17 +120,17 @@ public struct DescriptorStore: Sendable {
         var operators: Set<Bytes32>
     }
 
-    /// How many versions of one node are kept beside the list's.
+    /// The maximum number of versions of one node that are kept in addition to the list's.
     private static let maximumFresh = 3
-    /// How many operators must have a version that no list names.
+    /// The number of operators that must have a version that no list names.
     public static let vouchers = 3
 
-    /// Whether a list is used.
+    /// Whether a list is in use.
     public var isListed: Bool { listed != nil }
 
-    /// Uses the descriptors of `list` alone from now on, with versions that are newer and that enough operators had.
+    /// Uses only the descriptors of `list` from now on, and newer versions that enough operators have.
     ///
-    /// What it does not name is dropped; what is not held is to be taken in by ``hear(_:from:operators:at:)``.
+    /// Drops the descriptors that it does not name. Missing ones are to be added by ``hear(_:from:operators:at:)``.
     public mutating func use(_ list: DescriptorList) {
         let hashes = Set(list.hashes)
         held = held.filter { hashes.contains($0.value.digest) || $0.value.isVouched }
@@ -145,20 +147,22 @@ public struct DescriptorStore: Sendable {
         generation &+= 1
     }
 
-    /// The places of the hashes of `list` whose descriptors are not here.
+    /// The places in `list` of the hashes whose descriptors are missing here.
     public func lacking(_ list: DescriptorList) -> [Int] {
         var known = Set(held.values.map(\.digest))
         for versions in fresh.values { known.formUnion(versions.map(\.digest)) }
         return list.hashes.indices.filter { !known.contains(list.hashes[$0]) }
     }
 
-    /// Whether of one of `nodes` a version is known that no list names, and that too few operators had to be used.
+    /// Whether a version of one of `nodes` is known that no list names and that too few operators have.
     public func hasFresh(of nodes: Set<NodeID>) -> Bool { nodes.contains { fresh[$0] != nil } }
 
-    /// Takes in a descriptor whose signature was checked, as a node of `witness` has it; says whether it is used now.
+    /// Adds a descriptor with a checked signature that a node of the operator `witness` has; returns whether it is now
+    /// in use.
     ///
-    /// Without a list it is used if it is news. One that the list names is used; another one only when ``vouchers`` operators had the very
-    /// same one, or all but its own where the network has fewer. Its own operator's word counts for nothing, unless there is no other.
+    /// Without a list, a new descriptor is used. With a list, a descriptor that it names is used. Another one is used
+    /// only if ``vouchers`` operators have the same one, or all operators but its own in a network with fewer. The word
+    /// of its own operator does not count, unless there is no other operator.
     public mutating func hear(
         _ candidate: SignedDescriptor, from witness: Bytes32?, operators: Int, at now: UnixTime
     ) -> Bool {
@@ -174,7 +178,7 @@ public struct DescriptorStore: Sendable {
         if let place = versions.firstIndex(where: { $0.digest == digest }) {
             versions[place].operators.insert(witness)
         } else {
-            // Of too many versions those that fewest had give way.
+            // If there are too many versions, those of the fewest operators are dropped.
             versions.sort { $0.operators.count > $1.operators.count }
             versions = Array(versions.prefix(Self.maximumFresh - 1))
             versions.append(Fresh(signed: candidate, digest: digest, operators: [witness]))
@@ -188,16 +192,16 @@ public struct DescriptorStore: Sendable {
         return true
     }
 
-    /// Drops the versions of `node` that are not newer than the one that is used.
+    /// Drops the versions of `node` that are not newer than the one in use.
     private mutating func trim(_ node: NodeID) {
         guard let used = held[node]?.signed.descriptor.published else { return }
         fresh[node]?.removeAll { $0.signed.descriptor.published <= used }
         if fresh[node]?.isEmpty == true { fresh[node] = nil }
     }
 
-    /// Takes in a descriptor as it came from the network, and returns it; the signature is checked last.
+    /// Adds a descriptor as it arrived, and returns it; the signature is checked last.
     ///
-    /// Returns `nil` for one that is held already, byte by byte.
+    /// Returns `nil` if the same bytes are held already.
     public mutating func insert(
         _ bytes: RawSpan, at now: UnixTime
     ) throws(DescriptorRefusal) -> SignedDescriptor? {
@@ -210,7 +214,7 @@ public struct DescriptorStore: Sendable {
         return try insert(candidate, at: now) ? candidate : nil
     }
 
-    /// Takes in a descriptor, and says whether it is new here.
+    /// Adds a descriptor; returns whether it is new here.
     public mutating func insert(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
         guard try isNews(candidate, at: now) else { return false }
         guard candidate.isAuthentic(network: network) else { throw .badSignature }
@@ -218,7 +222,7 @@ public struct DescriptorStore: Sendable {
         return true
     }
 
-    /// Takes in a descriptor whose signature was checked, and says whether it is new here.
+    /// Adds a descriptor with a checked signature; returns whether it is new here.
     public mutating func insert(authentic candidate: SignedDescriptor, at now: UnixTime) -> Bool {
         guard (try? isNews(candidate, at: now)) == true else { return false }
         put(candidate, at: now)
@@ -231,7 +235,7 @@ public struct DescriptorStore: Sendable {
         held[node] = Held(candidate, after: held[node], at: now, generation: generation)
     }
 
-    /// Whether a descriptor is new and acceptable but for its signature, which is left to be checked; false where it is held already.
+    /// Whether a descriptor is new and acceptable, except for its signature; false if it is held already.
     public func isNews(_ candidate: SignedDescriptor, at now: UnixTime) throws(DescriptorRefusal) -> Bool {
         let descriptor = candidate.descriptor
         guard snapshot.isListed(descriptor.node) else { throw .notStaked }
@@ -243,9 +247,9 @@ public struct DescriptorStore: Sendable {
         return true
     }
 
-    /// Throws where a descriptor is not acceptable at `now` in itself, whatever is held; its signature is left to be checked.
+    /// Throws if a descriptor is not acceptable at `now`, regardless of held ones; does not check the signature.
     ///
-    /// By `slack` seconds its times may be off more than those of a descriptor that is taken in.
+    /// `slack` seconds are added to the limits on its times.
     public func checkSound(
         _ candidate: SignedDescriptor, at now: UnixTime, slack: UInt64 = 0
     ) throws(DescriptorRefusal) {
@@ -264,22 +268,25 @@ public struct DescriptorStore: Sendable {
 
     // MARK: Lists
 
-    /// All that is held, by the hashes that name it in lists.
+    /// All held descriptors, by their hashes.
     public var byDigest: [Bytes32: SignedDescriptor] {
         Dictionary(held.values.map { ($0.digest, $0.signed) }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// What a list that is proposed at `now` has: all that is held, and what has expired but now, which others may not know yet.
+    /// The descriptors for a list proposed at `now`: all held ones, and those that expired so recently that others may
+    /// still hold them.
     public func listable(at now: UnixTime) -> [Bytes32: SignedDescriptor] {
         let earliest = now.seconds - min(now.seconds, Self.clockTolerance / 2)
         return byDigest.filter { $0.value.descriptor.expires.seconds > earliest }
     }
 
-    /// What a list must have at `now`: each node's descriptor that came until `cut`, or a later one of the node.
+    /// The descriptors that a list must have at `now`: for each node, the earliest publication time that satisfies.
     ///
-    /// Where it came after `cut` in place of another one, any of the node will do. So it is for ``settling`` where two came in that time,
-    /// for a node takes in the versions of one that publishes so often at a pace. What its publisher dated after `cut` or lets expire
-    /// soon is not demanded, for others with other clocks may not have it.
+    /// A node's descriptor that arrived by `cut` is demanded, or a later one of the node. If it replaced another one
+    /// after `cut`, any descriptor of the node satisfies (time 0). The same applies for ``settling`` after a
+    /// replacement that came within ``settling`` of another, because nodes accept frequent versions at a limited rate.
+    /// A node whose descriptor is dated after `cut`, or expires within twice the clock tolerance, is not demanded,
+    /// because nodes with other clocks may not hold that descriptor.
     public func demands(cut: UnixTime, at now: UnixTime) -> [NodeID: UnixTime] {
         var found: [NodeID: UnixTime] = [:]
         for (node, held) in held where held.first <= cut {
@@ -293,10 +300,11 @@ public struct DescriptorStore: Sendable {
         return found
     }
 
-    /// Whether a node may be at `endpoint`: a public address, or one that documents write as an example, which leads nowhere.
+    /// Whether a node may have the address `endpoint`: a public one, or one reserved for documentation, which leads
+    /// nowhere.
     ///
-    /// Private ones only where they are allowed, which lets in any but the unspecified, multicast and reserved ones; never
-    /// port 0.
+    /// If private addresses are allowed, all addresses but unspecified, multicast and reserved ones are acceptable.
+    /// Port 0 never is.
     public static func isAcceptable(_ endpoint: Endpoint, allowingPrivate: Bool) -> Bool {
         guard endpoint.port != 0 else { return false }
         if endpoint.address.isPublic || endpoint.address.isDocumentation { return true }
@@ -305,9 +313,9 @@ public struct DescriptorStore: Sendable {
         return !(endpoint.address.high == 0 && endpoint.address.low == 0) && endpoint.address.high >> 56 != 0xff
     }
 
-    /// The descriptors published at `time` or later that hold at `now`, oldest first, cut before `byteLimit`.
+    /// The descriptors published at `time` or later that are valid at `now`, oldest first, cut before `byteLimit`.
     ///
-    /// The list form's two bytes of length count.
+    /// The two length bytes of each descriptor in a list count towards the limit.
     public func since(_ time: UnixTime, at now: UnixTime, byteLimit: Int = .max) -> [SignedDescriptor] {
         var left = byteLimit
         return Array(
@@ -317,7 +325,8 @@ public struct DescriptorStore: Sendable {
             })
     }
 
-    /// What came after `generation`, in the order in which it came, at most `limit`; with the generation up to which that is all.
+    /// The descriptors that arrived after `generation`, in order of arrival, at most `limit`; and the generation up to
+    /// which they are complete.
     public func arrivals(after generation: UInt64, limit: Int) -> (list: [SignedDescriptor], upTo: UInt64) {
         let list = held.values.filter { $0.generation > generation }.sorted { $0.generation < $1.generation }
         guard list.count > limit else { return (list.map(\.signed), self.generation) }
@@ -331,9 +340,11 @@ public struct DescriptorStore: Sendable {
         }
     }
 
-    /// What one lacks that holds what was published before `time`, and of the rest what has the marks `having`; oldest first, cut before `byteLimit`.
+    /// The changes for a requester that has the descriptors published before `time`, and later ones with the marks
+    /// `having`.
     ///
-    /// A descriptor that says what one from before `time` said goes as its new times and signature.
+    /// The oldest come first, and the list is cut before `byteLimit`. A descriptor with the same contents as one from
+    /// before `time` is sent as its new times and signature.
     public func changes(
         since time: UnixTime, having: Set<UInt64>, at now: UnixTime, byteLimit: Int = .max
     ) -> [DescriptorChange] {
@@ -347,7 +358,7 @@ public struct DescriptorStore: Sendable {
             })
     }
 
-    /// The marks of what is held and was published at `time` or later, ascending; the newest 4,096.
+    /// The marks of the descriptors published at `time` or later, ascending; of the newest 4,096.
     public func marks(since time: UnixTime) -> [UInt64] {
         let list = held.values.filter { $0.signed.descriptor.published >= time }.sorted {
             $0.signed.descriptor.published > $1.signed.descriptor.published
@@ -355,7 +366,7 @@ public struct DescriptorStore: Sendable {
         return list.prefix(DescriptorChange.maximumMarks).map(\.mark).sorted()
     }
 
-    /// What a change stands for here; `nil` where it renews what is not held.
+    /// The descriptor that a change stands for; `nil` for a renewal of a descriptor that is not held.
     public func resolve(_ change: DescriptorChange) -> SignedDescriptor? {
         switch change {
         case .whole(let signed): signed

@@ -8,17 +8,17 @@ public enum DirectoryMessage: UInt8, MessageFamily {
     case getDescriptors = 6
     /// Asks for one node's descriptor.
     case getDescriptor = 7
-    /// Brings descriptors.
+    /// Sends descriptors.
     case publish = 8
-    /// Brings signatures of a snapshot.
+    /// Sends signatures of a snapshot.
     case signatures = 24
     /// Asks for signatures of a snapshot.
     case getSignatures = 25
-    /// Asks which snapshot is the newest, and which one stands at a height.
+    /// Asks for the newest snapshot's id, and for the id of the one at a height.
     case getSnapshotID = 26
-    /// Asks for what changed in the descriptors.
+    /// Asks for changes of descriptors.
     case getDescriptorChanges = 27
-    /// Brings signatures of a list of descriptors.
+    /// Sends signatures of a list of descriptors.
     case listSignatures = 28
     /// Asks for signatures of a list of descriptors.
     case getListSignatures = 29
@@ -31,11 +31,11 @@ public enum DirectoryMessage: UInt8, MessageFamily {
 
     private static let digest = 32
     private static let number = 8
-    /// One bit for each of the most nodes that there are.
+    /// One bit for each of the maximum number of nodes.
     private static let bitmap = Snapshot.maximumNodes / 8
-    /// What a message brings unasked.
+    /// The largest body that is sent without a request.
     private static let bundle = 256 << 10
-    /// Many descriptors, or what leads from an old snapshot to the newest.
+    /// The largest answer with many descriptors, or with an update from an old snapshot to the newest.
     private static let everything = 16 << 20
 
     /// The longest body in bytes.
@@ -56,7 +56,7 @@ public enum DirectoryMessage: UInt8, MessageFamily {
         switch self {
         case .publish, .signatures, .listSignatures: 0
         case .getSnapshot, .getDescriptors, .getDescriptorChanges, .getListed: Self.everything
-        // Its length is told in two bytes.
+        // Its length is written in two bytes.
         case .getDescriptor: Int(UInt16.max)
         case .getSignatures, .getListSignatures: Snapshot.maximumNodes * SignatureItem.size
         case .getSnapshotID: 2 * Self.number + 3 * Self.digest

@@ -1,18 +1,18 @@
 public import Wire
 
-/// The descriptors of a store at one version, encoded once for all answers to GET_DESCRIPTORS (protocol.md, section 8).
+/// A store's descriptors at one generation, encoded once for all answers to GET_DESCRIPTORS (protocol.md, section 8).
 ///
-/// They stand in the order of their publication, so that the answer for any time is one part of the bytes.
+/// They are in order of publication, so the answer for any time is a contiguous part of the bytes.
 public struct EncodedDescriptors: Sendable {
-    /// All of them.
+    /// The encoded list.
     public let bytes: [UInt8]
-    /// The time of each and where it begins.
+    /// The publication time of each descriptor and the place where it begins.
     private let entries: [(published: UInt64, start: Int)]
     private let generation: UInt64
-    /// When the first of them expires.
+    /// The expiry of the first one to expire.
     private let end: UnixTime
 
-    /// What `store` holds at `now`.
+    /// The descriptors of `store` that are valid at `now`.
     public init(_ store: DescriptorStore, at now: UnixTime) {
         let list = store.since(UnixTime(seconds: 0), at: now)
         var entries: [(published: UInt64, start: Int)] = []
@@ -28,22 +28,22 @@ public struct EncodedDescriptors: Sendable {
         end = list.lazy.map(\.descriptor.expires).min() ?? UnixTime(seconds: .max)
     }
 
-    /// Whether `store` would be encoded so at `now`.
+    /// Whether the bytes are current for `store` at `now`.
     public func isCurrent(for store: DescriptorStore, at now: UnixTime) -> Bool {
         generation == store.generation && now < end
     }
 
-    /// The part of `bytes` with what was published at `time` or later, oldest first, cut before `byteLimit`.
+    /// The part of `bytes` with the descriptors published at `time` or later, oldest first, cut before `byteLimit`.
     public func since(_ time: UnixTime, byteLimit: Int) -> Range<Int> {
         let first = index { entries[$0].published >= time.seconds }
         let start = first < entries.count ? entries[first].start : bytes.count
         guard bytes.count - start > byteLimit else { return start..<bytes.count }
-        // The first that begins behind the limit: the one before it would not fit.
+        // The first one that begins after the limit: the one before it does not fit.
         let cut = index { entries[$0].start > start + byteLimit }
         return start..<entries[cut - 1].start
     }
 
-    /// The first index at which `holds` is true, which it is for all behind it.
+    /// The first index at which `holds` is true; it must be true for all later ones.
     private func index(where holds: (Int) -> Bool) -> Int {
         var (low, high) = (0, entries.count)
         while low < high {

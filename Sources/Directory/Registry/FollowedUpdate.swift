@@ -1,13 +1,12 @@
 internal import OnionCrypto
 internal import Wire
 
-/// An update read from the snapshot that it begins at: its headers and newest entries fit together.
+/// An update, read from its base snapshot; its headers and newest entries fit together.
 ///
-/// Its turns are followed by ``signers(_:)``, each only after the signatures that lead to it.
+/// ``signers(_:)`` follows its turns, each one only after the signatures that lead to it.
 struct FollowedUpdate {
-    /// The digest of each snapshot that the update passes.
+    /// The digest of each snapshot that the update has a header of.
     let digests: [Bytes32]
-    /// The newest snapshot.
     let newest: Snapshot
     private let update: SnapshotUpdate
     private let voters: [NodeID]
@@ -84,16 +83,17 @@ struct FollowedUpdate {
         return result
     }
 
-    /// Who has which number: the voters at the beginning, then those who joined at each turn.
+    /// The signers by their numbers: the voters of the base, then the nodes that joined at each turn.
     ///
-    /// Throws unless more than two thirds of the voters, at the beginning and at each turn, vouch for what comes next. A node that
-    /// signed a snapshot vouches for all before it: each names the one before, which its signers trusted. The votes that lead to a
-    /// turn are verified before it is applied, and the voters of one turn alone are kept. Without a `check` the update is one that
-    /// was accepted before, and its votes are not looked at.
+    /// Throws unless more than two thirds of the voters, of the base and at each turn, vouch for the next turn. A
+    /// signature of a snapshot vouches for all snapshots before it, because each names the previous one, which its
+    /// signers trusted. The votes that lead to a turn are verified before the turn is applied. Only the voters of one
+    /// turn are kept at a time. Without a `check` the update must have been accepted before; its votes are then not
+    /// verified.
     func signers(_ check: SignatureCheck?) throws(SnapshotRefusal) -> [NodeID] {
         var votes = update.votes[...]
         if check != nil {
-            // A signer's votes are looked at when its number is given.
+            // A signer's votes are checked when its number is assigned.
             votes = update.votes.sorted { $0.number < $1.number }[...]
             let count = update.turns.reduce(voters.count) { $0 + $1.joined.count }
             guard zip(votes, votes.dropFirst()).allSatisfy({ $0.number < $1.number }), votes.last?.number ?? 0 < count

@@ -1,12 +1,13 @@
 internal import OnionCrypto
 public import Wire
 
-// What a role goes on with after a restart: the network file, and what it had kept on disk.
+// The state of a role after a restart: from the network file and from its files.
 
 extension SnapshotChain {
-    /// Starts from the network file's snapshot, or from `kept` where that is newer, with the `mark` kept beside it.
+    /// Starts from the network file's snapshot, or from `kept` if that is newer, with the `mark` stored with it.
     ///
-    /// Bytes that are no snapshot count for nothing; the mark counts all the same. `earlier` is what ``Earlier/encoded()`` made.
+    /// If `kept` is not a snapshot, it is ignored; the mark still applies. `earlier` is the output of
+    /// ``Earlier/encoded()``.
     public init(
         _ file: NetworkFile, kept: [UInt8]?, mark: HighWaterMark?, earlier: [UInt8]? = nil
     ) throws(SnapshotRefusal) {
@@ -19,7 +20,7 @@ extension SnapshotChain {
 }
 
 extension DescriptorStore {
-    /// A store for the staked nodes of `snapshot`, with those of the `kept` descriptors that still hold at `now`.
+    /// A store for the staked and suspended nodes of `snapshot`, with the `kept` descriptors that are valid at `now`.
     public init(_ file: NetworkFile, snapshot: Snapshot, kept: [[UInt8]], at now: UnixTime) {
         self.init(network: file.id, allowsPrivateAddresses: file.allowPrivateAddresses, snapshot: snapshot)
         for bytes in kept { _ = try? insert(bytes.rawSpan, at: now) }

@@ -1,32 +1,33 @@
 public import Wire
 
-/// Where the registry comes from: which nodes are staked, by whom, and in what state.
+/// A source of the registry: which nodes are staked, by which operators, and in what state.
 ///
-/// A node asks it once a second on its loop for what follows the snapshot that it trusts, signs that, and trusts it when more
-/// than two thirds of the trusted nodes have signed. A client never asks it, for a client trusts signatures alone. The staking
-/// rules live behind this protocol.
+/// Once a second, on its loop, a node asks it for the snapshot after the trusted one. The node signs that snapshot, and
+/// trusts it when more than two thirds of the trusted nodes have signed it. A client does not use a source; it trusts
+/// only signatures. The staking rules are behind this protocol.
 public protocol RegistrySource {
-    /// The newest snapshot above `height` that the source knows at `now`, without signatures; `nil` when there is none.
+    /// The newest snapshot above `height` that the source has at `now`, without signatures; `nil` if there is none.
     ///
-    /// One for each epoch, and at one height the same at every node; nothing here waits for a disk or a socket.
+    /// There is one for each epoch, and the same one at each height at every node. It must not wait for a disk or a
+    /// socket.
     func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot?
-    /// What is wrong with the source, in one sentence: it is silent, lies, or went back; `nil` while nothing is.
+    /// The source's problem in one sentence, for example silence or a step back; `nil` if there is none.
     var problem: String? { get }
 }
 
 extension RegistrySource {
-    /// Nothing is wrong.
+    /// No problem.
     public var problem: String? { nil }
 }
 
-/// A registry that is the network file's snapshot and never changes: for private networks and tests.
+/// A registry that is the network file's snapshot and never changes; for private networks and tests.
 public struct NetworkFileRegistry: RegistrySource {
     private let first: SignedSnapshot
 
     /// The registry of `file`.
     public init(_ file: NetworkFile) { first = file.snapshot }
 
-    /// The network file's snapshot, or `nil` when `height` is not below its own.
+    /// The network file's snapshot; `nil` unless its height is above `height`.
     public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
         first.snapshot.height > height ? first : nil
     }

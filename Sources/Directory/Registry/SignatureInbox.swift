@@ -1,35 +1,36 @@
 public import Wire
 
-/// Signatures that wait for their check, with the neighbours that brought them.
+/// Signatures that wait for their check, with the neighbours that sent them.
 ///
-/// An honest neighbour passes on verified signatures only. One wrong signature therefore shows a liar, whose signatures are
-/// dropped unseen until it is forgiven.
+/// An honest neighbour sends only verified signatures. After a neighbour's first wrong signature, its signatures are
+/// dropped unchecked until ``forgive()`` is called.
 public struct SignatureInbox: Sendable {
-    /// A signature and the neighbour that brought it.
+    /// A signature and the neighbour that sent it.
     public typealias Entry = (item: SignatureItem, source: NodeID)
-    /// The most signatures that wait; one beyond is asked for again.
+    /// The maximum number of waiting signatures; dropped ones are requested again.
     public static let maximum = 8_192
-    /// The most of them that one neighbour has brought.
+    /// The maximum number of waiting signatures from one neighbour.
     public static let share = 2_048
 
-    /// The digest of what the waiting ones sign.
+    /// The digest of the snapshot or list that the waiting signatures are for.
     public private(set) var digest: Bytes32?
     private var waiting: [Entry] = []
-    /// The neighbours that brought a wrong signature.
+    /// The neighbours that sent a wrong signature.
     public private(set) var liars: Set<NodeID> = []
 
     /// An empty inbox.
     public init() {}
 
-    /// How many wait.
+    /// The number of waiting signatures.
     public var count: Int { waiting.count }
 
-    /// Keeps the items of `source` that `collection` lacks; what waits for another digest is dropped.
+    /// Keeps the items of `source` that `collection` lacks; drops the waiting ones for another digest.
     public mutating func put<Subject>(
         _ items: [SignatureItem], from source: NodeID, for collection: Signatures<Subject>
     ) {
         let unknown = collection.unknown(items)
-        // Without news nothing gives way: an empty bundle for another digest would drop what waits.
+        // Without a missing signature nothing is dropped: otherwise an empty bundle for another digest would drop the
+        // waiting ones.
         guard !liars.contains(source), !unknown.isEmpty else { return }
         if digest != collection.digest {
             waiting.removeAll()
@@ -40,22 +41,22 @@ public struct SignatureInbox: Sendable {
         waiting += unknown.prefix(room).map { ($0, source) }
     }
 
-    /// Takes out what waits and `collection` still lacks, one for each place.
+    /// Takes out the waiting signatures for `collection`; returns those that it still lacks.
     ///
-    /// A place that two neighbours brought is left with both, for one of them may lie.
+    /// If two neighbours sent one for the same place, both are returned, because one of them may be wrong.
     public mutating func take<Subject>(for collection: Signatures<Subject>) -> [Entry] {
         guard digest == collection.digest else { return [] }
         defer { waiting.removeAll() }
         return waiting.filter { !collection.holds($0.item.place) && !liars.contains($0.source) }
     }
 
-    /// Listens no more to `nodes`; returns whether one of them is new.
+    /// Ignores `nodes` from now on; returns whether one of them is new.
     public mutating func shun(_ nodes: Set<NodeID>) -> Bool {
         let before = liars.count
         liars.formUnion(nodes)
         return liars.count > before
     }
 
-    /// Listens to all neighbours again.
+    /// Accepts signatures from all neighbours again.
     public mutating func forgive() { liars = [] }
 }

@@ -1,15 +1,15 @@
 public import Wire
 
-/// One signature with its signer's place among the voters.
+/// A signature and its signer's place among the voters.
 public struct SignatureItem: Hashable, Sendable {
-    /// The bytes of an item.
+    /// The size of an encoded item in bytes.
     public static let size = 2 + 64
     /// The signer's place among the voters.
     public let place: Int
     /// The signature, 64 bytes.
     public let bytes: [UInt8]
 
-    /// The signature `bytes`, 64 of them, of the voter at `place`.
+    /// The signature `bytes` (64) of the voter at `place`.
     public init(place: Int, bytes: [UInt8]) {
         precondition(bytes.count == 64, "a signature is 64 bytes long")
         self.place = place
@@ -17,31 +17,31 @@ public struct SignatureItem: Hashable, Sendable {
     }
 }
 
-/// The signatures of one snapshot, by those who decide about it.
+/// The collected signatures of one snapshot.
 public typealias SnapshotSignatures = Signatures<Snapshot>
 
-/// The signatures of one snapshot or descriptor list, by those who decide about it, as they come in (protocol.md, section 10.3).
+/// The collected signatures of one snapshot or descriptor list, by its voters (protocol.md, section 10.3).
 ///
-/// Each is to be checked once, before it is added.
+/// Check each signature before it is added.
 public struct Signatures<Subject: Sendable>: Sendable {
-    /// One signature with its signer's place among the voters.
+    /// A signature and its signer's place among the voters.
     public typealias Item = SignatureItem
 
-    /// What is signed.
+    /// The snapshot or list that is signed.
     public let subject: Subject
-    /// Its number in messages: a snapshot's height, a list's round.
+    /// Its number in messages: a snapshot's height or a list's round.
     public let height: UInt64
     /// Its digest.
     public let digest: Bytes32
-    /// Who decides, by ascending node id.
+    /// The voters, by ascending node id.
     public let voters: [NodeID]
-    /// What each signer signs.
+    /// The message that each voter signs.
     let message: [UInt8]
     private var held: [[UInt8]?]
-    /// How many have signed.
+    /// The number of collected signatures.
     public private(set) var count = 0
 
-    /// No signatures yet of `subject`, about which `voters` decide by signing `message`.
+    /// No signatures of `subject` yet; `voters` sign `message`.
     init(_ subject: Subject, height: UInt64, digest: Bytes32, message: [UInt8], voters: [NodeID]) {
         self.subject = subject
         self.height = height
@@ -51,12 +51,12 @@ public struct Signatures<Subject: Sendable>: Sendable {
         held = [[UInt8]?](repeating: nil, count: voters.count)
     }
 
-    /// Whether more than two thirds have signed.
+    /// Whether more than two thirds of the voters have signed.
     public var isFinal: Bool { count >= SnapshotChain.quorum(of: voters.count) }
-    /// Whether all have.
+    /// Whether all voters have signed.
     public var isWhole: Bool { count == voters.count }
 
-    /// One bit for each voter, the first in the lowest bit of the first byte: set where a signature is held.
+    /// One bit for each voter, the first in the lowest bit of the first byte; set if the voter's signature is held.
     public var bitmap: [UInt8] {
         var bits = [UInt8](repeating: 0, count: (voters.count + 7) / 8)
         for place in held.indices where held[place] != nil { bits[place / 8] |= 1 << UInt8(place % 8) }
@@ -66,7 +66,7 @@ public struct Signatures<Subject: Sendable>: Sendable {
     /// Whether the voter at `place` has signed.
     public func holds(_ place: Int) -> Bool { held.indices.contains(place) && held[place] != nil }
 
-    /// The signatures that one with `bitmap` lacks, as many as fit `byteLimit`.
+    /// The signatures that a node with `bitmap` lacks, as many as fit into `byteLimit`.
     public func missing(in bitmap: [UInt8], byteLimit: Int) -> [Item] {
         var list: [Item] = []
         for (place, bytes) in held.enumerated() {
@@ -79,20 +79,21 @@ public struct Signatures<Subject: Sendable>: Sendable {
         return list
     }
 
-    /// Those of `items` that are of voters who are not known to have signed, one for each: the ones worth checking.
+    /// The items worth checking: those of voters without a held signature, one for each voter.
     public func unknown(_ items: [Item]) -> [Item] {
         var seen: Set<Int> = []
         return items.filter { $0.place < held.count && held[$0.place] == nil && seen.insert($0.place).inserted }
     }
 
-    /// Those of `items` whose signatures are right.
+    /// The items with right signatures.
     public func checked(_ items: [Item], _ check: SignatureCheck = .ed25519) -> [Item] {
         items.filter { $0.place < voters.count && check.isGood($0.bytes, message, voters[$0.place]) }
     }
 
-    /// Those of `items` whose signatures are right, and the neighbours that brought a wrong one.
+    /// The items with right signatures, and the neighbours that sent a wrong one.
     ///
-    /// Nothing more of a neighbour is verified after its first wrong signature, nor of a place after its right one.
+    /// No more signatures of a neighbour are verified after its first wrong one, nor for a place after its first right
+    /// one.
     public func checked(
         _ items: [SignatureInbox.Entry], _ check: SignatureCheck = .ed25519
     ) -> (good: [Item], liars: Set<NodeID>) {
@@ -111,7 +112,7 @@ public struct Signatures<Subject: Sendable>: Sendable {
         return (good, liars)
     }
 
-    /// Keeps a checked signature, and says whether it is new.
+    /// Keeps a checked signature; returns whether it is new.
     mutating func add(_ item: Item) -> Bool {
         guard item.place < held.count, held[item.place] == nil else { return false }
         held[item.place] = item.bytes
@@ -119,7 +120,7 @@ public struct Signatures<Subject: Sendable>: Sendable {
         return true
     }
 
-    /// The place of `node` among the voters, found by halving.
+    /// The place of `node` among the voters; nil if it is not a voter.
     func place(of node: NodeID) -> Int? {
         var low = 0
         var high = voters.count
@@ -130,7 +131,7 @@ public struct Signatures<Subject: Sendable>: Sendable {
         return low < voters.count && voters[low] == node ? low : nil
     }
 
-    /// The items one after the other: place u16, signature 64.
+    /// The encoding of several items: place u16, signature 64.
     public static func encode(_ items: [Item]) -> [UInt8] {
         var writer = ByteWriter(capacity: items.count * Item.size)
         for item in items {
@@ -140,7 +141,7 @@ public struct Signatures<Subject: Sendable>: Sendable {
         return writer.bytes
     }
 
-    /// Reads items up to the end of what `reader` holds; a piece of one throws.
+    /// Reads items up to the end of `reader`; throws if the last one is incomplete.
     public static func decode(from reader: inout ByteReader) throws(WireError) -> [Item] {
         guard reader.remaining % Item.size == 0 else { throw .truncated }
         guard reader.remaining / Item.size <= Snapshot.maximumNodes else { throw .outOfRange }
@@ -158,7 +159,7 @@ extension Signatures where Subject == Snapshot {
     /// The snapshot that is signed.
     public var snapshot: Snapshot { subject }
 
-    /// No signatures of `snapshot` yet, which follows a snapshot with these voters.
+    /// No signatures of `snapshot` yet; `voters` are those of the snapshot before it.
     init(_ snapshot: Snapshot, voters: [NodeID]) {
         let digest = snapshot.digest
         self.init(

@@ -2,12 +2,12 @@ public import OnionCrypto
 public import Wire
 
 extension Descriptor {
-    /// What stands before the bytes that a node signs.
+    /// The prefix of the message that a node signs.
     private static let prefix = MessagePrefix.descriptor.bytes
 
-    /// The signed form, by the node's own key, for the network `network`.
+    /// The descriptor, signed with the node's own key for the network `network`.
     ///
-    /// `key` must be that of `node`, and the values must be valid.
+    /// `key` must be the key of `node`, and the values must be valid.
     public func signed(with key: borrowing SigningKey, network: Bytes32) -> SignedDescriptor {
         precondition(key.publicKey == node.key, "a node signs its own descriptor")
         let message = Self.prefix + network.array + encoded()
@@ -20,17 +20,17 @@ extension Descriptor {
 }
 
 extension SignedDescriptor {
-    /// What names the descriptor in lists: H(signed descriptor).
+    /// The descriptor's name in lists: H(signed descriptor).
     public var digest: Bytes32 { Blake2b.digest(bytes.rawSpan) }
 
-    /// What names the descriptor among others: the first eight bytes of its hash.
+    /// The descriptor's short name: the first eight bytes of its hash.
     public var mark: UInt64 { Self.mark(of: digest) }
 
     static func mark(of digest: Bytes32) -> UInt64 {
         digest.array.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    /// Whether the signature is that of the node which the descriptor names, for the network `network`.
+    /// Whether the signature is by the node that the descriptor names, for the network `network`.
     public func isAuthentic(network: Bytes32) -> Bool {
         let message = Descriptor.message(of: self, network: network)
         let signature = Array(signature)

@@ -6,44 +6,44 @@ public enum SnapshotRefusal: Error, Equatable {
     case malformed(WireError)
     /// It belongs to another network.
     case otherNetwork
-    /// Its height is below `held`, which was accepted before.
+    /// Its height is below the greatest accepted one, `held`.
     case rolledBack(held: UInt64)
-    /// It has the height of the held one and another digest: somebody signed two.
+    /// It has the greatest accepted height and another digest: nodes signed two snapshots of that height.
     case conflicting
-    /// Its time is after now and the tolerance.
+    /// Its time is more than the tolerance ahead of the clock.
     case fromTheFuture
-    /// Its time is before that of the held one.
+    /// Its time is before that of a snapshot before it.
     case timeWentBack
     /// It has no staked node.
     case empty
-    /// Too few of the nodes of the trusted snapshot signed: `signatures` of `needed`.
+    /// Too few nodes of the trusted snapshot have signed it: `signatures` of the `needed` ones.
     case tooFewSignatures(signatures: Int, needed: Int)
     /// A signature of a trusted node is wrong.
     case badSignature(NodeID)
     /// It begins at another snapshot than the one in question, or at one that is not known here.
     case unknownBase
-    /// It begins at a snapshot so old that its nodes' keys prove nothing any more: a newer network file is needed.
+    /// It begins at a snapshot so old that its nodes' keys prove nothing; a newer network file is needed.
     case baseTooOld
-    /// Its parts do not fit together.
+    /// Its parts contradict each other.
     case broken
 }
 
-/// The snapshot that is trusted now, and the rule by which a newer one takes its place (protocol.md, section 10.4).
+/// The trusted snapshot, and the rule by which a newer one replaces it (protocol.md, section 10.4).
 ///
-/// A new snapshot needs the signatures of more than two thirds of the staked nodes of the snapshot that is trusted, so
-/// whoever serves it can withhold news but not invent nodes. Checking takes one signature verification per trusted node
-/// (60 µs each), for large networks on a worker thread; the first wrong signature ends it.
+/// A new snapshot needs the signatures of more than two thirds of the trusted snapshot's staked nodes. So a node that
+/// serves it can withhold snapshots but not invent nodes. A check verifies one signature of each trusted node that is
+/// needed (60 µs each), in large networks on a worker thread. The first wrong signature ends it.
 public struct SnapshotChain: Sendable {
-    /// How far a snapshot's time may lie in the future.
+    /// The maximum time in seconds by which a snapshot's time may be ahead of the clock.
     public static let clockTolerance: UInt64 = 600
-    /// For how long the signatures of a snapshot's nodes lead to newer ones, in seconds.
+    /// The time in seconds for which signatures of a snapshot's nodes lead to newer snapshots.
     ///
-    /// Keys that have been worth nothing for long may be sold, and two thirds of them would make a false network.
+    /// Operators may sell keys that have long been worthless, and two thirds of them could sign a false network.
     public static let trustLifetime: UInt64 = 30 * 86_400
 
-    /// What must never be gone back behind: to be kept on disk across restarts.
+    /// The greatest accepted snapshot, kept on disk across restarts: no lower one is accepted.
     public struct HighWaterMark: Hashable, Sendable {
-        /// The greatest height that was accepted.
+        /// The greatest accepted height.
         public let height: UInt64
         /// The digest of the snapshot at that height.
         public let digest: Bytes32
@@ -62,7 +62,7 @@ public struct SnapshotChain: Sendable {
         /// Its digest.
         public let digest: Bytes32
 
-        /// Reads what ``encoded()`` wrote; nil if that is damaged or of another version.
+        /// Reads the output of ``encoded()``; nil if it is damaged or of another version.
         public init?(kept: [UInt8]) {
             guard let found = try? SnapshotSigning.signed(kept: kept), let snapshot = found.snapshot else { return nil }
             self.init(snapshot: snapshot, digest: found.signed.digest)
@@ -73,38 +73,38 @@ public struct SnapshotChain: Sendable {
             self.digest = digest
         }
 
-        /// The name by which the store keeps it.
+        /// Its key in the store.
         public static let keptName = "earlier snapshot"
 
-        /// What is to be kept on disk of it, in the form of ``SnapshotSigning/encode(_:digest:)``.
+        /// The encoding for the disk, in the form of ``SnapshotSigning/encode(_:digest:)``.
         public func encoded() -> [UInt8] { SnapshotSigning.encode(snapshot, digest: digest) }
     }
 
-    /// What is trusted; without signatures where they came in an update.
+    /// The trusted snapshot; without signatures if it came in an update.
     public private(set) var trusted: SignedSnapshot
-    /// The digest of what is trusted.
+    /// The trusted snapshot's digest.
     public private(set) var digest: Bytes32
-    /// The network file's snapshot, from which all trust comes.
+    /// The network file's snapshot, on which all trust is based.
     public let first: Snapshot
     /// The digest of the network file's snapshot.
     public let firstDigest: Bytes32
-    /// How old a snapshot may be whose nodes' signatures are relied on, in seconds; 0: of any age, as with a registry that never
+    /// The maximum age in seconds of a snapshot whose nodes' signatures count; 0: no maximum, for a registry that never
     /// changes.
     public var longestTrust: UInt64 = 0
-    /// The snapshot that led to the trusted one: an update may begin there too.
+    /// The snapshot that led to the trusted one; an update may begin there too.
     ///
-    /// The trusted snapshot may be one that led nowhere: it had enough signatures, but too few nodes had seen them when its
-    /// epoch ended, and the next snapshot followed the one before.
+    /// The trusted snapshot may lead nowhere: it had enough signatures, but too few nodes had seen them when its epoch
+    /// ended, and the next snapshot followed the one before it.
     public private(set) var earlier: Earlier?
-    /// The greatest height that was ever accepted; above what is trusted only when the snapshot on disk was lost.
+    /// The greatest accepted snapshot; above the trusted one only if the snapshot on disk was lost.
     public private(set) var highWaterMark: HighWaterMark
 
-    /// Starts from the network file's snapshot, or from the one kept on disk where that is newer.
+    /// Starts from the network file's snapshot, or from the one on disk if that is newer.
     ///
-    /// The network file's is trusted because the user trusts the file; still more than two thirds of its own nodes must
-    /// have signed it, which finds a damaged file. `kept` was accepted before it was written: it counts if it is the one
-    /// that `mark` names. With a mark and no snapshot that fits it, nothing below the mark will be accepted. `earlier` was kept
-    /// beside it.
+    /// The network file's snapshot is trusted because the user trusts the file. More than two thirds of its own nodes
+    /// must still have signed it, which detects a damaged file. `kept` was accepted before it was stored: it counts if
+    /// `mark` names it. With a mark but without its snapshot, nothing below the mark is accepted. `earlier` was stored
+    /// with `kept`.
     public init(
         network: Bytes32, first: SignedSnapshot, kept: SignedSnapshot? = nil, mark: HighWaterMark? = nil,
         earlier: Earlier? = nil, check: SignatureCheck = .ed25519
@@ -130,10 +130,10 @@ public struct SnapshotChain: Sendable {
         guard highWaterMark.height > own.height || highWaterMark.digest == own.digest else { throw .conflicting }
     }
 
-    /// The nodes that are trusted now.
+    /// The trusted snapshot.
     public var snapshot: Snapshot { trusted.snapshot }
 
-    /// Whether the trusted snapshot is older than `maximumAge` seconds; 0 means that it never is.
+    /// Whether the trusted snapshot is older than `maximumAge` seconds; never if that is 0.
     public func isStale(at now: UnixTime, maximumAge: UInt64) -> Bool {
         Self.isStale(snapshot, at: now, maximumAge: maximumAge)
     }
@@ -142,15 +142,16 @@ public struct SnapshotChain: Sendable {
         maximumAge > 0 && now.seconds > snapshot.time.seconds && now.seconds - snapshot.time.seconds > maximumAge
     }
 
-    /// How many signatures of the staked nodes of `snapshot` are more than two thirds.
+    /// The number of signatures by staked nodes of `snapshot` that are more than two thirds.
     public static func quorum(of snapshot: Snapshot) -> Int { quorum(of: snapshot.stakedCount) }
 
-    /// How many of `count` are more than two thirds.
+    /// The smallest number above two thirds of `count`.
     public static func quorum(of count: Int) -> Int { count * 2 / 3 + 1 }
 
-    /// Trusts `candidate` from now on if it follows the rule, and says whether it is a new one.
+    /// Trusts `candidate` if it follows the rule; returns whether it is new.
     ///
-    /// The same snapshot again, with whatever signatures, is no error and changes nothing. After a throw nothing has changed.
+    /// The trusted snapshot again, with any signatures, changes nothing and is not an error. A throw leaves the chain
+    /// unchanged.
     public mutating func accept(_ candidate: SignedSnapshot, at now: UnixTime) throws(SnapshotRefusal) -> Bool {
         let next = candidate.snapshot
         let nextDigest = next.digest
@@ -161,10 +162,10 @@ public struct SnapshotChain: Sendable {
         return true
     }
 
-    /// Trusts the newest snapshot of `update` from now on if the update leads there by the rule, and says whether it is a new one.
+    /// Trusts the newest snapshot of `update` if the update leads there by the rule; returns whether it is new.
     ///
-    /// The update begins at the trusted snapshot, at the one before it, or at the network file's. After a throw nothing has
-    /// changed.
+    /// The update begins at the trusted snapshot, at the one before it, or at the network file's. A throw leaves the
+    /// chain unchanged.
     public mutating func accept(
         _ update: SnapshotUpdate, at now: UnixTime, check: SignatureCheck = .ed25519
     ) throws(SnapshotRefusal) -> Bool {
@@ -188,7 +189,7 @@ public struct SnapshotChain: Sendable {
         return Earlier(snapshot: first, digest: firstDigest)
     }
 
-    /// Trusts a snapshot whose signatures were checked one by one.
+    /// Trusts a snapshot whose signatures were checked separately.
     mutating func accept(
         checked next: Snapshot, digest nextDigest: Bytes32, at now: UnixTime
     ) throws(SnapshotRefusal) -> Bool {
@@ -197,9 +198,9 @@ public struct SnapshotChain: Sendable {
         return true
     }
 
-    /// Goes back to what a kept history leads to, when that was written before the snapshot was; the mark stays.
+    /// Returns to the newest snapshot of a kept history that was stored before the trusted snapshot; the mark stays.
     ///
-    /// That may be the one that led nowhere: what came before it is still needed then.
+    /// That snapshot may be one that led nowhere, so the one before it is still needed.
     mutating func fallBack(to kept: Snapshot, digest keptDigest: Bytes32) {
         trusted = SignedSnapshot(kept)
         digest = keptDigest
@@ -213,7 +214,7 @@ public struct SnapshotChain: Sendable {
         highWaterMark = HighWaterMark(height: next.snapshot.height, digest: nextDigest)
     }
 
-    /// Whether `next` could follow what is trusted, if enough have signed it; false for what is trusted already.
+    /// Whether `next` could follow the trusted snapshot if enough nodes have signed it; false if it is the trusted one.
     private func isNews(
         _ next: Snapshot, digest nextDigest: Bytes32, at now: UnixTime
     ) throws(SnapshotRefusal) -> Bool {
@@ -230,7 +231,7 @@ public struct SnapshotChain: Sendable {
         return true
     }
 
-    /// The same for a snapshot as it came from the network.
+    /// Reads a signed snapshot and accepts it by the same rule; throws `malformed` if the bytes are not one.
     public mutating func accept(_ bytes: RawSpan, at now: UnixTime) throws(SnapshotRefusal) -> Bool {
         let candidate: SignedSnapshot
         do {
@@ -241,9 +242,9 @@ public struct SnapshotChain: Sendable {
         return try accept(candidate, at: now)
     }
 
-    /// Throws unless more than two thirds of the staked nodes of `voters` signed.
+    /// Throws unless more than two thirds of the staked nodes of `voters` have signed.
     ///
-    /// Signatures of others count nothing and are not looked at; the count is checked before any is verified.
+    /// Signatures by other nodes do not count and are not verified. The number is checked before any signature.
     private static func checkSignatures(
         of candidate: SignedSnapshot, by voters: Snapshot, digest: Bytes32, _ check: SignatureCheck
     ) throws(SnapshotRefusal) {

@@ -1,16 +1,16 @@
 internal import OnionCrypto
 public import Wire
 
-// What a snapshot's signers sign: a header that names its staked nodes, its contents and the snapshot before, so that who
-// knows headers alone can follow what was signed (protocol.md, section 10.2).
+// The header that a snapshot's signers sign. It covers the voters, the contents and the previous snapshot, so that the
+// headers alone prove which snapshots were signed (protocol.md, section 10.2).
 
 extension Snapshot {
-    /// The digest that names the snapshot: what people compare, and what is signed.
+    /// The digest that names the snapshot; it is signed, and people compare it.
     ///
-    /// Costs a pass over the whole snapshot.
+    /// The cost is a pass over the whole snapshot.
     public var digest: Bytes32 { header.digest(network: network, previous: previous) }
 
-    /// What is signed of the snapshot; costs a pass over all of it.
+    /// The signed header of the snapshot; the cost is a pass over the whole snapshot.
     public var header: SnapshotUpdate.Header {
         var writer = ByteWriter(capacity: 128 + preface.extensionBytes.count + entries.count * Entry.size)
         writer.prefix(.snapshotContents)
@@ -22,7 +22,7 @@ extension Snapshot {
             contents: Blake2b.digest(writer.bytes.rawSpan))
     }
 
-    /// The digest of a list of staked nodes, which stand by ascending node id.
+    /// The digest of a list of staked nodes by ascending node id.
     static func digest(ofVoters voters: [NodeID]) -> Bytes32 {
         var writer = ByteWriter(capacity: 32 + voters.count * 32)
         writer.prefix(.snapshotVoters)
@@ -30,7 +30,7 @@ extension Snapshot {
         return Blake2b.digest(writer.bytes.rawSpan)
     }
 
-    /// What a node signs for the snapshot with this digest.
+    /// The message that a node signs for the snapshot with this digest.
     static func message(digest: Bytes32, network: Bytes32, height: UInt64) -> [UInt8] {
         var writer = ByteWriter()
         writer.prefix(.snapshotSignature)
@@ -42,7 +42,7 @@ extension Snapshot {
 }
 
 extension SnapshotUpdate.Header {
-    /// The digest of the snapshot with this header, behind the one with the digest `previous`.
+    /// The digest of the snapshot with this header that follows the one with the digest `previous`.
     func digest(network: Bytes32, previous: Bytes32) -> Bytes32 {
         var writer = ByteWriter(capacity: 192)
         writer.prefix(.snapshot)
@@ -57,9 +57,9 @@ extension SnapshotUpdate.Header {
     }
 }
 
-/// How signatures of snapshots are checked: Ed25519, or what a simulation puts in its place.
+/// How signatures of snapshots and lists are checked: by Ed25519, or by a simulation's substitute.
 public struct SignatureCheck: Sendable {
-    /// Whether a signature of 64 bytes is the node's over a message.
+    /// Whether a signature of 64 bytes is by the node over the message.
     public let isGood: @Sendable (_ signature: [UInt8], _ message: [UInt8], _ node: NodeID) -> Bool
 
     /// A check by `isGood`.
@@ -67,7 +67,7 @@ public struct SignatureCheck: Sendable {
         self.isGood = isGood
     }
 
-    /// Ed25519: about 65 µs each.
+    /// A check by Ed25519, about 65 µs for each signature.
     public static let ed25519 = SignatureCheck { signature, message, node in
         SigningKey.verify(signature.rawSpan, of: message.rawSpan, by: node.key)
     }

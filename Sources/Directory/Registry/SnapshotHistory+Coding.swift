@@ -1,10 +1,10 @@
 public import Wire
 
-/// A history as a node keeps it on its own disk.
+/// The form in which a node keeps its history on disk.
 extension SnapshotHistory {
     private static let magic: [UInt8] = Array("tunichs2".utf8)
 
-    /// The encoding: the snapshots that are kept whole, the steps, the signatures.
+    /// The encoding: the first and the newest snapshot, the steps, the signatures.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 1 << 20)
         writer.raw(Self.magic)
@@ -32,9 +32,9 @@ extension SnapshotHistory {
         return writer.bytes
     }
 
-    /// Reads what was kept of a history that begins at `first`; nil where that is another one, or the bytes are damaged.
+    /// Reads a kept history that begins at `first`; nil if it begins elsewhere or is damaged.
     ///
-    /// Signatures are not looked at: this is for one's own disk.
+    /// It does not verify signatures, because the bytes are from this node's own disk.
     public init?(kept bytes: [UInt8], first: Snapshot, digest: Bytes32) {
         self.init(first: first, digest: digest)
         guard (try? read(bytes)) == true else { return nil }

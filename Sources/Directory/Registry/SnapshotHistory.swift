@@ -1,19 +1,22 @@
 internal import OnionCrypto
 public import Wire
 
-/// The snapshots of the past, as far as they are needed to lead others to the newest one (protocol.md, section 10.4).
+/// Past snapshots, as far as they are needed to lead others to the newest one (protocol.md, section 10.4).
 ///
-/// Kept of each snapshot: its header, and who joined and left; of each node: its last signature, which vouches for all
-/// before; and the entries of those snapshots that are 1, 2, 3, 4 or about 6, 8, 12, 16, 24 and 32 steps old. Bounded:
-/// 8,784 snapshots, a year of hours.
+/// It keeps each snapshot's header and its joiners and leavers. It keeps each node's last signature, which vouches for
+/// all snapshots before it. It keeps the entries of the snapshots that are 1, 2, 3, 4 or about 6, 8, 12, 16, 24 and 32
+/// steps old.
+///
+/// When it has more than 8,784 snapshots, a year of hours, only those after the oldest whole snapshot stay.
 public struct SnapshotHistory: Sendable {
-    /// The most snapshots that are kept.
+    /// The number of snapshots above which the oldest are dropped.
     public static let maximumSteps = 8_784
 
     struct Step: Sendable {
         let header: SnapshotUpdate.Header
         let digest: Bytes32
-        /// Who left and joined since the last snapshot of which that is known; nil where it is not.
+        /// The nodes that left and joined since the last step whose voters are known; nil if the voters of this one are
+        /// not.
         let change: (left: [NodeID], joined: [NodeID])?
     }
 
@@ -23,7 +26,7 @@ public struct SnapshotHistory: Sendable {
     }
 
     let network: Bytes32
-    /// Where the history begins, and its digest.
+    /// The snapshot at which the history begins, and its digest.
     private(set) var first: Snapshot
     private(set) var firstDigest: Bytes32
     private(set) var steps: [Step] = []
@@ -44,7 +47,7 @@ public struct SnapshotHistory: Sendable {
     public var newest: Snapshot { bodies[bodies.count - 1].snapshot }
     /// The digest of the newest snapshot.
     public var digest: Bytes32 { steps.last?.digest ?? firstDigest }
-    /// How many snapshots are kept, the first not among them.
+    /// The number of snapshots after the first.
     public var count: Int { steps.count }
 
     /// The digest of the snapshot at `height`, if there is one.
@@ -65,23 +68,24 @@ public struct SnapshotHistory: Sendable {
 
     // MARK: Growing
 
-    /// Adds a snapshot that follows the newest one.
+    /// Adds a snapshot; does nothing unless it follows the newest one.
     public mutating func append(_ snapshot: Snapshot, digest: Bytes32) {
         guard snapshot.previous == self.digest, snapshot.height > newest.height else { return }
         add(snapshot.header, digest, Self.change(from: newest.voters, to: snapshot.voters))
         keep(snapshot)
     }
 
-    /// Keeps the signature of `node` for the snapshot at `height`, unless one for a later snapshot is kept.
+    /// Keeps the signature of `node` for the snapshot at `height`, unless a later one of the node is kept.
     public mutating func add(_ signature: [UInt8], of node: NodeID, height: UInt64) {
         if let known = signatures[node], known.height >= height { return }
         signatures[node] = Signature(height: height, bytes: signature)
     }
 
-    /// Adds what an accepted update tells; it began at the newest snapshot here, at the one before it, or at the first, from which
-    /// the history then begins anew.
+    /// Adds the snapshots of an accepted update, which began at the newest snapshot here, at the one before it, or at
+    /// the first.
     ///
-    /// `earlier` is the one before the newest: of a history that was on disk, few are held whole.
+    /// An update from the first snapshot replaces the whole history. `earlier` is the snapshot before the newest one;
+    /// it is needed because a history from disk has few whole snapshots.
     public mutating func absorb(_ update: SnapshotUpdate, earlier: SnapshotChain.Earlier? = nil) {
         if update.base == first.height, steps.count > 0 {
             self = SnapshotHistory(first: first, digest: firstDigest)
@@ -112,9 +116,9 @@ public struct SnapshotHistory: Sendable {
         keep(followed.newest)
     }
 
-    /// Forgets the snapshots above `height`, which led nowhere; false where the one there is not held whole.
+    /// Drops the snapshots above `height`, which led nowhere; false if the one at `height` is not available whole.
     ///
-    /// Signatures for the forgotten ones vouch for nothing any more.
+    /// Signatures of the dropped snapshots no longer vouch for anything.
     private mutating func goBack(to height: UInt64, _ earlier: SnapshotChain.Earlier?) -> Bool {
         guard let place = index(of: height) else { return false }
         let held = bodies.last { $0.snapshot.height == height }?.snapshot
@@ -144,7 +148,7 @@ public struct SnapshotHistory: Sendable {
             return age > 32 || number % grain != 0
         }
         guard steps.count > Self.maximumSteps else { return }
-        // Beyond a year the beginning moves up to the oldest snapshot that is kept whole.
+        // Above the limit, the history begins at the oldest whole snapshot.
         guard let (_, body) = bodies.first, let place = index(of: body.height) else { return }
         first = body
         firstDigest = steps[place].digest
@@ -171,7 +175,7 @@ public struct SnapshotHistory: Sendable {
         return (left, joined)
     }
 
-    /// Two ascending lists as one.
+    /// The union of two ascending lists.
     private static func merged(_ a: [NodeID], _ b: [NodeID]) -> [NodeID] {
         var result: [NodeID] = []
         result.reserveCapacity(a.count + b.count)
@@ -185,7 +189,10 @@ public struct SnapshotHistory: Sendable {
 
     // MARK: Leading others
 
-    /// What leads from the snapshot at `height` with `digest` to the newest; nil when that is not known here, is the newest, or the signatures do not reach.
+    /// The update from the snapshot at `height` with `digest` to the newest one.
+    ///
+    /// Nil if that snapshot is unknown here or is the newest, if the signatures do not reach from it to the newest, or
+    /// if they need more than `SnapshotUpdate.maximumTurns` turns.
     public func update(from height: UInt64, digest: Bytes32) -> SnapshotUpdate? {
         guard let last = steps.indices.last, let start = start(height, digest), start < last else { return nil }
         var voters = voters(at: start)
@@ -221,7 +228,7 @@ public struct SnapshotHistory: Sendable {
             preface: newest.preface, entries: entries(from: height))
     }
 
-    /// The place of the snapshot to begin at: -1 for the first; nil when its voters are not known.
+    /// The step at which to begin, -1 for the first snapshot; nil if its voters are not known.
     private func start(_ height: UInt64, _ digest: Bytes32) -> Int? {
         if height == first.height { return digest == firstDigest ? -1 : nil }
         guard let place = index(of: height), steps[place].digest == digest, steps[place].change != nil else {
@@ -230,7 +237,7 @@ public struct SnapshotHistory: Sendable {
         return place
     }
 
-    /// The farthest snapshot that more than two thirds of `voters` vouch for and whose own voters are known.
+    /// The farthest step that more than two thirds of `voters` vouch for and whose own voters are known.
     private func farthest(_ voters: [NodeID], behind position: Int) -> Int? {
         let needed = SnapshotChain.quorum(of: voters.count)
         let heights = voters.compactMap { signatures[$0]?.height }.sorted(by: >)
@@ -239,7 +246,8 @@ public struct SnapshotHistory: Sendable {
         return steps.indices.last { $0 > position && steps[$0].header.height <= reach && steps[$0].change != nil }
     }
 
-    /// Adds to `chosen` as many of `voters` as must vouch for `height`: first those that are chosen already, then those that reach farthest.
+    /// Adds to `chosen` as many of `voters` as must vouch for `height`; first come those already chosen, then those
+    /// with the latest signatures.
     private func choose(from voters: [NodeID], reaching height: UInt64, _ chosen: inout Set<NodeID>) {
         let able = voters.filter { (signatures[$0]?.height ?? 0) >= height }
         var missing = SnapshotChain.quorum(of: voters.count) - able.count { chosen.contains($0) }
@@ -263,7 +271,7 @@ public struct SnapshotHistory: Sendable {
         return votes.sorted { ($0.header, $0.number) < ($1.header, $1.number) }
     }
 
-    /// The voters at the step `target`, from those at `position`.
+    /// The voters of the step `target`, computed from those of the step `position`.
     private func voters(at target: Int, from voters: [NodeID], _ position: Int) -> [NodeID] {
         guard position < target else { return voters }
         var current = Set(voters)

@@ -6,14 +6,14 @@ public struct SnapshotIDAnswer: Equatable, Sendable {
     public let newest: UInt64
     /// Its digest.
     public let digest: Bytes32
-    /// The digest of the snapshot at the height that was asked for, or zeros.
+    /// The digest of the snapshot at the requested height, or zeros.
     public let same: Bytes32
     /// The round of the certified list of descriptors, or 0.
     public let listRound: UInt64
-    /// The digest of that list, or zeros.
+    /// The digest of the certified list, or zeros.
     public let listDigest: Bytes32
 
-    /// An answer; nil stands for zeros.
+    /// An answer; nil becomes zeros.
     public init(newest: UInt64, digest: Bytes32, same: Bytes32?, list: (round: UInt64, digest: Bytes32)?) {
         self.newest = newest
         self.digest = digest
@@ -22,7 +22,7 @@ public struct SnapshotIDAnswer: Equatable, Sendable {
         listDigest = list?.digest ?? Bytes32()
     }
 
-    /// Reads an answer; nil where it is none.
+    /// Reads an answer; nil if the bytes are not one.
     public init?(_ body: [UInt8]) {
         var reader = ByteReader(body.rawSpan)
         guard let newest = try? reader.u64(), let digest = try? reader.bytes32(), let same = try? reader.bytes32(),
@@ -32,7 +32,7 @@ public struct SnapshotIDAnswer: Equatable, Sendable {
         (listRound, self.listDigest) = (round, listDigest)
     }
 
-    /// Its bytes.
+    /// The encoding, 112 bytes.
     public func encoded() -> [UInt8] {
         var writer = ByteWriter(capacity: 112)
         writer.u64(newest)

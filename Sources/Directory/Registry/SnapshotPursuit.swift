@@ -10,7 +10,7 @@ public protocol SnapshotFollowing: Sendable {
         _ update: SnapshotUpdate, at now: UnixTime, check: SignatureCheck
     ) throws(SnapshotRefusal) -> Bool
 
-    /// Whether nothing but the trusted snapshot could have changed since `earlier`; if not, a result for `earlier` must be
+    /// Whether only the trusted snapshot can have changed since `earlier`; if not, a result for `earlier` must be
     /// computed anew.
     func stands(as earlier: Self) -> Bool
 }
@@ -40,7 +40,8 @@ extension SnapshotSigning: SnapshotFollowing {
         return take(update, accepted: accepted)
     }
 
-    /// A node must not forget what it has signed meanwhile, for it would sign another snapshot of that height.
+    /// Whether nothing was signed since `earlier`: without its signature, the node could sign another snapshot of that
+    /// height.
     public func stands(as earlier: SnapshotSigning) -> Bool { signed == earlier.signed }
 }
 
@@ -61,7 +62,7 @@ public struct SnapshotPlace: Equatable, Sendable {
         case first
     }
 
-    /// The snapshot `base` of `chain`; nil where there is none.
+    /// The snapshot `base` of `chain`; nil if there is none.
     public init?(_ chain: SnapshotChain, at base: Base) {
         switch base {
         case .trusted: (height, digest) = (chain.snapshot.height, chain.digest)
@@ -97,11 +98,11 @@ public struct SnapshotPursuit<State: SnapshotFollowing>: Sendable {
 
     /// What to do with a finding.
     public enum Step: Sendable {
-        /// The state to go on with; its trusted snapshot is newer.
+        /// The state to continue with; its trusted snapshot is newer.
         case advanced(State)
         /// The answer brings nothing newer.
         case nothing
-        /// Another answer has led on meanwhile, perhaps not as far.
+        /// Another answer has advanced the state meanwhile, perhaps not as far.
         case overtaken
         /// The same answer must be checked for the present state.
         case repeated

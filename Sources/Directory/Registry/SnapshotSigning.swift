@@ -1,15 +1,15 @@
 public import Wire
 
-/// How a node comes from one snapshot to the next: it signs what its registry says, collects the others' signatures, and
-/// trusts what more than two thirds signed (protocol.md, section 10.3).
+/// How a node moves from one snapshot to the next (protocol.md, section 10.3).
 ///
-/// A value without a clock, a socket or a thread: signatures are checked where its owner likes.
+/// It signs its registry's snapshot, collects the others' signatures, and trusts the snapshot that more than two thirds
+/// have signed. A value type without a clock, a socket or a thread; its owner decides where signatures are checked.
 public struct SnapshotSigning: Sendable {
-    /// What was signed last: never another one at that height.
+    /// The last signature of this node, which must sign no other snapshot of that height.
     public struct Signed: Hashable, Sendable {
         /// The height.
         public let height: UInt64
-        /// The digest of what was signed there.
+        /// The digest of the snapshot that was signed there.
         public let digest: Bytes32
 
         /// The signature for `digest` at `height`.
@@ -19,26 +19,27 @@ public struct SnapshotSigning: Sendable {
         }
     }
 
-    /// The snapshot that is trusted, and the rule.
+    /// The trusted snapshot, and the rule by which the next one is trusted.
     public private(set) var chain: SnapshotChain
-    /// What leads others there.
+    /// The snapshots and signatures that lead others to the trusted one.
     public private(set) var history: SnapshotHistory
-    /// The snapshot that is to be the next one, as our registry has it.
+    /// The next snapshot according to this node's registry, with its signatures.
     public private(set) var next: SnapshotSignatures?
-    /// The trusted snapshot's signatures, which go on being collected: who sleeps for long needs those of many.
+    /// The signatures of the trusted snapshot; more are collected, because readers that slept for long need those of
+    /// many nodes.
     public private(set) var last: SnapshotSignatures?
-    /// What this node signed last.
+    /// The last signature of this node.
     public private(set) var signed: Signed?
     private var proposed: UnixTime?
 
-    /// Begins at what `chain` trusts, with the `history` that leads there.
+    /// Starts at the trusted snapshot of `chain`, with the `history` that leads there.
     public init(_ chain: SnapshotChain, history: SnapshotHistory? = nil, signed: Signed? = nil) {
         self.chain = chain
         self.signed = signed
         if let history, history.digest == chain.digest {
             self.history = history
         } else if let history, history.count > 0, history.newest.height < chain.snapshot.height {
-            // The end came between two writings: what is missing is asked for.
+            // The process ended between the two writes; the missing snapshots will be requested.
             self.history = history
             self.chain.fallBack(to: history.newest, digest: history.digest)
         } else if chain.digest == chain.firstDigest {
@@ -48,11 +49,11 @@ public struct SnapshotSigning: Sendable {
         }
     }
 
-    /// Begins as ``init(_:history:signed:)`` does, with what ``encode(_:)`` made of the last signature; throws where it is damaged,
-    /// for without it another snapshot of that height would be signed.
+    /// Starts as ``init(_:history:signed:)`` does, with `kept`, the last signature as ``encode(_:)`` wrote it.
     ///
-    /// What was signed is proposed again: where many restart at once, theirs may be all the signatures of this epoch, and a
-    /// registry may tell of the coming epochs only.
+    /// Throws if `kept` is damaged, because without it the node could sign another snapshot of that height. The signed
+    /// snapshot is proposed again: if many nodes restart at once, these may be all the signatures of this epoch, and a
+    /// registry may offer only later epochs.
     public init(
         _ chain: SnapshotChain, history: SnapshotHistory?, kept: [UInt8]?, at now: UnixTime
     ) throws(WireError) {
@@ -67,10 +68,10 @@ public struct SnapshotSigning: Sendable {
         if let again { _ = propose(again, at: now) }
     }
 
-    /// What is to be kept on disk of a signature: height u64, digest 32, signed snapshot without signatures.
+    /// The encoding of a signature for the disk: height u64, digest 32, signed snapshot without signatures.
     public static func encode(_ due: SnapshotSignatures) -> [UInt8] { encode(due.snapshot, digest: due.digest) }
 
-    /// The same for a snapshot with this digest.
+    /// The same encoding for a snapshot with this digest.
     public static func encode(_ snapshot: Snapshot, digest: Bytes32) -> [UInt8] {
         var writer = ByteWriter()
         writer.u64(snapshot.height)
@@ -79,12 +80,12 @@ public struct SnapshotSigning: Sendable {
         return writer.bytes
     }
 
-    /// The name by which the store keeps the last signature.
+    /// The key in the store of the last signature.
     public static let keptName = "signed snapshot"
 
-    /// What was signed last, of ``encode(_:)``'s bytes; throws where they are damaged.
+    /// Reads the last signature from the output of ``encode(_:)``; throws if it is damaged.
     ///
-    /// The snapshot is nil if it is of another version of the format: the promise not to sign again at its height stays.
+    /// The snapshot is nil if it has another version of the format; the node must still not sign again at its height.
     public static func signed(kept: [UInt8]) throws(WireError) -> (signed: Signed, snapshot: Snapshot?) {
         var reader = ByteReader(kept.rawSpan)
         let signed = Signed(height: try reader.u64(), digest: try reader.bytes32())
@@ -100,9 +101,9 @@ public struct SnapshotSigning: Sendable {
 
     // MARK: Signing
 
-    /// Takes what the registry says for a coming height; what is not above the trusted height and the one proposed before is left alone.
+    /// Proposes the registry's snapshot for a coming height; returns whether there is something new to sign.
     ///
-    /// Returns whether there is something new to sign.
+    /// Ignores a snapshot whose height is not above the greatest accepted one and the one proposed before.
     public mutating func propose(_ registry: Snapshot, at now: UnixTime) -> Bool {
         guard registry.network == snapshot.network, registry.height > chain.highWaterMark.height,
             registry.height > next?.snapshot.height ?? 0, registry.stakedCount > 0, registry.time >= snapshot.time
@@ -112,9 +113,10 @@ public struct SnapshotSigning: Sendable {
         return true
     }
 
-    /// What this node has to sign now: nothing where it decides about nothing, or has signed at that height before.
+    /// The snapshot that this node must sign now; nil if it has no vote, or has signed at that height before.
     ///
-    /// A node that may have missed a snapshot waits for a quarter of an epoch, for what it signs names the one before.
+    /// A node that may have missed a snapshot waits a quarter of an epoch, because its signature also names the
+    /// previous snapshot.
     public func due(_ node: NodeID, epoch: UInt64, at now: UnixTime) -> SnapshotSignatures? {
         guard let next, let proposed, let place = next.place(of: node), !next.holds(place) else { return nil }
         if let signed {
@@ -127,10 +129,10 @@ public struct SnapshotSigning: Sendable {
         return next
     }
 
-    /// Signs what is due by `sign`, which makes 64 bytes of a message; returns the item to pass on.
+    /// Signs the due snapshot with `sign`, which makes 64 bytes; returns the item to send.
     ///
-    /// `keep` puts what will be signed on disk first. When it throws nothing is signed: a node that cannot write could sign another
-    /// snapshot of the height after a restart.
+    /// `keep` first writes the signature's record to disk. If it throws, nothing is signed: otherwise the node could
+    /// sign another snapshot of that height after a restart.
     public mutating func sign(
         as node: NodeID, keeping keep: (SnapshotSignatures) throws -> Void, by sign: ([UInt8]) -> [UInt8]
     ) rethrows -> SnapshotSignatures.Item? {
@@ -140,20 +142,20 @@ public struct SnapshotSigning: Sendable {
         return SnapshotSignatures.Item(place: place, bytes: sign(next.message))
     }
 
-    /// Signs what is due without keeping it: for nodes that keep nothing.
+    /// Signs the due snapshot without a record on disk; for nodes without a disk.
     public mutating func sign(as node: NodeID, by sign: ([UInt8]) -> [UInt8]) -> SnapshotSignatures.Item? {
         self.sign(as: node, keeping: { _ in }, by: sign)
     }
 
     // MARK: Others' signatures
 
-    /// The signatures that are collected for the snapshot with `digest`, which is the next or the last one; nil for others.
+    /// The collected signatures for the snapshot with `digest`; nil unless it is the next one or the trusted one.
     public func collection(_ digest: Bytes32) -> SnapshotSignatures? {
         if next?.digest == digest { return next }
         return last?.digest == digest ? last : nil
     }
 
-    /// Adds checked signatures for the snapshot with `digest`; returns the new ones, and whether a new snapshot is trusted by them.
+    /// Adds checked signatures for the snapshot with `digest`; returns the new ones, and whether they make it trusted.
     public mutating func add(
         _ items: [SnapshotSignatures.Item], for digest: Bytes32, at now: UnixTime
     ) -> (new: [SnapshotSignatures.Item], isFinal: Bool) {
@@ -182,14 +184,14 @@ public struct SnapshotSigning: Sendable {
 
     // MARK: Updates
 
-    /// Goes on from what an accepted update led to; `accepted` is this chain after it.
+    /// Continues with the result of an accepted update; `accepted` is this chain after it.
     ///
-    /// Does nothing if the trusted snapshot has moved on meanwhile.
+    /// Does nothing and returns false if the trusted snapshot is as new already.
     public mutating func take(_ update: SnapshotUpdate, accepted: SnapshotChain) -> Bool {
         guard accepted.snapshot.height > snapshot.height else { return false }
         history.absorb(update, earlier: chain.earlier)
         if history.digest != accepted.digest {
-            // The history does not lead there: it begins anew.
+            // The history does not lead there, so a new one begins.
             history = SnapshotHistory(first: accepted.snapshot, digest: accepted.digest)
         }
         chain = accepted
@@ -202,7 +204,7 @@ public struct SnapshotSigning: Sendable {
         next = nil
         last = nil
         proposed = nil
-        // What was signed before names another one before it: it counts no more.
+        // Earlier signatures name another previous snapshot, so they no longer count.
         if let held, held.snapshot.height > snapshot.height { _ = propose(held.snapshot, at: snapshot.time) }
     }
 }

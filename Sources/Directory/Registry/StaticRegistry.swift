@@ -1,19 +1,19 @@
 internal import OnionCrypto
 public import Wire
 
-/// Why a registry file was not taken.
+/// Why a registry file was refused.
 public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
-    /// It is no signed snapshot.
+    /// It is not a signed snapshot.
     case unreadable(WireError)
     /// It belongs to another network.
     case otherNetwork
     /// Too few of the network's authorities have signed it.
     case tooFewSignatures(signatures: Int, needed: Int)
-    /// Its height is below that of the one before.
+    /// Its height or its time is below the previous file's, or its height is 2^31 or more.
     case older(height: UInt64, held: UInt64)
-    /// It has the height of the one before and says something else.
+    /// It has the previous file's height and differs from it.
     case conflicting(height: UInt64)
-    /// Its time is after now and the tolerance.
+    /// Its time is more than the tolerance ahead of the clock.
     case fromTheFuture
     /// It has no staked node.
     case empty
@@ -39,22 +39,23 @@ public enum StaticRegistryError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// A registry that authorities sign as a file, for the simplest private networks (docs/registry.md).
+/// A registry as a file that authorities sign, for the simplest private networks (docs/registry.md, "Signed file").
 ///
-/// The file is a signed snapshot (protocol.md, section 10.2) whose signers are authorities of the network file. Each epoch has a
-/// snapshot of the file that was made last before the epoch began: its height is the file's height times 2^32 and the number
-/// of epochs since the file's time, its time the beginning of the epoch. The last good file is kept, whatever comes after.
+/// The file is a signed snapshot (protocol.md, section 10.2); its signers are authorities of the network file. Each
+/// epoch has a snapshot of the last file made before the epoch began. Its height is the file's height times 2^32, plus
+/// the number of epochs since the file's time. Its time is the beginning of the epoch. The last good file stays in use
+/// after a bad one.
 public struct StaticRegistry: Sendable {
     private let network: Bytes32
     private let authorities: Set<NodeID>
     private let needed: Int
     private let epoch: UInt64
-    /// The files that count or will, by ascending height: at most the last that counted and the newest.
+    /// The last two files, by ascending height: the newest one may only count from the next epoch on.
     private var files: [Snapshot]
-    /// What is wrong with the file now, in one sentence.
+    /// The file's problem now, in one sentence.
     public private(set) var problem: String?
 
-    /// The registry of a network, which begins with the network file's snapshot.
+    /// The registry of a network, starting with the network file's snapshot.
     public init(_ file: NetworkFile) {
         network = file.id
         authorities = Set(file.authorities.map { NodeID($0.key) })
@@ -63,12 +64,12 @@ public struct StaticRegistry: Sendable {
         files = [file.snapshot.snapshot]
     }
 
-    /// Takes a file in place of the one before, and says whether it is a new one; after a throw the one before goes on.
+    /// Reads a file; returns whether it is new, and keeps the previous file after a throw.
     public mutating func read(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Bool {
         do throws(StaticRegistryError) {
             let fresh = try check(bytes, at: now)
             problem = nil
-            // The one before counts until the first epoch after the fresh one's time.
+            // The previous file counts until the first epoch after the new one's time.
             if let fresh { files = files.suffix(1) + [fresh] }
             return fresh != nil
         } catch {
@@ -77,7 +78,7 @@ public struct StaticRegistry: Sendable {
         }
     }
 
-    /// Notes what is wrong with the file, such as that it cannot be read; the last good one goes on.
+    /// Records a problem with the file, for example that it cannot be read; the last good file stays in use.
     public mutating func report(_ problem: String) { self.problem = problem }
 
     private func check(_ bytes: [UInt8], at now: UnixTime) throws(StaticRegistryError) -> Snapshot? {
@@ -113,7 +114,7 @@ public struct StaticRegistry: Sendable {
         return snapshot
     }
 
-    /// The snapshot of the epoch at `now`, by the newest file that was made before it began.
+    /// The snapshot of the epoch at `now`, from the newest file that was made before the epoch began.
     public func snapshot(above height: UInt64, at now: UnixTime) -> SignedSnapshot? {
         let start = now.seconds / epoch * epoch
         guard let file = files.last(where: { $0.time.seconds <= start }) else { return nil }

@@ -1,22 +1,22 @@
 internal import Wire
 
-/// A node that can be a hop, with what path selection looks at.
+/// A node that can be a hop, with its properties for path selection.
 struct Candidate: Sendable {
     let node: NodeID
-    /// Equal for nodes of one operator.
+    /// The same number for nodes of one operator.
     let operatorIndex: UInt32
-    /// The first 16 bits of its IPv4 address, or more than that where it has none.
+    /// The first 16 bits of its IPv4 address, or ``noRange4``.
     let range4: UInt32
-    /// The first 32 bits of its IPv6 address; meaningful where it has one.
+    /// The first 32 bits of its IPv6 address; only meaningful if it has one.
     let range6: UInt32
     let hasIPv6: Bool
     let isExit: Bool
     let exit: Descriptor.ExitSummary
-    /// Whether it is among the exits that may be used.
+    /// Whether the user's choice of exits includes it.
     let isChosenExit: Bool
-    /// Its weight as guard and middle: at least 1.
+    /// Its weight as a guard or middle, at least 1.
     var innerWeight: UInt64 = 1
-    /// Its weight as an exit: at least 1.
+    /// Its weight as an exit, at least 1.
     var exitWeight: UInt64 = 1
 
     static let noRange4: UInt32 = 1 << 16
@@ -31,22 +31,22 @@ struct Candidate: Sendable {
     }
 }
 
-/// All nodes that can be hops, with weights in which no operator has more than its share.
+/// All nodes that can be hops; no operator has more than its share of the weights.
 struct CandidateTable: Sendable {
     private(set) var candidates: [Candidate] = []
     private(set) var index: [NodeID: Int] = [:]
 
-    /// Which weight counts.
+    /// The weight that a draw uses.
     enum Place {
-        /// As guard or middle, or as a terminal that need not be an exit.
+        /// The weight as a guard or middle, or as a terminal that need not be an exit.
         case inner
-        /// As an exit.
+        /// The weight as an exit.
         case exit
     }
 
-    /// Weights are whole numbers with this many of them to one.
+    /// A weight of 1 is stored as this whole number.
     private static let unit = 4096.0
-    /// The least part of its weight that an exit keeps as guard and middle.
+    /// The smallest part of its weight that an exit keeps as a guard or middle.
     private static let leastInnerPart = 1.0 / 32
 
     init(
@@ -77,7 +77,8 @@ struct CandidateTable: Sendable {
         weigh(weights, operatorCount: operators.count, share: Double(rules.operatorSharePercent) / 100)
     }
 
-    /// Sets the weights: capped by operator, for exits among themselves, and elsewhere with exits held back if they are scarce.
+    /// Sets the weights, with a cap for each operator: those of exits among themselves, and the others with less for
+    /// exits if exits are scarce.
     private mutating func weigh(_ weights: [Double], operatorCount: Int, share: Double) {
         let operators = candidates.map { Int($0.operatorIndex) }
         func capped(_ weights: [Double]) -> [Double] {
@@ -87,7 +88,7 @@ struct CandidateTable: Sendable {
         let all = capped(weights)
         let total = all.reduce(0, +)
         let exitTotal = candidates.indices.reduce(0) { $0 + (candidates[$1].isExit ? all[$1] : 0) }
-        // What exits have beyond a third of everything, which the exits' own place takes.
+        // The part of their weight that exits have beyond a third of the total; the exit position needs the rest.
         let spare = exitTotal > 0 ? max(Self.leastInnerPart, (exitTotal - total / 3) / exitTotal) : 1
         let inner = capped(candidates.indices.map { all[$0] * (candidates[$0].isExit ? spare : 1) })
         for place in candidates.indices {
@@ -96,10 +97,12 @@ struct CandidateTable: Sendable {
         }
     }
 
-    /// The weights with those of each of `count` operators scaled down so that it has at most `share` of the new total.
+    /// The weights, with those of each of `count` operators scaled down so that it has at most `share` of the new
+    /// total.
     ///
-    /// With few operators the share is at least twice an equal one. The capped operators come out at one level L, with
-    /// L = share × (k L + the rest's total) for the smallest number k of capped ones that no further one exceeds.
+    /// With few operators the share is at least twice an equal share. All capped operators get the same total L = share
+    /// × (k L + the total of the others), for the smallest number k of capped operators at which no other operator
+    /// exceeds L.
     static func capped(_ weights: [Double], operators: [Int], count: Int, share: Double) -> [Double] {
         var totals = [Double](repeating: 0, count: count)
         for (place, weight) in weights.enumerated() { totals[operators[place]] += weight }
@@ -121,9 +124,9 @@ struct CandidateTable: Sendable {
         }
     }
 
-    /// A candidate for which `isAllowed` holds, drawn by weight; `nil` when there is none.
+    /// A random candidate for which `isAllowed` is true, drawn by weight; `nil` if there is none.
     ///
-    /// `keeping` says how many eighths of its weight a candidate keeps.
+    /// `keeping` returns how many eighths of its weight a candidate keeps.
     func draw(
         _ position: Place, using generator: inout some RandomNumberGenerator,
         keeping: (Int) -> UInt8 = { _ in 8 }, where isAllowed: (Int) -> Bool
@@ -148,10 +151,10 @@ struct CandidateTable: Sendable {
         return sums[low].index
     }
 
-    /// A node for an inner set that has `members`, for paths behind `entries`; `nil` when there is none that is not in it.
+    /// A random new node for an inner set with `members`, for paths behind `entries`; `nil` if there is none.
     ///
-    /// By preference it can follow each of `entries` and is apart from all members, so that whatever exit is chosen clashes with
-    /// few of them: with one for its operator, and one for each range.
+    /// It prefers a node that can follow each of `entries` and is apart from all members. Then any exit conflicts with
+    /// few members: with one of its operator, and one of each of its ranges.
     func drawInner(
         beside members: [Int], behind entries: [Int], _ rules: PathSelector.Rules,
         using generator: inout some RandomNumberGenerator, keeping: (Int) -> UInt8, where fits: (Int) -> Bool
@@ -165,12 +168,13 @@ struct CandidateTable: Sendable {
             ?? draw(.inner, using: &generator, where: isFresh)
     }
 
-    /// Whether two candidates belong to different operators and lie in different ranges of addresses.
+    /// Whether two candidates have different operators and address ranges.
     func areApart(_ a: Int, _ b: Int) -> Bool {
         candidates[a].operatorIndex != candidates[b].operatorIndex && !shareRange(a, b)
     }
 
-    /// Whether two candidates may be on one path: two nodes with a family of addresses in common, as different as required.
+    /// Whether two candidates may be on one path: they are different nodes with a common address family, as diverse as
+    /// the rules require.
     func mayShareAPath(_ a: Int, _ b: Int, _ rules: PathSelector.Rules) -> Bool {
         let (x, y) = (candidates[a], candidates[b])
         guard a != b, x.hasIPv4 && y.hasIPv4 || x.hasIPv6 && y.hasIPv6 else { return false }

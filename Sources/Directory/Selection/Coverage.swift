@@ -1,24 +1,25 @@
 public import Wire
 
-/// How much of the network's weight a client has descriptors of.
+/// The share of the network's weight whose descriptors a client has.
 ///
-/// A client chooses only when it knows most of the network: otherwise its source of descriptors chooses for it, by what it leaves
-/// out. A node that is known to be down counts for nothing. A node without a descriptor may be an exit, so it counts among the exits
-/// that are lacking. An operator counts for its share of the choices at most.
+/// A client builds paths only if it knows most of the network: otherwise the source of its descriptors would choose the
+/// nodes for it by leaving out others. A node known to be down does not count. A node without a descriptor may be an
+/// exit, so it counts as a missing exit. An operator's weight counts at most up to its share.
 public struct Coverage: Sendable {
-    /// The least part of the weight of all nodes, in percent.
+    /// The smallest sufficient share of the weight of all nodes, in percent.
     public static let leastNodes = 80.0
-    /// The least part of the weight of all exits, in percent.
+    /// The smallest sufficient share of the weight of all exits, in percent.
     public static let leastExits = 60.0
 
-    /// Of the nodes that count how much is known, in percent.
+    /// The known share of the nodes' weight, in percent.
     public let nodes: Double
-    /// Of the exits that count how much is known at least, in percent.
+    /// The smallest possible known share of the exits' weight, in percent.
     public let exits: Double
-    /// The staked nodes without a descriptor that are not known to be down, and those without one in all.
+    /// `missing` are the staked nodes without a descriptor; `lacking` is the number of those that are not known to be
+    /// down.
     public let lacking: Int, missing: Set<NodeID>
 
-    /// What is known at `now` of the staked nodes of `snapshot`, of which `down` are known to be down.
+    /// The coverage at `now` of the staked nodes of `snapshot`; the nodes in `down` are known to be down.
     public init(
         of snapshot: Snapshot, descriptors: DescriptorStore, down: Set<NodeID> = [], operatorSharePercent: Int = 100,
         at now: UnixTime
@@ -52,6 +53,6 @@ public struct Coverage: Sendable {
         exits = knownExits + open > 0 ? knownExits / (knownExits + open) * 100 : 100
     }
 
-    /// Whether a client may choose by it.
+    /// Whether it suffices to build paths.
     public var isEnough: Bool { nodes >= Self.leastNodes && exits >= Self.leastExits }
 }

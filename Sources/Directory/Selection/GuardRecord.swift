@@ -1,27 +1,28 @@
 internal import Wire
 
-/// How a ready path has ended, as far as its guard may have caused it.
+/// How a ready path ended, as far as its guard may have caused it.
 public enum PathLoss: UInt8, Sendable {
-    /// Nothing can be said of the guard: the path counts neither for it nor against it.
+    /// The end says nothing about the guard: the path does not count.
     case unknown
-    /// It stood for a minute, and ended before the client was done with it: half a fault.
+    /// It ended more than a minute after it was ready, before the client was done with it: half a fault.
     case early
-    /// It ended within a minute of being ready: a whole fault.
+    /// It ended within a minute after it was ready: a whole fault.
     case young
 }
 
-/// How the last ready paths through one guard ended: what a guard does that lets every build succeed, and ends those behind which
-/// it finds no friend.
+/// How the last ready paths through one guard ended; this finds a guard that lets every build succeed and ends the
+/// paths without a colluding node behind it.
 ///
-/// A path counts as good from when it is ready, until it ends at another's wish. So paths that end at once do not stand alone
-/// against the good ones, which last.
+/// A path counts as good from the time it is ready until another party ends it. So paths that end at once are compared
+/// with the good ones, which last.
 ///
-/// Exits and second hops can end paths too. The second hop and the exit with most faults are left out, so none of them alone can
-/// make a guard look bad. A party that has two of the four second hops can end one path of three of those that are left.
+/// Exits and second hops can end paths too. The second hop and the exit with the most faults are left out, so neither
+/// alone can make a guard look bad. A party that has two of the four second hops can end one in three of the remaining
+/// paths.
 struct GuardRecord: Hashable, Sendable {
-    /// How many paths are remembered.
+    /// The number of paths that are remembered.
     static let size = 80
-    /// How many of them, without those left out, it takes for a judgement of the guard, and of the guards beside it.
+    /// The number of counted paths that a judgement needs, of the guard, and of the other guards.
     static let least = 28, leastBeside = 20
 
     private struct Entry: Hashable {
@@ -31,14 +32,14 @@ struct GuardRecord: Hashable, Sendable {
         var halves = 0
     }
 
-    /// Faults in halves, and of how many paths.
+    /// The faults, in halves, of a number of paths.
     struct Count: Hashable, Sendable {
         var halves = 0, paths = 0
 
-        /// Whether more than three of five of enough paths were faults.
+        /// Whether there are enough paths, and more than three in five of them were faults.
         var isMost: Bool { paths >= GuardRecord.least && 5 * halves > 6 * paths }
 
-        /// Whether `others` were enough, and had less than a third of these faults.
+        /// Whether `others` has enough paths, and less than a third of this fault rate.
         func standsOut(from others: Count) -> Bool {
             others.paths >= GuardRecord.leastBeside && 3 * others.halves * paths < halves * others.paths
         }
@@ -48,21 +49,21 @@ struct GuardRecord: Hashable, Sendable {
 
     private var entries: [Entry] = []
 
-    /// Path `number` over `hops` is ready; a path of one hop has no guard to speak of.
+    /// Adds the ready path `number` over `hops`; ignores a path of one hop, which has no guard to judge.
     mutating func ready(_ number: UInt64, _ hops: [NodeID]) {
         guard hops.count > 1 else { return }
         if entries.count >= Self.size { makeRoom() }
         entries.append(Entry(number: number, middle: hops[1], exit: hops[hops.count - 1]))
     }
 
-    /// The oldest path to the exit with most of them goes, so that a session that lasts does not stand for all exits.
+    /// Removes the oldest path to the most frequent exit, so that one long session does not represent all exits.
     private mutating func makeRoom() {
         let counts = entries.reduce(into: [:]) { $0[$1.exit, default: 0] += 1 }
         let most = counts.values.max()
         if let oldest = entries.firstIndex(where: { counts[$0.exit] == most }) { entries.remove(at: oldest) }
     }
 
-    /// Path `number` has ended; whether it was known.
+    /// Records the end of path `number`; returns whether it was known.
     mutating func ended(_ number: UInt64, _ end: PathLoss) -> Bool {
         guard let place = entries.lastIndex(where: { $0.number == number }) else { return false }
         switch end {
@@ -72,7 +73,7 @@ struct GuardRecord: Hashable, Sendable {
         return true
     }
 
-    /// What counts, without the second hop and the exit that have most faults.
+    /// The count without the second hop and the exit that have the most faults.
     var count: Count {
         let rest = Self.leavingOut(\.middle, of: entries)
         return Self.leavingOut(\.exit, of: rest).reduce(into: Count()) {
@@ -84,7 +85,7 @@ struct GuardRecord: Hashable, Sendable {
     private static func leavingOut(_ hop: KeyPath<Entry, NodeID>, of entries: [Entry]) -> [Entry] {
         var halves: [NodeID: Int] = [:]
         for entry in entries { halves[entry[keyPath: hop], default: 0] += entry.halves }
-        // Of equal ones always the same.
+        // Among equals the choice is always the same.
         guard let worst = halves.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }), worst.value > 0 else {
             return entries
         }

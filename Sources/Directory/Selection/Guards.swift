@@ -1,120 +1,124 @@
 public import Wire
 
-/// The nodes that a client enters the network by: few, chosen once, kept for weeks.
+/// A client's first hops: few nodes, drawn once, kept for weeks.
 ///
-/// Whoever changes first hops often meets a hostile one soon. So a client draws a small sample, uses the first two of it
-/// that work (the primaries), falls back to the others only while those are unreachable, and adds to the sample only when
-/// all of it is. Each guard is kept for 48 to 60 days, drawn at random. The sample never exceeds 20.
+/// A client that changes its first hops often soon meets a hostile one. So a client draws a small sample. It uses the
+/// first two nodes of it that work (the primary guards), and others only while those are unreachable. It adds to the
+/// sample only if the whole sample is unreachable. Each guard is kept for a random time of 48 to 60 days. The sample
+/// never exceeds 20.
 ///
-/// A guard's days are counted down as they pass (``age(by:)``), and not compared with a date. So a wall clock that jumps drops no
-/// guard, and keeps none.
+/// A guard's time is counted down as it passes (``age(by:)``), not compared with a date. So a jump of the wall clock
+/// neither drops a guard nor extends its time.
 ///
-/// A guard that ends most of its ready paths, while another's stand, is set aside: others are used as long as there are any. This
-/// happens to two at most, so that nobody moves a client on from guard to guard.
+/// A guard that ends most of its ready paths, while paths over the others last, is set aside: others are used as long
+/// as there are any. At most two guards are set aside, so that nobody can drive a client from guard to guard.
 ///
-/// A guard that is asked for too much says so, or resets the build. It is used less for a while then, and no other takes its
-/// place before this has lasted.
+/// An overloaded guard refuses or resets builds. It is then used less for a while, and no new guard replaces it before
+/// the refusals have lasted.
 public struct Guards: Sendable {
-    /// How many guards are in use while all work.
+    /// The number of guards in use while all work.
     public static let primaryCount = 2
-    /// The largest sample.
+    /// The maximum size of the sample.
     public static let maximumSample = 20
-    /// How long a guard is kept, in seconds.
+    /// The time for which a guard is kept, in seconds.
     public static let lifetime: ClosedRange<UInt64> = 48 * 86_400...60 * 86_400
-    /// How long an unreachable guard rests at first and at most, in seconds; it doubles.
+    /// The first and the longest rest of an unreachable guard, in seconds; the rest doubles each time.
     public static let rest: ClosedRange<UInt64> = 10...1_800
-    /// Failures within so many seconds count once: many builds wait for one link.
+    /// Failures within this number of seconds count once, because many builds wait for one link.
     static let failureSpan: UInt64 = 5
-    /// How many guards of the sample may be set aside.
+    /// The maximum number of guards of the sample that are set aside.
     public static let maximumSetAside = 2
-    /// How long the other guards in use come before one that has refused a build for itself, in seconds.
+    /// The number of seconds for which other guards in use are preferred to one that refused a build.
     public static let pause: UInt64 = 10
-    /// How many builds to one second hop must be refused by a guard for itself, over how many seconds and without one that was
-    /// not, before it rests as one that cannot be reached.
+    /// A guard rests like an unreachable one after it has refused `builds` builds to one second hop over at least
+    /// `seconds`, and accepted none to it.
     public static let lasting: (builds: Int, seconds: UInt64) = (8, 600)
 
-    /// One node of the sample.
+    /// A node of the sample.
     public struct Guard: Hashable, Sendable {
-        /// Which node.
+        /// The node id.
         public let node: NodeID
-        /// For how many more seconds it is kept.
+        /// The remaining time for which it is kept, in seconds.
         public internal(set) var left: UInt64
-        /// When a path was first built through it.
+        /// The time of the first path built through it.
         public internal(set) var confirmed: UnixTime?
-        /// How its builds, and the paths that came of them, went.
+        /// The results of its builds, and of the paths from them.
         public internal(set) var bias = PathBias()
         /// Whether others are used instead, because it ended most of its ready paths.
         public internal(set) var isSetAside = false
-        /// How its last ready paths ended; not kept across restarts.
+        /// How its last ready paths ended; lost at a restart.
         var record = GuardRecord()
-        /// Failures since it last worked; not kept across restarts.
+        /// Failures since it last worked; lost at a restart.
         public internal(set) var failures = 0
-        /// When the last one was counted; not kept across restarts.
+        /// The time of the last counted failure; lost at a restart.
         var failed = UnixTime(seconds: 0)
-        /// Until when it rests; not kept across restarts.
+        /// The end of its rest; lost at a restart.
         public internal(set) var restsUntil = UnixTime(seconds: 0)
-        /// The second hops to which it has refused builds for itself, and none since that was not; not kept across restarts.
+        /// The second hops to which it has refused builds and accepted none since; lost at a restart.
         var refusals: [Refusals] = []
-        /// Until when the other guards in use come before it; not kept across restarts.
+        /// Until this time, the other guards in use are preferred; lost at a restart.
         var pausesUntil = UnixTime(seconds: 0)
 
-        /// Builds to one second hop that a guard has refused for itself: how many, and since when.
+        /// A guard's refusals of builds to one second hop: their number, and the time of the first.
         struct Refusals: Hashable, Sendable {
             let next: NodeID?
             var count = 0
             var since: UnixTime
         }
 
-        /// Whether the other guards in use come before it.
+        /// Whether the other guards in use are preferred.
         func isPausing(at now: UnixTime) -> Bool {
             now < pausesUntil && pausesUntil.seconds - now.seconds <= Guards.pause
         }
 
-        /// Whether it is to be left alone at `now`.
+        /// Whether it rests at `now`.
         ///
-        /// A rest that ends later than any rest can is of a clock that was wrong.
+        /// A rest that ends later than the longest possible one comes from a wrong clock and is ignored.
         func isResting(at now: UnixTime) -> Bool {
             now < restsUntil && restsUntil.seconds - now.seconds <= Guards.rest.upperBound
         }
     }
 
-    /// The sample in order of preference: confirmed ones by when they were, then the others as they were drawn.
+    /// The sample in order of preference: the confirmed guards by time of confirmation, then the others in the order of
+    /// drawing.
     public private(set) var sample: [Guard] = []
-    /// Goes up with every change that should be kept on disk.
+    /// Increases with every change that should be kept on disk.
     public private(set) var generation: UInt64 = 0
-    /// Up to when the guards' time has been counted; it goes on by what ``age(by:)`` counts, and never back.
+    /// The time up to which the guards' time has been counted; while anything is kept, only ``age(by:)`` moves it, and
+    /// only forward.
     public private(set) var counted = UnixTime(seconds: 0)
-    /// How many seconds were counted since the last change of `generation` for that.
+    /// The seconds counted since they last changed `generation`.
     private var uncounted: UInt64 = 0
     private var allFailed = false
     private var lastPath: UInt64 = 0
-    /// The nodes that stand behind the guards in paths of three hops and more; expires with the guards.
+    /// The second hops of paths of three or more hops; their time is counted with the guards'.
     public var inner = InnerSet()
 
-    /// An empty sample, which fills when paths are chosen.
+    /// An empty sample, filled when paths are selected.
     public init() {}
 
-    /// The guards that are in use, as far as they have been drawn.
+    /// The guards in use, as far as they have been drawn.
     public var primaries: [Guard] { Array(sample.lazy.filter { !$0.isSetAside }.prefix(Self.primaryCount)) }
 
-    /// The nodes that are a guard in use, or were one and are set aside.
+    /// The guards in use and those set aside.
     var ownEntries: [NodeID] { primaries.map(\.node) + sample.lazy.filter(\.isSetAside).map(\.node) }
 
-    /// Whether another guard in use than `node` does not rest.
+    /// Whether a guard in use other than `node` is not resting.
     public func hasOther(than node: NodeID, at now: UnixTime) -> Bool {
         primaries.contains { $0.node != node && !$0.isResting(at: now) }
     }
 
     // MARK: Events
 
-    /// A path was built through `node`, or its link came up and works.
+    /// Records that a path was built through `node`, or that its link works.
     public mutating func succeeded(_ node: NodeID, at now: UnixTime) {
         guard let index = sample.firstIndex(where: { $0.node == node }) else { return }
         sample[index].failures = 0
         sample[index].restsUntil = UnixTime(seconds: 0)
         sample[index].pausesUntil = UnixTime(seconds: 0)
         if allFailed {
-            // Everything was unreachable and something works again: it was the network, so all may be tried again.
+            // Everything was unreachable and something works again, so the client's network was down: all guards may be
+            // tried again.
             allFailed = false
             for other in sample.indices { sample[other].restsUntil = UnixTime(seconds: 0) }
         }
@@ -127,7 +131,8 @@ public struct Guards: Sendable {
         }
     }
 
-    /// `node` could not be reached, or refused for itself: it rests, longer each time.
+    /// Records that `node` could not be reached, is draining, or has refused builds for long; it rests, longer each
+    /// time.
     public mutating func failed(_ node: NodeID, at now: UnixTime) {
         guard let index = sample.firstIndex(where: { $0.node == node }) else { return }
         let last = sample[index].failed
@@ -141,24 +146,26 @@ public struct Guards: Sendable {
         if sample.allSatisfy({ $0.isSetAside || $0.isResting(at: now) }) { allFailed = true }
     }
 
-    /// The link to `node`, which worked, has died: it rests as one that cannot be reached, if another one does not.
+    /// Records that the working link to `node` died: `node` rests like an unreachable guard, if another guard does not
+    /// rest.
     ///
-    /// Where all would rest it may be this machine's network that is gone, and the same guards are to be tried again.
+    /// If all would rest, this machine's network may be down; then the same guards must be tried again.
     public mutating func lost(_ node: NodeID, at now: UnixTime) {
         guard sample.contains(where: { $0.node != node && !$0.isSetAside && !$0.isResting(at: now) }) else { return }
         failed(node, at: now)
     }
 
-    /// `node` refused a build to `next` for itself, as one does that is asked for too much: it pauses.
+    /// Records that `node` itself refused a build to `next`, as an overloaded guard does; it pauses.
     ///
-    /// The client asks too much at times, and others ask the guard: no other guard takes its place for that. One that goes on to
-    /// refuse what leads to one second hop rests as one that cannot be reached; so a guard cannot choose among the second hops.
+    /// The client or others may temporarily ask too much of the guard, so no new guard replaces it. A guard that keeps
+    /// refusing builds to one second hop rests like an unreachable one, so that a guard cannot choose among the second
+    /// hops.
     public mutating func refused(_ node: NodeID, next: NodeID?, at now: UnixTime) {
         guard let index = sample.firstIndex(where: { $0.node == node }) else { return }
         sample[index].pausesUntil = UnixTime(seconds: now.seconds &+ Self.pause)
         var entry =
             sample[index].refusals.first { $0.next == next } ?? Guard.Refusals(next: next, since: now)
-        // A clock that was set back.
+        // The clock may have been set back.
         entry.since = min(entry.since, now)
         entry.count = min(entry.count + 1, Self.lasting.builds)
         sample[index].refusals.removeAll { $0.next == next }
@@ -168,34 +175,35 @@ public struct Guards: Sendable {
         }
     }
 
-    /// `node` has taken a build to `next`, whatever became of it behind.
+    /// Records that `node` accepted a build to `next`, whatever the result behind it.
     public mutating func accepted(_ node: NodeID, next: NodeID?) {
         guard let index = sample.firstIndex(where: { $0.node == node }), !sample[index].refusals.isEmpty else { return }
         sample[index].refusals.removeAll { $0.next == next }
     }
 
-    /// A build through `node` that had come past it ended; returns a level of suspicion when it is reached anew.
+    /// Records the result of a build that got past the guard `node`; returns a level of suspicion when it is newly
+    /// reached.
     ///
-    /// To be called when the hop behind the guard answered or did not, and not when the guard itself was unreachable or refused
-    /// the build for itself.
+    /// Call it if the hop behind the guard answered or failed to. Do not call it if the guard was unreachable or
+    /// refused the build itself.
     public mutating func builtPath(through node: NodeID, succeeded: Bool) -> PathBias.Level? {
         guard let index = sample.firstIndex(where: { $0.node == node }) else { return nil }
         generation &+= 1
         return sample[index].bias.add(succeeded: succeeded)
     }
 
-    /// A path over `hops` is ready; its number is for ``pathEnded(_:through:_:)``.
+    /// Records that a path over `hops` is ready; returns its number for ``pathEnded(_:through:_:)``.
     public mutating func pathReady(_ hops: [NodeID]) -> UInt64 {
         lastPath &+= 1
         if let index = sample.firstIndex(where: { $0.node == hops[0] }) { sample[index].record.ready(lastPath, hops) }
         return lastPath
     }
 
-    /// The ready path `number` through `node` has ended, and not at the client's wish.
+    /// Records that the ready path `number` through `node` ended, not at the client's wish.
     ///
-    /// Returns a level of suspicion when it is reached anew, and whether the guard was set aside for this. It is when most of its
-    /// last paths ended so, and at the same time fewer than a third as many of those through the other guards: on a bad network
-    /// all guards look alike.
+    /// Returns a level of suspicion when it is newly reached, and whether the guard is now set aside. It is set aside
+    /// if most of its last paths ended so, and its fault rate is more than three times that of the other guards: on a
+    /// bad network all guards look alike.
     public mutating func pathEnded(
         _ number: UInt64, through node: NodeID, _ end: PathLoss
     ) -> (level: PathBias.Level?, isSetAside: Bool) {
@@ -215,9 +223,9 @@ public struct Guards: Sendable {
         return (level, true)
     }
 
-    /// Counts `seconds` that have passed, and drops the guards, and the nodes of the inner set, whose time is over.
+    /// Counts `seconds` that have passed; drops the guards and the nodes of the inner set whose time is over.
     ///
-    /// What passed while the process ran is to be told by a clock that nobody sets.
+    /// While the process runs, take the time from a clock that cannot be set.
     public mutating func age(by seconds: UInt64) {
         guard seconds > 0, !sample.isEmpty || !inner.members.isEmpty else { return }
         let before = sample.count
@@ -234,22 +242,23 @@ public struct Guards: Sendable {
         }
     }
 
-    /// Counts the time for which the machine was off: up to `time`, which is to be the least that own clock and network say.
+    /// Counts the time for which the machine was off, up to `time`; pass the earlier of the own clock's and the
+    /// network's time.
     public mutating func ageWhileOff(upTo time: UnixTime) {
         if time > counted { age(by: time.seconds - counted.seconds) }
     }
 
     // MARK: For path selection
 
-    /// The guards in use, of those that `isUsable` allows, that do not rest at `now`.
+    /// The guards in use among those that `isUsable` allows, without those that rest at `now`.
     func working(at now: UnixTime, isUsable: (NodeID) -> Bool) -> [Guard] {
         sample.filter { isUsable($0.node) && !$0.isSetAside }.prefix(Self.primaryCount)
             .filter { !$0.isResting(at: now) }
     }
 
-    /// Adds `node` to the sample; one of those that `isListed` denies makes room if the sample is full.
+    /// Adds `node` to the sample; returns whether it was added.
     ///
-    /// Returns whether it was added.
+    /// If the sample is full, the last node that `isListed` rejects is removed.
     mutating func add(
         _ node: NodeID, at now: UnixTime, isListed: (NodeID) -> Bool, using generator: inout some RandomNumberGenerator
     ) -> Bool {
@@ -258,17 +267,17 @@ public struct Guards: Sendable {
             guard let gone = sample.lastIndex(where: { !isListed($0.node) }) else { return false }
             sample.remove(at: gone)
         }
-        // Where something is kept, its time is counted from where that has come to.
+        // If something is kept, its time continues from the present count.
         if sample.isEmpty, inner.members.isEmpty { counted = now }
         sample.append(Guard(node: node, left: UInt64.random(in: Self.lifetime, using: &generator)))
         generation &+= 1
         return true
     }
 
-    /// Those of the sample that `isUsable` allows in the order to try them, and whether each rests at `now`.
+    /// The nodes of the sample that `isUsable` allows, in the order to try them, and whether each rests at `now`.
     ///
-    /// The primaries that do not rest come first, in random order, those that pause behind the others; then the other ones that do
-    /// not rest; then those that do; and last those that are set aside.
+    /// First come the primary guards that do not rest, in random order, with pausing ones last. Then come the others
+    /// that do not rest, then the resting ones, then those set aside.
     func order(
         at now: UnixTime, isUsable: (NodeID) -> Bool, using generator: inout some RandomNumberGenerator
     ) -> [(node: NodeID, rests: Bool)] {
@@ -285,7 +294,7 @@ public struct Guards: Sendable {
 
     // MARK: Rows
 
-    /// What to keep across restarts: one row per guard.
+    /// The data to keep across restarts: one row for each guard.
     public var rows: [NodeRow] {
         sample.enumerated().map { position, entry in
             var writer = ByteWriter(capacity: 43)
@@ -301,13 +310,13 @@ public struct Guards: Sendable {
         }
     }
 
-    /// What to keep of the inner set across restarts: one row per node.
+    /// The data of the inner set to keep across restarts: one row for each node.
     public var innerRows: [NodeRow] { inner.rows(counted: counted) }
 
-    /// Goes on from kept rows, and the inner set's; rows that cannot be read are left out.
+    /// Restores kept rows of guards and of the inner set; skips unreadable rows.
     ///
-    /// Rows of version 1 have dates: when a guard was drawn, and when its time is over. Those of version 2 do not say whether it
-    /// is set aside.
+    /// Rows of version 1 have two dates: when the guard was drawn, and when its time ends. Rows of version 2 do not say
+    /// whether the guard is set aside.
     public init(rows: [NodeRow], inner: [NodeRow] = []) {
         var read: [(position: UInt8, upTo: UInt64, ends: UInt64, entry: Guard)] = []
         for row in rows {

@@ -1,67 +1,70 @@
 public import Wire
 
-/// The nodes from which a client draws the second hop of its paths: few, drawn once, kept for days.
+/// The nodes from which a client draws the second hops of its paths: few, drawn once, kept for days.
 ///
-/// A second hop sees the client's guard. Whoever makes a client build many paths would soon have a node of its own there, if
-/// second hops were drawn anew for each path. So a client draws four nodes by weight, keeps each for 1 to 22 days, and uses them
-/// evenly: what a node gets follows its weight, over all clients. More are drawn only where fewer than two of these fit the path,
-/// are known, and work as two guards say, or the nodes themselves. No word of a terminal counts: it cannot move a client to other
-/// nodes, and one guard cannot either. The set never exceeds eight.
+/// A second hop sees the client's guard. If second hops were drawn anew for each path, an attacker that makes a client
+/// build many paths would soon have its own node there. So a client draws four nodes by weight, keeps each for 1 to 22
+/// days, and uses them evenly; over all clients, a node's use follows its weight. More nodes are drawn only if fewer
+/// than two of these fit the path, are known, and work. A node counts as down only by the word of two guards or by its
+/// own. A terminal's word does not count, so neither a terminal nor a single guard can move a client to other nodes.
+/// The set never exceeds eight.
 public struct InnerSet: Sendable {
-    /// How many nodes are in use while all work.
+    /// The number of nodes in use while all work.
     public static let size = 4
-    /// The largest set.
+    /// The maximum size of the set.
     public static let maximum = 8
-    /// How many nodes that work must fit a path; with fewer another is drawn.
+    /// The number of working nodes that must fit a path; with fewer, another node is drawn.
     public static let least = 2
-    /// How long a node is kept, in seconds; drawn twice, and the longer time counts.
+    /// The range of the time for which a node is kept, in seconds; the longer of two draws applies.
     public static let lifetime: ClosedRange<UInt64> = 86_400...22 * 86_400
-    /// How long a node that failed rests at first and at most, in seconds; it doubles.
+    /// The first and the longest rest of a failed node, in seconds; the rest doubles each time.
     public static let rest: ClosedRange<UInt64> = 10...1_800
-    /// Failures within so many seconds count once.
+    /// Failures within this number of seconds count once.
     static let failureSpan: UInt64 = 5
-    /// After how many failures in a row another node may be drawn in place of one that rests.
+    /// The number of failures in a row after which a resting node may be replaced by another.
     static let failuresOfDown = 2
 
-    /// One node of the set.
+    /// A node of the set.
     public struct Member: Hashable, Sendable {
-        /// Which node.
+        /// The node id.
         public let node: NodeID
-        /// For how many more seconds it is kept.
+        /// The remaining time for which it is kept, in seconds.
         public internal(set) var left: UInt64
-        /// Failures since it last worked, and when the last one was; not kept across restarts.
+        /// Failures since it last worked, and the time of the last one; lost at a restart.
         var failures = 0, failed = UnixTime(seconds: 0)
-        /// The guards that said so since it last worked, two at most, and whether it said so itself; not kept across restarts.
+        /// The guards, at most two, that reported failures since it last worked, and whether it did so itself; lost at
+        /// a restart.
         var reporters: [NodeID] = [], isOwnWord = false
-        /// Until when it rests; not kept across restarts.
+        /// The end of its rest; lost at a restart.
         var restsUntil = UnixTime(seconds: 0)
 
-        /// Whether it is to be left alone at `now`; a rest that ends later than any can is of a clock that was wrong.
+        /// Whether it rests at `now`; a rest that ends later than the longest possible one comes from a wrong clock and
+        /// is ignored.
         func isResting(at now: UnixTime) -> Bool {
             now < restsUntil && restsUntil.seconds - now.seconds <= InnerSet.rest.upperBound
         }
 
-        /// Whether it rests and has failed more than once, by its own word or that of two guards, or of the only one of `guards`.
+        /// Whether it rests after more than one failure, by its own word or that of two guards; of one guard if
+        /// `guards` is 1.
         func isDown(at now: UnixTime, guards: Int) -> Bool {
             failures >= InnerSet.failuresOfDown && isResting(at: now)
                 && (isOwnWord || reporters.count >= min(2, guards))
         }
     }
 
-    /// The nodes in the order in which they were drawn.
+    /// The nodes in the order of drawing.
     public private(set) var members: [Member] = []
-    /// Goes up with every change that should be kept on disk.
+    /// Increases with every change that should be kept on disk.
     public private(set) var generation: UInt64 = 0
 
-    /// An empty set, which fills when paths are chosen.
+    /// An empty set, filled when paths are selected.
     public init() {}
 
-    /// Whether `node` is in the set.
     func contains(_ node: NodeID) -> Bool { members.contains { $0.node == node } }
 
     // MARK: Events
 
-    /// A build came past the second hop of `hops`: the node works, whatever became of the build.
+    /// Records that a build got past the second hop of `hops`: the node works, whatever the build's result.
     public mutating func succeeded(_ hops: [NodeID]) {
         guard hops.count > 2, let index = members.firstIndex(where: { $0.node == hops[1] }) else { return }
         members[index].failures = 0
@@ -69,9 +72,9 @@ public struct InnerSet: Sendable {
         (members[index].reporters, members[index].isOwnWord) = ([], false)
     }
 
-    /// The hop at `hop` refused a build over `hops` for `reason`, or without a word.
+    /// Records that the hop at `hop` refused a build over `hops` for `reason`; nil: without a reason.
     ///
-    /// The second hop rests when its guard did not reach it, or when it refuses for itself.
+    /// The second hop rests if its guard did not reach it, or if it refused the build itself.
     public mutating func refused(_ hops: [NodeID], hop: Int, reason: NodeHealth.Reason?, at now: UnixTime) {
         guard hops.count > 2 else { return }
         guard hop < 2 else { return succeeded(hops) }
@@ -83,12 +86,12 @@ public struct InnerSet: Sendable {
         case .wrongTime:
             if hop == 1 { succeeded(hops) }
         case nil:
-            // The guard can have changed the answer.
+            // The guard may have changed the answer, so the word counts as the guard's.
             if hop == 1 { failed(hops[1], by: hops[0], at: now) }
         }
     }
 
-    /// `node` does not work as `reporter` says, a guard or the node itself.
+    /// Records that `node` does not work according to `reporter`, which is a guard or the node itself.
     mutating func failed(_ node: NodeID, by reporter: NodeID, at now: UnixTime) {
         guard let index = members.firstIndex(where: { $0.node == node }) else { return }
         if reporter == node {
@@ -104,7 +107,8 @@ public struct InnerSet: Sendable {
         members[index].restsUntil = UnixTime(seconds: now.seconds &+ rest)
     }
 
-    /// Counts `seconds` that have passed, and drops the nodes whose time is over; what is left is to be kept on disk when `isKept` says so.
+    /// Counts `seconds` that have passed and drops the nodes whose time is over; changes ``generation`` if a node was
+    /// dropped, or if `isKept`.
     mutating func age(by seconds: UInt64, isKept: Bool) {
         guard !members.isEmpty else { return }
         let before = members.count
@@ -121,12 +125,12 @@ public struct InnerSet: Sendable {
 
     // MARK: For path selection
 
-    /// Whether the set takes one more; a node that `isListed` denies makes room.
+    /// Whether the set has room for one more node; a node that `isListed` rejects can be removed.
     func hasRoom(isListed: (NodeID) -> Bool) -> Bool {
         members.count < Self.maximum || members.contains { !isListed($0.node) }
     }
 
-    /// Adds `node`; the last one that `isListed` denies makes room if the set is full.
+    /// Adds `node`; if the set is full, the last node that `isListed` rejects is removed.
     mutating func add(
         _ node: NodeID, isListed: (NodeID) -> Bool, using generator: inout some RandomNumberGenerator
     ) {
@@ -141,7 +145,8 @@ public struct InnerSet: Sendable {
 
     // MARK: Rows
 
-    /// What to keep across restarts: one row per node, as of the time up to which its days are `counted`.
+    /// The data to keep across restarts: one row for each node, as of the time `counted`, up to which its time is
+    /// counted.
     func rows(counted: UnixTime) -> [NodeRow] {
         members.enumerated().map { position, member in
             var writer = ByteWriter(capacity: 18)
@@ -153,7 +158,7 @@ public struct InnerSet: Sendable {
         }
     }
 
-    /// Up to when the days of kept rows were counted; 0 without rows that can be read.
+    /// The time up to which the nodes' time in kept rows was counted; 0 without readable rows.
     static func counted(_ rows: [NodeRow]) -> UInt64 {
         rows.compactMap { row in
             var reader = ByteReader(row.bytes.rawSpan)
@@ -162,7 +167,7 @@ public struct InnerSet: Sendable {
         }.max() ?? 0
     }
 
-    /// Goes on from kept rows, whose days were counted up to `counted` meanwhile; rows that cannot be read are left out.
+    /// Restores kept rows, whose nodes' time has since been counted up to `counted`; skips unreadable rows.
     init(rows: [NodeRow], counted: UnixTime) {
         var read: [(position: UInt8, member: Member)] = []
         for row in rows {

@@ -1,34 +1,33 @@
 public import Wire
 
-/// Asking nodes of different operators for all descriptors, until it is settled what is down and not withheld.
+/// A client's questions to nodes of several operators for all descriptors, before it decides which nodes are down.
 ///
-/// What none of them has a descriptor of counts as down when it is settled. That takes the answers of three operators' nodes
-/// while most of the network is known. To find that more than a fifth of it is down, it takes seven, or all that can be asked if
-/// these are half of the network's operators. So one source, or a few friends, cannot hide the rest of a network, and a small
-/// network of which some nodes are down settles as soon as all have been tried.
-///
-/// A value without a clock, a socket or a thread. One operator is asked by one node at a time; if that does not answer, by another.
+/// When the inquiry is settled, the nodes of which nobody has a descriptor count as down. This takes the answers of
+/// three operators' nodes if most of the network is known then, otherwise of seven; of all operators if there are
+/// fewer. If no more nodes can be asked, one answer is enough if most of the network is known; otherwise the answers
+/// must be from at least half of the operators. So one source, or a few colluding ones, cannot hide the rest of a
+/// network. A small network in which some nodes are down is settled as soon as all have been tried.
 public struct Inquiry: Sendable {
-    /// How many operators' answers settle it while most of the network is known.
+    /// The number of operators' answers that settle it if most of the network is known.
     public static let few = 3
-    /// How many do if less is.
+    /// The number of operators' answers that settle it otherwise.
     public static let many = 7
-    /// How many nodes are asked at once.
+    /// The number of nodes that are asked at once.
     public static let parallel = 3
-    /// How many nodes are asked in all, so that those that do not answer cannot keep it going.
+    /// The maximum number of nodes that are asked, so that silent nodes cannot prolong it.
     public static let limit = 32
-    /// After how long another node is asked beside one that does not answer.
+    /// The time without an answer after which another node is asked as well.
     public static let slow = TimeSpan.seconds(4)
-    /// After how long one that does not answer is not waited for.
+    /// The time after which a missing answer is no longer awaited.
     public static let patience = TimeSpan.seconds(30)
 
-    /// What has come of it.
+    /// The state of the inquiry.
     public enum Outcome: Sendable {
-        /// Answers are awaited.
+        /// Answers are missing.
         case open
-        /// What nobody has is down.
+        /// The nodes of which nobody has a descriptor are down.
         case settled
-        /// All that could be asked are too few to say so.
+        /// Too few nodes could be asked to decide.
         case tooFew
     }
 
@@ -43,30 +42,30 @@ public struct Inquiry: Sendable {
     private var answered: Set<Bytes32> = []
     private var askedCount = 0
 
-    /// Nobody was asked yet.
+    /// An inquiry without questions.
     public init() {}
 
-    /// How many operators' nodes have answered.
+    /// The number of operators whose nodes have answered.
     public var answers: Int { answered.count }
-    /// How many nodes were asked.
+    /// The number of nodes that were asked.
     public var asked: Int { askedCount }
 
-    /// Adds a node that can be asked, behind those before; `owner` is its operator.
+    /// Adds a node to ask after the previous ones; `owner` is its operator.
     public mutating func offer(_ node: NodeID, owner: Bytes32) {
         guard offered.count < Snapshot.maximumNodes, offered.insert(node).inserted else { return }
         candidates.append(Candidate(node: node, owner: owner))
     }
 
-    /// How many operators' answers are needed, where `coverage` is what is known without regard to what is down.
+    /// The number of operators' answers that are needed; `coverage` ignores which nodes are down.
     ///
-    /// `wantsMany` asks for as many as if little were known, for another reason.
+    /// With `wantsMany`, as many are needed as if little were known.
     public static func goal(_ coverage: Coverage, wantsMany: Bool = false) -> Int {
         coverage.isEnough && !wantsMany ? few : many
     }
 
-    /// A node to ask now, which counts as asked; nil when `goal` are or may answer soon, or none is left.
+    /// A node to ask now, which then counts as asked; nil if enough have answered or may soon, or if none is left.
     ///
-    /// No more are asked than are needed: each learns this machine's address.
+    /// It asks no more nodes than needed, because each one learns this machine's address.
     public mutating func next(at now: Instant, goal: Int = Inquiry.many) -> NodeID? {
         let awaited = pending.values.count { now - $0.since < Self.slow }
         guard askedCount < Self.limit, awaited < min(Self.parallel, goal - answered.count) else { return nil }
@@ -78,16 +77,16 @@ public struct Inquiry: Sendable {
         return chosen.node
     }
 
-    /// A node that was asked has answered whole; what it brought is taken in already.
+    /// Records that a node has answered completely; its descriptors have been added already.
     public mutating func answered(_ node: NodeID) {
         guard let asked = pending.removeValue(forKey: node) else { return }
         answered.insert(asked.owner)
     }
 
-    /// A node that was asked will not answer, or not whole.
+    /// Records that a node will not answer, or not completely.
     public mutating func failed(_ node: NodeID) { pending[node] = nil }
 
-    /// What has come of it, where `operators` is how many the network has and `coverage` what is known without regard to what is down.
+    /// The state of the inquiry, in a network of so many `operators`; `coverage` ignores which nodes are down.
     public func outcome(_ coverage: Coverage, operators: Int, wantsMany: Bool = false, at now: Instant) -> Outcome {
         let goal = Self.goal(coverage, wantsMany: wantsMany)
         if answered.count >= min(goal, max(1, operators)) { return .settled }

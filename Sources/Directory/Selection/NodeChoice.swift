@@ -1,22 +1,22 @@
 public import Wire
 
-/// Some of the nodes, by id or by the country that they name.
+/// A choice of nodes, by id or by the country in their descriptors.
 public struct NodeChoice: Sendable, Equatable {
-    /// By id.
+    /// The chosen node ids.
     public var nodes: Set<NodeID>
-    /// By country, two capital letters.
+    /// The chosen countries, two capital letters each.
     public var countries: Set<String>
 
-    /// These nodes, and those of these countries.
+    /// These nodes, and all nodes of these countries.
     public init(nodes: Set<NodeID> = [], countries: Set<String> = []) {
         self.nodes = nodes
         self.countries = countries
     }
 
-    /// Whether it names nothing.
+    /// Whether it chooses nothing.
     public var isEmpty: Bool { nodes.isEmpty && countries.isEmpty }
 
-    /// Whether a node is one of them.
+    /// Whether it includes the node of the descriptor.
     public func contains(_ descriptor: Descriptor) -> Bool {
         nodes.contains(descriptor.node) || !countries.isEmpty && descriptor.country.map(countries.contains) ?? false
     }

@@ -1,25 +1,25 @@
 public import Wire
 
-/// How well nodes have worked lately, as this client or node has seen it.
+/// The recent failures of nodes, as this client or node has seen them.
 ///
-/// Each failure adds marks against nodes, and marks fade with a half-life of ten minutes. A node with few marks is chosen
-/// less often, one with many is avoided while there are others. Marks are about hops behind the guard above all: guards
-/// have their own back-off, so that a node cannot move a client to other guards by refusing.
+/// Each failure adds marks to nodes; marks fade with a half-life of ten minutes. A node with few marks is chosen less
+/// often. A node with many marks is avoided while there are others. Marks mostly concern hops behind the guard: guards
+/// have a back-off of their own, so that a node cannot move a client to other guards by refusing builds.
 public struct NodeHealth: Sendable {
-    /// After how many seconds half of the marks have faded.
+    /// The time in seconds after which half of the marks have faded.
     public static let halfLife: Double = 600
-    /// From how many marks on a node is avoided.
+    /// The number of marks from which a node is avoided.
     public static let avoidanceMarks: Double = 3
-    /// No node has more: it counts again after an hour at most.
+    /// The maximum number of marks of a node, so that it is avoided for less than an hour.
     private static let maximumMarks: Double = 64
-    /// The most nodes that are remembered.
+    /// The maximum number of nodes with marks.
     private static let maximumNodes = 10_000
-    /// Fewer marks than this are forgotten.
+    /// Fewer marks than this are dropped.
     private static let negligible: Double = 0.05
 
     /// Why a hop refused a build; the values are those of the reply record (protocol.md, section 6.5).
     public enum Reason: UInt8, Sendable, CaseIterable {
-        /// It has too much to do.
+        /// It is overloaded.
         case overloaded = 1
         /// It has no descriptor of the next hop.
         case unknownNextHop = 2
@@ -27,14 +27,14 @@ public struct NodeHealth: Sendable {
         case nextHopUnreachable = 3
         /// It is about to stop.
         case draining = 4
-        /// It has not the suite.
+        /// It does not have the suite.
         case suiteUnavailable = 5
         /// The next hop closed the path or could not open its record.
         case nextHopFailed = 6
-        /// It finds the time of the record wrong.
+        /// The record's time is wrong by its clock.
         case wrongTime = 7
 
-        /// Marks against the one that says it.
+        /// The marks for the hop that refuses.
         var own: Double {
             switch self {
             case .overloaded, .suiteUnavailable: 1
@@ -44,7 +44,7 @@ public struct NodeHealth: Sendable {
             }
         }
 
-        /// Marks against the next hop: never more than against the one that says it.
+        /// The marks for the next hop: never more than for the hop that refuses.
         var next: Double {
             switch self {
             case .unknownNextHop, .nextHopUnreachable, .nextHopFailed: 1
@@ -60,32 +60,32 @@ public struct NodeHealth: Sendable {
 
     private var marks: [NodeID: Marks] = [:]
 
-    /// No marks against anyone.
+    /// No marks.
     public init() {}
 
-    /// The hop `node` refused a build for `reason`; `next` is the hop behind it, where there is one.
+    /// Records that the hop `node` refused a build for `reason`; `next` is the hop behind it, if there is one.
     public mutating func refused(by node: NodeID, next: NodeID?, reason: Reason, at now: UnixTime) {
         add(reason.own, to: node, at: now)
         if let next { add(reason.next, to: next, at: now) }
     }
 
-    /// A build got no answer, or a path fell silent: one of `hops` is to blame, and nobody knows which.
+    /// Records that a build got no answer, or that a path fell silent; the unknown fault is shared among `hops`.
     public mutating func timedOut(_ hops: [NodeID], at now: UnixTime) {
         for node in hops { add(1.5 / Double(hops.count), to: node, at: now) }
     }
 
-    /// A link to `node` could not be made, or died.
+    /// Records that a link to `node` could not be made, or died.
     public mutating func unreachable(_ node: NodeID, at now: UnixTime) { add(1, to: node, at: now) }
 
-    /// A path over `hops` was built: half of the marks of each are taken back.
+    /// Records that a path over `hops` was built: each hop loses half of its marks.
     public mutating func succeeded(_ hops: [NodeID], at now: UnixTime) {
         for node in hops where marks[node] != nil { set(count(of: node, at: now) / 2, for: node, at: now) }
     }
 
-    /// The marks against `node` at `now`.
+    /// The marks of `node` at `now`.
     public func count(of node: NodeID, at now: UnixTime) -> Double { marks[node].map { Self.faded($0, at: now) } ?? 0 }
 
-    /// Calls `body` with each node that has marks and how many it has at `now`.
+    /// Calls `body` with each node that has marks, and their number at `now`.
     func forEach(at now: UnixTime, _ body: (NodeID, Double) -> Void) {
         for (node, entry) in marks { body(node, Self.faded(entry, at: now)) }
     }
@@ -108,14 +108,14 @@ public struct NodeHealth: Sendable {
         marks[node] = count < Self.negligible ? nil : Marks(count: min(count, Self.maximumMarks), at: now)
     }
 
-    /// Drops what has faded away.
+    /// Drops marks that have faded.
     public mutating func forgetFaded(at now: UnixTime) {
         marks = marks.filter { Self.faded($0.value, at: now) >= Self.negligible }
     }
 
     // MARK: Rows
 
-    /// What to keep across restarts: one row per node with marks.
+    /// The data to keep across restarts: one row for each node with marks.
     public var rows: [NodeRow] {
         marks.map { node, entry in
             var writer = ByteWriter(capacity: 17)
@@ -126,7 +126,7 @@ public struct NodeHealth: Sendable {
         }
     }
 
-    /// Goes on from kept rows; rows that cannot be read are left out.
+    /// Restores kept rows; skips unreadable ones.
     public init(rows: [NodeRow], at now: UnixTime) {
         for row in rows.prefix(Self.maximumNodes) {
             var reader = ByteReader(row.bytes.rawSpan)
@@ -141,9 +141,10 @@ public struct NodeHealth: Sendable {
     }
 }
 
-/// `base` to the power of `exponent`, for 0 < base < 1 and exponent >= 0, to about three digits.
+/// An approximation of `base` to the power of `exponent`, for 0 < base < 1 and exponent >= 0.
 ///
-/// Whole halvings by repetition and the rest by a line between them: enough for marks that fade, and without a C library.
+/// It is exact for whole exponents and linear between them; for base 0.5 it is at most 7 percent too large. It needs no
+/// C library.
 private func power(_ base: Double, _ exponent: Double) -> Double {
     guard exponent < 64 else { return 0 }
     let whole = Int(exponent)

@@ -1,8 +1,8 @@
-/// How many of the builds through one guard came to a path that stood as long as it was wanted: a guard that lets through only
-/// what it likes shows here.
+/// The share of builds through one guard whose path lasted as long as the client wanted it; it reveals a guard that
+/// only lets some builds through.
 ///
-/// Counts and thresholds are those of Tor (path-spec, "Path bias"): nothing is said before 150 builds, and at 300 both
-/// counts are halved. A path that others end is taken back from the successes.
+/// Counts and thresholds are those of Tor (path-spec, "Path bias"): no level applies below 150 builds, and at 300 both
+/// counts are halved. A path that another party ends is subtracted from the successes.
 public struct PathBias: Hashable, Sendable {
     /// How suspicious the counts are.
     public enum Level: UInt8, Comparable, Sendable {
@@ -17,9 +17,9 @@ public struct PathBias: Hashable, Sendable {
         public static func < (a: Level, b: Level) -> Bool { a.rawValue < b.rawValue }
     }
 
-    /// Builds that came past the guard.
+    /// Builds that got past the guard.
     public private(set) var attempts = 0.0
-    /// Those of them that succeeded, less the paths that others ended.
+    /// The successful ones among them, minus the paths that other parties ended.
     public private(set) var successes = 0.0
     private var reported: Level?
 
@@ -38,14 +38,14 @@ public struct PathBias: Hashable, Sendable {
     private static let leastBuilds = 150.0
     private static let scaleAt = 300.0
 
-    /// How suspicious the counts are now; `nil` when they are not, or when there are too few.
+    /// The present level; `nil` if the counts are not suspicious or too small.
     public var level: Level? {
         guard attempts >= Self.leastBuilds else { return nil }
         let share = successes / attempts
         return share < 0.3 ? .extreme : share < 0.5 ? .warning : share < 0.7 ? .notice : nil
     }
 
-    /// Counts a build, and returns the level when it is worse than what was returned last.
+    /// Counts a build; returns the level if it is worse than the last one.
     mutating func add(succeeded: Bool) -> Level? {
         attempts += 1
         if succeeded { successes += 1 }
@@ -56,7 +56,7 @@ public struct PathBias: Hashable, Sendable {
         return news()
     }
 
-    /// Takes back `amount` of a success, since a path that was built has ended.
+    /// Subtracts `amount` from the successes, because a built path ended.
     ///
     /// Returns the level as ``add(succeeded:)`` does.
     mutating func lost(_ amount: Double) -> Level? {

@@ -1,13 +1,13 @@
 public import Wire
 
 extension PathSelector {
-    /// How many of a client's paths are looked at for one; for a middle of middling weight it takes six, on average.
+    /// The number of a client's paths that are tried for one test; a middle of average weight takes six on average.
     private static let tries = 64
 
-    /// A path to `terminal` in which `tested` is the first hop, or the middle of three; nil when no client can have one.
+    /// A path to `terminal` with `tested` as the first hop, or as the middle of three; nil if no client can have one.
     ///
-    /// The other hops are drawn as those of a client with guards of its own whose path has `tested` there, so that nothing of
-    /// the path tells a test. A node that is no hop of clients, a suspended one, can be tested as first hop all the same.
+    /// The other hops are drawn as for a client with its own guards whose path has `tested` in that place, so that the
+    /// path does not reveal a test. A suspended node, which is no hop of clients, can still be tested as the first hop.
     public func selectTest(
         of tested: NodeID, asMiddle: Bool, hops count: Int = 3, terminal: Terminal, health: NodeHealth,
         at now: UnixTime, using generator: inout some RandomNumberGenerator
@@ -19,7 +19,8 @@ extension PathSelector {
             if !asMiddle, knows(tested) {
                 _ = guards.add(tested, at: now, isListed: knows, using: &generator)
             }
-            // Where a client finds no path, a test finds none. The middle is known, so only guard and exit are drawn for it.
+            // If a client finds no path, there is no test. For a middle, only guard and exit are drawn here, because
+            // the middle is known.
             guard
                 let path = try? select(
                     hops: asMiddle ? 2 : count, terminal: terminal, guards: &guards, health: health, at: now,
@@ -37,10 +38,12 @@ extension PathSelector {
         return nil
     }
 
-    /// Whether a client with these guards, and a path of this guard and exit, may have drawn `tested` as its middle.
+    /// Whether a client with these guards, and a path of this guard and exit, could have drawn `tested` as its middle;
+    /// random.
     ///
-    /// Guard and exit come first, and the middle out of those that are left: so a pair counts for the more, the less it leaves.
-    /// It is taken by a chance of a quarter of all weight over that, and at once where less than a quarter is left.
+    /// A client draws guard and exit first, then the middle from the remaining nodes. So the less weight a pair leaves,
+    /// the more likely it is to have `tested` between. The pair is accepted with the probability of a quarter of the
+    /// total weight divided by the remaining weight, at most 1.
     private func isDrawn(
         _ tested: NodeID, on path: SelectedPath, _ guards: Guards, _ health: NodeHealth, at now: UnixTime,
         using generator: inout some RandomNumberGenerator

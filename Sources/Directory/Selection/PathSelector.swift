@@ -1,71 +1,73 @@
 public import Wire
 
-/// What may be asked of the last hop of a path.
+/// The requirement for the last hop of a path.
 public enum Terminal: Hashable, Sendable {
     /// Any node.
     case any
-    /// An exit that is able to do all of this.
+    /// An exit with all of these abilities.
     case exit(Descriptor.ExitSummary)
-    /// This node, as for a further leg of a session.
+    /// This node, for example for another leg of a session.
     case node(NodeID)
 }
 
-/// What was given up to find a path, in the order in which it is given up.
+/// The requirements that a path does not meet, in the order in which they are given up.
 public enum Relaxation: Int, Comparable, Sendable, CaseIterable {
-    /// Nothing.
+    /// It meets all.
     case nothing
-    /// A hop behind the guard is one of those to avoid, or a guard in use.
+    /// A hop behind the guard is to be avoided, or is a guard in use.
     case sharedMiddle
-    /// The guard is too: the path fails together with the one that it should be apart from.
+    /// The guard is to be avoided too: the path can fail together with the other one.
     case sharedGuard
-    /// A hop has failed often of late, or the guard rests.
+    /// A hop has failed often recently, or the guard rests.
     case unhealthy
 
     /// Whether `a` gives up less than `b`.
     public static func < (a: Relaxation, b: Relaxation) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// Hops for a path.
+/// The selected hops of a path.
 public struct SelectedPath: Hashable, Sendable {
     /// The hops, guard first.
     public let hops: [NodeID]
-    /// What was given up to find them.
+    /// The requirements that were given up.
     public let relaxation: Relaxation
 }
 
-/// Why no path could be chosen.
+/// Why no path could be selected.
 public enum PathRefusal: Error, Equatable {
     /// No node can be the guard.
     case noGuard
-    /// No node can be the last hop: none has the role, or the one that was named is not known.
+    /// No node can be the last hop: none has the role, or the named node is not known.
     case noTerminal
-    /// Too few nodes differ enough (operator, range of addresses) for this many hops.
+    /// Too few nodes with different operators and address ranges for this number of hops.
     case tooFewNodes
-    /// Too little of the network is known to choose by (`Coverage`), or what is known is too old.
+    /// Too little of the network is known (`Coverage`), or the known state is too old.
     case tooLittleKnown
 }
 
-/// Chooses the hops of paths among the staked nodes whose descriptors are known.
+/// Selects the hops of paths among the staked nodes with known descriptors.
 ///
-/// A value for one state of the directory: made anew when snapshot or descriptors have changed (a pass over all nodes),
-/// and hourly, for descriptors expire. A choice is a few passes over the candidates.
+/// A value for one state of the directory. Create a new one when the snapshot or the descriptors have changed (the cost
+/// is a pass over all nodes), and every hour, because descriptors expire. A selection takes a few passes over the
+/// candidates.
 ///
-/// What never gives way: no node twice, none of the own nodes, all hops staked, the terminal's role, and, where the network
-/// file requires them, different operators and ranges of addresses. What gives way, and in which order: `Relaxation`.
+/// Some requirements are never given up: no node twice, no own nodes, all hops staked, the terminal's role, and, if the
+/// network file requires them, different operators and address ranges. `Relaxation` lists the others, in the order in
+/// which they are given up.
 public struct PathSelector: Sendable {
-    /// What holds for all paths.
+    /// The rules for all paths.
     public struct Rules: Sendable {
         /// Whether hops must belong to different operators.
         public var requireOperatorDiversity = true
-        /// Whether hops must lie in different ranges of addresses.
+        /// Whether hops must be in different address ranges.
         public var requireAddressDiversity = true
-        /// The largest share of one operator, in percent.
+        /// The largest share of one operator in the choice, in percent.
         public var operatorSharePercent = 10
         /// This machine's own nodes.
         public var own: Set<NodeID> = []
         /// The exits that may be used; empty: all.
         public var exits = NodeChoice()
-        /// Nodes that are in no path.
+        /// The nodes that are never used.
         public var avoided = NodeChoice()
         /// Whether this machine reaches IPv4 addresses.
         public var hasIPv4 = true
@@ -73,7 +75,7 @@ public struct PathSelector: Sendable {
         public var hasIPv6 = false
         /// The protocol versions that this machine speaks.
         public var versions: ClosedRange<UInt8> = 2...2
-        /// The suites that this machine has.
+        /// The suites that this machine supports.
         public var suites = SuiteSet.known
 
         /// The rules of a network.
@@ -90,7 +92,7 @@ public struct PathSelector: Sendable {
     let table: CandidateTable
     let rules: Rules
 
-    /// Prepares to choose among the nodes that are staked in `snapshot` and have a descriptor that holds at `now`.
+    /// Prepares a selection among the staked nodes of `snapshot` that have a descriptor valid at `now`.
     public init(
         snapshot: Snapshot, descriptors: some Sequence<SignedDescriptor>, rules: Rules, at now: UnixTime
     ) {
@@ -98,13 +100,13 @@ public struct PathSelector: Sendable {
         table = CandidateTable(snapshot: snapshot, descriptors: descriptors, rules: rules, at: now)
     }
 
-    /// How many nodes can be hops.
+    /// The number of nodes that can be hops.
     public var count: Int { table.candidates.count }
 
-    /// How many nodes can be the last hop where `terminal` is asked for.
+    /// The number of nodes that can be the last hop for `terminal`.
     public func count(for terminal: Terminal) -> Int { table.candidates.count { $0.fits(terminal) } }
 
-    /// Whether `node` can be the last hop where `terminal` is asked for.
+    /// Whether `node` can be the last hop for `terminal`.
     public func fits(_ node: NodeID, _ terminal: Terminal) -> Bool {
         table.index[node].map { table.candidates[$0].fits(terminal) } ?? false
     }
@@ -112,18 +114,18 @@ public struct PathSelector: Sendable {
     /// Whether `node` can be a hop.
     public func knows(_ node: NodeID) -> Bool { table.index[node] != nil }
 
-    /// Whether both nodes can be hops, and of one path.
+    /// Whether both nodes can be hops, and on the same path.
     public func mayShareAPath(_ a: NodeID, _ b: NodeID) -> Bool {
         guard let x = table.index[a], let y = table.index[b] else { return false }
         return table.mayShareAPath(x, y, rules)
     }
 
-    /// Chooses a path of 1 to 4 hops.
+    /// Selects a path of 1 to 4 hops.
     ///
-    /// `avoiding` names hops of other paths that this one should not fail together with. Guards are taken from `guards`,
-    /// which grows only when none of its sample will do, and the second hops of paths of three and more hops from its inner set.
-    /// Where `only` names guards, it is one of these and does not rest, and none is drawn. A path of one hop to a named node does
-    /// without a guard.
+    /// `avoiding` has hops of other paths that should not fail together with this one. The guard is from `guards`,
+    /// which grows only if no guard of the sample is suitable. The second hop of paths of three or more hops is from
+    /// its inner set. Unless `only` is nil, the guard is one of `only` and does not rest, and no new guard is drawn. A
+    /// path of one hop to a named node uses no guard.
     public func select(
         hops count: Int = 3, terminal: Terminal, avoiding: [NodeID] = [], only: [NodeID]? = nil, guards: inout Guards,
         health: NodeHealth, at now: UnixTime, using generator: inout some RandomNumberGenerator
@@ -142,7 +144,7 @@ public struct PathSelector: Sendable {
         }
         let entries = try enter(
             hops: count, terminal: terminal, fixed: fixed, only: only, guards: &guards, at: now, using: &generator)
-        // A guard in another place of one path could not be the guard of the leg beside it.
+        // A guard in another place of a path could not be the guard of the leg beside it.
         let spared = guards.ownEntries
         var draft = Draft(table: table, rules: rules, health: health, avoiding: avoiding, sparing: spared, at: now)
         if count > 2 { draft.fill(&guards.inner, using: &generator) }
@@ -169,7 +171,8 @@ public struct PathSelector: Sendable {
     /// Whether a node can be a guard.
     func isUsable(_ node: NodeID) -> Bool { table.index[node].map { isReachable($0) } ?? false }
 
-    /// The guards to try: those of `only`, or where that is nil, after drawing new ones where the sample has none for this path.
+    /// The guards to try: those of `only`; if that is nil, those of the sample, with new ones if it has none for this
+    /// path.
     private func enter(
         hops count: Int, terminal: Terminal, fixed: Int?, only: [NodeID]?, guards: inout Guards, at now: UnixTime,
         using generator: inout some RandomNumberGenerator
@@ -200,7 +203,8 @@ public struct PathSelector: Sendable {
         return entries
     }
 
-    /// Draws one more guard, by preference of an operator and a range that the sample has not; false when there is none.
+    /// Draws one more guard, preferably of an operator and an address range that the sample lacks; false if there is
+    /// none.
     private func draw(
         into guards: inout Guards, at now: UnixTime, where isSuitable: (Int) -> Bool,
         using generator: inout some RandomNumberGenerator
@@ -226,7 +230,7 @@ public struct PathSelector: Sendable {
     }
 }
 
-/// The search for one path.
+/// The search for the hops of one path.
 struct Draft {
     enum Outcome {
         case found([Int])
@@ -239,10 +243,10 @@ struct Draft {
     let table: CandidateTable
     let rules: PathSelector.Rules
     private let now: UnixTime
-    /// Eighths of its weight that a candidate keeps for its marks; 0 where it is avoided.
+    /// The eighths of its weight that each candidate keeps for its marks; 0 if it is avoided.
     private var keeps: [UInt8]
     private let avoiding: [Int]
-    /// The guards in use, which are left out behind the guard.
+    /// The guards in use; they are not used behind the guard.
     private let sparing: [Int]
     var relaxation = Relaxation.nothing
 
@@ -298,7 +302,7 @@ struct Draft {
         return .found(path + [last])
     }
 
-    /// Draws nodes into the inner set until it has as many as it should of those that are known and no guards in use.
+    /// Draws nodes into the inner set until it has enough known ones that are not guards in use.
     func fill(_ inner: inout InnerSet, using generator: inout some RandomNumberGenerator) {
         while inner.members.count(where: { isKnown($0.node) && !isSpared($0.node) }) < InnerSet.size {
             guard add(to: &inner, using: &generator, where: { _ in true }) != nil else { return }
@@ -308,7 +312,7 @@ struct Draft {
     private func isKnown(_ node: NodeID) -> Bool { table.index[node] != nil }
     private func isSpared(_ node: NodeID) -> Bool { table.index[node].map(sparing.contains) ?? false }
 
-    /// Adds one more node for which `fits` holds to the inner set, where there is one and room.
+    /// Adds a node for which `fits` is true to the inner set; nil if there is none or no room.
     private func add(
         to inner: inout InnerSet, using generator: inout some RandomNumberGenerator, where fits: (Int) -> Bool
     ) -> Int? {
@@ -320,9 +324,9 @@ struct Draft {
         return drawn
     }
 
-    /// Draws a second hop from the inner set, to which a node is added where too few of it fit and work.
+    /// Draws a second hop from the inner set; adds a node to it if too few of its nodes fit and work.
     ///
-    /// What a terminal can cause leaves marks on a node: then others of the set come before it, and no node is added.
+    /// A terminal can cause marks on a node. Then other nodes of the set are preferred, and no node is added.
     private func second(
         behind entry: Int, before last: Int, _ inner: inout InnerSet, using generator: inout some RandomNumberGenerator
     ) -> Int? {
@@ -347,7 +351,7 @@ struct Draft {
             usable += fitting.filter { !$0.member.isResting(at: now) && sparing.contains($0.index) }.map(\.index)
         case .unhealthy: usable = fitting.map(\.index)
         }
-        // Those with too many marks only where there are no others: that all have them says more of the terminal.
+        // Nodes with too many marks are used only if all have them, which rather points to the terminal.
         if usable.contains(where: { keeps[$0] > 0 }) { usable.removeAll { keeps[$0] == 0 } }
         let weights = usable.map { UInt64(max(1, keeps[$0])) }
         guard !weights.isEmpty else { return nil }
@@ -376,7 +380,7 @@ struct Draft {
             && (relaxation >= .sharedMiddle || !avoiding.contains(index) && !sparing.contains(index))
     }
 
-    /// By what weight a middle beside these hops is `index`, by what it is any, and the weight of all nodes.
+    /// The weight of `index` and of all nodes as a middle beside these hops, and the weight of all nodes.
     func weights(of index: Int, apartFrom chosen: [Int]) -> (own: UInt64, left: UInt64, all: UInt64) {
         var (own, left, all) = (UInt64(0), UInt64(0), UInt64(0))
         for (other, candidate) in table.candidates.enumerated() {

@@ -1,6 +1,6 @@
 internal import Wire
 
-// An authority's part in the slots of others.
+// How an authority answers the leaders of other slots.
 
 extension Authority {
     /// Answers a request of the authority at `other`; a returned vote must be on disk before the answer is sent.
@@ -39,7 +39,7 @@ extension Authority {
         return .promise(vote.lock)
     }
 
-    /// Accepts a block in a slot, at most one.
+    /// Accepts a block in a slot; an authority accepts at most one block in a slot.
     private mutating func accept(
         _ block: Block, _ certificate: Certificate?, _ slot: UInt64, from other: Int, _ chain: inout LedgerChain,
         now: UInt64

@@ -119,7 +119,7 @@ public struct Authority {
         guard let round, round.height == chain.height + 1, vote.height == round.height else { return [] }
         switch round.phase {
         case .preparing(let answered, let promised, var best):
-            // A lock that is missing here may make its holder refuse the block, so all get a moment to send theirs.
+            // A missing lock may make its holder refuse the block, so all have a quarter of the slot to send theirs.
             guard promised.count >= rules.threshold, vote.promised < round.slot,
                 answered.count == others.count || now >= round.began + rules.slotLength / 4
             else { return [] }

@@ -76,7 +76,7 @@ public enum AuthorityRequest: Hashable, Sendable {
 
 /// An authority's answer to another.
 public enum AuthorityAnswer: Hashable, Sendable {
-    /// Nothing of a lower slot is accepted or signed any more; the lock is unchanged.
+    /// Carries the lock, if there is one; the sender accepts and signs nothing of a lower slot any more.
     case promise(Lock?)
     /// The signature of the acceptance, or of the block for `commit`.
     case signature([UInt8])
@@ -87,7 +87,8 @@ public enum AuthorityAnswer: Hashable, Sendable {
     public enum Reason: UInt8, Hashable, Sendable {
         /// Its chain has that height already, or lacks blocks before it.
         case otherHeight = 1
-        /// It has promised a later slot, or the sender does not lead in the slot.
+        /// It has promised this slot or a later one, or the sender does not lead in the slot or has sent something
+        /// invalid in it.
         case wrongSlot = 2
         /// The block breaks a rule, or is neither the sender's nor certified.
         case badBlock = 3

@@ -5,7 +5,7 @@ public import Wire
 public struct Block: Hashable, Sendable {
     /// The version of the format.
     public static let version: UInt8 = 2
-    /// The largest size of a block's operations in bytes, each with its length.
+    /// The largest size of a block's operations in bytes, each with its length in 2 bytes.
     public static let operationBytes = 200_000
     /// The longest encoding in bytes.
     public static let maximumSize = headSize + 2 + operationBytes
@@ -19,7 +19,7 @@ public struct Block: Hashable, Sendable {
     public let time: UInt64
     /// The hash of the previous block; for the first block, the genesis hash.
     public let previous: Bytes32
-    /// Drawn by the maker, so that nobody else knows the content hash before.
+    /// 32 bytes that the maker draws, so that nobody else knows the content hash before the block is proposed.
     public let random: Bytes32
     /// The place of the authority that made the block.
     public let maker: UInt8
@@ -37,7 +37,7 @@ public struct Block: Hashable, Sendable {
     /// The block's name, which authorities sign and the next block contains.
     public let hash: Bytes32
 
-    /// The block of these operations; `state` returns the digest of the state after them for the block's content hash.
+    /// The block of these operations; `stateDigest` is the digest of the state after them.
     init(
         network: Bytes32, height: UInt64, time: UInt64, previous: Bytes32, random: Bytes32, maker: UInt8,
         proof: [UInt8], operations: [RegistryOperation], stateDigest: Bytes32
@@ -210,7 +210,7 @@ public struct FinalBlock: Hashable, Sendable {
 
     /// The block.
     public let block: Block
-    /// The slot that the signatures name; the first blocks of a network file may have any.
+    /// The slot that the signatures name; 0 in the first blocks of a network file.
     public let slot: UInt64
     /// The signatures, by ascending authority.
     public let signatures: [AuthoritySignature]

@@ -1,6 +1,6 @@
 public import Wire
 
-/// The snapshots at the beginnings of epochs: each is of the first block in another epoch than the block before.
+/// The snapshots at the beginnings of epochs: one of each block whose epoch differs from the previous block's.
 ///
 /// Epochs are multiples of `seconds` since 1970, so every node makes the same ones.
 public struct EpochSnapshots: Sendable {

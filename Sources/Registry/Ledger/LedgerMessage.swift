@@ -19,9 +19,9 @@ public enum LedgerMessage: UInt8, MessageFamily {
 
     /// The most bytes of blocks in one answer to `getBlocks`.
     public static let blocksSize = 256 << 10
-    /// The room for a block with its signatures or certificate.
+    /// The longest block with its signatures or certificate in bytes, rounded up.
     static let blockRoom = 202_400
-    /// The room for a certificate with the height and hash of its block.
+    /// The longest certificate with the height and hash of its block in bytes, rounded up.
     static let certificateRoom = 2_200
 
     /// The longest body in bytes.

@@ -37,7 +37,7 @@ public struct SubmitAnswer: Hashable, Sendable {
         return writer.bytes
     }
 
-    /// Reads a whole answer; a rule's name has 1 to 64 letters.
+    /// Reads a whole answer; throws unless a rule's name has 1 to 64 bytes from `A` to `z`.
     public init(decoding span: RawSpan) throws(WireError) {
         var reader = ByteReader(span)
         let status = try reader.u8()

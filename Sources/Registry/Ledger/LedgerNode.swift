@@ -267,7 +267,7 @@ public struct LedgerNode {
                 "Authority \(index) refused a block of this node for its date: their clocks differ by more than "
                     + "\(rules.slotSeconds) s. Set the clock that is wrong."
             }
-        // Applies also if this clock was set back.
+        // After this clock was set back, the interval does not apply.
         let place = seconds == nil ? LedgerRules.maximumAuthorities + index : index
         if let last = clockWarnings[place], last <= now, now - last < Self.clockInterval { return }
         clockWarnings[place] = now

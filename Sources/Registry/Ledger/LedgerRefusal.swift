@@ -23,7 +23,7 @@ public enum LedgerRefusal: Error, Hashable, Sendable {
     case wrongMaker(Int)
     /// Its time is before that of the previous block.
     case timeWentBack
-    /// Its time is ahead of the clock.
+    /// Its time is more than `LedgerRules.clockTolerance` ahead of the clock.
     case fromTheFuture
     /// A rule of the registry refuses the operation at this place.
     case operation(Int, RegistryRefusal)

@@ -37,8 +37,8 @@ public struct LedgerRules: Sendable {
     /// The hash that the first block has as that of the previous one.
     public let genesisHash: Bytes32
 
-    /// The rules of a ledger; nil unless there are 1 to 32 different authorities, more than half of them must sign, the
-    /// times are not zero, and `genesis` is a valid beginning of this network.
+    /// The rules of a ledger; nil unless there are 1 to 32 authorities with different keys and nodes, more than half of
+    /// them must sign, the times are not zero, and `genesis` has height 0.
     public init?(
         authorities: [Member], threshold: Int, blockSeconds: UInt64, slotSeconds: UInt64, genesis: RegistryState
     ) {
@@ -78,7 +78,7 @@ public struct LedgerRules: Sendable {
         if case .propose(_, nil, let block) = request {
             theirs = block.time
         } else {
-            // The begin of a slot in the future, the end of one in the past.
+            // The beginning of a future slot, or the end of a past one.
             let edge = request.slot > present ? request.slot : request.slot + 1
             let (time, isTooLarge) = edge.multipliedReportingOverflow(by: slotSeconds)
             theirs = isTooLarge ? .max : time
@@ -89,8 +89,8 @@ public struct LedgerRules: Sendable {
     /// The length of a slot in milliseconds.
     var slotLength: UInt64 { slotSeconds * 1_000 }
 
-    /// The place of the authority that leads in a slot of the height after the state with `seed`: in turns, from one
-    /// that the seed selects.
+    /// The place of the authority that leads in a slot of the height after the state with `seed`: the authorities take
+    /// turns, and the seed selects the first.
     public func leader(of slot: UInt64, after seed: Bytes32) -> Int {
         let count = UInt64(authorities.count)
         let first = seed.array.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) } % count

@@ -139,7 +139,7 @@ public struct OperationPool: Sendable {
         displaced += 1
     }
 
-    /// Applies an operation with all signatures checked, whatever its number.
+    /// Applies an operation with all signatures checked; the limit of operations in a block does not apply.
     private static func apply(
         _ operation: RegistryOperation, to state: inout RegistryState
     ) throws(RegistryRefusal) {

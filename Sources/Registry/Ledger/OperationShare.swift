@@ -21,7 +21,7 @@ enum OperationShare: Int, CaseIterable, Sendable {
 
     /// How many operations of the share a pool holds.
     ///
-    /// Their longest encodings are less than 256 KiB together.
+    /// Their longest encodings come to less than 256 KiB.
     var places: Int {
         switch self {
         case .verdicts: 100
