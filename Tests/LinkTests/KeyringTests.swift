@@ -87,9 +87,9 @@ import Wire
     @Test("counters of runs are taken once, and a gap or another order loses nothing") func runs() throws {
         var parties = Handshakes()
         var pair = try parties.pair()
-        let first = pair.near.takeCounters(3)
+        let first = pair.near.takeCounters(3) ?? .max
         let between = pair.near.data()
-        let second = pair.near.takeCounters(2)
+        let second = pair.near.takeCounters(2) ?? .max
         check(first == 0 && second == 4)
         // The second run leaves before the first, whose middle one is never used.
         var sent: [[UInt8]] = []

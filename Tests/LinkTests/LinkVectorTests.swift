@@ -126,8 +126,7 @@ import Wire
         }
 
         let psk = LinkKeys(
-            Self.keys(try file("node keys")), isInitiator: true, suite: name.1, localIndex: 256, remoteIndex: 257,
-            now: now)
+            Self.keys(try file("node keys")), isInitiator: true, suite: name.1, localIndex: 256, now: now)
         let prologue = network.rekeyPrologue
         var first = NoiseHandshake(
             initiator: .nnPSK0, prologue: prologue.rawSpan, psk: psk.takeRekeySecret(),

@@ -37,6 +37,27 @@ import Wire
         #expect(client.downs.isEmpty && node.downs.isEmpty)
     }
 
+    @Test("a link whose line is over sends nothing, neither own packets nor others', and counts them") func lineIsOver()
+        throws
+    {
+        let harness = try Harness()
+        let node = try harness.node()
+        let client = try harness.client()
+        let link = try harness.connect(client, node)
+        node.forwardTo = link.far
+        #expect(client.send(on: link.near, pathID: 5, first: 1))
+        #expect(harness.run { client.packets.count == 1 })
+        node.links.withTable { unsafe $0.entry(link.far).pointee.keyring.line.retire() }
+        let before = node.links.counters
+        #expect(!node.send(on: link.far, pathID: 1 << 55 | 6, first: 2))
+        for _ in 0..<3 { #expect(client.send(on: link.near, pathID: 5, first: 1)) }
+        #expect(harness.run { node.packets.count == 4 })
+        harness.run(for: .milliseconds(100)) { false }
+        #expect(node.links.counters.drops[.notSendable] >= before.drops[.notSendable] + 4)
+        #expect(node.links.counters.packetsSent == before.packetsSent)
+        #expect(client.packets.count == 1)
+    }
+
     @Test("a link whose keys cannot be renewed is closed when they end") func keysExpire() throws {
         let harness = try Harness()
         let node = try harness.node { $0.keys.keyLifetime = .milliseconds(300) }

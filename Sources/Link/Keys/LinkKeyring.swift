@@ -40,10 +40,14 @@ public struct LinkKeyring: ~Copyable {
     public var timing = Timing()
     private let suite: Suite
     @usableFromInline var current: LinkKeys
+    /// Seals under the current keys; this thread is the only one that sends.
+    @usableFromInline var sender: LinkSender
     private var previous: LinkKeys?
     /// When the previous keys end; nil until a packet under the current ones has come.
     private var previousEndsAt: Instant?
     private var next: LinkKeys?
+    /// The sending side of `next`.
+    private var nextLine: LinkLine?
     /// A rekey that waits for its answer, and the local index of its keys.
     private var pending: NoiseHandshake?
     private var pendingIndex: UInt32?
@@ -69,8 +73,9 @@ public struct LinkKeyring: ~Copyable {
         sendControlStart = isInitiator ? initiatorStart : responderStart
         receiveControlStart = isInitiator ? responderStart : initiatorStart
         sendControlNext = sendControlStart
-        current = LinkKeys(
-            split, isInitiator: isInitiator, suite: suite, localIndex: localIndex, remoteIndex: remoteIndex, now: now)
+        sender = LinkSender(
+            LinkLine(split, isInitiator: isInitiator, suite: suite, remoteIndex: remoteIndex), sole: true)
+        current = LinkKeys(split, isInitiator: isInitiator, suite: suite, localIndex: localIndex, now: now)
         rekeyNotBefore = now
         previous = nil
         next = nil
@@ -81,6 +86,9 @@ public struct LinkKeyring: ~Copyable {
 
     /// The local index of the current keys.
     public var localIndex: UInt32 { current.localIndex }
+
+    /// The sending side of the current keys.
+    public var line: LinkLine { sender.line }
 
     /// Opens the header of a packet in place with the keys that its receiver index names; commits nothing.
     ///
@@ -133,38 +141,41 @@ public struct LinkKeyring: ~Copyable {
     }
 
     private mutating func switchToNext(now: Instant) {
-        guard let keys = next.take() else { return }
-        retireCurrent(for: keys)
+        guard let keys = next.take(), let line = nextLine.take() else { return }
+        retireCurrent(for: keys, line)
         previousEndsAt = now + timing.overlap
     }
 
     /// Makes `keys` the current ones and keeps the old ones for packets under way.
-    private mutating func retireCurrent(for keys: consuming LinkKeys) {
+    ///
+    /// The old line seals nothing more, and is wiped.
+    private mutating func retireCurrent(for keys: consuming LinkKeys, _ line: LinkLine) {
         if let index = Self.index(of: previous) { retired.append(index) }
         var keys: LinkKeys = keys
         swap(&current, &keys)
         previous = consume keys
         previousEndsAt = nil
+        sender.line.retire()
+        sender = LinkSender(line, sole: true)
     }
 
     /// Seals the header in place under the current keys; path id and slots must be written before.
-    @inlinable @inline(__always)
-    public mutating func sealHeader(_ packet: inout MutableRawSpan) {
-        let counter = current.takeCounters(1)
-        current.sealHeader(&packet, counter: counter)
-    }
+    ///
+    /// False, with the packet as it was, when the keys' counters are used up.
+    @inlinable @inline(__always) @discardableResult
+    public mutating func sealHeader(_ packet: inout MutableRawSpan) -> Bool { sender.sealHeader(&packet) }
 
-    /// Takes the link counters of `count` packets that are sealed together; returns the first.
+    /// Takes the link counters of `count` packets that are sealed together; returns the first, or nil where they are used up.
     ///
     /// They belong to the current keys: the packets must be sealed before anything else happens to the keyring. A counter
     /// that is not used leaves a gap, which the peer's window allows.
     @inlinable @inline(__always)
-    public mutating func takeCounters(_ count: Int) -> UInt64 { current.takeCounters(count) }
+    public mutating func takeCounters(_ count: Int) -> UInt64? { sender.takeCounters(count) }
 
     /// Seals a header like ``sealHeader(_:)``, under a counter of ``takeCounters(_:)`` that no packet has had.
     @inlinable @inline(__always)
     public mutating func sealHeader(_ packet: inout MutableRawSpan, counter: UInt64) {
-        current.sealHeader(&packet, counter: counter)
+        sender.sealHeader(&packet, counter: counter)
     }
 
     // MARK: Control packets
@@ -176,11 +187,14 @@ public struct LinkKeyring: ~Copyable {
     public mutating func skipControlNumbers(_ count: UInt64) { sendControlNext &+= count }
 
     /// Seals in place a control packet whose payload is written: slots, path id, header.
-    public mutating func sealControl(_ packet: inout MutableRawSpan) {
+    ///
+    /// False, and the packet must not be sent, when the keys' counters are used up.
+    @discardableResult
+    public mutating func sealControl(_ packet: inout MutableRawSpan) -> Bool {
         let counter = sendControlNext
         sendControlNext = counter &+ 1
         current.sealControl(&packet, counter: counter)
-        sealHeader(&packet)
+        return sealHeader(&packet)
     }
 
     /// The result of opening a control packet.
@@ -227,7 +241,7 @@ public struct LinkKeyring: ~Copyable {
     /// Whether it is time to call `startRekey`.
     public func wantsRekey(now: Instant) -> Bool {
         guard isInitiator, isLinkConfirmed, pendingIndex == nil, now >= rekeyNotBefore else { return false }
-        return now - current.createdAt >= timing.rekeyAfter || current.sealedCount >= timing.rekeyAfterPackets
+        return now - current.createdAt >= timing.rekeyAfter || sender.line.taken >= timing.rekeyAfterPackets
     }
 
     /// The body of a REKEY message; `localIndex` is for the new keys, chosen at random and unused.
@@ -257,10 +271,10 @@ public struct LinkKeyring: ~Copyable {
             rekeyNotBefore = now + timing.rekeyRetry
             return false
         }
+        let split = result.takeKeys()
         retireCurrent(
-            for: LinkKeys(
-                result.takeKeys(), isInitiator: true, suite: suite, localIndex: localIndex,
-                remoteIndex: answer.receiverIndex, now: now))
+            for: LinkKeys(split, isInitiator: true, suite: suite, localIndex: localIndex, now: now),
+            LinkLine(split, isInitiator: true, suite: suite, remoteIndex: answer.receiverIndex))
         return true
     }
 
@@ -293,9 +307,9 @@ public struct LinkKeyring: ~Copyable {
         var answer = ByteWriter(capacity: Self.rekeyMessageSize)
         answer.u32(localIndex)
         answer.raw(result.bytes)
-        next = LinkKeys(
-            result.takeKeys(), isInitiator: false, suite: suite, localIndex: localIndex,
-            remoteIndex: body.receiverIndex, now: now)
+        let split = result.takeKeys()
+        next = LinkKeys(split, isInitiator: false, suite: suite, localIndex: localIndex, now: now)
+        nextLine = LinkLine(split, isInitiator: false, suite: suite, remoteIndex: body.receiverIndex)
         return answer.bytes
     }
 
@@ -314,6 +328,7 @@ public struct LinkKeyring: ~Copyable {
         if let keys = next.take() {
             if keys.isOver(timing.keyLifetime, now) {
                 retired.append(keys.localIndex)
+                nextLine = nil
             } else {
                 next = consume keys
             }

@@ -1,51 +1,40 @@
 public import OnionCrypto
 public import Wire
 
-/// One generation of a link's keys: header and control, each for both directions (protocol.md, sections 3.5 and 4).
+/// One generation of a link's keys (protocol.md, sections 3.5 and 4), without the one that seals headers, which is a
+/// ``LinkLine``'s: for headers in, and for control packets in both directions.
 ///
 /// Everything works on a whole packet in place. The keys are wiped when the value ends.
 public struct LinkKeys: ~Copyable {
     /// The receiver index that this end chose, found in incoming packets.
     public let localIndex: UInt32
-    /// The receiver index that the peer chose, written to outgoing packets.
-    public let remoteIndex: UInt32
     /// When the handshake that made them finished.
     public let createdAt: Instant
     let suite: Suite
-    @usableFromInline let sendHeader: AEADKey
     @usableFromInline let receiveHeader: AEADKey
     private let sendControl: AEADKey
     private let receiveControl: AEADKey
     private let rekeySecret: Secret
     @usableFromInline var window = ReplayWindow()
-    /// The link counter of the next packet: the number of packets that these keys have sealed.
-    public var sealedCount: UInt64 { nextCounter }
-    @usableFromInline var nextCounter: UInt64 = 0
     /// Whether a packet of the peer under these keys has been committed.
     public internal(set) var isConfirmed = false
 
     init(
-        _ split: borrowing SplitKeys, isInitiator: Bool, suite: Suite, localIndex: UInt32, remoteIndex: UInt32,
-        now: Instant
+        _ split: borrowing SplitKeys, isInitiator: Bool, suite: Suite, localIndex: UInt32, now: Instant
     ) {
         self.suite = suite
         self.localIndex = localIndex
-        self.remoteIndex = remoteIndex
         createdAt = now
         rekeySecret = split.initiator.derive("rekey", mixing: split.responder)
-        let initiatorHeader = AEADKey(suite, split.initiator.derive("header"))
         let initiatorControl = AEADKey(suite, split.initiator.derive("control"))
-        let responderHeader = AEADKey(suite, split.responder.derive("header"))
         let responderControl = AEADKey(suite, split.responder.derive("control"))
         if isInitiator {
-            sendHeader = initiatorHeader
             sendControl = initiatorControl
-            receiveHeader = responderHeader
+            receiveHeader = AEADKey(suite, split.responder.derive("header"))
             receiveControl = responderControl
         } else {
-            sendHeader = responderHeader
             sendControl = responderControl
-            receiveHeader = initiatorHeader
+            receiveHeader = AEADKey(suite, split.initiator.derive("header"))
             receiveControl = initiatorControl
         }
     }
@@ -54,25 +43,6 @@ public struct LinkKeys: ~Copyable {
     borrowing func takeRekeySecret() -> Secret { rekeySecret.clone() }
 
     // MARK: Packets
-
-    /// Takes the link counters of `count` packets, which no other packet under these keys gets; returns the first.
-    @inlinable @inline(__always)
-    public mutating func takeCounters(_ count: Int) -> UInt64 {
-        let first = nextCounter
-        nextCounter = first &+ UInt64(truncatingIfNeeded: count)
-        return first
-    }
-
-    /// Seals the header in place: writes receiver index, counter and tag; path id and slots must be written before.
-    ///
-    /// The counter must be one of ``takeCounters(_:)`` that no packet has had.
-    @inlinable @inline(__always)
-    public mutating func sealHeader(_ packet: inout MutableRawSpan, counter: UInt64) {
-        precondition(packet.byteCount >= Packet.payloadOffset, "a packet has a header")
-        packet.receiverIndex = remoteIndex
-        packet.linkCounter = counter
-        sendHeader.seal(&packet, from: Packet.sealedHeaderOffset, to: Packet.payloadOffset, counter: counter)
-    }
 
     /// Opens the header in place if its counter is new and its tag right; commits nothing.
     ///

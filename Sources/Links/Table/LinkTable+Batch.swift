@@ -151,7 +151,10 @@ extension LinkTable {
         var payload = packet._mutatingExtracting(Packet.payloadOffset..<packetSize)
         let result = fill(&payload, number)
         guard result.isFilled else { return false }
-        unsafe entry.pointee.keyring.sealControl(&packet)
+        guard unsafe entry.pointee.keyring.sealControl(&packet) else {
+            counters.drops.count(.notSendable)
+            return false
+        }
         if result.wantsAnswer {
             unsafe entry.pointee.liveness.sent(now: now)
             earliestTick = unsafe min(earliestTick, entry.pointee.liveness.nextDeadline)

@@ -200,30 +200,33 @@ public import Wire
     /// Path id and slots must be what the next node is to see. They are dropped, and counted, when the link is gone.
     public mutating func forward(_ packets: inout ReceivedPackets, _ numbers: Range<Int>, on link: LinkID) {
         guard !numbers.isEmpty else { return }
+        packets.check(numbers)
         if lastOut?.link != link { lastOut = found(link) }
-        guard let entry = unsafe lastOut?.entry, let socket = unsafe lastOut?.socket else {
+        // The counters of all packets at once: those of packets that the socket drops are gaps.
+        guard let entry = unsafe lastOut?.entry, let socket = unsafe lastOut?.socket,
+            var counter = unsafe entry.pointee.keyring.takeCounters(numbers.count)
+        else {
             for _ in numbers { counters.drops.count(.notSendable) }
             return
         }
         var next = numbers.lowerBound
-        while next < numbers.upperBound {
+        repeat {
             let room = unsafe socket._withUnsafeGuaranteedRef {
-                unsafe $0.reserve(numbers.upperBound - next, length: packetSize, to: entry.pointee.address)
+                unsafe $0.reserve(numbers.upperBound &- next, length: packetSize, to: entry.pointee.address)
             }
             // The socket has dropped one.
             guard room.count > 0 else {
-                next += 1
+                next &+= 1
                 continue
             }
-            var counter = unsafe entry.pointee.keyring.takeCounters(room.count)
             for place in 0..<room.count {
-                var packet = packets.packet(next)
+                var packet = packets.checkedPacket(next)
                 unsafe entry.pointee.keyring.sealHeader(&packet, counter: counter)
                 counter &+= 1
-                unsafe room.put(packets[next].bytes, at: place)
-                next += 1
+                unsafe room.put(packets.checkedBytes(next), at: place)
+                next &+= 1
             }
-        }
+        } while next < numbers.upperBound
         unsafe noteSent(numbers.count, &entry.pointee.liveness)
     }
 
@@ -248,7 +251,10 @@ public import Wire
         var packet = slot.bytes
         guard fill(&packet) else { return false }
         let entry = unsafe entry(link)
-        unsafe entry.pointee.keyring.sealHeader(&packet)
+        guard unsafe entry.pointee.keyring.sealHeader(&packet) else {
+            counters.drops.count(.notSendable)
+            return false
+        }
         unsafe noteSent(1, &entry.pointee.liveness)
         slot.commit(to: address)
         return true

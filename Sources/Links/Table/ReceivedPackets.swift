@@ -53,6 +53,24 @@ internal import EventLoop
         return unsafe arrivals[number]
     }
 
+    /// Traps where not all of `numbers` are packets, for the two functions below.
+    @inline(__always)
+    func check(_ numbers: Range<Int>) {
+        precondition(numbers.lowerBound >= 0 && numbers.upperBound <= used, "no such packets")
+    }
+
+    /// The bytes of packet `number`, which was checked.
+    @inline(__always)
+    @_lifetime(&self)
+    mutating func checkedPacket(_ number: Int) -> MutableRawSpan {
+        let span = unsafe MutableRawSpan(_unsafeStart: arrivals[number].bytes, byteCount: packetSize)
+        return unsafe _overrideLifetime(span, mutating: &self)
+    }
+
+    /// Where packet `number` lies, which was checked.
+    @inline(__always)
+    func checkedBytes(_ number: Int) -> UnsafeMutableRawPointer { unsafe arrivals[number].bytes }
+
     /// The bytes of packet `number`, to open in place; they must not be changed any more once it has been forwarded.
     @inlinable @inline(__always)
     @_lifetime(&self)
