@@ -1,3 +1,4 @@
+import LinkModel
 import OnionCrypto
 import Testing
 import Wire

@@ -1,3 +1,4 @@
+import LinkModel
 import OnionCrypto
 import Testing
 import Wire
@@ -83,8 +84,8 @@ struct Handshakes: ~Copyable {
 
     /// The keyrings of a finished handshake: of the initiator and of the node.
     struct Pair: ~Copyable {
-        var near: LinkKeyring
-        var far: LinkKeyring
+        var near: LinkEnd
+        var far: LinkEnd
     }
 
     mutating func pair(isNode: Bool = true) throws -> Pair {
@@ -100,7 +101,7 @@ struct Handshakes: ~Copyable {
         guard case .established(let near) = initiator.receive(response.rawSpan, now: now) else {
             throw Missing.response
         }
-        return Pair(near: near.takeKeyring(), far: far.takeKeyring())
+        return Pair(near: LinkEnd(near), far: LinkEnd(far))
     }
 
     enum Missing: Error { case cookie, response }
@@ -115,7 +116,7 @@ func blank(_ first: UInt8 = 0, pathID: UInt64 = 0, size: Int = Packet.defaultSiz
     return packet
 }
 
-extension LinkKeyring {
+extension LinkEnd {
     /// A sealed data packet.
     mutating func data(pathID: UInt64 = 5, size: Int = Packet.defaultSize) -> [UInt8] {
         var packet = blank(1, pathID: pathID, size: size)
@@ -133,7 +134,7 @@ extension LinkKeyring {
     }
 
     /// Takes a data packet as a handler does: header, then commit.
-    mutating func take(_ packet: [UInt8], now: Instant) -> Result<Commit, LinkDropReason> {
+    mutating func take(_ packet: [UInt8], now: Instant) -> Result<LinkReceiver.Commit, LinkDropReason> {
         var packet = packet
         var span = packet.mutableRawSpan
         let (index, counter) = (span.receiverIndex, span.linkCounter)
